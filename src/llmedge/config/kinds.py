@@ -1,0 +1,180 @@
+"""Kinds of setting: how a value is read from TOML and from an environment variable, and what it may be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import attrs
+
+from llmedge.config.secret import Secret, resolve
+
+
+@attrs.frozen
+class Kind:
+    """One kind of value.
+
+    :ivar name: what the documentation calls it.
+    :ivar from_toml: TOML value, environment → our value; raises ``ValueError`` saying what it must be.
+    :ivar from_text: the same from the text of an environment variable.
+    """
+
+    name: str
+    from_toml: Callable[[Any, Mapping[str, str]], Any]
+    from_text: Callable[[str, Mapping[str, str]], Any]
+
+
+_TRUE = {"true", "1", "yes", "on"}
+_FALSE = {"false", "0", "no", "off"}
+
+
+def _simple(name: str, check: Callable[[Any], Any], parse: Callable[[str], Any]) -> Kind:
+    return Kind(name, lambda value, _: check(value), lambda text, _: check(parse(text)))
+
+
+def _bool(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def _bool_text(text: str) -> bool:
+    if text.lower() in _TRUE:
+        return True
+    if text.lower() in _FALSE:
+        return False
+    raise ValueError("must be true or false")
+
+
+boolean = _simple("true or false", _bool, _bool_text)
+
+
+def integer(low: int, high: int = 2**53) -> Kind:
+    """A whole number in ``[low, high]``."""
+    bound = f"a whole number from {low}" + (f" to {high}" if high < 2**53 else "")
+
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise ValueError(f"must be {bound}")
+        return value
+
+    def parse(text: str) -> int:
+        try:
+            return int(text)
+        except ValueError:
+            raise ValueError(f"must be {bound}") from None
+
+    return _simple(bound, check, parse)
+
+
+def number(low: float, high: float = math.inf) -> Kind:
+    """A finite number in ``[low, high]``."""
+    bound = f"a number from {low:g}" + (f" to {high:g}" if math.isfinite(high) else "")
+
+    def check(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"must be {bound}")
+        if not math.isfinite(value) or not low <= value <= high:
+            raise ValueError(f"must be {bound}")
+        return float(value)
+
+    def parse(text: str) -> float:
+        try:
+            return float(text)
+        except ValueError:
+            raise ValueError(f"must be {bound}") from None
+
+    return _simple(bound, check, parse)
+
+
+def _str(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("must be a text that is not empty")
+    return value.strip()
+
+
+string = _simple("text", _str, str)
+
+
+def choice(*options: str) -> Kind:
+    """One of a few words."""
+    listed = ", ".join(options)
+
+    def check(value: Any) -> str:
+        if value not in options:
+            raise ValueError(f"must be one of {listed}")
+        return str(value)
+
+    return _simple(f"one of {listed}", check, str.lower)
+
+
+def _strs(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
+        raise ValueError("must be a list of texts, none of them empty")
+    return tuple(item.strip() for item in value)
+
+
+strings = _simple("list of texts", _strs, lambda text: [part for part in text.split(",") if part.strip()])
+
+
+def _target_list(value: Any) -> tuple[str, ...]:
+    targets = _strs(value)
+    for target in targets:
+        provider, slash, model = target.partition("/")
+        if not (provider and slash and model):
+            raise ValueError(f'must hold "PROVIDER/MODEL" texts, not {target!r}')
+    if not targets:
+        raise ValueError("must name at least one target")
+    return targets
+
+
+targets = _simple('list of "PROVIDER/MODEL"', _target_list, lambda text: text.split(","))
+
+
+def _url(value: Any) -> str:
+    parts = urlsplit(_str(value))
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError('must be a URL such as "https://api.example.com/v1"')
+    if parts.username or parts.password:
+        raise ValueError("must not carry a user name or password; use api_key")
+    if parts.query or parts.fragment:
+        raise ValueError("must not have a query or a fragment")
+    try:
+        parts.port  # noqa: B018 - raises when the port is not a number
+    except ValueError:
+        raise ValueError("has a port that is not a number from 0 to 65535") from None
+    return str(value).strip().rstrip("/")
+
+
+url = _simple("http or https URL", _url, str)
+
+
+def _secret(value: Any, environ: Mapping[str, str]) -> Secret:
+    if not isinstance(value, str):
+        raise ValueError('must be a text: the secret itself, "env:NAME" or "file:/path"')
+    return Secret(resolve(value, environ))
+
+
+secret = Kind('secret: "env:NAME", "file:/path" or the value', _secret, _secret)
+
+
+def _headers(value: Any, environ: Mapping[str, str]) -> dict[str, Secret]:
+    if not isinstance(value, dict):
+        raise ValueError("must be a table of header names and texts")
+    headers: dict[str, Secret] = {}
+    for name, text in value.items():
+        if not name or not all(c.isascii() and (c.isalnum() or c in "-_") for c in name):
+            raise ValueError(f"has a header name that is not one: {name!r}")
+        if name.lower() in _OURS:
+            raise ValueError(f"must not set {name}: the gateway sets it")
+        headers[name.lower()] = _secret(text, environ)
+    return headers
+
+
+_OURS = {"host", "content-length", "transfer-encoding", "connection", "content-type", "accept-encoding"}
+
+header_table = Kind(
+    "table of headers, each value a text or a secret", _headers, lambda text, environ: _headers(text, environ)
+)

@@ -1,0 +1,255 @@
+"""Read flags, environment and file into one :class:`Settings`, or say everything that is wrong with them at once."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+
+from llmedge.config.levels import parse_filter
+from llmedge.config.locate import Path as KeyPath
+from llmedge.config.locate import line_of, locate
+from llmedge.config.secret import Secret, resolve
+from llmedge.config.settings import Key, Option, Settings
+from llmedge.config.vendors import from_environment
+
+S = TypeVar("S")
+
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$")
+_SHA256 = re.compile(r"^[0-9a-fA-F]{64}$")
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. ``problems`` holds one line for each thing wrong, never a secret."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        if len(self.problems) == 1:
+            text = self.problems[0]
+        else:
+            text = f"{len(self.problems)} problems in the configuration:\n" + "\n".join(
+                f"  {problem}" for problem in self.problems
+            )
+        super().__init__(text)
+
+
+def load(environ: Mapping[str, str], path: str | None = None, listen: Sequence[str] = ()) -> Settings:
+    """The settings in force.
+
+    :param environ: the process environment.
+    :param path: a TOML file, or ``None``.
+    :param listen: endpoint strings from ``--port``; they replace those of file and environment.
+    :raises ConfigError: with every problem found.
+    """
+    data: dict[str, Any] = {}
+    lines: dict[KeyPath, int] = {}
+    if path is not None:
+        data, lines = _read_file(path)
+    reader = _Reader(environ, path or "", lines)
+    if environ.get("SERVER_ADDRESS", "").strip() and isinstance(data.get("server"), dict):
+        data["server"].pop("listen", None)  # the environment stands over the file
+    settings = reader.section(Settings, data, ())
+    settings = reader.finish(settings, listen)
+    if reader.problems:
+        raise ConfigError(reader.problems)
+    return settings
+
+
+def _read_file(path: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([f"{path}: is not UTF-8 text"]) from None
+    try:
+        return tomllib.loads(text), locate(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"{path}: is not TOML: {error}"]) from None
+
+
+def dotted(path: KeyPath) -> str:
+    """``("auth", "keys", 0, "name")`` → ``auth.keys[0].name``."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            quoted = part if re.fullmatch(r"[A-Za-z0-9_\-]+", part) else f'"{part}"'
+            text += f".{quoted}" if text else quoted
+    return text
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """``; did you mean X?`` or, without a near one, what there is."""
+    names = sorted(names)
+    close = difflib.get_close_matches(name, names, 1, 0.6)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; there is: {', '.join(names)}" if names else ""
+
+
+class _Reader:
+    """Walks the definitions of :mod:`llmedge.config.settings`, collecting problems instead of raising."""
+
+    def __init__(self, environ: Mapping[str, str], file: str, lines: dict[KeyPath, int]) -> None:
+        self.environ = environ
+        self.file = file
+        self.lines = lines
+        self.problems: list[str] = []
+
+    def problem(self, path: KeyPath, what: str) -> None:
+        line = line_of(self.lines, path)
+        where = f"{self.file}:{line}: " if line is not None else (f"{self.file}: " if self.file else "")
+        self.problems.append(f"{where}{dotted(path)} {what}")
+
+    def section(self, cls: type[S], data: Any, path: KeyPath) -> S:
+        if not isinstance(data, dict):
+            self.problem(path, "must be a table")
+            data = {}
+        fields = attrs.fields_dict(cls)  # type: ignore[arg-type]
+        for name in data:
+            if name not in fields:
+                self.problem((*path, name), "is not a setting" + nearest(name, fields))
+        values: dict[str, Any] = {}
+        for name, field in fields.items():
+            here = (*path, name)
+            meta = field.metadata
+            if "option" in meta:
+                self._option(meta["option"], name, data, here, values)
+            elif "items" in meta:
+                values[name] = self._items(meta["items"], data.get(name, []), here)
+            elif "table_of" in meta:
+                values[name] = self._tables(meta["table_of"], data.get(name, {}), here)
+            else:
+                values[name] = self.section(field.default.factory, data.get(name, {}), here)  # type: ignore
+        return cls(**values)
+
+    def _option(self, option: Option, name: str, data: dict[str, Any], path: KeyPath, values: dict[str, Any]) -> None:
+        for variable in option.env:
+            text = self.environ.get(variable, "").strip()
+            if text:
+                try:
+                    values[name] = option.kind.from_text(text, self.environ)
+                except ValueError as error:
+                    self.problems.append(f"environment variable {variable} {error}")
+                return
+        if name in data:
+            try:
+                values[name] = option.kind.from_toml(data[name], self.environ)
+            except ValueError as error:
+                self.problem(path, str(error))
+
+    def _items(self, cls: type[S], data: Any, path: KeyPath) -> tuple[S, ...]:
+        if not isinstance(data, list):
+            self.problem(path, f"must be written [[{dotted(path)}]]")
+            return ()
+        return tuple(self.section(cls, item, (*path, index)) for index, item in enumerate(data))
+
+    def _tables(self, cls: type[S], data: Any, path: KeyPath) -> dict[str, S]:
+        if not isinstance(data, dict):
+            self.problem(path, "must be a table")
+            return {}
+        return {name: self.section(cls, item, (*path, name)) for name, item in data.items()}
+
+    # What no single value can tell.
+
+    def finish(self, settings: Settings, listen: Sequence[str]) -> Settings:
+        server = settings.server
+        if listen:
+            server = attrs.evolve(server, listen=tuple(listen))
+        elif not server.listen:
+            server = attrs.evolve(server, listen=self._address(server.address, settings.tls.enabled))
+        auth = attrs.evolve(settings.auth, keys=self._keys(settings.auth.keys))
+        tls = settings.tls
+        if tls.enabled and not (tls.cert and tls.key):
+            self.problems.append(
+                "tls is on, but certificate or key is missing: set TLS_CERT_PATH and TLS_KEY_PATH, "
+                "or [tls] cert and key"
+            )
+        try:
+            parse_filter(settings.log.filter)
+        except ValueError as error:
+            self.problems.append(f"log.filter (LOG_FILTER, RUST_LOG) {error}")
+        providers = settings.providers
+        if providers:
+            for name, provider in providers.items():
+                self._provider(name, provider)
+        else:
+            try:
+                providers = from_environment(self.environ)
+            except ValueError as error:
+                self.problems.append(str(error))
+        for name, model in settings.models.items():
+            if not model.targets:
+                self.problem(("models", name), 'needs targets, such as targets = ["openai/gpt-4o"]')
+            for target in model.targets:
+                provider_name = target.partition("/")[0]
+                if provider_name not in providers:
+                    self.problem(
+                        ("models", name, "targets"),
+                        f"names the provider {provider_name!r}, which is not configured"
+                        + nearest(provider_name, providers),
+                    )
+        return attrs.evolve(settings, server=server, auth=auth, providers=providers)
+
+    def _address(self, address: str, tls: bool) -> tuple[str, ...]:
+        host, colon, port = address.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        if not colon or not port.isdigit() or not 0 <= int(port) <= 65535:
+            self.problems.append(
+                f"server.address (SERVER_ADDRESS) must be HOST:PORT such as 0.0.0.0:8080, not {address!r}"
+            )
+            return ()
+        interface = host.replace(":", r"\:") or "0.0.0.0"  # noqa: S104 - the documented default
+        return (f"{'ssl' if tls else 'tcp'}:{port}:interface={interface}",)
+
+    def _keys(self, keys: tuple[Key, ...]) -> tuple[Key, ...]:
+        if text := self.environ.get("API_KEYS", "").strip():
+            keys = tuple(self._environment_keys(text))
+        else:
+            for index, key in enumerate(keys):
+                path: KeyPath = ("auth", "keys", index)
+                if not _NAME.match(key.name):
+                    self.problem((*path, "name"), "must be a short name: letters, digits, '-', '_' and '.'")
+                if key.key is None:
+                    if (*path, "key") not in self.lines:
+                        self.problem(path, 'needs key = "sha256:…", "env:NAME" or the key itself')
+                else:
+                    self._sha256(key.key, lambda what, path=path: self.problem((*path, "key"), what))
+        names = [key.name for key in keys]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            self.problems.append(f"auth.keys: the name {name!r} is used twice; logs could not tell them apart")
+        return keys
+
+    def _environment_keys(self, text: str) -> Iterable[Key]:
+        for number, part in enumerate(filter(None, map(str.strip, text.split(","))), 1):
+            try:
+                secret = Secret(resolve(part, self.environ))
+            except ValueError as error:
+                self.problems.append(f"environment variable API_KEYS, key {number}, {error}")
+                continue
+            self._sha256(
+                secret,
+                lambda what, number=number: self.problems.append(
+                    f"environment variable API_KEYS, key {number}, {what}"
+                ),
+            )
+            yield Key(name=f"key-{number}", key=secret)
+
+    def _sha256(self, secret: Secret, complain: Any) -> None:
+        value = secret.reveal()
+        if value.startswith("sha256:") and not _SHA256.match(value.removeprefix("sha256:")):
+            complain('must have 64 hexadecimal digits after "sha256:"')
+
+    def _provider(self, name: str, provider: Any) -> None:
+        path: KeyPath = ("providers", name)
+        if not _NAME.match(name):
+            self.problem(path, "must have a short name: letters, digits, '-', '_' and '.'")
+        if provider.dialect == "openai" and not provider.base_url and (*path, "base_url") not in self.lines:
+            self.problem(path, 'needs base_url, such as base_url = "http://127.0.0.1:8000/v1"')

@@ -1,0 +1,55 @@
+"""Values that must not be seen, and how to refer to them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+
+class Secret:
+    """A credential. Shows nothing in ``repr``, ``str`` or a format; :meth:`reveal` is easy to grep for."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+def resolve(reference: str, environ: Mapping[str, str]) -> str:
+    """The value behind ``env:NAME`` or ``file:/path``; anything else is the value itself.
+
+    :raises ValueError: nothing there, or it is empty; the message never shows a value.
+    """
+    scheme, _, rest = reference.partition(":")
+    if scheme == "env":
+        value = environ.get(rest, "").strip()
+        if not value:
+            raise ValueError(f"refers to the environment variable {rest}, which is not set")
+    elif scheme == "file":
+        try:
+            value = Path(os.path.expanduser(rest)).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise ValueError(f"refers to the file {rest}, which cannot be read: {reason}") from None
+        if not value:
+            raise ValueError(f"refers to the file {rest}, which is empty")
+    else:
+        value = reference.strip()
+        if not value:
+            raise ValueError("must not be empty")
+    if any(ord(char) < 0x21 or ord(char) > 0x7E for char in value):
+        raise ValueError("holds a character that cannot stand in an HTTP header (only visible ASCII can)")
+    return value

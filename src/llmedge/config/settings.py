@@ -1,0 +1,233 @@
+"""Every setting there is: name, kind, default, environment variable, meaning.
+
+This file is the only definition: reading, checking, ``--check`` and the reference in docs all walk it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from llmedge.config import kinds
+from llmedge.config.kinds import Kind
+from llmedge.config.secret import Secret
+
+
+@attrs.frozen
+class Option:
+    """How one field of a section is set."""
+
+    kind: Kind
+    doc: str
+    env: tuple[str, ...] = ()
+
+
+def option(kind: Kind, default: Any, doc: str, *, env: str | tuple[str, ...] = ()) -> Any:
+    names = (env,) if isinstance(env, str) else env
+    return attrs.field(default=default, metadata={"option": Option(kind, doc, names)})
+
+
+@attrs.frozen
+class Server:
+    """Where and how requests are taken."""
+
+    address: str = option(
+        kinds.string, "0.0.0.0:8080", "HOST:PORT to listen on where no endpoint is given.", env="SERVER_ADDRESS"
+    )
+    listen: tuple[str, ...] = option(kinds.strings, (), "Twisted endpoint strings to listen on; stands in for address.")
+    timeout: float = option(
+        kinds.number(0.01, 86400),
+        30.0,
+        "Seconds a whole answer, or the first event of a stream, may take.",
+        env="SERVER_TIMEOUT_SECONDS",
+    )
+    stream_timeout: float = option(
+        kinds.number(0.01, 604800), 3600.0, "Seconds a whole stream may take, from first byte in to last byte out."
+    )
+    max_request_size: int = option(
+        kinds.integer(1), 10485760, "Largest request body, in bytes.", env="MAX_REQUEST_SIZE"
+    )
+    idle_timeout: float = option(
+        kinds.number(0.01, 86400),
+        60.0,
+        "Seconds a connection may be idle between requests, or silent while sending one.",
+    )
+    write_timeout: float = option(
+        kinds.number(0.01, 86400), 60.0, "Seconds a client may take no byte of an answer that waits for it."
+    )
+    heartbeat: float = option(
+        kinds.number(0, 3600),
+        15.0,
+        "Seconds of silence after which a stream gets a comment line; 0 turns heartbeats off.",
+    )
+
+
+@attrs.frozen
+class Key:
+    """One API key."""
+
+    name: str = option(kinds.string, "", "What logs and metrics show for this key.")
+    key: Secret | None = option(kinds.secret, None, 'The key, or "sha256:HEX" of it, or a reference.')
+    models: tuple[str, ...] = option(kinds.strings, ("*",), "Patterns of the models it may ask for.")
+    rpm: int | None = option(kinds.integer(1), None, "Requests a minute; default: only the global limit.")
+    burst: int | None = option(kinds.integer(1), None, "Requests at once; default: rate_limit.burst.")
+
+    def digest(self) -> bytes:
+        """SHA-256 of the key, 32 bytes."""
+        assert self.key is not None
+        value = self.key.reveal()
+        if value.startswith("sha256:"):
+            return bytes.fromhex(value.removeprefix("sha256:"))
+        return hashlib.sha256(value.encode()).digest()
+
+
+@attrs.frozen
+class Auth:
+    """Who may ask."""
+
+    enabled: bool = option(kinds.boolean, True, "Ask callers for a key.", env="AUTH_ENABLED")
+    health_check: bool = option(kinds.boolean, False, "Ask for a key on /health as well.", env="AUTH_HEALTH_CHECK")
+    metrics: bool = option(kinds.boolean, False, "Ask for a key on /metrics as well.", env="AUTH_METRICS")
+    keys: tuple[Key, ...] = attrs.field(default=(), metadata={"items": Key, "env": "API_KEYS"})
+
+
+@attrs.frozen
+class RateLimit:
+    """The bucket all callers share, and the defaults of their own."""
+
+    enabled: bool = option(kinds.boolean, True, "Limit requests at all.", env="RATE_LIMIT_ENABLED")
+    rpm: int = option(kinds.integer(1), 1000, "Requests a minute, all callers together.", env="RATE_LIMIT_RPM")
+    burst: int = option(kinds.integer(1), 100, "Requests at once, all callers together.", env="RATE_LIMIT_BURST")
+
+
+@attrs.frozen
+class Tls:
+    """Certificate and key for a bare ``ssl:PORT`` endpoint."""
+
+    enabled: bool = option(kinds.boolean, False, "Listen on server.address with TLS.", env="ENABLE_TLS")
+    cert: str = option(kinds.string, "", "Path of the PEM certificate chain.", env="TLS_CERT_PATH")
+    key: str = option(kinds.string, "", "Path of the PEM private key.", env="TLS_KEY_PATH")
+
+
+@attrs.frozen
+class Cors:
+    """Which web pages may call the gateway."""
+
+    origins: tuple[str, ...] = option(
+        kinds.strings, (), 'Origins allowed, such as "https://app.example.com"; "*" allows all; none by default.'
+    )
+    methods: tuple[str, ...] = option(kinds.strings, ("GET", "POST", "OPTIONS"), "Methods allowed.")
+    headers: tuple[str, ...] = option(
+        kinds.strings,
+        ("authorization", "content-type", "x-api-key", "x-request-id", "x-stainless-*"),
+        "Request headers allowed; a trailing * allows any ending.",
+    )
+    max_age: int = option(kinds.integer(0, 86400), 600, "Seconds a browser may keep a preflight's answer.")
+
+
+@attrs.frozen
+class Log:
+    """What is logged."""
+
+    level: str = option(
+        kinds.choice("trace", "debug", "info", "warn", "error", "off"), "info", "Lowest level.", env="LOG_LEVEL"
+    )
+    filter: str = option(
+        kinds.string,
+        "",
+        "Levels by namespace: llmedge=debug,twisted=warn.",
+        env=("LOG_FILTER", "RUST_LOG"),
+    )
+
+
+@attrs.frozen
+class Metrics:
+    """Prometheus metrics."""
+
+    enabled: bool = option(kinds.boolean, True, "Serve /metrics.", env="ENABLE_METRICS")
+
+
+@attrs.frozen
+class Tracing:
+    """OpenTelemetry traces."""
+
+    enabled: bool = option(kinds.boolean, False, "Export a trace of each request.", env="ENABLE_TRACING")
+    endpoint: str = option(kinds.url, "http://127.0.0.1:4317", "Where the collector listens.", env="OTLP_ENDPOINT")
+
+
+@attrs.frozen
+class Upstream:
+    """Limits of each attempt at a vendor. All lie within the call's own deadline."""
+
+    connect_timeout: float = option(
+        kinds.number(0.01, 3600), 5.0, "Seconds to open a connection, TLS handshake included."
+    )
+    first_byte_timeout: float = option(
+        kinds.number(0, 3600), 0.0, "Seconds from the request sent to the answer's headers; 0: the deadline alone."
+    )
+    first_token_timeout: float = option(
+        kinds.number(0, 3600),
+        0.0,
+        "Seconds from the request sent to a stream's first content; 0: the deadline alone.",
+    )
+    idle_timeout: float = option(kinds.number(0.01, 3600), 30.0, "Seconds of silence within an answer that has begun.")
+    max_response_size: int = option(kinds.integer(1024), 67108864, "Largest whole answer, in bytes.")
+    max_event_size: int = option(kinds.integer(1024), 16777216, "Largest single event of a stream, in bytes.")
+    max_connections: int = option(kinds.integer(1, 65536), 1024, "Connections to one vendor; more calls wait for one.")
+    keepalive: float = option(
+        kinds.number(0, 3600), 30.0, "Seconds an idle connection is kept; below what vendors keep theirs."
+    )
+
+
+FAULTS = ("none", "status", "cut", "stall", "malformed")
+
+
+@attrs.frozen
+class Provider:
+    """One vendor, or one server of yours."""
+
+    dialect: str = option(kinds.choice("openai", "mock"), "openai", "What it speaks.")
+    base_url: str = option(kinds.url, "", 'Where it is: "https://api.openai.com/v1".')
+    api_key: Secret | None = option(kinds.secret, None, "Sent as Authorization: Bearer.")
+    headers: Mapping[str, Secret] = option(kinds.header_table, attrs.Factory(dict), "More headers to send.")
+    stream_usage: bool = option(
+        kinds.boolean, True, "Ask for usage in streams; off for servers that refuse stream_options."
+    )
+    models: tuple[str, ...] = option(
+        kinds.strings, (), "Patterns of model names that go here without a [models] entry."
+    )
+    latency: float = option(kinds.number(0, 3600), 0.0, "mock: seconds before the answer begins.")
+    chunk_interval: float = option(kinds.number(0, 3600), 0.0, "mock: seconds between the events of a stream.")
+    fault: str = option(kinds.choice(*FAULTS), "none", "mock: the failure to rehearse.")
+    fault_status: int = option(kinds.integer(400, 599), 503, "mock: the status of the fault 'status'.")
+    fault_after: int = option(kinds.integer(0, 10**6), 3, "mock: events of a stream before the fault.")
+    fault_rate: float = option(
+        kinds.number(0, 1), 1.0, "mock: share of calls that fail, spread evenly: 0.25 is each fourth."
+    )
+
+
+@attrs.frozen
+class Model:
+    """One model name clients may ask for."""
+
+    targets: tuple[str, ...] = option(kinds.targets, (), "Where it goes: PROVIDER/MODEL, tried in order.")
+
+
+@attrs.frozen
+class Settings:
+    """All of it."""
+
+    server: Server = attrs.field(factory=Server)
+    auth: Auth = attrs.field(factory=Auth)
+    rate_limit: RateLimit = attrs.field(factory=RateLimit)
+    tls: Tls = attrs.field(factory=Tls)
+    cors: Cors = attrs.field(factory=Cors)
+    log: Log = attrs.field(factory=Log)
+    metrics: Metrics = attrs.field(factory=Metrics)
+    tracing: Tracing = attrs.field(factory=Tracing)
+    upstream: Upstream = attrs.field(factory=Upstream)
+    providers: Mapping[str, Provider] = attrs.field(factory=dict, metadata={"table_of": Provider})
+    models: Mapping[str, Model] = attrs.field(factory=dict, metadata={"table_of": Model})

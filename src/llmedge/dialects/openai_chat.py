@@ -1,0 +1,56 @@
+"""OpenAI chat completions: ``POST /chat/completions`` (platform.openai.com/docs/api-reference/chat)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from llmedge.dialects.openai_common import CommonRequest, OpenAIDialect, Request, parse_body
+from llmedge.errors import ValidationError
+from llmedge.model import Operation
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: str | list[dict[str, msgspec.Raw]] | None = None
+    name: str | None = None
+    tool_calls: list[dict[str, msgspec.Raw]] | None = None
+    tool_call_id: str | None = None
+
+
+class _ChatRequest(CommonRequest, kw_only=True):
+    messages: list[_Message]
+    max_completion_tokens: int | None = None
+    tools: list[dict[str, msgspec.Raw]] | None = None
+    tool_choice: str | dict[str, msgspec.Raw] | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: dict[str, msgspec.Raw] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    metadata: dict[str, Any] | None = None
+
+
+_decoder = msgspec.json.Decoder(_ChatRequest)
+
+
+class OpenAIChat(OpenAIDialect):
+    operation = Operation.CHAT
+    path = "/chat/completions"
+
+    def parse_request(self, raw: bytes) -> Request:
+        fields, known = parse_body(raw, _decoder)
+        if not known.messages:
+            raise ValidationError("The field 'messages' must hold at least one message.", param="messages")
+        for index, message in enumerate(known.messages):
+            if not message.role:
+                where = f"messages[{index}].role"
+                raise ValidationError(f"The field '{where}' must not be empty.", param=where)
+        return Request(
+            fields=fields,
+            model=known.model,
+            stream=bool(known.stream),
+            wants_usage=bool(known.stream_options and known.stream_options.include_usage),
+            choices=known.n or 1,
+            message_count=len(known.messages),
+        )

@@ -1,0 +1,354 @@
+"""What OpenAI's chat and legacy completions share: fields, errors, usage, the shape of a stream.
+
+Source: platform.openai.com/docs/api-reference (chat, completions, chat/streaming). Bodies are taken apart
+one level deep only; every value the gateway does not touch is sent on as the bytes it came in.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import attrs
+import msgspec
+
+from llmedge.dialects.sse import SseError, SseParser
+from llmedge.errors import EdgeError, UpstreamCut, UpstreamMalformed, ValidationError, VendorFailed
+from llmedge.model import Event, EventKind, Operation, RawObject, Usage
+
+DONE = Event(EventKind.DONE, b"data: [DONE]\n\n")
+
+_Fields = dict[str, msgspec.Raw]
+_decode_fields = msgspec.json.Decoder(_Fields).decode
+_decode_any = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+_EMPTY = {b"null", b'""', b"[]", b"{}"}
+
+
+@attrs.frozen
+class Request:
+    """A client's request, checked. ``choices`` is how many answers it asks for."""
+
+    fields: RawObject
+    model: str
+    stream: bool
+    wants_usage: bool
+    choices: int
+    message_count: int | None
+
+
+@attrs.frozen
+class VendorError:
+    """A vendor's error object; texts are empty where it gave none."""
+
+    message: str = ""
+    type: str = ""
+    code: str = ""
+    param: str | None = None
+
+
+class StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class CommonRequest(msgspec.Struct, kw_only=True):
+    """The fields both operations have, with the types the API documents. Ranges are the vendor's business."""
+
+    model: str
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    user: str | None = None
+    logit_bias: dict[str, float] | None = None
+
+
+def parse_body(raw: bytes, decoder: msgspec.json.Decoder[Any]) -> tuple[RawObject, Any]:
+    """The body's top-level fields as bytes, and its known fields checked by ``decoder``.
+
+    :raises ValidationError: not UTF-8, not JSON (with the position), not an object, or a mistyped field.
+    """
+    if not raw:
+        raise ValidationError("The request has no body; send a JSON object.")
+    try:
+        if not raw.isascii():
+            raw.decode()
+        fields = _decode_fields(raw)
+        known = decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        message, _, where = str(error).partition(" - at `")
+        param = where.rstrip("`").removeprefix("$").removeprefix(".") or None
+        _, required, missing = message.rpartition(" missing required field ")
+        if required:
+            missing = missing.strip("`")
+            param = f"{param}.{missing}" if param else missing
+            raise ValidationError(f"The field '{param}' is required.", param=param) from None
+        if param is None:
+            raise ValidationError("The body must be a JSON object.") from None
+        raise ValidationError(f"The field '{param}' is mistyped: {_plain(message)}.", param=param) from None
+    except UnicodeDecodeError as error:
+        raise ValidationError(f"The body is not UTF-8: byte {error.start} is wrong.") from None
+    except msgspec.DecodeError as error:
+        reason = str(error).removeprefix("JSON is malformed: ")
+        if "truncated" in reason:
+            reason = f"it ends too early (byte {len(raw)})"
+        raise ValidationError(f"The body is not valid JSON: {reason}.") from None
+    except RecursionError:
+        raise ValidationError("The body is nested too deeply.") from None
+    if not known.model.strip():
+        raise ValidationError("The field 'model' must not be empty.", param="model")
+    if known.n is not None and known.n < 1:
+        raise ValidationError("The field 'n' must be at least 1.", param="n")
+    for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty"):
+        value = getattr(known, name)
+        if value is not None and not math.isfinite(value):
+            raise ValidationError(f"The field '{name}' must be a finite number.", param=name)
+    return fields, known
+
+
+def _plain(message: str) -> str:
+    """msgspec's ``Expected `str | null`, got `int``` in words."""
+    return message[0].lower() + message[1:].replace(" | null", "").replace("`", "")
+
+
+class OpenAIDialect(ABC):
+    """One OpenAI operation, both directions. Stateless."""
+
+    name: ClassVar[str] = "openai"
+    operation: ClassVar[Operation]
+    path: ClassVar[str]
+    """Behind a vendor's base URL."""
+    heartbeat: ClassVar[bytes] = b": ping\n\n"
+
+    @abstractmethod
+    def parse_request(self, raw: bytes) -> Request:
+        """:raises ValidationError: the body is not a request of this operation."""
+
+    def render_request(self, fields: RawObject, model: str, *, stream: bool, ask_usage: bool) -> bytes:
+        """The body for a vendor of the same dialect: as it came, but for the model and ``stream_options``."""
+        changed = dict(fields)
+        changed["model"] = model
+        if stream and ask_usage:
+            options: Any = fields.get("stream_options")
+            known = _decode_any(options) if options is not None else None
+            changed["stream_options"] = {**(known or {}), "include_usage": True}
+        return _encode(changed)
+
+    def parse_answer(self, body: bytes) -> Usage | None:
+        """The usage of a whole answer.
+
+        :raises UpstreamMalformed: it is not an answer of this operation.
+        :raises VendorFailed: it is an error object behind a status of 200.
+        """
+        try:
+            fields = _decode_fields(body)
+            usage = parse_usage(fields.get("usage"))
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ValueError, TypeError):
+            raise UpstreamMalformed("answered with something that is not a JSON object") from None
+        if "choices" not in fields:
+            if bytes(fields.get("error", msgspec.Raw(b"null"))) != b"null":
+                error = parse_error(body)
+                raise VendorFailed(f"answered with an error behind status 200: {error.message}")
+            raise UpstreamMalformed("answered without choices")
+        return usage
+
+    def parse_error(self, body: bytes) -> VendorError:
+        """The error object in ``body``; empty if there is none. Never raises."""
+        return parse_error(body)
+
+    def error_frame(self, error: EdgeError) -> bytes:
+        """An error as an event of a stream that has begun. SDKs raise on it."""
+        return b"data: " + _encode(error.body()) + b"\n\n"
+
+    def stream(self, *, strip_usage: bool, choices: int, max_event: int) -> ChunkReader:
+        """A reader of one streamed answer."""
+        return ChunkReader(strip_usage=strip_usage, choices=choices, max_event=max_event)
+
+
+def parse_error(body: bytes) -> VendorError:
+    """The error object in ``body``; empty if there is none. Never raises."""
+    try:
+        document = _decode_any(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return VendorError()
+    error = document.get("error", document) if isinstance(document, dict) else None
+    if isinstance(error, str):
+        return VendorError(message=error)
+    if not isinstance(error, dict):
+        return VendorError()
+
+    def text(name: str) -> str:
+        value = error.get(name)
+        return value if isinstance(value, str) else ""
+
+    # FastAPI servers say {"detail": ...}
+    return VendorError(text("message") or text("detail"), text("type"), text("code"), text("param") or None)
+
+
+def parse_usage(raw: Any) -> Usage | None:
+    """OpenAI's usage object, or ``None`` for none.
+
+    :raises ValueError, TypeError, msgspec.DecodeError: it is not one.
+    """
+    if raw is None or bytes(raw) == b"null":
+        return None
+    usage = _decode_any(raw)
+    if not isinstance(usage, dict):
+        raise TypeError("usage is not an object")
+    prompt = usage.get("prompt_tokens_details") or {}
+    completion = usage.get("completion_tokens_details") or {}
+    return Usage(
+        input=int(usage.get("prompt_tokens") or 0),
+        output=int(usage.get("completion_tokens") or 0),
+        cached=int(prompt.get("cached_tokens") or 0) if isinstance(prompt, dict) else 0,
+        reasoning=int(completion.get("reasoning_tokens") or 0) if isinstance(completion, dict) else 0,
+    )
+
+
+class _Choice(msgspec.Struct):
+    index: int = 0
+    finish_reason: str | None = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    error: Any = None
+
+
+class _FullChoice(_Choice):
+    delta: _Fields | None = None
+    text: str | None = None
+
+
+class _FullChunk(msgspec.Struct):
+    choices: list[_FullChoice] | None = None
+    error: Any = None
+
+
+_decode_chunk = msgspec.json.Decoder(_Chunk).decode
+_decode_full_chunk = msgspec.json.Decoder(_FullChunk).decode
+
+
+class ChunkReader:
+    """Reads one vendor's stream of chunks: SSE bytes in, events for the client out.
+
+    It knows when content begins, when every choice has finished, what was used, and refuses what is broken.
+    """
+
+    def __init__(self, *, strip_usage: bool, choices: int, max_event: int) -> None:
+        self.usage: Usage | None = None
+        self._strip_usage = strip_usage
+        self._choices = choices
+        self._sse = SseParser(max_event)
+        self._content = False
+        self._open: set[int] = set()
+        self._finished: set[int] = set()
+        self._done = False
+        self._error: EdgeError | None = None
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Events completed by ``data``, maybe none. The last one is DONE when the stream is over.
+
+        :raises EdgeError: what comes next is broken; good events before it are given first.
+        """
+        events: list[Event] = []
+        if self._error is None:
+            try:
+                for event in self._sse.feed(data):
+                    self._take(event.name, event.data, events)
+                    if self._done:
+                        break
+            except SseError as error:
+                self._error = UpstreamMalformed(f"sent {error}")
+            except EdgeError as error:
+                self._error = error
+        if self._error is not None and not events:
+            raise self._error
+        return events
+
+    @property
+    def broken(self) -> EdgeError | None:
+        """The error that comes after the events given so far."""
+        return self._error
+
+    def end(self) -> list[Event]:
+        """The vendor's body has ended as HTTP has it: the events still owed, DONE last.
+
+        :raises UpstreamCut: the answer was not complete.
+        """
+        if self._error is not None:
+            raise self._error
+        events: list[Event] = []
+        for event in self._sse.close():
+            if event.data == b"[DONE]":
+                self._take(event.name, event.data, events)
+        if self._done:
+            return events
+        # Some vendors never send [DONE]: an answer whose every choice gave its finish_reason is whole.
+        if self._open or len(self._finished) < self._choices:
+            raise UpstreamCut("ended its stream before the answer was complete")
+        return [DONE]
+
+    def _take(self, name: bytes, data: bytes, events: list[Event]) -> None:
+        if data == b"[DONE]":
+            if not self._finished:
+                raise UpstreamCut("ended its stream without an answer")
+            self._done = True
+            events.append(DONE)
+            return
+        try:
+            if not data.isascii():
+                data.decode()
+            chunk = _decode_chunk(data) if self._content else _decode_full_chunk(data)
+            if b'"usage"' in data:
+                data = self._usage(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, ValueError):
+            raise UpstreamMalformed("sent an event that is not a chunk of an answer") from None
+        if chunk.error or name == b"error":
+            error = parse_error(data)
+            raise VendorFailed(f"failed while answering: {error.message or 'it gave no reason'}")
+        for choice in chunk.choices or ():
+            if choice.finish_reason:
+                self._finished.add(choice.index)
+                self._open.discard(choice.index)
+            elif choice.index not in self._finished:
+                self._open.add(choice.index)
+        if not data:
+            return
+        if self._content or _says_something(chunk):
+            self._content = True
+            events.append(Event(EventKind.CONTENT, b"data: " + data + b"\n\n"))
+        else:
+            events.append(Event(EventKind.LIFECYCLE, b"data: " + data + b"\n\n"))
+
+    def _usage(self, data: bytes) -> bytes:
+        """Account for the usage in a chunk; the chunk without it, or ``b""`` if it held nothing else."""
+        fields = _decode_fields(data)
+        if "usage" not in fields:
+            return data
+        usage = parse_usage(fields["usage"])
+        if usage is not None:
+            self.usage = usage  # the last one stands: some vendors send running totals
+        if not self._strip_usage:
+            return data
+        if usage is not None and bytes(fields.get("choices", msgspec.Raw(b"[]"))).strip() in (b"[]", b"null"):
+            return b""
+        del fields["usage"]
+        return _encode(fields)
+
+
+def _says_something(chunk: _Chunk | _FullChunk) -> bool:
+    for choice in chunk.choices or ():
+        if choice.finish_reason or not isinstance(choice, _FullChoice) or choice.text:
+            return True
+        for name, value in (choice.delta or {}).items():
+            if name != "role" and bytes(value) not in _EMPTY:
+                return True
+    return False

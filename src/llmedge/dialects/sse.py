@@ -1,0 +1,85 @@
+"""Server-sent events (WHATWG HTML, section 9.2): bytes in, events out, split anywhere."""
+
+from __future__ import annotations
+
+import attrs
+
+
+class SseError(Exception):
+    """The bytes cannot be an event stream the gateway takes."""
+
+
+@attrs.frozen
+class SseEvent:
+    """One event: ``name`` of its ``event:`` field (``b""`` for none) and its joined ``data:`` lines."""
+
+    name: bytes
+    data: bytes
+
+
+class SseParser:
+    """Incremental parser. Comments and fields other than ``event`` and ``data`` are dropped.
+
+    :param limit: largest event, in bytes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._buffer = b""
+        self._carriage_return = False
+        self._started = False
+
+    def feed(self, data: bytes) -> list[SseEvent]:
+        """The events that ``data`` completes.
+
+        :raises SseError: an event is over the limit.
+        """
+        if self._carriage_return or b"\r" in data:
+            data = self._newlines(data)
+        buffer = self._buffer + data if self._buffer else data
+        if not self._started:
+            if b"\xef\xbb\xbf".startswith(buffer[:3]) and len(buffer) < 3:
+                self._buffer = buffer
+                return []
+            self._started = True
+            buffer = buffer.removeprefix(b"\xef\xbb\xbf")
+        *blocks, rest = buffer.split(b"\n\n")
+        if len(rest) > self._limit:
+            raise SseError(f"an event of more than {self._limit} bytes")
+        self._buffer = rest
+        events: list[SseEvent] = []
+        for block in blocks:
+            if len(block) > self._limit:
+                raise SseError(f"an event of more than {self._limit} bytes")
+            if block.startswith(b"data: ") and b"\n" not in block:
+                events.append(SseEvent(b"", block[6:]))
+            elif (event := _parse(block)) is not None:
+                events.append(event)
+        return events
+
+    def close(self) -> list[SseEvent]:
+        """What an ended stream still owes: an event whose blank line never came, or nothing."""
+        block, self._buffer = self._buffer, b""
+        event = _parse(block)
+        return [] if event is None else [event]
+
+    def _newlines(self, data: bytes) -> bytes:
+        """CRLF and CR become LF, also where a CRLF is split between two reads."""
+        if self._carriage_return and data.startswith(b"\n"):
+            data = data[1:]
+        self._carriage_return = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def _parse(block: bytes) -> SseEvent | None:
+    name = b""
+    data: list[bytes] = []
+    for line in block.split(b"\n"):
+        field, colon, value = line.partition(b":")
+        if colon and value.startswith(b" "):
+            value = value[1:]
+        if field == b"data":
+            data.append(value)
+        elif field == b"event":
+            name = value
+    return SseEvent(name, b"\n".join(data)) if data else None

@@ -1,0 +1,244 @@
+"""Everything that can go wrong with a call, as one family of exceptions.
+
+An :class:`EdgeError` carries what the client is told (status, code, type, param, message, retry delay).
+``web/answer.py`` is the one place that renders it. Whether another target may be asked is a *type*:
+:class:`ElsewhereError` and its subclasses.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class EdgeError(Exception):
+    """A failure with an answer for the client.
+
+    :ivar status: HTTP status.
+    :ivar code: our machine-readable code, or the vendor's own where it gave one.
+    :ivar type: OpenAI's ``error.type``, so that SDKs raise their own exception classes.
+    :ivar param: the request field at fault, if one is.
+    :ivar details: anything structured that helps, or ``None``.
+    :ivar retry_after: seconds after which the same request may succeed, or ``None``.
+    """
+
+    status: int = 500
+    code: str = "INTERNAL_ERROR"
+    type: str = "server_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        details: Any = None,
+        retry_after: float | None = None,
+        status: int | None = None,
+        code: str | None = None,
+        type: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.details = details
+        self.retry_after = retry_after
+        if status is not None:
+            self.status = status
+        if code is not None:
+            self.code = code
+        if type is not None:
+            self.type = type
+
+    def body(self) -> dict[str, Any]:
+        """The JSON object a client sees: ``{"error": {code, message, details, type, param}}``."""
+        return {
+            "error": {
+                "code": self.code,
+                "message": self.message,
+                "details": self.details,
+                "type": self.type,
+                "param": self.param,
+            }
+        }
+
+
+class ValidationError(EdgeError):
+    """The request is not one we can serve; ``param`` names the field."""
+
+    status = 400
+    code = "VALIDATION_ERROR"
+    type = "invalid_request_error"
+
+
+class AuthError(EdgeError):
+    """No key, or not one of ours."""
+
+    status = 401
+    code = "AUTH_ERROR"
+    type = "authentication_error"
+
+
+class PermissionDenied(EdgeError):
+    """A good key that may not do this."""
+
+    status = 403
+    code = "PERMISSION_ERROR"
+    type = "permission_error"
+
+
+class NotFound(EdgeError):
+    """No such path, or no such model."""
+
+    status = 404
+    code = "NOT_FOUND"
+    type = "invalid_request_error"
+
+
+class MethodNotAllowed(EdgeError):
+    """The path exists, the method does not; ``allowed`` fills the ``Allow`` header (RFC 9110 section 15.5.6)."""
+
+    status = 405
+    code = "METHOD_NOT_ALLOWED"
+    type = "invalid_request_error"
+
+    def __init__(self, message: str, allowed: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.allowed = allowed
+
+
+class RequestTimeout(EdgeError):
+    """The client did not finish sending its request in time."""
+
+    status = 408
+    code = "REQUEST_TIMEOUT"
+    type = "invalid_request_error"
+
+
+class RequestTooLarge(EdgeError):
+    """The body is over ``server.max_request_size``."""
+
+    status = 413
+    code = "REQUEST_TOO_LARGE"
+    type = "invalid_request_error"
+
+
+class UnsupportedMediaType(EdgeError):
+    """The body is not declared as JSON."""
+
+    status = 415
+    code = "UNSUPPORTED_MEDIA_TYPE"
+    type = "invalid_request_error"
+
+
+class RateLimited(EdgeError):
+    """A token bucket of ours is empty; ``scope`` is ``"global"`` or ``"key"``."""
+
+    status = 429
+    code = "RATE_LIMIT_ERROR"
+    type = "rate_limit_error"
+
+    def __init__(self, message: str, *, scope: str, retry_after: float) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.scope = scope
+
+
+class InternalError(EdgeError):
+    """A defect of ours. The message never says more than that."""
+
+    def __init__(self) -> None:
+        super().__init__("The gateway failed to handle this request. The x-request-id header identifies it.")
+
+
+class DeadlineExceeded(EdgeError):
+    """The whole call took longer than ``server.timeout``."""
+
+    status = 504
+    code = "TIMEOUT_ERROR"
+    type = "timeout_error"
+
+
+class VendorRefused(EdgeError):
+    """The vendor judged the request itself wrong (4xx): passed on as it is, and no other target is asked."""
+
+    status = 400
+    code = "VALIDATION_ERROR"
+    type = "invalid_request_error"
+
+
+class ElsewhereError(EdgeError):
+    """A target failed in a way another target may not.
+
+    :ivar outcome: short fixed word for the record and the metrics (``connect``, ``status``, ``cut`` ...).
+    """
+
+    status = 502
+    code = "UPSTREAM_ERROR"
+    type = "server_error"
+    outcome: ClassVar[str] = "error"
+
+    def of(self, provider: str) -> ElsewhereError:
+        """The same error as a sentence about ``provider``; upstream code knows only the predicate."""
+        self.message = f"The provider '{provider}' {self.message}."
+        self.args = (self.message,)
+        return self
+
+
+class ConnectFailed(ElsewhereError):
+    """No connection to the target: refused, unresolvable, TLS, or too slow to open."""
+
+    outcome = "connect"
+
+
+class UpstreamTimeout(ElsewhereError):
+    """The target was silent for longer than a limit; the message names the limit."""
+
+    status = 504
+    code = "TIMEOUT_ERROR"
+    type = "timeout_error"
+    outcome = "timeout"
+
+
+class UpstreamCut(ElsewhereError):
+    """The target's answer ended before it was complete."""
+
+    outcome = "cut"
+
+
+class UpstreamMalformed(ElsewhereError):
+    """The target answered with something that is not its protocol."""
+
+    outcome = "malformed"
+
+
+class UpstreamTooLarge(ElsewhereError):
+    """The target's answer is over ``upstream.max_response_size``."""
+
+    outcome = "too_large"
+
+
+class VendorFailed(ElsewhereError):
+    """The target answered that it failed (5xx, or an error object with status 200)."""
+
+    outcome = "status"
+
+
+class VendorUnavailable(ElsewhereError):
+    """The target is overloaded or starting (503, 529)."""
+
+    status = 503
+    code = "UNAVAILABLE"
+    outcome = "status"
+
+
+class VendorRateLimited(ElsewhereError):
+    """The target's own rate limit (429)."""
+
+    status = 429
+    code = "RATE_LIMIT_ERROR"
+    type = "rate_limit_error"
+    outcome = "status"
+
+
+class VendorRejectedCredentials(ElsewhereError):
+    """The target refuses *our* credentials (401, 403); the client is told so without seeing them."""
+
+    outcome = "credentials"

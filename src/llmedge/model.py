@@ -1,0 +1,208 @@
+"""The nouns every layer shares: Caller, Call, Target, Usage, Reply, Record."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import attrs
+
+from llmedge.errors import EdgeError
+
+RawObject = Mapping[str, Any]
+"""A JSON object whose values are the bytes received (``msgspec.Raw``): what nobody touches is sent on as it came."""
+
+
+class Clock(Protocol):
+    """Where time comes from; the reactor in production, ``twisted.internet.task.Clock`` in tests."""
+
+    def seconds(self) -> float: ...
+
+    def callLater(self, delay: float, callable: Any, *args: Any, **kw: Any) -> Any: ...
+
+
+class Operation(enum.Enum):
+    """What a call asks for. The value is the label in logs and metrics."""
+
+    CHAT = "chat"
+    TEXT = "text"
+
+
+@attrs.frozen
+class Caller:
+    """Who asks. Never holds a key.
+
+    :ivar name: the key's alias, ``"anonymous"`` where no key was needed.
+    :ivar models: patterns of the models this caller may ask for; ``("*",)`` for all.
+    :ivar rpm: requests a minute of the caller's own bucket, ``None`` for the global limit only.
+    :ivar burst: capacity of that bucket.
+    """
+
+    name: str
+    models: tuple[str, ...] = ("*",)
+    rpm: int | None = None
+    burst: int | None = None
+
+
+@attrs.frozen
+class Usage:
+    """Tokens of one answer. Counts are of tokens; ``cached`` is part of ``input``, ``reasoning`` of ``output``."""
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    reasoning: int = 0
+
+
+@attrs.frozen
+class Target:
+    """One place a call can go."""
+
+    provider: str
+    model: str
+
+    def __str__(self) -> str:
+        return f"{self.provider}/{self.model}"
+
+
+@attrs.define
+class Attempt:
+    """One try at one target. Times are the clock's seconds, ``None`` for what did not happen."""
+
+    target: Target
+    started: float
+    connected: float | None = None
+    first_byte: float | None = None
+    first_event: float | None = None
+    ended: float | None = None
+    status: int | None = None
+    outcome: str = ""
+    error: str = ""
+    upstream_request_id: str = ""
+
+
+@attrs.define
+class Record:
+    """What happened to one request. The one source of the access log, the metrics and the response headers.
+
+    :ivar route: the path's template (bounded), not the path.
+    :ivar model: what the client asked for; ``model_label`` is the bounded form for metrics.
+    :ivar outcome: ``ok``, ``error``, ``client_closed``, or what broke the stream (``cut``, ``timeout`` ...).
+    :ivar waited: seconds spent waiting for vendors; total less this is our overhead.
+    """
+
+    request_id: str
+    method: str
+    route: str
+    peer: str
+    received: float
+    operation: str = ""
+    caller: str = ""
+    model: str = ""
+    model_label: str = "other"
+    stream: bool = False
+    message_count: int | None = None
+    authenticated: float | None = None
+    admitted: float | None = None
+    first_event: float | None = None
+    ended: float | None = None
+    attempts: list[Attempt] = attrs.Factory(list)
+    passed_over: list[str] = attrs.Factory(list)
+    usage: Usage | None = None
+    status: int = 0
+    error_code: str = ""
+    error_message: str = ""
+    refused_by: str = ""
+    outcome: str = ""
+    bytes_in: int = 0
+    bytes_out: int = 0
+    waited: float = 0.0
+
+    def fail(self, error: EdgeError, outcome: str = "error") -> None:
+        """Note the error the client is given; the first one stands."""
+        if not self.error_code:
+            self.error_code = error.code
+            self.error_message = error.message
+        if not self.outcome:
+            self.outcome = outcome
+
+
+class Deadline:
+    """The time one call has, over all its attempts."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self.seconds = seconds
+        self.at = clock.seconds() + seconds
+
+    def left(self) -> float:
+        """Seconds left, never below zero."""
+        return max(0.0, self.at - self._clock.seconds())
+
+
+@attrs.define
+class Call:
+    """One request for inference.
+
+    :ivar dialect: name of the wire format it came in, which the answer has to be in.
+    :ivar fields: the body's top-level fields, each value still the bytes received.
+    :ivar wants_usage: the client asked for usage in the stream.
+    :ivar choices: how many answers were asked for (``n``).
+    """
+
+    operation: Operation
+    dialect: str
+    model: str
+    fields: RawObject
+    stream: bool
+    wants_usage: bool
+    choices: int
+    caller: Caller
+    deadline: Deadline
+    record: Record
+
+
+@attrs.frozen
+class Answer:
+    """A whole answer, in the client's dialect."""
+
+    body: bytes
+    usage: Usage | None = None
+
+
+class EventKind(enum.Enum):
+    """What an event of a stream means to the gateway."""
+
+    LIFECYCLE = enum.auto()
+    """Says nothing the client could use yet (a role, an empty delta): held back until content comes."""
+    CONTENT = enum.auto()
+    DONE = enum.auto()
+    """The terminal event: the only way a stream ends well."""
+
+
+@attrs.frozen
+class Event:
+    """One event of a stream: ``frame`` is the whole SSE frame in the client's dialect, blank line included."""
+
+    kind: EventKind
+    frame: bytes
+
+
+class EventStream(Protocol):
+    """A streamed answer. Exactly one of: the last batch ends with DONE, or ``next`` raises, or ``abort`` is called."""
+
+    @property
+    def usage(self) -> Usage | None: ...
+
+    async def next(self) -> list[Event]:
+        """The next batch: what one read of the socket brought, never empty.
+
+        :raises EdgeError: the stream broke; what came before stays valid.
+        """
+
+    def abort(self) -> None:
+        """Stop the vendor's work now. Harmless after the end."""
+
+
+Reply = Answer | EventStream

@@ -1,0 +1,1 @@
+"""What reads the Record of a finished call: logs and metrics."""

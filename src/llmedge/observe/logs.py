@@ -1,0 +1,208 @@
+"""JSON log lines, levels by namespace, and the access log."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import IO, Any
+
+import msgspec
+from twisted.logger import ILogObserver, Logger, LogLevel, formatEvent
+from zope.interface import implementer
+
+from llmedge.config.levels import LEVELS, parse_filter
+from llmedge.config.settings import Log
+from llmedge.model import Record
+from llmedge.observe.writer import LineWriter
+
+_WEIGHT = {
+    LogLevel.debug: LEVELS["debug"],
+    LogLevel.info: LEVELS["info"],
+    LogLevel.warn: LEVELS["warn"],
+    LogLevel.error: LEVELS["error"],
+    LogLevel.critical: LEVELS["critical"],
+}
+_NAME = {
+    LogLevel.debug: "DEBUG",
+    LogLevel.info: "INFO",
+    LogLevel.warn: "WARN",
+    LogLevel.error: "ERROR",
+    LogLevel.critical: "ERROR",
+}
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
+class Levels:
+    """Whether a namespace's message of a level is wanted: the longest matching prefix of names decides."""
+
+    def __init__(self, settings: Log) -> None:
+        default, by_namespace = parse_filter(settings.filter)
+        self._default = LEVELS[default or settings.level]
+        self._by_namespace = {name: LEVELS[level] for name, level in by_namespace.items()}
+        self._known: dict[str, int] = {}
+
+    def wanted(self, namespace: str, level: Any) -> bool:
+        lowest = self._known.get(namespace)
+        if lowest is None:
+            lowest = self._default
+            parts = namespace.split(".")
+            for end in range(len(parts), 0, -1):
+                if (found := self._by_namespace.get(".".join(parts[:end]))) is not None:
+                    lowest = found
+                    break
+            if len(self._known) < 1000:
+                self._known[namespace] = lowest
+        return _WEIGHT.get(level, LEVELS["info"]) >= lowest
+
+
+@implementer(ILogObserver)
+class JsonLog:
+    """Writes each event as one JSON object.
+
+    ``{"timestamp", "level", "fields": {"message", …}, "target", "span": {"name"}, "request_id", "threadId",
+    "filename", "line_number"}``; ``span`` and ``request_id`` only where an event belongs to a request. Fields
+    of other packages' events are left out but for the message: nobody vouches for what is in them.
+    """
+
+    def __init__(self, out: IO[str], levels: Levels) -> None:
+        self.writer = LineWriter(out)
+        self._levels = levels
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        namespace = event.get("log_namespace") or "-"
+        level = event.get("log_level") or LogLevel.info
+        if not self._levels.wanted(namespace, level):
+            return
+        fields: dict[str, Any] = {"message": formatEvent(event)}
+        line: dict[str, Any] = {
+            "timestamp": _timestamp(event["log_time"]),
+            "level": _NAME.get(level, "INFO"),
+            "fields": fields,
+            "target": namespace,
+        }
+        if namespace.startswith("llmedge"):
+            for name, value in event.items():
+                if not name.startswith("log_"):
+                    fields[name] = value
+            if (span := fields.pop("span", None)) is not None:
+                line["span"] = {"name": span}
+            if (request_id := fields.pop("request_id", None)) is not None:
+                line["request_id"] = request_id
+        if (failure := event.get("log_failure")) is not None:
+            fields["error"] = f"{failure.type.__name__}: {failure.getErrorMessage()}"
+            fields["traceback"] = failure.getTraceback(elideFrameworkCode=True)
+        line["threadId"] = threading.get_ident()
+        if (place := _caller()) is not None:
+            line["filename"], line["line_number"] = place
+        self.writer.write(_encode(line).decode("utf-8", "replace") + "\n")
+
+
+@implementer(ILogObserver)
+class FilteredLog:
+    """Another observer, behind our levels: for the text log of a terminal."""
+
+    def __init__(self, observer: Callable[[dict[str, Any]], None], levels: Levels) -> None:
+        self._observer = observer
+        self._levels = levels
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        if self._levels.wanted(event.get("log_namespace") or "-", event.get("log_level") or LogLevel.info):
+            self._observer(event)
+
+
+def _timestamp(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _caller() -> tuple[str, int] | None:
+    """File and line of whoever logged, the logging itself left out; ``None`` for an event replayed at start-up."""
+    frame: Any = sys._getframe(2)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(("twisted.logger", __name__)):
+        if frame.f_code.co_name == "replayTo":
+            return None
+        frame = frame.f_back
+    if frame is None:
+        return None
+    module = frame.f_globals.get("__name__", "")
+    package = module.partition(".")[0]
+    path = frame.f_code.co_filename.replace("\\", "/")
+    index = path.rfind(f"/{package}/")
+    return (path[index + 1 :] if index >= 0 else path.rpartition("/")[2]), frame.f_lineno
+
+
+_access = Logger("llmedge.access")
+
+
+class AccessLog:
+    """One line for each finished request: at info for the API, at debug for health and metrics."""
+
+    def __call__(self, record: Record) -> None:
+        fields: dict[str, Any] = {
+            "method": record.method,
+            "route": record.route,
+            "status": record.status,
+            "outcome": record.outcome,
+            "duration_ms": _ms(record.received, record.ended),
+            "overhead_ms": round(((record.ended or record.received) - record.received - record.waited) * 1000, 3),
+            "peer": record.peer,
+            "caller": record.caller,
+            "bytes_in": record.bytes_in,
+            "bytes_out": record.bytes_out,
+        }
+        if record.model:
+            fields |= {
+                "model": record.model,
+                "message_count": record.message_count,
+                "stream": record.stream,
+                "first_event_ms": _ms(record.received, record.first_event),
+            }
+        if record.attempts:
+            fields["attempts"] = [
+                {
+                    "target": str(attempt.target),
+                    "outcome": attempt.outcome,
+                    "status": attempt.status,
+                    "error": attempt.error or None,
+                    "connect_ms": _ms(attempt.started, attempt.connected),
+                    "first_byte_ms": _ms(attempt.started, attempt.first_byte),
+                    "duration_ms": _ms(attempt.started, attempt.ended),
+                    "upstream_request_id": attempt.upstream_request_id or None,
+                }
+                for attempt in record.attempts
+            ]
+        if record.usage is not None:
+            fields |= {
+                "input_tokens": record.usage.input,
+                "output_tokens": record.usage.output,
+                "cached_tokens": record.usage.cached,
+                "reasoning_tokens": record.usage.reasoning,
+            }
+        if record.error_code:
+            fields |= {"error_code": record.error_code, "error": record.error_message}
+        emit = _access.info if record.operation else _access.debug
+        emit(
+            "{method} {route} {status} {outcome} in {duration_ms} ms",
+            span=record.operation or record.route,
+            request_id=record.request_id,
+            **fields,
+        )
+
+
+def _ms(start: float, end: float | None) -> float | None:
+    return None if end is None else round((end - start) * 1000, 3)
+
+
+_configured: Log = Log()
+
+
+def configure(settings: Log) -> None:
+    """Set the levels that :func:`json_to_stdout` uses; ``twistd`` takes the observer by name only."""
+    global _configured
+    _configured = settings
+
+
+def json_to_stdout() -> JsonLog:
+    """The observer for ``twistd --logger``."""
+    return JsonLog(sys.stdout, Levels(_configured))

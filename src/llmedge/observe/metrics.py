@@ -1,0 +1,171 @@
+"""Prometheus metrics, all from finished records. Labels hold configured names only, never a client's words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from llmedge._version import __version__
+from llmedge.model import Clock, Record
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_SMALL = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1)
+_ERROR_CODES = {
+    "VALIDATION_ERROR",
+    "AUTH_ERROR",
+    "PERMISSION_ERROR",
+    "NOT_FOUND",
+    "METHOD_NOT_ALLOWED",
+    "REQUEST_TIMEOUT",
+    "REQUEST_TOO_LARGE",
+    "UNSUPPORTED_MEDIA_TYPE",
+    "RATE_LIMIT_ERROR",
+    "INTERNAL_ERROR",
+    "UPSTREAM_ERROR",
+    "UNAVAILABLE",
+    "TIMEOUT_ERROR",
+}
+
+
+class Metrics:
+    """All metrics of one process.
+
+    :param registry: where they live; a new one for each service.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        disable_created_metrics()  # a second series for each, which nobody asked for
+        self._registry = registry
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        call = ["operation", "provider", "model"]
+
+        def counter(name: str, doc: str, labels: list[str]) -> Counter:
+            return Counter(name, doc, labels, registry=registry)
+
+        def histogram(name: str, doc: str, labels: list[str], buckets: Any = _SECONDS) -> Histogram:
+            return Histogram(name, doc, labels, registry=registry, buckets=buckets)
+
+        self._requests = counter(
+            "llm_requests_total", "Inference requests answered, refused ones included.", [*call, "status"]
+        )
+        self._duration = histogram("llm_request_duration_seconds", "First byte in to last byte out.", call)
+        self._first_token = histogram("llm_time_to_first_token_seconds", "First byte in to first content out.", call)
+        self._overhead = histogram(
+            "llm_overhead_seconds", "First byte in to last byte out, less the wait for vendors.", call, _SMALL
+        )
+        self._upstream = histogram("llm_upstream_duration_seconds", "One attempt at a vendor.", ["provider", "outcome"])
+        self._attempts = counter("llm_upstream_attempts_total", "Attempts at vendors.", ["provider", "outcome"])
+        self._tokens = counter("llm_tokens_total", "Tokens by kind.", [*call, "kind"])
+        self._errors = counter("llm_errors_total", "Requests that ended in an error, by code.", ["code"])
+        self._ended = counter("llm_streams_total", "Streams by how they ended.", ["outcome"])
+        self._limited = counter("llm_rate_limited_total", "Requests refused by a rate limit.", ["scope"])
+        self._cache_hits = counter("llm_cache_hit_total", "Answers from a cache.", ["level"])
+        for scope in ("global", "key"):
+            self._limited.labels(scope)
+        self._cache_hits.labels("memory")
+        self.in_flight = Gauge("llm_requests_in_flight", "Inference requests under way.", registry=registry)
+        self._tick = Histogram(
+            "llm_reactor_tick_delay_seconds",
+            "How late the event loop runs a timer.",
+            registry=registry,
+            buckets=_SMALL,
+        )
+        build = Gauge("llm_build_info", "Version in its label.", ["version"], registry=registry)
+        build.labels(__version__).set(1)
+        self._children: dict[tuple[str, str, str], _CallMetrics] = {}
+
+    def __call__(self, record: Record) -> None:
+        """Count one finished request."""
+        if not record.operation:
+            return
+        if record.error_code:
+            known = record.error_code in _ERROR_CODES
+            self._errors.labels(record.error_code if known else "VENDOR_ERROR").inc()
+        if record.refused_by in ("global", "key"):
+            self._limited.labels(record.refused_by).inc()
+        provider = record.attempts[-1].target.provider if record.attempts else "none"
+        key = (record.operation, provider, record.model_label)
+        metrics = self._children.get(key)
+        if metrics is None:
+            metrics = self._children[key] = _CallMetrics(self, key)
+        metrics.count(record)
+        for attempt in record.attempts:
+            if attempt.ended is not None:
+                labels = (attempt.target.provider, attempt.outcome)
+                self._upstream.labels(*labels).observe(attempt.ended - attempt.started)
+                self._attempts.labels(*labels).inc()
+        if record.stream and record.first_event is not None:
+            self._ended.labels(record.outcome).inc()
+
+    def render(self) -> bytes:
+        """The exposition text (Prometheus text format 0.0.4). May take milliseconds: not for the reactor thread."""
+        return generate_latest(self._registry)
+
+    def watch_ticks(self, clock: Clock, interval: float = 0.5) -> Callable[[], None]:
+        """Measure how late timers fire, until the function returned is called."""
+        state: dict[str, Any] = {}
+
+        def tick() -> None:
+            now = clock.seconds()
+            self._tick.observe(max(0.0, now - state["due"]))
+            schedule()
+
+        def schedule() -> None:
+            state["due"] = clock.seconds() + interval
+            state["call"] = clock.callLater(interval, tick)
+
+        schedule()
+        return lambda: state["call"].cancel()
+
+
+class _CallMetrics:
+    """The children of one (operation, provider, model), looked up once."""
+
+    def __init__(self, metrics: Metrics, key: tuple[str, str, str]) -> None:
+        self._requests = metrics._requests
+        self._tokens = metrics._tokens
+        self._key = key
+        self._duration = metrics._duration.labels(*key)
+        self._overhead = metrics._overhead.labels(*key)
+        self._first_token = metrics._first_token.labels(*key)
+        self._by_status: dict[int, Any] = {}
+        self._by_kind: dict[str, Any] = {}
+
+    def count(self, record: Record) -> None:
+        requests = self._by_status.get(record.status)
+        if requests is None:
+            requests = self._by_status[record.status] = self._requests.labels(*self._key, str(record.status))
+        requests.inc()
+        took = (record.ended or record.received) - record.received
+        self._duration.observe(took)
+        if record.attempts:
+            self._overhead.observe(max(0.0, took - record.waited))
+        if record.first_event is not None:
+            self._first_token.observe(record.first_event - record.received)
+        if record.usage is not None:
+            usage = record.usage
+            for kind, count in (
+                ("input", usage.input),
+                ("output", usage.output),
+                ("cached", usage.cached),
+                ("reasoning", usage.reasoning),
+            ):
+                if count > 0:
+                    tokens = self._by_kind.get(kind)
+                    if tokens is None:
+                        tokens = self._by_kind[kind] = self._tokens.labels(*self._key, kind)
+                    tokens.inc(count)

@@ -1,0 +1,1 @@
+"""What happens to one Call. Knows neither HTTP requests nor vendors."""

@@ -1,0 +1,33 @@
+"""May this caller have this model, and does it exist?"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from llmedge.errors import NotFound, PermissionDenied
+from llmedge.model import Call, Caller, Clock, Reply
+from llmedge.pipeline.models import ModelIndex
+from llmedge.pipeline.stage import Handler
+
+
+def may_use(caller: Caller, model: str) -> bool:
+    """Whether ``caller``'s patterns allow ``model``."""
+    return any(pattern == "*" or fnmatchcase(model, pattern) for pattern in caller.models)
+
+
+class Admit:
+    def __init__(self, models: ModelIndex, clock: Clock) -> None:
+        self._models = models
+        self._clock = clock
+
+    async def __call__(self, call: Call, proceed: Handler) -> Reply:
+        if not may_use(call.caller, call.model):
+            raise PermissionDenied(f"This key may not use the model '{call.model}'.", param="model")
+        match = self._models.find(call.model)
+        if match is None:
+            raise NotFound(
+                f"The model '{call.model}' does not exist here. GET /v1/models lists those that do.", param="model"
+            )
+        call.record.model_label = match.label
+        call.record.admitted = self._clock.seconds()
+        return await proceed(call)

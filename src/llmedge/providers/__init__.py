@@ -1,0 +1,1 @@
+"""Vendors: where they are, how to authenticate there, which dialect they speak."""

@@ -1,0 +1,80 @@
+"""What a vendor's error status means to us: its 4xx are the client's, its 401 and 403 are ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+from llmedge.dialects.openai_common import VendorError
+from llmedge.errors import (
+    EdgeError,
+    VendorFailed,
+    VendorRateLimited,
+    VendorRefused,
+    VendorRejectedCredentials,
+    VendorUnavailable,
+)
+
+MAX_RETRY_AFTER = 86400.0
+"""Seconds; a vendor that asks for more is passed on as asking for this."""
+
+
+def failure_for(provider: str, status: int, error: VendorError, retry_after: float | None) -> EdgeError:
+    """The exception for an answer of ``status`` from ``provider``.
+
+    :param error: what the body said, our own credential already taken out.
+    :param retry_after: seconds, from the headers.
+    """
+    said = f": {error.message}" if error.message else ""
+    if status in (401, 403):
+        # Its message may repeat the credential: the log has the status, the client needs no more.
+        return VendorRejectedCredentials(
+            f"refused the gateway's credentials (status {status}); the operator has to check its api_key"
+        ).of(provider)
+    if status == 429:
+        return VendorRateLimited(f"is limiting the gateway's rate{said}", retry_after=retry_after).of(provider)
+    if status in (503, 529):
+        return VendorUnavailable(f"is not available{said}", retry_after=retry_after).of(provider)
+    if status >= 500 or status == 408:
+        return VendorFailed(f"failed with status {status}{said}", retry_after=retry_after).of(provider)
+    if status < 400:
+        return VendorFailed(f"answered with status {status}; is its base_url right?").of(provider)
+    return VendorRefused(
+        error.message or f"The provider '{provider}' refused the request with status {status}.",
+        status=status,
+        code=error.code or error.type or "VALIDATION_ERROR",
+        type=error.type or "invalid_request_error",
+        param=error.param,
+        details={"provider": provider},
+        retry_after=retry_after,
+    )
+
+
+def parse_retry_after(fields: Mapping[bytes, bytes], now: float) -> float | None:
+    """Seconds a vendor asks to wait: ``retry-after-ms``, else ``Retry-After`` as seconds or date
+    (RFC 9110 section 10.2.3); ``None`` if it does not say or makes no sense.
+
+    :param now: seconds since the epoch.
+    """
+    if (milliseconds := _number(fields.get(b"retry-after-ms"))) is not None:
+        return _bounded(milliseconds / 1000)
+    value = fields.get(b"retry-after")
+    if value is None:
+        return None
+    if (seconds := _number(value)) is not None:
+        return _bounded(seconds)
+    try:
+        return _bounded(parsedate_to_datetime(value.decode("latin-1")).timestamp() - now)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _number(value: bytes | None) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except ValueError:
+        return None
+
+
+def _bounded(seconds: float) -> float | None:
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER) if seconds == seconds else None

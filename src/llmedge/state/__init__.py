@@ -1,0 +1,1 @@
+"""What outlives one call: token buckets (later counters, cached answers, ledgers)."""

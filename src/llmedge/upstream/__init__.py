@@ -1,0 +1,1 @@
+"""HTTP out: connections, their pool, TLS, limits."""

@@ -1,0 +1,162 @@
+"""HTTP requests to vendors over pooled connections."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+from urllib.parse import urlsplit
+
+from OpenSSL import SSL
+from twisted.internet import error as internet_error
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.protocol import Factory
+
+from llmedge.config.settings import Upstream
+from llmedge.errors import ConnectFailed
+from llmedge.model import Attempt, Record
+from llmedge.upstream.connection import Connection, Exchange
+from llmedge.upstream.tls import TlsContexts
+
+
+class Client:
+    """All connections to all vendors; one pool for each origin (scheme, host, port).
+
+    :param reactor: ``IReactorTCP``, ``IReactorTime`` and ``IReactorPluggableNameResolver``.
+    """
+
+    def __init__(self, reactor: Any, limits: Upstream) -> None:
+        self._reactor = reactor
+        self._limits = limits
+        self._tls = TlsContexts()
+        self._pools: dict[tuple[str, str, int], Pool] = {}
+
+    def pool_for(self, url: str) -> Pool:
+        """The pool of the origin of ``url``. Destinations come from configuration only, never from a request."""
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        key = (parts.scheme, host, port)
+        if key not in self._pools:
+            endpoint: Any = HostnameEndpoint(self._reactor, host, port, timeout=self._limits.connect_timeout)
+            if parts.scheme == "https":
+                endpoint = wrapClientTLS(self._tls.for_host(host), endpoint)
+            self._pools[key] = Pool(self._reactor, endpoint, self._limits, secure=parts.scheme == "https")
+        return self._pools[key]
+
+    def close(self) -> None:
+        """Drop every connection."""
+        for pool in self._pools.values():
+            pool.close()
+
+
+class Pool:
+    """Connections to one origin: the most recently used first, ``upstream.max_connections`` at most."""
+
+    def __init__(self, reactor: Any, endpoint: Any, limits: Upstream, secure: bool) -> None:
+        self._reactor = reactor
+        self._endpoint = endpoint
+        self._limits = limits
+        self._secure = secure
+        self._idle: list[Connection] = []
+        self._open: set[Connection] = set()
+        self._opening = 0
+        self._waiting: deque[Deferred[None]] = deque()
+
+    async def send(self, request: bytes, attempt: Attempt, record: Record) -> Exchange:
+        """Send one request, head and body.
+
+        :raises ConnectFailed: no connection could be had.
+        """
+        began = self._reactor.seconds()
+        try:
+            connection = await self._acquire()
+        finally:
+            record.waited += self._reactor.seconds() - began
+        attempt.connected = self._reactor.seconds()
+        return connection.start(request, attempt, record)
+
+    def close(self) -> None:
+        for connection in tuple(self._open):
+            connection.abort()
+
+    async def _acquire(self) -> Connection:
+        while True:
+            while self._idle:
+                connection = self._idle.pop()
+                if connection.usable:
+                    return connection
+            if len(self._open) + self._opening < self._limits.max_connections:
+                return await self._connect()
+            turn: Deferred[None] = Deferred()
+            self._waiting.append(turn)
+            try:
+                await turn
+            except CancelledError:
+                if turn in self._waiting:
+                    self._waiting.remove(turn)
+                else:
+                    self._next()  # the turn was ours already: pass it on
+                raise
+
+    async def _connect(self) -> Connection:
+        seconds = self._limits.connect_timeout
+        factory = Factory.forProtocol(
+            lambda: Connection(self._reactor, self._limits, self._on_idle, self._on_lost, self._secure)
+        )
+        factory.noisy = False
+        self._opening += 1
+        connecting: Deferred[Any] = self._endpoint.connect(factory)
+        connecting.addCallback(self._handshake)
+        timed_out: list[bool] = []
+
+        def give_up(result: Any, timeout: float) -> Any:
+            timed_out.append(True)
+            return result
+
+        connecting.addTimeout(seconds, self._reactor, onTimeoutCancel=give_up)
+        try:
+            connection: Connection = await connecting
+        except Exception as error:
+            self._opening -= 1
+            self._next()
+            if timed_out:
+                raise ConnectFailed(f"could not be reached within {seconds:g} s") from None
+            if isinstance(error, CancelledError):
+                raise
+            raise ConnectFailed(f"could not be reached: {_why(error)}") from error
+        self._opening -= 1
+        return connection
+
+    def _handshake(self, connection: Connection) -> Deferred[Connection]:
+        self._open.add(connection)
+        return connection.ready
+
+    def _on_idle(self, connection: Connection) -> None:
+        self._idle.append(connection)
+        self._next()
+
+    def _on_lost(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        self._next()
+
+    def _next(self) -> None:
+        if self._waiting:
+            self._waiting.popleft().callback(None)
+
+
+def _why(error: BaseException) -> str:
+    """A short reason without addresses."""
+    if isinstance(error, internet_error.ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, internet_error.DNSLookupError):
+        return "its host name does not resolve"
+    if isinstance(error, internet_error.TimeoutError):
+        return "no answer to the connection attempt"
+    if isinstance(error, SSL.Error) or "ssl" in type(error).__module__.lower():
+        return "TLS failed (is its certificate valid for its name?)"
+    if isinstance(error, internet_error.ConnectionLost | internet_error.ConnectionDone):
+        return "it closed the connection while it was being opened"
+    return "the connection failed"

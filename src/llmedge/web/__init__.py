@@ -1,0 +1,1 @@
+"""HTTP in. The only code that sees a twisted.web request."""

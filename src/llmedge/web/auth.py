@@ -1,0 +1,93 @@
+"""API keys: from a request to a Caller."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+from ipaddress import ip_address
+from typing import Any
+
+from llmedge.config.settings import Key
+from llmedge.errors import AuthError
+from llmedge.model import Caller
+
+_FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via", b"cf-connecting-ip")
+_LOCAL_NAMES = {"localhost", "127.0.0.1", "[::1]"}
+
+
+class Authenticator:
+    """Keys are known by their SHA-256 only; a presented key is hashed, found by hash, compared in constant time.
+
+    :param enabled: ``False`` lets everyone in as ``anonymous``.
+    """
+
+    def __init__(self, enabled: bool, keys: Iterable[Key]) -> None:
+        self._enabled = enabled
+        self._callers: dict[bytes, tuple[bytes, Caller]] = {}
+        for key in keys:
+            digest = key.digest()
+            self._callers[digest] = (digest, Caller(key.name, key.models, key.rpm, key.burst))
+        self._anonymous = Caller("anonymous")
+
+    @property
+    def mode(self) -> str:
+        """``off``, ``loopback`` or ``keys``, for the banner."""
+        if not self._enabled:
+            return "off"
+        return "keys" if self._callers else "loopback"
+
+    def identify(self, request: Any) -> Caller:
+        """Who sent ``request``.
+
+        :raises AuthError: nobody we know; the message never repeats what was sent.
+        """
+        if not self._enabled:
+            return self._anonymous
+        if not self._callers:
+            return self._loopback(request)
+        presented = presented_key(request)
+        if presented is None:
+            raise AuthError("Missing API key: send it as 'Authorization: Bearer KEY' or 'x-api-key: KEY'.")
+        digest = hashlib.sha256(presented).digest()
+        known, caller = self._callers.get(digest, (b"\0" * 32, None))
+        if not hmac.compare_digest(known, digest) or caller is None:
+            raise AuthError("Invalid API key")
+        return caller
+
+    def _loopback(self, request: Any) -> Caller:
+        """Without keys, only callers who are plainly on this machine: never an open proxy."""
+        why = "No API keys are configured, so only callers on this machine are let in"
+        if not _is_loopback(getattr(request.getClientAddress(), "host", None)):
+            raise AuthError(f"{why}. Set API_KEYS to let others in.")
+        if any(request.requestHeaders.hasHeader(name) for name in _FORWARDED):
+            raise AuthError(f"{why}, and this request was forwarded by a proxy. Set API_KEYS to let others in.")
+        host = (request.getHeader(b"host") or b"localhost").decode("latin-1").lower()
+        name = host if host.endswith("]") else host.rpartition(":")[0] or host
+        if name not in _LOCAL_NAMES:
+            # A page on the web may have had its name resolve to 127.0.0.1 (DNS rebinding).
+            raise AuthError(f"{why}, under the name localhost. Set API_KEYS to let others in.")
+        return self._anonymous
+
+
+def presented_key(request: Any) -> bytes | None:
+    """The key a request carries: ``x-api-key``, else ``Authorization: Bearer`` (RFC 6750 section 2.1)."""
+    key: bytes | None = request.getHeader(b"x-api-key")
+    if key:
+        return key.strip()
+    authorization: bytes = request.getHeader(b"authorization") or b""
+    scheme, _, token = authorization.partition(b" ")
+    if scheme.lower() == b"bearer" and token.strip():
+        return token.strip()
+    return None
+
+
+def _is_loopback(host: str | None) -> bool:
+    if host is None:
+        return True  # a UNIX socket: who may open it is the file system's business
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback

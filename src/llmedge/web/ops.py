@@ -1,0 +1,75 @@
+"""What operators ask: ``/health``, ``/health/ready``, ``/health/live``, ``/metrics``, and ``/``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from klein import Klein
+from twisted.internet.threads import deferToThreadPool
+
+from llmedge._version import __version__
+from llmedge.errors import NotFound
+from llmedge.web.answer import send_body, send_json
+from llmedge.web.api import handle_errors
+from llmedge.web.site import EdgeRequest
+
+METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+
+
+class Ops:
+    """:param render_metrics: the exposition text, or ``None`` where metrics are off; run in ``reactor``'s pool.
+    :param ready: whether new requests are welcome.
+    """
+
+    app = Klein()
+
+    def __init__(self, reactor: Any, render_metrics: Callable[[], bytes] | None, ready: Callable[[], bool]) -> None:
+        self._reactor = reactor
+        self._render_metrics = render_metrics
+        self._ready = ready
+
+    @app.route("/health", methods=["GET"])
+    @app.route("/health/live", methods=["GET"])
+    def live(self, request: EdgeRequest) -> None:
+        self._health(request, 200, "healthy")
+
+    @app.route("/health/ready", methods=["GET"])
+    def ready(self, request: EdgeRequest) -> None:
+        if self._ready():
+            self._health(request, 200, "healthy")
+        else:
+            self._health(request, 503, "stopping")
+
+    @app.route("/metrics", methods=["GET"])
+    async def metrics(self, request: EdgeRequest) -> None:
+        if self._render_metrics is None:
+            raise NotFound("Metrics are off (metrics.enabled, ENABLE_METRICS).")
+        text = await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._render_metrics)
+        send_body(request, 200, text, METRICS_TYPE)
+
+    @app.route("/", methods=["GET"])
+    def index(self, request: EdgeRequest) -> None:
+        document = {
+            "name": "llmedge",
+            "version": __version__,
+            "docs": "README.rst and docs/ of the llmedge source",
+            "endpoints": [
+                "POST /v1/chat/completions",
+                "POST /v1/completions",
+                "GET /v1/models",
+                "GET /health",
+                "GET /health/ready",
+                "GET /health/live",
+                "GET /metrics",
+            ],
+        }
+        send_json(request, 200, document)
+
+    def _health(self, request: EdgeRequest, status: int, word: str) -> None:
+        now = datetime.fromtimestamp(self._reactor.seconds(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        send_json(request, status, {"status": word, "timestamp": now, "version": __version__})
+
+
+handle_errors(Ops.app)

@@ -1,0 +1,163 @@
+"""A Reply's stream → the client: backpressure, heartbeats, and an end that tells the truth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import implementer
+
+from llmedge.dialects.openai_common import OpenAIDialect
+from llmedge.errors import DeadlineExceeded, EdgeError
+from llmedge.model import EventKind, EventStream
+from llmedge.web.site import EdgeRequest
+
+
+@attrs.frozen
+class RelayLimits:
+    """All in seconds; see ``[server]`` in the configuration reference."""
+
+    heartbeat: float
+    write_timeout: float
+    stream_timeout: float
+
+
+@implementer(IPushProducer)
+class Relay:
+    """Writes one stream to one client.
+
+    The status goes out with the first content, or with the first heartbeat if the vendor is silent for longer
+    than that: from then on a failure can only be an error event. The connection ends cleanly after the vendor's
+    terminal event and never otherwise.
+    """
+
+    def __init__(self, request: EdgeRequest, dialect: OpenAIDialect, limits: RelayLimits) -> None:
+        self._request = request
+        self._dialect = dialect
+        self._limits = limits
+        self._clock = request.site.clock
+        self._resumed: Deferred[None] | None = None
+        self._stalled: Any = None
+        self._beat: Any = None
+        self._wrote = self._clock.seconds()
+
+    async def run(self, stream: Deferred[EventStream]) -> None:
+        """Relay the stream that ``stream`` will be.
+
+        :raises EdgeError: it failed before a status was sent, so that it can still become one.
+        """
+        request = self._request
+        events: EventStream | None = None
+        request.registerProducer(self, True)
+        self._schedule_beat()
+        try:
+            events = await stream
+            self._extend_deadline()
+            await self._pump(events)
+        except CancelledError:
+            if not request.expired:
+                raise  # the client has gone
+            self._fail(DeadlineExceeded(f"The answer took longer than {self._limit():g} s."))
+        except EdgeError as error:
+            self._fail(error)
+        except BaseException:
+            if request.startedWriting:
+                request.abort()
+            raise
+        finally:
+            self._stop()
+            if events is not None:
+                events.abort()
+
+    async def _pump(self, stream: EventStream) -> None:
+        request = self._request
+        record = request.record
+        while True:
+            events = await stream.next()
+            if record.first_event is None:
+                record.first_event = self._clock.seconds()
+            self._begin()
+            request.write(events[0].frame if len(events) == 1 else b"".join([event.frame for event in events]))
+            self._wrote = self._clock.seconds()
+            if events[-1].kind is EventKind.DONE:
+                self._stop()
+                request.finish()
+                return
+            if self._resumed is not None:
+                await self._resumed
+
+    def _begin(self) -> None:
+        if not self._request.startedWriting:
+            headers = self._request.responseHeaders
+            headers.setRawHeaders(b"content-type", [b"text/event-stream; charset=utf-8"])
+            headers.setRawHeaders(b"cache-control", [b"no-cache"])
+            headers.setRawHeaders(b"x-accel-buffering", [b"no"])  # nginx would hold the stream back
+
+    def _fail(self, error: EdgeError) -> None:
+        request = self._request
+        self._stop()
+        if not request.startedWriting:
+            raise error
+        request.record.fail(error)
+        request.write(self._dialect.error_frame(error))
+        request.abort()
+
+    def _limit(self) -> float:
+        started = self._request.record.first_event is not None
+        return self._limits.stream_timeout if started else self._request.deadline.seconds
+
+    def _extend_deadline(self) -> None:
+        """The first event is here: from now on the limit of whole streams holds."""
+        timer = self._request.deadline_timer
+        if timer is not None and timer.active():
+            spent = self._clock.seconds() - self._request.received
+            timer.reset(max(0.001, self._limits.stream_timeout - spent))
+
+    def _stop(self) -> None:
+        for timer in (self._beat, self._stalled):
+            if timer is not None and timer.active():
+                timer.cancel()
+        request = self._request
+        if request.producer is self and request.channel is not None:
+            request.unregisterProducer()
+
+    # Heartbeats: one timer for a stream's life, looking at when something was last written.
+
+    def _schedule_beat(self) -> None:
+        if self._limits.heartbeat:
+            due = self._wrote + self._limits.heartbeat - self._clock.seconds()
+            self._beat = self._clock.callLater(max(due, 0.001), self._heartbeat)
+
+    def _heartbeat(self) -> None:
+        now = self._clock.seconds()
+        if now - self._wrote >= self._limits.heartbeat - 0.001:
+            if self._resumed is None:
+                self._begin()
+                self._request.write(self._dialect.heartbeat)
+            self._wrote = now
+        self._schedule_beat()
+
+    # IPushProducer: the client's socket tells how fast it takes what we write.
+
+    def pauseProducing(self) -> None:
+        if self._resumed is None:
+            self._resumed = Deferred()
+            self._stalled = self._clock.callLater(self._limits.write_timeout, self._give_up)
+
+    def resumeProducing(self) -> None:
+        if self._stalled is not None and self._stalled.active():
+            self._stalled.cancel()
+        resumed, self._resumed = self._resumed, None
+        if resumed is not None:
+            resumed.callback(None)
+
+    def stopProducing(self) -> None:
+        """The connection is going; the request's own notification cancels the work."""
+
+    def _give_up(self) -> None:
+        """The client takes nothing: it does not get to hold the vendor's work."""
+        transport = self._request.transport
+        if transport is not None:
+            transport.abortConnection()

@@ -1,0 +1,230 @@
+"""The HTTP onion: resources around a resource. Each is a leaf with one ``render`` and deals with one concern.
+
+From the outside in: Compress, AccessRecord, Cors, Authenticate, RateLimit, EnforceDeadline, then the Klein tree.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET
+
+from llmedge.errors import EdgeError
+from llmedge.model import Deadline, Record
+from llmedge.web.answer import send_error
+from llmedge.web.auth import Authenticator
+from llmedge.web.limits import RateLimiter
+from llmedge.web.paths import is_health, is_metrics, operation_of, route_of
+from llmedge.web.site import EdgeRequest
+
+_REQUEST_ID = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:")
+
+
+class Wrapper(Resource):
+    """A resource around another. Being a leaf, it is asked to render whatever the path."""
+
+    isLeaf = True
+
+    def __init__(self, inner: IResource) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # twisted has no types here
+        self._inner = inner
+
+    def render(self, request: Any) -> int:
+        try:
+            return self.around(request)
+        except EdgeError as error:
+            send_error(request, error)
+            return NOT_DONE_YET
+
+    def around(self, request: EdgeRequest) -> int:
+        """Do this layer's part, then :meth:`proceed`.
+
+        :raises EdgeError: to answer with it.
+        """
+        return self.proceed(request)
+
+    def proceed(self, request: EdgeRequest) -> int:
+        inner: Any = self._inner
+        return cast(int, inner.render(request))
+
+
+class AccessRecord(Wrapper):
+    """Gives each request an id and a record, and hands the finished record to the observers."""
+
+    def __init__(
+        self,
+        inner: IResource,
+        observers: Iterable[Callable[[Record], None]],
+        in_flight: Callable[[int], None],
+    ) -> None:
+        super().__init__(inner)
+        self._observers = tuple(observers)
+        self._in_flight = in_flight
+
+    def around(self, request: EdgeRequest) -> int:
+        request_id = _request_id(request.getHeader(b"x-request-id"))
+        peer = request.getClientAddress()
+        record = request.record = Record(
+            request_id=request_id,
+            method=request.method.decode("ascii", "replace")[:16],
+            route=route_of(request.path),
+            peer=getattr(peer, "host", "") or "local",
+            received=request.received,
+            operation=operation_of(request.method, request.path),
+            bytes_in=request._size,
+        )
+        headers = request.responseHeaders
+        headers.setRawHeaders(b"server", [b"llmedge"])
+        headers.setRawHeaders(b"x-request-id", [request_id.encode()])
+        headers.setRawHeaders(b"x-content-type-options", [b"nosniff"])
+        if record.operation:
+            self._in_flight(1)
+        request.notifyFinish().addCallbacks(lambda _: self._done(request, False), lambda _: self._done(request, True))
+        if request.refusal is not None:
+            raise request.refusal
+        return self.proceed(request)
+
+    def _done(self, request: EdgeRequest, lost: bool) -> None:
+        record = request.record
+        record.ended = request.site.clock.seconds()
+        record.bytes_out = request.sentLength
+        record.status = request.code if request.startedWriting else 499  # nginx's name for a client that left
+        if lost and not request.aborted:
+            record.outcome = record.outcome if record.outcome not in ("", "ok") else "client_closed"
+        elif not record.outcome:
+            record.outcome = "ok" if request.code < 400 else "error"
+        if record.operation:
+            self._in_flight(-1)
+        for observe in self._observers:
+            observe(record)
+
+
+class Cors(Wrapper):
+    """Cross-origin requests (WHATWG Fetch, section 3.2). Preflights are answered without a key."""
+
+    def __init__(
+        self,
+        inner: IResource,
+        *,
+        origins: tuple[str, ...],
+        methods: tuple[str, ...],
+        headers: tuple[str, ...],
+        max_age: int,
+    ) -> None:
+        super().__init__(inner)
+        self._any = "*" in origins
+        self._origins = {origin.encode() for origin in origins}
+        self._methods = ", ".join(methods).encode()
+        self._method_set = {method.encode() for method in methods}
+        self._headers = {header.lower() for header in headers if not header.endswith("*")}
+        self._prefixes = tuple(header.lower()[:-1] for header in headers if header.endswith("*"))
+        self._max_age = b"%d" % max_age
+
+    def around(self, request: EdgeRequest) -> int:
+        origin = request.getHeader(b"origin")
+        headers = request.responseHeaders
+        if self._origins and not self._any:
+            headers.addRawHeader(b"vary", b"Origin")
+        if origin is None or not self._origins:
+            return self.proceed(request)
+        allowed = self._any or origin in self._origins
+        asked = request.getHeader(b"access-control-request-method")
+        preflight = request.method == b"OPTIONS" and asked is not None
+        if allowed:
+            headers.setRawHeaders(b"access-control-allow-origin", [b"*" if self._any else origin])
+            if not preflight:
+                headers.setRawHeaders(b"access-control-expose-headers", [_EXPOSED])
+        if not preflight:
+            return self.proceed(request)
+        wanted = (request.getHeader(b"access-control-request-headers") or b"").decode("latin-1").lower()
+        names = [name for name in map(str.strip, wanted.split(",")) if name]
+        if not allowed:
+            raise _CorsRefused("This origin may not call the gateway from a browser (cors.origins).")
+        if asked not in self._method_set:
+            raise _CorsRefused("This method is not allowed from a browser (cors.methods).")
+        if not all(name in self._headers or name.startswith(self._prefixes or ("\0",)) for name in names):
+            raise _CorsRefused("A request header is not allowed from a browser (cors.headers).")
+        headers.setRawHeaders(b"access-control-allow-methods", [self._methods])
+        headers.setRawHeaders(b"access-control-allow-headers", [", ".join(names).encode("latin-1")])
+        headers.setRawHeaders(b"access-control-max-age", [self._max_age])
+        request.setResponseCode(204)
+        request.write(b"")
+        request.finish()
+        return NOT_DONE_YET
+
+
+_EXPOSED = b"x-request-id, retry-after, " + b", ".join(
+    b"x-ratelimit-%b-requests" % name for name in (b"limit", b"remaining", b"reset")
+)
+
+
+class _CorsRefused(EdgeError):
+    status = 403
+    code = "PERMISSION_ERROR"
+    type = "permission_error"
+
+
+class Authenticate(Wrapper):
+    """Finds out who asks. Health and metrics may be left open, each by its own setting."""
+
+    def __init__(self, inner: IResource, authenticator: Authenticator, *, health_check: bool, metrics: bool) -> None:
+        super().__init__(inner)
+        self._authenticator = authenticator
+        self._health_check = health_check
+        self._metrics = metrics
+
+    def around(self, request: EdgeRequest) -> int:
+        path = request.path
+        if path == b"/" or (not self._health_check and is_health(path)) or (not self._metrics and is_metrics(path)):
+            request.caller_exempt = True
+            return self.proceed(request)
+        request.caller = self._authenticator.identify(request)
+        request.record.caller = request.caller.name
+        request.record.authenticated = request.site.clock.seconds()
+        return self.proceed(request)
+
+
+class RateLimit(Wrapper):
+    """Takes a token for each API request, from the global bucket and the caller's own."""
+
+    def __init__(self, inner: IResource, limiter: RateLimiter) -> None:
+        super().__init__(inner)
+        self._limiter = limiter
+
+    def around(self, request: EdgeRequest) -> int:
+        try:
+            if not request.caller_exempt:
+                self._limiter.take(request.caller)
+        finally:
+            caller = None if request.caller_exempt else request.caller
+            limit, remaining, reset = self._limiter.state(caller)
+            headers = request.responseHeaders
+            headers.setRawHeaders(b"x-ratelimit-limit-requests", [b"%d" % limit])
+            headers.setRawHeaders(b"x-ratelimit-remaining-requests", [b"%d" % remaining])
+            headers.setRawHeaders(b"x-ratelimit-reset-requests", [reset])
+        return self.proceed(request)
+
+
+class EnforceDeadline(Wrapper):
+    """Starts the clock of a request; when it runs out, the work under way is cancelled."""
+
+    def __init__(self, inner: IResource, seconds: float) -> None:
+        super().__init__(inner)
+        self._seconds = seconds
+
+    def around(self, request: EdgeRequest) -> int:
+        clock = request.site.clock
+        request.deadline = Deadline(clock, self._seconds)
+        timer = request.deadline_timer = clock.callLater(self._seconds, request.expire)
+        request.notifyFinish().addBoth(lambda _: timer.cancel() if timer.active() else None)
+        return self.proceed(request)
+
+
+def _request_id(given: bytes | None) -> str:
+    """The client's id when it is sane (1 to 128 of letters, digits, ``-_.:``), else a new one."""
+    if given is not None and 0 < len(given) <= 128 and _REQUEST_ID.issuperset(given):
+        return given.decode("ascii")
+    return "req_" + secrets.token_hex(12)
