@@ -46,7 +46,7 @@ class Metrics:
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        disable_created_metrics()  # a second series for each, which nobody asked for
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, of no use
         self._registry = registry
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)

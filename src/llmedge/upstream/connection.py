@@ -224,6 +224,7 @@ class Connection(protocol.Protocol):
         self._status = 0
         self._framed = False
         self._finished = False
+        self._keep_alive = False
         self._oversize = False
         self._lost = False
         self._aborted = False
@@ -267,7 +268,7 @@ class Connection(protocol.Protocol):
                 self._finished = False
                 self._exchange = None
                 exchange.got_end()
-                if self._parser.should_keep_alive():
+                if self._keep_alive:
                     self._rest()
                 else:
                     self._lose()
@@ -361,7 +362,7 @@ class Connection(protocol.Protocol):
         self._status = self._parser.get_status_code()
         if self._status in (204, 304):
             self._framed = True
-        if self._status >= 200 and self._exchange is not None:
+        if self._status >= 200 and self._exchange is not None and not self._oversize:
             self._exchange.got_headers(self._status, self._fields)
 
     def on_body(self, body: bytes) -> None:
@@ -371,3 +372,4 @@ class Connection(protocol.Protocol):
     def on_message_complete(self) -> None:
         if self._status >= 200:  # an interim answer (1xx) is only the beginning
             self._finished = True
+            self._keep_alive = self._parser.should_keep_alive()  # the parser knows until the next message begins

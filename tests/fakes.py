@@ -1,0 +1,185 @@
+"""The whole service in memory: a reactor that is a clock, and a wire to talk HTTP/1.1 over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
+from twisted.python.failure import Failure
+
+from llmedge.config import load
+from llmedge.model import Record
+from llmedge.tap import EdgeService
+
+
+class Reactor(MemoryReactorClock):
+    """Nothing real happens; threads run at once."""
+
+    def getThreadPool(self) -> Any:
+        return self
+
+    def callInThreadWithCallback(self, done: Any, function: Any, *args: Any, **kw: Any) -> None:
+        done(True, function(*args, **kw))
+
+    def callFromThread(self, function: Any, *args: Any, **kw: Any) -> None:
+        function(*args, **kw)
+
+
+def settings(toml: str = "", environ: Mapping[str, str] | None = None, directory: str = ".") -> Any:
+    """Settings from a TOML text."""
+    path = Path(directory) / "llmedge-test.toml"
+    path.write_text(toml)
+    return load(environ or {}, str(path))
+
+
+@attrs.define
+class Response:
+    """One parsed answer. ``complete`` is whether its framing ended as HTTP/1.1 has it."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    complete: bool
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        error: dict[str, Any] = self.json()["error"]
+        return error
+
+    def events(self) -> list[str]:
+        """The data of an event stream."""
+        blocks = self.body.decode().split("\n\n")
+        return [block.removeprefix("data: ") for block in blocks if block.startswith("data: ")]
+
+
+def parse_response(data: bytes, head: bool = False) -> tuple[Response, bytes]:
+    """The first response in ``data`` and what follows it."""
+    top, _, rest = data.partition(b"\r\n\r\n")
+    lines = top.decode("latin-1").split("\r\n")
+    status = int(lines[0].split(" ")[1])
+    headers: dict[str, str] = {}
+    for line in lines[1:]:
+        name, _, value = line.partition(": ")
+        name = name.lower()
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    if head or status == 204:
+        return Response(status, headers, b"", True), rest
+    if headers.get("transfer-encoding") == "chunked":
+        body = b""
+        while True:
+            size, newline, after = rest.partition(b"\r\n")
+            if not newline:
+                return Response(status, headers, body, False), b""
+            length = int(size, 16)
+            if length == 0:
+                return Response(status, headers, body, True), after.removeprefix(b"\r\n")
+            body += after[:length]
+            rest = after[length + 2 :]
+    length = int(headers.get("content-length", "0"))
+    return Response(status, headers, rest[:length], len(rest) >= length), rest[length:]
+
+
+class Transport(StringTransportWithDisconnection):
+    """A transport that remembers how it was closed."""
+
+    aborted = False
+    gone = False
+
+    def setTcpNoDelay(self, enabled: bool) -> None: ...
+
+    def loseConnection(self) -> None:
+        if not self.gone:
+            self.gone = True
+            self.protocol.connectionLost(Failure(ConnectionDone()))
+
+    def abortConnection(self) -> None:
+        if not self.gone:
+            self.gone = self.aborted = True
+            self.protocol.connectionLost(Failure(ConnectionLost()))
+
+
+class Wire:
+    """One client connection to a site."""
+
+    def __init__(self, site: Any, peer: str = "127.0.0.1") -> None:
+        self.transport = Transport(peerAddress=IPv4Address("TCP", peer, 40000))
+        self.protocol = site.buildProtocol(self.transport.getPeer())
+        self.transport.protocol = self.protocol
+        self.protocol.makeConnection(self.transport)
+
+    def send(self, data: bytes) -> None:
+        self.protocol.dataReceived(data)
+
+    def leave(self) -> None:
+        self.transport.abortConnection()
+
+    def received(self) -> bytes:
+        data: bytes = self.transport.value()
+        return data
+
+    def response(self, head: bool = False) -> Response:
+        """The next response; what it took is gone from :meth:`received`."""
+        data = self.received()
+        assert data, "no answer yet"
+        response, rest = parse_response(data, head)
+        self.transport.clear()
+        self.transport.write(rest)
+        return response
+
+
+CHAT = {"model": "mock-model", "messages": [{"role": "user", "content": "one two three"}]}
+
+
+def request(
+    method: str = "POST",
+    path: str = "/v1/chat/completions",
+    body: Any = None,
+    headers: Mapping[str, str] | None = None,
+    content_type: str | None = "application/json",
+) -> bytes:
+    """The bytes of one request; ``body`` is bytes or something for JSON."""
+    payload = body if isinstance(body, bytes) else (b"" if body is None else json.dumps(body).encode())
+    fields = {"host": "localhost:8080"} | dict(headers or {})
+    if payload:
+        fields["content-length"] = str(len(payload))
+        if content_type:
+            fields.setdefault("content-type", content_type)
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + payload
+
+
+class Edge:
+    """A service in memory, started, with the records of its finished requests."""
+
+    def __init__(
+        self, toml: str = "", environ: Mapping[str, str] | None = None, directory: str = ".", **replace: Any
+    ) -> None:
+        self.reactor = Reactor()
+        self.reactor.advance(1_700_000_000)
+        self.service = EdgeService(self.reactor, settings(toml, environ, directory))
+        self.site = self.service.site
+        self.records: list[Record] = []
+        access: Any = self.site.resource.original
+        access._observers = (*access._observers, self.records.append)
+
+    def wire(self, peer: str = "127.0.0.1") -> Wire:
+        return Wire(self.site, peer)
+
+    def ask(self, method: str = "POST", path: str = "/v1/chat/completions", body: Any = None, **kw: Any) -> Response:
+        """One request on a connection of its own."""
+        peer = kw.pop("peer", "127.0.0.1")
+        wire = self.wire(peer)
+        wire.send(request(method, path, body, **kw))
+        return wire.response(head=method == "HEAD")
+
+    def chat(self, **fields: Any) -> Response:
+        return self.ask(body=CHAT | fields)

@@ -1,0 +1,139 @@
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge.config.settings import Model, Provider
+from llmedge.errors import ConnectFailed, EdgeError, UpstreamCut, VendorRateLimited, VendorRefused
+from llmedge.model import (
+    Answer,
+    Attempt,
+    Call,
+    Caller,
+    Deadline,
+    Event,
+    EventKind,
+    Operation,
+    Record,
+    Usage,
+)
+from llmedge.pipeline.models import ModelIndex
+from llmedge.pipeline.route import Route
+from llmedge.pipeline.settle import Settle
+from llmedge.pipeline.stage import compose
+
+ROLE = Event(EventKind.LIFECYCLE, b"role")
+WORD = Event(EventKind.CONTENT, b"word")
+DONE = Event(EventKind.DONE, b"done")
+
+
+class Stream:
+    def __init__(self, script: list[Any]) -> None:
+        self.script = script
+        self.aborted = False
+        self.usage = Usage(1, 2)
+
+    async def next(self) -> list[Event]:
+        step = self.script.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        if isinstance(step, Deferred):
+            await step
+        return step
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class Vendor:
+    def __init__(self, name: str, reply: Any) -> None:
+        self.name = name
+        self.reply = reply
+        self.asked = 0
+
+    async def complete(self, call: Call, attempt: Attempt) -> Any:
+        self.asked += 1
+        if isinstance(self.reply, Exception):
+            raise self.reply
+        if isinstance(self.reply, Deferred):
+            await self.reply
+        return self.reply
+
+
+class Routing(SynchronousTestCase):
+    def route(self, *replies: Any, stream: bool = False) -> Deferred[Any]:
+        clock = Clock()
+        self.vendors = [Vendor(f"p{index}", reply) for index, reply in enumerate(replies)]
+        providers = {vendor.name: vendor for vendor in self.vendors}
+        index = ModelIndex({"m": Model(tuple(f"{name}/x" for name in providers))}, dict.fromkeys(providers, Provider()))
+        self.record = Record("id", "POST", "/", "peer", 0.0)
+        call = Call(Operation.CHAT, "openai", "m", {}, stream, False, 1, Caller("c"), Deadline(clock, 30), self.record)
+        handler = compose([Settle()], Route(index, providers, clock))
+        return Deferred.fromCoroutine(handler(call))
+
+    def outcomes(self) -> list[tuple[str, str]]:
+        return [(str(attempt.target), attempt.outcome) for attempt in self.record.attempts]
+
+    def test_an_answer(self) -> None:
+        answer = Answer(b"{}", Usage(3, 4))
+        self.assertIs(self.successResultOf(self.route(answer)), answer)
+        self.assertEqual((self.record.usage, self.record.outcome), (Usage(3, 4), "ok"))
+        self.assertEqual(self.outcomes(), [("p0/x", "ok")])
+
+    def test_the_next_target(self) -> None:
+        """A target that fails is passed over, and the record says why."""
+        answer = Answer(b"{}")
+        self.assertIs(self.successResultOf(self.route(ConnectFailed("A"), UpstreamCut("B"), answer)), answer)
+        self.assertEqual(self.outcomes(), [("p0/x", "connect"), ("p1/x", "cut"), ("p2/x", "ok")])
+        self.assertEqual((self.record.error_code, self.record.outcome), ("", "ok"))
+
+    def test_all_fail(self) -> None:
+        """The message keeps every reason (lesson 5), the delay is the shortest one asked for (lesson 13)."""
+        limited = VendorRateLimited("B.", retry_after=9)
+        error = self.failureResultOf(self.route(VendorRateLimited("A.", retry_after=4), limited), EdgeError).value
+        self.assertEqual(error.message, "All 2 targets failed. A. B.")
+        self.assertEqual((error.status, error.retry_after), (429, 4))
+        self.assertEqual(self.record.error_code, "RATE_LIMIT_ERROR")
+
+    def test_a_refusal_is_final(self) -> None:
+        """Nobody else is asked a question that is wrong."""
+        self.failureResultOf(self.route(VendorRefused("no"), Answer(b"{}")), VendorRefused)
+        self.assertEqual(self.vendors[1].asked, 0)
+
+    def test_a_defect_says_nothing(self) -> None:
+        error = self.failureResultOf(self.route(ValueError("secret detail")), EdgeError).value
+        self.assertNotIn("secret", error.message)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_lifecycle_is_held_back(self) -> None:
+        """A stream that fails after its role frame falls back without a trace of it (lessons 2 and 4)."""
+        broken, good = Stream([[ROLE], UpstreamCut("cut")]), Stream([[ROLE], [WORD], [DONE]])
+        reply = self.successResultOf(self.route(broken, good, stream=True))
+        self.assertTrue(broken.aborted)
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(reply.next())), [ROLE, WORD])
+        self.assertEqual(self.record.outcome, "")
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(reply.next())), [DONE])
+        self.assertEqual((self.record.outcome, self.record.usage), ("ok", Usage(1, 2)))
+        self.assertEqual(self.outcomes(), [("p0/x", "cut"), ("p1/x", "ok")])
+
+    def test_a_break_after_content(self) -> None:
+        """Once content is out, a break is the end, and it is on record."""
+        stream = Stream([[WORD], UpstreamCut("it broke")])
+        reply = self.successResultOf(self.route(stream, Answer(b"{}"), stream=True))
+        self.successResultOf(Deferred.fromCoroutine(reply.next()))
+        self.failureResultOf(Deferred.fromCoroutine(reply.next()), UpstreamCut)
+        self.assertEqual((self.record.outcome, self.record.error_message), ("cut", "it broke"))
+        self.assertEqual(self.outcomes(), [("p0/x", "cut")])
+
+    def test_leaving(self) -> None:
+        """Cancelled in any phase, the attempt is closed in the record and nobody else is asked."""
+        waiting = self.route(Deferred(), Answer(b"{}"))
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        self.assertEqual(self.outcomes(), [("p0/x", "aborted")])
+        stream = Stream([Deferred(), [WORD]])
+        waiting = self.route(stream, Answer(b"{}"), stream=True)
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        self.assertTrue(stream.aborted)

@@ -1,0 +1,54 @@
+from email.utils import formatdate
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge.dialects.openai_common import VendorError
+from llmedge.errors import ElsewhereError, VendorRefused
+from llmedge.providers.failures import failure_for, parse_retry_after
+
+
+class Failures(SynchronousTestCase):
+    def test_what_a_status_means(self) -> None:
+        """A vendor's 4xx is the client's, its 401 and 403 are ours, the rest may be better elsewhere."""
+        for status, expected, code in (
+            (400, 400, "context_length_exceeded"),
+            (404, 404, "context_length_exceeded"),
+            (422, 422, "context_length_exceeded"),
+            (401, 502, "UPSTREAM_ERROR"),
+            (403, 502, "UPSTREAM_ERROR"),
+            (408, 502, "UPSTREAM_ERROR"),
+            (429, 429, "RATE_LIMIT_ERROR"),
+            (500, 502, "UPSTREAM_ERROR"),
+            (502, 502, "UPSTREAM_ERROR"),
+            (503, 503, "UNAVAILABLE"),
+            (504, 502, "UPSTREAM_ERROR"),
+            (529, 503, "UNAVAILABLE"),
+            (301, 502, "UPSTREAM_ERROR"),
+        ):
+            error = failure_for("p", status, VendorError("too long", "t", "context_length_exceeded", "messages"), 3.0)
+            self.assertEqual((error.status, error.code), (expected, code), status)
+            self.assertEqual(isinstance(error, VendorRefused), not isinstance(error, ElsewhereError))
+
+    def test_a_refusal_is_passed_on(self) -> None:
+        error = failure_for("p", 400, VendorError("too long", "t", "", "messages"), None)
+        self.assertEqual((error.message, error.code, error.type, error.param), ("too long", "t", "t", "messages"))
+
+    def test_credentials_are_not_explained(self) -> None:
+        """The vendor's words may repeat the key."""
+        error = failure_for("p", 401, VendorError("Incorrect API key: sk-123"), None)
+        self.assertNotIn("sk-123", error.message)
+
+    def test_retry_after(self) -> None:
+        now = 1_700_000_000.0
+        for fields, seconds in (
+            ({}, None),
+            ({b"retry-after": b"3"}, 3.0),
+            ({b"retry-after": b"0.5"}, 0.5),
+            ({b"retry-after": b"-4"}, 0.0),
+            ({b"retry-after": b"1e99"}, 86400.0),
+            ({b"retry-after": b"nan"}, None),
+            ({b"retry-after": b"soon"}, None),
+            ({b"retry-after": formatdate(now + 10, usegmt=True).encode()}, 10.0),
+            ({b"retry-after-ms": b"1500", b"retry-after": b"2"}, 1.5),
+        ):
+            self.assertEqual(parse_retry_after(fields, now), seconds, fields)

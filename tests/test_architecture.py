@@ -1,0 +1,72 @@
+"""The house rules that a reader relies on, kept by reading the source."""
+
+import ast
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import llmedge
+
+SOURCE = Path(llmedge.__file__).parent
+LAYERS = {
+    "tap": {"web", "pipeline", "providers", "dialects", "upstream", "state", "observe", "endpoints"},
+    "web": {"pipeline", "dialects", "state"},
+    "pipeline": {"providers", "dialects"},
+    "providers": {"dialects", "upstream"},
+    "dialects": set(),
+    "upstream": set(),
+    "state": set(),
+    "observe": set(),
+    "endpoints": set(),
+    "config": set(),
+    "model": set(),
+    "errors": set(),
+    "_version": set(),
+}
+EVERYONE_MAY = {"config", "model", "errors", "_version"}
+GROUND = {"config": {"_version"}, "model": {"errors"}, "errors": set(), "_version": set()}
+
+
+def imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return names
+
+
+def room(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+class Architecture(SynchronousTestCase):
+    def test_imports_go_downward_only(self) -> None:
+        """Each room imports only what lies below it."""
+        for path in SOURCE.rglob("*.py"):
+            here = room(path)
+            if here == "__init__":
+                continue
+            self.assertIn(here, LAYERS, f"{path} is in no layer: add it to the map, and to docs/architecture.rst")
+            allowed = LAYERS[here] | (GROUND.get(here, EVERYONE_MAY)) | {here}
+            for name in imports(path):
+                parts = name.split(".")
+                if parts[0] == "llmedge" and len(parts) > 1:
+                    self.assertIn(parts[1], allowed, f"{path.relative_to(SOURCE)} imports {name}")
+
+    def test_only_tap_touches_the_global_reactor(self) -> None:
+        """Reactor and clock are given, not found."""
+        for path in SOURCE.rglob("*.py"):
+            if room(path) != "tap":
+                self.assertNotIn("twisted.internet.reactor", imports(path), str(path))
+
+    def test_no_file_is_about_two_things(self) -> None:
+        """Past 450 lines a file has a second subject."""
+        for path in SOURCE.rglob("*.py"):
+            self.assertLess(len(path.read_text().splitlines()), 450, str(path))
+
+    def test_the_plugin_imports_nothing_of_ours(self) -> None:
+        """klein imports the reactor: whoever loads the plugin must still be free to choose one."""
+        plugin = Path(__file__).parent.parent / "twisted" / "plugins" / "llmedge_plugin.py"
+        self.assertFalse([name for name in imports(plugin) if name.startswith(("llmedge", "klein"))])

@@ -1,0 +1,116 @@
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge.config.settings import Upstream
+from llmedge.errors import ConnectFailed
+from llmedge.model import Attempt, Record, Target
+from llmedge.upstream.client import Client, Pool
+from llmedge.upstream.connection import Connection
+from tests.fakes import Transport
+
+EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+class Endpoint:
+    """Connects when it is told to."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Deferred[Any], Any]] = []
+        self.connections: list[Connection] = []
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        connecting: Deferred[Any] = Deferred()
+        self.waiting.append((connecting, factory))
+        return connecting
+
+    def succeed(self) -> Connection:
+        connecting, factory = self.waiting.pop(0)
+        connection = factory.buildProtocol(None)
+        transport = Transport()
+        transport.protocol = connection
+        connection.makeConnection(transport)
+        self.connections.append(connection)
+        connecting.callback(connection)
+        return connection
+
+
+class Pooling(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.endpoint = Endpoint()
+        self.pool = Pool(self.clock, self.endpoint, Upstream(max_connections=2, connect_timeout=5), secure=False)
+        self.record = Record("id", "POST", "/", "peer", 0.0)
+
+    def send(self) -> Deferred[Any]:
+        return Deferred.fromCoroutine(self.pool.send(b"x", Attempt(Target("p", "m"), 0.0), self.record))
+
+    def test_a_connection_is_used_again(self) -> None:
+        """Newest first, so that the others can go idle."""
+        for _ in range(2):
+            self.send()
+            self.endpoint.succeed()
+        first, second = self.endpoint.connections
+        first.dataReceived(EMPTY)
+        second.dataReceived(EMPTY)
+        self.successResultOf(self.send())
+        self.assertIsNotNone(second._exchange)
+        self.assertIsNone(first._exchange)
+
+    def test_at_most_max_connections(self) -> None:
+        """More calls wait their turn; one that gives up gives its turn on (lesson 11)."""
+        self.send()
+        self.send()
+        third, fourth = self.send(), self.send()
+        connection = self.endpoint.succeed()
+        self.endpoint.succeed()
+        self.assertEqual(self.endpoint.waiting, [])
+        self.assertNoResult(third)
+        third.cancel()
+        self.failureResultOf(third, CancelledError)
+        connection.dataReceived(EMPTY)
+        self.successResultOf(fourth)
+        self.assertEqual(len(self.endpoint.connections), 2)
+
+    def test_a_lost_connection_frees_its_place(self) -> None:
+        self.send()
+        self.send()
+        self.endpoint.succeed()
+        waiting = self.send()
+        self.endpoint.connections[0].transport.loseConnection()
+        self.assertEqual(len(self.endpoint.waiting), 2)
+        self.endpoint.succeed()
+        self.endpoint.succeed()
+        self.successResultOf(waiting)
+
+    def test_refused(self) -> None:
+        sending = self.send()
+        self.endpoint.waiting[0][0].errback(Failure(ConnectionRefusedError()))
+        self.assertIn("connection refused", self.failureResultOf(sending, ConnectFailed).value.message)
+        self.assertEqual(self.pool._opening, 0)
+
+    def test_connect_timeout(self) -> None:
+        """connect_timeout fires (lesson 12)."""
+        sending = self.send()
+        self.clock.advance(4.9)
+        self.assertNoResult(sending)
+        self.clock.advance(0.2)
+        self.assertIn("within 5 s", self.failureResultOf(sending, ConnectFailed).value.message)
+        self.assertEqual((self.pool._opening, self.clock.getDelayedCalls()), (0, []))
+
+    def test_leaving_while_connecting(self) -> None:
+        """A client that leaves stops the connecting, and no place is lost (lesson 10)."""
+        sending = self.send()
+        sending.cancel()
+        self.failureResultOf(sending, CancelledError)
+        self.assertEqual((self.pool._opening, self.clock.getDelayedCalls()), (0, []))
+
+    def test_pools_are_by_origin(self) -> None:
+        client = Client(self.clock, Upstream())
+        a = client.pool_for("http://127.0.0.1:1/v1")
+        self.assertIs(a, client.pool_for("http://127.0.0.1:1/other"))
+        self.assertIsNot(a, client.pool_for("http://127.0.0.1:2/v1"))

@@ -1,0 +1,180 @@
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge.config.settings import Upstream
+from llmedge.errors import UpstreamCut, UpstreamMalformed, UpstreamTimeout, UpstreamTooLarge
+from llmedge.model import Attempt, Record, Target
+from llmedge.upstream.connection import HIGH_WATER, Connection, Exchange
+from tests.fakes import Transport
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+class Http(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.limits = Upstream(first_byte_timeout=7, idle_timeout=3, max_response_size=1024, keepalive=20)
+        self.idle: list[Connection] = []
+        self.lost: list[Connection] = []
+        self.connection = Connection(self.clock, self.limits, self.idle.append, self.lost.append, secure=False)
+        self.transport = Transport()
+        self.transport.protocol = self.connection
+        self.connection.makeConnection(self.transport)
+        self.record = Record("id", "POST", "/", "peer", 0.0)
+
+    def start(self) -> Exchange:
+        return self.connection.start(b"request", Attempt(Target("p", "m"), 0.0), self.record)
+
+    def later(self, coroutine: object) -> Deferred:
+        return Deferred.fromCoroutine(coroutine)
+
+    def test_a_whole_answer(self) -> None:
+        """Status, headers and body arrive, and the connection may be used again."""
+        exchange = self.start()
+        self.assertEqual(self.transport.value(), b"request")
+        headers = self.later(exchange.headers())
+        self.connection.dataReceived(OK + b"Content-Length: 5\r\nX-A: b\r\n\r\nhel")
+        self.assertEqual(self.successResultOf(headers), 200)
+        self.assertEqual(exchange.fields[b"x-a"], b"b")
+        body = self.later(exchange.read_all())
+        self.assertNoResult(body)
+        self.connection.dataReceived(b"lo")
+        self.assertEqual(self.successResultOf(body), b"hello")
+        self.assertEqual(self.idle, [self.connection])
+        second = self.start()
+        self.connection.dataReceived(OK + b"Content-Length: 0\r\n\r\n")
+        self.assertEqual(self.successResultOf(self.later(second.read())), b"")
+
+    def test_interim_answers_are_not_the_answer(self) -> None:
+        exchange = self.start()
+        headers = self.later(exchange.headers())
+        self.connection.dataReceived(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n")
+        self.assertNoResult(headers)
+        self.connection.dataReceived(b"HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n")
+        self.assertEqual(self.successResultOf(headers), 404)
+
+    def test_cut(self) -> None:
+        """A body that ends before its framing does is cut; what came is given first."""
+        for head in (b"Content-Length: 9\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"):
+            self.setUp()
+            exchange = self.start()
+            self.connection.dataReceived(OK + head)
+            self.transport.loseConnection()
+            self.assertEqual(self.successResultOf(self.later(exchange.read())), b"hello")
+            self.failureResultOf(self.later(exchange.read()), UpstreamCut)
+            self.assertEqual(self.lost, [self.connection])
+
+    def test_cut_before_headers(self) -> None:
+        headers = self.later(self.start().headers())
+        self.connection.dataReceived(b"HTTP/1.1 200 O")
+        self.transport.loseConnection()
+        self.failureResultOf(headers, UpstreamCut)
+
+    def test_a_body_framed_by_the_end_of_the_connection(self) -> None:
+        """RFC 9112 section 6.3: without length or chunks the close is the end."""
+        exchange = self.start()
+        self.connection.dataReceived(OK + b"\r\nhello")
+        self.transport.loseConnection()
+        self.assertEqual(self.successResultOf(self.later(exchange.read_all())), b"hello")
+        self.assertTrue(exchange.ended_by_close)
+
+    def test_connection_close_is_not_pooled(self) -> None:
+        self.start()
+        self.connection.dataReceived(OK + b"Connection: close\r\nContent-Length: 0\r\n\r\n")
+        self.assertEqual(self.idle, [])
+        self.assertTrue(self.transport.gone)
+
+    def test_not_http(self) -> None:
+        headers = self.later(self.start().headers())
+        self.connection.dataReceived(b"SSH-2.0-OpenSSH\r\n")
+        self.failureResultOf(headers, UpstreamMalformed)
+        self.assertTrue(self.transport.aborted)
+
+    def test_headers_without_end(self) -> None:
+        """A vendor cannot fill our memory with headers."""
+        headers = self.later(self.start().headers())
+        self.connection.dataReceived(OK + b"".join(b"x-%d: y\r\n" % i for i in range(300)) + b"\r\n")
+        self.failureResultOf(headers, UpstreamMalformed)
+
+    def test_silence_before_headers(self) -> None:
+        """first_byte_timeout fires (lesson 12) and closes the vendor's connection."""
+        headers = self.later(self.start().headers())
+        self.clock.advance(6.9)
+        self.assertNoResult(headers)
+        self.clock.advance(0.2)
+        self.assertIn("first byte", self.failureResultOf(headers, UpstreamTimeout).getErrorMessage())
+        self.assertTrue(self.transport.aborted)
+
+    def test_silence_within_the_body(self) -> None:
+        """idle_timeout counts from the last byte, not from the first."""
+        exchange = self.start()
+        self.connection.dataReceived(OK + b"Content-Length: 100\r\n\r\n")
+        for _ in range(4):
+            reading = self.later(exchange.read())
+            self.clock.advance(2.5)
+            self.connection.dataReceived(b"x")
+            self.assertEqual(self.successResultOf(reading), b"x")
+        reading = self.later(exchange.read())
+        self.clock.advance(3.1)
+        self.failureResultOf(reading, UpstreamTimeout)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertAlmostEqual(self.record.waited, 13.1)
+
+    def test_a_slow_consumer_is_no_silence(self) -> None:
+        """Time in which nobody asked for more is not held against the vendor."""
+        exchange = self.start()
+        self.connection.dataReceived(OK + b"Content-Length: 100\r\n\r\nx")
+        self.successResultOf(self.later(exchange.read()))
+        self.clock.advance(60)
+        self.connection.dataReceived(b"y")
+        self.assertEqual(self.successResultOf(self.later(exchange.read())), b"y")
+
+    def test_backpressure(self) -> None:
+        """What nobody reads is held up to the mark, then the socket is paused until it is read."""
+        exchange = self.start()
+        self.connection.dataReceived(OK + b"Content-Length: 1000000\r\n\r\n" + b"x" * HIGH_WATER)
+        self.assertEqual(self.transport.producerState, "producing")
+        self.connection.dataReceived(b"x")
+        self.assertEqual(self.transport.producerState, "paused")
+        self.assertEqual(len(self.successResultOf(self.later(exchange.read()))), HIGH_WATER + 1)
+        self.assertEqual(self.transport.producerState, "producing")
+
+    def test_too_large(self) -> None:
+        exchange = self.start()
+        self.connection.dataReceived(OK + b"Content-Length: 2000\r\n\r\n" + b"x" * 2000)
+        self.failureResultOf(self.later(exchange.read_all()), UpstreamTooLarge)
+
+    def test_cancelling_aborts(self) -> None:
+        """Whoever stops waiting stops the vendor (lesson 10)."""
+        headers = self.later(self.start().headers())
+        headers.cancel()
+        self.failureResultOf(headers, CancelledError)
+        self.assertTrue(self.transport.aborted)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_idle_connections_are_given_up(self) -> None:
+        self.start()
+        self.connection.dataReceived(OK + b"Content-Length: 0\r\n\r\n")
+        self.clock.advance(19)
+        self.assertTrue(self.connection.usable)
+        self.clock.advance(2)
+        self.assertFalse(self.connection.usable)
+        self.assertTrue(self.transport.gone)
+
+    def test_an_answer_to_nothing_closes(self) -> None:
+        self.connection.dataReceived(OK + b"Content-Length: 0\r\n\r\n")
+        self.assertTrue(self.transport.aborted)
+
+    def test_drain(self) -> None:
+        """After the last event the framing's end may still come; a vendor that goes on is cut off."""
+        exchange = self.start()
+        self.connection.dataReceived(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        exchange.drain()
+        self.connection.dataReceived(b"0\r\n\r\n")
+        self.assertEqual(self.idle, [self.connection])
+        slow = self.start()
+        self.connection.dataReceived(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        slow.drain()
+        self.clock.advance(2)
+        self.assertTrue(self.transport.aborted)
