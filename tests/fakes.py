@@ -98,12 +98,12 @@ class Transport(StringTransportWithDisconnection):
 
     def loseConnection(self) -> None:
         if not self.gone:
-            self.gone = True
+            self.gone = self.disconnecting = True
             self.protocol.connectionLost(Failure(ConnectionDone()))
 
     def abortConnection(self) -> None:
         if not self.gone:
-            self.gone = self.aborted = True
+            self.gone = self.aborted = self.disconnecting = True
             self.protocol.connectionLost(Failure(ConnectionLost()))
 
 

@@ -62,7 +62,7 @@ class Relay:
             self._fail(DeadlineExceeded(f"The answer took longer than {self._limit():g} s."))
         except EdgeError as error:
             self._fail(error)
-        except BaseException:
+        except Exception:
             if request.startedWriting:
                 request.abort()
             raise

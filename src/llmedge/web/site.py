@@ -17,7 +17,7 @@ from llmedge.errors import EdgeError, InternalError, RequestTimeout, RequestTooL
 from llmedge.model import Caller, Deadline, Record
 from llmedge.web.answer import send_error
 
-_HOST = re.compile(rb"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~\-]{1,255})(:\d{0,5})?$")
+_HOST = re.compile(rb"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_~\-][A-Za-z0-9._~\-]{0,254})(:\d{0,5})?$")
 
 
 class EdgeRequest(Request):

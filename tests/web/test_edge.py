@@ -1,0 +1,428 @@
+import gzip
+import json
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge import __version__
+from tests.fakes import CHAT, Edge, request
+
+KEYS = '[[auth.keys]]\nname = "a"\nkey = "key-a"\n[[auth.keys]]\nname = "b"\nkey = "key-b"\nmodels = ["gpt-*"]\n'
+
+
+class Health(SynchronousTestCase):
+    def test_shape(self) -> None:
+        """All three answer with status, timestamp and version."""
+        edge = Edge()
+        for path in ("/health", "/health/ready", "/health/live"):
+            response = edge.ask("GET", path)
+            self.assertEqual(response.status, 200)
+            expected = {"status": "healthy", "timestamp": "2023-11-14T22:13:20Z", "version": __version__}
+            self.assertEqual(response.json(), expected)
+
+    def test_head(self) -> None:
+        response = Edge().ask("HEAD", "/health")
+        self.assertEqual((response.status, response.body), (200, b""))
+
+    def test_index_points_to_the_docs(self) -> None:
+        self.assertIn("docs", Edge().ask("GET", "/").json())
+
+    def test_stopping(self) -> None:
+        """Ready goes 503 while the service stops; live stays."""
+        edge = Edge()
+        edge.service._stopping = True
+        self.assertEqual(edge.ask("GET", "/health/ready").status, 503)
+        self.assertEqual(edge.ask("GET", "/health/live").status, 200)
+
+
+class Chat(SynchronousTestCase):
+    def test_an_answer(self) -> None:
+        """The mock repeats the question, counts words, and its answer is OpenAI's in shape."""
+        response = Edge().chat()
+        self.assertEqual((response.status, response.headers["content-type"]), (200, "application/json"))
+        answer = response.json()
+        self.assertEqual(answer["object"], "chat.completion")
+        self.assertEqual(answer["choices"][0]["message"]["content"], "This is a mock answer to: one two three")
+        self.assertEqual(answer["usage"], {"prompt_tokens": 3, "completion_tokens": 9, "total_tokens": 12})
+
+    def test_a_stream(self) -> None:
+        """Event stream, terminal event, clean end, no usage unasked."""
+        response = Edge().chat(stream=True)
+        self.assertEqual(response.headers["content-type"], "text/event-stream; charset=utf-8")
+        self.assertTrue(response.complete)
+        *chunks, done = response.events()
+        self.assertEqual(done, "[DONE]")
+        deltas = [json.loads(chunk)["choices"][0]["delta"].get("content") or "" for chunk in chunks]
+        self.assertEqual("".join(deltas), "This is a mock answer to: one two three")
+        self.assertNotIn("usage", response.body.decode())
+
+    def test_usage_on_request(self) -> None:
+        response = Edge().chat(stream=True, stream_options={"include_usage": True})
+        last = json.loads(response.events()[-2])
+        self.assertEqual((last["choices"], last["usage"]["completion_tokens"]), ([], 9))
+
+    def test_mock_obeys(self) -> None:
+        """n, max_tokens, stop and tools have their effect, whole and streamed."""
+        edge = Edge()
+        choices = edge.chat(n=2, max_tokens=2).json()["choices"]
+        self.assertEqual([(c["index"], c["finish_reason"]) for c in choices], [(0, "length"), (1, "length")])
+        self.assertEqual(choices[0]["message"]["content"], "This is")
+        self.assertEqual(edge.chat(stop=["mock"]).json()["choices"][0]["message"]["content"], "This is a")
+        tool = {
+            "type": "function",
+            "function": {"name": "look", "parameters": {"properties": {"q": {}, "n": {"type": "integer"}}}},
+        }
+        choice = edge.chat(tools=[tool]).json()["choices"][0]
+        self.assertEqual(choice["finish_reason"], "tool_calls")
+        call = choice["message"]["tool_calls"][0]["function"]
+        self.assertEqual((call["name"], json.loads(call["arguments"])), ("look", {"q": "mock", "n": 1}))
+        pieces = [json.loads(e)["choices"][0] for e in edge.chat(tools=[tool], stream=True).events()[:-1]]
+        arguments = "".join(
+            p["delta"]["tool_calls"][0]["function"]["arguments"] for p in pieces if "tool_calls" in p["delta"]
+        )
+        self.assertEqual(arguments, call["arguments"])
+        self.assertEqual(edge.chat(tools=[tool], tool_choice="none").json()["choices"][0]["finish_reason"], "stop")
+
+    def test_legacy_completions(self) -> None:
+        edge = Edge()
+        body = {"model": "m", "prompt": "one two"}
+        answer = edge.ask(path="/v1/completions", body=body).json()
+        self.assertEqual(
+            (answer["object"], answer["choices"][0]["text"]), ("text_completion", "This is a mock answer to: one two")
+        )
+        events = edge.ask(path="/v1/completions", body=body | {"stream": True}).events()
+        self.assertEqual(
+            "".join(json.loads(e)["choices"][0]["text"] for e in events[:-1]), answer["choices"][0]["text"]
+        )
+
+    def test_deterministic(self) -> None:
+        self.assertEqual(Edge().chat().body, Edge().chat().body)
+
+    def test_keep_alive_and_pipelining(self) -> None:
+        """Several requests on a connection, also sent at once, are answered in order."""
+        wire = Edge().wire()
+        wire.send(request(body=CHAT) + request("GET", "/health") + request(body=CHAT))
+        statuses = [wire.response().body[:9] for _ in range(3)]
+        self.assertEqual(statuses, [b'{"id":"ch', b'{"status"', b'{"id":"ch'])
+
+
+class Models(SynchronousTestCase):
+    TOML = (
+        KEYS
+        + '[providers.p]\ndialect = "mock"\n[models."gpt-4"]\ntargets = ["p/x"]\n[models.other]\ntargets = ["p/y"]\n'
+    )
+
+    def test_list_and_get(self) -> None:
+        edge = Edge(self.TOML)
+        a, b = {"x-api-key": "key-a"}, {"x-api-key": "key-b"}
+        names = [m["id"] for m in edge.ask("GET", "/v1/models", headers=a).json()["data"]]
+        self.assertEqual(names, ["gpt-4", "other"])
+        self.assertEqual([m["id"] for m in edge.ask("GET", "/v1/models", headers=b).json()["data"]], ["gpt-4"])
+        self.assertEqual(edge.ask("GET", "/v1/models/p/z", headers=a).json()["owned_by"], "p")
+        self.assertEqual(edge.ask("GET", "/v1/models/nope", headers=a).status, 404)
+        self.assertEqual(edge.ask("GET", "/v1/models/other", headers=b).status, 404)
+
+    def test_unknown_model(self) -> None:
+        edge = Edge(self.TOML)
+        response = edge.ask(body=CHAT | {"model": "nope"}, headers={"x-api-key": "key-a"})
+        self.assertEqual(
+            (response.status, response.error["code"], response.error["param"]), (404, "NOT_FOUND", "model")
+        )
+
+    def test_forbidden_model(self) -> None:
+        edge = Edge(self.TOML)
+        response = edge.ask(body=CHAT | {"model": "other"}, headers={"x-api-key": "key-b"})
+        self.assertEqual((response.status, response.error["code"]), (403, "PERMISSION_ERROR"))
+
+
+class Errors(SynchronousTestCase):
+    def check(self, response: Any, status: int, code: str, **headers: str) -> None:
+        self.assertEqual((response.status, response.error["code"]), (status, code))
+        self.assertEqual(set(response.error), {"code", "message", "details", "type", "param"})
+        self.assertIn("x-request-id", response.headers)
+        for name, value in headers.items():
+            self.assertEqual(response.headers[name], value)
+
+    def test_codes(self) -> None:
+        """Each kind of bad request has its status and code, in the one shape."""
+        edge = Edge("[server]\nmax_request_size = 300\n")
+        self.check(edge.ask("GET", "/v1/nope"), 404, "NOT_FOUND")
+        self.check(edge.ask("GET", "/nope"), 404, "NOT_FOUND")
+        self.check(edge.ask("GET", "/v1/chat/completions"), 405, "METHOD_NOT_ALLOWED", allow="POST")
+        self.check(edge.ask("POST", "/health", {}), 405, "METHOD_NOT_ALLOWED", allow="GET, HEAD")
+        self.check(edge.ask(body=CHAT, content_type="text/plain"), 415, "UNSUPPORTED_MEDIA_TYPE")
+        self.check(edge.ask(body=CHAT, headers={"content-encoding": "gzip"}), 415, "UNSUPPORTED_MEDIA_TYPE")
+        self.check(edge.ask(body=b"{nope"), 400, "VALIDATION_ERROR")
+        self.check(edge.ask(body={"model": "m"}), 400, "VALIDATION_ERROR")
+        self.check(edge.ask(body=b" " * 301), 413, "REQUEST_TOO_LARGE")
+
+    def test_content_type_may_have_parameters(self) -> None:
+        response = Edge().ask(body=CHAT, content_type="Application/JSON; charset=utf-8")
+        self.assertEqual(response.status, 200)
+
+    def test_long_model_name(self) -> None:
+        response = Edge().chat(model="x" * 257)
+        self.assertEqual((response.status, response.error["param"]), (400, "model"))
+
+    def test_chunked_body_over_the_limit(self) -> None:
+        """The cap counts what arrives, whatever was announced; the rest is not kept."""
+        edge = Edge("[server]\nmax_request_size = 1000\n")
+        wire = edge.wire()
+        wire.send(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n")
+        for _ in range(5):
+            wire.send(b"200\r\n" + b"x" * 512 + b"\r\n")
+        self.assertEqual(wire.protocol.requests[0].content.getvalue(), b"")
+        wire.send(b"0\r\n\r\n")
+        self.assertEqual(wire.response().status, 413)
+
+    def test_a_client_that_does_not_stop_pushing(self) -> None:
+        edge = Edge("[server]\nmax_request_size = 1000\n")
+        wire = edge.wire()
+        wire.send(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99999999\r\n\r\n")
+        for _ in range(40):
+            if not wire.transport.gone:
+                wire.send(b"x" * 65536)
+        self.assertTrue(wire.transport.aborted)
+
+    def test_bad_host(self) -> None:
+        """A Host that is none is a 400, never a 500 (RFC 9112 section 3.2)."""
+        edge = Edge()
+        for host in ("..", "a" * 300, "a b", "x@y", "\xff"):
+            response = edge.ask("GET", "/health", headers={"host": host})
+            self.check(response, 400, "VALIDATION_ERROR")
+        for host in ("a" * 70, "[::1]:80", "h:1", "x_y.example"):
+            self.assertEqual(edge.ask("GET", "/health", headers={"host": host}).status, 200)
+        wire = edge.wire()
+        wire.send(b"GET /health HTTP/1.1\r\n\r\n")
+        self.assertEqual(wire.response().status, 400)
+
+    def test_not_http(self) -> None:
+        """Garbage is a JSON 400 and the end of the connection."""
+        wire = Edge().wire()
+        wire.send(b"\x16\x03\x01\x02\x00\x01\r\n\r\n")
+        response = wire.response()
+        self.assertEqual((response.status, response.error["code"]), (400, "VALIDATION_ERROR"))
+        self.assertTrue(wire.transport.gone)
+
+    def test_a_slow_client(self) -> None:
+        """A request that does not arrive is a 408; an idle connection just closes."""
+        edge = Edge("[server]\nidle_timeout = 5\n")
+        slow, idle = edge.wire(), edge.wire()
+        slow.send(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n{")
+        edge.reactor.advance(6)
+        response = slow.response()
+        self.assertEqual((response.status, response.error["code"]), (408, "REQUEST_TIMEOUT"))
+        self.assertTrue(slow.transport.gone)
+        self.assertEqual((idle.received(), idle.transport.gone), (b"", True))
+
+    def test_a_defect_says_nothing(self) -> None:
+        """A failure of ours is a 500 in our shape, without a word of what failed; the log has it."""
+        edge = Edge()
+        edge.service.models.names = None
+        response = edge.ask("GET", "/v1/models")
+        self.check(response, 500, "INTERNAL_ERROR")
+        self.assertNotIn("NoneType", response.body.decode())
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+
+    def test_request_ids(self) -> None:
+        """A sane id is kept, anything else replaced."""
+        edge = Edge()
+        good = edge.ask("GET", "/health", headers={"x-request-id": "abc-1.2:3_X"})
+        self.assertEqual(good.headers["x-request-id"], "abc-1.2:3_X")
+        for bad in ("", "a b", "x" * 129, '"><script>'):
+            given = edge.ask("GET", "/health", headers={"x-request-id": bad}).headers["x-request-id"]
+            self.assertRegex(given, r"^req_[0-9a-f]{24}$")
+
+    def test_absolute_and_strange_targets(self) -> None:
+        """No request line makes the gateway call anything: destinations come from configuration only (lesson 25)."""
+        edge = Edge()
+        for path in ("http://169.254.169.254/v1/chat/completions", "//evil/v1/chat/completions", "/v1/../v1/models"):
+            self.assertEqual(edge.ask(path=path, body=CHAT).status, 404)
+        named = edge.ask(body=CHAT, headers={"host": "169.254.169.254", "x-api-base": "http://evil", "forwarded": "x"})
+        self.assertEqual(named.status, 401)
+        self.assertEqual(edge.reactor.tcpClients, [])
+
+
+class Authentication(SynchronousTestCase):
+    def test_keys(self) -> None:
+        """Either header, plain or hashed; the caller's name is on record, the key nowhere."""
+        edge = Edge(KEYS)
+        for headers, status in (
+            ({"authorization": "Bearer key-a"}, 200),
+            ({"authorization": "bearer  key-a "}, 200),
+            ({"x-api-key": "key-a"}, 200),
+            ({"authorization": "Bearer wrong"}, 401),
+            ({"authorization": "Basic a2V5LWE="}, 401),
+            ({"authorization": "Bearer "}, 401),
+            ({"x-api-key": "wrong"}, 401),
+            ({}, 401),
+        ):
+            response = edge.ask("GET", "/v1/models", headers=headers)
+            self.assertEqual(response.status, status, headers)
+            if status == 401:
+                self.assertEqual(
+                    (response.error["code"], response.error["type"]), ("AUTH_ERROR", "authentication_error")
+                )
+                self.assertIn("Bearer", response.headers["www-authenticate"])
+                self.assertNotIn("wrong", response.body.decode())
+        wrong = edge.ask("GET", "/v1/models", headers={"x-api-key": "wrong"})
+        self.assertEqual(wrong.error["message"], "Invalid API key")
+        self.assertEqual([record.caller for record in edge.records[:4]], ["a", "a", "a", ""])
+        self.assertNotIn("key-a", repr(edge.records))
+
+    def test_refused_before_anything_else(self) -> None:
+        """Without a key nobody learns which paths exist."""
+        self.assertEqual(Edge(KEYS).ask("GET", "/v1/nope").status, 401)
+
+    def test_health_and_metrics_are_open_unless_locked(self) -> None:
+        """Each by its own setting (lesson 23: lockable)."""
+        edge = Edge(KEYS)
+        self.assertEqual([edge.ask("GET", p).status for p in ("/health", "/health/ready", "/metrics")], [200, 200, 200])
+        locked = Edge(KEYS, {"AUTH_HEALTH_CHECK": "true", "AUTH_METRICS": "true"})
+        self.assertEqual([locked.ask("GET", p).status for p in ("/health", "/health/ready", "/metrics")], [401] * 3)
+        self.assertEqual(locked.ask("GET", "/metrics", headers={"x-api-key": "key-a"}).status, 200)
+
+    def test_no_keys_means_this_machine_only(self) -> None:
+        """Never an open proxy: no remote peer, no forwarded request, no foreign name (DNS rebinding)."""
+        edge = Edge()
+        ask = lambda **kw: edge.ask("GET", "/v1/models", **kw)  # noqa: E731
+        self.assertEqual([ask(peer=p).status for p in ("127.0.0.1", "::1", "::ffff:127.0.0.1")], [200] * 3)
+        for peer in ("10.0.0.1", "192.168.1.1", "8.8.8.8", "fe80::1"):
+            response = ask(peer=peer)
+            self.assertEqual(response.status, 401)
+            self.assertIn("API_KEYS", response.error["message"])
+        for name in ("x-forwarded-for", "forwarded", "via", "x-real-ip"):
+            self.assertEqual(ask(headers={name: "127.0.0.1"}).status, 401, name)
+        self.assertEqual(ask(headers={"host": "evil.example"}).status, 401)
+        self.assertEqual(
+            [ask(headers={"host": h}).status for h in ("localhost", "127.0.0.1:8080", "[::1]:8080")], [200] * 3
+        )
+
+    def test_off(self) -> None:
+        edge = Edge("", {"AUTH_ENABLED": "false"})
+        self.assertEqual(edge.ask("GET", "/v1/models", peer="8.8.8.8").status, 200)
+
+
+class Limits(SynchronousTestCase):
+    def test_global(self) -> None:
+        """burst requests pass, the next is refused with the time to wait, and time heals it."""
+        edge = Edge("[rate_limit]\nrpm = 60\nburst = 2\n")
+        first = edge.chat()
+        self.assertEqual(first.headers["x-ratelimit-limit-requests"], "60")
+        self.assertEqual(first.headers["x-ratelimit-remaining-requests"], "1")
+        self.assertEqual(first.headers["x-ratelimit-reset-requests"], "1s")
+        edge.chat()
+        refused = edge.chat()
+        self.assertEqual(
+            (refused.status, refused.error["code"], refused.error["type"]),
+            (429, "RATE_LIMIT_ERROR", "rate_limit_error"),
+        )
+        self.assertEqual(
+            (refused.headers["retry-after"], refused.headers["x-ratelimit-remaining-requests"]), ("1", "0")
+        )
+        edge.reactor.advance(1)
+        self.assertEqual(edge.chat().status, 200)
+
+    def test_per_key(self) -> None:
+        """A key's own limit does not touch the others, and refused work is given back (lesson 15)."""
+        toml = '[rate_limit]\nrpm = 60\nburst = 5\n[[auth.keys]]\nname = "a"\nkey = "ka"\nrpm = 60\nburst = 1\n'
+        edge = Edge(toml + '[[auth.keys]]\nname = "b"\nkey = "kb"\n')
+        a, b = {"x-api-key": "ka"}, {"x-api-key": "kb"}
+        statuses = [edge.ask("GET", "/v1/models", headers=a).status for _ in range(6)]
+        self.assertEqual(statuses, [200] + [429] * 5)
+        self.assertEqual([edge.ask("GET", "/v1/models", headers=b).status for _ in range(5)], [200] * 4 + [429])
+        refused = edge.ask("GET", "/v1/models", headers=b)
+        self.assertIn("gateway", refused.error["message"])
+
+    def test_health_is_not_limited(self) -> None:
+        """Probes pass, and carry the headers as every answer does."""
+        edge = Edge("[rate_limit]\nrpm = 60\nburst = 1\n")
+        edge.chat()
+        for _ in range(5):
+            response = edge.ask("GET", "/health")
+            self.assertEqual((response.status, response.headers["x-ratelimit-remaining-requests"]), (200, "0"))
+
+    def test_off(self) -> None:
+        edge = Edge("[rate_limit]\nenabled = false\nburst = 1\n")
+        self.assertEqual([edge.chat().status for _ in range(5)], [200] * 5)
+        self.assertNotIn("x-ratelimit-limit-requests", edge.chat().headers)
+
+
+class Cross(SynchronousTestCase):
+    TOML = KEYS + '[cors]\norigins = ["https://app.example"]\n'
+
+    def preflight(self, edge: Edge, origin: str, headers: str = "authorization, content-type, x-stainless-os") -> Any:
+        asked = {"origin": origin, "access-control-request-method": "POST", "access-control-request-headers": headers}
+        return edge.ask("OPTIONS", "/v1/chat/completions", headers=asked)
+
+    def test_preflight_needs_no_key(self) -> None:
+        response = self.preflight(Edge(self.TOML), "https://app.example")
+        self.assertEqual((response.status, response.body), (204, b""))
+        self.assertEqual(response.headers["access-control-allow-origin"], "https://app.example")
+        self.assertEqual(
+            response.headers["access-control-allow-headers"], "authorization, content-type, x-stainless-os"
+        )
+        self.assertIn("Origin", response.headers["vary"])
+
+    def test_others_are_refused(self) -> None:
+        edge = Edge(self.TOML)
+        self.assertEqual(self.preflight(edge, "https://evil.example").status, 403)
+        self.assertEqual(self.preflight(edge, "https://app.example", "x-evil").status, 403)
+        plain = edge.ask("GET", "/v1/models", headers={"origin": "https://evil.example", "x-api-key": "key-a"})
+        self.assertNotIn("access-control-allow-origin", plain.headers)
+
+    def test_answers_and_errors_carry_the_header(self) -> None:
+        """A page must be able to read its errors as well."""
+        edge = Edge(self.TOML)
+        response = edge.ask("GET", "/v1/models", headers={"origin": "https://app.example"})
+        self.assertEqual(
+            (response.status, response.headers["access-control-allow-origin"]), (401, "https://app.example")
+        )
+        self.assertIn("x-request-id", response.headers["access-control-expose-headers"])
+
+    def test_off_by_default(self) -> None:
+        response = Edge().ask("GET", "/v1/models", headers={"origin": "https://app.example"})
+        self.assertNotIn("access-control-allow-origin", response.headers)
+
+
+class Gzip(SynchronousTestCase):
+    LONG = {"messages": [{"role": "user", "content": "word " * 1000}]}
+    ACCEPT = {"accept-encoding": "gzip, deflate"}
+
+    def test_long_answers(self) -> None:
+        edge = Edge()
+        plain = edge.ask(body=CHAT | self.LONG)
+        packed = edge.ask(body=CHAT | self.LONG, headers=self.ACCEPT)
+        self.assertEqual(packed.headers["content-encoding"], "gzip")
+        self.assertIn("Accept-Encoding", packed.headers["vary"])
+        self.assertIn("Accept-Encoding", plain.headers["vary"])
+        self.assertTrue(packed.complete)
+        self.assertEqual(gzip.decompress(packed.body), plain.body)
+        self.assertNotIn("content-encoding", plain.headers)
+
+    def test_short_answers_and_refusals(self) -> None:
+        """Tiny bodies are not worth it, and q=0 means no."""
+        edge = Edge()
+        self.assertNotIn("content-encoding", edge.ask("GET", "/health", headers=self.ACCEPT).headers)
+        for accept, packed in (
+            ("gzip;q=0", False),
+            ("*", True),
+            ("*;q=0", False),
+            ("gzip;q=0, *", False),
+            ("br", False),
+        ):
+            response = edge.ask(body=CHAT | self.LONG, headers={"accept-encoding": accept})
+            self.assertEqual("content-encoding" in response.headers, packed, accept)
+
+    def test_streams_are_never_held_back(self) -> None:
+        """Each event is readable the moment the vendor gave it, whatever the client accepts (lesson 9)."""
+        edge = Edge('[providers.m]\ndialect = "mock"\nmodels = ["*"]\nchunk_interval = 1\n')
+        wire = edge.wire()
+        wire.send(request(body=CHAT | {"stream": True}, headers=self.ACCEPT))
+        edge.reactor.advance(1)
+        self.assertIn(b'"content":"This"', wire.received())
+        self.assertNotIn(b"content-encoding", wire.received().lower())
+        edge.reactor.advance(1)
+        self.assertIn(b'"content":" is"', wire.received())
+        self.assertNotIn(b'"content":" a"', wire.received())
+        wire.leave()

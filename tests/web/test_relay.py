@@ -1,0 +1,204 @@
+import json
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.fakes import CHAT, Edge, request
+
+STREAM = CHAT | {"stream": True}
+
+
+def mock(server: str = "", upstream: str = "", **options: object) -> Edge:
+    """A service with one mock vendor of these options."""
+    lines = [f"{name} = {json.dumps(value)}" for name, value in options.items()]
+    return Edge(
+        f'[server]\n{server}\n[upstream]\n{upstream}\n[providers.m]\ndialect = "mock"\nmodels = ["*"]\n'
+        + "\n".join(lines)
+    )
+
+
+class Faults(SynchronousTestCase):
+    def test_a_cut_stream_never_ends_cleanly(self) -> None:
+        """An error event, no [DONE], and the response visibly unfinished (lesson 1)."""
+        for fault, code in (("cut", "UPSTREAM_ERROR"), ("malformed", "UPSTREAM_ERROR"), ("stall", "TIMEOUT_ERROR")):
+            edge = mock(fault=fault, fault_after=4)
+            wire = edge.wire()
+            wire.send(request(body=STREAM))
+            edge.reactor.advance(31)
+            response = wire.response()
+            self.assertEqual(response.status, 200)
+            self.assertFalse(response.complete, fault)
+            self.assertTrue(wire.transport.gone)
+            events = response.events()
+            self.assertNotIn("[DONE]", events)
+            self.assertEqual(json.loads(events[-1])["error"]["code"], code)
+            self.assertIn("The provider 'm'", json.loads(events[-1])["error"]["message"])
+            (record,) = edge.records
+            self.assertEqual((record.status, record.error_code), (200, code))
+            self.assertEqual(record.outcome, {"stall": "timeout"}.get(fault, fault))
+
+    def test_a_failure_before_the_first_content_is_a_status(self) -> None:
+        """A role frame is no answer yet: the client gets a real HTTP error (lessons 2 and 3)."""
+        for options, status in (
+            ({"fault": "status", "fault_status": 503}, 503),
+            ({"fault": "status", "fault_status": 500}, 502),
+            ({"fault": "cut", "fault_after": 1}, 502),
+            ({"fault": "malformed", "fault_after": 0}, 502),
+        ):
+            for body in (STREAM, CHAT):
+                response = mock(**options).ask(body=body)
+                self.assertEqual(response.status, status, options)
+                self.assertTrue(response.complete)
+                self.assertIn("message", response.error)
+
+    def test_rate_of_faults(self) -> None:
+        edge = mock(fault="status", fault_rate=0.25)
+        self.assertEqual([edge.chat().status for _ in range(8)], [200, 200, 200, 503] * 2)
+
+
+class Deadlines(SynchronousTestCase):
+    def test_a_whole_answer(self) -> None:
+        """server.timeout is the limit of the whole call: 504, and nothing is left running (lesson 12)."""
+        edge = mock("timeout = 5", latency=60)
+        wire = edge.wire()
+        wire.send(request(body=CHAT))
+        edge.reactor.advance(4.9)
+        self.assertEqual(wire.received(), b"")
+        edge.reactor.advance(0.2)
+        response = wire.response()
+        self.assertEqual((response.status, response.error["code"]), (504, "TIMEOUT_ERROR"))
+        self.assertIn("5 s", response.error["message"])
+        self.assertEqual(edge.records[0].outcome, "timeout")
+        self.assertEqual(edge.records[0].attempts[0].outcome, "aborted")
+
+    def test_the_first_event_of_a_stream(self) -> None:
+        edge = mock("timeout = 5\nheartbeat = 0", latency=60)
+        wire = edge.wire()
+        wire.send(request(body=STREAM))
+        edge.reactor.advance(5.1)
+        self.assertEqual(wire.response().status, 504)
+
+    def test_a_running_stream_has_its_own_limit(self) -> None:
+        """After the first event server.timeout no longer counts; server.stream_timeout does."""
+        edge = mock("timeout = 2\nstream_timeout = 10", chunk_interval=1.5)
+        wire = edge.wire()
+        wire.send(request(body=CHAT | {"stream": True, "messages": [{"role": "user", "content": "w " * 50}]}))
+        edge.reactor.pump([0.5] * 18)
+        self.assertFalse(wire.transport.gone)
+        edge.reactor.pump([0.5] * 3)
+        response = wire.response()
+        self.assertFalse(response.complete)
+        self.assertEqual(json.loads(response.events()[-1])["error"]["code"], "TIMEOUT_ERROR")
+
+    def test_nothing_is_left_on_the_clock(self) -> None:
+        """Every timer of a request ends with it."""
+        edge = mock()
+        before = len(edge.reactor.getDelayedCalls())
+        for body in (CHAT, STREAM):
+            wire = edge.wire()
+            wire.send(request(body=body))
+            wire.leave()
+        self.assertEqual(len(edge.reactor.getDelayedCalls()), before)
+
+
+class Heartbeats(SynchronousTestCase):
+    def test_before_the_first_token(self) -> None:
+        """A thinking vendor's stream is kept alive (lesson 8); after that a failure is an error event."""
+        edge = mock("heartbeat = 5\ntimeout = 60", latency=12)
+        wire = edge.wire()
+        wire.send(request(body=STREAM))
+        edge.reactor.pump([1.0] * 11)
+        self.assertEqual(wire.received().count(b": ping\n\n"), 2)
+        edge.reactor.pump([1.0] * 2)
+        response = wire.response()
+        self.assertTrue(response.complete)
+        self.assertEqual(response.events()[-1], "[DONE]")
+
+    def test_late_failure(self) -> None:
+        edge = mock("heartbeat = 5\ntimeout = 60", latency=12, fault="status")
+        wire = edge.wire()
+        wire.send(request(body=STREAM))
+        edge.reactor.pump([1.0] * 13)
+        response = wire.response()
+        self.assertEqual((response.status, response.complete), (200, False))
+        self.assertEqual(json.loads(response.events()[-1])["error"]["code"], "UNAVAILABLE")
+
+    def test_between_events(self) -> None:
+        edge = mock("heartbeat = 5", chunk_interval=12)
+        wire = edge.wire()
+        wire.send(request(body=STREAM))
+        edge.reactor.pump([1.0] * 36)
+        self.assertEqual(wire.received().count(b": ping\n\n"), 6)
+        wire.leave()
+
+    def test_off_and_quick(self) -> None:
+        """No heartbeat where none is due."""
+        for server in ("heartbeat = 0\ntimeout = 60", "heartbeat = 15\ntimeout = 60"):
+            edge = mock(server, latency=12)
+            wire = edge.wire()
+            wire.send(request(body=STREAM))
+            edge.reactor.pump([1.0] * 13)
+            self.assertNotIn(b": ping", wire.received())
+
+
+class Leaving(SynchronousTestCase):
+    def test_in_each_phase(self) -> None:
+        """The work stops at once and the record is settled, whatever was under way (lessons 10 and 11)."""
+        for options, body, seconds in (
+            ({"latency": 9}, CHAT, 1),
+            ({"latency": 9}, STREAM, 1),
+            ({"chunk_interval": 9}, STREAM, 30),
+        ):
+            edge = mock("heartbeat = 0", **options)
+            idle = len(edge.reactor.getDelayedCalls())
+            wire = edge.wire()
+            wire.send(request(body=body))
+            edge.reactor.pump([1.0] * seconds)
+            wire.leave()
+            (record,) = edge.records
+            self.assertEqual(record.outcome, "client_closed")
+            self.assertEqual(record.attempts[0].outcome, "aborted")
+            self.assertEqual(len(edge.reactor.getDelayedCalls()), idle)
+            metrics = edge.ask("GET", "/metrics").body.decode()
+            self.assertIn("llm_requests_in_flight 0.0", metrics)
+
+
+class SlowReader(SynchronousTestCase):
+    def test_backpressure(self) -> None:
+        """While the client's socket takes nothing, nothing more is asked of the vendor."""
+        edge = mock(chunk_interval=1)
+        wire = edge.wire()
+        wire.send(request(body=STREAM))
+        edge.reactor.advance(1)
+        wire.protocol.pauseProducing()
+        edge.reactor.pump([1.0] * 20)
+        held = wire.received().count(b"data: ")
+        self.assertLessEqual(held, 3)
+        wire.protocol.resumeProducing()
+        edge.reactor.pump([1.0] * 20)
+        self.assertEqual(wire.response().events()[-1], "[DONE]")
+
+    def test_a_client_that_never_reads(self) -> None:
+        """It does not get to hold the vendor's work: write_timeout."""
+        edge = mock("write_timeout = 10", chunk_interval=1)
+        wire = edge.wire()
+        wire.send(request(body=STREAM))
+        edge.reactor.advance(1)
+        wire.protocol.pauseProducing()
+        edge.reactor.pump([1.0] * 11)
+        self.assertTrue(wire.transport.aborted)
+        self.assertEqual(edge.records[0].outcome, "client_closed")
+
+
+class Fallback(SynchronousTestCase):
+    def test_the_next_target_answers(self) -> None:
+        """A broken target is invisible while nothing has been sent (lessons 2 and 4)."""
+        for fault in ("status", "cut", "malformed"):
+            edge = Edge(
+                f'[providers.bad]\ndialect = "mock"\nfault = "{fault}"\nfault_after = 1\n'
+                '[providers.good]\ndialect = "mock"\n[models.m]\ntargets = ["bad/x", "good/y"]\n'
+            )
+            for stream in (True, False):
+                response = edge.chat(model="m", stream=stream)
+                self.assertEqual((response.status, response.complete), (200, True))
+                self.assertNotIn(b'"x"', response.body)
+                self.assertEqual([a.outcome for a in edge.records[-1].attempts][-1], "ok")
