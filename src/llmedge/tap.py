@@ -274,7 +274,7 @@ def _check(settings: Settings) -> NoReturn:
 
 def _stop(message: str) -> NoReturn:
     """End the process with one clear message and no traceback."""
-    print(f"llmedge: {message}", file=sys.stderr)
+    print(f"llmedge: {message}", file=sys.__stderr__)  # twistd may have sent sys.stderr to its log
     raise SystemExit(1)
 
 

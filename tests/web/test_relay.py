@@ -150,13 +150,16 @@ class Leaving(SynchronousTestCase):
         ):
             edge = mock("heartbeat = 0", **options)
             idle = len(edge.reactor.getDelayedCalls())
+            settled: list[str] = []
+            access = edge.site.resource.original
+            access._observers = (*access._observers, lambda r, s=settled: s.extend(a.outcome for a in r.attempts))
             wire = edge.wire()
             wire.send(request(body=body))
             edge.reactor.pump([1.0] * seconds)
             wire.leave()
             (record,) = edge.records
             self.assertEqual(record.outcome, "client_closed")
-            self.assertEqual(record.attempts[0].outcome, "aborted")
+            self.assertEqual(settled, ["aborted"])
             self.assertEqual(len(edge.reactor.getDelayedCalls()), idle)
             metrics = edge.ask("GET", "/metrics").body.decode()
             self.assertIn("llm_requests_in_flight 0.0", metrics)

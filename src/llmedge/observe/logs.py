@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from collections.abc import Callable
@@ -96,7 +97,11 @@ class JsonLog:
         line["threadId"] = threading.get_ident()
         if (place := _caller()) is not None:
             line["filename"], line["line_number"] = place
-        self.writer.write(_encode(line).decode("utf-8", "replace") + "\n")
+        try:
+            text = _encode(line).decode()
+        except UnicodeEncodeError:  # half a surrogate pair: json escapes what UTF-8 cannot hold
+            text = json.dumps(line, default=str)
+        self.writer.write(text + "\n")
 
 
 @implementer(ILogObserver)

@@ -122,8 +122,8 @@ class Pool:
             self._next()
             if timed_out:
                 raise ConnectFailed(f"could not be reached within {seconds:g} s") from None
-            if isinstance(error, CancelledError):
-                raise
+            if isinstance(error, CancelledError | internet_error.ConnectingCancelledError):
+                raise CancelledError from None  # endpoints have a name of their own for it
             raise ConnectFailed(f"could not be reached: {_why(error)}") from error
         self._opening -= 1
         return connection

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred
@@ -121,7 +121,9 @@ class Api:
         request.record.first_event = request.site.clock.seconds()
         send_body(request, 200, answer.body)
 
-    def _cancelled(self, request: EdgeRequest) -> NoReturn:
+    def _cancelled(self, request: EdgeRequest) -> None:
+        if request._disconnected:
+            return
         if request.expired:
             error = DeadlineExceeded(f"No complete answer within {request.deadline.seconds:g} s.")
             request.record.fail(error, "timeout")

@@ -90,9 +90,10 @@ class EdgeRequest(Request):
     def getRequestHostname(self) -> bytes:
         return b"localhost"
 
-    # Klein finishes a request again after a routing error that we have answered (its own flag is not set yet).
+    # Klein finishes whatever its route returns: a request that was answered already, has lost its client, or,
+    # worst of all, was aborted, and would then look complete.
     def finish(self) -> None:
-        if not self.finished and not self._disconnected:
+        if not self.finished and not self._disconnected and not self.aborted:
             super().finish()  # type: ignore[no-untyped-call]  # twisted has no types here
 
     def processingFailed(self, reason: Failure) -> Failure:

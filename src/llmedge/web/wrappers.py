@@ -89,6 +89,8 @@ class AccessRecord(Wrapper):
 
     def _done(self, request: EdgeRequest, lost: bool) -> None:
         record = request.record
+        if lost and request.work is not None and not request.work.called:
+            request.work.cancel()  # now, not when Klein gets to it: what it stops belongs into the record
         record.ended = request.site.clock.seconds()
         record.bytes_out = request.sentLength
         record.status = request.code if request.startedWriting else 499  # nginx's name for a client that left

@@ -1,0 +1,134 @@
+"""Starting, checking and stopping, as an operator does it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import treq
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
+
+from llmedge import __version__
+from tests.e2e.service import ROOT, Gateway, Process, command
+
+
+class CommandLine(TestCase):
+    timeout = 60
+
+    async def run_it(
+        self, *arguments: str, runner: tuple[str, ...] = ("twist",), **environ: str
+    ) -> tuple[int, str, str]:
+        process = Process(None)
+        process.ready.addErrback(lambda _: None)
+        process.start([command(runner[0]), *runner[1:], "llmedge", *arguments], {"PYTHONPATH": ROOT} | environ, ROOT)
+        return await process.ended, process.out, process.err
+
+    async def refused(self, words: str, *arguments: str, **environ: str) -> None:
+        """Exits with 1, one clear message, no traceback."""
+        for runner in (("twist",), ("twistd", "-n", "--pidfile=")):
+            code, out, err = await self.run_it(*arguments, runner=runner, **environ)
+            self.assertEqual(code, 1, err + out)
+            self.assertTrue(err.startswith("llmedge: "), err)
+            self.assertIn(words, err)
+            self.assertNotIn("Traceback", err + out)
+
+    async def test_what_cannot_run(self) -> None:
+        with socket.socket() as busy:
+            busy.bind(("127.0.0.1", 0))
+            busy.listen()
+            port = busy.getsockname()[1]
+            await self.refused("Address already in use", "--port", f"tcp:{port}:interface=127.0.0.1")
+        await self.refused("is not an endpoint", "--port", "nonsense:1")
+        await self.refused("TLS_CERT_PATH", "--port", "ssl:0")
+        await self.refused("cannot be read", "--port", "ssl:0:privateKey=/nowhere.pem:certKey=/nowhere.pem")
+        await self.refused("cannot be read: No such file", "--config", "/nowhere.toml")
+        await self.refused("environment variable RATE_LIMIT_RPM must be", RATE_LIMIT_RPM="x")
+        await self.refused("there is no argument 'serve'", "serve")
+
+    async def test_bad_certificate(self) -> None:
+        Path("bad.pem").write_text("not a certificate")
+        bad = os.path.abspath("bad.pem")
+        await self.refused("not good PEM", "--port", "ssl:0", TLS_CERT_PATH=bad, TLS_KEY_PATH=bad)
+
+    async def test_check(self) -> None:
+        """Says what would run, and whether the configuration is good, without listening."""
+        Path("good.toml").write_text('[providers.p]\ndialect = "mock"\n[models.m]\ntargets = ["p/x"]\n')
+        code, out, _ = await self.run_it("--check", "--config", os.path.abspath("good.toml"), API_KEYS="canary-check")
+        self.assertEqual(code, 0)
+        for words in ("model m: p/x", "authentication: on, 1 key", "would listen on tcp:8080", "configuration: good"):
+            self.assertIn(words, out)
+        self.assertNotIn("canary", out)
+        Path("bad.toml").write_text("[serv]\n[server]\ntimeout = 0\n")
+        code, out, err = await self.run_it("--check", "--config", os.path.abspath("bad.toml"))
+        self.assertEqual(code, 1)
+        self.assertIn("bad.toml:1: serv is not a setting; did you mean 'server'?", err)
+        self.assertIn("bad.toml:3: server.timeout must be", err)
+
+    async def test_version_and_help(self) -> None:
+        code, out, _ = await self.run_it("--version")
+        self.assertEqual((code, out), (0, f"llmedge {__version__}\n"))
+        code, out, _ = await self.run_it("--help")
+        self.assertEqual(code, 0)
+        self.assertIn("--check", out)
+
+    async def test_banner(self) -> None:
+        """The log's first lines say what runs and why nobody else is let in."""
+        gateway = await Gateway().start()
+        messages = [line["fields"]["message"] for line in gateway.logs()]
+        await gateway.stop()
+        text = "\n".join(messages)
+        for words in (f"llmedge {__version__}", "only the mock provider is on", "no keys configured", "listening on"):
+            self.assertIn(words, text)
+        self.assertNotIn("\x1e", gateway.process.out)
+
+    async def test_several_ports(self) -> None:
+        gateway = await Gateway(
+            arguments=("--port", "tcp:0:interface=127.0.0.1", "-p", "unix:" + os.path.abspath("edge.sock"))
+        ).start()
+        self.assertTrue(os.path.exists("edge.sock"))
+        await gateway.stop()
+
+    async def test_twistd(self) -> None:
+        """``twistd -n llmedge`` serves and logs the same JSON lines."""
+        gateway = await Gateway(runner=("twistd", "-n", "--pidfile=")).start()
+        response = await treq.get(f"{gateway.url}/health", persistent=False)
+        self.assertEqual(response.code, 200)
+        await response.text()
+        self.assertEqual(gateway.logs()[0]["level"], "INFO")
+        await gateway.stop()
+
+    async def test_debug_namespaces(self) -> None:
+        """LOG_FILTER changes what is logged: health checks only at debug."""
+        for level, count in (("debug", 1), ("info", 0)):
+            gateway = await Gateway(environ={"LOG_LEVEL": "info", "LOG_FILTER": f"llmedge.access={level}"}).start()
+            await treq.content(await treq.get(f"{gateway.url}/health", persistent=False))
+            await gateway.stop()
+            lines = [line for line in gateway.logs() if line["target"] == "llmedge.access"]
+            self.assertEqual(len(lines), count)
+
+    async def test_daemon(self) -> None:
+        """As a daemon it still logs: the writer's thread starts after the fork."""
+        log, pid = os.path.abspath("d.log"), os.path.abspath("d.pid")
+        code, _, err = await self.run_it(
+            "--port",
+            "unix:" + os.path.abspath("daemon.sock"),
+            runner=("twistd", f"--pidfile={pid}", f"--logfile={log}"),
+        )
+        self.assertEqual(code, 0, err)
+        from tests.e2e.service import until
+
+        await until(lambda: os.path.exists(log) and "listening on" in Path(log).read_text(), "a log line")
+        os.kill(int(Path(pid).read_text()), signal.SIGTERM)
+        await until(lambda: not os.path.exists(pid), "the end of the daemon")
+
+
+class Stop(TestCase):
+    async def test_sigterm(self) -> None:
+        gateway = await Gateway().start()
+        gateway.process.transport.signalProcess(signal.SIGTERM)  # type: ignore[union-attr]
+        ended: Deferred[Any] = gateway.process.ended
+        await ended

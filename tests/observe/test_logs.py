@@ -1,0 +1,159 @@
+import io
+import json
+from typing import Any
+
+from twisted.logger import Logger, LogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge.config.settings import Log
+from llmedge.observe.logs import FilteredLog, JsonLog, Levels
+from llmedge.observe.writer import LIMIT, LineWriter
+from tests.fakes import CHAT, Edge
+
+
+class Capture:
+    """A JSON log over a publisher of its own."""
+
+    def __init__(self, **settings: str) -> None:
+        self.out = io.StringIO()
+        self.observer = JsonLog(self.out, Levels(Log(**settings)))
+        self.publisher = LogPublisher(self.observer)
+
+    def logger(self, namespace: str) -> Logger:
+        return Logger(namespace, observer=self.publisher)
+
+    def lines(self) -> list[dict[str, Any]]:
+        assert self.observer.writer.flush()
+        return [json.loads(line) for line in self.out.getvalue().splitlines()]
+
+
+class Json(SynchronousTestCase):
+    def test_shape(self) -> None:
+        """The keys of Layer 1, one object a line, no record separator."""
+        capture = Capture()
+        capture.logger("llmedge.x").info("hello {who}", who="world", span="chat", request_id="req_1", model="m")
+        self.assertFalse(capture.out.getvalue().startswith("\x1e"))
+        (line,) = capture.lines()
+        self.assertRegex(line["timestamp"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
+        self.assertEqual(line["level"], "INFO")
+        self.assertEqual(line["fields"], {"message": "hello world", "who": "world", "model": "m"})
+        self.assertEqual((line["target"], line["span"], line["request_id"]), ("llmedge.x", {"name": "chat"}, "req_1"))
+        self.assertEqual(line["filename"], "tests/observe/test_logs.py")
+        self.assertIsInstance(line["line_number"], int)
+        self.assertIsInstance(line["threadId"], int)
+
+    def test_failures(self) -> None:
+        capture = Capture()
+        try:
+            raise ValueError("boom")
+        except ValueError:
+            capture.logger("llmedge.x").failure("it failed")
+        (line,) = capture.lines()
+        self.assertEqual((line["level"], line["fields"]["error"]), ("ERROR", "ValueError: boom"))
+        self.assertIn("Traceback", line["fields"]["traceback"])
+
+    def test_what_cannot_be_json(self) -> None:
+        """A strange value is shown as text, a broken format is no error."""
+        capture = Capture()
+        capture.logger("llmedge.x").info("x", value=object, half="\ud800")
+        capture.logger("llmedge.x").info("{missing}")
+        self.assertEqual(len(capture.lines()), 2)
+
+    def test_other_packages_show_their_message_only(self) -> None:
+        capture = Capture()
+        capture.logger("twisted.x").info("hello {a}", a=1, secret="s")
+        self.assertEqual(capture.lines()[0]["fields"], {"message": "hello 1"})
+
+
+class Filters(SynchronousTestCase):
+    def test_levels_by_namespace(self) -> None:
+        """The longest matching name decides; LOG_LEVEL decides the rest."""
+        capture = Capture(level="warn", filter="llmedge=debug,llmedge.web=error,twisted=off")
+        for namespace in ("llmedge", "llmedge.tap", "llmedge.web.api", "llmedgex", "twisted.web", "other"):
+            log = capture.logger(namespace)
+            log.debug(f"{namespace} debug")
+            log.warn(f"{namespace} warn")
+            log.error(f"{namespace} error")
+        self.assertEqual(
+            [line["fields"]["message"] for line in capture.lines()],
+            [
+                *(f"llmedge {x}" for x in ("debug", "warn", "error")),
+                *(f"llmedge.tap {x}" for x in ("debug", "warn", "error")),
+                "llmedge.web.api error",
+                "llmedgex warn",
+                "llmedgex error",
+                "other warn",
+                "other error",
+            ],
+        )
+
+    def test_the_text_log_is_filtered_too(self) -> None:
+        seen: list[Any] = []
+        publisher = LogPublisher(FilteredLog(seen.append, Levels(Log(level="error"))))
+        Logger("a", observer=publisher).info("x")
+        Logger("a", observer=publisher).error("y")
+        self.assertEqual(len(seen), 1)
+
+
+class Stuck(io.StringIO):
+    """A pipe that nobody reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        import threading
+
+        self.open = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.open.wait(20)
+        return super().write(text)
+
+
+class Writer(SynchronousTestCase):
+    def test_a_stuck_pipe_does_not_hold_us_up(self) -> None:
+        """Lines are held up to the limit, the rest is dropped and counted."""
+        out = Stuck()
+        writer = LineWriter(out)
+        for number in range(LIMIT + 1000):
+            writer.write(f"{number}\n")
+        out.open.set()
+        self.assertTrue(writer.flush(10))
+        writer.write("last\n")
+        self.assertTrue(writer.flush(10))
+        text = out.getvalue()
+        self.assertIn("log lines dropped", text)
+        self.assertTrue(text.startswith("0\n1\n2\n"))
+        self.assertIn("last\n", text)
+
+
+class Access(SynchronousTestCase):
+    def line(self, edge: Edge, **fields: Any) -> dict[str, Any]:
+        capture = Capture()
+        self.patch(__import__("llmedge.observe.logs").observe.logs, "_access", capture.logger("llmedge.access"))
+        edge.ask(body=CHAT | fields, headers={"x-request-id": "r-1"})
+        return capture.lines()[-1]
+
+    def test_fields(self) -> None:
+        """One line tells what was asked, what happened where, what it cost in time and tokens."""
+        line = self.line(Edge(), stream=True)
+        self.assertEqual(
+            (line["target"], line["span"], line["request_id"]), ("llmedge.access", {"name": "chat"}, "r-1")
+        )
+        fields = line["fields"]
+        for name, value in {
+            "model": "mock-model",
+            "message_count": 1,
+            "stream": True,
+            "status": 200,
+            "outcome": "ok",
+            "caller": "anonymous",
+            "peer": "127.0.0.1",
+            "input_tokens": 3,
+            "output_tokens": 9,
+        }.items():
+            self.assertEqual(fields[name], value, name)
+        self.assertEqual(fields["attempts"][0]["target"], "mock/mock-model")
+
+    def test_errors(self) -> None:
+        line = self.line(Edge('[providers.m]\ndialect = "mock"\nmodels = ["*"]\nfault = "cut"\n'))
+        self.assertEqual((line["fields"]["error_code"], line["fields"]["status"]), ("UPSTREAM_ERROR", 502))

@@ -1,0 +1,85 @@
+from prometheus_client.parser import text_string_to_metric_families
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.fakes import CHAT, Edge
+
+KEYS = '[[auth.keys]]\nname = "a"\nkey = "key-a"\n'
+A = {"x-api-key": "key-a"}
+
+
+def samples(edge: Edge) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    response = edge.ask("GET", "/metrics")
+    assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(response.body.decode())
+        for sample in family.samples
+    }
+
+
+def value(found: dict, name: str, **labels: str) -> float | None:
+    return found.get((name, tuple(sorted(labels.items()))))
+
+
+class Exposition(SynchronousTestCase):
+    def test_names(self) -> None:
+        """The names of Layer 1 are there from the start, zero where nothing happened."""
+        edge = Edge()
+        found = samples(edge)
+        self.assertEqual(value(found, "llm_cache_hit_total", level="memory"), 0)
+        self.assertEqual(value(found, "llm_requests_in_flight"), 0)
+        self.assertEqual(value(found, "llm_rate_limited_total", scope="key"), 0)
+        self.assertEqual(value(found, "llm_build_info", version="0.1.0"), 1)
+        edge.service.startService()
+        edge.reactor.advance(1)
+        self.assertEqual(value(samples(edge), "llm_reactor_tick_delay_seconds_count"), 1)
+
+    def test_a_call(self) -> None:
+        """One call is counted once in each of them."""
+        edge = Edge('[providers.m]\ndialect = "mock"\nmodels = ["mock-*"]\nlatency = 2\n')
+        for stream in (False, True):
+            wire = edge.wire()
+            from tests.fakes import request
+
+            wire.send(request(body=CHAT | {"stream": stream}))
+            edge.reactor.advance(2)
+        found = samples(edge)
+        call = {"operation": "chat", "provider": "m", "model": "mock-*"}
+        self.assertEqual(value(found, "llm_requests_total", status="200", **call), 2)
+        self.assertEqual(value(found, "llm_request_duration_seconds_sum", **call), 4.0)
+        self.assertEqual(value(found, "llm_overhead_seconds_sum", **call), 0.0)
+        self.assertEqual(value(found, "llm_time_to_first_token_seconds_count", **call), 2)
+        self.assertEqual(value(found, "llm_tokens_total", kind="input", **call), 6)
+        self.assertEqual(value(found, "llm_tokens_total", kind="output", **call), 18)
+        self.assertEqual(value(found, "llm_upstream_attempts_total", provider="m", outcome="ok"), 2)
+        self.assertEqual(value(found, "llm_streams_total", outcome="ok"), 1)
+
+    def test_refusals(self) -> None:
+        edge = Edge(KEYS + "[rate_limit]\nburst = 1\n")
+        edge.ask(body=CHAT)
+        edge.ask(body=CHAT, headers=A)
+        edge.ask(body=CHAT, headers=A)
+        found = samples(edge)
+        self.assertEqual(value(found, "llm_errors_total", code="AUTH_ERROR"), 1)
+        self.assertEqual(value(found, "llm_errors_total", code="RATE_LIMIT_ERROR"), 1)
+        self.assertEqual(value(found, "llm_rate_limited_total", scope="global"), 1)
+
+    def test_labels_are_bounded(self) -> None:
+        """Whatever clients invent - models, paths, methods - no new series appears (lesson 23)."""
+        toml = '[rate_limit]\nenabled = false\n[providers.p]\ndialect = "mock"\n[models.known]\ntargets = ["p/x"]\n'
+        edge = Edge(toml)
+        edge.chat(model="known")
+        edge.chat(model="unknown")
+        edge.chat(model="p/first")
+        edge.ask("GET", "/v1/nope")
+        before = set(samples(edge))
+        for number in range(50):
+            edge.chat(model=f"unknown-{number}")
+            edge.chat(model=f"p/invented-{number}")
+            edge.ask("GET", f"/v1/{number}")
+            edge.ask(f"M{number}", "/v1/chat/completions")
+        self.assertEqual(set(samples(edge)), before)
+        self.assertIn("other", {dict(labels).get("model") for _, labels in before})
+
+    def test_off(self) -> None:
+        self.assertEqual(Edge("", {"ENABLE_METRICS": "false"}).ask("GET", "/metrics").status, 404)
