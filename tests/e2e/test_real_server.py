@@ -143,7 +143,8 @@ class RealServer(TestCase):
             client = await Client.connect(self.gateway.port)
             client.send(request(body=body, headers={"x-api-key": CANARY_KEY}))
             response = await client.response()
-            assert response.events()[-1] == "[DONE]", response.events()[-3:]
+            assert response.complete, response
+            assert response.events()[-1:] == ["[DONE]"], response
             client.leave()
             chunks = [json.loads(event) for event in response.events()[:-1]]
             return "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)

@@ -7,7 +7,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.settings import Upstream
-from llmedge.errors import ConnectFailed
+from llmedge.errors import ConnectFailed, UpstreamCut
 from llmedge.model import Attempt, Record, Target
 from llmedge.upstream.client import Client, Pool
 from llmedge.upstream.connection import Connection
@@ -46,6 +46,10 @@ class Pooling(SynchronousTestCase):
         self.pool = Pool(self.clock, self.endpoint, Upstream(max_connections=2, connect_timeout=5), secure=False)
         self.record = Record("id", "POST", "/", "peer", 0.0)
 
+    def exchanges(self) -> int:
+        """How many requests are on the way."""
+        return sum(connection._exchange is not None for connection in self.endpoint.connections)
+
     def send(self) -> Deferred[Any]:
         return Deferred.fromCoroutine(self.pool.send(b"x", Attempt(Target("p", "m"), 0.0), self.record))
 
@@ -57,7 +61,7 @@ class Pooling(SynchronousTestCase):
         first, second = self.endpoint.connections
         first.dataReceived(EMPTY)
         second.dataReceived(EMPTY)
-        self.successResultOf(self.send())
+        self.send()
         self.assertIsNotNone(second._exchange)
         self.assertIsNone(first._exchange)
 
@@ -73,19 +77,52 @@ class Pooling(SynchronousTestCase):
         third.cancel()
         self.failureResultOf(third, CancelledError)
         connection.dataReceived(EMPTY)
-        self.successResultOf(fourth)
-        self.assertEqual(len(self.endpoint.connections), 2)
+        self.assertEqual((self.exchanges(), len(self.endpoint.connections)), (2, 2))
+        connection.dataReceived(EMPTY)
+        self.assertEqual(self.successResultOf(fourth).status, 200)
 
     def test_a_lost_connection_frees_its_place(self) -> None:
-        self.send()
+        first = self.send()
         self.send()
         self.endpoint.succeed()
         waiting = self.send()
         self.endpoint.connections[0].transport.loseConnection()
+        self.failureResultOf(first, UpstreamCut)
         self.assertEqual(len(self.endpoint.waiting), 2)
         self.endpoint.succeed()
-        self.endpoint.succeed()
-        self.successResultOf(waiting)
+        self.endpoint.succeed().dataReceived(EMPTY)
+        self.assertEqual(self.successResultOf(waiting).status, 200)
+
+    def test_a_stale_connection_is_replaced(self) -> None:
+        """A kept connection that the vendor closed first costs nobody an answer, if no byte went out on it."""
+        self.send()
+        stale = self.endpoint.succeed()
+        stale.dataReceived(EMPTY)
+        sending = self.send()
+        stale.transport._tempDataLen = 1  # the kernel has taken nothing of the one byte
+        stale.transport.loseConnection()
+        self.assertNoResult(sending)
+        self.endpoint.succeed().dataReceived(EMPTY)
+        self.assertEqual(self.successResultOf(sending).status, 200)
+
+    def test_a_new_connection_that_closes_is_no_stale_one(self) -> None:
+        """A vendor that accepts and hangs up is cut off once, not asked for ever."""
+        sending = self.send()
+        new = self.endpoint.succeed()
+        new.transport._tempDataLen = 1
+        new.transport.loseConnection()
+        self.failureResultOf(sending, UpstreamCut)
+        self.assertEqual(self.endpoint.waiting, [])
+
+    def test_a_request_that_went_out_is_never_sent_twice(self) -> None:
+        """The vendor may have done, and billed, the work."""
+        self.send()
+        stale = self.endpoint.succeed()
+        stale.dataReceived(EMPTY)
+        sending = self.send()
+        stale.transport.loseConnection()
+        self.failureResultOf(sending, UpstreamCut)
+        self.assertEqual(self.endpoint.waiting, [])
 
     def test_refused(self) -> None:
         sending = self.send()

@@ -162,6 +162,15 @@ class Http(SynchronousTestCase):
         self.assertFalse(self.connection.usable)
         self.assertTrue(self.transport.gone)
 
+    def test_the_vendor_says_how_long_it_keeps_a_connection(self) -> None:
+        """We give it up a second earlier, so that no request meets a closing door."""
+        self.start()
+        self.connection.dataReceived(OK + b"Keep-Alive: timeout=5, max=100\r\nContent-Length: 0\r\n\r\n")
+        self.clock.advance(3.9)
+        self.assertTrue(self.connection.usable)
+        self.clock.advance(0.2)
+        self.assertFalse(self.connection.usable)
+
     def test_an_answer_to_nothing_closes(self) -> None:
         self.connection.dataReceived(OK + b"Content-Length: 0\r\n\r\n")
         self.assertTrue(self.transport.aborted)

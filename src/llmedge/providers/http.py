@@ -53,7 +53,7 @@ class HttpProvider:
         exchange: Exchange | None = None
         try:
             exchange = await self._pool.send(request, attempt, call.record)
-            status = await exchange.headers()
+            status = exchange.status
             attempt.upstream_request_id = exchange.fields.get(b"x-request-id", b"").decode("latin-1")[:128]
             if not 200 <= status < 300:
                 raise await self._failure(dialect, status, exchange)

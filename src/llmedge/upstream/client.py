@@ -15,7 +15,7 @@ from twisted.internet.protocol import Factory
 from llmedge.config.settings import Upstream
 from llmedge.errors import ConnectFailed
 from llmedge.model import Attempt, Record
-from llmedge.upstream.connection import Connection, Exchange
+from llmedge.upstream.connection import Connection, Exchange, StaleConnection
 from llmedge.upstream.tls import TlsContexts
 
 
@@ -64,17 +64,29 @@ class Pool:
         self._waiting: deque[Deferred[None]] = deque()
 
     async def send(self, request: bytes, attempt: Attempt, record: Record) -> Exchange:
-        """Send one request, head and body.
+        """Send one request, head and body, and wait for the headers of the answer.
+
+        A kept connection that the vendor had closed is replaced, as long as nothing of the request went out.
 
         :raises ConnectFailed: no connection could be had.
+        :raises ElsewhereError: it was cut, malformed or silent before the headers were complete.
         """
-        began = self._reactor.seconds()
-        try:
-            connection = await self._acquire()
-        finally:
-            record.waited += self._reactor.seconds() - began
-        attempt.connected = self._reactor.seconds()
-        return connection.start(request, attempt, record)
+        while True:
+            began = self._reactor.seconds()
+            try:
+                connection = await self._acquire()
+            finally:
+                record.waited += self._reactor.seconds() - began
+            attempt.connected = self._reactor.seconds()
+            exchange = connection.start(request, attempt, record)
+            try:
+                await exchange.headers()
+            except StaleConnection:
+                continue
+            except BaseException:
+                exchange.abort()
+                raise
+            return exchange
 
     def close(self) -> None:
         for connection in tuple(self._open):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -20,8 +21,16 @@ HIGH_WATER = 65536
 """Bytes an exchange holds for a slow consumer before the vendor's socket is paused."""
 
 _DRAIN_SECONDS = 1.0
+_KEEP_ALIVE = re.compile(rb"timeout=(\d{1,5})")  # RFC 2068 section 19.7.1.1, in wide use still
 _MAX_HEADERS = 200
 _MAX_HEADER_BYTES = 65536
+
+
+class StaleConnection(UpstreamCut):
+    """A kept connection turned out to be closed before any byte of the request went out: safe to send again."""
+
+    def __init__(self) -> None:
+        super().__init__("closed the connection before its answer was complete")
 
 
 class Exchange:
@@ -226,6 +235,8 @@ class Connection(protocol.Protocol):
         self._finished = False
         self._keep_alive = False
         self._oversize = False
+        self._request_size = 0
+        self._used = 0
         self._lost = False
         self._aborted = False
         self._idle_timer: Any = None
@@ -283,6 +294,8 @@ class Connection(protocol.Protocol):
         if exchange is not None:
             if exchange.status and not self._framed:
                 exchange.got_end(by_close=True)  # RFC 9112 section 6.3, rule 8
+            elif self._used > 1 and _unsent(self.transport) >= self._request_size:
+                exchange.got_error(StaleConnection())
             else:
                 exchange.got_error(UpstreamCut("closed the connection before its answer was complete"))
             exchange.settle()
@@ -299,6 +312,8 @@ class Connection(protocol.Protocol):
         assert self._exchange is None
         self._stop_idle_timer()
         exchange = self._exchange = Exchange(self, self._clock, self._limits, attempt, record)
+        self._request_size = len(request)
+        self._used += 1
         transport: Any = self.transport
         transport.write(request)
         return exchange
@@ -322,8 +337,11 @@ class Connection(protocol.Protocol):
             transport.resumeProducing()
 
     def _rest(self) -> None:
-        if self._limits.keepalive:
-            self._idle_timer = self._clock.callLater(self._limits.keepalive, self._lose)
+        seconds = self._limits.keepalive
+        if hint := _KEEP_ALIVE.search(self._fields.get(b"keep-alive", b"")):
+            seconds = min(seconds, int(hint[1]) - 1.0)  # a second before the vendor closes
+        if seconds > 0:
+            self._idle_timer = self._clock.callLater(seconds, self._lose)
             self._on_idle(self)
         else:
             self._lose()
@@ -373,3 +391,14 @@ class Connection(protocol.Protocol):
         if self._status >= 200:  # an interim answer (1xx) is only the beginning
             self._finished = True
             self._keep_alive = self._parser.should_keep_alive()  # the parser knows until the next message begins
+
+
+def _unsent(transport: Any) -> int:
+    """Bytes given to a Twisted transport that the kernel has not taken.
+
+    There is no public way to ask; where the names are not what they were, 0, which claims nothing.
+    """
+    transport = getattr(transport, "transport", None) or transport  # below TLS
+    held = len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
+    waiting: int = getattr(transport, "_tempDataLen", 0)
+    return held + waiting

@@ -1,0 +1,54 @@
+# Two commands do all the set-up: `make run` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONPATH := $(CURDIR)
+ENDPOINT ?= tcp:8080:interface=127.0.0.1
+ARGS ?=
+
+.PHONY: run test lint format bench docs clean
+
+run: $(VENV)/run.stamp
+	@echo "llmedge on http://127.0.0.1:8080 (ctrl-c ends it)"
+	@exec $(BIN)/twist llmedge --port $(ENDPOINT) $(ARGS)
+
+test: $(VENV)/test.stamp
+	@tests/debian-packages
+	@$(BIN)/python tests/run.py
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict src
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/test.stamp
+	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(VENV)/dev.stamp
+	@mkdir -p docs/_build
+	$(BIN)/docutils --strict README.rst docs/_build/README.html
+	$(BIN)/docutils --strict docs/architecture.rst docs/_build/architecture.html
+
+clean:
+	rm -rf $(VENV) build dist docs/_build _trial_temp*
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "llmedge needs Python 3.11 or later")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+
+$(VENV)/run.stamp: setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/test.stamp: setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --editable '.[test]'
+	@touch $@
+
+$(VENV)/dev.stamp: setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --editable '.[test,dev]'
+	@touch $@
