@@ -69,7 +69,7 @@ def bench(url: str, pid: int, script: str | None, seconds: int, connections: int
         spent = cpu_seconds(pid) - before
     requests = int(re.search(r"(\d+) requests in", text)[1])  # type: ignore[index]
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
-    percentile = {p: v for p, v in re.findall(r"(50|99)%\s+([\d.]+\w+)", text)}
+    percentile = dict(re.findall(r"(50|99)%\s+([\d.]+\w+)", text))
     return {
         "requests_per_second": round(requests / seconds),
         "cpu_us_per_request": round(spent / requests * 1e6, 1),

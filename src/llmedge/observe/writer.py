@@ -5,11 +5,15 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import time
 from collections import deque
 from typing import IO
 
 LIMIT = 20000
 """Lines held while the file does not take them; beyond that the newest are dropped, and counted."""
+
+_GATHER = 0.02
+"""Seconds that lines are gathered for: waking a thread for each would cost more than writing them."""
 
 
 class LineWriter:
@@ -53,6 +57,7 @@ class LineWriter:
     def _run(self) -> None:
         while True:
             self._wake.wait()
+            time.sleep(_GATHER)
             self._wake.clear()
             while self._lines:
                 batch = [self._lines.popleft() for _ in range(min(len(self._lines), 512))]
