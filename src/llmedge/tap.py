@@ -190,6 +190,7 @@ class EdgeService(Service):
         super().startService()  # type: ignore[no-untyped-call]  # twisted has no types here
         self._listen()  # twist has no privileged phase
         self._stop_ticks = self._metrics.watch_ticks(self._reactor)
+        self._reactor.addSystemEventTrigger("after", "shutdown", logs.finish)
         for line in banner(self._settings, self.models, self._authenticator.mode):
             log.info(line.replace("{", "{{").replace("}", "}}"))
         for port in self._ports:

@@ -71,6 +71,7 @@ class RealServer(TestCase):
             self.assertEqual((chunks[-1].choices, chunks[-1].usage.completion_tokens), ([], 12))
 
         await self.with_sdk(work)
+        await until(lambda: len(self.gateway.access()) == 3, "three access lines")
         whole, streamed, asked = self.gateway.access()
         for fields in (whole, streamed, asked):
             self.assertEqual((fields["output_tokens"], fields["outcome"], fields["caller"]), (12, "ok", "tests"))
@@ -133,7 +134,7 @@ class RealServer(TestCase):
 
         counts = await gatherResults([deferToThread(work) for _ in range(4)])
         self.assertEqual(sum(counts), 1000)
-        self.assertEqual(len(self.gateway.access()), 1000)
+        await until(lambda: len(self.gateway.access()) == 1000, "1000 access lines")
 
     async def test_two_hundred_streams_at_once(self) -> None:
         """Each is complete and equal to the answer asked for alone."""

@@ -69,6 +69,7 @@ class JsonLog:
 
     def __init__(self, out: IO[str], levels: Levels) -> None:
         self.writer = LineWriter(out)
+        _writers.append(self.writer)
         self._levels = levels
 
     def __call__(self, event: dict[str, Any]) -> None:
@@ -197,6 +198,15 @@ class AccessLog:
 
 def _ms(start: float, end: float | None) -> float | None:
     return None if end is None else round((end - start) * 1000, 3)
+
+
+_writers: list[LineWriter] = []
+
+
+def finish() -> None:
+    """Write out what is logged so far, and from now on at once: the process is about to end."""
+    for writer in _writers:
+        writer.finish()
 
 
 _configured: Log = Log()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
 import time
@@ -30,9 +29,14 @@ class LineWriter:
         self._idle.set()
         self._dropped = 0
         self._process = 0
+        self._finished = False
 
     def write(self, line: str) -> None:
         """Take one line, its newline included. Returns at once."""
+        if self._finished:
+            self._out.write(line)
+            self._out.flush()
+            return
         if self._process != os.getpid():
             self._start()
         if len(self._lines) >= LIMIT:
@@ -47,12 +51,19 @@ class LineWriter:
         """Wait until all lines are out; whether they are. For the end of the process and for tests."""
         return self._process != os.getpid() or self._idle.wait(timeout)
 
+    def finish(self) -> None:
+        """The process is about to end: everything out now, and whatever still comes at once.
+
+        Not left to ``atexit``: twist and twistd end a process that got a signal by that signal.
+        """
+        self.flush()
+        self._finished = True
+
     def _start(self) -> None:
         self._process = os.getpid()
         self._wake = threading.Event()
         self._idle = threading.Event()
         threading.Thread(target=self._run, name="llmedge-log", daemon=True).start()
-        atexit.register(self.flush)
 
     def _run(self) -> None:
         while True:
