@@ -93,6 +93,12 @@ class Transport(StringTransportWithDisconnection):
 
     aborted = False
     gone = False
+    high_water = 0
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        if self.high_water and len(self.value()) > self.high_water and self.producer is not None:
+            self.producer.pauseProducing()
 
     def setTcpNoDelay(self, enabled: bool) -> None: ...
 

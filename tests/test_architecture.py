@@ -9,7 +9,7 @@ import llmedge
 
 SOURCE = Path(llmedge.__file__).parent
 LAYERS = {
-    "tap": {"web", "pipeline", "providers", "dialects", "upstream", "state", "observe", "endpoints"},
+    "tap": {"web", "pipeline", "providers", "dialects", "upstream", "state", "observe", "endpoints", "sockets"},
     "web": {"pipeline", "dialects", "state"},
     "pipeline": {"providers", "dialects"},
     "providers": {"dialects", "upstream"},
@@ -18,12 +18,13 @@ LAYERS = {
     "state": set(),
     "observe": set(),
     "endpoints": set(),
+    "sockets": set(),
     "config": set(),
     "model": set(),
     "errors": set(),
     "_version": set(),
 }
-EVERYONE_MAY = {"config", "model", "errors", "_version"}
+EVERYONE_MAY = {"config", "sockets", "model", "errors", "_version"}
 GROUND = {"config": {"_version"}, "model": {"errors"}, "errors": set(), "_version": set()}
 
 

@@ -36,6 +36,9 @@ def parse(reactor: Any, description: str, tls: Tls) -> Any:
     :raises EndpointError: it is not one, or its certificate or key cannot be read.
     """
     full = complete(description, tls)
+    port = re.match(r"(?:tcp[46]?|ssl):([^:]*)", description)
+    if port and not (port[1].isdigit() and int(port[1]) <= 65535):
+        raise EndpointError(f"{description!r} needs a port from 0 to 65535, not {port[1]!r}")
     try:
         return serverFromString(reactor, full)  # type: ignore[no-untyped-call]  # twisted has no types here
     except OSError as error:
@@ -50,6 +53,9 @@ def parse(reactor: Any, description: str, tls: Tls) -> Any:
 
 def _reason(error: Exception) -> str:
     text = str(error) or type(error).__name__
+    if isinstance(error, TypeError):
+        names = re.search(r"argument '(\w+)'", text)
+        return f"it has no argument {names[1]!r}" if names else "an argument is missing"
     if "PEM" in text or "SSL" in type(error).__module__:
         return "its certificate or key is not good PEM, or they do not belong together"
     return re.sub(r"\s+", " ", text)[:200]

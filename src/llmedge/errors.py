@@ -141,6 +141,17 @@ class RateLimited(EdgeError):
         self.scope = scope
 
 
+class Overloaded(EdgeError):
+    """As many requests under way as we take; the next second may be better."""
+
+    status = 503
+    code = "UNAVAILABLE"
+    type = "server_error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry_after=1.0)
+
+
 class InternalError(EdgeError):
     """A defect of ours. The message never says more than that."""
 

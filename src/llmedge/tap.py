@@ -6,6 +6,7 @@ The only module that touches the global reactor.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import Any, NoReturn, cast
 
@@ -34,12 +35,21 @@ from llmedge.upstream.client import Client
 from llmedge.web.api import Api
 from llmedge.web.auth import Authenticator
 from llmedge.web.compress import Compress
-from llmedge.web.limits import RateLimiter
+from llmedge.web.limits import Concurrency, RateLimiter
 from llmedge.web.ops import Ops
 from llmedge.web.relay import RelayLimits
 from llmedge.web.site import EdgeSite
 from llmedge.web.tree import Tree
-from llmedge.web.wrappers import AccessRecord, Authenticate, Cors, EnforceDeadline, RateLimit
+from llmedge.web.wrappers import (
+    AccessRecord,
+    Authenticate,
+    Cors,
+    EnforceDeadline,
+    LimitConcurrency,
+    RateLimit,
+    Refuse,
+    ShowLimits,
+)
 
 log = Logger()
 
@@ -63,7 +73,11 @@ class Options(UsageOptions):
 
     def opt_port(self, endpoint: str) -> None:
         """Endpoint to listen on, such as tcp:8080 or ssl:8443. May be given several times."""
-        self["ports"].append(f"tcp:{endpoint}" if endpoint.isdigit() else endpoint)
+        if endpoint.isdigit():
+            endpoint = f"tcp:{endpoint}"
+        elif match := re.fullmatch(r"(\d+\.\d+\.\d+\.\d+|localhost):(\d+)", endpoint):
+            endpoint = f"tcp:{match[2]}:interface={match[1]}"
+        self["ports"].append(endpoint)
 
     opt_p = opt_port
 
@@ -162,25 +176,25 @@ class EdgeService(Service):
         )
         resource: Any = Tree(cast(Any, api.app.resource()), cast(Any, ops.app.resource()))
         resource = EnforceDeadline(resource, server.timeout)
+        resource = LimitConcurrency(resource, Concurrency(server.max_requests, server.max_requests_per_address))
+        limiter = RateLimiter(settings.rate_limit, reactor)
         if settings.rate_limit.enabled:
-            resource = RateLimit(resource, RateLimiter(settings.rate_limit, reactor))
+            resource = RateLimit(resource, limiter)
         resource = Authenticate(
             resource,
             self._authenticator,
             health_check=settings.auth.health_check,
             metrics=settings.auth.metrics,
         )
+        resource = Refuse(resource)
+        if settings.rate_limit.enabled:
+            resource = ShowLimits(resource, limiter)
         cors = settings.cors
         resource = Cors(
             resource, origins=cors.origins, methods=cors.methods, headers=cors.headers, max_age=cors.max_age
         )
         resource = AccessRecord(resource, [self._metrics, logs.AccessLog()], self._metrics.in_flight.inc)
-        return EdgeSite(
-            Compress(resource),
-            reactor,
-            max_request_size=server.max_request_size,
-            idle_timeout=server.idle_timeout,
-        )
+        return EdgeSite(Compress(resource), reactor, server)
 
     def privilegedStartService(self) -> None:
         """Listen, while a daemon still has the rights to (``twistd``)."""

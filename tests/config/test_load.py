@@ -115,7 +115,7 @@ class Load(SynchronousTestCase):
             "llmedge-test.toml:3: server.timeuot is not a setting; did you mean 'timeout'?",
             "llmedge-test.toml:4: server.timeout must be a number from 0.01 to 86400",
             "llmedge-test.toml:5: serverr is not a setting; did you mean 'server'?",
-            "llmedge-test.toml:8: providers.p.base_url must be a URL",
+            "llmedge-test.toml:8: providers.p.base_url must be an http or https URL",
             "llmedge-test.toml:10: models.m.targets names the provider 'q', which is not configured",
             "llmedge-test.toml:13: auth.keys[0].key refers to the environment variable NOT_SET, which is not set",
             "llmedge-test.toml:14: auth.keys[0].rmp is not a setting; did you mean 'rpm'?",
@@ -138,6 +138,28 @@ class Load(SynchronousTestCase):
         self.assertIn("64 hexadecimal digits", self.assertRaises(ConfigError, load, {"API_KEYS": "sha256:12"}).args[0])
         twice = '[[auth.keys]]\nname = "a"\nkey = "x"\n[[auth.keys]]\nname = "a"\nkey = "y"\n'
         self.assertIn("used twice", self.problems(twice)[0])
+
+    def test_what_would_surprise_is_refused(self) -> None:
+        """TLS that would not happen, keys that would vanish or clash, settings without effect."""
+        key = '[[auth.keys]]\nname = "a"\nkey = "x"\n'
+        for toml, environ, words in (
+            (
+                '[server]\nlisten = ["tcp:80"]\n',
+                {"ENABLE_TLS": "1", "TLS_CERT_PATH": "c", "TLS_KEY_PATH": "k"},
+                "ssl:80",
+            ),
+            (key, {"API_KEYS": ","}, "holds no key"),
+            (key + key.replace('"a"', '"b"'), {}, "'a' and 'b' are the same key"),
+            ('[providers.p]\nbase_url = "http://h"\nfault = "cut"\n', {}, 'is for the dialect "mock" only'),
+            ('[providers.p]\nbase_url = "http://h/v1\\r\\nX: 1"\n', {}, "visible ASCII"),
+            ('[providers.p]\nbase_url = "http://[h"\n', {}, "must be a URL"),
+            ("", {"SERVER_ADDRESS": "a:b:80"}, "must be HOST:PORT"),
+        ):
+            self.assertIn(words, "\n".join(self.problems(toml, environ)))
+
+    def test_known_vendors_need_no_base_url(self) -> None:
+        loaded = settings('[providers.openai]\napi_key = "k"\n')
+        self.assertEqual(loaded.providers["openai"].base_url, "https://api.openai.com/v1")
 
     def test_tls_without_certificate(self) -> None:
         self.assertIn("TLS_CERT_PATH", self.assertRaises(ConfigError, load, {"ENABLE_TLS": "true"}).args[0])

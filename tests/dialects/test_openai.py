@@ -39,7 +39,7 @@ class Requests(SynchronousTestCase):
         """Each message says what to change, and param names the field."""
         for raw, param, words in (
             (b"", None, "no body"),
-            (b"{", None, "ends too early (byte 1)"),
+            (b"{", None, "ends too early, or has half an escape (byte 1)"),
             (b'{"model": nope}', None, "byte 11"),
             (b"[]", None, "must be a JSON object"),
             (b'{"a": "\xff"}', None, "not UTF-8: byte 7"),
@@ -99,13 +99,17 @@ class Answers(SynchronousTestCase):
         answer = b'{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":9,'
         answer += b'"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":6}}}'
         self.assertEqual(CHAT.parse_answer(answer), Usage(7, 9, 4, 6))
-        self.assertIsNone(CHAT.parse_answer(b'{"choices":[]}'))
+        for none in (b"", b',"usage":null', b',"usage":5', b',"usage":[]'):
+            self.assertIsNone(CHAT.parse_answer(b'{"choices":[]' + none + b"}"))
+        for strange in (b"-1", b"1e30", b'"7"', b"null", b"{}", b"true"):
+            usage = CHAT.parse_answer(b'{"choices":[],"usage":{"completion_tokens":' + strange + b"}}")
+            self.assertIn(usage.output, (0, 1), strange)
 
     def test_what_is_no_answer(self) -> None:
         """An error behind status 200, and what is not an answer at all, are failures (lesson 3)."""
         error = self.assertRaises(VendorFailed, CHAT.parse_answer, b'{"error":{"message":"boom"}}')
         self.assertIn("boom", error.message)
-        for raw in (b"", b"<html>", b"[]", b'{"choices":[]', b'{"x":1}', b'{"choices":[],"usage":5}'):
+        for raw in (b"", b"<html>", b"[]", b'{"choices":[]', b'{"x":1}', b'{"choices":[{"x":"\xff"}]}'):
             self.assertRaises(UpstreamMalformed, CHAT.parse_answer, raw)
 
     def test_error_objects_of_many_servers(self) -> None:
@@ -171,6 +175,18 @@ class Streams(SynchronousTestCase):
         self.assertRaises(UpstreamCut, read, ROLE + HELLO + STOP + chunk({"content": "b"}, index=1))
         self.assertRaises(UpstreamCut, read, ROLE + HELLO + STOP, choices=2)
         self.assertRaises(UpstreamCut, read, ROLE + HELLO + DONE)
+
+    def test_done_does_not_complete_an_open_choice(self) -> None:
+        """[DONE] while another choice is half said is a cut."""
+        other = chunk({"content": "b"}, index=1)
+        self.assertRaises(UpstreamCut, read, ROLE + HELLO + other + STOP + DONE, choices=2)
+        events, _ = read(ROLE + HELLO + STOP + DONE, choices=2)  # the vendor knows no n
+        self.assertEqual(events[-1].frame, DONE)
+
+    def test_data_in_several_lines(self) -> None:
+        """Each line keeps its field name."""
+        events, _ = read(b'data: {"choices":[{"index":0,\ndata: "delta":{"content":"a"}}]}\n\n' + STOP + DONE)
+        self.assertEqual(events[0].frame, b'data: {"choices":[{"index":0,\ndata: "delta":{"content":"a"}}]}\n\n')
 
     def test_a_complete_answer_without_done_is_complete(self) -> None:
         events, _ = read(ROLE + HELLO + STOP)

@@ -117,7 +117,7 @@ class Gateway:
 
     def logs(self) -> list[dict[str, Any]]:
         """The JSON lines so far."""
-        return [json.loads(line) for line in self.process.out.splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in self.process.out.rpartition("\n")[0].splitlines() if line.startswith("{")]
 
     def access(self) -> list[dict[str, Any]]:
         """The fields of the access log's lines for the API."""

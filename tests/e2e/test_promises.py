@@ -317,7 +317,8 @@ class Secrets(WithVendor):
                 "x_request_id": "up-7",
             }
             if how == "echo":
-                asked.connection.answer(400, {"error": {"message": f"bad: {asked.headers}"}}, **headers)
+                leak = {"code": CANARY_VENDOR, "type": CANARY_VENDOR, "param": CANARY_VENDOR}
+                asked.connection.answer(400, {"error": {"message": f"bad: {asked.headers}"} | leak}, **headers)
             elif how == "401":
                 asked.connection.answer(401, {"error": {"message": f"Incorrect API key: {CANARY_VENDOR}"}}, **headers)
             elif how == "close":

@@ -24,6 +24,8 @@ class Failures(SynchronousTestCase):
             (504, 502, "UPSTREAM_ERROR"),
             (529, 503, "UNAVAILABLE"),
             (301, 502, "UPSTREAM_ERROR"),
+            (405, 502, "UPSTREAM_ERROR"),
+            (407, 502, "UPSTREAM_ERROR"),
         ):
             error = failure_for("p", status, VendorError("too long", "t", "context_length_exceeded", "messages"), 3.0)
             self.assertEqual((error.status, error.code), (expected, code), status)
@@ -32,6 +34,11 @@ class Failures(SynchronousTestCase):
     def test_a_refusal_is_passed_on(self) -> None:
         error = failure_for("p", 400, VendorError("too long", "t", "", "messages"), None)
         self.assertEqual((error.message, error.code, error.type, error.param), ("too long", "t", "t", "messages"))
+
+    def test_what_is_no_code_is_not_passed_on(self) -> None:
+        """Codes and types go into logs and headers of other systems: words only."""
+        error = failure_for("p", 404, VendorError("m", "a b", "x" * 100), None)
+        self.assertEqual((error.code, error.type), ("NOT_FOUND", "invalid_request_error"))
 
     def test_credentials_are_not_explained(self) -> None:
         """The vendor's words may repeat the key."""

@@ -124,6 +124,22 @@ class Pooling(SynchronousTestCase):
         self.failureResultOf(sending, UpstreamCut)
         self.assertEqual(self.endpoint.waiting, [])
 
+    def test_a_handshake_takes_one_place(self) -> None:
+        """A connection that is being secured is one connection, not two."""
+        self.pool._secure = True
+        first = self.send()
+        self.endpoint.succeed()
+        self.send()
+        self.assertEqual(len(self.endpoint.waiting), 1)
+        self.endpoint.succeed()
+        third = self.send()
+        self.assertEqual(len(self.endpoint.waiting), 0)
+        self.endpoint.connections[0].transport.loseConnection()
+        self.failureResultOf(first, ConnectFailed)
+        self.assertEqual(len(self.endpoint.waiting), 1)
+        third.cancel()
+        self.failureResultOf(third, CancelledError)
+
     def test_refused(self) -> None:
         sending = self.send()
         self.endpoint.waiting[0][0].errback(Failure(ConnectionRefusedError()))

@@ -54,6 +54,15 @@ class Http(SynchronousTestCase):
         self.connection.dataReceived(b"HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n")
         self.assertEqual(self.successResultOf(headers), 404)
 
+    def test_a_second_answer_is_not_read(self) -> None:
+        """Whatever follows the answer is neither added to it nor kept for the next call."""
+        exchange = self.start()
+        second = b"HTTP/1.1 500 X\r\nContent-Length: 3\r\n\r\nbad"
+        self.connection.dataReceived(OK + b"Content-Length: 4\r\n\r\ngood" + second)
+        self.assertEqual(self.successResultOf(self.later(exchange.headers())), 200)
+        self.assertEqual(self.successResultOf(self.later(exchange.read_all())), b"good")
+        self.assertEqual((self.idle, self.transport.gone), ([], True))
+
     def test_cut(self) -> None:
         """A body that ends before its framing does is cut; what came is given first."""
         for head in (b"Content-Length: 9\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"):
@@ -180,6 +189,7 @@ class Http(SynchronousTestCase):
         exchange = self.start()
         self.connection.dataReceived(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
         exchange.drain()
+        exchange.abort()  # whoever used it is done with it
         self.connection.dataReceived(b"0\r\n\r\n")
         self.assertEqual(self.idle, [self.connection])
         slow = self.start()

@@ -156,6 +156,76 @@ class Errors(SynchronousTestCase):
         self.check(edge.ask(body={"model": "m"}), 400, "VALIDATION_ERROR")
         self.check(edge.ask(body=b" " * 301), 413, "REQUEST_TOO_LARGE")
 
+    def test_encoded_paths(self) -> None:
+        """One path, one meaning: an encoded path is counted and limited like the plain one."""
+        edge = Edge()
+        response = edge.ask(path="/v1/chat/%63ompletions", body=CHAT)
+        self.assertEqual(response.status, 200)
+        self.assertEqual((edge.records[0].operation, edge.records[0].route), ("chat", "/v1/chat/completions"))
+        for path, status in (("/%ff", 400), ("/v1/models/%ff", 400), ("/%2563", 404), ("/caf%c3%a9", 404), ("*", 404)):
+            self.check(edge.ask("GET", path), status, "VALIDATION_ERROR" if status == 400 else "NOT_FOUND")
+        self.assertEqual(edge.ask("GET", "/v1/models/mock%2Fx").json()["id"], "mock/x")
+
+    def test_refused_requests_are_on_record(self) -> None:
+        """A request refused while it arrives has its id, its record, its metric, and the headers of any answer."""
+        edge = Edge('[server]\nmax_request_size = 100\n[cors]\norigins = ["https://a.example"]\n')
+        wire = edge.wire()
+        sent = {"x-request-id": "r-7", "origin": "https://a.example", "content-length": "3000000"}
+        wire.send(request("POST", headers=sent))
+        edge.reactor.advance(0)
+        response = wire.response()  # before a byte of the body
+        self.check(response, 413, "REQUEST_TOO_LARGE", **{"x-request-id": "r-7", "connection": "close"})
+        self.assertEqual(response.headers["access-control-allow-origin"], "https://a.example")
+        self.assertIn("x-ratelimit-remaining-requests", response.headers)
+        slow = edge.wire()
+        slow.send(request("POST", headers={"content-length": "50"}) + b"{")
+        edge.reactor.advance(61)
+        self.check(slow.response(), 408, "REQUEST_TIMEOUT")
+        self.assertEqual(
+            [(r.status, r.error_code) for r in edge.records], [(413, "REQUEST_TOO_LARGE"), (408, "REQUEST_TIMEOUT")]
+        )
+        self.assertIn('llm_errors_total{code="REQUEST_TIMEOUT"} 1.0', edge.ask("GET", "/metrics").body.decode())
+
+    def test_a_client_that_leaves_pipelined_bytes(self) -> None:
+        """Bytes behind a request under way never hide that its client is gone; too many of them end it."""
+        edge = Edge('[providers.m]\ndialect = "mock"\nmodels = ["*"]\nlatency = 9\n')
+        wire = edge.wire()
+        wire.send(request(body=CHAT) + b"x" * 30000)
+        self.assertEqual(wire.transport.producerState, "producing")
+        wire.send(b"x" * 60000)
+        self.assertTrue(wire.transport.aborted)
+        self.assertEqual(edge.records[0].outcome, "client_closed")
+
+    def test_too_many_requests_at_once(self) -> None:
+        """Excess is a quick 503 with a delay; a place that is left is free again."""
+        edge = Edge('[server]\nmax_requests = 2\n[providers.m]\ndialect = "mock"\nmodels = ["*"]\nlatency = 9\n')
+        wires = [edge.wire() for _ in range(2)]
+        for wire in wires:
+            wire.send(request(body=CHAT))
+        refused = edge.chat()
+        self.check(refused, 503, "UNAVAILABLE", **{"retry-after": "1"})
+        self.assertEqual(edge.ask("GET", "/health").status, 200)
+        wires[0].leave()
+        self.assertEqual(edge.ask("GET", "/v1/models").status, 200)
+        each = Edge(
+            '[server]\nmax_requests_per_address = 1\n[providers.m]\ndialect = "mock"\nmodels = ["*"]\nlatency = 9\n'
+        )
+        each.wire().send(request(body=CHAT))
+        self.check(each.chat(), 503, "UNAVAILABLE")
+        self.assertEqual(each.ask("GET", "/v1/models", peer="127.0.0.2").status, 200)
+
+    def test_mock_bounds_what_it_says(self) -> None:
+        """Neither a strange tool nor a huge n breaks the mock."""
+        edge = Edge("[rate_limit]\nenabled = false\n")
+        self.check(edge.chat(n=1_500_000), 400, "VALIDATION_ERROR")
+        for function in (
+            "x",
+            {"parameters": "x"},
+            {"parameters": {"properties": [1]}},
+            {"parameters": {"properties": {"a": {"enum": {"q": 1}}}}},
+        ):
+            self.assertEqual(edge.chat(tools=[{"function": function}]).status, 200, function)
+
     def test_content_type_may_have_parameters(self) -> None:
         response = Edge().ask(body=CHAT, content_type="Application/JSON; charset=utf-8")
         self.assertEqual(response.status, 200)
@@ -171,7 +241,7 @@ class Errors(SynchronousTestCase):
         wire.send(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n")
         for _ in range(5):
             wire.send(b"200\r\n" + b"x" * 512 + b"\r\n")
-        self.assertEqual(wire.protocol.requests[0].content.getvalue(), b"")
+        self.assertEqual(wire.protocol.channel.requests[0].content.getvalue(), b"")
         wire.send(b"0\r\n\r\n")
         self.assertEqual(wire.response().status, 413)
 
@@ -206,14 +276,72 @@ class Errors(SynchronousTestCase):
 
     def test_a_slow_client(self) -> None:
         """A request that does not arrive is a 408; an idle connection just closes."""
-        edge = Edge("[server]\nidle_timeout = 5\n")
-        slow, idle = edge.wire(), edge.wire()
-        slow.send(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n{")
-        edge.reactor.advance(6)
-        response = slow.response()
-        self.assertEqual((response.status, response.error["code"]), (408, "REQUEST_TIMEOUT"))
-        self.assertTrue(slow.transport.gone)
-        self.assertEqual((idle.received(), idle.transport.gone), (b"", True))
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
+        for first in (head, head + b"content-length: 10\r\n\r\n{", b"GET /heal"):
+            edge = Edge("[server]\nidle_timeout = 5\nheader_timeout = 7\n")
+            slow, silent, used = edge.wire(), edge.wire(), edge.wire()
+            slow.send(first)
+            used.send(request("GET", "/health"))
+            used.response()
+            edge.reactor.advance(6)
+            self.assertEqual((used.received(), used.transport.gone), (b"", True))
+            edge.reactor.advance(2)
+            response = slow.response()
+            self.assertEqual((response.status, response.error["code"]), (408, "REQUEST_TIMEOUT"))
+            self.assertTrue(slow.transport.gone)
+            self.assertEqual((silent.received(), silent.transport.gone), (b"", True))
+
+    def test_a_client_that_drips(self) -> None:
+        """One byte every few seconds keeps nothing open: head and body have limits of their own."""
+        edge = Edge("[server]\nidle_timeout = 5\nheader_timeout = 10\nbody_timeout = 20\n")
+        body = request(body=CHAT)
+        head, _, rest = body.partition(b"\r\n\r\n")
+        for prefix, drops, limit in ((b"", head, 10), (head + b"\r\n\r\n", rest, 20)):
+            wire = edge.wire()
+            wire.send(prefix)
+            seconds = 0
+            while not wire.transport.gone and seconds < 60:
+                wire.send(drops[seconds // 2 : seconds // 2 + 1] if seconds % 2 == 0 else b"")
+                edge.reactor.advance(1)
+                seconds += 1
+            self.assertEqual(wire.response().status, 408)
+            self.assertIn(seconds, range(limit, limit + 4))
+        self.assertEqual(edge.reactor.getDelayedCalls(), [])
+
+    def test_heads_that_are_too_large(self) -> None:
+        """Many headers, long headers and long URLs are refused with what to change."""
+        edge = Edge("[server]\nmax_headers = 20\nmax_header_size = 4000\nmax_url_length = 100\n")
+        many = {f"x-{number}": "y" for number in range(30)}
+        for kw, status in (
+            ({"headers": many}, 431),
+            ({"headers": {"x": "y" * 5000}}, 431),
+            ({"path": "/" + "x" * 200}, 414),
+            ({"path": "/" + "x" * 20000}, 431),
+        ):
+            wire = edge.wire()
+            wire.send(request("GET", kw.pop("path", "/health"), **kw))
+            response = wire.response()
+            self.assertEqual((response.status, response.error["code"]), (status, "VALIDATION_ERROR"))
+            self.assertIn("server.max_", response.error["message"])
+
+    def test_expect_continue(self) -> None:
+        """A body that would be refused is refused before it is sent; another one is asked for."""
+        edge = Edge("[server]\nmax_request_size = 1000\n")
+        for length, first in ((2000, b"HTTP/1.1 413"), (500, b"HTTP/1.1 100 Continue")):
+            wire = edge.wire()
+            wire.send(request("POST", headers={"expect": "100-continue", "content-length": str(length)}))
+            edge.reactor.advance(0)
+            self.assertTrue(wire.received().startswith(first))
+
+    def test_too_many_connections(self) -> None:
+        """All together, and from one address; a connection that ends makes room."""
+        edge = Edge("[server]\nmax_connections = 3\nmax_connections_per_address = 2\n")
+        first, second, third = (edge.wire() for _ in range(3))
+        self.assertEqual([w.transport.aborted for w in (first, second, third)], [False, False, True])
+        self.assertFalse(edge.wire("127.0.0.2").transport.aborted)
+        self.assertTrue(edge.wire("127.0.0.3").transport.aborted)
+        first.leave()
+        self.assertFalse(edge.wire().transport.aborted)
 
     def test_a_defect_says_nothing(self) -> None:
         """A failure of ours is a 500 in our shape, without a word of what failed; the log has it."""
@@ -333,6 +461,13 @@ class Limits(SynchronousTestCase):
         self.assertEqual([edge.ask("GET", "/v1/models", headers=b).status for _ in range(5)], [200] * 4 + [429])
         refused = edge.ask("GET", "/v1/models", headers=b)
         self.assertIn("gateway", refused.error["message"])
+
+    def test_every_answer_shows_the_limit(self) -> None:
+        """Also those that never got as far."""
+        edge = Edge(KEYS)
+        for response in (edge.chat(), edge.ask("GET", "/v1/nope"), edge.ask("GET", "/health", headers={"host": ".."})):
+            self.assertIn(response.status, (400, 401))
+            self.assertEqual(response.headers["x-ratelimit-limit-requests"], "1000")
 
     def test_health_is_not_limited(self) -> None:
         """Probes pass, and carry the headers as every answer does."""

@@ -172,13 +172,44 @@ class SlowReader(SynchronousTestCase):
         wire = edge.wire()
         wire.send(request(body=STREAM))
         edge.reactor.advance(1)
-        wire.protocol.pauseProducing()
+        wire.protocol.channel.pauseProducing()
         edge.reactor.pump([1.0] * 20)
         held = wire.received().count(b"data: ")
         self.assertLessEqual(held, 3)
-        wire.protocol.resumeProducing()
+        wire.protocol.channel.resumeProducing()
         edge.reactor.pump([1.0] * 20)
         self.assertEqual(wire.response().events()[-1], "[DONE]")
+
+    def test_a_long_answer_goes_out_at_the_clients_pace(self) -> None:
+        """It is written as its socket takes it, and is not cut by the idle limit of the connection."""
+        edge = mock("idle_timeout = 2\nwrite_timeout = 5\nmax_request_size = 10000000")
+        wire = edge.wire()
+        wire.transport.high_water = 65536
+        wire.send(request(body=CHAT | {"messages": [{"role": "user", "content": "word " * 200000}]}))
+        first = len(wire.received())
+        self.assertLess(first, 300000)
+        for sent in range(10):
+            wire.transport._tempDataLen = 1000000 - sent  # the kernel takes a byte now and then
+            edge.reactor.advance(3)
+            self.assertFalse(wire.transport.gone)
+        wire.transport._tempDataLen = wire.transport.high_water = 0
+        wire.protocol.channel.resumeProducing()
+        response = wire.response()
+        self.assertTrue(response.complete)
+        self.assertEqual(len(response.json()["choices"][0]["message"]["content"]), 26 + 999999)
+
+    def test_a_finished_answer_is_not_cut_by_the_idle_limit(self) -> None:
+        """As long as its client takes of it (twisted #12498); one that takes nothing is."""
+        edge = mock("idle_timeout = 2\nwrite_timeout = 5")
+        wire = edge.wire()
+        wire.send(request(body=CHAT))
+        for sent in range(5):
+            wire.transport._tempDataLen = 1000 - sent
+            edge.reactor.advance(5)
+            self.assertFalse(wire.transport.gone)
+        edge.reactor.advance(6)
+        edge.reactor.advance(6)
+        self.assertTrue(wire.transport.aborted)
 
     def test_a_client_that_never_reads(self) -> None:
         """It does not get to hold the vendor's work: write_timeout."""
@@ -186,7 +217,7 @@ class SlowReader(SynchronousTestCase):
         wire = edge.wire()
         wire.send(request(body=STREAM))
         edge.reactor.advance(1)
-        wire.protocol.pauseProducing()
+        wire.protocol.channel.pauseProducing()
         edge.reactor.pump([1.0] * 11)
         self.assertTrue(wire.transport.aborted)
         self.assertEqual(edge.records[0].outcome, "client_closed")

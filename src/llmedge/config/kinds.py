@@ -134,9 +134,15 @@ targets = _simple('list of "PROVIDER/MODEL"', _target_list, lambda text: text.sp
 
 
 def _url(value: Any) -> str:
-    parts = urlsplit(_str(value))
+    text = _str(value)
+    if not all(0x21 <= ord(char) <= 0x7E for char in text):
+        raise ValueError("must be a URL of visible ASCII characters only")
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise ValueError('must be a URL such as "https://api.example.com/v1"') from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError('must be a URL such as "https://api.example.com/v1"')
+        raise ValueError('must be an http or https URL such as "https://api.example.com/v1"')
     if parts.username or parts.password:
         raise ValueError("must not carry a user name or password; use api_key")
     if parts.query or parts.fragment:
@@ -145,7 +151,7 @@ def _url(value: Any) -> str:
         parts.port  # noqa: B018 - raises when the port is not a number
     except ValueError:
         raise ValueError("has a port that is not a number from 0 to 65535") from None
-    return str(value).strip().rstrip("/")
+    return text.rstrip("/")
 
 
 url = _simple("http or https URL", _url, str)

@@ -15,12 +15,13 @@ from llmedge.config.levels import parse_filter
 from llmedge.config.locate import Path as KeyPath
 from llmedge.config.locate import line_of, locate
 from llmedge.config.secret import Secret, resolve
-from llmedge.config.settings import Key, Option, Settings
-from llmedge.config.vendors import from_environment
+from llmedge.config.settings import Key, Option, Provider, Settings
+from llmedge.config.vendors import base_url_of, from_environment
 
 S = TypeVar("S")
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$")
+_MOCK_ONLY = ("latency", "chunk_interval", "fault", "fault_status", "fault_after", "fault_rate")
 _SHA256 = re.compile(r"^[0-9a-fA-F]{64}$")
 
 
@@ -169,17 +170,21 @@ class _Reader:
         tls = settings.tls
         if tls.enabled and not (tls.cert and tls.key):
             self.problems.append(
-                "tls is on, but certificate or key is missing: set TLS_CERT_PATH and TLS_KEY_PATH, "
-                "or [tls] cert and key"
+                "TLS is on (tls.enabled, ENABLE_TLS), but certificate or key is missing: set TLS_CERT_PATH and "
+                "TLS_KEY_PATH, or [tls] cert and key"
             )
+        for endpoint in server.listen if tls.enabled else ():
+            if re.match(r"tcp[46]?:", endpoint):
+                self.problems.append(
+                    f"TLS is on (tls.enabled, ENABLE_TLS), but {endpoint} is not encrypted: write ssl:{endpoint[4:]}"
+                )
         try:
             parse_filter(settings.log.filter)
         except ValueError as error:
             self.problems.append(f"log.filter (LOG_FILTER, RUST_LOG) {error}")
         providers = settings.providers
         if providers:
-            for name, provider in providers.items():
-                self._provider(name, provider)
+            providers = {name: self._provider(name, provider) for name, provider in providers.items()}
         else:
             try:
                 providers = from_environment(self.environ)
@@ -201,7 +206,7 @@ class _Reader:
     def _address(self, address: str, tls: bool) -> tuple[str, ...]:
         host, colon, port = address.rpartition(":")
         host = host.removeprefix("[").removesuffix("]")
-        if not colon or not port.isdigit() or not 0 <= int(port) <= 65535:
+        if not colon or not port.isdigit() or not 0 <= int(port) <= 65535 or (":" in host and "[" not in address):
             self.problems.append(
                 f"server.address (SERVER_ADDRESS) must be HOST:PORT such as 0.0.0.0:8080, not {address!r}"
             )
@@ -212,6 +217,8 @@ class _Reader:
     def _keys(self, keys: tuple[Key, ...]) -> tuple[Key, ...]:
         if text := self.environ.get("API_KEYS", "").strip():
             keys = tuple(self._environment_keys(text))
+            if not text.strip(", "):
+                self.problems.append("environment variable API_KEYS holds no key")
         else:
             for index, key in enumerate(keys):
                 path: KeyPath = ("auth", "keys", index)
@@ -225,7 +232,18 @@ class _Reader:
         names = [key.name for key in keys]
         for name in sorted({name for name in names if names.count(name) > 1}):
             self.problems.append(f"auth.keys: the name {name!r} is used twice; logs could not tell them apart")
+        seen: dict[bytes, str] = {}
+        for key in keys:
+            digest = self._digest(key)
+            if digest is not None and seen.setdefault(digest, key.name) != key.name:
+                self.problems.append(f"auth.keys: {seen[digest]!r} and {key.name!r} are the same key")
         return keys
+
+    def _digest(self, key: Key) -> bytes | None:
+        try:
+            return key.digest() if key.key is not None else None
+        except ValueError:
+            return None  # said already
 
     def _environment_keys(self, text: str) -> Iterable[Key]:
         for number, part in enumerate(filter(None, map(str.strip, text.split(","))), 1):
@@ -247,9 +265,16 @@ class _Reader:
         if value.startswith("sha256:") and not _SHA256.match(value.removeprefix("sha256:")):
             complain('must have 64 hexadecimal digits after "sha256:"')
 
-    def _provider(self, name: str, provider: Any) -> None:
+    def _provider(self, name: str, provider: Provider) -> Provider:
         path: KeyPath = ("providers", name)
         if not _NAME.match(name):
             self.problem(path, "must have a short name: letters, digits, '-', '_' and '.'")
         if provider.dialect == "openai" and not provider.base_url and (*path, "base_url") not in self.lines:
+            if (known := base_url_of(name)) and (*path, "dialect") not in self.lines:
+                return attrs.evolve(provider, base_url=known)
             self.problem(path, 'needs base_url, such as base_url = "http://127.0.0.1:8000/v1"')
+        if provider.dialect == "openai":
+            for option in _MOCK_ONLY:
+                if (*path, option) in self.lines:
+                    self.problem((*path, option), 'is for the dialect "mock" only')
+        return provider

@@ -51,5 +51,5 @@ def resolve(reference: str, environ: Mapping[str, str]) -> str:
         if not value:
             raise ValueError("must not be empty")
     if any(ord(char) < 0x21 or ord(char) > 0x7E for char in value):
-        raise ValueError("holds a character that cannot stand in an HTTP header (only visible ASCII can)")
+        raise ValueError("holds a space or another character that no key has (only visible ASCII)")
     return value

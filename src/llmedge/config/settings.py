@@ -50,10 +50,32 @@ class Server:
     max_request_size: int = option(
         kinds.integer(1), 10485760, "Largest request body, in bytes.", env="MAX_REQUEST_SIZE"
     )
+    header_timeout: float = option(
+        kinds.number(0.01, 3600), 10.0, "Seconds a request's head may take, from its first byte to its last."
+    )
+    body_timeout: float = option(
+        kinds.number(0.01, 3600), 60.0, "Seconds a request's body may take, from its first byte to its last."
+    )
     idle_timeout: float = option(
         kinds.number(0.01, 86400),
         60.0,
         "Seconds a connection may be idle between requests, or silent while sending one.",
+    )
+    max_headers: int = option(kinds.integer(10, 500), 100, "Headers of one request.")
+    max_header_size: int = option(kinds.integer(1024, 1048576), 16384, "Bytes of a request's line and headers.")
+    max_url_length: int = option(kinds.integer(64, 1048576), 8192, "Bytes of a request's URL.")
+    max_json_depth: int = option(kinds.integer(4, 500), 100, "How deeply a body's JSON may be nested.")
+    max_connections: int = option(kinds.integer(1), 10000, "Open connections, all clients together.")
+    max_connections_per_address: int = option(
+        kinds.integer(0), 2000, "Open connections from one address; 0 for no limit of its own."
+    )
+    max_requests: int = option(kinds.integer(1), 5000, "Requests under way, all clients together.")
+    max_requests_per_address: int = option(
+        kinds.integer(0), 0, "Requests under way from one address; 0 for no limit of its own."
+    )
+    max_streams: int = option(kinds.integer(1, 10000), 100, "Requests under way on one HTTP/2 connection.")
+    shutdown_grace: float = option(
+        kinds.number(0, 3600), 30.0, "Seconds that calls in flight may take to finish when the service stops."
     )
     write_timeout: float = option(
         kinds.number(0.01, 86400), 60.0, "Seconds a client may take no byte of an answer that waits for it."

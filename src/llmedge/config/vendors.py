@@ -48,6 +48,11 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Provider]:
     return found
 
 
+def base_url_of(name: str) -> str:
+    """The base URL of a vendor known by name, so that a file need not repeat it; ``""`` for any other."""
+    return next((base_url for known, _, base_url, _ in _KEYED if known == name), "")
+
+
 def _ollama_url(host: str) -> str:
     """``OLLAMA_HOST`` may be a host, host:port or URL; the port is 11434 by default (docs.ollama.com/faq)."""
     scheme, separator, rest = host.partition("://")

@@ -98,7 +98,7 @@ def parse_body(raw: bytes, decoder: msgspec.json.Decoder[Any]) -> tuple[RawObjec
     except msgspec.DecodeError as error:
         reason = str(error).removeprefix("JSON is malformed: ")
         if "truncated" in reason:
-            reason = f"it ends too early (byte {len(raw)})"
+            reason = f"it ends too early, or has half an escape (byte {len(raw)})"
         raise ValidationError(f"The body is not valid JSON: {reason}.") from None
     except RecursionError:
         raise ValidationError("The body is nested too deeply.") from None
@@ -148,8 +148,9 @@ class OpenAIDialect(ABC):
         :raises VendorFailed: it is an error object behind a status of 200.
         """
         try:
+            if not body.isascii():
+                body.decode()
             fields = _decode_fields(body)
-            usage = parse_usage(fields.get("usage"))
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ValueError, TypeError):
             raise UpstreamMalformed("answered with something that is not a JSON object") from None
         if "choices" not in fields:
@@ -157,7 +158,7 @@ class OpenAIDialect(ABC):
                 error = parse_error(body)
                 raise VendorFailed(f"answered with an error behind status 200: {error.message}")
             raise UpstreamMalformed("answered without choices")
-        return usage
+        return parse_usage(fields.get("usage"))
 
     def parse_error(self, body: bytes) -> VendorError:
         """The error object in ``body``; empty if there is none. Never raises."""
@@ -193,23 +194,26 @@ def parse_error(body: bytes) -> VendorError:
 
 
 def parse_usage(raw: Any) -> Usage | None:
-    """OpenAI's usage object, or ``None`` for none.
-
-    :raises ValueError, TypeError, msgspec.DecodeError: it is not one.
-    """
+    """OpenAI's usage object, or ``None`` for none. An answer is not worth less for a usage nobody can read."""
     if raw is None or bytes(raw) == b"null":
         return None
     usage = _decode_any(raw)
     if not isinstance(usage, dict):
-        raise TypeError("usage is not an object")
-    prompt = usage.get("prompt_tokens_details") or {}
-    completion = usage.get("completion_tokens_details") or {}
+        return None
     return Usage(
-        input=int(usage.get("prompt_tokens") or 0),
-        output=int(usage.get("completion_tokens") or 0),
-        cached=int(prompt.get("cached_tokens") or 0) if isinstance(prompt, dict) else 0,
-        reasoning=int(completion.get("reasoning_tokens") or 0) if isinstance(completion, dict) else 0,
+        input=_count(usage, "prompt_tokens"),
+        output=_count(usage, "completion_tokens"),
+        cached=_count(usage.get("prompt_tokens_details"), "cached_tokens"),
+        reasoning=_count(usage.get("completion_tokens_details"), "reasoning_tokens"),
     )
+
+
+def _count(details: Any, name: str) -> int:
+    """A token count that can be believed, else 0."""
+    value = details.get(name) if isinstance(details, dict) else None
+    if isinstance(value, int | float) and 0 <= value <= 1_000_000_000:
+        return int(value)
+    return 0
 
 
 class _Choice(msgspec.Struct):
@@ -298,7 +302,7 @@ class ChunkReader:
 
     def _take(self, name: bytes, data: bytes, events: list[Event]) -> None:
         if data == b"[DONE]":
-            if not self._finished:
+            if not self._finished or self._open:
                 raise UpstreamCut("ended its stream without an answer")
             self._done = True
             events.append(DONE)
@@ -324,9 +328,10 @@ class ChunkReader:
             return
         if self._content or _says_something(chunk):
             self._content = True
-            events.append(Event(EventKind.CONTENT, b"data: " + data + b"\n\n"))
-        else:
-            events.append(Event(EventKind.LIFECYCLE, b"data: " + data + b"\n\n"))
+        if b"\n" in data:
+            data = data.replace(b"\n", b"\ndata: ")  # each line of an event's data has the field name before it
+        kind = EventKind.CONTENT if self._content else EventKind.LIFECYCLE
+        events.append(Event(kind, b"data: " + data + b"\n\n"))
 
     def _usage(self, data: bytes) -> bytes:
         """Account for the usage in a chunk; the chunk without it, or ``b""`` if it held nothing else."""

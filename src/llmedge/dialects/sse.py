@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import attrs
 
+_BOM = b"\xef\xbb\xbf"
+
 
 class SseError(Exception):
     """The bytes cannot be an event stream the gateway takes."""
@@ -25,7 +27,7 @@ class SseParser:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._buffer = b""
+        self._buffer = bytearray()
         self._carriage_return = False
         self._started = False
 
@@ -36,17 +38,9 @@ class SseParser:
         """
         if self._carriage_return or b"\r" in data:
             data = self._newlines(data)
-        buffer = self._buffer + data if self._buffer else data
-        if not self._started:
-            if b"\xef\xbb\xbf".startswith(buffer[:3]) and len(buffer) < 3:
-                self._buffer = buffer
-                return []
-            self._started = True
-            buffer = buffer.removeprefix(b"\xef\xbb\xbf")
-        *blocks, rest = buffer.split(b"\n\n")
-        if len(rest) > self._limit:
+        blocks = self._blocks(data)
+        if len(self._buffer) > self._limit:
             raise SseError(f"an event of more than {self._limit} bytes")
-        self._buffer = rest
         events: list[SseEvent] = []
         for block in blocks:
             if len(block) > self._limit:
@@ -57,9 +51,31 @@ class SseParser:
                 events.append(event)
         return events
 
+    def _blocks(self, data: bytes) -> list[bytes]:
+        """The blocks that ``data`` completes. What is left is not searched again: an event may come in many reads."""
+        if self._started and not self._buffer:
+            *blocks, rest = data.split(b"\n\n")
+            self._buffer += rest
+            return blocks
+        searched = max(0, len(self._buffer) - 1)
+        self._buffer += data
+        if not self._started:
+            if len(self._buffer) < 3 and _BOM.startswith(self._buffer):
+                return []
+            self._started = True
+            if self._buffer.startswith(_BOM):
+                del self._buffer[:3]
+            searched = 0
+        if self._buffer.find(b"\n\n", searched) < 0:
+            return []
+        *blocks, rest = bytes(self._buffer).split(b"\n\n")
+        self._buffer[:] = rest
+        return blocks
+
     def close(self) -> list[SseEvent]:
         """What an ended stream still owes: an event whose blank line never came, or nothing."""
-        block, self._buffer = self._buffer, b""
+        block = bytes(self._buffer)
+        self._buffer.clear()
         event = _parse(block)
         return [] if event is None else [event]
 

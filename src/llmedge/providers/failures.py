@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
@@ -19,6 +20,14 @@ MAX_RETRY_AFTER = 86400.0
 """Seconds; a vendor that asks for more is passed on as asking for this."""
 
 
+_CODES = {
+    404: "NOT_FOUND",
+    413: "REQUEST_TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+}
+"""Our code where a vendor's refusal has none."""
+
+
 def failure_for(provider: str, status: int, error: VendorError, retry_after: float | None) -> EdgeError:
     """The exception for an answer of ``status`` from ``provider``.
 
@@ -26,7 +35,7 @@ def failure_for(provider: str, status: int, error: VendorError, retry_after: flo
     :param retry_after: seconds, from the headers.
     """
     said = f": {error.message}" if error.message else ""
-    if status in (401, 403):
+    if status in (401, 403, 407):
         # Its message may repeat the credential: the log has the status, the client needs no more.
         return VendorRejectedCredentials(
             f"refused the gateway's credentials (status {status}); the operator has to check its api_key"
@@ -37,13 +46,13 @@ def failure_for(provider: str, status: int, error: VendorError, retry_after: flo
         return VendorUnavailable(f"is not available{said}", retry_after=retry_after).of(provider)
     if status >= 500 or status == 408:
         return VendorFailed(f"failed with status {status}{said}", retry_after=retry_after).of(provider)
-    if status < 400:
-        return VendorFailed(f"answered with status {status}; is its base_url right?").of(provider)
+    if status < 400 or status == 405:
+        return VendorFailed(f"answered with status {status} (check its base_url)").of(provider)
     return VendorRefused(
         error.message or f"The provider '{provider}' refused the request with status {status}.",
         status=status,
-        code=error.code or error.type or "VALIDATION_ERROR",
-        type=error.type or "invalid_request_error",
+        code=_word(error.code) or _word(error.type) or _CODES.get(status, "VALIDATION_ERROR"),
+        type=_word(error.type) or "invalid_request_error",
         param=error.param,
         details={"provider": provider},
         retry_after=retry_after,
@@ -67,6 +76,11 @@ def parse_retry_after(fields: Mapping[bytes, bytes], now: float) -> float | None
         return _bounded(parsedate_to_datetime(value.decode("latin-1")).timestamp() - now)
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _word(text: str) -> str:
+    """A vendor's code or type if it is one: it goes into logs as well."""
+    return text if re.fullmatch(r"[A-Za-z0-9_.\-]{1,64}", text) else ""
 
 
 def _number(value: bytes | None) -> float | None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-import attrs
-
 from llmedge._version import __version__
 from llmedge.config.settings import Provider as ProviderSettings
 from llmedge.config.settings import Upstream
@@ -57,6 +55,9 @@ class HttpProvider:
             attempt.upstream_request_id = exchange.fields.get(b"x-request-id", b"").decode("latin-1")[:128]
             if not 200 <= status < 300:
                 raise await self._failure(dialect, status, exchange)
+            encoding = exchange.fields.get(b"content-encoding", b"identity").lower()
+            if encoding != b"identity":
+                raise UpstreamMalformed("compressed its answer although it was asked not to")
             if call.stream:
                 await self._expect_stream(dialect, exchange)
                 reader = dialect.stream(
@@ -84,7 +85,12 @@ class HttpProvider:
             error = dialect.parse_error(await exchange.read_all())
         except ElsewhereError:
             error = VendorError()  # it failed even to say why
-        error = attrs.evolve(error, message=self._scrub(error.message)[:4096])
+        error = VendorError(
+            message=self._scrub(error.message)[:4096],
+            type=self._scrub(error.type),
+            code=self._scrub(error.code),
+            param=self._scrub(error.param)[:256] if error.param else None,
+        )
         retry_after = parse_retry_after(exchange.fields, self._clock.seconds())
         return failure_for(self.name, status, error, retry_after)
 
@@ -104,7 +110,7 @@ class HttpProvider:
     def _scrub(self, text: str) -> str:
         secrets = [self._settings.api_key, *self._settings.headers.values()]
         for secret in secrets:
-            if secret is not None and len(secret.reveal()) >= 8:
+            if secret is not None and len(secret.reveal()) >= 4:
                 text = text.replace(secret.reveal(), "***")
         return text
 

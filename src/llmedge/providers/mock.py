@@ -15,9 +15,11 @@ from twisted.internet.task import deferLater
 from llmedge.config.settings import Provider as ProviderSettings
 from llmedge.config.settings import Upstream
 from llmedge.dialects.openai_common import VendorError
-from llmedge.errors import EdgeError, UpstreamCut, UpstreamMalformed, UpstreamTimeout
+from llmedge.errors import EdgeError, UpstreamCut, UpstreamMalformed, UpstreamTimeout, ValidationError
 from llmedge.model import Answer, Attempt, Call, Event, EventKind, Operation, Record, Reply, Usage
 from llmedge.providers.failures import failure_for
+
+MAX_CHOICES = 128
 
 _encode = msgspec.json.encode
 _decode = msgspec.json.decode
@@ -42,6 +44,8 @@ class MockProvider:
             attempt.status = self._settings.fault_status
             raise failure_for(self.name, attempt.status, VendorError(message="this failure is a rehearsal"), None)
         attempt.status = 200
+        if call.choices > MAX_CHOICES:
+            raise ValidationError(f"The mock vendor gives at most {MAX_CHOICES} answers at once.", param="n")
         script = Script(call, attempt.target.model, int(self._clock.seconds()))
         if call.stream:
             return MockStream(self, script, fault, call.wants_usage, attempt, call.record)
@@ -71,7 +75,7 @@ class MockProvider:
             await self.pause(patience, record)
             return UpstreamTimeout(f"did not go on with its answer within {patience:g} s").of(self.name)
         if fault == "malformed":
-            return UpstreamMalformed("sent an event that is not a chunk of an answer").of(self.name)
+            return UpstreamMalformed("sent something that is not its protocol").of(self.name)
         return UpstreamCut("closed the connection before its answer was complete").of(self.name)
 
 
@@ -175,11 +179,11 @@ class MockStream:
             self._events.append(Event(kind, b"data: " + _encode(chunk) + b"\n\n"))
         self._events.append(Event(EventKind.DONE, b"data: [DONE]\n\n"))
         self._given = 0
-        self._aborted = False
+        self._complete = False
 
     @property
     def usage(self) -> Usage | None:
-        return self._usage if self._given == len(self._events) else None
+        return self._usage if self._complete else None
 
     async def next(self) -> list[Event]:
         provider = self._provider
@@ -193,6 +197,7 @@ class MockStream:
                 raise await provider.failure(self._fault, self._record)
         batch = self._events[self._given : end]
         self._given = end
+        self._complete = end == len(self._events)
         if self._attempt.first_event is None and any(e.kind is not EventKind.LIFECYCLE for e in batch):
             self._attempt.first_event = provider._clock.seconds()
         return batch
@@ -236,19 +241,24 @@ def _tool(request: dict[str, Any]) -> dict[str, Any] | None:
     messages = request.get("messages") or []
     if not tools or request.get("tool_choice") == "none" or (messages and messages[-1].get("role") == "tool"):
         return None
-    function = tools[0].get("function") or {}
-    properties = (function.get("parameters") or {}).get("properties") or {}
+    function = _object(_object(tools[0]).get("function"))
+    properties = _object(_object(function.get("parameters")).get("properties"))
     arguments = {name: _example(schema) for name, schema in properties.items()}
     return {
         "id": "call_mock_0",
         "type": "function",
-        "function": {"name": function.get("name", "tool"), "arguments": _encode(arguments).decode()},
+        "function": {"name": str(function.get("name", "tool")), "arguments": _encode(arguments).decode()},
     }
 
 
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def _example(schema: Any) -> Any:
-    kind = schema.get("type") if isinstance(schema, dict) else None
-    if isinstance(schema, dict) and schema.get("enum"):
+    schema = _object(schema)
+    kind = schema.get("type")
+    if isinstance(schema.get("enum"), list) and schema["enum"]:
         return schema["enum"][0]
     return {"number": 1, "integer": 1, "boolean": True, "array": [], "object": {}}.get(str(kind), "mock")
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 from OpenSSL import SSL
 from twisted.internet import error as internet_error
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.protocol import Factory
 
 from llmedge.config.settings import Upstream
@@ -38,7 +39,7 @@ class Client:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         key = (parts.scheme, host, port)
         if key not in self._pools:
-            endpoint: Any = HostnameEndpoint(self._reactor, host, port, timeout=self._limits.connect_timeout)
+            endpoint: Any = _endpoint(self._reactor, host, port, self._limits.connect_timeout)
             if parts.scheme == "https":
                 endpoint = wrapClientTLS(self._tls.for_host(host), endpoint)
             self._pools[key] = Pool(self._reactor, endpoint, self._limits, secure=parts.scheme == "https")
@@ -119,7 +120,13 @@ class Pool:
         factory.noisy = False
         self._opening += 1
         connecting: Deferred[Any] = self._endpoint.connect(factory)
-        connecting.addCallback(self._handshake)
+        reached: list[Connection] = []
+
+        def handshake(connection: Connection) -> Deferred[Connection]:
+            reached.append(connection)
+            return self._handshake(connection)
+
+        connecting.addCallback(handshake)
         timed_out: list[bool] = []
 
         def give_up(result: Any, timeout: float) -> Any:
@@ -130,18 +137,19 @@ class Pool:
         try:
             connection: Connection = await connecting
         except Exception as error:
-            self._opening -= 1
-            self._next()
+            if not reached:
+                self._opening -= 1
+                self._next()
             if timed_out:
                 raise ConnectFailed(f"could not be reached within {seconds:g} s") from None
             if isinstance(error, CancelledError | internet_error.ConnectingCancelledError):
                 raise CancelledError from None  # endpoints have a name of their own for it
             raise ConnectFailed(f"could not be reached: {_why(error)}") from error
-        self._opening -= 1
         return connection
 
     def _handshake(self, connection: Connection) -> Deferred[Connection]:
-        self._open.add(connection)
+        self._opening -= 1
+        self._open.add(connection)  # from here on its loss makes room
         return connection.ready
 
     def _on_idle(self, connection: Connection) -> None:
@@ -157,6 +165,16 @@ class Pool:
     def _next(self) -> None:
         if self._waiting:
             self._waiting.popleft().callback(None)
+
+
+def _endpoint(reactor: Any, host: str, port: int, timeout: float) -> Any:
+    """An address is called as it is; a name gets Happy Eyeballs (RFC 8305), which takes 0.3 s to give up on one."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return HostnameEndpoint(reactor, host, port, timeout=timeout, attemptDelay=0.05)
+    kind = TCP4ClientEndpoint if address.version == 4 else TCP6ClientEndpoint
+    return kind(reactor, host, port, timeout=timeout)
 
 
 def _why(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from zope.interface import implementer
 from llmedge.config.settings import Upstream
 from llmedge.errors import ElsewhereError, UpstreamCut, UpstreamMalformed, UpstreamTimeout, UpstreamTooLarge
 from llmedge.model import Attempt, Clock, Record
+from llmedge.sockets import unsent
 
 HIGH_WATER = 65536
 """Bytes an exchange holds for a slow consumer before the vendor's socket is paused."""
@@ -55,6 +56,7 @@ class Exchange:
         self._held = 0
         self._paused = False
         self._draining = False
+        self._drained_out = False
         self._headers_done = False
         self._complete = False
         self._error: ElsewhereError | None = None
@@ -119,17 +121,23 @@ class Exchange:
         if self._connection is not None:
             self._patience = _DRAIN_SECONDS
             self._stop_timer()
-            self._timer = self._clock.callLater(_DRAIN_SECONDS, self.abort)
+            self._timer = self._clock.callLater(_DRAIN_SECONDS, self._drained)
             if self._paused:
                 self._paused = False
                 self._connection.resume()
 
     def abort(self) -> None:
-        """Close the connection at once unless the answer is complete."""
+        """Close the connection at once, unless the answer is complete or all of it that matters is here."""
+        if self._draining and self._connection is not None and not self._drained_out:
+            return
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.abort()
         self._stop_timer()
+
+    def _drained(self) -> None:
+        self._drained_out = True
+        self.abort()
 
     # Waiting.
 
@@ -235,6 +243,7 @@ class Connection(protocol.Protocol):
         self._finished = False
         self._keep_alive = False
         self._oversize = False
+        self._surplus = False
         self._request_size = 0
         self._used = 0
         self._lost = False
@@ -279,7 +288,7 @@ class Connection(protocol.Protocol):
                 self._finished = False
                 self._exchange = None
                 exchange.got_end()
-                if self._keep_alive:
+                if self._keep_alive and not self._surplus:
                     self._rest()
                 else:
                     self._lose()
@@ -294,7 +303,7 @@ class Connection(protocol.Protocol):
         if exchange is not None:
             if exchange.status and not self._framed:
                 exchange.got_end(by_close=True)  # RFC 9112 section 6.3, rule 8
-            elif self._used > 1 and _unsent(self.transport) >= self._request_size:
+            elif self._used > 1 and unsent(self.transport) >= self._request_size:
                 exchange.got_error(StaleConnection())
             else:
                 exchange.got_error(UpstreamCut("closed the connection before its answer was complete"))
@@ -361,11 +370,16 @@ class Connection(protocol.Protocol):
     # llhttp's side. These only collect: nobody is woken while the parser is on the stack.
 
     def on_message_begin(self) -> None:
+        if self._finished:
+            self._surplus = True  # a second answer to one request: not read, and the connection is not kept
+            return
         self._fields = {}
         self._field_bytes = self._field_count = 0
         self._framed = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._surplus:
+            return
         self._field_count += 1
         self._field_bytes += len(name) + len(value)
         if self._field_count > _MAX_HEADERS or self._field_bytes > _MAX_HEADER_BYTES:
@@ -377,6 +391,8 @@ class Connection(protocol.Protocol):
             self._framed = True
 
     def on_headers_complete(self) -> None:
+        if self._surplus:
+            return
         self._status = self._parser.get_status_code()
         if self._status in (204, 304):
             self._framed = True
@@ -384,21 +400,10 @@ class Connection(protocol.Protocol):
             self._exchange.got_headers(self._status, self._fields)
 
     def on_body(self, body: bytes) -> None:
-        if self._exchange is not None:
+        if self._exchange is not None and not self._surplus:
             self._exchange.got_body(body)
 
     def on_message_complete(self) -> None:
-        if self._status >= 200:  # an interim answer (1xx) is only the beginning
+        if self._status >= 200 and not self._surplus:  # an interim answer (1xx) is only the beginning
             self._finished = True
             self._keep_alive = self._parser.should_keep_alive()  # the parser knows until the next message begins
-
-
-def _unsent(transport: Any) -> int:
-    """Bytes given to a Twisted transport that the kernel has not taken.
-
-    There is no public way to ask; where the names are not what they were, 0, which claims nothing.
-    """
-    transport = getattr(transport, "transport", None) or transport  # below TLS
-    held = len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
-    waiting: int = getattr(transport, "_tempDataLen", 0)
-    return held + waiting

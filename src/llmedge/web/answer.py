@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from llmedge.errors import AuthError, EdgeError, MethodNotAllowed, RateLimited
+from llmedge.web.pacer import Pacer
 
 if TYPE_CHECKING:
-    from llmedge.web.site import EdgeRequest
+    from llmedge.web.request import EdgeRequest
 
+_PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}  # twisted.web does not know 429
 _encode = msgspec.json.encode
-SLICE = 65536
-"""Bytes written at a time: bounds what is compressed in one turn of the reactor."""
+SLICE = 262144
+"""Bytes of a long answer written at a time, at the pace of the client."""
 
 
 def send_json(request: EdgeRequest, status: int, document: Any) -> None:
@@ -27,10 +30,29 @@ def send_body(request: EdgeRequest, status: int, body: bytes, content_type: byte
     if request._disconnected or request.finished:
         return
     headers = request.responseHeaders
-    request.setResponseCode(status)
+    request.setResponseCode(status, _PHRASES.get(status))
     headers.setRawHeaders(b"content-type", [content_type])
     headers.setRawHeaders(b"content-length", [b"%d" % len(body)])
     request.write(body)
+    request.finish()
+
+
+async def send_answer(request: EdgeRequest, body: bytes, write_timeout: float) -> None:
+    """Answer with a JSON ``body`` of any size. A long one goes out as the client takes it."""
+    if len(body) <= SLICE or request.method == b"HEAD":
+        send_body(request, 200, body)
+        return
+    headers = request.responseHeaders
+    headers.setRawHeaders(b"content-type", [b"application/json"])
+    headers.setRawHeaders(b"content-length", [b"%d" % len(body)])
+    pacer = Pacer(request, write_timeout)
+    pacer.start()
+    try:
+        for start in range(0, len(body), SLICE):
+            request.write(body[start : start + SLICE])
+            await pacer.ready()
+    finally:
+        pacer.stop()
     request.finish()
 
 

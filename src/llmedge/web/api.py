@@ -27,9 +27,9 @@ from llmedge.model import Answer, Call, EventStream, Operation, Reply
 from llmedge.pipeline.admit import may_use
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.stage import Handler
-from llmedge.web.answer import send_body, send_error, send_json
+from llmedge.web.answer import send_answer, send_error, send_json
 from llmedge.web.relay import Relay, RelayLimits
-from llmedge.web.site import EdgeRequest
+from llmedge.web.request import EdgeRequest
 
 log = Logger()
 
@@ -119,7 +119,8 @@ class Api:
         answer = await reply
         assert isinstance(answer, Answer)
         request.record.first_event = request.site.clock.seconds()
-        send_body(request, 200, answer.body)
+        request.extend_deadline(self._limits.stream_timeout)
+        await send_answer(request, answer.body, self._limits.write_timeout)
 
     def _cancelled(self, request: EdgeRequest) -> None:
         if request._disconnected:

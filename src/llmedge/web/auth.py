@@ -12,7 +12,19 @@ from llmedge.config.settings import Key
 from llmedge.errors import AuthError
 from llmedge.model import Caller
 
-_FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via", b"cf-connecting-ip")
+_FORWARDED = (
+    b"forwarded",
+    b"via",
+    b"x-forwarded-for",
+    b"x-forwarded-host",
+    b"x-forwarded-port",
+    b"x-forwarded-proto",
+    b"x-forwarded-server",
+    b"x-real-ip",
+    b"x-client-ip",
+    b"true-client-ip",
+    b"cf-connecting-ip",
+)
 _LOCAL_NAMES = {"localhost", "127.0.0.1", "[::1]"}
 
 
@@ -62,6 +74,8 @@ class Authenticator:
             raise AuthError(f"{why}. Set API_KEYS to let others in.")
         if any(request.requestHeaders.hasHeader(name) for name in _FORWARDED):
             raise AuthError(f"{why}, and this request was forwarded by a proxy. Set API_KEYS to let others in.")
+        if getattr(request.getClientAddress(), "host", None) is None:
+            return self._anonymous  # a UNIX socket: who may open it is the file system's business
         host = (request.getHeader(b"host") or b"localhost").decode("latin-1").lower()
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
         if name not in _LOCAL_NAMES:

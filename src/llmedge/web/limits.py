@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from llmedge.config.settings import RateLimit as RateLimitSettings
-from llmedge.errors import RateLimited
+from llmedge.errors import Overloaded, RateLimited
 from llmedge.model import Caller, Clock
 from llmedge.state.memory import TokenBucket
 
@@ -25,13 +27,17 @@ class RateLimiter:
         own = self._bucket(caller)
         if own is not None and (wait := own.take()):
             raise RateLimited(
-                f"The key '{caller.name}' is over its {own.rpm} requests a minute.", scope="key", retry_after=wait
+                f"The key '{caller.name}' is over its {own.rpm} requests a minute, {own.burst} at once.",
+                scope="key",
+                retry_after=wait,
             )
         if wait := self._shared.take():
             if own is not None:
                 own.refund()
             raise RateLimited(
-                f"The gateway is over its {self._shared.rpm} requests a minute.", scope="global", retry_after=wait
+                f"The gateway is over its {self._shared.rpm} requests a minute, {self._shared.burst} at once.",
+                scope="global",
+                retry_after=wait,
             )
 
     def state(self, caller: Caller | None) -> tuple[int, int, bytes]:
@@ -48,6 +54,36 @@ class RateLimiter:
             bucket = TokenBucket(self._clock, caller.rpm, caller.burst or self._settings.burst)
             self._own[caller.name] = bucket
         return bucket
+
+
+class Concurrency:
+    """Requests under way.
+
+    :param total: how many there may be; ``each`` from one address, 0 for no limit of its own.
+    """
+
+    def __init__(self, total: int, each: int) -> None:
+        self._total = total
+        self._each = each
+        self._count = 0
+        self._by_address: Counter[str] = Counter()
+
+    def enter(self, address: str) -> None:
+        """:raises Overloaded: there are too many."""
+        if self._count >= self._total:
+            raise Overloaded("The gateway has as many requests under way as it takes (server.max_requests).")
+        if self._each and self._by_address[address] >= self._each:
+            raise Overloaded("Your address has as many requests under way as it may (server.max_requests_per_address).")
+        self._count += 1
+        if self._each:
+            self._by_address[address] += 1
+
+    def leave(self, address: str) -> None:
+        self._count -= 1
+        if self._each:
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
 
 
 def duration(seconds: float) -> bytes:

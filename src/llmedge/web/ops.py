@@ -13,7 +13,7 @@ from llmedge._version import __version__
 from llmedge.errors import NotFound
 from llmedge.web.answer import send_body, send_json
 from llmedge.web.api import handle_errors
-from llmedge.web.site import EdgeRequest
+from llmedge.web.request import EdgeRequest
 
 METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 

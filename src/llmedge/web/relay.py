@@ -6,13 +6,12 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IPushProducer
-from zope.interface import implementer
 
 from llmedge.dialects.openai_common import OpenAIDialect
 from llmedge.errors import DeadlineExceeded, EdgeError
 from llmedge.model import EventKind, EventStream
-from llmedge.web.site import EdgeRequest
+from llmedge.web.pacer import Pacer
+from llmedge.web.request import EdgeRequest
 
 
 @attrs.frozen
@@ -24,7 +23,6 @@ class RelayLimits:
     stream_timeout: float
 
 
-@implementer(IPushProducer)
 class Relay:
     """Writes one stream to one client.
 
@@ -38,8 +36,7 @@ class Relay:
         self._dialect = dialect
         self._limits = limits
         self._clock = request.site.clock
-        self._resumed: Deferred[None] | None = None
-        self._stalled: Any = None
+        self._pacer = Pacer(request, limits.write_timeout)
         self._beat: Any = None
         self._wrote = self._clock.seconds()
 
@@ -50,11 +47,11 @@ class Relay:
         """
         request = self._request
         events: EventStream | None = None
-        request.registerProducer(self, True)
+        self._pacer.start()
         self._schedule_beat()
         try:
             events = await stream
-            self._extend_deadline()
+            request.extend_deadline(self._limits.stream_timeout)
             await self._pump(events)
         except CancelledError:
             if not request.expired:
@@ -85,8 +82,8 @@ class Relay:
                 self._stop()
                 request.finish()
                 return
-            if self._resumed is not None:
-                await self._resumed
+            if self._pacer.paused:
+                await self._pacer.ready()
 
     def _begin(self) -> None:
         if not self._request.startedWriting:
@@ -108,20 +105,10 @@ class Relay:
         started = self._request.record.first_event is not None
         return self._limits.stream_timeout if started else self._request.deadline.seconds
 
-    def _extend_deadline(self) -> None:
-        """The first event is here: from now on the limit of whole streams holds."""
-        timer = self._request.deadline_timer
-        if timer is not None and timer.active():
-            spent = self._clock.seconds() - self._request.received
-            timer.reset(max(0.001, self._limits.stream_timeout - spent))
-
     def _stop(self) -> None:
-        for timer in (self._beat, self._stalled):
-            if timer is not None and timer.active():
-                timer.cancel()
-        request = self._request
-        if request.producer is self and request.channel is not None:
-            request.unregisterProducer()
+        if self._beat is not None and self._beat.active():
+            self._beat.cancel()
+        self._pacer.stop()
 
     # Heartbeats: one timer for a stream's life, looking at when something was last written.
 
@@ -133,31 +120,8 @@ class Relay:
     def _heartbeat(self) -> None:
         now = self._clock.seconds()
         if now - self._wrote >= self._limits.heartbeat - 0.001:
-            if self._resumed is None:
+            if not self._pacer.paused:
                 self._begin()
                 self._request.write(self._dialect.heartbeat)
             self._wrote = now
         self._schedule_beat()
-
-    # IPushProducer: the client's socket tells how fast it takes what we write.
-
-    def pauseProducing(self) -> None:
-        if self._resumed is None:
-            self._resumed = Deferred()
-            self._stalled = self._clock.callLater(self._limits.write_timeout, self._give_up)
-
-    def resumeProducing(self) -> None:
-        if self._stalled is not None and self._stalled.active():
-            self._stalled.cancel()
-        resumed, self._resumed = self._resumed, None
-        if resumed is not None:
-            resumed.callback(None)
-
-    def stopProducing(self) -> None:
-        """The connection is going; the request's own notification cancels the work."""
-
-    def _give_up(self) -> None:
-        """The client takes nothing: it does not get to hold the vendor's work."""
-        transport = self._request.transport
-        if transport is not None:
-            transport.abortConnection()

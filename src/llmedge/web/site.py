@@ -1,173 +1,157 @@
-"""The HTTP/1.1 edge: our Request, channel and Site, each a small change of twisted.web's with its reason."""
+"""The factory behind every listening port: which protocol a connection speaks, and how many there may be."""
 
 from __future__ import annotations
 
-import io
-import re
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import Any
 
-import msgspec
-from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource
-from twisted.web.server import Request, Site
+from twisted.web.server import Site
 
-from llmedge.errors import EdgeError, InternalError, RequestTimeout, RequestTooLarge, ValidationError
-from llmedge.model import Caller, Deadline, Record
-from llmedge.web.answer import send_error
-
-_HOST = re.compile(rb"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_~\-][A-Za-z0-9._~\-]{0,254})(:\d{0,5})?$")
-
-
-class EdgeRequest(Request):
-    """A request whose body is capped, kept in memory, and never answered with HTML.
-
-    :ivar received: clock seconds of the first byte.
-    :ivar record: set by ``AccessRecord``; what happened to this request.
-    :ivar refusal: why this request must not reach the onion's inside, found while it was parsed.
-    :ivar work: the coroutine that answers, for the deadline to cancel.
-    """
-
-    site: EdgeSite
-    defaultContentType = b"application/json"
-    record: Record
-    caller: Caller
-    deadline: Deadline
-    caller_exempt = False
-
-    if TYPE_CHECKING:  # twisted.web gives these no types
-
-        def write(self, data: bytes) -> None: ...
-        def registerProducer(self, producer: Any, streaming: bool) -> None: ...
-        def unregisterProducer(self) -> None: ...
-        def getClientAddress(self) -> Any: ...
-
-    def __init__(self, channel: Any, *args: Any, **kw: Any) -> None:
-        super().__init__(channel, *args, **kw)  # type: ignore[no-untyped-call]  # twisted has no types here
-        site: EdgeSite = channel.site
-        self.received = site.clock.seconds()
-        self.refusal: EdgeError | None = None
-        self.work: Deferred[Any] | None = None
-        self.expired = False
-        self.aborted = False
-        self.deadline_timer: Any = None
-        self._cap = site.max_request_size
-        self._size = 0
-
-    # twisted.web keeps bodies over 100 kB in a temporary file; ours are capped, and a disk may be slow.
-    def gotLength(self, length: int | None) -> None:
-        self.content: Any = io.BytesIO()
-        if length is not None and length > self._cap:
-            self._refuse_size()
-
-    def handleContentChunk(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size > self._cap:
-            self._refuse_size()
-            if self._size > 4 * self._cap + 1048576:
-                channel: Any = self.channel
-                channel.forceAbortClient()  # it does not stop pushing
-        elif self.refusal is None:
-            self.content.write(data)
-
-    def _refuse_size(self) -> None:
-        if self.refusal is None:
-            self.refusal = RequestTooLarge(
-                f"The request body is over {self._cap} bytes (server.max_request_size, MAX_REQUEST_SIZE)."
-            )
-            self.content = io.BytesIO()
-
-    def process(self) -> None:
-        hosts = self.requestHeaders.getRawHeaders(b"host", [])
-        if len(hosts) > 1 or (hosts and not _HOST.match(hosts[0])):
-            self.refusal = ValidationError("The Host header is not a host name.")
-        elif not hosts and self.clientproto == b"HTTP/1.1":
-            self.refusal = ValidationError("HTTP/1.1 requires a Host header.")  # RFC 9112 section 3.2
-        super().process()  # type: ignore[no-untyped-call]  # twisted has no types here
-
-    # No route of ours depends on the host, and Klein would fail on names that IDNA cannot encode.
-    def getRequestHostname(self) -> bytes:
-        return b"localhost"
-
-    # Klein finishes whatever its route returns: a request that was answered already, has lost its client, or,
-    # worst of all, was aborted, and would then look complete.
-    def finish(self) -> None:
-        if not self.finished and not self._disconnected and not self.aborted:
-            super().finish()  # type: ignore[no-untyped-call]  # twisted has no types here
-
-    def processingFailed(self, reason: Failure) -> Failure:
-        """A defect in the onion itself: an honest 500 in our own form."""
-        self._log.failure("a request could not be processed", failure=reason)
-        send_error(self, InternalError())
-        return reason
-
-    def expire(self) -> None:
-        """The deadline has passed."""
-        if self.work is not None and not self.work.called:
-            self.expired = True
-            self.work.cancel()
-
-    def abort(self, linger: float = 5.0) -> None:
-        """End an answer that cannot be completed: what is written goes out, then the connection closes with the
-        response visibly unfinished."""
-        self.aborted = True
-        channel: Any = self.channel
-        if channel is None or self._disconnected:
-            return
-        if self.producer is not None:
-            self.unregisterProducer()
-        transport = channel.transport
-        channel.loseConnection()
-        clock = self.site.clock
-        timer = clock.callLater(linger, transport.abortConnection)
-        self.notifyFinish().addErrback(lambda _: timer.cancel() if timer.active() else None)
+from llmedge.config.settings import Server
+from llmedge.web.http1 import EdgeChannel
+from llmedge.web.http2 import PREFACE, EdgeHttp2
+from llmedge.web.request import EdgeRequest
 
 
-class EdgeChannel(HTTPChannel):
-    """Errors before a request exists are JSON as well, and a client too slow to finish is told so."""
+class EdgeProtocol(Protocol):
+    """One connection, until its first bytes tell what it speaks: ALPN over TLS, HTTP/2's preface in cleartext."""
 
-    def _respondToBadRequestAndDisconnect(self) -> None:
-        self._answer(ValidationError("The request is not valid HTTP/1.1."))
-        self.loseConnection()  # type: ignore[no-untyped-call]  # twisted has no types here
+    factory: EdgeSite
 
-    def timeoutConnection(self) -> None:
-        if self.requests and not self._handlingRequest:
-            self._answer(RequestTimeout("The request did not arrive completely in time."))
-        super().timeoutConnection()  # type: ignore[no-untyped-call]  # twisted has no types here
+    def __init__(self) -> None:
+        self.channel: Any = None  # EdgeChannel or EdgeHttp2, once it is known
+        self.counted = False
+        self._first = b""
+        self._timer: Any = None
 
-    def _answer(self, error: EdgeError) -> None:
-        body = msgspec.json.encode(error.body())
-        head = f"HTTP/1.1 {error.status} {_REASON[error.status]}\r\ncontent-type: application/json\r\n"
-        head += f"content-length: {len(body)}\r\nconnection: close\r\nserver: llmedge\r\n\r\n"
+    def connectionMade(self) -> None:
         transport: Any = self.transport
-        transport.write(head.encode() + body)
+        if not self.factory.admit(self):
+            transport.abortConnection()  # nothing cheaper can be said
+            return
+        self._timer = self.factory.clock.callLater(self.factory.limits.header_timeout, transport.abortConnection)
 
+    def dataReceived(self, data: bytes) -> None:
+        channel = self.channel
+        if channel is not None:
+            channel.dataReceived(data)
+            return
+        if not self.counted:
+            return
+        negotiated = getattr(self.transport, "negotiatedProtocol", None)
+        self._first += data
+        if negotiated is None and self._first != PREFACE and PREFACE.startswith(self._first):
+            return  # could still be either
+        http2 = negotiated == b"h2" or (negotiated is None and self._first.startswith(PREFACE))
+        first, self._first = self._first, b""
+        channel = EdgeHttp2(self.factory) if http2 else self.factory.http1()
+        self._begin(channel)
+        channel.dataReceived(first)
 
-_REASON = {400: "Bad Request", 408: "Request Timeout"}
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._stop_timer()
+        self.factory.forget(self)
+        if self.channel is not None:
+            self.channel.connectionLost(reason)
+
+    def _begin(self, channel: Any) -> None:
+        self._stop_timer()
+        self.channel = channel
+        channel.makeConnection(self.transport)
+        if isinstance(channel, EdgeHttp2):
+            transport: Any = self.transport
+            transport.registerProducer(channel, True)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+    def drain(self) -> None:
+        """Close, at once or when the work under way is done."""
+        if self.channel is not None:
+            self.channel.drain()
+        else:
+            transport: Any = self.transport
+            transport.loseConnection()
 
 
 class EdgeSite(Site):
-    """The factory behind every listening port.
+    """All connections of one service.
 
     :param reactor: the clock of requests and connections.
+    :ivar limits: what clients may send and hold open; may be replaced while running.
+    :ivar draining: the service is stopping; no connection is kept.
     """
 
     displayTracebacks = False
     noisy = False
     requestFactory = EdgeRequest
-    protocol: Any = EdgeChannel
+    protocol: Any = EdgeProtocol
 
-    def __init__(self, resource: IResource, reactor: Any, *, max_request_size: int, idle_timeout: float) -> None:
+    def __init__(self, resource: IResource, reactor: Any, limits: Server) -> None:
         super().__init__(  # type: ignore[no-untyped-call]  # twisted has no types here
             resource,
             requestFactory=EdgeRequest,
-            timeout=idle_timeout,
+            timeout=limits.idle_timeout,
             parsePOSTFormSubmission=False,
             reactor=reactor,
         )
         self.clock = reactor
-        self.max_request_size = max_request_size
+        self.limits = limits
+        self.draining = False
+        self.connections: set[EdgeProtocol] = set()
+        self._by_address: Counter[str] = Counter()
+
+    def buildProtocol(self, addr: Any) -> Any:
+        protocol = EdgeProtocol()
+        protocol.factory = self
+        return protocol
+
+    def http1(self) -> EdgeChannel:
+        """A channel as ``HTTPFactory`` and ``Site`` would build it."""
+        channel: Any = EdgeChannel()  # type: ignore[no-untyped-call]  # twisted has no types here
+        channel.factory = channel.site = self
+        channel.requestFactory = self.requestFactory
+        channel.timeOut = self.limits.idle_timeout
+        channel.callLater = self.clock.callLater
+        return channel  # type: ignore[no-any-return]
+
+    def admit(self, protocol: EdgeProtocol) -> bool:
+        """Count a new connection; ``False`` where there are too many, in all or from its address."""
+        address = _address(protocol)
+        limits = self.limits
+        if self.draining or len(self.connections) >= limits.max_connections:
+            return False
+        if limits.max_connections_per_address and self._by_address[address] >= limits.max_connections_per_address:
+            return False
+        self.connections.add(protocol)
+        self._by_address[address] += 1
+        protocol.counted = True
+        return True
+
+    def forget(self, protocol: EdgeProtocol) -> None:
+        if protocol.counted:
+            protocol.counted = False
+            self.connections.discard(protocol)
+            address = _address(protocol)
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
+
+    def drain(self) -> None:
+        """Keep no connection beyond the work it is doing."""
+        self.draining = True
+        for protocol in tuple(self.connections):
+            protocol.drain()
 
     def log(self, request: Any) -> None:
         """The access log is written from the record."""
+
+
+def _address(protocol: EdgeProtocol) -> str:
+    transport: Any = protocol.transport
+    return str(getattr(transport.getPeer(), "host", ""))

@@ -1,6 +1,7 @@
 """The HTTP onion: resources around a resource. Each is a leaf with one ``render`` and deals with one concern.
 
-From the outside in: Compress, AccessRecord, Cors, Authenticate, RateLimit, EnforceDeadline, then the Klein tree.
+From the outside in: Compress, AccessRecord, Cors, ShowLimits, Refuse, Authenticate, RateLimit, LimitConcurrency,
+EnforceDeadline, then the Klein tree.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
 from llmedge.errors import EdgeError
-from llmedge.model import Deadline, Record
+from llmedge.model import Caller, Deadline, Record
 from llmedge.web.answer import send_error
 from llmedge.web.auth import Authenticator
-from llmedge.web.limits import RateLimiter
+from llmedge.web.limits import Concurrency, RateLimiter
 from llmedge.web.paths import is_health, is_metrics, operation_of, route_of
-from llmedge.web.site import EdgeRequest
+from llmedge.web.request import EdgeRequest
 
 _REQUEST_ID = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:")
 
@@ -83,8 +84,6 @@ class AccessRecord(Wrapper):
         if record.operation:
             self._in_flight(1)
         request.notifyFinish().addCallbacks(lambda _: self._done(request, False), lambda _: self._done(request, True))
-        if request.refusal is not None:
-            raise request.refusal
         return self.proceed(request)
 
     def _done(self, request: EdgeRequest, lost: bool) -> None:
@@ -189,6 +188,27 @@ class Authenticate(Wrapper):
         return self.proceed(request)
 
 
+class ShowLimits(Wrapper):
+    """Puts the shared bucket's state on every answer, also on those that stop before ``RateLimit``."""
+
+    def __init__(self, inner: IResource, limiter: RateLimiter) -> None:
+        super().__init__(inner)
+        self._limiter = limiter
+
+    def around(self, request: EdgeRequest) -> int:
+        _show(request, self._limiter, None)
+        return self.proceed(request)
+
+
+class Refuse(Wrapper):
+    """Answers requests that were found unacceptable while they were parsed."""
+
+    def around(self, request: EdgeRequest) -> int:
+        if request.refusal is not None:
+            raise request.refusal
+        return self.proceed(request)
+
+
 class RateLimit(Wrapper):
     """Takes a token for each API request, from the global bucket and the caller's own."""
 
@@ -197,17 +217,35 @@ class RateLimit(Wrapper):
         self._limiter = limiter
 
     def around(self, request: EdgeRequest) -> int:
-        try:
-            if not request.caller_exempt:
+        if not request.caller_exempt:
+            try:
                 self._limiter.take(request.caller)
-        finally:
-            caller = None if request.caller_exempt else request.caller
-            limit, remaining, reset = self._limiter.state(caller)
-            headers = request.responseHeaders
-            headers.setRawHeaders(b"x-ratelimit-limit-requests", [b"%d" % limit])
-            headers.setRawHeaders(b"x-ratelimit-remaining-requests", [b"%d" % remaining])
-            headers.setRawHeaders(b"x-ratelimit-reset-requests", [reset])
+            finally:
+                _show(request, self._limiter, request.caller)
         return self.proceed(request)
+
+
+class LimitConcurrency(Wrapper):
+    """At most so many API requests under way, in all and from one address."""
+
+    def __init__(self, inner: IResource, concurrency: Concurrency) -> None:
+        super().__init__(inner)
+        self._concurrency = concurrency
+
+    def around(self, request: EdgeRequest) -> int:
+        if not request.caller_exempt:
+            address = request.record.peer
+            self._concurrency.enter(address)
+            request.notifyFinish().addBoth(lambda _: self._concurrency.leave(address))
+        return self.proceed(request)
+
+
+def _show(request: EdgeRequest, limiter: RateLimiter, caller: Caller | None) -> None:
+    limit, remaining, reset = limiter.state(caller)
+    headers = request.responseHeaders
+    headers.setRawHeaders(b"x-ratelimit-limit-requests", [b"%d" % limit])
+    headers.setRawHeaders(b"x-ratelimit-remaining-requests", [b"%d" % remaining])
+    headers.setRawHeaders(b"x-ratelimit-reset-requests", [reset])
 
 
 class EnforceDeadline(Wrapper):

@@ -1,0 +1,197 @@
+"""HTTP/1.1: twisted.web's channel with errors in our form, a limit for each phase of a request, and draining."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+
+from llmedge.errors import EdgeError, RequestTimeout, ValidationError
+from llmedge.sockets import unsent
+
+if TYPE_CHECKING:
+    from llmedge.web.site import EdgeSite
+
+_REASON = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    413: "Content Too Large",
+    431: "Request Header Fields Too Large",
+}
+LINGER = 5.0
+"""Seconds that a connection we are ending may take to send what is written."""
+
+
+class EdgeChannel(HTTPChannel):
+    """One HTTP/1.1 connection.
+
+    ``idle_timeout`` holds between requests (it is reset by every byte), ``header_timeout`` and ``body_timeout``
+    from the first byte of a request's head and body to the last, however slowly they drip.
+    """
+
+    site: EdgeSite
+    _phase = ""
+    _phase_timer: Any = None
+    _discarding = False
+    _progress: int | None = None
+    _optimisticEagerReadSize = 65536
+
+    def connectionMade(self) -> None:
+        limits = self.site.limits
+        self.maxHeaders = limits.max_headers
+        self.totalHeadersSize = limits.max_header_size
+        super().connectionMade()  # type: ignore[no-untyped-call]  # twisted has no types here
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._discarding:
+            return
+        if self._handlingRequest and sum(map(len, self._dataBuffer)) + len(data) > self._optimisticEagerReadSize:
+            # More pipelined than is held. To pause the socket instead would hide that its client leaves.
+            self.forceAbortClient()
+            return
+        super().dataReceived(data)  # type: ignore[no-untyped-call]  # twisted has no types here
+        if not self._handlingRequest or self._phase:
+            self._watch()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._enter("")
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]  # twisted has no types here
+
+    def _watch(self) -> None:
+        if self._handlingRequest:
+            self._enter("")
+        elif self.requests:
+            self._enter("header" if self.line_mode else "body")
+        else:
+            self._enter("header" if self._buffer else "")
+
+    def _enter(self, phase: str) -> None:
+        if phase == self._phase:
+            return
+        self._phase = phase
+        if self._phase_timer is not None and self._phase_timer.active():
+            self._phase_timer.cancel()
+        self._phase_timer = None
+        if phase:
+            limits = self.site.limits
+            seconds = limits.header_timeout if phase == "header" else limits.body_timeout
+            self._phase_timer = self.site.clock.callLater(seconds, self._too_slow)
+
+    def _too_slow(self) -> None:
+        self._refuse(RequestTimeout(f"The request's {self._phase} did not arrive completely in time."))
+
+    def timeoutConnection(self) -> None:
+        if self._phase:
+            self._too_slow()
+        elif unsent(self.transport):
+            # Not idle: the last answer is still going out (twisted #12498). It may, while the client takes of it.
+            if self._progress == self.progress():
+                self.forceAbortClient()
+            else:
+                self._progress = self.progress()
+                self.setTimeout(self.site.limits.write_timeout)  # type: ignore[no-untyped-call]
+        else:
+            self._close()
+
+    def progress(self) -> int:
+        """A number that changes when the client has taken something."""
+        return -unsent(self.transport)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self._refuse(self._header_error())
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        over = self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders
+        self._refuse(self._header_error() if over else ValidationError("The request is not valid HTTP/1.1."))
+
+    def _header_error(self) -> ValidationError:
+        return ValidationError(
+            f"The request's head is over {self.totalHeadersSize} bytes or {self.maxHeaders} headers "
+            "(server.max_header_size, max_headers).",
+            status=431,
+        )
+
+    def _send100Continue(self) -> None:
+        if self.requests[-1].refusal is None:  # else it is refused before a byte of the body (RFC 9110 section 10.1.1)
+            super()._send100Continue()  # type: ignore[no-untyped-call]  # twisted has no types here
+
+    def refuse_soon(self, request: Any) -> None:
+        """Answer ``request`` with its refusal as soon as the parser is off the stack, without waiting for its body."""
+        self.site.clock.callLater(0, self._refuse_early, request)
+
+    def _refuse_early(self, request: Any) -> None:
+        if self.requests and self.requests[-1] is request and not self._handlingRequest and not self._discarding:
+            self._refuse(request.refusal)
+
+    def _refuse(self, error: EdgeError) -> None:
+        """Answer a request that is not complete, and close; through the onion where its first line is known."""
+        self._enter("")
+        self._discarding = True
+        request = self.requests[-1] if self.requests else None
+        if request is not None and hasattr(self, "_command"):
+            request.refusal = request.refusal or error
+            request.responseHeaders.setRawHeaders(b"connection", [b"close"])
+            if request.content is None:
+                request.gotLength(0)
+            self.persistent = 0
+            self.allContentReceived()  # type: ignore[no-untyped-call]  # twisted has no types here
+            return
+        body = msgspec.json.encode(error.body())
+        head = f"HTTP/1.1 {error.status} {_REASON[error.status]}\r\ncontent-type: application/json\r\n"
+        head += f"content-length: {len(body)}\r\nconnection: close\r\nserver: llmedge\r\n\r\n"
+        transport: Any = self.transport
+        transport.write(head.encode() + body)
+        self._close()
+
+    def _close(self) -> None:
+        self._enter("")
+        if self._abortingCall is None:
+            self._abortingCall = self.site.clock.callLater(LINGER, self.forceAbortClient)
+        self.loseConnection()
+
+    def loseConnection(self) -> None:
+        """Close after what is written. A client that still sends is listened to for a while, or it would be reset
+        before it has read why (RFC 9112 section 9.6)."""
+        transport: Any = self.transport
+        half_close = getattr(transport, "loseWriteConnection", None)
+        if not self._discarding or half_close is None:
+            super().loseConnection()  # type: ignore[no-untyped-call]  # twisted has no types here
+            return
+        if self._abortingCall is None:
+            self._abortingCall = self.site.clock.callLater(LINGER, self.forceAbortClient)
+        self._networkProducer.unregisterProducer()
+        transport.resumeProducing()
+        half_close()
+
+    def forceAbortClient(self) -> None:
+        timer, self._abortingCall = self._abortingCall, None
+        if timer is not None and timer.active():
+            timer.cancel()
+        transport: Any = self.transport
+        if transport is not None:
+            transport.abortConnection()
+
+    # What the request and the site ask for.
+
+    def break_off(self) -> None:
+        """Send what is written, then close without the end of the response."""
+        self._close()
+
+    def checkPersistence(self, request: Any, version: bytes) -> bool:
+        if self.site.draining:
+            request.responseHeaders.setRawHeaders(b"connection", [b"close"])
+            return False
+        return bool(super().checkPersistence(request, version))  # type: ignore[no-untyped-call]
+
+    def drain(self) -> None:
+        """Close as soon as the request under way, if there is one, is answered."""
+        if not self.requests:
+            self._close()
+            return
+        self.persistent = 0
+        request = self.requests[0]
+        if not request.startedWriting:
+            request.responseHeaders.setRawHeaders(b"connection", [b"close"])

@@ -1,0 +1,266 @@
+"""HTTP/2 (RFC 9113): twisted.web's connection, with the holes that matter to long answers closed.
+
+- A connection with a stream under way is not idle, however long the answer takes.
+- An answer that broke is reset (RST_STREAM) after what was written, never ended as if it were complete.
+- Floods of control frames end the connection (ENHANCE_YOUR_CALM); resets are bounded by twisted itself, header
+  lists and CONTINUATION by h2, concurrent streams by a setting.
+- Draining sends GOAWAY and lets the streams under way finish.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
+import h2.exceptions
+import h2.settings
+import priority
+from hyperframe.frame import GoAwayFrame
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionAborted
+from twisted.python.failure import Failure
+from twisted.web import _http2
+
+from llmedge.web.http1 import LINGER
+
+if TYPE_CHECKING:
+    from llmedge.web.site import EdgeSite
+
+_H2Connection: Any = _http2.H2Connection  # twisted has no types here
+_H2Stream: Any = _http2.H2Stream
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+"""What every HTTP/2 client sends first (RFC 9113 section 3.4)."""
+
+_CONTROL = (
+    h2.events.PingReceived,
+    h2.events.RemoteSettingsChanged,
+    h2.events.PriorityUpdated,
+    h2.events.WindowUpdated,
+    h2.events.UnknownFrameReceived,
+)
+_FRAMES_A_TURN = 32
+CONTROL_BURST = 2000
+CONTROL_RATE = 500.0
+"""Control frames a client may send at once, and a second. A window update for each data frame stays far below."""
+
+
+class Connection(h2.connection.H2Connection):
+    """h2's state machine, which also counts control frames and can end a stream with a reset."""
+
+    def __init__(self, clock: Any, max_streams: int, max_header_size: int) -> None:
+        super().__init__(h2.config.H2Configuration(client_side=False, header_encoding=None))
+        codes = h2.settings.SettingCodes
+        self.local_settings = h2.settings.Settings(
+            client=False,
+            initial_values={
+                codes.MAX_CONCURRENT_STREAMS: max_streams,
+                codes.MAX_HEADER_LIST_SIZE: max_header_size,
+                codes.ENABLE_CONNECT_PROTOCOL: 0,
+            },
+        )
+        self.decoder.max_header_list_size = max_header_size
+        self.broken: set[int] = set()
+        self._clock = clock
+        self._calm = float(CONTROL_BURST)
+        self._then = clock.seconds()
+
+    def receive_data(self, data: Any) -> list[Any]:
+        events: list[Any] = super().receive_data(data)
+        count = sum(isinstance(event, _CONTROL) for event in events)
+        if count:
+            now = self._clock.seconds()
+            self._calm = min(CONTROL_BURST, self._calm + max(0.0, now - self._then) * CONTROL_RATE) - count
+            self._then = now
+            if self._calm < 0:
+                self.close_connection(h2.errors.ErrorCodes.ENHANCE_YOUR_CALM)
+                raise h2.exceptions.ProtocolError("too many control frames")
+        return events
+
+    def end_stream(self, stream_id: int) -> None:
+        """End a stream that is over, the broken one with a reset: it must not look complete."""
+        if stream_id in self.broken:
+            self.broken.discard(stream_id)
+            self.reset_stream(stream_id, h2.errors.ErrorCodes.INTERNAL_ERROR)
+        else:
+            super().end_stream(stream_id)
+
+
+class EdgeStream(_H2Stream):  # type: ignore[misc]
+    """One request and its answer."""
+
+    def __init__(self, streamID: int, connection: EdgeHttp2, headers: Any) -> None:
+        site = connection.site
+        self.sent = 0
+        self._body_timer = site.clock.callLater(site.limits.body_timeout, self.abortConnection)
+        super().__init__(streamID, connection, headers, connection.requestFactory, site, site)
+
+    def refuse_soon(self, request: Any) -> None:
+        """The body is discarded and the refusal sent when it ends; what does not end is reset."""
+
+    def progress(self) -> int:
+        """A number that changes when the client has taken something."""
+        return self.sent
+
+    def requestComplete(self) -> None:
+        self._stop_timer()
+        super().requestComplete()
+
+    def connectionLost(self, reason: Any) -> None:
+        self._stop_timer()
+        super().connectionLost(reason)
+
+    def _stop_timer(self) -> None:
+        if self._body_timer.active():
+            self._body_timer.cancel()
+
+    def abortConnection(self) -> None:
+        """Reset the stream; whoever works on it is told that its client is gone."""
+        connection, stream = self._conn, self.streamID
+        if stream in connection.streams:
+            connection.abortRequest(stream)
+            self.connectionLost(Failure(ConnectionAborted()))  # type: ignore[no-untyped-call]
+
+    def break_off(self) -> None:
+        """Send what is written, then reset; a client whose window stays closed is reset without it."""
+        connection = self._conn
+        connection.conn.broken.add(self.streamID)
+        connection.endRequest(self.streamID)
+        connection.site.clock.callLater(LINGER, self._give_up)
+
+    def _give_up(self) -> None:
+        if self.streamID in self._conn.streams:
+            self.abortConnection()
+
+
+class EdgeHttp2(_H2Connection):  # type: ignore[misc]
+    """One HTTP/2 connection."""
+
+    site: EdgeSite
+
+    def __init__(self, site: EdgeSite) -> None:
+        super().__init__(reactor=site.clock)
+        self.site = site
+        self.factory = site
+        self.requestFactory = site.requestFactory
+        self.timeOut = site.timeOut
+        self.callLater = site.clock.callLater
+        limits = site.limits
+        self.conn = Connection(site.clock, limits.max_streams, limits.max_header_size)
+        self._sendingDeferred: Any = None
+        self._draining = False
+        self._leaving: Any = None
+
+    def _requestReceived(self, event: Any) -> None:
+        """twisted's, but for the class of the stream."""
+        stream = event.stream_id
+        self.streams[stream] = EdgeStream(stream, self, event.headers)
+        self._streamCleanupCallbacks[stream] = Deferred()
+        self._outboundStreamQueues[stream] = deque()
+        try:
+            self.priority.insert_stream(stream)
+        except priority.DuplicateStreamError:
+            pass  # a PRIORITY frame came before the headers
+        else:
+            self.priority.block(stream)
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        if self._stillProducing:
+            self._resume_streams()
+
+    def _handleWindowUpdate(self, event: Any) -> None:
+        """Looked at once, after all events of a read: settings open windows too."""
+
+    def _resume_streams(self) -> None:
+        """Go on with the streams whose window has opened."""
+        for stream_id, stream in tuple(self.streams.items()):
+            if stream_id not in self.streams or self.conn.local_flow_control_window(stream_id) <= 0:
+                continue
+            if self._outboundStreamQueues[stream_id]:
+                self.priority.unblock(stream_id)
+            stream.windowUpdated()
+        waiting, self._sendingDeferred = self._sendingDeferred, None
+        if waiting is not None:
+            waiting.callback(None)
+
+    def _sendPrioritisedData(self, *_: Any) -> None:
+        """The sending loop. twisted's sends one frame a turn, and spins as long as a window is closed."""
+        for _turn in range(_FRAMES_A_TURN):
+            if not self._stillProducing:
+                return
+            if self._consumerBlocked is not None:
+                self._consumerBlocked.addCallback(self._sendPrioritisedData)
+                return
+            try:
+                stream = next(self.priority)
+            except priority.DeadlockError:
+                self._sendingDeferred = Deferred()
+                self._sendingDeferred.addCallback(self._sendPrioritisedData)
+                return
+            self._send_frame(stream)
+        self._reactor.callLater(0, self._sendPrioritisedData)
+
+    def _send_frame(self, stream: int) -> None:
+        self.resetTimeout()
+        queue = self._outboundStreamQueues[stream]
+        data = queue.popleft()
+        if data is _http2._END_STREAM_SENTINEL:
+            self.conn.end_stream(stream)
+            self.transport.write(self.conn.data_to_send())
+            self._requestDone(stream)
+            return
+        room = min(self.conn.max_outbound_frame_size, self.conn.local_flow_control_window(stream))
+        if room <= 0:
+            queue.appendleft(data)
+            self.priority.block(stream)
+            self.streams[stream].flowControlBlocked()
+            return
+        if len(data) > room:
+            queue.appendleft(data[room:])
+            data = data[:room]
+        if data:
+            self.streams[stream].sent += len(data)
+            self.conn.send_data(stream, data)
+            self.transport.write(self.conn.data_to_send())
+        if not queue:
+            self.priority.block(stream)
+        if self.remainingOutboundWindow(stream) <= 0:
+            self.streams[stream].flowControlBlocked()
+
+    def timeoutConnection(self) -> None:
+        if self.streams:  # their own deadlines bound them
+            self.setTimeout(self.timeOut)
+        else:
+            super().timeoutConnection()
+
+    def _requestDone(self, streamID: int) -> None:
+        self.conn.broken.discard(streamID)
+        super()._requestDone(streamID)
+        if self._draining and not self.streams:
+            self._leave()
+
+    def drain(self) -> None:
+        """No new streams; the connection closes when those under way are over."""
+        self._draining = True
+        # By hand: h2 takes a GOAWAY of its own for the end and would refuse to send another byte.
+        goaway = GoAwayFrame(0, last_stream_id=self.conn.highest_inbound_stream_id, error_code=0)
+        self.transport.write(goaway.serialize())
+        if not self.streams:
+            self._leave()
+
+    def _leave(self) -> None:
+        transport = self.transport
+        if transport is not None:
+            transport.loseConnection()
+            timer = self.site.clock.callLater(LINGER, transport.abortConnection)
+            self._leaving = timer
+
+    def connectionLost(self, reason: Any, _cancelTimeouts: bool = True) -> None:
+        if self._leaving is not None and self._leaving.active():
+            self._leaving.cancel()
+        super().connectionLost(reason, _cancelTimeouts=_cancelTimeouts)

@@ -1,0 +1,258 @@
+import json
+from typing import Any
+
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.fakes import CHAT, Edge
+
+MOCK = '[providers.m]\ndialect = "mock"\nmodels = ["*"]\n'
+
+
+class Http2:
+    """An HTTP/2 client in memory: prior knowledge on a cleartext connection."""
+
+    def __init__(self, edge: Edge, window: int | None = None) -> None:
+        self.edge = edge
+        self.wire = edge.wire()
+        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
+        self.h2.initiate_connection()
+        if window is not None:
+            self.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window})
+        self.events: list[Any] = []
+        self.flush()
+
+    def flush(self) -> None:
+        """Exchange bytes until nothing moves; the loop sends one frame a turn."""
+        for _ in range(2000):
+            out = self.h2.data_to_send()
+            if out and not self.wire.transport.gone:
+                self.wire.send(out)
+            self.edge.reactor.advance(0)
+            received = self.wire.received()
+            self.wire.transport.clear()
+            if received:
+                self.events += self.h2.receive_data(received)
+            elif not out and not [
+                c for c in self.edge.reactor.getDelayedCalls() if c.getTime() <= self.edge.reactor.seconds()
+            ]:
+                return
+
+    def ask(self, body: Any = None, path: str = "/v1/chat/completions", method: str = "POST") -> int:
+        stream: int = self.h2.get_next_available_stream_id()
+        headers = [(":method", method), (":path", path), (":scheme", "http"), (":authority", "localhost")]
+        if body is not None:
+            headers.append(("content-type", "application/json"))
+        self.h2.send_headers(stream, headers, end_stream=body is None)
+        if body is not None:
+            self.h2.send_data(stream, json.dumps(body).encode(), end_stream=True)
+        self.flush()
+        return stream
+
+    def of(self, kind: type, stream: int) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind) and event.stream_id == stream]
+
+    def status(self, stream: int) -> int:
+        (response,) = self.of(h2.events.ResponseReceived, stream)
+        return int(dict(response.headers)[":status"])
+
+    def body(self, stream: int) -> bytes:
+        return b"".join(event.data for event in self.of(h2.events.DataReceived, stream))
+
+    def ended(self, stream: int) -> bool:
+        return bool(self.of(h2.events.StreamEnded, stream))
+
+    def reset(self, stream: int) -> bool:
+        return bool(self.of(h2.events.StreamReset, stream))
+
+
+class Streams(SynchronousTestCase):
+    def test_an_answer(self) -> None:
+        """Prior knowledge on the cleartext port, told apart from HTTP/1.1 by its first bytes."""
+        client = Http2(Edge())
+        stream = client.ask(CHAT)
+        self.assertEqual(client.status(stream), 200)
+        self.assertIn(b"This is a mock answer", client.body(stream))
+        self.assertTrue(client.ended(stream))
+        self.assertEqual(client.status(client.ask(path="/health", method="GET")), 200)
+        self.assertEqual(client.status(client.ask(path="/nope", method="GET")), 404)
+
+    def test_the_preface_in_pieces(self) -> None:
+        edge = Edge()
+        for step in (1, 5, 24):
+            client = Http2.__new__(Http2)
+            client.edge, client.wire, client.events = edge, edge.wire(), []
+            client.h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
+            client.h2.initiate_connection()
+            first = client.h2.data_to_send()
+            for start in range(0, len(first), step):
+                client.wire.send(first[start : start + step])
+            self.assertEqual(client.status(client.ask(CHAT)), 200)
+
+    def test_almost_the_preface_is_http1(self) -> None:
+        wire = Edge().wire()
+        wire.send(b"P")
+        wire.send(b"RI /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        self.assertEqual(wire.response().status, 405)
+
+    def test_a_stream(self) -> None:
+        client = Http2(Edge())
+        stream = client.ask(CHAT | {"stream": True})
+        self.assertTrue(client.body(stream).endswith(b"data: [DONE]\n\n"))
+        self.assertTrue(client.ended(stream))
+
+    def test_a_broken_stream_is_reset(self) -> None:
+        """After the error event comes RST_STREAM, never a clean end (lesson 1); its siblings go on."""
+        client = Http2(Edge(MOCK + 'fault = "cut"\nfault_after = 4\nchunk_interval = 1\nfault_rate = 0.5\n'))
+        good, bad = client.ask(CHAT | {"stream": True}), client.ask(CHAT | {"stream": True})
+        for _ in range(14):
+            client.edge.reactor.advance(1)
+            client.flush()
+        self.assertIn(b"UPSTREAM_ERROR", client.body(bad))
+        self.assertTrue(client.reset(bad))
+        self.assertFalse(client.ended(bad))
+        self.assertTrue(client.ended(good))
+        self.assertTrue(client.body(good).endswith(b"data: [DONE]\n\n"))
+
+    def test_a_long_silence_kills_nothing(self) -> None:
+        """An answer that takes minutes keeps its connection, and its siblings' (Twisted would send GOAWAY)."""
+        edge = Edge("[server]\ntimeout = 300\nidle_timeout = 60\nheartbeat = 0\n" + MOCK + "latency = 130\n")
+        client = Http2(edge)
+        first = client.ask(CHAT)
+        for _ in range(12):
+            edge.reactor.advance(10)
+            client.flush()
+        second = client.ask(CHAT | {"model": "x"})
+        for _ in range(14):
+            edge.reactor.advance(10)
+            client.flush()
+        self.assertEqual((client.status(first), client.status(second)), (200, 200))
+        self.assertFalse(client.wire.transport.gone)
+        for _ in range(7):
+            edge.reactor.advance(10)
+            client.flush()
+        self.assertTrue(client.wire.transport.gone)
+
+    def test_a_stalled_stream_does_not_stall_the_others(self) -> None:
+        """Flow control is each stream's own, and the vendor of the stalled one is not read on."""
+        client = Http2(Edge(), window=100)
+        stalled = client.ask(CHAT | {"stream": True})
+        self.assertEqual(len(client.body(stalled)), 100)
+        client.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 65535})
+        other = client.ask(CHAT)
+        self.assertTrue(client.ended(other))
+
+    def test_a_client_that_resets(self) -> None:
+        """RST_STREAM stops the work at once and settles the record (lesson 10)."""
+        edge = Edge(MOCK + "latency = 9\n")
+        client = Http2(edge)
+        stream = client.ask(CHAT)
+        client.h2.reset_stream(stream)
+        client.flush()
+        self.assertEqual([record.outcome for record in edge.records], ["client_closed"])
+        self.assertEqual(edge.records[0].attempts[0].outcome, "aborted")
+        self.assertEqual(client.status(client.ask(path="/health", method="GET")), 200)
+
+    def test_bodies_are_capped(self) -> None:
+        client = Http2(Edge("[server]\nmax_request_size = 100\n"))
+        self.assertEqual(client.status(client.ask(CHAT | {"x": "y" * 200})), 413)
+
+    def test_a_body_that_drips(self) -> None:
+        edge = Edge("[server]\nbody_timeout = 5\n")
+        client = Http2(edge)
+        stream = client.h2.get_next_available_stream_id()
+        client.h2.send_headers(stream, [(":method", "POST"), (":path", "/"), (":scheme", "http"), (":authority", "x")])
+        client.flush()
+        edge.reactor.advance(6)
+        client.flush()
+        self.assertTrue(client.reset(stream))
+        self.assertFalse(client.wire.transport.gone)
+
+
+class Floods(SynchronousTestCase):
+    def flooded(self, send: Any, times: int) -> h2.errors.ErrorCodes | None:
+        client = Http2(Edge())
+        try:
+            for _ in range(times):
+                send(client)
+                if client.wire.transport.gone:
+                    break
+                out = client.h2.data_to_send()
+                client.wire.send(out)
+                client.h2.receive_data(client.wire.received())
+                client.wire.transport.clear()
+        except h2.exceptions.ProtocolError:
+            pass
+        data = client.wire.received()
+        for event in client.h2.receive_data(data) if data else []:
+            client.events.append(event)
+        return client if client.wire.transport.gone else None
+
+    def test_pings_and_settings(self) -> None:
+        """A client that only makes us answer control frames is sent away."""
+        self.assertIsNotNone(self.flooded(lambda client: client.h2.ping(b"12345678"), 3000))
+        self.assertIsNotNone(self.flooded(lambda client: client.h2.update_settings({4: 70000}), 3000))
+        self.assertIsNone(self.flooded(lambda client: client.h2.ping(b"12345678"), 1000))
+
+    def test_rapid_reset(self) -> None:
+        """CVE-2023-44487: opening and resetting streams in a loop ends the connection."""
+
+        def open_and_reset(client: Http2) -> None:
+            stream = client.h2.get_next_available_stream_id()
+            client.h2.send_headers(
+                stream, [(":method", "GET"), (":path", "/health"), (":scheme", "http"), (":authority", "x")]
+            )
+            client.h2.reset_stream(stream)
+
+        self.assertIsNotNone(self.flooded(open_and_reset, 1500))
+
+    def test_header_lists(self) -> None:
+        """A header list over the limit ends the connection before it is all kept."""
+
+        def large(client: Http2) -> None:
+            stream = client.h2.get_next_available_stream_id()
+            headers = [(":method", "GET"), (":path", "/"), (":scheme", "http"), (":authority", "x")]
+            client.h2.send_headers(stream, [*headers, *((f"x-{i}", "y" * 1000) for i in range(40))], end_stream=True)
+
+        self.assertIsNotNone(self.flooded(large, 2))
+
+    def test_continuation(self) -> None:
+        """A header block that never ends (CONTINUATION flood) ends the connection."""
+        from hyperframe.frame import ContinuationFrame, HeadersFrame
+
+        client = Http2(Edge())
+        client.wire.send(HeadersFrame(1, data=b"\x82").serialize())
+        for _ in range(200):
+            if not client.wire.transport.gone:
+                client.wire.send(ContinuationFrame(1, data=b"\x40\x01x\x01y").serialize())
+        self.assertTrue(client.wire.transport.gone)
+
+    def test_concurrent_streams(self) -> None:
+        """More than max_streams at once are refused, those under way are not."""
+        client = Http2(Edge("[server]\nmax_streams = 3\n" + MOCK + "latency = 5\n"))
+        for _ in range(3):
+            client.ask(CHAT)
+        self.assertRaises(h2.exceptions.TooManyStreamsError, client.ask, CHAT)
+
+
+class Draining(SynchronousTestCase):
+    def test_goaway(self) -> None:
+        """GOAWAY at once, the streams under way finish, then the connection closes."""
+        edge = Edge(MOCK + "latency = 5\n")
+        client = Http2(edge)
+        stream = client.ask(CHAT)
+        idle = Http2(edge)
+        edge.site.drain()
+        client.flush()
+        self.assertTrue(any(isinstance(e, h2.events.ConnectionTerminated) for e in client.events))
+        self.assertTrue(idle.wire.transport.gone)
+        self.assertFalse(client.wire.transport.gone)
+        edge.reactor.advance(5)
+        for _ in range(10):
+            edge.reactor.advance(0)
+        self.assertEqual([(r.status, r.outcome) for r in edge.records], [(200, "ok")])
+        self.assertTrue(client.wire.transport.gone)
+        self.assertEqual(stream, 1)
