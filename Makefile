@@ -2,15 +2,16 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-export PYTHONPATH := $(CURDIR)
-ENDPOINT ?= tcp:8080:interface=127.0.0.1
+# The sources themselves, so that nothing has to be installed again after a change.
+export PYTHONPATH := $(CURDIR)/src:$(CURDIR)
 ARGS ?=
+SOURCES := $(shell find src twisted -name '*.py')
 
 .PHONY: run test lint format bench docs clean
 
+# On loopback unless a variable, LLMEDGE_CONFIG or ARGS="--port …" says otherwise.
 run: $(VENV)/run.stamp
-	@echo "llmedge on http://127.0.0.1:8080 (ctrl-c ends it)"
-	@exec $(BIN)/twist llmedge --port $(ENDPOINT) $(ARGS)
+	@$(if $(LLMEDGE_CONFIG),,SERVER_ADDRESS=$${SERVER_ADDRESS:-127.0.0.1:8080}) exec $(BIN)/twist llmedge $(ARGS)
 
 test: $(VENV)/test.stamp
 	@tests/debian-packages
@@ -41,14 +42,14 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 
-$(VENV)/run.stamp: setup.cfg pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --editable .
+$(VENV)/run.stamp: setup.cfg pyproject.toml $(SOURCES) | $(BIN)/python
+	$(BIN)/pip install --quiet .
 	@touch $@
 
 $(VENV)/test.stamp: setup.cfg pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --editable '.[test]'
+	$(BIN)/pip install --quiet '.[test]'
 	@touch $@
 
 $(VENV)/dev.stamp: setup.cfg pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --editable '.[test,dev]'
+	$(BIN)/pip install --quiet '.[test,dev]'
 	@touch $@

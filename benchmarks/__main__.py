@@ -88,7 +88,7 @@ def main() -> int:
     if shutil.which("wrk") is None:
         print("make bench needs wrk: sudo apt-get install wrk", file=sys.stderr)
         return 1
-    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
     with tempfile.TemporaryDirectory() as folder:
         stub = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.stub"], cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 def main() -> int:
     workers = str(min(4, os.cpu_count() or 1))
     command = [sys.executable, "-m", "twisted.trial", "-j", workers, "--reporter=text", *(sys.argv[1:] or ["tests"])]
-    environ = os.environ | {"PYTHONPATH": str(ROOT)}
+    environ = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
     process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True)
     tail = ""
     assert process.stdout is not None

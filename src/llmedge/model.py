@@ -77,6 +77,7 @@ class Attempt:
     first_event: float | None = None
     ended: float | None = None
     status: int | None = None
+    reused: bool = False
     outcome: str = ""
     error: str = ""
     upstream_request_id: str = ""

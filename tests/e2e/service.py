@@ -20,6 +20,7 @@ import tests
 
 reactor: Any = _reactor
 ROOT = str(Path(tests.__file__).parent.parent)
+PYTHONPATH = f"{ROOT}/src{os.pathsep}{ROOT}"
 CANARY_KEY = "canary-client-key-9f31c2"
 CANARY_VENDOR = "canary-vendor-key-77ab10"
 
@@ -86,7 +87,9 @@ class Gateway:
         runner: tuple[str, ...] = ("twist",),
     ) -> None:
         self._toml = toml
-        self._environ = {"PYTHONPATH": ROOT, "RATE_LIMIT_ENABLED": "false", "LOG_LEVEL": "debug"} | dict(environ or {})
+        self._environ = {"PYTHONPATH": PYTHONPATH, "RATE_LIMIT_ENABLED": "false", "LOG_LEVEL": "debug"} | dict(
+            environ or {}
+        )
         self._arguments = arguments
         self._runner = runner
         self.process = Process("listening on ")

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from llmedge import __version__
-from tests.e2e.service import ROOT, Gateway, Process, command
+from tests.e2e.service import PYTHONPATH, ROOT, Gateway, Process, command
 
 
 class CommandLine(TestCase):
@@ -24,7 +24,9 @@ class CommandLine(TestCase):
     ) -> tuple[int, str, str]:
         process = Process(None)
         process.ready.addErrback(lambda _: None)
-        process.start([command(runner[0]), *runner[1:], "llmedge", *arguments], {"PYTHONPATH": ROOT} | environ, ROOT)
+        process.start(
+            [command(runner[0]), *runner[1:], "llmedge", *arguments], {"PYTHONPATH": PYTHONPATH} | environ, ROOT
+        )
         return await process.ended, process.out, process.err
 
     async def refused(self, words: str, *arguments: str, **environ: str) -> None:

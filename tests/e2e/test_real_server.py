@@ -135,6 +135,8 @@ class RealServer(TestCase):
         counts = await gatherResults([deferToThread(work) for _ in range(4)])
         self.assertEqual(sum(counts), 1000)
         await until(lambda: len(self.gateway.access()) == 1000, "1000 access lines")
+        opened = [a for fields in self.gateway.access() for a in fields["attempts"] if not a["reused"]]
+        self.assertLess(len(opened), 40)  # the server closes each connection after a hundred requests
 
     async def test_two_hundred_streams_at_once(self) -> None:
         """Each is complete and equal to the answer asked for alone."""

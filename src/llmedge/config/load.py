@@ -191,7 +191,7 @@ class _Reader:
             except ValueError as error:
                 self.problems.append(str(error))
         for name, model in settings.models.items():
-            if not model.targets:
+            if not model.targets and ("models", name, "targets") not in self.lines:
                 self.problem(("models", name), 'needs targets, such as targets = ["openai/gpt-4o"]')
             for target in model.targets:
                 provider_name = target.partition("/")[0]
@@ -230,8 +230,11 @@ class _Reader:
                 else:
                     self._sha256(key.key, lambda what, path=path: self.problem((*path, "key"), what))
         names = [key.name for key in keys]
-        for name in sorted({name for name in names if names.count(name) > 1}):
-            self.problems.append(f"auth.keys: the name {name!r} is used twice; logs could not tell them apart")
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                self.problem(
+                    ("auth", "keys", index, "name"), f"{name!r} is used twice; logs could not tell the keys apart"
+                )
         seen: dict[bytes, str] = {}
         for key in keys:
             digest = self._digest(key)

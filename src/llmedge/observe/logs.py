@@ -170,6 +170,7 @@ class AccessLog:
                     "target": str(attempt.target),
                     "outcome": attempt.outcome,
                     "status": attempt.status,
+                    "reused": attempt.reused,
                     "error": attempt.error or None,
                     "connect_ms": _ms(attempt.started, attempt.connected),
                     "first_byte_ms": _ms(attempt.started, attempt.first_byte),

@@ -323,6 +323,7 @@ class Connection(protocol.Protocol):
         exchange = self._exchange = Exchange(self, self._clock, self._limits, attempt, record)
         self._request_size = len(request)
         self._used += 1
+        attempt.reused = self._used > 1
         transport: Any = self.transport
         transport.write(request)
         return exchange
