@@ -6,7 +6,7 @@ export PYTHONPATH := $(CURDIR)
 ENDPOINT ?= tcp:8080:interface=127.0.0.1
 ARGS ?=
 
-.PHONY: run test lint format bench docs clean
+.PHONY: run test lint format bench docs image-check clean
 
 run: $(VENV)/run.stamp
 	@echo "llmedge on http://127.0.0.1:8080 (ctrl-c ends it)"
@@ -32,6 +32,10 @@ docs: $(VENV)/dev.stamp
 	@mkdir -p docs/_build
 	$(BIN)/docutils --strict README.rst docs/_build/README.html
 	$(BIN)/docutils --strict docs/architecture.rst docs/_build/architecture.html
+
+# Not part of `make test`: it takes two minutes, root, and the Debian packages buildah and debootstrap.
+image-check:
+	docker/check-image $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist docs/_build _trial_temp*
