@@ -7,7 +7,7 @@ export PYTHONPATH := $(CURDIR)/src:$(CURDIR)
 ARGS ?=
 SOURCES := $(shell find src twisted -name '*.py')
 
-.PHONY: run test lint format bench docs clean
+.PHONY: run test lint format bench docs image-check clean
 
 # On loopback unless a variable, LLMEDGE_CONFIG or ARGS="--port …" says otherwise.
 run: $(VENV)/run.stamp
@@ -33,6 +33,10 @@ docs: $(VENV)/dev.stamp
 	@mkdir -p docs/_build
 	$(BIN)/docutils --strict README.rst docs/_build/README.html
 	$(BIN)/docutils --strict docs/architecture.rst docs/_build/architecture.html
+
+# Not part of `make test`: it takes two minutes, root, and the Debian packages buildah and debootstrap.
+image-check:
+	docker/check-image $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist docs/_build _trial_temp*
