@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from llmedge.config import load
 from llmedge.model import Record
-from llmedge.tap import EdgeService
+from llmedge.service import EdgeService
 
 
 class Reactor(MemoryReactorClock):

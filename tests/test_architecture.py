@@ -9,7 +9,11 @@ import llmedge
 
 SOURCE = Path(llmedge.__file__).parent
 LAYERS = {
-    "tap": {"web", "pipeline", "providers", "dialects", "upstream", "state", "observe", "endpoints", "sockets"},
+    "tap": {"signals", "service", "banner", "web", "observe", "endpoints"},
+    "signals": {"service"},
+    "service": {"graph", "banner", "web", "observe", "endpoints"},
+    "graph": {"web", "pipeline", "providers", "dialects", "upstream", "state", "observe"},
+    "banner": set(),
     "web": {"pipeline", "dialects", "state"},
     "pipeline": {"providers", "dialects"},
     "providers": {"dialects", "upstream"},
@@ -19,12 +23,13 @@ LAYERS = {
     "observe": set(),
     "endpoints": set(),
     "sockets": set(),
+    "tls": set(),
     "config": set(),
     "model": set(),
     "errors": set(),
     "_version": set(),
 }
-EVERYONE_MAY = {"config", "sockets", "model", "errors", "_version"}
+EVERYONE_MAY = {"tls", "config", "sockets", "model", "errors", "_version"}
 GROUND = {"config": {"_version"}, "model": {"errors"}, "errors": set(), "_version": set()}
 
 

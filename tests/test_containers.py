@@ -281,7 +281,7 @@ def variables(cls: type = Settings) -> set[str]:
         elif "env" in meta:
             names.add(meta["env"])
         elif "table_of" not in meta:
-            names |= variables(field.default.factory)
+            names |= variables(getattr(field.default, "factory", field.metadata.get("items")))
     return names
 
 

@@ -39,12 +39,18 @@ class ConfigError(Exception):
         super().__init__(text)
 
 
-def load(environ: Mapping[str, str], path: str | None = None, listen: Sequence[str] = ()) -> Settings:
+def load(
+    environ: Mapping[str, str],
+    path: str | None = None,
+    listen: Sequence[str] = (),
+    admin_listen: Sequence[str] = (),
+) -> Settings:
     """The settings in force.
 
     :param environ: the process environment.
     :param path: a TOML file, or ``None``.
     :param listen: endpoint strings from ``--port``; they replace those of file and environment.
+    :param admin_listen: the same from ``--admin-port``.
     :raises ConfigError: with every problem found.
     """
     data: dict[str, Any] = {}
@@ -56,6 +62,8 @@ def load(environ: Mapping[str, str], path: str | None = None, listen: Sequence[s
         data["server"].pop("listen", None)  # the environment stands over the file
     settings = reader.section(Settings, data, ())
     settings = reader.finish(settings, listen)
+    if admin_listen:
+        settings = attrs.evolve(settings, admin=attrs.evolve(settings.admin, listen=tuple(admin_listen)))
     if reader.problems:
         raise ConfigError(reader.problems)
     return settings
@@ -173,6 +181,13 @@ class _Reader:
                 "TLS is on (tls.enabled, ENABLE_TLS), but certificate or key is missing: set TLS_CERT_PATH and "
                 "TLS_KEY_PATH, or [tls] cert and key"
             )
+        if tls.client_auth != "none" and not tls.client_ca:
+            self.problem(("tls", "client_auth"), "needs client_ca, the certificates that sign clients' certificates")
+        for index, certificate in enumerate(tls.certificates):
+            if not (certificate.cert and certificate.key):
+                self.problem(("tls", "certificates", index), "needs cert and key")
+        if any(key.certificate for key in settings.auth.keys) and tls.client_auth == "none":
+            self.problem(("auth", "keys"), 'has a certificate, but tls.client_auth is "none": none would be asked for')
         for endpoint in server.listen if tls.enabled else ():
             if re.match(r"tcp[46]?:", endpoint):
                 self.problems.append(
@@ -182,6 +197,8 @@ class _Reader:
             parse_filter(settings.log.filter)
         except ValueError as error:
             self.problems.append(f"log.filter (LOG_FILTER, RUST_LOG) {error}")
+        if settings.cors.credentials and "*" in settings.cors.origins:
+            self.problem(("cors", "credentials"), 'needs origins by name: browsers refuse it with "*"')
         providers = settings.providers
         if providers:
             providers = {name: self._provider(name, provider) for name, provider in providers.items()}
@@ -225,7 +242,7 @@ class _Reader:
                 if not _NAME.match(key.name):
                     self.problem((*path, "name"), "must be a short name: letters, digits, '-', '_' and '.'")
                 if key.key is None:
-                    if (*path, "key") not in self.lines:
+                    if (*path, "key") not in self.lines and not key.certificate:
                         self.problem(path, 'needs key = "sha256:…", "env:NAME" or the key itself')
                 else:
                     self._sha256(key.key, lambda what, path=path: self.problem((*path, "key"), what))

@@ -93,6 +93,9 @@ class Key:
 
     name: str = option(kinds.string, "", "What logs and metrics show for this key.")
     key: Secret | None = option(kinds.secret, None, 'The key, or "sha256:HEX" of it, or a reference.')
+    certificate: str = option(
+        kinds.string, "", "A verified client certificate with this common or alternative name is this key as well."
+    )
     models: tuple[str, ...] = option(kinds.strings, ("*",), "Patterns of the models it may ask for.")
     rpm: int | None = option(kinds.integer(1), None, "Requests a minute; default: only the global limit.")
     burst: int | None = option(kinds.integer(1), None, "Requests at once; default: rate_limit.burst.")
@@ -126,12 +129,35 @@ class RateLimit:
 
 
 @attrs.frozen
+class Certificate:
+    """One more certificate, for the names it is issued for."""
+
+    cert: str = option(kinds.string, "", "Path of the PEM certificate chain.")
+    key: str = option(kinds.string, "", "Path of the PEM private key.")
+
+
+@attrs.frozen
+class Admin:
+    """A place for operators only."""
+
+    listen: tuple[str, ...] = option(
+        kinds.strings, (), "Twisted endpoint strings that serve /health and /metrics, and nothing else."
+    )
+    keep_public: bool = option(kinds.boolean, False, "Serve /health and /metrics on the other endpoints as well.")
+
+
+@attrs.frozen
 class Tls:
-    """Certificate and key for a bare ``ssl:PORT`` endpoint."""
+    """Certificates for a bare ``ssl:PORT`` endpoint, and who may connect."""
 
     enabled: bool = option(kinds.boolean, False, "Listen on server.address with TLS.", env="ENABLE_TLS")
     cert: str = option(kinds.string, "", "Path of the PEM certificate chain.", env="TLS_CERT_PATH")
     key: str = option(kinds.string, "", "Path of the PEM private key.", env="TLS_KEY_PATH")
+    certificates: tuple[Certificate, ...] = attrs.field(default=(), metadata={"items": Certificate})
+    client_ca: str = option(kinds.string, "", "Path of the PEM certificates that sign clients' certificates.")
+    client_auth: str = option(
+        kinds.choice("none", "optional", "require"), "none", "Whether clients may, or must, present a certificate."
+    )
 
 
 @attrs.frozen
@@ -147,6 +173,7 @@ class Cors:
         ("authorization", "content-type", "x-api-key", "x-request-id", "x-stainless-*"),
         "Request headers allowed; a trailing * allows any ending.",
     )
+    credentials: bool = option(kinds.boolean, False, "Let pages send cookies and client certificates.")
     max_age: int = option(kinds.integer(0, 86400), 600, "Seconds a browser may keep a preflight's answer.")
 
 
@@ -245,6 +272,7 @@ class Settings:
     server: Server = attrs.field(factory=Server)
     auth: Auth = attrs.field(factory=Auth)
     rate_limit: RateLimit = attrs.field(factory=RateLimit)
+    admin: Admin = attrs.field(factory=Admin)
     tls: Tls = attrs.field(factory=Tls)
     cors: Cors = attrs.field(factory=Cors)
     log: Log = attrs.field(factory=Log)

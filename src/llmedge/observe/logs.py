@@ -39,6 +39,10 @@ class Levels:
     """Whether a namespace's message of a level is wanted: the longest matching prefix of names decides."""
 
     def __init__(self, settings: Log) -> None:
+        self.set(settings)
+
+    def set(self, settings: Log) -> None:
+        """Change what is wanted, from the next message on."""
         default, by_namespace = parse_filter(settings.filter)
         self._default = LEVELS[default or settings.level]
         self._by_namespace = {name: LEVELS[level] for name, level in by_namespace.items()}
@@ -210,15 +214,15 @@ def finish() -> None:
         writer.finish()
 
 
-_configured: Log = Log()
+levels = Levels(Log())
+"""The levels in force; one process has one log."""
 
 
 def configure(settings: Log) -> None:
-    """Set the levels that :func:`json_to_stdout` uses; ``twistd`` takes the observer by name only."""
-    global _configured
-    _configured = settings
+    """Put the levels of ``settings`` in force."""
+    levels.set(settings)
 
 
 def json_to_stdout() -> JsonLog:
     """The observer for ``twistd --logger``."""
-    return JsonLog(sys.stdout, Levels(_configured))
+    return JsonLog(sys.stdout, levels)

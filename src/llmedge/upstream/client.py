@@ -45,6 +45,11 @@ class Client:
             self._pools[key] = Pool(self._reactor, endpoint, self._limits, secure=parts.scheme == "https")
         return self._pools[key]
 
+    def retire(self) -> None:
+        """Finish what is under way and keep nothing: another client takes over."""
+        for pool in self._pools.values():
+            pool.retire()
+
     def close(self) -> None:
         """Drop every connection."""
         for pool in self._pools.values():
@@ -62,6 +67,7 @@ class Pool:
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._opening = 0
+        self._retired = False
         self._waiting: deque[Deferred[None]] = deque()
 
     async def send(self, request: bytes, attempt: Attempt, record: Record) -> Exchange:
@@ -92,6 +98,11 @@ class Pool:
     def close(self) -> None:
         for connection in tuple(self._open):
             connection.abort()
+
+    def retire(self) -> None:
+        self._retired = True
+        for connection in tuple(self._idle):
+            connection.lose()
 
     async def _acquire(self) -> Connection:
         while True:
@@ -153,6 +164,9 @@ class Pool:
         return connection.ready
 
     def _on_idle(self, connection: Connection) -> None:
+        if self._retired:
+            connection.lose()
+            return
         self._idle.append(connection)
         self._next()
 

@@ -291,7 +291,7 @@ class Connection(protocol.Protocol):
                 if self._keep_alive and not self._surplus:
                     self._rest()
                 else:
-                    self._lose()
+                    self.lose()
         exchange.settle()
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
@@ -351,12 +351,13 @@ class Connection(protocol.Protocol):
         if hint := _KEEP_ALIVE.search(self._fields.get(b"keep-alive", b"")):
             seconds = min(seconds, int(hint[1]) - 1.0)  # a second before the vendor closes
         if seconds > 0:
-            self._idle_timer = self._clock.callLater(seconds, self._lose)
+            self._idle_timer = self._clock.callLater(seconds, self.lose)
             self._on_idle(self)
         else:
-            self._lose()
+            self.lose()
 
-    def _lose(self) -> None:
+    def lose(self) -> None:
+        """Close after what is written."""
         self._aborted = True
         self._stop_idle_timer()
         if not self._lost and self.transport is not None:

@@ -37,9 +37,14 @@ class Authenticator:
     def __init__(self, enabled: bool, keys: Iterable[Key]) -> None:
         self._enabled = enabled
         self._callers: dict[bytes, tuple[bytes, Caller]] = {}
+        self._by_certificate: dict[str, Caller] = {}
         for key in keys:
-            digest = key.digest()
-            self._callers[digest] = (digest, Caller(key.name, key.models, key.rpm, key.burst))
+            caller = Caller(key.name, key.models, key.rpm, key.burst)
+            if key.key is not None:
+                digest = key.digest()
+                self._callers[digest] = (digest, caller)
+            if key.certificate:
+                self._by_certificate[key.certificate] = caller
         self._anonymous = Caller("anonymous")
 
     @property
@@ -47,7 +52,7 @@ class Authenticator:
         """``off``, ``loopback`` or ``keys``, for the banner."""
         if not self._enabled:
             return "off"
-        return "keys" if self._callers else "loopback"
+        return "keys" if self._callers or self._by_certificate else "loopback"
 
     def identify(self, request: Any) -> Caller:
         """Who sent ``request``.
@@ -56,16 +61,25 @@ class Authenticator:
         """
         if not self._enabled:
             return self._anonymous
-        if not self._callers:
+        if not self._callers and not self._by_certificate:
             return self._loopback(request)
         presented = presented_key(request)
         if presented is None:
+            if self._by_certificate and (caller := self._certified(request)) is not None:
+                return caller
             raise AuthError("Missing API key: send it as 'Authorization: Bearer KEY' or 'x-api-key: KEY'.")
         digest = hashlib.sha256(presented).digest()
         known, caller = self._callers.get(digest, (b"\0" * 32, None))
         if not hmac.compare_digest(known, digest) or caller is None:
             raise AuthError("Invalid API key")
         return caller
+
+    def _certified(self, request: Any) -> Caller | None:
+        """The caller named by the client's certificate, which the handshake has verified."""
+        for name in request.certificate_names():
+            if (caller := self._by_certificate.get(name)) is not None:
+                return caller
+        return None
 
     def _loopback(self, request: Any) -> Caller:
         """Without keys, only callers who are plainly on this machine: never an open proxy."""

@@ -13,11 +13,15 @@ from llmedge.state.memory import TokenBucket
 class RateLimiter:
     """Callers come from configuration, so the number of buckets is bounded."""
 
-    def __init__(self, settings: RateLimitSettings, clock: Clock) -> None:
+    def __init__(self, settings: RateLimitSettings, clock: Clock, previous: RateLimiter | None = None) -> None:
         self._settings = settings
         self._clock = clock
         self._shared = TokenBucket(clock, settings.rpm, settings.burst)
         self._own: dict[str, TokenBucket] = {}
+        if previous is not None:  # a change of configuration refills no bucket
+            if (previous._shared.rpm, previous._shared.burst) == (settings.rpm, settings.burst):
+                self._shared = previous._shared
+            self._own = dict(previous._own)
 
     def take(self, caller: Caller) -> None:
         """Take a token for one request of ``caller``, from its own bucket and the shared one, or from neither.
@@ -50,8 +54,9 @@ class RateLimiter:
         if caller.rpm is None:
             return None
         bucket = self._own.get(caller.name)
-        if bucket is None:
-            bucket = TokenBucket(self._clock, caller.rpm, caller.burst or self._settings.burst)
+        burst = caller.burst or self._settings.burst
+        if bucket is None or (bucket.rpm, bucket.burst) != (caller.rpm, burst):
+            bucket = TokenBucket(self._clock, caller.rpm, burst)
             self._own[caller.name] = bucket
         return bucket
 
@@ -68,6 +73,11 @@ class Concurrency:
         self._count = 0
         self._by_address: Counter[str] = Counter()
 
+    def limit(self, total: int, each: int) -> None:
+        """Change the limits; those inside stay."""
+        self._total = total
+        self._each = each
+
     def enter(self, address: str) -> None:
         """:raises Overloaded: there are too many."""
         if self._count >= self._total:
@@ -75,15 +85,13 @@ class Concurrency:
         if self._each and self._by_address[address] >= self._each:
             raise Overloaded("Your address has as many requests under way as it may (server.max_requests_per_address).")
         self._count += 1
-        if self._each:
-            self._by_address[address] += 1
+        self._by_address[address] += 1
 
     def leave(self, address: str) -> None:
         self._count -= 1
-        if self._each:
-            self._by_address[address] -= 1
-            if not self._by_address[address]:
-                del self._by_address[address]
+        self._by_address[address] -= 1
+        if not self._by_address[address]:
+            del self._by_address[address]
 
 
 def duration(seconds: float) -> bytes:

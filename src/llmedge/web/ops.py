@@ -19,13 +19,21 @@ METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 
 class Ops:
-    """:param render_metrics: the exposition text, or ``None`` where metrics are off; run in ``reactor``'s pool.
+    """:param expose: ``False`` where an admin endpoint has health and metrics instead.
+    :param render_metrics: the exposition text, or ``None`` where metrics are off; run in ``reactor``'s pool.
     :param ready: whether new requests are welcome.
     """
 
     app = Klein()
 
-    def __init__(self, reactor: Any, render_metrics: Callable[[], bytes] | None, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        render_metrics: Callable[[], bytes] | None,
+        ready: Callable[[], bool],
+        expose: bool = True,
+    ) -> None:
+        self._expose = expose
         self._reactor = reactor
         self._render_metrics = render_metrics
         self._ready = ready
@@ -44,6 +52,7 @@ class Ops:
 
     @app.route("/metrics", methods=["GET"])
     async def metrics(self, request: EdgeRequest) -> None:
+        self._exposed()
         if self._render_metrics is None:
             raise NotFound("Metrics are off (metrics.enabled, ENABLE_METRICS).")
         text = await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._render_metrics)
@@ -67,7 +76,12 @@ class Ops:
         }
         send_json(request, 200, document)
 
+    def _exposed(self) -> None:
+        if not self._expose:
+            raise NotFound("This is served on the admin endpoint (admin.listen, --admin-port).")
+
     def _health(self, request: EdgeRequest, status: int, word: str) -> None:
+        self._exposed()
         now = datetime.fromtimestamp(self._reactor.seconds(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         send_json(request, status, {"status": word, "timestamp": now, "version": __version__})
 

@@ -13,6 +13,7 @@ from twisted.web.server import Request
 
 from llmedge.errors import EdgeError, InternalError, NotFound, RequestTooLarge, ValidationError
 from llmedge.model import Caller, Deadline, Record
+from llmedge.tls import certificate_names
 from llmedge.web.answer import send_error
 
 if TYPE_CHECKING:
@@ -124,6 +125,13 @@ class EdgeRequest(Request):
         self._log.failure("a request could not be processed", failure=reason)
         send_error(self, InternalError())
         return reason
+
+    def certificate_names(self) -> frozenset[str]:
+        """The names in the client's verified certificate; none without one."""
+        channel: Any = self.channel
+        transport = channel.transport or channel._conn.transport
+        certificate = getattr(transport, "getPeerCertificate", lambda: None)()
+        return frozenset() if certificate is None else certificate_names(certificate.to_cryptography())
 
     def expire(self) -> None:
         """The deadline has passed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
@@ -105,6 +106,7 @@ class EdgeSite(Site):
         self.draining = False
         self.connections: set[EdgeProtocol] = set()
         self._by_address: Counter[str] = Counter()
+        self._empty: Deferred[None] | None = None
 
     def buildProtocol(self, addr: Any) -> Any:
         protocol = EdgeProtocol()
@@ -141,12 +143,30 @@ class EdgeSite(Site):
             self._by_address[address] -= 1
             if not self._by_address[address]:
                 del self._by_address[address]
+            if not self.connections and self._empty is not None:
+                empty, self._empty = self._empty, None
+                empty.callback(None)
 
     def drain(self) -> None:
         """Keep no connection beyond the work it is doing."""
         self.draining = True
         for protocol in tuple(self.connections):
             protocol.drain()
+
+    def when_empty(self) -> Deferred[None]:
+        """Fires when the last connection is gone."""
+        empty: Deferred[None] = Deferred()
+        if self.connections:
+            self._empty = empty
+        else:
+            empty.callback(None)
+        return empty
+
+    def abort(self) -> None:
+        """Drop every connection at once."""
+        for protocol in tuple(self.connections):
+            transport: Any = protocol.transport
+            transport.abortConnection()
 
     def log(self, request: Any) -> None:
         """The access log is written from the record."""

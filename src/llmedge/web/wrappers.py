@@ -109,10 +109,10 @@ class Cors(Wrapper):
     def __init__(
         self,
         inner: IResource,
-        *,
         origins: tuple[str, ...],
         methods: tuple[str, ...],
         headers: tuple[str, ...],
+        credentials: bool,
         max_age: int,
     ) -> None:
         super().__init__(inner)
@@ -122,6 +122,7 @@ class Cors(Wrapper):
         self._method_set = {method.encode() for method in methods}
         self._headers = {header.lower() for header in headers if not header.endswith("*")}
         self._prefixes = tuple(header.lower()[:-1] for header in headers if header.endswith("*"))
+        self._credentials = credentials
         self._max_age = b"%d" % max_age
 
     def around(self, request: EdgeRequest) -> int:
@@ -136,6 +137,8 @@ class Cors(Wrapper):
         preflight = request.method == b"OPTIONS" and asked is not None
         if allowed:
             headers.setRawHeaders(b"access-control-allow-origin", [b"*" if self._any else origin])
+            if self._credentials:
+                headers.setRawHeaders(b"access-control-allow-credentials", [b"true"])
             if not preflight:
                 headers.setRawHeaders(b"access-control-expose-headers", [_EXPOSED])
         if not preflight:

@@ -1,0 +1,37 @@
+"""What runs, in words: for the log at start-up and for ``--check``."""
+
+from __future__ import annotations
+
+from llmedge._version import __version__
+from llmedge.config import Settings
+
+
+def banner(settings: Settings, authentication: str) -> list[str]:
+    """Version, providers, models, authentication, limits. Holds no secret.
+
+    :param authentication: ``keys``, ``loopback`` or ``off``.
+    """
+    lines = [f"llmedge {__version__}"]
+    for name, vendor in settings.providers.items():
+        where = "answers by itself, no vendor is asked" if vendor.dialect == "mock" else vendor.base_url
+        patterns = f"; models {', '.join(vendor.models)}" if vendor.models else ""
+        lines.append(f"provider {name}: {where}{patterns}; any model of it as {name}/MODEL")
+    for name, model in settings.models.items():
+        lines.append(f"model {name}: {', then '.join(model.targets)}")
+    if all(vendor.dialect == "mock" for vendor in settings.providers.values()):
+        lines.append("only the mock provider is on: set OPENAI_API_KEY or another vendor's key, or write a config file")
+    count = len(settings.auth.keys)
+    lines.append(
+        {
+            "keys": f"authentication: on, {count} key{'' if count == 1 else 's'}",
+            "loopback": "authentication: no keys configured, so only callers on this machine; set API_KEYS for others",
+            "off": "authentication: OFF, everyone is let in (auth.enabled, AUTH_ENABLED)",
+        }[authentication]
+    )
+    limit = settings.rate_limit
+    lines.append(
+        f"rate limit: {limit.rpm} requests a minute, {limit.burst} at once" if limit.enabled else "rate limit: off"
+    )
+    if settings.tracing.enabled:
+        lines.append("tracing: asked for, but this version cannot export traces yet")
+    return lines

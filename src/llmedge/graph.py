@@ -1,0 +1,132 @@
+"""What one configuration makes: providers, pipeline and the onion. Built whole, then put in place at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import attrs
+from prometheus_client import CollectorRegistry
+
+from llmedge.config import Settings
+from llmedge.dialects.registry import OPENAI
+from llmedge.observe import logs
+from llmedge.observe.metrics import Metrics
+from llmedge.pipeline.admit import Admit
+from llmedge.pipeline.models import ModelIndex
+from llmedge.pipeline.route import Route
+from llmedge.pipeline.settle import Settle
+from llmedge.pipeline.stage import compose
+from llmedge.providers.http import HttpProvider
+from llmedge.providers.mock import MockProvider
+from llmedge.providers.provider import Provider
+from llmedge.upstream.client import Client
+from llmedge.web.api import Api
+from llmedge.web.auth import Authenticator
+from llmedge.web.compress import Compress
+from llmedge.web.limits import Concurrency, RateLimiter
+from llmedge.web.ops import Ops
+from llmedge.web.relay import RelayLimits
+from llmedge.web.tree import Tree
+from llmedge.web.wrappers import (
+    AccessRecord,
+    Authenticate,
+    Cors,
+    EnforceDeadline,
+    LimitConcurrency,
+    RateLimit,
+    Refuse,
+    ShowLimits,
+)
+
+
+class Lasting:
+    """What outlives a change of configuration.
+
+    :param ready: whether new requests are welcome.
+    """
+
+    def __init__(self, reactor: Any, settings: Settings, ready: Callable[[], bool]) -> None:
+        self.reactor = reactor
+        self.ready = ready
+        self.metrics = Metrics(CollectorRegistry())
+        self.observers: list[Any] = [self.metrics, logs.AccessLog()]
+        self.concurrency = Concurrency(settings.server.max_requests, settings.server.max_requests_per_address)
+        self.started = int(reactor.seconds())
+
+
+@attrs.define
+class Graph:
+    """The objects of one configuration. ``resource`` and ``admin`` are the outermost resources of the two sites."""
+
+    settings: Settings
+    client: Client
+    models: ModelIndex
+    authenticator: Authenticator
+    limiter: RateLimiter
+    resource: Any
+    admin: Any
+
+
+def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -> Graph:
+    """Build everything ``settings`` ask for. Changes nothing that is in use.
+
+    :param previous: what is in force; connections and the state of rate limits are carried over from it.
+    """
+    reactor = lasting.reactor
+    if previous is not None and previous.settings.upstream == settings.upstream:
+        client = previous.client
+    else:
+        client = Client(reactor, settings.upstream)
+    models = ModelIndex(settings.models, settings.providers)
+    authenticator = Authenticator(settings.auth.enabled, settings.auth.keys)
+    limiter = RateLimiter(settings.rate_limit, reactor, previous.limiter if previous else None)
+    server, admin = settings.server, settings.admin
+    relay = RelayLimits(server.heartbeat, server.write_timeout, server.stream_timeout)
+    pipeline = compose(
+        [Settle(), Admit(models, reactor)], Route(models, _providers(reactor, settings, client), reactor)
+    )
+    api = Api(pipeline, models, OPENAI, relay, lasting.started)
+    render = lasting.metrics.render if settings.metrics.enabled else None
+    public = Ops(reactor, render, lasting.ready, expose=not admin.listen or admin.keep_public)
+    tree: Any = Tree(cast(Any, api.app.resource()), cast(Any, public.app.resource()))
+    resource: Any = EnforceDeadline(tree, server.timeout)
+    resource = LimitConcurrency(resource, lasting.concurrency)
+    if settings.rate_limit.enabled:
+        resource = RateLimit(resource, limiter)
+    resource = _authenticate(resource, settings, authenticator)
+    resource = Refuse(resource)
+    if settings.rate_limit.enabled:
+        resource = ShowLimits(resource, limiter)
+    cors = settings.cors
+    resource = Cors(resource, cors.origins, cors.methods, cors.headers, cors.credentials, cors.max_age)
+    inside = Ops(reactor, render, lasting.ready, expose=True).app.resource()
+    return Graph(
+        settings,
+        client,
+        models,
+        authenticator,
+        limiter,
+        _record(resource, lasting),
+        _record(_authenticate(Refuse(cast(Any, inside)), settings, authenticator), lasting),
+    )
+
+
+def _record(resource: Any, lasting: Lasting) -> Any:
+    record: Any = AccessRecord(resource, lasting.observers, lasting.metrics.in_flight.inc)
+    return Compress(record)
+
+
+def _authenticate(resource: Any, settings: Settings, authenticator: Authenticator) -> Any:
+    auth = settings.auth
+    return Authenticate(resource, authenticator, health_check=auth.health_check, metrics=auth.metrics)
+
+
+def _providers(reactor: Any, settings: Settings, client: Client) -> dict[str, Provider]:
+    providers: dict[str, Provider] = {}
+    for name, vendor in settings.providers.items():
+        if vendor.dialect == "mock":
+            providers[name] = MockProvider(name, vendor, settings.upstream, reactor)
+        else:
+            providers[name] = HttpProvider(name, vendor, OPENAI, client, settings.upstream, reactor)
+    return providers

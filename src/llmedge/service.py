@@ -1,0 +1,197 @@
+"""The running service: listens, takes a new configuration, renews certificates, and stops without losing a call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.error import CannotListenError
+from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+
+from llmedge.banner import banner
+from llmedge.config import ConfigError, Settings
+from llmedge.config.diff import differences
+from llmedge.endpoints import Endpoint, EndpointError, parse
+from llmedge.graph import Lasting, build
+from llmedge.observe import logs
+from llmedge.tls import ServerTls, TlsError
+from llmedge.web.site import EdgeSite
+
+log = Logger()
+
+CERTIFICATE_CHECK = 5.0
+"""Seconds between two looks at the certificate files."""
+_RESTART = ("server.address", "server.listen", "admin.listen", "tls.")
+
+
+class StartError(Exception):
+    """The service cannot start; the message says why in one line."""
+
+
+class EdgeService(Service):
+    """Everything that runs.
+
+    :param reactor: the one everything inside is given.
+    :param reload: reads the configuration again; raises :class:`ConfigError`.
+    :raises StartError: an endpoint cannot be used.
+    """
+
+    def __init__(self, reactor: Any, settings: Settings, reload: Callable[[], Settings] | None = None) -> None:
+        self._reactor = reactor
+        self._reload = reload
+        self._stopping = False
+        self._stop_ticks: Callable[[], None] | None = None
+        self._lasting = Lasting(reactor, settings, lambda: not self._stopping)
+        self.graph = build(self._lasting, settings)
+        self.site = EdgeSite(self.graph.resource, reactor, settings.server)
+        self.admin_site = EdgeSite(self.graph.admin, reactor, settings.server)
+        self._waiting = [(endpoint, self.site) for endpoint in self._endpoints(settings.server.listen)]
+        self._waiting += [(endpoint, self.admin_site) for endpoint in self._endpoints(settings.admin.listen)]
+        self._tls: list[ServerTls] = [endpoint.tls for endpoint, _ in self._waiting if endpoint.tls is not None]
+        self._ports: list[tuple[Any, EdgeSite]] = []
+        self._certificates = LoopingCall(self._renew_if_changed)
+        self._certificates.clock = reactor
+
+    def _endpoints(self, descriptions: Sequence[str]) -> list[Endpoint]:
+        try:
+            return [parse(self._reactor, each, self.graph.settings.tls) for each in descriptions]
+        except EndpointError as error:
+            raise StartError(str(error)) from None
+
+    # Starting
+
+    def privilegedStartService(self) -> None:
+        """Listen, while a daemon still has the rights to (``twistd``)."""
+        self._listen()
+
+    def startService(self) -> None:
+        """:raises StartError: a port cannot be had."""
+        super().startService()  # type: ignore[no-untyped-call]  # twisted has no types here
+        self._listen()  # twist has no privileged phase
+        self._stop_ticks = self._lasting.metrics.watch_ticks(self._reactor)
+        if self._tls:
+            self._certificates.start(CERTIFICATE_CHECK, now=False)
+        self._reactor.addSystemEventTrigger("after", "shutdown", logs.finish)
+        for line in banner(self.graph.settings, self.graph.authenticator.mode):
+            log.info(line.replace("{", "{{").replace("}", "}}"))
+        for port, site in self._ports:
+            what = "listening" if site is self.site else "admin listening"
+            log.info("{what} on {address}", what=what, address=_address(port.getHost()))
+
+    def _listen(self) -> None:
+        for endpoint, site in self._waiting:
+            listening: Deferred[Any] = endpoint.listen(site)
+            outcome: list[Any] = []
+            listening.addBoth(outcome.append)
+            if not outcome:
+                raise StartError(f"{endpoint.description} does not listen at once; the gateway cannot wait for it")
+            failure = getattr(outcome[0], "value", None)
+            if isinstance(failure, CannotListenError):
+                why = getattr(failure.socketError, "strerror", None) or str(failure.socketError)
+                raise StartError(f"cannot listen on {endpoint.description}: {why}")
+            if isinstance(failure, BaseException):
+                raise StartError(f"cannot listen on {endpoint.description}: {failure}")
+            self._ports.append((outcome[0], site))
+        self._waiting.clear()
+
+    # Changing
+
+    async def reload(self) -> bool:
+        """Read the configuration again and put it in force for new calls; whether that could be done.
+
+        Validated whole first: on any error everything stays as it is, and the log says why.
+        """
+        if self._reload is None or self._stopping:
+            return False
+        pool = self._reactor.getThreadPool()
+        try:
+            settings: Settings = await deferToThreadPool(self._reactor, pool, self._reload)
+            graph = build(self._lasting, settings, self.graph)
+        except ConfigError as error:
+            log.error("the new configuration is refused, the old one stays: {problem}", problem=str(error))
+            return False
+        await self.renew_certificates()
+        changes = differences(self.graph.settings, settings)
+        old, self.graph = self.graph, graph
+        self.site.resource, self.admin_site.resource = graph.resource, graph.admin
+        for site in (self.site, self.admin_site):
+            site.limits = settings.server
+            site.timeOut = settings.server.idle_timeout
+        self._lasting.concurrency.limit(settings.server.max_requests, settings.server.max_requests_per_address)
+        logs.configure(settings.log)
+        if old.client is not graph.client:
+            old.client.retire()
+        for change in changes:
+            late = change.startswith(_RESTART) and ": " in change
+            log.info("{change}{late}", change=change, late=" (after a restart)" if late else "")
+        log.info("the configuration was read again: {count} changes", count=len(changes))
+        return True
+
+    async def _renew_if_changed(self) -> None:
+        await self.renew_certificates(only_changed=True)
+
+    async def renew_certificates(self, only_changed: bool = False) -> None:
+        """Read the certificate files again, off the reactor's thread. A broken one is refused, the old one stays."""
+        for tls in self._tls:
+
+            def work(tls: ServerTls = tls) -> bool:
+                if only_changed and not tls.changed():
+                    return False
+                tls.reload()
+                return True
+
+            try:
+                if await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work) and only_changed:
+                    log.info("a renewed certificate is in force: {path}", path=tls.identities[0].cert)
+            except TlsError as error:
+                log.error("a certificate is refused, the old one stays: {problem}", problem=str(error))
+
+    # Stopping
+
+    def stopService(self) -> Deferred[None]:
+        """Take nothing new, finish what is under way within ``server.shutdown_grace``, then close everything."""
+        super().stopService()  # type: ignore[no-untyped-call]  # twisted has no types here
+        self._stopping = True
+        if self._stop_ticks is not None:
+            self._stop_ticks()
+            self._stop_ticks = None
+        if self._certificates.running:
+            self._certificates.stop()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        await self._close(self.site)
+        grace = self.graph.settings.server.shutdown_grace
+        self.site.drain()
+        if self.site.connections:
+            log.info("stopping: {count} connections are finishing", count=len(self.site.connections))
+            try:
+                await self.site.when_empty().addTimeout(grace, self._reactor)
+            except TimeoutError:
+                log.warn("stopping: {count} connections were cut off", count=len(self.site.connections))
+        self.site.abort()
+        await self._close(self.admin_site)
+        self.admin_site.abort()
+        self.graph.client.close()
+
+    def hurry(self) -> None:
+        """Asked to stop a second time: what is under way is cut off."""
+        self.site.abort()
+
+    async def _close(self, site: EdgeSite) -> None:
+        for port, of in self._ports:
+            if of is site:
+                await port.stopListening()
+        self._ports = [(port, of) for port, of in self._ports if of is not site]
+
+
+def _address(host: Any) -> str:
+    if hasattr(host, "port"):
+        shown = f"[{host.host}]" if ":" in host.host else host.host
+        return f"{shown}:{host.port}"
+    name = getattr(host, "name", host)
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)

@@ -1,0 +1,182 @@
+"""Stopping, reloading and looking after a running service, under load."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import treq
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.trial.unittest import TestCase
+
+from tests.e2e.client import Client, wait
+from tests.e2e.service import Gateway, until
+from tests.fakes import CHAT, request
+
+STREAM = CHAT | {"stream": True}
+MOCK = '[providers.m]\ndialect = "mock"\nmodels = ["*"]\n'
+
+
+class Operating(TestCase):
+    timeout = 90
+
+    async def begin(self, toml: str = "", **kw: Any) -> Gateway:
+        gateway = Gateway(toml, **kw)
+        await gateway.start()
+        self.addCleanup(lambda: Deferred.fromCoroutine(gateway.stop()))
+        return gateway
+
+    def signal(self, gateway: Gateway, number: int) -> None:
+        gateway.process.transport.signalProcess(number)  # type: ignore[union-attr]
+
+    async def stream(self, gateway: Gateway) -> bool:
+        """Whether one stream arrived whole."""
+        client = await Client.connect(gateway.port)
+        client.send(request(body=STREAM))
+        response = await client.response()
+        return response.complete and response.events()[-1] == "[DONE]"
+
+    async def test_sigterm_loses_no_stream(self) -> None:
+        """200 streams under way when SIGTERM comes all end well; then the process ends with 0."""
+        gateway = await self.begin(MOCK + "chunk_interval = 0.15\n")
+        idle = await Client.connect(gateway.port)
+        idle.send(request("GET", "/health"))
+        await idle.wait_for(b"healthy")
+        streams = [Deferred.fromCoroutine(self.stream(gateway)) for _ in range(200)]
+        await until(lambda: gateway.process.pid and self._connections(gateway) >= 201, "200 connections", 10)
+        await wait(0.5)
+        self.signal(gateway, signal.SIGTERM)
+        await idle.closed  # nothing was under way on it
+        with self.assertRaises(Exception):  # noqa: B017 - refused: the listener is closed
+            await Client.connect(gateway.port)
+        self.assertEqual(sum(await gatherResults(streams)), 200)
+        self.assertEqual(await gateway.process.ended, 0)
+        self.assertIn("connections are finishing", gateway.process.out)
+
+    def _connections(self, gateway: Gateway) -> int:
+        """Established connections to the gateway, as the kernel counts them."""
+        port = f":{gateway.port:04X}"
+        lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+        return sum(1 for line in lines if line.split()[1].endswith(port) and line.split()[3] == "01")
+
+    async def test_the_grace_has_an_end(self) -> None:
+        """What takes longer is cut off, and said; a second signal does not wait at all."""
+        for grace, signals in (("0.5", 1), ("60", 2)):
+            gateway = await self.begin(f"[server]\nshutdown_grace = {grace}\n" + MOCK + "latency = 20\n")
+            client = await Client.connect(gateway.port)
+            client.send(request(body=CHAT))
+            await wait(0.2)
+            for _ in range(signals):
+                self.signal(gateway, signal.SIGTERM)
+                await wait(0.2)
+            self.assertEqual(await gateway.process.ended, 0)
+
+    async def test_ready_is_503_while_stopping(self) -> None:
+        """On the admin port, which stays until the end; it has taken health and metrics off the public one."""
+        folder = Path("admin").absolute()
+        folder.mkdir(exist_ok=True)
+        path = folder / "admin.sock"
+        gateway = await self.begin(
+            MOCK + "latency = 1.5\n",
+            arguments=("--port", "tcp:0:interface=127.0.0.1", "--admin-port", f"unix:{path}"),
+        )
+        from twisted.internet import reactor
+        from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
+
+        async def admin(what: str) -> bytes:
+            client: Client = await connectProtocol(UNIXClientEndpoint(reactor, str(path)), Client())
+            client.send(request("GET", what, headers={"connection": "close"}))
+            await client.closed
+            return client.received
+
+        for what in ("/health", "/health/ready", "/metrics"):
+            self.assertTrue((await admin(what)).startswith(b"HTTP/1.1 200"))
+            public = await treq.get(gateway.url + what, persistent=False)
+            self.assertEqual(public.code, 404)
+            await public.text()
+        self.assertTrue((await admin("/v1/models")).startswith(b"HTTP/1.1 404"))
+        client = await Client.connect(gateway.port)
+        client.send(request(body=CHAT))
+        await wait(0.2)
+        self.signal(gateway, signal.SIGTERM)
+        await wait(0.2)
+        self.assertTrue((await admin("/health/ready")).startswith(b"HTTP/1.1 503"))
+        self.assertEqual((await client.response()).status, 200)
+        self.assertIn(b"Connection: close", client.received)
+        self.assertEqual(await gateway.process.ended, 0)
+
+    async def test_reload(self) -> None:
+        """A good configuration is in force for new calls at once, a bad one changes nothing (lesson 26)."""
+        one = MOCK + '[models.one]\ntargets = ["m/one"]\n'
+        gateway = await self.begin(one)
+        path = Path("gateway.toml")
+
+        async def models() -> list[str]:
+            response = await treq.get(gateway.url + "/v1/models", persistent=False)
+            return [model["id"] for model in (await response.json())["data"]]
+
+        self.assertEqual(await models(), ["one"])
+        path.write_text(one + '[models.two]\ntargets = ["m/two"]\n[server]\ntimeout = 9\n')
+        self.signal(gateway, signal.SIGHUP)
+        await until(lambda: "read again: 2 changes" in gateway.process.out, "the reload")
+        self.assertEqual(await models(), ["one", "two"])
+        self.assertIn("models.two: added", gateway.process.out)
+        self.assertIn("server.timeout: 30.0 → 9.0", gateway.process.out)
+        path.write_text('[models.three]\ntargets = ["nobody/x"]\n[server]\ntimeout = 5\n')
+        self.signal(gateway, signal.SIGHUP)
+        await until(lambda: "the new configuration is refused" in gateway.process.out, "the refusal")
+        self.assertEqual(await models(), ["one", "two"])
+        refusal = next(line for line in gateway.logs() if "refused" in line["fields"]["message"])
+        self.assertIn("names the provider 'nobody'", refusal["fields"]["problem"])
+
+    async def test_fifty_reloads_lose_nothing(self) -> None:
+        """Calls and streams go on through 50 SIGHUPs in a row."""
+        gateway = await self.begin(MOCK + "chunk_interval = 0.1\nlatency = 0.05\n")
+        answers: list[int] = []
+        stop: list[bool] = []
+
+        async def ask() -> None:
+            while not stop:
+                response = await treq.post(gateway.url + "/v1/chat/completions", json=CHAT, persistent=False)
+                await response.text()
+                answers.append(response.code)
+
+        askers = [Deferred.fromCoroutine(ask()) for _ in range(8)]
+        streams = [Deferred.fromCoroutine(self.stream(gateway)) for _ in range(50)]
+        for number in range(50):
+            Path("gateway.toml").write_text(
+                MOCK + f"chunk_interval = 0.1\nlatency = 0.05\n[server]\ntimeout = {10 + number}\n"
+            )
+            self.signal(gateway, signal.SIGHUP)
+            await wait(0.03)
+        self.assertEqual(sum(await gatherResults(streams)), 50)
+        stop.append(True)
+        await gatherResults(askers)
+        self.assertEqual(set(answers), {200})
+        await until(
+            lambda: "timeout: 58.0 → 59.0" in gateway.process.out or "→ 59.0" in gateway.process.out, "the last"
+        )
+
+    async def test_limits_outlive_a_reload(self) -> None:
+        """Nobody refills their bucket by waiting for a SIGHUP."""
+        toml = MOCK + "[rate_limit]\nrpm = 1\nburst = 2\n"
+        gateway = await self.begin(toml, environ={"RATE_LIMIT_ENABLED": ""})
+
+        async def ask() -> int:
+            response = await treq.post(gateway.url + "/v1/chat/completions", json=CHAT, persistent=False)
+            await response.text()
+            return response.code
+
+        self.assertEqual([await ask() for _ in range(3)], [200, 200, 429])
+        Path("gateway.toml").write_text(toml + "[server]\ntimeout = 3\n")
+        self.signal(gateway, signal.SIGHUP)
+        await until(lambda: "read again" in gateway.process.out, "the reload")
+        self.assertEqual(await ask(), 429)
+
+    async def test_start_is_quick(self) -> None:
+        """Ready in well under ten seconds even on a busy machine; the figure itself is in the benchmark."""
+        gateway = await self.begin()
+        lines = gateway.logs()
+        self.assertTrue(any("listening on" in json.dumps(line) for line in lines))
