@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects.openai_chat import OpenAIChat
-from llmedge.dialects.openai_common import ChunkReader
+from llmedge.dialects.openai_common import ChunkReader, is_deeper
 from llmedge.dialects.openai_text import OpenAIText
 from llmedge.errors import EdgeError, UpstreamCut, UpstreamMalformed, ValidationError, VendorFailed
 from llmedge.model import Event, EventKind, Usage
@@ -43,8 +43,8 @@ class Requests(SynchronousTestCase):
             (b'{"model": nope}', None, "byte 11"),
             (b"[]", None, "must be a JSON object"),
             (b'{"a": "\xff"}', None, "not UTF-8: byte 7"),
-            (b"[" * 100000, None, "JSON object"),
-            (b'{"model":"m","messages":' + b"[" * 100000, None, "nested too deeply"),
+            (b"[" * 100000, None, "nested more than 100 deep"),
+            (b'{"model":"m","messages":' + b"[" * 100000, None, "nested more than 100 deep"),
             (b"{}", "model", "'model' is required"),
             (body(model=5), "model", "expected str, got int"),
             (body(model=" "), "model", "must not be empty"),
@@ -83,6 +83,25 @@ class Requests(SynchronousTestCase):
         self.assertEqual(rendered["stream_options"], {"include_obfuscation": False, "include_usage": True})
         plain = json.loads(CHAT.render_request(request.fields, "m", stream=True, ask_usage=False))
         self.assertEqual(plain["stream_options"], {"include_obfuscation": False})
+
+    @settings(max_examples=200, deadline=None)
+    @given(
+        st.recursive(
+            st.none() | st.text(alphabet='[]{}"\\a'),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(alphabet='[{"\\'), inner, max_size=3),
+            max_leaves=30,
+        ),
+        st.integers(0, 8),
+    )
+    def test_depth(self, document: object, limit: int) -> None:
+        """Brackets in strings do not count; the others do."""
+
+        def depth(value: object) -> int:
+            if isinstance(value, dict):
+                value = list(value.values())
+            return 1 + max(map(depth, value), default=0) if isinstance(value, list) else 0
+
+        self.assertEqual(is_deeper(json.dumps(document).encode(), limit), depth(document) > limit)
 
     def test_text_prompts(self) -> None:
         """n answers for each prompt; a list of numbers is one prompt."""

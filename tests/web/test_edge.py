@@ -5,6 +5,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge import __version__
+from llmedge.config import ConfigError
 from tests.fakes import CHAT, Edge, request
 
 KEYS = '[[auth.keys]]\nname = "a"\nkey = "key-a"\n[[auth.keys]]\nname = "b"\nkey = "key-b"\nmodels = ["gpt-*"]\n'
@@ -515,6 +516,18 @@ class Cross(SynchronousTestCase):
         )
         self.assertIn("x-request-id", response.headers["access-control-expose-headers"])
 
+    def test_credentials(self) -> None:
+        """Only where it is asked for, and never with any origin."""
+        edge = Edge(self.TOML + "credentials = true\nmax_age = 7\n")
+        response = self.preflight(edge, "https://app.example")
+        self.assertEqual(response.headers["access-control-allow-credentials"], "true")
+        self.assertEqual(response.headers["access-control-max-age"], "7")
+        self.assertNotIn(
+            "access-control-allow-credentials", self.preflight(Edge(self.TOML), "https://app.example").headers
+        )
+        with self.assertRaises(ConfigError):
+            Edge('[cors]\norigins = ["*"]\ncredentials = true\n')
+
     def test_off_by_default(self) -> None:
         response = Edge().ask("GET", "/v1/models", headers={"origin": "https://app.example"})
         self.assertNotIn("access-control-allow-origin", response.headers)
@@ -543,11 +556,32 @@ class Gzip(SynchronousTestCase):
             ("gzip;q=0", False),
             ("*", True),
             ("*;q=0", False),
-            ("gzip;q=0, *", False),
-            ("br", False),
+            ("gzip;q=0, *", True),
         ):
             response = edge.ask(body=CHAT | self.LONG, headers={"accept-encoding": accept})
             self.assertEqual("content-encoding" in response.headers, packed, accept)
+
+    def test_what_the_client_prefers(self) -> None:
+        """The coding with the most weight; among equals zstd, br, gzip."""
+        import brotli
+        import zstandard
+
+        edge = Edge()
+        plain = edge.ask(body=CHAT | self.LONG).body
+        unpack = {
+            "gzip": gzip.decompress,
+            "br": brotli.decompress,
+            "zstd": lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
+        }
+        for accept, coding in (
+            ("gzip, br, zstd", "zstd"),
+            ("gzip, br", "br"),
+            ("br;q=0.5, gzip;q=0.8", "gzip"),
+            ("zstd;q=0, *", "br"),
+        ):
+            response = edge.ask(body=CHAT | self.LONG, headers={"accept-encoding": accept})
+            self.assertEqual(response.headers["content-encoding"], coding, accept)
+            self.assertEqual(unpack[coding](response.body), plain)
 
     def test_streams_are_never_held_back(self) -> None:
         """Each event is readable the moment the vendor gave it, whatever the client accepts (lesson 9)."""
@@ -561,3 +595,37 @@ class Gzip(SynchronousTestCase):
         self.assertIn(b'"content":" is"', wire.received())
         self.assertNotIn(b'"content":" a"', wire.received())
         wire.leave()
+
+
+class Peers(SynchronousTestCase):
+    def test_forwarded_for(self) -> None:
+        """Counted from the right, as far as the proxies are ours; what a client writes itself is never believed."""
+        edge = Edge(KEYS + '[server]\ntrusted_proxies = ["10.0.0.0/8", "127.0.0.1"]\n')
+        for peer, forwarded, expected in (
+            ("8.8.8.8", "1.2.3.4", "8.8.8.8"),
+            ("10.0.0.1", "1.2.3.4", "1.2.3.4"),
+            ("10.0.0.1", "6.6.6.6, 1.2.3.4, 10.9.9.9", "1.2.3.4"),
+            ("127.0.0.1", "1.2.3.4:5555", "1.2.3.4"),
+            ("127.0.0.1", "[2001:db8::1]:80", "2001:db8::1"),
+            ("127.0.0.1", "unknown", "127.0.0.1"),
+            ("127.0.0.1", "1.2.3.4, junk", "127.0.0.1"),
+            ("127.0.0.1", "10.1.1.1", "10.1.1.1"),
+            ("127.0.0.1", "", "127.0.0.1"),
+        ):
+            headers = {"x-api-key": "key-a", "x-forwarded-for": forwarded}
+            self.assertEqual(edge.ask("GET", "/v1/models", peer=peer, headers=headers).status, 200)
+            self.assertEqual(edge.records[-1].peer, expected, (peer, forwarded))
+
+    def test_nobody_is_trusted_by_default(self) -> None:
+        edge = Edge(KEYS)
+        edge.ask("GET", "/v1/models", headers={"x-api-key": "key-a", "x-forwarded-for": "1.2.3.4"})
+        self.assertEqual(edge.records[-1].peer, "127.0.0.1")
+
+    def test_large_bodies(self) -> None:
+        """They are parsed by a thread, with the same result and the same errors."""
+        edge = Edge()
+        content = [{"role": "user", "content": "word " * 100000}]
+        self.assertEqual(edge.chat(messages=content).status, 200)
+        self.assertEqual(edge.chat(messages=content, temperature="hot").error["param"], "temperature")
+        deep = b'{"model":"m","messages":[],"x":' + b"[" * 200 + b"]" * 200 + b"}"
+        self.assertIn("nested more than 100 deep", edge.ask(body=deep).error["message"])

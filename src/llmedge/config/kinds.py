@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -155,6 +156,16 @@ def _url(value: Any) -> str:
 
 
 url = _simple("http or https URL", _url, str)
+
+
+def _network_list(value: Any) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(text) for text in _strs(value))
+    except ValueError as error:
+        raise ValueError(f"must be a list of addresses or networks such as 10.0.0.0/8 ({error})") from None
+
+
+networks = _simple("list of addresses or networks", _network_list, lambda text: text.split(","))
 
 
 def _secret(value: Any, environ: Mapping[str, str]) -> Secret:

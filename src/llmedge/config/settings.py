@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 import attrs
@@ -74,6 +75,11 @@ class Server:
         kinds.integer(0), 0, "Requests under way from one address; 0 for no limit of its own."
     )
     max_streams: int = option(kinds.integer(1, 10000), 100, "Requests under way on one HTTP/2 connection.")
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = option(
+        kinds.networks,
+        (),
+        "Proxies in front of the gateway whose X-Forwarded-For is believed; needs keys, as any forwarded request.",
+    )
     shutdown_grace: float = option(
         kinds.number(0, 3600), 30.0, "Seconds that calls in flight may take to finish when the service stops."
     )

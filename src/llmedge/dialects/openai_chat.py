@@ -38,8 +38,8 @@ class OpenAIChat(OpenAIDialect):
     operation = Operation.CHAT
     path = "/chat/completions"
 
-    def parse_request(self, raw: bytes) -> Request:
-        fields, known = parse_body(raw, _decoder)
+    def parse_request(self, raw: bytes, max_depth: int = 100) -> Request:
+        fields, known = parse_body(raw, _decoder, max_depth)
         if not known.messages:
             raise ValidationError("The field 'messages' must hold at least one message.", param="messages")
         for index, message in enumerate(known.messages):

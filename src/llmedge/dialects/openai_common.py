@@ -7,6 +7,7 @@ one level deep only; every value the gateway does not touch is sent on as the by
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -70,13 +71,15 @@ class CommonRequest(msgspec.Struct, kw_only=True):
     logit_bias: dict[str, float] | None = None
 
 
-def parse_body(raw: bytes, decoder: msgspec.json.Decoder[Any]) -> tuple[RawObject, Any]:
+def parse_body(raw: bytes, decoder: msgspec.json.Decoder[Any], max_depth: int) -> tuple[RawObject, Any]:
     """The body's top-level fields as bytes, and its known fields checked by ``decoder``.
 
     :raises ValidationError: not UTF-8, not JSON (with the position), not an object, or a mistyped field.
     """
     if not raw:
         raise ValidationError("The request has no body; send a JSON object.")
+    if is_deeper(raw, max_depth):
+        raise ValidationError(f"The body is nested more than {max_depth} deep (server.max_json_depth).")
     try:
         if not raw.isascii():
             raw.decode()
@@ -100,8 +103,6 @@ def parse_body(raw: bytes, decoder: msgspec.json.Decoder[Any]) -> tuple[RawObjec
         if "truncated" in reason:
             reason = f"it ends too early, or has half an escape (byte {len(raw)})"
         raise ValidationError(f"The body is not valid JSON: {reason}.") from None
-    except RecursionError:
-        raise ValidationError("The body is nested too deeply.") from None
     if not known.model.strip():
         raise ValidationError("The field 'model' must not be empty.", param="model")
     if known.n is not None and known.n < 1:
@@ -111,6 +112,25 @@ def parse_body(raw: bytes, decoder: msgspec.json.Decoder[Any]) -> tuple[RawObjec
         if value is not None and not math.isfinite(value):
             raise ValidationError(f"The field '{name}' must be a finite number.", param=name)
     return fields, known
+
+
+_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+
+
+def is_deeper(raw: bytes, depth: int) -> bool:
+    """Whether arrays and objects in a JSON text are nested more than ``depth`` deep. Linear passes in C only: the
+    brackets outside strings, of which the innermost pairs are taken away ``depth`` times."""
+    if raw.count(b"[") + raw.count(b"{") <= depth:
+        return False
+    brackets = _STRINGS.sub(b"", raw).translate(_ONE_KIND, _NOT_BRACKETS)
+    for _ in range(depth):
+        less = brackets.replace(b"[]", b"")
+        if len(less) == len(brackets):
+            break
+        brackets = less
+    return (brackets.startswith(b"[") and brackets.count(b"[") > depth) or b"[]" in brackets
 
 
 def _plain(message: str) -> str:
@@ -128,7 +148,7 @@ class OpenAIDialect(ABC):
     heartbeat: ClassVar[bytes] = b": ping\n\n"
 
     @abstractmethod
-    def parse_request(self, raw: bytes) -> Request:
+    def parse_request(self, raw: bytes, max_depth: int = 100) -> Request:
         """:raises ValidationError: the body is not a request of this operation."""
 
     def render_request(self, fields: RawObject, model: str, *, stream: bool, ask_usage: bool) -> bytes:

@@ -24,8 +24,8 @@ class OpenAIText(OpenAIDialect):
     operation = Operation.TEXT
     path = "/completions"
 
-    def parse_request(self, raw: bytes) -> Request:
-        fields, known = parse_body(raw, _decoder)
+    def parse_request(self, raw: bytes, max_depth: int = 100) -> Request:
+        fields, known = parse_body(raw, _decoder, max_depth)
         prompts = 1
         if isinstance(known.prompt, list):
             if not known.prompt:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException
@@ -27,9 +28,13 @@ from llmedge.model import Answer, Call, EventStream, Operation, Reply
 from llmedge.pipeline.admit import may_use
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.stage import Handler
+from llmedge.web import websocket
 from llmedge.web.answer import send_answer, send_error, send_json
 from llmedge.web.relay import Relay, RelayLimits
 from llmedge.web.request import EdgeRequest
+
+LARGE = 262144
+"""Bytes from which a body is parsed by a thread: more than a millisecond would hold up everybody else."""
 
 log = Logger()
 
@@ -81,6 +86,12 @@ class Api:
     async def chat_completions(self, request: EdgeRequest) -> None:
         await self._infer(request, Operation.CHAT)
 
+    @app.route("/v1/chat/completions", methods=["GET"])
+    def chat_socket(self, request: EdgeRequest) -> None:
+        if not websocket.wants_upgrade(request):
+            raise MethodNotAllowed("GET is for WebSockets here; allowed: POST.", ("POST",))
+        websocket.accept(request)
+
     @app.route("/v1/completions", methods=["POST"])
     async def completions(self, request: EdgeRequest) -> None:
         await self._infer(request, Operation.TEXT)
@@ -101,7 +112,7 @@ class Api:
 
     async def _infer(self, request: EdgeRequest, operation: Operation) -> None:
         dialect = self._dialects[operation]
-        call = self._call(request, operation, dialect)
+        call = await self._call(request, operation, dialect)
         reply: Deferred[Reply] = Deferred.fromCoroutine(cast(Any, self._pipeline(call)))
         if call.stream:
             work = Deferred.fromCoroutine(
@@ -131,13 +142,20 @@ class Api:
             raise error
         raise CancelledError
 
-    def _call(self, request: EdgeRequest, operation: Operation, dialect: OpenAIDialect) -> Call:
+    async def _call(self, request: EdgeRequest, operation: Operation, dialect: OpenAIDialect) -> Call:
         content_type = (request.getHeader(b"content-type") or b"").partition(b";")[0].strip().lower()
         if content_type != b"application/json":
             raise UnsupportedMediaType("Send the body as content-type: application/json.")
         if request.getHeader(b"content-encoding") not in (None, b"identity"):
             raise UnsupportedMediaType("Send the body without a content-encoding.")
-        parsed = dialect.parse_request(request.content.read())
+        body = request.content.read()
+        site = request.site
+        depth = site.limits.max_json_depth
+        if len(body) < LARGE:
+            parsed = dialect.parse_request(body, depth)
+        else:
+            pool = site.clock.getThreadPool()
+            parsed = await deferToThreadPool(site.clock, pool, dialect.parse_request, body, depth)
         if len(parsed.model) > 256:
             raise ValidationError("The field 'model' is longer than 256 characters.", param="model")
         record = request.record

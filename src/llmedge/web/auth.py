@@ -99,7 +99,8 @@ class Authenticator:
 
 
 def presented_key(request: Any) -> bytes | None:
-    """The key a request carries: ``x-api-key``, else ``Authorization: Bearer`` (RFC 6750 section 2.1)."""
+    """The key a request carries: ``x-api-key``, else ``Authorization: Bearer`` (RFC 6750 section 2.1), else in a
+    WebSocket's subprotocol, as OpenAI's realtime clients have it."""
     key: bytes | None = request.getHeader(b"x-api-key")
     if key:
         return key.strip()
@@ -107,6 +108,9 @@ def presented_key(request: Any) -> bytes | None:
     scheme, _, token = authorization.partition(b" ")
     if scheme.lower() == b"bearer" and token.strip():
         return token.strip()
+    for name in (request.getHeader(b"sec-websocket-protocol") or b"").split(b","):
+        if name.strip().startswith(b"openai-insecure-api-key."):  # browsers can set no other header of a WebSocket
+            return bytes(name.strip().removeprefix(b"openai-insecure-api-key.")) or None
     return None
 
 

@@ -38,6 +38,7 @@ class EdgeChannel(HTTPChannel):
     _discarding = False
     _progress: int | None = None
     _optimisticEagerReadSize = 65536
+    websocket: Any = None
 
     def connectionMade(self) -> None:
         limits = self.site.limits
@@ -188,6 +189,9 @@ class EdgeChannel(HTTPChannel):
 
     def drain(self) -> None:
         """Close as soon as the request under way, if there is one, is answered."""
+        if self.websocket is not None:
+            self.websocket.drain()
+            return
         if not self.requests:
             self._close()
             return

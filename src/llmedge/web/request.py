@@ -53,6 +53,7 @@ class EdgeRequest(Request):
         self.work: Deferred[Any] | None = None
         self.expired = False
         self.aborted = False
+        self.upgraded = False
         self.deadline_timer: Any = None
         self._cap = site.limits.max_request_size
         self._size = 0
@@ -117,7 +118,7 @@ class EdgeRequest(Request):
     # Klein finishes whatever its route returns: a request that was answered already, has lost its client, or,
     # worst of all, was aborted, and would then look complete.
     def finish(self) -> None:
-        if not self.finished and not self._disconnected and not self.aborted:
+        if not self.finished and not self._disconnected and not self.aborted and not self.upgraded:
             super().finish()  # type: ignore[no-untyped-call]  # twisted has no types here
 
     def processingFailed(self, reason: Failure) -> Failure:
@@ -144,6 +145,11 @@ class EdgeRequest(Request):
         timer = self.deadline_timer
         if timer is not None and timer.active():
             timer.reset(max(0.001, self.received + seconds - self.site.clock.seconds()))
+
+    def upgrade(self) -> None:
+        """The connection becomes something else; this request is over when that is."""
+        self.upgraded = True
+        self.code, self.startedWriting = 101, 1
 
     def abort(self) -> None:
         """End an answer that cannot be completed: what is written goes out, then the connection (HTTP/1.1) or the

@@ -19,7 +19,9 @@ from llmedge.web.answer import send_error
 from llmedge.web.auth import Authenticator
 from llmedge.web.limits import Concurrency, RateLimiter
 from llmedge.web.paths import is_health, is_metrics, operation_of, route_of
+from llmedge.web.peers import client_address
 from llmedge.web.request import EdgeRequest
+from llmedge.web.websocket import wants_upgrade
 
 _REQUEST_ID = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:")
 
@@ -67,12 +69,15 @@ class AccessRecord(Wrapper):
 
     def around(self, request: EdgeRequest) -> int:
         request_id = _request_id(request.getHeader(b"x-request-id"))
-        peer = request.getClientAddress()
+        peer = getattr(request.getClientAddress(), "host", "") or "local"
+        trusted = request.site.limits.trusted_proxies
+        if trusted:
+            peer = client_address(peer, request.requestHeaders.getRawHeaders(b"x-forwarded-for", []), trusted)
         record = request.record = Record(
             request_id=request_id,
             method=request.method.decode("ascii", "replace")[:16],
             route=route_of(request.path),
-            peer=getattr(peer, "host", "") or "local",
+            peer=peer,
             received=request.received,
             operation=operation_of(request.method, request.path),
             bytes_in=request._size,
@@ -130,6 +135,9 @@ class Cors(Wrapper):
         headers = request.responseHeaders
         if self._origins and not self._any:
             headers.addRawHeader(b"vary", b"Origin")
+        if origin is not None and wants_upgrade(request) and not self._any and origin not in self._origins:
+            # Browsers let any page open a WebSocket anywhere: the same rule has to be kept on this side.
+            raise _CorsRefused("This origin may not open a WebSocket (cors.origins).")
         if origin is None or not self._origins:
             return self.proceed(request)
         allowed = self._any or origin in self._origins

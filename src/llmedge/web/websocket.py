@@ -1,0 +1,294 @@
+"""Chat over a WebSocket (RFC 6455): each text message is a chat request, its answer comes as one message an event.
+
+Each message becomes a request of its own that goes through the whole onion, on a channel that turns what is written
+to it into messages: the same authentication, limits, deadline and record as for a POST.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections import deque
+from typing import Any, cast
+
+import msgspec
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+from wsproto.connection import Connection, ConnectionState, ConnectionType
+from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
+from wsproto.utilities import RemoteProtocolError
+
+from llmedge.dialects.sse import SseParser
+from llmedge.errors import ValidationError
+from llmedge.web.paths import CHAT
+from llmedge.web.request import EdgeRequest
+
+WAITING = 8
+"""Messages that may wait while one is answered."""
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_CREDENTIALS = (b"authorization", b"x-api-key", b"sec-websocket-protocol", b"x-forwarded-for", b"host")
+_KEY_PROTOCOL = b"openai-insecure-api-key."
+_encode = msgspec.json.encode
+
+
+def wants_upgrade(request: EdgeRequest) -> bool:
+    """Whether ``request`` asks for a WebSocket."""
+    return (request.getHeader(b"upgrade") or b"").lower() == b"websocket"
+
+
+def accept(request: EdgeRequest) -> ChatSocket:
+    """Answer the handshake (RFC 6455 section 4.2) and take the connection over.
+
+    :raises ValidationError: the handshake is not one.
+    """
+    connection = (request.getHeader(b"connection") or b"").lower()
+    key = request.getHeader(b"sec-websocket-key") or b""
+    try:
+        nonce = base64.b64decode(key, validate=True)
+    except binascii.Error:
+        nonce = b""
+    if request.clientproto != b"HTTP/1.1" or b"upgrade" not in connection or len(nonce) != 16:
+        raise ValidationError("This is not a WebSocket handshake (RFC 6455 section 4.2.1).")
+    if request.getHeader(b"sec-websocket-version") != b"13":
+        request.responseHeaders.setRawHeaders(b"sec-websocket-version", [b"13"])
+        raise ValidationError("Only WebSocket version 13 is spoken here.", status=426)
+    headers = {
+        b"upgrade": b"websocket",
+        b"connection": b"Upgrade",
+        b"sec-websocket-accept": base64.b64encode(hashlib.sha1(key + _GUID).digest()),  # noqa: S324 - RFC 6455
+        b"x-request-id": request.record.request_id.encode(),
+        b"server": b"llmedge",
+    }
+    offered = [name.strip() for name in (request.getHeader(b"sec-websocket-protocol") or b"").split(b",")]
+    if chosen := next((name for name in offered if name and not name.startswith(_KEY_PROTOCOL)), None):
+        headers[b"sec-websocket-protocol"] = chosen  # never the one that is a key
+    request.upgrade()
+    channel: Any = request.channel
+    head = b"".join(b"%b: %b\r\n" % item for item in headers.items())
+    channel.transport.write(b"HTTP/1.1 101 Switching Protocols\r\n" + head + b"\r\n")
+    return ChatSocket(request)
+
+
+class ChatSocket:
+    """One WebSocket. Answers its messages one after another."""
+
+    def __init__(self, handshake: EdgeRequest) -> None:
+        self.handshake = handshake
+        self.site = handshake.site
+        self.channel = cast(Any, handshake.channel)
+        self._connection = Connection(ConnectionType.SERVER)
+        self._parts: list[str] = []
+        self._size = 0
+        self._waiting: deque[str] = deque()
+        self._current: EdgeRequest | None = None
+        self._count = 0
+        self._leaving = False
+        self._silent = 0
+        self._timer: Any = None
+        self._lost = self.channel.connectionLost
+        self.channel.dataReceived = self.data_received
+        self.channel.connectionLost = self.connection_lost
+        self.channel.websocket = self
+        self._schedule()
+
+    # From the client
+
+    def data_received(self, data: bytes) -> None:
+        self._silent = 0
+        try:
+            self._connection.receive_data(data)
+            for event in self._connection.events():
+                self._take(event)
+        except RemoteProtocolError as error:
+            self._close(error.event_hint.code if isinstance(error.event_hint, CloseConnection) else 1002)
+
+    def _take(self, event: Any) -> None:
+        if isinstance(event, TextMessage):
+            self._parts.append(event.data)
+            self._size += len(event.data)
+            if self._size > self.site.limits.max_request_size:
+                self._close(1009, "message too big (server.max_request_size)")
+            elif event.message_finished:
+                message = "".join(self._parts)
+                self._parts.clear()
+                self._size = 0
+                self._message(message)
+        elif isinstance(event, BytesMessage):
+            self._close(1003, "text messages only")
+        elif isinstance(event, Ping):
+            self._send(event.response())
+        elif isinstance(event, CloseConnection):
+            if self._connection.state is not ConnectionState.CLOSED:
+                self._send(event.response())
+            self.channel.transport.loseConnection()
+
+    def _message(self, message: str) -> None:
+        if self._current is None:
+            self._ask(message)
+        elif len(self._waiting) < WAITING:
+            self._waiting.append(message)
+        else:
+            self.say(_encode(ValidationError(f"More than {WAITING} messages wait for their answer.").body()))
+
+    def connection_lost(self, reason: Failure) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._leaving = True
+        self._waiting.clear()
+        current, self._current = self._current, None
+        if current is not None:
+            current.connectionLost(reason)  # type: ignore[no-untyped-call]
+        self._lost(reason)
+
+    # One message
+
+    def _ask(self, message: str) -> None:
+        self._count += 1
+        body = message.encode("utf-8", "surrogatepass")
+        try:
+            fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+            fields["stream"] = msgspec.Raw(b"true")
+            body = _encode(fields)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass  # the onion says what is wrong with it
+        request = self._current = EdgeRequest(MessageChannel(self), queued=False)
+        headers = request.requestHeaders
+        for name in _CREDENTIALS:
+            if values := self.handshake.requestHeaders.getRawHeaders(name):
+                headers.setRawHeaders(name, values)
+        headers.setRawHeaders(b"content-type", [b"application/json"])
+        headers.setRawHeaders(b"x-request-id", [f"{self.handshake.record.request_id}-{self._count}".encode()])
+        request.gotLength(len(body))
+        request.handleContentChunk(body)
+        # HTTP/2 has no chunk framing, so what is written arrives as it is.
+        request.requestReceived(b"POST", CHAT, b"HTTP/2")  # type: ignore[no-untyped-call]  # twisted has no types
+
+    def answered(self) -> None:
+        """The current message has its answer: on with the next."""
+        self._current = None
+        if self._waiting:
+            self.site.clock.callLater(0, self._next)
+        elif self._leaving:
+            self._close(1001, "the gateway is stopping")
+
+    def _next(self) -> None:
+        if self._current is None and self._waiting and not self._closed:
+            self._ask(self._waiting.popleft())
+
+    # To the client
+
+    @property
+    def _closed(self) -> bool:
+        return self._connection.state is not ConnectionState.OPEN
+
+    def say(self, data: bytes) -> None:
+        """Send one text message."""
+        if not self._closed:
+            self._send(TextMessage(data.decode("utf-8", "replace")))
+
+    def _send(self, event: Any) -> None:
+        self.channel.transport.write(self._connection.send(event))
+
+    def _close(self, code: int, reason: str = "") -> None:
+        if not self._closed:
+            self._send(CloseConnection(code, reason))
+        transport = self.channel.transport
+        transport.loseConnection()
+
+    def drain(self) -> None:
+        """The service stops: close when the message under way, if there is one, is answered."""
+        self._leaving = True
+        self._waiting.clear()
+        if self._current is None:
+            self._close(1001, "the gateway is stopping")
+
+    # Is the client there? Half an idle_timeout of silence brings a ping, two of them the end.
+
+    def _schedule(self) -> None:
+        self._timer = self.site.clock.callLater(self.site.limits.idle_timeout / 2, self._look)
+
+    def _look(self) -> None:
+        self._silent += 1
+        if self._silent > 2:
+            self.channel.transport.abortConnection()
+            return
+        if not self._closed:
+            self._send(Ping(b"llmedge"))
+        self._schedule()
+
+
+class MessageChannel:
+    """What a request takes for its channel: events written to it become messages."""
+
+    transport = None
+
+    def __init__(self, socket: ChatSocket) -> None:
+        self._socket = socket
+        self._channel = socket.channel
+        self.site = self.factory = socket.site
+        self._status = 0
+        self._events: SseParser | None = None
+        self._body = b""
+
+    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Any) -> None:
+        self._status = int(code)
+        content_type = headers.getRawHeaders(b"content-type", [b""])[0]
+        if content_type.startswith(b"text/event-stream"):
+            self._events = SseParser(2**31)
+
+    def write(self, data: bytes) -> None:
+        if self._events is None:
+            self._body += data
+        else:
+            for event in self._events.feed(data):
+                self._socket.say(event.data)
+
+    def writeSequence(self, chunks: Any) -> None:
+        self.write(b"".join(chunks))
+
+    def requestDone(self, request: Any) -> None:
+        if self._body:
+            self._socket.say(self._body)
+        self._socket.answered()
+
+    def break_off(self) -> None:
+        """The answer broke: its error event is out, [DONE] never comes, the socket stays for the next message."""
+        request = self._socket._current
+        if request is not None:
+            self._socket.site.clock.callLater(0, self._broken, request)
+
+    def _broken(self, request: EdgeRequest) -> None:
+        if self._socket._current is request:
+            request.connectionLost(Failure(ConnectionDone()))  # type: ignore[no-untyped-call]
+            self._socket.answered()
+
+    def abortConnection(self) -> None:
+        self._channel.forceAbortClient()
+
+    loseConnection = break_off
+
+    def refuse_soon(self, request: Any) -> None:
+        """Its body is complete already."""
+
+    def progress(self) -> int:
+        return int(self._channel.progress())
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        self._channel.registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        self._channel.unregisterProducer()
+
+    def getPeer(self) -> Any:
+        return self._channel.getPeer()
+
+    def getHost(self) -> Any:
+        return self._channel.getHost()
+
+    def isSecure(self) -> bool:
+        return bool(self._channel.isSecure())
+
+    @property
+    def _conn(self) -> Any:
+        return self._channel
