@@ -32,7 +32,7 @@ bench: $(VENV)/test.stamp
 docs: $(VENV)/dev.stamp
 	@mkdir -p docs/_build
 	$(BIN)/docutils --strict README.rst docs/_build/README.html
-	$(BIN)/docutils --strict docs/architecture.rst docs/_build/architecture.html
+	$(BIN)/sphinx-build -W --keep-going -n -q -E -d docs/_build/doctrees docs docs/_build/html
 
 # Not part of `make test`: it takes two minutes, root, and the Debian packages buildah and debootstrap.
 image-check:

@@ -1,0 +1,26 @@
+"""Sphinx: ``make docs``."""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent / "src")]
+
+from llmedge._version import __version__  # noqa: E402
+
+project = "llmedge"
+release = version = __version__
+extensions = ["settings_reference"]
+exclude_patterns = ["_build"]
+nitpicky = True
+highlight_language = "none"
+smartquotes = False
+html_theme = "alabaster"
+html_theme_options = {
+    "description": "One base URL in front of every model",
+    "fixed_sidebar": True,
+    "page_width": "1060px",
+}
+html_show_copyright = False
+html_show_sourcelink = False
+html_show_sphinx = False

@@ -1,0 +1,167 @@
+"""The documentation says what the code does: settings, variables, errors, metrics, and examples that load."""
+
+import importlib.util
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import attrs
+from prometheus_client import CollectorRegistry
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge import errors
+from llmedge.config import load, settings, vendors
+from llmedge.config.settings import Settings
+from llmedge.observe.metrics import Metrics
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+SOURCE = Path(settings.__file__).parent.parent
+
+
+def extension() -> Any:
+    """The Sphinx extension, which needs no Sphinx for this."""
+    spec = importlib.util.spec_from_file_location("settings_reference", DOCS / "_ext" / "settings_reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def rows(page: str) -> list[str]:
+    """The rows of the list-tables of ``page``."""
+    return re.split(r"\n +\* - ", (DOCS / page).read_text())[1:]
+
+
+def vendor_variables() -> set[str]:
+    return set(re.findall(r'"([A-Z]+_(?:API_KEY|HOST))"', Path(vendors.__file__).read_text()))
+
+
+class Reference(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.extension = extension()
+        self.text = self.extension.reference()
+
+    def part(self, header: str) -> str:
+        """What the reference says under ``header``."""
+        return self.text.partition(f"\n``{header}``\n")[2].partition("\n.. _settings-")[0]
+
+    def test_every_setting(self) -> None:
+        """Each setting is under its section's header, with kind, meaning and variables."""
+        seen = set()
+        for header, cls, env in self.extension.sections(Settings):
+            part = self.part(header)
+            for variable in env:
+                self.assertIn(f"``{variable}``", part)
+            for field in attrs.fields(cls):
+                option = field.metadata.get("option")
+                if option is None:
+                    continue
+                seen.add((cls, field.name))
+                entry = part.partition(f"\n``{field.name}``\n")[2].partition("\n.. _setting-")[0].replace("\\", "")
+                self.assertIn(option.doc, entry, f"{header} {field.name}")
+                self.assertIn(option.kind.name, entry, f"{header} {field.name}")
+                for variable in option.env:
+                    self.assertIn(f"``{variable}``", entry)
+        defined = Path(settings.__file__).read_text().count(" = option(")
+        self.assertEqual(len(seen), defined, "a section that the reference does not reach")
+
+    def test_nested_sections(self) -> None:
+        for header in ("[server]", "[[auth.keys]]", "[providers.NAME]", "[models.NAME]"):
+            self.assertTrue(self.part(header), header)
+
+    def test_defaults_are_toml(self) -> None:
+        part = self.part("[server]") + self.part("[cors]") + self.part("[auth]")
+        for words in ('default ``"0.0.0.0:8080"``', "default ``30.0``", "default ``true``", "default ``600``"):
+            self.assertIn(words, part)
+        self.assertIn('default ``["GET", "POST", "OPTIONS"]``', part)
+        self.assertIn("not set by default", self.part("[tls]"))
+
+    def test_what_nothing_heeds_is_named(self) -> None:
+        """The page lists the settings that no code reads; one that gets used has to leave the list."""
+        text = "".join(
+            path.read_text() for path in SOURCE.rglob("*.py") if path.parent.name != "config" or path.name == "load.py"
+        )
+        unread = {
+            f"{header.strip('[]')}.{field.name}"
+            for header, cls, _ in self.extension.sections(Settings)
+            for field in attrs.fields(cls)
+            if "option" in field.metadata and not re.search(rf"\.{field.name}\b", text)
+        }
+        page = (DOCS / "configuration.rst").read_text()
+        listed = page.partition("\nNot heeded yet\n")[2].partition("\nReference\n")[0]
+        named = set(re.findall(r"``([a-z_]+\.[a-z_]+)``", listed))
+        # tracing.enabled is read, for the banner's line which says that it does nothing.
+        self.assertEqual(named - {"tracing.enabled"}, unread)
+
+
+class Pages(SynchronousTestCase):
+    def test_every_error(self) -> None:
+        """Code, status and type of each error are in one row of the table."""
+        table = rows("http-api.rst")
+        family = [errors.EdgeError]
+        for cls in family:
+            family += cls.__subclasses__()
+        for cls in family:
+            if not cls.__module__.startswith("llmedge."):
+                continue
+            row = [row for row in table if row.startswith(f"``{cls.code}``")]
+            self.assertEqual(len(row), 1, cls.code)
+            self.assertIn(f"- {cls.status}\n", row[0], cls.__name__)
+            self.assertIn(f"- ``{cls.type}``\n", row[0], cls.__name__)
+
+    def test_every_metric(self) -> None:
+        """Each llm_* metric is in one row of the table, with its type and labels, and no other is."""
+        registry = CollectorRegistry()
+        Metrics(registry)
+        table = {row.partition("``\n")[0].strip("`"): row for row in rows("operations.rst") if row.startswith("``llm_")}
+        names = set()
+        for family in registry.collect():
+            if not family.name.startswith("llm_"):
+                continue
+            name = family.name + ("_total" if family.type == "counter" else "")
+            names.add(name)
+            self.assertIn(name, table)
+            self.assertIn(f"- {family.type}\n", table[name])
+            labels = registry._names_to_collectors[name]._labelnames
+            self.assertEqual(re.findall(r"``(\w+)``", table[name].split("\n")[2]), list(labels), name)
+        self.assertEqual(set(table), names)
+
+    def test_examples_load(self) -> None:
+        """Each TOML example, README's too, loads with the variables it names set."""
+        count = 0
+        for page in (ROOT / "README.rst", *DOCS.glob("*.rst")):
+            for block in re.findall(r"(?<=::|ml)\n\n((?: {4}.*\n|\n)+)", page.read_text()):
+                example = textwrap.dedent(block)
+                if not example.startswith("["):
+                    continue
+                count += 1
+                Path("example.toml").write_text(example)
+                names = set(re.findall(r'"env:(\w+)"', example))
+                found = load({name: f"value-of-{name}" for name in names}, "example.toml")
+                self.assertTrue(found.providers)
+        self.assertGreater(count, 3)
+
+    def test_readme_configures_what_it_says(self) -> None:
+        block = re.search(r"\n\n( {4}\[server\]\n(?: {4}.*\n)+)", (ROOT / "README.rst").read_text())
+        assert block is not None
+        Path("readme.toml").write_text(textwrap.dedent(block[1]))
+        found = load({"TEAM_A_KEY": "a-key", "OPENAI_API_KEY": "another"}, "readme.toml")
+        self.assertEqual([key.name for key in found.auth.keys], ["team-a"])
+        self.assertEqual(found.providers["openai"].base_url, "https://api.openai.com/v1")
+        self.assertEqual(found.models["gpt-4"].targets, ("local/tiny", "openai/gpt-4o"))
+
+    def test_env_example(self) -> None:
+        """Every variable there is, and no other, each once; as it stands it loads and gives the defaults."""
+        lines = re.findall(r"(?m)^([A-Z0-9_]+)=(.*)$", (ROOT / ".env.example").read_text())
+        names = [name for name, _ in lines]
+        self.assertEqual(len(names), len(set(names)))
+        self.assertEqual(set(names), set(extension().variables()) | vendor_variables() | {"LLMEDGE_CONFIG"})
+        self.assertEqual(load(dict(lines)), load({}))
+
+    def test_pages_are_reached(self) -> None:
+        """Each page is in the table of contents."""
+        pages = {page.stem for page in DOCS.glob("*.rst")} - {"index"}
+        self.assertEqual(set(re.findall(r"(?m)^    ([a-z-]+)$", (DOCS / "index.rst").read_text())), pages)
