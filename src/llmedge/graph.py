@@ -66,6 +66,7 @@ class Graph:
     limiter: RateLimiter
     resource: Any
     admin: Any
+    gate: Any
 
 
 def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -> Graph:
@@ -94,7 +95,8 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
     resource = LimitConcurrency(resource, lasting.concurrency)
     if settings.rate_limit.enabled:
         resource = RateLimit(resource, limiter)
-    resource = _authenticate(resource, settings, authenticator)
+    authenticate = _authenticate(resource, settings, authenticator)
+    resource = authenticate
     resource = Refuse(resource)
     if settings.rate_limit.enabled:
         resource = ShowLimits(resource, limiter)
@@ -109,6 +111,7 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
         limiter,
         _record(resource, lasting),
         _record(_authenticate(Refuse(cast(Any, inside)), settings, authenticator), lasting),
+        authenticate.gate,
     )
 
 
@@ -117,7 +120,7 @@ def _record(resource: Any, lasting: Lasting) -> Any:
     return Compress(record)
 
 
-def _authenticate(resource: Any, settings: Settings, authenticator: Authenticator) -> Any:
+def _authenticate(resource: Any, settings: Settings, authenticator: Authenticator) -> Authenticate:
     auth = settings.auth
     return Authenticate(resource, authenticator, health_check=auth.health_check, metrics=auth.metrics)
 

@@ -47,8 +47,8 @@ class EdgeService(Service):
         self._stop_ticks: Callable[[], None] | None = None
         self._lasting = Lasting(reactor, settings, lambda: not self._stopping)
         self.graph = build(self._lasting, settings)
-        self.site = EdgeSite(self.graph.resource, reactor, settings.server)
-        self.admin_site = EdgeSite(self.graph.admin, reactor, settings.server)
+        self.site = EdgeSite(self.graph.resource, reactor, settings.server, self.graph.gate)
+        self.admin_site = EdgeSite(self.graph.admin, reactor, settings.server, self.graph.gate)
         self._waiting = [(endpoint, self.site) for endpoint in self._endpoints(settings.server.listen)]
         self._waiting += [(endpoint, self.admin_site) for endpoint in self._endpoints(settings.admin.listen)]
         self._tls: list[ServerTls] = [endpoint.tls for endpoint, _ in self._waiting if endpoint.tls is not None]
@@ -120,6 +120,7 @@ class EdgeService(Service):
         self.site.resource, self.admin_site.resource = graph.resource, graph.admin
         for site in (self.site, self.admin_site):
             site.limits = settings.server
+            site.gate = graph.gate
             site.timeOut = settings.server.idle_timeout
         self._lasting.concurrency.limit(settings.server.max_requests, settings.server.max_requests_per_address)
         logs.configure(settings.log)

@@ -97,8 +97,9 @@ class Options(UsageOptions):
                 parent["fileLogObserverFactory"] = lambda out: logs.FilteredLog(textFileLogObserver(out), logs.levels)
             if parent["logLevel"] is LogLevel.info:  # its default: ours decide
                 parent["logLevel"] = LogLevel.debug
-        elif "logger" in parent and not (parent["logger"] or parent.get("logfile") or parent.get("syslog")):
-            parent["logger"] = "llmedge.observe.logs.json_to_stdout"  # twistd
+        elif "logger" in parent and not (parent["logger"] or parent.get("syslog")):  # twistd
+            logs.path = parent.get("logfile") or ("-" if parent.get("nodaemon") else "twistd.log")
+            parent["logger"] = "llmedge.observe.logs.json_to_path"
 
 
 def _endpoint(text: str) -> str:

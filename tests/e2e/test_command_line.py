@@ -123,7 +123,9 @@ class CommandLine(TestCase):
         self.assertEqual(code, 0, err)
         from tests.e2e.service import until
 
-        await until(lambda: os.path.exists(log) and "listening on" in Path(log).read_text(), "a log line")
+        await until(
+            lambda: os.path.exists(log) and '"message":"listening on' in Path(log).read_text(), "a JSON log line"
+        )
         os.kill(int(Path(pid).read_text()), signal.SIGTERM)
         await until(lambda: not os.path.exists(pid), "the end of the daemon")
 

@@ -427,6 +427,20 @@ class Authentication(SynchronousTestCase):
             [ask(headers={"host": h}).status for h in ("localhost", "127.0.0.1:8080", "[::1]:8080")], [200] * 3
         )
 
+    def test_without_a_key_no_body_is_read(self) -> None:
+        """The head is enough for a 401; whatever follows is not kept."""
+        edge = Edge(KEYS)
+        for extra in ({}, {"expect": "100-continue"}):
+            wire = edge.wire()
+            wire.send(request("POST", headers={"content-length": "9000000"} | extra))
+            edge.reactor.advance(0)
+            response = wire.response()
+            self.assertEqual((response.status, response.headers["connection"]), (401, "close"))
+        self.assertEqual([record.error_code for record in edge.records], ["AUTH_ERROR"] * 2)
+        small = edge.wire()
+        small.send(request(body=CHAT))
+        self.assertEqual(small.response().status, 401)
+
     def test_off(self) -> None:
         edge = Edge("", {"AUTH_ENABLED": "false"})
         self.assertEqual(edge.ask("GET", "/v1/models", peer="8.8.8.8").status, 200)

@@ -160,6 +160,26 @@ class Streams(SynchronousTestCase):
         client = Http2(Edge("[server]\nmax_request_size = 100\n"))
         self.assertEqual(client.status(client.ask(CHAT | {"x": "y" * 200})), 413)
 
+    def test_keys(self) -> None:
+        """The key counts wherever it stands among the headers; without it no body is kept."""
+        edge = Edge('[[auth.keys]]\nname = "a"\nkey = "key-a"\n')
+        client = Http2(edge)
+        body = json.dumps(CHAT).encode()
+        length = ("content-length", str(len(body)))
+        base = [
+            (":method", "POST"),
+            (":path", "/v1/chat/completions"),
+            (":scheme", "http"),
+            (":authority", "localhost"),
+        ]
+        for key, status in (("key-a", 200), ("wrong", 401)):
+            stream = client.h2.get_next_available_stream_id()
+            client.h2.send_headers(stream, [*base, length, ("content-type", "application/json"), ("x-api-key", key)])
+            client.flush()
+            client.h2.send_data(stream, body, end_stream=True)
+            client.flush()
+            self.assertEqual(client.status(stream), status)
+
     def test_a_body_that_drips(self) -> None:
         edge = Edge("[server]\nbody_timeout = 5\n")
         client = Http2(edge)

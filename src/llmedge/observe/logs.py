@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import msgspec
 from twisted.logger import ILogObserver, Logger, LogLevel, formatEvent
+from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
 from llmedge.config.levels import LEVELS, parse_filter
@@ -192,6 +193,8 @@ class AccessLog:
             }
         if record.error_code:
             fields |= {"error_code": record.error_code, "error": record.error_message}
+        if record.refused_by:
+            fields["refused_by"] = record.refused_by
         emit = _access.info if record.operation else _access.debug
         emit(
             "{method} {route} {status} {outcome} in {duration_ms} ms",
@@ -223,6 +226,11 @@ def configure(settings: Log) -> None:
     levels.set(settings)
 
 
-def json_to_stdout() -> JsonLog:
-    """The observer for ``twistd --logger``."""
-    return JsonLog(sys.stdout, levels)
+path = "-"
+"""Where :func:`json_to_path` writes; ``-`` is the standard output."""
+
+
+def json_to_path() -> JsonLog:
+    """The observer for ``twistd --logger``, which takes it by name."""
+    out: Any = sys.stdout if path == "-" else LogFile.fromFullPath(path)  # type: ignore[no-untyped-call]
+    return JsonLog(out, levels)

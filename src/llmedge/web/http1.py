@@ -119,6 +119,12 @@ class EdgeChannel(HTTPChannel):
         if self.requests[-1].refusal is None:  # else it is refused before a byte of the body (RFC 9110 section 10.1.1)
             super()._send100Continue()  # type: ignore[no-untyped-call]  # twisted has no types here
 
+    def allHeadersReceived(self) -> None:
+        if self.length != 0:
+            target: Any = self._path
+            self.requests[-1].judge(target)
+        super().allHeadersReceived()  # type: ignore[no-untyped-call]  # twisted has no types here
+
     def refuse_soon(self, request: Any) -> None:
         """Answer ``request`` with its refusal as soon as the parser is off the stack, without waiting for its body."""
         self.site.clock.callLater(0, self._refuse_early, request)

@@ -98,6 +98,8 @@ class EdgeStream(_H2Stream):  # type: ignore[misc]
         self.sent = 0
         self._body_timer = site.clock.callLater(site.limits.body_timeout, self.abortConnection)
         super().__init__(streamID, connection, headers, connection.requestFactory, site, site)
+        if self.command not in (b"GET", b"HEAD"):
+            self._request.judge(self.path or b"")
 
     def refuse_soon(self, request: Any) -> None:
         """The body is discarded and the refusal sent when it ends; what does not end is reset."""

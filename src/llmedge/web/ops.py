@@ -68,10 +68,7 @@ class Ops:
                 "POST /v1/chat/completions",
                 "POST /v1/completions",
                 "GET /v1/models",
-                "GET /health",
-                "GET /health/ready",
-                "GET /health/live",
-                "GET /metrics",
+                *(("GET /health", "GET /health/ready", "GET /health/live", "GET /metrics") if self._expose else ()),
             ],
         }
         send_json(request, 200, document)

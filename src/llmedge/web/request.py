@@ -64,6 +64,13 @@ class EdgeRequest(Request):
         if length is not None and length > self._cap:
             self._refuse_size()
 
+    def judge(self, target: bytes) -> None:
+        """Called with the request's target when its head is complete and a body is to come."""
+        if self.refusal is None:
+            self.refusal = self.channel.site.gate(self, target.partition(b"?")[0])  # type: ignore[attr-defined]
+            if self.refusal is not None:
+                self.channel.refuse_soon(self)  # type: ignore[attr-defined]
+
     def handleContentChunk(self, data: bytes) -> None:
         self._size += len(data)
         if self._size > self._cap:

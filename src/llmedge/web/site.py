@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -12,6 +13,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from llmedge.config.settings import Server
+from llmedge.errors import EdgeError
 from llmedge.web.http1 import EdgeChannel
 from llmedge.web.http2 import PREFACE, EdgeHttp2
 from llmedge.web.request import EdgeRequest
@@ -84,6 +86,7 @@ class EdgeSite(Site):
     """All connections of one service.
 
     :param reactor: the clock of requests and connections.
+    :param gate: judges a request by its head and path, before its body is read.
     :ivar limits: what clients may send and hold open; may be replaced while running.
     :ivar draining: the service is stopping; no connection is kept.
     """
@@ -93,7 +96,13 @@ class EdgeSite(Site):
     requestFactory = EdgeRequest
     protocol: Any = EdgeProtocol
 
-    def __init__(self, resource: IResource, reactor: Any, limits: Server) -> None:
+    def __init__(
+        self,
+        resource: IResource,
+        reactor: Any,
+        limits: Server,
+        gate: Callable[[Any, bytes], EdgeError | None] = lambda request, path: None,
+    ) -> None:
         super().__init__(  # type: ignore[no-untyped-call]  # twisted has no types here
             resource,
             requestFactory=EdgeRequest,
@@ -103,6 +112,7 @@ class EdgeSite(Site):
         )
         self.clock = reactor
         self.limits = limits
+        self.gate = gate
         self.draining = False
         self.connections: set[EdgeProtocol] = set()
         self._by_address: Counter[str] = Counter()

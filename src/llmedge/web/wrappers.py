@@ -188,9 +188,20 @@ class Authenticate(Wrapper):
         self._health_check = health_check
         self._metrics = metrics
 
+    def gate(self, request: EdgeRequest, path: bytes) -> EdgeError | None:
+        """What is wrong with a request of which only the head is here: nobody fills our memory without a key."""
+        if not self._is_exempt(path):
+            try:
+                self._authenticator.identify(request)
+            except EdgeError as error:
+                return error
+        return None
+
+    def _is_exempt(self, path: bytes) -> bool:
+        return path == b"/" or (not self._health_check and is_health(path)) or (not self._metrics and is_metrics(path))
+
     def around(self, request: EdgeRequest) -> int:
-        path = request.path
-        if path == b"/" or (not self._health_check and is_health(path)) or (not self._metrics and is_metrics(path)):
+        if self._is_exempt(request.path):
             request.caller_exempt = True
             return self.proceed(request)
         request.caller = self._authenticator.identify(request)
