@@ -19,8 +19,22 @@ class Authority:
         self._folder.mkdir(exist_ok=True)
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{name} of the tests")])
-        builder = self._builder(self._name, self._key, 3650).add_extension(
-            x509.BasicConstraints(True, 0), critical=True
+        usage = dict.fromkeys(
+            (
+                "digital_signature",
+                "content_commitment",
+                "key_encipherment",
+                "data_encipherment",
+                "key_agreement",
+                "encipher_only",
+                "decipher_only",
+            ),
+            False,
+        )
+        builder = (
+            self._builder(self._name, self._key, 3650)
+            .add_extension(x509.BasicConstraints(True, 0), critical=True)
+            .add_extension(x509.KeyUsage(key_cert_sign=True, crl_sign=True, **usage), critical=True)
         )
         self.path = str(self._folder / f"{name}.pem")
         Path(self.path).write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
