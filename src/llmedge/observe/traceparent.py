@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Sequence
 
 from twisted.web.http_headers import Headers
 
@@ -40,7 +41,7 @@ def begin(headers: Headers, ratio: float, capture: bool) -> TraceContext:
     )
 
 
-def _state(lines: list[bytes]) -> str:
+def _state(lines: Sequence[bytes]) -> str:
     """The ``tracestate`` to send on, ``""`` unless all of it is well-formed (section 3.3.1)."""
     text = b",".join(lines).decode("latin-1")
     members = [member.strip(" \t") for member in text.split(",")] if len(text) <= _LONGEST_STATE else []

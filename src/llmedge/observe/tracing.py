@@ -7,14 +7,12 @@ nothing is exported unless ``tracing.capture_content`` is on: no prompt, no answ
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import msgspec
 from twisted.internet.defer import Deferred, TimeoutError
-from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 
 from llmedge._version import __version__
@@ -22,6 +20,8 @@ from llmedge.config import ConfigError
 from llmedge.config.settings import Tracing as Settings
 from llmedge.model import Attempt, Record, TraceContext, Usage
 from llmedge.observe import traceparent
+from llmedge.observe.collector import Chatter, Collector
+from llmedge.observe.content import choices, messages
 
 try:
     from opentelemetry.sdk.metrics import MeterProvider
@@ -37,12 +37,8 @@ try:
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
     from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 except ImportError as error:
-    raise ConfigError(
-        f"tracing is on (tracing.enabled, ENABLE_TRACING), but {error.name} is not installed: "
-        "pip install 'llmedge[otel]'"
-    ) from None
-
-log = Logger()
+    problem = f"tracing is on (tracing.enabled, ENABLE_TRACING), but {error.name} is not installed"
+    raise ConfigError([f"{problem}: pip install 'llmedge[otel]'"]) from None
 
 QUEUE = 2048
 """Spans held while the collector does not take them; beyond that the newest are dropped, and counted."""
@@ -50,9 +46,6 @@ PATIENCE = 5.0
 """Seconds one export may take, repetitions included."""
 GOODBYE = 2.0
 """Seconds that stopping may take for what is still to be exported."""
-LONGEST_CONTENT = 32768
-"""Bytes of JSON; longer content is left out whole."""
-
 _SCOPE = InstrumentationScope("llmedge", __version__)
 _OPERATIONS = {"chat": "chat", "text": "text_completion"}
 _PROVIDERS = {"gemini": "gcp.gemini"}
@@ -80,7 +73,7 @@ def connect(settings: Settings) -> tuple[SpanExporter, MetricExporter]:
         from opentelemetry.exporter.otlp.proto.http import metric_exporter as metrics
         from opentelemetry.exporter.otlp.proto.http import trace_exporter as spans
     except ImportError as error:
-        raise ConfigError(f"tracing needs {error.name}: pip install 'llmedge[otel]'") from None
+        raise ConfigError([f"tracing needs {error.name}: pip install 'llmedge[otel]'"]) from None
     base = endpoint.removesuffix("/v1/traces")
     return (
         spans.OTLPSpanExporter(f"{base}/v1/traces", timeout=PATIENCE),
@@ -116,8 +109,8 @@ class Tracing:
             return
         spans, metrics = connect(self._settings)
         self._reactor = reactor
-        self._chatter = _Chatter(reactor)
-        self._collector = _Collector(self._settings.endpoint, reactor.callFromThread)
+        self._chatter = Chatter(reactor)
+        self._collector = Collector(self._settings.endpoint, reactor.callFromThread)
         self._spans = _Spans(spans, self._collector, self._lost)
         self._processor = BatchSpanProcessor(self._spans, max_queue_size=2 * QUEUE)
         self._reader = PeriodicExportingMetricReader(_Metrics(metrics, self._collector))
@@ -152,7 +145,7 @@ class Tracing:
             # Not of the reactor's pool, which is waited for: these threads end with the process.
             meters = threading.Thread(target=self._meters.shutdown, args=(GOODBYE * 1000,), daemon=True)
             meters.start()
-            processor.shutdown()
+            processor.shutdown()  # type: ignore[no-untyped-call]
             meters.join()
             self._reactor.callFromThread(finished)
 
@@ -162,9 +155,13 @@ class Tracing:
 
         threading.Thread(target=work, name="llmedge-tracing-stop", daemon=True).start()
         done.addTimeout(GOODBYE, self._reactor)
-        done.addErrback(lambda failure: failure.trap(TimeoutError) and None)
-        done.addBoth(lambda _: self._chatter.close())
-        return done
+
+        def over(outcome: Any) -> None:
+            self._chatter.close()
+            if isinstance(outcome, Failure):
+                outcome.trap(TimeoutError)  # type: ignore[no-untyped-call]
+
+        return done.addBoth(over)
 
     def __call__(self, record: Record) -> None:
         """Export one finished request."""
@@ -181,7 +178,7 @@ class Tracing:
 
     def _measure(self, record: Record) -> None:
         name = _OPERATIONS.get(record.operation, record.operation)
-        common: dict[str, Any] = {"gen_ai.operation.name": name, "gen_ai.request.model": record.model_label}
+        common: dict[str, Any] = {"gen_ai.operation.name": name, "gen_ai.request.model": _clean(record.model_label)}
         last = record.attempts[-1] if record.attempts else None
         for attempt in record.attempts:
             ended = attempt.ended if attempt.ended is not None else record.ended or attempt.started
@@ -211,7 +208,7 @@ class Tracing:
             name: str, span_id: str, parent: SpanContext | None, error: str, start: float, end: float, **more: Any
         ) -> ReadableSpan:
             return ReadableSpan(
-                name,
+                _clean(name),
                 context(span_id),
                 parent,
                 self._resource,
@@ -260,6 +257,11 @@ class Tracing:
         return spans
 
 
+def _clean(text: str) -> str:
+    """Without half surrogate pairs: for one of them the SDK would fail the whole batch."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 def _ns(seconds: float) -> int:
     return int(seconds * 1e9)
 
@@ -301,7 +303,7 @@ def _server_attributes(record: Record, method: str, failed: str) -> Mapping[str,
     if record.caller:
         attributes["llmedge.caller"] = record.caller
     if record.model:
-        attributes["gen_ai.request.model"] = record.model
+        attributes["gen_ai.request.model"] = _clean(record.model)
         attributes["llmedge.stream"] = record.stream
     if record.refused_by:
         attributes["llmedge.refused_by"] = record.refused_by
@@ -311,7 +313,7 @@ def _server_attributes(record: Record, method: str, failed: str) -> Mapping[str,
 def _attempt_attributes(record: Record, attempt: Attempt, usage: Usage | None) -> Mapping[str, Any]:
     attributes: dict[str, Any] = {
         "gen_ai.operation.name": _OPERATIONS.get(record.operation, record.operation),
-        "gen_ai.request.model": attempt.target.model,
+        "gen_ai.request.model": _clean(attempt.target.model),
         "gen_ai.request.stream": record.stream,
         "llmedge.outcome": attempt.outcome,
         "llmedge.connection.reused": attempt.reused,
@@ -330,100 +332,20 @@ def _attempt_attributes(record: Record, attempt: Attempt, usage: Usage | None) -
             attributes["gen_ai.usage.cache_read.input_tokens"] = usage.cached
         if usage.reasoning:
             attributes["gen_ai.usage.reasoning.output_tokens"] = usage.reasoning
-    if record.asked and (said := _messages(record.asked, "user")):
+    if record.asked and (said := messages(record.asked, "user")):
         attributes["gen_ai.input.messages"] = said
-    if record.answered and attempt.outcome == "ok" and (said := _choices(record.answered)):
+    if record.answered and attempt.outcome == "ok" and (said := choices(record.answered)):
         attributes["gen_ai.output.messages"] = said
     return attributes
-
-
-# Content, only with tracing.capture_content
-
-
-def _messages(raw: bytes, role: str) -> str:
-    """A request's ``messages`` or ``prompt`` as the conventions have them, ``""`` for what cannot be shown."""
-    if len(raw) > LONGEST_CONTENT:
-        return ""
-    try:
-        found = msgspec.json.decode(raw)
-    except msgspec.DecodeError:
-        return ""
-    messages = found if isinstance(found, list) else [found]
-    return msgspec.json.encode([_message(message, role) for message in messages]).decode()
-
-
-def _message(message: Any, role: str) -> dict[str, Any]:
-    if not isinstance(message, dict):
-        return {"role": role, "parts": [{"type": "text", "content": message}]}
-    content = message.get("content")
-    pieces = content if isinstance(content, list) else [content] if content is not None else []
-    parts: list[Any] = [{"type": "text", "content": _text(piece)} for piece in pieces if _text(piece) is not None]
-    for call in message.get("tool_calls") or ():
-        function = call.get("function") if isinstance(call, dict) else None
-        if isinstance(function, dict):
-            parts.append({"type": "tool_call", "id": call.get("id"), **function})
-    return {"role": message.get("role", role), "parts": parts}
-
-
-def _text(piece: Any) -> Any:
-    return piece.get("text") if isinstance(piece, dict) else piece
-
-
-def _choices(raw: bytes) -> str:
-    if len(raw) > LONGEST_CONTENT:
-        return ""
-    try:
-        choices = msgspec.json.decode(raw).get("choices") or []
-        messages = [
-            _message(choice.get("message", choice.get("text")), "assistant")
-            | {"finish_reason": choice.get("finish_reason")}
-            for choice in choices
-        ]
-    except (msgspec.DecodeError, AttributeError, TypeError):
-        return ""
-    return msgspec.json.encode(messages).decode()
 
 
 # Exporting: the SDK's threads call these
 
 
-class _Collector:
-    """Says once that the collector does not answer, and once that it does again."""
-
-    def __init__(self, endpoint: str, on_reactor: Callable[..., None]) -> None:
-        self._endpoint = endpoint
-        self._on_reactor = on_reactor
-        self._lock = threading.Lock()
-        self._complained = ""
-        self._lost = 0
-
-    def lost(self, count: int) -> None:
-        with self._lock:
-            self._lost += count
-
-    def told(self, what: str, good: bool) -> None:
-        """An export of ``what`` (spans, metrics) went well or not. Two kinds that differ do not take turns."""
-        with self._lock:
-            if good and self._complained == what:
-                self._complained = ""
-                lost, self._lost = self._lost, 0
-                self._on_reactor(
-                    log.info, "tracing: {endpoint} answers again; {lost} spans lost", endpoint=self._endpoint, lost=lost
-                )
-            elif not good and not self._complained:
-                self._complained = what
-                self._on_reactor(
-                    log.warn,
-                    "tracing: {endpoint} takes no {what}; calls go on, what is not exported is dropped",
-                    endpoint=self._endpoint,
-                    what=what,
-                )
-
-
 class _Spans(SpanExporter):
     """Keeps count of the spans on the way to another exporter."""
 
-    def __init__(self, inner: SpanExporter, collector: _Collector, lost: Callable[[float], None]) -> None:
+    def __init__(self, inner: SpanExporter, collector: Collector, lost: Callable[[float], None]) -> None:
         self._inner = inner
         self._collector = collector
         self._count_lost = lost
@@ -464,7 +386,7 @@ class _Spans(SpanExporter):
 class _Metrics(MetricExporter):
     """Tells how another exporter fares."""
 
-    def __init__(self, inner: Any, collector: _Collector) -> None:
+    def __init__(self, inner: Any, collector: Collector) -> None:
         super().__init__(inner._preferred_temporality, inner._preferred_aggregation)
         self._inner = inner
         self._collector = collector
@@ -482,19 +404,3 @@ class _Metrics(MetricExporter):
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         self._inner.shutdown()
-
-
-class _Chatter(logging.Handler):
-    """What the SDK writes through stdlib logging, at debug: it repeats itself with every batch."""
-
-    _sdk = Logger("opentelemetry")
-
-    def __init__(self, reactor: Any) -> None:
-        super().__init__(logging.WARNING)
-        self._reactor = reactor
-        self._logger = logging.getLogger("opentelemetry")
-        self._logger.addHandler(self)
-        self._logger.propagate = False
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._reactor.callFromThread(self._sdk.debug, "{message}", message=record.getMessage())
