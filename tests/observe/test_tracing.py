@@ -10,10 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
+from twisted.internet.defer import Deferred
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
@@ -169,6 +172,16 @@ class Spans(Base):
         edge.ask(body=CHAT, headers={"traceparent": COMING})
         self.assertEqual(len(self.exported()), 2)
 
+    def test_half_a_surrogate_pair(self) -> None:
+        """What UTF-8 cannot hold would cost a whole batch."""
+        edge = self.edge(TWO)
+        edge.ask(body=b'{"model": "b/x\\ud800", "messages": [{"role": "user", "content": "x"}]}')
+        self.assertTrue(edge.records[0].model.startswith("b/x"))
+        for span in self.exported():
+            encoded = encode_spans([span]).resource_spans[0].scope_spans[0].spans[0]
+            self.assertEqual(encoded.name, span.name)
+            self.assertIn("gen_ai.request.model", [attribute.key for attribute in encoded.attributes])
+
     def test_a_full_queue_drops_and_counts(self) -> None:
         edge = self.edge()
         self.patch(tracing, "QUEUE", 3)
@@ -176,6 +189,21 @@ class Spans(Base):
             edge.ask(body=CHAT)
         self.assertEqual(len(self.exported()), 3)
         self.assertIn(b"llm_trace_spans_lost_total 5.0\n", edge.ask("GET", "/metrics").body)
+
+
+class Reload(SynchronousTestCase):
+    def test_changes_wait_for_a_restart(self) -> None:
+        said: list[str] = []
+
+        def listen(event: Any) -> None:
+            said.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(listen)
+        self.addCleanup(globalLogPublisher.removeObserver, listen)
+        service = EdgeService(Reactor(), settings(""), lambda: settings(ON))
+        self.assertTrue(self.successResultOf(Deferred.fromCoroutine(service.reload())))
+        self.assertIn("tracing.enabled: False → True (after a restart)", said)
+        self.assertIsNone(service._lasting.tracing)
 
 
 class Content(Base):
@@ -228,8 +256,11 @@ class Content(Base):
                 [{"role": "user", "parts": [{"type": "text", "content": "x"}]}],
             ),
             (
-                json.dumps([{"role": "assistant", "tool_calls": [call, 1]}]),
-                [{"role": "assistant", "parts": [{"type": "tool_call", "id": "1", "name": "f", "arguments": "{}"}]}],
+                json.dumps([{"role": "assistant", "tool_calls": [call, 1]}, {"role": "assistant", "tool_calls": 1}]),
+                [
+                    {"role": "assistant", "parts": [{"type": "tool_call", "id": "1", "name": "f", "arguments": "{}"}]},
+                    {"role": "assistant", "parts": []},
+                ],
             ),
         ):
             self.assertEqual(json.loads(content.messages(raw.encode(), "user")), expected)
@@ -239,7 +270,6 @@ class Content(Base):
             b"{",
             b'{"choices": 1}',
             b'{"choices": [1]}',
-            b'{"choices": [{"message": {"tool_calls": 1}}]}',
         ):
             self.assertEqual(content.choices(raw), "", raw)
 
