@@ -19,7 +19,7 @@ def messages(raw: bytes, role: str) -> str:
     except msgspec.DecodeError:
         return ""
     said = found if isinstance(found, list) else [found]
-    return _encode([_message(message, role) for message in said])
+    return msgspec.json.encode([_message(message, role) for message in said]).decode()
 
 
 def _message(message: Any, role: str) -> dict[str, Any]:
@@ -53,11 +53,4 @@ def choices(raw: bytes) -> str:
         ]
     except (msgspec.DecodeError, AttributeError, TypeError):
         return ""
-    return _encode(said)
-
-
-def _encode(said: list[dict[str, Any]]) -> str:
-    try:
-        return msgspec.json.encode(said).decode()
-    except UnicodeEncodeError:  # half a surrogate pair
-        return ""
+    return msgspec.json.encode(said).decode()

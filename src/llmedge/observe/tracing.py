@@ -178,7 +178,7 @@ class Tracing:
 
     def _measure(self, record: Record) -> None:
         name = _OPERATIONS.get(record.operation, record.operation)
-        common: dict[str, Any] = {"gen_ai.operation.name": name, "gen_ai.request.model": _clean(record.model_label)}
+        common: dict[str, Any] = {"gen_ai.operation.name": name, "gen_ai.request.model": record.model_label}
         last = record.attempts[-1] if record.attempts else None
         for attempt in record.attempts:
             ended = attempt.ended if attempt.ended is not None else record.ended or attempt.started
@@ -208,7 +208,7 @@ class Tracing:
             name: str, span_id: str, parent: SpanContext | None, error: str, start: float, end: float, **more: Any
         ) -> ReadableSpan:
             return ReadableSpan(
-                _clean(name),
+                name,
                 context(span_id),
                 parent,
                 self._resource,
@@ -257,11 +257,6 @@ class Tracing:
         return spans
 
 
-def _clean(text: str) -> str:
-    """Without half surrogate pairs: for one of them the SDK would fail the whole batch."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
-
-
 def _ns(seconds: float) -> int:
     return int(seconds * 1e9)
 
@@ -303,7 +298,7 @@ def _server_attributes(record: Record, method: str, failed: str) -> Mapping[str,
     if record.caller:
         attributes["llmedge.caller"] = record.caller
     if record.model:
-        attributes["gen_ai.request.model"] = _clean(record.model)
+        attributes["gen_ai.request.model"] = record.model
         attributes["llmedge.stream"] = record.stream
     if record.refused_by:
         attributes["llmedge.refused_by"] = record.refused_by
@@ -313,7 +308,7 @@ def _server_attributes(record: Record, method: str, failed: str) -> Mapping[str,
 def _attempt_attributes(record: Record, attempt: Attempt, usage: Usage | None) -> Mapping[str, Any]:
     attributes: dict[str, Any] = {
         "gen_ai.operation.name": _OPERATIONS.get(record.operation, record.operation),
-        "gen_ai.request.model": _clean(attempt.target.model),
+        "gen_ai.request.model": attempt.target.model,
         "gen_ai.request.stream": record.stream,
         "llmedge.outcome": attempt.outcome,
         "llmedge.connection.reused": attempt.reused,
