@@ -33,5 +33,5 @@ def banner(settings: Settings, authentication: str) -> list[str]:
         f"rate limit: {limit.rpm} requests a minute, {limit.burst} at once" if limit.enabled else "rate limit: off"
     )
     if settings.tracing.enabled:
-        lines.append("tracing: asked for, but this version cannot export traces yet")
+        lines.append(f"tracing: to {settings.tracing.endpoint} ({settings.tracing.transport})")
     return lines

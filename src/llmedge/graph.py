@@ -44,6 +44,7 @@ class Lasting:
     """What outlives a change of configuration.
 
     :param ready: whether new requests are welcome.
+    :raises ConfigError: tracing is on and OpenTelemetry is not installed.
     """
 
     def __init__(self, reactor: Any, settings: Settings, ready: Callable[[], bool]) -> None:
@@ -51,6 +52,12 @@ class Lasting:
         self.ready = ready
         self.metrics = Metrics(CollectorRegistry())
         self.observers: list[Any] = [self.metrics, logs.AccessLog()]
+        self.tracing: Any = None
+        if settings.tracing.enabled:
+            from llmedge.observe.tracing import Tracing  # OpenTelemetry is an extra, and takes memory
+
+            self.tracing = Tracing(settings.tracing, self.metrics.lost_spans.inc)
+            self.observers.append(self.tracing)
         self.concurrency = Concurrency(settings.server.max_requests, settings.server.max_requests_per_address)
         self.started = int(reactor.seconds())
 
@@ -109,14 +116,14 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
         models,
         authenticator,
         limiter,
-        _record(resource, lasting),
+        _record(resource, lasting, lasting.tracing.begin if lasting.tracing is not None else None),
         _record(_authenticate(Refuse(cast(Any, inside)), settings, authenticator), lasting),
         authenticate.gate,
     )
 
 
-def _record(resource: Any, lasting: Lasting) -> Any:
-    record: Any = AccessRecord(resource, lasting.observers, lasting.metrics.in_flight.inc)
+def _record(resource: Any, lasting: Lasting, begin_trace: Any = None) -> Any:
+    record: Any = AccessRecord(resource, lasting.observers, lasting.metrics.in_flight.inc, begin_trace)
     return Compress(record)
 
 

@@ -1,8 +1,9 @@
-"""The nouns every layer shares: Caller, Call, Target, Usage, Reply, Record."""
+"""The nouns every layer shares: Caller, Call, Target, Usage, Reply, Record, TraceContext."""
 
 from __future__ import annotations
 
 import enum
+import secrets
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -66,6 +67,32 @@ class Target:
         return f"{self.provider}/{self.model}"
 
 
+@attrs.frozen
+class TraceContext:
+    """The trace a request belongs to (W3C Trace Context). Ids are lower-case hex.
+
+    :ivar span_id: of our own span of the request; ``parent_id`` is the client's, ``""`` where it sent none.
+    :ivar flags: 1 when the trace is sampled.
+    :ivar capture: what was said may be exported with it.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_id: str = ""
+    flags: int = 0
+    tracestate: str = ""
+    capture: bool = False
+
+    def new_span_id(self) -> str:
+        """The id of one more span in this trace."""
+        return secrets.token_hex(8)
+
+    def headers(self, span_id: str) -> bytes:
+        """The header lines that put a request of ours under the span ``span_id``."""
+        state = f"tracestate: {self.tracestate}\r\n" if self.tracestate else ""
+        return f"traceparent: 00-{self.trace_id}-{span_id}-{self.flags:02x}\r\n{state}".encode()
+
+
 @attrs.define
 class Attempt:
     """One try at one target. Times are the clock's seconds, ``None`` for what did not happen."""
@@ -81,6 +108,7 @@ class Attempt:
     outcome: str = ""
     error: str = ""
     upstream_request_id: str = ""
+    span_id: str = ""
 
 
 @attrs.define
@@ -90,6 +118,8 @@ class Record:
     :ivar route: the path's template (bounded), not the path.
     :ivar model: what the client asked for; ``model_label`` is the bounded form for metrics.
     :ivar outcome: ``ok``, ``error``, ``client_closed``, or what broke the stream (``cut``, ``timeout`` ...).
+    :ivar trace: ``None`` where nothing is traced.
+    :ivar asked: what was said to the vendor, raw; only where the trace captures it. ``answered`` is its answer.
     :ivar waited: seconds spent waiting for vendors; total less this is our overhead.
     """
 
@@ -119,6 +149,9 @@ class Record:
     bytes_in: int = 0
     bytes_out: int = 0
     waited: float = 0.0
+    trace: TraceContext | None = None
+    asked: bytes = b""
+    answered: bytes = b""
 
     def fail(self, error: EdgeError, outcome: str = "error") -> None:
         """Note the error the client is given; the first one stands."""

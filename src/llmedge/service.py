@@ -25,7 +25,7 @@ log = Logger()
 
 CERTIFICATE_CHECK = 5.0
 """Seconds between two looks at the certificate files."""
-_RESTART = ("server.address", "server.listen", "admin.listen", "tls.")
+_RESTART = ("server.address", "server.listen", "admin.listen", "tls.", "tracing.")
 
 
 class StartError(Exception):
@@ -37,7 +37,7 @@ class EdgeService(Service):
 
     :param reactor: the one everything inside is given.
     :param reload: reads the configuration again; raises :class:`ConfigError`.
-    :raises StartError: an endpoint cannot be used.
+    :raises StartError: an endpoint cannot be used, or OpenTelemetry is asked for and not installed.
     """
 
     def __init__(self, reactor: Any, settings: Settings, reload: Callable[[], Settings] | None = None) -> None:
@@ -45,7 +45,10 @@ class EdgeService(Service):
         self._reload = reload
         self._stopping = False
         self._stop_ticks: Callable[[], None] | None = None
-        self._lasting = Lasting(reactor, settings, lambda: not self._stopping)
+        try:
+            self._lasting = Lasting(reactor, settings, lambda: not self._stopping)
+        except ConfigError as error:
+            raise StartError(str(error)) from None
         self.graph = build(self._lasting, settings)
         self.site = EdgeSite(self.graph.resource, reactor, settings.server, self.graph.gate)
         self.admin_site = EdgeSite(self.graph.admin, reactor, settings.server, self.graph.gate)
@@ -73,6 +76,11 @@ class EdgeService(Service):
         super().startService()  # type: ignore[no-untyped-call]  # twisted has no types here
         self._listen()  # twist has no privileged phase
         self._stop_ticks = self._lasting.metrics.watch_ticks(self._reactor)
+        if self._lasting.tracing is not None:
+            try:
+                self._lasting.tracing.start(self._reactor)
+            except ConfigError as error:
+                raise StartError(str(error)) from None
         if self._tls:
             self._certificates.start(CERTIFICATE_CHECK, now=False)
         self._reactor.addSystemEventTrigger("after", "shutdown", logs.finish)
@@ -178,6 +186,8 @@ class EdgeService(Service):
         await self._close(self.admin_site)
         self.admin_site.abort()
         self.graph.client.close()
+        if self._lasting.tracing is not None:
+            await self._lasting.tracing.stop()
 
     def hurry(self) -> None:
         """Asked to stop a second time: what is under way is cut off."""

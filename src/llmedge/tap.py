@@ -5,6 +5,7 @@ The only module that touches the global reactor.
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import sys
@@ -146,6 +147,11 @@ def _check(settings: Settings) -> NoReturn:
         try:
             parse(reactor, description, settings.tls)
         except EndpointError as error:
+            _stop(str(error))
+    if settings.tracing.enabled:
+        try:
+            importlib.import_module("llmedge.observe.tracing").connect(settings.tracing)
+        except ConfigError as error:
             _stop(str(error))
     for line in banner(settings, Authenticator(settings.auth.enabled, settings.auth.keys).mode):
         print(line)

@@ -78,6 +78,7 @@ class Metrics:
             self._limited.labels(scope)
         self._cache_hits.labels("memory")
         self.in_flight = Gauge("llm_requests_in_flight", "Inference requests under way.", registry=registry)
+        self.lost_spans = counter("llm_trace_spans_lost_total", "Spans dropped or not taken by the collector.", [])
         self._tick = Histogram(
             "llm_reactor_tick_delay_seconds",
             "How late the event loop runs a timer.",

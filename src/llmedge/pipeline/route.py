@@ -32,6 +32,10 @@ class Route:
         for target in match.targets:
             attempt = Attempt(target, self._clock.seconds())
             call.record.attempts.append(attempt)
+            if (trace := call.record.trace) is not None:
+                attempt.span_id = trace.new_span_id()
+                if trace.capture:
+                    call.record.asked = bytes(call.fields.get("messages") or call.fields.get("prompt") or b"")
             try:
                 return await self._try(call, attempt)
             except ElsewhereError as error:
@@ -50,6 +54,8 @@ class Route:
             reply = await self._providers[attempt.target.provider].complete(call, attempt)
             if isinstance(reply, Answer):
                 self._end(attempt, "ok")
+                if call.record.trace is not None and call.record.trace.capture:
+                    call.record.answered = reply.body
                 return reply
             return await RoutedStream.begin(reply, attempt, self._clock)
         except CancelledError:

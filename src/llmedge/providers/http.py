@@ -41,10 +41,12 @@ class HttpProvider:
         body = dialect.render_request(
             call.fields, attempt.target.model, stream=call.stream, ask_usage=self._settings.stream_usage
         )
-        request = b"%b%b\r\nx-request-id: %b\r\ncontent-length: %d\r\n\r\n%b" % (
+        trace = call.record.trace
+        request = b"%b%b\r\nx-request-id: %b\r\n%bcontent-length: %d\r\n\r\n%b" % (
             self._heads[call.operation],
             b"text/event-stream" if call.stream else b"application/json",
             call.record.request_id.encode(),
+            b"" if trace is None else trace.headers(attempt.span_id),
             len(body),
             body,
         )

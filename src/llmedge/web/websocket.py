@@ -27,7 +27,16 @@ from llmedge.web.request import EdgeRequest
 WAITING = 8
 """Messages that may wait while one is answered."""
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_CREDENTIALS = (b"authorization", b"x-api-key", b"sec-websocket-protocol", b"x-forwarded-for", b"host")
+_KEPT = (
+    b"authorization",
+    b"x-api-key",
+    b"sec-websocket-protocol",
+    b"x-forwarded-for",
+    b"host",
+    b"traceparent",
+    b"tracestate",
+)
+"""Headers of the handshake that each message has as well."""
 _KEY_PROTOCOL = b"openai-insecure-api-key."
 _encode = msgspec.json.encode
 
@@ -154,7 +163,7 @@ class ChatSocket:
             pass  # the onion says what is wrong with it
         request = self._current = EdgeRequest(MessageChannel(self), queued=False)
         headers = request.requestHeaders
-        for name in _CREDENTIALS:
+        for name in _KEPT:
             if values := self.handshake.requestHeaders.getRawHeaders(name):
                 headers.setRawHeaders(name, values)
         headers.setRawHeaders(b"content-type", [b"application/json"])

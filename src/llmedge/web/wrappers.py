@@ -10,11 +10,12 @@ import secrets
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
+from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
 from llmedge.errors import EdgeError
-from llmedge.model import Caller, Deadline, Record
+from llmedge.model import Caller, Deadline, Record, TraceContext
 from llmedge.web.answer import send_error
 from llmedge.web.auth import Authenticator
 from llmedge.web.limits import Concurrency, RateLimiter
@@ -55,15 +56,20 @@ class Wrapper(Resource):
 
 
 class AccessRecord(Wrapper):
-    """Gives each request an id and a record, and hands the finished record to the observers."""
+    """Gives each request an id and a record, and hands the finished record to the observers.
+
+    :param begin_trace: makes the trace of a request with these headers; ``None`` where nothing is traced.
+    """
 
     def __init__(
         self,
         inner: IResource,
         observers: Iterable[Callable[[Record], None]],
         in_flight: Callable[[int], None],
+        begin_trace: Callable[[Headers], TraceContext | None] | None = None,
     ) -> None:
         super().__init__(inner)
+        self._begin_trace = begin_trace
         self._observers = tuple(observers)
         self._in_flight = in_flight
 
@@ -82,6 +88,8 @@ class AccessRecord(Wrapper):
             operation=operation_of(request.method, request.path),
             bytes_in=request._size,
         )
+        if self._begin_trace is not None and not is_health(request.path) and not is_metrics(request.path):
+            record.trace = self._begin_trace(request.requestHeaders)
         headers = request.responseHeaders
         headers.setRawHeaders(b"server", [b"llmedge"])
         headers.setRawHeaders(b"x-request-id", [request_id.encode()])

@@ -1,0 +1,401 @@
+"""OpenTelemetry: spans and metrics from finished records. The only file that imports ``opentelemetry``.
+
+Names follow the semantic conventions for HTTP and for generative AI (opentelemetry.io/docs/specs/semconv). Ids are
+made when a request comes in, so that a vendor gets them; spans are built when it is over. Of what was said
+nothing is exported unless ``tracing.capture_content`` is on: no prompt, no answer, no error text.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.python.failure import Failure
+from twisted.web.http_headers import Headers
+
+from llmedge._version import __version__
+from llmedge.config import ConfigError
+from llmedge.config.settings import Tracing as Settings
+from llmedge.model import Attempt, Record, TraceContext, Usage
+from llmedge.observe import traceparent
+from llmedge.observe.collector import Chatter, Collector
+from llmedge.observe.content import choices, messages
+
+try:
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import (
+        MetricExporter,
+        MetricExportResult,
+        MetricsData,
+        PeriodicExportingMetricReader,
+    )
+    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+    from opentelemetry.sdk.trace import Event, ReadableSpan
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+    from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
+except ImportError as error:
+    problem = f"tracing is on (tracing.enabled, ENABLE_TRACING), but {error.name} is not installed"
+    raise ConfigError([f"{problem}: pip install 'llmedge[otel]'"]) from None
+
+QUEUE = 2048
+"""Spans held while the collector does not take them; beyond that the newest are dropped, and counted."""
+PATIENCE = 5.0
+"""Seconds one export may take, repetitions included."""
+GOODBYE = 2.0
+"""Seconds that stopping may take for what is still to be exported."""
+_SCOPE = InstrumentationScope("llmedge", __version__)
+_OPERATIONS = {"chat": "chat", "text": "text_completion"}
+_PROVIDERS = {"gemini": "gcp.gemini"}
+_METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
+# The boundaries the conventions ask for.
+_TOKENS = [4**power for power in range(14)]
+_SECONDS = [0.01 * 2**power for power in range(14)]
+_FIRST = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
+
+
+def connect(settings: Settings) -> tuple[SpanExporter, MetricExporter]:
+    """The exporters for the collector. Headers, certificates and compression: the ``OTEL_EXPORTER_OTLP_*`` variables.
+
+    :raises ConfigError: the exporter's package is missing.
+    """
+    endpoint = settings.endpoint
+    try:
+        if settings.transport == "grpc":
+            from opentelemetry.exporter.otlp.proto.grpc import metric_exporter, trace_exporter
+
+            return (
+                trace_exporter.OTLPSpanExporter(endpoint, timeout=PATIENCE),
+                metric_exporter.OTLPMetricExporter(endpoint, timeout=PATIENCE),
+            )
+        from opentelemetry.exporter.otlp.proto.http import metric_exporter as metrics
+        from opentelemetry.exporter.otlp.proto.http import trace_exporter as spans
+    except ImportError as error:
+        raise ConfigError([f"tracing needs {error.name}: pip install 'llmedge[otel]'"]) from None
+    base = endpoint.removesuffix("/v1/traces")
+    return (
+        spans.OTLPSpanExporter(f"{base}/v1/traces", timeout=PATIENCE),
+        metrics.OTLPMetricExporter(f"{base}/v1/metrics", timeout=PATIENCE),
+    )
+
+
+class Tracing:
+    """Makes the ids of a request's trace, and exports its spans and metrics when it is over.
+
+    :param lost: told how many spans were lost; from any thread.
+    """
+
+    def __init__(self, settings: Settings, lost: Callable[[float], None] = lambda count: None) -> None:
+        self._settings = settings
+        self._lost = lost
+        self._resource = Resource.create({"service.name": "llmedge", "service.version": __version__}).merge(
+            OTELResourceDetector().detect()
+        )
+        self._processor: BatchSpanProcessor | None = None
+        self._reactor: Any = None
+
+    def begin(self, headers: Headers) -> TraceContext:
+        """The trace a request with ``headers`` belongs to."""
+        return traceparent.begin(headers, self._settings.sample_ratio, self._settings.capture_content)
+
+    def start(self, reactor: Any) -> None:
+        """Begin to export. Starts threads: not before the process has forked (``twistd``).
+
+        :raises ConfigError: the exporter's package is missing.
+        """
+        if self._processor is not None:
+            return
+        spans, metrics = connect(self._settings)
+        self._reactor = reactor
+        self._chatter = Chatter(reactor)
+        self._collector = Collector(self._settings.endpoint, reactor.callFromThread)
+        self._spans = _Spans(spans, self._collector, self._lost)
+        self._processor = BatchSpanProcessor(self._spans, max_queue_size=2 * QUEUE)
+        self._reader = PeriodicExportingMetricReader(_Metrics(metrics, self._collector))
+        self._meters = MeterProvider([self._reader], self._resource, shutdown_on_exit=False)
+        meter = self._meters.get_meter("llmedge", __version__)
+
+        def histogram(name: str, unit: str, doc: str, buckets: Sequence[float]) -> Any:
+            return meter.create_histogram(name, unit, doc, explicit_bucket_boundaries_advisory=buckets)
+
+        self._tokens = histogram("gen_ai.client.token.usage", "{token}", "Tokens of a call, by type.", _TOKENS)
+        self._operation = histogram("gen_ai.client.operation.duration", "s", "One attempt at a vendor.", _SECONDS)
+        self._duration = histogram("gen_ai.server.request.duration", "s", "First byte in to last byte out.", _SECONDS)
+        self._first = histogram(
+            "gen_ai.server.time_to_first_token", "s", "First byte in to a stream's first content out.", _FIRST
+        )
+
+    def flush(self) -> None:
+        """Export now what is waiting. Blocks: not for the reactor's thread."""
+        if self._processor is not None:
+            self._processor.force_flush()
+            self._meters.force_flush()
+
+    def stop(self) -> Deferred[None]:
+        """Export what is waiting, off the reactor's thread, and give up after ``GOODBYE`` seconds."""
+        done: Deferred[None] = Deferred()
+        processor, self._processor = self._processor, None
+        if processor is None:
+            done.callback(None)
+            return done
+
+        def work() -> None:
+            # Not of the reactor's pool, which is waited for: these threads end with the process.
+            meters = threading.Thread(target=self._meters.shutdown, args=(GOODBYE * 1000,), daemon=True)
+            meters.start()
+            processor.shutdown()  # type: ignore[no-untyped-call]
+            meters.join()
+            self._reactor.callFromThread(finished)
+
+        def finished() -> None:
+            if not done.called:
+                done.callback(None)
+
+        threading.Thread(target=work, name="llmedge-tracing-stop", daemon=True).start()
+        done.addTimeout(GOODBYE, self._reactor)
+
+        def over(outcome: Any) -> None:
+            self._chatter.close()
+            if isinstance(outcome, Failure):
+                outcome.trap(TimeoutError)  # type: ignore[no-untyped-call]
+
+        return done.addBoth(over)
+
+    def __call__(self, record: Record) -> None:
+        """Export one finished request."""
+        if self._processor is None or record.trace is None:
+            return
+        if record.operation:
+            self._measure(record)
+        if record.trace.flags & 1:
+            for span in self._build(record, record.trace):
+                if self._spans.admit():
+                    self._processor.on_end(span)
+
+    # Metrics
+
+    def _measure(self, record: Record) -> None:
+        name = _OPERATIONS.get(record.operation, record.operation)
+        common: dict[str, Any] = {"gen_ai.operation.name": name, "gen_ai.request.model": record.model_label}
+        last = record.attempts[-1] if record.attempts else None
+        for attempt in record.attempts:
+            ended = attempt.ended if attempt.ended is not None else record.ended or attempt.started
+            self._operation.record(
+                max(0.0, ended - attempt.started), common | _provider(attempt) | _error(_attempt_error(attempt))
+            )
+        if last is not None:
+            common |= _provider(last)
+        self._duration.record(
+            max(0.0, (record.ended or record.received) - record.received), common | _error(_server_error(record))
+        )
+        if record.stream and record.first_event is not None:
+            self._first.record(max(0.0, record.first_event - record.received), common)
+        if record.usage is not None:
+            self._tokens.record(record.usage.input, common | {"gen_ai.token.type": "input"})
+            self._tokens.record(record.usage.output, common | {"gen_ai.token.type": "output"})
+
+    # Spans
+
+    def _build(self, record: Record, trace: TraceContext) -> list[ReadableSpan]:
+        state = TraceState.from_header([trace.tracestate]) if trace.tracestate else None
+
+        def context(span_id: str, remote: bool = False) -> SpanContext:
+            return SpanContext(int(trace.trace_id, 16), int(span_id, 16), remote, TraceFlags(trace.flags), state)
+
+        def span(
+            name: str, span_id: str, parent: SpanContext | None, error: str, start: float, end: float, **more: Any
+        ) -> ReadableSpan:
+            return ReadableSpan(
+                name,
+                context(span_id),
+                parent,
+                self._resource,
+                status=Status(StatusCode.ERROR) if error else Status(),
+                start_time=_ns(start),
+                end_time=_ns(max(start, end)),
+                instrumentation_scope=_SCOPE,
+                **more,
+            )
+
+        over = record.ended if record.ended is not None else record.received
+        routed = record.route != "other"
+        method = record.method if record.method in _METHODS else "_OTHER"
+        named = method if method != "_OTHER" else "HTTP"
+        failed = _server_error(record)
+        spans = [
+            span(
+                f"{named} {record.route}" if routed else named,
+                trace.span_id,
+                context(trace.parent_id, remote=True) if trace.parent_id else None,
+                "" if failed == "client_closed" else failed,
+                record.received,
+                over,
+                kind=SpanKind.SERVER,
+                attributes=_server_attributes(record, method, failed),
+            )
+        ]
+        inside = context(trace.span_id)
+        for attempt in record.attempts:
+            answered = attempt is record.attempts[-1]
+            failed = _attempt_error(attempt)
+            first = attempt.first_event
+            spans.append(
+                span(
+                    f"{_OPERATIONS.get(record.operation, record.operation)} {attempt.target.model}",
+                    attempt.span_id,
+                    inside,
+                    "" if failed == "aborted" else failed,
+                    attempt.started,
+                    attempt.ended if attempt.ended is not None else over,
+                    kind=SpanKind.CLIENT,
+                    attributes=_attempt_attributes(record, attempt, record.usage if answered else None),
+                    events=() if first is None else (Event("first token", timestamp=_ns(first)),),
+                )
+            )
+        return spans
+
+
+def _ns(seconds: float) -> int:
+    return int(seconds * 1e9)
+
+
+def _provider(attempt: Attempt) -> dict[str, Any]:
+    name = attempt.target.provider
+    return {"gen_ai.provider.name": _PROVIDERS.get(name, name)}
+
+
+def _error(failed: str) -> dict[str, Any]:
+    return {"error.type": failed} if failed else {}
+
+
+def _attempt_error(attempt: Attempt) -> str:
+    if attempt.outcome == "ok":
+        return ""
+    return str(attempt.status) if attempt.status and attempt.status >= 400 else attempt.outcome or "aborted"
+
+
+def _server_error(record: Record) -> str:
+    """``error.type`` of our own span: a client's mistake (4xx) is none of the server's."""
+    if record.status >= 500:
+        return str(record.status)
+    return "" if record.outcome == "ok" or (record.outcome == "error" and record.status >= 400) else record.outcome
+
+
+def _server_attributes(record: Record, method: str, failed: str) -> Mapping[str, Any]:
+    attributes: dict[str, Any] = {
+        "http.request.method": method,
+        "http.response.status_code": record.status,
+        "client.address": record.peer,
+        "llmedge.request_id": record.request_id,
+        "llmedge.outcome": record.outcome,
+    } | _error(failed)
+    if method == "_OTHER":
+        attributes["http.request.method_original"] = record.method
+    if record.route != "other":
+        attributes["http.route"] = record.route
+    if record.caller:
+        attributes["llmedge.caller"] = record.caller
+    if record.model:
+        attributes["gen_ai.request.model"] = record.model
+        attributes["llmedge.stream"] = record.stream
+    if record.refused_by:
+        attributes["llmedge.refused_by"] = record.refused_by
+    return attributes
+
+
+def _attempt_attributes(record: Record, attempt: Attempt, usage: Usage | None) -> Mapping[str, Any]:
+    attributes: dict[str, Any] = {
+        "gen_ai.operation.name": _OPERATIONS.get(record.operation, record.operation),
+        "gen_ai.request.model": attempt.target.model,
+        "gen_ai.request.stream": record.stream,
+        "llmedge.outcome": attempt.outcome,
+        "llmedge.connection.reused": attempt.reused,
+    }
+    attributes |= _provider(attempt) | _error(_attempt_error(attempt))
+    if attempt.status is not None:
+        attributes["http.response.status_code"] = attempt.status
+    if attempt.upstream_request_id:
+        attributes["llmedge.upstream_request_id"] = attempt.upstream_request_id
+    if record.stream and attempt.first_event is not None:
+        attributes["gen_ai.response.time_to_first_chunk"] = attempt.first_event - attempt.started
+    if usage is not None:
+        attributes["gen_ai.usage.input_tokens"] = usage.input
+        attributes["gen_ai.usage.output_tokens"] = usage.output
+        if usage.cached:
+            attributes["gen_ai.usage.cache_read.input_tokens"] = usage.cached
+        if usage.reasoning:
+            attributes["gen_ai.usage.reasoning.output_tokens"] = usage.reasoning
+    if record.asked and (said := messages(record.asked, "user")):
+        attributes["gen_ai.input.messages"] = said
+    if record.answered and attempt.outcome == "ok" and (said := choices(record.answered)):
+        attributes["gen_ai.output.messages"] = said
+    return attributes
+
+
+# Exporting: the SDK's threads call these
+
+
+class _Spans(SpanExporter):
+    """Keeps count of the spans on the way to another exporter."""
+
+    def __init__(self, inner: SpanExporter, collector: Collector, lost: Callable[[float], None]) -> None:
+        self._inner = inner
+        self._collector = collector
+        self._count_lost = lost
+        self._admitted = 0  # written by the reactor's thread only
+        self._taken = 0  # written by the exporting thread only
+
+    def admit(self) -> bool:
+        """Whether there is room for one more span."""
+        if self._admitted - self._taken >= QUEUE:
+            self._lose(1)
+            return False
+        self._admitted += 1
+        return True
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self._taken += len(spans)
+        try:
+            result = self._inner.export(spans)
+        except Exception:
+            result = SpanExportResult.FAILURE
+        good = result is SpanExportResult.SUCCESS
+        if not good:
+            self._lose(len(spans))
+        self._collector.told("spans", good)
+        return result
+
+    def _lose(self, count: int) -> None:
+        self._count_lost(count)
+        self._collector.lost(count)
+
+    def shutdown(self) -> None:
+        self._inner.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        return True
+
+
+class _Metrics(MetricExporter):
+    """Tells how another exporter fares."""
+
+    def __init__(self, inner: Any, collector: Collector) -> None:
+        super().__init__(inner._preferred_temporality, inner._preferred_aggregation)
+        self._inner = inner
+        self._collector = collector
+
+    def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
+        try:
+            result: MetricExportResult = self._inner.export(metrics_data, timeout_millis=timeout_millis)
+        except Exception:
+            result = MetricExportResult.FAILURE
+        self._collector.told("metrics", result is MetricExportResult.SUCCESS)
+        return result
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        return True
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        self._inner.shutdown()
