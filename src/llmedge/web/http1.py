@@ -131,7 +131,8 @@ class EdgeChannel(HTTPChannel):
         self._enter("")
         self._discarding = True
         # What came in the same read is still in the parser's hands.
-        self.lineReceived = self.rawDataReceived = lambda _: None
+        ignore: Any = lambda _: None  # noqa: E731
+        self.lineReceived = self.rawDataReceived = ignore  # type: ignore[method-assign]
         request = self.requests[-1] if self.requests else None
         if request is not None and hasattr(self, "_command"):
             request.refusal = request.refusal or error
