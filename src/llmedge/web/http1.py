@@ -62,7 +62,7 @@ class EdgeChannel(HTTPChannel):
         super().connectionLost(reason)  # type: ignore[no-untyped-call]  # twisted has no types here
 
     def _watch(self) -> None:
-        if self._handlingRequest:
+        if self._handlingRequest or self._discarding:
             self._enter("")
         elif self.requests:
             self._enter("header" if self.line_mode else "body")
@@ -137,6 +137,9 @@ class EdgeChannel(HTTPChannel):
         """Answer a request that is not complete, and close; through the onion where its first line is known."""
         self._enter("")
         self._discarding = True
+        # What came in the same read is still in the parser's hands.
+        ignore: Any = lambda _: None  # noqa: E731
+        self.lineReceived = self.rawDataReceived = ignore  # type: ignore[method-assign]
         request = self.requests[-1] if self.requests else None
         if request is not None and hasattr(self, "_command"):
             request.refusal = request.refusal or error

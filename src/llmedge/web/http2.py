@@ -204,7 +204,12 @@ class EdgeHttp2(_H2Connection):  # type: ignore[misc]
                 self._sendingDeferred = Deferred()
                 self._sendingDeferred.addCallback(self._sendPrioritisedData)
                 return
-            self._send_frame(stream)
+            try:
+                self._send_frame(stream)
+            except h2.exceptions.StreamClosedError:
+                # Reset in the very read that began it: h2 knows already, the event is still to come. The loop goes on.
+                self._outboundStreamQueues[stream].clear()
+                self.priority.block(stream)
         self._reactor.callLater(0, self._sendPrioritisedData)
 
     def _send_frame(self, stream: int) -> None:

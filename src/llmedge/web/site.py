@@ -27,6 +27,7 @@ class EdgeProtocol(Protocol):
     def __init__(self) -> None:
         self.channel: Any = None  # EdgeChannel or EdgeHttp2, once it is known
         self.counted = False
+        self.address = ""  # what it is counted for
         self._first = b""
         self._timer: Any = None
 
@@ -43,6 +44,10 @@ class EdgeProtocol(Protocol):
             channel.dataReceived(data)
             return
         if not self.counted:
+            return
+        if not self.factory.recount(self):
+            transport: Any = self.transport
+            transport.abortConnection()
             return
         negotiated = getattr(self.transport, "negotiatedProtocol", None)
         self._first += data
@@ -135,24 +140,40 @@ class EdgeSite(Site):
     def admit(self, protocol: EdgeProtocol) -> bool:
         """Count a new connection; ``False`` where there are too many, in all or from its address."""
         address = _address(protocol)
-        limits = self.limits
-        if self.draining or len(self.connections) >= limits.max_connections:
-            return False
-        if limits.max_connections_per_address and self._by_address[address] >= limits.max_connections_per_address:
+        if self.draining or len(self.connections) >= self.limits.max_connections or self._is_full(address):
             return False
         self.connections.add(protocol)
         self._by_address[address] += 1
+        protocol.address = address
         protocol.counted = True
         return True
+
+    def recount(self, protocol: EdgeProtocol) -> bool:
+        """Behind a proxy (``haproxy:``) the client's address comes with its first bytes; ``False`` if that has too
+        many."""
+        address = _address(protocol)
+        if address == protocol.address:
+            return True
+        full = self._is_full(address)
+        self._by_address[address] += 1
+        self._uncount(protocol.address)
+        protocol.address = address
+        return not full
+
+    def _is_full(self, address: str) -> bool:
+        most = self.limits.max_connections_per_address
+        return bool(most) and self._by_address[address] >= most
+
+    def _uncount(self, address: str) -> None:
+        self._by_address[address] -= 1
+        if not self._by_address[address]:
+            del self._by_address[address]
 
     def forget(self, protocol: EdgeProtocol) -> None:
         if protocol.counted:
             protocol.counted = False
             self.connections.discard(protocol)
-            address = _address(protocol)
-            self._by_address[address] -= 1
-            if not self._by_address[address]:
-                del self._by_address[address]
+            self._uncount(protocol.address)
             if not self.connections and self._empty is not None:
                 empty, self._empty = self._empty, None
                 empty.callback(None)

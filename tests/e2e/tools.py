@@ -1,0 +1,45 @@
+"""Programs of others, run as they are: the clients and proxies that real callers have."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import attrs
+from twisted.internet.utils import getProcessOutputAndValue
+from twisted.trial.unittest import SkipTest
+
+PACKAGES = {
+    "curl": "curl",
+    "h2load": "nghttp2-client",
+    "haproxy": "haproxy",
+    "nghttp": "nghttp2-client",
+    "openssl": "openssl",
+    "promtool": "prometheus",
+    "slowhttptest": "slowhttptest",
+    "sslscan": "sslscan",
+}
+"""The Debian package of each program."""
+
+
+def find(name: str) -> str:
+    """The program's path; the test is skipped where it is not installed."""
+    path = shutil.which(name, path=os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin")
+    if path is None:
+        raise SkipTest(f"{name} is not installed (Debian package {PACKAGES[name]})")
+    return path
+
+
+@attrs.frozen
+class Output:
+    """What a program wrote and returned."""
+
+    out: str
+    err: str
+    code: int
+
+
+async def run(name: str, *arguments: str, stdin: bytes = b"") -> Output:
+    """Run the program to its end, in an empty environment."""
+    out, err, code = await getProcessOutputAndValue(find(name), arguments, env={}, stdinBytes=stdin)
+    return Output(out.decode("utf-8", "replace"), err.decode("utf-8", "replace"), code)
