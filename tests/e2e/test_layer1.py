@@ -103,7 +103,7 @@ class Protocols(Edge):
         gateway = await self.begin(MOCK + models)
         url = f"{gateway.url}/v1/models"
         _, plain_headers, plain = await self.curl(url)
-        _, headers, body = await self.curl("--compressed", url)
+        _, headers, body = await self.curl("--compressed", "-H", "accept-encoding: gzip", url)
         self.assertNotIn("content-encoding", plain_headers)
         self.assertEqual((headers["content-encoding"], headers["vary"]), ("gzip", "Accept-Encoding"))
         self.assertLess(int(headers["content-length"]), int(plain_headers["content-length"]) // 3)
