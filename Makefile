@@ -13,7 +13,7 @@ SOURCES := $(shell find src twisted -name '*.py')
 run: $(VENV)/run.stamp
 	@$(if $(LLMEDGE_CONFIG),,SERVER_ADDRESS=$${SERVER_ADDRESS:-127.0.0.1:8080}) exec $(BIN)/twist llmedge $(ARGS)
 
-test: $(VENV)/test.stamp
+test: $(VENV)/test.stamp $(VENV)/sslyze.stamp
 	@tests/debian-packages
 	@$(BIN)/python tests/run.py
 
@@ -52,6 +52,12 @@ $(VENV)/run.stamp: setup.cfg pyproject.toml $(SOURCES) | $(BIN)/python
 
 $(VENV)/test.stamp: setup.cfg pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet '.[test]'
+	@touch $@
+
+# In an environment of its own: it wants an older cryptography than ours.
+$(VENV)/sslyze.stamp: | $(BIN)/python
+	$(PYTHON) -m venv $(VENV)/sslyze
+	$(VENV)/sslyze/bin/pip install --quiet 'sslyze >= 6, < 7'
 	@touch $@
 
 $(VENV)/dev.stamp: setup.cfg pyproject.toml | $(BIN)/python

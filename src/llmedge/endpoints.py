@@ -97,4 +97,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, TypeError):
         names = re.search(r"argument '(\w+)'", text)
         return f"it has no argument {names[1]!r}" if names else "an argument is missing"
+    if isinstance(error, IndexError | KeyError):
+        return "systemd has passed no such socket"
     return re.sub(r"\s+", " ", text)[:200]

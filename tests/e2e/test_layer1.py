@@ -179,6 +179,30 @@ class Tls(Edge):
         for bits in re.findall(r"(\d+) bits +\S+ \(?NIST|Key Strength: +(\d+)", result.out):
             self.assertGreaterEqual(int(bits[0] or bits[1]), 112)
 
+    async def test_no_finding_by_sslyze(self) -> None:
+        """Every check of sslyze passes; what it tells beyond that (curves, staples) is information."""
+        gateway = await self.begin_tls()
+        result = await run("sslyze", "--json_out=sslyze.json", f"localhost:{gateway.port}")
+        self.assertIn("SCANS COMPLETED", result.out, result)
+        (server,) = json.loads(Path("sslyze.json").read_text())["server_scan_results"]
+        scan = {
+            name: found["result"] for name, found in server["scan_result"].items() if found["status"] == "COMPLETED"
+        }
+        for version in ("ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1"):
+            self.assertEqual(scan[f"{version}_cipher_suites"]["accepted_cipher_suites"], [], version)
+        for version in ("tls_1_2", "tls_1_3"):
+            accepted = [suite["cipher_suite"] for suite in scan[f"{version}_cipher_suites"]["accepted_cipher_suites"]]
+            self.assertEqual(len(accepted), 3, accepted)
+            self.assertFalse([suite for suite in accepted if suite["is_anonymous"] or suite["key_size"] < 128])
+        self.assertFalse(scan["tls_compression"]["supports_compression"])
+        self.assertFalse(scan["heartbleed"]["is_vulnerable_to_heartbleed"])
+        self.assertFalse(scan["openssl_ccs_injection"]["is_vulnerable_to_ccs_injection"])
+        self.assertIn("NOT_VULNERABLE", scan["robot"]["robot_result"])
+        self.assertTrue(scan["tls_fallback_scsv"]["supports_fallback_scsv"])
+        self.assertTrue(scan["session_renegotiation"]["supports_secure_renegotiation"])
+        self.assertFalse(scan["session_renegotiation"]["is_vulnerable_to_client_renegotiation_dos"])
+        self.assertTrue(scan["tls_extended_master_secret"]["supports_ems_extension"])
+
 
 class Callers(Edge):
     async def test_keys_by_curl(self) -> None:

@@ -159,6 +159,33 @@ class Operating(TestCase):
             lambda: "timeout: 58.0 → 59.0" in gateway.process.out or "→ 59.0" in gateway.process.out, "the last"
         )
 
+    async def test_socket_activation(self) -> None:
+        """systemd's sockets: the port is open before the service is, and is handed over."""
+        import os
+        import socket
+
+        from tests.e2e.service import PYTHONPATH, ROOT, Process, command
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+            early = await Client.connect(port)
+            early.send(request("GET", "/health", headers={"connection": "close"}))
+            process = Process("listening on ")
+            script = f'export LISTEN_PID=$$; exec "{command("twist")}" llmedge --port systemd:domain=INET:index=0'
+            environ = {
+                "PYTHONPATH": PYTHONPATH,
+                "LISTEN_FDS": "1",
+                "LISTEN_FDNAMES": "llmedge.socket",
+                "PATH": os.environ["PATH"],
+            }
+            files = {0: "w", 1: "r", 2: "r", 3: listener.fileno()}
+            from twisted.internet import reactor
+
+            reactor.spawnProcess(process, "/bin/sh", ["sh", "-c", script], env=environ, path=ROOT, childFDs=files)
+            await process.ready
+        self.assertEqual((await early.response()).status, 200)
+        self.assertEqual(await process.stop(), 0)
+
     async def test_limits_outlive_a_reload(self) -> None:
         """Nobody refills their bucket by waiting for a SIGHUP."""
         toml = MOCK + "[rate_limit]\nrpm = 1\nburst = 2\n"

@@ -15,7 +15,9 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 
 from tests.e2e.certificates import Authority
+from tests.e2e.client import Client
 from tests.e2e.service import Gateway, until
+from tests.fakes import CHAT, request
 
 reactor: Any = _reactor
 HELLO = b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
@@ -174,6 +176,21 @@ class Tls(TestCase):
         gateway.process.transport.signalProcess("HUP")  # type: ignore[union-attr]
         await until(lambda: "the configuration was read again" in gateway.process.out, "the reload")
         self.assertEqual(await serial(), before)
+
+    async def test_vendors_are_verified(self) -> None:
+        """A vendor whose certificate is not signed, or not for its name, is not talked to, and the error says so."""
+        vendor = await self.begin(TLS_CERT_PATH=self.cert, TLS_KEY_PATH=self.key)
+        for host, trusted, status in (("localhost", True, 200), ("localhost", False, 502), ("127.0.0.1", True, 502)):
+            toml = f'[providers.v]\nbase_url = "https://{host}:{vendor.port}/v1"\nmodels = ["*"]\n'
+            authority = self.authority.path if trusted else Authority("pki3", "other").path
+            gateway = await self.begin(toml, "tcp:0:interface=127.0.0.1", SSL_CERT_FILE=authority)
+            client = await Client.connect(gateway.port)
+            client.send(request(body=CHAT))
+            response = await client.response()
+            client.leave()
+            self.assertEqual(response.status, status, response)
+            if status == 502:
+                self.assertIn("TLS failed (is its certificate valid for its name?)", response.error["message"])
 
     async def test_resumption(self) -> None:
         """A second connection resumes the first one's session, under TLS 1.2 and 1.3."""

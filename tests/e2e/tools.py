@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 import attrs
 from twisted.internet.utils import getProcessOutputAndValue
@@ -18,13 +19,15 @@ PACKAGES = {
     "promtool": "prometheus",
     "slowhttptest": "slowhttptest",
     "sslscan": "sslscan",
+    "sslyze": "none; make test puts it into .venv/sslyze",
 }
 """The Debian package of each program."""
 
 
 def find(name: str) -> str:
     """The program's path; the test is skipped where it is not installed."""
-    path = shutil.which(name, path=os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin")
+    own = str(Path(__file__).parent.parent.parent / ".venv" / name / "bin")  # sslyze
+    path = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", own)))
     if path is None:
         raise SkipTest(f"{name} is not installed (Debian package {PACKAGES[name]})")
     return path

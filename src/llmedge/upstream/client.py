@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from OpenSSL import SSL
+from service_identity import VerificationError
 from twisted.internet import error as internet_error
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
@@ -199,7 +200,7 @@ def _why(error: BaseException) -> str:
         return "its host name does not resolve"
     if isinstance(error, internet_error.TimeoutError):
         return "no answer to the connection attempt"
-    if isinstance(error, SSL.Error) or "ssl" in type(error).__module__.lower():
+    if isinstance(error, SSL.Error | VerificationError):
         return "TLS failed (is its certificate valid for its name?)"
     if isinstance(error, internet_error.ConnectionLost | internet_error.ConnectionDone):
         return "it closed the connection while it was being opened"

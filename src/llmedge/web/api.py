@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
+import msgspec
 from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.threads import deferToThreadPool
@@ -29,7 +30,7 @@ from llmedge.pipeline.admit import may_use
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.stage import Handler
 from llmedge.web import websocket
-from llmedge.web.answer import send_answer, send_error, send_json
+from llmedge.web.answer import send_answer, send_body, send_error, send_json
 from llmedge.web.relay import Relay, RelayLimits
 from llmedge.web.request import EdgeRequest
 
@@ -81,6 +82,7 @@ class Api:
         self._dialects = dialects
         self._limits = limits
         self._started = started
+        self._listed: dict[tuple[str, ...], bytes] = {}
 
     @app.route("/v1/chat/completions", methods=["POST"])
     async def chat_completions(self, request: EdgeRequest) -> None:
@@ -98,8 +100,13 @@ class Api:
 
     @app.route("/v1/models", methods=["GET"])
     def list_models(self, request: EdgeRequest) -> None:
-        names = [name for name in self._models.names() if may_use(request.caller, name)]
-        send_json(request, 200, {"object": "list", "data": [self._model(name) for name in names]})
+        caller = request.caller
+        listed = self._listed.get(caller.models)  # one list for each set of patterns in the configuration
+        if listed is None:
+            names = [name for name in self._models.names() if may_use(caller, name)]
+            document = {"object": "list", "data": [self._model(name) for name in names]}
+            listed = self._listed[caller.models] = msgspec.json.encode(document)
+        send_body(request, 200, listed)
 
     @app.route("/v1/models/<path:model>", methods=["GET"])
     def get_model(self, request: EdgeRequest, model: str) -> None:
