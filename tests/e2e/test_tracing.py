@@ -10,6 +10,7 @@ from typing import Any
 
 import rotel
 from twisted.internet.defer import Deferred
+from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 
 from tests.e2e.client import Client, wait
@@ -99,6 +100,9 @@ class Traces(TestCase):
         """The last spans arrive too: stopping exports them."""
         port, other = free_port(), free_port()
         agent = Path(rotel.__file__).with_name("rotel-agent")
+        tried = await getProcessOutputAndValue(str(agent), ["--version"], env={})
+        if tried[2] != 0:
+            self.skipTest(f"rotel-agent does not run here: {tried[1].decode()} (Debian package libpythonX.Y)")
         collector = await self.collector(
             str(agent), "start", "--otlp-grpc-endpoint", f"127.0.0.1:{port}", "--otlp-http-endpoint",
             f"127.0.0.1:{other}", "--exporter", "blackhole", "--debug-log", "traces", "--debug-log", "metrics",
