@@ -139,7 +139,6 @@ class Record:
     first_event: float | None = None
     ended: float | None = None
     attempts: list[Attempt] = attrs.Factory(list)
-    passed_over: list[str] = attrs.Factory(list)
     usage: Usage | None = None
     status: int = 0
     error_code: str = ""
