@@ -48,12 +48,23 @@ class Caller:
 
 @attrs.frozen
 class Usage:
-    """Tokens of one answer. Counts are of tokens; ``cached`` is part of ``input``, ``reasoning`` of ``output``."""
+    """Tokens of one answer, the same for every vendor.
+
+    :ivar input: all that was read; ``cached`` (read from the vendor's cache), ``cache_write`` (written to it) and
+        ``audio_input`` are parts of it, ``cache_write_1h`` is the part of ``cache_write`` kept for an hour.
+    :ivar output: all that was written; ``reasoning`` and ``audio_output`` are parts of it.
+    :ivar estimated: the vendor reported none; these were counted here.
+    """
 
     input: int = 0
     output: int = 0
     cached: int = 0
     reasoning: int = 0
+    cache_write: int = 0
+    cache_write_1h: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
+    estimated: bool = False
 
 
 @attrs.frozen

@@ -86,6 +86,10 @@ class EdgeService(Service):
         self._reactor.addSystemEventTrigger("after", "shutdown", logs.finish)
         for line in banner(self.graph.settings, self.graph.authenticator.mode):
             log.info(line.replace("{", "{{").replace("}", "}}"))
+        # Said when signals are handled too: who has read it may stop the service.
+        self._reactor.callWhenRunning(self._say_where)
+
+    def _say_where(self) -> None:
         for port, site in self._ports:
             what = "listening" if site is self.site else "admin listening"
             log.info("{what} on {address}", what=what, address=_address(port.getHost()))

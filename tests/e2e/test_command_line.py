@@ -127,7 +127,7 @@ class CommandLine(TestCase):
             lambda: os.path.exists(log) and '"message":"listening on' in Path(log).read_text(), "a JSON log line"
         )
         os.kill(int(Path(pid).read_text()), signal.SIGTERM)
-        await until(lambda: not os.path.exists(pid), "the end of the daemon")
+        await until(lambda: not os.path.exists(pid), "the end of the daemon", 30)
 
 
 class Stop(TestCase):
