@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from llmedge.dialects.openai_common import CommonRequest, OpenAIDialect, Request, parse_body
+from llmedge.dialects.dialect import Request
+from llmedge.dialects.openai_common import CommonRequest, OpenAIDialect, parse_body
 from llmedge.errors import ValidationError
 from llmedge.model import Operation
 
@@ -21,10 +22,10 @@ _decoder = msgspec.json.Decoder(_TextRequest)
 
 
 class OpenAIText(OpenAIDialect):
+    name = "openai_text"
     operation = Operation.TEXT
-    path = "/completions"
 
-    def parse_request(self, raw: bytes, max_depth: int = 100) -> Request:
+    def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
         fields, known = parse_body(raw, _decoder, max_depth)
         prompts = 1
         if isinstance(known.prompt, list):

@@ -8,12 +8,14 @@ from urllib.parse import urlsplit
 from llmedge._version import __version__
 from llmedge.config.settings import Provider as ProviderSettings
 from llmedge.config.settings import Upstream
-from llmedge.dialects.openai_common import ChunkReader, OpenAIDialect, VendorError
+from llmedge.dialects.dialect import Dialect, StreamReader, VendorError
 from llmedge.errors import EdgeError, ElsewhereError, UpstreamMalformed, UpstreamTooLarge, VendorFailed
 from llmedge.model import Answer, Attempt, Call, Clock, Event, EventKind, Operation, Reply, Usage
 from llmedge.providers.failures import failure_for, parse_retry_after
 from llmedge.upstream.client import Client
 from llmedge.upstream.connection import Exchange
+
+_PATHS = {"openai_chat": "/chat/completions", "openai_text": "/completions"}
 
 
 class HttpProvider:
@@ -23,7 +25,7 @@ class HttpProvider:
         self,
         name: str,
         settings: ProviderSettings,
-        dialects: Mapping[Operation, OpenAIDialect],
+        dialects: Mapping[Operation, Dialect],
         client: Client,
         limits: Upstream,
         clock: Clock,
@@ -34,11 +36,11 @@ class HttpProvider:
         self._limits = limits
         self._clock = clock
         self._pool = client.pool_for(settings.base_url)
-        self._heads = {operation: self._head(dialect.path) for operation, dialect in dialects.items()}
+        self._heads = {operation: self._head(_PATHS[dialect.name]) for operation, dialect in dialects.items()}
 
     async def complete(self, call: Call, attempt: Attempt) -> Reply:
         dialect = self._dialects[call.operation]
-        body = dialect.render_request(
+        body = dialect.forward(
             call.fields, attempt.target.model, stream=call.stream, ask_usage=self._settings.stream_usage
         )
         trace = call.record.trace
@@ -62,14 +64,14 @@ class HttpProvider:
                 raise UpstreamMalformed("compressed its answer although it was asked not to")
             if call.stream:
                 await self._expect_stream(dialect, exchange)
-                reader = dialect.stream(
+                reader = dialect.reader(
                     strip_usage=not call.wants_usage,
                     choices=call.choices,
                     max_event=self._limits.max_event_size,
                 )
                 return HttpStream(self, exchange, reader, attempt)
             answer = await exchange.read_all()
-            return Answer(answer, dialect.parse_answer(answer))
+            return Answer(answer, dialect.read_answer(answer))
         except BaseException as error:
             if exchange is not None:
                 exchange.abort()
@@ -82,7 +84,7 @@ class HttpProvider:
         error.message = self._scrub(error.message)
         return error.of(self.name)
 
-    async def _failure(self, dialect: OpenAIDialect, status: int, exchange: Exchange) -> EdgeError:
+    async def _failure(self, dialect: Dialect, status: int, exchange: Exchange) -> EdgeError:
         try:
             error = dialect.parse_error(await exchange.read_all())
         except ElsewhereError:
@@ -96,7 +98,7 @@ class HttpProvider:
         retry_after = parse_retry_after(exchange.fields, self._clock.seconds())
         return failure_for(self.name, status, error, retry_after)
 
-    async def _expect_stream(self, dialect: OpenAIDialect, exchange: Exchange) -> None:
+    async def _expect_stream(self, dialect: Dialect, exchange: Exchange) -> None:
         content_type = exchange.fields.get(b"content-type", b"").lower()
         if content_type.startswith(b"text/event-stream"):
             return
@@ -134,7 +136,7 @@ class HttpProvider:
 class HttpStream:
     """A vendor's stream as events for the client."""
 
-    def __init__(self, provider: HttpProvider, exchange: Exchange, reader: ChunkReader, attempt: Attempt) -> None:
+    def __init__(self, provider: HttpProvider, exchange: Exchange, reader: StreamReader, attempt: Attempt) -> None:
         self._provider = provider
         self._exchange = exchange
         self._reader = reader

@@ -14,7 +14,7 @@ from twisted.internet.task import deferLater
 
 from llmedge.config.settings import Provider as ProviderSettings
 from llmedge.config.settings import Upstream
-from llmedge.dialects.openai_common import VendorError
+from llmedge.dialects.dialect import VendorError
 from llmedge.errors import EdgeError, UpstreamCut, UpstreamMalformed, UpstreamTimeout, ValidationError
 from llmedge.model import Answer, Attempt, Call, Event, EventKind, Operation, Record, Reply, Usage
 from llmedge.providers.failures import failure_for

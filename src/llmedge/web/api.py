@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 from werkzeug.exceptions import NotFound as WerkzeugNotFound
 
-from llmedge.dialects.openai_common import OpenAIDialect
+from llmedge.dialects.dialect import Dialect
 from llmedge.errors import (
     DeadlineExceeded,
     EdgeError,
@@ -73,7 +73,7 @@ class Api:
         self,
         pipeline: Handler,
         models: ModelIndex,
-        dialects: Mapping[Operation, OpenAIDialect],
+        dialects: Mapping[Operation, Dialect],
         limits: RelayLimits,
         started: int,
     ) -> None:
@@ -149,7 +149,7 @@ class Api:
             raise error
         raise CancelledError
 
-    async def _call(self, request: EdgeRequest, operation: Operation, dialect: OpenAIDialect) -> Call:
+    async def _call(self, request: EdgeRequest, operation: Operation, dialect: Dialect) -> Call:
         content_type = (request.getHeader(b"content-type") or b"").partition(b";")[0].strip().lower()
         if content_type != b"application/json":
             raise UnsupportedMediaType("Send the body as content-type: application/json.")

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
 
-from llmedge.dialects.openai_common import OpenAIDialect
+from llmedge.dialects.dialect import Dialect
 from llmedge.errors import DeadlineExceeded, EdgeError
 from llmedge.model import EventKind, EventStream
 from llmedge.web.pacer import Pacer
@@ -31,7 +31,7 @@ class Relay:
     terminal event and never otherwise.
     """
 
-    def __init__(self, request: EdgeRequest, dialect: OpenAIDialect, limits: RelayLimits) -> None:
+    def __init__(self, request: EdgeRequest, dialect: Dialect, limits: RelayLimits) -> None:
         self._request = request
         self._dialect = dialect
         self._limits = limits
