@@ -9,7 +9,6 @@ import attrs
 from prometheus_client import CollectorRegistry
 
 from llmedge.config import Settings
-from llmedge.dialects.registry import OPENAI
 from llmedge.observe import logs
 from llmedge.observe.metrics import Metrics
 from llmedge.pipeline.admit import Admit
@@ -19,6 +18,7 @@ from llmedge.pipeline.settle import Settle
 from llmedge.pipeline.stage import compose
 from llmedge.providers.http import HttpProvider
 from llmedge.providers.mock import MockProvider
+from llmedge.providers.offer import offer_of
 from llmedge.providers.provider import Provider
 from llmedge.upstream.client import Client
 from llmedge.web.api import Api
@@ -94,7 +94,7 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
     pipeline = compose(
         [Settle(), Admit(models, reactor)], Route(models, _providers(reactor, settings, client), reactor)
     )
-    api = Api(pipeline, models, OPENAI, relay, lasting.started)
+    api = Api(pipeline, models, relay, lasting.started)
     render = lasting.metrics.render if settings.metrics.enabled else None
     public = Ops(reactor, render, lasting.ready, expose=not admin.listen or admin.keep_public)
     tree: Any = Tree(cast(Any, api.app.resource()), cast(Any, public.app.resource()))
@@ -138,5 +138,5 @@ def _providers(reactor: Any, settings: Settings, client: Client) -> dict[str, Pr
         if vendor.dialect == "mock":
             providers[name] = MockProvider(name, vendor, settings.upstream, reactor)
         else:
-            providers[name] = HttpProvider(name, vendor, OPENAI, client, settings.upstream, reactor)
+            providers[name] = HttpProvider(name, offer_of(vendor), client, settings.upstream, reactor)
     return providers

@@ -28,6 +28,8 @@ class Operation(enum.Enum):
 
     CHAT = "chat"
     TEXT = "text"
+    EMBEDDINGS = "embeddings"
+    COUNT_TOKENS = "count_tokens"
 
 
 @attrs.frozen
@@ -69,10 +71,14 @@ class Usage:
 
 @attrs.frozen
 class Target:
-    """One place a call can go."""
+    """One place a call can go.
+
+    :ivar drop: what it cannot say of a request is left out; ``None``: as its provider does.
+    """
 
     provider: str
     model: str
+    drop: bool | None = attrs.field(default=None, eq=False)
 
     def __str__(self) -> str:
         return f"{self.provider}/{self.model}"
@@ -129,6 +135,7 @@ class Record:
     :ivar route: the path's template (bounded), not the path.
     :ivar model: what the client asked for; ``model_label`` is the bounded form for metrics.
     :ivar outcome: ``ok``, ``error``, ``client_closed``, or what broke the stream (``cut``, ``timeout`` ...).
+    :ivar dropped: fields of the request that the target could not say and the configuration lets go.
     :ivar trace: ``None`` where nothing is traced.
     :ivar asked: what was said to the vendor, raw; only where the trace captures it. ``answered`` is its answer.
     :ivar waited: seconds spent waiting for vendors; total less this is our overhead.
@@ -151,6 +158,7 @@ class Record:
     ended: float | None = None
     attempts: list[Attempt] = attrs.Factory(list)
     usage: Usage | None = None
+    dropped: list[str] = attrs.Factory(list)
     status: int = 0
     error_code: str = ""
     error_message: str = ""
@@ -193,6 +201,8 @@ class Call:
     :ivar fields: the body's top-level fields, each value still the bytes received.
     :ivar wants_usage: the client asked for usage in the stream.
     :ivar choices: how many answers were asked for (``n``).
+    :ivar headers: the client's headers that go to a vendor of the same dialect, and to no other.
+    :ivar form: the request in the intermediate form, once somebody needed it.
     """
 
     operation: Operation
@@ -205,6 +215,8 @@ class Call:
     caller: Caller
     deadline: Deadline
     record: Record
+    headers: tuple[tuple[str, str], ...] = ()
+    form: Any = None
 
 
 @attrs.frozen

@@ -177,7 +177,16 @@ class Cors:
     methods: tuple[str, ...] = option(kinds.strings, ("GET", "POST", "OPTIONS"), "Methods allowed.")
     headers: tuple[str, ...] = option(
         kinds.strings,
-        ("authorization", "content-type", "x-api-key", "x-request-id", "x-stainless-*"),
+        (
+            "authorization",
+            "content-type",
+            "x-api-key",
+            "x-goog-api-key",
+            "x-goog-api-client",
+            "x-request-id",
+            "x-stainless-*",
+            "anthropic-*",
+        ),
         "Request headers allowed; a trailing * allows any ending.",
     )
     credentials: bool = option(kinds.boolean, False, "Let pages send cookies and client certificates.")

@@ -287,10 +287,40 @@ class Dialect(ABC):
         raise NotImplementedError(f"{self.name} has no streams")
 
 
-class ChatDialect(Dialect):
-    """A dialect of chats, which can be translated into any other."""
+class CountingDialect(Dialect):
+    """A dialect in which tokens can be counted without an answer."""
 
-    operation = Operation.CHAT
+    @abstractmethod
+    def parse_count_request(
+        self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False
+    ) -> Request:
+        """A client's body; see :meth:`parse_request`."""
+
+    @abstractmethod
+    def forward_count(self, fields: RawObject, model: str) -> bytes:
+        """The body for a vendor of the same dialect."""
+
+    @abstractmethod
+    def render_count(self, request: form.Request, model: str, saying: Saying) -> bytes:
+        """The body for a vendor.
+
+        :raises Unsupported: a field cannot be said.
+        """
+
+    @abstractmethod
+    def parse_count(self, body: bytes) -> int:
+        """A vendor's count of tokens.
+
+        :raises UpstreamMalformed: it is none.
+        """
+
+    @abstractmethod
+    def render_count_answer(self, tokens: int) -> bytes:
+        """A count for a client."""
+
+
+class Asker(Dialect):
+    """A dialect in which a client can ask any chat model."""
 
     @abstractmethod
     def parse(self, fields: RawObject) -> form.Request:
@@ -306,6 +336,12 @@ class ChatDialect(Dialect):
     @abstractmethod
     def encoder(self, asked: Asked) -> Encoder:
         """A writer of one stream for a client."""
+
+
+class ChatDialect(Asker):
+    """A dialect of chats, which can be translated into any other."""
+
+    operation = Operation.CHAT
 
     @abstractmethod
     def render(
