@@ -138,6 +138,8 @@ class Api:
         assert isinstance(answer, Answer)
         request.record.first_event = request.site.clock.seconds()
         request.extend_deadline(self._limits.stream_timeout)
+        if (cost := request.record.cost) is not None:
+            request.responseHeaders.setRawHeaders(b"x-llmedge-cost-usd", [f"{cost.normalize():f}".encode()])
         await send_answer(request, answer.body, self._limits.write_timeout)
 
     def _cancelled(self, request: EdgeRequest) -> None:
