@@ -7,15 +7,18 @@ from typing import Any, cast
 
 import attrs
 from prometheus_client import CollectorRegistry
+from twisted.internet.threads import deferToThreadPool
 
 from llmedge.config import Settings
 from llmedge.observe import logs
 from llmedge.observe.metrics import Metrics
 from llmedge.pipeline.admit import Admit
 from llmedge.pipeline.models import ModelIndex
+from llmedge.pipeline.prices import Prices, kind_of
 from llmedge.pipeline.route import Route
 from llmedge.pipeline.settle import Settle
 from llmedge.pipeline.stage import compose
+from llmedge.pipeline.tokens import TokenCounter
 from llmedge.providers.http import HttpProvider
 from llmedge.providers.mock import MockProvider
 from llmedge.providers.offer import offer_of
@@ -91,9 +94,13 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
     limiter = RateLimiter(settings.rate_limit, reactor, previous.limiter if previous else None)
     server, admin = settings.server, settings.admin
     relay = RelayLimits(server.heartbeat, server.write_timeout, server.stream_timeout)
-    pipeline = compose(
-        [Settle(), Admit(models, reactor)], Route(models, _providers(reactor, settings, client), reactor)
-    )
+    kinds = {name: kind_of(provider.base_url) for name, provider in settings.providers.items()}
+
+    def in_thread(work: Callable[..., Any], *args: Any) -> Any:
+        return deferToThreadPool(reactor, reactor.getThreadPool(), work, *args)
+
+    settle = Settle(Prices(settings.prices, kinds, reactor, in_thread), TokenCounter(in_thread))
+    pipeline = compose([settle, Admit(models, reactor)], Route(models, _providers(reactor, settings, client), reactor))
     api = Api(pipeline, models, relay, lasting.started)
     render = lasting.metrics.render if settings.metrics.enabled else None
     public = Ops(reactor, render, lasting.ready, expose=not admin.listen or admin.keep_public)

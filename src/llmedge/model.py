@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import enum
 import secrets
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
+from typing import Any, Protocol, TypeVar
 
 import attrs
 
 from llmedge.errors import EdgeError
+
+T = TypeVar("T")
 
 RawObject = Mapping[str, Any]
 """A JSON object whose values are the bytes received (``msgspec.Raw``): what nobody touches is sent on as it came."""
@@ -21,6 +24,12 @@ class Clock(Protocol):
     def seconds(self) -> float: ...
 
     def callLater(self, delay: float, callable: Any, *args: Any, **kw: Any) -> Any: ...
+
+
+class InThread(Protocol):
+    """Where work goes that would hold up the reactor; tests do it at once."""
+
+    def __call__(self, work: Callable[..., T], *args: Any) -> Awaitable[T]: ...
 
 
 class Operation(enum.Enum):
@@ -134,6 +143,7 @@ class Record:
 
     :ivar route: the path's template (bounded), not the path.
     :ivar model: what the client asked for; ``model_label`` is the bounded form for metrics.
+    :ivar cost: USD of the answer at list price; ``None`` where the price is not known, or nothing was used.
     :ivar outcome: ``ok``, ``error``, ``client_closed``, or what broke the stream (``cut``, ``timeout`` ...).
     :ivar dropped: fields of the request that the target could not say and the configuration lets go.
     :ivar trace: ``None`` where nothing is traced.
@@ -159,6 +169,7 @@ class Record:
     attempts: list[Attempt] = attrs.Factory(list)
     usage: Usage | None = None
     dropped: list[str] = attrs.Factory(list)
+    cost: Decimal | None = None
     status: int = 0
     error_code: str = ""
     error_message: str = ""
@@ -170,6 +181,11 @@ class Record:
     trace: TraceContext | None = None
     asked: bytes = b""
     answered: bytes = b""
+
+    @property
+    def cost_estimated(self) -> bool:
+        """Whether ``cost`` comes from tokens that were estimated here."""
+        return self.cost is not None and self.usage is not None and self.usage.estimated
 
     def fail(self, error: EdgeError, outcome: str = "error") -> None:
         """Note the error the client is given; the first one stands."""

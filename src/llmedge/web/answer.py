@@ -25,6 +25,8 @@ SLICE = 262144
 def show_call(request: EdgeRequest) -> None:
     """What became of the call, as headers of its answer."""
     headers, record = request.responseHeaders, request.record
+    if record.cost is not None and not record.stream:
+        headers.setRawHeaders(b"x-llmedge-cost-usd", [f"{record.cost.normalize():f}".encode()])
     if record.dropped:
         headers.setRawHeaders(b"x-llmedge-dropped", [", ".join(record.dropped).encode("ascii", "replace")[:1024]])
 
