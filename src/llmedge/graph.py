@@ -13,6 +13,7 @@ from llmedge.config import Settings
 from llmedge.observe import logs
 from llmedge.observe.metrics import Metrics
 from llmedge.pipeline.admit import Admit
+from llmedge.pipeline.count import CountTokens
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.prices import Prices, kind_of
 from llmedge.pipeline.route import Route
@@ -99,8 +100,12 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
     def in_thread(work: Callable[..., Any], *args: Any) -> Any:
         return deferToThreadPool(reactor, reactor.getThreadPool(), work, *args)
 
-    settle = Settle(Prices(settings.prices, kinds, reactor, in_thread), TokenCounter(in_thread))
-    pipeline = compose([settle, Admit(models, reactor)], Route(models, _providers(reactor, settings, client), reactor))
+    tokens = TokenCounter(in_thread)
+    settle = Settle(Prices(settings.prices, kinds, reactor, in_thread), tokens)
+    pipeline = compose(
+        [settle, Admit(models, reactor), CountTokens(tokens)],
+        Route(models, _providers(reactor, settings, client), reactor),
+    )
     api = Api(pipeline, models, relay, lasting.started)
     render = lasting.metrics.render if settings.metrics.enabled else None
     public = Ops(reactor, render, lasting.ready, expose=not admin.listen or admin.keep_public)

@@ -6,7 +6,7 @@ import attrs
 from twisted.internet.defer import CancelledError
 
 from llmedge.errors import EdgeError, ElsewhereError
-from llmedge.model import Answer, Call, Event, EventKind, EventStream, Reply, Usage
+from llmedge.model import Answer, Call, Event, EventKind, EventStream, Operation, Reply, Usage
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.stage import Handler
 from llmedge.pipeline.tokens import TokenCounter, rough
@@ -36,12 +36,14 @@ class Settle:
             raise
         if not isinstance(reply, Answer):
             return SettledStream(reply, call, self)
+        record.outcome = "ok"
+        if call.operation is Operation.COUNT_TOKENS:
+            return reply  # nothing was answered, and no vendor takes money for it
         usage = reply.usage
         if usage is None:
             usage = await self.tokens.estimate(call.fields, [reply.body], self.model(call))
         await self.prices.ready()
         self.charge(call, usage)
-        record.outcome = "ok"
         return reply
 
     def model(self, call: Call) -> str:

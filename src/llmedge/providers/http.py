@@ -16,10 +16,10 @@ from llmedge.errors import (
     UpstreamTooLarge,
     VendorFailed,
 )
-from llmedge.model import Attempt, Call, Clock, Event, EventKind, Reply, Usage
+from llmedge.model import Attempt, Call, Clock, Event, EventKind, Operation, Reply, Usage
 from llmedge.providers.failures import failure_for, parse_retry_after
 from llmedge.providers.offer import Offer
-from llmedge.providers.wire import Wire, no_way, wire_for
+from llmedge.providers.wire import Wire, count_wire_for, no_way, wire_for
 from llmedge.threads import aside
 from llmedge.upstream.client import Client
 from llmedge.upstream.connection import Exchange
@@ -42,12 +42,15 @@ class HttpProvider:
             asked: wire_for(dialect, spoken, quirks=offer.quirks, stream_usage=offer.stream_usage, name=name)
             for asked, dialect in DIALECTS.items()
         }
+        counting = [DIALECTS[dialect] for dialect in offer.count_paths]
+        self._counts = {asked: count_wire_for(dialect, counting, name) for asked, dialect in DIALECTS.items()}
         self._base_path = urlsplit(offer.base_url).path
         self._fields = self._head_fields()
-        self._heads: dict[tuple[str, bool], bytes] = {}
+        self._heads: dict[str, bytes] = {}
 
     async def complete(self, call: Call, attempt: Attempt) -> Reply:
-        wire = self._wires[call.dialect]
+        counts = call.operation is Operation.COUNT_TOKENS
+        wire = (self._counts if counts else self._wires)[call.dialect]
         if wire is None:
             raise no_way(self.name, call.operation)
         model = attempt.target.model
@@ -79,20 +82,21 @@ class HttpProvider:
 
     async def _request(self, call: Call, attempt: Attempt, spoken: Dialect, body: bytes) -> bytes:
         """Head and body."""
-        head = self._heads.get((spoken.name, call.stream))
-        path = ""
-        if head is None:
-            path = self._path(spoken.name, call.stream, attempt.target.model)
+        if call.operation is Operation.COUNT_TOKENS:
+            template = self._offer.count_paths[spoken.name]
+        else:
+            template = self._offer.path(spoken.name, call.stream)
+        head = self._heads.get(template)
+        if head is None or self._offer.signer is not None:
+            path = self._path(template, attempt.target.model)
             head = f"POST {path} HTTP/1.1\r\n{self._fields}".encode()
-            if "{model}" not in self._offer.path(spoken.name, call.stream):
-                self._heads[spoken.name, call.stream] = head
-        more = b""
-        if call.headers and spoken.name == call.dialect:
-            more = "".join(f"{name}: {value}\r\n" for name, value in call.headers).encode()
+            if "{model}" not in template:
+                self._heads[template] = head
+        passed = dict(call.headers) if call.headers and spoken.name == call.dialect else {}
+        passed = {**self._offer.fixed, **passed}
         if self._offer.signer is not None:
-            url = f"{self._offer.origin}{path or self._path(spoken.name, call.stream, attempt.target.model)}"
-            signed = await self._offer.signer.headers("POST", url, body)
-            more += "".join(f"{name}: {value}\r\n" for name, value in signed).encode()
+            passed |= await self._offer.signer.headers("POST", self._offer.origin + path, body)
+        more = "".join([f"{name}: {value}\r\n" for name, value in passed.items()]).encode() if passed else b""
         trace = call.record.trace
         return b"%baccept: %b\r\nx-request-id: %b\r\n%b%bcontent-length: %d\r\n\r\n%b" % (
             head,
@@ -104,8 +108,7 @@ class HttpProvider:
             body,
         )
 
-    def _path(self, dialect: str, stream: bool, model: str) -> str:
-        template = self._offer.path(dialect, stream)
+    def _path(self, template: str, model: str) -> str:
         if "{model}" in template:
             if model in (".", ".."):
                 raise NotFound(f"The model '{model}' does not exist.", param="model")
@@ -119,7 +122,6 @@ class HttpProvider:
             "content-type": "application/json",
             "accept-encoding": "identity",
         }
-        fields |= self._offer.fixed
         fields |= {name: secret.reveal() for name, secret in self._offer.headers.items()}
         return "".join(f"{name}: {value}\r\n" for name, value in fields.items())
 

@@ -26,6 +26,8 @@ class Offer:
     :ivar paths: dialect spoken → path template behind ``base_url``, the preferred dialect first; ``{model}`` stands for
         the vendor's model name.
     :ivar stream_paths: the same for streams, where they differ.
+    :ivar count_paths: dialect → path template for counting tokens.
+    :ivar models_path: where the vendor lists its models; ``""`` if it cannot.
     :ivar headers: sent with each request: credentials, and what the operator adds. ``fixed``: what the vendor needs.
     :ivar drop: leave out of a request what the vendor's dialect cannot say.
     """
@@ -33,6 +35,8 @@ class Offer:
     base_url: str
     paths: Mapping[str, str]
     stream_paths: Mapping[str, str] = {}
+    count_paths: Mapping[str, str] = {}
+    models_path: str = ""
     headers: Mapping[str, Secret] = {}
     fixed: Mapping[str, str] = {}
     quirks: frozenset[str] = frozenset()

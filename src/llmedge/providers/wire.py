@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from llmedge.dialects.dialect import Asked, Asker, ChatDialect, Dialect, Saying, StreamReader, TranslatedReader
+from llmedge.dialects.dialect import (
+    Asked,
+    Asker,
+    ChatDialect,
+    CountingDialect,
+    Dialect,
+    Saying,
+    StreamReader,
+    TranslatedReader,
+)
 from llmedge.errors import Unsupported
 from llmedge.model import Answer, Call, Operation
 
@@ -76,6 +85,33 @@ class Translated:
         return TranslatedReader(decoder, self._asker.encoder(_asked(call, created)))
 
 
+class Counting:
+    """Tokens counted by the vendor."""
+
+    def __init__(self, asker: CountingDialect, spoken: CountingDialect, name: str) -> None:
+        self.spoken: Dialect = spoken
+        self._asker = asker
+        self._counter = spoken
+        self._name = name
+
+    def body(self, call: Call, model: str, drop: bool) -> bytes:
+        if self._asker.name == self._counter.name:
+            return self._counter.forward_count(call.fields, model)
+        assert isinstance(self._asker, Asker)
+        if call.form is None:
+            call.form = self._asker.parse(call.fields)
+        saying = Saying(self._asker.field_names, drop, f"the provider '{self._name}'")
+        body = self._counter.render_count(call.form, model, saying)
+        call.record.dropped = saying.dropped
+        return body
+
+    def answer(self, body: bytes, call: Call, created: int) -> Answer:
+        return Answer(self._asker.render_count_answer(self._counter.parse_count(body)))
+
+    def reader(self, call: Call, max_event: int, created: int) -> StreamReader:
+        raise NotImplementedError("counts are not streamed")
+
+
 def _asked(call: Call, created: int) -> Asked:
     return Asked(call.model, call.record.request_id, created, call.wants_usage)
 
@@ -93,6 +129,14 @@ def wire_for(
                 said = quirks if stream_usage else quirks | {"no_stream_options"}
                 return Translated(asker, dialect, said, name)
     return None
+
+
+def count_wire_for(asker: Dialect, counting: Iterable[Dialect], name: str) -> Wire | None:
+    """The way to have a vendor count tokens that does so in the dialects ``counting``."""
+    able = [dialect for dialect in counting if isinstance(dialect, CountingDialect)]
+    if not isinstance(asker, CountingDialect) or not able:
+        return None
+    return Counting(asker, next((dialect for dialect in able if dialect.name == asker.name), able[0]), name)
 
 
 def no_way(provider: str, operation: Operation) -> Unsupported:
