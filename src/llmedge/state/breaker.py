@@ -103,6 +103,8 @@ class CircuitBreaker:
 
     def blocked_by(self) -> str:
         """Why no call may begin now: ``"cooldown"``, ``"open"``, ``"probe"`` (one is under way); ``""`` if one may."""
+        if self.state is State.CLOSED and not self._cool_until:  # nearly always
+            return ""
         now = self._clock.seconds()
         settings = self._settings
         if self._cool_until and _ahead(self._cool_until, now, settings.max_cooldown):

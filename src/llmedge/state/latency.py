@@ -58,7 +58,8 @@ class PeakEwma:
         """
         if self._value == 0.0:
             return _UNKNOWN + pending if pending else 0.0
-        return self.value * (pending + 1)
+        past = exp(min(0.0, self._then - self._clock.seconds()) / self._decay)  # as in ``value``: this is asked often
+        return self._value * past * (pending + 1)
 
 
 def choose(candidates: Sequence[T], score: Callable[[T], float], random: Random) -> T:
@@ -98,7 +99,7 @@ class Quantile:
     :param minimum: samples, weighed, before there is an answer. It lapses again where traffic stops.
     """
 
-    __slots__ = ("_cells", "_clock", "_decay", "_epoch", "_fresh", "_last", "_minimum", "_share", "_total")
+    __slots__ = ("_cells", "_clock", "_decay", "_epoch", "_last", "_minimum", "_share", "_total", "_until")
 
     def __init__(self, clock: Clock, quantile: float = 0.99, decay: float = 600.0, minimum: int = 50) -> None:
         self._clock = clock
@@ -108,8 +109,8 @@ class Quantile:
         self._cells = [0.0] * _CELLS
         self._total = 0.0
         self._epoch = clock.seconds()
-        self._fresh = 0  # answers before the cached one is worked out again
         self._last = 0.0
+        self._until = 0.0  # when ``_last`` is worked out again
 
     def observe(self, latency: float) -> None:
         """:param latency: seconds."""
@@ -124,13 +125,12 @@ class Quantile:
     @property
     def value(self) -> float | None:
         """Seconds, or ``None`` while too little is known."""
-        if self._total < self._minimum * self._weight():
-            self._fresh = 0
-            return None
-        if self._fresh:
-            self._fresh -= 1
+        now = self._clock.seconds()
+        if 0.0 < self._until - now <= 1.0:
             return self._last
-        self._fresh = 15  # a hundredth of the calls moves it: asking every sixteenth time loses nothing
+        if self._total < self._minimum * self._weight():
+            return None
+        self._until = now + 1.0  # it does not move faster than that, and every call asks
         above = self._total * self._share
         for cell in range(_CELLS - 1, -1, -1):
             above -= self._cells[cell]
