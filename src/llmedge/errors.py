@@ -212,6 +212,14 @@ class ConnectFailed(ElsewhereError):
     outcome = "connect"
 
 
+class TargetBusy(ElsewhereError):
+    """A limit of ours for the target is reached, and its queue was no help; it was not asked."""
+
+    status = 503
+    code = "UNAVAILABLE"
+    outcome = "busy"
+
+
 class UpstreamTimeout(ElsewhereError):
     """The target was silent for longer than a limit; the message names the limit."""
 
