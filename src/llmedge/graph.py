@@ -9,6 +9,7 @@ import attrs
 from prometheus_client import CollectorRegistry
 
 from llmedge.config import Settings
+from llmedge.config.vendors import openai_base_url
 from llmedge.dialects.registry import OPENAI
 from llmedge.observe import logs
 from llmedge.observe.metrics import Metrics
@@ -138,5 +139,7 @@ def _providers(reactor: Any, settings: Settings, client: Client) -> dict[str, Pr
         if vendor.dialect == "mock":
             providers[name] = MockProvider(name, vendor, settings.upstream, reactor)
         else:
-            providers[name] = HttpProvider(name, vendor, OPENAI, client, settings.upstream, reactor)
+            # Until HttpProvider speaks the other dialects, it asks where a vendor answers OpenAI's.
+            reached = attrs.evolve(vendor, base_url=openai_base_url(vendor) or vendor.base_url)
+            providers[name] = HttpProvider(name, reached, OPENAI, client, settings.upstream, reactor)
     return providers
