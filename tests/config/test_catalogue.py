@@ -145,6 +145,7 @@ class Models(SynchronousTestCase):
         found = capabilities("openai", "text-embedding-3-large")
         self.assertTrue(found.embeddings)
         self.assertFalse(found.tools)
+        self.assertEqual(capabilities("gemini", "gemini-embedding-2").context, 8_192)
         self.assertFalse(capabilities("openai", "gpt-4o").embeddings)
 
     def test_a_vendor_without_it_has_it_for_no_model(self) -> None:

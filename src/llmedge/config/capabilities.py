@@ -78,7 +78,7 @@ def _chat(context: int | None, max_output: int | None = None, **known: bool) -> 
     return _size(context, max_output, **_TALKS | known)
 
 
-def _embedding(context: int | None) -> Capabilities:
+def _embedding(context: int) -> Capabilities:
     return Capabilities(
         context=context,
         tools=False,
@@ -142,6 +142,7 @@ MODEL_CAPABILITIES: Mapping[str, Capabilities] = {
     # (what continues an assistant's turn does so without thinking only: …/build-with-claude/extended-thinking)
     "claude-*": _chat(1_000_000, 128_000, json_schema=True, thinking=True, prefill=False, **_CLAUDE),
     "claude-2*": _chat(200_000, 4_096, tools=False, vision=False, json_schema=False, thinking=False, prefill=True),
+    "claude-4-*": _size(200_000, 32_000, prefill=True),
     "claude-3-*": _size(200_000, 4_096, json_schema=False, thinking=False, prefill=True),
     "claude-3[.-]5*": _size(200_000, 8_192),
     "claude-3[.-]7*": _size(200_000, 64_000, thinking=True),
@@ -159,7 +160,8 @@ MODEL_CAPABILITIES: Mapping[str, Capabilities] = {
     "gemini-1.5-pro*": _size(2_097_152, 8_192),
     "gemini-2.0*": _size(1_048_576, 8_192, thinking=False),
     "gemini-*-tts*": _size(8_192, 16_384, tools=False, vision=False, json_schema=False, json_object=False),
-    "gemini-embedding*": _embedding(None),
+    "gemini-embedding*": _embedding(2_048),
+    "gemini-embedding-2*": _embedding(8_192),
     "gemma-3*": _chat(131_072, 8_192, vision=True, thinking=False),
     "gemma-4*": _chat(262_144, None, vision=True, thinking=True),
     # llama.com/docs/model-cards-and-prompt-formats; hosts often serve less
