@@ -15,7 +15,7 @@ from llmedge.observe.metrics import Metrics
 from llmedge.pipeline.admit import Admit
 from llmedge.pipeline.count import CountTokens
 from llmedge.pipeline.models import ModelIndex
-from llmedge.pipeline.prices import Prices, kind_of
+from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.route import Route
 from llmedge.pipeline.settle import Settle
 from llmedge.pipeline.stage import compose
@@ -95,7 +95,7 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
     limiter = RateLimiter(settings.rate_limit, reactor, previous.limiter if previous else None)
     server, admin = settings.server, settings.admin
     relay = RelayLimits(server.heartbeat, server.write_timeout, server.stream_timeout)
-    kinds = {name: kind_of(provider.base_url) for name, provider in settings.providers.items()}
+    kinds = {name: provider.vendor for name, provider in settings.providers.items()}
 
     def in_thread(work: Callable[..., Any], *args: Any) -> Any:
         return deferToThreadPool(reactor, reactor.getThreadPool(), work, *args)

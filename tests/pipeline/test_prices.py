@@ -20,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from llmedge.config import ConfigError
 from llmedge.config.settings import Price
 from llmedge.model import Target, Usage
-from llmedge.pipeline.prices import _CORRECTED, VENDORS, Prices, kind_of, load_catalogue
+from llmedge.pipeline.prices import _CORRECTED, VENDORS, Prices, load_catalogue
 from tests.fakes import settings
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -181,16 +181,6 @@ class Golden(SynchronousTestCase):
 
     def test_no_tokens_cost_nothing(self) -> None:
         self.assertEqual(prices().cost("openai", "p", "gpt-4o", Usage()), 0)
-
-    def test_kinds_by_host(self) -> None:
-        for url, kind in {
-            "https://api.openai.com/v1": "openai",
-            "https://ours.openai.azure.com/openai": "azure",
-            "http://127.0.0.1:8000/v1": "",
-            "https://api.openai.com.example.com/v1": "",
-            "": "",
-        }.items():
-            self.assertEqual(kind_of(url), kind, url)
 
     def test_strangers_do_not_fill_the_memory(self) -> None:
         made = prices()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -211,3 +212,23 @@ _OURS = {"host", "content-length", "transfer-encoding", "connection", "content-t
 header_table = Kind(
     "table of headers, each value a text or a secret", _headers, lambda text, environ: _headers(text, environ)
 )
+
+
+def _paths(value: Any, environ: Mapping[str, str]) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise ValueError("must be a table of paths")
+    for name, path in value.items():
+        if not isinstance(path, str) or not path.startswith(("/", "{origin}/")):
+            raise ValueError(f"must hold paths that begin with / or {{origin}}/; {name} is none")
+        if not all(0x21 <= ord(char) <= 0x7E for char in path):
+            raise ValueError(f"must hold paths of visible ASCII characters only; {name} has another")
+        if (unknown := set(_BRACES.findall(path)) - set(_PLACES)) or set(_BRACES.sub("", path)) & set("{}"):
+            what = f"{{{min(unknown)}}}" if unknown else "a brace"
+            raise ValueError(f"knows {', '.join(_PLACES)} in braces; {name} has {what}")
+    return dict(value)
+
+
+_PLACES = ("origin", "model", "api_version", "project", "location")
+_BRACES = re.compile(r"\{(\w*)\}")
+
+path_table = Kind("table of paths", _paths, lambda text, environ: _paths(text, environ))

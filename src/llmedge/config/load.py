@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,9 +14,11 @@ import attrs
 from llmedge.config.levels import parse_filter
 from llmedge.config.locate import Path as KeyPath
 from llmedge.config.locate import line_of, locate
+from llmedge.config.nearest import nearest
+from llmedge.config.option import Option
 from llmedge.config.secret import Secret, resolve
-from llmedge.config.settings import Key, Option, Price, Provider, Settings
-from llmedge.config.vendors import base_url_of, from_environment
+from llmedge.config.settings import Key, Price, Provider, Settings
+from llmedge.config.vendors import from_environment, settle
 
 S = TypeVar("S")
 
@@ -93,15 +94,6 @@ def dotted(path: KeyPath) -> str:
             quoted = part if re.fullmatch(r"[A-Za-z0-9_\-]+", part) else f'"{part}"'
             text += f".{quoted}" if text else quoted
     return text
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """``; did you mean X?`` or, without a near one, what there is."""
-    names = sorted(names)
-    close = difflib.get_close_matches(name, names, 1, 0.6)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; there is: {', '.join(names)}" if names else ""
 
 
 class _Reader:
@@ -305,12 +297,12 @@ class _Reader:
         path: KeyPath = ("providers", name)
         if not _NAME.match(name):
             self.problem(path, "must have a short name: letters, digits, '-', '_' and '.'")
-        if provider.dialect == "openai" and not provider.base_url and (*path, "base_url") not in self.lines:
-            if (known := base_url_of(name)) and (*path, "dialect") not in self.lines:
-                return attrs.evolve(provider, base_url=known)
-            self.problem(path, 'needs base_url, such as base_url = "http://127.0.0.1:8000/v1"')
-        if provider.dialect == "openai":
+        settled, problems = settle(name, provider)
+        for option, what in problems:
+            if option or (*path, "base_url") not in self.lines:  # a bad base URL has been said already
+                self.problem((*path, option) if option else path, what)
+        if provider.dialect != "mock":
             for option in _MOCK_ONLY:
                 if (*path, option) in self.lines:
                     self.problem((*path, option), 'is for the dialect "mock" only')
-        return provider
+        return settled

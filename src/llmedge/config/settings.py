@@ -9,28 +9,14 @@ import hashlib
 from collections.abc import Mapping
 from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network
-from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
 
 from llmedge.config import kinds
-from llmedge.config.kinds import Kind
+from llmedge.config.capabilities import Capabilities
+from llmedge.config.option import option
 from llmedge.config.secret import Secret
-
-
-@attrs.frozen
-class Option:
-    """How one field of a section is set."""
-
-    kind: Kind
-    doc: str
-    env: tuple[str, ...] = ()
-
-
-def option(kind: Kind, default: Any, doc: str, *, env: str | tuple[str, ...] = ()) -> Any:
-    names = (env,) if isinstance(env, str) else env
-    return attrs.field(default=default, metadata={"option": Option(kind, doc, names)})
 
 
 @attrs.frozen
@@ -265,6 +251,8 @@ class Upstream:
     )
 
 
+SPOKEN = ("openai", "openai_responses", "anthropic", "gemini", "bedrock", "vertex", "mock")
+"""What ``dialect`` may say: ``openai`` is chat, legacy completions and embeddings."""
 FAULTS = ("none", "status", "cut", "stall", "malformed")
 
 
@@ -272,9 +260,16 @@ FAULTS = ("none", "status", "cut", "stall", "malformed")
 class Provider:
     """One vendor, or one server of yours."""
 
-    dialect: str = option(kinds.choice("openai", "mock"), "openai", "What it speaks.")
-    base_url: str = option(kinds.url, "", 'Where it is: "https://api.openai.com/v1".')
-    api_key: Secret | None = option(kinds.secret, None, "Sent as Authorization: Bearer.")
+    vendor: str = option(
+        kinds.string, "", "Its entry in the catalogue; a provider called as one, and without base_url, is that one."
+    )
+    dialect: str = option(
+        kinds.choice(*SPOKEN), "", "What it speaks: of a vendor's dialects this one only; else openai."
+    )
+    base_url: str = option(
+        kinds.url, "", 'Where it is, such as "https://api.openai.com/v1"; the catalogue knows it for most vendors.'
+    )
+    api_key: Secret | None = option(kinds.secret, None, "Its key, shown the way the vendor wants it.")
     headers: Mapping[str, Secret] = option(kinds.header_table, attrs.Factory(dict), "More headers to send.")
     stream_usage: bool = option(
         kinds.boolean, True, "Ask for usage in streams; off for servers that refuse stream_options."
@@ -282,6 +277,20 @@ class Provider:
     models: tuple[str, ...] = option(
         kinds.strings, (), "Patterns of model names that go here without a [models] entry."
     )
+    on_unsupported: str = option(
+        kinds.choice("refuse", "drop"), "refuse", "What the vendor cannot be told: a 400 that names it, or left out."
+    )
+    paths: Mapping[str, str] = option(
+        kinds.path_table, attrs.Factory(dict), "Paths that differ, by dialect (openai_chat) or operation (rerank)."
+    )
+    api_version: str = option(kinds.string, "", "azure: the api-version of deployments; without it the v1 API.")
+    region: str = option(kinds.string, "", "bedrock: the AWS region.")
+    access_key: Secret | None = option(kinds.secret, None, "bedrock: AWS access key id, where there is no api_key.")
+    secret_key: Secret | None = option(kinds.secret, None, "bedrock: AWS secret access key.")
+    session_token: Secret | None = option(kinds.secret, None, "bedrock: AWS session token of temporary keys.")
+    project: str = option(kinds.string, "", "vertex: the Google Cloud project.")
+    location: str = option(kinds.string, "", "vertex: the location, such as europe-west4 or global.")
+    credentials: str = option(kinds.string, "", "vertex: path of the service account's JSON key.")
     latency: float = option(kinds.number(0, 3600), 0.0, "mock: seconds before the answer begins.")
     chunk_interval: float = option(kinds.number(0, 3600), 0.0, "mock: seconds between the events of a stream.")
     fault: str = option(kinds.choice(*FAULTS), "none", "mock: the failure to rehearse.")
@@ -297,6 +306,10 @@ class Model:
     """One model name clients may ask for."""
 
     targets: tuple[str, ...] = option(kinds.targets, (), "Where it goes: PROVIDER/MODEL, tried in order.")
+    on_unsupported: str = option(
+        kinds.choice("refuse", "drop"), "", "As the provider's, for this model; default: what the provider says."
+    )
+    capabilities: Capabilities = attrs.field(factory=Capabilities)
 
 
 @attrs.frozen

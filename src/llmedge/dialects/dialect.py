@@ -237,6 +237,7 @@ class Dialect(ABC):
     :cvar name: as the catalogue of vendors has it.
     :cvar heartbeat: the frame that keeps a silent stream alive.
     :cvar stream_type: media type of a vendor's stream.
+    :cvar headers: sent to a vendor with each request, unless the client sends its own.
     :cvar field_names: this dialect's names of the form's fields, where they differ.
     """
 
@@ -244,6 +245,7 @@ class Dialect(ABC):
     operation: ClassVar[Operation]
     heartbeat: ClassVar[bytes] = b": ping\n\n"
     stream_type: ClassVar[bytes] = b"text/event-stream"
+    headers: ClassVar[Mapping[str, str]] = {}
     field_names: ClassVar[Mapping[str, str]] = {}
 
     # For a client who speaks it

@@ -12,7 +12,6 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -63,33 +62,8 @@ VENDORS = {
 nor for what one runs oneself (Ollama, vLLM, llama.cpp); of Hugging Face it knows the vendors behind it, which a model
 name there ends with (``MODEL:novita``)."""
 
-_HOSTS = {
-    "api.openai.com": "openai",
-    "api.anthropic.com": "anthropic",
-    "generativelanguage.googleapis.com": "gemini",
-    "api.cerebras.ai": "cerebras",
-    "api.cohere.ai": "cohere",
-    "api.cohere.com": "cohere",
-    "api.deepseek.com": "deepseek",
-    "api.fireworks.ai": "fireworks",
-    "api.groq.com": "groq",
-    "api.mistral.ai": "mistral",
-    "api.moonshot.ai": "moonshot",
-    "api.perplexity.ai": "perplexity",
-    "api.together.xyz": "together",
-    "api.x.ai": "xai",
-    "openrouter.ai": "openrouter",
-    "router.huggingface.co": "huggingface",
-}
 _REMEMBERED = 4096
 """Looked-up models kept: a caller can ask for any name behind ``PROVIDER/``."""
-
-
-def kind_of(base_url: str) -> str:
-    """The kind of vendor at ``base_url``, ``""`` for an unknown one. A name alone is not believed: behind the provider
-    ``openai`` there may be a server of one's own."""
-    host = urlsplit(base_url).hostname or ""
-    return "azure" if host.endswith(".openai.azure.com") else _HOSTS.get(host, "")
 
 
 @attrs.frozen

@@ -44,7 +44,6 @@ class HttpProvider:
         }
         counting = [DIALECTS[dialect] for dialect in offer.count_paths]
         self._counts = {asked: count_wire_for(dialect, counting, name) for asked, dialect in DIALECTS.items()}
-        self._base_path = urlsplit(offer.base_url).path
         self._fields = self._head_fields()
         self._heads: dict[str, bytes] = {}
 
@@ -93,7 +92,7 @@ class HttpProvider:
             if "{model}" not in template:
                 self._heads[template] = head
         passed = dict(call.headers) if call.headers and spoken.name == call.dialect else {}
-        passed = {**self._offer.fixed, **passed}
+        passed = {**spoken.headers, **self._offer.fixed, **passed}
         if self._offer.signer is not None:
             passed |= await self._offer.signer.headers("POST", self._offer.origin + path, body)
         more = "".join([f"{name}: {value}\r\n" for name, value in passed.items()]).encode() if passed else b""
@@ -113,7 +112,7 @@ class HttpProvider:
             if model in (".", ".."):
                 raise NotFound(f"The model '{model}' does not exist.", param="model")
             template = template.replace("{model}", quote(model, safe=""))
-        return self._base_path + template
+        return template
 
     def _head_fields(self) -> str:
         fields = {
