@@ -204,7 +204,7 @@ class _Reader:
             if not model.targets and ("models", name, "targets") not in self.lines:
                 self.problem(("models", name), 'needs targets, such as targets = ["openai/gpt-4o"]')
             for target in model.targets:
-                provider_name = target.partition("/")[0]
+                provider_name = target.target.partition("/")[0]
                 if provider_name not in providers:
                     self.problem(
                         ("models", name, "targets"),

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from llmedge.config import kinds
+from llmedge.config.kinds import TargetEntry
 from llmedge.config.capabilities import Capabilities
 from llmedge.config.option import option
 from llmedge.config.secret import Secret
@@ -302,10 +303,67 @@ class Provider:
 
 
 @attrs.frozen
+class Routing:
+    """What is done when a target fails, is slow or has enough to do. Models may say otherwise for themselves."""
+
+    retries: int = option(kinds.integer(0, 10), 2, "Times one target may be asked again, at most.")
+    retry_base: float = option(
+        kinds.number(0.001, 60), 0.25, "Seconds: a first retry comes after anything up to this, each next after twice."
+    )
+    retry_cap: float = option(kinds.number(0.001, 600), 5.0, "Seconds: the longest pause before a retry.")
+    retry_ratio: float = option(
+        kinds.number(0, 10), 0.2, "Retries for each call, over the last ten seconds: an outage is not multiplied."
+    )
+    retry_after_max: float = option(
+        kinds.number(0, 600), 5.0, "Seconds of a vendor's Retry-After that are waited for where nobody else is left."
+    )
+    hedge: str | float = option(
+        kinds.hedge, "tail", 'Ask the next target as well when one is slow: "tail" is slower than it ever is.'
+    )
+    hedge_ratio: float = option(kinds.number(0, 1), 0.05, "Such extra calls for each call, at most.")
+    breaker_failures: int = option(kinds.integer(1), 5, "Failures in a row that have a target left alone.")
+    breaker_rate: float = option(kinds.number(0.01, 1), 0.5, "Share of failures in ten seconds that has the same effect.")
+    breaker_open: float = option(
+        kinds.number(0.01, 600), 1.0, "Seconds a target is left alone at first, doubled each time."
+    )
+    breaker_max_open: float = option(kinds.number(0.01, 3600), 8.0, "Seconds it is left alone at most.")
+    adaptive: bool = option(
+        kinds.boolean, True, "Learn how many calls at once each target takes, from its refusals and its pace."
+    )
+    queue: int = option(kinds.integer(0), 100, "Calls that may wait for one target.")
+    queue_wait: float = option(kinds.number(0, 600), 5.0, "Seconds a call may wait for a target.")
+    health_check: float = option(
+        kinds.number(0, 3600), 0.0, "Seconds between looks at targets that are left alone; 0: calls find out themselves."
+    )
+
+
+@attrs.frozen
 class Model:
     """One model name clients may ask for."""
 
-    targets: tuple[str, ...] = option(kinds.targets, (), "Where it goes: PROVIDER/MODEL, tried in order.")
+    targets: tuple[TargetEntry, ...] = option(
+        kinds.targets, (), 'Where it goes: "PROVIDER/MODEL", or {target = "PROVIDER/MODEL", weight = 3, rpm = 600}.'
+    )
+    strategy: str = option(
+        kinds.choice("priority", "weighted", "round_robin", "least_busy", "latency", "cost"),
+        "priority",
+        "Which target is asked first; the others follow when it fails.",
+    )
+    fallbacks: tuple[str, ...] = option(kinds.strings, (), "Models to ask when all targets are out, in order.")
+    context_fallbacks: tuple[str, ...] = option(
+        kinds.strings, (), "Models to ask when the prompt is too long for the targets, in order."
+    )
+    hedge: str | float | None = option(kinds.hedge, None, "Ask the next target as well when one is slow.")
+    stream_recovery: str | None = option(
+        kinds.choice("off", "splice", "continue", "buffer"),
+        None,
+        "What becomes of a stream that breaks after its first token; default: splice where another target is left.",
+    )
+    sticky: str = option(
+        kinds.string, "", 'Keeps calls that belong together on one target: "prompt", or "header:NAME" of the client\'s.'
+    )
+    shadow: str = option(kinds.string, "", "A target that gets a copy of calls; its answers are only recorded.")
+    shadow_share: float = option(kinds.number(0, 1), 1.0, "Share of the calls that are copied.")
     on_unsupported: str = option(
         kinds.choice("refuse", "drop"), "", "As the provider's, for this model; default: what the provider says."
     )
@@ -343,6 +401,7 @@ class Settings:
     metrics: Metrics = attrs.field(factory=Metrics)
     tracing: Tracing = attrs.field(factory=Tracing)
     upstream: Upstream = attrs.field(factory=Upstream)
+    routing: Routing = attrs.field(factory=Routing)
     providers: Mapping[str, Provider] = attrs.field(factory=dict, metadata={"table_of": Provider})
     models: Mapping[str, Model] = attrs.field(factory=dict, metadata={"table_of": Model})
     prices: Mapping[str, Price] = attrs.field(factory=dict, metadata={"table_of": Price})
