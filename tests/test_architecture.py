@@ -23,13 +23,14 @@ LAYERS = {
     "observe": set(),
     "endpoints": set(),
     "sockets": set(),
+    "threads": set(),
     "tls": set(),
     "config": set(),
     "model": set(),
     "errors": set(),
     "_version": set(),
 }
-EVERYONE_MAY = {"tls", "config", "sockets", "model", "errors", "_version"}
+EVERYONE_MAY = {"threads", "tls", "config", "sockets", "model", "errors", "_version"}
 GROUND = {"config": {"_version"}, "model": {"errors"}, "errors": set(), "_version": set()}
 
 

@@ -193,6 +193,19 @@ class ElsewhereError(EdgeError):
         return self
 
 
+class Unsupported(ElsewhereError):
+    """The target's dialect cannot say a field of the request; ``param`` names it. Another target may be able to."""
+
+    status = 400
+    code = "VALIDATION_ERROR"
+    type = "invalid_request_error"
+    outcome = "unsupported"
+
+    def of(self, provider: str) -> ElsewhereError:
+        """It is a sentence about the request already."""
+        return self
+
+
 class ConnectFailed(ElsewhereError):
     """No connection to the target: refused, unresolvable, TLS, or too slow to open."""
 

@@ -7,18 +7,22 @@ from typing import Any, cast
 
 import attrs
 from prometheus_client import CollectorRegistry
+from twisted.internet.threads import deferToThreadPool
 
 from llmedge.config import Settings
-from llmedge.dialects.registry import OPENAI
 from llmedge.observe import logs
 from llmedge.observe.metrics import Metrics
 from llmedge.pipeline.admit import Admit
+from llmedge.pipeline.count import CountTokens
 from llmedge.pipeline.models import ModelIndex
+from llmedge.pipeline.prices import Prices, kind_of
 from llmedge.pipeline.route import Route
 from llmedge.pipeline.settle import Settle
 from llmedge.pipeline.stage import compose
+from llmedge.pipeline.tokens import TokenCounter
 from llmedge.providers.http import HttpProvider
 from llmedge.providers.mock import MockProvider
+from llmedge.providers.offer import offer_of
 from llmedge.providers.provider import Provider
 from llmedge.upstream.client import Client
 from llmedge.web.api import Api
@@ -91,10 +95,18 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
     limiter = RateLimiter(settings.rate_limit, reactor, previous.limiter if previous else None)
     server, admin = settings.server, settings.admin
     relay = RelayLimits(server.heartbeat, server.write_timeout, server.stream_timeout)
+    kinds = {name: kind_of(provider.base_url) for name, provider in settings.providers.items()}
+
+    def in_thread(work: Callable[..., Any], *args: Any) -> Any:
+        return deferToThreadPool(reactor, reactor.getThreadPool(), work, *args)
+
+    tokens = TokenCounter(in_thread)
+    settle = Settle(Prices(settings.prices, kinds, reactor, in_thread), tokens)
     pipeline = compose(
-        [Settle(), Admit(models, reactor)], Route(models, _providers(reactor, settings, client), reactor)
+        [settle, Admit(models, reactor), CountTokens(tokens)],
+        Route(models, _providers(reactor, settings, client), reactor),
     )
-    api = Api(pipeline, models, OPENAI, relay, lasting.started)
+    api = Api(pipeline, models, relay, lasting.started)
     render = lasting.metrics.render if settings.metrics.enabled else None
     public = Ops(reactor, render, lasting.ready, expose=not admin.listen or admin.keep_public)
     tree: Any = Tree(cast(Any, api.app.resource()), cast(Any, public.app.resource()))
@@ -138,5 +150,5 @@ def _providers(reactor: Any, settings: Settings, client: Client) -> dict[str, Pr
         if vendor.dialect == "mock":
             providers[name] = MockProvider(name, vendor, settings.upstream, reactor)
         else:
-            providers[name] = HttpProvider(name, vendor, OPENAI, client, settings.upstream, reactor)
+            providers[name] = HttpProvider(name, offer_of(vendor), client, settings.upstream, reactor)
     return providers

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import enum
 import secrets
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
+from typing import Any, Protocol, TypeVar
 
 import attrs
 
 from llmedge.errors import EdgeError
+
+T = TypeVar("T")
 
 RawObject = Mapping[str, Any]
 """A JSON object whose values are the bytes received (``msgspec.Raw``): what nobody touches is sent on as it came."""
@@ -23,11 +26,19 @@ class Clock(Protocol):
     def callLater(self, delay: float, callable: Any, *args: Any, **kw: Any) -> Any: ...
 
 
+class InThread(Protocol):
+    """Where work goes that would hold up the reactor; tests do it at once."""
+
+    def __call__(self, work: Callable[..., T], *args: Any) -> Awaitable[T]: ...
+
+
 class Operation(enum.Enum):
     """What a call asks for. The value is the label in logs and metrics."""
 
     CHAT = "chat"
     TEXT = "text"
+    EMBEDDINGS = "embeddings"
+    COUNT_TOKENS = "count_tokens"
 
 
 @attrs.frozen
@@ -69,10 +80,14 @@ class Usage:
 
 @attrs.frozen
 class Target:
-    """One place a call can go."""
+    """One place a call can go.
+
+    :ivar drop: what it cannot say of a request is left out; ``None``: as its provider does.
+    """
 
     provider: str
     model: str
+    drop: bool | None = attrs.field(default=None, eq=False)
 
     def __str__(self) -> str:
         return f"{self.provider}/{self.model}"
@@ -128,7 +143,9 @@ class Record:
 
     :ivar route: the path's template (bounded), not the path.
     :ivar model: what the client asked for; ``model_label`` is the bounded form for metrics.
+    :ivar cost: USD of the answer at list price; ``None`` where the price is not known, or nothing was used.
     :ivar outcome: ``ok``, ``error``, ``client_closed``, or what broke the stream (``cut``, ``timeout`` ...).
+    :ivar dropped: fields of the request that the target could not say and the configuration lets go.
     :ivar trace: ``None`` where nothing is traced.
     :ivar asked: what was said to the vendor, raw; only where the trace captures it. ``answered`` is its answer.
     :ivar waited: seconds spent waiting for vendors; total less this is our overhead.
@@ -151,6 +168,8 @@ class Record:
     ended: float | None = None
     attempts: list[Attempt] = attrs.Factory(list)
     usage: Usage | None = None
+    dropped: list[str] = attrs.Factory(list)
+    cost: Decimal | None = None
     status: int = 0
     error_code: str = ""
     error_message: str = ""
@@ -162,6 +181,11 @@ class Record:
     trace: TraceContext | None = None
     asked: bytes = b""
     answered: bytes = b""
+
+    @property
+    def cost_estimated(self) -> bool:
+        """Whether ``cost`` comes from tokens that were estimated here."""
+        return self.cost is not None and self.usage is not None and self.usage.estimated
 
     def fail(self, error: EdgeError, outcome: str = "error") -> None:
         """Note the error the client is given; the first one stands."""
@@ -193,6 +217,8 @@ class Call:
     :ivar fields: the body's top-level fields, each value still the bytes received.
     :ivar wants_usage: the client asked for usage in the stream.
     :ivar choices: how many answers were asked for (``n``).
+    :ivar headers: the client's headers that go to a vendor of the same dialect, and to no other.
+    :ivar form: the request in the intermediate form, once somebody needed it.
     """
 
     operation: Operation
@@ -205,6 +231,8 @@ class Call:
     caller: Caller
     deadline: Deadline
     record: Record
+    headers: tuple[tuple[str, str], ...] = ()
+    form: Any = None
 
 
 @attrs.frozen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 from urllib.parse import urlsplit
@@ -88,6 +89,21 @@ def number(low: float, high: float = math.inf) -> Kind:
             raise ValueError(f"must be {bound}") from None
 
     return _simple(bound, check, parse)
+
+
+def _price(value: Any) -> Decimal:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        price = Decimal(str(value) if isinstance(value, float) else value)  # as it is written: 0.1 is a tenth
+        if 0 <= price <= 10**6:
+            return price
+    except (TypeError, ValueError, InvalidOperation):
+        pass
+    raise ValueError("must be USD per million tokens, a number from 0 to 1000000")
+
+
+price = _simple("USD per million tokens", _price, str)
 
 
 def _str(value: Any) -> str:

@@ -6,6 +6,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from llmedge.config.levels import parse_filter
 from llmedge.config.locate import Path as KeyPath
 from llmedge.config.locate import line_of, locate
 from llmedge.config.secret import Secret, resolve
-from llmedge.config.settings import Key, Option, Provider, Settings
+from llmedge.config.settings import Key, Option, Price, Provider, Settings
 from llmedge.config.vendors import base_url_of, from_environment
 
 S = TypeVar("S")
@@ -218,7 +219,22 @@ class _Reader:
                         f"names the provider {provider_name!r}, which is not configured"
                         + nearest(provider_name, providers),
                     )
+        for name in settings.prices:
+            self._price(name, settings.prices[name], providers)
         return attrs.evolve(settings, server=server, auth=auth, providers=providers)
+
+    def _price(self, name: str, price: Price, providers: Iterable[str]) -> None:
+        path: KeyPath = ("prices", name)
+        for option, value in (("input", price.input), ("output", price.output)):
+            if value is None and (*path, option) not in self.lines:
+                self.problem(path, f"needs {option}, such as {option} = 2.5 (USD per million tokens; 0 for nothing)")
+        provider, slash, model = name.partition("/")
+        if not (provider and slash and model):
+            self.problem(path, 'must be named [prices."PROVIDER/MODEL"]; patterns are allowed')
+        elif not any(fnmatchcase(known, provider) for known in providers):
+            self.problem(
+                path, f"names the provider {provider!r}, which is not configured{nearest(provider, providers)}"
+            )
 
     def _address(self, address: str, tls: bool) -> tuple[str, ...]:
         host, colon, port = address.rpartition(":")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 from urllib.parse import urlsplit
@@ -177,7 +178,16 @@ class Cors:
     methods: tuple[str, ...] = option(kinds.strings, ("GET", "POST", "OPTIONS"), "Methods allowed.")
     headers: tuple[str, ...] = option(
         kinds.strings,
-        ("authorization", "content-type", "x-api-key", "x-request-id", "x-stainless-*"),
+        (
+            "authorization",
+            "content-type",
+            "x-api-key",
+            "x-goog-api-key",
+            "x-goog-api-client",
+            "x-request-id",
+            "x-stainless-*",
+            "anthropic-*",
+        ),
         "Request headers allowed; a trailing * allows any ending.",
     )
     credentials: bool = option(kinds.boolean, False, "Let pages send cookies and client certificates.")
@@ -290,6 +300,23 @@ class Model:
 
 
 @attrs.frozen
+class Price:
+    """What a model costs you, in place of its list price. NAME is a target, ``"PROVIDER/MODEL"``, or a pattern of
+    targets; a name goes before a pattern, the longest pattern first. All in USD per million tokens."""
+
+    input: Decimal | None = option(kinds.price, None, "Tokens read. Has to be given.")
+    output: Decimal | None = option(kinds.price, None, "Tokens written. Has to be given.")
+    cached: Decimal | None = option(kinds.price, None, "Tokens read from the vendor's cache; default: as input.")
+    cache_write: Decimal | None = option(kinds.price, None, "Tokens written to that cache; default: as input.")
+    cache_write_1h: Decimal | None = option(
+        kinds.price, None, "Tokens written to it for an hour; default: as cache_write."
+    )
+    audio_input: Decimal | None = option(kinds.price, None, "Tokens of audio read; default: as input.")
+    audio_output: Decimal | None = option(kinds.price, None, "Tokens of audio written; default: as output.")
+    reasoning: Decimal | None = option(kinds.price, None, "Tokens of reasoning; default: as output.")
+
+
+@attrs.frozen
 class Settings:
     """All of it."""
 
@@ -305,3 +332,4 @@ class Settings:
     upstream: Upstream = attrs.field(factory=Upstream)
     providers: Mapping[str, Provider] = attrs.field(factory=dict, metadata={"table_of": Provider})
     models: Mapping[str, Model] = attrs.field(factory=dict, metadata={"table_of": Model})
+    prices: Mapping[str, Price] = attrs.field(factory=dict, metadata={"table_of": Price})

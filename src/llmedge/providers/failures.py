@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
-from llmedge.dialects.openai_common import VendorError
+from llmedge.dialects.dialect import VendorError
 from llmedge.errors import (
     EdgeError,
     VendorFailed,
