@@ -138,6 +138,36 @@ class Queue(SynchronousTestCase):
         self.successResultOf(good).release()
         self.empty()
 
+    def test_nobody_overtakes(self) -> None:
+        """With two free places and two waiting, the first one's next call does not take the second one's place."""
+        self.queue.limit = limit = FixedLimit(1)
+        slot = self.successResultOf(self.acquire())
+        later: list[Deferred[Slot]] = []
+        first = self.acquire().addCallback(lambda slot: (later.append(self.acquire()), slot)[1])
+        second = self.acquire()
+        limit.value = 2
+        slot.release()
+        slots = [self.successResultOf(first), self.successResultOf(second)]
+        self.assertNoResult(later[0])
+        for each in slots:
+            each.release()
+        self.successResultOf(later[0]).release()
+        self.empty()
+
+    def test_a_raised_limit_is_seen_by_the_next_call(self) -> None:
+        self.queue.limit = limit = FixedLimit(1)
+        slots = [self.successResultOf(self.acquire())]
+        waiting = self.acquire()
+        limit.value = 2
+        newcomer = self.acquire()
+        slots.append(self.successResultOf(waiting))
+        self.assertNoResult(newcomer)
+        slots[0].release()
+        slots.append(self.successResultOf(newcomer))
+        for each in slots:
+            each.release()
+        self.empty()
+
     def test_a_limit_that_grows_lets_several_in(self) -> None:
         self.queue.limit = limit = FixedLimit(1)
         slot = self.successResultOf(self.acquire())

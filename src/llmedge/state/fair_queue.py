@@ -58,6 +58,7 @@ class FairQueue:
         self.waiting += 1
         if dropped is not None:  # told last: it may come back at once and must find the queue as it is
             dropped.result.errback(TargetBusy("has a full queue"))
+        self._grant()  # where ``limit`` was raised meanwhile; the newcomer still comes last
         return waiter.result
 
     def _room_for(self, caller: str) -> _Waiter:
