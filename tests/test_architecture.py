@@ -15,7 +15,7 @@ LAYERS = {
     "graph": {"web", "pipeline", "providers", "dialects", "upstream", "state", "observe"},
     "banner": set(),
     "web": {"pipeline", "dialects", "state"},
-    "pipeline": {"providers", "dialects"},
+    "pipeline": {"providers", "dialects", "state"},
     "providers": {"dialects", "upstream"},
     "dialects": set(),
     "upstream": set(),

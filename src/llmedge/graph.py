@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 from typing import Any, cast
 
 import attrs
@@ -14,11 +15,13 @@ from llmedge.observe import logs
 from llmedge.observe.metrics import Metrics
 from llmedge.pipeline.admit import Admit
 from llmedge.pipeline.count import CountTokens
+from llmedge.pipeline.deployments import Deployments
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.route import Route
 from llmedge.pipeline.settle import Settle
 from llmedge.pipeline.stage import compose
+from llmedge.pipeline.strategies import Strategies
 from llmedge.pipeline.tokens import TokenCounter
 from llmedge.providers.http import HttpProvider
 from llmedge.providers.mock import MockProvider
@@ -64,6 +67,8 @@ class Lasting:
             self.observers.append(self.tracing)
         self.concurrency = Concurrency(settings.server.max_requests, settings.server.max_requests_per_address)
         self.started = int(reactor.seconds())
+        self.random = Random()  # noqa: S311 - for spreading load, not for secrets
+        self.deployments = Deployments(reactor, self.random)
 
 
 @attrs.define
@@ -102,9 +107,19 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
 
     tokens = TokenCounter(in_thread)
     settle = Settle(Prices(settings.prices, kinds, reactor, in_thread), tokens)
+    lasting.deployments.configure(settings.routing)
+    route = Route(
+        models,
+        _providers(reactor, settings, client),
+        lasting.deployments,
+        Strategies(lasting.deployments, settle.prices, lasting.random),
+        settings.routing,
+        reactor,
+        lasting.random,
+    )
     pipeline = compose(
         [settle, Admit(models, reactor), CountTokens(tokens)],
-        Route(models, _providers(reactor, settings, client), reactor),
+        route,
     )
     api = Api(pipeline, models, relay, lasting.started)
     render = lasting.metrics.render if settings.metrics.enabled else None

@@ -121,7 +121,14 @@ class TraceContext:
 
 @attrs.define
 class Attempt:
-    """One try at one target. Times are the clock's seconds, ``None`` for what did not happen."""
+    """One try at one target. Times are the clock's seconds, ``None`` for what did not happen.
+
+    :ivar kind: why it was made: ``first``, ``next`` (a target before it failed), ``retry``, ``fallback``, ``hedge``,
+        ``splice``, ``continue``, ``shadow``.
+    :ivar cause: the row of the table in ``pipeline/verdicts.py``, where it failed.
+    :ivar queued: seconds it waited for its turn.
+    :ivar skipped_events: malformed events of its stream that were left out.
+    """
 
     target: Target
     started: float
@@ -135,6 +142,18 @@ class Attempt:
     error: str = ""
     upstream_request_id: str = ""
     span_id: str = ""
+    kind: str = "first"
+    cause: str = ""
+    queued: float = 0.0
+    skipped_events: int = 0
+
+
+@attrs.frozen
+class Passed:
+    """A target that was not asked, and why."""
+
+    target: str
+    why: str
 
 
 @attrs.define
@@ -145,6 +164,9 @@ class Record:
     :ivar model: what the client asked for; ``model_label`` is the bounded form for metrics.
     :ivar cost: USD of the answer at list price; ``None`` where the price is not known, or nothing was used.
     :ivar outcome: ``ok``, ``error``, ``client_closed``, or what broke the stream (``cut``, ``timeout`` ...).
+    :ivar passed_over: targets that were not asked, and why.
+    :ivar answered_by: the attempt whose answer the client got; ``fallback`` the model it was found through.
+    :ivar paused: seconds waited before retries, and for Retry-After.
     :ivar dropped: fields of the request that the target could not say and the configuration lets go.
     :ivar trace: ``None`` where nothing is traced.
     :ivar asked: what was said to the vendor, raw; only where the trace captures it. ``answered`` is its answer.
@@ -167,6 +189,10 @@ class Record:
     first_event: float | None = None
     ended: float | None = None
     attempts: list[Attempt] = attrs.Factory(list)
+    passed_over: list[Passed] = attrs.Factory(list)
+    answered_by: Attempt | None = None
+    fallback: str = ""
+    paused: float = 0.0
     usage: Usage | None = None
     dropped: list[str] = attrs.Factory(list)
     cost: Decimal | None = None
@@ -209,6 +235,20 @@ class Deadline:
         return max(0.0, self.at - self._clock.seconds())
 
 
+@attrs.frozen
+class Wishes:
+    """What a client may say about how its call is routed.
+
+    :ivar retries: at most so many, if it is fewer than the configuration has.
+    :ivar no_fallback: only the targets of the model asked for.
+    :ivar header: a header of the request by name, for calls that stick together.
+    """
+
+    retries: int | None = None
+    no_fallback: bool = False
+    header: Callable[[str], str | None] = lambda name: None
+
+
 @attrs.define
 class Call:
     """One request for inference.
@@ -233,6 +273,7 @@ class Call:
     record: Record
     headers: tuple[tuple[str, str], ...] = ()
     form: Any = None
+    wishes: Wishes = Wishes()
 
 
 @attrs.frozen

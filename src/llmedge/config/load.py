@@ -17,7 +17,7 @@ from llmedge.config.locate import line_of, locate
 from llmedge.config.nearest import nearest
 from llmedge.config.option import Option
 from llmedge.config.secret import Secret, resolve
-from llmedge.config.settings import Key, Price, Provider, Settings
+from llmedge.config.settings import Key, Model, Price, Provider, Settings
 from llmedge.config.vendors import from_environment, settle
 
 S = TypeVar("S")
@@ -203,17 +203,31 @@ class _Reader:
         for name, model in settings.models.items():
             if not model.targets and ("models", name, "targets") not in self.lines:
                 self.problem(("models", name), 'needs targets, such as targets = ["openai/gpt-4o"]')
-            for target in model.targets:
-                provider_name = target.target.partition("/")[0]
-                if provider_name not in providers:
-                    self.problem(
-                        ("models", name, "targets"),
-                        f"names the provider {provider_name!r}, which is not configured"
-                        + nearest(provider_name, providers),
-                    )
+            self._route(name, model, settings.models, providers)
         for name in settings.prices:
             self._price(name, settings.prices[name], providers)
         return attrs.evolve(settings, server=server, auth=auth, providers=providers)
+
+    def _route(self, name: str, model: Model, models: Iterable[str], providers: Iterable[str]) -> None:
+        shadow = [("shadow", model.shadow)] if model.shadow else []
+        for option, target in [("targets", str(target)) for target in model.targets] + shadow:
+            provider = target.partition("/")[0]
+            if provider not in providers:
+                self.problem(
+                    ("models", name, option),
+                    f"names the provider {provider!r}, which is not configured" + nearest(provider, providers),
+                )
+        for option in ("fallbacks", "context_fallbacks"):
+            for other in getattr(model, option):
+                if other == name:
+                    self.problem(("models", name, option), "names the model itself")
+                elif other not in models and other.partition("/")[0] not in providers:
+                    self.problem(
+                        ("models", name, option),
+                        f"names the model {other!r}, which is not configured" + nearest(other, models),
+                    )
+        if model.sticky and model.sticky != "prompt" and not re.fullmatch(r"header:[A-Za-z0-9_\-]+", model.sticky):
+            self.problem(("models", name, "sticky"), 'must be "prompt" or "header:NAME"')
 
     def _price(self, name: str, price: Price, providers: Iterable[str]) -> None:
         path: KeyPath = ("prices", name)

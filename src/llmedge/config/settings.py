@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import attrs
 
 from llmedge.config import kinds
-from llmedge.config.kinds import TargetEntry
 from llmedge.config.capabilities import Capabilities
+from llmedge.config.kinds import TargetEntry
 from llmedge.config.option import option
 from llmedge.config.secret import Secret
 
@@ -322,7 +322,9 @@ class Routing:
     )
     hedge_ratio: float = option(kinds.number(0, 1), 0.05, "Such extra calls for each call, at most.")
     breaker_failures: int = option(kinds.integer(1), 5, "Failures in a row that have a target left alone.")
-    breaker_rate: float = option(kinds.number(0.01, 1), 0.5, "Share of failures in ten seconds that has the same effect.")
+    breaker_rate: float = option(
+        kinds.number(0.01, 1), 0.5, "Share of failures in ten seconds that has the same effect."
+    )
     breaker_open: float = option(
         kinds.number(0.01, 600), 1.0, "Seconds a target is left alone at first, doubled each time."
     )
@@ -333,7 +335,9 @@ class Routing:
     queue: int = option(kinds.integer(0), 100, "Calls that may wait for one target.")
     queue_wait: float = option(kinds.number(0, 600), 5.0, "Seconds a call may wait for a target.")
     health_check: float = option(
-        kinds.number(0, 3600), 0.0, "Seconds between looks at targets that are left alone; 0: calls find out themselves."
+        kinds.number(0, 3600),
+        0.0,
+        "Seconds between looks at targets left alone; 0: calls find out themselves.",
     )
 
 

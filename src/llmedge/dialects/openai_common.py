@@ -164,7 +164,7 @@ def check_answer(body: bytes) -> _Fields:
     if "choices" not in fields:
         if bytes(fields.get("error", msgspec.Raw(b"null"))) != b"null":
             error = parse_error(body)
-            raise VendorFailed(f"answered with an error behind status 200: {error.message}")
+            raise VendorFailed(f"answered with an error behind status 200: {error.message}", cause="error_body")
         raise UpstreamMalformed("answered without choices")
     return fields
 

@@ -153,7 +153,7 @@ class HttpProvider:
             except UpstreamTooLarge:
                 error = VendorError()
             if error.message:
-                raise VendorFailed(f"answered with an error behind status 200: {error.message}")
+                raise VendorFailed(f"answered with an error behind status 200: {error.message}", cause="error_body")
         raise UpstreamMalformed("was asked for a stream and answered with something else")
 
     def _scrub(self, text: str) -> str:

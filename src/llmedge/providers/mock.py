@@ -90,7 +90,7 @@ class MockProvider:
         if fault == "stall":
             patience = self._limits.idle_timeout
             await self.pause(patience, record)
-            return UpstreamTimeout(f"did not go on with its answer within {patience:g} s").of(self.name)
+            return UpstreamTimeout(f"did not go on with its answer within {patience:g} s", cause="stall").of(self.name)
         if fault == "malformed":
             return UpstreamMalformed("sent something that is not its protocol").of(self.name)
         return UpstreamCut("closed the connection before its answer was complete").of(self.name)

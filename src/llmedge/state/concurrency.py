@@ -44,6 +44,10 @@ class FixedLimit:
         """What happens changes nothing."""
 
 
+_CALM = 10
+"""Rounds without an overload after which it grows as at the beginning."""
+
+
 class AimdLimit:
     """Additive increase, multiplicative decrease, as TCP does it and Netflix's ``AIMDLimit`` after it.
 
@@ -118,11 +122,14 @@ class AimdLimit:
         if outcome is Outcome.OVERLOADED or (slow and loaded):
             if mark > self._decreased_at:
                 floor = min(self._slow_floor, self._limit) if slow else self._minimum
-                self._limit = max(floor, self._limit * self._backoff)
+                # What was under way was too much; a limit far above it says nothing.
+                self._limit = max(floor, min(self._limit, float(in_flight)) * self._backoff)
                 self._decreased_at = self._sequence
                 self._slow_start = False
                 self._short = self._long
         elif loaded:
+            if mark - self._decreased_at > _CALM * self._limit:
+                self._slow_start = True  # whatever made it refuse is long over
             self._limit = min(self._maximum, self._limit + (1.0 if self._slow_start else 1.0 / self._limit))
 
     def _slow(self, latency: float) -> bool:
