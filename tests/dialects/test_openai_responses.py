@@ -447,6 +447,8 @@ class Requests(SynchronousTestCase):
             ({"role": "tool", "content": "a"}, "input[0].role"),
             ({"type": "function_call", "call_id": "a", "arguments": "{}"}, "input[0].name"),
             ({"type": "function_call_output", "output": "a"}, "input[0].call_id"),
+            ({"type": "function_call_output", "call_id": "a"}, "input[0].output"),
+            ({"role": "user"}, "input[0].content"),
             ({"role": "user", "content": [{"type": "input_image"}]}, "input[0].content[0].image_url"),
         ):
             error = self.assertRaises(ValidationError, parsed, input=[item])
@@ -725,6 +727,59 @@ class Decoding(SynchronousTestCase):
             maker.say("response.output_item.done", output_index=index, item=item)
         self.assertEqual(decoded(maker.end(output=items)), expected)
 
+    def test_without_indices(self) -> None:
+        """As llama.cpp streams: no index, no number, a call's item has no id but the call's, all is done at the end."""
+        bare = {"type": "function_call", "arguments": "", "status": "in_progress"}
+        events: list[dict[str, Any]] = [
+            {"type": "response.created", "response": {"id": "resp_1", "object": "response", "status": "in_progress"}},
+            {"type": "response.output_item.added", "item": {"type": "reasoning", "id": "rs_1", "summary": []}},
+            {"type": "response.reasoning_text.delta", "item_id": "rs_1", "delta": "Hm"},
+            {"type": "response.output_item.added", "item": message()},
+            {"type": "response.content_part.added", "item_id": "msg_1", "part": {"type": "output_text", "text": ""}},
+            {"type": "response.output_text.delta", "item_id": "msg_1", "delta": "Hi"},
+        ]
+        for each in ("fc_a", "fc_b"):
+            events.append({"type": "response.output_item.added", "item": {**bare, "call_id": each, "name": "f"}})
+            events.append({"type": "response.function_call_arguments.delta", "item_id": each, "delta": "{}"})
+        thought = {
+            "type": "reasoning",
+            "id": "rs_1",
+            "summary": [],
+            "content": [{"type": "reasoning_text", "text": "Hm"}],
+            "encrypted_content": "",
+        }
+        events += [
+            {"type": "response.output_item.done", "item": thought},
+            {"type": "response.output_text.done", "item_id": "msg_1", "text": "Hi"},
+            {"type": "response.content_part.done", "item_id": "msg_1", "part": output_text("Hi")},
+            {"type": "response.output_item.done", "item": message(output_text("Hi"))},
+        ]
+        for each in ("fc_a", "fc_b"):
+            item = {**bare, "call_id": each, "name": "f", "arguments": "{}", "status": "completed"}
+            events.append({"type": "response.output_item.done", "item": item})
+        events.append({"type": "response.completed", "response": {"id": "resp_1", "output": [], "usage": USAGE}})
+        self.assertEqual(
+            decoded(sse(*events)),
+            [
+                Begin("resp_1"),
+                Open(0, "thinking"),
+                Delta(0, "Hm"),
+                Close(0),
+                Open(1, "text"),
+                Delta(1, "Hi"),
+                Close(1),
+                Open(2, "tool", 0, "fc_a", "f"),
+                Delta(2, "{}"),
+                Close(2),
+                Open(3, "tool", 0, "fc_b", "f"),
+                Delta(3, "{}"),
+                Close(3),
+                Finish("tool"),
+                Counted(COUNTED),
+                End(),
+            ],
+        )
+
     def test_incomplete(self) -> None:
         """What is still open is closed first."""
         maker = Maker(HELLO.events[:5])
@@ -918,6 +973,17 @@ class Encoding(SynchronousTestCase):
         stream = encoded([BEGIN, Open(0, "tool", 0, "c", "f"), Close(0), Finish("tool"), End()])
         self.assertEqual(stream.count(b'"arguments":"{}"'), 3)
         self.assertIn(Delta(0, "{}"), decoded(stream))
+
+    def test_thought_signatures_of_calls(self) -> None:
+        """Gemini wants them back: they are in the item, where clients that send items back unchanged keep them."""
+        signed = form.ToolCall("c", "f", "{}", "sig")
+        answer = form.Answer((form.Choice((signed,), "tool"),), "resp_1", "m", 5)
+        body = DIALECT.render_answer(answer, Asked("m"))
+        self.assertEqual(DIALECT.parse_answer(body), answer)
+        self.assertEqual(parsed(input=json.loads(body)["output"]).messages[0].parts, (signed,))
+        events: list[form.StreamEvent] = [BEGIN, Open(0, "tool", 0, "c", "f"), Delta(0, "{}"), Sign(0, "sig"), Close(0)]
+        events += [Finish("tool"), End()]
+        self.assertEqual(decoded(encoded(events)), events)
 
     def test_a_text_that_stays_open_keeps_its_message(self) -> None:
         """Each item is added and done once, whatever mixes."""

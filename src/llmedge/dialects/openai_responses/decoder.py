@@ -35,7 +35,8 @@ _ITEM = -1
 
 class _Event(msgspec.Struct, gc=False):
     type: str = ""
-    output_index: int = 0
+    output_index: int | None = None
+    item_id: str | None = None
     content_index: int = 0
     summary_index: int = 0
     delta: Any = None
@@ -75,6 +76,7 @@ class Decoder(SseReader[form.StreamEvent]):
         self._refused = False
         self._blocks: dict[tuple[int, int], _Block] = {}
         self._closed: set[tuple[int, int]] = set()
+        self._ids: dict[str, int] = {}  # of items without an index: the number they were given here
 
     def _end(self, items: list[form.StreamEvent]) -> None:
         for event in self._sse.close():
@@ -122,6 +124,18 @@ class Decoder(SseReader[form.StreamEvent]):
             )
         )
 
+    def _index(self, event: _Event, item: Fields | None = None) -> int:
+        """The number of the item that ``event`` is about."""
+        if event.output_index is not None:
+            return event.output_index
+        ids = [event.item_id or ""] if item is None else [item.text("id"), item.text("call_id")]
+        for id in ids:
+            if id in self._ids:
+                return self._ids[id]
+        number = len(self._ids)
+        self._ids.update({id: number for id in ids if id or len(ids) == 1})
+        return number
+
     # Blocks
 
     def _block(self, key: tuple[int, int], kind: Kind, items: list[form.StreamEvent]) -> _Block:
@@ -133,11 +147,18 @@ class Decoder(SseReader[form.StreamEvent]):
             if kind == "tool":
                 raise UpstreamMalformed("sent arguments of a tool call that it did not begin")
             self._refused = self._refused or kind == "refusal"
-            block = self._blocks[key] = _Block(self._count, kind)
-            self._count += 1
-            items.append(form.Open(block.number, kind))
+            block = self._open(key, kind, items)
         elif block.kind != kind:
             raise UpstreamMalformed(f"changed a part of its answer from {block.kind} to {kind}")
+        return block
+
+    def _open(self, key: tuple[int, int], kind: Kind, items: list[form.StreamEvent], **more: Any) -> _Block:
+        if self._ids:  # llama.cpp says at the very end that items are done; the next one has begun long before
+            for other in [each for each in self._blocks if each[0] != key[0]]:
+                self._close(other, items)
+        block = self._blocks[key] = _Block(self._count, kind)
+        self._count += 1
+        items.append(form.Open(block.number, kind, **more))
         return block
 
     def _close(self, key: tuple[int, int], items: list[form.StreamEvent]) -> None:
@@ -153,7 +174,7 @@ class Decoder(SseReader[form.StreamEvent]):
         if not delta and not logprobs:
             return
         index = _ITEM if kind == "tool" else event.content_index
-        block = self._block((event.output_index, index), kind, items)
+        block = self._block((self._index(event), index), kind, items)
         block.said = True
         items.append(form.Delta(block.number, delta, 0, logprobs))
 
@@ -173,7 +194,7 @@ class Decoder(SseReader[form.StreamEvent]):
         """A thought and its summary say the same: what begins first is taken."""
         if not (delta := _text(event.delta)):
             return
-        block = self._block((event.output_index, _ITEM), "thinking", items)
+        block = self._block((self._index(event), _ITEM), "thinking", items)
         if not block.source:
             block.source, block.summary = source, event.summary_index
         if block.source != source:
@@ -187,7 +208,7 @@ class Decoder(SseReader[form.StreamEvent]):
     def _annotation(self, event: _Event, items: list[form.StreamEvent]) -> None:
         cite = parse_citation(Fields.of_answer(event.annotation))
         if cite is not None:
-            block = self._block((event.output_index, event.content_index), "text", items)
+            block = self._block((self._index(event), event.content_index), "text", items)
             block.cited = True
             items.append(form.Cite(block.number, cite))
 
@@ -195,22 +216,20 @@ class Decoder(SseReader[form.StreamEvent]):
 
     def _added(self, event: _Event, items: list[form.StreamEvent]) -> None:
         item = Fields.of_answer(event.item)
+        index = self._index(event, item)
         if item.text("type") == "function_call":
-            self._call(event.output_index, item, items)
+            self._call(index, item, items)
 
     def _call(self, index: int, item: Fields, items: list[form.StreamEvent]) -> _Block:
         key = (index, _ITEM)
         if key in self._blocks or key in self._closed:
             raise UpstreamMalformed("began the same tool call twice")
         self._called = True
-        block = self._blocks[key] = _Block(self._count, "tool")
-        self._count += 1
-        items.append(form.Open(block.number, "tool", 0, item.text("call_id", None), item.text("name", None)))
-        return block
+        return self._open(key, "tool", items, tool_id=item.text("call_id", None), name=item.text("name", None))
 
     def _part_done(self, event: _Event, items: list[form.StreamEvent]) -> None:
         part = Fields.of_answer(event.part)
-        self._complete_part((event.output_index, event.content_index), part, items)
+        self._complete_part((self._index(event), event.content_index), part, items)
 
     def _complete_part(self, key: tuple[int, int], part: Fields, items: list[form.StreamEvent]) -> None:
         kind = part.text("type")
@@ -230,14 +249,15 @@ class Decoder(SseReader[form.StreamEvent]):
         self._close(key, items)
 
     def _item_done(self, event: _Event, items: list[form.StreamEvent]) -> None:
-        self._complete(event.output_index, Fields.of_answer(event.item), items)
+        item = Fields.of_answer(event.item)
+        self._complete(self._index(event, item), item, items)
 
     def _complete(self, index: int, item: Fields, items: list[form.StreamEvent]) -> None:
         kind = item.text("type")
         key = (index, _ITEM)
+        block = self._blocks.get(key)
         if key in self._closed:
             return
-        block = self._blocks.get(key)
         if kind == "message":
             for number, part in enumerate(item.objects("content")):
                 self._complete_part((index, number), part, items)
@@ -262,9 +282,7 @@ class Decoder(SseReader[form.StreamEvent]):
             if thought.signature:
                 items.append(form.Sign(block.number, thought.signature))
         elif thought.signature:
-            block = self._blocks[key] = _Block(self._count, "thinking")
-            self._count += 1
-            items.append(form.Open(block.number, "thinking", signature=thought.signature, redacted=True))
+            self._open(key, "thinking", items, signature=thought.signature, redacted=True)
 
     def _finish(self, event: _Event, incomplete: bool, items: list[form.StreamEvent]) -> None:
         response = Fields.of_answer(event.response)

@@ -67,6 +67,8 @@ def _content(fields: Fields, name: str, unread: list[str]) -> tuple[form.Part, .
     if fields.is_text(name):
         text = fields.text(name)
         return (form.Text(text),) if text else ()
+    if not fields.has(name):
+        fields.fail(name, "is required")
     parts = (_part(each, unread) for each in fields.objects(name))
     return tuple(part for part in parts if part != form.Text(""))
 
