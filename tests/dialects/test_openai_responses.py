@@ -854,7 +854,7 @@ class Decoding(SynchronousTestCase):
             whole = decoded(stream)
             for size in (1, 2, 7):
                 self.assertEqual(decoded(stream, size), whole)
-            for at in range(0, len(stream), 3):
+            for at in range(len(stream)):
                 decoder = DIALECT.decoder(choices=1, max_event=1 << 20)
                 self.assertEqual(decoder.feed(stream[:at]) + decoder.feed(stream[at:]) + decoder.end(), whole)
 
@@ -878,6 +878,9 @@ class Passing(SynchronousTestCase):
         self.assertEqual(kinds, [EventKind.LIFECYCLE] * 4 + [EventKind.CONTENT] * (len(kinds) - 5) + [EventKind.DONE])
         for size in (1, 3, 50):
             self.assertEqual(self.read(stream, size), (events, usage))
+        for at in range(len(stream)):
+            reader = DIALECT.reader(strip_usage=False, choices=1, max_event=1 << 20)
+            self.assertEqual(reader.feed(stream[:at]) + reader.feed(stream[at:]) + reader.end(), events)
         self.assertEqual(self.read(stream + b"data: [DONE]\n\n")[0], events)
         self.assertEqual(self.read(stream[:-2])[0], events)
 
