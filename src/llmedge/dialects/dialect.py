@@ -44,12 +44,14 @@ class Asked:
 
     :ivar model: the model's name, ``id`` and ``created`` (seconds since the epoch) stand in for what is missing.
     :ivar wants_usage: the client asked for usage in the stream.
+    :ivar fields: the request's fields as received, for a dialect whose answers repeat them.
     """
 
     model: str
     id: str = "0"
     created: int = 0
     wants_usage: bool = False
+    fields: RawObject = attrs.Factory(dict)
 
 
 class Saying:
