@@ -159,6 +159,13 @@ class InternalError(EdgeError):
         super().__init__("The gateway failed to handle this request. The x-request-id header identifies it.")
 
 
+class AnswerDiverged(EdgeError):
+    """A broken stream was asked for again, and the other answer is a different one: it cannot be completed."""
+
+    status = 502
+    code = "UPSTREAM_ERROR"
+
+
 class DeadlineExceeded(EdgeError):
     """The whole call took longer than ``server.timeout``."""
 

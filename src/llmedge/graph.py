@@ -20,6 +20,7 @@ from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.route import Route
 from llmedge.pipeline.settle import Settle
+from llmedge.pipeline.shadow import Shadows
 from llmedge.pipeline.stage import compose
 from llmedge.pipeline.strategies import Strategies
 from llmedge.pipeline.tokens import TokenCounter
@@ -108,14 +109,16 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
     tokens = TokenCounter(in_thread)
     settle = Settle(Prices(settings.prices, kinds, reactor, in_thread), tokens)
     lasting.deployments.configure(settings.routing)
+    providers = _providers(reactor, settings, client)
     route = Route(
         models,
-        _providers(reactor, settings, client),
+        providers,
         lasting.deployments,
         Strategies(lasting.deployments, settle.prices, lasting.random),
         settings.routing,
         reactor,
         lasting.random,
+        Shadows(providers, settle.prices, lasting.observers, reactor, lasting.random),
     )
     pipeline = compose(
         [settle, Admit(models, reactor), CountTokens(tokens)],

@@ -146,6 +146,7 @@ class Attempt:
     cause: str = ""
     queued: float = 0.0
     skipped_events: int = 0
+    usage: Usage | None = None
 
 
 @attrs.frozen
@@ -258,6 +259,7 @@ class Call:
     :ivar wants_usage: the client asked for usage in the stream.
     :ivar choices: how many answers were asked for (``n``).
     :ivar headers: the client's headers that go to a vendor of the same dialect, and to no other.
+    :ivar continues: the last message is the beginning of the answer, to be gone on with.
     :ivar form: the request in the intermediate form, once somebody needed it.
     """
 
@@ -274,6 +276,7 @@ class Call:
     headers: tuple[tuple[str, str], ...] = ()
     form: Any = None
     wishes: Wishes = Wishes()
+    continues: bool = False
 
 
 @attrs.frozen

@@ -1,5 +1,6 @@
 from twisted.trial.unittest import SynchronousTestCase
 
+from llmedge.config.kinds import TargetEntry
 from llmedge.config.settings import Model, Provider
 from llmedge.model import Target
 from llmedge.pipeline.models import ModelIndex
@@ -9,9 +10,9 @@ class Index(SynchronousTestCase):
     def setUp(self) -> None:
         self.index = ModelIndex(
             {
-                "gpt-4": Model(("local/tiny", "openai/gpt-4o")),
-                "claude-*": Model(("anthropic/*",)),
-                "claude-3-*": Model(("anthropic/claude-3-latest",)),
+                "gpt-4": Model((TargetEntry("local/tiny"), TargetEntry("openai/gpt-4o"))),
+                "claude-*": Model((TargetEntry("anthropic/*"),)),
+                "claude-3-*": Model((TargetEntry("anthropic/claude-3-latest"),)),
             },
             {"local": Provider(), "openai": Provider(models=("gpt-*",)), "anthropic": Provider()},
         )

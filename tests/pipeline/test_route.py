@@ -1,10 +1,13 @@
+from random import Random
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from llmedge.config.kinds import TargetEntry
 from llmedge.config.settings import Model, Provider
+from llmedge.config.settings import Routing as Settings
 from llmedge.errors import ConnectFailed, EdgeError, UpstreamCut, VendorRateLimited, VendorRefused
 from llmedge.model import (
     Answer,
@@ -18,11 +21,13 @@ from llmedge.model import (
     Record,
     Usage,
 )
+from llmedge.pipeline.deployments import Deployments
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.route import Route
 from llmedge.pipeline.settle import Settle
 from llmedge.pipeline.stage import compose
+from llmedge.pipeline.strategies import Strategies
 from llmedge.pipeline.tokens import TokenCounter
 from tests.pipeline.test_prices import at_once
 
@@ -69,11 +74,17 @@ class Routing(SynchronousTestCase):
         clock = Clock()
         self.vendors = [Vendor(f"p{index}", reply) for index, reply in enumerate(replies)]
         providers = {vendor.name: vendor for vendor in self.vendors}
-        index = ModelIndex({"m": Model(tuple(f"{name}/x" for name in providers))}, dict.fromkeys(providers, Provider()))
+        index = ModelIndex(
+            {"m": Model(tuple(TargetEntry(f"{name}/x") for name in providers))}, dict.fromkeys(providers, Provider())
+        )
         self.record = Record("id", "POST", "/", "peer", 0.0)
         call = Call(Operation.CHAT, "openai", "m", {}, stream, False, 1, Caller("c"), Deadline(clock, 30), self.record)
         settle = Settle(Prices({}, {}, clock, at_once), TokenCounter(at_once))
-        handler = compose([settle], Route(index, providers, clock))
+        random = Random(1)
+        deployments = Deployments(clock, random)
+        strategies = Strategies(deployments, None, random)
+        route = Route(index, providers, deployments, strategies, Settings(retries=0), clock, random)
+        handler = compose([settle], route)
         return Deferred.fromCoroutine(handler(call))
 
     def outcomes(self) -> list[tuple[str, str]]:
@@ -96,7 +107,7 @@ class Routing(SynchronousTestCase):
         """The message keeps every reason (lesson 5), the delay is the shortest one asked for (lesson 13)."""
         limited = VendorRateLimited("B.", retry_after=9)
         error = self.failureResultOf(self.route(VendorRateLimited("A.", retry_after=4), limited), EdgeError).value
-        self.assertEqual(error.message, "All 2 targets failed. A. B.")
+        self.assertEqual(error.message, "All 2 attempts failed. A. B.")
         self.assertEqual((error.status, error.retry_after), (429, 4))
         self.assertEqual(self.record.error_code, "RATE_LIMIT_ERROR")
 

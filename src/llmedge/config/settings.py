@@ -174,6 +174,7 @@ class Cors:
             "x-request-id",
             "x-stainless-*",
             "anthropic-*",
+            "x-llmedge-*",
         ),
         "Request headers allowed; a trailing * allows any ending.",
     )

@@ -106,6 +106,14 @@ class StreamReader(Protocol):
     def usage(self) -> Usage | None: ...
 
     @property
+    def skipped(self) -> int:
+        """Malformed events left out so far."""
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is owed but the terminal event."""
+
+    @property
     def broken(self) -> EdgeError | None:
         """The error that comes after the events given so far."""
 
@@ -130,7 +138,14 @@ class FramedReader(ABC, Generic[T]):
 
     def __init__(self) -> None:
         self.done = False
+        self.skipped = 0
+        """Malformed events left out. What they said is lost; whether the answer is whole, the terminal event tells."""
         self._error: EdgeError | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is owed but the terminal event, which some vendors never send."""
+        return False
 
     @property
     def broken(self) -> EdgeError | None:
@@ -185,7 +200,10 @@ class SseReader(FramedReader[T]):
     def _feed(self, data: bytes, items: list[T]) -> None:
         try:
             for event in self._sse.feed(data):
-                self._take(event.name, event.data, items)
+                try:
+                    self._take(event.name, event.data, items)
+                except UpstreamMalformed:
+                    self.skipped += 1
                 if self.done:
                     break
         except SseError as error:
@@ -213,6 +231,16 @@ class TranslatedReader:
         self.usage: Usage | None = None
         self._decoder = decoder
         self._encoder = encoder
+
+    @property
+    def skipped(self) -> int:
+        """See :class:`StreamReader`."""
+        return self._decoder.skipped
+
+    @property
+    def complete(self) -> bool:
+        """See :class:`StreamReader`."""
+        return self._decoder.complete
 
     @property
     def broken(self) -> EdgeError | None:

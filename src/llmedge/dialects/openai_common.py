@@ -253,6 +253,10 @@ class ChunkReader(SseReader[Event]):
         self._open: set[int] = set()
         self._finished: set[int] = set()
 
+    @property
+    def complete(self) -> bool:
+        return not self._open and len(self._finished) >= self._choices
+
     def _end(self, items: list[Event]) -> None:
         for event in self._sse.close():
             if event.data == b"[DONE]":
@@ -260,7 +264,7 @@ class ChunkReader(SseReader[Event]):
         if self.done:
             return
         # Some vendors never send [DONE]: an answer whose every choice gave its finish_reason is whole.
-        if self._open or len(self._finished) < self._choices:
+        if not self.complete:
             raise UpstreamCut("ended its stream before the answer was complete")
         items.append(DONE)
 

@@ -173,10 +173,14 @@ class AccessLog:
             fields["attempts"] = [
                 {
                     "target": str(attempt.target),
+                    "kind": attempt.kind,
                     "outcome": attempt.outcome,
+                    "cause": attempt.cause or None,
                     "status": attempt.status,
                     "reused": attempt.reused,
                     "error": attempt.error or None,
+                    "queued_ms": round(attempt.queued * 1000, 3),
+                    "skipped_events": attempt.skipped_events,
                     "connect_ms": _ms(attempt.started, attempt.connected),
                     "first_byte_ms": _ms(attempt.started, attempt.first_byte),
                     "duration_ms": _ms(attempt.started, attempt.ended),
@@ -184,6 +188,14 @@ class AccessLog:
                 }
                 for attempt in record.attempts
             ]
+        if record.passed_over:
+            fields["passed_over"] = [{"target": each.target, "why": each.why} for each in record.passed_over]
+        if record.paused:
+            fields["paused_ms"] = round(record.paused * 1000, 3)
+        if record.fallback:
+            fields["fallback"] = record.fallback
+        if record.dropped:
+            fields["dropped"] = record.dropped
         if record.usage is not None:
             fields |= {
                 "input_tokens": record.usage.input,

@@ -26,7 +26,9 @@ from llmedge.model import Answer, Attempt, Call, Clock, Passed, Reply
 from llmedge.pipeline.deployments import Deployments, Lease
 from llmedge.pipeline.models import Candidate, Match, ModelIndex
 from llmedge.pipeline.race import race
+from llmedge.pipeline.recover import RecoveringStream
 from llmedge.pipeline.routed import RoutedStream
+from llmedge.pipeline.shadow import Shadows
 from llmedge.pipeline.strategies import Strategies
 from llmedge.pipeline.verdicts import Next, cause_of, verdict_of
 from llmedge.providers.provider import Provider
@@ -54,7 +56,9 @@ class Route:
         routing: Routing,
         clock: Clock,
         random: Random,
+        shadows: Shadows | None = None,
     ) -> None:
+        self.shadows = shadows
         self.models = models
         self.providers = providers
         self.deployments = deployments
@@ -70,6 +74,8 @@ class Route:
             raise NotFound(f"The model '{call.model}' does not exist here.", param="model")
         self.deployments.retries.deposit()
         self.deployments.hedges.deposit()
+        if match.model.shadow and self.shadows is not None:
+            self.shadows.cast(call, match)
         return await Run(self, call, match).reply()
 
 
@@ -105,6 +111,9 @@ class Run:
         self._retries = retries if wished is None else min(retries, wished)
         hedge = route.routing.hedge if model.hedge is None else model.hedge
         self._hedge = None if hedge == "off" else hedge
+        self._winner: Candidate | None = None
+        elsewhere = len(match.candidates) > 1 or bool(self._fallbacks)
+        self._recovery = model.stream_recovery or ("splice" if elsewhere else "off")
 
     async def reply(self) -> Reply:
         """The answer, from whoever gives one.
@@ -117,8 +126,13 @@ class Run:
                 candidate = await self._again()
             try:
                 if self._hedge is not None and (self._queue or self._fallbacks):
-                    return await race(self, candidate)
-                return await self.attempt(candidate, self._kind)
+                    reply = await race(self, candidate)
+                else:
+                    reply = await self.attempt(candidate, self._kind)
+                if self._recovery in ("splice", "continue") and isinstance(reply, RoutedStream):
+                    assert self._winner is not None
+                    return RecoveringStream(self, reply, self._winner, self._recovery)
+                return reply
             except ElsewhereError:
                 self._kind = "next"
             except EdgeError as error:
@@ -224,16 +238,19 @@ class Run:
 
     # Asking
 
-    async def attempt(self, candidate: Candidate, kind: str) -> Reply:
+    async def attempt(self, candidate: Candidate, kind: str, call: Call | None = None) -> Reply:
         """One try at one target, until its first content.
+
+        :param call: what is asked, where it is not the call itself.
 
         :raises ElsewhereError: it failed; the failure is noted.
         :raises EdgeError: the request itself is at fault.
         """
-        route, call = self.route, self.call
+        route = self.route
+        call = call or self.call
         if candidate.fallback and kind in ("first", "next"):
             kind = "fallback"
-        lease = await self._lease(candidate)
+        lease = await self._lease(candidate, call)
         attempt = Attempt(candidate.target, route.clock.seconds(), kind=kind, queued=lease.waited)
         call.record.attempts.append(attempt)
         if (trace := call.record.trace) is not None:
@@ -243,12 +260,13 @@ class Run:
         try:
             reply = await route.providers[candidate.target.provider].complete(call, attempt)
             if not isinstance(reply, Answer):
-                routed = await RoutedStream.begin(reply, attempt, route.clock, lease)
+                routed = await RoutedStream.begin(reply, attempt, route.clock, lease, whole=self._recovery == "buffer")
                 lease.answered(route.clock.seconds() - attempt.started)
                 self._won(attempt, candidate)
                 return routed
             lease.answered(route.clock.seconds() - attempt.started)
             usage = reply.usage
+            attempt.usage = usage
             lease.end(None if usage is None else usage.input + usage.output)
             end(attempt, route.clock, "ok")
             self._won(attempt, candidate)
@@ -270,15 +288,16 @@ class Run:
                 lease.abandon()
 
     def _won(self, attempt: Attempt, candidate: Candidate) -> None:
+        self._winner = candidate
         self.call.record.answered_by = attempt
         self.call.record.fallback = candidate.fallback
 
-    async def _lease(self, candidate: Candidate) -> Lease:
+    async def _lease(self, candidate: Candidate, call: Call) -> Lease:
         """A place at the deployment.
 
         :raises TargetBusy: there is none; noted as passed over.
         """
-        route, call = self.route, self.call
+        route = self.route
         deployment = route.deployments.get(candidate.entry)
         reservation = None
         try:

@@ -48,15 +48,22 @@ class Settle:
 
     def model(self, call: Call) -> str:
         """The model that answered, by its vendor's name."""
-        attempts = call.record.attempts
-        return attempts[-1].target.model if attempts else call.model
+        by = call.record.answered_by
+        return by.target.model if by is not None else call.model
 
     def charge(self, call: Call, usage: Usage) -> None:
         """Write down what was used, and what it costs."""
         record = call.record
         record.usage = usage
-        if record.attempts:
-            record.cost = self.prices.price(record.attempts[-1].target, usage)
+        by = record.answered_by or (record.attempts[-1] if record.attempts else None)
+        if by is None:
+            return
+        record.cost = self.prices.price(by.target, usage)
+        for attempt in record.attempts:  # what others used before they broke is paid for as well
+            if attempt is not by and attempt.usage is not None:
+                more = self.prices.price(attempt.target, attempt.usage)
+                if more is not None and record.cost is not None:
+                    record.cost += more
 
 
 class SettledStream:
@@ -66,7 +73,7 @@ class SettledStream:
         self._stream = stream
         self._call = call
         self._settle = settle
-        self._provider = call.record.attempts[-1].target.provider if call.record.attempts else ""
+        self._provider = call.record.answered_by.target.provider if call.record.answered_by else ""
         self._keep = self._provider not in settle.telling
         self._frames: list[bytes] = []
         self._kept = 0

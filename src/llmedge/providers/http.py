@@ -13,6 +13,7 @@ from llmedge.errors import (
     ElsewhereError,
     NotFound,
     UpstreamMalformed,
+    UpstreamTimeout,
     UpstreamTooLarge,
     VendorFailed,
 )
@@ -164,6 +165,10 @@ class HttpProvider:
         return text
 
 
+COMPLETE_WAIT = 1.0
+"""Seconds a vendor has to send the terminal event, or usage, after the last finish reason."""
+
+
 class HttpStream:
     """A vendor's stream as events for the client."""
 
@@ -178,12 +183,22 @@ class HttpStream:
     def usage(self) -> Usage | None:
         return self._reader.usage
 
+    @property
+    def skipped(self) -> int:
+        """Malformed events left out so far."""
+        return self._reader.skipped
+
     async def next(self) -> list[Event]:
         try:
             while True:
                 if self._reader.broken is not None:
                     raise self._reader.broken
-                data = await self._read()
+                try:
+                    data = await self._read()
+                except UpstreamTimeout:
+                    if not self._reader.complete:
+                        raise
+                    data = b""  # the answer is whole, and its vendor sends no terminal event
                 events = self._reader.feed(data) if data else self._reader.end()
                 if events:
                     break
@@ -203,6 +218,8 @@ class HttpStream:
         self._exchange.abort()
 
     async def _read(self) -> bytes:
+        if self._reader.complete:
+            return await self._exchange.read(COMPLETE_WAIT, "end its answer")
         if self._content:
             return await self._exchange.read()
         patience = self._provider._limits.first_token_timeout

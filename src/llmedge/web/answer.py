@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +26,23 @@ SLICE = 262144
 def show_call(request: EdgeRequest) -> None:
     """What became of the call, as headers of its answer."""
     headers, record = request.responseHeaders, request.record
+    if (by := record.answered_by) is not None:
+        headers.setRawHeaders(b"x-llmedge-provider", [by.target.provider.encode()])
+        headers.setRawHeaders(b"x-llmedge-model", [_visible(by.target.model)])
+        headers.setRawHeaders(b"x-llmedge-attempts", [b"%d" % len(record.attempts)])
+        if record.fallback:
+            headers.setRawHeaders(b"x-llmedge-fallback", [_visible(record.fallback)])
+        overhead = max(0.0, request.site.clock.seconds() - record.received - record.waited)
+        headers.setRawHeaders(b"x-llmedge-overhead-ms", [b"%.3f" % (overhead * 1000)])
     if record.cost is not None and not record.stream:
         headers.setRawHeaders(b"x-llmedge-cost-usd", [f"{record.cost.normalize():f}".encode()])
     if record.dropped:
         headers.setRawHeaders(b"x-llmedge-dropped", [", ".join(record.dropped).encode("ascii", "replace")[:1024]])
+
+
+def _visible(text: str) -> bytes:
+    """A name as a header's value."""
+    return re.sub(rb"[^\x20-\x7e]", b"?", text.encode("ascii", "replace"))[:256]
 
 
 def send_json(request: EdgeRequest, status: int, document: Any) -> None:

@@ -25,7 +25,7 @@ from llmedge.errors import (
     UnsupportedMediaType,
     ValidationError,
 )
-from llmedge.model import Answer, Call, EventStream, Operation, Reply
+from llmedge.model import Answer, Call, EventStream, Operation, Reply, Wishes
 from llmedge.pipeline.admit import may_use
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.stage import Handler
@@ -195,8 +195,28 @@ class Api:
             caller=request.caller,
             deadline=request.deadline,
             record=record,
+            wishes=_wishes(request),
             headers=_passed_on(request) if dialect.name == "anthropic" else (),
         )
+
+
+def _wishes(request: EdgeRequest) -> Wishes:
+    """What the client says about routing, in headers of its own.
+
+    :raises ValidationError: it makes no sense.
+    """
+
+    def header(name: str) -> str | None:
+        value = request.getHeader(name.encode())
+        return None if value is None else value.decode("latin-1")
+
+    retries = header("x-llmedge-retries")
+    if retries is not None and not re.fullmatch(r"\d{1,3}", retries):
+        raise ValidationError("The header x-llmedge-retries must be a whole number.", param="x-llmedge-retries")
+    alone = (header("x-llmedge-no-fallback") or "").lower()
+    if alone not in ("", "0", "1", "false", "true"):
+        raise ValidationError("The header x-llmedge-no-fallback must be true or false.", param="x-llmedge-no-fallback")
+    return Wishes(None if retries is None else int(retries), alone in ("1", "true"), header)
 
 
 def _passed_on(request: EdgeRequest) -> tuple[tuple[str, str], ...]:

@@ -14,7 +14,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
-from llmedge.errors import EdgeError
+from llmedge.errors import EdgeError, ValidationError
 from llmedge.model import Caller, Deadline, Record, TraceContext
 from llmedge.web.answer import send_error
 from llmedge.web.auth import Authenticator
@@ -176,8 +176,11 @@ class Cors(Wrapper):
         return NOT_DONE_YET
 
 
-_EXPOSED = b"x-request-id, retry-after, x-llmedge-cost-usd, x-llmedge-dropped, " + b", ".join(
-    b"x-ratelimit-%b-requests" % name for name in (b"limit", b"remaining", b"reset")
+_CALL = ("provider", "model", "attempts", "fallback", "overhead-ms", "cost-usd", "dropped")
+_EXPOSED = (
+    b"x-request-id, retry-after, "
+    + b"".join(b"x-llmedge-%b, " % name.encode() for name in _CALL)
+    + b", ".join(b"x-ratelimit-%b-requests" % name for name in (b"limit", b"remaining", b"reset"))
 )
 
 
@@ -287,10 +290,28 @@ class EnforceDeadline(Wrapper):
 
     def around(self, request: EdgeRequest) -> int:
         clock = request.site.clock
-        request.deadline = Deadline(clock, self._seconds)
-        timer = request.deadline_timer = clock.callLater(self._seconds, request.expire)
+        seconds = min(self._seconds, _wished(request) or self._seconds)
+        request.deadline = Deadline(clock, seconds)
+        timer = request.deadline_timer = clock.callLater(seconds, request.expire)
         request.notifyFinish().addBoth(lambda _: timer.cancel() if timer.active() else None)
         return self.proceed(request)
+
+
+def _wished(request: EdgeRequest) -> float | None:
+    """The client's own deadline, ``x-llmedge-timeout`` in seconds.
+
+    :raises ValidationError: it is not a number above 0.
+    """
+    given = request.getHeader(b"x-llmedge-timeout")
+    if given is None:
+        return None
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = 0.0
+    if not 0.0 < seconds < 1e9:
+        raise ValidationError("The header x-llmedge-timeout must be a number of seconds.", param="x-llmedge-timeout")
+    return seconds
 
 
 def _request_id(given: bytes | None) -> str:

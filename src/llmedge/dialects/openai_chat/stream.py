@@ -90,13 +90,17 @@ class Decoder(SseReader[form.StreamEvent]):
         self._begun = False
         self._choices: dict[int, _Open] = {}
 
+    @property
+    def complete(self) -> bool:
+        return self._whole() and len(self._choices) >= self._wanted
+
     def _end(self, items: list[form.StreamEvent]) -> None:
         for event in self._sse.close():
             if event.data == b"[DONE]":
                 self._take(event.name, event.data, items)
         if self.done:
             return
-        if not self._whole() or len(self._choices) < self._wanted:
+        if not self.complete:
             raise UpstreamCut("ended its stream before the answer was complete")
         self.done = True
         items.append(form.End())

@@ -1,0 +1,170 @@
+"""Streams that survive: what happens when one breaks after the client has got a part of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+import msgspec
+from twisted.logger import Logger
+
+from llmedge.dialects import form
+from llmedge.dialects.dialect import Asked, ChatDialect, Saying
+from llmedge.dialects.registry import DIALECTS
+from llmedge.errors import AnswerDiverged, EdgeError, ElsewhereError
+from llmedge.model import Answer, Call, Deadline, Event, EventStream, Usage
+from llmedge.pipeline.models import Candidate
+from llmedge.pipeline.routed import RoutedStream
+from llmedge.pipeline.splice import Continuation, Diverged, Splicer, spoken
+
+if TYPE_CHECKING:
+    from llmedge.pipeline.route import Run
+
+log = Logger()
+
+KEPT = 1048576
+"""Bytes of a stream that are kept to be able to go on with it; a longer one can only end in an error."""
+_MAX_EVENT = 1 << 24
+_PROMPT = ("messages", "system", "input", "instructions", "contents", "systemInstruction")
+
+
+class _Join(Protocol):
+    def take(self, events: list[form.StreamEvent]) -> list[form.StreamEvent]: ...
+
+
+class RecoveringStream:
+    """A stream that is asked for again when it breaks: spliced, or continued."""
+
+    def __init__(self, run: Run, stream: RoutedStream, candidate: Candidate, mode: str) -> None:
+        self._run = run
+        self._stream: EventStream = stream
+        self._candidate = candidate
+        self._mode = mode
+        self._frames: list[bytes] | None = []
+        self._size = 0
+        self._again = 0
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._stream.usage
+
+    async def next(self) -> list[Event]:
+        while True:
+            try:
+                events = await self._stream.next()
+            except ElsewhereError as error:
+                self._stream = await self._recovered(error)
+                continue
+            self._keep(events)
+            if events:
+                return events
+
+    def abort(self) -> None:
+        self._stream.abort()
+
+    def _keep(self, events: list[Event]) -> None:
+        if self._frames is not None:
+            for event in events:
+                self._frames.append(event.frame)
+                self._size += len(event.frame)
+            if self._size > KEPT:
+                self._frames = None
+
+    async def _recovered(self, error: ElsewhereError) -> EventStream:
+        """A stream that goes on.
+
+        :raises ElsewhereError: there is none; what broke the first one, and what came of the others.
+        """
+        run = self._run
+        dialect = DIALECTS[run.call.dialect]
+        if self._frames is None or not isinstance(dialect, ChatDialect):
+            raise error
+        seen = dialect.decoder(choices=run.call.choices, max_event=_MAX_EVENT).feed(b"".join(self._frames))
+        text = spoken(seen) if self._mode == "continue" else None
+        why = ""
+        while (candidate := self._next()) is not None:
+            join: _Join
+            call, kind = run.call, "splice"
+            if text and candidate.capabilities.prefill:
+                kind = "continue"
+                call = _continued(run.call, dialect, text.rstrip())
+                join = Continuation(seen, text[len(text.rstrip()) :])
+            else:
+                join = Splicer(seen)
+            call = attrs.evolve(call, deadline=Deadline(run.route.clock, call.deadline.seconds))
+            try:
+                reply = await run.attempt(candidate, kind, call)
+            except EdgeError as failure:
+                why = failure.message
+                continue
+            assert not isinstance(reply, Answer)
+            log.info(
+                "a stream that broke goes on at {target} ({kind})",
+                target=candidate.name,
+                kind=kind,
+                request_id=call.record.request_id,
+            )
+            return JoinedStream(reply, join, seen, dialect, run.call, error)
+        if why:
+            error.message += f" It could not be completed elsewhere: {why}"
+        raise error
+
+    def _next(self) -> Candidate | None:
+        """Who is asked to go on: somebody else, or where that is wished for and nobody else is there, the same."""
+        candidate = self._run.next()
+        if candidate is None and self._run.match.model.stream_recovery and self._again < self._run._retries:
+            self._again += 1
+            return self._candidate
+        return candidate
+
+
+class JoinedStream:
+    """A second stream, of which the client gets what it does not have yet, as if it were one."""
+
+    def __init__(
+        self,
+        stream: EventStream,
+        join: _Join,
+        seen: list[form.StreamEvent],
+        dialect: ChatDialect,
+        call: Call,
+        broke: ElsewhereError,
+    ) -> None:
+        self._stream = stream
+        self._join = join
+        self._broke = broke
+        self._decoder = dialect.decoder(choices=call.choices, max_event=_MAX_EVENT)
+        self._encoder = dialect.encoder(Asked(call.model, call.record.request_id, 0, call.wants_usage, call.fields))
+        self._encoder.encode(seen)  # it has said all that
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._stream.usage
+
+    async def next(self) -> list[Event]:
+        """May be empty while the first part is repeated."""
+        events = await self._stream.next()
+        try:
+            said = self._decoder.feed(b"".join([event.frame for event in events]))
+            if events[-1].frame == b"" and not self._decoder.done:
+                said += self._decoder.end()
+            return self._encoder.encode(self._join.take(said))
+        except Diverged:
+            self._stream.abort()
+            raise AnswerDiverged(
+                f"{self._broke.message} It cannot be completed: asked again, the answer was a different one."
+            ) from None
+
+    def abort(self) -> None:
+        self._stream.abort()
+
+
+def _continued(call: Call, dialect: ChatDialect, text: str) -> Call:
+    """``call`` with ``text`` as the beginning of its answer."""
+    asked = dialect.parse(call.fields)
+    begun = form.Message("assistant", (form.Text(text),), at="the answer so far")
+    asked = msgspec.structs.replace(asked, messages=(*asked.messages, begun))
+    said = dialect.render(asked, call.model, Saying({}, drop=True), stream=True)
+    fields: dict[str, Any] = msgspec.json.decode(said, type=dict[str, msgspec.Raw])
+    prompt = {name: raw for name, raw in fields.items() if name in _PROMPT}
+    return attrs.evolve(call, fields={**call.fields, **prompt}, form=asked, continues=True)

@@ -1,0 +1,105 @@
+"""Shadow traffic: a copy of a call for a target that is being tried out; its answer is only recorded."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Any, cast
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from llmedge.errors import EdgeError
+from llmedge.model import Answer, Attempt, Call, Clock, Deadline, EventKind, Record, Target
+from llmedge.pipeline.models import Match
+from llmedge.pipeline.prices import Prices
+from llmedge.providers.provider import Provider
+
+log = Logger()
+
+AT_ONCE = 100
+"""Copies under way; beyond them none is made."""
+
+
+class Shadows:
+    """:param observers: get the record of each copy, as they do of a request. Its operation is ``shadow``."""
+
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        prices: Prices,
+        observers: list[Callable[[Record], None]],
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self._providers = providers
+        self._prices = prices
+        self._observers = observers
+        self._clock = clock
+        self._random = random
+        self._under_way = 0
+
+    def cast(self, call: Call, match: Match) -> None:
+        """Send a copy of ``call``, if its model has a shadow and the dice say so. Nobody waits for it."""
+        model = match.model
+        if not model.shadow or self._under_way >= AT_ONCE or self._random.random() >= model.shadow_share:
+            return
+        provider, _, name = model.shadow.partition("/")
+        target = Target(provider, call.model if name == "*" else name, drop=True)
+        record = Record(
+            request_id=f"shadow_{secrets.token_hex(12)}",
+            method=call.record.method,
+            route=call.record.route,
+            peer=call.record.peer,
+            received=self._clock.seconds(),
+            operation="shadow",
+            caller=call.caller.name,
+            model=call.model,
+            model_label=match.label,
+            stream=call.stream,
+            message_count=call.record.message_count,
+            bytes_in=call.record.bytes_in,
+        )
+        copy = attrs.evolve(call, record=record, deadline=Deadline(self._clock, call.deadline.seconds), form=None)
+        self._under_way += 1
+        asking: Deferred[None] = Deferred.fromCoroutine(
+            self._ask(copy, Attempt(target, record.received, kind="shadow"))
+        )
+        late: Any = self._clock.callLater(call.deadline.seconds, asking.cancel)
+        asking.addBoth(self._ended, late, record)
+
+    async def _ask(self, call: Call, attempt: Attempt) -> None:
+        record = call.record
+        record.attempts.append(attempt)
+        record.answered_by = attempt
+        try:
+            reply = await self._providers[attempt.target.provider].complete(call, attempt)
+            if not isinstance(reply, Answer):
+                try:
+                    while (await reply.next())[-1].kind is not EventKind.DONE:
+                        record.first_event = record.first_event or self._clock.seconds()
+                finally:
+                    reply.abort()
+            record.usage = attempt.usage = reply.usage
+            if reply.usage is not None:
+                record.cost = self._prices.price(attempt.target, reply.usage)
+            record.outcome = attempt.outcome = "ok"
+            record.status = 200
+        except EdgeError as error:
+            record.status = error.status
+            record.fail(error)
+            attempt.outcome, attempt.error = "failed", error.message
+        finally:
+            attempt.ended = self._clock.seconds()
+
+    def _ended(self, result: Any, late: Any, record: Record) -> None:
+        self._under_way -= 1
+        if late.active():
+            late.cancel()
+        record.ended = self._clock.seconds()
+        if not record.outcome:
+            record.outcome = record.attempts[0].outcome = "aborted"
+        for observe in self._observers:
+            cast(Any, observe)(record)

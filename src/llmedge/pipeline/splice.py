@@ -1,0 +1,173 @@
+"""Going on with a broken answer where it stopped: what another one repeats is compared and left out. Pure."""
+
+from __future__ import annotations
+
+import attrs
+
+from llmedge.dialects import form
+
+
+class Diverged(Exception):
+    """The other answer is a different one."""
+
+
+@attrs.define
+class _Block:
+    """What the client has of one block, as far as it was not repeated yet."""
+
+    kind: str
+    name: str
+    left: str = ""
+    closed: bool = False
+
+
+class Splicer:
+    """Takes the events of a repeated answer, gives those the client does not have yet.
+
+    :param seen: the events the client has.
+    """
+
+    def __init__(self, seen: list[form.StreamEvent]) -> None:
+        self._blocks: dict[tuple[int, int], _Block] = {}
+        self._finished: set[int] = set()
+        for event in seen:
+            if isinstance(event, form.Open):
+                self._blocks[event.choice, event.block] = _Block(event.kind, event.name)
+            elif isinstance(event, form.Delta):
+                self._blocks[event.choice, event.block].left += event.text
+            elif isinstance(event, form.Close):
+                self._blocks[event.choice, event.block].closed = True
+            elif isinstance(event, form.Finish):
+                self._finished.add(event.choice)
+
+    def take(self, events: list[form.StreamEvent]) -> list[form.StreamEvent]:
+        """:raises Diverged: the repeated answer says something else."""
+        out: list[form.StreamEvent] = []
+        for event in events:
+            if isinstance(event, form.Begin):
+                continue
+            if isinstance(event, form.Delta):
+                self._delta(event, out)
+            elif isinstance(event, form.Open):
+                self._open(event, out)
+            elif isinstance(event, form.Close | form.Sign | form.Cite):
+                block = self._blocks.get((event.choice, event.block))
+                if block is None or (not block.left and not block.closed):
+                    out.append(event)
+                elif block.left and isinstance(event, form.Close):
+                    raise Diverged
+            elif isinstance(event, form.Finish):
+                if any(block.left for (choice, _), block in self._blocks.items() if choice == event.choice):
+                    raise Diverged
+                if event.choice not in self._finished:
+                    out.append(event)
+            else:
+                out.append(event)
+        return out
+
+    def _open(self, event: form.Open, out: list[form.StreamEvent]) -> None:
+        block = self._blocks.get((event.choice, event.block))
+        if block is None:
+            known = [block for (choice, _), block in self._blocks.items() if choice == event.choice]
+            if any(each.left for each in known) or event.choice in self._finished:
+                raise Diverged
+            out.append(event)
+        elif (block.kind, block.name) != (event.kind, event.name):
+            raise Diverged
+
+    def _delta(self, event: form.Delta, out: list[form.StreamEvent]) -> None:
+        block = self._blocks.get((event.choice, event.block))
+        if block is None:
+            out.append(event)
+        elif block.left.startswith(event.text):
+            block.left = block.left[len(event.text) :]
+        elif event.text.startswith(block.left) and not block.closed:
+            rest = event.text[len(block.left) :]
+            block.left = ""
+            out.append(form.Delta(event.block, rest, event.choice, event.logprobs))
+        else:
+            raise Diverged
+
+
+class Continuation:
+    """Takes the events of an answer that was asked for with the first part as its beginning, and joins it on.
+
+    :param seen: the events the client has: one text that is not closed, after thoughts perhaps.
+    :param space: white space at its end that could not be said; it may come again.
+    """
+
+    def __init__(self, seen: list[form.StreamEvent], space: str) -> None:
+        blocks = [event.block for event in seen if isinstance(event, form.Open)]
+        self._block = blocks[-1]
+        self._next = blocks[-1] + 1
+        self._space = space
+        self._map: dict[int, int | None] = {}
+        self._joined = False
+
+    def take(self, events: list[form.StreamEvent]) -> list[form.StreamEvent]:
+        """The events, in the blocks the client knows. Thoughts come too late and are left out."""
+        out: list[form.StreamEvent] = []
+        for event in events:
+            if isinstance(event, form.Begin):
+                continue
+            if isinstance(event, form.Open):
+                self._open(event, out)
+            elif isinstance(event, form.Delta | form.Close | form.Sign | form.Cite):
+                block = self._map.get(event.block)
+                if block is None:
+                    continue
+                if isinstance(event, form.Delta) and block == self._block and self._space:
+                    text = event.text.removeprefix(self._space)
+                    self._space = ""
+                    if not text:
+                        continue
+                    event = form.Delta(block, text, event.choice, event.logprobs)
+                out.append(_in_block(event, block))
+            else:
+                if isinstance(event, form.Finish) and not self._joined:
+                    out.append(form.Close(self._block))
+                out.append(event)
+        return out
+
+    def _open(self, event: form.Open, out: list[form.StreamEvent]) -> None:
+        if event.kind == "thinking":
+            self._map[event.block] = None
+        elif event.kind == "text" and not self._joined:
+            self._map[event.block] = self._block
+            self._joined = True
+        else:
+            if not self._joined:
+                out.append(form.Close(self._block))
+                self._joined = True
+            self._map[event.block] = self._next
+            self._next += 1
+            out.append(form.Open(self._next - 1, event.kind, event.choice, event.tool_id, event.name, event.signature))
+
+
+def _in_block(event: form.Delta | form.Close | form.Sign | form.Cite, block: int) -> form.StreamEvent:
+    if event.block == block:
+        return event
+    if isinstance(event, form.Delta):
+        return form.Delta(block, event.text, event.choice, event.logprobs)
+    if isinstance(event, form.Close):
+        return form.Close(block, event.choice)
+    if isinstance(event, form.Sign):
+        return form.Sign(block, event.signature, event.choice)
+    return form.Cite(block, event.citation, event.choice)
+
+
+def spoken(seen: list[form.StreamEvent]) -> str | None:
+    """The text said so far, if it can be gone on with: one choice, thoughts perhaps, one open text at the end."""
+    texts: list[str] = []
+    kinds: dict[int, str] = {}
+    last = ""
+    for event in seen:
+        if isinstance(event, form.Open):
+            if event.choice or event.kind not in ("text", "thinking") or last == "text":
+                return None
+            kinds[event.block] = last = event.kind
+        elif isinstance(event, form.Delta) and kinds.get(event.block) == "text":
+            texts.append(event.text)
+        elif isinstance(event, form.Finish) or (isinstance(event, form.Close) and kinds.get(event.block) == "text"):
+            return None
+    return "".join(texts) if last == "text" else None
