@@ -81,10 +81,11 @@ def parse_body(raw: bytes, decoder: msgspec.json.Decoder[Any], max_depth: int) -
         raise ValidationError(f"The body is not valid JSON: {reason}.") from None
     if not known.model.strip():
         raise ValidationError("The field 'model' must not be empty.", param="model")
-    if known.n is not None and known.n < 1:
+    n = getattr(known, "n", None)
+    if n is not None and n < 1:
         raise ValidationError("The field 'n' must be at least 1.", param="n")
     for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty"):
-        value = getattr(known, name)
+        value = getattr(known, name, None)
         if value is not None and not math.isfinite(value):
             raise ValidationError(f"The field '{name}' must be a finite number.", param=name)
     return fields, known
