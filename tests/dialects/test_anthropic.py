@@ -580,14 +580,16 @@ class Answers(SynchronousTestCase):
     def test_what_cannot_be_said_does_not_break_the_rest(self) -> None:
         parts = (
             form.ToolCall("a", "f", "{no"),
+            form.ToolCall("b", "f", ""),
             form.Audio(form.Source("base64", "x"), "said"),
             form.Text("x", (form.Citation("file", file="f"), form.Citation("url", url="https://x"))),
         )
         said = json.loads(CLAUDE.render_answer(finished("stop", *parts), ASKED))
         Message.model_validate(said, strict=True)
         self.assertEqual(said["content"][0]["input"], {"invalid_arguments": "{no"})
-        self.assertEqual(said["content"][1]["text"], "said")
-        self.assertEqual([cite["url"] for cite in said["content"][2]["citations"]], ["https://x"])
+        self.assertEqual(said["content"][1]["input"], {})
+        self.assertEqual(said["content"][2]["text"], "said")
+        self.assertEqual([cite["url"] for cite in said["content"][3]["citations"]], ["https://x"])
 
     def test_what_is_no_answer(self) -> None:
         error = b'{"type":"error","error":{"type":"%b","message":"boom"}}'

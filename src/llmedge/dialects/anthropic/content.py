@@ -18,7 +18,8 @@ _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def tool_input(arguments: str) -> msgspec.Raw | None:
-    """A call's arguments as ``input``, byte for byte; ``None`` if they are not a JSON object."""
+    """A call's arguments as ``input``, byte for byte, none as an empty object; ``None`` if they are not an object."""
+    arguments = arguments or "{}"
     try:
         _decode_object(arguments)
     except (msgspec.DecodeError, RecursionError):
