@@ -261,6 +261,10 @@ class UpstreamMalformed(ElsewhereError):
     cause = "malformed"
 
 
+class MalformedEvent(UpstreamMalformed):
+    """One event of a stream cannot be read. It is left out; the stream's end tells whether the answer is whole."""
+
+
 class UpstreamTooLarge(ElsewhereError):
     """The target's answer is over ``upstream.max_response_size``."""
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import attrs
+import msgspec
 
 from llmedge.dialects import form
 from llmedge.dialects.sse import SseError, SseParser
-from llmedge.errors import EdgeError, Unsupported, UpstreamMalformed
+from llmedge.errors import EdgeError, MalformedEvent, Unsupported, UpstreamMalformed
 from llmedge.model import Event, Operation, RawObject, Usage
 
 T = TypeVar("T")
@@ -202,7 +203,9 @@ class SseReader(FramedReader[T]):
             for event in self._sse.feed(data):
                 try:
                     self._take(event.name, event.data, items)
-                except UpstreamMalformed:
+                except UpstreamMalformed as error:
+                    if not isinstance(error, MalformedEvent) and _is_object(event.data):
+                        raise  # it can be read, and contradicts what came before
                     self.skipped += 1
                 if self.done:
                     break
@@ -215,6 +218,13 @@ class SseReader(FramedReader[T]):
 
         :raises EdgeError: it is an error, or broken.
         """
+
+
+def _is_object(data: bytes) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(data), dict)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 class Encoder(Protocol):

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from llmedge.dialects.dialect import Dialect, SseReader, StreamReader, VendorError
-from llmedge.errors import EdgeError, UpstreamCut, UpstreamMalformed, ValidationError, VendorFailed
+from llmedge.errors import EdgeError, MalformedEvent, UpstreamCut, UpstreamMalformed, ValidationError, VendorFailed
 from llmedge.model import Event, EventKind, RawObject, Usage
 
 DONE = Event(EventKind.DONE, b"data: [DONE]\n\n")
@@ -81,10 +81,11 @@ def parse_body(raw: bytes, decoder: msgspec.json.Decoder[Any], max_depth: int) -
         raise ValidationError(f"The body is not valid JSON: {reason}.") from None
     if not known.model.strip():
         raise ValidationError("The field 'model' must not be empty.", param="model")
-    if known.n is not None and known.n < 1:
+    n = getattr(known, "n", None)
+    if n is not None and n < 1:
         raise ValidationError("The field 'n' must be at least 1.", param="n")
     for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty"):
-        value = getattr(known, name)
+        value = getattr(known, name, None)
         if value is not None and not math.isfinite(value):
             raise ValidationError(f"The field '{name}' must be a finite number.", param=name)
     return fields, known
@@ -282,7 +283,7 @@ class ChunkReader(SseReader[Event]):
             if b'"usage"' in data:
                 data = self._usage(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, ValueError):
-            raise UpstreamMalformed("sent an event that is not a chunk of an answer") from None
+            raise MalformedEvent("sent an event that is not a chunk of an answer") from None
         if chunk.error or name == b"error":
             error = parse_error(data)
             raise VendorFailed(f"failed while answering: {error.message or 'it gave no reason'}")

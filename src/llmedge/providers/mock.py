@@ -59,7 +59,7 @@ class MockProvider:
             assert isinstance(asker, Asker)
             said = CHAT.render(asker.parse(call.fields), call.model, Saying({}, drop=True), stream=False)
             script = Script(call, msgspec.json.decode(said, type=dict[str, msgspec.Raw]), attempt.target.model, created)
-            asked = Asked(call.model, call.record.request_id, created, call.wants_usage)
+            asked = Asked(call.model, call.record.request_id, created, call.wants_usage, call.fields)
             reader = TranslatedReader(CHAT.decoder(choices=call.choices, max_event=1 << 24), asker.encoder(asked))
         if call.stream:
             return MockStream(self, script, fault, call.wants_usage, attempt, call.record, reader)

@@ -113,7 +113,7 @@ class Counting:
 
 
 def _asked(call: Call, created: int) -> Asked:
-    return Asked(call.model, call.record.request_id, created, call.wants_usage)
+    return Asked(call.model, call.record.request_id, created, call.wants_usage, call.fields)
 
 
 def wire_for(

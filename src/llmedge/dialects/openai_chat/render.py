@@ -8,6 +8,7 @@ import msgspec
 
 from llmedge.dialects import form
 from llmedge.dialects.dialect import Saying
+from llmedge.dialects.effort import effort_of
 from llmedge.dialects.media import AUDIO_FORMATS, data_url
 
 _encode = msgspec.json.Encoder().encode
@@ -72,18 +73,6 @@ _SAME = (
     "store",
     "verbosity",
 )
-
-
-def effort_of(reasoning: form.Reasoning) -> str:
-    """OpenAI's effort for any way of saying how much to think; Google publishes this scale for its compatible API
-    (ai.google.dev/gemini-api/docs/openai): low 1,024 tokens, medium 8,192, high 24,576."""
-    if reasoning.effort:
-        return reasoning.effort
-    if reasoning.enabled is False or reasoning.budget == 0:
-        return "none"
-    if reasoning.budget is None or reasoning.budget < 0:
-        return "medium" if reasoning.enabled else ""
-    return "low" if reasoning.budget <= 1024 else "medium" if reasoning.budget <= 8192 else "high"
 
 
 def _render_message(message: form.Message, saying: Saying, quirks: frozenset[str]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_chat.answer import FINISH, REASONS, citation, render_citation, render_tokens, render_usage
 from llmedge.dialects.openai_chat.answer import tokens as parse_tokens
 from llmedge.dialects.openai_common import DONE, parse_error, parse_usage
-from llmedge.errors import UpstreamCut, UpstreamMalformed, VendorFailed
+from llmedge.errors import MalformedEvent, UpstreamCut, UpstreamMalformed, VendorFailed
 from llmedge.model import Event, EventKind, Usage
 
 _encode = msgspec.json.Encoder().encode
@@ -118,7 +118,7 @@ class Decoder(SseReader[form.StreamEvent]):
         try:
             chunk = _decode_chunk(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, TypeError):
-            raise UpstreamMalformed("sent an event that is not a chunk of an answer") from None
+            raise MalformedEvent("sent an event that is not a chunk of an answer") from None
         if chunk.error or name == b"error":
             raise VendorFailed(f"failed while answering: {parse_error(data).message or 'it gave no reason'}")
         if not self._begun:

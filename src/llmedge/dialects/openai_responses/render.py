@@ -10,8 +10,8 @@ import msgspec
 
 from llmedge.dialects import form
 from llmedge.dialects.dialect import Saying
+from llmedge.dialects.effort import effort_of
 from llmedge.dialects.media import AUDIO_FORMATS, data_url
-from llmedge.dialects.openai_chat.render import effort_of
 from llmedge.dialects.openai_responses.answer import render_annotations, render_texts
 from llmedge.dialects.openai_responses.request import ENCRYPTED, LOGPROBS
 

@@ -1,0 +1,174 @@
+"""A Messages stream → the form (platform.claude.com/docs/en/build-with-claude/streaming)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from llmedge.dialects import form
+from llmedge.dialects.anthropic import citations, usage
+from llmedge.dialects.anthropic.answer import FINISH, service_tier
+from llmedge.dialects.anthropic.errors import failure
+from llmedge.dialects.anthropic.events import (
+    WRONG,
+    Block,
+    StreamedEvent,
+    decode_block,
+    decode_event,
+    decode_message,
+    malformed,
+)
+from llmedge.dialects.dialect import SseReader
+from llmedge.dialects.fields import Fields
+from llmedge.errors import UpstreamCut
+
+_Kind = Literal["text", "thinking", "tool"]
+
+
+class _Open:
+    """A block of the vendor's. Texts and thoughts open in the form with the first thing they say."""
+
+    __slots__ = ("input", "kind", "number", "said")
+
+    def __init__(self, kind: _Kind, number: int) -> None:
+        self.kind: _Kind = kind
+        self.number = number  # the form's; -1 until it is open there
+        self.said = False
+        self.input = ""  # of a tool that began with all of its arguments
+
+
+class Decoder(SseReader[form.StreamEvent]):
+    """A vendor's events into the form. Blocks of the vendor's own tools are passed over."""
+
+    def __init__(self, max_event: int) -> None:
+        super().__init__(max_event)
+        self._counts: dict[str, Any] = {}
+        self._begun = False
+        self._finished = False
+        self._number = 0
+        self._open: dict[int, _Open | None] = {}
+
+    def _end(self, items: list[form.StreamEvent]) -> None:
+        for event in self._sse.close():
+            if event.data.endswith(b"}") and b'"message_stop"' in event.data:  # only its blank line is missing
+                self._take(event.name, event.data, items)
+        if not self.done:
+            raise UpstreamCut("ended its stream before the answer was complete")
+
+    def _take(self, name: bytes, data: bytes, items: list[form.StreamEvent]) -> None:
+        if name == b"error":
+            raise failure(data, "while answering")
+        try:
+            event = decode_event(data)
+            if event.type == "content_block_delta":
+                self._delta(event, items)
+            else:
+                self._other(event, data, items)
+        except WRONG:
+            raise malformed() from None
+
+    def _delta(self, event: StreamedEvent, items: list[form.StreamEvent]) -> None:
+        delta = event.delta
+        if delta is None or event.index not in self._open:
+            raise malformed()
+        block = self._open[event.index]
+        if block is None:
+            return
+        if delta.text:
+            items.append(form.Delta(self._number_of(block, items), delta.text))
+        elif delta.partial_json:
+            block.said = True
+            items.append(form.Delta(self._number_of(block, items), delta.partial_json))
+        elif delta.thinking:
+            items.append(form.Delta(self._number_of(block, items), delta.thinking))
+        elif delta.signature:
+            items.append(form.Sign(self._number_of(block, items), delta.signature))
+        elif delta.type == "citations_delta":
+            cite = citations.parse(Fields.of_answer(delta.citation))
+            if cite is not None:
+                items.append(form.Cite(self._number_of(block, items), cite))
+
+    def _number_of(self, block: _Open, items: list[form.StreamEvent]) -> int:
+        """The form's number of a block, which opens there if it is not."""
+        if block.number < 0:
+            block.number = self._next()
+            items.append(form.Open(block.number, block.kind))
+        return block.number
+
+    def _next(self) -> int:
+        self._number += 1
+        return self._number - 1
+
+    def _other(self, event: StreamedEvent, data: bytes, items: list[form.StreamEvent]) -> None:
+        kind = event.type
+        if kind == "content_block_start":
+            if not self._begun or event.index in self._open:
+                raise malformed()
+            self._open[event.index] = self._start(decode_block(event.content_block), items)
+        elif kind == "content_block_stop":
+            if event.index not in self._open:
+                raise malformed()
+            self._stop(event.index, items)
+        elif kind == "message_start":
+            self._begun = True
+            message = decode_message(event.message)
+            self._counts = usage.merge(self._counts, bytes(message.usage))
+            tier = service_tier(self._counts.get("service_tier"))
+            items.append(form.Begin(message.id or "", message.model or "", 0, tier))
+            self._count(items)
+        elif kind == "message_delta":
+            self._counts = usage.merge(self._counts, bytes(event.usage))
+            if event.delta is not None and event.delta.stop_reason and not self._finished:
+                self._finish(event.delta.stop_reason, event, items)
+            self._count(items)
+        elif kind == "message_stop":
+            if not (self._begun and self._finished):
+                raise UpstreamCut("ended its stream without an answer")
+            self.done = True
+            items.append(form.End())
+        elif kind == "error":
+            raise failure(data, "while answering")
+        # pings, and what is added to the API: "you should handle unknown event types gracefully"
+
+    def _start(self, block: Block, items: list[form.StreamEvent]) -> _Open | None:
+        if block.type == "tool_use":
+            opened = _Open("tool", self._next())
+            items.append(form.Open(opened.number, "tool", 0, block.id or "", block.name or ""))
+            opened.input = bytes(block.input).decode()
+            return opened
+        if block.type == "redacted_thinking":
+            opened = _Open("thinking", self._next())
+            items.append(form.Open(opened.number, "thinking", signature=block.data or "", redacted=True))
+            return opened
+        if block.type not in ("text", "thinking"):
+            return None
+        opened = _Open("text" if block.type == "text" else "thinking", -1)
+        if text := block.text or block.thinking:
+            items.append(form.Delta(self._number_of(opened, items), text))
+        if block.signature:
+            items.append(form.Sign(self._number_of(opened, items), block.signature))
+        return opened
+
+    def _stop(self, index: int, items: list[form.StreamEvent]) -> None:
+        block = self._open.pop(index)
+        if block is None or block.number < 0:
+            return
+        if block.kind == "tool" and not block.said:  # no deltas: no arguments, or all of them at the beginning
+            items.append(form.Delta(block.number, block.input if block.input[:1] == "{" else "{}"))
+        items.append(form.Close(block.number))
+
+    def _finish(self, reason: str, event: StreamedEvent, items: list[form.StreamEvent]) -> None:
+        assert event.delta is not None
+        for index in list(self._open):
+            self._stop(index, items)
+        self._finished = True
+        if bytes(event.delta.stop_details) != b"null":
+            explanation = Fields.of_answer(event.delta.stop_details).text("explanation")
+            if explanation:
+                number = self._next()
+                items += (form.Open(number, "refusal"), form.Delta(number, explanation), form.Close(number))
+        items.append(form.Finish(FINISH.get(reason, "stop"), 0, event.delta.stop_sequence or ""))
+
+    def _count(self, items: list[form.StreamEvent]) -> None:
+        counts = usage.parse(self._counts) if self._counts else None
+        if counts is not None:
+            items.append(form.Counted(counts))

@@ -1,0 +1,174 @@
+"""Anthropic Messages: ``POST /v1/messages`` (platform.claude.com/docs/en/api/messages)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from llmedge.dialects import form
+from llmedge.dialects.anthropic import answer, errors, render, request
+from llmedge.dialects.anthropic.decoder import Decoder
+from llmedge.dialects.anthropic.encoder import Encoder
+from llmedge.dialects.anthropic.reader import MessageReader
+from llmedge.dialects.dialect import (
+    Asked,
+    ChatDialect,
+    CountingDialect,
+    FramedReader,
+    Request,
+    Saying,
+    StreamReader,
+    VendorError,
+)
+from llmedge.dialects.fields import Fields
+from llmedge.dialects.openai_common import parse_body, parse_error
+from llmedge.errors import EdgeError, ValidationError
+from llmedge.model import RawObject, Usage
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: str | list[dict[str, msgspec.Raw]]
+
+
+class _CountRequest(msgspec.Struct, kw_only=True):
+    """The fields both endpoints have, with the types the API documents. Ranges are the vendor's business."""
+
+    model: str
+    messages: list[_Message]
+    system: str | list[dict[str, msgspec.Raw]] | None = None
+    tools: list[dict[str, msgspec.Raw]] | None = None
+    tool_choice: dict[str, msgspec.Raw] | None = None
+    thinking: dict[str, msgspec.Raw] | None = None
+    output_config: dict[str, msgspec.Raw] | None = None
+
+
+class _MessagesRequest(_CountRequest, kw_only=True):
+    max_tokens: int
+    stream: bool | None = None
+    stop_sequences: list[str] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    metadata: dict[str, msgspec.Raw] | None = None
+    service_tier: str | None = None
+
+
+_decoder = msgspec.json.Decoder(_MessagesRequest)
+_count_decoder = msgspec.json.Decoder(_CountRequest)
+
+
+class Anthropic(ChatDialect, CountingDialect):
+    """Quirks of vendors it knows are listed at :func:`llmedge.dialects.anthropic.render.render`."""
+
+    name = "anthropic"
+    heartbeat = b'event: ping\ndata: {"type": "ping"}\n\n'
+    headers = {"anthropic-version": "2023-06-01"}
+    field_names = request.FIELD_NAMES
+
+    # For a client who speaks it
+
+    def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
+        return _checked(raw, _decoder, max_depth)
+
+    def parse_count_request(
+        self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False
+    ) -> Request:
+        """A body for ``/v1/messages/count_tokens``: the same without ``max_tokens``.
+
+        :raises ValidationError: the body is not one.
+        """
+        return _checked(raw, _count_decoder, max_depth)
+
+    def parse(self, fields: RawObject) -> form.Request:
+        return request.parse(fields)
+
+    def render_answer(self, said: form.Answer, asked: Asked) -> bytes:
+        return answer.render(said, asked)
+
+    def render_count_answer(self, tokens: int) -> bytes:
+        """The answer of ``/v1/messages/count_tokens``."""
+        return _encode({"input_tokens": tokens})
+
+    def encoder(self, asked: Asked) -> Encoder:
+        return Encoder(asked)
+
+    def error_body(self, error: EdgeError) -> bytes:
+        return errors.body(error)
+
+    def error_frame(self, error: EdgeError) -> bytes:
+        return errors.frame(error)
+
+    # For a vendor who speaks it
+
+    def forward(self, fields: RawObject, model: str, *, stream: bool, ask_usage: bool) -> bytes:
+        return _encode({**fields, "model": model})
+
+    def forward_count(self, fields: RawObject, model: str) -> bytes:
+        """The body of a count, for a vendor of the same dialect: as it came, but for the model."""
+        return _encode({**fields, "model": model})
+
+    def render(
+        self, asked: form.Request, model: str, saying: Saying, *, stream: bool, quirks: frozenset[str] = frozenset()
+    ) -> bytes:
+        return render.render(asked, model, saying, stream=stream, quirks=quirks)
+
+    def render_count(
+        self, asked: form.Request, model: str, saying: Saying, *, quirks: frozenset[str] = frozenset()
+    ) -> bytes:
+        """The body that has the vendor count the tokens of a request.
+
+        :raises Unsupported: a field cannot be said.
+        """
+        return render.render_count(asked, model, saying, quirks=quirks)
+
+    def read_answer(self, body: bytes) -> Usage | None:
+        return answer.read_usage(answer.check(body))
+
+    def parse_answer(self, body: bytes) -> form.Answer:
+        return answer.parse(body)
+
+    def parse_count(self, body: bytes) -> int:
+        """The tokens a vendor counted.
+
+        :raises UpstreamMalformed: it is not such an answer.
+        :raises VendorFailed: it is an error object behind a status of 200.
+        """
+        top = Fields.of_answer(body)
+        if not top.has("input_tokens") and top.has("error"):
+            raise errors.failure(body, "with status 200")
+        tokens = top.integer("input_tokens")
+        if tokens is None or tokens < 0:
+            top.fail("input_tokens", "is not a number of tokens")
+        return tokens
+
+    def parse_error(self, body: bytes) -> VendorError:
+        return parse_error(body)
+
+    def reader(self, *, strip_usage: bool, choices: int, max_event: int) -> StreamReader:
+        """Usage is a part of the stream that cannot be left out, and there is one choice."""
+        return MessageReader(max_event)
+
+    def decoder(self, *, choices: int, max_event: int) -> FramedReader[form.StreamEvent]:
+        return Decoder(max_event)
+
+
+def _checked(raw: bytes, decoder: msgspec.json.Decoder[Any], max_depth: int) -> Request:
+    fields, known = parse_body(raw, decoder, max_depth)
+    if not known.messages:
+        raise ValidationError("The field 'messages' must hold at least one message.", param="messages")
+    for index, message in enumerate(known.messages):
+        if message.role not in ("user", "assistant", "system"):
+            where = f"messages[{index}].role"
+            raise ValidationError(f"The field '{where}' must be one of user, assistant, system.", param=where)
+    return Request(
+        fields=fields,
+        model=known.model,
+        stream=bool(getattr(known, "stream", None)),
+        wants_usage=True,
+        choices=1,
+        message_count=len(known.messages),
+    )

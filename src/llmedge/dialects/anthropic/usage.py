@@ -1,0 +1,66 @@
+"""Anthropic's usage ↔ ours. Its ``input_tokens`` are only what neither came from the cache nor went into it; ours are
+all (platform.claude.com/docs/en/build-with-claude/prompt-caching, "Tracking cache performance")."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from llmedge.model import Usage
+
+_decode = msgspec.json.Decoder().decode
+
+
+def parse(document: Any) -> Usage | None:
+    """A usage object, or ``None`` for none. An answer is not worth less for a usage nobody can read."""
+    if not isinstance(document, dict):
+        return None
+    details = document.get("cache_creation")
+    hour = _count(details, "ephemeral_1h_input_tokens")
+    cached = _count(document, "cache_read_input_tokens")
+    # Some compatible vendors give only the breakdown.
+    written = max(_count(document, "cache_creation_input_tokens"), hour + _count(details, "ephemeral_5m_input_tokens"))
+    return Usage(
+        input=_count(document, "input_tokens") + cached + written,
+        output=_count(document, "output_tokens"),
+        cached=cached,
+        reasoning=_count(document.get("output_tokens_details"), "thinking_tokens"),
+        cache_write=written,
+        cache_write_1h=hour,
+    )
+
+
+def merge(known: dict[str, Any], raw: bytes) -> dict[str, Any]:
+    """``message_start``'s usage and a ``message_delta``'s: counts are cumulative and replace, where they are given."""
+    document = _decode(raw) if raw else None
+    if not isinstance(document, dict):
+        return known
+    return {**known, **{name: value for name, value in document.items() if value is not None}}
+
+
+def render(usage: Usage, *, delta: bool = False) -> dict[str, Any]:
+    """A usage object. :param delta: a ``message_delta``'s, which knows no breakdown by time to live."""
+    hour = min(usage.cache_write_1h, usage.cache_write)
+    said: dict[str, Any] = {
+        "input_tokens": max(0, usage.input - usage.cached - usage.cache_write),
+        "cache_creation_input_tokens": usage.cache_write,
+        "cache_read_input_tokens": usage.cached,
+        "output_tokens": usage.output,
+    }
+    if not delta or hour:
+        said["cache_creation"] = {
+            "ephemeral_5m_input_tokens": usage.cache_write - hour,
+            "ephemeral_1h_input_tokens": hour,
+        }
+    if usage.reasoning:
+        said["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
+    return said
+
+
+def _count(document: Any, name: str) -> int:
+    """A token count that can be believed, else 0."""
+    value = document.get(name) if isinstance(document, dict) else None
+    if isinstance(value, int | float) and 0 <= value <= 1_000_000_000:
+        return int(value)
+    return 0
