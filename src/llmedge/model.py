@@ -28,6 +28,7 @@ class Operation(enum.Enum):
 
     CHAT = "chat"
     TEXT = "text"
+    EMBEDDINGS = "embeddings"
 
 
 @attrs.frozen

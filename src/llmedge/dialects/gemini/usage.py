@@ -1,0 +1,92 @@
+"""Gemini's ``usageMetadata`` ↔ :class:`~llmedge.model.Usage`
+(ai.google.dev/api/generate-content#UsageMetadata).
+
+``promptTokenCount`` includes what came from the cache but not ``toolUsePromptTokenCount``; ``candidatesTokenCount``
+does not include ``thoughtsTokenCount``; the total is the sum of the four.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from llmedge.model import Usage
+
+
+class _Count(msgspec.Struct, gc=False, rename="camel"):
+    modality: str = ""
+    token_count: int | float = 0
+
+
+class _Usage(msgspec.Struct, gc=False, rename="camel"):
+    prompt_token_count: int | float = 0
+    candidates_token_count: int | float = 0
+    thoughts_token_count: int | float = 0
+    tool_use_prompt_token_count: int | float = 0
+    cached_content_token_count: int | float = 0
+    prompt_tokens_details: list[_Count] | None = None
+    tool_use_prompt_tokens_details: list[_Count] | None = None
+    candidates_tokens_details: list[_Count] | None = None
+
+
+_decode = msgspec.json.Decoder(_Usage).decode
+_MOST = 1_000_000_000
+
+
+def parse(raw: bytes | msgspec.Raw) -> Usage | None:
+    """``None`` for none. An answer is not worth less for a usage nobody can read."""
+    if not raw or bytes(raw) == b"null":
+        return None
+    try:
+        said = _decode(raw)
+        prompt, answer = int(said.prompt_token_count), int(said.candidates_token_count)
+        thoughts, tools = int(said.thoughts_token_count), int(said.tool_use_prompt_token_count)
+        cached = int(said.cached_content_token_count)
+    except (msgspec.DecodeError, ValueError, OverflowError):
+        return None
+    if min(prompt, answer, thoughts, tools, cached) < 0 or max(prompt, answer, thoughts, tools, cached) > _MOST:
+        return None
+    return Usage(
+        prompt + tools,
+        answer + thoughts,
+        cached,
+        thoughts,
+        0,
+        0,
+        _audio(said.prompt_tokens_details) + _audio(said.tool_use_prompt_tokens_details),
+        _audio(said.candidates_tokens_details),
+    )
+
+
+def _audio(counts: list[_Count] | None) -> int:
+    """Tokens of sound."""
+    if not counts:
+        return 0
+    return sum(int(each.token_count) for each in counts if each.modality == "AUDIO" and 0 <= each.token_count <= _MOST)
+
+
+def render(usage: Usage) -> dict[str, Any]:
+    """What Gemini has no word for, tokens written to a cache, stays a part of the prompt's."""
+    answer = max(0, usage.output - usage.reasoning)
+    said: dict[str, Any] = {
+        "promptTokenCount": usage.input,
+        "candidatesTokenCount": answer,
+        "totalTokenCount": usage.input + answer + usage.reasoning,
+    }
+    if usage.cached:
+        said["cachedContentTokenCount"] = usage.cached
+    if usage.reasoning:
+        said["thoughtsTokenCount"] = usage.reasoning
+    if usage.audio_input:
+        said["promptTokensDetails"] = _details(usage.input, usage.audio_input)
+    if usage.audio_output:
+        said["candidatesTokensDetails"] = _details(answer, usage.audio_output)
+    return said
+
+
+def _details(all_tokens: int, audio: int) -> list[dict[str, Any]]:
+    details: list[dict[str, Any]] = [{"modality": "AUDIO", "tokenCount": audio}]
+    if all_tokens > audio:
+        details.insert(0, {"modality": "TEXT", "tokenCount": all_tokens - audio})
+    return details
