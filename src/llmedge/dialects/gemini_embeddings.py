@@ -15,7 +15,7 @@ from llmedge.dialects.embedding_form import EmbeddingAnswer, EmbeddingDialect, E
 from llmedge.dialects.gemini import usage, wire
 from llmedge.dialects.gemini.wire import GoogleFields
 from llmedge.dialects.openai_common import decode_body
-from llmedge.errors import EdgeError, UpstreamMalformed
+from llmedge.errors import EdgeError, Unsupported, UpstreamMalformed
 from llmedge.model import RawObject, Usage
 
 _encode = msgspec.json.Encoder().encode
@@ -127,8 +127,8 @@ class GeminiEmbeddings(EmbeddingDialect):
         requests: list[dict[str, Any]] = []
         for text in request.inputs:
             if not isinstance(text, str):
-                saying.cannot("input", "tokens are another vocabulary's")
-                text = ""
+                # Nothing that could be dropped: it is all there is.
+                raise Unsupported("The field 'input' holds tokens of another vocabulary; send texts.", param="input")
             requests.append(shared | {"content": {"parts": [{"text": text}]}})
         return _encode({"requests": requests})
 

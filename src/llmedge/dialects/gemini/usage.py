@@ -7,46 +7,46 @@ does not include ``thoughtsTokenCount``; the total is the sum of the four.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from llmedge.model import Usage
 
 
+_Tokens = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
+
+
 class _Count(msgspec.Struct, gc=False, rename="camel"):
     modality: str = ""
-    token_count: int | float = 0
+    token_count: _Tokens = 0
 
 
 class _Usage(msgspec.Struct, gc=False, rename="camel"):
-    prompt_token_count: int | float = 0
-    candidates_token_count: int | float = 0
-    thoughts_token_count: int | float = 0
-    tool_use_prompt_token_count: int | float = 0
-    cached_content_token_count: int | float = 0
+    prompt_token_count: _Tokens = 0
+    candidates_token_count: _Tokens = 0
+    thoughts_token_count: _Tokens = 0
+    tool_use_prompt_token_count: _Tokens = 0
+    cached_content_token_count: _Tokens = 0
     prompt_tokens_details: list[_Count] | None = None
     tool_use_prompt_tokens_details: list[_Count] | None = None
     candidates_tokens_details: list[_Count] | None = None
 
 
 _decode = msgspec.json.Decoder(_Usage).decode
-_MOST = 1_000_000_000
 
 
 def parse(raw: bytes | msgspec.Raw) -> Usage | None:
     """``None`` for none. An answer is not worth less for a usage nobody can read."""
-    if not raw or bytes(raw) == b"null":
+    if not raw:
         return None
     try:
         said = _decode(raw)
-        prompt, answer = int(said.prompt_token_count), int(said.candidates_token_count)
-        thoughts, tools = int(said.thoughts_token_count), int(said.tool_use_prompt_token_count)
-        cached = int(said.cached_content_token_count)
-    except (msgspec.DecodeError, ValueError, OverflowError):
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    if min(prompt, answer, thoughts, tools, cached) < 0 or max(prompt, answer, thoughts, tools, cached) > _MOST:
-        return None
+    prompt, answer = said.prompt_token_count, said.candidates_token_count
+    thoughts, tools = said.thoughts_token_count, said.tool_use_prompt_token_count
+    cached = said.cached_content_token_count
     return Usage(
         prompt + tools,
         answer + thoughts,
@@ -63,7 +63,11 @@ def _audio(counts: list[_Count] | None) -> int:
     """Tokens of sound."""
     if not counts:
         return 0
-    return sum(int(each.token_count) for each in counts if each.modality == "AUDIO" and 0 <= each.token_count <= _MOST)
+    tokens = 0
+    for each in counts:
+        if each.modality == "AUDIO":
+            tokens += each.token_count
+    return tokens
 
 
 def render(usage: Usage) -> dict[str, Any]:
