@@ -384,6 +384,27 @@ class Requests(SynchronousTestCase):
             json.loads(GEMINI.render(request, "m", saying, stream=False))
             self.assertEqual(saying.dropped, [name])
 
+    def test_signatures_of_other_vendors(self) -> None:
+        """One that is not base64 reaches a client of Google's in base64 and comes back as it was; Google never sees
+        it."""
+        cases = {"Uw==": True, "a+/b": True, "": True, "a-_b": False, "gAA-_é": False, "S": False, "{é}": False}
+        for signature, same in cases.items():
+            answer = form.Answer((form.Choice((form.Thinking("t", signature),), "stop"),))
+            said = json.loads(GEMINI.render_answer(answer, Asked("m")))
+            theirs = types.GenerateContentResponse.model_validate(said).candidates[0].content
+            content = said["candidates"][0]["content"]
+            sent_back = theirs.model_dump(mode="json", by_alias=True, exclude_none=True)
+            self.assertEqual(parsed({"contents": [sent_back]}).messages[0].parts, (form.Thinking("t", signature),))
+            self.assertEqual(content["parts"][0].get("thoughtSignature", "") == signature, same)
+            request = parsed({"contents": [content]})
+            self.assertEqual(request.messages[0].parts, (form.Thinking("t", signature),))
+            if not same:
+                error = self.assertRaises(Unsupported, rendered, request)
+                self.assertEqual(error.param, "contents[0] (another vendor's signature)")
+                redacted = ask(form.Message("assistant", (form.Thinking("", signature, True), form.Text("a")), at="m"))
+                raw = GEMINI.render(redacted, "m", Saying({}, True), stream=False)
+                self.assertEqual(json.loads(raw)["contents"][0]["parts"], [{"text": "a"}])
+
     def test_schemas(self) -> None:
         """Google's dialect of OpenAPI becomes JSON Schema; JSON Schema keeps its bytes."""
         for schema, wanted in (

@@ -37,7 +37,7 @@ class _Answer(msgspec.Struct, rename="camel"):
 class _ThinAnswer(msgspec.Struct, rename="camel"):
     """As much of an answer as passing it on needs."""
 
-    embedding: msgspec.Raw | None = None
+    embedding: msgspec.Raw = msgspec.Raw(b"")
     embeddings: list[msgspec.Raw] | None = None
     usage_metadata: msgspec.Raw = msgspec.Raw(b"")
     error: msgspec.Raw = msgspec.Raw(b"")
@@ -165,6 +165,6 @@ def _check(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
         said = None
     if said is not None and said.error and bytes(said.error) != b"null":
         raise wire.failed(body, "answered with an error behind status 200")
-    if said is None or (said.embedding is None and said.embeddings is None):
+    if said is None or (not said.embedding and said.embeddings is None):
         raise UpstreamMalformed("answered with something that is not an embedding")
     return said

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from llmedge.dialects import form
 from llmedge.dialects.gemini.results import parse_result
-from llmedge.dialects.gemini.wire import GoogleFields
+from llmedge.dialects.gemini.wire import GoogleFields, unwrap_signature
 
 FILE_PREFIXES = ("https://generativelanguage.googleapis.com/", "gs://")
 """URIs that only Google can read: its files API's, and its cloud storage's."""
@@ -107,7 +107,7 @@ def parse_instruction(content: GoogleFields) -> form.Message | None:
 def _parts(fields: GoogleFields, calls: Calls) -> Iterator[form.Part]:
     """One part. A signature on what cannot carry one in the form follows it as a thought of its own, as Gemini itself
     sends it in streams: in a part with an empty text (ai.google.dev/gemini-api/docs/thought-signatures)."""
-    signature = fields.text("thoughtSignature")
+    signature = unwrap_signature(fields.text("thoughtSignature"))
     thought = fields.flag("thought")
     if (call := fields.object("functionCall")) is not None:
         name = call.text("name", None)

@@ -18,6 +18,7 @@ from llmedge.dialects.gemini.answer import BROKEN_CALL, finish_reason
 from llmedge.dialects.gemini.chunks import head
 from llmedge.dialects.gemini.citations import render_citations, render_logprobs
 from llmedge.dialects.gemini.parts import render_call
+from llmedge.dialects.gemini.wire import wrap_signature
 from llmedge.model import Event, EventKind, Usage
 
 _encode = msgspec.json.Encoder().encode
@@ -85,12 +86,12 @@ class Encoder:
                 self._begin_choice(event.choice)
             self._opens[event.choice, event.block] = event
             if event.redacted:
-                self._part(event.choice, {"text": "", "thoughtSignature": event.signature}, out)
+                self._part(event.choice, {"text": "", "thoughtSignature": wrap_signature(event.signature)}, out)
         elif isinstance(event, form.Sign):
             if self._opens[event.choice, event.block].kind == "tool":
                 self._signatures[event.choice, event.block] = event.signature
             else:
-                thought = {"text": "", "thought": True, "thoughtSignature": event.signature}
+                thought = {"text": "", "thought": True, "thoughtSignature": wrap_signature(event.signature)}
                 self._part(event.choice, thought, out)
         elif isinstance(event, form.Close):
             if self._opens[event.choice, event.block].kind == "tool":

@@ -11,6 +11,7 @@ from llmedge.dialects import form
 from llmedge.dialects.dialect import Saying
 from llmedge.dialects.gemini.contents import DETAILS, FILE_PREFIXES, guess_type
 from llmedge.dialects.gemini.results import render_result
+from llmedge.dialects.gemini.wire import is_base64, wrap_signature
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _LEVELS = {detail: level for level, detail in DETAILS.items()}
@@ -41,6 +42,11 @@ def render_contents(messages: tuple[form.Message, ...], saying: Saying, *, ids: 
             for part in message.parts:
                 if isinstance(part, form.ToolCall):
                     names[part.id] = part.name
+                if isinstance(part, form.ToolCall | form.Thinking) and not is_base64(part.signature):
+                    saying.cannot(f"{message.at} (another vendor's signature)")
+                    if isinstance(part, form.Thinking) and part.redacted:
+                        continue
+                    part = msgspec.structs.replace(part, signature="")
                 if not attach(part, parts):
                     parts += render_part(part, message, saying, ids)
             if not parts:
@@ -57,7 +63,7 @@ def attach(part: form.Part, parts: list[dict[str, Any]]) -> bool:
     last = parts[-1]
     if "thoughtSignature" in last or "thought" in last or "functionCall" in last:
         return False
-    last["thoughtSignature"] = part.signature
+    last["thoughtSignature"] = wrap_signature(part.signature)
     return True
 
 
@@ -89,7 +95,7 @@ def render_thought(thought: form.Thinking) -> dict[str, Any]:
     if not thought.redacted:
         said["thought"] = True
     if thought.signature:
-        said["thoughtSignature"] = thought.signature
+        said["thoughtSignature"] = wrap_signature(thought.signature)
     return said
 
 
@@ -101,7 +107,7 @@ def render_call(call: form.ToolCall, ids: bool = True) -> dict[str, Any] | None:
     said: dict[str, Any] = {"id": call.id} if ids and call.id else {}
     out: dict[str, Any] = {"functionCall": said | {"name": call.name, "args": arguments}}
     if call.signature:
-        out["thoughtSignature"] = call.signature
+        out["thoughtSignature"] = wrap_signature(call.signature)
     return out
 
 

@@ -13,7 +13,6 @@ import msgspec
 
 from llmedge.model import Usage
 
-
 _Tokens = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 
 

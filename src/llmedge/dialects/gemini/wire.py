@@ -6,6 +6,8 @@ Google reads proto3's JSON mapping (protobuf.dev/programming-guides/json): a fie
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Self
@@ -63,6 +65,37 @@ class GoogleFields(Fields):
     def flag(self, name: str) -> bool:
         """A boolean that says nothing when false."""
         return bool(self.boolean(name))
+
+
+# Signatures: Google's are base64 (proto3's ``bytes``), another vendor's may be any text. google-genai decodes them and
+# sends them back in base64's other alphabet.
+
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+_WRAPPED = "bGxtZWRnZTo6"  # base64 of "llmedge::"
+_STANDARD = str.maketrans("-_", "+/")
+
+
+def is_base64(signature: str) -> bool:
+    """Whether a signature may be Google's."""
+    return _BASE64.fullmatch(signature) is not None
+
+
+def wrap_signature(signature: str) -> str:
+    """A signature for a client of Google's, who sends it back: one that is not base64 is put into it."""
+    if is_base64(signature):
+        return signature
+    return base64.b64encode(b"llmedge::" + signature.encode()).decode()
+
+
+def unwrap_signature(signature: str) -> str:
+    """The opposite, whichever alphabet it comes back in."""
+    signature = signature.translate(_STANDARD)
+    if signature.startswith(_WRAPPED):
+        try:
+            return base64.b64decode(signature)[9:].decode()
+        except (binascii.Error, UnicodeDecodeError):
+            pass
+    return signature
 
 
 # Errors (cloud.google.com/apis/design/errors)
