@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects import form
 from llmedge.dialects.dialect import Asked, Saying
-from llmedge.dialects.gemini import Gemini, count
+from llmedge.dialects.gemini import Gemini
 from llmedge.dialects.gemini.schema import to_json_schema
 from llmedge.errors import (
     EdgeError,
@@ -635,17 +635,17 @@ class Errors(SynchronousTestCase):
 
 class Counts(SynchronousTestCase):
     def test_requests(self) -> None:
-        plain = count.parse_count_request(b'{"contents":[{"parts":[{"text":"a"}]}]}', model="m")
-        self.assertEqual(count.forward_count(plain.fields, "v"), b'{"contents":[{"parts":[{"text":"a"}]}]}')
+        plain = GEMINI.parse_count_request(b'{"contents":[{"parts":[{"text":"a"}]}]}', model="m")
+        self.assertEqual(GEMINI.forward_count(plain.fields, "v"), b'{"contents":[{"parts":[{"text":"a"}]}]}')
         raw = b'{"generate_content_request":{"model":"models/m","contents":[{}],"system_instruction":{"parts":[]}}}'
-        wrapped = count.parse_count_request(raw, model="m")
+        wrapped = GEMINI.parse_count_request(raw, model="m")
         self.assertEqual(
-            json.loads(count.forward_count(wrapped.fields, "v")),
+            json.loads(GEMINI.forward_count(wrapped.fields, "v")),
             {"generateContentRequest": {"model": "models/v", "contents": [{}], "systemInstruction": {"parts": []}}},
         )
         request = GEMINI.parse(plain.fields)
         self.assertEqual(
-            json.loads(count.render_count(request, "v", Saying({}, False))),
+            json.loads(GEMINI.render_count(request, "v", Saying({}, False))),
             {
                 "generateContentRequest": {
                     "model": "models/v",
@@ -653,11 +653,11 @@ class Counts(SynchronousTestCase):
                 }
             },
         )
-        self.assertRaises(ValidationError, count.parse_count_request, b"{}", model="m")
+        self.assertRaises(ValidationError, GEMINI.parse_count_request, b"{}", model="m")
 
     def test_answers(self) -> None:
-        self.assertEqual(count.parse_count(b'{"totalTokens":7,"promptTokensDetails":[]}'), 7)
-        self.assertEqual(count.parse_count(count.render_count_answer(9)), 9)
+        self.assertEqual(GEMINI.parse_count(b'{"totalTokens":7,"promptTokensDetails":[]}'), 7)
+        self.assertEqual(GEMINI.parse_count(GEMINI.render_count_answer(9)), 9)
         for raw in (b"", b"{}", b'{"totalTokens":"x"}', b'{"totalTokens":-1}'):
-            self.assertRaises(UpstreamMalformed, count.parse_count, raw)
-        self.assertRaises(VendorFailed, count.parse_count, b'{"error":{"message":"m"}}')
+            self.assertRaises(UpstreamMalformed, GEMINI.parse_count, raw)
+        self.assertRaises(VendorFailed, GEMINI.parse_count, b'{"error":{"message":"m"}}')

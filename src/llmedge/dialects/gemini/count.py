@@ -24,7 +24,7 @@ class _Counted(msgspec.Struct, rename="camel"):
 _decode = msgspec.json.Decoder(_Counted).decode
 
 
-def parse_count_request(raw: bytes, max_depth: int = 100, *, model: str = "") -> Request:
+def parse_request(raw: bytes, max_depth: int, model: str) -> Request:
     """A client's request. Its ``fields`` are a generateContent request's, which :meth:`Gemini.parse` reads: the body
     holds one in ``generateContentRequest``, or its ``contents`` alone.
 
@@ -40,23 +40,23 @@ def parse_count_request(raw: bytes, max_depth: int = 100, *, model: str = "") ->
     return Request(fields, model, False, True, 1, len(contents))
 
 
-def forward_count(fields: RawObject, model: str) -> bytes:
+def forward(fields: RawObject, model: str) -> bytes:
     """The body for a vendor who speaks Gemini: always the wrapped form, which says everything."""
     if set(fields) == {"contents"}:
         return _encode(fields)
     return _encode({"generateContentRequest": {**fields, "model": f"models/{model}"}})
 
 
-def render_count(request: form.Request, model: str, saying: Saying) -> bytes:
+def render(request: form.Request, model: str, saying: Saying, quirks: frozenset[str]) -> bytes:
     """The body for a vendor.
 
     :raises Unsupported: a field cannot be said.
     """
-    said = render_fields(request, model, saying)
+    said = render_fields(request, model, saying, quirks)
     return _encode({"generateContentRequest": {"model": f"models/{model}", **said}})
 
 
-def parse_count(body: bytes) -> int:
+def parse_answer(body: bytes) -> int:
     """A vendor's answer: the tokens.
 
     :raises UpstreamMalformed: it is not one.
@@ -73,6 +73,6 @@ def parse_count(body: bytes) -> int:
     return said.total_tokens
 
 
-def render_count_answer(tokens: int) -> bytes:
+def render_answer(tokens: int) -> bytes:
     """An answer for a client."""
     return _encode({"totalTokens": tokens})

@@ -7,7 +7,7 @@ import msgspec
 
 from llmedge.dialects import form
 from llmedge.dialects.dialect import Asked, ChatDialect, FramedReader, Request, Saying, StreamReader, VendorError
-from llmedge.dialects.gemini import answer, encoder, render, request, stream, usage, wire
+from llmedge.dialects.gemini import answer, count, encoder, render, request, stream, usage, wire
 from llmedge.dialects.gemini.wire import GoogleFields
 from llmedge.dialects.openai_common import decode_body
 from llmedge.errors import EdgeError
@@ -90,3 +90,31 @@ class Gemini(ChatDialect):
 
     def encoder(self, asked: Asked) -> encoder.Encoder:
         return encoder.Encoder(asked)
+
+    # countTokens; see :mod:`llmedge.dialects.gemini.count`
+
+    def parse_count_request(self, raw: bytes, max_depth: int = 100, *, model: str = "") -> Request:
+        """:raises ValidationError: the body is not one."""
+        return count.parse_request(raw, max_depth, model)
+
+    def forward_count(self, fields: RawObject, model: str) -> bytes:
+        """The body for a vendor of the same dialect."""
+        return count.forward(fields, model)
+
+    def render_count(
+        self, asked: form.Request, model: str, saying: Saying, *, quirks: frozenset[str] = frozenset()
+    ) -> bytes:
+        """The body for a vendor.
+
+        :raises Unsupported: a field cannot be said.
+        """
+        return count.render(asked, model, saying, quirks)
+
+    def parse_count(self, body: bytes) -> int:
+        """A vendor's answer: the tokens. :raises UpstreamMalformed: it is not one. :raises VendorFailed: it is an
+        error."""
+        return count.parse_answer(body)
+
+    def render_count_answer(self, tokens: int) -> bytes:
+        """An answer for a client."""
+        return count.render_answer(tokens)
