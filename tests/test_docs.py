@@ -151,7 +151,7 @@ class Pages(SynchronousTestCase):
         found = load({"TEAM_A_KEY": "a-key", "OPENAI_API_KEY": "another"}, "readme.toml")
         self.assertEqual([key.name for key in found.auth.keys], ["team-a"])
         self.assertEqual(found.providers["openai"].base_url, "https://api.openai.com/v1")
-        self.assertEqual(found.models["gpt-4"].targets, ("local/tiny", "openai/gpt-4o"))
+        self.assertEqual([str(each) for each in found.models["gpt-4"].targets], ["local/tiny", "openai/gpt-4o"])
 
     def test_env_example(self) -> None:
         """Every variable there is, and no other, each once; as it stands it loads and gives the defaults."""

@@ -214,6 +214,11 @@ class Record:
         """Whether ``cost`` comes from tokens that were estimated here."""
         return self.cost is not None and self.usage is not None and self.usage.estimated
 
+    @property
+    def by(self) -> Attempt | None:
+        """The attempt that answered; if none did, the last one."""
+        return self.answered_by or (self.attempts[-1] if self.attempts else None)
+
     def fail(self, error: EdgeError, outcome: str = "error") -> None:
         """Note the error the client is given; the first one stands."""
         if not self.error_code:

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.capabilities import MODEL_CAPABILITIES, Capabilities, plain
-from llmedge.config.catalogue import AUTHS, DIALECTS, OPERATIONS, QUIRKS, VENDORS, capabilities, locate
+from llmedge.config.catalogue import AUTHS, DIALECTS, OPERATIONS, QUIRKS, VENDORS, capabilities
 
 EXPECTED = """
     openai anthropic gemini azure ollama vllm llamacpp groq mistral deepseek together fireworks openrouter xai
@@ -36,7 +36,6 @@ class Catalogue(SynchronousTestCase):
             self.assertEqual(parts.scheme, "http" if parts.hostname == "127.0.0.1" else "https", vendor.name)
             self.assertFalse(vendor.base_url.endswith("/"), vendor.name)
             self.assertEqual(parts.query, "")
-            self.assertIn(vendor.openai_compatible_base_url[:8], ("", "https://"))
 
     def test_paths(self) -> None:
         """Each is for a dialect or operation there is, and begins where a path begins."""
@@ -70,25 +69,6 @@ class Catalogue(SynchronousTestCase):
     def test_streams_elsewhere(self) -> None:
         for name, word in {"gemini": "streamGenerateContent?alt=sse", "bedrock": "converse-stream"}.items():
             self.assertIn(word, next(iter(VENDORS[name].stream_paths.values())))
-
-
-class Locate(SynchronousTestCase):
-    def test_behind_the_base_url_or_at_the_root(self) -> None:
-        base = "https://api.moonshot.ai/v1"
-        self.assertEqual(locate(base, "/chat/completions"), f"{base}/chat/completions")
-        path = VENDORS["moonshot"].dialects["anthropic"]
-        self.assertEqual(locate(base, path), "https://api.moonshot.ai/anthropic/v1/messages")
-
-    def test_values_are_encoded(self) -> None:
-        """A model's name cannot leave its place in the path."""
-        path = VENDORS["gemini"].dialects["gemini"]
-        url = locate("https://g", path, model="../x?y#z")
-        self.assertEqual(url, "https://g/v1beta/models/..%2Fx%3Fy%23z:generateContent")
-        azure = VENDORS["azure"].versioned["openai_chat"]
-        url = locate("https://r.openai.azure.com", azure, model="my gpt", api_version="2024-10-21")
-        expected = "https://r.openai.azure.com/openai/deployments/my%20gpt/chat/completions?api-version=2024-10-21"
-        self.assertEqual(url, expected)
-        self.assertRaises(KeyError, locate, "https://g", path)
 
 
 class Models(SynchronousTestCase):

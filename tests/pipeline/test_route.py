@@ -78,7 +78,9 @@ class Routing(SynchronousTestCase):
             {"m": Model(tuple(TargetEntry(f"{name}/x") for name in providers))}, dict.fromkeys(providers, Provider())
         )
         self.record = Record("id", "POST", "/", "peer", 0.0)
-        call = Call(Operation.CHAT, "openai", "m", {}, stream, False, 1, Caller("c"), Deadline(clock, 30), self.record)
+        call = Call(
+            Operation.CHAT, "openai_chat", "m", {}, stream, False, 1, Caller("c"), Deadline(clock, 30), self.record
+        )
         settle = Settle(Prices({}, {}, clock, at_once), TokenCounter(at_once))
         random = Random(1)
         deployments = Deployments(clock, random)

@@ -61,7 +61,7 @@ class Costs(SynchronousTestCase):
         self.record = Record("id", "POST", "/", "peer", 0.0)
         raw = {"messages": msgspec.Raw(json.dumps([{"role": "user", "content": "x" * 40}]).encode())}
         call = Call(
-            Operation.CHAT, "openai", "m", raw, stream, False, 1, Caller("c"), Deadline(Clock(), 30), self.record
+            Operation.CHAT, "openai_chat", "m", raw, stream, False, 1, Caller("c"), Deadline(Clock(), 30), self.record
         )
 
         async def proceed(call: Call) -> Any:

@@ -45,6 +45,11 @@ class Failures(SynchronousTestCase):
         error = failure_for("p", 401, VendorError("Incorrect API key: sk-123"), None)
         self.assertNotIn("sk-123", error.message)
 
+    def test_google_says_400_for_a_bad_key(self) -> None:
+        """It is our key, not the client's request."""
+        error = failure_for("p", 400, VendorError("API key not valid.", "", "API_KEY_INVALID"), None)
+        self.assertEqual((error.status, isinstance(error, ElsewhereError)), (502, True))
+
     def test_retry_after(self) -> None:
         now = 1_700_000_000.0
         for fields, seconds in (

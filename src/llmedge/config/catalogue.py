@@ -10,7 +10,6 @@ the provider's settings.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import quote, urlsplit
 
 import attrs
 
@@ -78,7 +77,6 @@ class Vendor:
     :ivar quirks: of :data:`QUIRKS`.
     :ivar capabilities: of its models, where nothing else is known; ``False`` is what its API cannot do at all.
     :ivar anywhere: it is a server of the user's own, so a base URL does not make it another vendor.
-    :ivar openai_compatible_base_url: where it answers OpenAI's chat besides, if none of ``dialects`` says so.
     :ivar source: the page all this is from.
     """
 
@@ -99,26 +97,12 @@ class Vendor:
     quirks: frozenset[str] = frozenset()
     capabilities: Capabilities = Capabilities(tools=True, system=True, prefill=False)
     anywhere: bool = False
-    openai_compatible_base_url: str = ""
 
 
 def capabilities(vendor: str, model: str) -> Capabilities:
     """What ``model`` can do at ``vendor``; of a vendor not in the catalogue, what the model's name tells."""
     known = VENDORS.get(vendor)
     return capabilities_of(model, known.capabilities if known else Capabilities())
-
-
-def locate(base_url: str, path: str, **values: str) -> str:
-    """The URL of ``path`` at ``base_url``.
-
-    :param values: what the braces in ``path`` stand for; each is percent-encoded.
-    :raises KeyError: one is missing.
-    """
-    filled = path.format(origin="", **{name: quote(value, safe="") for name, value in values.items()})
-    if path.startswith("{origin}"):
-        parts = urlsplit(base_url)
-        return f"{parts.scheme}://{parts.netloc}{filled}"
-    return base_url + filled
 
 
 _AUDIO = ("audio_speech", "audio_transcriptions", "audio_translations")
@@ -169,7 +153,6 @@ _LISTED = (
         models=("claude-*",),
         headers={"anthropic-version": "2023-06-01"},
         capabilities=Capabilities(tools=True, system=True, audio=False, embeddings=False),
-        openai_compatible_base_url="https://api.anthropic.com/v1",  # …/docs/en/api/openai-sdk
     ),
     Vendor(
         name="gemini",
@@ -184,7 +167,6 @@ _LISTED = (
         models_shape="gemini",
         models=("gemini-*",),
         capabilities=Capabilities(tools=True, json_object=True, json_schema=True, system=True),
-        openai_compatible_base_url="https://generativelanguage.googleapis.com/v1beta/openai",
     ),
     Vendor(
         name="azure",

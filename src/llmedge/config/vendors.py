@@ -8,12 +8,10 @@ import attrs
 
 from llmedge.config import kinds
 from llmedge.config.capabilities import Capabilities
-from llmedge.config.catalogue import DIALECTS, OPERATIONS, VENDORS, Vendor, capabilities, locate
+from llmedge.config.catalogue import DIALECTS, OPERATIONS, VENDORS, Vendor, capabilities
 from llmedge.config.nearest import nearest
 from llmedge.config.secret import Secret, resolve
 from llmedge.config.settings import Model, Provider
-
-_CHAT = "/chat/completions"
 
 
 def _compatible(name: str, like: str, *dialects: str) -> Vendor:
@@ -80,21 +78,6 @@ def capabilities_at(provider: Provider, upstream_model: str, model: Model | None
     """What ``upstream_model`` can do at ``provider``; what the file says of ``model`` counts more."""
     known = capabilities(vendor_of(provider).name, upstream_model)
     return known if model is None else model.capabilities.over(known)
-
-
-def openai_base_url(provider: Provider) -> str:
-    """Where ``provider`` answers OpenAI's ``/chat/completions``; ``""`` if it does not.
-
-    For :class:`llmedge.providers.http.HttpProvider`, as long as that is all it speaks.
-    """
-    vendor = vendor_of(provider)
-    path = paths_of(provider).get("openai_chat")
-    if path is None:
-        own = provider.base_url in ("", vendor.base_url)
-        return vendor.openai_compatible_base_url if own and not provider.dialect else ""
-    if "{model}" in path or "?" in path or not path.endswith(_CHAT):
-        return ""
-    return locate(provider.base_url, path).removesuffix(_CHAT)
 
 
 def settle(name: str, provider: Provider) -> tuple[Provider, list[tuple[str, str]]]:
@@ -177,8 +160,7 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Provider]:
         except ValueError as error:
             raise ValueError(f"environment variable {variable}: {error}") from None
         provider, _ = settle(vendor.name, Provider(api_key=key, models=vendor.models))
-        if openai_base_url(provider):
-            found[vendor.name] = provider
+        found[vendor.name] = provider
     if host := environ.get("OLLAMA_HOST", "").strip():
         try:
             base_url = kinds.url.from_text(_ollama_url(host), environ)

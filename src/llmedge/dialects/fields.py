@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 import msgspec
 
@@ -41,7 +41,7 @@ class Fields:
         self.path = path
 
     @classmethod
-    def of_answer(cls, body: bytes | msgspec.Raw) -> Fields:
+    def of_answer(cls, body: bytes | msgspec.Raw) -> Self:
         """A vendor's JSON object; what is wrong with it is the vendor's fault.
 
         :raises UpstreamMalformed: it is not one.
@@ -133,12 +133,12 @@ class Fields:
             self.fail(name, "must be a list of strings")
         return tuple(value)
 
-    def object(self, name: str) -> Fields | None:
+    def object(self, name: str) -> Self | None:
         """An object, to be read and finished; ``None`` if absent."""
         raw = self.raw(name)
         return self._object(raw, name) if raw else None
 
-    def objects(self, name: str) -> list[Fields]:
+    def objects(self, name: str) -> list[Self]:
         """A list of objects; empty if absent."""
         raw = self.raw(name)
         if not raw:
@@ -149,9 +149,9 @@ class Fields:
             self.fail(name, "must be a list")
         return [self._object(bytes(item), f"{name}[{index}]") for index, item in enumerate(items)]
 
-    def _object(self, raw: bytes, name: str) -> Fields:
+    def _object(self, raw: bytes, name: str) -> Self:
         try:
-            return Fields(_decode_object(raw), self.at(name), self._unread, self._wrong)
+            return type(self)(_decode_object(raw), self.at(name), self._unread, self._wrong)
         except msgspec.DecodeError:
             self.fail(name, "must be an object")
 

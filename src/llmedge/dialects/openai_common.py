@@ -47,8 +47,8 @@ class CommonRequest(msgspec.Struct, kw_only=True):
     logit_bias: dict[str, float] | None = None
 
 
-def parse_body(raw: bytes, decoder: msgspec.json.Decoder[Any], max_depth: int) -> tuple[RawObject, Any]:
-    """The body's top-level fields as bytes, and its known fields checked by ``decoder``.
+def decode_body(raw: bytes, decoder: msgspec.json.Decoder[Any], max_depth: int) -> tuple[RawObject, Any]:
+    """The body's top-level fields as bytes, and what ``decoder`` makes of it; any dialect's.
 
     :raises ValidationError: not UTF-8, not JSON (with the position), not an object, or a mistyped field.
     """
@@ -79,6 +79,15 @@ def parse_body(raw: bytes, decoder: msgspec.json.Decoder[Any], max_depth: int) -
         if "truncated" in reason:
             reason = f"it ends too early, or has half an escape (byte {len(raw)})"
         raise ValidationError(f"The body is not valid JSON: {reason}.") from None
+    return fields, known
+
+
+def parse_body(raw: bytes, decoder: msgspec.json.Decoder[Any], max_depth: int) -> tuple[RawObject, Any]:
+    """The same, with what OpenAI's operations have in common checked.
+
+    :raises ValidationError: see :func:`decode_body`; or a value out of its range.
+    """
+    fields, known = decode_body(raw, decoder, max_depth)
     if not known.model.strip():
         raise ValidationError("The field 'model' must not be empty.", param="model")
     n = getattr(known, "n", None)

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 from llmedge.dialects.anthropic import Anthropic
 from llmedge.dialects.dialect import Dialect
+from llmedge.dialects.gemini import Gemini
+from llmedge.dialects.gemini_embeddings import GeminiEmbeddings
 from llmedge.dialects.openai_chat import OpenAIChat
+from llmedge.dialects.openai_embeddings import OpenAIEmbeddings
 from llmedge.dialects.openai_responses import OpenAIResponses
 from llmedge.dialects.openai_text import OpenAIText
 
 CHAT = OpenAIChat()
-DIALECTS: Mapping[str, Dialect] = {
-    dialect.name: dialect for dialect in (CHAT, OpenAIText(), OpenAIResponses(), Anthropic())
-}
+_ALL = (CHAT, OpenAIText(), OpenAIResponses(), Anthropic(), Gemini(), OpenAIEmbeddings(), GeminiEmbeddings())
+DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in _ALL}

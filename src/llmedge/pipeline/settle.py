@@ -48,14 +48,14 @@ class Settle:
 
     def model(self, call: Call) -> str:
         """The model that answered, by its vendor's name."""
-        by = call.record.answered_by
+        by = call.record.by
         return by.target.model if by is not None else call.model
 
     def charge(self, call: Call, usage: Usage) -> None:
         """Write down what was used, and what it costs."""
         record = call.record
         record.usage = usage
-        by = record.answered_by or (record.attempts[-1] if record.attempts else None)
+        by = record.by
         if by is None:
             return
         record.cost = self.prices.price(by.target, usage)
@@ -73,7 +73,7 @@ class SettledStream:
         self._stream = stream
         self._call = call
         self._settle = settle
-        self._provider = call.record.answered_by.target.provider if call.record.answered_by else ""
+        self._provider = call.record.by.target.provider if call.record.by else ""
         self._keep = self._provider not in settle.telling
         self._frames: list[bytes] = []
         self._kept = 0

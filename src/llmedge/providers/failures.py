@@ -35,7 +35,7 @@ def failure_for(provider: str, status: int, error: VendorError, retry_after: flo
     :param retry_after: seconds, from the headers.
     """
     said = f": {error.message}" if error.message else ""
-    if status in (401, 403, 407):
+    if status in (401, 403, 407) or error.code == "API_KEY_INVALID":  # Google's is a 400
         # Its message may repeat the credential: the log has the status, the client needs no more.
         return VendorRejectedCredentials(
             f"refused the gateway's credentials (status {status}); the operator has to check its api_key"

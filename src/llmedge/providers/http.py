@@ -7,6 +7,7 @@ from urllib.parse import quote, urlsplit
 from llmedge._version import __version__
 from llmedge.config.settings import Upstream
 from llmedge.dialects.dialect import Dialect, StreamReader, VendorError
+from llmedge.dialects.gemini_embeddings import GeminiEmbeddings
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import (
     EdgeError,
@@ -86,6 +87,9 @@ class HttpProvider:
             template = self._offer.count_paths[spoken.name]
         else:
             template = self._offer.path(spoken.name, call.stream)
+            same = spoken.name == call.dialect
+            if same and isinstance(spoken, GeminiEmbeddings) and not spoken.is_batch(call.fields):
+                template = template.replace(":batchEmbedContents", ":embedContent")
         head = self._heads.get(template)
         if head is None or self._offer.signer is not None:
             path = self._path(template, attempt.target.model)

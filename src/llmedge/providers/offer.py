@@ -60,6 +60,9 @@ class Offer:
         return (stream and self.stream_paths.get(dialect)) or self.paths[dialect]
 
 
+_GENERATE = ":generateContent"
+
+
 def offer_of(settings: ProviderSettings) -> Offer:
     """The offer of a provider as it is configured."""
     vendor = vendor_of(settings)
@@ -70,6 +73,8 @@ def offer_of(settings: ProviderSettings) -> Offer:
         key = settings.api_key.reveal()
         name = {"x-api-key": "x-api-key", "x-goog-api-key": "x-goog-api-key", "api-key": "api-key"}.get(vendor.auth)
         headers[name or "authorization"] = Secret(key if name else f"Bearer {key}")
+    if paths.get("gemini", "").endswith(_GENERATE):
+        paths["gemini_embeddings"] = paths["gemini"].removesuffix(_GENERATE) + ":batchEmbedContents"
     counter = next((name for name in paths if name in ("anthropic", "gemini")), "") if vendor.count_tokens else ""
 
     def whole(path: str) -> str:

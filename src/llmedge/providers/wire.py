@@ -15,6 +15,7 @@ from llmedge.dialects.dialect import (
     StreamReader,
     TranslatedReader,
 )
+from llmedge.dialects.embedding_form import EmbeddingDialect
 from llmedge.errors import Unsupported
 from llmedge.model import Answer, Call, Operation
 
@@ -85,6 +86,31 @@ class Translated:
         return TranslatedReader(decoder, self._asker.encoder(_asked(call, created)))
 
 
+class TranslatedEmbeddings:
+    """Embeddings asked for in one dialect and made in another."""
+
+    def __init__(self, asker: EmbeddingDialect, spoken: EmbeddingDialect, name: str) -> None:
+        self.spoken: Dialect = spoken
+        self._asker = asker
+        self._maker = spoken
+        self._name = name
+
+    def body(self, call: Call, model: str, drop: bool) -> bytes:
+        if call.form is None:
+            call.form = self._asker.parse(call.fields)
+        saying = Saying(self._asker.field_names, drop, f"the provider '{self._name}'")
+        body = self._maker.render(call.form, model, saying)
+        call.record.dropped = saying.dropped
+        return body
+
+    def answer(self, body: bytes, call: Call, created: int) -> Answer:
+        said = self._maker.parse_answer(body)
+        return Answer(self._asker.render_answer(said, call.form, _asked(call, created)), said.usage)
+
+    def reader(self, call: Call, max_event: int, created: int) -> StreamReader:
+        raise NotImplementedError("embeddings are not streamed")
+
+
 class Counting:
     """Tokens counted by the vendor."""
 
@@ -128,6 +154,10 @@ def wire_for(
             if isinstance(dialect, ChatDialect):
                 said = quirks if stream_usage else quirks | {"no_stream_options"}
                 return Translated(asker, dialect, said, name)
+    if isinstance(asker, EmbeddingDialect):
+        for dialect in dialects:
+            if isinstance(dialect, EmbeddingDialect):
+                return TranslatedEmbeddings(asker, dialect, name)
     return None
 
 

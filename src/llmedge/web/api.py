@@ -93,6 +93,8 @@ class Api:
         endpoint = endpoint_of(request.path)
         if endpoint is None:
             raise NotFound("There is nothing at this path. GET / says what there is.")
+        if endpoint.stream and b"alt=sse" not in request.uri:
+            raise ValidationError("Streams are sent as events: add ?alt=sse to the URL.", param="alt")
         await self._infer(request, endpoint)
 
     @app.route("/v1/chat/completions", methods=["GET"])

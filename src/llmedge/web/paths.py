@@ -46,7 +46,7 @@ _METHODS = {
     "streamGenerateContent": (Operation.CHAT, "gemini", True),
     "countTokens": (Operation.COUNT_TOKENS, "gemini", False),
     "embedContent": (Operation.EMBEDDINGS, "gemini_embeddings", False),
-    "batchEmbedContents": (Operation.EMBEDDINGS, "gemini_embeddings_batch", False),
+    "batchEmbedContents": (Operation.EMBEDDINGS, "gemini_embeddings", False),
 }
 _HEALTH = {b"/health", b"/health/ready", b"/health/live"}
 _ROUTES = {path: path.decode() for path in (b"/", b"/metrics", MODELS, b"/v1beta/models", *_HEALTH)}

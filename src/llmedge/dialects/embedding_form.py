@@ -1,0 +1,88 @@
+"""Embeddings between dialects: a small form, and what a dialect of embeddings can do."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+from abc import abstractmethod
+
+from llmedge.dialects.dialect import Asked, Dialect, Saying
+from llmedge.dialects.form import Struct
+from llmedge.errors import UpstreamMalformed
+from llmedge.model import Operation, RawObject, Usage
+
+
+class EmbeddingRequest(Struct, frozen=True):
+    """:ivar inputs: each a text, or the ids of its tokens.
+    :ivar single: the asker sent one input, not a list of one.
+    :ivar base64: vectors are wanted as base64 of little-endian 32-bit floats.
+    :ivar task: what the vectors are for, in Google's words (``RETRIEVAL_QUERY`` …). :ivar title: of a document.
+    :ivar extra: fields of the asker's that have no place in this form, by path.
+    """
+
+    inputs: tuple[str | tuple[int, ...], ...]
+    single: bool = False
+    dimensions: int | None = None
+    base64: bool = False
+    user: str = ""
+    task: str = ""
+    title: str = ""
+    extra: tuple[str, ...] = ()
+
+
+class EmbeddingAnswer(Struct, frozen=True):
+    """:ivar vectors: in the order of the inputs. :ivar model: in the vendor's words."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    model: str = ""
+    usage: Usage | None = None
+
+
+class EmbeddingDialect(Dialect):
+    """A dialect of embeddings, which can be translated into any other."""
+
+    operation = Operation.EMBEDDINGS
+
+    @abstractmethod
+    def parse(self, fields: RawObject) -> EmbeddingRequest:
+        """A client's request.
+
+        :raises ValidationError: a field is mistyped.
+        """
+
+    @abstractmethod
+    def render(self, request: EmbeddingRequest, model: str, saying: Saying) -> bytes:
+        """The body for a vendor.
+
+        :raises Unsupported: a field cannot be said, and ``saying`` does not let it be dropped.
+        """
+
+    @abstractmethod
+    def parse_answer(self, body: bytes) -> EmbeddingAnswer:
+        """A vendor's answer.
+
+        :raises UpstreamMalformed: it is not one.
+        :raises VendorFailed: it is an error object behind a status of 200.
+        """
+
+    @abstractmethod
+    def render_answer(self, answer: EmbeddingAnswer, request: EmbeddingRequest, asked: Asked) -> bytes:
+        """The answer for the client who sent ``request``."""
+
+
+def to_base64(vector: tuple[float, ...]) -> str:
+    """A vector as OpenAI packs it: little-endian 32-bit floats in base64."""
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+
+
+def from_base64(text: str) -> tuple[float, ...]:
+    """The opposite.
+
+    :raises UpstreamMalformed: it is no such thing.
+    """
+    try:
+        raw = base64.b64decode(text, validate=True)
+        return struct.unpack(f"<{len(raw) // 4}f", raw)
+    except (binascii.Error, struct.error, ValueError):
+        raise UpstreamMalformed("answered with a vector that is not base64 of 32-bit floats") from None

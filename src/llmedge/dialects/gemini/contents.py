@@ -1,0 +1,194 @@
+"""Contents and their parts → the form's messages (ai.google.dev/api/caching#Content)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+
+from llmedge.dialects import form
+from llmedge.dialects.gemini.results import parse_result
+from llmedge.dialects.gemini.wire import GoogleFields, unwrap_signature
+
+FILE_PREFIXES = ("https://generativelanguage.googleapis.com/", "gs://")
+"""URIs that only Google can read: its files API's, and its cloud storage's."""
+
+_MEDIA_TYPES = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
+    "gif": "image/gif",
+    "heic": "image/heic",
+    "heif": "image/heif",
+    "pdf": "application/pdf",
+}
+DETAILS = {"MEDIA_RESOLUTION_LOW": "low", "MEDIA_RESOLUTION_HIGH": "high"}
+"""A part's ``mediaResolution.level`` (ai.google.dev/gemini-api/docs/media-resolution) and OpenAI's ``detail``."""
+
+
+def guess_type(url: str) -> str:
+    """The media type a URL's ending tells, or ``""``."""
+    path = url.partition("?")[0].partition("#")[0]
+    return _MEDIA_TYPES.get(path.rpartition(".")[2].lower(), "")
+
+
+class Calls:
+    """The calls of tools seen so far. Gemini's often have no id: a result belongs to the first call of its name that
+    has none yet."""
+
+    def __init__(self) -> None:
+        self._open: list[tuple[str, str]] = []
+        self._count = 0
+
+    def call(self, identifier: str, name: str) -> str:
+        """The id of a call, invented where there is none: its number in the conversation is the same each time the
+        conversation is sent."""
+        identifier = identifier or f"call_{self._count}"
+        self._count += 1
+        self._open.append((identifier, name))
+        return identifier
+
+    def result(self, identifier: str, name: str) -> str:
+        """The id of the call a result is of."""
+        for index, (called, its_name) in enumerate(self._open):
+            if called == identifier or (not identifier and its_name == name):
+                del self._open[index]
+                return called
+        return identifier or f"call_of_{name}"
+
+
+def parse_contents(contents: list[GoogleFields]) -> list[form.Message]:
+    """:raises ValidationError: a part is not one there is."""
+    calls = Calls()
+    messages: list[form.Message] = []
+    for content in contents:
+        role = content.text("role") or "user"
+        if role not in ("user", "model", "function", "tool"):
+            content.fail("role", "must be user, model or function")
+        speaker: form.Role = "assistant" if role == "model" else "user"
+        parts = [part for each in content.objects("parts") for part in _parts(each, calls)]
+        content.finish()
+        for index, (is_result, run) in enumerate(_runs(parts)):
+            if is_result and messages and messages[-1].role == "tool":
+                last = messages.pop()
+                messages.append(form.Message("tool", last.parts + run, at=last.at))
+            else:
+                at = content.path if index == 0 else f"{content.path} ({index + 1})"
+                messages.append(form.Message("tool" if is_result else speaker, run, at=at))
+        if not parts:
+            messages.append(form.Message(speaker, (), at=content.path))
+    return messages
+
+
+def _runs(parts: list[form.Part]) -> Iterator[tuple[bool, tuple[form.Part, ...]]]:
+    """The results of tools have messages of their own."""
+    run: list[form.Part] = []
+    results = False
+    for part in parts:
+        is_result = isinstance(part, form.ToolResult)
+        if run and is_result != results:
+            yield results, tuple(run)
+            run = []
+        results = is_result
+        run.append(part)
+    if run:
+        yield results, tuple(run)
+
+
+def parse_instruction(content: GoogleFields) -> form.Message | None:
+    """``systemInstruction``; its role says nothing."""
+    content.ignore("role")
+    parts = [part for each in content.objects("parts") for part in _parts(each, Calls())]
+    content.finish()
+    return form.Message("system", tuple(parts), at=content.path) if parts else None
+
+
+def _parts(fields: GoogleFields, calls: Calls) -> Iterator[form.Part]:
+    """One part. A signature on what cannot carry one in the form follows it as a thought of its own, as Gemini itself
+    sends it in streams: in a part with an empty text (ai.google.dev/gemini-api/docs/thought-signatures)."""
+    signature = unwrap_signature(fields.text("thoughtSignature"))
+    thought = fields.flag("thought")
+    if (call := fields.object("functionCall")) is not None:
+        name = call.text("name", None)
+        identifier = calls.call(call.text("id"), name)
+        arguments = call.raw("args").decode() or "{}"
+        if not arguments.startswith("{"):
+            call.fail("args", "must be an object")
+        call.finish()
+        yield form.ToolCall(identifier, name, arguments, signature)
+        signature = ""
+    elif (response := fields.object("functionResponse")) is not None:
+        name = response.text("name", None)
+        media = [_result_media(each) for each in response.objects("parts")]
+        identifier = calls.result(response.text("id"), name)
+        error, texts = parse_result(response.raw("response"), response)
+        response.finish()
+        yield form.ToolResult(identifier, (*texts, *media), name, error)
+        signature = ""  # some clients repeat the call's here
+    elif fields.has("text"):
+        text = fields.text("text")
+        if thought:
+            yield form.Thinking(text, signature)
+            signature = ""
+        elif text:
+            yield form.Text(text)
+    elif fields.has("inlineData") or fields.has("fileData"):
+        yield _media(fields)
+    elif thought and signature:
+        yield form.Thinking("", signature)
+        signature = ""
+    if signature:
+        yield form.Thinking("", signature, redacted=True)
+    fields.finish()
+
+
+def _media(fields: GoogleFields) -> form.Image | form.Audio | form.File:
+    """``inlineData`` or ``fileData``, of a part or of a function's response."""
+    name = ""
+    if (blob := fields.object("inlineData")) is not None:
+        media_type = blob.text("mimeType", None)
+        source = form.Source("base64", blob.text("data", None), media_type)
+    elif (blob := fields.object("fileData")) is not None:
+        uri = blob.text("fileUri", None)
+        media_type = blob.text("mimeType") or guess_type(uri)
+        source = form.Source("file" if uri.startswith(FILE_PREFIXES) else "url", uri, media_type)
+    else:
+        fields.fail("", "must hold inlineData or fileData")
+    if media_type.startswith("audio/"):
+        blob.finish()
+        return form.Audio(source)
+    if media_type.startswith("image/"):
+        blob.finish()
+        return form.Image(source, _detail(fields))
+    name = blob.text("displayName")
+    blob.finish()
+    return form.File(_document(source), name)
+
+
+def _result_media(fields: GoogleFields) -> form.Image | form.File:
+    part = _media(fields)
+    fields.finish()
+    return part if isinstance(part, form.Image | form.File) else form.File(part.source)
+
+
+def _detail(fields: GoogleFields) -> str:
+    resolution = fields.object("mediaResolution")
+    if resolution is None:
+        return ""
+    level = resolution.value("level")
+    if isinstance(level, str) and level in DETAILS:
+        resolution.finish()
+        return DETAILS[level]
+    fields.unread("mediaResolution")
+    return ""
+
+
+def _document(source: form.Source) -> form.Source:
+    """A plain text that came as base64 is a text."""
+    if source.kind == "base64" and source.media_type == "text/plain":
+        try:
+            return form.Source("text", base64.b64decode(source.data, validate=True).decode(), "text/plain")
+        except (binascii.Error, UnicodeDecodeError):
+            pass
+    return source

@@ -1,0 +1,78 @@
+"""countTokens (ai.google.dev/api/tokens): what a request would cost to read."""
+
+from __future__ import annotations
+
+import msgspec
+
+from llmedge.dialects import form
+from llmedge.dialects.dialect import Request, Saying
+from llmedge.dialects.gemini.render import render_fields
+from llmedge.dialects.gemini.wire import GoogleFields, failed
+from llmedge.dialects.openai_common import decode_body
+from llmedge.errors import UpstreamMalformed
+from llmedge.model import RawObject
+
+_encode = msgspec.json.Encoder().encode
+_any = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class _Counted(msgspec.Struct, rename="camel"):
+    total_tokens: int | None = None
+    error: msgspec.Raw = msgspec.Raw(b"")
+
+
+_decode = msgspec.json.Decoder(_Counted).decode
+
+
+def parse_request(raw: bytes, max_depth: int, model: str) -> Request:
+    """A client's request. Its ``fields`` are a generateContent request's, which :meth:`Gemini.parse` reads: the body
+    holds one in ``generateContentRequest``, or its ``contents`` alone.
+
+    :raises ValidationError: it holds neither, or a mistyped one.
+    """
+    fields, _ = decode_body(raw, _any, max_depth)
+    top = GoogleFields(fields)
+    if (inner := top.object("generateContentRequest")) is not None:
+        fields = inner.fields
+    contents = GoogleFields(fields).objects("contents")
+    if not contents:
+        top.fail("contents", "must hold at least one content")
+    return Request(fields, model, False, True, 1, len(contents))
+
+
+def forward(fields: RawObject, model: str) -> bytes:
+    """The body for a vendor who speaks Gemini: always the wrapped form, which says everything."""
+    if set(fields) == {"contents"}:
+        return _encode(fields)
+    return _encode({"generateContentRequest": {**fields, "model": f"models/{model}"}})
+
+
+def render(request: form.Request, model: str, saying: Saying, quirks: frozenset[str]) -> bytes:
+    """The body for a vendor.
+
+    :raises Unsupported: a field cannot be said.
+    """
+    said = render_fields(request, model, saying, quirks)
+    return _encode({"generateContentRequest": {"model": f"models/{model}", **said}})
+
+
+def parse_answer(body: bytes) -> int:
+    """A vendor's answer: the tokens.
+
+    :raises UpstreamMalformed: it is not one.
+    :raises VendorFailed: it is an error object behind a status of 200.
+    """
+    try:
+        said = _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise UpstreamMalformed("answered with something that is not a count of tokens") from None
+    if said.error and bytes(said.error) != b"null":
+        raise failed(body, "answered with an error behind status 200")
+    if said.total_tokens is None or said.total_tokens < 0:
+        raise UpstreamMalformed("answered without a count of tokens")
+    return said.total_tokens
+
+
+def render_answer(tokens: int) -> bytes:
+    """An answer for a client."""
+    return _encode({"totalTokens": tokens})

@@ -1,0 +1,131 @@
+"""Gemini: ``POST /models/{model}:generateContent`` and ``:streamGenerateContent?alt=sse``
+(ai.google.dev/api/generate-content). Which model, and whether it streams, stand in the URL."""
+
+from __future__ import annotations
+
+import msgspec
+
+from llmedge.dialects import form
+from llmedge.dialects.dialect import (
+    Asked,
+    ChatDialect,
+    CountingDialect,
+    FramedReader,
+    Request,
+    Saying,
+    StreamReader,
+    VendorError,
+)
+from llmedge.dialects.gemini import answer, count, encoder, render, request, stream, usage, wire
+from llmedge.dialects.gemini.wire import GoogleFields
+from llmedge.dialects.openai_common import decode_body
+from llmedge.errors import EdgeError
+from llmedge.model import RawObject, Usage
+
+_encode = msgspec.json.Encoder().encode
+_any = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class Gemini(ChatDialect, CountingDialect):
+    name = "gemini"
+    heartbeat = wire.HEARTBEAT
+    field_names = request.FIELD_NAMES
+
+    def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
+        fields, _ = decode_body(raw, _any, max_depth)
+        top = GoogleFields(fields)
+        if not model.strip():
+            top.fail("model", "must be in the URL")
+        contents = top.objects("contents")
+        if not contents:
+            top.fail("contents", "must hold at least one content")
+        for content in contents:
+            content.text("role")
+            content.objects("parts")
+        top.object("systemInstruction")
+        top.objects("tools")
+        top.object("toolConfig")
+        choices = 1
+        if (config := top.object("generationConfig")) is not None:
+            choices = config.integer("candidateCount") or 1
+            if choices < 1:
+                config.fail("candidateCount", "must be at least 1")
+        return Request(
+            fields=fields,
+            model=model,
+            stream=stream,
+            wants_usage=True,
+            choices=choices,
+            message_count=len(contents),
+        )
+
+    def forward(self, fields: RawObject, model: str, *, stream: bool, ask_usage: bool) -> bytes:
+        """The body as it came; one that repeats the URL's model gets the vendor's."""
+        if "model" in fields:
+            fields = {**fields, "model": f"models/{model}"}
+        return _encode(fields)
+
+    def read_answer(self, body: bytes) -> Usage | None:
+        return usage.parse(answer.check(body).usage_metadata)
+
+    def parse_error(self, body: bytes) -> VendorError:
+        return wire.parse_error(body)
+
+    def error_body(self, error: EdgeError) -> bytes:
+        return wire.error_body(error)
+
+    def error_frame(self, error: EdgeError) -> bytes:
+        return wire.error_frame(error)
+
+    def reader(self, *, strip_usage: bool, choices: int, max_event: int) -> StreamReader:
+        return stream.Reader(choices=choices, max_event=max_event)
+
+    def parse(self, fields: RawObject) -> form.Request:
+        return request.parse(fields)
+
+    def render(
+        self, asked: form.Request, model: str, saying: Saying, *, stream: bool, quirks: frozenset[str] = frozenset()
+    ) -> bytes:
+        return render.render(asked, model, saying, quirks)
+
+    def parse_answer(self, body: bytes) -> form.Answer:
+        return answer.parse(body)
+
+    def render_answer(self, said: form.Answer, asked: Asked) -> bytes:
+        return answer.render(said, asked)
+
+    def decoder(self, *, choices: int, max_event: int) -> FramedReader[form.StreamEvent]:
+        return stream.Decoder(choices=choices, max_event=max_event)
+
+    def encoder(self, asked: Asked) -> encoder.Encoder:
+        return encoder.Encoder(asked)
+
+    # countTokens; see :mod:`llmedge.dialects.gemini.count`
+
+    def parse_count_request(
+        self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False
+    ) -> Request:
+        """:raises ValidationError: the body is not one."""
+        return count.parse_request(raw, max_depth, model)
+
+    def forward_count(self, fields: RawObject, model: str) -> bytes:
+        """The body for a vendor of the same dialect."""
+        return count.forward(fields, model)
+
+    def render_count(
+        self, asked: form.Request, model: str, saying: Saying, *, quirks: frozenset[str] = frozenset()
+    ) -> bytes:
+        """The body for a vendor.
+
+        :raises Unsupported: a field cannot be said.
+        """
+        return count.render(asked, model, saying, quirks)
+
+    def parse_count(self, body: bytes) -> int:
+        """A vendor's answer: the tokens. :raises UpstreamMalformed: it is not one. :raises VendorFailed: it is an
+        error."""
+        return count.parse_answer(body)
+
+    def render_count_answer(self, tokens: int) -> bytes:
+        """An answer for a client."""
+        return count.render_answer(tokens)

@@ -1,0 +1,186 @@
+"""The form's messages → contents and their parts (ai.google.dev/api/caching#Content)."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import msgspec
+
+from llmedge.dialects import form
+from llmedge.dialects.dialect import Saying
+from llmedge.dialects.gemini.contents import DETAILS, FILE_PREFIXES, guess_type
+from llmedge.dialects.gemini.results import render_result
+from llmedge.dialects.gemini.wire import is_base64, wrap_signature
+
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_LEVELS = {detail: level for level, detail in DETAILS.items()}
+
+
+def render_contents(messages: tuple[form.Message, ...], saying: Saying, *, ids: bool) -> list[dict[str, Any]]:
+    """All but the system's. Results that follow each other stand in one content: Gemini wants as many of them beside
+    each other as there were calls.
+
+    :param ids: calls and results have ids.
+    """
+    contents: list[dict[str, Any]] = []
+    names: dict[str, str] = {}
+    after_result = False
+    for message in messages:
+        if message.role in ("system", "developer"):
+            continue
+        if message.name:
+            saying.cannot(f"{message.at}.name")
+        if message.role == "tool":
+            parts = [out for part in message.parts for out in _result(part, message, names, saying, ids)]
+            if after_result:
+                contents[-1]["parts"] += parts
+            else:
+                contents.append({"role": "user", "parts": parts})
+        else:
+            parts = []
+            for part in message.parts:
+                if isinstance(part, form.ToolCall):
+                    names[part.id] = part.name
+                if isinstance(part, form.ToolCall | form.Thinking) and not is_base64(part.signature):
+                    saying.cannot(f"{message.at} (another vendor's signature)")
+                    if isinstance(part, form.Thinking) and part.redacted:
+                        continue
+                    part = msgspec.structs.replace(part, signature="")
+                if not attach(part, parts):
+                    parts += render_part(part, message, saying, ids)
+            if not parts:
+                parts = [{"text": ""}]  # a content needs one
+            contents.append({"role": "model" if message.role == "assistant" else "user", "parts": parts})
+        after_result = message.role == "tool"
+    return contents
+
+
+def attach(part: form.Part, parts: list[dict[str, Any]]) -> bool:
+    """Put a bare signature on the part before it, if that is one it can be of."""
+    if not isinstance(part, form.Thinking) or not part.redacted or not parts:
+        return False
+    last = parts[-1]
+    if "thoughtSignature" in last or "thought" in last or "functionCall" in last:
+        return False
+    last["thoughtSignature"] = wrap_signature(part.signature)
+    return True
+
+
+def render_part(part: form.Part, message: form.Message, saying: Saying, ids: bool = True) -> list[dict[str, Any]]:
+    """One part, or none where it cannot be said."""
+    if getattr(part, "cache", ""):
+        saying.cannot(f"{message.at} (cache_control)")
+    if isinstance(part, form.Text):
+        if part.citations:
+            saying.cannot(f"{message.at} (citations)")
+        return [{"text": part.text}]
+    if isinstance(part, form.ToolCall):
+        call = render_call(part, ids)
+        if call is None:
+            saying.cannot(f"{message.at} (arguments of a tool call that are not a JSON object)")
+        return [] if call is None else [call]
+    if isinstance(part, form.Thinking):
+        return [render_thought(part)]
+    if isinstance(part, form.Image | form.Audio | form.File):
+        media = _media(part, message, saying)
+        return [] if media is None else [media]
+    saying.cannot(f"{message.at} ({type(part).__name__.lower()})")
+    return []
+
+
+def render_thought(thought: form.Thinking) -> dict[str, Any]:
+    """A thought, or the bare signature it was redacted to. Its id is only its vendor's."""
+    said: dict[str, Any] = {"text": thought.text}
+    if not thought.redacted:
+        said["thought"] = True
+    if thought.signature:
+        said["thoughtSignature"] = wrap_signature(thought.signature)
+    return said
+
+
+def render_call(call: form.ToolCall, ids: bool = True) -> dict[str, Any] | None:
+    """A call of a function; ``None`` if its arguments are no JSON object."""
+    arguments = parse_arguments(call.arguments)
+    if arguments is None:
+        return None
+    said: dict[str, Any] = {"id": call.id} if ids and call.id else {}
+    out: dict[str, Any] = {"functionCall": said | {"name": call.name, "args": arguments}}
+    if call.signature:
+        out["thoughtSignature"] = wrap_signature(call.signature)
+    return out
+
+
+def parse_arguments(text: str) -> msgspec.Raw | None:
+    """Arguments as they are said, byte for byte; ``None`` if they are no JSON object."""
+    text = text.strip() or "{}"
+    try:
+        _decode_object(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return msgspec.Raw(text.encode())
+
+
+def _media(part: form.Image | form.Audio | form.File, message: form.Message, saying: Saying) -> dict[str, Any] | None:
+    source = part.source
+    kind = type(part).__name__.lower()
+    name = part.name if isinstance(part, form.File) else ""
+    if isinstance(part, form.File) and (part.context or part.cite):
+        saying.cannot(f"{message.at} (a document's context or citations)")
+    if isinstance(part, form.Audio) and part.id:
+        saying.cannot(f"{message.at} (audio of an earlier answer)")
+        return None
+    said = render_source(source, kind, name)
+    if said is None:
+        saying.cannot(f"{message.at} ({kind} by the id of a file)")
+        return None
+    if isinstance(part, form.Image) and part.detail:
+        if part.detail in _LEVELS:
+            said["mediaResolution"] = {"level": _LEVELS[part.detail]}
+        else:
+            saying.cannot(f"{message.at} (an image's detail '{part.detail}')")
+    return said
+
+
+def render_source(source: form.Source, kind: str, name: str = "") -> dict[str, Any] | None:
+    """``inlineData`` or ``fileData``; ``None`` for an id of another vendor's file."""
+    if source.kind in ("base64", "text"):
+        default = {"image": "image/png", "audio": "audio/wav"}.get(kind, "application/octet-stream")
+        data, media_type = source.data, source.media_type or default
+        if source.kind == "text":
+            data, media_type = base64.b64encode(source.data.encode()).decode(), source.media_type or "text/plain"
+        return {"inlineData": {"mimeType": media_type, "data": data} | ({"displayName": name} if name else {})}
+    if source.kind == "file" and not source.data.startswith(FILE_PREFIXES):
+        return None
+    media_type = source.media_type or guess_type(source.data) or ("image/jpeg" if kind == "image" else "")
+    file = {"fileUri": source.data}
+    if media_type:
+        file = {"mimeType": media_type} | file
+    return {"fileData": file | ({"displayName": name} if name else {})}
+
+
+def _result(
+    part: form.Part, message: form.Message, names: dict[str, str], saying: Saying, ids: bool
+) -> list[dict[str, Any]]:
+    if not isinstance(part, form.ToolResult):
+        saying.cannot(f"{message.at} ({type(part).__name__.lower()})")
+        return []
+    if part.cache or any(each.cache for each in part.content):
+        saying.cannot(f"{message.at} (cache_control)")
+    name = part.name or names.get(part.id, "")
+    if not name:
+        saying.cannot(f"{message.at} (a result of a tool that was not called)")
+        name = part.id
+    response: dict[str, Any] = {"id": part.id} if ids and part.id else {}
+    texts = [each.text for each in part.content if isinstance(each, form.Text)]
+    response |= {"name": name, "response": render_result(texts, part.error)}
+    media: list[dict[str, Any]] = []
+    for each in part.content:
+        if isinstance(each, form.Text):
+            if each.citations:
+                saying.cannot(f"{message.at} (citations)")
+        elif (said := _media(each, message, saying)) is not None:
+            media.append(said)
+    if media:
+        response["parts"] = media
+    return [{"functionResponse": response}]

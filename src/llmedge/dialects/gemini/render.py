@@ -1,0 +1,171 @@
+"""The form → generateContent requests (ai.google.dev/api/generate-content)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from llmedge.dialects import form
+from llmedge.dialects.dialect import Saying
+from llmedge.dialects.gemini.parts import render_contents, render_part
+from llmedge.dialects.gemini.request import TIERS
+
+_encode = msgspec.json.Encoder().encode
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+_SAME = {
+    "max_tokens": "maxOutputTokens",
+    "temperature": "temperature",
+    "top_p": "topP",
+    "top_k": "topK",
+    "n": "candidateCount",
+    "seed": "seed",
+    "presence_penalty": "presencePenalty",
+    "frequency_penalty": "frequencyPenalty",
+    "logprobs": "responseLogprobs",
+    "top_logprobs": "logprobs",
+}
+_BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576}
+"""Google's scale for its OpenAI-compatible API (ai.google.dev/gemini-api/docs/openai)."""
+
+_LEVELS = ("minimal", "low", "medium", "high", "xhigh")
+_WITH_BUDGETS = re.compile(r"gemini-(1|2)\b")
+_TIERS = {ours: theirs for theirs, ours in TIERS.items() if ours} | {"flex": "flex", "priority": "priority"}
+
+
+def render(request: form.Request, model: str, saying: Saying, quirks: frozenset[str]) -> bytes:
+    """The body for a vendor; the model and whether it streams stand in the URL.
+
+    Quirks it knows: ``no_call_ids`` (calls of functions and their responses go without ``id``), ``thinking_budget``
+    (thinking is measured in tokens, as Gemini 2.5 has it; models named ``gemini-2…`` have it anyway).
+
+    :raises Unsupported: a field cannot be said.
+    """
+    return _encode(render_fields(request, model, saying, quirks))
+
+
+def render_fields(
+    request: form.Request, model: str, saying: Saying, quirks: frozenset[str] = frozenset()
+) -> dict[str, Any]:
+    """The same, before it is JSON."""
+    say: dict[str, Any] = {}
+    if instruction := _instruction(request, saying):
+        say["systemInstruction"] = {"parts": instruction}
+    say["contents"] = render_contents(request.messages, saying, ids="no_call_ids" not in quirks)
+    if request.tools:
+        say["tools"] = [{"functionDeclarations": [_tool(tool, saying) for tool in request.tools]}]
+    if calling := _calling(request):
+        say["toolConfig"] = {"functionCallingConfig": calling}
+    config: dict[str, Any] = {}
+    for name, theirs in _SAME.items():
+        if (value := getattr(request, name)) is not None:
+            config[theirs] = value
+    if request.stop:
+        config["stopSequences"] = list(request.stop)
+    if request.output is not None:
+        config["responseMimeType"] = "application/json"
+        if request.output.schema:
+            config["responseJsonSchema"] = msgspec.Raw(_schema(request.output, saying))
+    if request.reasoning is not None and (thinking := _thinking(request.reasoning, model, saying, quirks)):
+        config["thinkingConfig"] = thinking
+    if config:
+        say["generationConfig"] = config
+    if request.metadata:
+        say["labels"] = dict(request.metadata)
+    if request.service_tier:
+        if request.service_tier in _TIERS:
+            say["serviceTier"] = _TIERS[request.service_tier]
+        else:
+            saying.cannot("service_tier")
+    if request.store is not None:
+        say["store"] = request.store
+    saying.only(
+        request,
+        *_SAME,
+        *("tool_choice", "output", "reasoning", "stop", "metadata", "service_tier", "store"),
+        # That several tools may be called at once is so anyway.
+        *(("parallel_tools",) if request.parallel_tools else ()),
+    )
+    return say
+
+
+def _instruction(request: form.Request, saying: Saying) -> list[dict[str, Any]]:
+    """What is said before the conversation. What the system says later is said there as well, for want of a place."""
+    parts: list[dict[str, Any]] = []
+    begun = False
+    for message in request.messages:
+        if message.role not in ("system", "developer"):
+            begun = True
+            continue
+        if begun:
+            saying.cannot(f"{message.at} (its place: system instructions stand before the conversation)")
+        if message.name:
+            saying.cannot(f"{message.at}.name")
+        for part in message.parts:
+            parts += render_part(part, message, saying)
+    return parts
+
+
+def _tool(tool: form.Tool, saying: Saying) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": tool.name}
+    if tool.description:
+        function["description"] = tool.description
+    if tool.schema:
+        function["parametersJsonSchema"] = msgspec.Raw(tool.schema)
+    if tool.cache:
+        saying.cannot(f"tools ({tool.name}: cache_control)")
+    return function
+
+
+def _calling(request: form.Request) -> dict[str, Any]:
+    """``ANY`` and ``VALIDATED`` keep arguments to their schemas, so ``strict`` needs no more than a mode."""
+    choice = request.tool_choice
+    strict = any(tool.strict for tool in request.tools)
+    if choice is None or choice.mode == "auto":
+        names = () if choice is None else choice.names
+        if not strict and not names:
+            return {} if choice is None else {"mode": "AUTO"}
+        mode = "VALIDATED"  # AUTO takes no names
+    else:
+        mode, names = ("NONE" if choice.mode == "none" else "ANY"), choice.names
+    return {"mode": mode, "allowedFunctionNames": list(names)} if names else {"mode": mode}
+
+
+def _schema(output: form.Output, saying: Saying) -> bytes:
+    """The schema, byte for byte, with the output's description in it where it has none. The output's name is a label
+    for logs, and that it is ``strict`` is so anyway."""
+    if not output.description:
+        return output.schema
+    try:
+        fields = _decode_object(output.schema)
+    except msgspec.DecodeError:
+        fields = {"description": msgspec.Raw(b"")}  # true or false: no place for it
+    if "description" in fields:
+        saying.cannot("output.description")
+        return output.schema
+    return _encode({"description": output.description, **fields})
+
+
+def _thinking(reasoning: form.Reasoning, model: str, saying: Saying, quirks: frozenset[str]) -> dict[str, Any]:
+    """Gemini takes one of ``thinkingLevel`` (from 3 on) and ``thinkingBudget``."""
+    thinking: dict[str, Any] = {}
+    effort, budget = reasoning.effort, reasoning.budget
+    budgets = "thinking_budget" in quirks or _WITH_BUDGETS.search(model) is not None
+    if reasoning.enabled is False or effort == "none" or budget == 0:
+        thinking["thinkingBudget"] = 0
+    elif effort and not (budget is not None and budgets):
+        if budgets and effort in _BUDGETS:
+            thinking["thinkingBudget"] = _BUDGETS[effort]
+        elif not budgets and effort in _LEVELS:
+            thinking["thinkingLevel"] = effort.upper()
+        else:
+            saying.cannot("reasoning", f"an effort of '{effort}'")
+    elif budget is not None:
+        thinking["thinkingBudget"] = budget
+    elif reasoning.enabled:
+        thinking["thinkingBudget"] = -1
+    if reasoning.show is not None:
+        thinking["includeThoughts"] = reasoning.show
+    return thinking

@@ -1,0 +1,150 @@
+"""generateContent requests → the form (ai.google.dev/api/generate-content)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from llmedge.dialects import form
+from llmedge.dialects.gemini.contents import parse_contents, parse_instruction
+from llmedge.dialects.gemini.schema import to_json_schema
+from llmedge.dialects.gemini.wire import GoogleFields
+from llmedge.model import RawObject
+
+FIELD_NAMES = {
+    "messages": "contents",
+    "tool_choice": "toolConfig",
+    "output": "generationConfig.responseMimeType",
+    "reasoning": "generationConfig.thinkingConfig",
+    "max_tokens": "generationConfig.maxOutputTokens",
+    "temperature": "generationConfig.temperature",
+    "top_p": "generationConfig.topP",
+    "top_k": "generationConfig.topK",
+    "stop": "generationConfig.stopSequences",
+    "n": "generationConfig.candidateCount",
+    "seed": "generationConfig.seed",
+    "presence_penalty": "generationConfig.presencePenalty",
+    "frequency_penalty": "generationConfig.frequencyPenalty",
+    "logprobs": "generationConfig.responseLogprobs",
+    "top_logprobs": "generationConfig.logprobs",
+    "metadata": "labels",
+    "service_tier": "serviceTier",
+}
+
+TIERS = {"standard": "default", "unspecified": ""}
+"""Google's tiers and OpenAI's; ``flex`` and ``priority`` have the same names."""
+
+
+def parse(fields: RawObject) -> form.Request:
+    """:raises ValidationError: a field is mistyped."""
+    unread: list[str] = []
+    top = GoogleFields(fields, "", unread)
+    top.ignore("model")
+    messages: list[form.Message] = []
+    if (instruction := top.object("systemInstruction")) is not None:
+        system = parse_instruction(instruction)
+        if system is not None:
+            messages.append(system)
+    messages += parse_contents(top.objects("contents"))
+    config = top.object("generationConfig") or GoogleFields({})
+    choice, validated = _tool_choice(top.object("toolConfig"))
+    labels = top.value("labels") or {}
+    if not isinstance(labels, dict) or not all(isinstance(each, str) for each in labels.values()):
+        top.fail("labels", "must be an object of strings")
+    tier = top.text("serviceTier").lower()
+    n = config.integer("candidateCount")
+    request = form.Request(
+        messages=tuple(messages),
+        tools=tuple(_tools(top, validated)),
+        tool_choice=choice,
+        output=_output(config),
+        reasoning=_reasoning(config.object("thinkingConfig")),
+        max_tokens=config.integer("maxOutputTokens"),
+        temperature=config.number("temperature"),
+        top_p=config.number("topP"),
+        top_k=config.integer("topK"),
+        stop=config.texts("stopSequences"),
+        n=None if n == 1 else n,
+        seed=config.integer("seed"),
+        presence_penalty=config.number("presencePenalty") or None,
+        frequency_penalty=config.number("frequencyPenalty") or None,
+        logprobs=config.boolean("responseLogprobs") or None,
+        top_logprobs=config.integer("logprobs") or None,
+        metadata=tuple(labels.items()),
+        service_tier=TIERS.get(tier, tier),
+        store=top.boolean("store"),
+    )
+    if config.value("responseModalities") in (["TEXT"], ["text"], []):
+        config.ignore("responseModalities")
+    else:
+        config.unread("responseModalities")
+    config.finish()
+    top.finish()
+    return msgspec.structs.replace(request, extra=tuple(unread)) if unread else request
+
+
+def _tools(top: GoogleFields, validated: bool) -> list[form.Tool]:
+    """The functions; Google's own tools (``googleSearch``, ``codeExecution`` …) nobody else has."""
+    tools: list[form.Tool] = []
+    for each in top.objects("tools"):
+        for function in each.objects("functionDeclarations"):
+            schema = function.raw("parametersJsonSchema")
+            if not schema and function.has("parameters"):
+                schema = to_json_schema(function.raw("parameters"))
+            name, description = function.text("name", None), function.text("description")
+            tools.append(form.Tool(name, description, schema, validated or None))
+            function.finish()
+        each.finish()
+    return tools
+
+
+def _tool_choice(config: GoogleFields | None) -> tuple[form.ToolChoice | None, bool]:
+    """The choice, and whether arguments must keep to their schemas (``VALIDATED``, the form's ``strict``)."""
+    if config is None:
+        return None, False
+    calling = config.object("functionCallingConfig")
+    config.finish()
+    if calling is None:
+        return None, False
+    mode = calling.text("mode").upper()
+    names = calling.texts("allowedFunctionNames")
+    calling.finish()
+    if mode == "ANY":
+        return form.ToolChoice("named" if len(names) == 1 else "required", names), False
+    if mode == "NONE":
+        return form.ToolChoice("none"), False
+    if mode in ("AUTO", "VALIDATED"):
+        return form.ToolChoice("auto", names), mode == "VALIDATED"
+    if mode not in ("", "MODE_UNSPECIFIED"):
+        calling.fail("mode", "must be AUTO, ANY, NONE or VALIDATED")
+    return None, False
+
+
+def _output(config: GoogleFields) -> form.Output | None:
+    media_type = config.text("responseMimeType")
+    schema = config.raw("responseJsonSchema")
+    if not schema and config.has("responseSchema"):
+        schema = to_json_schema(config.raw("responseSchema"))
+    if media_type == "application/json":
+        return form.Output("json_schema", schema) if schema else form.Output("json")
+    if media_type not in ("", "text/plain"):
+        config.unread("responseMimeType")  # text/x.enum
+    elif schema:
+        config.fail("responseMimeType", "must be application/json with a schema")
+    return None
+
+
+def _reasoning(thinking: GoogleFields | None) -> form.Reasoning | None:
+    if thinking is None:
+        return None
+    budget: Any = thinking.integer("thinkingBudget")
+    effort = thinking.text("thinkingLevel").lower()
+    reasoning = form.Reasoning(
+        enabled=False if budget == 0 else None,
+        effort="" if effort == "thinking_level_unspecified" else effort,
+        budget=budget or None,
+        show=thinking.boolean("includeThoughts"),
+    )
+    thinking.finish()
+    return None if reasoning == form.Reasoning() else reasoning

@@ -1,0 +1,280 @@
+"""streamGenerateContent's events ↔ the form (ai.google.dev/api/generate-content#method:-models.streamgeneratecontent).
+
+With ``alt=sse`` each event is a GenerateContentResponse, whose texts are deltas and whose calls are whole. There is
+no terminal event: a stream is whole when its body has ended and every candidate gave its reason. A reason is not the
+end of a candidate: some models give ``STOP`` in each event.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeVar
+
+import msgspec
+
+from llmedge.dialects import form
+from llmedge.dialects.dialect import SseReader
+from llmedge.dialects.gemini import usage
+from llmedge.dialects.gemini.chunks import (
+    BROKEN,
+    FINISH,
+    Blob,
+    Candidate,
+    Feedback,
+    Part,
+    arguments,
+    blocked,
+    call_id,
+    created,
+    decode,
+)
+from llmedge.dialects.gemini.citations import parse_citations, parse_logprobs
+from llmedge.dialects.gemini.wire import failed
+from llmedge.errors import UpstreamCut, UpstreamMalformed, VendorFailed
+from llmedge.model import Event, EventKind, Usage
+
+T = TypeVar("T")
+
+_NO_CHUNK = "sent an event that is not a piece of an answer"
+_FAILED = "failed while answering"
+_CUT = "ended its stream before the answer was complete"
+
+
+class _ThinContent(msgspec.Struct, gc=False):
+    parts: list[msgspec.Raw] | None = None
+
+
+class _ThinCandidate(msgspec.Struct, gc=False, rename="camel"):
+    content: _ThinContent | None = None
+    finish_reason: str | None = None
+    index: int = 0
+
+
+class _ThinChunk(msgspec.Struct, gc=False, rename="camel"):
+    """As much of a chunk as passing it on needs."""
+
+    candidates: list[_ThinCandidate] | None = None
+    usage_metadata: msgspec.Raw = msgspec.Raw(b"")
+    prompt_feedback: Feedback | None = None
+    error: msgspec.Raw = msgspec.Raw(b"")
+
+
+_decode_thin = msgspec.json.Decoder(_ThinChunk).decode
+
+
+class Reader(SseReader[Event]):
+    """A stream that is passed on as it is. Gemini's clients always get usage, so there is nothing to strip."""
+
+    def __init__(self, *, choices: int, max_event: int) -> None:
+        super().__init__(max_event)
+        self._wanted = choices
+        self._usage = msgspec.Raw(b"")
+        self._content = False
+        self._blocked = False
+        self._finished: dict[int, bool] = {}
+
+    @property
+    def usage(self) -> Usage | None:
+        return usage.parse(self._usage)
+
+    def _take(self, name: bytes, data: bytes, items: list[Event]) -> None:
+        try:
+            if not data.isascii():
+                data.decode()
+            chunk = _decode_thin(data)
+        except BROKEN:
+            raise UpstreamMalformed(_NO_CHUNK) from None
+        if chunk.error and bytes(chunk.error) != b"null":
+            raise failed(data, _FAILED)
+        if chunk.usage_metadata:
+            self._usage = chunk.usage_metadata  # running totals: the last one stands
+        for candidate in chunk.candidates or ():
+            said = candidate.content is not None and bool(candidate.content.parts)
+            if candidate.finish_reason:
+                self._finished[candidate.index] = True
+            elif said or candidate.index not in self._finished:
+                self._finished[candidate.index] = False
+            if said or candidate.finish_reason:
+                self._content = True
+        if blocked(chunk):  # type: ignore[arg-type]  # has what is looked at
+            self._blocked = self._content = True
+        if b"\n" in data:
+            data = data.replace(b"\n", b"\r\ndata: ")
+        kind = EventKind.CONTENT if self._content else EventKind.LIFECYCLE
+        items.append(Event(kind, b"data: " + data + b"\r\n\r\n"))
+
+    def _end(self, items: list[Event]) -> None:
+        _take_rest(self, items)
+        if not self._blocked and (len(self._finished) < self._wanted or not all(self._finished.values())):
+            raise UpstreamCut(_CUT)
+        self.done = True
+        items.append(Event(EventKind.DONE, b""))
+
+
+def _take_rest(reader: SseReader[T], items: list[T]) -> None:
+    """The last event, where its blank line never came; half an event is a cut."""
+    for event in reader._sse.close():
+        try:
+            reader._take(event.name, event.data, items)
+        except UpstreamMalformed:
+            raise UpstreamCut(_CUT) from None
+
+
+class _State:
+    """One candidate."""
+
+    __slots__ = ("block", "calls", "count", "kind", "reason", "texts")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.kind = ""  # of the open block
+        self.block = -1
+        self.calls = 0
+        self.reason = ""
+        self.texts: list[str] = []
+
+
+class Decoder(SseReader[form.StreamEvent]):
+    """A vendor's stream into the form.
+
+    :param choices: how many answers were asked for.
+    """
+
+    def __init__(self, *, choices: int, max_event: int) -> None:
+        super().__init__(max_event)
+        self._wanted = choices
+        self._begun = False
+        self._blocked = False
+        self._id = ""
+        self._usage: Usage | None = None
+        self._states: dict[int, _State] = {}
+
+    def _take(self, name: bytes, data: bytes, items: list[form.StreamEvent]) -> None:
+        chunk = decode(data, _NO_CHUNK)
+        if chunk.error and bytes(chunk.error) != b"null":
+            raise failed(data, _FAILED)
+        if not self._begun:
+            self._begun = True
+            self._id = chunk.response_id or ""
+            items.append(form.Begin(self._id, chunk.model_version or "", created(chunk)))
+        if chunk.usage_metadata:
+            counted = usage.parse(chunk.usage_metadata)
+            if counted is not None and counted != self._usage:
+                self._usage = counted
+                items.append(form.Counted(counted))
+        for candidate in chunk.candidates or ():
+            self._candidate(candidate, items)
+        if blocked(chunk):
+            self._blocked = True
+
+    def _end(self, items: list[form.StreamEvent]) -> None:
+        _take_rest(self, items)
+        if self._blocked:
+            items.append(form.Finish("filter"))
+        else:
+            if len(self._states) < self._wanted or not all(state.reason for state in self._states.values()):
+                raise UpstreamCut(_CUT)
+            for index, state in sorted(self._states.items()):
+                self._close(state, index, items)
+                reason = FINISH.get(state.reason, "stop")
+                items.append(form.Finish("tool" if reason == "stop" and state.calls else reason, index))
+        self.done = True
+        items.append(form.End())
+
+    def _candidate(self, candidate: Candidate, items: list[form.StreamEvent]) -> None:
+        index = candidate.index or 0
+        state = self._states.get(index)
+        if state is None:
+            state = self._states[index] = _State()
+        parts = candidate.content.parts if candidate.content is not None else None
+        if parts:
+            logprobs = parse_logprobs(candidate.logprobs_result)
+            state.reason = ""
+            for part in parts:
+                if part.text and not part.thought and part.thought_signature is None and part.function_call is None:
+                    if state.kind != "text":
+                        self._open(state, "text", index, items)
+                    state.texts.append(part.text)
+                    items.append(form.Delta(state.block, part.text, index, logprobs))
+                    logprobs = None
+                else:
+                    logprobs = self._part(part, state, index, items, logprobs)
+        if candidate.finish_reason:
+            state.reason = candidate.finish_reason
+        if candidate.grounding_metadata is not None or candidate.citation_metadata is not None:
+            # The parts of a stream are pieces of one text.
+            whole: list[str | None] = ["".join(state.texts)]
+            for cite in parse_citations(candidate.grounding_metadata, candidate.citation_metadata, whole):
+                if state.kind != "text":
+                    self._open(state, "text", index, items)
+                items.append(form.Cite(state.block, cite, index))
+
+    def _part(
+        self,
+        part: Part,
+        state: _State,
+        index: int,
+        items: list[form.StreamEvent],
+        logprobs: tuple[form.TokenLogprob, ...] | None,
+    ) -> tuple[form.TokenLogprob, ...] | None:
+        """A part that is no plain text; the likelihoods that are still to be told."""
+        signature = part.thought_signature or ""
+        if (call := part.function_call) is not None:
+            identifier = call_id(call, self._id, index, state.calls)
+            state.calls += 1
+            self._open(state, "tool", index, items, identifier, call.name or "")
+            if signature:
+                items.append(form.Sign(state.block, signature, index))
+            items.append(form.Delta(state.block, arguments(call), index))
+            self._close(state, index, items)
+            return logprobs
+        if part.thought:
+            if (part.text or signature) and state.kind != "thinking":
+                self._open(state, "thinking", index, items)
+            if part.text:
+                items.append(form.Delta(state.block, part.text, index))
+            if signature:  # of this thought: the next is another
+                items.append(form.Sign(state.block, signature, index))
+                self._close(state, index, items)
+            return logprobs
+        if part.text:
+            if state.kind != "text":
+                self._open(state, "text", index, items)
+            state.texts.append(part.text)
+            items.append(form.Delta(state.block, part.text, index, logprobs))
+            logprobs = None
+        elif part.inline_data is not None:
+            self._sound(part.inline_data, state, index, items)
+        if signature:
+            self._close(state, index, items)
+            items.append(form.Open(state.count, "thinking", index, signature=signature, redacted=True))
+            items.append(form.Close(state.count, index))
+            state.count += 1
+        return logprobs
+
+    def _sound(self, blob: Blob, state: _State, index: int, items: list[form.StreamEvent]) -> None:
+        if not (blob.mime_type or "").startswith("audio/"):
+            raise VendorFailed("answered with an image, which a stream in the asker's dialect has no place for")
+        if state.kind != "audio":
+            self._open(state, "audio", index, items)
+        if blob.data:
+            items.append(form.Delta(state.block, blob.data, index))
+
+    def _open(
+        self,
+        state: _State,
+        kind: Literal["text", "thinking", "tool", "audio"],
+        index: int,
+        items: list[form.StreamEvent],
+        identifier: str = "",
+        name: str = "",
+    ) -> None:
+        self._close(state, index, items)
+        state.kind = kind
+        state.block = state.count
+        state.count += 1
+        items.append(form.Open(state.block, kind, index, identifier, name))
+
+    def _close(self, state: _State, index: int, items: list[form.StreamEvent]) -> None:
+        if state.kind:
+            state.kind = ""
+            items.append(form.Close(state.block, index))

@@ -1,0 +1,95 @@
+"""Gemini's ``usageMetadata`` ↔ :class:`~llmedge.model.Usage`
+(ai.google.dev/api/generate-content#UsageMetadata).
+
+``promptTokenCount`` includes what came from the cache but not ``toolUsePromptTokenCount``; ``candidatesTokenCount``
+does not include ``thoughtsTokenCount``; the total is the sum of the four.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from llmedge.model import Usage
+
+_Tokens = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
+
+
+class _Count(msgspec.Struct, gc=False, rename="camel"):
+    modality: str = ""
+    token_count: _Tokens = 0
+
+
+class _Usage(msgspec.Struct, gc=False, rename="camel"):
+    prompt_token_count: _Tokens = 0
+    candidates_token_count: _Tokens = 0
+    thoughts_token_count: _Tokens = 0
+    tool_use_prompt_token_count: _Tokens = 0
+    cached_content_token_count: _Tokens = 0
+    prompt_tokens_details: list[_Count] | None = None
+    tool_use_prompt_tokens_details: list[_Count] | None = None
+    candidates_tokens_details: list[_Count] | None = None
+
+
+_decode = msgspec.json.Decoder(_Usage).decode
+
+
+def parse(raw: bytes | msgspec.Raw) -> Usage | None:
+    """``None`` for none. An answer is not worth less for a usage nobody can read."""
+    if not raw:
+        return None
+    try:
+        said = _decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    prompt, answer = said.prompt_token_count, said.candidates_token_count
+    thoughts, tools = said.thoughts_token_count, said.tool_use_prompt_token_count
+    cached = said.cached_content_token_count
+    return Usage(
+        prompt + tools,
+        answer + thoughts,
+        cached,
+        thoughts,
+        0,
+        0,
+        _audio(said.prompt_tokens_details) + _audio(said.tool_use_prompt_tokens_details),
+        _audio(said.candidates_tokens_details),
+    )
+
+
+def _audio(counts: list[_Count] | None) -> int:
+    """Tokens of sound."""
+    if not counts:
+        return 0
+    tokens = 0
+    for each in counts:
+        if each.modality == "AUDIO":
+            tokens += each.token_count
+    return tokens
+
+
+def render(usage: Usage) -> dict[str, Any]:
+    """What Gemini has no word for, tokens written to a cache, stays a part of the prompt's."""
+    answer = max(0, usage.output - usage.reasoning)
+    said: dict[str, Any] = {
+        "promptTokenCount": usage.input,
+        "candidatesTokenCount": answer,
+        "totalTokenCount": usage.input + answer + usage.reasoning,
+    }
+    if usage.cached:
+        said["cachedContentTokenCount"] = usage.cached
+    if usage.reasoning:
+        said["thoughtsTokenCount"] = usage.reasoning
+    if usage.audio_input:
+        said["promptTokensDetails"] = _details(usage.input, usage.audio_input)
+    if usage.audio_output:
+        said["candidatesTokensDetails"] = _details(answer, usage.audio_output)
+    return said
+
+
+def _details(all_tokens: int, audio: int) -> list[dict[str, Any]]:
+    details: list[dict[str, Any]] = [{"modality": "AUDIO", "tokenCount": audio}]
+    if all_tokens > audio:
+        details.insert(0, {"modality": "TEXT", "tokenCount": all_tokens - audio})
+    return details

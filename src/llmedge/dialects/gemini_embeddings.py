@@ -1,0 +1,170 @@
+"""Gemini embeddings: ``POST /models/{model}:embedContent`` and ``:batchEmbedContents`` (ai.google.dev/api/embeddings).
+
+The method stands in the URL, and the body tells which: a batch has ``requests``. To a vendor other dialects' requests
+go as batches, whatever their number.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from llmedge.dialects.dialect import Asked, Request, Saying, VendorError
+from llmedge.dialects.embedding_form import EmbeddingAnswer, EmbeddingDialect, EmbeddingRequest
+from llmedge.dialects.gemini import usage, wire
+from llmedge.dialects.gemini.wire import GoogleFields
+from llmedge.dialects.openai_common import decode_body
+from llmedge.errors import EdgeError, Unsupported, UpstreamMalformed
+from llmedge.model import RawObject, Usage
+
+_encode = msgspec.json.Encoder().encode
+_any = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_decode_list = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
+
+
+class _Vector(msgspec.Struct):
+    values: list[float]
+
+
+class _Answer(msgspec.Struct, rename="camel"):
+    embedding: _Vector | None = None
+    embeddings: list[_Vector] | None = None
+    usage_metadata: msgspec.Raw = msgspec.Raw(b"")
+    error: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _ThinAnswer(msgspec.Struct, rename="camel"):
+    """As much of an answer as passing it on needs."""
+
+    embedding: msgspec.Raw = msgspec.Raw(b"")
+    embeddings: list[msgspec.Raw] | None = None
+    usage_metadata: msgspec.Raw = msgspec.Raw(b"")
+    error: msgspec.Raw = msgspec.Raw(b"")
+
+
+_decode_answer = msgspec.json.Decoder(_Answer)
+_decode_thin = msgspec.json.Decoder(_ThinAnswer)
+
+
+class GeminiEmbeddings(EmbeddingDialect):
+    name = "gemini_embeddings"
+    heartbeat = wire.HEARTBEAT
+    field_names = {"dimensions": "outputDimensionality", "task": "taskType"}
+
+    @staticmethod
+    def is_batch(fields: RawObject) -> bool:
+        """Whether a body is ``batchEmbedContents``' and not ``embedContent``'s; one this class renders is."""
+        return "requests" in fields
+
+    def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
+        fields, _ = decode_body(raw, _any, max_depth)
+        top = GoogleFields(fields)
+        requests = top.objects("requests") if top.has("requests") else [top]
+        if not requests:
+            top.fail("requests", "must hold at least one request")
+        for each in requests:
+            if each.object("content") is None:
+                each.fail("content", "is required")
+        return Request(fields, model, False, True, len(requests), None)
+
+    def forward(self, fields: RawObject, model: str, *, stream: bool, ask_usage: bool) -> bytes:
+        """The body as it came, but for the model, which each request of a batch repeats."""
+        named = f"models/{model}"
+        changed = dict(fields)
+        if "model" in fields:
+            changed["model"] = named
+        if bytes(fields.get("requests") or b"")[:1] == b"[":
+            changed["requests"] = [{**each, "model": named} for each in _decode_list(fields["requests"])]
+        return _encode(changed)
+
+    def read_answer(self, body: bytes) -> Usage | None:
+        return usage.parse(_check(body, _decode_thin).usage_metadata)
+
+    def parse_error(self, body: bytes) -> VendorError:
+        return wire.parse_error(body)
+
+    def error_body(self, error: EdgeError) -> bytes:
+        return wire.error_body(error)
+
+    def error_frame(self, error: EdgeError) -> bytes:
+        return wire.error_frame(error)
+
+    def parse(self, fields: RawObject) -> EmbeddingRequest:
+        unread: list[str] = []
+        top = GoogleFields(fields, "", unread)
+        batch = top.has("requests")
+        each = top.objects("requests") if batch else [top]
+        inputs: list[str] = []
+        shared: tuple[Any, str, str] | None = None
+        for request in each:
+            request.ignore("model")
+            content = request.object("content")
+            inputs.append("" if content is None else _text(content, unread))
+            own = (request.integer("outputDimensionality"), request.text("taskType"), request.text("title"))
+            if shared is not None and own != shared:
+                unread.append(request.path)  # no other dialect has settings for each
+            shared = shared or own
+            request.finish()
+        if batch:
+            top.finish()
+        dimensions, task, title = shared or (None, "", "")
+        task = "" if task == "TASK_TYPE_UNSPECIFIED" else task
+        return EmbeddingRequest(tuple(inputs), not batch, dimensions, task=task, title=title, extra=tuple(unread))
+
+    def render(self, request: EmbeddingRequest, model: str, saying: Saying) -> bytes:
+        if request.user:
+            saying.cannot("user")
+        for path in request.extra:
+            saying.cannot(path)
+        shared: dict[str, Any] = {"model": f"models/{model}"}
+        if request.task:
+            shared["taskType"] = request.task
+        if request.title:
+            shared["title"] = request.title
+        if request.dimensions is not None:
+            shared["outputDimensionality"] = request.dimensions
+        requests: list[dict[str, Any]] = []
+        for text in request.inputs:
+            if not isinstance(text, str):
+                # Nothing that could be dropped: it is all there is.
+                raise Unsupported("The field 'input' holds tokens of another vocabulary; send texts.", param="input")
+            requests.append(shared | {"content": {"parts": [{"text": text}]}})
+        return _encode({"requests": requests})
+
+    def parse_answer(self, body: bytes) -> EmbeddingAnswer:
+        said = _check(body, _decode_answer)
+        vectors = said.embeddings if said.embeddings is not None else [said.embedding]
+        return EmbeddingAnswer(tuple(tuple(each.values) for each in vectors), "", usage.parse(said.usage_metadata))
+
+    def render_answer(self, answer: EmbeddingAnswer, request: EmbeddingRequest, asked: Asked) -> bytes:
+        vectors = [{"values": vector} for vector in answer.vectors]
+        say: dict[str, Any] = {"embedding": vectors[0]} if request.single else {"embeddings": vectors}
+        if answer.usage is not None:
+            say["usageMetadata"] = {"promptTokenCount": answer.usage.input, "totalTokenCount": answer.usage.input}
+        return _encode(say)
+
+
+def _text(content: GoogleFields, unread: list[str]) -> str:
+    """One input: the texts of its parts."""
+    content.ignore("role")
+    texts: list[str] = []
+    for part in content.objects("parts"):
+        texts.append(part.text("text"))
+        part.finish()  # what is no text goes into extra
+    content.finish()
+    if len(texts) > 1:
+        unread.append(content.at("parts"))
+    return "".join(texts)
+
+
+def _check(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
+    try:
+        said = decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        said = None
+    if said is not None and said.error and bytes(said.error) != b"null":
+        raise wire.failed(body, "answered with an error behind status 200")
+    if said is None or (not said.embedding and said.embeddings is None):
+        raise UpstreamMalformed("answered with something that is not an embedding")
+    return said

@@ -1,0 +1,143 @@
+"""OpenAI embeddings: ``POST /embeddings`` (platform.openai.com/docs/api-reference/embeddings)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from llmedge.dialects.dialect import Asked, Request, Saying
+from llmedge.dialects.embedding_form import (
+    EmbeddingAnswer,
+    EmbeddingDialect,
+    EmbeddingRequest,
+    from_base64,
+    to_base64,
+)
+from llmedge.dialects.fields import Fields
+from llmedge.dialects.openai_common import OpenAIDialect, decode_body, parse_error, parse_usage
+from llmedge.errors import UpstreamMalformed, ValidationError, VendorFailed
+from llmedge.model import RawObject, Usage
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _EmbeddingsRequest(msgspec.Struct):
+    model: str
+    input: str | list[str | int | list[int]]
+    dimensions: int | None = None
+    encoding_format: str | None = None
+    user: str | None = None
+
+
+class _Vector(msgspec.Struct):
+    embedding: list[float] | str
+    index: int | None = None
+
+
+class _Answer(msgspec.Struct):
+    data: list[_Vector] | None = None
+    model: str | None = None
+    usage: msgspec.Raw = msgspec.Raw(b"null")
+    error: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _ThinAnswer(msgspec.Struct):
+    """As much of an answer as passing it on needs."""
+
+    data: list[msgspec.Raw] | None = None
+    model: str | None = None
+    usage: msgspec.Raw = msgspec.Raw(b"null")
+    error: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_decoder = msgspec.json.Decoder(_EmbeddingsRequest)
+_decode_answer = msgspec.json.Decoder(_Answer)
+_decode_thin = msgspec.json.Decoder(_ThinAnswer)
+
+
+class OpenAIEmbeddings(OpenAIDialect, EmbeddingDialect):
+    name = "openai_embeddings"
+
+    def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
+        fields, known = decode_body(raw, _decoder, max_depth)
+        if not known.model.strip():
+            raise ValidationError("The field 'model' must not be empty.", param="model")
+        if known.input in ("", []):
+            raise ValidationError("The field 'input' must not be empty.", param="input")
+        inputs, _ = _inputs(known.input)
+        return Request(fields, known.model, False, False, len(inputs), None)
+
+    def forward(self, fields: RawObject, model: str, *, stream: bool, ask_usage: bool) -> bytes:
+        return _encode({**fields, "model": model})
+
+    def read_answer(self, body: bytes) -> Usage | None:
+        return parse_usage(_check(body, _decode_thin).usage)
+
+    def parse(self, fields: RawObject) -> EmbeddingRequest:
+        unread: list[str] = []
+        top = Fields(fields, "", unread)
+        top.ignore("model")
+        encoding = top.text("encoding_format") or "float"
+        if encoding not in ("float", "base64"):
+            top.fail("encoding_format", "must be float or base64")
+        inputs, single = _inputs(top.value("input"))
+        dimensions, user = top.integer("dimensions"), top.text("user")
+        top.finish()
+        return EmbeddingRequest(inputs, single, dimensions, encoding == "base64", user, extra=tuple(unread))
+
+    def render(self, request: EmbeddingRequest, model: str, saying: Saying) -> bytes:
+        for name in ("task", "title"):
+            if getattr(request, name):
+                saying.cannot(name)
+        for path in request.extra:
+            saying.cannot(path)
+        inputs = [each if isinstance(each, str) else list(each) for each in request.inputs]
+        say: dict[str, Any] = {"model": model, "input": inputs[0] if request.single else inputs}
+        if request.dimensions is not None:
+            say["dimensions"] = request.dimensions
+        if request.base64:
+            say["encoding_format"] = "base64"
+        if request.user:
+            say["user"] = request.user
+        return _encode(say)
+
+    def parse_answer(self, body: bytes) -> EmbeddingAnswer:
+        said = _check(body, _decode_answer)
+        data = said.data or []
+        if all(each.index is not None for each in data):
+            data = sorted(data, key=lambda each: each.index or 0)
+        vectors = tuple(
+            from_base64(each.embedding) if isinstance(each.embedding, str) else tuple(each.embedding) for each in data
+        )
+        return EmbeddingAnswer(vectors, said.model or "", parse_usage(said.usage))
+
+    def render_answer(self, answer: EmbeddingAnswer, request: EmbeddingRequest, asked: Asked) -> bytes:
+        usage = answer.usage or Usage()
+        data = [
+            {"object": "embedding", "index": index, "embedding": to_base64(vector) if request.base64 else vector}
+            for index, vector in enumerate(answer.vectors)
+        ]
+        counts = {"prompt_tokens": usage.input, "total_tokens": usage.input + usage.output}
+        return _encode({"object": "list", "data": data, "model": answer.model or asked.model, "usage": counts})
+
+
+def _inputs(given: Any) -> tuple[tuple[str | tuple[int, ...], ...], bool]:
+    """The inputs, and whether it is one that stands alone: a list of numbers is the tokens of one."""
+    if isinstance(given, str):
+        return (given,), True
+    if given and isinstance(given[0], int):
+        return (tuple(given),), True
+    return tuple(each if isinstance(each, str) else tuple(each) for each in given), False
+
+
+def _check(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
+    try:
+        said = decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        said = None
+    if said is not None and bytes(said.error) != b"null":
+        raise VendorFailed(f"answered with an error behind status 200: {parse_error(body).message}")
+    if said is None or said.data is None:
+        raise UpstreamMalformed("answered with something that is not a list of embeddings")
+    return said

@@ -1,0 +1,247 @@
+import json
+import struct
+
+from google.genai import types
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openai.types import CreateEmbeddingResponse
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge.dialects.dialect import Asked, Saying
+from llmedge.dialects.embedding_form import EmbeddingAnswer, EmbeddingRequest, from_base64, to_base64
+from llmedge.dialects.gemini_embeddings import GeminiEmbeddings
+from llmedge.dialects.openai_embeddings import OpenAIEmbeddings
+from llmedge.errors import Unsupported, UpstreamMalformed, ValidationError, VendorFailed
+from llmedge.model import Operation, Usage
+
+OPENAI = OpenAIEmbeddings()
+GEMINI = GeminiEmbeddings()
+MODERATE = settings(max_examples=100, deadline=None)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
+TOKENS = st.lists(st.integers(0, 9), min_size=1, max_size=3).map(tuple)
+VECTORS = st.lists(st.lists(st.floats(-1, 1)).map(tuple)).map(tuple)
+
+
+def openai(**fields: object) -> EmbeddingRequest:
+    return OPENAI.parse(OPENAI.parse_request(json.dumps({"model": "m"} | fields).encode()).fields)
+
+
+def gemini(**fields: object) -> EmbeddingRequest:
+    return GEMINI.parse(GEMINI.parse_request(json.dumps(fields).encode(), model="m").fields)
+
+
+def content(*texts: str) -> dict:
+    return {"parts": [{"text": text} for text in texts]}
+
+
+class OpenAI(SynchronousTestCase):
+    def test_inputs(self) -> None:
+        for given_input, inputs, single in (
+            ("a", ("a",), True),
+            (["a"], ("a",), False),
+            (["a", "b"], ("a", "b"), False),
+            ([1, 2], ((1, 2),), True),
+            ([[1], [2, 3]], ((1,), (2, 3)), False),
+        ):
+            request = openai(input=given_input)
+            self.assertEqual(request, EmbeddingRequest(inputs, single))
+            raw = json.dumps({"model": "m", "input": given_input}).encode()
+            self.assertEqual(OPENAI.parse_request(raw).choices, len(inputs))
+        self.assertIs(OPENAI.operation, Operation.EMBEDDINGS)
+
+    def test_what_is_wrong_is_named(self) -> None:
+        for raw, param in (
+            (b"", None),
+            (b'{"model":"m"}', "input"),
+            (b'{"model":"m","input":""}', "input"),
+            (b'{"model":"m","input":[]}', "input"),
+            (b'{"model":"m","input":[{}]}', "input[0]"),
+            (b'{"model":" ","input":"a"}', "model"),
+            (b'{"model":"m","input":"a","dimensions":"x"}', "dimensions"),
+        ):
+            self.assertEqual(self.assertRaises(ValidationError, OPENAI.parse_request, raw).param, param)
+        self.assertEqual(
+            self.assertRaises(ValidationError, openai, input="a", encoding_format="hex").param, "encoding_format"
+        )
+
+    def test_the_body_passes_through(self) -> None:
+        raw = b'{"model":"a","x":1.0,"input":["a"],"encoding_format":"base64"}'
+        fields = OPENAI.parse_request(raw).fields
+        forwarded = OPENAI.forward(fields, "b", stream=False, ask_usage=True)
+        self.assertEqual(forwarded, raw.replace(b'"a",', b'"b",', 1))
+        self.assertEqual(OPENAI.parse(fields).extra, ("x",))
+
+    def test_answers(self) -> None:
+        body = b'{"data":[{"index":1,"embedding":[1.5]},{"index":0,"embedding":"AAAAPw=="}],"model":"e",'
+        body += b'"usage":{"prompt_tokens":3,"total_tokens":3}}'
+        self.assertEqual(OPENAI.parse_answer(body), EmbeddingAnswer(((0.5,), (1.5,)), "e", Usage(3)))
+        self.assertEqual(OPENAI.read_answer(body), Usage(3))
+        for raw in (
+            b"",
+            b"[]",
+            b"{}",
+            b'{"data":5}',
+            b'{"data":[{"embedding":"A"}]}',
+            b'{"data":[{"embedding":"AAA="}]}',
+        ):
+            self.assertRaises(UpstreamMalformed, OPENAI.parse_answer, raw)
+        self.assertRaises(VendorFailed, OPENAI.parse_answer, b'{"error":{"message":"boom"}}')
+        self.assertRaises(VendorFailed, OPENAI.read_answer, b'{"error":{"message":"boom"}}')
+
+    def test_answers_for_its_sdk(self) -> None:
+        answer = EmbeddingAnswer(((0.5, -1.0),), "e", Usage(3))
+        said = json.loads(OPENAI.render_answer(answer, EmbeddingRequest(("a",)), Asked("m")))
+        self.assertEqual(
+            said,
+            {
+                "object": "list",
+                "data": [{"object": "embedding", "index": 0, "embedding": [0.5, -1.0]}],
+                "model": "e",
+                "usage": {"prompt_tokens": 3, "total_tokens": 3},
+            },
+        )
+        CreateEmbeddingResponse.model_validate(said)
+        packed = json.loads(OPENAI.render_answer(answer, EmbeddingRequest(("a",), base64=True), Asked("m")))
+        self.assertEqual(packed["data"][0]["embedding"], "AAAAPwAAgL8=")
+
+    @MODERATE
+    @given(st.lists(st.floats(width=32, allow_nan=False), max_size=9).map(tuple))
+    def test_base64(self, vector: tuple[float, ...]) -> None:
+        """As struct packs it, and back without a bit lost."""
+        self.assertEqual(from_base64(to_base64(vector)), vector)
+        self.assertEqual(len(struct.pack(f"<{len(vector)}f", *vector)), 4 * len(vector))
+
+    @MODERATE
+    @given(
+        st.builds(
+            EmbeddingRequest,
+            st.lists(
+                TEXTS | st.lists(st.integers(0, 9), min_size=1, max_size=3).map(tuple), min_size=1, max_size=3
+            ).map(tuple),
+            st.just(False),
+            st.none() | st.integers(1, 99),
+            st.booleans(),
+            st.just("") | TEXTS,
+        ),
+        st.builds(EmbeddingAnswer, VECTORS, TEXTS, st.just(Usage(3))),
+    )
+    def test_round_trips(self, request: EmbeddingRequest, answer: EmbeddingAnswer) -> None:
+        raw = OPENAI.render(request, "m", Saying({}, False))
+        self.assertEqual(OPENAI.parse(OPENAI.parse_request(raw).fields), request)
+        plain = EmbeddingRequest(("a",))
+        self.assertEqual(OPENAI.parse_answer(OPENAI.render_answer(answer, plain, Asked("m"))), answer)
+
+
+class Gemini(SynchronousTestCase):
+    def test_one_and_many(self) -> None:
+        one = {"content": content("a"), "task_type": "RETRIEVAL_DOCUMENT", "title": "t", "outputDimensionality": 8}
+        wanted = EmbeddingRequest(("a",), True, 8, task="RETRIEVAL_DOCUMENT", title="t")
+        self.assertEqual(gemini(model="models/m", **one), wanted)
+        many = gemini(requests=[{"model": "models/m", "content": content("a")}, {"content": content("b")}])
+        self.assertEqual(many, EmbeddingRequest(("a", "b")))
+
+    def test_what_has_no_place_is_named(self) -> None:
+        for fields, extra in (
+            ({"content": {"parts": [{"inlineData": {"data": ""}}]}}, ("content.parts[0].inlineData",)),
+            ({"content": content("a", "b")}, ("content.parts",)),
+            ({"content": content("a"), "autoTruncate": True}, ("autoTruncate",)),
+            (
+                {"requests": [{"content": content("a")}, {"content": content("b"), "taskType": "X"}]},
+                ("requests[1]",),
+            ),
+        ):
+            request = gemini(**fields)
+            self.assertEqual(request.extra, extra)
+            error = self.assertRaises(Unsupported, OPENAI.render, request, "m", Saying({}, False))
+            self.assertEqual(error.param, extra[0])
+
+    def test_what_is_wrong_is_named(self) -> None:
+        for raw, param in (
+            (b"{}", "content"),
+            (b'{"content":5}', "content"),
+            (b'{"requests":[]}', "requests"),
+            (b'{"requests":[{}]}', "requests[0].content"),
+        ):
+            self.assertEqual(self.assertRaises(ValidationError, GEMINI.parse_request, raw, model="m").param, param)
+
+    def test_the_body_passes_through(self) -> None:
+        """But for the model, which each request of a batch repeats."""
+        raw = b'{"requests":[{"model":"models/a","content":{"x":1.0}},{"content":{}}]}'
+        fields = GEMINI.parse_request(raw, model="a").fields
+        self.assertTrue(GEMINI.is_batch(fields))
+        self.assertEqual(
+            GEMINI.forward(fields, "b", stream=False, ask_usage=True),
+            b'{"requests":[{"model":"models/b","content":{"x":1.0}},{"content":{},"model":"models/b"}]}',
+        )
+        one = GEMINI.parse_request(b'{"content":{"x":1.0}}', model="a").fields
+        self.assertFalse(GEMINI.is_batch(one))
+        self.assertEqual(GEMINI.forward(one, "b", stream=False, ask_usage=True), b'{"content":{"x":1.0}}')
+
+    def test_answers(self) -> None:
+        one = b'{"embedding":{"values":[0.5]},"usageMetadata":{"promptTokenCount":2}}'
+        self.assertEqual(GEMINI.parse_answer(one), EmbeddingAnswer(((0.5,),), "", Usage(2)))
+        self.assertEqual(GEMINI.read_answer(one), Usage(2))
+        many = b'{"embeddings":[{"values":[1]},{"values":[]}]}'
+        self.assertEqual(GEMINI.parse_answer(many), EmbeddingAnswer(((1.0,), ())))
+        for raw in (b"", b"{}", b'{"embedding":5}', b'{"embeddings":[5]}'):
+            self.assertRaises(UpstreamMalformed, GEMINI.parse_answer, raw)
+        self.assertRaises(VendorFailed, GEMINI.parse_answer, b'{"error":{"message":"boom"}}')
+        answer = EmbeddingAnswer(((0.5,),), "", Usage(2))
+        self.assertEqual(
+            json.loads(GEMINI.render_answer(answer, EmbeddingRequest(("a",), True), Asked("m"))),
+            {"embedding": {"values": [0.5]}, "usageMetadata": {"promptTokenCount": 2, "totalTokenCount": 2}},
+        )
+        batch = json.loads(GEMINI.render_answer(answer, EmbeddingRequest(("a",)), Asked("m")))
+        types.EmbedContentResponse.model_validate({"embeddings": batch["embeddings"]})
+        self.assertEqual(batch["embeddings"], [{"values": [0.5]}])
+
+    @MODERATE
+    @given(
+        st.builds(
+            EmbeddingRequest,
+            st.lists(TEXTS, min_size=1, max_size=3).map(tuple),
+            st.just(False),
+            st.none() | st.integers(1, 99),
+            task=st.sampled_from(["", "RETRIEVAL_QUERY"]),
+            title=st.just("") | TEXTS,
+        ),
+        st.builds(EmbeddingAnswer, VECTORS),
+    )
+    def test_round_trips(self, request: EmbeddingRequest, answer: EmbeddingAnswer) -> None:
+        raw = GEMINI.render(request, "m", Saying({}, False))
+        self.assertEqual(GEMINI.parse(GEMINI.parse_request(raw, model="m").fields), request)
+        self.assertEqual(GEMINI.parse_answer(GEMINI.render_answer(answer, request, Asked("m"))), answer)
+
+
+class Between(SynchronousTestCase):
+    def test_openai_to_gemini(self) -> None:
+        request = openai(input=["a", "b"], dimensions=8, encoding_format="base64")
+        self.assertEqual(
+            json.loads(GEMINI.render(request, "e", Saying({}, False))),
+            {
+                "requests": [
+                    {"model": "models/e", "outputDimensionality": 8, "content": content("a")},
+                    {"model": "models/e", "outputDimensionality": 8, "content": content("b")},
+                ]
+            },
+        )
+        vendor = GEMINI.parse_answer(b'{"embeddings":[{"values":[0.5]},{"values":[1]}]}')
+        said = json.loads(OPENAI.render_answer(vendor, request, Asked("m")))
+        self.assertEqual([each["embedding"] for each in said["data"]], ["AAAAPw==", "AACAPw=="])
+        self.assertEqual((said["model"], said["usage"]), ("m", {"prompt_tokens": 0, "total_tokens": 0}))
+
+    def test_what_gemini_cannot_say(self) -> None:
+        error = self.assertRaises(Unsupported, GEMINI.render, openai(input="a", user="u"), "m", Saying({}, False))
+        self.assertEqual(error.param, "user")
+        saying = Saying({}, True)
+        GEMINI.render(openai(input="a", user="u"), "m", saying)
+        self.assertEqual(saying.dropped, ["user"])
+        tokens = self.assertRaises(Unsupported, GEMINI.render, openai(input=[1]), "m", Saying({}, True))
+        self.assertEqual(tokens.param, "input")
+
+    def test_gemini_to_openai(self) -> None:
+        request = gemini(content=content("a"), taskType="CLUSTERING", outputDimensionality=4)
+        saying = Saying(GEMINI.field_names, True)
+        said = json.loads(OPENAI.render(request, "e", saying))
+        self.assertEqual(said, {"model": "e", "input": "a", "dimensions": 4})
+        self.assertEqual(saying.dropped, ["taskType"])
