@@ -44,6 +44,7 @@ class EventStreamParser:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._buffer = bytearray()
+        self._wanted = 0
         self._known: dict[bytes, Mapping[str, HeaderValue]] = {}
 
     @property
@@ -59,9 +60,11 @@ class EventStreamParser:
         """
         if self._buffer:
             self._buffer += data
+            if len(self._buffer) < self._wanted:
+                return  # a large message in many reads is not looked at again each time
             data = bytes(self._buffer)
             self._buffer.clear()
-        start, size = 0, len(data)
+        start, size, self._wanted = 0, len(data), 0
         while size - start >= _PRELUDE.size:
             total, headers, crc = _PRELUDE.unpack_from(data, start)
             if crc32(data[start : start + 8]) != crc:
@@ -72,6 +75,7 @@ class EventStreamParser:
                 raise EventStreamError(f"an event of more than {self._limit} bytes")
             end = start + total
             if end > size:
+                self._wanted = total
                 break
             if crc32(data[start : end - 4]) != _CRC.unpack_from(data, end - 4)[0]:
                 raise EventStreamError("a message that does not match its checksum")
