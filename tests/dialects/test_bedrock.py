@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import struct
 from typing import Any
@@ -17,7 +18,8 @@ from llmedge.dialects import form
 from llmedge.dialects.bedrock import Bedrock
 from llmedge.dialects.bedrock.eventstream import EventStreamError, EventStreamParser, Message, encode
 from llmedge.dialects.bedrock.stream import frame
-from llmedge.dialects.dialect import Asked, Saying
+from llmedge.dialects.dialect import Asked, Saying, TranslatedReader
+from llmedge.dialects.openai_chat import OpenAIChat
 from llmedge.errors import (
     EdgeError,
     Unsupported,
@@ -34,6 +36,10 @@ from llmedge.model import EventKind, Usage
 
 try:
     from botocore.eventstream import EventStreamBuffer  # type: ignore[import-not-found]
+    from botocore.loaders import Loader  # type: ignore[import-not-found]
+    from botocore.model import ServiceModel  # type: ignore[import-not-found]
+    from botocore.parsers import create_parser  # type: ignore[import-not-found]
+    from botocore.validate import ParamValidator  # type: ignore[import-not-found]
 except ImportError:
     EventStreamBuffer = None
 
@@ -714,7 +720,89 @@ class Streams(SynchronousTestCase):
         self.assertEqual(events[1], form.Open(0, "thinking", signature="eHk=", redacted=True))
 
 
-HEADERS = {"a": "text", "b": b"\x00\xff", "c": 2**40, "d": True, "e": False}
+class Translated(SynchronousTestCase):
+    """A client of OpenAI's chat and a model on Bedrock."""
+
+    maxDiff = None
+
+    def test_a_request(self) -> None:
+        asked = {
+            "model": "m",
+            "max_tokens": 50,
+            "stop": "END",
+            "reasoning_effort": "low",
+            "messages": [
+                {"role": "developer", "content": "Be brief."},
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "text", "text": "Look."},
+                        {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}},
+                    ],
+                },
+                {
+                    "role": "assistant",
+                    "content": None,
+                    "tool_calls": [
+                        {"id": "t1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}},
+                        {"id": "t2", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+                    ],
+                },
+                {"role": "tool", "tool_call_id": "t1", "content": "one"},
+                {"role": "tool", "tool_call_id": "t2", "content": "two"},
+            ],
+            "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+            "tool_choice": "required",
+        }
+        openai = OpenAIChat()
+        request = openai.parse(openai.parse_request(json.dumps(asked).encode()).fields)
+        self.assertEqual(
+            render(request)[0],
+            {
+                "system": [{"text": "Be brief."}],
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [{"text": "Look."}, {"image": {"format": "png", "source": {"bytes": "aGk="}}}],
+                    },
+                    {
+                        "role": "assistant",
+                        "content": [
+                            {"toolUse": {"toolUseId": "t1", "name": "f", "input": {"a": 1}}},
+                            {"toolUse": {"toolUseId": "t2", "name": "f", "input": {}}},
+                        ],
+                    },
+                    {
+                        "role": "user",
+                        "content": [
+                            {"toolResult": {"toolUseId": "t1", "content": [{"text": "one"}]}},
+                            {"toolResult": {"toolUseId": "t2", "content": [{"text": "two"}]}},
+                        ],
+                    },
+                ],
+                "inferenceConfig": {"maxTokens": 50, "stopSequences": ["END"]},
+                "toolConfig": {
+                    "tools": [{"toolSpec": {"name": "f", "inputSchema": {"json": {"type": "object"}}}}],
+                    "toolChoice": {"any": {}},
+                },
+                "additionalModelRequestFields": {"thinking": {"type": "adaptive"}},
+                "additionalModelResponseFieldPaths": ["/stop_sequence"],
+                "outputConfig": {"effort": "low"},
+            },
+        )
+
+    def test_a_stream(self) -> None:
+        """Read by the reader of OpenAI's own streams: whole, and with its usage."""
+        decoder = DIALECT.decoder(choices=1, max_event=10_000)
+        translated = TranslatedReader(decoder, OpenAIChat().encoder(Asked("m", "id1", 7, True)))
+        frames = b"".join(event.frame for event in translated.feed(WHOLE))
+        self.assertEqual(translated.usage, COUNTED)
+        reader = OpenAIChat().decoder(choices=1, max_event=10_000)
+        events = reader.feed(frames)
+        deltas = [event.text for event in events if isinstance(event, form.Delta)]
+        self.assertEqual(deltas, ["h", "m", "Hé", "llo", '{"a":', " 1}", "{}"])
+        self.assertEqual([event.tool_id for event in events if isinstance(event, form.Open)][2:], ["t1", "t2"])
+        self.assertEqual(events[-1], form.End())
 
 
 class EventStreams(SynchronousTestCase):
@@ -894,6 +982,21 @@ def requests(draw: st.DrawFn) -> form.Request:
     )
 
 
+@functools.cache
+def service() -> Any:
+    """AWS's own description of the API."""
+    return ServiceModel(Loader().load_service_model("bedrock-runtime", "service-2"))
+
+
+def faults(body: bytes) -> str:
+    """What AWS's own client finds wrong with a request."""
+    if EventStreamBuffer is None:
+        return ""
+    shape = service().operation_model("ConverseStream").input_shape
+    report: str = ParamValidator().validate(json.loads(body) | {"modelId": CLAUDE}, shape).generate_report()
+    return report
+
+
 def distinct_documents(request: form.Request) -> bool:
     found = [
         part.name
@@ -929,6 +1032,55 @@ class RoundTrips(SynchronousTestCase):
         """What the dialect can say is read back as it was said."""
         body = DIALECT.render(request, CLAUDE, Saying({}, False), stream=False)
         self.assertEqual(DIALECT.parse(DIALECT.parse_request(body).fields), request)
+        self.assertEqual(faults(body), "")
+
+    def test_as_aws_has_it(self) -> None:
+        """AWS's client finds nothing wrong with what we say, and understands our answers and streams in full."""
+        if EventStreamBuffer is None:
+            self.skipTest("botocore is not installed")
+        self.assertEqual(faults(json.dumps(REQUEST).encode()), "")
+        self.assertIn("Unknown parameter", faults(b'{"messages":[{"role":"user","content":[{"txt":"x"}]}]}'))
+        parser = create_parser("rest-json")
+        shape = service().operation_model("Converse").output_shape
+        said = form.Answer(
+            (
+                form.Choice(
+                    (form.Thinking("hm", "s"), form.Text("Hi"), form.ToolCall("t", "f", '{"a":1}')),
+                    "stop_sequence",
+                    stop_sequence="END",
+                ),
+            ),
+            usage=COUNTED,
+        )
+        theirs = parser.parse(
+            {"body": DIALECT.render_answer(said, Asked("m")), "headers": {}, "status_code": 200}, shape
+        )
+        del theirs["ResponseMetadata"]
+        content = [
+            {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "s"}}},
+            {"text": "Hi"},
+            {"toolUse": {"toolUseId": "t", "name": "f", "input": {"a": 1}}},
+        ]
+        self.assertEqual(
+            theirs,
+            {
+                "output": {"message": {"role": "assistant", "content": content}},
+                "stopReason": "stop_sequence",
+                "additionalModelResponseFields": {"stop_sequence": "END"},
+                "metrics": {"latencyMs": 0},
+                "usage": USAGE,
+            },
+        )
+        events = service().operation_model("ConverseStream").output_shape.members["stream"]
+        for event in DIALECT.encoder(Asked("m")).encode(EVENTS):
+            buffer = EventStreamBuffer()
+            buffer.add_data(event.frame)
+            for message in buffer:
+                payload = json.loads(message.payload)
+                found = parser._event_stream_parser.parse(message.to_response_dict(), events)
+                (name,) = found
+                self.assertEqual(message.headers[":event-type"], name)
+                self.assertEqual(set(found[name]), set(payload), "a field AWS's client does not know")
 
     @settings(max_examples=200, deadline=None)
     @given(answers)
