@@ -627,6 +627,15 @@ class Streams(SynchronousTestCase):
             self.assertEqual(read(WHOLE[:at], WHOLE[at:]), EVENTS)
         self.assertEqual(read(*(WHOLE[at : at + 1] for at in range(len(WHOLE)))), EVENTS)
 
+    def test_nothing_owed_but_usage(self) -> None:
+        """After messageStop the answer is complete, not before."""
+        decoder = DIALECT.decoder(choices=1, max_event=10_000)
+        decoder.feed(WHOLE[: -len(METADATA) - 1])
+        self.assertFalse(decoder.complete)
+        decoder.feed(WHOLE[-len(METADATA) - 1 : -len(METADATA)])
+        self.assertTrue(decoder.complete)
+        self.assertEqual(decoder.end(), [form.End()])
+
     def test_encoded_and_read_again(self) -> None:
         events = DIALECT.encoder(Asked("m")).encode(EVENTS)
         self.assertIs(events[-1].kind, EventKind.DONE)

@@ -131,6 +131,11 @@ class Decoder(FramedReader[form.StreamEvent]):
         self._count = 0
         self._blocks: dict[int, _Block] = {}
 
+    @property
+    def complete(self) -> bool:
+        """The answer is; its usage may still come."""
+        return self._stopped
+
     def _feed(self, data: bytes, items: list[form.StreamEvent]) -> None:
         try:
             for message in self._parser.feed(data):
