@@ -1,0 +1,166 @@
+"""Converse answers ↔ the form (docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from llmedge.dialects import form
+from llmedge.dialects.bedrock.content import Blocks, parse_blocks
+from llmedge.dialects.dialect import Asked, VendorError
+from llmedge.dialects.fields import Fields
+from llmedge.errors import UpstreamMalformed, VendorFailed
+from llmedge.model import Usage
+
+_encode = msgspec.json.Encoder().encode
+_decode_any = msgspec.json.Decoder().decode
+
+FINISH: dict[str, form.FinishReason] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop_sequence",
+    "max_tokens": "length",
+    "tool_use": "tool",
+    "guardrail_intervened": "filter",
+    "content_filtered": "filter",
+    "malformed_model_output": "malformed",
+    "malformed_tool_use": "malformed",
+    "model_context_window_exceeded": "context",
+    "refusal": "refusal",  # Claude's own, which the API reference does not list
+}
+"""Bedrock's reasons and ours. What it adds to them counts as ``stop``."""
+
+REASONS: dict[form.FinishReason, str] = {
+    "stop": "end_turn",
+    "stop_sequence": "stop_sequence",
+    "length": "max_tokens",
+    "tool": "tool_use",
+    "filter": "content_filtered",
+    "refusal": "content_filtered",
+    "pause": "end_turn",
+    "malformed": "malformed_model_output",
+    "context": "model_context_window_exceeded",
+}
+
+
+def parse(body: bytes) -> form.Answer:
+    """:raises UpstreamMalformed: it is not one. :raises VendorFailed: it is an error."""
+    top = _check(body)
+    output = top.object("output") or Fields({})
+    message = output.object("message")
+    if message is None:
+        raise UpstreamMalformed("answered without a message")
+    parts = parse_blocks(message.objects("content"), [])
+    parts = [part for part in parts if not isinstance(part, form.ToolResult)]  # of tools the vendor ran itself
+    tier = top.object("serviceTier")
+    choice = form.Choice(
+        tuple(parts),
+        FINISH.get(top.text("stopReason"), "stop"),
+        stop_sequence=stop_sequence(top.value("additionalModelResponseFields")),
+    )
+    usage = parse_usage(top.value("usage"))
+    return form.Answer((choice,), usage=usage, service_tier=tier.text("type") if tier is not None else "")
+
+
+def read_usage(body: bytes) -> Usage | None:
+    """The usage of a whole answer that is passed on; see :func:`parse` for what it raises."""
+    return parse_usage(_check(body).value("usage"))
+
+
+def _check(body: bytes) -> Fields:
+    try:
+        if not body.isascii():
+            body.decode()
+    except UnicodeDecodeError:
+        raise UpstreamMalformed("answered with something that is not UTF-8") from None
+    top = Fields.of_answer(body)
+    if not top.has("output"):
+        if message := parse_error(body).message:
+            raise VendorFailed(f"answered with an error behind status 200: {message}")
+        raise UpstreamMalformed("answered without an output")
+    return top
+
+
+def stop_sequence(fields: Any) -> str:
+    """Which sequence stopped the model, of ``additionalModelResponseFields``: asked for where it can be had."""
+    value = fields.get("stop_sequence") if isinstance(fields, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def parse_usage(usage: Any) -> Usage | None:
+    """Bedrock's ``TokenUsage``: its ``inputTokens`` are those neither read from the cache nor written to it
+    (docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html). Counts nobody can read are none."""
+    if not isinstance(usage, dict):
+        return None
+    read, write = _count(usage, "cacheReadInputTokens"), _count(usage, "cacheWriteInputTokens")
+    details = usage.get("cacheDetails")
+    hour = sum(
+        _count(each, "inputTokens")
+        for each in (details if isinstance(details, list) else ())
+        if isinstance(each, dict) and each.get("ttl") == "1h"
+    )
+    return Usage(
+        input=_count(usage, "inputTokens") + read + write,
+        output=_count(usage, "outputTokens"),
+        cached=read,
+        cache_write=write,
+        cache_write_1h=hour,
+    )
+
+
+def _count(usage: dict[str, Any], name: str) -> int:
+    value = usage.get(name)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1_000_000_000:
+        return int(value)
+    return 0
+
+
+def parse_error(body: bytes) -> VendorError:
+    """AWS's error object; empty if there is none. Never raises. The exception's name is in the header
+    ``x-amzn-errortype``, in some answers in ``__type`` too (smithy.io/2.0/aws/protocols, restJson1)."""
+    try:
+        error = _decode_any(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return VendorError()
+    if not isinstance(error, dict):
+        return VendorError()
+    texts = [error.get(name) for name in ("message", "Message", "__type")]
+    message, other, kind = (text if isinstance(text, str) else "" for text in texts)
+    return VendorError(message or other, code=kind.rpartition("#")[2].partition(":")[0])
+
+
+# For a client: fakes and tests
+
+
+def render(answer: form.Answer, asked: Asked) -> bytes:
+    """Bedrock says neither an id nor the model."""
+    choice = answer.choices[0]
+    blocks = Blocks()
+    content = [block for part in choice.parts for block in blocks.render(part, lambda what: None)]
+    say: dict[str, Any] = {
+        "output": {"message": {"role": "assistant", "content": content}},
+        "stopReason": REASONS[choice.finish],
+        "metrics": {"latencyMs": 0},
+    }
+    if answer.usage is not None:
+        say["usage"] = render_usage(answer.usage)
+    if choice.stop_sequence:
+        say["additionalModelResponseFields"] = {"stop_sequence": choice.stop_sequence}
+    if answer.service_tier:
+        say["serviceTier"] = {"type": answer.service_tier}
+    return _encode(say)
+
+
+def render_usage(usage: Usage) -> dict[str, Any]:
+    """The opposite of :func:`parse_usage`."""
+    say: dict[str, Any] = {
+        "inputTokens": usage.input - usage.cached - usage.cache_write,
+        "outputTokens": usage.output,
+        "totalTokens": usage.input + usage.output,
+        "cacheReadInputTokens": usage.cached,
+        "cacheWriteInputTokens": usage.cache_write,
+    }
+    if usage.cache_write:
+        parts = {"1h": usage.cache_write_1h, "5m": usage.cache_write - usage.cache_write_1h}
+        say["cacheDetails"] = [{"ttl": ttl, "inputTokens": count} for ttl, count in parts.items() if count]
+    return say

@@ -1,0 +1,353 @@
+"""Content blocks ↔ parts of the form: what requests and answers share.
+
+Source: docs.aws.amazon.com/bedrock/latest/APIReference, ``API_runtime_ContentBlock`` and what it links to. A block
+is an object with one field, named after its kind. A cache point is a block of its own; in the form it is a mark on
+the part before it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from llmedge.dialects import form
+from llmedge.dialects.fields import Fields
+
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+IMAGES = {"png": "image/png", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp"}
+DOCUMENTS = {
+    "pdf": "application/pdf",
+    "csv": "text/csv",
+    "doc": "application/msword",
+    "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "xls": "application/vnd.ms-excel",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "html": "text/html",
+    "txt": "text/plain",
+    "md": "text/markdown",
+}
+AUDIO = {
+    "mp3": "audio/mpeg",
+    "wav": "audio/wav",
+    "flac": "audio/flac",
+    "opus": "audio/opus",
+    "ogg": "audio/ogg",
+    "aac": "audio/aac",
+    "m4a": "audio/mp4",
+    "pcm": "audio/pcm",
+    "webm": "audio/webm",
+    "mka": "audio/x-matroska",
+    "mp4": "audio/mp4",
+    "mkv": "audio/x-matroska",
+    "mpeg": "audio/mpeg",
+    "mpga": "audio/mpeg",
+    "x-aac": "audio/aac",
+}
+"""Bedrock's names of formats. Of several for one media type the first is said."""
+
+Cannot = Callable[[str], None]
+"""Called with what cannot be said of a message."""
+
+
+def _name_of(formats: dict[str, str], media_type: str) -> str:
+    return next((name for name, each in formats.items() if each == media_type), "")
+
+
+# Blocks → parts
+
+
+def parse_blocks(blocks: list[Fields], unread: list[str]) -> list[form.Part]:
+    """The parts of a message. Paths of what has no place in the form go into ``unread``."""
+    parts: list[form.Part] = []
+    for block in blocks:
+        if (point := block.object("cachePoint")) is not None:
+            ttl = cache_point(point)
+            if parts and hasattr(parts[-1], "cache"):
+                parts[-1] = msgspec.structs.replace(parts[-1], cache=ttl)
+            else:
+                unread.append(point.path)
+        elif (part := _parse_block(block, unread)) is not None:
+            parts.append(part)
+        block.finish()
+    return [part for part in parts if part != form.Text("")]
+
+
+def cache_point(point: Fields) -> str:
+    """How long to keep the prompt up to here."""
+    point.ignore("type")
+    ttl = point.text("ttl") or "5m"
+    point.finish()
+    return ttl
+
+
+def _parse_block(block: Fields, unread: list[str]) -> form.Part | None:
+    if block.has("text"):
+        return form.Text(block.text("text"))
+    part: form.Part | None = None
+    if (fields := block.object("image")) is not None:
+        part = _image(fields)
+    elif (fields := block.object("document")) is not None:
+        part = _document(fields)
+    elif (fields := block.object("audio")) is not None:
+        source = _source(fields, AUDIO)
+        part = None if source is None else form.Audio(source)
+    elif (fields := block.object("toolUse")) is not None:
+        if fields.has("type"):  # the vendor runs it itself: no call for the client
+            unread.append(fields.path)
+            return None
+        arguments = fields.raw("input").decode() or "{}"
+        part = form.ToolCall(fields.text("toolUseId", None), fields.text("name", None), arguments)
+    elif (fields := block.object("toolResult")) is not None:
+        part = _tool_result(fields, unread)
+    elif (fields := block.object("reasoningContent")) is not None:
+        if fields.has("redactedContent"):
+            part = form.Thinking(signature=fields.text("redactedContent"), redacted=True)
+        else:
+            thought = fields.object("reasoningText") or Fields({})
+            part = form.Thinking(thought.text("text"), thought.text("signature"))
+            thought.finish()
+    elif (fields := block.object("citationsContent")) is not None:
+        text = "".join(each.text("text") for each in fields.objects("content"))
+        part = form.Text(text, tuple(citation(each) for each in fields.objects("citations")))
+    if fields is not None:
+        fields.finish()
+    return part
+
+
+def _source(fields: Fields, formats: dict[str, str]) -> form.Source | None:
+    """``None`` for a source that has no place in the form; it stays unread."""
+    name = fields.text("format")
+    media_type = formats.get(name, "")
+    if name and not media_type:
+        fields.fail("format", f"must be one of {', '.join(formats)}")
+    source = fields.object("source")
+    if source is None:
+        fields.fail("source", "is required")
+    if source.has("bytes"):
+        parsed = form.Source("base64", source.text("bytes"), media_type)
+    elif (location := source.object("s3Location")) is not None:
+        parsed = form.Source("url", location.text("uri", None), media_type)
+        location.finish()
+    elif source.has("text"):
+        parsed = form.Source("text", source.text("text"), media_type)
+    else:
+        source.finish()
+        return None
+    source.finish()
+    return parsed
+
+
+def _image(fields: Fields) -> form.Image | None:
+    source = _source(fields, IMAGES)
+    return None if source is None else form.Image(source)
+
+
+def _document(fields: Fields) -> form.File | None:
+    source = _source(fields, DOCUMENTS)
+    citations = fields.object("citations")
+    cite = citations is not None and bool(citations.boolean("enabled"))
+    name, context = fields.text("name"), fields.text("context")
+    return None if source is None else form.File(source, name, context, cite)
+
+
+def _tool_result(fields: Fields, unread: list[str]) -> form.ToolResult:
+    content: list[form.Text | form.Image | form.File] = []
+    for block in fields.objects("content"):
+        part = form.Text(block.raw("json").decode()) if block.has("json") else _parse_block(block, unread)
+        if isinstance(part, form.Text | form.Image | form.File) and part != form.Text(""):
+            content.append(part)
+        block.finish()
+    return form.ToolResult(fields.text("toolUseId", None), tuple(content), error=fields.text("status") == "error")
+
+
+_PLACES: dict[str, Any] = {"documentChar": "char", "documentPage": "page", "documentChunk": "block"}
+
+
+def citation(fields: Fields) -> form.Citation:
+    """One of ``citations``, or of a stream the delta ``citation``. A search result's place is in blocks, with a URL."""
+    title, quote = fields.text("title"), "".join(each.text("text") for each in fields.objects("sourceContent"))
+    url = fields.text("source")
+    location = fields.object("location") or Fields({})
+    if (web := location.object("web")) is not None:
+        return form.Citation("url", url=web.text("url"), title=title, quote=quote)
+    if (place := location.object("searchResultLocation")) is not None:
+        number, kind = place.integer("searchResultIndex"), _PLACES["documentChunk"]
+    else:
+        name = next((name for name in _PLACES if location.has(name)), "")
+        place = location.object(name) if name else None
+        if place is None:
+            return form.Citation("url", url=url, title=title, quote=quote)
+        number, kind = place.integer("documentIndex"), _PLACES[name]
+    return form.Citation(
+        kind,
+        url=url,
+        title=title,
+        quote=quote,
+        document=number,
+        start=place.integer("start"),
+        end=place.integer("end"),
+    )
+
+
+# Parts → blocks
+
+
+class Blocks:
+    """Writes the blocks of one request or answer. Bedrock wants documents' names to differ."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+
+    def render(self, part: form.Part, cannot: Cannot) -> list[dict[str, Any]]:
+        """The blocks of one part, its cache point included; none if it cannot be said."""
+        blocks = [block] if (block := self._block(part, cannot)) is not None else []
+        if blocks and (ttl := getattr(part, "cache", "")):
+            blocks += render_cache_point(ttl, cannot)
+        return blocks
+
+    def _block(self, part: form.Part, cannot: Cannot) -> dict[str, Any] | None:
+        if isinstance(part, form.Text):
+            return render_text(part, cannot)
+        if isinstance(part, form.ToolCall):
+            if part.signature:
+                cannot("thought signature of a tool call")
+            return {"toolUse": {"toolUseId": part.id, "name": part.name, "input": _arguments(part, cannot)}}
+        if isinstance(part, form.ToolResult):
+            return {"toolResult": self._result(part, cannot)}
+        if isinstance(part, form.Thinking):
+            if part.id:
+                cannot("a thought's id")
+            if part.redacted:
+                return {"reasoningContent": {"redactedContent": part.signature}}
+            thought = {"text": part.text} | ({"signature": part.signature} if part.signature else {})
+            return {"reasoningContent": {"reasoningText": thought}}
+        if isinstance(part, form.Image):
+            if part.detail:
+                cannot("an image's detail")
+            return self._medium("image", IMAGES, part.source, cannot)
+        if isinstance(part, form.Audio):
+            if part.transcript or part.id:
+                cannot("an audio's transcript or id")
+            return self._medium("audio", AUDIO, part.source, cannot)
+        if isinstance(part, form.File):
+            return self._document(part, cannot)
+        cannot(type(part).__name__.lower())
+        return None
+
+    def _medium(self, kind: str, formats: dict[str, str], source: form.Source, cannot: Cannot) -> dict[str, Any] | None:
+        name = _name_of(formats, source.media_type)
+        said = _render_source(source) if source.kind != "text" else None
+        if said is None or not name:
+            where = f"of {source.media_type or 'no media type'}" if said is not None else "that is not sent along"
+            cannot(f"{kind} {where}")
+            return None
+        return {kind: {"format": name, "source": said}}
+
+    def _document(self, part: form.File, cannot: Cannot) -> dict[str, Any] | None:
+        source = part.source
+        name = _name_of(DOCUMENTS, source.media_type)
+        said = _render_source(source)
+        if said is None or (not name and (source.kind == "base64" or source.media_type)):
+            where = f"of {source.media_type or 'no media type'}" if said is not None else "that is not sent along"
+            cannot(f"document {where}")
+            return None
+        document: dict[str, Any] = {"name": self._document_name(part.name, name), "source": said}
+        if name:
+            document["format"] = name
+        if part.context:
+            document["context"] = part.context
+        if part.cite:
+            document["citations"] = {"enabled": True}
+        return {"document": document}
+
+    def _document_name(self, name: str, extension: str) -> str:
+        """A name Bedrock takes: letters, digits, single spaces, ``-()[]``, 200 characters; no other's name."""
+        if extension and name.lower().endswith(f".{extension}"):
+            name = name[: -len(extension) - 1]
+        name = " ".join(re.sub(r"[^A-Za-z0-9\s()\[\]-]", "-", name).split())[:190].rstrip() or "Document"
+        said, number = name, 1
+        while said in self._names:
+            number += 1
+            said = f"{name} {number}"
+        self._names.add(said)
+        return said
+
+    def _result(self, part: form.ToolResult, cannot: Cannot) -> dict[str, Any]:
+        content: list[dict[str, Any]] = []
+        for each in part.content:
+            if each.cache:
+                cannot("cache_control inside a tool result")
+            if isinstance(each, form.Text) and each.citations:
+                cannot("citations inside a tool result")
+                each = form.Text(each.text)
+            if (block := self._block(each, cannot)) is not None:
+                content.append(block)
+        result: dict[str, Any] = {"toolUseId": part.id, "content": content}
+        if part.error:
+            result["status"] = "error"
+        return result
+
+
+def render_text(part: form.Text, cannot: Cannot) -> dict[str, Any]:
+    """A text's block, ``citationsContent`` where it cites."""
+    if not part.citations:
+        return {"text": part.text}
+    citations = [_render_citation(cite, cannot) for cite in part.citations]
+    return {"citationsContent": {"content": [{"text": part.text}], "citations": citations}}
+
+
+def render_cache_point(ttl: str, cannot: Cannot) -> list[dict[str, Any]]:
+    if ttl not in ("5m", "1h"):
+        cannot(f"cache_control for {ttl}")
+        return []
+    return [{"cachePoint": {"type": "default"} | ({"ttl": ttl} if ttl != "5m" else {})}]
+
+
+def _arguments(call: form.ToolCall, cannot: Cannot) -> msgspec.Raw:
+    try:
+        _decode_object(call.arguments)
+    except (msgspec.DecodeError, RecursionError):
+        cannot("arguments of a tool call that are not a JSON object")
+        return msgspec.Raw(b"{}")
+    return msgspec.Raw(call.arguments.encode())
+
+
+def _render_source(source: form.Source) -> dict[str, Any] | None:
+    if source.kind == "base64":
+        return {"bytes": source.data}
+    if source.kind == "url" and source.data.startswith("s3://"):
+        return {"s3Location": {"uri": source.data}}
+    return {"text": source.data} if source.kind == "text" else None
+
+
+def _render_citation(cite: form.Citation, cannot: Cannot) -> dict[str, Any]:
+    if cite.file or cite.opaque or cite.kind == "file" or cite.text_start is not None or cite.text_end is not None:
+        cannot("a citation's file, opaque data or place in the text")
+    return citation_fields(cite)
+
+
+def citation_fields(cite: form.Citation) -> dict[str, Any]:
+    """A citation's object, in a whole answer and in a stream."""
+    said: dict[str, Any] = {}
+    if cite.title:
+        said["title"] = cite.title
+    if cite.quote:
+        said["sourceContent"] = [{"text": cite.quote}]
+    if cite.kind == "url":
+        if cite.url:
+            said["location"] = {"web": {"url": cite.url}}
+        return said
+    if cite.url:
+        said["source"] = cite.url
+    name = next((name for name, kind in _PLACES.items() if kind == cite.kind), "")
+    index = "documentIndex"
+    if cite.kind == "block" and cite.url:
+        name, index = "searchResultLocation", "searchResultIndex"
+    if name:
+        place = {index: cite.document, "start": cite.start, "end": cite.end}
+        said["location"] = {name: {key: value for key, value in place.items() if value is not None}}
+    return said

@@ -1,0 +1,79 @@
+"""Bedrock Converse: ``POST /model/{model}/converse`` and ``/converse-stream``.
+
+Source: docs.aws.amazon.com/bedrock/latest/APIReference, checked against botocore's model of ``bedrock-runtime``.
+A vendor's dialect only: no endpoint of ours speaks it. What a client would need is here for fakes and tests.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from llmedge.dialects import form
+from llmedge.dialects.bedrock import answer, render, request, stream
+from llmedge.dialects.dialect import Asked, ChatDialect, FramedReader, Request, Saying, StreamReader, VendorError
+from llmedge.dialects.fields import Fields
+from llmedge.dialects.openai_common import is_deeper
+from llmedge.errors import EdgeError, ValidationError
+from llmedge.model import RawObject, Usage
+
+_encode = msgspec.json.Encoder().encode
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class Bedrock(ChatDialect):
+    name = "bedrock"
+    heartbeat = b""
+    stream_type = b"application/vnd.amazon.eventstream"
+    field_names = request.FIELD_NAMES
+
+    def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
+        if is_deeper(raw, max_depth):
+            raise ValidationError(f"The body is nested more than {max_depth} deep (server.max_json_depth).")
+        try:
+            raw.decode()
+            fields = _decode_fields(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise ValidationError("The body must be a JSON object.") from None
+        messages = Fields(fields).objects("messages")
+        if not messages:
+            raise ValidationError("The field 'messages' must hold at least one message.", param="messages")
+        return Request(fields, model, stream, wants_usage=True, choices=1, message_count=len(messages))
+
+    def parse(self, fields: RawObject) -> form.Request:
+        return request.parse(fields)
+
+    def render(
+        self, asked: form.Request, model: str, saying: Saying, *, stream: bool, quirks: frozenset[str] = frozenset()
+    ) -> bytes:
+        return render.render(asked, model, saying, quirks=quirks)
+
+    def forward(self, fields: RawObject, model: str, *, stream: bool, ask_usage: bool) -> bytes:
+        """As it came: the model is in the URL, usage is always sent."""
+        return _encode(fields)
+
+    def parse_answer(self, body: bytes) -> form.Answer:
+        return answer.parse(body)
+
+    def read_answer(self, body: bytes) -> Usage | None:
+        return answer.read_usage(body)
+
+    def parse_error(self, body: bytes) -> VendorError:
+        return answer.parse_error(body)
+
+    def render_answer(self, said: form.Answer, asked: Asked) -> bytes:
+        return answer.render(said, asked)
+
+    def decoder(self, *, choices: int, max_event: int) -> FramedReader[form.StreamEvent]:
+        return stream.Decoder(max_event=max_event)
+
+    def encoder(self, asked: Asked) -> stream.Encoder:
+        return stream.Encoder()
+
+    def reader(self, *, strip_usage: bool, choices: int, max_event: int) -> StreamReader:
+        raise NotImplementedError("no client speaks Bedrock's dialect: its streams are translated, not passed on")
+
+    def error_body(self, error: EdgeError) -> bytes:
+        return _encode({"message": error.message, "__type": error.code})
+
+    def error_frame(self, error: EdgeError) -> bytes:
+        return stream.frame("internalServerException", {"message": error.message}, "exception")

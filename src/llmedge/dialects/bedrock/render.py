@@ -1,0 +1,192 @@
+"""The form → Converse requests (docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from llmedge.dialects import form
+from llmedge.dialects.bedrock.content import Blocks, Cannot, render_cache_point
+from llmedge.dialects.bedrock.request import STOP_SEQUENCE
+from llmedge.dialects.dialect import Saying
+
+_encode = msgspec.json.Encoder().encode
+_SERVICE_TIERS = ("priority", "default", "flex", "reserved")
+_EFFORTS = {"minimal": "low"}
+"""Bedrock knows low, medium, high, xhigh and max. What it does not know it refuses itself."""
+_BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 32768, "max": 32768}
+"""Tokens of thought for an effort, where a model has budgets only; Google's published scale
+(ai.google.dev/gemini-api/docs/openai), and Anthropic's advice not to go over 32k without batching."""
+
+
+def render(request: form.Request, model: str, saying: Saying, *, quirks: frozenset[str]) -> bytes:
+    """The body; model and streaming are in the URL. Quirks it knows:
+
+    - ``claude``: the model is Anthropic's although its name (of an application inference profile, say) hides it;
+    - ``thinking_budget``: it has no adaptive thinking (Claude before 4.6): efforts are said as budgets;
+    - ``system_messages``: it takes messages of role ``system`` after the first turn.
+
+    :raises Unsupported: a field cannot be said.
+    """
+    claude = "anthropic." in model or "claude" in quirks
+    say: dict[str, Any] = {}
+    system, messages = _messages(request.messages, saying, quirks)
+    say["messages"] = messages
+    if system:
+        say["system"] = system
+    inference = {
+        "maxTokens": request.max_tokens,
+        "temperature": request.temperature,
+        "topP": request.top_p,
+        "stopSequences": list(request.stop) or None,
+    }
+    if inference := {name: value for name, value in inference.items() if value is not None}:
+        say["inferenceConfig"] = inference
+    if tools := _tools(request, saying):
+        say["toolConfig"] = tools
+    additional: dict[str, Any] = {}
+    output: dict[str, Any] = {}
+    if request.output is not None and (text_format := _output(request.output, saying)):
+        output["textFormat"] = text_format
+    if request.reasoning is not None:
+        if claude:
+            thinking, effort = _thinking(request.reasoning, "thinking_budget" in quirks)
+            if thinking:
+                additional["thinking"] = thinking
+            if effort:
+                output["effort"] = effort
+        else:
+            saying.cannot("reasoning", "only Claude's is known here")
+    if claude:
+        if request.top_k is not None:
+            additional["top_k"] = request.top_k
+        if request.stop:
+            say["additionalModelResponseFieldPaths"] = [STOP_SEQUENCE]
+    if additional:
+        say["additionalModelRequestFields"] = additional
+    if output:
+        say["outputConfig"] = output
+    if request.metadata:
+        say["requestMetadata"] = dict(request.metadata)
+    if request.service_tier in _SERVICE_TIERS:
+        say["serviceTier"] = {"type": request.service_tier}
+    elif request.service_tier:
+        saying.cannot("service_tier", f"it has {', '.join(_SERVICE_TIERS)}")
+    if request.parallel_tools is False:
+        saying.cannot("parallel_tools")
+    saying.only(
+        request,
+        *("tool_choice", "parallel_tools", "output", "reasoning", "max_tokens", "temperature", "top_p", "stop"),
+        *("metadata", "service_tier"),
+        *(("top_k",) if claude else ()),
+    )
+    return _encode(say)
+
+
+def _cannot(saying: Saying, message: form.Message) -> Cannot:
+    return lambda what: saying.cannot(f"{message.at} ({what})")
+
+
+def _cannot_tool(saying: Saying, name: str, what: str) -> None:
+    saying.cannot(f"tools ({name}: {what})")
+
+
+def _messages(
+    messages: tuple[form.Message, ...], saying: Saying, quirks: frozenset[str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """``system`` and ``messages``. Bedrock wants user and assistant to take turns; tool results are the user's."""
+    system: list[dict[str, Any]] = []
+    out: list[dict[str, Any]] = []
+    blocks = Blocks()
+    for message in messages:
+        cannot = _cannot(saying, message)
+        if message.name:
+            cannot("a participant's name")
+        role = {"tool": "user", "developer": "system"}.get(message.role, message.role)
+        if role == "system" and not out:
+            system += [block for part in message.parts for block in _system(part, blocks, cannot)]
+            continue
+        if role == "system" and "system_messages" not in quirks:
+            cannot("a system message after the first turn")
+            continue
+        if not out or out[-1]["role"] != role:
+            out.append({"role": role, "content": []})
+        for part in message.parts:
+            out[-1]["content"] += blocks.render(part, cannot)
+    return system, out
+
+
+def _system(part: form.Part, blocks: Blocks, cannot: Cannot) -> list[dict[str, Any]]:
+    if not isinstance(part, form.Text):
+        cannot(f"{type(part).__name__.lower()} in the system prompt")
+        return []
+    if part.citations:
+        cannot("citations in the system prompt")
+    return blocks.render(form.Text(part.text, cache=part.cache), cannot)
+
+
+def _tools(request: form.Request, saying: Saying) -> dict[str, Any]:
+    choice = request.tool_choice
+    mode, names = (choice.mode, choice.names) if choice is not None else ("auto", ())
+    if mode == "none" and not any(
+        isinstance(part, form.ToolCall | form.ToolResult) for each in request.messages for part in each.parts
+    ):
+        return {}  # what is not offered is not called; but who has called tools has to offer them
+    tools: list[dict[str, Any]] = []
+    for tool in request.tools:
+        spec: dict[str, Any] = {"name": tool.name}
+        if tool.description:
+            spec["description"] = tool.description
+        spec["inputSchema"] = {"json": msgspec.Raw(tool.schema or b'{"type":"object","properties":{}}')}
+        if tool.strict is not None:
+            spec["strict"] = tool.strict
+        tools.append({"toolSpec": spec})
+        if tool.cache:
+            tools += render_cache_point(tool.cache, partial(_cannot_tool, saying, tool.name))
+    said: dict[str, Any] = {"tools": tools} if tools else {}
+    if choice is None:
+        return said
+    if mode == "named" or (mode == "required" and len(names) == 1):
+        said["toolChoice"] = {"tool": {"name": names[0]}}
+    elif mode == "none" or names:
+        saying.cannot("tool_choice")
+    else:
+        said["toolChoice"] = {"any": {}} if mode == "required" else {"auto": {}}
+    return said
+
+
+def _output(output: form.Output, saying: Saying) -> dict[str, Any]:
+    """Bedrock always holds the model to the schema: ``strict`` needs no saying."""
+    if output.kind != "json_schema" or not output.schema:
+        saying.cannot("output", "it needs a JSON schema")
+        return {}
+    schema = {"schema": output.schema.decode()}
+    if output.name:
+        schema["name"] = output.name
+    if output.description:
+        schema["description"] = output.description
+    return {"type": "json_schema", "structure": {"jsonSchema": schema}}
+
+
+def _thinking(reasoning: form.Reasoning, budgets: bool) -> tuple[dict[str, Any], str]:
+    """Claude's ``thinking`` and Bedrock's ``effort``
+    (docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-extended-thinking.html).
+
+    :param budgets: the model thinks by budgets only.
+    """
+    effort, budget = _EFFORTS.get(reasoning.effort, reasoning.effort), reasoning.budget
+    if reasoning.enabled is False or budget == 0 or effort == "none":
+        return {"type": "disabled"}, "" if effort == "none" else effort
+    thinking: dict[str, Any]
+    if budgets and (budget is None or budget < 0):
+        thinking = {"type": "enabled", "budget_tokens": _BUDGETS.get(reasoning.effort, _BUDGETS["medium"])}
+        effort = ""
+    elif budget is not None and budget > 0:
+        thinking = {"type": "enabled", "budget_tokens": budget}
+    else:
+        thinking = {"type": "adaptive"}
+    if reasoning.show is not None:
+        thinking["display"] = "summarized" if reasoning.show else "omitted"
+    return thinking, effort

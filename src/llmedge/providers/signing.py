@@ -1,0 +1,34 @@
+"""What proves to a vendor who asks, where that is more than a fixed header."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from llmedge.config.secret import Secret
+
+
+class Signer(Protocol):
+    """Makes the header lines that authenticate one request."""
+
+    async def headers(self, method: str, url: str, body: bytes) -> list[tuple[str, str]]:
+        """Header lines to add to a request. May wait for a fresh token; never blocks the reactor.
+
+        :param url: as it is sent, path and query already quoted.
+        :raises ElsewhereError: no credentials can be had; a predicate about the provider, as upstream errors are.
+        """
+
+    def close(self) -> None:
+        """Stop what runs in the background. Harmless when repeated."""
+
+
+class BearerToken:
+    """A fixed token, such as an API key of Amazon Bedrock
+    (docs.aws.amazon.com/bedrock/latest/userguide/api-keys.html)."""
+
+    def __init__(self, token: Secret) -> None:
+        self._headers = [("authorization", f"Bearer {token.reveal()}")]
+
+    async def headers(self, method: str, url: str, body: bytes) -> list[tuple[str, str]]:
+        return self._headers
+
+    def close(self) -> None: ...

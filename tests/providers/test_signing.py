@@ -1,0 +1,483 @@
+import base64
+import datetime
+import json
+from typing import Any
+from unittest import mock
+from urllib.parse import parse_qs
+
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from treq.client import HTTPClient
+from treq.testing import RequestTraversalAgent
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.error import ConnectionRefusedError
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import ResponseDone
+from twisted.web.resource import Resource
+
+from llmedge.config.secret import Secret
+from llmedge.errors import ConnectFailed, NotFound, VendorRejectedCredentials
+from llmedge.providers import bedrock, sigv4, vertex
+from llmedge.providers.google_token import SCOPE, ServiceAccount, VertexToken
+from llmedge.providers.signing import BearerToken
+from tests.fakes import Reactor
+
+try:
+    import botocore  # type: ignore[import-not-found]
+except ImportError:
+    botocore = None
+
+NEEDS_BOTOCORE = None if botocore else "botocore is not installed (extra bedrock)"
+
+
+class Counting(Reactor):
+    """Counts what is done in threads."""
+
+    threads = 0
+
+    def callInThreadWithCallback(self, done: Any, function: Any, *args: Any, **kw: Any) -> None:
+        self.threads += 1
+        try:
+            result = function(*args, **kw)
+        except Exception:
+            done(False, Failure())
+        else:
+            done(True, result)
+
+
+class SignatureVersion4(SynchronousTestCase):
+    """AWS's published test suite (aws-sig-v4-test-suite): its credentials, its time, its signatures."""
+
+    skip = NEEDS_BOTOCORE
+    secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
+
+    def setUp(self) -> None:
+        self.reactor = Counting()
+        self.reactor.advance(1440938160)  # 20150830T123600Z
+
+    def signer(self, token: str = "", service: str = "service") -> sigv4.SigV4:
+        session = Secret(token) if token else None
+        credentials = sigv4.AwsCredentials("AKIDEXAMPLE", Secret(self.secret), session)
+        return sigv4.SigV4(self.reactor, credentials, "us-east-1", service)
+
+    def headers(self, signer: sigv4.SigV4, method: str, url: str, body: bytes = b"") -> dict[str, str]:
+        return dict(self.successResultOf(Deferred.fromCoroutine(signer.headers(method, url, body))))
+
+    def test_published_vectors(self) -> None:
+        for name, method, path, signature in (
+            ("get-vanilla", "GET", "/", "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"),
+            ("post-vanilla", "POST", "/", "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"),
+            (
+                "get-vanilla-query-order-key-case",
+                "GET",
+                "/?Param2=value2&Param1=value1",
+                "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500",
+            ),
+            (
+                "post-vanilla-query",
+                "POST",
+                "/?Param1=value1",
+                "28038455d6de14eafc1f9222cf5aa6f1a96197d7deb8263271d420d138af7f11",
+            ),
+            (
+                "get-unreserved",
+                "GET",
+                "/-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
+                "07ef7494c76fa4850883e2b006601f940f8a34d404d0cfa977f52a65bbf5f24f",
+            ),
+        ):
+            self.assertEqual(
+                self.headers(self.signer(), method, f"https://example.amazonaws.com{path}"),
+                {
+                    "x-amz-date": "20150830T123600Z",
+                    "authorization": "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, "
+                    f"SignedHeaders=host;x-amz-date, Signature={signature}",
+                },
+                name,
+            )
+
+    def test_as_botocore_signs(self) -> None:
+        """A call of Converse, signed by botocore's own signer at the same second, with body, port and token."""
+        from botocore import auth, awsrequest, credentials
+
+        now = datetime.datetime(2015, 8, 30, 12, 36, tzinfo=datetime.UTC)
+        url = "https://bedrock-runtime.us-east-1.amazonaws.com:8443" + bedrock.path("us.a.c-v1:0", stream=True)
+        for body in (b'{"messages":[]}', b"x" * 300_000):
+            request = awsrequest.AWSRequest(method="POST", url=url, data=body)
+            signer = auth.SigV4Auth(credentials.ReadOnlyCredentials("AK", "SK", "TOKEN"), "bedrock", "us-east-1")
+            with mock.patch.object(auth, "get_current_datetime", return_value=now):
+                signer.add_auth(request)
+            ours = sigv4.SigV4(self.reactor, sigv4.AwsCredentials("AK", Secret("SK"), Secret("TOKEN")), "us-east-1")
+            self.assertEqual(
+                self.headers(ours, "POST", url, body), {name.lower(): value for name, value in request.headers.items()}
+            )
+
+    def test_large_bodies_are_hashed_in_a_thread(self) -> None:
+        signer = self.signer()
+        self.headers(signer, "POST", "https://x/")
+        self.assertEqual(self.reactor.threads, 1)  # loading botocore, once
+        self.headers(signer, "POST", "https://x/", b"x" * 1000)
+        self.assertEqual(self.reactor.threads, 1)
+        self.headers(signer, "POST", "https://x/", b"x" * sigv4.LARGE)
+        self.assertEqual(self.reactor.threads, 2)
+
+    def test_the_time_is_the_clocks(self) -> None:
+        signer = self.signer()
+        first = self.headers(signer, "GET", "https://x/")
+        self.reactor.advance(61)
+        second = self.headers(signer, "GET", "https://x/")
+        self.assertEqual(second["x-amz-date"], "20150830T123701Z")
+        self.assertNotEqual(first["authorization"], second["authorization"])
+
+    def test_nothing_secret_shows(self) -> None:
+        signer = self.signer("session")
+        self.headers(signer, "GET", "https://x/")
+        for shown in (repr(signer), repr(signer._credentials), repr(vars(signer))):
+            self.assertNotIn("session", shown.replace("session_token", ""))
+            self.assertNotIn(self.secret, shown)
+
+
+class BedrockPlaces(SynchronousTestCase):
+    def test_urls(self) -> None:
+        self.assertEqual(bedrock.base_url("us-east-1"), "https://bedrock-runtime.us-east-1.amazonaws.com")
+        self.assertEqual(bedrock.base_url("cn-north-1"), "https://bedrock-runtime.cn-north-1.amazonaws.com.cn")
+        self.assertEqual(bedrock.path("a.b-v1:0", stream=False), "/model/a.b-v1%3A0/converse")
+        self.assertEqual(bedrock.path("arn:x/../y?z", stream=True), "/model/arn%3Ax%2F..%2Fy%3Fz/converse-stream")
+        for name in ("", ".", ".."):
+            self.assertRaises(NotFound, bedrock.path, name, stream=False)
+
+    def test_regions(self) -> None:
+        self.assertEqual(bedrock.region_of({"AWS_DEFAULT_REGION": "eu-west-1"}), "eu-west-1")
+        self.assertEqual(bedrock.region_of({"AWS_REGION": "eu-west-1"}, "us-east-1"), "us-east-1")
+        self.assertRaises(ValueError, bedrock.region_of, {})
+        self.assertRaises(ValueError, bedrock.region_of, {}, "evil.example/")
+
+    def test_credentials(self) -> None:
+        """Settings before the environment, a Bedrock API key before an access key, halves refused."""
+        keys = {"AWS_ACCESS_KEY_ID": "AK", "AWS_SECRET_ACCESS_KEY": "SK", "AWS_SESSION_TOKEN": "ST"}
+        both = keys | {"AWS_BEARER_TOKEN_BEDROCK": "abc"}
+        bearer = bedrock.signer(Reactor(), "us-east-1", both)
+        self.assertIsInstance(bearer, BearerToken)
+        headers = self.successResultOf(Deferred.fromCoroutine(bearer.headers("POST", "https://x", b"")))
+        self.assertEqual(headers, [("authorization", "Bearer abc")])
+        self.assertNotIn("abc", repr(bearer))
+        bearer.close()
+        self.assertIsInstance(bedrock.signer(Reactor(), "us-east-1", keys, api_key=Secret("k")), BearerToken)
+        for settings in ({}, {"AWS_ACCESS_KEY_ID": "AK"}, {"AWS_SECRET_ACCESS_KEY": "SK"}):
+            self.assertRaises(ValueError, bedrock.signer, Reactor(), "us-east-1", settings)
+        self.assertRaises(ValueError, bedrock.signer, Reactor(), "us-east-1", both, access_key="AK")
+
+    def test_access_keys(self) -> None:
+        keys = {"AWS_ACCESS_KEY_ID": "AK", "AWS_SECRET_ACCESS_KEY": "SK", "AWS_SESSION_TOKEN": "ST"}
+        signer = bedrock.signer(Reactor(), "us-east-1", keys)
+        assert isinstance(signer, sigv4.SigV4)
+        self.assertEqual(signer._credentials, sigv4.AwsCredentials("AK", Secret("SK"), Secret("ST")))
+        both = keys | {"AWS_BEARER_TOKEN_BEDROCK": "abc"}
+        signer = bedrock.signer(Reactor(), "us-east-1", both, access_key="A", secret_key=Secret("S"))
+        assert isinstance(signer, sigv4.SigV4)
+        self.assertEqual(signer._credentials, sigv4.AwsCredentials("A", Secret("S")))
+
+    test_access_keys.skip = NEEDS_BOTOCORE  # type: ignore[attr-defined]
+
+
+class VertexPlaces(SynchronousTestCase):
+    def test_urls(self) -> None:
+        at = "/v1/projects/p-1/locations"
+        for location, url in (
+            ("global", f"https://aiplatform.googleapis.com{at}/global/"),
+            ("eu", f"https://aiplatform.eu.rep.googleapis.com{at}/eu/"),
+            ("europe-west1", f"https://europe-west1-aiplatform.googleapis.com{at}/europe-west1/"),
+        ):
+            self.assertEqual(vertex.base_url("p-1", location), url)
+        for project, location in (("", "global"), ("p/x", "global"), ("p", "evil.example/"), ("p", "")):
+            self.assertRaises(ValueError, vertex.base_url, project, location)
+
+    def test_paths(self) -> None:
+        for model, stream, path in (
+            ("gemini-2.5-pro", False, "publishers/google/models/gemini-2.5-pro:generateContent"),
+            ("gemini-2.5-pro", True, "publishers/google/models/gemini-2.5-pro:streamGenerateContent?alt=sse"),
+            ("claude-x@20250929", False, "publishers/anthropic/models/claude-x@20250929:rawPredict"),
+            ("claude-x@20250929", True, "publishers/anthropic/models/claude-x@20250929:streamRawPredict"),
+            ("a/../b?c", False, "publishers/google/models/a%2F..%2Fb%3Fc:generateContent"),
+        ):
+            self.assertEqual(vertex.path(model, stream=stream), path)
+        self.assertRaises(NotFound, vertex.path, "", stream=False)
+
+    def test_claudes_body(self) -> None:
+        """The version goes in, the model out; the rest is the bytes it was."""
+        body = vertex.claude_body(b'{"model":"m","max_tokens":1.0,"stream":true,"messages":[{"a": 1e2}]}')
+        self.assertEqual(
+            body,
+            b'{"anthropic_version":"vertex-2023-10-16","max_tokens":1.0,"stream":true,"messages":[{"a": 1e2}]}',
+        )
+
+
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+PEM = KEY.private_bytes(
+    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+).decode()
+FILE = {
+    "type": "service_account",
+    "project_id": "p-1",
+    "private_key_id": "kid-1",
+    "private_key": PEM,
+    "client_email": "robot@p-1.iam.gserviceaccount.com",
+    "token_uri": "https://oauth2.googleapis.com/token",
+}
+NOW = 1_700_000_000
+
+
+class Response:
+    def __init__(self, code: int, body: bytes) -> None:
+        self.code = code
+        self.length = len(body)
+        self._body = body
+
+    def deliverBody(self, protocol: Any) -> None:
+        protocol.dataReceived(self._body)
+        protocol.connectionLost(Failure(ResponseDone()))
+
+
+class FakeTreq:
+    """Answers each request with the next thing in ``answers``; ``None`` never comes."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.asked: list[dict[str, Any]] = []
+
+    def post(self, url: str, **kw: Any) -> Deferred[Any]:
+        self.asked.append({"url": url, **kw})
+        answer = self.answers.pop(0)
+        if answer is None:
+            return Deferred()
+        if isinstance(answer, Deferred):
+            return answer
+        return fail(answer) if isinstance(answer, Exception) else succeed(answer)
+
+
+def token(text: str, lifetime: Any = 3600) -> Response:
+    body = {"access_token": text, "expires_in": lifetime, "token_type": "Bearer"}
+    return Response(200, json.dumps(body).encode())
+
+
+def unpad(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+class Tokens(SynchronousTestCase):
+    def make(self, *answers: Any, **fields: Any) -> VertexToken:
+        self.reactor = Counting()
+        self.reactor.advance(NOW)
+        self.http = FakeTreq(*answers)
+        account = ServiceAccount.parse(json.dumps(FILE | fields), allowed_hosts=["127.0.0.1"])
+        self.signer = VertexToken(self.reactor, account, self.http)
+        return self.signer
+
+    def ask(self) -> Deferred[Any]:
+        return Deferred.fromCoroutine(self.signer.headers("POST", "https://x", b""))
+
+    def has(self, text: str) -> None:
+        self.assertEqual(self.successResultOf(self.ask()), [("authorization", f"Bearer {text}")])
+
+    def fails(self, kind: type[Exception], words: str) -> None:
+        error = self.failureResultOf(self.ask(), kind).value
+        self.assertIn(words, error.message)
+        self.assertNotIn("PRIVATE", error.message)
+
+    def test_the_assertion(self) -> None:
+        """A JWT the key's owner can verify, made in a thread, sent as RFC 7523 has it."""
+        self.make(token("t1"))
+        self.has("t1")
+        (asked,) = self.http.asked
+        self.assertEqual(self.reactor.threads, 1)
+        self.assertEqual(asked["url"], FILE["token_uri"])
+        self.assertIs(asked["allow_redirects"], False)
+        form = {name: values[0] for name, values in parse_qs(asked["data"].data.decode()).items()}
+        self.assertEqual(set(form), {"grant_type", "assertion"})
+        self.assertEqual(form["grant_type"], "urn:ietf:params:oauth:grant-type:jwt-bearer")
+        head, claims, signature = form["assertion"].split(".")
+        self.assertEqual(json.loads(unpad(head)), {"alg": "RS256", "typ": "JWT", "kid": "kid-1"})
+        self.assertEqual(
+            json.loads(unpad(claims)),
+            {
+                "iss": FILE["client_email"],
+                "scope": SCOPE,
+                "aud": FILE["token_uri"],
+                "iat": NOW,
+                "exp": NOW + 3600,
+            },
+        )
+        signed = f"{head}.{claims}".encode()
+        KEY.public_key().verify(unpad(signature), signed, PKCS1v15(), hashes.SHA256())
+
+    def test_with_treq_itself(self) -> None:
+        """The same through a real HTTPClient, over a server in memory."""
+        seen: list[Any] = []
+
+        class Endpoint(Resource):
+            isLeaf = True
+
+            def render_POST(self, request: Any) -> bytes:
+                form = parse_qs(request.content.read().decode())
+                seen.append((request.uri, request.getHeader("content-type"), set(form)))
+                return b'{"access_token":"real","expires_in":3600}'
+
+        self.make()
+        agent = RequestTraversalAgent(Endpoint())
+        self.signer._http = HTTPClient(agent)
+        waiting = self.ask()
+        agent.flush()
+        self.assertEqual(self.successResultOf(waiting), [("authorization", "Bearer real")])
+        self.assertEqual(seen, [(b"/token", "application/x-www-form-urlencoded", {"grant_type", "assertion"})])
+
+    def test_only_the_first_request_waits(self) -> None:
+        """Ten minutes before its end a token is replaced in the background; the old one serves meanwhile."""
+        second: Deferred[Any] = Deferred()
+        self.make(token("t1"), second, token("t3"))
+        self.has("t1")
+        self.reactor.advance(2999)
+        self.has("t1")
+        self.assertEqual(len(self.http.asked), 1)
+        self.reactor.advance(1)
+        self.assertEqual(len(self.http.asked), 2)  # nobody had to ask
+        self.has("t1")
+        second.callback(token("t2"))
+        self.has("t2")
+        self.reactor.advance(3000)
+        self.has("t3")
+        self.assertEqual(len(self.http.asked), 3)
+
+    def test_one_fetch_for_all_who_wait(self) -> None:
+        """And a client that leaves does not stop it."""
+        first: Deferred[Any] = Deferred()
+        self.make(first)
+        waiting = [self.ask() for _ in range(3)]
+        waiting[1].cancel()
+        self.failureResultOf(waiting[1], CancelledError)
+        self.assertNoResult(waiting[0])
+        first.callback(token("t1"))
+        for each in (waiting[0], waiting[2]):
+            self.assertEqual(self.successResultOf(each), [("authorization", "Bearer t1")])
+        self.assertEqual(len(self.http.asked), 1)
+
+    def test_a_failing_refresh_is_retried(self) -> None:
+        """With growing pauses, while the old token serves; when it has ended, requests fail at once."""
+        refused = ConnectionRefusedError()
+        self.make(token("t1"), *[refused] * 60, token("t2"))
+        self.has("t1")
+        self.reactor.advance(3000)
+        pauses = []
+        for pause in (1, 2, 4, 8, 16, 32, 60, 60):
+            count = len(self.http.asked)
+            self.reactor.advance(pause - 0.5)
+            self.assertEqual(len(self.http.asked), count, pauses)
+            self.reactor.advance(0.5)
+            self.assertEqual(len(self.http.asked), count + 1)
+            self.has("t1")
+        self.reactor.pump([60] * 8)
+        self.fails(ConnectFailed, "could not get an access token: ConnectionRefusedError")
+        while len(self.http.answers) > 1:
+            self.reactor.advance(60)
+        self.reactor.advance(60)
+        self.has("t2")
+
+    def test_a_failing_first_fetch(self) -> None:
+        """Not asked again before a pause, then with the next request."""
+        self.make(
+            Response(503, b"busy"), Response(400, b'{"error":"invalid_grant","error_description":"x"}'), token("t")
+        )
+        self.fails(ConnectFailed, "answered with status 503")
+        self.fails(ConnectFailed, "answered with status 503")
+        self.assertEqual(len(self.http.asked), 1)
+        self.reactor.advance(1)
+        self.fails(VendorRejectedCredentials, "refused the service account (invalid_grant)")
+        self.reactor.advance(2)
+        self.has("t")
+
+    def test_each_failure_is_its_own(self) -> None:
+        """Whoever catches an error completes its message; the next gets a fresh one."""
+        self.make(Response(503, b""))
+        for _ in range(2):
+            error = self.failureResultOf(self.ask(), ConnectFailed).value
+            self.assertEqual(error.of("v").message.count("The provider"), 1)
+
+    def test_silence(self) -> None:
+        self.make(None)
+        waiting = self.ask()
+        self.reactor.advance(14)
+        self.assertNoResult(waiting)
+        self.reactor.advance(1)
+        self.assertIn("within 15 s", self.failureResultOf(waiting, ConnectFailed).value.message)
+
+    def test_what_is_no_token(self) -> None:
+        for body in (
+            b"",
+            b"<html>",
+            b"[]",
+            b"{}",
+            b'{"access_token":5,"expires_in":3600}',
+            b'{"access_token":"a\\r\\nx: y","expires_in":3600}',
+            b'{"access_token":"a","expires_in":"3600"}',
+            b'{"access_token":"a","expires_in":0}',
+            b'{"access_token":"a","expires_in":true}',
+            b" " * 70_000,
+        ):
+            self.make(Response(200, body))
+            self.fails(ConnectFailed, "could not get an access token")
+
+    def test_short_lives(self) -> None:
+        """A token of less than twenty minutes is replaced at half its life."""
+        self.make(token("t1", 100), token("t2", 100))
+        self.has("t1")
+        self.reactor.advance(50)
+        self.has("t2")
+
+    def test_closing(self) -> None:
+        """Nothing is left running; who waits is told."""
+        self.make(token("t1"), token("t2"))
+        self.has("t1")
+        self.signer.close()
+        self.signer.close()
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.has("t1")
+        self.make(None)
+        waiting = self.ask()
+        self.signer.close()
+        self.failureResultOf(waiting, ConnectFailed)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_bad_keys(self) -> None:
+        self.make(private_key="-----BEGIN PRIVATE KEY-----\nnope\n-----END PRIVATE KEY-----\n")
+        self.fails(VendorRejectedCredentials, "key is not an RSA key")
+
+    def test_files(self) -> None:
+        """What is wrong with a file is said, its key is not; it cannot send assertions where it likes."""
+
+        def refused(words: str, **fields: Any) -> None:
+            error = self.assertRaises(
+                ValueError, ServiceAccount.parse, json.dumps(FILE | fields), ["127.0.0.1", "sts.x"]
+            )
+            self.assertIn(words, str(error))
+            self.assertNotIn("PRIVATE", str(error))
+
+        refused("service account", type="authorized_user")
+        refused("has no client_email", client_email=None)
+        refused("has no private_key", private_key="")
+        refused("not allowed: 'evil.example'", token_uri="https://evil.example/token")
+        refused("not allowed", token_uri="https://oauth2.googleapis.com@evil.example/token")
+        refused("not allowed", token_uri="https://oauth2.googleapis.com/other")
+        refused("without https", token_uri="http://sts.x/token")
+        for text in ("", "{", "[]"):
+            self.assertRaises(ValueError, ServiceAccount.parse, text)
+        for uri in ("https://sts.x/token", "http://127.0.0.1:80/token"):
+            text = json.dumps(FILE | {"token_uri": uri})
+            self.assertEqual(ServiceAccount.parse(text, ["127.0.0.1", "sts.x"]).token_uri, uri)
+
+    def test_nothing_secret_shows(self) -> None:
+        self.make(token("hush-token"))
+        self.has("hush-token")
+        for shown in (repr(self.signer), repr(self.signer._account)):
+            self.assertNotIn("PRIVATE", shown)
+            self.assertNotIn("hush-token", shown)
