@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import attrs
 from prometheus_client import CollectorRegistry
@@ -21,12 +21,13 @@ from llmedge.providers.http import HttpProvider
 from llmedge.providers.mock import MockProvider
 from llmedge.providers.provider import Provider
 from llmedge.upstream.client import Client
-from llmedge.web.api import Api
+from llmedge.web.api import Api, failed
 from llmedge.web.auth import Authenticator
 from llmedge.web.compress import Compress
 from llmedge.web.limits import Concurrency, RateLimiter
 from llmedge.web.ops import Ops
 from llmedge.web.relay import RelayLimits
+from llmedge.web.routes import Routes
 from llmedge.web.tree import Tree
 from llmedge.web.wrappers import (
     AccessRecord,
@@ -97,7 +98,7 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
     api = Api(pipeline, models, OPENAI, relay, lasting.started)
     render = lasting.metrics.render if settings.metrics.enabled else None
     public = Ops(reactor, render, lasting.ready, expose=not admin.listen or admin.keep_public)
-    tree: Any = Tree(cast(Any, api.app.resource()), cast(Any, public.app.resource()))
+    tree: Any = Tree(Routes(api.app, failed), Routes(public.app, failed))
     resource: Any = EnforceDeadline(tree, server.timeout)
     resource = LimitConcurrency(resource, lasting.concurrency)
     if settings.rate_limit.enabled:
@@ -109,7 +110,7 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
         resource = ShowLimits(resource, limiter)
     cors = settings.cors
     resource = Cors(resource, cors.origins, cors.methods, cors.headers, cors.credentials, cors.max_age)
-    inside = Ops(reactor, render, lasting.ready, expose=True).app.resource()
+    inside = Routes(Ops(reactor, render, lasting.ready, expose=True).app, failed)
     return Graph(
         settings,
         client,
@@ -117,7 +118,7 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
         authenticator,
         limiter,
         _record(resource, lasting, lasting.tracing.begin if lasting.tracing is not None else None),
-        _record(_authenticate(Refuse(cast(Any, inside)), settings, authenticator), lasting),
+        _record(_authenticate(Refuse(inside), settings, authenticator), lasting),
         authenticate.gate,
     )
 

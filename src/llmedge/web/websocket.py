@@ -231,6 +231,7 @@ class MessageChannel:
     """What a request takes for its channel: events written to it become messages."""
 
     transport = None
+    holds_head = False
 
     def __init__(self, socket: ChatSocket) -> None:
         self._socket = socket

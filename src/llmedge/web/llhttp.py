@@ -1,0 +1,554 @@
+"""HTTP/1.1 on llhttp (httptools): what ``http1`` does with twisted.web's own channel, several times quicker.
+
+One request is parsed at a time. The channel finds the end of a head, lets llhttp judge exactly those bytes, and
+counts the body itself, so that no byte behind a request is looked at before that request is answered. Chunked
+bodies go through twisted.web's decoder, which is strict and says where a body ends; httptools does not.
+
+Refused with 400, and the connection closed, is whatever two parsers could read differently: both or several lengths,
+codings other than ``chunked``, bare LF or CR, folded lines, space before the colon, NUL, bad chunk sizes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import httptools
+from twisted.internet._producer_helpers import _PullToPush
+from twisted.internet.interfaces import IPushProducer, ISSLTransport
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from twisted.web.http import _ChunkedTransferDecoder, _MalformedChunkedDataError
+from twisted.web.http_headers import Headers, _nameEncoder
+from zope.interface import implementer
+
+from llmedge.errors import EdgeError, RequestTimeout, ValidationError
+from llmedge.sockets import unsent
+from llmedge.web.http1 import LINGER, head_too_large, plain_refusal
+
+if TYPE_CHECKING:
+    from llmedge.web.site import EdgeSite
+
+EAGER = 65536
+"""Bytes of further requests that are kept while one is answered."""
+_CHUNKED = [b"chunked"]
+
+
+class Head:
+    """What llhttp says of one head. It writes into the table behind twisted's ``Headers``: the names go through
+    twisted's own canonical form, and the values need no cleaning, llhttp has refused what would be cleaned away.
+    ``addRawHeader`` takes four times as long."""
+
+    __slots__ = ("complete", "count", "fed", "parser", "table", "target")
+
+    def __init__(self) -> None:
+        self.target = b""
+        self.table: dict[bytes, list[bytes]] = {}
+        self.count = 0
+        self.complete = False
+        self.fed = 0
+        self.parser = httptools.HttpRequestParser(self)
+
+    def feed(self, data: bytes) -> bool:
+        """:returns: whether llhttp has no objection."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:  # nothing of ours: the head is complete, what follows is the request's
+            pass
+        except httptools.HttpParserError:
+            return False
+        return True
+
+    def on_url(self, url: bytes) -> None:
+        self.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.count += 1
+        name = _nameEncoder.encode(name)
+        value = value.rstrip(b" \t")
+        values = self.table.get(name)
+        if values is None:
+            self.table[name] = [value]
+        else:
+            values.append(value)
+
+    def on_headers_complete(self) -> None:
+        self.complete = True
+
+    def length(self, version: bytes) -> int | None:
+        """Bytes of the body, ``None`` for a chunked one.
+
+        :raises ValueError: it is not plain where the body ends (RFC 9112 section 6.3).
+        """
+        lengths = self.table.get(b"Content-Length")
+        codings = self.table.get(b"Transfer-Encoding")
+        if codings is not None:
+            if lengths is not None or version != b"HTTP/1.1" or [coding.lower() for coding in codings] != _CHUNKED:
+                raise ValueError
+            return None
+        if lengths is None:
+            return 0
+        if len(lengths) != 1 or not lengths[0].isdigit():
+            raise ValueError
+        return int(lengths[0])
+
+
+@implementer(IPushProducer)
+class LlhttpChannel:
+    """One HTTP/1.1 connection, in the shape that twisted.web's requests know as ``HTTPChannel``.
+
+    All its time limits share one timer, which is armed when none is under way and looks, when it fires, at what is
+    due by then: a request that is quick costs no ``callLater``.
+
+    :param site: gives the limits, the clock and the class of requests.
+    """
+
+    holds_head = True
+    transport: Any = None
+    websocket: Any = None
+
+    def __init__(self, site: EdgeSite) -> None:
+        self.site = self.factory = site
+        self.requestFactory: Any = site.requestFactory
+        self.requests: list[Any] = []
+        self.persistent = True
+        self._clock = site.clock
+        self._buffer = b""
+        self._head: Head | None = None
+        self._answer = b""  # the head of an answer, until its first byte of body
+        self._handling = False
+        self._left = 0  # bytes of the body still to come
+        self._chunks: Any = None  # or the decoder that knows
+        self._reading = False  # the body of requests[0]
+        self._running = False
+        self._discarding = False
+        self._discarded = 0
+        self._closing: Any = None
+        self._blocked = False  # the transport takes no more
+        self._producer: Any = None
+        self._held = False  # the body's reader wants no more
+        self._phase = ""
+        self._end = self._due = self._armed = 0.0  # of the phase, of the time to act, of the timer
+        self._timer: Any = None
+        self._progress: int | None = None
+
+    # Twisted's side.
+
+    def makeConnection(self, transport: Any) -> None:
+        self.transport = transport
+        if hasattr(transport, "setTcpNoDelay"):
+            transport.setTcpNoDelay(True)
+        transport.registerProducer(self, True)
+        self._enter("idle")
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._discarding:
+            self._discarded += len(data)
+            if self._discarded > 4 * self.site.limits.max_request_size + 1048576:
+                self.forceAbortClient()  # it does not stop pushing
+            return
+        self._buffer = self._buffer + data if self._buffer else data
+        if self._handling and not self._reading and len(self._buffer) > EAGER:
+            # More pipelined than is held. To pause the socket instead would hide that its client leaves.
+            self.forceAbortClient()
+            return
+        if not self._running:
+            self._run()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        for timer in (self._timer, self._closing):
+            if timer is not None and timer.active():
+                timer.cancel()
+        self._timer = self._closing = None
+        self._discarding = True
+        self._buffer = b""
+        self._phase = ""
+        requests, self.requests = self.requests, []
+        for request in requests:
+            request.connectionLost(reason)
+
+    # Parsing.
+
+    def _run(self) -> None:
+        """Take from the buffer what can be taken now."""
+        self._running = True
+        try:
+            while self._buffer and not self._discarding:
+                if self._reading:
+                    self._take_body()
+                elif self._handling or self._blocked or not self._take_head():
+                    break
+        finally:
+            self._running = False
+        if self._discarding or self._held:
+            return
+        if self._reading:
+            self._enter("body")
+        elif self._handling:
+            self._phase = ""
+            if self.websocket is not None and self._buffer:
+                data, self._buffer = self._buffer, b""
+                self.websocket.data_received(data)  # came with the handshake
+        else:
+            self._progress = None
+            self._enter("header" if self._buffer else "idle")
+
+    def _take_head(self) -> bool:
+        """:returns: whether a head was complete."""
+        data = self._buffer
+        head = self._head
+        if head is None:
+            if data.startswith(b"\r"):  # one empty line is forgiven (RFC 9112 section 2.2)
+                data = self._buffer = data.removeprefix(b"\r\n")
+                if data in (b"", b"\r"):
+                    return False
+            if data.startswith((b"\r", b"\n")):
+                self._refuse(_invalid())
+                return False
+            head = self._head = Head()
+        limits = self.site.limits
+        end = data.find(b"\r\n\r\n", max(head.fed - 3, 0)) + 4
+        if end == 3 or end > limits.max_header_size:
+            if len(data) > limits.max_header_size:
+                self._refuse(head_too_large(limits))
+            elif head.feed(data[head.fed :]):
+                head.fed = len(data)
+            else:
+                self._refuse(_invalid())
+            return False
+        rest = data[end:]
+        valid = head.feed(data[head.fed : end] if head.fed or rest else data)
+        line = data[: data.find(b"\r\n")]
+        version = line[-8:]
+        # llhttp also takes versions that are none, and more than one space.
+        valid = valid and head.complete and version in (b"HTTP/1.1", b"HTTP/1.0") and line.count(b" ") == 2
+        if not valid or head.count > limits.max_headers:
+            self._refuse(head_too_large(limits) if head.count > limits.max_headers else _invalid())
+            return False
+        try:
+            length = head.length(version)
+        except ValueError:
+            self._refuse(_invalid())
+            return False
+        self._buffer = rest
+        self._head = None
+        self._begin(head, line[: line.find(b" ")], version, length)
+        return True
+
+    def _begin(self, head: Head, method: bytes, version: bytes, length: int | None) -> None:
+        """The head is complete."""
+        request = self._make_request(head)
+        request.method, request.uri, request.clientproto = method, head.target, version
+        self._keep_or_close(request, head.table.get(b"Connection"))
+        if length == 0:
+            request.gotLength(0)
+            self._handling = True
+            request.requestReceived(method, head.target, version)
+            return
+        request.judge(head.target)
+        request.gotLength(length)
+        self._reading = True
+        if length is None:
+            self._chunks = _ChunkedTransferDecoder(request.handleContentChunk, self._body_ended)
+        else:
+            self._left = length
+        expect = head.table.get(b"Expect")
+        if expect and expect[0].lower() == b"100-continue" and version == b"HTTP/1.1" and request.refusal is None:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if request.refusal is None and request.wants_stream(head.target, self._hold, self._release):
+            self._handling = True
+            request.requestReceived(method, head.target, version)
+
+    def _make_request(self, head: Head) -> Any:
+        request = self.requestFactory(self)
+        headers: Headers = request.requestHeaders
+        headers._rawHeaders = head.table
+        self.requests.append(request)
+        return request
+
+    def _keep_or_close(self, request: Any, connection: list[bytes] | None) -> None:
+        if self.site.draining or request.clientproto != b"HTTP/1.1":
+            self.persistent = False
+        elif connection:
+            self.persistent = b"close" not in [token.strip() for token in b",".join(connection).lower().split(b",")]
+        if not self.persistent:
+            request.responseHeaders._rawHeaders[b"Connection"] = [b"close"]
+
+    def _take_body(self) -> None:
+        data, self._buffer = self._buffer, b""
+        if self._chunks is not None:
+            try:
+                self._chunks.dataReceived(data)
+            except _MalformedChunkedDataError:
+                self._give_up(_invalid())
+        elif len(data) < self._left:
+            self._left -= len(data)
+            self.requests[0].handleContentChunk(data)
+        else:
+            left, self._left = self._left, 0
+            self.requests[0].handleContentChunk(data[:left] if len(data) > left else data)
+            self._body_ended(data[left:])
+
+    def _body_ended(self, rest: bytes) -> None:
+        self._reading = False
+        self._chunks = None
+        self._buffer = rest
+        request = self.requests[0]
+        if self._handling:
+            request.body.end()
+        else:
+            self._handling = True
+            request.requestReceived(request.method, request.uri, request.clientproto)
+
+    def _hold(self) -> None:
+        """The reader of a streamed body has enough for now."""
+        self._held = True
+        self._end -= self._clock.seconds()  # its own slowness is not the client's
+        self._phase = ""
+        self.transport.pauseProducing()
+
+    def _release(self) -> None:
+        self._held = False
+        if not self._discarding:
+            if self._reading:
+                self._end += self._clock.seconds()
+                self._phase = "body"
+                self._enter("body")
+            self.transport.resumeProducing()
+
+    # Refusing.
+
+    def refuse_soon(self, request: Any) -> None:
+        """Answer ``request`` with its refusal as soon as the parser is off the stack, without waiting for its body."""
+        self._clock.callLater(0, self._refuse_early, request)
+
+    def _refuse_early(self, request: Any) -> None:
+        if self.requests and self.requests[0] is request and self._reading and not self._discarding:
+            self._give_up(request.refusal)
+
+    def _give_up(self, error: EdgeError) -> None:
+        """The body of the request at hand is not waited for: say so to whoever reads it, or answer."""
+        if self._handling:
+            self._stop_reading()
+            self.requests[0].body.fail(error)
+        else:
+            self._refuse(error)
+
+    def _stop_reading(self) -> None:
+        self._reading = False
+        self._discarding = True
+        self._chunks = None
+        self._buffer = b""
+        self._phase = ""
+        self.persistent = False
+
+    def _refuse(self, error: EdgeError) -> None:
+        """Answer a request that is not complete, and close; through the onion where its first line is known."""
+        head, self._head = self._head, None
+        line, found, _ = self._buffer.partition(b"\r\n")
+        self._stop_reading()
+        if not self.requests and head is not None and head.target and found and line.count(b" ") == 2:
+            method, _, version = line.split(b" ")
+            self._make_request(head)
+            request = self.requests[0]
+            request.method, request.uri, request.clientproto = method, head.target, version
+        if self.requests:
+            request = self.requests[0]
+            request.refusal = request.refusal or error
+            request.responseHeaders.setRawHeaders(b"connection", [b"close"])
+            if request.content is None:
+                request.gotLength(0)
+            self._handling = True
+            request.requestReceived(request.method, request.uri, request.clientproto)
+        else:
+            self.transport.write(plain_refusal(error))
+            self._close()
+
+    # Time.
+
+    def _enter(self, phase: str) -> None:
+        """From now on ``phase`` holds. ``header`` and ``body`` end in time as a whole, and none may be silent for
+        longer than ``idle_timeout``."""
+        limits = self.site.limits
+        now = self._clock.seconds()
+        due = now + limits.idle_timeout
+        if phase != "idle":
+            if phase != self._phase:
+                self._end = now + (limits.header_timeout if phase == "header" else limits.body_timeout)
+            due = min(due, self._end)
+        self._phase = phase
+        self._due = due
+        if self._timer is None:
+            self._arm(due - now)
+        elif due < self._armed:
+            self._armed = due
+            self._timer.reset(due - now)
+
+    def _arm(self, seconds: float) -> None:
+        self._armed = self._clock.seconds() + seconds
+        self._timer = self._clock.callLater(max(seconds, 0.001), self._look)
+
+    def _look(self) -> None:
+        """The timer: has the time of what is going on now passed?"""
+        self._timer = None
+        if not self._phase:
+            return  # an answer is under way; its end arms the timer again
+        left = self._due - self._clock.seconds()
+        if left > 0.0005:
+            self._arm(left)
+        elif self._phase != "idle":
+            self._give_up(RequestTimeout(f"The request's {self._phase} did not arrive completely in time."))
+        elif unsent(self.transport):
+            # Not idle: the last answer is still going out. It may, while the client takes of it.
+            before, self._progress = self._progress, self.progress()
+            if before == self._progress:
+                self.forceAbortClient()
+            else:
+                self._due = self._clock.seconds() + self.site.limits.write_timeout
+                self._arm(self.site.limits.write_timeout)
+        else:
+            self._close()
+
+    # What requests write.
+
+    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
+        """Keeps the head back until the first of the body is written: they leave as one."""
+        if self._reading:  # what is left of the body is not waited for
+            self.persistent = False
+            headers._rawHeaders[b"Connection"] = [b"close"]
+        lines = [b"%b %b %b" % (version, code, reason)]
+        for name, values in headers.getAllRawHeaders():
+            for value in values:
+                lines.append(b"%b: %b" % (name, value))
+        lines.append(b"\r\n")
+        self._answer = b"\r\n".join(lines)
+
+    def write(self, data: bytes) -> None:
+        if self._answer:
+            data = self._answer + data
+            self._answer = b""
+        self.transport.write(data)
+
+    def writeSequence(self, chunks: Any) -> None:
+        self.write(b"".join(chunks))
+
+    def requestDone(self, request: Any) -> None:
+        if self._answer:
+            self.write(b"")
+        self.requests.remove(request)
+        self._handling = False
+        if self._held:
+            self._held = False
+            self.transport.resumeProducing()
+        if self._reading:
+            self._stop_reading()
+        if not self.persistent:
+            self._buffer = b""
+            self._phase = ""
+            self.loseConnection()
+            self._discarding = True
+        elif self._blocked:
+            self.transport.pauseProducing()
+            self._enter("idle")
+        elif not self._running:
+            self._run()
+
+    # Ending.
+
+    def _close(self) -> None:
+        if self._answer:
+            self.write(b"")
+        self._phase = ""
+        self._linger()
+        self.loseConnection()
+
+    def _linger(self) -> None:
+        if self._closing is None:
+            self._closing = self._clock.callLater(LINGER, self.forceAbortClient)
+
+    def loseConnection(self) -> None:
+        """Close after what is written. A client that still sends is listened to for a while, or it would be reset
+        before it has read why (RFC 9112 section 9.6)."""
+        transport = self.transport
+        half_close = getattr(transport, "loseWriteConnection", None)
+        transport.unregisterProducer()
+        if not self._discarding or half_close is None:
+            transport.loseConnection()
+            return
+        self._linger()
+        transport.resumeProducing()
+        half_close()
+
+    def forceAbortClient(self) -> None:
+        self.transport.abortConnection()
+
+    abortConnection = forceAbortClient
+
+    def break_off(self) -> None:
+        """Send what is written, then close without the end of the response."""
+        self._close()
+
+    def drain(self) -> None:
+        """Close as soon as the request under way, if there is one, is answered."""
+        if self.websocket is not None:
+            self.websocket.drain()
+        elif not self.requests:
+            self._close()
+        else:
+            self.persistent = False
+            request = self.requests[0]
+            if not request.startedWriting:
+                request.responseHeaders.setRawHeaders(b"connection", [b"close"])
+
+    # The pace: the transport's producer is this channel, this channel's is the one that the request registered.
+
+    def progress(self) -> int:
+        """A number that changes when the client has taken something."""
+        return -unsent(self.transport)
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        if self._producer is not None:
+            raise RuntimeError(f"Cannot register {producer}, {self._producer} was never unregistered.")
+        if not streaming:
+            producer = _PullToPush(producer, self)
+            producer.startStreaming()
+        self._producer = producer
+
+    def unregisterProducer(self) -> None:
+        producer, self._producer = self._producer, None
+        if isinstance(producer, _PullToPush):
+            producer.stopStreaming()
+
+    def pauseProducing(self) -> None:
+        self._blocked = True
+        if self._producer is not None:
+            self._producer.pauseProducing()
+        if not self._handling:
+            self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self._blocked = False
+        if self._producer is not None:
+            self._producer.resumeProducing()
+        if not self._held:
+            self.transport.resumeProducing()
+        if self._buffer and not self._running:
+            self._run()
+
+    def stopProducing(self) -> None:
+        if self._producer is not None:
+            self._producer.stopProducing()
+
+    # What requests ask.
+
+    def getPeer(self) -> Any:
+        return self.transport.getPeer()
+
+    def getHost(self) -> Any:
+        return self.transport.getHost()
+
+    def isSecure(self) -> bool:
+        return ISSLTransport(self.transport, None) is not None
+
+
+def _invalid() -> ValidationError:
+    return ValidationError("The request is not valid HTTP/1.1.")
