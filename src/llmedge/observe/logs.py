@@ -150,6 +150,8 @@ class AccessLog:
     """One line for each finished request: at info for the API, at debug for health and metrics."""
 
     def __call__(self, record: Record) -> None:
+        if not levels.wanted(_access.namespace, LogLevel.info if record.operation else LogLevel.debug):
+            return  # before anything is made for it
         fields: dict[str, Any] = {
             "method": record.method,
             "route": record.route,

@@ -17,12 +17,13 @@ from twisted.internet._producer_helpers import _PullToPush
 from twisted.internet.interfaces import IPushProducer, ISSLTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
+from twisted.web._abnf import _istoken
 from twisted.web.http import _ChunkedTransferDecoder, _MalformedChunkedDataError
 from twisted.web.http_headers import Headers, _nameEncoder
 from zope.interface import implementer
 
 from llmedge.errors import EdgeError, RequestTimeout, ValidationError
-from llmedge.sockets import unsent
+from llmedge.sockets import unsent, write_now
 from llmedge.web.http1 import LINGER, head_too_large, plain_refusal
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 EAGER = 65536
 """Bytes of further requests that are kept while one is answered."""
 _CHUNKED = [b"chunked"]
+_METHODS = {b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"CONNECT"}
 
 
 class Head:
@@ -138,6 +140,7 @@ class LlhttpChannel:
         if hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)
+        self._peer, self._host = transport.getPeer(), transport.getHost()  # each a system call
         self._enter("idle")
 
     def dataReceived(self, data: bytes) -> None:
@@ -204,7 +207,20 @@ class LlhttpChannel:
             if data.startswith((b"\r", b"\n")):
                 self._refuse(_invalid())
                 return False
-            head = self._head = Head()
+            space = data.find(b" ")
+            method = data[:space] if space >= 0 else data
+            if method not in _METHODS and not _istoken(method):
+                self._refuse(_invalid())
+                return False
+            if space >= 0:
+                head = self._head = Head()
+                if method not in _METHODS:  # llhttp knows some more and refuses the rest; Klein says 405
+                    head.feed(b"POST")
+                    head.fed = space
+            elif len(data) > self.site.limits.max_header_size:
+                self._refuse(head_too_large(self.site.limits))
+            if head is None:
+                return False
         limits = self.site.limits
         end = data.find(b"\r\n\r\n", max(head.fed - 3, 0)) + 4
         if end == 3 or end > limits.max_header_size:
@@ -426,7 +442,7 @@ class LlhttpChannel:
         if self._answer:
             data = self._answer + data
             self._answer = b""
-        self.transport.write(data)
+        write_now(self.transport, data)
 
     def writeSequence(self, chunks: Any) -> None:
         self.write(b"".join(chunks))
@@ -541,10 +557,10 @@ class LlhttpChannel:
     # What requests ask.
 
     def getPeer(self) -> Any:
-        return self.transport.getPeer()
+        return self._peer
 
     def getHost(self) -> Any:
-        return self.transport.getHost()
+        return self._host
 
     def isSecure(self) -> bool:
         return ISSLTransport(self.transport, None) is not None
