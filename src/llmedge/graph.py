@@ -98,7 +98,8 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
     api = Api(pipeline, models, OPENAI, relay, lasting.started)
     render = lasting.metrics.render if settings.metrics.enabled else None
     public = Ops(reactor, render, lasting.ready, expose=not admin.listen or admin.keep_public)
-    tree: Any = Tree(Routes(api.app, failed), Routes(public.app, failed))
+    routes: Any = Routes
+    tree: Any = Tree(routes(api.app, failed), routes(public.app, failed))
     resource: Any = EnforceDeadline(tree, server.timeout)
     resource = LimitConcurrency(resource, lasting.concurrency)
     if settings.rate_limit.enabled:
@@ -110,7 +111,7 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
         resource = ShowLimits(resource, limiter)
     cors = settings.cors
     resource = Cors(resource, cors.origins, cors.methods, cors.headers, cors.credentials, cors.max_age)
-    inside = Routes(Ops(reactor, render, lasting.ready, expose=True).app, failed)
+    inside = routes(Ops(reactor, render, lasting.ready, expose=True).app, failed)
     return Graph(
         settings,
         client,

@@ -28,7 +28,7 @@ def write_now(transport: Any, data: bytes) -> None:
     if type(transport) is Server and not transport.disconnecting and transport.connected:
         held = len(getattr(transport, "dataBuffer", b"?")) - getattr(transport, "offset", 0)
         if not held and not getattr(transport, "_tempDataLen", 1) and not transport.TLS:
-            sent: Any = transport.writeSomeData(data)  # type: ignore[no-untyped-call]  # twisted has no types here
+            sent: Any = transport.writeSomeData(data)
             if isinstance(sent, int):  # else what the reactor will find out as well, in its own time
                 if sent == len(data):
                     return

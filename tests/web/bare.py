@@ -9,7 +9,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from llmedge.config.settings import Server
-from llmedge.errors import EdgeError
+from llmedge.errors import EdgeError, RequestTimeout
 from llmedge.web.answer import send_body, send_error
 from llmedge.web.site import EdgeSite
 from tests.fakes import Wire
@@ -30,19 +30,19 @@ class Bare(Resource):
         super().__init__()
         self.handler = handler
         self.seen: list[tuple[bytes, bytes, list[tuple[bytes, bytes]], bytes]] = []
-        self.requests: list[Any] = []
+        self.refused = False
 
     def getEncoder(self, request: Any) -> None:
         return None
 
     def render(self, request: Any) -> int:
-        if request.refusal is not None:
-            send_error(request, request.refusal)
+        if request.refusal is not None or self.refused:
+            self.refused = True  # what comes behind a refusal is not kept
+            send_error(request, request.refusal or RequestTimeout("Too late."))
             return NOT_DONE_YET
         headers = request.requestHeaders.getAllRawHeaders()
         fields = sorted((name.lower(), value) for name, values in headers for value in values)
         self.seen.append((request.method, request.uri, fields, request.content.read()))
-        self.requests.append(request)
         Deferred.fromCoroutine(self._answer(request)).addErrback(lambda failure: failure.trap(EdgeError))
         return NOT_DONE_YET
 

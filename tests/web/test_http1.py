@@ -89,12 +89,16 @@ class Framing(SynchronousTestCase):
             self.assertEqual((status, edge.resource.seen, wire.received()), (400, [], b""), head)
             self.assertTrue(wire.transport.gone, head)
 
-    def test_bare_line_feeds_and_folds(self) -> None:
-        """Twisted waits for the CR that never comes, and unfolds; ours has none of it."""
+    def test_where_the_reference_is_lenient(self) -> None:
+        """Twisted waits for the CR that never comes, unfolds, and takes anything for a trailer, h11 takes a bare LF;
+        ours has none of it."""
         for head in (
             b"GET /a HTTP/1.1\nhost: h\n\n",
             b"GET /a HTTP/1.1\r\nhost: h\n\r\n",
             b"GET /a HTTP/1.1\r\nhost: h\r\nx: a\r\n b\r\n\r\n",
+            CHUNKED + b"0\r\n\r\r\n\n",
+            CHUNKED + b"0\r\nx: y\n\r\n\r\n",
+            CHUNKED + b"0\r\nnothing\r\n\r\n",
             b"POST /a HTTP/1.0\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         ):
             edge = BareEdge("llhttp")

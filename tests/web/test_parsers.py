@@ -4,6 +4,7 @@ Smuggling lives where two parsers on the way of a request read it differently. S
 others refuses or reads as something else; and what all three must take, ours takes.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import h11
@@ -20,7 +21,7 @@ VALUE = st.text("".join(map(chr, range(0x21, 0x7F))) + " \t", max_size=20).map(l
 FRAMING = {b"content-length", b"transfer-encoding", b"connection", b"host", b"expect", b"upgrade"}
 HEADER = st.tuples(TOKEN.filter(lambda name: name.lower() not in FRAMING), VALUE)
 METHOD = st.sampled_from([b"GET", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"BREW", b"M-SEARCH"])
-TARGET = st.text("abc123-._~!$&'()*+,;=:@/?%", max_size=20).map(lambda text: b"/" + text.encode())
+TARGET = st.text("abc123-._~!$&'()*+,;=:@/?", max_size=20).map(lambda text: b"/" + text.encode())
 BODY = st.binary(max_size=40)
 
 
@@ -104,7 +105,9 @@ def served(http_parser: str, pieces: list[bytes]) -> Seen:
 
 
 def by_h11(data: bytes) -> Seen:
-    """What h11 takes ``data`` for, up to what it refuses."""
+    """What h11 takes ``data`` for, up to what it refuses. The empty line that servers should forgive before a request
+    (RFC 9112 section 2.2), and h11 does not, is taken out."""
+    data = data.removeprefix(b"\r\n")
     seen: Seen = []
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
     connection.receive_data(data)
@@ -122,11 +125,19 @@ def by_h11(data: bytes) -> Seen:
                 seen.append((bytes(head.method), bytes(head.target), fields, body))
                 connection.send(h11.Response(status_code=200, headers=[(b"content-length", b"0")]))
                 connection.send(h11.EndOfMessage())
-                connection.start_next_cycle()
+                if connection.our_state is h11.MUST_CLOSE:
+                    return seen
+                return seen + by_h11(connection.trailing_data[0])
             else:
                 return seen
     except (h11.RemoteProtocolError, h11.LocalProtocolError):
         return seen
+
+
+NEXT = b"GET /b HTTP/1.1\r\nHost: h\r\n\r\n"
+UPGRADE = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n" + NEXT
+TRAILERS = b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\r\n\n" + NEXT
+"""Twisted takes the next request for trailers of this one; hypothesis found it."""
 
 
 class Differences(SynchronousTestCase):
@@ -148,7 +159,9 @@ class Differences(SynchronousTestCase):
     @given(mutated())
     @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
     @example(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
-    @example(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\n")
+    @example(
+        b"GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\n"
+    )
     def test_what_one_refuses(self, data: bytes) -> None:
         """Ours serves it neither, nor anything behind it; and reads nothing as something else."""
         ours = [self.tolerated(request) for request in served("llhttp", [data])]
@@ -161,6 +174,6 @@ class Differences(SynchronousTestCase):
     def test_however_it_is_cut(self, data: bytes, cuts: list[int]) -> None:
         """How bytes come in is no part of what they mean."""
         bounds = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
-        pieces = [data[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+        pieces = [data[start:end] for start, end in pairwise(bounds)]
         assume(len(pieces) > 1)
         self.assertEqual(served("llhttp", pieces), served("llhttp", [data]))

@@ -1,4 +1,5 @@
-"""HTTP/1.1 by the reference: twisted.web's channel with errors in our form, a limit for each phase of a request, and draining."""
+"""HTTP/1.1 by the reference parser: twisted.web's channel with errors in our form, a limit for each phase of a
+request, and draining."""
 
 from __future__ import annotations
 
@@ -124,7 +125,9 @@ class EdgeChannel(HTTPChannel):
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         over = self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders
-        self._refuse(head_too_large(self.site.limits) if over else ValidationError("The request is not valid HTTP/1.1."))
+        self._refuse(
+            head_too_large(self.site.limits) if over else ValidationError("The request is not valid HTTP/1.1.")
+        )
 
     def _send100Continue(self) -> None:
         if self.requests[-1].refusal is None:  # else it is refused before a byte of the body (RFC 9110 section 10.1.1)

@@ -12,91 +12,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import httptools
-from twisted.internet._producer_helpers import _PullToPush
-from twisted.internet.interfaces import IPushProducer, ISSLTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web._abnf import _istoken
 from twisted.web.http import _ChunkedTransferDecoder, _MalformedChunkedDataError
-from twisted.web.http_headers import Headers, _nameEncoder
-from zope.interface import implementer
 
 from llmedge.errors import EdgeError, RequestTimeout, ValidationError
-from llmedge.sockets import unsent, write_now
-from llmedge.web.http1 import LINGER, head_too_large, plain_refusal
+from llmedge.sockets import unsent
+from llmedge.web.channel import Channel
+from llmedge.web.head import METHODS, TRAILER, Head
+from llmedge.web.http1 import head_too_large, plain_refusal
 
 if TYPE_CHECKING:
     from llmedge.web.site import EdgeSite
 
 EAGER = 65536
 """Bytes of further requests that are kept while one is answered."""
-_CHUNKED = [b"chunked"]
-_METHODS = {b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"CONNECT"}
 
 
-class Head:
-    """What llhttp says of one head. It writes into the table behind twisted's ``Headers``: the names go through
-    twisted's own canonical form, and the values need no cleaning, llhttp has refused what would be cleaned away.
-    ``addRawHeader`` takes four times as long."""
-
-    __slots__ = ("complete", "count", "fed", "parser", "table", "target")
-
-    def __init__(self) -> None:
-        self.target = b""
-        self.table: dict[bytes, list[bytes]] = {}
-        self.count = 0
-        self.complete = False
-        self.fed = 0
-        self.parser = httptools.HttpRequestParser(self)
-
-    def feed(self, data: bytes) -> bool:
-        """:returns: whether llhttp has no objection."""
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:  # nothing of ours: the head is complete, what follows is the request's
-            pass
-        except httptools.HttpParserError:
-            return False
-        return True
-
-    def on_url(self, url: bytes) -> None:
-        self.target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.count += 1
-        name = _nameEncoder.encode(name)
-        value = value.rstrip(b" \t")
-        values = self.table.get(name)
-        if values is None:
-            self.table[name] = [value]
-        else:
-            values.append(value)
-
-    def on_headers_complete(self) -> None:
-        self.complete = True
-
-    def length(self, version: bytes) -> int | None:
-        """Bytes of the body, ``None`` for a chunked one.
-
-        :raises ValueError: it is not plain where the body ends (RFC 9112 section 6.3).
-        """
-        lengths = self.table.get(b"Content-Length")
-        codings = self.table.get(b"Transfer-Encoding")
-        if codings is not None:
-            if lengths is not None or version != b"HTTP/1.1" or [coding.lower() for coding in codings] != _CHUNKED:
-                raise ValueError
-            return None
-        if lengths is None:
-            return 0
-        if len(lengths) != 1 or not lengths[0].isdigit():
-            raise ValueError
-        return int(lengths[0])
-
-
-@implementer(IPushProducer)
-class LlhttpChannel:
-    """One HTTP/1.1 connection, in the shape that twisted.web's requests know as ``HTTPChannel``.
+class LlhttpChannel(Channel):
+    """One HTTP/1.1 connection.
 
     All its time limits share one timer, which is armed when none is under way and looks, when it fires, at what is
     due by then: a request that is quick costs no ``callLater``.
@@ -104,31 +39,16 @@ class LlhttpChannel:
     :param site: gives the limits, the clock and the class of requests.
     """
 
-    holds_head = True
-    transport: Any = None
-    websocket: Any = None
-
     def __init__(self, site: EdgeSite) -> None:
+        super().__init__(site.clock)
         self.site = self.factory = site
         self.requestFactory: Any = site.requestFactory
-        self.requests: list[Any] = []
-        self.persistent = True
-        self._clock = site.clock
         self._buffer = b""
         self._head: Head | None = None
-        self._answer = b""  # the head of an answer, until its first byte of body
-        self._handling = False
         self._left = 0  # bytes of the body still to come
         self._chunks: Any = None  # or the decoder that knows
-        self._reading = False  # the body of requests[0]
         self._running = False
-        self._discarding = False
         self._discarded = 0
-        self._closing: Any = None
-        self._blocked = False  # the transport takes no more
-        self._producer: Any = None
-        self._held = False  # the body's reader wants no more
-        self._phase = ""
         self._end = self._due = self._armed = 0.0  # of the phase, of the time to act, of the timer
         self._timer: Any = None
         self._progress: int | None = None
@@ -136,11 +56,7 @@ class LlhttpChannel:
     # Twisted's side.
 
     def makeConnection(self, transport: Any) -> None:
-        self.transport = transport
-        if hasattr(transport, "setTcpNoDelay"):
-            transport.setTcpNoDelay(True)
-        transport.registerProducer(self, True)
-        self._peer, self._host = transport.getPeer(), transport.getHost()  # each a system call
+        super().makeConnection(transport)
         self._enter("idle")
 
     def dataReceived(self, data: bytes) -> None:
@@ -209,12 +125,12 @@ class LlhttpChannel:
                 return False
             space = data.find(b" ")
             method = data[:space] if space >= 0 else data
-            if method not in _METHODS and not _istoken(method):
+            if method not in METHODS and not _istoken(method):
                 self._refuse(_invalid())
                 return False
             if space >= 0:
                 head = self._head = Head()
-                if method not in _METHODS:  # llhttp knows some more and refuses the rest; Klein says 405
+                if method not in METHODS:  # llhttp knows some more and refuses the rest; Klein says 405
                     head.feed(b"POST")
                     head.fed = space
             elif len(data) > self.site.limits.max_header_size:
@@ -264,7 +180,7 @@ class LlhttpChannel:
         request.gotLength(length)
         self._reading = True
         if length is None:
-            self._chunks = _ChunkedTransferDecoder(request.handleContentChunk, self._body_ended)
+            self._chunks = _ChunkedTransferDecoder(request.handleContentChunk, self._chunks_ended)
         else:
             self._left = length
         expect = head.table.get(b"Expect")
@@ -276,8 +192,7 @@ class LlhttpChannel:
 
     def _make_request(self, head: Head) -> Any:
         request = self.requestFactory(self)
-        headers: Headers = request.requestHeaders
-        headers._rawHeaders = head.table
+        request.requestHeaders._rawHeaders = head.table
         self.requests.append(request)
         return request
 
@@ -303,6 +218,12 @@ class LlhttpChannel:
             left, self._left = self._left, 0
             self.requests[0].handleContentChunk(data[:left] if len(data) > left else data)
             self._body_ended(data[left:])
+
+    def _chunks_ended(self, rest: bytes) -> None:
+        # The decoder takes any line for a trailer, also one with a bare LF that others take for the end.
+        if not all(TRAILER.fullmatch(line) for line in self._chunks._trailerHeaders):
+            raise _MalformedChunkedDataError
+        self._body_ended(rest)
 
     def _body_ended(self, rest: bytes) -> None:
         self._reading = False
@@ -330,6 +251,10 @@ class LlhttpChannel:
                 self._phase = "body"
                 self._enter("body")
             self.transport.resumeProducing()
+
+    def _go_on(self) -> None:
+        if self._buffer and not self._running:
+            self._run()
 
     # Refusing.
 
@@ -424,29 +349,6 @@ class LlhttpChannel:
         else:
             self._close()
 
-    # What requests write.
-
-    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
-        """Keeps the head back until the first of the body is written: they leave as one."""
-        if self._reading:  # what is left of the body is not waited for
-            self.persistent = False
-            headers._rawHeaders[b"Connection"] = [b"close"]
-        lines = [b"%b %b %b" % (version, code, reason)]
-        for name, values in headers.getAllRawHeaders():
-            for value in values:
-                lines.append(b"%b: %b" % (name, value))
-        lines.append(b"\r\n")
-        self._answer = b"\r\n".join(lines)
-
-    def write(self, data: bytes) -> None:
-        if self._answer:
-            data = self._answer + data
-            self._answer = b""
-        write_now(self.transport, data)
-
-    def writeSequence(self, chunks: Any) -> None:
-        self.write(b"".join(chunks))
-
     def requestDone(self, request: Any) -> None:
         if self._answer:
             self.write(b"")
@@ -468,41 +370,6 @@ class LlhttpChannel:
         elif not self._running:
             self._run()
 
-    # Ending.
-
-    def _close(self) -> None:
-        if self._answer:
-            self.write(b"")
-        self._phase = ""
-        self._linger()
-        self.loseConnection()
-
-    def _linger(self) -> None:
-        if self._closing is None:
-            self._closing = self._clock.callLater(LINGER, self.forceAbortClient)
-
-    def loseConnection(self) -> None:
-        """Close after what is written. A client that still sends is listened to for a while, or it would be reset
-        before it has read why (RFC 9112 section 9.6)."""
-        transport = self.transport
-        half_close = getattr(transport, "loseWriteConnection", None)
-        transport.unregisterProducer()
-        if not self._discarding or half_close is None:
-            transport.loseConnection()
-            return
-        self._linger()
-        transport.resumeProducing()
-        half_close()
-
-    def forceAbortClient(self) -> None:
-        self.transport.abortConnection()
-
-    abortConnection = forceAbortClient
-
-    def break_off(self) -> None:
-        """Send what is written, then close without the end of the response."""
-        self._close()
-
     def drain(self) -> None:
         """Close as soon as the request under way, if there is one, is answered."""
         if self.websocket is not None:
@@ -514,56 +381,6 @@ class LlhttpChannel:
             request = self.requests[0]
             if not request.startedWriting:
                 request.responseHeaders.setRawHeaders(b"connection", [b"close"])
-
-    # The pace: the transport's producer is this channel, this channel's is the one that the request registered.
-
-    def progress(self) -> int:
-        """A number that changes when the client has taken something."""
-        return -unsent(self.transport)
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        if self._producer is not None:
-            raise RuntimeError(f"Cannot register {producer}, {self._producer} was never unregistered.")
-        if not streaming:
-            producer = _PullToPush(producer, self)
-            producer.startStreaming()
-        self._producer = producer
-
-    def unregisterProducer(self) -> None:
-        producer, self._producer = self._producer, None
-        if isinstance(producer, _PullToPush):
-            producer.stopStreaming()
-
-    def pauseProducing(self) -> None:
-        self._blocked = True
-        if self._producer is not None:
-            self._producer.pauseProducing()
-        if not self._handling:
-            self.transport.pauseProducing()
-
-    def resumeProducing(self) -> None:
-        self._blocked = False
-        if self._producer is not None:
-            self._producer.resumeProducing()
-        if not self._held:
-            self.transport.resumeProducing()
-        if self._buffer and not self._running:
-            self._run()
-
-    def stopProducing(self) -> None:
-        if self._producer is not None:
-            self._producer.stopProducing()
-
-    # What requests ask.
-
-    def getPeer(self) -> Any:
-        return self._peer
-
-    def getHost(self) -> Any:
-        return self._host
-
-    def isSecure(self) -> bool:
-        return ISSLTransport(self.transport, None) is not None
 
 
 def _invalid() -> ValidationError:

@@ -47,7 +47,7 @@ class Routes(Resource):
         try:
             result = self._app.execute_endpoint(endpoint, request)
         except Exception:
-            self._failed(request, Failure())
+            self._failed(request, Failure())  # type: ignore[no-untyped-call]  # twisted has no types here
             return NOT_DONE_YET
         if not isinstance(result, Deferred):
             request.finish()  # as Klein does with whatever a route returns
@@ -60,7 +60,7 @@ class Routes(Resource):
 
     def _went_wrong(self, failure: Failure, request: EdgeRequest) -> None:
         if request.finished or request._disconnected:
-            if failure.check(CancelledError) is None:
+            if not isinstance(failure.value, CancelledError):
                 log.failure("a request failed after its end", failure=failure)
             return
         self._failed(request, failure)

@@ -100,7 +100,7 @@ class EdgeSite(Site):
 
     displayTracebacks = False
     noisy = False
-    requestFactory = EdgeRequest
+    requestFactory: Any = EdgeRequest
     protocol: Any = EdgeProtocol
 
     def __init__(
@@ -146,7 +146,7 @@ class EdgeSite(Site):
         """The time as headers have it, made once a second."""
         now = int(self.clock.seconds())
         if now != self._date[0]:
-            self._date = (now, datetimeToString(now))
+            self._date = (now, datetimeToString(now))  # type: ignore[no-untyped-call]  # twisted has no types here
         return self._date[1]
 
     def admit(self, protocol: EdgeProtocol) -> bool:
