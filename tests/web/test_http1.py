@@ -99,6 +99,7 @@ class Framing(SynchronousTestCase):
             CHUNKED + b"0\r\n\r\r\n\n",
             CHUNKED + b"0\r\nx: y\n\r\n\r\n",
             CHUNKED + b"0\r\nnothing\r\n\r\n",
+            CHUNKED + b"0\r\ncontent-Length: 3\r\n\r\n",
             b"POST /a HTTP/1.0\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         ):
             edge = BareEdge("llhttp")

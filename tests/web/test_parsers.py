@@ -157,6 +157,8 @@ class Differences(SynchronousTestCase):
         self.assertEqual(ours, [self.tolerated(request) for request in served("twisted", [data])])
 
     @given(mutated())
+    @example(UPGRADE)
+    @example(TRAILERS)
     @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
     @example(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
     @example(

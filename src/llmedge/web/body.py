@@ -7,18 +7,14 @@ from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 
-from llmedge.errors import EdgeError
+from llmedge.errors import EdgeError, RequestTimeout
 
 HIGH_WATER = 65536
 """Unread bytes from which the client's socket is paused."""
 
 
-class ClientGone(EdgeError):
+class ClientGone(RequestTimeout):
     """The client left before its body was complete. Nobody is there to read this."""
-
-    status = 499
-    code = "CLIENT_CLOSED"
-    type = "invalid_request_error"
 
 
 class BodyStream:

@@ -9,7 +9,10 @@ from twisted.web.http_headers import _nameEncoder
 
 METHODS = {b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"CONNECT"}
 """Those that are fed to llhttp as they are."""
-TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
+TRAILER = re.compile(
+    rb"(?i:(?!content-length:|transfer-encoding:))[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*"
+)
+"""One line of trailers: a header, but none that frames."""
 _CHUNKED = [b"chunked"]
 
 

@@ -201,7 +201,7 @@ class LlhttpChannel(Channel):
             self.persistent = False
         elif connection:
             self.persistent = b"close" not in [token.strip() for token in b",".join(connection).lower().split(b",")]
-        if not self.persistent:
+        if not self.persistent and request.clientproto == b"HTTP/1.1":  # HTTP/1.0 expects nothing else
             request.responseHeaders._rawHeaders[b"Connection"] = [b"close"]
 
     def _take_body(self) -> None:
@@ -220,7 +220,8 @@ class LlhttpChannel(Channel):
             self._body_ended(data[left:])
 
     def _chunks_ended(self, rest: bytes) -> None:
-        # The decoder takes any line for a trailer, also one with a bare LF that others take for the end.
+        # The decoder takes any line for a trailer, also one with a bare LF that others take for the end, or with
+        # framing in it.
         if not all(TRAILER.fullmatch(line) for line in self._chunks._trailerHeaders):
             raise _MalformedChunkedDataError
         self._body_ended(rest)

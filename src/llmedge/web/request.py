@@ -161,13 +161,13 @@ class EdgeRequest(Request):
             self._encoder = resource.getEncoder(self)
             resource.render(self)
         except BaseException:
-            self.processingFailed(Failure())
+            self.processingFailed(Failure())  # type: ignore[no-untyped-call]  # twisted has no types here
 
     def _check(self) -> EdgeError | None:
         """What is wrong with the request's head, if anything is. Decodes the path, once for everybody."""
         if self.method == b"CONNECT" or not self.path.startswith((b"/", b"*")):
             self.responseHeaders.setRawHeaders(b"connection", [b"close"])
-            self.channel.persistent = 0  # type: ignore[attr-defined]  # what follows may be meant for a tunnel
+            self.channel.persistent = 0  # what follows may be meant for a tunnel
             return ValidationError("The request's target is not a path. Nothing is forwarded here.")
         hosts = self.requestHeaders.getRawHeaders(b"host", [])
         longest = self.site.limits.max_url_length
