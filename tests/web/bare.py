@@ -59,7 +59,7 @@ class BareEdge:
     """One site with ``handler``; ``server`` are settings of ``[server]``."""
 
     def __init__(self, http_parser: str = "llhttp", handler: Handler = say_ok, **server: Any) -> None:
-        self.clock = Clock()
+        self.clock = self.reactor = Clock()
         self.resource = Bare(handler)
         self.site = EdgeSite(self.resource, self.clock, Server(http_parser=http_parser, **server))
 

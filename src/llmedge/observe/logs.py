@@ -82,7 +82,7 @@ class JsonLog:
         level = event.get("log_level") or LogLevel.info
         if not self._levels.wanted(namespace, level):
             return
-        fields: dict[str, Any] = {"message": formatEvent(event)}
+        fields: dict[str, Any] = {"message": _message(event)}
         line: dict[str, Any] = {
             "timestamp": _timestamp(event["log_time"]),
             "level": _NAME.get(level, "INFO"),
@@ -121,6 +121,18 @@ class FilteredLog:
     def __call__(self, event: dict[str, Any]) -> None:
         if self._levels.wanted(event.get("log_namespace") or "-", event.get("log_level") or LogLevel.info):
             self._observer(event)
+
+
+def _message(event: dict[str, Any]) -> str:
+    """twisted's text of an event. ``format_map`` gives the same for all but calls (``{name()}``) at a tenth of the
+    cost, and fails for those."""
+    template = event.get("log_format")
+    if type(template) is str and "log_flattened" not in event:
+        try:
+            return template.format_map(event)
+        except Exception:
+            pass
+    return formatEvent(event)
 
 
 def _timestamp(seconds: float) -> str:

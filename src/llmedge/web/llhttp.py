@@ -230,6 +230,8 @@ class LlhttpChannel(Channel):
         self._reading = False
         self._chunks = None
         self._buffer = rest
+        if not self.requests:
+            return  # its last piece was one too many, and the connection is gone
         request = self.requests[0]
         if self._handling:
             request.body.end()
