@@ -131,7 +131,7 @@ def _message(event: dict[str, Any]) -> str:
         try:
             return template.format_map(event)
         except Exception:
-            pass
+            return formatEvent(event)
     return formatEvent(event)
 
 
