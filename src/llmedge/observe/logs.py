@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import IO, Any
 
 import msgspec
@@ -135,8 +136,14 @@ def _message(event: dict[str, Any]) -> str:
     return formatEvent(event)
 
 
+@lru_cache(4)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 def _timestamp(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    micros = round(seconds * 1e6)
+    return f"{_second(micros // 1000000)}.{micros % 1000000:06d}Z"
 
 
 def _caller() -> tuple[str, int] | None:

@@ -95,7 +95,7 @@ class EdgeRequest(Request):
             self._take_target(target)
             self.refusal = self.site.gate(self, self.path)
             if self.refusal is not None:
-                self.channel.refuse_soon(self)  # type: ignore[attr-defined]
+                self.channel.refuse_soon(self)
 
     def wants_stream(self, target: bytes, pause: Callable[[], None], resume: Callable[[], None]) -> bool:
         """Whether the onion is to run before the body is here. If so, ``body`` is what to read it from."""
@@ -254,16 +254,17 @@ class EdgeRequest(Request):
         self.finished = 1
         if self.producer is not None:
             self.unregisterProducer()
+        self._tell(False)  # first, since the next of a pipeline may begin before requestDone returns
         channel.requestDone(self)
         del self.channel
         self.content.close()
-        self._tell(False)
         notifications, self.notifications = self.notifications, []
         for waiting in notifications:
             waiting.callback(None)
 
     def connectionLost(self, reason: Failure) -> None:
         self._disconnected = True
+        self.channel: Any = None
         self._tell(True)
         if self.body is not None:
             self.body.fail(ClientGone("The client left before its body was complete."))
