@@ -117,6 +117,12 @@ class Framing(SynchronousTestCase):
 
     def test_an_empty_line_before_a_request(self) -> None:
         """One is forgiven (RFC 9112 section 2.2)."""
+        for pieces in ((b"\r\n\r\n" + GET,), (b"\r\n", b"\r\n", GET), (b"\n" + GET,)):
+            edge = BareEdge("llhttp")
+            wire = edge.wire()
+            for piece in pieces:
+                wire.send(piece)
+            self.assertEqual((wire.response().status, edge.resource.seen), (400, []))
         self.assertEqual(self.bodies(b"\r\n" + GET + b"\r", b"\n" + GET), [b"", b""])
 
     def test_methods_and_targets(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import httptools
 from twisted.web.http_headers import _nameEncoder
@@ -29,7 +30,7 @@ class Head:
         self.count = 0
         self.complete = False
         self.fed = 0
-        self.parser = httptools.HttpRequestParser(self)
+        self.parser: Any = httptools.HttpRequestParser(self)
 
     def feed(self, data: bytes) -> bool:
         """:returns: whether llhttp has no objection."""

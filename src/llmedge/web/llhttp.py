@@ -48,6 +48,7 @@ class LlhttpChannel(Channel):
         self._left = 0  # bytes of the body still to come
         self._chunks: Any = None  # or the decoder that knows
         self._running = False
+        self._forgave = False  # an empty line before the request to come
         self._discarded = 0
         self._end = self._due = self._armed = 0.0  # of the phase, of the time to act, of the timer
         self._timer: Any = None
@@ -116,8 +117,11 @@ class LlhttpChannel(Channel):
         data = self._buffer
         head = self._head
         if head is None:
-            if data.startswith(b"\r"):  # one empty line is forgiven (RFC 9112 section 2.2)
-                data = self._buffer = data.removeprefix(b"\r\n")
+            if data == b"\r":
+                return False
+            if data.startswith(b"\r\n") and not self._forgave:  # one empty line is (RFC 9112 section 2.2)
+                self._forgave = True
+                data = self._buffer = data[2:]
                 if data in (b"", b"\r"):
                     return False
             if data.startswith((b"\r", b"\n")):
@@ -162,7 +166,8 @@ class LlhttpChannel(Channel):
             self._refuse(_invalid())
             return False
         self._buffer = rest
-        self._head = None
+        self._forgave = False
+        self._head = head.parser = None  # the parser knows the head: left alone, they would be the collector's work
         self._begin(head, line[: line.find(b" ")], version, length)
         return True
 

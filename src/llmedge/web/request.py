@@ -257,6 +257,7 @@ class EdgeRequest(Request):
         self._tell(False)  # first, since the next of a pipeline may begin before requestDone returns
         channel.requestDone(self)
         del self.channel
+        self._encoder = None  # it knows this request
         self.content.close()
         notifications, self.notifications = self.notifications, []
         for waiting in notifications:
