@@ -15,7 +15,7 @@ LAYERS = {
     "graph": {"web", "pipeline", "providers", "dialects", "upstream", "state", "observe"},
     "banner": set(),
     "web": {"pipeline", "dialects", "state"},
-    "pipeline": {"providers", "dialects"},
+    "pipeline": {"providers", "dialects", "state"},
     "providers": {"dialects", "upstream"},
     "dialects": set(),
     "upstream": set(),
@@ -23,13 +23,14 @@ LAYERS = {
     "observe": set(),
     "endpoints": set(),
     "sockets": set(),
+    "threads": set(),
     "tls": set(),
     "config": set(),
     "model": set(),
     "errors": set(),
     "_version": set(),
 }
-EVERYONE_MAY = {"tls", "config", "sockets", "model", "errors", "_version"}
+EVERYONE_MAY = {"threads", "tls", "config", "sockets", "model", "errors", "_version"}
 GROUND = {"config": {"_version"}, "model": {"errors"}, "errors": set(), "_version": set()}
 
 

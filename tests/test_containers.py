@@ -273,7 +273,7 @@ class OfOneMind(SynchronousTestCase):
 
 def variables(cls: type = Settings) -> set[str]:
     """All environment variables that set something."""
-    names: set[str] = {variable for _, variable, *_ in vendors._KEYED} | {"OLLAMA_HOST"}
+    names: set[str] = set(vendors.variables())
     for field in attrs.fields(cls):
         meta = field.metadata
         if "option" in meta:

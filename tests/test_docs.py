@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge import errors
-from llmedge.config import load, settings, vendors
+from llmedge.config import capabilities, load, settings, vendors
+from llmedge.config.catalogue import VENDORS
 from llmedge.config.settings import Settings
 from llmedge.observe.metrics import Metrics
 
@@ -36,7 +37,7 @@ def rows(page: str) -> list[str]:
 
 
 def vendor_variables() -> set[str]:
-    return set(re.findall(r'"([A-Z]+_(?:API_KEY|HOST))"', Path(vendors.__file__).read_text()))
+    return set(vendors.variables())
 
 
 class Reference(SynchronousTestCase):
@@ -65,11 +66,11 @@ class Reference(SynchronousTestCase):
                 self.assertIn(option.kind.name, entry, f"{header} {field.name}")
                 for variable in option.env:
                     self.assertIn(f"``{variable}``", entry)
-        defined = Path(settings.__file__).read_text().count(" = option(")
+        defined = sum(Path(module.__file__).read_text().count(" = option(") for module in (settings, capabilities))
         self.assertEqual(len(seen), defined, "a section that the reference does not reach")
 
     def test_nested_sections(self) -> None:
-        for header in ("[server]", "[[auth.keys]]", "[providers.NAME]", "[models.NAME]"):
+        for header in ("[server]", "[[auth.keys]]", "[providers.NAME]", "[models.NAME]", "[models.NAME.capabilities]"):
             self.assertTrue(self.part(header), header)
 
     def test_defaults_are_toml(self) -> None:
@@ -92,7 +93,7 @@ class Reference(SynchronousTestCase):
         }
         page = (DOCS / "configuration.rst").read_text()
         listed = page.partition("\nNot heeded yet\n")[2].partition("\nReference\n")[0]
-        named = set(re.findall(r"``([a-z_]+\.[a-z_]+)``", listed))
+        named = set(re.findall(r"``([a-zA-Z_.]+\.[a-z_]+)``", listed))
         self.assertEqual(named, unread)
 
 
@@ -159,6 +160,27 @@ class Pages(SynchronousTestCase):
         self.assertEqual(len(names), len(set(names)))
         self.assertEqual(set(names), set(extension().variables()) | vendor_variables() | {"LLMEDGE_CONFIG"})
         self.assertEqual(load(dict(lines)), load({}))
+
+    def test_every_vendor(self) -> None:
+        """The table of vendors is the catalogue's, row by row, and each has a two-line example where two lines do."""
+        table = rows("vendors.rst")[1:]
+        self.assertEqual(len(table), len(VENDORS))
+        page = (DOCS / "vendors.rst").read_text()
+        for row, vendor in zip(table, VENDORS.values(), strict=True):
+            variable = ", else ".join(f"``{name}``" for name in vendor.env)
+            if not variable:
+                variable = "``OLLAMA_HOST``" if vendor.name == "ollama" else "none"
+            cells = [
+                f"``{vendor.name}``",
+                variable,
+                f"``{vendor.base_url}``" if vendor.base_url else "yours",
+                *(
+                    ", ".join(f"``{name}``" for name in paths) or "none"
+                    for paths in (vendor.dialects, vendor.passthrough)
+                ),
+            ]
+            self.assertEqual(re.split(r"\n +- ", row.partition("\n\n")[0].strip()), cells)
+            self.assertIn(f"\n    [providers.{vendor.name}]\n", page)
 
     def test_pages_are_reached(self) -> None:
         """Each page is in the table of contents."""

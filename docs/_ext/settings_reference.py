@@ -12,8 +12,10 @@ from typing import Any
 
 import attrs
 
+from llmedge.config import capabilities
 from llmedge.config import settings as definitions
-from llmedge.config.settings import Option, Settings
+from llmedge.config.option import Option
+from llmedge.config.settings import Settings
 
 UNDERLINES = "-~^"
 
@@ -113,7 +115,7 @@ def setup(app: Any) -> dict[str, Any]:
 
     class SettingsReference(SphinxDirective):
         def run(self) -> list[Any]:
-            for module in (definitions.__file__, __file__):
+            for module in (definitions.__file__, capabilities.__file__, __file__):
                 self.env.note_dependency(module)
             return self.parse_text_to_nodes(reference(), allow_section_headings=True)
 

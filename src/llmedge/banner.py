@@ -14,10 +14,12 @@ def banner(settings: Settings, authentication: str) -> list[str]:
     lines = [f"llmedge {__version__}"]
     for name, vendor in settings.providers.items():
         where = "answers by itself, no vendor is asked" if vendor.dialect == "mock" else vendor.base_url
+        if vendor.vendor not in ("", name, "openai-compatible"):
+            where += f" ({vendor.vendor})"
         patterns = f"; models {', '.join(vendor.models)}" if vendor.models else ""
         lines.append(f"provider {name}: {where}{patterns}; any model of it as {name}/MODEL")
     for name, model in settings.models.items():
-        lines.append(f"model {name}: {', then '.join(model.targets)}")
+        lines.append(f"model {name}: {', then '.join(map(str, model.targets))}")
     if all(vendor.dialect == "mock" for vendor in settings.providers.values()):
         lines.append("only the mock provider is on: set OPENAI_API_KEY or another vendor's key, or write a config file")
     count = len(settings.auth.keys)

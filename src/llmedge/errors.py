@@ -179,12 +179,19 @@ class ElsewhereError(EdgeError):
     """A target failed in a way another target may not.
 
     :ivar outcome: short fixed word for the record and the metrics (``connect``, ``status``, ``cut`` ...).
+    :ivar cause: what exactly went wrong: a row of the table in ``pipeline/verdicts.py``.
     """
 
     status = 502
     code = "UPSTREAM_ERROR"
     type = "server_error"
     outcome: ClassVar[str] = "error"
+    cause: str = "status_other"
+
+    def __init__(self, message: str, *, cause: str | None = None, **more: Any) -> None:
+        super().__init__(message, **more)
+        if cause is not None:
+            self.cause = cause
 
     def of(self, provider: str) -> ElsewhereError:
         """The same error as a sentence about ``provider``; upstream code knows only the predicate."""
@@ -193,10 +200,34 @@ class ElsewhereError(EdgeError):
         return self
 
 
+class Unsupported(ElsewhereError):
+    """The target's dialect cannot say a field of the request; ``param`` names it. Another target may be able to."""
+
+    status = 400
+    code = "VALIDATION_ERROR"
+    type = "invalid_request_error"
+    outcome = "unsupported"
+    cause = "unsupported"
+
+    def of(self, provider: str) -> ElsewhereError:
+        """It is a sentence about the request already."""
+        return self
+
+
 class ConnectFailed(ElsewhereError):
     """No connection to the target: refused, unresolvable, TLS, or too slow to open."""
 
     outcome = "connect"
+    cause = "connect"
+
+
+class TargetBusy(ElsewhereError):
+    """A limit of ours for the target is reached, and its queue was no help; it was not asked."""
+
+    status = 503
+    code = "UNAVAILABLE"
+    outcome = "busy"
+    cause = "busy"
 
 
 class UpstreamTimeout(ElsewhereError):
@@ -206,30 +237,35 @@ class UpstreamTimeout(ElsewhereError):
     code = "TIMEOUT_ERROR"
     type = "timeout_error"
     outcome = "timeout"
+    cause = "silent"
 
 
 class UpstreamCut(ElsewhereError):
     """The target's answer ended before it was complete."""
 
     outcome = "cut"
+    cause = "cut"
 
 
 class UpstreamMalformed(ElsewhereError):
     """The target answered with something that is not its protocol."""
 
     outcome = "malformed"
+    cause = "malformed"
 
 
 class UpstreamTooLarge(ElsewhereError):
     """The target's answer is over ``upstream.max_response_size``."""
 
     outcome = "too_large"
+    cause = "too_large"
 
 
 class VendorFailed(ElsewhereError):
     """The target answered that it failed (5xx, or an error object with status 200)."""
 
     outcome = "status"
+    cause = "error_event"
 
 
 class VendorUnavailable(ElsewhereError):
@@ -238,6 +274,7 @@ class VendorUnavailable(ElsewhereError):
     status = 503
     code = "UNAVAILABLE"
     outcome = "status"
+    cause = "status_503"
 
 
 class VendorRateLimited(ElsewhereError):
@@ -247,9 +284,11 @@ class VendorRateLimited(ElsewhereError):
     code = "RATE_LIMIT_ERROR"
     type = "rate_limit_error"
     outcome = "status"
+    cause = "status_429"
 
 
 class VendorRejectedCredentials(ElsewhereError):
     """The target refuses *our* credentials (401, 403); the client is told so without seeing them."""
 
     outcome = "credentials"
+    cause = "credentials"

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import attrs
 from prometheus_client import CollectorRegistry
+from twisted.internet.threads import deferToThreadPool
 
 from llmedge.config import Settings
-from llmedge.dialects.registry import OPENAI
 from llmedge.observe import logs
 from llmedge.observe.metrics import Metrics
 from llmedge.pipeline.admit import Admit
+from llmedge.pipeline.count import CountTokens
+from llmedge.pipeline.deployments import Deployments
 from llmedge.pipeline.models import ModelIndex
+from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.route import Route
 from llmedge.pipeline.settle import Settle
 from llmedge.pipeline.stage import compose
+from llmedge.pipeline.strategies import Strategies
+from llmedge.pipeline.tokens import TokenCounter
 from llmedge.providers.http import HttpProvider
 from llmedge.providers.mock import MockProvider
+from llmedge.providers.offer import offer_of
 from llmedge.providers.provider import Provider
 from llmedge.upstream.client import Client
 from llmedge.web.api import Api, failed
@@ -61,6 +68,8 @@ class Lasting:
             self.observers.append(self.tracing)
         self.concurrency = Concurrency(settings.server.max_requests, settings.server.max_requests_per_address)
         self.started = int(reactor.seconds())
+        self.random = Random()  # noqa: S311 - for spreading load, not for secrets
+        self.deployments = Deployments(reactor, self.random)
 
 
 @attrs.define
@@ -92,10 +101,28 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
     limiter = RateLimiter(settings.rate_limit, reactor, previous.limiter if previous else None)
     server, admin = settings.server, settings.admin
     relay = RelayLimits(server.heartbeat, server.write_timeout, server.stream_timeout)
-    pipeline = compose(
-        [Settle(), Admit(models, reactor)], Route(models, _providers(reactor, settings, client), reactor)
+    kinds = {name: provider.vendor for name, provider in settings.providers.items()}
+
+    def in_thread(work: Callable[..., Any], *args: Any) -> Any:
+        return deferToThreadPool(reactor, reactor.getThreadPool(), work, *args)
+
+    tokens = TokenCounter(in_thread)
+    settle = Settle(Prices(settings.prices, kinds, reactor, in_thread), tokens)
+    lasting.deployments.configure(settings.routing)
+    route = Route(
+        models,
+        _providers(reactor, settings, client),
+        lasting.deployments,
+        Strategies(lasting.deployments, settle.prices, lasting.random),
+        settings.routing,
+        reactor,
+        lasting.random,
     )
-    api = Api(pipeline, models, OPENAI, relay, lasting.started)
+    pipeline = compose(
+        [settle, Admit(models, reactor), CountTokens(tokens)],
+        route,
+    )
+    api = Api(pipeline, models, relay, lasting.started)
     render = lasting.metrics.render if settings.metrics.enabled else None
     public = Ops(reactor, render, lasting.ready, expose=not admin.listen or admin.keep_public)
     routes: Any = Routes
@@ -140,5 +167,5 @@ def _providers(reactor: Any, settings: Settings, client: Client) -> dict[str, Pr
         if vendor.dialect == "mock":
             providers[name] = MockProvider(name, vendor, settings.upstream, reactor)
         else:
-            providers[name] = HttpProvider(name, vendor, OPENAI, client, settings.upstream, reactor)
+            providers[name] = HttpProvider(name, offer_of(vendor), client, settings.upstream, reactor)
     return providers

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import enum
 import secrets
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
+from typing import Any, Protocol, TypeVar
 
 import attrs
 
 from llmedge.errors import EdgeError
+
+T = TypeVar("T")
 
 RawObject = Mapping[str, Any]
 """A JSON object whose values are the bytes received (``msgspec.Raw``): what nobody touches is sent on as it came."""
@@ -23,11 +26,19 @@ class Clock(Protocol):
     def callLater(self, delay: float, callable: Any, *args: Any, **kw: Any) -> Any: ...
 
 
+class InThread(Protocol):
+    """Where work goes that would hold up the reactor; tests do it at once."""
+
+    def __call__(self, work: Callable[..., T], *args: Any) -> Awaitable[T]: ...
+
+
 class Operation(enum.Enum):
     """What a call asks for. The value is the label in logs and metrics."""
 
     CHAT = "chat"
     TEXT = "text"
+    EMBEDDINGS = "embeddings"
+    COUNT_TOKENS = "count_tokens"
 
 
 @attrs.frozen
@@ -69,10 +80,14 @@ class Usage:
 
 @attrs.frozen
 class Target:
-    """One place a call can go."""
+    """One place a call can go.
+
+    :ivar drop: what it cannot say of a request is left out; ``None``: as its provider does.
+    """
 
     provider: str
     model: str
+    drop: bool | None = attrs.field(default=None, eq=False)
 
     def __str__(self) -> str:
         return f"{self.provider}/{self.model}"
@@ -106,7 +121,14 @@ class TraceContext:
 
 @attrs.define
 class Attempt:
-    """One try at one target. Times are the clock's seconds, ``None`` for what did not happen."""
+    """One try at one target. Times are the clock's seconds, ``None`` for what did not happen.
+
+    :ivar kind: why it was made: ``first``, ``next`` (a target before it failed), ``retry``, ``fallback``, ``hedge``,
+        ``splice``, ``continue``, ``shadow``.
+    :ivar cause: the row of the table in ``pipeline/verdicts.py``, where it failed.
+    :ivar queued: seconds it waited for its turn.
+    :ivar skipped_events: malformed events of its stream that were left out.
+    """
 
     target: Target
     started: float
@@ -120,6 +142,18 @@ class Attempt:
     error: str = ""
     upstream_request_id: str = ""
     span_id: str = ""
+    kind: str = "first"
+    cause: str = ""
+    queued: float = 0.0
+    skipped_events: int = 0
+
+
+@attrs.frozen
+class Passed:
+    """A target that was not asked, and why."""
+
+    target: str
+    why: str
 
 
 @attrs.define
@@ -128,7 +162,12 @@ class Record:
 
     :ivar route: the path's template (bounded), not the path.
     :ivar model: what the client asked for; ``model_label`` is the bounded form for metrics.
+    :ivar cost: USD of the answer at list price; ``None`` where the price is not known, or nothing was used.
     :ivar outcome: ``ok``, ``error``, ``client_closed``, or what broke the stream (``cut``, ``timeout`` ...).
+    :ivar passed_over: targets that were not asked, and why.
+    :ivar answered_by: the attempt whose answer the client got; ``fallback`` the model it was found through.
+    :ivar paused: seconds waited before retries, and for Retry-After.
+    :ivar dropped: fields of the request that the target could not say and the configuration lets go.
     :ivar trace: ``None`` where nothing is traced.
     :ivar asked: what was said to the vendor, raw; only where the trace captures it. ``answered`` is its answer.
     :ivar waited: seconds spent waiting for vendors; total less this is our overhead.
@@ -150,7 +189,13 @@ class Record:
     first_event: float | None = None
     ended: float | None = None
     attempts: list[Attempt] = attrs.Factory(list)
+    passed_over: list[Passed] = attrs.Factory(list)
+    answered_by: Attempt | None = None
+    fallback: str = ""
+    paused: float = 0.0
     usage: Usage | None = None
+    dropped: list[str] = attrs.Factory(list)
+    cost: Decimal | None = None
     status: int = 0
     error_code: str = ""
     error_message: str = ""
@@ -162,6 +207,11 @@ class Record:
     trace: TraceContext | None = None
     asked: bytes = b""
     answered: bytes = b""
+
+    @property
+    def cost_estimated(self) -> bool:
+        """Whether ``cost`` comes from tokens that were estimated here."""
+        return self.cost is not None and self.usage is not None and self.usage.estimated
 
     def fail(self, error: EdgeError, outcome: str = "error") -> None:
         """Note the error the client is given; the first one stands."""
@@ -185,6 +235,20 @@ class Deadline:
         return max(0.0, self.at - self._clock.seconds())
 
 
+@attrs.frozen
+class Wishes:
+    """What a client may say about how its call is routed.
+
+    :ivar retries: at most so many, if it is fewer than the configuration has.
+    :ivar no_fallback: only the targets of the model asked for.
+    :ivar header: a header of the request by name, for calls that stick together.
+    """
+
+    retries: int | None = None
+    no_fallback: bool = False
+    header: Callable[[str], str | None] = lambda name: None
+
+
 @attrs.define
 class Call:
     """One request for inference.
@@ -193,6 +257,8 @@ class Call:
     :ivar fields: the body's top-level fields, each value still the bytes received.
     :ivar wants_usage: the client asked for usage in the stream.
     :ivar choices: how many answers were asked for (``n``).
+    :ivar headers: the client's headers that go to a vendor of the same dialect, and to no other.
+    :ivar form: the request in the intermediate form, once somebody needed it.
     """
 
     operation: Operation
@@ -205,6 +271,9 @@ class Call:
     caller: Caller
     deadline: Deadline
     record: Record
+    headers: tuple[tuple[str, str], ...] = ()
+    form: Any = None
+    wishes: Wishes = Wishes()
 
 
 @attrs.frozen

@@ -46,7 +46,7 @@ class Load(SynchronousTestCase):
         self.assertEqual(b.digest(), hashlib.sha256(b"b-key").digest())
         self.assertEqual(loaded.providers["local"].base_url, "http://127.0.0.1:9000/v1")
         self.assertEqual(loaded.providers["local"].api_key.reveal(), "vendor")
-        self.assertEqual(loaded.models["gpt-4"].targets, ("local/tiny",))
+        self.assertEqual([str(target) for target in loaded.models["gpt-4"].targets], ["local/tiny"])
 
     def test_defaults(self) -> None:
         """With nothing set, the documented defaults hold and the mock vendor answers."""

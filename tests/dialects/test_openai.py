@@ -72,16 +72,16 @@ class Requests(SynchronousTestCase):
             b'{"model":"a","x_new":{"b":1.0,"a":1e2,"big":123456789012345678901234567890},"messages":[{"role":"user"}]}'
         )
         request = CHAT.parse_request(raw)
-        rendered = CHAT.render_request(request.fields, "b", stream=False, ask_usage=True)
+        rendered = CHAT.forward(request.fields, "b", stream=False, ask_usage=True)
         self.assertEqual(rendered, raw.replace(b'"model":"a"', b'"model":"b"'))
 
     def test_usage_is_always_asked_for(self) -> None:
         """Whatever else the client put into stream_options stays."""
         request = CHAT.parse_request(body(stream=True, stream_options={"include_obfuscation": False}))
         self.assertFalse(request.wants_usage)
-        rendered = json.loads(CHAT.render_request(request.fields, "m", stream=True, ask_usage=True))
+        rendered = json.loads(CHAT.forward(request.fields, "m", stream=True, ask_usage=True))
         self.assertEqual(rendered["stream_options"], {"include_obfuscation": False, "include_usage": True})
-        plain = json.loads(CHAT.render_request(request.fields, "m", stream=True, ask_usage=False))
+        plain = json.loads(CHAT.forward(request.fields, "m", stream=True, ask_usage=False))
         self.assertEqual(plain["stream_options"], {"include_obfuscation": False})
 
     @settings(max_examples=200, deadline=None)
@@ -117,11 +117,11 @@ class Answers(SynchronousTestCase):
     def test_usage(self) -> None:
         answer = b'{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":9,'
         answer += b'"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":6}}}'
-        self.assertEqual(CHAT.parse_answer(answer), Usage(7, 9, 4, 6))
+        self.assertEqual(CHAT.read_answer(answer), Usage(7, 9, 4, 6))
         for none in (b"", b',"usage":null', b',"usage":5', b',"usage":[]'):
-            self.assertIsNone(CHAT.parse_answer(b'{"choices":[]' + none + b"}"))
+            self.assertIsNone(CHAT.read_answer(b'{"choices":[]' + none + b"}"))
         for strange in (b"-1", b"1e30", b'"7"', b"null", b"{}", b"true"):
-            usage = CHAT.parse_answer(b'{"choices":[],"usage":{"completion_tokens":' + strange + b"}}")
+            usage = CHAT.read_answer(b'{"choices":[],"usage":{"completion_tokens":' + strange + b"}}")
             self.assertIn(usage.output, (0, 1), strange)
 
     def test_what_is_no_answer(self) -> None:
@@ -145,7 +145,7 @@ class Answers(SynchronousTestCase):
 
 
 def read(data: bytes, *, strip: bool = True, choices: int = 1, step: int = 10**9) -> tuple[list[Event], ChunkReader]:
-    reader = CHAT.stream(strip_usage=strip, choices=choices, max_event=10000)
+    reader = CHAT.reader(strip_usage=strip, choices=choices, max_event=10000)
     events: list[Event] = []
     for start in range(0, len(data), step):
         events += reader.feed(data[start : start + step])
@@ -214,7 +214,7 @@ class Streams(SynchronousTestCase):
     def test_malformed_events_are_never_forwarded(self) -> None:
         """What was good before comes first, then the failure."""
         for bad in (b"data: {nope\n\n", b"data: 5\n\n", b"data: \xff\n\n", b'data: {"choices":7}\n\n'):
-            reader = CHAT.stream(strip_usage=True, choices=1, max_event=1000)
+            reader = CHAT.reader(strip_usage=True, choices=1, max_event=1000)
             self.assertEqual([event.frame for event in reader.feed(HELLO + bad + STOP)], [HELLO])
             self.assertRaises(UpstreamMalformed, reader.feed, b"")
             self.assertRaises(UpstreamMalformed, reader.end)
@@ -238,9 +238,9 @@ class Streams(SynchronousTestCase):
             ({"refusal": "no"}, True),
             ({"tool_calls": [{"index": 0}]}, True),
         ):
-            events = CHAT.stream(strip_usage=True, choices=1, max_event=1000).feed(chunk(delta))
+            events = CHAT.reader(strip_usage=True, choices=1, max_event=1000).feed(chunk(delta))
             self.assertEqual(events[0].kind is EventKind.CONTENT, content, delta)
-        first = CHAT.stream(strip_usage=True, choices=1, max_event=1000).feed(chunk(None, prompt_filter_results=[]))
+        first = CHAT.reader(strip_usage=True, choices=1, max_event=1000).feed(chunk(None, prompt_filter_results=[]))
         self.assertIs(first[0].kind, EventKind.LIFECYCLE)
 
     def test_an_error_frame_reads_as_an_error(self) -> None:

@@ -154,6 +154,15 @@ class Access(SynchronousTestCase):
             self.assertEqual(fields[name], value, name)
         self.assertEqual(fields["attempts"][0]["target"], "mock/mock-model")
 
+    def test_costs(self) -> None:
+        """A number, in USD, or null where nobody knows; every kind of token has its field."""
+        priced = '[providers.m]\ndialect = "mock"\nmodels = ["*"]\n[prices."m/*"]\ninput = 1\noutput = 2\n'
+        fields = self.line(Edge(priced))["fields"]
+        self.assertEqual((fields["cost_usd"], fields["tokens_estimated"]), (0.000021, False))
+        for kind in ("cached", "cache_write", "reasoning", "audio_input", "audio_output"):
+            self.assertEqual(fields[f"{kind}_tokens"], 0)
+        self.assertIsNone(self.line(Edge())["fields"]["cost_usd"])
+
     def test_errors(self) -> None:
         line = self.line(Edge('[providers.m]\ndialect = "mock"\nmodels = ["*"]\nfault = "cut"\n'))
         self.assertEqual((line["fields"]["error_code"], line["fields"]["status"]), ("UPSTREAM_ERROR", 502))

@@ -1,6 +1,9 @@
+from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
+from llmedge.model import Record, Usage
+from llmedge.observe.metrics import Metrics
 from tests.fakes import CHAT, Edge
 
 KEYS = '[[auth.keys]]\nname = "a"\nkey = "key-a"\n'
@@ -53,6 +56,34 @@ class Exposition(SynchronousTestCase):
         self.assertEqual(value(found, "llm_tokens_total", kind="output", **call), 18)
         self.assertEqual(value(found, "llm_upstream_attempts_total", provider="m", outcome="ok"), 2)
         self.assertEqual(value(found, "llm_streams_total", outcome="ok"), 1)
+
+    def test_costs(self) -> None:
+        """USD by model and caller; what has no price is counted apart."""
+        edge = Edge(KEYS + '[providers.m]\ndialect = "mock"\nmodels = ["*"]\n[prices."m/x"]\ninput = 1\noutput = 2\n')
+        for model in ("m/x", "m/x", "m/y"):
+            edge.ask(body=CHAT | {"model": model}, headers=A)
+        call = {"operation": "chat", "provider": "m", "model": "m/*"}
+        found = samples(edge)
+        self.assertAlmostEqual(value(found, "llm_cost_usd_total", caller="a", **call), 2 * 0.000021)
+        self.assertEqual(value(found, "llm_cost_unknown_total", **call), 1)
+        self.assertIsNone(value(found, "llm_usage_estimated_total", **call))
+
+    def test_token_kinds(self) -> None:
+        """Each kind of token has its series, and estimates are counted."""
+        registry = CollectorRegistry()
+        record = Record("id", "POST", "/", "peer", 0.0, operation="chat")
+        record.usage = Usage(100, 50, 10, 20, 30, 5, 7, 8, estimated=True)
+        Metrics(registry)(record)
+        labels = {"operation": "chat", "provider": "none", "model": "other"}
+        for kind, count in {
+            "cached": 10,
+            "reasoning": 20,
+            "cache_write": 30,
+            "audio_input": 7,
+            "audio_output": 8,
+        }.items():
+            self.assertEqual(registry.get_sample_value("llm_tokens_total", labels | {"kind": kind}), count, kind)
+        self.assertEqual(registry.get_sample_value("llm_usage_estimated_total", labels), 1)
 
     def test_refusals(self) -> None:
         edge = Edge(KEYS + "[rate_limit]\nburst = 1\n")

@@ -19,9 +19,12 @@ from llmedge.model import (
     Usage,
 )
 from llmedge.pipeline.models import ModelIndex
+from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.route import Route
 from llmedge.pipeline.settle import Settle
 from llmedge.pipeline.stage import compose
+from llmedge.pipeline.tokens import TokenCounter
+from tests.pipeline.test_prices import at_once
 
 ROLE = Event(EventKind.LIFECYCLE, b"role")
 WORD = Event(EventKind.CONTENT, b"word")
@@ -69,7 +72,8 @@ class Routing(SynchronousTestCase):
         index = ModelIndex({"m": Model(tuple(f"{name}/x" for name in providers))}, dict.fromkeys(providers, Provider()))
         self.record = Record("id", "POST", "/", "peer", 0.0)
         call = Call(Operation.CHAT, "openai", "m", {}, stream, False, 1, Caller("c"), Deadline(clock, 30), self.record)
-        handler = compose([Settle()], Route(index, providers, clock))
+        settle = Settle(Prices({}, {}, clock, at_once), TokenCounter(at_once))
+        handler = compose([settle], Route(index, providers, clock))
         return Deferred.fromCoroutine(handler(call))
 
     def outcomes(self) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@ from email.utils import formatdate
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.dialects.openai_common import VendorError
+from llmedge.dialects.dialect import VendorError
 from llmedge.errors import ElsewhereError, VendorRefused
 from llmedge.providers.failures import failure_for, parse_retry_after
 

@@ -1,9 +1,12 @@
+from random import Random
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.state.memory import TokenBucket
+from llmedge.state.breaker import State
+from llmedge.state.memory import MemoryStore, TokenBucket, breakers
 
 
 class Bucket(SynchronousTestCase):
@@ -48,3 +51,27 @@ class Bucket(SynchronousTestCase):
             clock.advance(pause)
             taken += sum(bucket.take() == 0 for _ in range(burst + 2))
             self.assertLessEqual(taken, burst + sum(pauses) * rpm / 60 + 1e-6)
+
+
+class Stored(SynchronousTestCase):
+    def test_one_for_each_key(self) -> None:
+        store = breakers(Clock(), Random(1))
+        self.assertIs(store.get("a"), store.get("a"))
+        self.assertIsNot(store.get("a"), store.get("b"))
+
+    def test_bounded(self) -> None:
+        """Keys that clients invent push each other out, not the ones in use."""
+        store = MemoryStore(str.upper, maximum=3)
+        for key in "abcadaeaf":
+            store.get(key)
+        self.assertEqual(list(store.items()), [("e", "E"), ("a", "A"), ("f", "F")])
+
+    def test_changes_are_told_with_the_name(self) -> None:
+        seen: list[tuple[str, State, State]] = []
+        store = breakers(Clock(), Random(1), observer=lambda *change: seen.append(change))
+        for _ in range(5):
+            for key in "openai/gpt", "mock/echo":
+                ticket = store.get(key).begin()
+                assert ticket is not None
+                ticket.succeed() if key == "mock/echo" else ticket.fail()
+        self.assertEqual(seen, [("openai/gpt", State.CLOSED, State.OPEN)])

@@ -96,6 +96,19 @@ class Chat(SynchronousTestCase):
             "".join(json.loads(e)["choices"][0]["text"] for e in events[:-1]), answer["choices"][0]["text"]
         )
 
+    def test_what_it_cost(self) -> None:
+        """Whole answers say it, in digits, where a price is known; errors and streams do not."""
+        edge = Edge(
+            '[providers.m]\ndialect = "mock"\nmodels = ["*"]\n'
+            '[prices."m/cheap"]\ninput = 0.01\noutput = 0.03\n[prices."m/free"]\ninput = 0\noutput = 0\n'
+        )
+        self.assertEqual(edge.chat(model="cheap").headers["x-llmedge-cost-usd"], "0.0000003")
+        self.assertEqual(edge.chat(model="free").headers["x-llmedge-cost-usd"], "0")
+        self.assertNotIn("x-llmedge-cost-usd", edge.chat(model="other").headers)
+        self.assertNotIn("x-llmedge-cost-usd", edge.chat(model="cheap", stream=True).headers)
+        streamed = edge.records[-1].cost
+        self.assertEqual(streamed, edge.records[0].cost)
+
     def test_deterministic(self) -> None:
         self.assertEqual(Edge().chat().body, Edge().chat().body)
 
@@ -539,7 +552,8 @@ class Cross(SynchronousTestCase):
         self.assertEqual(
             (response.status, response.headers["access-control-allow-origin"]), (401, "https://app.example")
         )
-        self.assertIn("x-request-id", response.headers["access-control-expose-headers"])
+        for name in ("x-request-id", "x-llmedge-cost-usd"):
+            self.assertIn(name, response.headers["access-control-expose-headers"])
 
     def test_credentials(self) -> None:
         """Only where it is asked for, and never with any origin."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 from urllib.parse import urlsplit
@@ -90,6 +92,21 @@ def number(low: float, high: float = math.inf) -> Kind:
     return _simple(bound, check, parse)
 
 
+def _price(value: Any) -> Decimal:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        price = Decimal(str(value) if isinstance(value, float) else value)  # as it is written: 0.1 is a tenth
+        if 0 <= price <= 10**6:
+            return price
+    except (TypeError, ValueError, InvalidOperation):
+        pass
+    raise ValueError("must be USD per million tokens, a number from 0 to 1000000")
+
+
+price = _simple("USD per million tokens", _price, str)
+
+
 def _str(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError("must be a text that is not empty")
@@ -120,18 +137,80 @@ def _strs(value: Any) -> tuple[str, ...]:
 strings = _simple("list of texts", _strs, lambda text: [part for part in text.split(",") if part.strip()])
 
 
-def _target_list(value: Any) -> tuple[str, ...]:
-    targets = _strs(value)
-    for target in targets:
-        provider, slash, model = target.partition("/")
-        if not (provider and slash and model):
-            raise ValueError(f'must hold "PROVIDER/MODEL" texts, not {target!r}')
-    if not targets:
+@attrs.frozen
+class TargetEntry:
+    """One of a model's targets.
+
+    :ivar target: ``PROVIDER/MODEL``.
+    :ivar weight: its share where targets share the load.
+    :ivar max_concurrency: calls at once, ``rpm`` requests and ``tpm`` tokens a minute; ``None`` for no limit.
+    :ivar tags: for whoever reads the log.
+    """
+
+    target: str
+    weight: float = 1.0
+    max_concurrency: int | None = None
+    rpm: int | None = None
+    tpm: int | None = None
+    tags: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.target
+
+
+def _target_list(value: Any) -> tuple[TargetEntry, ...]:
+    if not isinstance(value, list):
+        raise ValueError('must be a list of "PROVIDER/MODEL" texts or tables')
+    if not value:
         raise ValueError("must name at least one target")
-    return targets
+    entries = tuple(_target(item) for item in value)
+    names = [entry.target for entry in entries]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"names {name!r} twice")
+    return entries
 
 
-targets = _simple('list of "PROVIDER/MODEL"', _target_list, lambda text: text.split(","))
+def _target(item: Any) -> TargetEntry:
+    table = {"target": item} if isinstance(item, str) else item
+    if not isinstance(table, dict) or not isinstance(table.get("target"), str):
+        raise ValueError('must hold "PROVIDER/MODEL" texts, or tables such as {target = "openai/gpt-4o", weight = 3}')
+    for name in table:
+        if name not in ("target", "weight", "max_concurrency", "rpm", "tpm", "tags"):
+            raise ValueError(f"has a target with {name!r}; there is: max_concurrency, rpm, tags, target, tpm, weight")
+    provider, slash, model = table["target"].strip().partition("/")
+    if not (provider and slash and model):
+        raise ValueError(f'must hold "PROVIDER/MODEL" texts, not {table["target"]!r}')
+    checks: dict[str, Kind] = {
+        "weight": number(0, 1e6),
+        "max_concurrency": integer(1),
+        "rpm": integer(1),
+        "tpm": integer(1),
+        "tags": strings,
+    }
+    values: dict[str, Any] = {}
+    for name, kind in checks.items():
+        if name in table:
+            try:
+                values[name] = kind.from_toml(table[name], {})
+            except ValueError as error:
+                raise ValueError(f"has a target whose {name} {error}") from None
+    return TargetEntry(f"{provider}/{model}", **values)
+
+
+targets = _simple('list of "PROVIDER/MODEL" or of tables', _target_list, lambda text: text.split(","))
+
+
+def _hedge_value(value: Any) -> str | float:
+    if value in ("off", "tail"):
+        return str(value)
+    if isinstance(value, dict) and set(value) == {"after"}:
+        after: float = number(0.01, 3600).from_toml(value["after"], {})
+        return after
+    raise ValueError('must be "off", "tail" or {after = SECONDS}')
+
+
+hedge = _simple('"off", "tail" or {after = SECONDS}', _hedge_value, str)
 
 
 def _url(value: Any) -> str:
@@ -195,3 +274,23 @@ _OURS = {"host", "content-length", "transfer-encoding", "connection", "content-t
 header_table = Kind(
     "table of headers, each value a text or a secret", _headers, lambda text, environ: _headers(text, environ)
 )
+
+
+def _paths(value: Any, environ: Mapping[str, str]) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise ValueError("must be a table of paths")
+    for name, path in value.items():
+        if not isinstance(path, str) or not path.startswith(("/", "{origin}/")):
+            raise ValueError(f"must hold paths that begin with / or {{origin}}/; {name} is none")
+        if not all(0x21 <= ord(char) <= 0x7E for char in path):
+            raise ValueError(f"must hold paths of visible ASCII characters only; {name} has another")
+        if (unknown := set(_BRACES.findall(path)) - set(_PLACES)) or set(_BRACES.sub("", path)) & set("{}"):
+            what = f"{{{min(unknown)}}}" if unknown else "a brace"
+            raise ValueError(f"knows {', '.join(_PLACES)} in braces; {name} has {what}")
+    return dict(value)
+
+
+_PLACES = ("origin", "model", "api_version", "project", "location")
+_BRACES = re.compile(r"\{(\w*)\}")
+
+path_table = Kind("table of paths", _paths, lambda text, environ: _paths(text, environ))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,9 +14,11 @@ import attrs
 from llmedge.config.levels import parse_filter
 from llmedge.config.locate import Path as KeyPath
 from llmedge.config.locate import line_of, locate
+from llmedge.config.nearest import nearest
+from llmedge.config.option import Option
 from llmedge.config.secret import Secret, resolve
-from llmedge.config.settings import Key, Option, Provider, Settings
-from llmedge.config.vendors import base_url_of, from_environment
+from llmedge.config.settings import Key, Model, Price, Provider, Settings
+from llmedge.config.vendors import from_environment, settle
 
 S = TypeVar("S")
 
@@ -92,15 +94,6 @@ def dotted(path: KeyPath) -> str:
             quoted = part if re.fullmatch(r"[A-Za-z0-9_\-]+", part) else f'"{part}"'
             text += f".{quoted}" if text else quoted
     return text
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """``; did you mean X?`` or, without a near one, what there is."""
-    names = sorted(names)
-    close = difflib.get_close_matches(name, names, 1, 0.6)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; there is: {', '.join(names)}" if names else ""
 
 
 class _Reader:
@@ -210,15 +203,44 @@ class _Reader:
         for name, model in settings.models.items():
             if not model.targets and ("models", name, "targets") not in self.lines:
                 self.problem(("models", name), 'needs targets, such as targets = ["openai/gpt-4o"]')
-            for target in model.targets:
-                provider_name = target.partition("/")[0]
-                if provider_name not in providers:
-                    self.problem(
-                        ("models", name, "targets"),
-                        f"names the provider {provider_name!r}, which is not configured"
-                        + nearest(provider_name, providers),
-                    )
+            self._route(name, model, settings.models, providers)
+        for name in settings.prices:
+            self._price(name, settings.prices[name], providers)
         return attrs.evolve(settings, server=server, auth=auth, providers=providers)
+
+    def _route(self, name: str, model: Model, models: Iterable[str], providers: Iterable[str]) -> None:
+        shadow = [("shadow", model.shadow)] if model.shadow else []
+        for option, target in [("targets", str(target)) for target in model.targets] + shadow:
+            provider = target.partition("/")[0]
+            if provider not in providers:
+                self.problem(
+                    ("models", name, option),
+                    f"names the provider {provider!r}, which is not configured" + nearest(provider, providers),
+                )
+        for option in ("fallbacks", "context_fallbacks"):
+            for other in getattr(model, option):
+                if other == name:
+                    self.problem(("models", name, option), "names the model itself")
+                elif other not in models and other.partition("/")[0] not in providers:
+                    self.problem(
+                        ("models", name, option),
+                        f"names the model {other!r}, which is not configured" + nearest(other, models),
+                    )
+        if model.sticky and model.sticky != "prompt" and not re.fullmatch(r"header:[A-Za-z0-9_\-]+", model.sticky):
+            self.problem(("models", name, "sticky"), 'must be "prompt" or "header:NAME"')
+
+    def _price(self, name: str, price: Price, providers: Iterable[str]) -> None:
+        path: KeyPath = ("prices", name)
+        for option, value in (("input", price.input), ("output", price.output)):
+            if value is None and (*path, option) not in self.lines:
+                self.problem(path, f"needs {option}, such as {option} = 2.5 (USD per million tokens; 0 for nothing)")
+        provider, slash, model = name.partition("/")
+        if not (provider and slash and model):
+            self.problem(path, 'must be named [prices."PROVIDER/MODEL"]; patterns are allowed')
+        elif not any(fnmatchcase(known, provider) for known in providers):
+            self.problem(
+                path, f"names the provider {provider!r}, which is not configured{nearest(provider, providers)}"
+            )
 
     def _address(self, address: str, tls: bool) -> tuple[str, ...]:
         host, colon, port = address.rpartition(":")
@@ -289,12 +311,12 @@ class _Reader:
         path: KeyPath = ("providers", name)
         if not _NAME.match(name):
             self.problem(path, "must have a short name: letters, digits, '-', '_' and '.'")
-        if provider.dialect == "openai" and not provider.base_url and (*path, "base_url") not in self.lines:
-            if (known := base_url_of(name)) and (*path, "dialect") not in self.lines:
-                return attrs.evolve(provider, base_url=known)
-            self.problem(path, 'needs base_url, such as base_url = "http://127.0.0.1:8000/v1"')
-        if provider.dialect == "openai":
+        settled, problems = settle(name, provider)
+        for option, what in problems:
+            if option or (*path, "base_url") not in self.lines:  # a bad base URL has been said already
+                self.problem((*path, option) if option else path, what)
+        if provider.dialect != "mock":
             for option in _MOCK_ONLY:
                 if (*path, option) in self.lines:
                     self.problem((*path, option), 'is for the dialect "mock" only')
-        return provider
+        return settled

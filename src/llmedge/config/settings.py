@@ -7,29 +7,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network
-from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
 
 from llmedge.config import kinds
-from llmedge.config.kinds import Kind
+from llmedge.config.capabilities import Capabilities
+from llmedge.config.kinds import TargetEntry
+from llmedge.config.option import option
 from llmedge.config.secret import Secret
-
-
-@attrs.frozen
-class Option:
-    """How one field of a section is set."""
-
-    kind: Kind
-    doc: str
-    env: tuple[str, ...] = ()
-
-
-def option(kind: Kind, default: Any, doc: str, *, env: str | tuple[str, ...] = ()) -> Any:
-    names = (env,) if isinstance(env, str) else env
-    return attrs.field(default=default, metadata={"option": Option(kind, doc, names)})
 
 
 @attrs.frozen
@@ -182,7 +170,16 @@ class Cors:
     methods: tuple[str, ...] = option(kinds.strings, ("GET", "POST", "OPTIONS"), "Methods allowed.")
     headers: tuple[str, ...] = option(
         kinds.strings,
-        ("authorization", "content-type", "x-api-key", "x-request-id", "x-stainless-*"),
+        (
+            "authorization",
+            "content-type",
+            "x-api-key",
+            "x-goog-api-key",
+            "x-goog-api-client",
+            "x-request-id",
+            "x-stainless-*",
+            "anthropic-*",
+        ),
         "Request headers allowed; a trailing * allows any ending.",
     )
     credentials: bool = option(kinds.boolean, False, "Let pages send cookies and client certificates.")
@@ -260,6 +257,8 @@ class Upstream:
     )
 
 
+SPOKEN = ("openai", "openai_responses", "anthropic", "gemini", "bedrock", "vertex", "mock")
+"""What ``dialect`` may say: ``openai`` is chat, legacy completions and embeddings."""
 FAULTS = ("none", "status", "cut", "stall", "malformed")
 
 
@@ -267,9 +266,16 @@ FAULTS = ("none", "status", "cut", "stall", "malformed")
 class Provider:
     """One vendor, or one server of yours."""
 
-    dialect: str = option(kinds.choice("openai", "mock"), "openai", "What it speaks.")
-    base_url: str = option(kinds.url, "", 'Where it is: "https://api.openai.com/v1".')
-    api_key: Secret | None = option(kinds.secret, None, "Sent as Authorization: Bearer.")
+    vendor: str = option(
+        kinds.string, "", "Its entry in the catalogue; a provider called as one, and without base_url, is that one."
+    )
+    dialect: str = option(
+        kinds.choice(*SPOKEN), "", "What it speaks: of a vendor's dialects this one only; else openai."
+    )
+    base_url: str = option(
+        kinds.url, "", 'Where it is, such as "https://api.openai.com/v1"; the catalogue knows it for most vendors.'
+    )
+    api_key: Secret | None = option(kinds.secret, None, "Its key, shown the way the vendor wants it.")
     headers: Mapping[str, Secret] = option(kinds.header_table, attrs.Factory(dict), "More headers to send.")
     stream_usage: bool = option(
         kinds.boolean, True, "Ask for usage in streams; off for servers that refuse stream_options."
@@ -277,6 +283,20 @@ class Provider:
     models: tuple[str, ...] = option(
         kinds.strings, (), "Patterns of model names that go here without a [models] entry."
     )
+    on_unsupported: str = option(
+        kinds.choice("refuse", "drop"), "refuse", "What the vendor cannot be told: a 400 that names it, or left out."
+    )
+    paths: Mapping[str, str] = option(
+        kinds.path_table, attrs.Factory(dict), "Paths that differ, by dialect (openai_chat) or operation (rerank)."
+    )
+    api_version: str = option(kinds.string, "", "azure: the api-version of deployments; without it the v1 API.")
+    region: str = option(kinds.string, "", "bedrock: the AWS region.")
+    access_key: Secret | None = option(kinds.secret, None, "bedrock: AWS access key id, where there is no api_key.")
+    secret_key: Secret | None = option(kinds.secret, None, "bedrock: AWS secret access key.")
+    session_token: Secret | None = option(kinds.secret, None, "bedrock: AWS session token of temporary keys.")
+    project: str = option(kinds.string, "", "vertex: the Google Cloud project.")
+    location: str = option(kinds.string, "", "vertex: the location, such as europe-west4 or global.")
+    credentials: str = option(kinds.string, "", "vertex: path of the service account's JSON key.")
     latency: float = option(kinds.number(0, 3600), 0.0, "mock: seconds before the answer begins.")
     chunk_interval: float = option(kinds.number(0, 3600), 0.0, "mock: seconds between the events of a stream.")
     fault: str = option(kinds.choice(*FAULTS), "none", "mock: the failure to rehearse.")
@@ -288,10 +308,92 @@ class Provider:
 
 
 @attrs.frozen
+class Routing:
+    """What is done when a target fails, is slow or has enough to do. Models may say otherwise for themselves."""
+
+    retries: int = option(kinds.integer(0, 10), 2, "Times one target may be asked again, at most.")
+    retry_base: float = option(
+        kinds.number(0.001, 60), 0.25, "Seconds: a first retry comes after anything up to this, each next after twice."
+    )
+    retry_cap: float = option(kinds.number(0.001, 600), 5.0, "Seconds: the longest pause before a retry.")
+    retry_ratio: float = option(
+        kinds.number(0, 10), 0.2, "Retries for each call, over the last ten seconds: an outage is not multiplied."
+    )
+    retry_after_max: float = option(
+        kinds.number(0, 600), 5.0, "Seconds of a vendor's Retry-After that are waited for where nobody else is left."
+    )
+    hedge: str | float = option(
+        kinds.hedge, "tail", 'Ask the next target as well when one is slow: "tail" is slower than it ever is.'
+    )
+    hedge_ratio: float = option(kinds.number(0, 1), 0.05, "Such extra calls for each call, at most.")
+    breaker_failures: int = option(kinds.integer(1), 5, "Failures in a row that have a target left alone.")
+    breaker_rate: float = option(
+        kinds.number(0.01, 1), 0.5, "Share of failures in ten seconds that has the same effect."
+    )
+    breaker_open: float = option(
+        kinds.number(0.01, 600), 1.0, "Seconds a target is left alone at first, doubled each time."
+    )
+    breaker_max_open: float = option(kinds.number(0.01, 3600), 8.0, "Seconds it is left alone at most.")
+    adaptive: bool = option(
+        kinds.boolean, True, "Learn how many calls at once each target takes, from its refusals and its pace."
+    )
+    queue: int = option(kinds.integer(0), 100, "Calls that may wait for one target.")
+    queue_wait: float = option(kinds.number(0, 600), 5.0, "Seconds a call may wait for a target.")
+    health_check: float = option(
+        kinds.number(0, 3600),
+        0.0,
+        "Seconds between looks at targets left alone; 0: calls find out themselves.",
+    )
+
+
+@attrs.frozen
 class Model:
     """One model name clients may ask for."""
 
-    targets: tuple[str, ...] = option(kinds.targets, (), "Where it goes: PROVIDER/MODEL, tried in order.")
+    targets: tuple[TargetEntry, ...] = option(
+        kinds.targets, (), 'Where it goes: "PROVIDER/MODEL", or {target = "PROVIDER/MODEL", weight = 3, rpm = 600}.'
+    )
+    strategy: str = option(
+        kinds.choice("priority", "weighted", "round_robin", "least_busy", "latency", "cost"),
+        "priority",
+        "Which target is asked first; the others follow when it fails.",
+    )
+    fallbacks: tuple[str, ...] = option(kinds.strings, (), "Models to ask when all targets are out, in order.")
+    context_fallbacks: tuple[str, ...] = option(
+        kinds.strings, (), "Models to ask when the prompt is too long for the targets, in order."
+    )
+    hedge: str | float | None = option(kinds.hedge, None, "Ask the next target as well when one is slow.")
+    stream_recovery: str | None = option(
+        kinds.choice("off", "splice", "continue", "buffer"),
+        None,
+        "What becomes of a stream that breaks after its first token; default: splice where another target is left.",
+    )
+    sticky: str = option(
+        kinds.string, "", 'Keeps calls that belong together on one target: "prompt", or "header:NAME" of the client\'s.'
+    )
+    shadow: str = option(kinds.string, "", "A target that gets a copy of calls; its answers are only recorded.")
+    shadow_share: float = option(kinds.number(0, 1), 1.0, "Share of the calls that are copied.")
+    on_unsupported: str = option(
+        kinds.choice("refuse", "drop"), "", "As the provider's, for this model; default: what the provider says."
+    )
+    capabilities: Capabilities = attrs.field(factory=Capabilities)
+
+
+@attrs.frozen
+class Price:
+    """What a model costs you, in place of its list price. NAME is a target, ``"PROVIDER/MODEL"``, or a pattern of
+    targets; a name goes before a pattern, the longest pattern first. All in USD per million tokens."""
+
+    input: Decimal | None = option(kinds.price, None, "Tokens read. Has to be given.")
+    output: Decimal | None = option(kinds.price, None, "Tokens written. Has to be given.")
+    cached: Decimal | None = option(kinds.price, None, "Tokens read from the vendor's cache; default: as input.")
+    cache_write: Decimal | None = option(kinds.price, None, "Tokens written to that cache; default: as input.")
+    cache_write_1h: Decimal | None = option(
+        kinds.price, None, "Tokens written to it for an hour; default: as cache_write."
+    )
+    audio_input: Decimal | None = option(kinds.price, None, "Tokens of audio read; default: as input.")
+    audio_output: Decimal | None = option(kinds.price, None, "Tokens of audio written; default: as output.")
+    reasoning: Decimal | None = option(kinds.price, None, "Tokens of reasoning; default: as output.")
 
 
 @attrs.frozen
@@ -308,5 +410,7 @@ class Settings:
     metrics: Metrics = attrs.field(factory=Metrics)
     tracing: Tracing = attrs.field(factory=Tracing)
     upstream: Upstream = attrs.field(factory=Upstream)
+    routing: Routing = attrs.field(factory=Routing)
     providers: Mapping[str, Provider] = attrs.field(factory=dict, metadata={"table_of": Provider})
     models: Mapping[str, Model] = attrs.field(factory=dict, metadata={"table_of": Model})
+    prices: Mapping[str, Price] = attrs.field(factory=dict, metadata={"table_of": Price})

@@ -1,56 +1,201 @@
-"""Which providers are on when nothing is configured: those whose key is in the environment, else ``mock``."""
+"""Settings meet the catalogue: which vendor a provider is, where it is, and which are on when nothing is configured."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+
+import attrs
 
 from llmedge.config import kinds
+from llmedge.config.capabilities import Capabilities
+from llmedge.config.catalogue import DIALECTS, OPERATIONS, VENDORS, Vendor, capabilities, locate
+from llmedge.config.nearest import nearest
 from llmedge.config.secret import Secret, resolve
-from llmedge.config.settings import Provider
+from llmedge.config.settings import Model, Provider
 
-_KEYED = (
-    # name, variable of the key, OpenAI-compatible base URL, model names that go there
-    ("openai", "OPENAI_API_KEY", "https://api.openai.com/v1", ("gpt-*", "chatgpt-*", "o[0-9]", "o*-*")),
-    ("anthropic", "ANTHROPIC_API_KEY", "https://api.anthropic.com/v1", ("claude-*",)),
-    (
-        "gemini",
-        "GEMINI_API_KEY",
-        "https://generativelanguage.googleapis.com/v1beta/openai",
-        ("gemini-*",),
-    ),
-)
-"""Base URLs: platform.openai.com/docs/api-reference, docs.anthropic.com/en/api/openai-sdk,
-ai.google.dev/gemini-api/docs/openai."""
+_CHAT = "/chat/completions"
+
+
+def _compatible(name: str, like: str, *dialects: str) -> Vendor:
+    """A server that speaks ``dialects`` the way ``like`` does; nothing is known of its models."""
+    vendor = VENDORS[like]
+    return Vendor(
+        name=name,
+        base_url="",
+        source=vendor.source,
+        auth=vendor.auth,
+        dialects={dialect: vendor.dialects[dialect] for dialect in dialects},
+        stream_paths={dialect: path for dialect, path in vendor.stream_paths.items() if dialect in dialects},
+        passthrough=vendor.passthrough,
+        count_tokens=vendor.count_tokens,
+        models_path=vendor.models_path,
+        models_shape=vendor.models_shape,
+        headers=vendor.headers,
+        capabilities=Capabilities(),
+        anywhere=True,
+    )
+
+
+GENERIC: Mapping[str, Vendor] = {
+    "openai": _compatible("openai-compatible", "openai", "openai_chat", "openai_text", "openai_embeddings"),
+    "openai_responses": _compatible("openai-responses-compatible", "openai", "openai_responses"),
+    "anthropic": _compatible("anthropic-compatible", "anthropic", "anthropic"),
+    "gemini": _compatible("gemini-compatible", "gemini", "gemini"),
+    "bedrock": VENDORS["bedrock"],
+    "vertex": VENDORS["vertex"],
+}
+"""By ``dialect``: what a provider is that the catalogue does not have."""
+
+_BY_NAME = {vendor.name: vendor for vendor in (*GENERIC.values(), *VENDORS.values())}
+_SPEAKS = {
+    "openai": ("openai_chat", "openai_text", "openai_embeddings"),
+    "openai_responses": ("openai_responses",),
+    "anthropic": ("anthropic",),
+    "gemini": ("gemini",),
+    "bedrock": ("bedrock",),
+    "vertex": ("gemini",),
+    "mock": ("openai_chat", "openai_text", "openai_embeddings"),
+}
+
+
+def vendor_of(provider: Provider) -> Vendor:
+    """The vendor of a provider, whose settings have been through :func:`settle`."""
+    return _BY_NAME.get(provider.vendor) or GENERIC.get(provider.dialect, GENERIC["openai"])
+
+
+def paths_of(provider: Provider) -> dict[str, str]:
+    """Dialect or operation → path, all ``provider`` speaks: the catalogue's, ``api_version`` and ``paths`` heeded."""
+    vendor = vendor_of(provider)
+    if provider.api_version and vendor.versioned:
+        paths = dict(vendor.versioned)
+    else:
+        paths = {**vendor.dialects, **vendor.passthrough}
+    paths |= provider.paths
+    if provider.dialect:
+        paths = {name: path for name, path in paths.items() if name in _SPEAKS[provider.dialect] or name in OPERATIONS}
+    return paths
+
+
+def capabilities_at(provider: Provider, upstream_model: str, model: Model | None = None) -> Capabilities:
+    """What ``upstream_model`` can do at ``provider``; what the file says of ``model`` counts more."""
+    known = capabilities(vendor_of(provider).name, upstream_model)
+    return known if model is None else model.capabilities.over(known)
+
+
+def openai_base_url(provider: Provider) -> str:
+    """Where ``provider`` answers OpenAI's ``/chat/completions``; ``""`` if it does not.
+
+    For :class:`llmedge.providers.http.HttpProvider`, as long as that is all it speaks.
+    """
+    vendor = vendor_of(provider)
+    path = paths_of(provider).get("openai_chat")
+    if path is None:
+        own = provider.base_url in ("", vendor.base_url)
+        return vendor.openai_compatible_base_url if own and not provider.dialect else ""
+    if "{model}" in path or "?" in path or not path.endswith(_CHAT):
+        return ""
+    return locate(provider.base_url, path).removesuffix(_CHAT)
+
+
+def settle(name: str, provider: Provider) -> tuple[Provider, list[tuple[str, str]]]:
+    """``provider`` with its vendor and base URL filled in, and what is wrong: (option or ``""``, words)."""
+    if provider.dialect == "mock":
+        return provider, [("vendor", 'is not for the dialect "mock"')] if provider.vendor else []
+    if provider.vendor and provider.vendor not in _BY_NAME:
+        known = (*VENDORS, *(vendor.name for vendor in GENERIC.values()))
+        return provider, [("vendor", f"is not in the catalogue: {provider.vendor!r}" + nearest(provider.vendor, known))]
+    if provider.vendor:
+        vendor = _BY_NAME[provider.vendor]
+    elif (called := VENDORS.get(name)) is not None and _is(called, provider):
+        vendor = called
+    else:
+        vendor = GENERIC[provider.dialect or "openai"]
+    base_url = provider.base_url or vendor.base_url or _hosted(vendor.name, provider)
+    settled = attrs.evolve(provider, vendor=vendor.name, base_url=base_url)
+    if "no_stream_options" in vendor.quirks:
+        settled = attrs.evolve(settled, stream_usage=False)
+    return settled, list(_problems(vendor, settled))
+
+
+def _is(vendor: Vendor, provider: Provider) -> bool:
+    """Whether a provider called as ``vendor`` is it, as far as its dialect and base URL tell."""
+    if provider.dialect:
+        return False
+    return vendor.anywhere or provider.base_url in ("", vendor.base_url)
+
+
+def _hosted(vendor: str, provider: Provider) -> str:
+    """Base URLs that depend on the place. docs.aws.amazon.com/general/latest/gr/bedrock.html, vertex: the REST page."""
+    if vendor == "bedrock" and provider.region:
+        return f"https://bedrock-runtime.{provider.region}.amazonaws.com"
+    if vendor == "vertex" and provider.location:
+        place = "" if provider.location == "global" else f"{provider.location}-"
+        return f"https://{place}aiplatform.googleapis.com"
+    return ""
+
+
+def _problems(vendor: Vendor, provider: Provider) -> Iterator[tuple[str, str]]:
+    if not provider.base_url:
+        yield (
+            "",
+            {
+                "azure": 'needs base_url, such as base_url = "https://RESOURCE.openai.azure.com"',
+                "bedrock": 'needs region, such as region = "eu-central-1"',
+                "vertex": 'needs project and location, such as location = "europe-west4"',
+            }.get(vendor.name, 'needs base_url, such as base_url = "http://127.0.0.1:8000/v1"'),
+        )
+    elif vendor.name == "vertex" and not (provider.project and provider.location):
+        yield "", "needs project and location"
+    for option in set(provider.paths) - {*DIALECTS, *OPERATIONS}:
+        yield "paths", f"names {option!r}, which is no dialect or operation" + nearest(option, (*DIALECTS, *OPERATIONS))
+    if provider.dialect and not any(dialect in paths_of(provider) for dialect in _SPEAKS[provider.dialect]):
+        yield "dialect", f"is not spoken by {vendor.name}, which speaks {', '.join(vendor.dialects)}"
+    if provider.api_version and not vendor.versioned:
+        yield "api_version", 'is for the vendor "azure" only'
+    for option, owner in (
+        *(("region", "bedrock"), ("access_key", "bedrock"), ("secret_key", "bedrock"), ("session_token", "bedrock")),
+        *(("project", "vertex"), ("location", "vertex"), ("credentials", "vertex")),
+    ):
+        if getattr(provider, option) and vendor.name != owner:
+            yield option, f'is for the vendor "{owner}" only'
+    if (provider.access_key is None) != (provider.secret_key is None):
+        yield "access_key" if provider.access_key else "secret_key", "needs access_key and secret_key both"
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Provider]:
-    """Providers by name, never empty.
+    """Providers by name, never empty: vendors whose key is there and who need nothing else, else ``mock``.
 
     :raises ValueError: a variable is set to something unusable; the message names it, not its value.
     """
     found: dict[str, Provider] = {}
-    for name, variable, base_url, models in _KEYED:
-        if environ.get(variable, "").strip():
-            try:
-                key = Secret(resolve(f"env:{variable}", environ))
-            except ValueError as error:
-                raise ValueError(f"environment variable {variable}: {error}") from None
-            found[name] = Provider(base_url=base_url, api_key=key, models=models)
+    for vendor in VENDORS.values():
+        variable = next((name for name in vendor.env if environ.get(name, "").strip()), None)
+        if variable is None or not vendor.base_url:
+            continue
+        try:
+            key = Secret(resolve(f"env:{variable}", environ))
+        except ValueError as error:
+            raise ValueError(f"environment variable {variable}: {error}") from None
+        provider, _ = settle(vendor.name, Provider(api_key=key, models=vendor.models))
+        if openai_base_url(provider):
+            found[vendor.name] = provider
     if host := environ.get("OLLAMA_HOST", "").strip():
         try:
             base_url = kinds.url.from_text(_ollama_url(host), environ)
         except ValueError as error:
             raise ValueError(f"environment variable OLLAMA_HOST {error}") from None
         # Ollama's models have any name: it takes what nobody else does.
-        found["ollama"] = Provider(base_url=f"{base_url}/v1", models=("*",))
+        ollama = Provider(base_url=f"{base_url}/v1", models=VENDORS["ollama"].models)
+        found["ollama"], _ = settle("ollama", ollama)
     if not found:
         found["mock"] = Provider(dialect="mock", models=("*",))
     return found
 
 
-def base_url_of(name: str) -> str:
-    """The base URL of a vendor known by name, so that a file need not repeat it; ``""`` for any other."""
-    return next((base_url for known, _, base_url, _ in _KEYED if known == name), "")
+def variables() -> list[str]:
+    """The environment variables that switch a vendor on."""
+    keyed = [name for vendor in VENDORS.values() if vendor.base_url for name in vendor.env]
+    return [*keyed, "OLLAMA_HOST"]
 
 
 def _ollama_url(host: str) -> str:

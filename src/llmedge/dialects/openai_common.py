@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import math
 import re
-from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
-import attrs
 import msgspec
 
-from llmedge.dialects.sse import SseError, SseParser
+from llmedge.dialects.dialect import Dialect, SseReader, StreamReader, VendorError
 from llmedge.errors import EdgeError, UpstreamCut, UpstreamMalformed, ValidationError, VendorFailed
-from llmedge.model import Event, EventKind, Operation, RawObject, Usage
+from llmedge.model import Event, EventKind, RawObject, Usage
 
 DONE = Event(EventKind.DONE, b"data: [DONE]\n\n")
 
@@ -25,28 +23,6 @@ _decode_fields = msgspec.json.Decoder(_Fields).decode
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 _EMPTY = {b"null", b'""', b"[]", b"{}"}
-
-
-@attrs.frozen
-class Request:
-    """A client's request, checked. ``choices`` is how many answers it asks for."""
-
-    fields: RawObject
-    model: str
-    stream: bool
-    wants_usage: bool
-    choices: int
-    message_count: int | None
-
-
-@attrs.frozen
-class VendorError:
-    """A vendor's error object; texts are empty where it gave none."""
-
-    message: str = ""
-    type: str = ""
-    code: str = ""
-    param: str | None = None
 
 
 class StreamOptions(msgspec.Struct):
@@ -138,20 +114,10 @@ def _plain(message: str) -> str:
     return message[0].lower() + message[1:].replace(" | null", "").replace("`", "")
 
 
-class OpenAIDialect(ABC):
-    """One OpenAI operation, both directions. Stateless."""
+class OpenAIDialect(Dialect):
+    """What OpenAI's operations have in common. Stateless."""
 
-    name: ClassVar[str] = "openai"
-    operation: ClassVar[Operation]
-    path: ClassVar[str]
-    """Behind a vendor's base URL."""
-    heartbeat: ClassVar[bytes] = b": ping\n\n"
-
-    @abstractmethod
-    def parse_request(self, raw: bytes, max_depth: int = 100) -> Request:
-        """:raises ValidationError: the body is not a request of this operation."""
-
-    def render_request(self, fields: RawObject, model: str, *, stream: bool, ask_usage: bool) -> bytes:
+    def forward(self, fields: RawObject, model: str, *, stream: bool, ask_usage: bool) -> bytes:
         """The body for a vendor of the same dialect: as it came, but for the model and ``stream_options``."""
         changed = dict(fields)
         changed["model"] = model
@@ -161,36 +127,46 @@ class OpenAIDialect(ABC):
             changed["stream_options"] = {**(known or {}), "include_usage": True}
         return _encode(changed)
 
-    def parse_answer(self, body: bytes) -> Usage | None:
+    def read_answer(self, body: bytes) -> Usage | None:
         """The usage of a whole answer.
 
         :raises UpstreamMalformed: it is not an answer of this operation.
         :raises VendorFailed: it is an error object behind a status of 200.
         """
-        try:
-            if not body.isascii():
-                body.decode()
-            fields = _decode_fields(body)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ValueError, TypeError):
-            raise UpstreamMalformed("answered with something that is not a JSON object") from None
-        if "choices" not in fields:
-            if bytes(fields.get("error", msgspec.Raw(b"null"))) != b"null":
-                error = parse_error(body)
-                raise VendorFailed(f"answered with an error behind status 200: {error.message}")
-            raise UpstreamMalformed("answered without choices")
-        return parse_usage(fields.get("usage"))
+        return parse_usage(check_answer(body).get("usage"))
 
     def parse_error(self, body: bytes) -> VendorError:
         """The error object in ``body``; empty if there is none. Never raises."""
         return parse_error(body)
 
+    def error_body(self, error: EdgeError) -> bytes:
+        return _encode(error.body())
+
     def error_frame(self, error: EdgeError) -> bytes:
-        """An error as an event of a stream that has begun. SDKs raise on it."""
         return b"data: " + _encode(error.body()) + b"\n\n"
 
-    def stream(self, *, strip_usage: bool, choices: int, max_event: int) -> ChunkReader:
-        """A reader of one streamed answer."""
+    def reader(self, *, strip_usage: bool, choices: int, max_event: int) -> StreamReader:
         return ChunkReader(strip_usage=strip_usage, choices=choices, max_event=max_event)
+
+
+def check_answer(body: bytes) -> _Fields:
+    """The fields of a whole answer.
+
+    :raises UpstreamMalformed: it is not one.
+    :raises VendorFailed: it is an error object behind a status of 200.
+    """
+    try:
+        if not body.isascii():
+            body.decode()
+        fields = _decode_fields(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ValueError, TypeError):
+        raise UpstreamMalformed("answered with something that is not a JSON object") from None
+    if "choices" not in fields:
+        if bytes(fields.get("error", msgspec.Raw(b"null"))) != b"null":
+            error = parse_error(body)
+            raise VendorFailed(f"answered with an error behind status 200: {error.message}", cause="error_body")
+        raise UpstreamMalformed("answered without choices")
+    return fields
 
 
 def parse_error(body: bytes) -> VendorError:
@@ -225,6 +201,8 @@ def parse_usage(raw: Any) -> Usage | None:
         output=_count(usage, "completion_tokens"),
         cached=_count(usage.get("prompt_tokens_details"), "cached_tokens"),
         reasoning=_count(usage.get("completion_tokens_details"), "reasoning_tokens"),
+        audio_input=_count(usage.get("prompt_tokens_details"), "audio_tokens"),
+        audio_output=_count(usage.get("completion_tokens_details"), "audio_tokens"),
     )
 
 
@@ -260,72 +238,38 @@ _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 _decode_full_chunk = msgspec.json.Decoder(_FullChunk).decode
 
 
-class ChunkReader:
+class ChunkReader(SseReader[Event]):
     """Reads one vendor's stream of chunks: SSE bytes in, events for the client out.
 
     It knows when content begins, when every choice has finished, what was used, and refuses what is broken.
     """
 
     def __init__(self, *, strip_usage: bool, choices: int, max_event: int) -> None:
+        super().__init__(max_event)
         self.usage: Usage | None = None
         self._strip_usage = strip_usage
         self._choices = choices
-        self._sse = SseParser(max_event)
         self._content = False
         self._open: set[int] = set()
         self._finished: set[int] = set()
-        self._done = False
-        self._error: EdgeError | None = None
 
-    def feed(self, data: bytes) -> list[Event]:
-        """Events completed by ``data``, maybe none. The last one is DONE when the stream is over.
-
-        :raises EdgeError: what comes next is broken; good events before it are given first.
-        """
-        events: list[Event] = []
-        if self._error is None:
-            try:
-                for event in self._sse.feed(data):
-                    self._take(event.name, event.data, events)
-                    if self._done:
-                        break
-            except SseError as error:
-                self._error = UpstreamMalformed(f"sent {error}")
-            except EdgeError as error:
-                self._error = error
-        if self._error is not None and not events:
-            raise self._error
-        return events
-
-    @property
-    def broken(self) -> EdgeError | None:
-        """The error that comes after the events given so far."""
-        return self._error
-
-    def end(self) -> list[Event]:
-        """The vendor's body has ended as HTTP has it: the events still owed, DONE last.
-
-        :raises UpstreamCut: the answer was not complete.
-        """
-        if self._error is not None:
-            raise self._error
-        events: list[Event] = []
+    def _end(self, items: list[Event]) -> None:
         for event in self._sse.close():
             if event.data == b"[DONE]":
-                self._take(event.name, event.data, events)
-        if self._done:
-            return events
+                self._take(event.name, event.data, items)
+        if self.done:
+            return
         # Some vendors never send [DONE]: an answer whose every choice gave its finish_reason is whole.
         if self._open or len(self._finished) < self._choices:
             raise UpstreamCut("ended its stream before the answer was complete")
-        return [DONE]
+        items.append(DONE)
 
-    def _take(self, name: bytes, data: bytes, events: list[Event]) -> None:
+    def _take(self, name: bytes, data: bytes, items: list[Event]) -> None:
         if data == b"[DONE]":
             if not self._finished or self._open:
                 raise UpstreamCut("ended its stream without an answer")
-            self._done = True
-            events.append(DONE)
+            self.done = True
+            items.append(DONE)
             return
         try:
             if not data.isascii():
@@ -351,7 +295,7 @@ class ChunkReader:
         if b"\n" in data:
             data = data.replace(b"\n", b"\ndata: ")  # each line of an event's data has the field name before it
         kind = EventKind.CONTENT if self._content else EventKind.LIFECYCLE
-        events.append(Event(kind, b"data: " + data + b"\n\n"))
+        items.append(Event(kind, b"data: " + data + b"\n\n"))
 
     def _usage(self, data: bytes) -> bytes:
         """Account for the usage in a chunk; the chunk without it, or ``b""`` if it held nothing else."""

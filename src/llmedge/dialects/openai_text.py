@@ -1,12 +1,21 @@
-"""OpenAI legacy completions: ``POST /completions`` (platform.openai.com/docs/api-reference/completions)."""
+"""OpenAI legacy completions: ``POST /completions`` (platform.openai.com/docs/api-reference/completions).
+
+A vendor that has chats only gets the prompt as a user's message.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
-from llmedge.dialects.openai_common import CommonRequest, OpenAIDialect, Request, parse_body
+from llmedge.dialects import form
+from llmedge.dialects.dialect import Asked, Asker, Request
+from llmedge.dialects.fields import Fields
+from llmedge.dialects.openai_chat.answer import REASONS, render_usage
+from llmedge.dialects.openai_common import DONE, CommonRequest, OpenAIDialect, parse_body
 from llmedge.errors import ValidationError
-from llmedge.model import Operation
+from llmedge.model import Event, EventKind, Operation, RawObject, Usage
 
 
 class _TextRequest(CommonRequest, kw_only=True):
@@ -18,13 +27,14 @@ class _TextRequest(CommonRequest, kw_only=True):
 
 
 _decoder = msgspec.json.Decoder(_TextRequest)
+_encode = msgspec.json.Encoder().encode
 
 
-class OpenAIText(OpenAIDialect):
+class OpenAIText(OpenAIDialect, Asker):
+    name = "openai_text"
     operation = Operation.TEXT
-    path = "/completions"
 
-    def parse_request(self, raw: bytes, max_depth: int = 100) -> Request:
+    def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
         fields, known = parse_body(raw, _decoder, max_depth)
         prompts = 1
         if isinstance(known.prompt, list):
@@ -40,3 +50,98 @@ class OpenAIText(OpenAIDialect):
             choices=(known.n or 1) * prompts,
             message_count=None,
         )
+
+    def parse(self, fields: RawObject) -> form.Request:
+        """The prompt as a chat. Several prompts, tokens, ``suffix``, ``echo`` and the rest have no place in one."""
+        unread: list[str] = []
+        top = Fields(fields, "", unread)
+        top.ignore("model", "stream", "stream_options")
+        if not top.is_text("prompt"):
+            prompts = top.value("prompt")
+            if not isinstance(prompts, list) or len(prompts) != 1 or not isinstance(prompts[0], str):
+                top.fail("prompt", "must be one text for this model, which has chats only")
+            prompt = prompts[0]
+        else:
+            prompt = top.text("prompt")
+        top_p, n = top.number("top_p"), top.integer("n")
+        if top.boolean("echo") is False:
+            top.ignore("echo")
+        else:
+            unread += ["echo"] * top.has("echo")
+        request = form.Request(
+            messages=(form.Message("user", (form.Text(prompt),), at="prompt"),),
+            max_tokens=top.integer("max_tokens"),
+            temperature=top.number("temperature"),
+            top_p=None if top_p == 1 else top_p,
+            n=None if n == 1 else n,
+            stop=(top.text("stop"),) if top.is_text("stop") else top.texts("stop"),
+            seed=top.integer("seed"),
+            presence_penalty=top.number("presence_penalty") or None,
+            frequency_penalty=top.number("frequency_penalty") or None,
+            logit_bias=b"" if (bias := top.raw("logit_bias")) == b"{}" else bias,
+            user=top.text("user"),
+        )
+        top.finish()
+        return msgspec.structs.replace(request, extra=tuple(unread)) if unread else request
+
+    def render_answer(self, answer: form.Answer, asked: Asked) -> bytes:
+        say = _envelope(answer.id, answer.created, answer.model, asked)
+        say["choices"] = [
+            _choice(
+                choice.index,
+                "".join(part.text for part in choice.parts if isinstance(part, form.Text | form.Refusal)),
+                REASONS[choice.finish],
+            )
+            for choice in answer.choices
+        ]
+        if answer.usage is not None:
+            say["usage"] = render_usage(answer.usage)
+        return _encode(say)
+
+    def encoder(self, asked: Asked) -> TextEncoder:
+        return TextEncoder(asked)
+
+
+class TextEncoder:
+    """The form into chunks of text. What is no text (a thought) has no place here."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self._head: dict[str, Any] = {}
+        self._usage = Usage()
+        self._texts: set[tuple[int, int]] = set()
+
+    def encode(self, events: list[form.StreamEvent]) -> list[Event]:
+        out: list[Event] = []
+        for event in events:
+            if isinstance(event, form.Delta) and (event.choice, event.block) in self._texts:
+                self._say(out, choices=[_choice(event.choice, event.text, None)])
+            elif isinstance(event, form.Open) and event.kind in ("text", "refusal"):
+                self._texts.add((event.choice, event.block))
+            elif isinstance(event, form.Finish):
+                self._say(out, choices=[_choice(event.choice, "", REASONS[event.reason])])
+            elif isinstance(event, form.Begin):
+                self._head = _envelope(event.id, event.created, event.model, self._asked)
+            elif isinstance(event, form.Counted):
+                self._usage = event.usage
+            elif isinstance(event, form.End):
+                if self._asked.wants_usage:
+                    self._say(out, choices=[], usage=render_usage(self._usage))
+                out.append(DONE)
+        return out
+
+    def _say(self, out: list[Event], **more: Any) -> None:
+        out.append(Event(EventKind.CONTENT, b"data: " + _encode(self._head | more) + b"\n\n"))
+
+
+def _envelope(identifier: str, created: int, model: str, asked: Asked) -> dict[str, Any]:
+    return {
+        "id": identifier or asked.id,
+        "object": "text_completion",
+        "created": created or asked.created,
+        "model": model or asked.model,
+    }
+
+
+def _choice(index: int, text: str, finish: str | None) -> dict[str, Any]:
+    return {"index": index, "text": text, "logprobs": None, "finish_reason": finish}

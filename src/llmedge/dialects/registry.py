@@ -1,15 +1,12 @@
-"""Which dialect serves which operation."""
+"""The dialects there are, by name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from llmedge.dialects.dialect import Dialect
 from llmedge.dialects.openai_chat import OpenAIChat
-from llmedge.dialects.openai_common import OpenAIDialect
 from llmedge.dialects.openai_text import OpenAIText
-from llmedge.model import Operation
 
-OPENAI: Mapping[Operation, OpenAIDialect] = {
-    Operation.CHAT: OpenAIChat(),
-    Operation.TEXT: OpenAIText(),
-}
+CHAT = OpenAIChat()
+DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in (CHAT, OpenAIText())}

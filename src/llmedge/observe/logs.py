@@ -210,7 +210,12 @@ class AccessLog:
                 "input_tokens": record.usage.input,
                 "output_tokens": record.usage.output,
                 "cached_tokens": record.usage.cached,
+                "cache_write_tokens": record.usage.cache_write,
                 "reasoning_tokens": record.usage.reasoning,
+                "audio_input_tokens": record.usage.audio_input,
+                "audio_output_tokens": record.usage.audio_output,
+                "tokens_estimated": record.usage.estimated,
+                "cost_usd": None if record.cost is None else float(record.cost),
             }
         if record.error_code:
             fields |= {"error_code": record.error_code, "error": record.error_message}

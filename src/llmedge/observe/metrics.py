@@ -70,6 +70,11 @@ class Metrics:
         self._upstream = histogram("llm_upstream_duration_seconds", "One attempt at a vendor.", ["provider", "outcome"])
         self._attempts = counter("llm_upstream_attempts_total", "Attempts at vendors.", ["provider", "outcome"])
         self._tokens = counter("llm_tokens_total", "Tokens by kind.", [*call, "kind"])
+        self._estimated = counter(
+            "llm_usage_estimated_total", "Answers whose tokens were estimated, because the vendor told none.", call
+        )
+        self._cost = counter("llm_cost_usd_total", "What answers cost, in USD.", [*call, "caller"])
+        self._unpriced = counter("llm_cost_unknown_total", "Answers with tokens whose price is not known.", call)
         self._errors = counter("llm_errors_total", "Requests that ended in an error, by code.", ["code"])
         self._ended = counter("llm_streams_total", "Streams by how they ended.", ["outcome"])
         self._limited = counter("llm_rate_limited_total", "Requests refused by a rate limit.", ["scope"])
@@ -139,12 +144,16 @@ class _CallMetrics:
     def __init__(self, metrics: Metrics, key: tuple[str, str, str]) -> None:
         self._requests = metrics._requests
         self._tokens = metrics._tokens
+        self._cost = metrics._cost
+        self._estimated = metrics._estimated
+        self._unpriced = metrics._unpriced
         self._key = key
         self._duration = metrics._duration.labels(*key)
         self._overhead = metrics._overhead.labels(*key)
         self._first_token = metrics._first_token.labels(*key)
         self._by_status: dict[int, Any] = {}
         self._by_kind: dict[str, Any] = {}
+        self._by_caller: dict[str, Any] = {}
 
     def count(self, record: Record) -> None:
         requests = self._by_status.get(record.status)
@@ -164,9 +173,21 @@ class _CallMetrics:
                 ("output", usage.output),
                 ("cached", usage.cached),
                 ("reasoning", usage.reasoning),
+                ("cache_write", usage.cache_write),
+                ("audio_input", usage.audio_input),
+                ("audio_output", usage.audio_output),
             ):
                 if count > 0:
                     tokens = self._by_kind.get(kind)
                     if tokens is None:
                         tokens = self._by_kind[kind] = self._tokens.labels(*self._key, kind)
                     tokens.inc(count)
+            if usage.estimated:
+                self._estimated.labels(*self._key).inc()
+            if record.cost is None:
+                self._unpriced.labels(*self._key).inc()
+        if record.cost is not None:
+            cost = self._by_caller.get(record.caller)
+            if cost is None:
+                cost = self._by_caller[record.caller] = self._cost.labels(*self._key, record.caller)
+            cost.inc(float(record.cost))

@@ -1,4 +1,4 @@
-"""Which targets a model name stands for."""
+"""Which targets a model name stands for, and how they are to be asked."""
 
 from __future__ import annotations
 
@@ -7,16 +7,50 @@ from fnmatch import fnmatchcase
 
 import attrs
 
+from llmedge.config.capabilities import Capabilities
+from llmedge.config.kinds import TargetEntry
 from llmedge.config.settings import Model, Provider
+from llmedge.config.vendors import capabilities_at
 from llmedge.model import Target
 
+_REMEMBERED = 1000
+"""Names found by pattern that are kept: clients can ask for any."""
 
-@attrs.frozen
+
+@attrs.frozen(eq=False)
+class Candidate:
+    """One target of a model.
+
+    :ivar fallback: the name of the fallback it was found through, ``""`` for the model's own.
+    """
+
+    target: Target
+    entry: TargetEntry
+    capabilities: Capabilities
+    fallback: str = ""
+
+    @property
+    def name(self) -> str:
+        """``PROVIDER/MODEL``."""
+        return self.entry.target
+
+
+@attrs.frozen(eq=False)
 class Match:
-    """``label`` is the bounded name for metrics: a configured name or pattern, never a client's invention."""
+    """What a model name stands for.
+
+    :ivar label: the bounded name for metrics: a configured name or pattern, never a client's invention.
+    :ivar model: how the candidates are to be asked.
+    """
 
     label: str
-    targets: tuple[Target, ...]
+    candidates: tuple[Candidate, ...]
+    model: Model
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The candidates' targets, in the order of the configuration."""
+        return tuple(candidate.target for candidate in self.candidates)
 
 
 class ModelIndex:
@@ -24,16 +58,19 @@ class ModelIndex:
 
     def __init__(self, models: Mapping[str, Model], providers: Mapping[str, Provider]) -> None:
         self._exact: dict[str, Match] = {}
-        self._patterns: list[tuple[str, tuple[str, ...]]] = []
+        self._found: dict[str, Match | None] = {}
+        self._patterns: list[tuple[str, Model]] = []
         self._providers = providers
         for name, model in models.items():
             if "*" in name or "?" in name or "[" in name:
-                self._patterns.append((name, model.targets))
+                self._patterns.append((name, model))
             else:
-                self._exact[name] = Match(name, tuple(_target(text, name) for text in model.targets))
+                self._exact[name] = self._match(name, name, model)
         self._patterns.sort(key=lambda item: -len(item[0]))  # the longest pattern says most
         vendor_patterns = [
-            (pattern, (f"{name}/*",)) for name, provider in providers.items() for pattern in provider.models
+            (pattern, Model(targets=(TargetEntry(f"{name}/*"),)))
+            for name, provider in providers.items()
+            for pattern in provider.models
         ]
         vendor_patterns.sort(key=lambda item: -len(item[0]))
         self._patterns += vendor_patterns
@@ -41,16 +78,39 @@ class ModelIndex:
 
     def find(self, model: str) -> Match | None:
         """Where ``model`` goes, or ``None`` if nobody has it."""
-        if match := self._exact.get(model):
-            return match
+        match = self._exact.get(model)
+        if match is None:
+            try:
+                return self._found[model]
+            except KeyError:
+                match = self._search(model)
+                if len(self._found) >= _REMEMBERED:
+                    self._found.clear()
+                self._found[model] = match
+        return match
+
+    def _search(self, model: str) -> Match | None:
         provider, slash, name = model.partition("/")
         if slash and name and provider in self._providers:
             label = model if model in self._labels else f"{provider}/*"
-            return Match(label, (Target(provider, name),))
-        for pattern, targets in self._patterns:
+            return self._match(label, model, Model(targets=(TargetEntry(model),)))
+        for pattern, settings in self._patterns:
             if fnmatchcase(model, pattern):
-                return Match(pattern, tuple(_target(text, model) for text in targets))
+                return self._match(pattern, model, settings)
         return None
+
+    def _match(self, label: str, asked: str, model: Model) -> Match:
+        drop = None if not model.on_unsupported else model.on_unsupported == "drop"
+        return Match(label, tuple(self._candidate(entry, asked, model, drop) for entry in model.targets), model)
+
+    def _candidate(self, entry: TargetEntry, asked: str, model: Model, drop: bool | None) -> Candidate:
+        provider, _, name = entry.target.partition("/")
+        if name == "*":
+            name = asked
+            entry = attrs.evolve(entry, target=f"{provider}/{name}")
+        settings = self._providers.get(provider)
+        known = Capabilities() if settings is None else capabilities_at(settings, name, model)
+        return Candidate(Target(provider, name, drop), entry, known)
 
     def names(self) -> Iterable[str]:
         """The configured names, patterns left out: what ``GET /v1/models`` can truthfully list."""
@@ -59,9 +119,4 @@ class ModelIndex:
     def owner(self, model: str) -> str | None:
         """The provider of the first target of ``model``."""
         match = self.find(model)
-        return match.targets[0].provider if match else None
-
-
-def _target(text: str, asked: str) -> Target:
-    provider, _, model = text.partition("/")
-    return Target(provider, asked if model == "*" else model)
+        return match.candidates[0].target.provider if match else None

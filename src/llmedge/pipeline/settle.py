@@ -1,19 +1,32 @@
-"""Write down how a call ended: usage and outcome, on every way out."""
+"""Write down how a call ended: usage, cost and outcome, on every way out."""
 
 from __future__ import annotations
 
+import attrs
 from twisted.internet.defer import CancelledError
 
 from llmedge.errors import EdgeError, ElsewhereError
-from llmedge.model import Answer, Call, Event, EventKind, EventStream, Record, Reply, Usage
+from llmedge.model import Answer, Call, Event, EventKind, EventStream, Operation, Reply, Usage
+from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.stage import Handler
+from llmedge.pipeline.tokens import TokenCounter, rough
+
+KEPT = 1048576
+"""Bytes of a stream without usage that are kept to count its tokens; what is beyond them is taken to be alike."""
 
 
 class Settle:
     """The outermost stage: sees whatever the others did."""
 
+    def __init__(self, prices: Prices, tokens: TokenCounter) -> None:
+        self.prices = prices
+        self.tokens = tokens
+        self.telling: set[str] = set()
+        """Providers whose last stream told its usage: of their streams nothing need be kept."""
+
     async def __call__(self, call: Call, proceed: Handler) -> Reply:
         record = call.record
+        self.prices.warm()
         try:
             reply = await proceed(call)
         except CancelledError:
@@ -21,37 +34,118 @@ class Settle:
         except EdgeError as error:
             record.fail(error)
             raise
-        if isinstance(reply, Answer):
-            record.usage = reply.usage
-            record.outcome = "ok"
-            return reply
-        return SettledStream(reply, record)
+        if not isinstance(reply, Answer):
+            return SettledStream(reply, call, self)
+        record.outcome = "ok"
+        if call.operation is Operation.COUNT_TOKENS:
+            return reply  # nothing was answered, and no vendor takes money for it
+        usage = reply.usage
+        if usage is None:
+            usage = await self.tokens.estimate(call.fields, [reply.body], self.model(call))
+        await self.prices.ready()
+        self.charge(call, usage)
+        return reply
+
+    def model(self, call: Call) -> str:
+        """The model that answered, by its vendor's name."""
+        attempts = call.record.attempts
+        return attempts[-1].target.model if attempts else call.model
+
+    def charge(self, call: Call, usage: Usage) -> None:
+        """Write down what was used, and what it costs."""
+        record = call.record
+        record.usage = usage
+        if record.attempts:
+            record.cost = self.prices.price(record.attempts[-1].target, usage)
 
 
 class SettledStream:
     """A stream that settles its record when it ends, breaks or is given up."""
 
-    def __init__(self, stream: EventStream, record: Record) -> None:
+    def __init__(self, stream: EventStream, call: Call, settle: Settle) -> None:
         self._stream = stream
-        self._record = record
+        self._call = call
+        self._settle = settle
+        self._provider = call.record.attempts[-1].target.provider if call.record.attempts else ""
+        self._keep = self._provider not in settle.telling
+        self._frames: list[bytes] = []
+        self._kept = 0
+        # Of all content frames: how many, how long together, how long the shortest.
+        self._count = self._length = 0
+        self._shortest = KEPT
+        self._charged = False
 
     @property
     def usage(self) -> Usage | None:
         return self._stream.usage
 
     async def next(self) -> list[Event]:
+        record = self._call.record
         try:
             events = await self._stream.next()
         except EdgeError as error:
-            self._record.usage = self._stream.usage
-            self._record.fail(error, error.outcome if isinstance(error, ElsewhereError) else "error")
+            self._charge_now()
+            record.fail(error, error.outcome if isinstance(error, ElsewhereError) else "error")
             raise
+        self._watch(events)
         if events[-1].kind is EventKind.DONE:
-            self._record.usage = self._stream.usage
-            self._record.outcome = "ok"
+            await self._charge()
+            record.outcome = "ok"
+            if record.cost is not None:  # headers are out; a comment is seen by who looks for it, and by no SDK
+                note = f": x-llmedge-cost-usd {record.cost.normalize():f}\n".encode()
+                last = events[-1]
+                events[-1] = Event(last.kind, note + (last.frame or b"\n"))
         return events
 
     def abort(self) -> None:
         self._stream.abort()
-        if not self._record.outcome:
-            self._record.usage = self._stream.usage
+        if not self._charged:
+            self._charge_now()
+
+    def _watch(self, events: list[Event]) -> None:
+        keep = self._keep and self._kept < KEPT and self._stream.usage is None
+        for event in events:
+            if event.kind is EventKind.CONTENT:
+                size = len(event.frame)
+                self._count += 1
+                self._length += size
+                self._shortest = min(self._shortest, size)
+                if keep:
+                    self._frames.append(event.frame)
+                    self._kept += size
+
+    async def _charge(self) -> None:
+        """At the stream's end, before the client is told of it: the record is read as soon as it has been."""
+        usage = self._stream.usage
+        if usage is not None:
+            self._settle.telling.add(self._provider)
+        else:
+            self._settle.telling.discard(self._provider)
+            if self._frames:
+                missing = self._length / self._kept
+                model = self._settle.model(self._call)
+                usage = await self._settle.tokens.estimate(self._call.fields, self._frames, model, missing)
+            else:
+                usage = self._rough()
+        self._frames = []
+        await self._settle.prices.ready()
+        self._settle.charge(self._call, usage)
+        self._charged = True
+
+    def _charge_now(self) -> None:
+        """Of a stream that was left or broke. Most vendors tell the usage last, some a first count at the beginning:
+        what they did not get to tell is estimated."""
+        self._charged = True
+        usage, least = self._stream.usage, self._rough()
+        if usage is None:
+            usage = least if self._count else None
+        elif usage.output < least.output:
+            usage = attrs.evolve(usage, output=least.output, estimated=True)
+        if usage is not None:
+            self._settle.charge(self._call, usage)
+
+    def _rough(self) -> Usage:
+        """Frames differ by what is said in them: each is as much longer than the shortest one, which says about one
+        token, as it says more."""
+        said = self._length - self._count * self._shortest + 4 * self._count if self._count else 0
+        return rough(self._call.fields, said)

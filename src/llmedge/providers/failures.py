@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
-from llmedge.dialects.openai_common import VendorError
+from llmedge.dialects.dialect import VendorError
 from llmedge.errors import (
     EdgeError,
     VendorFailed,
@@ -43,11 +43,16 @@ def failure_for(provider: str, status: int, error: VendorError, retry_after: flo
     if status == 429:
         return VendorRateLimited(f"is limiting the gateway's rate{said}", retry_after=retry_after).of(provider)
     if status in (503, 529):
-        return VendorUnavailable(f"is not available{said}", retry_after=retry_after).of(provider)
-    if status >= 500 or status == 408:
-        return VendorFailed(f"failed with status {status}{said}", retry_after=retry_after).of(provider)
+        cause = f"status_{status}"
+        return VendorUnavailable(f"is not available{said}", retry_after=retry_after, cause=cause).of(provider)
+    if status >= 500 or status in (408, 409, 425):
+        cause = f"status_{status}" if status in (408, 409, 425, 500, 502, 504) else "status_other"
+        shown = 409 if status == 409 else None
+        failed = VendorFailed(f"failed with status {status}{said}", retry_after=retry_after, cause=cause, status=shown)
+        return failed.of(provider)
     if status < 400 or status == 405:
-        return VendorFailed(f"answered with status {status} (check its base_url)").of(provider)
+        said = f"answered with status {status} (check its base_url)"
+        return VendorFailed(said, cause="status_other").of(provider)
     return VendorRefused(
         error.message or f"The provider '{provider}' refused the request with status {status}.",
         status=status,

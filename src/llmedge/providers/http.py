@@ -2,74 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from llmedge._version import __version__
-from llmedge.config.settings import Provider as ProviderSettings
 from llmedge.config.settings import Upstream
-from llmedge.dialects.openai_common import ChunkReader, OpenAIDialect, VendorError
-from llmedge.errors import EdgeError, ElsewhereError, UpstreamMalformed, UpstreamTooLarge, VendorFailed
-from llmedge.model import Answer, Attempt, Call, Clock, Event, EventKind, Operation, Reply, Usage
+from llmedge.dialects.dialect import Dialect, StreamReader, VendorError
+from llmedge.dialects.registry import DIALECTS
+from llmedge.errors import (
+    EdgeError,
+    ElsewhereError,
+    NotFound,
+    UpstreamMalformed,
+    UpstreamTooLarge,
+    VendorFailed,
+)
+from llmedge.model import Attempt, Call, Clock, Event, EventKind, Operation, Reply, Usage
 from llmedge.providers.failures import failure_for, parse_retry_after
+from llmedge.providers.offer import Offer
+from llmedge.providers.wire import Wire, count_wire_for, no_way, wire_for
+from llmedge.threads import aside
 from llmedge.upstream.client import Client
 from llmedge.upstream.connection import Exchange
 
 
 class HttpProvider:
-    """One vendor behind a base URL. Of the client's headers nothing is sent on; all that is sent is set here."""
+    """One vendor behind a base URL. Of the client's headers only those its dialect passes on are sent.
 
-    def __init__(
-        self,
-        name: str,
-        settings: ProviderSettings,
-        dialects: Mapping[Operation, OpenAIDialect],
-        client: Client,
-        limits: Upstream,
-        clock: Clock,
-    ) -> None:
+    :param clock: the reactor: large bodies are rendered and read in its threads.
+    """
+
+    def __init__(self, name: str, offer: Offer, client: Client, limits: Upstream, clock: Clock) -> None:
         self.name = name
-        self._settings = settings
-        self._dialects = dialects
+        self._offer = offer
         self._limits = limits
         self._clock = clock
-        self._pool = client.pool_for(settings.base_url)
-        self._heads = {operation: self._head(dialect.path) for operation, dialect in dialects.items()}
+        self._pool = client.pool_for(offer.base_url)
+        spoken = [DIALECTS[dialect] for dialect in offer.paths]
+        self._wires: dict[str, Wire | None] = {
+            asked: wire_for(dialect, spoken, quirks=offer.quirks, stream_usage=offer.stream_usage, name=name)
+            for asked, dialect in DIALECTS.items()
+        }
+        counting = [DIALECTS[dialect] for dialect in offer.count_paths]
+        self._counts = {asked: count_wire_for(dialect, counting, name) for asked, dialect in DIALECTS.items()}
+        self._fields = self._head_fields()
+        self._heads: dict[str, bytes] = {}
 
     async def complete(self, call: Call, attempt: Attempt) -> Reply:
-        dialect = self._dialects[call.operation]
-        body = dialect.render_request(
-            call.fields, attempt.target.model, stream=call.stream, ask_usage=self._settings.stream_usage
-        )
-        trace = call.record.trace
-        request = b"%b%b\r\nx-request-id: %b\r\n%bcontent-length: %d\r\n\r\n%b" % (
-            self._heads[call.operation],
-            b"text/event-stream" if call.stream else b"application/json",
-            call.record.request_id.encode(),
-            b"" if trace is None else trace.headers(attempt.span_id),
-            len(body),
-            body,
-        )
+        counts = call.operation is Operation.COUNT_TOKENS
+        wire = (self._counts if counts else self._wires)[call.dialect]
+        if wire is None:
+            raise no_way(self.name, call.operation)
+        model = attempt.target.model
+        drop = self._offer.drop if attempt.target.drop is None else attempt.target.drop
+        body = await aside(self._clock, call.record.bytes_in, wire.body, call, model, drop)
+        request = await self._request(call, attempt, wire.spoken, body)
         exchange: Exchange | None = None
         try:
             exchange = await self._pool.send(request, attempt, call.record)
             status = exchange.status
             attempt.upstream_request_id = exchange.fields.get(b"x-request-id", b"").decode("latin-1")[:128]
             if not 200 <= status < 300:
-                raise await self._failure(dialect, status, exchange)
+                raise await self._failure(wire.spoken, status, exchange)
             encoding = exchange.fields.get(b"content-encoding", b"identity").lower()
             if encoding != b"identity":
                 raise UpstreamMalformed("compressed its answer although it was asked not to")
+            created = int(self._clock.seconds())
             if call.stream:
-                await self._expect_stream(dialect, exchange)
-                reader = dialect.stream(
-                    strip_usage=not call.wants_usage,
-                    choices=call.choices,
-                    max_event=self._limits.max_event_size,
-                )
-                return HttpStream(self, exchange, reader, attempt)
+                await self._expect_stream(wire.spoken, exchange)
+                return HttpStream(self, exchange, wire.reader(call, self._limits.max_event_size, created), attempt)
             answer = await exchange.read_all()
-            return Answer(answer, dialect.parse_answer(answer))
+            return await aside(self._clock, len(answer), wire.answer, answer, call, created)
         except BaseException as error:
             if exchange is not None:
                 exchange.abort()
@@ -77,12 +79,57 @@ class HttpProvider:
                 raise self.blame(error) from None
             raise
 
+    async def _request(self, call: Call, attempt: Attempt, spoken: Dialect, body: bytes) -> bytes:
+        """Head and body."""
+        if call.operation is Operation.COUNT_TOKENS:
+            template = self._offer.count_paths[spoken.name]
+        else:
+            template = self._offer.path(spoken.name, call.stream)
+        head = self._heads.get(template)
+        if head is None or self._offer.signer is not None:
+            path = self._path(template, attempt.target.model)
+            head = f"POST {path} HTTP/1.1\r\n{self._fields}".encode()
+            if "{model}" not in template:
+                self._heads[template] = head
+        passed = dict(call.headers) if call.headers and spoken.name == call.dialect else {}
+        passed = {**spoken.headers, **self._offer.fixed, **passed}
+        if self._offer.signer is not None:
+            passed |= await self._offer.signer.headers("POST", self._offer.origin + path, body)
+        more = "".join([f"{name}: {value}\r\n" for name, value in passed.items()]).encode() if passed else b""
+        trace = call.record.trace
+        return b"%baccept: %b\r\nx-request-id: %b\r\n%b%bcontent-length: %d\r\n\r\n%b" % (
+            head,
+            spoken.stream_type if call.stream else b"application/json",
+            call.record.request_id.encode(),
+            b"" if trace is None else trace.headers(attempt.span_id),
+            more,
+            len(body),
+            body,
+        )
+
+    def _path(self, template: str, model: str) -> str:
+        if "{model}" in template:
+            if model in (".", ".."):
+                raise NotFound(f"The model '{model}' does not exist.", param="model")
+            template = template.replace("{model}", quote(model, safe=""))
+        return template
+
+    def _head_fields(self) -> str:
+        fields = {
+            "host": urlsplit(self._offer.base_url).netloc,
+            "user-agent": f"llmedge/{__version__}",
+            "content-type": "application/json",
+            "accept-encoding": "identity",
+        }
+        fields |= {name: secret.reveal() for name, secret in self._offer.headers.items()}
+        return "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+
     def blame(self, error: ElsewhereError) -> ElsewhereError:
         """The error as a sentence about this provider, without its credential."""
         error.message = self._scrub(error.message)
         return error.of(self.name)
 
-    async def _failure(self, dialect: OpenAIDialect, status: int, exchange: Exchange) -> EdgeError:
+    async def _failure(self, dialect: Dialect, status: int, exchange: Exchange) -> EdgeError:
         try:
             error = dialect.parse_error(await exchange.read_all())
         except ElsewhereError:
@@ -96,9 +143,9 @@ class HttpProvider:
         retry_after = parse_retry_after(exchange.fields, self._clock.seconds())
         return failure_for(self.name, status, error, retry_after)
 
-    async def _expect_stream(self, dialect: OpenAIDialect, exchange: Exchange) -> None:
+    async def _expect_stream(self, dialect: Dialect, exchange: Exchange) -> None:
         content_type = exchange.fields.get(b"content-type", b"").lower()
-        if content_type.startswith(b"text/event-stream"):
+        if content_type.startswith(dialect.stream_type):
             return
         if b"json" in content_type:
             try:
@@ -106,35 +153,21 @@ class HttpProvider:
             except UpstreamTooLarge:
                 error = VendorError()
             if error.message:
-                raise VendorFailed(f"answered with an error behind status 200: {error.message}")
+                raise VendorFailed(f"answered with an error behind status 200: {error.message}", cause="error_body")
         raise UpstreamMalformed("was asked for a stream and answered with something else")
 
     def _scrub(self, text: str) -> str:
-        secrets = [self._settings.api_key, *self._settings.headers.values()]
-        for secret in secrets:
-            if secret is not None and len(secret.reveal()) >= 4:
-                text = text.replace(secret.reveal(), "***")
+        for secret in self._offer.headers.values():
+            for word in secret.reveal().split():  # "Bearer KEY"
+                if len(word) >= 4 and word != "Bearer":
+                    text = text.replace(word, "***")
         return text
-
-    def _head(self, path: str) -> bytes:
-        parts = urlsplit(self._settings.base_url)
-        fields = {
-            "host": parts.netloc,
-            "user-agent": f"llmedge/{__version__}",
-            "content-type": "application/json",
-            "accept-encoding": "identity",
-        }
-        if self._settings.api_key is not None:
-            fields["authorization"] = f"Bearer {self._settings.api_key.reveal()}"
-        fields |= {name: secret.reveal() for name, secret in self._settings.headers.items()}
-        lines = [f"POST {parts.path}{path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
-        return "\r\n".join([*lines, "accept: "]).encode()
 
 
 class HttpStream:
     """A vendor's stream as events for the client."""
 
-    def __init__(self, provider: HttpProvider, exchange: Exchange, reader: ChunkReader, attempt: Attempt) -> None:
+    def __init__(self, provider: HttpProvider, exchange: Exchange, reader: StreamReader, attempt: Attempt) -> None:
         self._provider = provider
         self._exchange = exchange
         self._reader = reader

@@ -14,10 +14,12 @@ from twisted.internet.task import deferLater
 
 from llmedge.config.settings import Provider as ProviderSettings
 from llmedge.config.settings import Upstream
-from llmedge.dialects.openai_common import VendorError
+from llmedge.dialects.dialect import Asked, Asker, Saying, StreamReader, TranslatedReader, VendorError
+from llmedge.dialects.registry import CHAT, DIALECTS
 from llmedge.errors import EdgeError, UpstreamCut, UpstreamMalformed, UpstreamTimeout, ValidationError
-from llmedge.model import Answer, Attempt, Call, Event, EventKind, Operation, Record, Reply, Usage
+from llmedge.model import Answer, Attempt, Call, Event, EventKind, Operation, RawObject, Record, Reply, Usage
 from llmedge.providers.failures import failure_for
+from llmedge.providers.wire import no_way
 
 MAX_CHOICES = 128
 
@@ -46,12 +48,27 @@ class MockProvider:
         attempt.status = 200
         if call.choices > MAX_CHOICES:
             raise ValidationError(f"The mock vendor gives at most {MAX_CHOICES} answers at once.", param="n")
-        script = Script(call, attempt.target.model, int(self._clock.seconds()))
+        asker = DIALECTS[call.dialect]
+        created = int(self._clock.seconds())
+        if call.operation is not Operation.CHAT and call.operation is not Operation.TEXT:
+            raise no_way(self.name, call.operation)
+        if asker.name in ("openai_chat", "openai_text"):
+            script = Script(call, call.fields, attempt.target.model, created)
+            reader: StreamReader | None = None
+        else:  # it thinks in OpenAI's forms and is translated
+            assert isinstance(asker, Asker)
+            said = CHAT.render(asker.parse(call.fields), call.model, Saying({}, drop=True), stream=False)
+            script = Script(call, msgspec.json.decode(said, type=dict[str, msgspec.Raw]), attempt.target.model, created)
+            asked = Asked(call.model, call.record.request_id, created, call.wants_usage)
+            reader = TranslatedReader(CHAT.decoder(choices=call.choices, max_event=1 << 24), asker.encoder(asked))
         if call.stream:
-            return MockStream(self, script, fault, call.wants_usage, attempt, call.record)
+            return MockStream(self, script, fault, call.wants_usage, attempt, call.record, reader)
         if fault != "none":
             raise await self.failure(fault, call.record)
-        return Answer(_encode(script.whole()), script.usage)
+        body = _encode(script.whole())
+        if reader is not None and isinstance(asker, Asker):
+            body = asker.render_answer(CHAT.parse_answer(body), asked)
+        return Answer(body, script.usage)
 
     def _fault(self) -> str:
         """The fault of this call: a rate of 0.25 fails each fourth, evenly, so that rehearsals repeat."""
@@ -73,7 +90,7 @@ class MockProvider:
         if fault == "stall":
             patience = self._limits.idle_timeout
             await self.pause(patience, record)
-            return UpstreamTimeout(f"did not go on with its answer within {patience:g} s").of(self.name)
+            return UpstreamTimeout(f"did not go on with its answer within {patience:g} s", cause="stall").of(self.name)
         if fault == "malformed":
             return UpstreamMalformed("sent something that is not its protocol").of(self.name)
         return UpstreamCut("closed the connection before its answer was complete").of(self.name)
@@ -82,11 +99,11 @@ class MockProvider:
 class Script:
     """What the mock says to one call, in OpenAI's forms."""
 
-    def __init__(self, call: Call, model: str, created: int) -> None:
+    def __init__(self, call: Call, fields: RawObject, model: str, created: int) -> None:
         self._chat = call.operation is Operation.CHAT
         self._model = model
         self._created = created
-        request = {name: _decode(value) for name, value in call.fields.items()}
+        request = {name: _decode(value) for name, value in fields.items()}
         digest = hashlib.sha256(_encode([model, request.get("messages", request.get("prompt"))])).hexdigest()
         self._id = f"{'chatcmpl' if self._chat else 'cmpl'}-mock-{digest[:24]}"
         self.choices = call.choices
@@ -166,6 +183,7 @@ class MockStream:
         wants_usage: bool,
         attempt: Attempt,
         record: Record,
+        reader: StreamReader | None,
     ) -> None:
         self._provider = provider
         self._attempt = attempt
@@ -173,11 +191,13 @@ class MockStream:
         self._fault = fault
         self._usage = script.usage
         self._events: list[Event] = []
-        for chunk in script.chunks(wants_usage):
+        for chunk in script.chunks(wants_usage or reader is not None):
             empty = len(chunk["choices"]) == 1 and chunk["choices"][0].get("delta", {}).get("role") is not None
             kind = EventKind.LIFECYCLE if empty else EventKind.CONTENT
             self._events.append(Event(kind, b"data: " + _encode(chunk) + b"\n\n"))
         self._events.append(Event(EventKind.DONE, b"data: [DONE]\n\n"))
+        if reader is not None:
+            self._events = [event for frame in self._events for event in reader.feed(frame.frame)]
         self._given = 0
         self._complete = False
 

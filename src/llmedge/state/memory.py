@@ -1,15 +1,27 @@
-"""Token buckets of one process."""
+"""State of one process: token buckets, and one of something for each deployment.
+
+``breakers`` and ``quota`` are typed by their interfaces, so mypy says whether what is here conforms.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from random import Random
+from typing import Generic, TypeVar
+
 from llmedge.model import Clock
+from llmedge.state.breaker import BreakerSettings, CircuitBreaker, State
+from llmedge.state.interfaces import Breaker, Store
+from llmedge.state.quota import Quota
+
+T = TypeVar("T")
 
 
 class TokenBucket:
     """A token bucket: ``burst`` tokens at most, refilled at ``rpm`` a minute, continuously.
 
-    Nothing is scheduled: the level is worked out when asked. N requests at once never take more than is there,
-    since taking is one step on one thread.
+    A token is a request, or a token of a model where tokens a minute are limited. Nothing is scheduled: the level is
+    worked out when asked. N requests at once never take more than is there, since taking is one step on one thread.
     """
 
     __slots__ = ("_clock", "_level", "_rate", "_then", "burst", "rpm")
@@ -28,17 +40,22 @@ class TokenBucket:
             self._level = min(float(self.burst), self._level + (now - self._then) * self._rate)
         self._then = now  # also when the clock was set back: never wait for a time that was skipped
 
-    def take(self) -> float:
-        """Take one token: 0.0, or the seconds until there will be one (nothing is taken then)."""
-        self._refill()
-        if self._level >= 1.0 - 1e-9:
-            self._level -= 1.0
-            return 0.0
-        return (1.0 - self._level) / self._rate
+    def take(self, amount: float = 1.0) -> float:
+        """Take ``amount`` tokens: 0.0, or the seconds until they will be there (nothing is taken then).
 
-    def refund(self) -> None:
-        """Give one token back: the work it stood for was not done."""
-        self._level = min(float(self.burst), self._level + 1.0)
+        More than ``burst`` is given to whoever comes to a full bucket, and owed: a request larger than the limit of a
+        minute would otherwise wait for ever.
+        """
+        self._refill()
+        enough = min(amount, float(self.burst))
+        if self._level >= enough - 1e-9:
+            self._level -= amount
+            return 0.0
+        return (enough - self._level) / self._rate
+
+    def refund(self, amount: float = 1.0) -> None:
+        """Give ``amount`` back: the work it stood for was not done. A negative one is owed: more was done."""
+        self._level = min(float(self.burst), self._level + amount)
 
     @property
     def remaining(self) -> int:
@@ -51,3 +68,56 @@ class TokenBucket:
         """Seconds until the bucket is full again."""
         self._refill()
         return (self.burst - self._level) / self._rate
+
+
+class MemoryStore(Generic[T]):
+    """State by key, made when first asked for; the least recently used is forgotten beyond ``maximum`` keys.
+
+    Names of models come from clients where a route has a pattern (``"claude-*"``): without a bound they would fill the
+    memory.
+    """
+
+    def __init__(self, make: Callable[[str], T], maximum: int = 1000) -> None:
+        self._make = make
+        self._maximum = maximum
+        self._values: dict[str, T] = {}
+
+    def get(self, key: str) -> T:
+        values = self._values
+        value = values.pop(key, None)
+        if value is None:
+            value = self._make(key)
+            if len(values) >= self._maximum:
+                del values[next(iter(values))]
+        values[key] = value  # last in order: the most recently used
+        return value
+
+    def items(self) -> Iterator[tuple[str, T]]:
+        """What is there, for the metrics; a copy."""
+        return iter(list(self._values.items()))
+
+
+def breakers(
+    clock: Clock,
+    random: Random,
+    settings: BreakerSettings | None = None,
+    observer: Callable[[str, State, State], None] | None = None,
+) -> Store[Breaker]:
+    """A breaker for each deployment.
+
+    :param observer: told ``(deployment, before, after)`` of each change.
+    """
+
+    def make(key: str) -> CircuitBreaker:
+        told = None if observer is None else lambda before, after: observer(key, before, after)
+        return CircuitBreaker(clock, random, settings, told)
+
+    return MemoryStore(make)
+
+
+def quota(clock: Clock, requests: int | None = None, tokens: int | None = None) -> Quota:
+    """Limits of requests and tokens a minute, ``None`` for none; a whole minute's worth may be taken at once."""
+    return Quota(
+        None if requests is None else TokenBucket(clock, requests, requests),
+        None if tokens is None else TokenBucket(clock, tokens, tokens),
+    )

@@ -156,7 +156,8 @@ class Pool:
                 raise ConnectFailed(f"could not be reached within {seconds:g} s") from None
             if isinstance(error, CancelledError | internet_error.ConnectingCancelledError):
                 raise CancelledError from None  # endpoints have a name of their own for it
-            raise ConnectFailed(f"could not be reached: {_why(error)}") from error
+            cause, why = _why(error)
+            raise ConnectFailed(f"could not be reached: {why}", cause=cause) from error
         return connection
 
     def _handshake(self, connection: Connection) -> Deferred[Connection]:
@@ -192,16 +193,16 @@ def _endpoint(reactor: Any, host: str, port: int, timeout: float) -> Any:
     return kind(reactor, host, port, timeout=timeout)
 
 
-def _why(error: BaseException) -> str:
-    """A short reason without addresses."""
+def _why(error: BaseException) -> tuple[str, str]:
+    """The cause for routing, and a short reason without addresses."""
     if isinstance(error, internet_error.ConnectionRefusedError):
-        return "connection refused"
+        return "refused", "connection refused"
     if isinstance(error, internet_error.DNSLookupError):
-        return "its host name does not resolve"
+        return "dns", "its host name does not resolve"
     if isinstance(error, internet_error.TimeoutError):
-        return "no answer to the connection attempt"
+        return "connect", "no answer to the connection attempt"
     if isinstance(error, SSL.Error | VerificationError):
-        return "TLS failed (is its certificate valid for its name?)"
+        return "tls", "TLS failed (is its certificate valid for its name?)"
     if isinstance(error, internet_error.ConnectionLost | internet_error.ConnectionDone):
-        return "it closed the connection while it was being opened"
-    return "the connection failed"
+        return "reset", "it closed the connection while it was being opened"
+    return "connect", "the connection failed"

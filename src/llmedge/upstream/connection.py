@@ -21,6 +21,7 @@ from llmedge.sockets import unsent
 HIGH_WATER = 65536
 """Bytes an exchange holds for a slow consumer before the vendor's socket is paused."""
 
+GO_ON = "go on with its answer"
 _DRAIN_SECONDS = 1.0
 _KEEP_ALIVE = re.compile(rb"timeout=(\d{1,5})")  # RFC 2068 section 19.7.1.1, in wide use still
 _MAX_HEADERS = 200
@@ -76,7 +77,7 @@ class Exchange:
             await self._wait(self._limits.first_byte_timeout, "send the first byte of its answer")
         return self.status
 
-    async def read(self, patience: float | None = None, what: str = "go on with its answer") -> bytes:
+    async def read(self, patience: float | None = None, what: str = GO_ON) -> bytes:
         """What has arrived since the last call, at least one byte; ``b""`` at the end.
 
         :param patience: seconds of silence allowed; ``upstream.idle_timeout`` by default, 0 for no limit.
@@ -163,7 +164,8 @@ class Exchange:
 
     def _silent(self) -> None:
         if self._waiter is not None and self._patience:
-            self._fail(UpstreamTimeout(f"did not {self._phase} within {self._patience:g} s"))
+            cause = "stall" if self._phase == GO_ON else "silent"
+            self._fail(UpstreamTimeout(f"did not {self._phase} within {self._patience:g} s", cause=cause))
             self.abort()
             self._wake()
 
@@ -306,7 +308,8 @@ class Connection(protocol.Protocol):
             elif self._used > 1 and unsent(self.transport) >= self._request_size:
                 exchange.got_error(StaleConnection())
             else:
-                exchange.got_error(UpstreamCut("closed the connection before its answer was complete"))
+                cause = "cut" if exchange.status else "reset"
+                exchange.got_error(UpstreamCut("closed the connection before its answer was complete", cause=cause))
             exchange.settle()
         self._on_lost(self)
 

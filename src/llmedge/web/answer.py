@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from llmedge.dialects.registry import CHAT, DIALECTS
 from llmedge.errors import AuthError, EdgeError, MethodNotAllowed, RateLimited
 from llmedge.web.pacer import Pacer
+from llmedge.web.paths import dialect_of
 
 if TYPE_CHECKING:
     from llmedge.web.request import EdgeRequest
@@ -18,6 +20,15 @@ _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}  # tw
 _encode = msgspec.json.encode
 SLICE = 262144
 """Bytes of a long answer written at a time, at the pace of the client."""
+
+
+def show_call(request: EdgeRequest) -> None:
+    """What became of the call, as headers of its answer."""
+    headers, record = request.responseHeaders, request.record
+    if record.cost is not None and not record.stream:
+        headers.setRawHeaders(b"x-llmedge-cost-usd", [f"{record.cost.normalize():f}".encode()])
+    if record.dropped:
+        headers.setRawHeaders(b"x-llmedge-dropped", [", ".join(record.dropped).encode("ascii", "replace")[:1024]])
 
 
 def send_json(request: EdgeRequest, status: int, document: Any) -> None:
@@ -57,7 +68,7 @@ async def send_answer(request: EdgeRequest, body: bytes, write_timeout: float) -
 
 
 def send_error(request: EdgeRequest, error: EdgeError) -> None:
-    """Answer with ``error``; if an answer has already begun, close it visibly unfinished instead."""
+    """Answer with ``error``, in the asker's dialect; if an answer has begun, close it visibly unfinished instead."""
     record = getattr(request, "record", None)
     if record is not None:
         record.fail(error)
@@ -73,4 +84,4 @@ def send_error(request: EdgeRequest, error: EdgeError) -> None:
         headers.setRawHeaders(b"allow", [", ".join(error.allowed).encode()])
     elif isinstance(error, RateLimited) and record is not None:
         record.refused_by = error.scope
-    send_body(request, error.status, _encode(error.body()))
+    send_body(request, error.status, DIALECTS.get(dialect_of(request), CHAT).error_body(error))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from typing import Any, cast
 
 import msgspec
 from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 from werkzeug.exceptions import NotFound as WerkzeugNotFound
 
-from llmedge.dialects.openai_common import OpenAIDialect
+from llmedge.dialects.dialect import CountingDialect, Dialect
+from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import (
     DeadlineExceeded,
     EdgeError,
@@ -29,13 +29,13 @@ from llmedge.model import Answer, Call, EventStream, Operation, Reply
 from llmedge.pipeline.admit import may_use
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.stage import Handler
+from llmedge.threads import aside
 from llmedge.web import websocket
-from llmedge.web.answer import send_answer, send_body, send_error, send_json
+from llmedge.web.answer import send_answer, send_body, send_error, send_json, show_call
+from llmedge.web.listing import OPENAI_SHAPE, SHAPES, Listed
+from llmedge.web.paths import Endpoint, dialect_of, endpoint_of
 from llmedge.web.relay import Relay, RelayLimits
 from llmedge.web.request import EdgeRequest
-
-LARGE = 262144
-"""Bytes from which a body is parsed by a thread: more than a millisecond would hold up everybody else."""
 
 log = Logger()
 
@@ -70,24 +70,31 @@ class Api:
 
     app = Klein()
 
-    def __init__(
-        self,
-        pipeline: Handler,
-        models: ModelIndex,
-        dialects: Mapping[Operation, OpenAIDialect],
-        limits: RelayLimits,
-        started: int,
-    ) -> None:
+    def __init__(self, pipeline: Handler, models: ModelIndex, limits: RelayLimits, started: int) -> None:
         self._pipeline = pipeline
         self._models = models
-        self._dialects = dialects
         self._limits = limits
         self._started = started
-        self._listed: dict[tuple[str, ...], bytes] = {}
+        self._listed: dict[tuple[str, tuple[str, ...]], bytes] = {}
 
     @app.route("/v1/chat/completions", methods=["POST"])
-    async def chat_completions(self, request: EdgeRequest) -> None:
-        await self._infer(request, Operation.CHAT)
+    @app.route("/v1/completions", methods=["POST"])
+    @app.route("/v1/embeddings", methods=["POST"])
+    @app.route("/v1/responses", methods=["POST"])
+    @app.route("/v1/messages", methods=["POST"])
+    @app.route("/v1/messages/count_tokens", methods=["POST"])
+    async def infer(self, request: EdgeRequest) -> None:
+        endpoint = endpoint_of(request.path)
+        assert endpoint is not None, "web/paths.py knows all of these"
+        await self._infer(request, endpoint)
+
+    @app.route("/v1/models/<path:model>", methods=["POST"])
+    @app.route("/v1beta/models/<path:model>", methods=["POST"])
+    async def infer_of_model(self, request: EdgeRequest, model: str) -> None:
+        endpoint = endpoint_of(request.path)
+        if endpoint is None:
+            raise NotFound("There is nothing at this path. GET / says what there is.")
+        await self._infer(request, endpoint)
 
     @app.route("/v1/chat/completions", methods=["GET"])
     def chat_socket(self, request: EdgeRequest) -> None:
@@ -95,32 +102,32 @@ class Api:
             raise MethodNotAllowed("GET is for WebSockets here; allowed: POST.", ("POST",))
         websocket.accept(request)
 
-    @app.route("/v1/completions", methods=["POST"])
-    async def completions(self, request: EdgeRequest) -> None:
-        await self._infer(request, Operation.TEXT)
-
     @app.route("/v1/models", methods=["GET"])
+    @app.route("/v1beta/models", methods=["GET"])
     def list_models(self, request: EdgeRequest) -> None:
         caller = request.caller
-        listed = self._listed.get(caller.models)  # one list for each set of patterns in the configuration
+        key = (dialect_of(request), caller.models)  # one list for each set of patterns in the configuration
+        listed = self._listed.get(key)
         if listed is None:
             names = [name for name in self._models.names() if may_use(caller, name)]
-            document = {"object": "list", "data": [self._model(name) for name in names]}
-            listed = self._listed[caller.models] = msgspec.json.encode(document)
+            _, shape = SHAPES.get(key[0], OPENAI_SHAPE)
+            listed = self._listed[key] = msgspec.json.encode(shape([self._model(name) for name in names]))
         send_body(request, 200, listed)
 
     @app.route("/v1/models/<path:model>", methods=["GET"])
+    @app.route("/v1beta/models/<path:model>", methods=["GET"])
     def get_model(self, request: EdgeRequest, model: str) -> None:
         if not may_use(request.caller, model) or self._models.find(model) is None:
             raise NotFound(f"The model '{model}' does not exist here.", param="model")
-        send_json(request, 200, self._model(model))
+        shape, _ = SHAPES.get(dialect_of(request), OPENAI_SHAPE)
+        send_json(request, 200, shape(self._model(model)))
 
-    def _model(self, name: str) -> dict[str, Any]:
-        return {"id": name, "object": "model", "created": self._started, "owned_by": self._models.owner(name)}
+    def _model(self, name: str) -> Listed:
+        return Listed(name, self._models.owner(name) or "", self._started)
 
-    async def _infer(self, request: EdgeRequest, operation: Operation) -> None:
-        dialect = self._dialects[operation]
-        call = await self._call(request, operation, dialect)
+    async def _infer(self, request: EdgeRequest, endpoint: Endpoint) -> None:
+        dialect = DIALECTS[endpoint.dialect]
+        call = await self._call(request, endpoint, dialect)
         reply: Deferred[Reply] = Deferred.fromCoroutine(cast(Any, self._pipeline(call)))
         if call.stream:
             work = Deferred.fromCoroutine(
@@ -139,6 +146,7 @@ class Api:
         assert isinstance(answer, Answer)
         request.record.first_event = request.site.clock.seconds()
         request.extend_deadline(self._limits.stream_timeout)
+        show_call(request)
         await send_answer(request, answer.body, self._limits.write_timeout)
 
     def _cancelled(self, request: EdgeRequest) -> None:
@@ -150,7 +158,7 @@ class Api:
             raise error
         raise CancelledError
 
-    async def _call(self, request: EdgeRequest, operation: Operation, dialect: OpenAIDialect) -> Call:
+    async def _call(self, request: EdgeRequest, endpoint: Endpoint, dialect: Dialect) -> Call:
         content_type = (request.getHeader(b"content-type") or b"").partition(b";")[0].strip().lower()
         if content_type != b"application/json":
             raise UnsupportedMediaType("Send the body as content-type: application/json.")
@@ -158,12 +166,19 @@ class Api:
             raise UnsupportedMediaType("Send the body without a content-encoding.")
         body = request.content.read()
         site = request.site
-        depth = site.limits.max_json_depth
-        if len(body) < LARGE:
-            parsed = dialect.parse_request(body, depth)
-        else:
-            pool = site.clock.getThreadPool()
-            parsed = await deferToThreadPool(site.clock, pool, dialect.parse_request, body, depth)
+        parse = dialect.parse_request
+        if endpoint.operation is Operation.COUNT_TOKENS:
+            assert isinstance(dialect, CountingDialect)
+            parse = dialect.parse_count_request
+        parsed = await aside(
+            site.clock,
+            len(body),
+            parse,
+            body,
+            site.limits.max_json_depth,
+            model=endpoint.model,
+            stream=endpoint.stream,
+        )
         if len(parsed.model) > 256:
             raise ValidationError("The field 'model' is longer than 256 characters.", param="model")
         record = request.record
@@ -171,7 +186,7 @@ class Api:
         record.stream = parsed.stream
         record.message_count = parsed.message_count
         return Call(
-            operation=operation,
+            operation=endpoint.operation,
             dialect=dialect.name,
             model=parsed.model,
             fields=parsed.fields,
@@ -181,7 +196,18 @@ class Api:
             caller=request.caller,
             deadline=request.deadline,
             record=record,
+            headers=_passed_on(request) if dialect.name == "anthropic" else (),
         )
+
+
+def _passed_on(request: EdgeRequest) -> tuple[tuple[str, str], ...]:
+    """The headers that say what Anthropic's vendors are to do with the body."""
+    found: list[tuple[str, str]] = []
+    for name in ("anthropic-version", "anthropic-beta"):
+        value = b",".join(request.requestHeaders.getRawHeaders(name.encode(), []))
+        if value and len(value) <= 2048 and re.fullmatch(rb"[\x20-\x7e]+", value):
+            found.append((name, value.decode()))
+    return tuple(found)
 
 
 handle_errors(Api.app)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from llmedge.config.settings import Key
 from llmedge.errors import AuthError
@@ -103,15 +104,21 @@ class Authenticator:
 
 
 def presented_key(request: Any) -> bytes | None:
-    """The key a request carries: ``x-api-key``, else ``Authorization: Bearer`` (RFC 6750 section 2.1), else in a
-    WebSocket's subprotocol, as OpenAI's realtime clients have it."""
-    key: bytes | None = request.getHeader(b"x-api-key")
-    if key:
-        return key.strip()
+    """The key a request carries, wherever its SDK puts it: ``x-api-key``, ``x-goog-api-key``, ``Authorization: Bearer``
+    (RFC 6750 section 2.1), ``?key=`` on Google's paths, or in a WebSocket's subprotocol, as OpenAI's realtime clients
+    have it."""
+    for name in (b"x-api-key", b"x-goog-api-key"):
+        key: bytes | None = request.getHeader(name)
+        if key:
+            return key.strip()
     authorization: bytes = request.getHeader(b"authorization") or b""
     scheme, _, token = authorization.partition(b" ")
     if scheme.lower() == b"bearer" and token.strip():
         return token.strip()
+    if b"key=" in request.uri and (b"/v1beta/" in request.uri or b"/v1/models" in request.uri):
+        for part in request.uri.partition(b"?")[2].split(b"&"):
+            if part.startswith(b"key=") and len(part) > 4:
+                return unquote_to_bytes(part[4:])
     for name in (request.getHeader(b"sec-websocket-protocol") or b"").split(b","):
         if name.strip().startswith(b"openai-insecure-api-key."):  # browsers can set no other header of a WebSocket
             return bytes(name.strip().removeprefix(b"openai-insecure-api-key.")) or None

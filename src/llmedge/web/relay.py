@@ -7,9 +7,10 @@ from typing import Any
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
 
-from llmedge.dialects.openai_common import OpenAIDialect
+from llmedge.dialects.dialect import Dialect
 from llmedge.errors import DeadlineExceeded, EdgeError
 from llmedge.model import EventKind, EventStream
+from llmedge.web.answer import show_call
 from llmedge.web.pacer import Pacer
 from llmedge.web.request import EdgeRequest
 
@@ -31,7 +32,7 @@ class Relay:
     terminal event and never otherwise.
     """
 
-    def __init__(self, request: EdgeRequest, dialect: OpenAIDialect, limits: RelayLimits) -> None:
+    def __init__(self, request: EdgeRequest, dialect: Dialect, limits: RelayLimits) -> None:
         self._request = request
         self._dialect = dialect
         self._limits = limits
@@ -88,6 +89,7 @@ class Relay:
     def _begin(self) -> None:
         if not self._request.startedWriting:
             headers = self._request.responseHeaders
+            show_call(self._request)
             headers.setRawHeaders(b"content-type", [b"text/event-stream; charset=utf-8"])
             headers.setRawHeaders(b"cache-control", [b"no-cache"])
             headers.setRawHeaders(b"x-accel-buffering", [b"no"])  # nginx would hold the stream back

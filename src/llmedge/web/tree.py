@@ -8,7 +8,7 @@ from twisted.web.resource import IResource, Resource
 
 
 class Tree(Resource):
-    """``/v1/…`` goes to the API, everything else to the operators' routes."""
+    """``/v1/…`` and ``/v1beta/…`` go to the API, everything else to the operators' routes."""
 
     isLeaf = True
 
@@ -18,5 +18,5 @@ class Tree(Resource):
         self._ops = ops
 
     def render(self, request: Any) -> int:
-        resource: Any = self._api if request.path.startswith(b"/v1/") else self._ops
+        resource: Any = self._api if request.path.startswith((b"/v1/", b"/v1beta/")) else self._ops
         return cast(int, resource.render(request))

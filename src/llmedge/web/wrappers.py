@@ -176,7 +176,7 @@ class Cors(Wrapper):
         return NOT_DONE_YET
 
 
-_EXPOSED = b"x-request-id, retry-after, " + b", ".join(
+_EXPOSED = b"x-request-id, retry-after, x-llmedge-cost-usd, x-llmedge-dropped, " + b", ".join(
     b"x-ratelimit-%b-requests" % name for name in (b"limit", b"remaining", b"reset")
 )
 

@@ -6,9 +6,12 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects.openai_common import CommonRequest, OpenAIDialect, Request, parse_body
+from llmedge.dialects import form
+from llmedge.dialects.dialect import Asked, ChatDialect, FramedReader, Request, Saying
+from llmedge.dialects.openai_chat import answer, render, request, stream
+from llmedge.dialects.openai_common import CommonRequest, OpenAIDialect, parse_body
 from llmedge.errors import ValidationError
-from llmedge.model import Operation
+from llmedge.model import RawObject
 
 
 class _Message(msgspec.Struct):
@@ -34,11 +37,11 @@ class _ChatRequest(CommonRequest, kw_only=True):
 _decoder = msgspec.json.Decoder(_ChatRequest)
 
 
-class OpenAIChat(OpenAIDialect):
-    operation = Operation.CHAT
-    path = "/chat/completions"
+class OpenAIChat(OpenAIDialect, ChatDialect):
+    name = "openai_chat"
+    field_names = request.FIELD_NAMES
 
-    def parse_request(self, raw: bytes, max_depth: int = 100) -> Request:
+    def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
         fields, known = parse_body(raw, _decoder, max_depth)
         if not known.messages:
             raise ValidationError("The field 'messages' must hold at least one message.", param="messages")
@@ -54,3 +57,23 @@ class OpenAIChat(OpenAIDialect):
             choices=known.n or 1,
             message_count=len(known.messages),
         )
+
+    def parse(self, fields: RawObject) -> form.Request:
+        return request.parse(fields)
+
+    def render(
+        self, asked: form.Request, model: str, saying: Saying, *, stream: bool, quirks: frozenset[str] = frozenset()
+    ) -> bytes:
+        return render.render(asked, model, saying, stream=stream, quirks=quirks)
+
+    def parse_answer(self, body: bytes) -> form.Answer:
+        return answer.parse(body)
+
+    def render_answer(self, said: form.Answer, asked: Asked) -> bytes:
+        return answer.render(said, asked)
+
+    def decoder(self, *, choices: int, max_event: int) -> FramedReader[form.StreamEvent]:
+        return stream.Decoder(choices=choices, max_event=max_event)
+
+    def encoder(self, asked: Asked) -> stream.Encoder:
+        return stream.Encoder(asked)

@@ -1,0 +1,446 @@
+"""The vendors we know: where they are, how they know their callers, what they speak and where they differ.
+
+Data and a few lookups, no I/O. Read from the vendors' own pages in November 2026; each entry names its page.
+
+A path stands behind the base URL; one that begins with ``{origin}`` stands at the root of the base URL's host
+instead. ``{model}`` is the model's name, percent-encoded; ``{api_version}``, ``{project}`` and ``{location}`` are
+the provider's settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote, urlsplit
+
+import attrs
+
+from llmedge.config.capabilities import Capabilities, capabilities_of
+
+_STANDARD = {
+    "openai_chat": "/chat/completions",
+    "openai_text": "/completions",
+    "openai_embeddings": "/embeddings",
+    "openai_responses": "/responses",
+    "moderations": "/moderations",
+    "images_generations": "/images/generations",
+    "images_edits": "/images/edits",
+    "audio_speech": "/audio/speech",
+    "audio_transcriptions": "/audio/transcriptions",
+    "audio_translations": "/audio/translations",
+    "rerank": "/rerank",
+}
+DIALECTS = (*list(_STANDARD)[:4], "anthropic", "gemini", "bedrock")
+OPERATIONS = tuple(_STANDARD)[4:]
+"""What is passed through, never translated."""
+
+AUTHS = ("bearer", "x-api-key", "x-goog-api-key", "api-key", "none", "sigv4", "oauth")
+
+QUIRKS: Mapping[str, str] = {
+    "max_tokens": "Wants max_tokens; max_completion_tokens is not in its API.",
+    "no_developer_role": "Refuses the role developer, or its chat templates do not know it: say system.",
+    "no_stream_options": "Refuses stream_options; usage comes with the last chunk all the same.",
+    "no_n": "Answers with one choice only.",
+    "no_logprobs": "Refuses logprobs and top_logprobs.",
+    "no_logit_bias": "Refuses, or does not know, logit_bias.",
+    "no_penalties": "Refuses frequency_penalty and presence_penalty.",
+    "no_message_name": "Refuses name in a message.",
+    "no_parallel_tool_calls": "Refuses parallel_tool_calls.",
+    "random_seed": "Calls seed random_seed.",
+    "tool_choice_any": "Says any where OpenAI says required.",
+    "tool_choice_auto": "Takes no tool_choice but auto.",
+    "tool_ids_9": "Wants tool call ids of nine characters, a-z, A-Z and 0-9.",
+    "prefill_prefix": 'An answer begun in the request is continued if its message says "prefix": true.',
+    "prefill_partial": 'An answer begun in the request is continued if its message says "partial": true.',
+    "prefill_continue": "… if the request says continue_final_message: true and add_generation_prompt: false.",
+    "thinking_back": "Wants the thinking of an earlier turn that called tools back, as reasoning_content.",
+    "stateless_responses": "Its Responses API keeps nothing: no previous_response_id, no conversation.",
+    "beta_prefill": "prefill_prefix works behind {origin}/beta only.",
+}
+"""Where a vendor differs from the dialect it speaks, as far as a renderer can act on it."""
+
+
+@attrs.frozen(eq=False)
+class Vendor:
+    """One vendor.
+
+    :ivar base_url: ``""`` where only the user can say it.
+    :ivar env: variables its key may be in, the first that is set counts.
+    :ivar auth: how the key is shown, one of :data:`AUTHS`.
+    :ivar dialects: dialect → path.
+    :ivar stream_paths: dialect → path, where a streamed call has another one.
+    :ivar versioned: dialect or operation → path, once ``api_version`` is set (Azure's deployments).
+    :ivar passthrough: operation → path.
+    :ivar count_tokens: where it counts tokens itself, in its first dialect that is not OpenAI's.
+    :ivar models_path: where it lists its models, if it does.
+    :ivar models_shape: how: openai, anthropic, gemini, cohere or array (OpenAI's without what is around it).
+    :ivar models: patterns of the names that go there when its key is in the environment.
+    :ivar headers: sent with each request.
+    :ivar quirks: of :data:`QUIRKS`.
+    :ivar capabilities: of its models, where nothing else is known; ``False`` is what its API cannot do at all.
+    :ivar anywhere: it is a server of the user's own, so a base URL does not make it another vendor.
+    :ivar openai_compatible_base_url: where it answers OpenAI's chat besides, if none of ``dialects`` says so.
+    :ivar source: the page all this is from.
+    """
+
+    name: str
+    base_url: str
+    source: str
+    env: tuple[str, ...] = ()
+    auth: str = "bearer"
+    dialects: Mapping[str, str] = attrs.field(factory=dict)
+    stream_paths: Mapping[str, str] = attrs.field(factory=dict)
+    versioned: Mapping[str, str] = attrs.field(factory=dict)
+    passthrough: Mapping[str, str] = attrs.field(factory=dict)
+    count_tokens: str = ""
+    models_path: str = "/models"
+    models_shape: str = "openai"
+    models: tuple[str, ...] = ()
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    quirks: frozenset[str] = frozenset()
+    capabilities: Capabilities = Capabilities(tools=True, system=True, prefill=False)
+    anywhere: bool = False
+    openai_compatible_base_url: str = ""
+
+
+def capabilities(vendor: str, model: str) -> Capabilities:
+    """What ``model`` can do at ``vendor``; of a vendor not in the catalogue, what the model's name tells."""
+    known = VENDORS.get(vendor)
+    return capabilities_of(model, known.capabilities if known else Capabilities())
+
+
+def locate(base_url: str, path: str, **values: str) -> str:
+    """The URL of ``path`` at ``base_url``.
+
+    :param values: what the braces in ``path`` stand for; each is percent-encoded.
+    :raises KeyError: one is missing.
+    """
+    filled = path.format(origin="", **{name: quote(value, safe="") for name, value in values.items()})
+    if path.startswith("{origin}"):
+        parts = urlsplit(base_url)
+        return f"{parts.scheme}://{parts.netloc}{filled}"
+    return base_url + filled
+
+
+_AUDIO = ("audio_speech", "audio_transcriptions", "audio_translations")
+_ALL = ("moderations", "images_generations", "images_edits", *_AUDIO)
+
+
+def _paths(*names: str, before: str = "", after: str = "", **more: str) -> dict[str, str]:
+    """OpenAI's own paths for ``names``, and ``more``. ``chat`` is ``openai_chat`` and so on."""
+    full = (name if name in _STANDARD else f"openai_{name}" for name in names)
+    return {name: f"{before}{_STANDARD[name]}{after}" for name in full} | more
+
+
+def _quirks(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
+def _gemini(before: str, after: str) -> dict[str, str]:
+    return {"gemini": f"{before}/models/{{model}}:{after}"}
+
+
+_OPENAI = Capabilities(tools=True, json_object=True, json_schema=True, system=True, prefill=False)
+_HOST = Capabilities(tools=True, json_object=True, system=True, prefill=False)
+_OPEN = Capabilities(tools=True, json_object=True, json_schema=True, system=True)
+_LOCAL = frozenset({"no_developer_role"})  # chat templates know system, user, assistant and tool
+_VERTEX = "/v1/projects/{project}/locations/{location}/publishers/google"
+
+_LISTED = (
+    Vendor(
+        name="openai",
+        base_url="https://api.openai.com/v1",
+        source="https://developers.openai.com/api/reference/overview",
+        env=("OPENAI_API_KEY",),
+        dialects=_paths("chat", "text", "embeddings", "responses"),
+        passthrough=_paths(*_ALL),
+        models=("gpt-*", "chatgpt-*", "o[0-9]", "o*-*", "text-embedding-3-*", "text-embedding-ada-*"),
+        capabilities=_OPENAI,
+    ),
+    Vendor(
+        name="anthropic",
+        base_url="https://api.anthropic.com",
+        source="https://platform.claude.com/docs/en/api/overview",
+        env=("ANTHROPIC_API_KEY",),
+        auth="x-api-key",
+        dialects={"anthropic": "/v1/messages"},
+        count_tokens="/v1/messages/count_tokens",
+        models_path="/v1/models",
+        models_shape="anthropic",
+        models=("claude-*",),
+        headers={"anthropic-version": "2023-06-01"},
+        capabilities=Capabilities(tools=True, system=True, audio=False, embeddings=False),
+        openai_compatible_base_url="https://api.anthropic.com/v1",  # …/docs/en/api/openai-sdk
+    ),
+    Vendor(
+        name="gemini",
+        base_url="https://generativelanguage.googleapis.com",
+        source="https://ai.google.dev/api",
+        env=("GEMINI_API_KEY",),
+        auth="x-goog-api-key",
+        dialects=_gemini("/v1beta", "generateContent"),
+        stream_paths=_gemini("/v1beta", "streamGenerateContent?alt=sse"),
+        count_tokens="/v1beta/models/{model}:countTokens",
+        models_path="/v1beta/models",
+        models_shape="gemini",
+        models=("gemini-*",),
+        capabilities=Capabilities(tools=True, json_object=True, json_schema=True, system=True),
+        openai_compatible_base_url="https://generativelanguage.googleapis.com/v1beta/openai",
+    ),
+    Vendor(
+        name="azure",
+        base_url="",  # https://RESOURCE.openai.azure.com; Claude: https://RESOURCE.services.ai.azure.com
+        source="https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle",
+        env=("AZURE_OPENAI_API_KEY",),
+        auth="api-key",
+        models_path="",
+        dialects=_paths(
+            "chat", "text", "embeddings", "responses", before="/openai/v1", anthropic="/anthropic/v1/messages"
+        ),
+        versioned=_paths(
+            *("chat", "text", "embeddings", "images_generations", "images_edits", *_AUDIO),
+            before="/openai/deployments/{model}",
+            after="?api-version={api_version}",
+        )
+        | {"openai_responses": "/openai/responses?api-version={api_version}"},
+        passthrough=_paths("images_generations", "images_edits", *_AUDIO, before="/openai/v1"),
+        capabilities=_OPENAI,
+        anywhere=True,
+    ),
+    Vendor(
+        name="bedrock",
+        base_url="",  # https://bedrock-runtime.REGION.amazonaws.com
+        source="https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html",
+        env=("AWS_BEARER_TOKEN_BEDROCK",),
+        auth="sigv4",  # or bearer, once there is a key: …/userguide/api-keys-use.html
+        models_path="",
+        dialects={"bedrock": "/model/{model}/converse"},
+        stream_paths={"bedrock": "/model/{model}/converse-stream"},
+        count_tokens="/model/{model}/count-tokens",
+        capabilities=Capabilities(tools=True, json_object=False, system=True),
+        anywhere=True,
+    ),
+    Vendor(
+        name="vertex",
+        base_url="",  # https://LOCATION-aiplatform.googleapis.com, https://aiplatform.googleapis.com for global
+        source="https://cloud.google.com/vertex-ai/generative-ai/docs/reference/rest",
+        auth="oauth",
+        models_path="",
+        dialects=_gemini(_VERTEX, "generateContent"),
+        stream_paths=_gemini(_VERTEX, "streamGenerateContent?alt=sse"),
+        count_tokens=f"{_VERTEX}/models/{{model}}:countTokens",
+        capabilities=Capabilities(tools=True, json_object=True, json_schema=True, system=True),
+        anywhere=True,
+    ),
+    Vendor(
+        name="groq",
+        base_url="https://api.groq.com/openai/v1",
+        source="https://console.groq.com/docs/openai",
+        env=("GROQ_API_KEY",),
+        dialects=_paths("chat", "responses"),
+        passthrough=_paths(*_AUDIO),
+        quirks=_quirks("no_n no_logprobs no_logit_bias no_message_name"),
+        capabilities=Capabilities(tools=True, json_object=True, system=True),
+    ),
+    Vendor(
+        name="mistral",
+        base_url="https://api.mistral.ai/v1",
+        source="https://docs.mistral.ai/api",
+        env=("MISTRAL_API_KEY",),
+        dialects=_paths("chat", "embeddings"),
+        passthrough=_paths("moderations", "audio_transcriptions"),
+        models=("mistral-*", "ministral-*", "magistral-*", "codestral-*", "devstral-*", "pixtral-*"),
+        # github.com/mistralai/client-python, models/chatcompletionrequest.py; ids: the API's error 3280
+        quirks=_quirks(
+            "max_tokens no_developer_role no_stream_options no_logprobs no_logit_bias random_seed tool_choice_any "
+            "tool_ids_9 prefill_prefix"
+        ),
+        capabilities=_OPEN,
+    ),
+    Vendor(
+        name="deepseek",
+        base_url="https://api.deepseek.com",
+        source="https://api-docs.deepseek.com/quick_start/pricing",
+        env=("DEEPSEEK_API_KEY",),
+        dialects=_paths(
+            "chat", "responses", openai_text="{origin}/beta/completions", anthropic="{origin}/anthropic/v1/messages"
+        ),
+        models=("deepseek-*",),
+        quirks=_quirks("max_tokens no_developer_role prefill_prefix beta_prefill thinking_back"),
+        capabilities=Capabilities(tools=True, json_object=True, json_schema=False, system=True, audio=False),
+    ),
+    Vendor(
+        name="together",
+        base_url="https://api.together.ai/v1",
+        source="https://docs.together.ai/docs/inference/openai-compatibility",
+        env=("TOGETHER_API_KEY",),
+        dialects=_paths("chat", "text", "embeddings"),
+        passthrough=_paths("images_generations", *_AUDIO, "rerank"),
+        models_shape="array",
+        quirks=_quirks("max_tokens"),
+        capabilities=_HOST,
+    ),
+    Vendor(
+        name="fireworks",
+        base_url="https://api.fireworks.ai/inference/v1",
+        source="https://docs.fireworks.ai/tools-sdks/openai-compatibility",
+        env=("FIREWORKS_API_KEY",),
+        dialects=_paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
+        passthrough=_paths("rerank"),
+        capabilities=_HOST,
+    ),
+    Vendor(
+        name="openrouter",
+        base_url="https://openrouter.ai/api/v1",
+        source="https://openrouter.ai/docs/api-reference/overview",
+        env=("OPENROUTER_API_KEY",),
+        dialects=_paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
+        quirks=_quirks("stateless_responses"),
+        capabilities=Capabilities(tools=True, system=True),
+    ),
+    Vendor(
+        name="xai",
+        base_url="https://api.x.ai/v1",
+        source="https://docs.x.ai/developers/rest-api-reference",  # its /v1/messages is deprecated, so not here
+        env=("XAI_API_KEY",),
+        dialects=_paths("chat", "text", "responses"),
+        passthrough=_paths("images_generations"),
+        models=("grok-*",),
+        capabilities=_OPENAI,
+    ),
+    Vendor(
+        name="cerebras",
+        base_url="https://api.cerebras.ai/v1",
+        source="https://inference-docs.cerebras.ai/resources/openai",
+        env=("CEREBRAS_API_KEY",),
+        dialects=_paths("chat", "text"),
+        quirks=_quirks("no_developer_role no_logit_bias no_penalties"),
+        capabilities=_HOST,
+    ),
+    Vendor(
+        name="perplexity",
+        base_url="https://api.perplexity.ai/v1",
+        source="https://docs.perplexity.ai/docs/agent-api/migrate-from-sonar/overview",  # chat ended 2026-09-27
+        env=("PERPLEXITY_API_KEY",),
+        models_path="",
+        dialects=_paths("responses", "embeddings"),
+        capabilities=Capabilities(tools=True, system=True, prefill=False, audio=False),
+    ),
+    Vendor(
+        name="cohere",
+        base_url="https://api.cohere.ai/compatibility/v1",
+        source="https://docs.cohere.com/docs/compatibility-api",
+        env=("COHERE_API_KEY", "CO_API_KEY"),
+        dialects=_paths("chat", "embeddings"),
+        passthrough={"rerank": "{origin}/v2/rerank"},
+        models_path="{origin}/v1/models",
+        models_shape="cohere",
+        models=("command-*",),
+        quirks=_quirks("max_tokens no_n no_logit_bias no_parallel_tool_calls"),
+        capabilities=_OPENAI,
+    ),
+    Vendor(
+        name="nvidia",
+        base_url="https://integrate.api.nvidia.com/v1",
+        source="https://docs.api.nvidia.com/nim/reference/llm-apis",  # reranking is on another host
+        env=("NVIDIA_API_KEY",),
+        dialects=_paths("chat", "text", "embeddings"),
+        quirks=_quirks("max_tokens"),
+        capabilities=_HOST,
+    ),
+    Vendor(
+        name="huggingface",
+        base_url="https://router.huggingface.co/v1",
+        source="https://huggingface.co/docs/inference-providers/tasks/chat-completion",
+        env=("HF_TOKEN",),
+        dialects=_paths("chat", "responses"),
+        quirks=_quirks("max_tokens stateless_responses"),
+        capabilities=_HOST,
+    ),
+    Vendor(
+        name="sambanova",
+        base_url="https://api.sambanova.ai/v1",
+        source="https://docs.sambanova.ai/docs/en/features/openai-compatibility",
+        env=("SAMBANOVA_API_KEY",),
+        dialects=_paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
+        passthrough=_paths("audio_transcriptions", "audio_translations"),
+        quirks=_quirks("max_tokens no_n no_logprobs no_logit_bias no_penalties"),
+        capabilities=_HOST,
+    ),
+    Vendor(
+        name="moonshot",
+        base_url="https://api.moonshot.ai/v1",  # in China https://api.moonshot.cn/v1, with keys of its own
+        source="https://platform.kimi.ai/docs/api/overview",
+        env=("MOONSHOT_API_KEY",),
+        dialects=_paths("chat", "responses", anthropic="{origin}/anthropic/v1/messages"),
+        models=("kimi-*", "moonshot-*"),
+        quirks=_quirks("no_developer_role prefill_partial thinking_back"),
+        capabilities=Capabilities(tools=True, json_object=True, system=True),
+    ),
+    Vendor(
+        name="dashscope",
+        base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",  # a key belongs to one region
+        source="https://www.alibabacloud.com/help/en/model-studio/compatibility-of-openai-with-dashscope",
+        env=("DASHSCOPE_API_KEY",),
+        dialects=_paths("chat", "text", "embeddings", anthropic="{origin}/apps/anthropic/v1/messages"),
+        passthrough={"rerank": "{origin}/compatible-api/v1/reranks"},
+        models=("qwen-*",),
+        quirks=_quirks("max_tokens no_developer_role prefill_partial"),
+        capabilities=Capabilities(tools=True, json_object=True, system=True),
+    ),
+    Vendor(
+        name="zhipu",
+        base_url="https://api.z.ai/api/paas/v4",  # in China https://open.bigmodel.cn/api/paas/v4
+        source="https://docs.z.ai/guides/develop/openai/python",
+        env=("ZAI_API_KEY",),
+        models_path="",
+        dialects=_paths("chat", "embeddings", anthropic="{origin}/api/anthropic/v1/messages"),
+        models=("glm-*",),
+        quirks=_quirks("max_tokens no_developer_role no_penalties no_message_name tool_choice_auto thinking_back"),
+        capabilities=_HOST,
+    ),
+    Vendor(
+        name="ollama",
+        base_url="http://127.0.0.1:11434/v1",
+        source="https://docs.ollama.com/api/openai-compatibility",
+        dialects=_paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
+        passthrough=_paths("audio_speech", "audio_transcriptions"),
+        models=("*",),
+        quirks=_LOCAL | {"max_tokens", "no_n", "no_logit_bias", "stateless_responses"},
+        capabilities=_OPENAI,
+        anywhere=True,
+    ),
+    Vendor(
+        name="vllm",
+        base_url="",
+        source="https://docs.vllm.ai/en/latest/serving/online_serving/",
+        dialects=_paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
+        passthrough=_paths("audio_transcriptions", "audio_translations", "rerank"),
+        count_tokens="/messages/count_tokens",
+        quirks=_LOCAL | {"prefill_continue"},
+        capabilities=_OPEN,
+        anywhere=True,
+    ),
+    Vendor(
+        name="llamacpp",
+        base_url="http://127.0.0.1:8080/v1",
+        source="https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md",
+        dialects=_paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
+        passthrough=_paths("audio_transcriptions", "rerank"),
+        count_tokens="/messages/count_tokens",
+        quirks=_LOCAL,
+        capabilities=_OPEN,
+        anywhere=True,
+    ),
+    Vendor(
+        name="lmstudio",
+        base_url="http://127.0.0.1:1234/v1",
+        source="https://lmstudio.ai/docs/developer/openai-compat",
+        dialects=_paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
+        quirks=_LOCAL | {"max_tokens"},
+        capabilities=_OPENAI,
+        anywhere=True,
+    ),
+)
+
+VENDORS: Mapping[str, Vendor] = {vendor.name: vendor for vendor in _LISTED}
+"""By name, in the order in which they are asked for a model of theirs."""

@@ -1,0 +1,370 @@
+"""What every dialect can do, for a client who speaks it and for a vendor who does. Pure: no reactor, no socket."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+import attrs
+
+from llmedge.dialects import form
+from llmedge.dialects.sse import SseError, SseParser
+from llmedge.errors import EdgeError, Unsupported, UpstreamMalformed
+from llmedge.model import Event, Operation, RawObject, Usage
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Request:
+    """A client's request, checked. ``choices`` is how many answers it asks for."""
+
+    fields: RawObject
+    model: str
+    stream: bool
+    wants_usage: bool
+    choices: int
+    message_count: int | None
+
+
+@attrs.frozen
+class VendorError:
+    """A vendor's error object; texts are empty where it gave none."""
+
+    message: str = ""
+    type: str = ""
+    code: str = ""
+    param: str | None = None
+
+
+@attrs.frozen
+class Asked:
+    """What an answer in the asker's dialect has to repeat where the vendor does not say it.
+
+    :ivar model: the model's name, ``id`` and ``created`` (seconds since the epoch) stand in for what is missing.
+    :ivar wants_usage: the client asked for usage in the stream.
+    :ivar fields: the request's fields as received, for a dialect whose answers repeat them.
+    """
+
+    model: str
+    id: str = "0"
+    created: int = 0
+    wants_usage: bool = False
+    fields: RawObject = attrs.Factory(dict)
+
+
+class Saying:
+    """Collects what a target cannot say of a request.
+
+    :param names: the asker's name of a field of the form, where it differs.
+    :param drop: leave such fields out, rather than refuse the request.
+    :ivar dropped: the asker's names of the fields left out.
+    """
+
+    def __init__(self, names: Mapping[str, str], drop: bool, target: str = "") -> None:
+        self._names = names
+        self._drop = drop
+        self._target = target
+        self.dropped: list[str] = []
+
+    def cannot(self, field: str, why: str = "") -> None:
+        """``field`` (of the form, or a path in the request) cannot be said.
+
+        :raises Unsupported: unless it may be dropped.
+        """
+        name = self._names.get(field, field)
+        if not self._drop:
+            raise Unsupported(
+                f"The field '{name}' cannot be said to {self._target or 'the target'}{why and f' ({why})'}. "
+                'Leave it out, or have the operator set on_unsupported = "drop" for this model.',
+                param=name,
+            )
+        if name not in self.dropped:
+            self.dropped.append(name)
+
+    def only(self, request: form.Request, *fields: str) -> None:
+        """Of the settings of ``request`` that are simple values, only ``fields`` can be said.
+
+        :raises Unsupported: another one is set.
+        """
+        for name in _SIMPLE:
+            if name not in fields and getattr(request, name) not in _NOTHING:
+                self.cannot(name)
+        for path in request.extra:
+            self.cannot(path)
+
+
+_SIMPLE = tuple(name for name in form.Request.__struct_fields__ if name not in ("messages", "tools", "extra"))
+_NOTHING: tuple[Any, ...] = (None, "", b"", ())
+
+
+class StreamReader(Protocol):
+    """Reads one vendor's stream: bytes in, events for the client out."""
+
+    @property
+    def usage(self) -> Usage | None: ...
+
+    @property
+    def broken(self) -> EdgeError | None:
+        """The error that comes after the events given so far."""
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Events completed by ``data``, maybe none. The last one is DONE when the stream is over.
+
+        :raises EdgeError: what comes next is broken; good events before it are given first.
+        """
+
+    def end(self) -> list[Event]:
+        """The vendor's body has ended as HTTP has it: the events still owed, DONE last.
+
+        :raises UpstreamCut: the answer was not complete.
+        """
+
+
+class FramedReader(ABC, Generic[T]):
+    """Takes a stream of frames apart, and gives good items before the error that follows them.
+
+    ``T`` is :class:`~llmedge.model.Event` where the frames are passed on, an event of the form where they are read.
+    """
+
+    def __init__(self) -> None:
+        self.done = False
+        self._error: EdgeError | None = None
+
+    @property
+    def broken(self) -> EdgeError | None:
+        return self._error
+
+    def feed(self, data: bytes) -> list[T]:
+        """The items completed by ``data``; see :class:`StreamReader`."""
+        items: list[T] = []
+        if self._error is None and not self.done:
+            try:
+                self._feed(data, items)
+            except EdgeError as error:
+                self._error = error
+        if self._error is not None and not items:
+            raise self._error
+        return items
+
+    def end(self) -> list[T]:
+        """The items still owed when the body has ended.
+
+        :raises EdgeError: it is not complete.
+        """
+        if self._error is not None:
+            raise self._error
+        items: list[T] = []
+        if not self.done:
+            self._end(items)
+        return items
+
+    @abstractmethod
+    def _feed(self, data: bytes, items: list[T]) -> None:
+        """Append what ``data`` completes; set ``done`` at the terminal event.
+
+        :raises EdgeError: the rest is broken.
+        """
+
+    @abstractmethod
+    def _end(self, items: list[T]) -> None:
+        """Append what is owed at the end.
+
+        :raises UpstreamCut: the terminal event is missing.
+        """
+
+
+class SseReader(FramedReader[T]):
+    """A stream of server-sent events."""
+
+    def __init__(self, max_event: int) -> None:
+        super().__init__()
+        self._sse = SseParser(max_event)
+
+    def _feed(self, data: bytes, items: list[T]) -> None:
+        try:
+            for event in self._sse.feed(data):
+                self._take(event.name, event.data, items)
+                if self.done:
+                    break
+        except SseError as error:
+            raise UpstreamMalformed(f"sent {error}") from None
+
+    @abstractmethod
+    def _take(self, name: bytes, data: bytes, items: list[T]) -> None:
+        """One event.
+
+        :raises EdgeError: it is an error, or broken.
+        """
+
+
+class Encoder(Protocol):
+    """Writes one stream in a client's dialect."""
+
+    def encode(self, events: list[form.StreamEvent]) -> list[Event]:
+        """The frames for ``events``, maybe none; the last one is DONE when the stream is over."""
+
+
+class TranslatedReader:
+    """A vendor's stream in one dialect as a client's in another, event by event."""
+
+    def __init__(self, decoder: FramedReader[form.StreamEvent], encoder: Encoder) -> None:
+        self.usage: Usage | None = None
+        self._decoder = decoder
+        self._encoder = encoder
+
+    @property
+    def broken(self) -> EdgeError | None:
+        return self._decoder.broken
+
+    def feed(self, data: bytes) -> list[Event]:
+        """See :class:`StreamReader`."""
+        return self._encode(self._decoder.feed(data))
+
+    def end(self) -> list[Event]:
+        """See :class:`StreamReader`."""
+        return self._encode(self._decoder.end())
+
+    def _encode(self, events: list[form.StreamEvent]) -> list[Event]:
+        for event in events:
+            if isinstance(event, form.Counted):
+                self.usage = event.usage
+        return self._encoder.encode(events) if events else []
+
+
+class Dialect(ABC):
+    """One wire format. Stateless.
+
+    :cvar name: as the catalogue of vendors has it.
+    :cvar heartbeat: the frame that keeps a silent stream alive.
+    :cvar stream_type: media type of a vendor's stream.
+    :cvar headers: sent to a vendor with each request, unless the client sends its own.
+    :cvar field_names: this dialect's names of the form's fields, where they differ.
+    """
+
+    name: ClassVar[str]
+    operation: ClassVar[Operation]
+    heartbeat: ClassVar[bytes] = b": ping\n\n"
+    stream_type: ClassVar[bytes] = b"text/event-stream"
+    headers: ClassVar[Mapping[str, str]] = {}
+    field_names: ClassVar[Mapping[str, str]] = {}
+
+    # For a client who speaks it
+
+    @abstractmethod
+    def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
+        """One level of a client's body, checked.
+
+        :param model: from the URL, and ``stream`` too, in dialects that have them there.
+        :raises ValidationError: the body is not a request of this operation.
+        """
+
+    @abstractmethod
+    def error_body(self, error: EdgeError) -> bytes:
+        """An error as a JSON body."""
+
+    @abstractmethod
+    def error_frame(self, error: EdgeError) -> bytes:
+        """An error as an event of a stream that has begun. SDKs raise on it."""
+
+    # For a vendor who speaks it too: bodies pass through
+
+    @abstractmethod
+    def forward(self, fields: RawObject, model: str, *, stream: bool, ask_usage: bool) -> bytes:
+        """The body for a vendor of the same dialect: as it came, but for the model and what asks for usage."""
+
+    @abstractmethod
+    def read_answer(self, body: bytes) -> Usage | None:
+        """The usage of a whole answer that is passed on as it is.
+
+        :raises UpstreamMalformed: it is not an answer of this operation.
+        :raises VendorFailed: it is an error object behind a status of 200.
+        """
+
+    @abstractmethod
+    def parse_error(self, body: bytes) -> VendorError:
+        """The error object in ``body``; empty if there is none. Never raises."""
+
+    def reader(self, *, strip_usage: bool, choices: int, max_event: int) -> StreamReader:
+        """A reader of one stream that is passed on as it is."""
+        raise NotImplementedError(f"{self.name} has no streams")
+
+
+class CountingDialect(Dialect):
+    """A dialect in which tokens can be counted without an answer."""
+
+    @abstractmethod
+    def parse_count_request(
+        self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False
+    ) -> Request:
+        """A client's body; see :meth:`parse_request`."""
+
+    @abstractmethod
+    def forward_count(self, fields: RawObject, model: str) -> bytes:
+        """The body for a vendor of the same dialect."""
+
+    @abstractmethod
+    def render_count(self, request: form.Request, model: str, saying: Saying) -> bytes:
+        """The body for a vendor.
+
+        :raises Unsupported: a field cannot be said.
+        """
+
+    @abstractmethod
+    def parse_count(self, body: bytes) -> int:
+        """A vendor's count of tokens.
+
+        :raises UpstreamMalformed: it is none.
+        """
+
+    @abstractmethod
+    def render_count_answer(self, tokens: int) -> bytes:
+        """A count for a client."""
+
+
+class Asker(Dialect):
+    """A dialect in which a client can ask any chat model."""
+
+    @abstractmethod
+    def parse(self, fields: RawObject) -> form.Request:
+        """A client's request in the intermediate form. What has no place there goes into ``extra``.
+
+        :raises ValidationError: a field is mistyped.
+        """
+
+    @abstractmethod
+    def render_answer(self, answer: form.Answer, asked: Asked) -> bytes:
+        """A whole answer for a client."""
+
+    @abstractmethod
+    def encoder(self, asked: Asked) -> Encoder:
+        """A writer of one stream for a client."""
+
+
+class ChatDialect(Asker):
+    """A dialect of chats, which can be translated into any other."""
+
+    operation = Operation.CHAT
+
+    @abstractmethod
+    def render(
+        self, request: form.Request, model: str, saying: Saying, *, stream: bool, quirks: frozenset[str] = frozenset()
+    ) -> bytes:
+        """The body for a vendor.
+
+        :param quirks: of the vendor; see ``config/catalogue.py``.
+        :raises Unsupported: a field cannot be said, and ``saying`` does not let it be dropped.
+        """
+
+    @abstractmethod
+    def parse_answer(self, body: bytes) -> form.Answer:
+        """A vendor's whole answer.
+
+        :raises UpstreamMalformed: it is not one.
+        :raises VendorFailed: it is an error object behind a status of 200.
+        """
+
+    @abstractmethod
+    def decoder(self, *, choices: int, max_event: int) -> FramedReader[form.StreamEvent]:
+        """A reader of one vendor's stream into the form."""

@@ -1,0 +1,173 @@
+"""Reading JSON objects strictly and without losing anything: every field nobody read is known at the end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+import msgspec
+
+from llmedge.errors import EdgeError, UpstreamMalformed, ValidationError
+
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_text = msgspec.json.Decoder(str).decode
+_decode = msgspec.json.Decoder().decode
+_NULL = b"null"
+
+
+class Fields:
+    """One JSON object. ``null`` counts as absent. Values keep the bytes they came in until somebody reads them.
+
+    :param path: where the object stands in the request; ``""`` for the top.
+    :param unread: collects the paths of fields that nobody read, when :meth:`finish` is called on each object.
+    :param wrong: makes the exception for a mistyped or missing field, of its path and what is expected.
+    """
+
+    __slots__ = ("_fields", "_read", "_unread", "_wrong", "path")
+
+    def __init__(
+        self,
+        fields: Mapping[str, Any],
+        path: str = "",
+        unread: list[str] | None = None,
+        wrong: Callable[[str, str], EdgeError] | None = None,
+    ) -> None:
+        self._fields = fields
+        self._unread = unread
+        self._wrong = wrong or invalid
+        self._read: set[str] = set()
+        self.path = path
+
+    @classmethod
+    def of_answer(cls, body: bytes | msgspec.Raw) -> Fields:
+        """A vendor's JSON object; what is wrong with it is the vendor's fault.
+
+        :raises UpstreamMalformed: it is not one.
+        """
+        try:
+            return cls(_decode_object(body), wrong=malformed)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+            raise UpstreamMalformed("answered with something that is not a JSON object") from None
+
+    def at(self, name: str) -> str:
+        """The path of a field."""
+        return f"{self.path}.{name}" if self.path else name
+
+    def fail(self, name: str, what: str) -> NoReturn:
+        """:raises EdgeError: the field ``name`` is not ``what`` it must be."""
+        raise self._wrong(self.at(name) if name else self.path, what)
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a field and it is not null."""
+        raw = self._fields.get(name)
+        return raw is not None and bytes(raw) != _NULL
+
+    def names(self) -> list[str]:
+        """The names there are, in their order."""
+        return list(self._fields)
+
+    def raw(self, name: str) -> bytes:
+        """A field's JSON text as it came; ``b""`` if absent."""
+        self._read.add(name)
+        raw = self._fields.get(name)
+        if raw is None:
+            return b""
+        raw = bytes(raw)
+        return b"" if raw == _NULL else raw
+
+    def ignore(self, *names: str) -> None:
+        """These fields are dealt with elsewhere, or say nothing."""
+        self._read.update(names)
+
+    def value(self, name: str) -> Any:
+        """A field's value, whatever it is; ``None`` if absent."""
+        raw = self.raw(name)
+        return _decode(raw) if raw else None
+
+    def is_text(self, name: str) -> bool:
+        """Whether the field is a JSON string."""
+        return bytes(self._fields.get(name) or b"")[:1] == b'"'
+
+    def text(self, name: str, default: str | None = "") -> str:
+        """A string; without a ``default`` it is required."""
+        raw = self.raw(name)
+        if not raw:
+            if default is None:
+                self.fail(name, "is required")
+            return default
+        try:
+            return _decode_text(raw)
+        except msgspec.DecodeError:
+            self.fail(name, "must be a string")
+
+    def boolean(self, name: str) -> bool | None:
+        value = self.value(name)
+        if value is not None and not isinstance(value, bool):
+            self.fail(name, "must be true or false")
+        return value
+
+    def integer(self, name: str) -> int | None:
+        value = self.value(name)
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            self.fail(name, "must be a whole number")
+        return value
+
+    def number(self, name: str) -> float | None:
+        value = self.value(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            self.fail(name, "must be a finite number")
+        return value
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of strings; empty if absent."""
+        value = self.value(name)
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            self.fail(name, "must be a list of strings")
+        return tuple(value)
+
+    def object(self, name: str) -> Fields | None:
+        """An object, to be read and finished; ``None`` if absent."""
+        raw = self.raw(name)
+        return self._object(raw, name) if raw else None
+
+    def objects(self, name: str) -> list[Fields]:
+        """A list of objects; empty if absent."""
+        raw = self.raw(name)
+        if not raw:
+            return []
+        try:
+            items = _decode_list(raw)
+        except msgspec.DecodeError:
+            self.fail(name, "must be a list")
+        return [self._object(bytes(item), f"{name}[{index}]") for index, item in enumerate(items)]
+
+    def _object(self, raw: bytes, name: str) -> Fields:
+        try:
+            return Fields(_decode_object(raw), self.at(name), self._unread, self._wrong)
+        except msgspec.DecodeError:
+            self.fail(name, "must be an object")
+
+    def finish(self) -> None:
+        """Note what nobody read."""
+        if self._unread is not None:
+            for name in self._fields:
+                if name not in self._read and self.has(name):
+                    self._unread.append(self.at(name))
+
+
+def invalid(path: str, what: str) -> EdgeError:
+    """A client's mistake."""
+    return ValidationError(f"The field '{path}' {what}.", param=path or None)
+
+
+def malformed(path: str, what: str) -> EdgeError:
+    """A vendor's mistake."""
+    return UpstreamMalformed(f"answered with a field '{path}' that {what}")

@@ -1,0 +1,213 @@
+"""The form → chat completions requests (platform.openai.com/docs/api-reference/chat/create)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from llmedge.dialects import form
+from llmedge.dialects.dialect import Saying
+from llmedge.dialects.media import AUDIO_FORMATS, data_url
+
+_encode = msgspec.json.Encoder().encode
+
+
+def render(request: form.Request, model: str, saying: Saying, *, stream: bool, quirks: frozenset[str]) -> bytes:
+    """The body for a vendor. Quirks it knows: ``max_tokens``, ``no_stream_options``, ``no_developer_role``, ``top_k``,
+    ``reasoning_content``.
+
+    :raises Unsupported: a field cannot be said.
+    """
+    say: dict[str, Any] = {"model": model}
+    say["messages"] = [out for message in request.messages for out in _render_message(message, saying, quirks)]
+    if request.tools:
+        say["tools"] = [_render_tool(tool, saying) for tool in request.tools]
+    if request.tool_choice is not None:
+        say["tool_choice"] = _render_choice(request.tool_choice)
+    if request.parallel_tools is not None:
+        say["parallel_tool_calls"] = request.parallel_tools
+    if request.output is not None:
+        say["response_format"] = _render_output(request.output)
+    if request.reasoning is not None and (effort := effort_of(request.reasoning)):
+        say["reasoning_effort"] = effort
+    if request.max_tokens is not None:
+        say["max_tokens" if "max_tokens" in quirks else "max_completion_tokens"] = request.max_tokens
+    if request.stop:
+        say["stop"] = list(request.stop)
+    if request.metadata:
+        say["metadata"] = dict(request.metadata)
+    if request.logit_bias:
+        say["logit_bias"] = msgspec.Raw(request.logit_bias)
+    for name in _SAME:
+        value = getattr(request, name)
+        if value not in (None, ""):
+            say[name] = value
+    if request.top_k is not None and "top_k" in quirks:
+        say["top_k"] = request.top_k
+    saying.only(
+        request,
+        *_SAME,
+        *("tool_choice", "parallel_tools", "output", "reasoning", "max_tokens", "stop", "metadata", "logit_bias"),
+        *(("top_k",) if "top_k" in quirks else ()),
+    )
+    if stream:
+        say["stream"] = True
+        if "no_stream_options" not in quirks:
+            say["stream_options"] = {"include_usage": True}
+    return _encode(say)
+
+
+_SAME = (
+    "temperature",
+    "top_p",
+    "n",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "logprobs",
+    "top_logprobs",
+    "user",
+    "service_tier",
+    "store",
+    "verbosity",
+)
+
+
+def effort_of(reasoning: form.Reasoning) -> str:
+    """OpenAI's effort for any way of saying how much to think; Google publishes this scale for its compatible API
+    (ai.google.dev/gemini-api/docs/openai): low 1,024 tokens, medium 8,192, high 24,576."""
+    if reasoning.effort:
+        return reasoning.effort
+    if reasoning.enabled is False or reasoning.budget == 0:
+        return "none"
+    if reasoning.budget is None or reasoning.budget < 0:
+        return "medium" if reasoning.enabled else ""
+    return "low" if reasoning.budget <= 1024 else "medium" if reasoning.budget <= 8192 else "high"
+
+
+def _render_message(message: form.Message, saying: Saying, quirks: frozenset[str]) -> list[dict[str, Any]]:
+    if message.role == "tool":
+        return [out for part in message.parts for out in _render_result(part, message, saying)]
+    role = "system" if message.role == "developer" and "no_developer_role" in quirks else message.role
+    out: dict[str, Any] = {"role": role}
+    if message.name:
+        out["name"] = message.name
+    content: list[dict[str, Any]] = []
+    calls: list[dict[str, Any]] = []
+    for part in message.parts:
+        if isinstance(part, form.ToolCall):
+            call: dict[str, Any] = {
+                "id": part.id,
+                "type": "function",
+                "function": {"name": part.name, "arguments": part.arguments},
+            }
+            if part.signature:
+                saying.cannot(f"{message.at} (thought signature of a tool call)")
+            calls.append(call)
+        elif isinstance(part, form.Thinking):
+            if "reasoning_content" in quirks and part.text and not part.signature:
+                out["reasoning_content"] = out.get("reasoning_content", "") + part.text
+            else:
+                saying.cannot(f"{message.at} (thinking)")
+        elif isinstance(part, form.Refusal) and message.role == "assistant":
+            out["refusal"] = part.text
+        elif isinstance(part, form.Audio) and part.id:
+            out["audio"] = {"id": part.id}
+        else:
+            content.append(_render_part(part, message, saying))
+    if any(getattr(part, "cache", "") for part in message.parts):
+        saying.cannot(f"{message.at} (cache_control)")
+    content = [part for part in content if part]
+    if len(content) == 1 and content[0]["type"] == "text":
+        out["content"] = content[0]["text"]
+    elif content:
+        out["content"] = content
+    elif message.role != "assistant" or (not calls and "refusal" not in out and "audio" not in out):
+        out["content"] = ""
+    if calls:
+        out["tool_calls"] = calls
+    return [out]
+
+
+def _render_part(part: form.Part, message: form.Message, saying: Saying) -> dict[str, Any]:
+    if isinstance(part, form.Text):
+        if part.citations:
+            saying.cannot(f"{message.at} (citations)")
+        return {"type": "text", "text": part.text}
+    if isinstance(part, form.Image) and part.source.kind in ("base64", "url"):
+        image = {"url": data_url(part.source)}
+        if part.detail:
+            image["detail"] = part.detail
+        return {"type": "image_url", "image_url": image}
+    if isinstance(part, form.Audio):
+        for name, media_type in AUDIO_FORMATS.items():
+            if media_type == part.source.media_type and part.source.kind == "base64":
+                return {"type": "input_audio", "input_audio": {"data": part.source.data, "format": name}}
+    if isinstance(part, form.File):
+        if part.context or part.cite:
+            saying.cannot(f"{message.at} (a document's context or citations)")
+        if part.source.kind == "file":
+            return {"type": "file", "file": {"file_id": part.source.data}}
+        if part.source.kind == "base64":
+            file = {"file_data": data_url(part.source)}
+            if part.name:
+                file["filename"] = part.name
+            return {"type": "file", "file": file}
+        if part.source.kind == "text":
+            return {"type": "text", "text": part.source.data}
+    saying.cannot(f"{message.at} ({type(part).__name__.lower()})")
+    return {}
+
+
+def _render_result(part: form.Part, message: form.Message, saying: Saying) -> list[dict[str, Any]]:
+    if not isinstance(part, form.ToolResult):
+        saying.cannot(f"{message.at} ({type(part).__name__.lower()})")
+        return []
+    if part.error:
+        saying.cannot(f"{message.at} (a tool result's error mark)")
+    if part.cache or any(each.cache for each in part.content):
+        saying.cannot(f"{message.at} (cache_control)")
+    content: list[dict[str, Any]] = []
+    for each in part.content:
+        if isinstance(each, form.Text):
+            content.append({"type": "text", "text": each.text})
+        else:
+            saying.cannot(f"{message.at} (a tool result's {type(each).__name__.lower()})")
+    said: Any = content[0]["text"] if len(content) == 1 else content or ""
+    return [{"role": "tool", "tool_call_id": part.id, "content": said}]
+
+
+def _render_tool(tool: form.Tool, saying: Saying) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": tool.name}
+    if tool.description:
+        function["description"] = tool.description
+    if tool.schema:
+        function["parameters"] = msgspec.Raw(tool.schema)
+    if tool.strict is not None:
+        function["strict"] = tool.strict
+    if tool.cache:
+        saying.cannot(f"tools ({tool.name}: cache_control)")
+    return {"type": "function", "function": function}
+
+
+def _render_choice(choice: form.ToolChoice) -> Any:
+    if choice.mode == "named":
+        return {"type": "function", "function": {"name": choice.names[0]}}
+    if choice.names:
+        tools = [{"type": "function", "function": {"name": name}} for name in choice.names]
+        return {"type": "allowed_tools", "allowed_tools": {"mode": choice.mode, "tools": tools}}
+    return choice.mode
+
+
+def _render_output(output: form.Output) -> dict[str, Any]:
+    if output.kind == "json":
+        return {"type": "json_object"}
+    schema: dict[str, Any] = {"name": output.name or "answer"}
+    if output.description:
+        schema["description"] = output.description
+    if output.schema:
+        schema["schema"] = msgspec.Raw(output.schema)
+    if output.strict is not None:
+        schema["strict"] = output.strict
+    return {"type": "json_schema", "json_schema": schema}

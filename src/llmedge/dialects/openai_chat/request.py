@@ -1,0 +1,254 @@
+"""Chat completions requests → the form (platform.openai.com/docs/api-reference/chat/create)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from llmedge.dialects import form
+from llmedge.dialects.fields import Fields
+from llmedge.dialects.media import AUDIO_FORMATS, split_data_url
+from llmedge.model import RawObject
+
+_encode = msgspec.json.Encoder().encode
+
+FIELD_NAMES = {
+    "output": "response_format",
+    "reasoning": "reasoning_effort",
+    "parallel_tools": "parallel_tool_calls",
+}
+
+
+def parse(fields: RawObject) -> form.Request:
+    """:raises ValidationError: a field is mistyped."""
+    unread: list[str] = []
+    top = Fields(fields, "", unread)
+    top.ignore("model", "stream", "stream_options")
+    messages: list[form.Message] = []
+    for each in top.objects("messages"):
+        message = _message(each)
+        if message.role == "tool" and messages and messages[-1].role == "tool":
+            last = messages.pop()
+            message = form.Message("tool", last.parts + message.parts, at=last.at)
+        messages.append(message)
+    max_tokens = top.integer("max_completion_tokens")
+    old_max_tokens = top.integer("max_tokens")
+    effort = top.text("reasoning_effort")
+    stop = (top.text("stop"),) if top.is_text("stop") else top.texts("stop")
+    top_p, n = top.number("top_p"), top.integer("n")
+    if top.value("modalities") != ["text"] and top.has("modalities"):
+        unread.append("modalities")
+    metadata = top.object("metadata")
+    service_tier = top.text("service_tier")
+    request = form.Request(
+        messages=tuple(messages),
+        tools=tuple(tool for each in top.objects("tools") if (tool := _tool(each, unread)) is not None),
+        tool_choice=_tool_choice(top, unread),
+        parallel_tools=False if top.boolean("parallel_tool_calls") is False else None,
+        output=_output(top.object("response_format")),
+        reasoning=form.Reasoning(effort=effort) if effort else None,
+        max_tokens=old_max_tokens if max_tokens is None else max_tokens,
+        temperature=top.number("temperature"),
+        top_p=None if top_p == 1 else top_p,
+        top_k=top.integer("top_k"),
+        stop=stop,
+        n=None if n == 1 else n,
+        seed=top.integer("seed"),
+        presence_penalty=top.number("presence_penalty") or None,
+        frequency_penalty=top.number("frequency_penalty") or None,
+        logit_bias=b"" if (bias := top.raw("logit_bias")) == b"{}" else bias,
+        logprobs=top.boolean("logprobs") or None,
+        top_logprobs=top.integer("top_logprobs") or None,
+        user=top.text("user"),
+        metadata=_texts(metadata) if metadata is not None else (),
+        service_tier="" if service_tier == "auto" else service_tier,
+        store=top.boolean("store") or None,
+        verbosity=top.text("verbosity"),
+    )
+    top.finish()
+    return msgspec.structs.replace(request, extra=tuple(unread)) if unread else request
+
+
+def _texts(table: Fields) -> tuple[tuple[str, str], ...]:
+    return tuple((name, table.text(name)) for name in table.names())
+
+
+def _message(fields: Fields) -> form.Message:
+    role = fields.text("role", None)
+    parts: list[form.Part] = []
+    if reasoning := fields.text("reasoning_content"):
+        parts.append(form.Thinking(reasoning))
+    for detail in fields.objects("reasoning_details"):
+        thought = _thought(detail)
+        if (
+            parts
+            and isinstance(parts[-1], form.Thinking)
+            and parts[-1].text == thought.text
+            and not parts[-1].signature
+        ):
+            parts.pop()  # the same thought, with its signature
+        parts.append(thought)
+    if fields.is_text("content"):
+        if text := fields.text("content"):
+            parts.append(form.Text(text))
+    else:
+        parts += [_part(each) for each in fields.objects("content")]
+    if refusal := fields.text("refusal"):
+        parts.append(form.Refusal(refusal))
+    if (audio := fields.object("audio")) is not None:
+        parts.append(form.Audio(form.Source("base64", ""), id=audio.text("id", None)))
+        audio.ignore("data", "transcript", "expires_at")
+        audio.finish()
+    parts += [_call(each) for each in fields.objects("tool_calls")]
+    if role == "tool":
+        content = tuple(part for part in parts if isinstance(part, form.Text | form.Image | form.File))
+        parts = [form.ToolResult(fields.text("tool_call_id", None), content)]
+    if role not in ("system", "developer", "user", "assistant", "tool"):
+        fields.fail("role", "must be one of system, developer, user, assistant, tool")
+    name = fields.text("name")
+    if not fields.has("annotations") or fields.value("annotations") == []:
+        fields.ignore("annotations")
+    fields.ignore("tool_call_id")
+    fields.finish()
+    return form.Message(role, tuple(parts), name, fields.path)  # type: ignore[arg-type]
+
+
+def _thought(fields: Fields) -> form.Thinking:
+    """One of ``reasoning_details``, OpenRouter's way to carry signatures
+    (openrouter.ai/docs/use-cases/reasoning-tokens)."""
+    kind = fields.text("type", None)
+    fields.ignore("index", "format")
+    if kind == "reasoning.encrypted":
+        thought = form.Thinking(signature=fields.text("data", None), redacted=True, id=fields.text("id"))
+    elif kind in ("reasoning.text", "reasoning.summary"):
+        text = fields.text("text") or fields.text("summary")
+        thought = form.Thinking(text, fields.text("signature"), id=fields.text("id"))
+    else:
+        fields.fail("type", "must be reasoning.text, reasoning.summary or reasoning.encrypted")
+    fields.finish()
+    return thought
+
+
+def _part(fields: Fields) -> form.Part:
+    kind = fields.text("type", None)
+    cache = _cache(fields)
+    part: form.Part
+    if kind == "text":
+        part = form.Text(fields.text("text", None), cache=cache)
+    elif kind == "refusal":
+        part = form.Refusal(fields.text("refusal", None))
+    elif kind == "image_url" and (image := fields.object("image_url")) is not None:
+        detail = image.text("detail")
+        part = form.Image(
+            split_data_url(image.text("url", None)), detail="" if detail == "auto" else detail, cache=cache
+        )
+        image.finish()
+    elif kind == "input_audio" and (audio := fields.object("input_audio")) is not None:
+        media_type = AUDIO_FORMATS.get(audio.text("format", None))
+        if media_type is None:
+            audio.fail("format", f"must be one of {', '.join(AUDIO_FORMATS)}")
+        part = form.Audio(form.Source("base64", audio.text("data", None), media_type))
+        audio.finish()
+    elif kind == "file" and (file := fields.object("file")) is not None:
+        name = file.text("filename")
+        if identifier := file.text("file_id"):
+            source = form.Source("file", identifier)
+        else:
+            source = split_data_url(file.text("file_data", None))
+        part = form.File(source, name, cache=cache)
+        file.finish()
+    else:
+        fields.fail("type", "is not a kind of content there is, or its content is missing")
+    fields.finish()
+    return part
+
+
+def _cache(fields: Fields) -> str:
+    """``cache_control`` on a part: not OpenAI's, but what its users send to vendors who have it."""
+    mark = fields.object("cache_control")
+    if mark is None:
+        return ""
+    mark.ignore("type")
+    ttl = mark.text("ttl") or "5m"
+    mark.finish()
+    return ttl
+
+
+def _call(fields: Fields) -> form.ToolCall:
+    if fields.text("type") not in ("", "function") or (function := fields.object("function")) is None:
+        fields.fail("type", "must be function, with a function")
+    signature = ""
+    if (extra := fields.object("extra_content")) is not None:
+        if (google := extra.object("google")) is not None:
+            signature = google.text("thought_signature")
+            google.finish()
+        extra.finish()
+    call = form.ToolCall(fields.text("id"), function.text("name", None), function.text("arguments") or "{}", signature)
+    fields.ignore("index")
+    function.finish()
+    fields.finish()
+    return call
+
+
+def _tool(fields: Fields, unread: list[str]) -> form.Tool | None:
+    function = fields.object("function")
+    if fields.text("type", None) != "function" or function is None:
+        unread.append(fields.path)  # OpenAI's custom tools, vendors' built-in ones
+        return None
+    tool = form.Tool(
+        function.text("name", None),
+        function.text("description"),
+        function.raw("parameters"),
+        function.boolean("strict") or None,
+        _cache(fields),
+    )
+    function.finish()
+    fields.finish()
+    return tool
+
+
+def _tool_choice(top: Fields, unread: list[str]) -> form.ToolChoice | None:
+    if not top.has("tool_choice"):
+        return None
+    if top.is_text("tool_choice"):
+        mode = top.text("tool_choice")
+        if mode not in ("auto", "none", "required"):
+            top.fail("tool_choice", "must be auto, none, required or an object")
+        return form.ToolChoice(mode)  # type: ignore[arg-type]
+    choice = top.object("tool_choice")
+    assert choice is not None
+    kind = choice.text("type", None)
+    if kind == "function" and (function := choice.object("function")) is not None:
+        return form.ToolChoice("named", (function.text("name", None),))
+    if kind == "allowed_tools" and (allowed := choice.object("allowed_tools")) is not None:
+        names = tuple(
+            function.text("name", None)
+            for each in allowed.objects("tools")
+            if (function := each.object("function")) is not None
+        )
+        mode = allowed.text("mode", None)
+        if mode in ("auto", "required") and names:
+            return form.ToolChoice(mode, names)  # type: ignore[arg-type]
+    unread.append("tool_choice")
+    return None
+
+
+def _output(fields: Fields | None) -> form.Output | None:
+    if fields is None:
+        return None
+    kind = fields.text("type", None)
+    output = None
+    if kind == "json_object":
+        output = form.Output("json")
+    elif kind == "json_schema" and (schema := fields.object("json_schema")) is not None:
+        output = form.Output(
+            "json_schema",
+            schema.raw("schema"),
+            schema.text("name"),
+            schema.text("description"),
+            schema.boolean("strict"),
+        )
+        schema.finish()
+    elif kind != "text":
+        fields.fail("type", "must be text, json_object or json_schema")
+    fields.finish()
+    return output

@@ -1,0 +1,243 @@
+"""Whole answers ↔ the form (platform.openai.com/docs/api-reference/responses/object)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from llmedge.dialects import form
+from llmedge.dialects.dialect import Asked
+from llmedge.dialects.fields import Fields
+from llmedge.dialects.openai_chat.answer import tokens
+from llmedge.dialects.openai_responses.envelope import Envelope, ended, failure, finish_of, parse_usage
+from llmedge.dialects.openai_responses.items import parse_call, parse_text, parse_thought
+from llmedge.errors import UpstreamMalformed
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+# A vendor's answer
+
+
+def check(body: bytes) -> Fields:
+    """The fields of a whole answer.
+
+    :raises UpstreamMalformed: it is not one.
+    :raises VendorFailed: it failed, or is an error object behind a status of 200.
+    """
+    try:
+        if not body.isascii():
+            body.decode()
+    except UnicodeDecodeError:
+        raise UpstreamMalformed("answered with something that is not UTF-8") from None
+    top = Fields.of_answer(body)
+    status = top.text("status")
+    if status in ("failed", "cancelled") or (top.has("error") and not top.has("output")):
+        raise failure(top.value("error"), cancelled=status == "cancelled")
+    if not top.has("output"):
+        raise UpstreamMalformed("answered without output")
+    return top
+
+
+def parse(body: bytes) -> form.Answer:
+    """:raises UpstreamMalformed: it is not one. :raises VendorFailed: it is an error."""
+    top = check(body)
+    status = top.text("status") or "completed"
+    if status not in ("completed", "incomplete"):
+        raise UpstreamMalformed(f"answered with a response that is {status}")
+    parts: list[form.Part] = []
+    logprobs: list[form.TokenLogprob] = []
+    for item in top.objects("output"):
+        parts += _parts(item, logprobs)
+    finish = finish_of(
+        status,
+        incomplete_reason(top),
+        any(isinstance(part, form.ToolCall) for part in parts),
+        any(isinstance(part, form.Refusal) for part in parts),
+    )
+    choice = form.Choice(tuple(parts), finish, logprobs=tuple(logprobs) or None)
+    tier = top.text("service_tier")
+    return form.Answer(
+        (choice,),
+        top.text("id"),
+        top.text("model"),
+        int(top.number("created_at") or 0),
+        parse_usage(top.raw("usage")),
+        "" if tier == "auto" else tier,
+    )
+
+
+def incomplete_reason(response: Fields) -> str:
+    """Why a response is incomplete."""
+    details = response.object("incomplete_details")
+    return details.text("reason") if details is not None else ""
+
+
+def _parts(item: Fields, logprobs: list[form.TokenLogprob]) -> list[form.Part]:
+    """Nothing for calls of the vendor's own tools: they were not asked for."""
+    kind = item.text("type")
+    if kind == "function_call":
+        return [parse_call(item)]
+    if kind == "reasoning":
+        thought = parse_thought(item)
+        return [thought] if thought.text or thought.signature else []
+    parts: list[form.Part] = []
+    if kind == "message":
+        for each in item.objects("content"):
+            if each.text("type") == "refusal":
+                if refusal := each.text("refusal"):
+                    parts.append(form.Refusal(refusal))
+            elif each.text("type") == "output_text":
+                logprobs += tokens(each.objects("logprobs"))
+                if (text := parse_text(each)).text:
+                    parts.append(text)
+    return parts
+
+
+# A client's answer
+
+
+def render(answer: form.Answer, asked: Asked) -> bytes:
+    """The API gives one answer; of several, the first is given."""
+    envelope = Envelope(asked, answer.id, answer.model, answer.created, answer.service_tier)
+    choice = answer.choices[0] if answer.choices else form.Choice((), "stop")
+    refused = any(isinstance(part, form.Refusal) for part in choice.parts)
+    status, reason = ended(choice.finish, refused)
+    output: list[dict[str, Any]] = []
+    texts: list[form.Part] = []
+    logprobs = choice.logprobs or ()
+    for part in (*choice.parts, None):
+        if isinstance(part, form.Text | form.Refusal):
+            texts.append(part)
+            continue
+        if texts:
+            content = render_texts(texts, logprobs)
+            if any(isinstance(each, form.Text) for each in texts):
+                logprobs = ()
+            output.append(message_item(envelope.item_id("msg", len(output)), "completed", content))
+            texts = []
+        if isinstance(part, form.Thinking):
+            output.append(thought_item(part.id or envelope.item_id("rs", len(output)), part.text, part.signature))
+        elif isinstance(part, form.ToolCall):
+            output.append(
+                call_item(
+                    envelope.item_id("fc", len(output)),
+                    part.id,
+                    part.name,
+                    part.arguments or "{}",
+                    call_status(part.arguments or "{}"),
+                    part.signature,
+                )
+            )
+    if output and output[-1]["type"] == "message":
+        output[-1]["status"] = status
+    return _encode(envelope.body(status, output, answer.usage, reason))
+
+
+def message_item(id: str, status: str, content: list[Any]) -> dict[str, Any]:
+    """An item of ``output``."""
+    return {"id": id, "type": "message", "status": status, "role": "assistant", "content": content}
+
+
+def call_item(id: str, call_id: str, name: str, arguments: str, status: str, signature: str = "") -> dict[str, Any]:
+    """An item of ``output``."""
+    out: dict[str, Any] = {
+        "id": id,
+        "type": "function_call",
+        "status": status,
+        "arguments": arguments,
+        "call_id": call_id,
+        "name": name,
+    }
+    if signature:
+        out["extra_content"] = {"google": {"thought_signature": signature}}
+    return out
+
+
+def call_status(arguments: str) -> str:
+    """Of a tool call that is given to a client: what was cut off is not complete."""
+    try:
+        _decode(arguments)
+    except (msgspec.DecodeError, RecursionError):
+        return "incomplete"
+    return "completed"
+
+
+def thought_item(id: str, text: str, signature: str) -> dict[str, Any]:
+    """An item of ``output``; what is thought is the summary, which is what clients show."""
+    out: dict[str, Any] = {
+        "id": id,
+        "type": "reasoning",
+        "summary": [{"type": "summary_text", "text": text}] if text else [],
+    }
+    if signature:
+        out["encrypted_content"] = signature
+    return out
+
+
+def render_texts(
+    parts: Sequence[form.Part], logprobs: tuple[form.TokenLogprob, ...] | None = None
+) -> list[dict[str, Any]]:
+    """The content of a message: texts and refusals.
+
+    :param logprobs: of the first text; ``None`` in requests, which have none.
+    """
+    content: list[dict[str, Any]] = []
+    for part in parts:
+        if isinstance(part, form.Text):
+            content.append(text_part(part.text, render_annotations(part), logprobs))
+            logprobs = None if logprobs is None else ()
+        elif isinstance(part, form.Refusal):
+            content.append({"type": "refusal", "refusal": part.text})
+    return content
+
+
+def text_part(
+    text: str, annotations: list[dict[str, Any]], logprobs: tuple[form.TokenLogprob, ...] | None = ()
+) -> dict[str, Any]:
+    """A part of a message's content."""
+    out: dict[str, Any] = {"type": "output_text", "text": text, "annotations": annotations}
+    if logprobs is not None:
+        out["logprobs"] = render_tokens(logprobs)
+    return out
+
+
+def render_annotations(text: form.Text) -> list[dict[str, Any]]:
+    """The citations that can be said."""
+    return [said for cite in text.citations if (said := render_citation(cite, len(text.text)))]
+
+
+def render_citation(cite: form.Citation, length: int) -> dict[str, Any] | None:
+    """One of ``annotations``, or ``None``: only URLs and files with an id can be cited.
+
+    :param length: of the text that cites, so far.
+    """
+    start = 0 if cite.text_start is None else cite.text_start
+    if cite.url:
+        end = length if cite.text_end is None else cite.text_end
+        return {
+            "type": "url_citation",
+            "start_index": start,
+            "end_index": end,
+            "url": cite.url,
+            "title": cite.title,
+        }
+    if cite.file:
+        return {"type": "file_citation", "index": start, "file_id": cite.file, "filename": cite.title}
+    return None
+
+
+def render_tokens(items: tuple[form.TokenLogprob, ...], top: bool = True, with_bytes: bool = True) -> list[Any]:
+    """The items of ``logprobs``. Bytes are required of whole texts, and are not in the events of a stream."""
+    out: list[Any] = []
+    for item in items:
+        said: dict[str, Any] = {"token": item.token, "logprob": item.logprob}
+        if with_bytes:
+            said["bytes"] = list(item.token.encode() if item.bytes is None else item.bytes)
+        if top:
+            said["top_logprobs"] = render_tokens(item.top, False, with_bytes)
+        out.append(said)
+    return out

@@ -1,0 +1,327 @@
+"""A vendor's events → the form (platform.openai.com/docs/api-reference/responses-streaming).
+
+Servers differ in which of the ``.added`` and ``.done`` events they send: a block opens with the first that is said of
+it and closes with its part or item, or with the answer. What comes in a ``.done`` event only is not lost.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from llmedge.dialects import form
+from llmedge.dialects.dialect import SseReader
+from llmedge.dialects.fields import Fields
+from llmedge.dialects.openai_chat.answer import tokens
+from llmedge.dialects.openai_responses.answer import incomplete_reason
+from llmedge.dialects.openai_responses.envelope import failure, finish_of, parse_usage
+from llmedge.dialects.openai_responses.items import (
+    SUMMARY_BREAK,
+    parse_call,
+    parse_citation,
+    parse_text,
+    parse_thought,
+)
+from llmedge.dialects.openai_responses.reader import ENDS, FAILS, failed
+from llmedge.errors import UpstreamCut, UpstreamMalformed
+
+Kind = Literal["text", "thinking", "refusal", "tool"]
+
+_NONE = msgspec.Raw(b"null")
+_ITEM = -1
+"""In place of a content index: the item itself, where it is one block."""
+
+
+class _Event(msgspec.Struct, gc=False):
+    type: str = ""
+    output_index: int | None = None
+    item_id: str | None = None
+    content_index: int = 0
+    summary_index: int = 0
+    delta: Any = None
+    logprobs: msgspec.Raw = _NONE
+    item: msgspec.Raw = _NONE
+    part: msgspec.Raw = _NONE
+    annotation: msgspec.Raw = _NONE
+    response: msgspec.Raw = _NONE
+    error: Any = None
+
+
+_decode_event = msgspec.json.Decoder(_Event).decode
+
+
+class _Block:
+    """An open block."""
+
+    __slots__ = ("cited", "kind", "number", "said", "source", "summary")
+
+    def __init__(self, number: int, kind: Kind) -> None:
+        self.number = number
+        self.kind = kind
+        self.said = False
+        self.cited = False
+        self.source = ""  # of a thought: which kind of event told it first
+        self.summary = 0
+
+
+class Decoder(SseReader[form.StreamEvent]):
+    """Reads one stream."""
+
+    def __init__(self, *, max_event: int) -> None:
+        super().__init__(max_event)
+        self._begun = False
+        self._count = 0
+        self._called = False
+        self._refused = False
+        self._blocks: dict[tuple[int, int], _Block] = {}
+        self._closed: set[tuple[int, int]] = set()
+        self._ids: dict[str, int] = {}  # of items without an index: the number they were given here
+
+    def _end(self, items: list[form.StreamEvent]) -> None:
+        for event in self._sse.close():
+            try:
+                self._take(event.name, event.data, items)
+            except UpstreamMalformed:
+                break  # half an event: the body was cut
+        if not self.done:
+            raise UpstreamCut("ended its stream before the answer was complete")
+
+    def _take(self, name: bytes, data: bytes, items: list[form.StreamEvent]) -> None:
+        if data == b"[DONE]":  # not of this API, but some servers end every stream so
+            raise UpstreamCut("ended its stream without an answer")
+        try:
+            event = _decode_event(data)
+            type = event.type or name.decode()
+            if type in FAILS or (not type and event.error is not None):
+                raise failed(type, data)
+            if not type:
+                raise UpstreamMalformed("sent an event that is not one of an answer")
+            if not self._begun:
+                self._begin(event, items)
+            if type == "response.output_text.delta":
+                self._delta(event, "text", items)
+            elif (handle := _HANDLERS.get(type)) is not None:
+                handle(self, event, items)
+            elif type in ENDS:
+                self._finish(event, type == "response.incomplete", items)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, TypeError):
+            raise UpstreamMalformed("sent an event that is not one of an answer") from None
+
+    def _begin(self, event: _Event, items: list[form.StreamEvent]) -> None:
+        self._begun = True
+        if event.response == _NONE:
+            items.append(form.Begin())
+            return
+        response = Fields.of_answer(event.response)
+        tier = response.text("service_tier")
+        items.append(
+            form.Begin(
+                response.text("id"),
+                response.text("model"),
+                int(response.number("created_at") or 0),
+                "" if tier == "auto" else tier,
+            )
+        )
+
+    def _index(self, event: _Event, item: Fields | None = None) -> int:
+        """The number of the item that ``event`` is about."""
+        if event.output_index is not None:
+            return event.output_index
+        ids = [event.item_id or ""] if item is None else [item.text("id"), item.text("call_id")]
+        for id in ids:
+            if id in self._ids:
+                return self._ids[id]
+        number = len(self._ids)
+        self._ids.update({id: number for id in ids if id or len(ids) == 1})
+        return number
+
+    # Blocks
+
+    def _block(self, key: tuple[int, int], kind: Kind, items: list[form.StreamEvent]) -> _Block:
+        """The open block of this key, opened if there is none."""
+        block = self._blocks.get(key)
+        if block is None:
+            if key in self._closed:
+                raise UpstreamMalformed("went on with a part of its answer that was complete")
+            if kind == "tool":
+                raise UpstreamMalformed("sent arguments of a tool call that it did not begin")
+            self._refused = self._refused or kind == "refusal"
+            block = self._open(key, kind, items)
+        elif block.kind != kind:
+            raise UpstreamMalformed(f"changed a part of its answer from {block.kind} to {kind}")
+        return block
+
+    def _open(self, key: tuple[int, int], kind: Kind, items: list[form.StreamEvent], **more: Any) -> _Block:
+        if self._ids:  # llama.cpp says at the very end that items are done; the next one has begun long before
+            for other in [each for each in self._blocks if each[0] != key[0]]:
+                self._close(other, items)
+        block = self._blocks[key] = _Block(self._count, kind)
+        self._count += 1
+        items.append(form.Open(block.number, kind, **more))
+        return block
+
+    def _close(self, key: tuple[int, int], items: list[form.StreamEvent]) -> None:
+        self._closed.add(key)
+        if (block := self._blocks.pop(key, None)) is not None:
+            items.append(form.Close(block.number))
+
+    # Deltas
+
+    def _delta(self, event: _Event, kind: Kind, items: list[form.StreamEvent]) -> None:
+        delta = _text(event.delta)
+        logprobs = None if event.logprobs == _NONE or event.logprobs == b"[]" else _tokens(event.logprobs)
+        if not delta and not logprobs:
+            return
+        index = _ITEM if kind == "tool" else event.content_index
+        block = self._block((self._index(event), index), kind, items)
+        block.said = True
+        items.append(form.Delta(block.number, delta, 0, logprobs))
+
+    def _refusal(self, event: _Event, items: list[form.StreamEvent]) -> None:
+        self._delta(event, "refusal", items)
+
+    def _arguments(self, event: _Event, items: list[form.StreamEvent]) -> None:
+        self._delta(event, "tool", items)
+
+    def _summary(self, event: _Event, items: list[form.StreamEvent]) -> None:
+        self._thought(event, "summary", items)
+
+    def _reasoning(self, event: _Event, items: list[form.StreamEvent]) -> None:
+        self._thought(event, "content", items)
+
+    def _thought(self, event: _Event, source: str, items: list[form.StreamEvent]) -> None:
+        """A thought and its summary say the same: what begins first is taken."""
+        if not (delta := _text(event.delta)):
+            return
+        block = self._block((self._index(event), _ITEM), "thinking", items)
+        if not block.source:
+            block.source, block.summary = source, event.summary_index
+        if block.source != source:
+            return
+        if block.summary != event.summary_index:
+            block.summary = event.summary_index
+            delta = SUMMARY_BREAK + delta
+        block.said = True
+        items.append(form.Delta(block.number, delta))
+
+    def _annotation(self, event: _Event, items: list[form.StreamEvent]) -> None:
+        cite = parse_citation(Fields.of_answer(event.annotation))
+        if cite is not None:
+            block = self._block((self._index(event), event.content_index), "text", items)
+            block.cited = True
+            items.append(form.Cite(block.number, cite))
+
+    # What is begun, and what is complete
+
+    def _added(self, event: _Event, items: list[form.StreamEvent]) -> None:
+        item = Fields.of_answer(event.item)
+        index = self._index(event, item)
+        if item.text("type") == "function_call":
+            self._call(index, item, items)
+
+    def _call(self, index: int, item: Fields, items: list[form.StreamEvent]) -> _Block:
+        key = (index, _ITEM)
+        if key in self._blocks or key in self._closed:
+            raise UpstreamMalformed("began the same tool call twice")
+        self._called = True
+        return self._open(key, "tool", items, tool_id=item.text("call_id", None), name=item.text("name", None))
+
+    def _part_done(self, event: _Event, items: list[form.StreamEvent]) -> None:
+        part = Fields.of_answer(event.part)
+        self._complete_part((self._index(event), event.content_index), part, items)
+
+    def _complete_part(self, key: tuple[int, int], part: Fields, items: list[form.StreamEvent]) -> None:
+        kind = part.text("type")
+        if key in self._closed or kind not in ("output_text", "refusal"):
+            return
+        block = self._blocks.get(key)
+        if kind == "refusal":
+            if (refusal := part.text("refusal")) and (block is None or not block.said):
+                items.append(form.Delta(self._block(key, "refusal", items).number, refusal))
+        else:
+            text = parse_text(part)
+            if text.text and (block is None or not block.said):
+                block = self._block(key, "text", items)
+                items.append(form.Delta(block.number, text.text, 0, tokens(part.objects("logprobs")) or None))
+            if block is not None and not block.cited:
+                items += [form.Cite(block.number, cite) for cite in text.citations]
+        self._close(key, items)
+
+    def _item_done(self, event: _Event, items: list[form.StreamEvent]) -> None:
+        item = Fields.of_answer(event.item)
+        self._complete(self._index(event, item), item, items)
+
+    def _complete(self, index: int, item: Fields, items: list[form.StreamEvent]) -> None:
+        kind = item.text("type")
+        key = (index, _ITEM)
+        block = self._blocks.get(key)
+        if key in self._closed:
+            return
+        if kind == "message":
+            for number, part in enumerate(item.objects("content")):
+                self._complete_part((index, number), part, items)
+        elif kind == "function_call":
+            call = parse_call(item)
+            if block is None:
+                block = self._call(index, item, items)
+            if not block.said:
+                items.append(form.Delta(block.number, call.arguments))
+            if call.signature:
+                items.append(form.Sign(block.number, call.signature))
+        elif kind == "reasoning":
+            self._complete_thought(key, parse_thought(item), items)
+        self._close(key, items)
+
+    def _complete_thought(self, key: tuple[int, int], thought: form.Thinking, items: list[form.StreamEvent]) -> None:
+        block = self._blocks.get(key)
+        if thought.text and block is None:
+            block = self._block(key, "thinking", items)
+            items.append(form.Delta(block.number, thought.text))
+        if block is not None:
+            if thought.signature:
+                items.append(form.Sign(block.number, thought.signature))
+        elif thought.signature:
+            self._open(key, "thinking", items, signature=thought.signature, redacted=True)
+
+    def _finish(self, event: _Event, incomplete: bool, items: list[form.StreamEvent]) -> None:
+        response = Fields.of_answer(event.response)
+        if response.text("status") in ("failed", "cancelled"):
+            raise failure(response.value("error"))
+        if not self._count:  # some servers stream nothing but the end
+            for index, item in enumerate(response.objects("output")):
+                self._complete(index, item, items)
+        for key in sorted(self._blocks, key=lambda key: self._blocks[key].number):
+            self._close(key, items)
+        reason = incomplete_reason(response)
+        status = "incomplete" if incomplete else "completed"
+        items.append(form.Finish(finish_of(status, reason, self._called, self._refused)))
+        if (usage := parse_usage(response.raw("usage"))) is not None:
+            items.append(form.Counted(usage))
+        self.done = True
+        items.append(form.End())
+
+
+_HANDLERS = {
+    "response.output_item.added": Decoder._added,
+    "response.output_text.annotation.added": Decoder._annotation,
+    "response.refusal.delta": Decoder._refusal,
+    "response.function_call_arguments.delta": Decoder._arguments,
+    "response.reasoning_summary_text.delta": Decoder._summary,
+    "response.reasoning_text.delta": Decoder._reasoning,
+    "response.content_part.done": Decoder._part_done,
+    "response.output_item.done": Decoder._item_done,
+}
+
+
+def _text(delta: Any) -> str:
+    if not isinstance(delta, str):
+        raise UpstreamMalformed("sent a delta that is not a text")
+    return delta
+
+
+_decode_tokens = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def _tokens(raw: msgspec.Raw) -> tuple[form.TokenLogprob, ...] | None:
+    return tokens([Fields.of_answer(each) for each in _decode_tokens(raw)]) or None

@@ -1,0 +1,267 @@
+"""The form → events for a client (platform.openai.com/docs/api-reference/responses-streaming).
+
+Every event the API documents is written, numbered from 0: SDKs build the answer from them and check it against the
+one in the last. Heads of deltas are made once a block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from llmedge.dialects import form
+from llmedge.dialects.dialect import Asked
+from llmedge.dialects.openai_responses.answer import (
+    call_item,
+    call_status,
+    message_item,
+    render_citation,
+    render_tokens,
+    text_part,
+    thought_item,
+)
+from llmedge.dialects.openai_responses.envelope import Envelope, ended
+from llmedge.model import Event, EventKind, Usage
+
+_encode = msgspec.json.Encoder().encode
+
+_CONTENT, _LIFECYCLE = EventKind.CONTENT, EventKind.LIFECYCLE
+
+
+class _Item:
+    """An output item that is not complete."""
+
+    def __init__(self, id: str, index: int) -> None:
+        self.id = id
+        self.index = index
+        self.content: list[Any] = []
+        self.open = 0
+
+
+class _Block:
+    """An open block: a part of a message's, or an item of its own."""
+
+    def __init__(self, item: _Item, part: int, opened: form.Open, type: bytes, where: bytes, tail: bytes) -> None:
+        self.item = item
+        self.part = part
+        self.opened = opened
+        self.head = b'event: %b\ndata: {"type":"%b","sequence_number":' % (type, type)
+        self.where = b',"item_id":%b,"output_index":%d,%b"delta":' % (_encode(item.id), item.index, where)
+        self.tail = tail
+        self.texts: list[str] = []
+        self.length = 0
+        self.tokens: list[form.TokenLogprob] = []
+        self.annotations: list[Any] = []
+        self.signature = opened.signature
+        self.begun = False  # a thought's summary
+
+
+class Encoder:
+    """Writes one stream. The API gives one answer: of several, the first."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self._envelope: Envelope
+        self._sequence = 0
+        self._said = False
+        self._blocks: dict[int, _Block] = {}
+        self._output: list[Any] = []
+        self._messages: list[_Item] = []
+        self._refused = False
+        self._finish: form.FinishReason = "stop"
+        self._usage: Usage | None = None
+
+    def encode(self, events: list[form.StreamEvent]) -> list[Event]:
+        out: list[Event] = []
+        for event in events:
+            if type(event) is form.Delta:
+                if event.choice == 0 and (block := self._blocks.get(event.block)) is not None:
+                    self._delta(event, block, out)
+            elif not getattr(event, "choice", 0) and (handle := _HANDLERS.get(type(event))) is not None:
+                handle(self, event, out)
+        return out
+
+    # Frames
+
+    def _event(self, type: str, say: dict[str, Any], out: list[Event], content: bool = True) -> None:
+        self._frame(type, _encode(say), out, content)
+
+    def _frame(self, type: str, say: bytes, out: list[Event], content: bool = True) -> None:
+        name = type.encode()
+        frame = b'event: %b\ndata: {"type":"%b","sequence_number":%d,%b\n\n' % (name, name, self._sequence, say[1:])
+        self._sequence += 1
+        self._said = self._said or content
+        out.append(Event(_CONTENT if self._said else _LIFECYCLE, frame))
+
+    def _delta(self, event: form.Delta, block: _Block, out: list[Event]) -> None:
+        text = event.text
+        block.texts.append(text)
+        tail = block.tail
+        kind = block.opened.kind
+        if kind == "text":
+            block.length += len(text)
+            if event.logprobs is not None:
+                block.tokens += event.logprobs
+                tail = b',"logprobs":%b}\n\n' % _encode(render_tokens(event.logprobs, with_bytes=False))
+        elif kind == "thinking" and not block.begun:
+            block.begun = True
+            self._summary_event("response.reasoning_summary_part.added", block, {"part": _summary("")}, out, False)
+        frame = b"%b%d%b%b%b" % (block.head, self._sequence, block.where, _encode(text), tail)
+        self._sequence += 1
+        self._said = True
+        out.append(Event(_CONTENT, frame))
+
+    # Events of the form
+
+    def _begin(self, event: form.Begin, out: list[Event]) -> None:
+        self._envelope = Envelope(self._asked, event.id, event.model, event.created, event.service_tier)
+        say = _encode({"response": self._envelope.body("in_progress", [])})
+        self._frame("response.created", say, out, False)
+        self._frame("response.in_progress", say, out, False)
+
+    def _open(self, event: form.Open, out: list[Event]) -> None:
+        if event.kind in ("text", "refusal"):
+            self._open_part(event, out)
+        elif event.kind == "tool":
+            item = self._item("fc", out)
+            said = call_item(item.id, event.tool_id, event.name, "", "in_progress")
+            self._item_event("added", item, said, out)
+            self._blocks[event.block] = _Block(item, 0, event, b"response.function_call_arguments.delta", b"", b"}\n\n")
+        elif event.kind == "thinking":
+            item = self._item("rs", out)
+            self._item_event("added", item, thought_item(item.id, "", ""), out, False)
+            self._blocks[event.block] = _Block(
+                item, 0, event, b"response.reasoning_summary_text.delta", b'"summary_index":0,', b"}\n\n"
+            )
+
+    def _open_part(self, event: form.Open, out: list[Event]) -> None:
+        message = self._messages[-1] if self._messages else None
+        if message is None or message.index != len(self._output) - 1:
+            message = self._item("msg", out)
+            self._messages.append(message)
+            self._item_event("added", message, message_item(message.id, "in_progress", []), out, False)
+        number = len(message.content)
+        message.content.append(None)
+        message.open += 1
+        where, tail, type = b'"content_index":%d,' % number, b',"logprobs":[]}\n\n', b"response.output_text.delta"
+        part: dict[str, Any] = text_part("", [])
+        if event.kind == "refusal":
+            self._refused = True
+            tail, type, part = b"}\n\n", b"response.refusal.delta", {"type": "refusal", "refusal": ""}
+        block = self._blocks[event.block] = _Block(message, number, event, type, where, tail)
+        self._part_event("response.content_part.added", block, {"part": part}, out, False)
+
+    def _item(self, prefix: str, out: list[Event]) -> _Item:
+        """The next output item. Messages with nothing open are complete when another item begins."""
+        for message in [each for each in self._messages if not each.open]:
+            self._close_message(message, "completed", out)
+        item = _Item(self._envelope.item_id(prefix, len(self._output)), len(self._output))
+        self._output.append(None)
+        return item
+
+    def _sign(self, event: form.Sign, out: list[Event]) -> None:
+        if (block := self._blocks.get(event.block)) is not None:
+            block.signature = event.signature
+
+    def _cite(self, event: form.Cite, out: list[Event]) -> None:
+        block = self._blocks.get(event.block)
+        if block is None or (said := render_citation(event.citation, block.length)) is None:
+            return
+        say = {"annotation_index": len(block.annotations), "annotation": said}
+        block.annotations.append(said)
+        self._part_event("response.output_text.annotation.added", block, say, out)
+
+    def _close(self, event: form.Close, out: list[Event]) -> None:
+        block = self._blocks.pop(event.block, None)
+        if block is None:
+            return
+        text = "".join(block.texts)
+        opened, item = block.opened, block.item
+        if opened.kind == "text":
+            logprobs = tuple(block.tokens)
+            say = {"text": text, "logprobs": render_tokens(logprobs, with_bytes=False)}
+            self._part_event("response.output_text.done", block, say, out)
+            self._close_part(block, text_part(text, block.annotations, logprobs), out)
+        elif opened.kind == "refusal":
+            self._part_event("response.refusal.done", block, {"refusal": text}, out)
+            self._close_part(block, {"type": "refusal", "refusal": text}, out)
+        elif opened.kind == "tool":
+            if not text:  # clients read the arguments of every call as JSON
+                text = "{}"
+                self._delta(form.Delta(event.block, text), block, out)
+            place = {"item_id": item.id, "output_index": item.index}
+            self._event("response.function_call_arguments.done", {**place, "arguments": text}, out)
+            status = call_status(text)
+            said = call_item(item.id, opened.tool_id, opened.name, text, status, block.signature)
+            self._complete(item, said, out)
+        else:
+            if block.begun:
+                self._summary_event("response.reasoning_summary_text.done", block, {"text": text}, out)
+                self._summary_event("response.reasoning_summary_part.done", block, {"part": _summary(text)}, out)
+            self._complete(item, thought_item(item.id, text, block.signature), out)
+
+    def _close_part(self, block: _Block, part: dict[str, Any], out: list[Event]) -> None:
+        message = block.item
+        self._part_event("response.content_part.done", block, {"part": part}, out)
+        message.content[block.part] = part
+        message.open -= 1
+        if not message.open and message.index != len(self._output) - 1:
+            self._close_message(message, "completed", out)
+
+    def _close_message(self, message: _Item, status: str, out: list[Event]) -> None:
+        self._messages.remove(message)
+        self._complete(message, message_item(message.id, status, message.content), out)
+
+    def _complete(self, item: _Item, said: dict[str, Any], out: list[Event]) -> None:
+        self._output[item.index] = said
+        self._item_event("done", item, said, out)
+
+    def _finished(self, event: form.Finish, out: list[Event]) -> None:
+        self._finish = event.reason
+
+    def _counted(self, event: form.Counted, out: list[Event]) -> None:
+        self._usage = event.usage
+
+    def _end(self, event: form.End, out: list[Event]) -> None:
+        status, reason = ended(self._finish, self._refused)
+        for message in list(self._messages):
+            last = message.index == len(self._output) - 1
+            self._close_message(message, status if last else "completed", out)
+        response = self._envelope.body(status, self._output, self._usage, reason)
+        self._event(f"response.{status}", {"response": response}, out)
+        out[-1] = Event(EventKind.DONE, out[-1].frame)
+
+    # Where an event belongs
+
+    def _item_event(self, what: str, item: _Item, said: dict[str, Any], out: list[Event], content: bool = True) -> None:
+        self._event(f"response.output_item.{what}", {"output_index": item.index, "item": said}, out, content)
+
+    def _part_event(
+        self, type: str, block: _Block, say: dict[str, Any], out: list[Event], content: bool = True
+    ) -> None:
+        place = {"item_id": block.item.id, "output_index": block.item.index, "content_index": block.part}
+        self._event(type, {**place, **say}, out, content)
+
+    def _summary_event(
+        self, type: str, block: _Block, say: dict[str, Any], out: list[Event], content: bool = True
+    ) -> None:
+        place = {"item_id": block.item.id, "output_index": block.item.index, "summary_index": 0}
+        self._event(type, {**place, **say}, out, content)
+
+
+def _summary(text: str) -> dict[str, Any]:
+    return {"type": "summary_text", "text": text}
+
+
+_HANDLERS: dict[Any, Callable[[Encoder, Any, list[Event]], None]] = {
+    form.Begin: Encoder._begin,
+    form.Open: Encoder._open,
+    form.Sign: Encoder._sign,
+    form.Cite: Encoder._cite,
+    form.Close: Encoder._close,
+    form.Finish: Encoder._finished,
+    form.Counted: Encoder._counted,
+    form.End: Encoder._end,
+}

@@ -1,0 +1,171 @@
+"""What is around an answer: the response object, its usage, why it ended, its errors
+(platform.openai.com/docs/api-reference/responses/object)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from llmedge.dialects import form
+from llmedge.dialects.dialect import Asked
+from llmedge.errors import ElsewhereError, VendorFailed, VendorRateLimited, VendorUnavailable
+from llmedge.model import Usage
+
+_decode = msgspec.json.Decoder().decode
+
+# Repeated in every answer. The values are the API's for a request that says nothing; ``store`` is not: nothing said
+# through a translation can be fetched again, and the answer is honest about it.
+_ECHO: dict[str, Any] = {
+    "background": False,
+    "instructions": None,
+    "max_output_tokens": None,
+    "max_tool_calls": None,
+    "metadata": {},
+    "parallel_tool_calls": True,
+    "previous_response_id": None,
+    "prompt_cache_key": None,
+    "reasoning": {"effort": None, "summary": None},
+    "safety_identifier": None,
+    "temperature": 1.0,
+    "text": {"format": {"type": "text"}},
+    "tool_choice": "auto",
+    "tools": [],
+    "top_logprobs": 0,
+    "top_p": 1.0,
+    "truncation": "disabled",
+    "user": None,
+}
+_MERGED = ("reasoning", "text")
+
+
+class Envelope:
+    """The response object of one answer to one request."""
+
+    def __init__(self, asked: Asked, id: str = "", model: str = "", created: int = 0, service_tier: str = "") -> None:
+        self.id = id or f"resp_{asked.id.removeprefix('resp_')}"
+        self._stem = self.id.removeprefix("resp_")
+        self._fixed: dict[str, Any] = {
+            "id": self.id,
+            "object": "response",
+            "created_at": created or asked.created,
+            "model": model or asked.model,
+        }
+        self._echo = {name: _asked(asked, name, value) for name, value in _ECHO.items()}
+        self._echo["service_tier"] = service_tier or None
+        self._echo["store"] = False
+
+    def item_id(self, prefix: str, index: int) -> str:
+        """The id of the output item at ``index``, where the vendor gave none."""
+        return f"{prefix}_{self._stem}_{index}"
+
+    def body(
+        self,
+        status: str,
+        output: list[Any],
+        usage: Usage | None = None,
+        incomplete: str | None = None,
+    ) -> dict[str, Any]:
+        """The object, with every field the API documents as required.
+
+        :param incomplete: why it is, where ``status`` says so.
+        """
+        return {
+            **self._fixed,
+            "status": status,
+            "error": None,
+            "incomplete_details": None if incomplete is None else {"reason": incomplete},
+            "output": output,
+            "usage": None if usage is None else render_usage(usage),
+            **self._echo,
+        }
+
+
+def _asked(asked: Asked, name: str, default: Any) -> Any:
+    raw = asked.fields.get(name)
+    if raw is None or bytes(raw) == b"null":
+        return default
+    if name in _MERGED and isinstance(given := _decode(raw), dict):
+        return {**default, **given}
+    return raw
+
+
+# Why it ended
+
+
+def ended(finish: form.FinishReason, refused: bool) -> tuple[str, str | None]:
+    """Status and the reason of ``incomplete_details``.
+
+    :param refused: the answer has a refusal in it, which says by itself what a reason would have to.
+    """
+    if finish in ("length", "context"):
+        return "incomplete", "max_output_tokens"
+    if finish == "filter" or (finish == "refusal" and not refused):
+        return "incomplete", "content_filter"
+    return "completed", None
+
+
+def finish_of(status: str, reason: str, called: bool, refused: bool) -> form.FinishReason:
+    """The opposite.
+
+    :param called: the answer calls a tool.
+    """
+    if status == "incomplete":
+        return "filter" if reason == "content_filter" else "length"
+    return "tool" if called else "refusal" if refused else "stop"
+
+
+# Usage
+
+
+def render_usage(usage: Usage) -> dict[str, Any]:
+    """The Responses API's usage object; it has no words for audio."""
+    return {
+        "input_tokens": usage.input,
+        "input_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_write},
+        "output_tokens": usage.output,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning},
+        "total_tokens": usage.input + usage.output,
+    }
+
+
+def parse_usage(raw: Any) -> Usage | None:
+    """The usage object, or ``None`` for none. An answer is not worth less for a usage nobody can read."""
+    usage = _decode(raw) if raw else None
+    if not isinstance(usage, dict):
+        return None
+    read, written = usage.get("input_tokens_details"), usage.get("output_tokens_details")
+    return Usage(
+        input=_count(usage, "input_tokens"),
+        output=_count(usage, "output_tokens"),
+        cached=_count(read, "cached_tokens"),
+        cache_write=_count(read, "cache_write_tokens"),
+        reasoning=_count(written, "reasoning_tokens"),
+    )
+
+
+def _count(details: Any, name: str) -> int:
+    """A token count that can be believed, else 0."""
+    value = details.get(name) if isinstance(details, dict) else None
+    return int(value) if isinstance(value, int | float) and 0 <= value <= 1_000_000_000 else 0
+
+
+# Errors
+
+_RATE = {"rate_limit_exceeded", "rate_limit_error", "insufficient_quota", "slow_down", "429"}
+_LOAD = {"overloaded", "overloaded_error", "server_overloaded", "server_is_overloaded", "service_unavailable", "503"}
+
+
+def failure(error: Any, cancelled: bool = False) -> ElsewhereError:
+    """The exception for an error object: of a response whose status is ``failed``, or of an ``error`` event, whose
+    fields the reference has flat and the API nested."""
+    if not isinstance(error, dict):
+        error = {"message": error} if isinstance(error, str) else {}
+    words = {str(error.get("code")), str(error.get("type"))}
+    message = error.get("message")
+    why = message if isinstance(message, str) and message else "it gave no reason"
+    if words & _RATE:
+        return VendorRateLimited(f"is limiting the gateway's rate: {why}")
+    if words & _LOAD:
+        return VendorUnavailable(f"is not available: {why}")
+    return VendorFailed(f"{'cancelled its answer' if cancelled else 'failed while answering'}: {why}")

@@ -1,0 +1,151 @@
+"""Responses requests → the form (platform.openai.com/docs/api-reference/responses/create).
+
+Read as saying nothing, because another model's answer would not differ: ``prompt_cache_*`` and ``stream_options``, of
+``include`` the encrypted reasoning (always given) and of ``reasoning.summary`` how detailed it is. ``store`` is true
+where nothing is said, so only a ``true`` that is written asks for it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from llmedge.dialects import form
+from llmedge.dialects.fields import Fields
+from llmedge.dialects.openai_responses.items import parse_input
+from llmedge.model import RawObject
+
+FIELD_NAMES = {
+    "max_tokens": "max_output_tokens",
+    "output": "text.format",
+    "verbosity": "text.verbosity",
+    "parallel_tools": "parallel_tool_calls",
+    "logprobs": "include",
+}
+
+LOGPROBS = "message.output_text.logprobs"
+ENCRYPTED = "reasoning.encrypted_content"
+
+
+def parse(fields: RawObject) -> form.Request:
+    """:raises ValidationError: a field is mistyped."""
+    unread: list[str] = []
+    top = Fields(fields, "", unread)
+    top.ignore("model", "stream", "stream_options")
+    top.ignore("prompt_cache_key", "prompt_cache_retention", "prompt_cache_options")
+    messages = parse_input(top, unread)
+    if instructions := top.text("instructions"):
+        messages.insert(0, form.Message("system", (form.Text(instructions),), at="instructions"))
+    include = top.texts("include")
+    unread += [f"include[{index}]" for index, each in enumerate(include) if each not in (LOGPROBS, ENCRYPTED)]
+    logprobs = LOGPROBS in include
+    top_logprobs = top.integer("top_logprobs")
+    output, verbosity = _text(top.object("text"))
+    top_p = top.number("top_p")
+    metadata = top.object("metadata")
+    service_tier = top.text("service_tier")
+    if top.boolean("background"):
+        unread.append("background")
+    if top.text("truncation") == "auto":
+        unread.append("truncation")
+    identifier, user = top.text("safety_identifier"), top.text("user")
+    request = form.Request(
+        messages=tuple(messages),
+        tools=tuple(tool for each in top.objects("tools") if (tool := _tool(each, unread)) is not None),
+        tool_choice=_tool_choice(top, unread),
+        parallel_tools=False if top.boolean("parallel_tool_calls") is False else None,
+        output=output,
+        reasoning=_reasoning(top.object("reasoning"), unread),
+        max_tokens=top.integer("max_output_tokens"),
+        temperature=top.number("temperature"),
+        top_p=None if top_p == 1 else top_p,
+        logprobs=logprobs or None,
+        top_logprobs=(top_logprobs or None) if logprobs else None,  # without them there is nothing to see of it
+        user=user or identifier,
+        metadata=tuple((name, metadata.text(name)) for name in metadata.names()) if metadata is not None else (),
+        service_tier="" if service_tier == "auto" else service_tier,
+        store=top.boolean("store") or None,
+        verbosity=verbosity,
+    )
+    top.finish()
+    return msgspec.structs.replace(request, extra=tuple(unread)) if unread else request
+
+
+def _tool(fields: Fields, unread: list[str]) -> form.Tool | None:
+    if fields.text("type", None) != "function":
+        unread.append(fields.path)  # the vendor's built-in tools, MCP servers, custom tools
+        return None
+    for name in ("async", "defer_loading"):
+        if fields.value(name):
+            unread.append(fields.at(name))
+    # Where ``strict`` is left out the API is strict if the schema lets it, else not: nobody insists on it.
+    tool = form.Tool(
+        fields.text("name", None),
+        fields.text("description"),
+        fields.raw("parameters"),
+        fields.boolean("strict") or None,
+    )
+    fields.finish()
+    return tool
+
+
+def _tool_choice(top: Fields, unread: list[str]) -> form.ToolChoice | None:
+    if not top.has("tool_choice"):
+        return None
+    if top.is_text("tool_choice"):
+        mode = top.text("tool_choice")
+        if mode not in ("auto", "none", "required"):
+            top.fail("tool_choice", "must be auto, none, required or an object")
+        return form.ToolChoice(mode)  # type: ignore[arg-type]
+    choice = top.object("tool_choice")
+    assert choice is not None
+    kind = choice.text("type", None)
+    if kind == "function":
+        return form.ToolChoice("named", (choice.text("name", None),))
+    if kind == "allowed_tools":
+        tools = choice.objects("tools")
+        names = tuple(each.text("name", None) for each in tools if each.text("type", None) == "function")
+        mode = choice.text("mode", None)
+        if mode in ("auto", "required") and names and len(names) == len(tools):
+            return form.ToolChoice(mode, names)  # type: ignore[arg-type]
+    unread.append("tool_choice")
+    return None
+
+
+def _text(fields: Fields | None) -> tuple[form.Output | None, str]:
+    """The answer's form and verbosity."""
+    if fields is None:
+        return None, ""
+    verbosity = fields.text("verbosity")
+    output = None
+    if (wanted := fields.object("format")) is not None:
+        kind = wanted.text("type", None)
+        if kind == "json_object":
+            output = form.Output("json")
+        elif kind == "json_schema":
+            output = form.Output(
+                "json_schema",
+                wanted.raw("schema"),
+                wanted.text("name"),
+                wanted.text("description"),
+                wanted.boolean("strict"),
+            )
+        elif kind != "text":
+            wanted.fail("type", "must be text, json_object or json_schema")
+        wanted.finish()
+    fields.finish()
+    return output, verbosity
+
+
+def _reasoning(fields: Fields | None, unread: list[str]) -> form.Reasoning | None:
+    if fields is None:
+        return None
+    effort = fields.text("effort")
+    summary = fields.text("summary") or fields.text("generate_summary")  # the older name
+    fields.ignore("generate_summary")
+    for name, usual in (("context", "auto"), ("mode", "standard")):
+        if fields.text(name, usual) != usual:
+            unread.append(fields.at(name))
+    fields.finish()
+    if not effort and not summary:
+        return None
+    return form.Reasoning(effort=effort, show=True if summary else None)

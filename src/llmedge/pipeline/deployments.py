@@ -1,0 +1,163 @@
+"""What is known of each deployment (one model at one provider): health, pace, load. Outlives the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from llmedge.config.kinds import TargetEntry
+from llmedge.config.settings import Routing
+from llmedge.model import Clock
+from llmedge.pipeline.verdicts import Verdict
+from llmedge.state.breaker import BreakerSettings, CircuitBreaker, State, Ticket
+from llmedge.state.budget import Budget
+from llmedge.state.concurrency import AimdLimit, FixedLimit, Limit, Outcome
+from llmedge.state.fair_queue import FairQueue, Slot
+from llmedge.state.latency import PeakEwma, Quantile
+from llmedge.state.memory import MemoryStore, quota
+from llmedge.state.quota import Quota, Reservation
+
+UNLIMITED = 1_000_000
+"""Calls at once at a deployment that has not refused any yet."""
+
+Observer = Callable[[str, State, State], None]
+"""Told ``(deployment, before, after)`` of each change of a breaker."""
+
+
+class Deployment:
+    """One deployment.
+
+    :ivar pace: time to first content, for choosing; ``tail`` and ``tail_whole``: its 99th percentile, of streams and of
+        whole answers, for hedging.
+    """
+
+    __slots__ = ("_entry", "breaker", "name", "pace", "queue", "quota", "tail", "tail_whole")
+
+    def __init__(self, name: str, clock: Clock, random: Random, routing: Routing, observer: Observer | None) -> None:
+        settings = BreakerSettings(
+            failure_rate=routing.breaker_rate,
+            consecutive_failures=routing.breaker_failures,
+            open_time=routing.breaker_open,
+            max_open_time=routing.breaker_max_open,
+        )
+        told = None if observer is None else lambda before, after: observer(name, before, after)
+        self.name = name
+        self.breaker = CircuitBreaker(clock, random, settings, told)
+        self.pace = PeakEwma(clock)
+        self.tail = Quantile(clock)
+        self.tail_whole = Quantile(clock)
+        self.queue = FairQueue(clock, _limit(None, routing), routing.queue, routing.queue_wait)
+        self.quota: Quota | None = None
+        self._entry: TargetEntry | None = None
+
+    def limit_as(self, entry: TargetEntry, routing: Routing, clock: Clock) -> None:
+        """Put the limits of ``entry`` in force, if they are not already."""
+        if entry is self._entry:
+            return
+        before, self._entry = self._entry, entry
+        if before is None or before.max_concurrency != entry.max_concurrency:
+            self.queue.limit = _limit(entry, routing)
+        if before is None or (before.rpm, before.tpm) != (entry.rpm, entry.tpm):
+            self.quota = quota(clock, entry.rpm, entry.tpm) if entry.rpm or entry.tpm else None
+
+    @property
+    def load(self) -> int:
+        """Calls under way and waiting."""
+        return self.queue.in_flight + self.queue.waiting
+
+
+def _limit(entry: TargetEntry | None, routing: Routing) -> Limit:
+    most = UNLIMITED if entry is None or entry.max_concurrency is None else entry.max_concurrency
+    if not routing.adaptive:
+        return FixedLimit(most)
+    most = min(most, UNLIMITED)
+    return AimdLimit(initial=most, maximum=most)
+
+
+class Lease:
+    """One call's place at a deployment: its ticket, slot and reservation, given back on every way out, once."""
+
+    __slots__ = ("_ended", "_reservation", "_slot", "_ticket", "_whole", "deployment", "pace", "waited")
+
+    def __init__(
+        self, deployment: Deployment, ticket: Ticket, slot: Slot, reservation: Reservation | None, whole: bool
+    ) -> None:
+        self.deployment = deployment
+        self.waited = slot.waited
+        self.pace: float | None = None
+        self._ticket = ticket
+        self._slot = slot
+        self._reservation = reservation
+        self._whole = whole
+        self._ended = False
+
+    def answered(self, seconds: float) -> None:
+        """Content came, ``seconds`` after the call was put to the deployment."""
+        self.pace = seconds
+        self._ticket.succeed()
+        self.deployment.pace.observe(seconds)
+        (self.deployment.tail_whole if self._whole else self.deployment.tail).observe(seconds)
+
+    def failed(self, verdict: Verdict, waited: float) -> None:
+        """The call failed after ``waited`` seconds, before or after the first content."""
+        if self._ended:
+            return
+        if self.pace is not None:
+            if verdict.unhealthy:
+                self.deployment.breaker.note_failure()
+        elif verdict.unhealthy:
+            self._ticket.fail()
+            if verdict.load is Outcome.OVERLOADED:
+                self.deployment.pace.observe(waited)  # a silence is an answer's time at least
+        self._end(verdict.load, 0 if not verdict.billed else None)
+
+    def end(self, tokens: int | None) -> None:
+        """The answer is complete; ``tokens`` used, if known."""
+        if not self._ended:
+            self._end(Outcome.OK, tokens)
+
+    def abandon(self) -> None:
+        """Nothing was learned: the client left, or another target was faster."""
+        if not self._ended:
+            self._end(Outcome.IGNORED, None)
+
+    def _end(self, outcome: Outcome, tokens: int | None) -> None:
+        self._ended = True
+        self._ticket.abandon()
+        self._slot.release(outcome, self.pace)
+        if self._reservation is not None and tokens is not None:
+            self._reservation.settle(tokens)
+
+
+class Deployments:
+    """All of them, and what their calls share: the budgets of retries and of hedges."""
+
+    def __init__(self, clock: Clock, random: Random, observer: Observer | None = None) -> None:
+        self._clock = clock
+        self._random = random
+        self._observer = observer
+        self._routing = Routing()
+        self._store: MemoryStore[Deployment] = MemoryStore(self._make)
+        self.retries = Budget(clock)
+        self.hedges = Budget(clock, ratio=0.05, floor=0.1)
+
+    def configure(self, routing: Routing) -> None:
+        """Put a configuration in force. What was learned stays if it is the same."""
+        if routing != self._routing:
+            self._routing = routing
+            self._store = MemoryStore(self._make)
+        self.retries.ratio = routing.retry_ratio
+        self.hedges.ratio = routing.hedge_ratio
+
+    def get(self, entry: TargetEntry) -> Deployment:
+        """The deployment of ``entry``, with its limits in force."""
+        deployment = self._store.get(entry.target)
+        deployment.limit_as(entry, self._routing, self._clock)
+        return deployment
+
+    def all(self) -> list[Deployment]:
+        """Those that were asked so far."""
+        return [deployment for _, deployment in self._store.items()]
+
+    def _make(self, name: str) -> Deployment:
+        return Deployment(name, self._clock, self._random, self._routing, self._observer)

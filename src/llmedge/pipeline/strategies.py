@@ -1,0 +1,102 @@
+"""In which order the targets of a model are asked."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from itertools import count
+from random import Random
+
+from llmedge.config.settings import Model
+from llmedge.model import Call, Usage
+from llmedge.pipeline.deployments import Deployment, Deployments
+from llmedge.pipeline.models import Candidate
+from llmedge.pipeline.prices import Prices
+from llmedge.state.latency import choose
+
+PREFIX = 2048
+"""Bytes of a prompt that decide where it sticks: enough for a system prompt, which vendors' caches keep."""
+_TYPICAL = Usage(input=1000, output=300)
+"""What ``cost`` compares targets by."""
+
+
+class Strategies:
+    """Orders candidates. Pure but for the turn of round robin and the dice."""
+
+    def __init__(self, deployments: Deployments, prices: Prices | None, random: Random) -> None:
+        self._deployments = deployments
+        self._prices = prices
+        self._random = random
+        self._turns: dict[str, count[int]] = {}
+
+    def order(self, label: str, model: Model, candidates: Sequence[Candidate], call: Call) -> list[Candidate]:
+        """The candidates, whoever is to be asked first in front. Those with a weight of 0 come last."""
+        if len(candidates) < 2:
+            return list(candidates)
+        if model.sticky and (key := sticky_key(model.sticky, call)) is not None:
+            return sorted(candidates, key=lambda each: _rendezvous(key, each))
+        ordered = getattr(self, f"_{model.strategy}")(label, list(candidates))
+        return sorted(ordered, key=lambda each: each.entry.weight == 0) if model.strategy != "priority" else ordered
+
+    def _priority(self, label: str, candidates: list[Candidate]) -> list[Candidate]:
+        return candidates
+
+    def _weighted(self, label: str, candidates: list[Candidate]) -> list[Candidate]:
+        """Drawn without replacement, in proportion to weight (Efraimidis & Spirakis 2006)."""
+        random = self._random.random
+        return sorted(
+            candidates,
+            key=lambda each: -math.log(random() or 5e-324) / each.entry.weight if each.entry.weight else math.inf,
+        )
+
+    def _round_robin(self, label: str, candidates: list[Candidate]) -> list[Candidate]:
+        turn = next(self._turns.setdefault(label, count())) % len(candidates)
+        return candidates[turn:] + candidates[:turn]
+
+    def _least_busy(self, label: str, candidates: list[Candidate]) -> list[Candidate]:
+        self._random.shuffle(candidates)  # so that equals share
+        return sorted(candidates, key=lambda each: self._deployment(each).load / (each.entry.weight or 1.0))
+
+    def _latency(self, label: str, candidates: list[Candidate]) -> list[Candidate]:
+        """Power of two choices over peak-EWMA; the rest by the same score."""
+
+        def score(candidate: Candidate) -> float:
+            deployment = self._deployment(candidate)
+            return deployment.pace.score(deployment.load)
+
+        able = [each for each in candidates if self._deployment(each).breaker.allow()] or candidates
+        first = choose(able, score, self._random)
+        return [first, *sorted((each for each in candidates if each is not first), key=score)]
+
+    def _cost(self, label: str, candidates: list[Candidate]) -> list[Candidate]:
+        """The cheapest first; of unknown price last, in the order of the configuration."""
+        return sorted(candidates, key=self._price)
+
+    def _price(self, candidate: Candidate) -> float:
+        price = None if self._prices is None else self._prices.price(candidate.target, _TYPICAL)
+        return math.inf if price is None else float(price)
+
+    def _deployment(self, candidate: Candidate) -> Deployment:
+        return self._deployments.get(candidate.entry)
+
+
+def sticky_key(sticky: str, call: Call) -> bytes | None:
+    """What keeps calls together: a header's value, or the beginning of the prompt; ``None`` where there is none."""
+    if sticky == "prompt":
+        for name in ("system", "instructions", "systemInstruction", "system_instruction"):
+            if (raw := call.fields.get(name)) is not None:
+                return bytes(raw)[:PREFIX]
+        for name in ("messages", "input", "contents", "prompt"):
+            if (raw := call.fields.get(name)) is not None:
+                return bytes(raw)[:PREFIX]
+        return None
+    value = call.wishes.header(sticky.removeprefix("header:"))
+    return value.encode() if value else None
+
+
+def _rendezvous(key: bytes, candidate: Candidate) -> float:
+    """Weighted rendezvous hashing (Schindelhauer & Schomaker 2005): when a target goes, only its calls move."""
+    digest = hashlib.blake2b(key + b"\0" + candidate.name.encode(), digest_size=8).digest()
+    share = (int.from_bytes(digest, "big") + 1) / 2**64
+    return -math.log(share) / candidate.entry.weight if candidate.entry.weight else math.inf

@@ -1,0 +1,107 @@
+"""What went wrong decides what happens: one table, in the order of the documentation (docs/routing.rst)."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Mapping
+
+import attrs
+
+from llmedge.errors import EdgeError, ElsewhereError, VendorRefused
+from llmedge.state.concurrency import Outcome
+
+
+class Next(enum.Enum):
+    """What is done next."""
+
+    RETRY = "retry"
+    """Ask another target; where none is left, the same one again after a pause."""
+    ELSEWHERE = "elsewhere"
+    """Ask another target; this one would not do better."""
+    LARGER = "larger"
+    """Ask a target with a larger context window only."""
+    ANSWER = "answer"
+    """The client gets this error as it is."""
+
+
+@attrs.frozen
+class Verdict:
+    """What one kind of failure means.
+
+    :ivar next: what is done.
+    :ivar unhealthy: it counts against the deployment's health.
+    :ivar billed: the vendor may have charged for it.
+    :ivar load: what it says about how much the deployment can take.
+    """
+
+    next: Next
+    unhealthy: bool = False
+    billed: bool = False
+    load: Outcome = Outcome.IGNORED
+
+
+_SICK = Verdict(Next.RETRY, unhealthy=True)
+_SICK_AND_BILLED = Verdict(Next.RETRY, unhealthy=True, billed=True)
+_BUSY = Verdict(Next.RETRY, load=Outcome.OVERLOADED)
+
+VERDICTS: Mapping[str, Verdict] = {
+    "refused": _SICK,
+    "dns": Verdict(Next.ELSEWHERE, unhealthy=True),
+    "tls": Verdict(Next.ELSEWHERE, unhealthy=True),
+    "connect": _SICK,
+    "reset": _SICK_AND_BILLED,
+    "silent": Verdict(Next.ELSEWHERE, unhealthy=True, billed=True, load=Outcome.OVERLOADED),
+    "busy": Verdict(Next.RETRY),
+    "status_408": Verdict(Next.RETRY),
+    "status_409": Verdict(Next.RETRY),
+    "status_425": Verdict(Next.RETRY),
+    "status_429": _BUSY,
+    "status_500": _SICK_AND_BILLED,
+    "status_502": _SICK,
+    "status_503": Verdict(Next.RETRY, unhealthy=True, load=Outcome.OVERLOADED),
+    "status_504": Verdict(Next.ELSEWHERE, unhealthy=True, billed=True),
+    "status_529": Verdict(Next.RETRY, unhealthy=True, load=Outcome.OVERLOADED),
+    "status_other": _SICK,
+    "credentials": Verdict(Next.ELSEWHERE, unhealthy=True),
+    "unsupported": Verdict(Next.ELSEWHERE),
+    "error_body": _SICK_AND_BILLED,
+    "error_event": _SICK_AND_BILLED,
+    "context_length": Verdict(Next.LARGER),
+    "content_filter": Verdict(Next.ANSWER, billed=True),
+    "client": Verdict(Next.ANSWER),
+    "malformed": _SICK_AND_BILLED,
+    "too_large": Verdict(Next.ELSEWHERE, billed=True),
+    "cut": _SICK_AND_BILLED,
+    "stall": Verdict(Next.ELSEWHERE, unhealthy=True, billed=True),
+}
+"""By cause. ``silent``: nothing came in time. ``stall``: an answer stopped. ``busy``: a limit of ours is reached."""
+
+_CONTEXT_CODES = {
+    "context_length_exceeded",
+    "exceed_context_size_error",
+    "string_above_max_length",
+}
+_CONTEXT = re.compile(
+    r"maximum context length|context (?:window|length|size)|prompt is too long|too many (?:input )?tokens"
+    r"|input (?:token count|is too long)|exceeds? the (?:available )?(?:context|maximum number of tokens)",
+    re.IGNORECASE,
+)
+_FILTER_CODES = {"content_filter", "content_policy_violation", "responsibleaipolicyviolation", "moderation_blocked"}
+
+
+def cause_of(error: EdgeError) -> str:
+    """The row of the table for ``error``."""
+    if isinstance(error, ElsewhereError):
+        return error.cause if error.cause in VERDICTS else "status_other"
+    if isinstance(error, VendorRefused) and error.status in (400, 413, 422):
+        if error.code.lower() in _CONTEXT_CODES or _CONTEXT.search(error.message):
+            return "context_length"
+        if error.code.lower() in _FILTER_CODES:
+            return "content_filter"
+    return "client"
+
+
+def verdict_of(error: EdgeError) -> Verdict:
+    """What ``error`` means."""
+    return VERDICTS[cause_of(error)]

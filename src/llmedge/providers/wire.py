@@ -1,0 +1,145 @@
+"""How a call is put to a vendor and its answer brought back: as it is where both speak one dialect, else translated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from llmedge.dialects.dialect import (
+    Asked,
+    Asker,
+    ChatDialect,
+    CountingDialect,
+    Dialect,
+    Saying,
+    StreamReader,
+    TranslatedReader,
+)
+from llmedge.errors import Unsupported
+from llmedge.model import Answer, Call, Operation
+
+
+class Wire(Protocol):
+    """The way between an asker's dialect and a vendor's. Stateless; everything here is CPU work only."""
+
+    @property
+    def spoken(self) -> Dialect:
+        """What the vendor speaks."""
+
+    def body(self, call: Call, model: str, drop: bool) -> bytes:
+        """The body for the vendor. Notes what was dropped in the call's record.
+
+        :raises Unsupported: the vendor's dialect cannot say a field, and it may not be dropped.
+        """
+
+    def answer(self, body: bytes, call: Call, created: int) -> Answer:
+        """The vendor's whole answer, for the asker.
+
+        :raises ElsewhereError: it is malformed, or an error.
+        """
+
+    def reader(self, call: Call, max_event: int, created: int) -> StreamReader:
+        """A reader of the vendor's stream, writing events for the asker."""
+
+
+class PassThrough:
+    """Both speak the same dialect."""
+
+    def __init__(self, dialect: Dialect, stream_usage: bool) -> None:
+        self.spoken = dialect
+        self._stream_usage = stream_usage
+
+    def body(self, call: Call, model: str, drop: bool) -> bytes:
+        return self.spoken.forward(call.fields, model, stream=call.stream, ask_usage=self._stream_usage)
+
+    def answer(self, body: bytes, call: Call, created: int) -> Answer:
+        return Answer(body, self.spoken.read_answer(body))
+
+    def reader(self, call: Call, max_event: int, created: int) -> StreamReader:
+        return self.spoken.reader(strip_usage=not call.wants_usage, choices=call.choices, max_event=max_event)
+
+
+class Translated:
+    """A chat in one dialect put to a vendor in another."""
+
+    def __init__(self, asker: Asker, spoken: ChatDialect, quirks: frozenset[str], name: str) -> None:
+        self.spoken = spoken
+        self._asker = asker
+        self._quirks = quirks
+        self._name = name
+
+    def body(self, call: Call, model: str, drop: bool) -> bytes:
+        if call.form is None:
+            call.form = self._asker.parse(call.fields)
+        saying = Saying(self._asker.field_names, drop, f"the provider '{self._name}'")
+        body = self.spoken.render(call.form, model, saying, stream=call.stream, quirks=self._quirks)
+        call.record.dropped = saying.dropped
+        return body
+
+    def answer(self, body: bytes, call: Call, created: int) -> Answer:
+        said = self.spoken.parse_answer(body)
+        return Answer(self._asker.render_answer(said, _asked(call, created)), said.usage)
+
+    def reader(self, call: Call, max_event: int, created: int) -> StreamReader:
+        decoder = self.spoken.decoder(choices=call.choices, max_event=max_event)
+        return TranslatedReader(decoder, self._asker.encoder(_asked(call, created)))
+
+
+class Counting:
+    """Tokens counted by the vendor."""
+
+    def __init__(self, asker: CountingDialect, spoken: CountingDialect, name: str) -> None:
+        self.spoken: Dialect = spoken
+        self._asker = asker
+        self._counter = spoken
+        self._name = name
+
+    def body(self, call: Call, model: str, drop: bool) -> bytes:
+        if self._asker.name == self._counter.name:
+            return self._counter.forward_count(call.fields, model)
+        assert isinstance(self._asker, Asker)
+        if call.form is None:
+            call.form = self._asker.parse(call.fields)
+        saying = Saying(self._asker.field_names, drop, f"the provider '{self._name}'")
+        body = self._counter.render_count(call.form, model, saying)
+        call.record.dropped = saying.dropped
+        return body
+
+    def answer(self, body: bytes, call: Call, created: int) -> Answer:
+        return Answer(self._asker.render_count_answer(self._counter.parse_count(body)))
+
+    def reader(self, call: Call, max_event: int, created: int) -> StreamReader:
+        raise NotImplementedError("counts are not streamed")
+
+
+def _asked(call: Call, created: int) -> Asked:
+    return Asked(call.model, call.record.request_id, created, call.wants_usage)
+
+
+def wire_for(
+    asker: Dialect, spoken: Iterable[Dialect], *, quirks: frozenset[str], stream_usage: bool, name: str
+) -> Wire | None:
+    """The best way from ``asker`` to a vendor that speaks ``spoken``, the preferred one first; ``None`` for none."""
+    dialects = list(spoken)
+    if any(dialect.name == asker.name for dialect in dialects):
+        return PassThrough(asker, stream_usage)
+    if isinstance(asker, Asker):
+        for dialect in dialects:
+            if isinstance(dialect, ChatDialect):
+                said = quirks if stream_usage else quirks | {"no_stream_options"}
+                return Translated(asker, dialect, said, name)
+    return None
+
+
+def count_wire_for(asker: Dialect, counting: Iterable[Dialect], name: str) -> Wire | None:
+    """The way to have a vendor count tokens that does so in the dialects ``counting``."""
+    able = [dialect for dialect in counting if isinstance(dialect, CountingDialect)]
+    if not isinstance(asker, CountingDialect) or not able:
+        return None
+    return Counting(asker, next((dialect for dialect in able if dialect.name == asker.name), able[0]), name)
+
+
+def no_way(provider: str, operation: Operation) -> Unsupported:
+    """The refusal of a call that a vendor has no way to serve."""
+    what = operation.value.replace("_", " ")
+    return Unsupported(f"The provider '{provider}' cannot serve this kind of request ({what}).", param="model")

@@ -1,0 +1,148 @@
+"""What is known of a deployment's time to first token: a load score for choosing, a quantile for hedging."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import exp, log
+from random import Random
+from typing import TypeVar
+
+from llmedge.model import Clock
+
+T = TypeVar("T")
+
+_UNKNOWN = 1e9
+"""Score of a deployment that was asked but has never answered: behind any that has."""
+
+
+class PeakEwma:
+    """Peak-EWMA of latencies, after Finagle's ``PeakEwma``: a spike is believed at once and forgotten slowly.
+
+    The weight of the past depends on the time since the last sample, not on the number of samples (Eckner,
+    "Algorithms for Unevenly Spaced Time Series", 2019). Without samples the value decays towards zero, so a deployment
+    that was slow is tried again after a while.
+
+    Give it the time to first token of answers, and the time waited in vain of timeouts. Never the latency of a
+    failure: a deployment that fails fast would look fast.
+
+    :param decay: seconds after which the past weighs 1/e.
+    """
+
+    __slots__ = ("_clock", "_decay", "_then", "_value")
+
+    def __init__(self, clock: Clock, decay: float = 10.0) -> None:
+        self._clock = clock
+        self._decay = decay
+        self._then = clock.seconds()
+        self._value = 0.0
+
+    def observe(self, latency: float) -> None:
+        """:param latency: seconds."""
+        now = self._clock.seconds()
+        if latency >= self._value:
+            self._value = latency
+        else:
+            kept = exp(min(0.0, self._then - now) / self._decay)
+            self._value = self._value * kept + latency * (1.0 - kept)
+        self._then = now
+
+    @property
+    def value(self) -> float:
+        """Seconds; 0.0 if there was no sample yet."""
+        return self._value * exp(min(0.0, self._then - self._clock.seconds()) / self._decay)
+
+    def score(self, pending: int) -> float:
+        """What one more call would meet where ``pending`` wait or run: lower is better.
+
+        A deployment never heard of gets one call at once (score 0) and no second one until it has answered.
+        """
+        if self._value == 0.0:
+            return _UNKNOWN + pending if pending else 0.0
+        past = exp(min(0.0, self._then - self._clock.seconds()) / self._decay)  # as in ``value``: this is asked often
+        return self._value * past * (pending + 1)
+
+
+def choose(candidates: Sequence[T], score: Callable[[T], float], random: Random) -> T:
+    """Power of two choices: the better of two picked at random (Mitzenmacher 2001).
+
+    Nearly as even as asking all, and calls that choose at the same moment do not all run to the same one.
+
+    :param candidates: at least one.
+    """
+    count = len(candidates)
+    if count == 1:
+        return candidates[0]
+    first = int(random.random() * count)
+    second = int(random.random() * (count - 1))
+    if second >= first:
+        second += 1
+    one, other = candidates[first], candidates[second]
+    return one if score(one) <= score(other) else other
+
+
+_SMALLEST = 0.001  # seconds; below is one cell
+_GROWTH = 1.1
+_CELLS = 146  # 1 ms x 1.1**145 is about 1,000 s
+_PER_LOG = 1.0 / log(_GROWTH)
+_MIDDLE = 2.0 / (1.0 + 1.0 / _GROWTH) / _GROWTH  # of a cell, over its upper edge: both edges are equally wrong
+
+
+class Quantile:
+    """A running quantile of latencies that forgets: a histogram with logarithmic cells and exponential decay.
+
+    Cells that grow by 10 % bound the relative error to 5 % wherever the quantile lies (Masson, Rim & Lee, "DDSketch",
+    VLDB 2019), in 146 numbers. P² (Jain & Chlamtac 1985) would be smaller but weighs a sample of last week like one of
+    now, and its markers need long to move after a step. Old samples lose weight by giving new ones more ("forward
+    decay", Cormode et al., ICDE 2009): adding one touches one cell.
+
+    :param decay: seconds after which a sample weighs 1/e.
+    :param minimum: samples, weighed, before there is an answer. It lapses again where traffic stops.
+    """
+
+    __slots__ = ("_cells", "_clock", "_decay", "_epoch", "_last", "_minimum", "_share", "_total", "_until")
+
+    def __init__(self, clock: Clock, quantile: float = 0.99, decay: float = 600.0, minimum: int = 50) -> None:
+        self._clock = clock
+        self._share = 1.0 - quantile
+        self._decay = decay
+        self._minimum = minimum
+        self._cells = [0.0] * _CELLS
+        self._total = 0.0
+        self._epoch = clock.seconds()
+        self._last = 0.0
+        self._until = 0.0  # when ``_last`` is worked out again
+
+    def observe(self, latency: float) -> None:
+        """:param latency: seconds."""
+        weight = self._weight()
+        if weight > 1e9:
+            self._rescale(weight)
+            weight = 1.0
+        cell = int(log(latency / _SMALLEST) * _PER_LOG) + 1 if latency > _SMALLEST else 0
+        self._cells[min(cell, _CELLS - 1)] += weight
+        self._total += weight
+
+    @property
+    def value(self) -> float | None:
+        """Seconds, or ``None`` while too little is known."""
+        now = self._clock.seconds()
+        if 0.0 < self._until - now <= 1.0:
+            return self._last
+        if self._total < self._minimum * self._weight():
+            return None
+        self._until = now + 1.0  # it does not move faster than that, and every call asks
+        above = self._total * self._share
+        for cell in range(_CELLS - 1, -1, -1):
+            above -= self._cells[cell]
+            if above < 0.0:
+                break
+        self._last = _SMALLEST * _GROWTH**cell * _MIDDLE
+        return self._last
+
+    def _weight(self) -> float:
+        return exp(min(700.0, max(0.0, self._clock.seconds() - self._epoch) / self._decay))
+
+    def _rescale(self, weight: float) -> None:
+        self._cells = [value / weight for value in self._cells]
+        self._total /= weight
+        self._epoch = self._clock.seconds()

@@ -1,0 +1,165 @@
+"""Providers as the catalogue has them: two lines for a vendor it knows, four for one it does not."""
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge.config import ConfigError, load
+from llmedge.config.catalogue import VENDORS
+from llmedge.config.vendors import capabilities_at, openai_base_url, paths_of, variables, vendor_of
+from tests.fakes import settings
+
+
+class Files(SynchronousTestCase):
+    def provider(self, toml: str, name: str = "p") -> Any:
+        return settings(toml).providers[name]
+
+    def problems(self, toml: str) -> str:
+        return "\n".join(self.assertRaises(ConfigError, settings, toml).problems)
+
+    def test_two_lines_for_a_vendor_of_the_catalogue(self) -> None:
+        """Its name and its key, nothing else, wherever the vendor's place is known."""
+        for name, vendor in VENDORS.items():
+            if not vendor.base_url:
+                continue
+            provider = settings(f'[providers.{name}]\napi_key = "k"\n').providers[name]
+            self.assertEqual(provider.base_url, vendor.base_url)
+            self.assertIs(vendor_of(provider), vendor)
+            self.assertEqual(paths_of(provider), {**vendor.dialects, **vendor.passthrough})
+
+    def test_four_lines_for_any_other(self) -> None:
+        provider = settings(
+            '[providers.new]\nbase_url = "https://api.new.example/v1"\napi_key = "k"\nmodels = ["new-*"]\n'
+        ).providers["new"]
+        self.assertEqual(provider.vendor, "openai-compatible")
+        self.assertEqual(paths_of(provider)["openai_chat"], "/chat/completions")
+        self.assertEqual(openai_base_url(provider), "https://api.new.example/v1")
+
+    def test_another_name_for_a_vendor(self) -> None:
+        provider = self.provider('[providers.p]\nvendor = "groq"\napi_key = "k"\n')
+        self.assertIs(vendor_of(provider), VENDORS["groq"])
+        self.assertEqual(provider.base_url, "https://api.groq.com/openai/v1")
+
+    def test_a_name_is_not_everything(self) -> None:
+        """A dialect or another base URL says that it is another server, unless ``vendor`` says it is not."""
+        at = 'base_url = "http://127.0.0.1:9/v1"\n'
+        self.assertEqual(self.provider(f"[providers.openai]\n{at}", "openai").vendor, "openai-compatible")
+        mine = self.provider(f'[providers.groq]\n{at}dialect = "openai"\n', "groq")
+        self.assertEqual(mine.vendor, "openai-compatible")
+        proxied = self.provider(f'[providers.openai]\nvendor = "openai"\n{at}', "openai")
+        self.assertEqual((proxied.vendor, proxied.base_url), ("openai", "http://127.0.0.1:9/v1"))
+        for name in ("ollama", "vllm", "llamacpp", "lmstudio"):
+            self.assertEqual(self.provider(f"[providers.{name}]\n{at}", name).vendor, name)
+
+    def test_dialects_of_servers_that_nobody_knows(self) -> None:
+        for dialect, path in {
+            "openai_responses": "/responses",
+            "anthropic": "/v1/messages",
+            "gemini": "/v1beta/models/{model}:generateContent",
+        }.items():
+            provider = self.provider(f'[providers.p]\ndialect = "{dialect}"\nbase_url = "http://h"\n')
+            found = {name: path for name, path in paths_of(provider).items() if name == dialect}
+            self.assertEqual(found, {dialect: path})
+            self.assertNotIn("openai_chat", paths_of(provider))
+        self.assertEqual(vendor_of(provider).auth, "x-goog-api-key")
+
+    def test_one_dialect_of_a_vendor(self) -> None:
+        provider = self.provider('[providers.p]\nvendor = "deepseek"\ndialect = "anthropic"\n')
+        self.assertEqual(paths_of(provider), {"anthropic": "{origin}/anthropic/v1/messages"})
+        text = self.problems('[providers.p]\nvendor = "groq"\ndialect = "gemini"\n')
+        self.assertIn("providers.p.dialect is not spoken by groq, which speaks openai_chat, openai_responses", text)
+
+    def test_azure_both_ways(self) -> None:
+        """The v1 API by itself, deployments once there is an ``api_version``."""
+        azure = '[providers.azure]\nbase_url = "https://r.openai.azure.com"\n'
+        v1 = self.provider(azure, "azure")
+        self.assertEqual(paths_of(v1)["openai_chat"], "/openai/v1/chat/completions")
+        self.assertEqual(openai_base_url(v1), "https://r.openai.azure.com/openai/v1")
+        dated = self.provider(f'{azure}api_version = "2024-10-21"\n', "azure")
+        self.assertIn("/openai/deployments/{model}/chat/completions?api-version=", paths_of(dated)["openai_chat"])
+        self.assertEqual(openai_base_url(dated), "")
+        self.assertIn("https://RESOURCE.openai.azure.com", self.problems('[providers.azure]\napi_key = "k"\n'))
+        self.assertIn('for the vendor "azure" only', self.problems('[providers.groq]\napi_version = "1"\n'))
+
+    def test_clouds(self) -> None:
+        bedrock = self.provider('[providers.bedrock]\nregion = "eu-central-1"\n', "bedrock")
+        self.assertEqual(bedrock.base_url, "https://bedrock-runtime.eu-central-1.amazonaws.com")
+        for location, host in {"europe-west4": "europe-west4-aiplatform", "global": "aiplatform"}.items():
+            toml = f'[providers.vertex]\nproject = "p"\nlocation = "{location}"\ncredentials = "key.json"\n'
+            self.assertEqual(self.provider(toml, "vertex").base_url, f"https://{host}.googleapis.com")
+        self.assertIn("needs region", self.problems('[providers.bedrock]\napi_key = "k"\n'))
+        self.assertIn("needs project and location", self.problems('[providers.vertex]\nlocation = "global"\n'))
+        keys = '[providers.bedrock]\nregion = "eu-central-1"\naccess_key = "a"\n'
+        self.assertIn("access_key and secret_key both", self.problems(keys))
+        self.assertIn('for the vendor "bedrock" only', self.problems('[providers.groq]\nregion = "r"\n'))
+
+    def test_paths_of_ones_own(self) -> None:
+        toml = '[providers.groq]\n[providers.groq.paths]\nrerank = "/v9/rerank"\nopenai_chat = "{origin}/c"\n'
+        paths = paths_of(self.provider(toml, "groq"))
+        self.assertEqual((paths["rerank"], paths["openai_chat"]), ("/v9/rerank", "{origin}/c"))
+        for line, words in {
+            'rerunk = "/x"': "no dialect or operation; did you mean 'rerank'?",
+            'rerank = "x"': "begin with / or {origin}/; rerank is none",
+            'rerank = "/{modl}"': "rerank has {modl}",
+            'rerank = "/{model"': "rerank has a brace",
+            'rerank = "/a b"': "visible ASCII",
+        }.items():
+            self.assertIn(words, self.problems(f"[providers.groq.paths]\n{line}\n"))
+
+    def test_an_unknown_vendor(self) -> None:
+        text = self.problems('[providers.p]\nvendor = "grok"\n')
+        self.assertIn(":2: providers.p.vendor is not in the catalogue: 'grok'; did you mean 'groq'?", text)
+        self.assertIn("is not for", self.problems('[providers.p]\ndialect = "mock"\nvendor = "groq"\n'))
+
+    def test_what_a_vendor_refuses_is_not_asked(self) -> None:
+        self.assertFalse(self.provider('[providers.mistral]\napi_key = "k"\n', "mistral").stream_usage)
+        self.assertTrue(self.provider('[providers.groq]\napi_key = "k"\n', "groq").stream_usage)
+
+    def test_models_know_better(self) -> None:
+        """What the file says of a model goes over the catalogue."""
+        loaded = settings(
+            '[providers.groq]\non_unsupported = "drop"\n[models.m]\ntargets = ["groq/llama-3.3-70b-versatile"]\n'
+            'on_unsupported = "refuse"\n[models.m.capabilities]\ncontext = 32768\nvision = true\n'
+        )
+        model, groq = loaded.models["m"], loaded.providers["groq"]
+        self.assertEqual((model.on_unsupported, groq.on_unsupported), ("refuse", "drop"))
+        found = capabilities_at(groq, "llama-3.3-70b-versatile", model)
+        self.assertEqual((found.context, found.vision, found.tools), (32768, True, True))
+        self.assertEqual(capabilities_at(groq, "llama-3.3-70b-versatile").context, 131_072)
+        bad = '[providers.groq]\n[models.m]\ntargets = ["groq/x"]\n[models.m.capabilities]\nvison = true\n'
+        self.assertIn("models.m.capabilities.vison is not a setting; did you mean 'vision'?", self.problems(bad))
+
+
+class Environment(SynchronousTestCase):
+    def test_every_key_switches_its_vendor_on(self) -> None:
+        """All but Perplexity, which the gateway cannot talk to before it speaks Responses."""
+        for name, vendor in VENDORS.items():
+            for variable in vendor.env:
+                found = load({variable: "key-of-it"}).providers
+                if not vendor.base_url or name == "perplexity":
+                    self.assertEqual(list(found), ["mock"], name)
+                    continue
+                self.assertEqual(list(found), [name])
+                self.assertEqual(found[name].api_key.reveal(), "key-of-it")
+                self.assertEqual(found[name].models, vendor.models)
+                self.assertEqual(found[name].vendor, name)
+                self.assertIn(variable, variables())
+
+    def test_native_and_compatible(self) -> None:
+        """Anthropic and Gemini are themselves, reached by their OpenAI-compatible side for now."""
+        found = load({"ANTHROPIC_API_KEY": "a", "GEMINI_API_KEY": "g"}).providers
+        self.assertEqual(paths_of(found["anthropic"]), {"anthropic": "/v1/messages"})
+        self.assertEqual(openai_base_url(found["anthropic"]), "https://api.anthropic.com/v1")
+        expected = "https://generativelanguage.googleapis.com/v1beta/openai"
+        self.assertEqual(openai_base_url(found["gemini"]), expected)
+
+    def test_where_chat_is_today(self) -> None:
+        """What HttpProvider is given, so that every vendor with a chat API is reached at the right path."""
+        for name, url in {
+            "openai": "https://api.openai.com/v1",
+            "groq": "https://api.groq.com/openai/v1",
+            "deepseek": "https://api.deepseek.com",
+            "moonshot": "https://api.moonshot.ai/v1",
+            "zhipu": "https://api.z.ai/api/paas/v4",
+        }.items():
+            self.assertEqual(openai_base_url(settings(f'[providers.{name}]\napi_key = "k"\n').providers[name]), url)

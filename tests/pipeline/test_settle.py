@@ -1,0 +1,139 @@
+"""What is written down of usage and cost, on every way out."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge.config.settings import Price
+from llmedge.errors import UpstreamCut
+from llmedge.model import (
+    Answer,
+    Attempt,
+    Call,
+    Caller,
+    Deadline,
+    Event,
+    EventKind,
+    Operation,
+    Record,
+    Target,
+    Usage,
+)
+from llmedge.pipeline import tokens
+from llmedge.pipeline.prices import Prices
+from llmedge.pipeline.settle import Settle
+from llmedge.pipeline.tokens import TokenCounter
+from tests.pipeline.test_prices import at_once
+
+DONE = Event(EventKind.DONE, b"data: [DONE]\n\n")
+
+
+def word(text: str) -> Event:
+    return Event(EventKind.CONTENT, b'data: {"choices":[{"delta":{"content":"%b"}}]}\n\n' % text.encode())
+
+
+class Stream:
+    def __init__(self, script: list[Any], usage: Usage | None) -> None:
+        self.script = script
+        self.usage = usage
+
+    async def next(self) -> list[Event]:
+        step = self.script.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    def abort(self) -> None: ...
+
+
+class Costs(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.patch(tokens, "_load_tokenizer", lambda name: None)  # four bytes a token
+        configured = {"a/x": Price(Decimal(9), Decimal(9)), "b/y": Price(Decimal(1), Decimal(10))}
+        self.settle = Settle(Prices(configured, {}, Clock(), at_once), TokenCounter(at_once))
+
+    def ask(self, reply: Any, stream: bool = False) -> Any:
+        self.record = Record("id", "POST", "/", "peer", 0.0)
+        raw = {"messages": msgspec.Raw(json.dumps([{"role": "user", "content": "x" * 40}]).encode())}
+        call = Call(
+            Operation.CHAT, "openai", "m", raw, stream, False, 1, Caller("c"), Deadline(Clock(), 30), self.record
+        )
+
+        async def proceed(call: Call) -> Any:
+            call.record.attempts += [Attempt(Target("a", "x"), 0.0), Attempt(Target("b", "y"), 0.0)]
+            return reply
+
+        return self.successResultOf(Deferred.fromCoroutine(self.settle(call, proceed)))
+
+    def next(self, stream: Any) -> Any:
+        return self.successResultOf(Deferred.fromCoroutine(stream.next()))
+
+    def test_an_answer(self) -> None:
+        """The price of the target that answered, not of the one that failed before."""
+        self.ask(Answer(b"{}", Usage(1000, 100)))
+        self.assertEqual((self.record.cost, self.record.cost_estimated), (Decimal("0.002"), False))
+
+    def test_an_answer_without_usage(self) -> None:
+        self.ask(Answer(b'{"choices":[{"message":{"content":"12345678"}}]}'))
+        self.assertEqual(self.record.usage, Usage(10 + 7, 2, estimated=True))
+        self.assertEqual((self.record.cost, self.record.cost_estimated), (Decimal("0.000037"), True))
+
+    def test_a_stream(self) -> None:
+        stream = self.ask(Stream([[word("a")], [DONE]], Usage(1000, 100)), stream=True)
+        self.next(stream)
+        self.assertIsNone(self.record.cost)
+        self.next(stream)
+        self.assertEqual((self.record.cost, self.record.outcome), (Decimal("0.002"), "ok"))
+
+    def test_a_stream_without_usage(self) -> None:
+        """Counted before DONE is handed on. Of a provider that told last time nothing was kept: a rougher estimate."""
+        script = [[word("1234"), word("5678")], [word("12"), DONE]]
+        stream = self.ask(Stream([*script], None), stream=True)
+        self.next(stream)
+        self.assertIsNone(self.record.usage)
+        self.assertEqual(self.next(stream)[-1].frame, b": x-llmedge-cost-usd 0.000047\n" + DONE.frame)
+        self.assertEqual(self.record.usage, Usage(17, 3, estimated=True))
+        self.settle.telling.add("b")
+        stream = self.ask(Stream([*script], None), stream=True)
+        self.next(stream)
+        self.assertEqual(stream._frames, [])
+        self.next(stream)
+        assert self.record.usage is not None
+        self.assertEqual((self.record.usage.output, self.record.usage.estimated), (4, True))
+        self.assertEqual(self.settle.telling, set())
+
+    def test_a_long_stream(self) -> None:
+        """Beyond the bound nothing more is kept; the rest is taken to be alike."""
+        self.patch(__import__("llmedge.pipeline.settle").pipeline.settle, "KEPT", 100)
+        stream = self.ask(Stream([[word("1234")] for _ in range(50)] + [[DONE]], None), stream=True)
+        for _ in range(51):
+            self.next(stream)
+        assert self.record.usage is not None
+        self.assertEqual(self.record.usage.output, 50)
+
+    def test_left_and_broken(self) -> None:
+        """What is known is charged at once, what is not is estimated; nothing said, nothing charged."""
+        for usage, expected in (
+            (None, (True, 3)),
+            (Usage(5, 1), (True, 3)),  # a first count, at the stream's beginning
+            (Usage(5, 50), (False, 50)),
+        ):
+            stream = self.ask(Stream([[word("a"), word("b"), word("c")]], usage), stream=True)
+            self.next(stream)
+            stream.abort()
+            stream.abort()
+            found = self.record.usage
+            assert found is not None
+            self.assertEqual((found.estimated, found.output), expected)
+            self.assertIsNotNone(self.record.cost)
+        stream = self.ask(Stream([[word("a")], UpstreamCut("it broke")], None), stream=True)
+        self.next(stream)
+        self.failureResultOf(Deferred.fromCoroutine(stream.next()), UpstreamCut)
+        self.assertTrue(self.record.cost_estimated)
+        self.ask(Stream([], None), stream=True).abort()
+        self.assertIsNone(self.record.usage)

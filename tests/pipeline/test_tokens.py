@@ -1,0 +1,100 @@
+import importlib.util
+import json
+from typing import Any
+
+import msgspec
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from llmedge.model import Usage
+from llmedge.pipeline import tokens
+from llmedge.pipeline.tokens import TokenCounter, rough, texts
+from tests.pipeline.test_prices import at_once
+
+
+def fields(**values: Any) -> Any:
+    return {name: msgspec.Raw(json.dumps(value).encode()) for name, value in values.items()}
+
+
+def run(coroutine: Any) -> Any:
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+    raise AssertionError("it waits")
+
+
+QUESTION = [
+    {"role": "system", "content": "Be brief."},
+    {
+        "role": "user",
+        "content": [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {"url": "x" * 9000}}],
+    },
+]
+
+
+class Texts(SynchronousTestCase):
+    def test_what_is_said(self) -> None:
+        """Texts by their fields' names, in order; an image, an id or a role is none."""
+        self.assertEqual(texts(QUESTION, said=True), ["Be brief.", "What is it?"])
+        call = {"tool_calls": [{"id": "call_1", "function": {"name": "look", "arguments": '{"q":1}'}}]}
+        self.assertEqual(texts({"choices": [{"message": {"content": "Yes.", **call}}]}), ["Yes.", '{"q":1}'])
+        self.assertEqual(texts({"candidates": [{"content": {"parts": [{"text": "a"}], "role": "model"}}]}), ["a"])
+        self.assertEqual(texts([{"type": "tool_use", "id": "t", "input": {"a": 1}}]), ['{"a":1}'])
+        self.assertEqual(texts(["one", "two"], said=True), ["one", "two"])
+
+    def test_deep(self) -> None:
+        document: Any = "x"
+        for _ in range(5000):
+            document = {"content": [document]}
+        self.assertEqual(texts(document), ["x"])
+
+
+class Estimates(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.counter = TokenCounter(at_once)
+
+    def without_library(self) -> None:
+        self.patch(tokens, "_load_tokenizer", lambda name: None)
+
+    def test_counted(self) -> None:
+        """The tokenizer's counts: o200k for today's models, cl100k for the older ones."""
+        if importlib.util.find_spec("bpe_openai") is None:
+            raise SkipTest("bpe-openai is not installed")
+        for text, model, expected in (
+            ("hello world", "gpt-4o", 2),  # tiktoken's README
+            (b"tiktoken is great!", "gpt-4", 6),  # OpenAI's cookbook: 83 1609 5963 374 2294 0
+            ("", "x", 0),
+            ("您好", "gpt-4o", 1),
+            ("您好", "gpt-3.5-turbo", 2),
+        ):
+            self.assertEqual(run(self.counter.count([text], model)), expected, text)
+        usage = run(self.counter.estimate(fields(messages=QUESTION), [b'{"choices":[{"text":"hello world"}]}'], "m"))
+        self.assertEqual(usage, Usage(3 + 4 + 11, 2, estimated=True))
+
+    def test_without_the_library(self) -> None:
+        """Four bytes a token, still marked."""
+        self.without_library()
+        usage = run(self.counter.estimate(fields(prompt="12345678"), [b'{"choices":[{"text":"12345"}]}'], "m"))
+        self.assertEqual(usage, Usage(2, 2, estimated=True))
+
+    def test_a_stream(self) -> None:
+        """The pieces are put together, the framing is not counted, what was not kept is added."""
+        self.without_library()
+        frames = [b'data: {"choices":[{"delta":{"content":"%b"}}]}\n\n' % word for word in (b"abc", b"defgh")]
+        frames += [b"data: [DONE]\n\n", b'event: x\ndata: {"delta":{"text":"1234"}}\n\n']
+        usage = run(self.counter.estimate({}, frames, "m", 2.0))
+        self.assertEqual(usage, Usage(0, 6, estimated=True))
+
+    def test_what_is_not_json(self) -> None:
+        self.without_library()
+        broken = {"messages": msgspec.Raw(b'["a')}
+        self.assertEqual(run(self.counter.estimate(broken, [b"\xff{", b"[" * 100000], "m")).output, 0)
+
+    def test_rough(self) -> None:
+        """At once, from lengths; an image in base64 is left out."""
+        self.assertEqual(rough(fields(prompt="x" * 38), 9), Usage(10, 3, estimated=True))
+        image = {"role": "user", "content": [{"image_url": {"url": "data:image/png;base64," + "aB3/" * 250000}}]}
+        self.assertLess(rough(fields(messages=[image]), 0).input, 3000)
+        for text in ("word " * 20000, "漢字" * 20000):
+            raw = json.dumps(text, ensure_ascii=False).encode()
+            self.assertEqual(rough({"prompt": msgspec.Raw(raw)}, 0).input, -(-len(raw) // 4))

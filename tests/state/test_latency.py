@@ -1,0 +1,140 @@
+from random import Random
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge.state.latency import PeakEwma, Quantile, choose
+
+
+class Peak(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.ewma = PeakEwma(self.clock, decay=10)
+
+    def settle(self, latency: float, seconds: int) -> None:
+        for _ in range(seconds * 10):
+            self.clock.advance(0.1)
+            self.ewma.observe(latency)
+
+    def test_a_spike_is_believed_at_once_and_forgotten_slowly(self) -> None:
+        self.settle(0.2, 30)
+        self.assertAlmostEqual(self.ewma.value, 0.2)
+        self.ewma.observe(5.0)
+        self.assertEqual(self.ewma.value, 5.0)
+        self.settle(0.2, 10)
+        self.assertApproximates(self.ewma.value, 0.2 + 4.8 / 2.718, 0.01)
+        self.settle(0.2, 60)
+        self.assertApproximates(self.ewma.value, 0.2, 0.02)
+
+    def test_time_counts_and_not_the_number_of_samples(self) -> None:
+        """A thousand quick samples at one moment do not hide a spike of the moment before."""
+        self.ewma.observe(5.0)
+        for _ in range(1000):
+            self.ewma.observe(0.1)
+        self.assertEqual(self.ewma.value, 5.0)
+
+    def test_who_is_left_alone_is_tried_again(self) -> None:
+        """Without samples the value decays until another target looks no better."""
+        self.ewma.observe(5.0)
+        self.clock.advance(40)
+        self.assertLess(self.ewma.score(0), 0.1)
+
+    def test_reading_changes_nothing(self) -> None:
+        self.ewma.observe(1.0)
+        for _ in range(50):
+            self.clock.advance(0.1)
+            self.ewma.value
+        self.assertAlmostEqual(self.ewma.value, 0.6065, places=3)
+
+    def test_pending_calls_make_it_worse(self) -> None:
+        self.ewma.observe(1.0)
+        self.assertEqual([self.ewma.score(pending) for pending in (0, 1, 3)], [1, 2, 4])
+
+    def test_the_unknown_is_given_one_call(self) -> None:
+        """The first call goes to it, the second one only when it has answered."""
+        self.assertEqual(self.ewma.score(0), 0)
+        self.assertGreater(self.ewma.score(1), 1e6)
+
+    def test_a_clock_set_back(self) -> None:
+        self.clock.advance(100)
+        self.ewma.observe(1.0)
+        self.clock.rightNow = 50
+        self.assertEqual(self.ewma.value, 1.0)
+        self.ewma.observe(0.5)
+        self.assertEqual(self.ewma.value, 1.0)
+
+
+class Choice(SynchronousTestCase):
+    def test_never_the_worst_and_all_pairs(self) -> None:
+        """Of four, each better one wins as often as theory says: 3/6, 2/6, 1/6, never."""
+        random = Random(2)
+        counts = [0, 0, 0, 0]
+        for _ in range(6000):
+            counts[choose([0, 1, 2, 3], float, random)] += 1
+        for count, expected in zip(counts, (3000, 2000, 1000, 0), strict=True):
+            self.assertApproximates(count, expected, 150 if expected else 0)
+
+    def test_one(self) -> None:
+        self.assertEqual(choose(["only"], lambda _: 1.0, Random(1)), "only")
+
+
+class P99(SynchronousTestCase):
+    def test_within_five_percent(self) -> None:
+        """Against the exact quantile, from milliseconds to minutes, on a heavy tail."""
+        for scale in 0.005, 0.3, 20.0:
+            random = Random(3)
+            quantile = Quantile(Clock())
+            samples = sorted(scale * random.paretovariate(2.5) for _ in range(20_000))
+            for sample in samples:
+                quantile.observe(sample)
+            value = quantile.value
+            assert value is not None
+            self.assertApproximates(value / samples[19_800], 1.0, 0.06)
+
+    def test_nothing_is_said_on_little_evidence(self) -> None:
+        quantile = Quantile(Clock(), minimum=50)
+        for _ in range(49):
+            quantile.observe(1.0)
+        self.assertIsNone(quantile.value)
+        quantile.observe(1.0)
+        assert quantile.value is not None
+        self.assertApproximates(quantile.value, 1.0, 0.05)
+
+    def test_it_lapses_without_traffic(self) -> None:
+        clock = Clock()
+        quantile = Quantile(clock, decay=60, minimum=50)
+        for _ in range(100):
+            quantile.observe(1.0)
+        clock.advance(60)
+        self.assertIsNone(quantile.value)
+
+    def test_it_follows_a_change(self) -> None:
+        """Ten minutes of 0.2 s a call, then 3 s: known within the first minute; and back again within an hour."""
+        clock = Clock()
+        quantile = Quantile(clock, decay=600)
+
+        def run(latency: float, minutes: int) -> float:
+            for _ in range(minutes * 60):
+                clock.advance(1)
+                quantile.observe(latency)
+            assert quantile.value is not None
+            clock.advance(1)  # past the answer it kept
+            return quantile.value or 0.0
+
+        self.assertApproximates(run(0.2, 10), 0.2, 0.02)
+        self.assertApproximates(run(3.0, 1), 3.0, 0.2)
+        self.assertApproximates(run(0.2, 60), 0.2, 0.02)
+
+    def test_weeks(self) -> None:
+        """Weights neither overflow nor are lost over a month of calls, nor over a month without."""
+        clock = Clock()
+        quantile = Quantile(clock, decay=600)
+        for _ in range(20_000):
+            clock.advance(130)
+            quantile.observe(0.5)
+        self.assertIsNone(quantile.value)  # 4.6 samples weigh anything
+        clock.advance(3e6)
+        for _ in range(50):
+            quantile.observe(0.0)
+            quantile.observe(1e9)
+        self.assertIsNotNone(quantile.value)
