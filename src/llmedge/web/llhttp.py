@@ -1,4 +1,4 @@
-"""HTTP/1.1 on llhttp (httptools): what ``http1`` does with twisted.web's own channel, several times quicker.
+"""HTTP/1.1 on llhttp (httptools): what ``http1`` does with twisted.web's own channel, in less time.
 
 One request is parsed at a time. The channel finds the end of a head, lets llhttp judge exactly those bytes, and
 counts the body itself, so that no byte behind a request is looked at before that request is answered. Chunked
