@@ -27,6 +27,10 @@ class Reactor(MemoryReactorClock):
     def callInThreadWithCallback(self, done: Any, function: Any, *args: Any, **kw: Any) -> None:
         done(True, function(*args, **kw))
 
+    def pending(self) -> list[Any]:
+        """The calls still to be made, but for the one timer that all deadlines of requests share."""
+        return [call for call in self.getDelayedCalls() if "Deadlines" not in repr(call.func)]
+
     def callFromThread(self, function: Any, *args: Any, **kw: Any) -> None:
         function(*args, **kw)
 
@@ -168,12 +172,17 @@ def request(
 class Edge:
     """A service in memory, started, with the records of its finished requests."""
 
+    http_parser = ""  # what test_reference runs everything with; else as configured
+
     def __init__(
         self, toml: str = "", environ: Mapping[str, str] | None = None, directory: str = ".", **replace: Any
     ) -> None:
         self.reactor = Reactor()
         self.reactor.advance(1_700_000_000)
-        self.service = EdgeService(self.reactor, settings(toml, environ, directory))
+        chosen = settings(toml, environ, directory)
+        if self.http_parser:
+            chosen = attrs.evolve(chosen, server=attrs.evolve(chosen.server, http_parser=self.http_parser))
+        self.service = EdgeService(self.reactor, chosen)
         self.site = self.service.site
         self.records: list[Record] = []
         access: Any = self.site.resource.original

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 import attrs
 from prometheus_client import CollectorRegistry
@@ -29,12 +29,13 @@ from llmedge.providers.mock import MockProvider
 from llmedge.providers.offer import offer_of
 from llmedge.providers.provider import Provider
 from llmedge.upstream.client import Client
-from llmedge.web.api import Api
+from llmedge.web.api import Api, failed
 from llmedge.web.auth import Authenticator
 from llmedge.web.compress import Compress
 from llmedge.web.limits import Concurrency, RateLimiter
 from llmedge.web.ops import Ops
 from llmedge.web.relay import RelayLimits
+from llmedge.web.routes import Routes
 from llmedge.web.tree import Tree
 from llmedge.web.wrappers import (
     AccessRecord,
@@ -127,7 +128,8 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
     api = Api(pipeline, models, relay, lasting.started)
     render = lasting.metrics.render if settings.metrics.enabled else None
     public = Ops(reactor, render, lasting.ready, expose=not admin.listen or admin.keep_public)
-    tree: Any = Tree(cast(Any, api.app.resource()), cast(Any, public.app.resource()))
+    routes: Any = Routes
+    tree: Any = Tree(routes(api.app, failed), routes(public.app, failed))
     resource: Any = EnforceDeadline(tree, server.timeout)
     resource = LimitConcurrency(resource, lasting.concurrency)
     if settings.rate_limit.enabled:
@@ -139,7 +141,7 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
         resource = ShowLimits(resource, limiter)
     cors = settings.cors
     resource = Cors(resource, cors.origins, cors.methods, cors.headers, cors.credentials, cors.max_age)
-    inside = Ops(reactor, render, lasting.ready, expose=True).app.resource()
+    inside = routes(Ops(reactor, render, lasting.ready, expose=True).app, failed)
     return Graph(
         settings,
         client,
@@ -147,7 +149,7 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
         authenticator,
         limiter,
         _record(resource, lasting, lasting.tracing.begin if lasting.tracing is not None else None),
-        _record(_authenticate(Refuse(cast(Any, inside)), settings, authenticator), lasting),
+        _record(_authenticate(Refuse(inside), settings, authenticator), lasting),
         authenticate.gate,
     )
 

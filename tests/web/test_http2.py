@@ -7,7 +7,10 @@ import h2.errors
 import h2.events
 from twisted.trial.unittest import SynchronousTestCase
 
+from llmedge.web import paths
+from llmedge.web.answer import send_body
 from tests.fakes import CHAT, Edge
+from tests.web.bare import BareEdge
 
 MOCK = '[providers.m]\ndialect = "mock"\nmodels = ["*"]\n'
 
@@ -15,7 +18,7 @@ MOCK = '[providers.m]\ndialect = "mock"\nmodels = ["*"]\n'
 class Http2:
     """An HTTP/2 client in memory: prior knowledge on a cleartext connection."""
 
-    def __init__(self, edge: Edge, window: int | None = None) -> None:
+    def __init__(self, edge: Any, window: int | None = None) -> None:
         self.edge = edge
         self.wire = edge.wire()
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
@@ -91,6 +94,21 @@ class Streams(SynchronousTestCase):
             for start in range(0, len(first), step):
                 client.wire.send(first[start : start + step])
             self.assertEqual(client.status(client.ask(CHAT)), 200)
+
+    def test_a_streamed_body(self) -> None:
+        """The reader's interface is the same, though here the body is whole before it is read."""
+        self.patch(paths, "_STREAMED", {paths.CHAT})
+        read: list[bytes] = []
+
+        async def take(request: Any) -> None:
+            while data := await request.body.read():
+                read.append(data)
+            send_body(request, 200, request.content.read(), b"text/plain")
+
+        client = Http2(BareEdge(handler=take))
+        stream = client.ask(CHAT)
+        self.assertEqual((client.status(stream), client.body(stream)), (200, b""))
+        self.assertEqual(json.loads(b"".join(read)), CHAT)
 
     def test_almost_the_preface_is_http1(self) -> None:
         wire = Edge().wire()

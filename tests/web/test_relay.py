@@ -92,12 +92,12 @@ class Deadlines(SynchronousTestCase):
     def test_nothing_is_left_on_the_clock(self) -> None:
         """Every timer of a request ends with it."""
         edge = mock()
-        before = len(edge.reactor.getDelayedCalls())
+        before = len(edge.reactor.pending())
         for body in (CHAT, STREAM):
             wire = edge.wire()
             wire.send(request(body=body))
             wire.leave()
-        self.assertEqual(len(edge.reactor.getDelayedCalls()), before)
+        self.assertEqual(len(edge.reactor.pending()), before)
 
 
 class Heartbeats(SynchronousTestCase):
@@ -149,7 +149,7 @@ class Leaving(SynchronousTestCase):
             ({"chunk_interval": 9}, STREAM, 30),
         ):
             edge = mock("heartbeat = 0", **options)
-            idle = len(edge.reactor.getDelayedCalls())
+            idle = len(edge.reactor.pending())
             settled: list[str] = []
             access = edge.site.resource.original
             access._observers = (*access._observers, lambda r, s=settled: s.extend(a.outcome for a in r.attempts))
@@ -160,7 +160,7 @@ class Leaving(SynchronousTestCase):
             (record,) = edge.records
             self.assertEqual(record.outcome, "client_closed")
             self.assertEqual(settled, ["aborted"])
-            self.assertEqual(len(edge.reactor.getDelayedCalls()), idle)
+            self.assertEqual(len(edge.reactor.pending()), idle)
             metrics = edge.ask("GET", "/metrics").body.decode()
             self.assertIn("llm_requests_in_flight 0.0", metrics)
 

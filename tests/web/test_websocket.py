@@ -195,7 +195,7 @@ class Holding(SynchronousTestCase):
         socket.wire.leave()
         self.assertEqual(next(r.outcome for r in edge.records[before:]), "client_closed")
         self.assertEqual(edge.records[before].attempts[0].outcome, "aborted")
-        self.assertEqual(edge.reactor.getDelayedCalls(), [])
+        self.assertEqual(edge.reactor.pending(), [])
 
     def test_close(self) -> None:
         socket = Socket(Edge())

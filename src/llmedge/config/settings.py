@@ -63,6 +63,11 @@ class Server:
     max_requests_per_address: int = option(
         kinds.integer(0), 0, "Requests under way from one address; 0 for no limit of its own."
     )
+    http_parser: str = option(
+        kinds.choice("llhttp", "twisted"),
+        "llhttp",
+        "Who parses HTTP/1.1: the quick one, or twisted.web's own, the reference it is tested against.",
+    )
     max_streams: int = option(kinds.integer(1, 10000), 100, "Requests under way on one HTTP/2 connection.")
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = option(
         kinds.networks,

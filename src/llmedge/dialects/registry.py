@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from llmedge.dialects.anthropic import Anthropic
+from llmedge.dialects.bedrock import Bedrock
 from llmedge.dialects.dialect import Dialect
 from llmedge.dialects.gemini import Gemini
 from llmedge.dialects.gemini_embeddings import GeminiEmbeddings
@@ -14,5 +15,5 @@ from llmedge.dialects.openai_responses import OpenAIResponses
 from llmedge.dialects.openai_text import OpenAIText
 
 CHAT = OpenAIChat()
-_ALL = (CHAT, OpenAIText(), OpenAIResponses(), Anthropic(), Gemini(), OpenAIEmbeddings(), GeminiEmbeddings())
+_ALL = (CHAT, OpenAIText(), OpenAIResponses(), Anthropic(), Gemini(), Bedrock(), OpenAIEmbeddings(), GeminiEmbeddings())
 DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in _ALL}

@@ -54,10 +54,10 @@ def send_body(request: EdgeRequest, status: int, body: bytes, content_type: byte
     """Answer with ``body``. Does nothing if the client has gone or the answer is out."""
     if request._disconnected or request.finished:
         return
-    headers = request.responseHeaders
-    request.setResponseCode(status, _PHRASES.get(status))
-    headers.setRawHeaders(b"content-type", [content_type])
-    headers.setRawHeaders(b"content-length", [b"%d" % len(body)])
+    headers = request.responseHeaders._rawHeaders  # these values need no cleaning
+    request.code, request.code_message = status, _PHRASES.get(status, b"Unknown Status")
+    headers[b"Content-Type"] = [content_type]
+    headers[b"Content-Length"] = [b"%d" % len(body)]
     request.write(body)
     request.finish()
 

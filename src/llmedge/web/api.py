@@ -42,11 +42,12 @@ log = Logger()
 
 def handle_errors(app: Klein) -> None:
     """Make every failure of ``app``'s routes one of our own JSON errors."""
+    app.handle_errors(Exception)(cast(Any, lambda _, request, failure: failed(request, failure)))
 
-    def failed(_: Any, request: Any, failure: Failure) -> None:
-        send_error(request, as_edge_error(request, failure))
 
-    app.handle_errors(Exception)(cast(Any, failed))
+def failed(request: EdgeRequest, failure: Failure) -> None:
+    """Answer a request whose route failed."""
+    send_error(request, as_edge_error(request, failure))
 
 
 def as_edge_error(request: EdgeRequest, failure: Failure) -> EdgeError:

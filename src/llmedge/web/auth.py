@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -13,18 +14,21 @@ from llmedge.config.settings import Key
 from llmedge.errors import AuthError
 from llmedge.model import Caller
 
-_FORWARDED = (
-    b"forwarded",
-    b"via",
-    b"x-forwarded-for",
-    b"x-forwarded-host",
-    b"x-forwarded-port",
-    b"x-forwarded-proto",
-    b"x-forwarded-server",
-    b"x-real-ip",
-    b"x-client-ip",
-    b"true-client-ip",
-    b"cf-connecting-ip",
+_FORWARDED = frozenset(  # in the form that twisted.web's Headers keep names in
+    b"-".join(part.capitalize() for part in name.split(b"-"))
+    for name in (
+        b"forwarded",
+        b"via",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-proto",
+        b"x-forwarded-server",
+        b"x-real-ip",
+        b"x-client-ip",
+        b"true-client-ip",
+        b"cf-connecting-ip",
+    )
 )
 _LOCAL_NAMES = {"localhost", "127.0.0.1", "[::1]"}
 
@@ -87,7 +91,7 @@ class Authenticator:
         why = "No API keys are configured, so only callers on this machine are let in"
         if not _is_loopback(getattr(request.getClientAddress(), "host", None)):
             raise AuthError(f"{why}. Set API_KEYS to let others in.")
-        if any(request.requestHeaders.hasHeader(name) for name in _FORWARDED):
+        if not _FORWARDED.isdisjoint(request.requestHeaders._rawHeaders):
             raise AuthError(f"{why}, and this request was forwarded by a proxy. Set API_KEYS to let others in.")
         if getattr(request.getClientAddress(), "host", None) is None:
             return self._anonymous  # a UNIX socket: who may open it is the file system's business
@@ -121,6 +125,7 @@ def presented_key(request: Any) -> bytes | None:
     return None
 
 
+@lru_cache(1024)
 def _is_loopback(host: str | None) -> bool:
     if host is None:
         return True  # a UNIX socket: who may open it is the file system's business

@@ -1,4 +1,5 @@
-"""HTTP/1.1: twisted.web's channel with errors in our form, a limit for each phase of a request, and draining."""
+"""HTTP/1.1 by the reference parser: twisted.web's channel with errors in our form, a limit for each phase of a
+request, and draining."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
+from llmedge.config.settings import Server
 from llmedge.errors import EdgeError, RequestTimeout, ValidationError
 from llmedge.sockets import unsent
 
@@ -25,6 +27,22 @@ LINGER = 5.0
 """Seconds that a connection we are ending may take to send what is written."""
 
 
+def plain_refusal(error: EdgeError) -> bytes:
+    """The whole answer to something that is no request, not even in its first line."""
+    body = msgspec.json.encode(error.body())
+    head = f"HTTP/1.1 {error.status} {_REASON[error.status]}\r\ncontent-type: application/json\r\n"
+    head += f"content-length: {len(body)}\r\nconnection: close\r\nserver: llmedge\r\n\r\n"
+    return head.encode() + body
+
+
+def head_too_large(limits: Server) -> ValidationError:
+    return ValidationError(
+        f"The request's head is over {limits.max_header_size} bytes or {limits.max_headers} headers "
+        "(server.max_header_size, max_headers).",
+        status=431,
+    )
+
+
 class EdgeChannel(HTTPChannel):
     """One HTTP/1.1 connection.
 
@@ -33,6 +51,7 @@ class EdgeChannel(HTTPChannel):
     """
 
     site: EdgeSite
+    holds_head = False
     _phase = ""
     _phase_timer: Any = None
     _discarding = False
@@ -102,17 +121,12 @@ class EdgeChannel(HTTPChannel):
         return -unsent(self.transport)
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        self._refuse(self._header_error())
+        self._refuse(head_too_large(self.site.limits))
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         over = self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders
-        self._refuse(self._header_error() if over else ValidationError("The request is not valid HTTP/1.1."))
-
-    def _header_error(self) -> ValidationError:
-        return ValidationError(
-            f"The request's head is over {self.totalHeadersSize} bytes or {self.maxHeaders} headers "
-            "(server.max_header_size, max_headers).",
-            status=431,
+        self._refuse(
+            head_too_large(self.site.limits) if over else ValidationError("The request is not valid HTTP/1.1.")
         )
 
     def _send100Continue(self) -> None:
@@ -149,11 +163,8 @@ class EdgeChannel(HTTPChannel):
             self.persistent = 0
             self.allContentReceived()  # type: ignore[no-untyped-call]  # twisted has no types here
             return
-        body = msgspec.json.encode(error.body())
-        head = f"HTTP/1.1 {error.status} {_REASON[error.status]}\r\ncontent-type: application/json\r\n"
-        head += f"content-length: {len(body)}\r\nconnection: close\r\nserver: llmedge\r\n\r\n"
         transport: Any = self.transport
-        transport.write(head.encode() + body)
+        transport.write(plain_refusal(error))
         self._close()
 
     def _close(self) -> None:

@@ -93,6 +93,8 @@ class Connection(h2.connection.H2Connection):
 class EdgeStream(_H2Stream):  # type: ignore[misc]
     """One request and its answer."""
 
+    holds_head = False
+
     def __init__(self, streamID: int, connection: EdgeHttp2, headers: Any) -> None:
         site = connection.site
         self.sent = 0

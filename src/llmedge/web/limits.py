@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from llmedge.config.settings import RateLimit as RateLimitSettings
 from llmedge.errors import Overloaded, RateLimited
 from llmedge.model import Caller, Clock
@@ -71,7 +69,7 @@ class Concurrency:
         self._total = total
         self._each = each
         self._count = 0
-        self._by_address: Counter[str] = Counter()
+        self._by_address: dict[str, int] = {}
 
     def limit(self, total: int, each: int) -> None:
         """Change the limits; those inside stay."""
@@ -82,15 +80,18 @@ class Concurrency:
         """:raises Overloaded: there are too many."""
         if self._count >= self._total:
             raise Overloaded("The gateway has as many requests under way as it takes (server.max_requests).")
-        if self._each and self._by_address[address] >= self._each:
+        count = self._by_address.get(address, 0)
+        if self._each and count >= self._each:
             raise Overloaded("Your address has as many requests under way as it may (server.max_requests_per_address).")
         self._count += 1
-        self._by_address[address] += 1
+        self._by_address[address] = count + 1
 
     def leave(self, address: str) -> None:
         self._count -= 1
-        self._by_address[address] -= 1
-        if not self._by_address[address]:
+        count = self._by_address[address] - 1
+        if count:
+            self._by_address[address] = count
+        else:
             del self._by_address[address]
 
 

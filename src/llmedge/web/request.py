@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
+from twisted.web.http import NO_BODY_CODES
+from twisted.web.http_headers import Headers, _nameEncoder
 from twisted.web.server import Request
 
 from llmedge.errors import EdgeError, InternalError, NotFound, RequestTooLarge, ValidationError
 from llmedge.model import Caller, Deadline, Record
 from llmedge.tls import certificate_names
 from llmedge.web.answer import send_error
+from llmedge.web.body import BodyStream, ClientGone
+from llmedge.web.deadlines import Deadlines
+from llmedge.web.paths import split_target, streams_body
 
 if TYPE_CHECKING:
     from llmedge.web.site import EdgeSite
@@ -28,6 +34,7 @@ class EdgeRequest(Request):
     :ivar received: clock seconds of the first byte.
     :ivar record: set by ``AccessRecord``; what happened to this request.
     :ivar refusal: why this request must not reach the onion's inside, found while it was parsed.
+    :ivar body: what to read the body from, where it is not in ``content``; see :func:`llmedge.web.paths.streams_body`.
     :ivar work: the coroutine that answers, for the deadline to cancel.
     """
 
@@ -40,23 +47,41 @@ class EdgeRequest(Request):
 
     if TYPE_CHECKING:  # twisted.web gives these no types
 
-        def write(self, data: bytes) -> None: ...
         def registerProducer(self, producer: Any, streaming: bool) -> None: ...
         def unregisterProducer(self) -> None: ...
         def getClientAddress(self) -> Any: ...
 
-    def __init__(self, channel: Any, *args: Any, **kw: Any) -> None:
-        super().__init__(channel, *args, **kw)  # type: ignore[no-untyped-call]  # twisted has no types here
-        site: EdgeSite = channel.site
+    def __init__(self, channel: Any, queued: object = False) -> None:
+        # What http.Request, server.Request and Componentized set, without their three calls: no argument, cookie or
+        # form of a request is ever looked at here.
+        self.channel = channel
+        self.transport = channel.transport
+        self.client = channel.getPeer()
+        self.host = channel.getHost()
+        self.requestHeaders = Headers()
+        self.responseHeaders = Headers()
+        self.notifications = []
+        self.received_cookies = {}
+        self.cookies = []
+        self.queued = False
+        self._parsePOSTFormSubmission = False
+        self._adapterCache: dict[str, Any] = {}
+        # What is ours.
+        self.site = site = channel.site
         self.received = site.clock.seconds()
         self.refusal: EdgeError | None = None
+        self.body: BodyStream | None = None
         self.work: Deferred[Any] | None = None
         self.expired = False
         self.aborted = False
         self.upgraded = False
-        self.deadline_timer: Any = None
+        self.deadlines: Deadlines | None = None
+        self._mute = False
+        self._over: list[Callable[[bool], None]] = []
         self._cap = site.limits.max_request_size
         self._size = 0
+
+    # Coming in
 
     # twisted.web keeps bodies over 100 kB in a temporary file; ours are capped, and a disk may be slow.
     def gotLength(self, length: int | None) -> None:
@@ -67,16 +92,29 @@ class EdgeRequest(Request):
     def judge(self, target: bytes) -> None:
         """Called with the request's target when its head is complete and a body is to come."""
         if self.refusal is None:
-            self.refusal = self.channel.site.gate(self, target.partition(b"?")[0])  # type: ignore[attr-defined]
+            self._take_target(target)
+            self.refusal = self.site.gate(self, self.path)
             if self.refusal is not None:
-                self.channel.refuse_soon(self)  # type: ignore[attr-defined]
+                self.channel.refuse_soon(self)
+
+    def wants_stream(self, target: bytes, pause: Callable[[], None], resume: Callable[[], None]) -> bool:
+        """Whether the onion is to run before the body is here. If so, ``body`` is what to read it from."""
+        self._take_target(target)
+        if not streams_body(self.path):
+            return False
+        self.body = BodyStream(pause, resume)
+        return True
 
     def handleContentChunk(self, data: bytes) -> None:
+        if self._disconnected:
+            return
         self._size += len(data)
         if self._size > self._cap:
             self._refuse_size()
             if self._size > 4 * self._cap + 1048576:
                 abort_channel(self.channel)  # it does not stop pushing
+        elif self.body is not None:
+            self.body.feed(data)
         elif self.refusal is None:
             self.content.write(data)
 
@@ -89,15 +127,48 @@ class EdgeRequest(Request):
             channel: Any = self.channel
             channel.refuse_soon(self)
 
+    def _take_target(self, target: bytes) -> None:
+        """Path and query, and the host, if the target names one: that is then what counts (RFC 9112 section 3.2.2)."""
+        self.uri = target
+        if not target.startswith(b"/") and (split := split_target(target)) is not None:
+            authority, self.uri = split
+            if authority is not None and self.requestHeaders.hasHeader(b"host"):
+                self.requestHeaders.setRawHeaders(b"host", [authority])
+        self.path = self.uri.partition(b"?")[0]
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Called when the request is complete; where its body is streamed, when its head is."""
+        self.method, self.clientproto = command, version
+        self._take_target(path)
+        self.args = {}
+        self.content.seek(0)
+        if self.body is None and streams_body(self.path):  # not by this channel, which has read it all
+            self.body = BodyStream()
+            self.body.feed(self.content.read())
+            self.body.end()
+            self.content = io.BytesIO()
+        self.process()
+
     def process(self) -> None:
-        channel: Any = self.channel
-        self.site = channel.site
         if self.refusal is None:
             self.refusal = self._check()
-        super().process()  # type: ignore[no-untyped-call]  # twisted has no types here
+        site = self.site
+        headers = self.responseHeaders._rawHeaders  # constants of ours need no cleaning
+        headers[b"Server"] = [b"llmedge"]
+        headers[b"Date"] = [site.date()]
+        resource: Any = site.resource  # a leaf, whatever the path
+        try:
+            self._encoder = resource.getEncoder(self)
+            resource.render(self)
+        except BaseException:
+            self.processingFailed(Failure())  # type: ignore[no-untyped-call]  # twisted has no types here
 
     def _check(self) -> EdgeError | None:
         """What is wrong with the request's head, if anything is. Decodes the path, once for everybody."""
+        if self.method == b"CONNECT" or not self.path.startswith((b"/", b"*")):
+            self.responseHeaders.setRawHeaders(b"connection", [b"close"])
+            self.channel.persistent = 0  # what follows may be meant for a tunnel
+            return ValidationError("The request's target is not a path. Nothing is forwarded here.")
         hosts = self.requestHeaders.getRawHeaders(b"host", [])
         longest = self.site.limits.max_url_length
         if len(self.uri) > longest:
@@ -122,11 +193,91 @@ class EdgeRequest(Request):
     def getRequestHostname(self) -> bytes:
         return b"localhost"
 
+    def getHeader(self, key: Any) -> Any:
+        """twisted's, without its two calls for a name that was seen before."""
+        if isinstance(key, bytes):
+            values = self.requestHeaders._rawHeaders.get(_nameEncoder.encode(key))
+            return values[-1] if values else None
+        return super().getHeader(key)
+
+    # Going out
+
+    def when_over(self, then: Callable[[bool], None]) -> None:
+        """Have ``then`` called when this request is over, with whether its client left before. ``notifyFinish`` says
+        the same with a Deferred each."""
+        self._over.append(then)
+
+    def write(self, data: bytes) -> None:
+        """twisted's two ``write`` in one, with less asked of the header table."""
+        if self.finished:
+            raise RuntimeError("Request.write called on a request after Request.finish was called.")
+        if self._disconnected or self._mute:
+            return
+        channel: Any = self.channel
+        encoder: Any = self._encoder
+        if self.startedWriting:
+            if encoder is not None:
+                data = encoder.encode(data)
+        else:
+            headers = self.responseHeaders._rawHeaders
+            length = headers.get(b"Content-Length")
+            if b"Content-Type" not in headers and self.code not in NO_BODY_CODES and length != [b"0"]:
+                headers[b"Content-Type"] = [self.defaultContentType]
+            if encoder is not None:
+                data = encoder.encode(data)
+            self.startedWriting = 1
+            bodiless = self.method == b"HEAD" or self.code in NO_BODY_CODES
+            if length is None and not bodiless and self.clientproto == b"HTTP/1.1":
+                headers[b"Transfer-Encoding"] = [b"chunked"]
+                self.chunked = 1
+            code = b"%d" % self.code
+            channel.writeHeaders(self.clientproto, code, self.code_message, self.responseHeaders)
+            self._mute = bodiless
+            if bodiless or not data:
+                if channel.holds_head:
+                    channel.write(b"")
+                return
+        self.sentLength += len(data)
+        if data:
+            channel.write(b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data)
+
     # Klein finishes whatever its route returns: a request that was answered already, has lost its client, or,
     # worst of all, was aborted, and would then look complete.
     def finish(self) -> None:
-        if not self.finished and not self._disconnected and not self.aborted and not self.upgraded:
-            super().finish()  # type: ignore[no-untyped-call]  # twisted has no types here
+        if self.finished or self._disconnected or self.aborted or self.upgraded:
+            return
+        if not self.startedWriting:
+            self.write(b"")
+        channel: Any = self.channel
+        if self.chunked:
+            channel.write(b"0\r\n\r\n")
+        self.finished = 1
+        if self.producer is not None:
+            self.unregisterProducer()
+        self._tell(False)  # first, since the next of a pipeline may begin before requestDone returns
+        channel.requestDone(self)
+        del self.channel
+        self._encoder = None  # it knows this request
+        self.content.close()
+        notifications, self.notifications = self.notifications, []
+        for waiting in notifications:
+            waiting.callback(None)
+
+    def connectionLost(self, reason: Failure) -> None:
+        self._disconnected = True
+        self.channel: Any = None
+        self._tell(True)
+        if self.body is not None:
+            self.body.fail(ClientGone("The client left before its body was complete."))
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]  # twisted has no types here
+
+    def _tell(self, lost: bool) -> None:
+        over, self._over = self._over, []
+        for then in over:
+            try:
+                then(lost)
+            except Exception:
+                self._log.failure("what follows a request failed")
 
     def processingFailed(self, reason: Failure) -> Failure:
         """A defect in the onion itself: an honest 500 in our own form."""
@@ -149,9 +300,8 @@ class EdgeRequest(Request):
 
     def extend_deadline(self, seconds: float) -> None:
         """The answer has begun: from now on ``seconds`` from the first byte in hold."""
-        timer = self.deadline_timer
-        if timer is not None and timer.active():
-            timer.reset(max(0.001, self.received + seconds - self.site.clock.seconds()))
+        if self.deadlines is not None and self in self.deadlines:
+            self.deadlines.set(self, self.received + seconds)
 
     def upgrade(self) -> None:
         """The connection becomes something else; this request is over when that is."""

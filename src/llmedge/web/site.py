@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
+from twisted.web.http import datetimeToString
 from twisted.web.resource import IResource
 from twisted.web.server import Site
 
@@ -16,6 +17,7 @@ from llmedge.config.settings import Server
 from llmedge.errors import EdgeError
 from llmedge.web.http1 import EdgeChannel
 from llmedge.web.http2 import PREFACE, EdgeHttp2
+from llmedge.web.llhttp import LlhttpChannel
 from llmedge.web.request import EdgeRequest
 
 
@@ -25,7 +27,7 @@ class EdgeProtocol(Protocol):
     factory: EdgeSite
 
     def __init__(self) -> None:
-        self.channel: Any = None  # EdgeChannel or EdgeHttp2, once it is known
+        self.channel: Any = None  # for HTTP/1.1 or HTTP/2, once it is known
         self.counted = False
         self.address = ""  # what it is counted for
         self._first = b""
@@ -98,7 +100,7 @@ class EdgeSite(Site):
 
     displayTracebacks = False
     noisy = False
-    requestFactory = EdgeRequest
+    requestFactory: Any = EdgeRequest
     protocol: Any = EdgeProtocol
 
     def __init__(
@@ -122,20 +124,30 @@ class EdgeSite(Site):
         self.connections: set[EdgeProtocol] = set()
         self._by_address: Counter[str] = Counter()
         self._empty: Deferred[None] | None = None
+        self._date = (0, b"")
 
     def buildProtocol(self, addr: Any) -> Any:
         protocol = EdgeProtocol()
         protocol.factory = self
         return protocol
 
-    def http1(self) -> EdgeChannel:
-        """A channel as ``HTTPFactory`` and ``Site`` would build it."""
+    def http1(self) -> Any:
+        """A channel for one HTTP/1.1 connection, by the parser that ``server.http_parser`` names."""
+        if self.limits.http_parser == "llhttp":
+            return LlhttpChannel(self)
         channel: Any = EdgeChannel()  # type: ignore[no-untyped-call]  # twisted has no types here
-        channel.factory = channel.site = self
+        channel.factory = channel.site = self  # as ``HTTPFactory`` and ``Site`` would build it
         channel.requestFactory = self.requestFactory
         channel.timeOut = self.limits.idle_timeout
         channel.callLater = self.clock.callLater
-        return channel  # type: ignore[no-any-return]
+        return channel
+
+    def date(self) -> bytes:
+        """The time as headers have it, made once a second."""
+        now = int(self.clock.seconds())
+        if now != self._date[0]:
+            self._date = (now, datetimeToString(now))  # type: ignore[no-untyped-call]  # twisted has no types here
+        return self._date[1]
 
     def admit(self, protocol: EdgeProtocol) -> bool:
         """Count a new connection; ``False`` where there are too many, in all or from its address."""

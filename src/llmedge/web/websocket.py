@@ -147,7 +147,7 @@ class ChatSocket:
         self._waiting.clear()
         current, self._current = self._current, None
         if current is not None:
-            current.connectionLost(reason)  # type: ignore[no-untyped-call]
+            current.connectionLost(reason)
         self._lost(reason)
 
     # One message
@@ -171,7 +171,7 @@ class ChatSocket:
         request.gotLength(len(body))
         request.handleContentChunk(body)
         # HTTP/2 has no chunk framing, so what is written arrives as it is.
-        request.requestReceived(b"POST", CHAT, b"HTTP/2")  # type: ignore[no-untyped-call]  # twisted has no types
+        request.requestReceived(b"POST", CHAT, b"HTTP/2")
 
     def answered(self) -> None:
         """The current message has its answer: on with the next."""
@@ -231,6 +231,7 @@ class MessageChannel:
     """What a request takes for its channel: events written to it become messages."""
 
     transport = None
+    holds_head = False
 
     def __init__(self, socket: ChatSocket) -> None:
         self._socket = socket

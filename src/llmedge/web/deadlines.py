@@ -1,0 +1,48 @@
+"""Many deadlines on one timer: a request that ends in time, as nearly all do, costs no ``callLater``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+class Deadlines:
+    """:param clock: gives the time, and the one timer.
+    :param expire: called with whatever is due.
+    """
+
+    def __init__(self, clock: Any, expire: Callable[[Any], None]) -> None:
+        self._clock = clock
+        self._expire = expire
+        self._due: dict[Any, float] = {}
+        self._timer: Any = None
+        self._armed = 0.0
+
+    def set(self, what: Any, due: float) -> None:
+        """``what`` is due at ``due``, in clock seconds, whatever it was before."""
+        self._due[what] = due
+        if self._timer is None:
+            self._arm(due)
+        elif due < self._armed:
+            self._timer.cancel()
+            self._arm(due)
+
+    def drop(self, what: Any) -> None:
+        """``what`` is over. The timer is left to find out."""
+        self._due.pop(what, None)
+
+    def __contains__(self, what: Any) -> bool:
+        return what in self._due
+
+    def _arm(self, due: float) -> None:
+        self._armed = due
+        self._timer = self._clock.callLater(max(0.001, due - self._clock.seconds()), self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        now = self._clock.seconds() + 0.0005
+        for what in [what for what, due in self._due.items() if due <= now]:
+            self._due.pop(what, None)
+            self._expire(what)
+        if self._due and self._timer is None:
+            self._arm(min(self._due.values()))

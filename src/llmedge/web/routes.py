@@ -1,0 +1,69 @@
+"""From a method and a path to a Klein route, without Klein where there is nothing to work out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from klein import Klein
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from llmedge.web.request import EdgeRequest
+
+log = Logger()
+
+
+class Routes(Resource):
+    """The routes of a Klein app. Those with a fixed path are looked up in a table made from Klein's own map;
+    Werkzeug's matching and Klein's six callbacks a request cost more than all our wrappers together.
+
+    :param app: bound to its instance.
+    :param failed: answers a request whose route raised; the app's own error handler.
+    """
+
+    isLeaf = True
+
+    def __init__(self, app: Klein, failed: Callable[[EdgeRequest, Failure], None]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # twisted has no types here
+        self._app: Any = app
+        self._failed = failed
+        self._klein: Any = app.resource()
+        self._fixed: dict[tuple[bytes, bytes], Any] = {}
+        for rule in app.url_map.iter_rules():
+            if not rule.arguments:
+                for method in rule.methods or ():
+                    self._fixed.setdefault((method.encode(), rule.rule.encode()), rule.endpoint)
+
+    def render(self, request: Any) -> int:
+        endpoint = self._fixed.get((request.method, request.path))
+        if endpoint is None:
+            request.prepath = []
+            request.postpath = request.path[1:].split(b"/")
+            return cast(int, self._klein.render(request))
+        try:
+            result = self._app.execute_endpoint(endpoint, request)
+        except Exception:
+            self._failed(request, Failure())  # type: ignore[no-untyped-call]  # twisted has no types here
+            return NOT_DONE_YET
+        if not isinstance(result, Deferred):
+            request.finish()  # as Klein does with whatever a route returns
+            return NOT_DONE_YET
+        if not result.called:
+            request.when_over(lambda lost: result.cancel() if lost else None)
+        result.addCallbacks(lambda _: request.finish(), self._went_wrong, errbackArgs=(request,))
+        result.addErrback(self._defect)
+        return NOT_DONE_YET
+
+    def _went_wrong(self, failure: Failure, request: EdgeRequest) -> None:
+        if request.finished or request._disconnected:
+            if not isinstance(failure.value, CancelledError):
+                log.failure("a request failed after its end", failure=failure)
+            return
+        self._failed(request, failure)
+
+    def _defect(self, failure: Failure) -> None:
+        log.failure("a failure could not be told", failure=failure)

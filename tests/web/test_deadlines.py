@@ -1,0 +1,34 @@
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge.web.deadlines import Deadlines
+
+
+class Many(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.expired: list[str] = []
+        self.deadlines = Deadlines(self.clock, self.expired.append)
+
+    def test_each_in_its_time(self) -> None:
+        """Whatever the order in which they were set, moved and dropped."""
+        for name, due in (("c", 3.0), ("a", 1.0), ("b", 2.0), ("moved", 1.5), ("dropped", 1.2)):
+            self.deadlines.set(name, due)
+        self.deadlines.set("moved", 5.0)
+        self.deadlines.drop("dropped")
+        seen = []
+        for _ in range(6):
+            self.clock.advance(1)
+            seen.append(list(self.expired))
+        steps = [["a"], ["a", "b"], ["a", "b", "c"], ["a", "b", "c"], ["a", "b", "c", "moved"]]
+        self.assertEqual(seen[:5], steps)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_one_timer(self) -> None:
+        """A thousand that end in time have cost one timer."""
+        for number in range(1000):
+            self.deadlines.set(str(number), 30.0 + number)
+            self.deadlines.drop(str(number))
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(30)
+        self.assertEqual((self.expired, self.clock.getDelayedCalls()), ([], []))

@@ -1,0 +1,29 @@
+"""The wire-level tests once more, on twisted.web's own parser: ours does the same, or one of the two is wrong."""
+
+from typing import Any
+
+from tests.fakes import Edge
+from tests.web import test_edge, test_http1, test_relay, test_websocket
+
+
+class Reference:
+    """Goes before a test case and has its services speak through the reference parser."""
+
+    http_parser = "twisted"
+
+    def setUp(self) -> None:
+        super().setUp()  # type: ignore[misc]
+        self.patch(Edge, "http_parser", self.http_parser)  # type: ignore[attr-defined]
+
+
+def _again() -> dict[str, Any]:
+    cases: dict[str, Any] = {}
+    for module in (test_edge, test_http1, test_relay, test_websocket):
+        for name, case in vars(module).items():
+            if isinstance(case, type) and case.__module__ == module.__name__ and hasattr(case, "debug"):
+                title = f"{module.__name__.rpartition('_')[2].title()}{name}"
+                cases[title] = type(title, (Reference, case), {"__module__": __name__})
+    return cases
+
+
+globals().update(_again())

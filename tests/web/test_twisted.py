@@ -1,0 +1,94 @@
+"""twisted.web's own tests of its HTTP/1.1 channel, on ours.
+
+Left out is what speaks of twisted's internals (``_optimisticEagerReadSize``, ``TimeoutMixin``, ``_networkProducer``,
+the log lines of a timeout), of errors in plain text where ours are JSON, of ``ParsingTests``' folded and bare lines,
+which we refuse on purpose, and of forms, cookies and arguments, which no request of ours looks at.
+"""
+
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import TestCase
+
+from llmedge.config.settings import Server
+from llmedge.web.llhttp import LlhttpChannel
+
+try:
+    from twisted.web import http
+    from twisted.web.test import test_http
+except ImportError:  # PyHamcrest is not here
+    test_http = None
+
+
+class Channel(LlhttpChannel):
+    """Made without a site, for requests that know nothing of refusals and streamed bodies."""
+
+    def __init__(self) -> None:
+        site: Any = SimpleNamespace(clock=Clock(), limits=Server(), draining=False, requestFactory=None)
+        site.log = lambda request: None
+        super().__init__(site)
+
+    def _make_request(self, head: Any) -> Any:
+        factory = self.requestFactory
+
+        def plain(channel: Any) -> Any:
+            request = factory(channel)
+            request = getattr(request, "original", request)
+            request.original = request
+            request.refusal = None
+            request.judge = lambda target: None
+            request.wants_stream = lambda target, pause, resume: False
+            return request
+
+        self.requestFactory = plain
+        try:
+            return super()._make_request(head)
+        finally:
+            self.requestFactory = factory
+
+
+class OnOurs:
+    """Goes before one of twisted's test cases."""
+
+    def setUp(self) -> None:
+        super().setUp()  # type: ignore[misc]
+        self.patch(http, "HTTPChannel", Channel)  # type: ignore[attr-defined]
+
+
+class Available(TestCase):
+    def test_available(self) -> None:
+        if test_http is None:
+            self.skipTest("twisted.web's tests need PyHamcrest")
+
+
+_LEFT_OUT = {
+    "test_requestBodyTimeout",
+    "test_requestBodyDefaultTimeout",
+    "test_transportForciblyClosed",
+    "test_transportNotAbortedAfterConnectionLost",
+    "test_transportNotAbortedWithZeroAbortTimeout",
+    "test_connectionLostAfterForceClose",
+    "test_noPipeliningApi",
+    "test_immediateABiggerTruck",
+    "test_pipeliningReadLimit",
+    "test_multipartFormData",  # chunked in HTTP/1.0
+}
+
+if test_http is not None:
+    for _name in (
+        "HTTP1_0Tests",
+        "HTTP1_1Tests",
+        "HTTP1_1_close_Tests",
+        "PipeliningBodyTests",
+        "ShutdownTests",
+        "SecurityTests",
+        "ChunkingTests",
+        "Expect100ContinueServerTests",
+    ):
+        _case = getattr(test_http, _name)
+        _body: dict[str, Any] = {}
+        for _base in reversed(_case.__mro__):  # copied, since an inherited test cannot be left out
+            if _base.__module__ == test_http.__name__:
+                _body |= {name: value for name, value in vars(_base).items() if name not in _LEFT_OUT}
+        globals()[_name] = type(_name, (OnOurs, TestCase), _body | {"__module__": __name__})
