@@ -171,7 +171,8 @@ class Record:
     :ivar dropped: fields of the request that the target could not say and the configuration lets go.
     :ivar trace: ``None`` where nothing is traced.
     :ivar asked: what was said to the vendor, raw; only where the trace captures it. ``answered`` is its answer.
-    :ivar waited: seconds spent waiting for vendors; total less this is our overhead.
+    :ivar waited: seconds spent waiting for vendors; total less this is our overhead. Where two are waited for at once
+        (``waiting`` counts them) the time counts once.
     """
 
     request_id: str
@@ -205,6 +206,8 @@ class Record:
     bytes_in: int = 0
     bytes_out: int = 0
     waited: float = 0.0
+    waiting: int = 0
+    waiting_since: float = 0.0
     trace: TraceContext | None = None
     asked: bytes = b""
     answered: bytes = b""
@@ -219,6 +222,18 @@ class Record:
         """The attempt that answered; if none did, the last one."""
         return self.answered_by or (self.attempts[-1] if self.attempts else None)
 
+    def begin_wait(self, now: float) -> None:
+        """Something outside is waited for. Each has its :meth:`end_wait`."""
+        if not self.waiting:
+            self.waiting_since = now
+        self.waiting += 1
+
+    def end_wait(self, now: float) -> None:
+        """It came, or is not waited for any more."""
+        self.waiting -= 1
+        if not self.waiting:
+            self.waited += now - self.waiting_since
+
     def fail(self, error: EdgeError, outcome: str = "error") -> None:
         """Note the error the client is given; the first one stands."""
         if not self.error_code:
@@ -232,13 +247,14 @@ class Deadline:
     """The time one call has, over all its attempts."""
 
     def __init__(self, clock: Clock, seconds: float) -> None:
-        self._clock = clock
+        self.clock: Any = clock
         self.seconds = seconds
         self.at = clock.seconds() + seconds
 
     def left(self) -> float:
         """Seconds left, never below zero."""
-        return max(0.0, self.at - self._clock.seconds())
+        left: float = self.at - self.clock.seconds()
+        return max(0.0, left)
 
 
 @attrs.frozen

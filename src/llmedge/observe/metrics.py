@@ -103,7 +103,7 @@ class Metrics:
             self._errors.labels(record.error_code if known else "VENDOR_ERROR").inc()
         if record.refused_by in ("global", "key"):
             self._limited.labels(record.refused_by).inc()
-        provider = record.attempts[-1].target.provider if record.attempts else "none"
+        provider = record.by.target.provider if record.by is not None else "none"
         key = (record.operation, provider, record.model_label)
         metrics = self._children.get(key)
         if metrics is None:

@@ -179,14 +179,14 @@ class Tracing:
     def _measure(self, record: Record) -> None:
         name = _OPERATIONS.get(record.operation, record.operation)
         common: dict[str, Any] = {"gen_ai.operation.name": name, "gen_ai.request.model": record.model_label}
-        last = record.attempts[-1] if record.attempts else None
+        by = record.by
         for attempt in record.attempts:
             ended = attempt.ended if attempt.ended is not None else record.ended or attempt.started
             self._operation.record(
                 max(0.0, ended - attempt.started), common | _provider(attempt) | _error(_attempt_error(attempt))
             )
-        if last is not None:
-            common |= _provider(last)
+        if by is not None:
+            common |= _provider(by)
         self._duration.record(
             max(0.0, (record.ended or record.received) - record.received), common | _error(_server_error(record))
         )
@@ -238,7 +238,7 @@ class Tracing:
         ]
         inside = context(trace.span_id)
         for attempt in record.attempts:
-            answered = attempt is record.attempts[-1]
+            answered = attempt is record.by
             failed = _attempt_error(attempt)
             first = attempt.first_event
             spans.append(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 import msgspec
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.logger import Logger
 
 from llmedge.dialects import form
 from llmedge.dialects.dialect import Asked, ChatDialect, Saying
 from llmedge.dialects.registry import DIALECTS
-from llmedge.errors import AnswerDiverged, EdgeError, ElsewhereError
-from llmedge.model import Answer, Call, Deadline, Event, EventStream, Usage
+from llmedge.errors import AnswerDiverged, EdgeError, ElsewhereError, UpstreamTimeout, UpstreamTooLarge
+from llmedge.model import Answer, Call, Deadline, Event, EventKind, EventStream, Reply, Usage
 from llmedge.pipeline.models import Candidate
 from llmedge.pipeline.routed import RoutedStream
 from llmedge.pipeline.splice import Continuation, Diverged, Splicer, spoken
@@ -24,6 +26,8 @@ log = Logger()
 
 KEPT = 1048576
 """Bytes of a stream that are kept to be able to go on with it; a longer one can only end in an error."""
+HELD = 67108864
+"""Bytes of a stream that are held where all of it is."""
 _MAX_EVENT = 1 << 24
 _PROMPT = ("messages", "system", "input", "instructions", "contents", "systemInstruction")
 
@@ -32,13 +36,57 @@ class _Join(Protocol):
     def take(self, events: list[form.StreamEvent]) -> list[form.StreamEvent]: ...
 
 
+class BufferedStream:
+    """A stream that is held until all of it is here; one that breaks is asked for from the beginning."""
+
+    def __init__(self, run: Run, stream: RoutedStream) -> None:
+        self._run = run
+        self._stream: EventStream = stream
+        self._held: list[Event] = []
+        self._size = 0
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._stream.usage
+
+    async def next(self) -> list[Event]:
+        """All events, at once.
+
+        :raises EdgeError: nobody gave a whole answer; nothing of any was shown.
+        """
+        while True:
+            try:
+                events = await self._stream.next()
+            except ElsewhereError as error:
+                self._held, self._size = [], 0
+                self._stream = await self._again(error)
+                continue
+            self._held += events
+            self._size += sum([len(event.frame) for event in events])
+            if events[-1].kind is EventKind.DONE:
+                return self._held
+            if self._size > HELD:
+                self._stream.abort()
+                raise UpstreamTooLarge(f"The answer has more than {HELD} bytes, too much to hold.")
+
+    async def _again(self, error: ElsewhereError) -> EventStream:
+        run = self._run
+        run.broke(error)
+        run.call = call = attrs.evolve(run.call, deadline=Deadline(run.route.clock, run.call.deadline.seconds))
+        reply = await _in_time(run.ask(), call)
+        assert not isinstance(reply, Answer)
+        return reply
+
+    def abort(self) -> None:
+        self._stream.abort()
+
+
 class RecoveringStream:
     """A stream that is asked for again when it breaks: spliced, or continued."""
 
-    def __init__(self, run: Run, stream: RoutedStream, candidate: Candidate, mode: str) -> None:
+    def __init__(self, run: Run, stream: RoutedStream, mode: str) -> None:
         self._run = run
         self._stream: EventStream = stream
-        self._candidate = candidate
         self._mode = mode
         self._frames: list[bytes] | None = []
         self._size = 0
@@ -82,18 +130,20 @@ class RecoveringStream:
         seen = dialect.decoder(choices=run.call.choices, max_event=_MAX_EVENT).feed(b"".join(self._frames))
         text = spoken(seen) if self._mode == "continue" else None
         why = ""
-        while (candidate := self._next()) is not None:
+        # The call's own deadline was for the first content: what is asked now has as long again, all of it together.
+        deadline = Deadline(run.route.clock, run.call.deadline.seconds)
+        while deadline.left() and (candidate := self._next()) is not None:
             join: _Join
             call, kind = run.call, "splice"
-            if text and candidate.capabilities.prefill:
+            if text and text.strip() and candidate.capabilities.prefill:
                 kind = "continue"
                 call = _continued(run.call, dialect, text.rstrip())
                 join = Continuation(seen, text[len(text.rstrip()) :])
             else:
                 join = Splicer(seen)
-            call = attrs.evolve(call, deadline=Deadline(run.route.clock, call.deadline.seconds))
+            call = attrs.evolve(call, deadline=deadline)
             try:
-                reply = await run.attempt(candidate, kind, call)
+                reply = await _in_time(run.attempt(candidate, kind, call), call)
             except EdgeError as failure:
                 why = failure.message
                 continue
@@ -112,9 +162,9 @@ class RecoveringStream:
     def _next(self) -> Candidate | None:
         """Who is asked to go on: somebody else, or where that is wished for and nobody else is there, the same."""
         candidate = self._run.next()
-        if candidate is None and self._run.match.model.stream_recovery and self._again < self._run._retries:
+        if candidate is None and self._run.match.model.stream_recovery and self._again < self._run.retries:
             self._again += 1
-            return self._candidate
+            return self._run.winner
         return candidate
 
 
@@ -157,6 +207,19 @@ class JoinedStream:
 
     def abort(self) -> None:
         self._stream.abort()
+
+
+async def _in_time(asking: Coroutine[Deferred[Any], Any, Reply], call: Call) -> Reply:
+    """What is asked once a stream has begun: no deadline of the request's holds for its first content any more.
+
+    :raises UpstreamTimeout: it did not come before the call's own.
+    """
+    work: Deferred[Reply] = Deferred.fromCoroutine(asking)
+    work.addTimeout(call.deadline.left(), call.deadline.clock)
+    try:
+        return await work
+    except TimeoutError:
+        raise UpstreamTimeout(f"Nothing came within {call.deadline.seconds:g} s.") from None
 
 
 def _continued(call: Call, dialect: ChatDialect, text: str) -> Call:

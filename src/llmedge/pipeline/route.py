@@ -20,18 +20,18 @@ from llmedge.errors import (
     InternalError,
     NotFound,
     TargetBusy,
-    Unsupported,
     VendorRateLimited,
 )
 from llmedge.model import Answer, Attempt, Call, Clock, Passed, Reply
+from llmedge.pipeline.attempts import Tried, all_failed, end, tokens_of
 from llmedge.pipeline.deployments import Deployments, Lease
 from llmedge.pipeline.models import Candidate, Match, ModelIndex
 from llmedge.pipeline.race import race
-from llmedge.pipeline.recover import RecoveringStream
+from llmedge.pipeline.recover import BufferedStream, RecoveringStream
 from llmedge.pipeline.routed import RoutedStream
 from llmedge.pipeline.shadow import Shadows
 from llmedge.pipeline.strategies import Strategies
-from llmedge.pipeline.verdicts import Next, cause_of, verdict_of
+from llmedge.pipeline.verdicts import VERDICTS, Next, cause_of, verdict_of
 from llmedge.providers.provider import Provider
 from llmedge.state.budget import backoff
 from llmedge.state.concurrency import Outcome
@@ -80,17 +80,6 @@ class Route:
         return await Run(self, call, match).reply()
 
 
-class _Tried:
-    """What one candidate has been through in one call."""
-
-    __slots__ = ("error", "failures", "ready_at")
-
-    def __init__(self) -> None:
-        self.failures = 0
-        self.error: ElsewhereError | None = None
-        self.ready_at = 0.0
-
-
 class Run:
     """One call's way through its targets."""
 
@@ -103,16 +92,18 @@ class Run:
         self._fallbacks = [] if call.wishes.no_fallback else list(model.fallbacks)
         self._larger = [] if call.wishes.no_fallback else list(model.context_fallbacks)
         self._seen = {candidate.name for candidate in match.candidates}
+        self._followed: set[str] = set()
+        self._blocked: list[Candidate] = []
         self._least_context: int | None = None
-        self._tried: dict[Candidate, _Tried] = {}
-        self._kind = "first"
+        self._tried: dict[Candidate, Tried] = {}
+        self.kind = "first"
         self.failures: list[EdgeError] = []
         retries = route.routing.retries
         wished = call.wishes.retries
-        self._retries = retries if wished is None else min(retries, wished)
+        self.retries = retries if wished is None else min(retries, wished)
         hedge = route.routing.hedge if model.hedge is None else model.hedge
         self._hedge = None if hedge == "off" else hedge
-        self._winner: Candidate | None = None
+        self.winner: Candidate | None = None
         elsewhere = len(match.candidates) > 1 or bool(self._fallbacks)
         self._recovery = model.stream_recovery or ("splice" if elsewhere else "off")
 
@@ -121,26 +112,44 @@ class Run:
 
         :raises EdgeError: nobody did.
         """
+        reply = await self.ask()
+        if self._recovery == "off" or not isinstance(reply, RoutedStream):
+            return reply
+        if self._recovery == "buffer":
+            return BufferedStream(self, reply)
+        return RecoveringStream(self, reply, self._recovery)
+
+    async def ask(self) -> Reply:
+        """A whole answer, or a stream that has begun.
+
+        :raises EdgeError: nobody gave one.
+        """
         while True:
             candidate = self.next()
             if candidate is None:
                 candidate = await self._again()
             try:
-                if self._hedge is not None and (self._queue or self._fallbacks):
-                    reply = await race(self, candidate)
-                else:
-                    reply = await self.attempt(candidate, self._kind)
-                if self._recovery in ("splice", "continue") and isinstance(reply, RoutedStream):
-                    assert self._winner is not None
-                    return RecoveringStream(self, reply, self._winner, self._recovery)
-                return reply
+                if self._hedge is not None and self.others_left:
+                    return await race(self, candidate)
+                return await self.attempt(candidate, self.kind)
             except ElsewhereError:
-                self._kind = "next"
+                self.kind = "next"
             except EdgeError as error:
                 if verdict_of(error).next is not Next.LARGER or not self._go_larger():
                     raise
 
+    def broke(self, error: ElsewhereError) -> None:
+        """The stream of the winner broke, and the client has nothing of it."""
+        assert self.winner is not None
+        self._note(self.winner, error)
+        self.kind = "next"
+
     # Who is next
+
+    @property
+    def others_left(self) -> bool:
+        """Whether there may be somebody who was not asked yet."""
+        return bool(self._queue or self._fallbacks)
 
     def next(self) -> Candidate | None:
         """The next candidate that was not asked yet and may be; ``None`` when all have been."""
@@ -151,6 +160,8 @@ class Run:
                 if not why:
                     return candidate
                 self.pass_over(candidate, why)
+                if why.startswith("breaker"):
+                    self._blocked.append(candidate)
             if not self._fallbacks:
                 return None
             self._follow(self._fallbacks.pop(0))
@@ -158,8 +169,9 @@ class Run:
     def _follow(self, name: str) -> None:
         """Take the targets of the fallback ``name`` in; those already known are left out."""
         match = self.route.models.find(name)
-        if match is None:
+        if match is None or name in self._followed:  # fallbacks may name each other
             return
+        self._followed.add(name)
         call = self.call
         for candidate in self.route.strategies.order(match.label, match.model, match.candidates, call):
             if candidate.name not in self._seen:
@@ -176,11 +188,13 @@ class Run:
             if known is not None and each.capabilities.context is not None and each.capabilities.context > known
         ]
         self._fallbacks = []
+        self._tried.clear()
+        self._blocked.clear()
         larger, self._larger = self._larger, []
         for name in larger:
             self._follow(name)
         self._fallbacks = []
-        self._kind = "fallback"
+        self.kind = "fallback"
         return bool(self._queue)
 
     def _why_not(self, candidate: Candidate) -> str:
@@ -206,25 +220,35 @@ class Run:
         now = route.clock.seconds()
         ready: list[tuple[float, int, Candidate]] = []
         for number, (candidate, tried) in enumerate(self._tried.items()):
-            if tried.error is None or tried.failures > self._retries:
+            if tried.error is None or tried.failures > self.retries:
                 continue
             if verdict_of(tried.error).next is Next.RETRY:
                 free = route.deployments.get(candidate.entry).breaker.available_at()
                 ready.append((max(tried.ready_at, free), number, candidate))
+        if self.failures:  # while they recover, those nobody could ask at first may have become free
+            ready += [
+                (route.deployments.get(each.entry).breaker.available_at(), len(self._tried) + number, each)
+                for number, each in enumerate(self._blocked)
+            ]
         if not ready:
             raise self._none_left()
         at, _, candidate = min(ready, key=lambda each: each[:2])
         pause = max(0.0, at - now)
         if pause >= call.deadline.left() or pause > max(route.routing.retry_after_max, route.routing.retry_cap):
             raise self._none_left()
-        asked = not isinstance(self._tried[candidate].error, TargetBusy)
+        asked = candidate in self._tried and not isinstance(self._tried[candidate].error, TargetBusy)
         if asked and not route.deployments.retries.withdraw():
             raise self._none_left()
-        call.record.paused += pause
-        call.record.waited += pause
-        if pause:
-            await deferLater(route.clock, pause)  # type: ignore[arg-type]  # a Clock is all it needs
-        self._kind = "retry"
+        if candidate in self._blocked:
+            self._blocked.remove(candidate)
+        if pause > 0.0:
+            call.record.begin_wait(now)
+            try:
+                await deferLater(route.clock, pause)  # type: ignore[arg-type]  # a Clock is all it needs
+            finally:
+                call.record.end_wait(route.clock.seconds())
+                call.record.paused += route.clock.seconds() - now
+        self.kind = "retry" if asked else "next"
         return candidate
 
     def _none_left(self) -> EdgeError:
@@ -266,7 +290,7 @@ class Run:
         try:
             reply = await route.providers[candidate.target.provider].complete(call, attempt)
             if not isinstance(reply, Answer):
-                routed = await RoutedStream.begin(reply, attempt, route.clock, lease, whole=self._recovery == "buffer")
+                routed = await RoutedStream.begin(reply, attempt, route.clock, lease)
                 lease.answered(route.clock.seconds() - attempt.started)
                 self._won(attempt, candidate)
                 return routed
@@ -280,6 +304,10 @@ class Run:
                 call.record.answered = reply.body
             return reply
         except CancelledError:
+            waited = route.clock.seconds() - attempt.started
+            if self._overdue(candidate, call, waited):  # whoever stopped waiting for it had reason to
+                attempt.cause = "silent"
+                lease.failed(VERDICTS["silent"], waited)
             end(attempt, route.clock, "aborted")
             raise
         except EdgeError as error:
@@ -294,7 +322,7 @@ class Run:
                 lease.abandon()
 
     def _won(self, attempt: Attempt, candidate: Candidate) -> None:
-        self._winner = candidate
+        self.winner = candidate
         self.call.record.answered_by = attempt
         self.call.record.fallback = candidate.fallback
 
@@ -306,12 +334,16 @@ class Run:
         route = self.route
         deployment = route.deployments.get(candidate.entry)
         reservation = None
+        others = self.others_left
         try:
             if deployment.quota is not None:
-                reservation = await deployment.quota.reserve(_tokens(call))
+                reservation = await deployment.quota.reserve(tokens_of(call))
             try:
-                wait = 0.0 if self._queue or self._fallbacks else call.deadline.left()
-                slot = await deployment.queue.acquire(call.caller.name, wait)
+                call.record.begin_wait(self.route.clock.seconds())
+                try:
+                    slot = await deployment.queue.acquire(call.caller.name, 0.0 if others else call.deadline.left())
+                finally:
+                    call.record.end_wait(self.route.clock.seconds())
                 ticket = deployment.breaker.begin()
                 if ticket is None:
                     slot.release()
@@ -322,9 +354,14 @@ class Run:
                 raise
         except TargetBusy as error:
             self.pass_over(candidate, error.message)
-            self._note(candidate, error.of(candidate.target.provider))
+            error.of(candidate.target.provider)
+            tried = self._tried.setdefault(candidate, Tried())
+            if others and error.retry_after is None and not tried.turned_away:
+                tried.turned_away, tried.error = True, error  # it did not get to wait: that is still to come
+                self.failures.append(error)
+            else:
+                self._note(candidate, error)
             raise
-        call.record.waited += slot.waited
         return Lease(deployment, ticket, slot, reservation, not call.stream)
 
     def _failed(self, candidate: Candidate, attempt: Attempt, lease: Lease, error: EdgeError) -> None:
@@ -355,18 +392,26 @@ class Run:
 
     def _note(self, candidate: Candidate, error: ElsewhereError) -> None:
         routing, clock = self.route.routing, self.route.clock
-        tried = self._tried.setdefault(candidate, _Tried())
+        tried = self._tried.setdefault(candidate, Tried())
         pause = backoff(tried.failures, routing.retry_base, routing.retry_cap, self.route.random)
         tried.failures += 1
         tried.error = error
         if error.retry_after is not None:
             if error.retry_after > routing.retry_after_max:
-                tried.failures = self._retries + 1  # too long to wait for
+                tried.failures = self.retries + 1  # too long to wait for
             pause = max(pause, error.retry_after)
         tried.ready_at = clock.seconds() + pause
         self.failures.append(error)
 
     # Hedging
+
+    def _overdue(self, candidate: Candidate, call: Call, waited: float) -> bool:
+        """Whether nothing came from the candidate for longer than it ever takes."""
+        deployment = self.route.deployments.get(candidate.entry)
+        learned = (deployment.tail if call.stream else deployment.tail_whole).value
+        if learned is not None:
+            return waited >= max(HEDGE_LEAST, 2 * learned)
+        return waited >= HEDGE_MOST and (call.stream or not call.deadline.left())
 
     def patience(self, candidate: Candidate) -> float | None:
         """Seconds the candidate may be silent before the next one is asked too; ``None``: as long as it likes."""
@@ -380,46 +425,16 @@ class Run:
         learned = deployment.tail_whole.value  # how long a whole answer takes is no sign of trouble until it is known
         return max(HEDGE_LEAST, 2 * learned) if learned is not None else None
 
-    def hedge(self) -> Candidate | None:
-        """The candidate to ask as well, if one more call may be made for that."""
-        if not self._queue and not self._fallbacks:
-            return None
-        if self.route.deployments.hedges.balance < 1.0:
+    def hedge(self, silent: Candidate) -> Candidate | None:
+        """The candidate to ask as well, if one more call may be made for that.
+
+        :param silent: who is late. Where it is known by now to be out, asking elsewhere is no extra call.
+        """
+        hedges = self.route.deployments.hedges
+        out = bool(self.route.deployments.get(silent.entry).breaker.blocked_by())
+        if not out and hedges.balance < 1.0:
             return None
         candidate = self.next()
-        if candidate is not None:
-            self.route.deployments.hedges.withdraw()
+        if candidate is not None and not out:
+            hedges.withdraw()
         return candidate
-
-
-def end(attempt: Attempt, clock: Clock, outcome: str, error: str = "") -> None:
-    """Note how an attempt ended; the first time counts."""
-    if attempt.ended is None:
-        attempt.ended = clock.seconds()
-        attempt.outcome = outcome
-        attempt.error = error
-
-
-def all_failed(failures: list[EdgeError]) -> EdgeError:
-    """What the client is told: the error that says most, and every failure's reason."""
-    # What we never asked, or what could not be said to one target, tells less than what a vendor answered.
-    telling = [error for error in failures if not isinstance(error, TargetBusy | Unsupported)] or failures
-    last = telling[-1]
-    if len(failures) > 1:
-        reasons = list(dict.fromkeys(error.message for error in failures))
-        if len(reasons) > 1:
-            last.message = f"All {len(failures)} attempts failed. " + " ".join(reasons)
-        waits = [error.retry_after for error in failures if error.retry_after is not None]
-        last.retry_after = min(waits, default=None)
-    return last
-
-
-def _tokens(call: Call) -> int:
-    """About how many tokens the call will use: four bytes each, and what may be written."""
-    most = 0
-    for name in ("max_completion_tokens", "max_tokens", "max_output_tokens"):
-        raw = bytes(call.fields.get(name, b""))
-        if raw.isdigit():
-            most = int(raw)
-            break
-    return call.record.bytes_in // 4 + most

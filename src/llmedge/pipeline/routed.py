@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from llmedge.errors import EdgeError, ElsewhereError, UpstreamTooLarge
+from llmedge.errors import EdgeError, ElsewhereError
 from llmedge.model import Attempt, Clock, Event, EventKind, EventStream, Usage
 from llmedge.pipeline.deployments import Lease
 from llmedge.pipeline.verdicts import cause_of, verdict_of
-
-HELD = 67108864
-"""Bytes of a stream that are held where all of it is."""
 
 
 class RoutedStream:
@@ -25,26 +22,18 @@ class RoutedStream:
         self._lease = lease
 
     @classmethod
-    async def begin(
-        cls, stream: EventStream, attempt: Attempt, clock: Clock, lease: Lease, *, whole: bool = False
-    ) -> RoutedStream:
+    async def begin(cls, stream: EventStream, attempt: Attempt, clock: Clock, lease: Lease) -> RoutedStream:
         """Wait for the first content, holding lifecycle events back.
 
-        :param whole: wait for the last event instead: whatever fails before it, the client sees nothing of it.
         :raises EdgeError: it failed first; nothing of it reaches the client.
         """
         held: list[Event] = []
         try:
             while not any(event.kind is not EventKind.LIFECYCLE for event in held):
                 held += await stream.next()
-            while whole and held[-1].kind is not EventKind.DONE:
-                held += await stream.next()
-                size = sum(len(event.frame) for event in held) if len(held) % 1024 == 0 else 0
-                if size > HELD:
-                    raise UpstreamTooLarge(f"answered with more than {HELD} bytes, too much to hold").of(
-                        attempt.target.provider
-                    )
         except BaseException:
+            attempt.usage = stream.usage
+            attempt.skipped_events = getattr(stream, "skipped", 0)
             stream.abort()
             raise
         return cls(stream, held, attempt, clock, lease)

@@ -13,12 +13,14 @@ class Diverged(Exception):
 
 @attrs.define
 class _Block:
-    """What the client has of one block, as far as it was not repeated yet."""
+    """What the client has of one block, as far as it was not repeated yet; ``marks`` are signatures and citations."""
 
     kind: str
     name: str
     left: str = ""
     closed: bool = False
+    again: bool = False
+    marks: int = 0
 
 
 class Splicer:
@@ -37,6 +39,8 @@ class Splicer:
                 self._blocks[event.choice, event.block].left += event.text
             elif isinstance(event, form.Close):
                 self._blocks[event.choice, event.block].closed = True
+            elif isinstance(event, form.Sign | form.Cite):
+                self._blocks[event.choice, event.block].marks += 1
             elif isinstance(event, form.Finish):
                 self._finished.add(event.choice)
 
@@ -50,14 +54,20 @@ class Splicer:
                 self._delta(event, out)
             elif isinstance(event, form.Open):
                 self._open(event, out)
-            elif isinstance(event, form.Close | form.Sign | form.Cite):
+            elif isinstance(event, form.Close):
                 block = self._blocks.get((event.choice, event.block))
-                if block is None or (not block.left and not block.closed):
-                    out.append(event)
-                elif block.left and isinstance(event, form.Close):
+                if block is not None and block.left:
                     raise Diverged
+                if block is None or not block.closed:
+                    out.append(event)
+            elif isinstance(event, form.Sign | form.Cite):
+                self._mark(event, out)
             elif isinstance(event, form.Finish):
-                if any(block.left for (choice, _), block in self._blocks.items() if choice == event.choice):
+                if any(
+                    block.left or not block.again
+                    for (choice, _), block in self._blocks.items()
+                    if choice == event.choice
+                ):
                     raise Diverged
                 if event.choice not in self._finished:
                     out.append(event)
@@ -74,6 +84,15 @@ class Splicer:
             out.append(event)
         elif (block.kind, block.name) != (event.kind, event.name):
             raise Diverged
+        else:
+            block.again = True
+
+    def _mark(self, event: form.Sign | form.Cite, out: list[form.StreamEvent]) -> None:
+        block = self._blocks.get((event.choice, event.block))
+        if block is not None and block.marks:
+            block.marks -= 1  # the client has it
+        elif block is None or not block.closed:
+            out.append(event)
 
     def _delta(self, event: form.Delta, out: list[form.StreamEvent]) -> None:
         block = self._blocks.get((event.choice, event.block))
@@ -117,8 +136,7 @@ class Continuation:
                 if block is None:
                     continue
                 if isinstance(event, form.Delta) and block == self._block and self._space:
-                    text = event.text.removeprefix(self._space)
-                    self._space = ""
+                    text = self._without_space(event.text)
                     if not text:
                         continue
                     event = form.Delta(block, text, event.choice, event.logprobs)
@@ -128,6 +146,14 @@ class Continuation:
                     out.append(form.Close(self._block))
                 out.append(event)
         return out
+
+    def _without_space(self, text: str) -> str:
+        """``text`` less the white space the client has, which may come in pieces."""
+        if self._space.startswith(text):
+            self._space = self._space[len(text) :]
+            return ""
+        space, self._space = self._space, ""
+        return text.removeprefix(space)
 
     def _open(self, event: form.Open, out: list[form.StreamEvent]) -> None:
         if event.kind == "thinking":

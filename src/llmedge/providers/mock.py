@@ -79,11 +79,11 @@ class MockProvider:
 
     async def pause(self, seconds: float, record: Record) -> None:
         if seconds:
-            began = self._clock.seconds()
+            record.begin_wait(self._clock.seconds())
             try:
                 await deferLater(self._clock, seconds)
             finally:
-                record.waited += self._clock.seconds() - began
+                record.end_wait(self._clock.seconds())
 
     async def failure(self, fault: str, record: Record) -> EdgeError:
         """The error of ``fault``; a stall takes its time first."""

@@ -80,11 +80,11 @@ class Pool:
         :raises ElsewhereError: it was cut, malformed or silent before the headers were complete.
         """
         while True:
-            began = self._reactor.seconds()
+            record.begin_wait(self._reactor.seconds())
             try:
                 connection = await self._acquire()
             finally:
-                record.waited += self._reactor.seconds() - began
+                record.end_wait(self._reactor.seconds())
             attempt.connected = self._reactor.seconds()
             exchange = connection.start(request, attempt, record)
             try:

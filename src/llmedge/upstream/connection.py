@@ -152,7 +152,7 @@ class Exchange:
                 self._timer.reset(patience)
             else:
                 self._timer = self._clock.callLater(patience, self._silent)
-        began = self._clock.seconds()
+        self._record.begin_wait(self._clock.seconds())
         try:
             await waiter
         except CancelledError:
@@ -160,7 +160,7 @@ class Exchange:
             raise
         finally:
             self._waiter = None
-            self._record.waited += self._clock.seconds() - began
+            self._record.end_wait(self._clock.seconds())
 
     def _silent(self) -> None:
         if self._waiter is not None and self._patience:
