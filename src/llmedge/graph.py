@@ -109,7 +109,7 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
 
     tokens = TokenCounter(in_thread)
     settle = Settle(Prices(settings.prices, kinds, reactor, in_thread), tokens)
-    lasting.deployments.configure(settings.routing)
+    lasting.deployments.configure(settings.routing, settings.models)
     providers = _providers(reactor, settings, client)
     route = Route(
         models,

@@ -64,3 +64,55 @@ class Failures(SynchronousTestCase):
             ({b"retry-after-ms": b"1500", b"retry-after": b"2"}, 1.5),
         ):
             self.assertEqual(parse_retry_after(fields, now), seconds, fields)
+
+
+class Resets(SynchronousTestCase):
+    def test_limits_that_are_used_up(self) -> None:
+        """Where nothing else is said, the time until all that is used up is there again; what is left does not count."""
+        now = 1_700_000_000.0
+        for fields, expected in (
+            ({b"x-ratelimit-remaining-requests": b"0", b"x-ratelimit-reset-requests": b"1s"}, 1.0),
+            ({b"x-ratelimit-remaining-tokens": b"0", b"x-ratelimit-reset-tokens": b"6m0s"}, 360.0),
+            ({b"x-ratelimit-remaining-tokens": b"0", b"x-ratelimit-reset-tokens": b"120ms"}, 0.12),
+            ({b"x-ratelimit-remaining-tokens": b"0", b"x-ratelimit-reset-tokens": b"1h2m3.5s"}, 3723.5),
+            ({b"x-ratelimit-remaining-tokens": b"0", b"x-ratelimit-reset-tokens": b"7.66"}, 7.66),
+            ({b"x-ratelimit-remaining-tokens": b"0", b"x-ratelimit-reset-tokens": b"1700000009"}, 9.0),
+            (
+                {
+                    b"x-ratelimit-remaining-requests": b"12",
+                    b"x-ratelimit-reset-requests": b"50s",
+                    b"x-ratelimit-remaining-tokens": b"0",
+                    b"x-ratelimit-reset-tokens": b"2s",
+                },
+                2.0,
+            ),
+            (
+                {
+                    b"anthropic-ratelimit-input-tokens-remaining": b"0",
+                    b"anthropic-ratelimit-input-tokens-reset": b"2023-11-14T22:13:24Z",
+                    b"anthropic-ratelimit-requests-remaining": b"0",
+                    b"anthropic-ratelimit-requests-reset": b"2023-11-14T23:13:22.500+01:00",
+                },
+                4.0,
+            ),
+            ({b"x-ratelimit-remaining-requests": b"3", b"x-ratelimit-reset-requests": b"50s"}, None),
+            ({b"x-ratelimit-reset-requests": b"50s"}, None),
+            ({b"x-ratelimit-remaining-requests": b"0", b"x-ratelimit-reset-requests": b"soon"}, None),
+            ({b"x-ratelimit-remaining-requests": b"0", b"x-ratelimit-reset-requests": b""}, None),
+            (
+                {
+                    b"anthropic-ratelimit-requests-remaining": b"0",
+                    b"anthropic-ratelimit-requests-reset": b"2023-11-14T22:13:22",
+                },
+                None,
+            ),
+            (
+                {
+                    b"retry-after": b"3",
+                    b"x-ratelimit-remaining-requests": b"0",
+                    b"x-ratelimit-reset-requests": b"50s",
+                },
+                3.0,
+            ),
+        ):
+            self.assertEqual(parse_retry_after(fields, now), expected, fields)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 
 from llmedge.config.kinds import TargetEntry
-from llmedge.config.settings import Routing
+from llmedge.config.settings import Model, Routing
 from llmedge.model import Clock
 from llmedge.pipeline.verdicts import Verdict
 from llmedge.state.breaker import BreakerSettings, CircuitBreaker, State, Ticket
@@ -137,27 +137,63 @@ class Deployments:
         self._random = random
         self._observer = observer
         self._routing = Routing()
+        self._limits: dict[str, TargetEntry] = {}
         self._store: MemoryStore[Deployment] = MemoryStore(self._make)
         self.retries = Budget(clock)
         self.hedges = Budget(clock, ratio=0.05, floor=0.1)
 
-    def configure(self, routing: Routing) -> None:
-        """Put a configuration in force. What was learned stays if it is the same."""
+    def configure(self, routing: Routing, models: Mapping[str, Model] | None = None) -> None:
+        """Put a configuration in force. What was learned stays if ``routing`` is the same.
+
+        :param models: their targets' limits hold for whoever asks a target, by whatever name.
+        """
+        self._limits = strictest(models or {})
         if routing != self._routing:
             self._routing = routing
             self._store = MemoryStore(self._make)
+        for deployment in self.all():
+            deployment.limit_as(self._entry(deployment.name), routing, self._clock)
         self.retries.ratio = routing.retry_ratio
         self.hedges.ratio = routing.hedge_ratio
 
     def get(self, entry: TargetEntry) -> Deployment:
-        """The deployment of ``entry``, with its limits in force."""
-        deployment = self._store.get(entry.target)
-        deployment.limit_as(entry, self._routing, self._clock)
-        return deployment
+        """The deployment of ``entry``."""
+        return self._store.get(entry.target)
 
     def all(self) -> list[Deployment]:
         """Those that were asked so far."""
         return [deployment for _, deployment in self._store.items()]
 
     def _make(self, name: str) -> Deployment:
-        return Deployment(name, self._clock, self._random, self._routing, self._observer)
+        deployment = Deployment(name, self._clock, self._random, self._routing, self._observer)
+        deployment.limit_as(self._entry(name), self._routing, self._clock)
+        return deployment
+
+    def _entry(self, name: str) -> TargetEntry:
+        pattern = f"{name.partition('/')[0]}/*"
+        return self._limits.get(name) or self._limits.get(pattern) or TargetEntry(name)
+
+    def label(self, name: str) -> str:
+        """The deployment's name for metrics: its own if it is configured, else ``PROVIDER/*``."""
+        return name if name in self._limits else f"{name.partition('/')[0]}/*"
+
+
+def strictest(models: Mapping[str, Model]) -> dict[str, TargetEntry]:
+    """The limits of each target. Where several models name it, the lowest of each kind holds: it is one deployment."""
+    found: dict[str, TargetEntry] = {}
+    for model in models.values():
+        for entry in model.targets:
+            known = found.get(entry.target)
+            if known is not None:
+                entry = TargetEntry(
+                    entry.target,
+                    max_concurrency=_least(known.max_concurrency, entry.max_concurrency),
+                    rpm=_least(known.rpm, entry.rpm),
+                    tpm=_least(known.tpm, entry.tpm),
+                )
+            found[entry.target] = entry
+    return found
+
+
+def _least(one: int | None, other: int | None) -> int | None:
+    return min((each for each in (one, other) if each is not None), default=None)

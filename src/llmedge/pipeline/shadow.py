@@ -8,13 +8,15 @@ from random import Random
 from typing import Any, cast
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from llmedge.errors import EdgeError
+from llmedge.errors import EdgeError, ElsewhereError
 from llmedge.model import Answer, Attempt, Call, Clock, Deadline, EventKind, Record, Target
 from llmedge.pipeline.models import Match
 from llmedge.pipeline.prices import Prices
+from llmedge.pipeline.verdicts import cause_of
 from llmedge.providers.provider import Provider
 
 log = Logger()
@@ -78,8 +80,11 @@ class Shadows:
             reply = await self._providers[attempt.target.provider].complete(call, attempt)
             if not isinstance(reply, Answer):
                 try:
-                    while (await reply.next())[-1].kind is not EventKind.DONE:
-                        record.first_event = record.first_event or self._clock.seconds()
+                    done = False
+                    while not done:
+                        done = (await reply.next())[-1].kind is EventKind.DONE
+                        if record.first_event is None:
+                            record.first_event = self._clock.seconds()
                 finally:
                     reply.abort()
             record.usage = attempt.usage = reply.usage
@@ -90,7 +95,8 @@ class Shadows:
         except EdgeError as error:
             record.status = error.status
             record.fail(error)
-            attempt.outcome, attempt.error = "failed", error.message
+            attempt.outcome = error.outcome if isinstance(error, ElsewhereError) else "refused"
+            attempt.cause, attempt.error = cause_of(error), error.message
         finally:
             attempt.ended = self._clock.seconds()
 
@@ -99,6 +105,9 @@ class Shadows:
         if late.active():
             late.cancel()
         record.ended = self._clock.seconds()
+        if isinstance(result, Failure) and not isinstance(result.value, CancelledError):
+            log.failure("a shadow call failed", failure=result, request_id=record.request_id)
+            record.outcome = record.attempts[0].outcome = "defect"
         if not record.outcome:
             record.outcome = record.attempts[0].outcome = "aborted"
         for observe in self._observers:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from itertools import count
 from random import Random
 
+import msgspec
+
 from llmedge.config.settings import Model
 from llmedge.model import Call, Usage
 from llmedge.pipeline.deployments import Deployment, Deployments
@@ -51,8 +53,9 @@ class Strategies:
         )
 
     def _round_robin(self, label: str, candidates: list[Candidate]) -> list[Candidate]:
-        turn = next(self._turns.setdefault(label, count())) % len(candidates)
-        return candidates[turn:] + candidates[:turn]
+        able = self._able(candidates)  # or the one behind a target that is out would get its turns as well
+        turn = next(self._turns.setdefault(label, count())) % len(able)
+        return able[turn:] + able[:turn] + [each for each in candidates if each not in able]
 
     def _least_busy(self, label: str, candidates: list[Candidate]) -> list[Candidate]:
         self._random.shuffle(candidates)  # so that equals share
@@ -65,8 +68,7 @@ class Strategies:
             deployment = self._deployment(candidate)
             return deployment.pace.score(deployment.load)
 
-        able = [each for each in candidates if self._deployment(each).breaker.allow()] or candidates
-        first = choose(able, score, self._random)
+        first = choose(self._able(candidates), score, self._random)
         return [first, *sorted((each for each in candidates if each is not first), key=score)]
 
     def _cost(self, label: str, candidates: list[Candidate]) -> list[Candidate]:
@@ -76,6 +78,11 @@ class Strategies:
     def _price(self, candidate: Candidate) -> float:
         price = None if self._prices is None else self._prices.price(candidate.target, _TYPICAL)
         return math.inf if price is None else float(price)
+
+    def _able(self, candidates: list[Candidate]) -> list[Candidate]:
+        """Those that may be asked now, and are to get calls at all; if there are none, all of them."""
+        able = [each for each in candidates if each.entry.weight and self._deployment(each).breaker.allow()]
+        return able or candidates
 
     def _deployment(self, candidate: Candidate) -> Deployment:
         return self._deployments.get(candidate.entry)
@@ -89,10 +96,21 @@ def sticky_key(sticky: str, call: Call) -> bytes | None:
                 return bytes(raw)[:PREFIX]
         for name in ("messages", "input", "contents", "prompt"):
             if (raw := call.fields.get(name)) is not None:
-                return bytes(raw)[:PREFIX]
+                return _first(bytes(raw))[:PREFIX]
         return None
     value = call.wishes.header(sticky.removeprefix("header:"))
     return value.encode() if value else None
+
+
+def _first(raw: bytes) -> bytes:
+    """The first of a list of messages, raw: a conversation grows behind it, and must not move for that."""
+    if not raw.startswith(b"["):
+        return raw
+    try:
+        messages = msgspec.json.decode(raw, type=list[msgspec.Raw])
+    except msgspec.DecodeError:
+        return raw
+    return bytes(messages[0]) if messages else raw
 
 
 def _rendezvous(key: bytes, candidate: Candidate) -> float:

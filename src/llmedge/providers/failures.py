@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 from llmedge.dialects.dialect import VendorError
@@ -19,6 +20,11 @@ from llmedge.errors import (
 MAX_RETRY_AFTER = 86400.0
 """Seconds; a vendor that asks for more is passed on as asking for this."""
 
+
+_RESET = re.compile(rb"x-ratelimit-reset-(?P<openai>[a-z-]+)|anthropic-ratelimit-(?P<anthropic>[a-z-]+)-reset")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|d|h|m|s)")
+_DURATION = re.compile(rf"(?:{_PART.pattern})+")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 _CODES = {
     404: "NOT_FOUND",
@@ -66,7 +72,8 @@ def failure_for(provider: str, status: int, error: VendorError, retry_after: flo
 
 def parse_retry_after(fields: Mapping[bytes, bytes], now: float) -> float | None:
     """Seconds a vendor asks to wait: ``retry-after-ms``, else ``Retry-After`` as seconds or date
-    (RFC 9110 section 10.2.3); ``None`` if it does not say or makes no sense.
+    (RFC 9110 section 10.2.3), else when the limits that are used up reset: OpenAI's ``x-ratelimit-reset-*``,
+    Anthropic's ``anthropic-ratelimit-*-reset``; ``None`` if it does not say or makes no sense.
 
     :param now: seconds since the epoch.
     """
@@ -74,13 +81,40 @@ def parse_retry_after(fields: Mapping[bytes, bytes], now: float) -> float | None
         return _bounded(milliseconds / 1000)
     value = fields.get(b"retry-after")
     if value is None:
-        return None
+        return _reset(fields, now)
     if (seconds := _number(value)) is not None:
         return _bounded(seconds)
     try:
         return _bounded(parsedate_to_datetime(value.decode("latin-1")).timestamp() - now)
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _reset(fields: Mapping[bytes, bytes], now: float) -> float | None:
+    """Seconds until everything is there again of which nothing is left."""
+    waits = []
+    for name, value in fields.items():
+        if (found := _RESET.fullmatch(name)) is None:
+            continue
+        what = found["openai"] or found["anthropic"]
+        pattern = b"x-ratelimit-remaining-%b" if found["openai"] else b"anthropic-ratelimit-%b-remaining"
+        if _number(fields.get(pattern % what)) == 0 and (wait := _until(value.decode("latin-1"), now)) is not None:
+            waits.append(wait)
+    return max(waits, default=None)
+
+
+def _until(text: str, now: float) -> float | None:
+    """Seconds until ``text``: ``1s``, ``6m0s``, ``120ms``, a number of seconds, or an RFC 3339 time."""
+    text = text.strip()
+    if (seconds := _number(text.encode())) is not None:
+        return _bounded(seconds if seconds < 1e9 else seconds - now)  # some say at which second of the epoch
+    if text and _DURATION.fullmatch(text):
+        return _bounded(sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text)))
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return _bounded(at.timestamp() - now) if at.tzinfo is not None else None
 
 
 def _word(text: str) -> str:

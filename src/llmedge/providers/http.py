@@ -87,6 +87,8 @@ class HttpProvider:
             template = self._offer.count_paths[spoken.name]
         else:
             template = self._offer.path(spoken.name, call.stream)
+            if call.continues and "beta_prefill" in self._offer.quirks and spoken.name == "openai_chat":
+                template = "/beta/chat/completions"
             same = spoken.name == call.dialect
             if same and isinstance(spoken, GeminiEmbeddings) and not spoken.is_batch(call.fields):
                 template = template.replace(":batchEmbedContents", ":embedContent")

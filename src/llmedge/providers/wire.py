@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from llmedge.dialects.dialect import (
     Asked,
@@ -46,12 +48,14 @@ class Wire(Protocol):
 class PassThrough:
     """Both speak the same dialect."""
 
-    def __init__(self, dialect: Dialect, stream_usage: bool) -> None:
+    def __init__(self, dialect: Dialect, stream_usage: bool, quirks: frozenset[str]) -> None:
         self.spoken = dialect
         self._stream_usage = stream_usage
+        self._quirks = quirks
 
     def body(self, call: Call, model: str, drop: bool) -> bytes:
-        return self.spoken.forward(call.fields, model, stream=call.stream, ask_usage=self._stream_usage)
+        body = self.spoken.forward(call.fields, model, stream=call.stream, ask_usage=self._stream_usage)
+        return continued(body, self._quirks) if call.continues else body
 
     def answer(self, body: bytes, call: Call, created: int) -> Answer:
         return Answer(body, self.spoken.read_answer(body))
@@ -75,7 +79,7 @@ class Translated:
         saying = Saying(self._asker.field_names, drop, f"the provider '{self._name}'")
         body = self.spoken.render(call.form, model, saying, stream=call.stream, quirks=self._quirks)
         call.record.dropped = saying.dropped
-        return body
+        return continued(body, self._quirks) if call.continues else body
 
     def answer(self, body: bytes, call: Call, created: int) -> Answer:
         said = self.spoken.parse_answer(body)
@@ -138,6 +142,24 @@ class Counting:
         raise NotImplementedError("counts are not streamed")
 
 
+def continued(body: bytes, quirks: frozenset[str]) -> bytes:
+    """A body of OpenAI's form whose last message is the beginning of the answer, marked as the vendor wants it."""
+    mark = next((mark for quirk, mark in _BEGUN.items() if quirk in quirks), "")
+    if not mark and "prefill_continue" not in quirks:
+        return body
+    fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    if "messages" not in fields:
+        return body
+    if mark:
+        messages: list[Any] = msgspec.json.decode(fields["messages"], type=list[msgspec.Raw])
+        messages[-1] = msgspec.json.decode(messages[-1], type=dict[str, msgspec.Raw]) | {mark: True}
+        return msgspec.json.encode(fields | {"messages": messages})
+    return msgspec.json.encode(fields | {"continue_final_message": True, "add_generation_prompt": False})
+
+
+_BEGUN = {"prefill_prefix": "prefix", "prefill_partial": "partial"}
+
+
 def _asked(call: Call, created: int) -> Asked:
     return Asked(call.model, call.record.request_id, created, call.wants_usage, call.fields)
 
@@ -148,7 +170,7 @@ def wire_for(
     """The best way from ``asker`` to a vendor that speaks ``spoken``, the preferred one first; ``None`` for none."""
     dialects = list(spoken)
     if any(dialect.name == asker.name for dialect in dialects):
-        return PassThrough(asker, stream_usage)
+        return PassThrough(asker, stream_usage, quirks)
     if isinstance(asker, Asker):
         for dialect in dialects:
             if isinstance(dialect, ChatDialect):
