@@ -68,7 +68,7 @@ class Failures(SynchronousTestCase):
 
 class Resets(SynchronousTestCase):
     def test_limits_that_are_used_up(self) -> None:
-        """Where nothing else is said, the time until all that is used up is there again; what is left does not count."""
+        """Nothing else said: the time until all that is used up is there again; what is left does not count."""
         now = 1_700_000_000.0
         for fields, expected in (
             ({b"x-ratelimit-remaining-requests": b"0", b"x-ratelimit-reset-requests": b"1s"}, 1.0),

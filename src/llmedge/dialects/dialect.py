@@ -11,7 +11,7 @@ import msgspec
 
 from llmedge.dialects import form
 from llmedge.dialects.sse import SseError, SseParser
-from llmedge.errors import EdgeError, MalformedEvent, Unsupported, UpstreamMalformed
+from llmedge.errors import EdgeError, MalformedEvent, Unsupported, UpstreamMalformed, UpstreamTooLarge
 from llmedge.model import Event, Operation, RawObject, Usage
 
 T = TypeVar("T")
@@ -210,7 +210,7 @@ class SseReader(FramedReader[T]):
                 if self.done:
                     break
         except SseError as error:
-            raise UpstreamMalformed(f"sent {error}") from None
+            raise UpstreamTooLarge(f"sent {error} (upstream.max_event_size)") from None
 
     @abstractmethod
     def _take(self, name: bytes, data: bytes, items: list[T]) -> None:
