@@ -14,7 +14,14 @@ from llmedge.dialects import form
 from llmedge.dialects.anthropic import Anthropic
 from llmedge.dialects.dialect import Asked, Saying, TranslatedReader
 from llmedge.dialects.openai_chat import OpenAIChat
-from llmedge.errors import UpstreamCut, UpstreamMalformed, VendorFailed, VendorRateLimited, VendorUnavailable
+from llmedge.errors import (
+    UpstreamCut,
+    UpstreamMalformed,
+    UpstreamTooLarge,
+    VendorFailed,
+    VendorRateLimited,
+    VendorUnavailable,
+)
 from llmedge.model import Event, EventKind, Usage
 
 CLAUDE = Anthropic()
@@ -257,7 +264,7 @@ class Broken(SynchronousTestCase):
         for data in (delta(0, "text_delta", text="x"), begin(0, "text") * 2, stop(0)):
             self.assertRaises(UpstreamMalformed, decode, START + data)
         self.assertRaises(UpstreamMalformed, read, delta(0, "text_delta", text="x"))
-        self.assertRaises(UpstreamMalformed, read, b"data: " + b"x" * 20000)
+        self.assertRaises(UpstreamTooLarge, read, b"data: " + b"x" * 20000)
 
     def test_error_events(self) -> None:
         for kind, raised in (

@@ -8,7 +8,7 @@ from llmedge.dialects import form
 from llmedge.dialects.dialect import Asked, TranslatedReader
 from llmedge.dialects.gemini import Gemini
 from llmedge.dialects.sse import SseParser
-from llmedge.errors import EdgeError, UpstreamCut, UpstreamMalformed, VendorFailed
+from llmedge.errors import EdgeError, UpstreamCut, UpstreamMalformed, UpstreamTooLarge, VendorFailed
 from llmedge.model import Event, EventKind, Usage
 from tests.dialects.gemini_cases import answers
 from tests.dialects.test_gemini import SLOW
@@ -190,7 +190,7 @@ class Decoding(SynchronousTestCase):
         for bad, kind in (
             (error, VendorFailed),
             (b'data: {"candidates":5}\n\n', UpstreamMalformed),
-            (b"data: " + b"x" * 200_000, UpstreamMalformed),
+            (b"data: " + b"x" * 200_000, UpstreamTooLarge),
         ):
             for reader in (
                 GEMINI.decoder(choices=1, max_event=100_000),

@@ -1,0 +1,235 @@
+"""Hedging, on the real route: who is asked as well, when, and what is left behind."""
+
+from twisted.internet.defer import CancelledError
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge.errors import ConnectFailed, EdgeError, UpstreamCut, VendorRefused
+from llmedge.state.breaker import State
+from tests.pipeline.harness import ANSWER, ROLE, Stream, World, chunk
+
+SILENT = 1e6
+
+
+def stream_of(world: World, text: str) -> Stream:
+    return Stream(world.clock, [ROLE], [chunk(text)])
+
+
+class Races(SynchronousTestCase):
+    def world(self, *vendors: tuple, **settings: object) -> World:
+        return World(*vendors, settings={"retries": 0, "hedge": 1.0, "hedge_ratio": 1.0} | settings)
+
+    def test_a_quick_answer_is_raced_by_nobody(self) -> None:
+        world = self.world((0.9, ANSWER), (ANSWER,))
+        asking = world.ask()
+        world.pass_time(1)
+        self.assertIs(self.successResultOf(asking), ANSWER)
+        self.assertEqual(world.vendors[1].calls, [])
+        self.assertTrue(world.at_rest())
+
+    def test_the_first_answer_wins(self) -> None:
+        """Whoever it is from; the other one is cut off, its slot given back, and the record says who answered."""
+        for first, second, winner in ((3.0, 0.5, "p1"), (1.2, 0.5, "p0")):
+            world = self.world((first, ANSWER), (second, ANSWER))
+            asking = world.ask()
+            world.pass_time(2)
+            self.successResultOf(asking)
+            by = world.record.by
+            assert by is not None
+            self.assertEqual(by.target.provider, winner)
+            self.assertEqual([each.kind for each in world.record.attempts], ["first", "hedge"])
+            self.assertEqual(sorted(each.outcome for each in world.record.attempts), ["aborted", "ok"])
+            self.assertTrue(world.at_rest())
+
+    def test_the_loser_of_a_stream_is_aborted(self) -> None:
+        world = self.world((), ())
+        slow = Stream(world.clock, [ROLE], SILENT)
+        world.vendors[0].scripts, world.vendors[1].scripts = [(slow,)], [(stream_of(world, "fast"),)]
+        asking = world.ask(stream=True)
+        world.pass_time(1.1)
+        self.successResultOf(asking).abort()
+        self.assertTrue(slow.aborted)
+        self.assertTrue(world.at_rest())
+
+    def test_leaving_ends_all_of_them(self) -> None:
+        """The client leaves while two are asked: both are cut off within the turn (lessons 10 and 11)."""
+        world = self.world((SILENT, ANSWER), (SILENT, ANSWER), (SILENT, ANSWER))
+        asking = world.ask()
+        world.pass_time(2.5)
+        self.assertEqual([vendor.under_way for vendor in world.vendors], [1, 1, 1])
+        asking.cancel()
+        self.failureResultOf(asking, CancelledError)
+        self.assertEqual([each.outcome for each in world.record.attempts], ["aborted"] * 3)
+        self.assertTrue(world.at_rest())
+
+    def test_a_failure_before_the_timer(self) -> None:
+        """The next target is asked at once, as after any failure, and it too may be raced."""
+        world = self.world((0.5, ConnectFailed("down", cause="refused")), (SILENT, ANSWER), (0.1, ANSWER))
+        asking = world.ask()
+        world.pass_time(1.7)
+        self.successResultOf(asking)
+        self.assertEqual(
+            world.attempts(), [("p0", "first", "refused"), ("p1", "next", "aborted"), ("p2", "hedge", "ok")]
+        )
+        self.assertTrue(world.at_rest())
+
+    def test_a_failure_while_the_other_runs(self) -> None:
+        """It is waited for; its answer is the answer."""
+        world = self.world((1.5, ConnectFailed("down")), (2.0, ANSWER))
+        asking = world.ask()
+        world.pass_time(2.9)
+        self.assertNoResult(asking)
+        world.pass_time(0.2)
+        self.successResultOf(asking)
+        self.assertTrue(world.at_rest())
+
+    def test_a_hedge_that_fails_at_once(self) -> None:
+        """The next one is asked instead: the first is as silent as before."""
+        world = self.world((SILENT, ANSWER), (ConnectFailed("down"),), (ANSWER,))
+        asking = world.ask()
+        world.pass_time(1.1)
+        self.successResultOf(asking)
+        self.assertEqual([each.kind for each in world.record.attempts], ["first", "hedge", "hedge"])
+        self.assertTrue(world.at_rest())
+
+    def test_all_fail(self) -> None:
+        """Both errors are told (lesson 5)."""
+        world = self.world((1.5, ConnectFailed("A is down.")), (1.5, UpstreamCut("B broke.")))
+        asking = world.ask()
+        world.pass_time(3)
+        message = self.failureResultOf(asking, EdgeError).value.message
+        self.assertIn("A is down.", message)
+        self.assertIn("B broke.", message)
+        self.assertTrue(world.at_rest())
+
+    def test_a_refusal_is_final(self) -> None:
+        """Whichever says so: the request is at fault."""
+        world = self.world((SILENT, ANSWER), (VendorRefused("no"),))
+        asking = world.ask()
+        world.pass_time(1.1)
+        self.failureResultOf(asking, VendorRefused)
+        self.assertTrue(world.at_rest())
+
+    def test_a_prompt_too_long_for_the_hedge_only(self) -> None:
+        """Says nothing about the first, which may have the larger window."""
+        world = self.world((3.0, ANSWER), (VendorRefused("no", code="context_length_exceeded"),))
+        asking = world.ask()
+        world.pass_time(3.1)
+        self.successResultOf(asking)
+        self.assertTrue(world.at_rest())
+
+    def test_the_budget(self) -> None:
+        """A few calls may be hedged, then a share of the traffic; the others wait for their target alone."""
+        world = self.world((SILENT, ANSWER), (0.1, ANSWER), hedge_ratio=0.05)
+        asking = [world.ask() for _ in range(40)]
+        world.pass_time(1.5)
+        answered = [each for each in asking if each.called]
+        self.assertEqual(len(answered), 3)  # 1 that is always there, and 5 % of 40
+        for each in asking:
+            each.cancel()
+            each.addErrback(lambda failure: failure.trap(CancelledError))
+        self.assertTrue(world.at_rest())
+
+    def test_a_target_known_to_be_out_is_left(self) -> None:
+        """Once its breaker has opened, those that still wait for it go elsewhere: no budget holds them."""
+        world = self.world((SILENT, ANSWER), (0.1, ANSWER), hedge_ratio=0.05)
+        asking = [world.ask() for _ in range(40)]
+        world.pass_time(1.5)
+        self.assertLess(len([each for each in asking if each.called]), 40)
+        for _ in range(5):
+            ticket = world.deployment().breaker.begin()
+            assert ticket is not None
+            ticket.fail()
+        self.assertIs(world.deployment().breaker.state, State.OPEN)
+        world.clock.advance(0.9)  # they look again each second
+        world.clock.advance(0.2)
+        for each in asking:
+            self.successResultOf(each)
+        self.assertTrue(world.at_rest())
+
+    def test_silence_opens_the_breaker(self) -> None:
+        """A target that hangs, and is beaten by the next each time, is soon not asked any more (lesson 14)."""
+        world = self.world((SILENT, ANSWER), (0.1, lambda call: Stream(world.clock, [chunk("x")])), hedge="tail")
+        for _ in range(5):
+            asking = world.ask(stream=True)
+            world.pass_time(10.5, 0.1)
+            self.successResultOf(asking).abort()
+        self.assertIs(world.deployment().breaker.state, State.OPEN)
+        self.assertEqual({each.attempts[0].cause for each in world.records}, {"silent"})
+        asking = world.ask(stream=True)
+        world.pass_time(0.2)
+        self.successResultOf(asking).abort()
+        self.assertEqual(world.record.passed_over[0].why, "breaker: open")
+        self.assertTrue(world.at_rest())
+
+    def test_silence_until_the_deadline(self) -> None:
+        """With nobody else to ask, calls that waited in vain count as well; impatient clients do not."""
+        for seconds, state in ((20.0, State.OPEN), (0.5, State.CLOSED)):
+            world = World((SILENT,))
+            for _ in range(5):
+                asking = world.ask(seconds=seconds)
+                world.clock.callLater(seconds, asking.cancel)  # as EnforceDeadline does
+                world.clock.advance(seconds)
+                self.failureResultOf(asking, CancelledError)
+            self.assertIs(world.deployment().breaker.state, state)
+            self.assertTrue(world.at_rest())
+
+    def test_tail(self) -> None:
+        """Patience is twice the 99th percentile once that is known, from 2 to 10 s; before, 10 s for a stream."""
+        world = self.world((ANSWER,), (ANSWER,), hedge="tail")
+        from llmedge.pipeline.route import Run
+
+        match = world.index.find("m")
+        assert match is not None
+        run = Run(world.route, world.call(stream=True), match)
+        candidate = match.candidates[0]
+        self.assertEqual(run.patience(candidate), 10.0)
+        whole = Run(world.route, world.call(), match)
+        self.assertIsNone(whole.patience(candidate))
+        for latency, expected in ((0.1, 2.0), (2.0, 4.0), (60.0, 10.0)):
+            deployment = world.deployment()
+            world.clock.advance(10_000)
+            for _ in range(100):
+                deployment.tail.observe(latency)
+            found = run.patience(candidate)
+            assert found is not None
+            self.assertLess(abs(found - expected), 0.1 * expected)
+
+    def test_waiting_counts_once(self) -> None:
+        """While two are waited for, the time is the same: overhead is never negative."""
+        record = self.world((ANSWER,)).call().record
+        record.begin_wait(1.0)
+        record.begin_wait(2.0)
+        record.end_wait(3.0)
+        record.end_wait(4.0)
+        record.begin_wait(6.0)
+        record.end_wait(6.5)
+        self.assertEqual(record.waited, 3.5)
+
+    def test_no_hedge(self) -> None:
+        """``off`` is off; and where nobody is left, nobody is raced."""
+        world = self.world((3.0, ANSWER), (ANSWER,), hedge="off")
+        asking = world.ask()
+        world.pass_time(2.9)
+        self.assertNoResult(asking)
+        self.assertEqual(world.vendors[1].calls, [])
+        asking.cancel()
+        self.failureResultOf(asking, CancelledError)
+        self.assertTrue(world.at_rest())
+
+
+class Cancelling(SynchronousTestCase):
+    def test_at_any_moment(self) -> None:
+        """Wherever the client leaves, slots, probes and timers are given back (lesson 11)."""
+        for tenth in range(80):
+            world = World(
+                (0.3, ConnectFailed("down")),
+                [(0.7, UpstreamCut("cut")), (SILENT,)],
+                [(1.1, ConnectFailed("down")), (0.4, ANSWER)],
+                settings={"retries": 2, "hedge": 0.5, "retry_base": 1.0},
+            )
+            asking = world.ask()
+            world.pass_time(tenth / 10)
+            asking.cancel()
+            asking.addErrback(lambda failure: failure.trap(CancelledError))
+            self.assertTrue(world.at_rest(), tenth)
+            self.assertTrue(all(each.outcome for each in world.record.attempts), tenth)

@@ -1,0 +1,250 @@
+"""Streams that break after their first words."""
+
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge.config.capabilities import Capabilities
+from llmedge.config.kinds import TargetEntry
+from llmedge.config.settings import Model
+from llmedge.errors import AnswerDiverged, EdgeError, UpstreamCut, VendorRefused
+from llmedge.model import Usage
+from llmedge.pipeline import recover
+from llmedge.state.breaker import State
+from tests.pipeline.harness import END, ROLE, Stream, World, chunk, read
+
+CUT = UpstreamCut("It broke.")
+
+
+def stream(*script: Any, **more: Any) -> Any:
+    """A step that gives a new stream for each call."""
+    worlds: list[World] = []
+
+    def make(call: Any) -> Stream:
+        return Stream(worlds[0].clock, *script, **more)
+
+    make.worlds = worlds  # type: ignore[attr-defined]
+    return make
+
+
+GOOD = ([ROLE], [chunk("one ")], [chunk("two ")], [chunk("three")], END)
+
+
+class Recovery(SynchronousTestCase):
+    def world(self, *vendors: Any, **more: Any) -> World:
+        settings = {"hedge": "off", "retry_base": 0.1} | more.pop("settings", {})
+        world = World(*vendors, settings=settings, **more)
+        for scripts in vendors:
+            for script in scripts if isinstance(scripts, list) else [scripts]:
+                for step in script:
+                    if hasattr(step, "worlds"):
+                        step.worlds[:] = [world]
+        return world
+
+    def read(self, world: World, seconds: float = 0.0, **more: Any) -> Any:
+        asking = world.ask(stream=True, **more)
+        if seconds:
+            world.pass_time(seconds)
+        self.reply = self.successResultOf(asking)
+        reading = Deferred.fromCoroutine(read(self.reply))
+        if seconds:
+            world.pass_time(seconds)
+        return reading
+
+
+class Splicing(Recovery):
+    def test_spliced(self) -> None:
+        """The client gets one answer, in one piece; the record has both attempts, usage is of the one it got."""
+        world = self.world(
+            (stream([ROLE, chunk("one ")], [chunk("tw")], CUT),),
+            (stream(*GOOD, usage=Usage(5, 6)),),
+        )
+        self.assertEqual(self.successResultOf(self.read(world)), "one two three")
+        self.assertEqual(world.attempts(), [("p0", "first", "cut"), ("p1", "splice", "ok")])
+        self.assertEqual(self.reply.usage, Usage(5, 6))
+        by = world.record.by
+        assert by is not None
+        self.assertEqual(by.target.provider, "p1")
+        self.assertTrue(world.at_rest())
+
+    def test_nothing_is_sent_while_it_repeats(self) -> None:
+        """And no empty batch either."""
+        world = self.world((stream([chunk("one two ")], CUT),), (stream(*GOOD),))
+        batches: list[int] = []
+        reply = self.successResultOf(world.ask(stream=True))
+        text = self.successResultOf(Deferred.fromCoroutine(read(reply, lambda events: batches.append(len(events)))))
+        self.assertEqual(text, "one two three")
+        self.assertNotIn(0, batches)
+
+    def test_the_second_breaks_too(self) -> None:
+        """Then a third is asked; what the client has by then is compared."""
+        world = self.world((stream([chunk("one ")], CUT),), (stream([chunk("one two ")], CUT),), (stream(*GOOD),))
+        self.assertEqual(self.successResultOf(self.read(world)), "one two three")
+        self.assertEqual([each.kind for each in world.record.attempts], ["first", "splice", "splice"])
+        self.assertTrue(world.at_rest())
+
+    def test_a_different_answer(self) -> None:
+        """One explicit error, and the other stream is aborted."""
+        world = self.world((stream([chunk("one ")], CUT),), (stream([chunk("uno ")], [chunk("due")]),))
+        error = self.failureResultOf(self.read(world), AnswerDiverged).value
+        self.assertIn("It broke.", error.message)
+        self.assertTrue(world.at_rest())
+
+    def test_nobody_left(self) -> None:
+        """The error that broke it, with what came of the others."""
+        world = self.world((stream([chunk("one ")], CUT),), (VendorRefused("too busy"),))
+        message = self.failureResultOf(self.read(world), EdgeError).value.message
+        self.assertIn("It broke.", message)
+        self.assertIn("too busy", message)
+        self.assertTrue(world.at_rest())
+
+    def test_silence_has_an_end(self) -> None:
+        """Who is asked to go on has as long as a call has for its first content, all of them together (lesson 12)."""
+        world = self.world((stream([chunk("one ")], CUT),), (1e6,), (1e6,))
+        reading = self.read(world, seconds=0)
+        world.pass_time(29.9, 0.1)
+        self.assertNoResult(reading)
+        world.pass_time(0.2)
+        self.assertIn("Nothing came within 30 s", self.failureResultOf(reading, UpstreamCut).value.message)
+        self.assertEqual(world.attempts()[1], ("p1", "splice", "silent"))
+        self.assertEqual(len(world.record.attempts), 2)
+        self.assertTrue(world.at_rest())
+
+    def test_long_after_the_first_deadline(self) -> None:
+        """A stream that breaks after minutes is recovered like any other."""
+        world = self.world(
+            (stream([chunk("one ")], 500.0, CUT),),
+            (0.5, stream(*GOOD)),
+            entries=(TargetEntry("p0/x"), TargetEntry("p1/x", max_concurrency=1)),
+        )
+        reading = self.read(world)
+        world.pass_time(501, 0.5)
+        self.assertEqual(self.successResultOf(reading), "one two three")
+        self.assertTrue(world.at_rest())
+
+    def test_leaving_while_it_is_recovered(self) -> None:
+        """Ends whoever is asked then (lesson 10)."""
+        for mode in ("splice", "buffer"):
+            world = self.world((stream([chunk("one ")], CUT),), (1e6,), stream_recovery=mode)
+            reading = self.read(world)
+            self.assertEqual(world.vendors[1].under_way, 1)
+            reading.cancel()
+            self.failureResultOf(reading, CancelledError)
+            self.reply.abort()
+            self.assertEqual([each.outcome for each in world.record.attempts], ["cut", "aborted"])
+            self.assertTrue(world.at_rest())
+
+    def test_the_same_target_again(self) -> None:
+        """Only where recovery is asked for by name, at most ``retries`` times."""
+        script = [(stream([chunk("one ")], CUT),), (stream([chunk("one two")], CUT),), (stream(*GOOD),)]
+        world = self.world(script, stream_recovery="splice")
+        self.assertEqual(self.successResultOf(self.read(world)), "one two three")
+        world = self.world((stream([chunk("one ")], CUT),), stream_recovery="splice")
+        self.failureResultOf(self.read(world), UpstreamCut)
+        self.assertEqual(len(world.record.attempts), 3)
+        world = self.world(script)
+        self.failureResultOf(self.read(world), UpstreamCut)
+        self.assertEqual(len(world.record.attempts), 1)
+
+    def test_too_long_to_keep(self) -> None:
+        """Of a long stream nothing is kept in memory; its break is an error."""
+        self.patch(recover, "KEPT", 1000)
+        world = self.world((stream([chunk("x" * 2000)], CUT),), (stream(*GOOD),))
+        self.failureResultOf(self.read(world), UpstreamCut)
+        self.assertEqual(world.vendors[1].calls, [])
+
+    def test_a_break_counts_against_health(self) -> None:
+        """A stream that breaks each time opens the breaker, though each one had begun well."""
+        world = self.world((stream([chunk("one ")], CUT),), (stream(*GOOD),), settings={"breaker_rate": 0.4})
+        for _ in range(10):
+            self.successResultOf(self.read(world))
+        self.assertIs(world.deployment().breaker.state, State.OPEN)
+
+    def test_off(self) -> None:
+        world = self.world((stream([chunk("one ")], CUT),), (stream(*GOOD),), stream_recovery="off")
+        self.failureResultOf(self.read(world), UpstreamCut)
+        self.assertEqual(world.vendors[1].calls, [])
+        self.assertTrue(world.at_rest())
+
+    def test_aborted_after_the_end(self) -> None:
+        """Changes nothing."""
+        for mode in ("off", "splice", "buffer"):
+            world = self.world((stream(*GOOD),), stream_recovery=mode)
+            self.successResultOf(self.read(world))
+            self.reply.abort()
+            self.assertEqual([each.outcome for each in world.record.attempts], ["ok"])
+            self.assertTrue(world.at_rest())
+
+
+class Continuing(Recovery):
+    def test_the_answer_so_far(self) -> None:
+        """Is the last message, less the white space at its end; what is said twice of that is left out."""
+        able = Capabilities(prefill=True)
+        world = self.world(
+            (stream([ROLE, chunk("one ")], [chunk("two ")], CUT),),
+            (stream([ROLE], [chunk(" ")], [chunk("three")], END),),
+            stream_recovery="continue",
+            capabilities=able,
+        )
+        self.assertEqual(self.successResultOf(self.read(world)), "one two three")
+        (call,) = world.vendors[1].calls
+        self.assertTrue(call.continues)
+        messages = msgspec.json.decode(call.fields["messages"])
+        self.assertEqual(messages[-1], {"role": "assistant", "content": "one two"})
+        self.assertEqual(world.attempts()[1], ("p1", "continue", "ok"))
+        self.assertTrue(world.at_rest())
+
+    def test_white_space_only(self) -> None:
+        """Cannot be said: the answer is asked for again instead."""
+        world = self.world(
+            (stream([chunk(" ")], CUT),),
+            (stream([chunk(" one")], END),),
+            stream_recovery="continue",
+            capabilities=Capabilities(prefill=True),
+        )
+        self.assertEqual(self.successResultOf(self.read(world)), " one")
+        self.assertEqual(world.attempts()[1], ("p1", "splice", "ok"))
+
+
+class Buffering(Recovery):
+    def test_held_until_it_is_whole(self) -> None:
+        """No failure is seen: another answer, whatever it says, is asked for from the beginning."""
+        world = self.world(
+            (stream([chunk("one ")], CUT),), (stream([chunk("uno ")], [chunk("due")], END),), stream_recovery="buffer"
+        )
+        self.assertEqual(self.successResultOf(self.read(world)), "uno due")
+        self.assertEqual(world.attempts(), [("p0", "first", "cut"), ("p1", "next", "ok")])
+        self.assertTrue(world.at_rest())
+
+    def test_longer_than_the_deadline(self) -> None:
+        """Which is for the first content; the rest may take as long as a stream may."""
+        world = self.world((stream([chunk("one ")], 100.0, [chunk("two")], END),), stream_recovery="buffer")
+        asking = world.ask(stream=True)
+        self.successResultOf(asking)
+
+    def test_the_same_target(self) -> None:
+        """After the pause of a retry, as before the first word."""
+        world = self.world([(stream([chunk("one ")], CUT),), (stream(*GOOD),)], stream_recovery="buffer")
+        reading = self.read(world)
+        world.pass_time(0.2)
+        self.assertEqual(self.successResultOf(reading), "one two three")
+        self.assertEqual([each.kind for each in world.record.attempts], ["first", "retry"])
+        self.assertTrue(world.at_rest())
+
+    def test_nobody_gives_a_whole_one(self) -> None:
+        world = self.world(
+            (stream([chunk("one ")], CUT),), models={"other": Model((TargetEntry("p0/y"),))}, stream_recovery="buffer"
+        )
+        reading = self.read(world)
+        world.pass_time(2)
+        self.failureResultOf(reading, EdgeError)
+        self.assertEqual(len(world.record.attempts), 3)
+        self.assertTrue(world.at_rest())
+
+    def test_too_much_to_hold(self) -> None:
+        self.patch(recover, "HELD", 1000)
+        world = self.world((stream([chunk("x" * 2000)], END),), stream_recovery="buffer")
+        self.failureResultOf(self.read(world), EdgeError)
+        self.assertTrue(world.at_rest())
