@@ -1,0 +1,198 @@
+"""Limits, leases, and what a failure is written down as."""
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge.config.kinds import TargetEntry
+from llmedge.config.settings import Model
+from llmedge.config.settings import Routing as Settings
+from llmedge.errors import ConnectFailed, TargetBusy, VendorRateLimited, VendorRefused, VendorUnavailable
+from llmedge.model import Usage
+from llmedge.pipeline.deployments import Deployments
+from llmedge.pipeline.verdicts import VERDICTS
+from llmedge.state.breaker import State
+from llmedge.state.concurrency import AimdLimit, FixedLimit
+from tests.pipeline.harness import ANSWER, World
+
+OFF = {"hedge": "off", "retries": 0}
+
+
+class Limits(SynchronousTestCase):
+    def test_one_target_by_two_names(self) -> None:
+        """Has one limit, the lowest, whoever asks: by alternating names nobody gets past it."""
+        world = World(
+            (ANSWER,),
+            entries=(TargetEntry("p0/x", rpm=2, weight=2),),
+            models={"other": Model((TargetEntry("p0/x", rpm=5, max_concurrency=3),))},
+            settings=OFF,
+        )
+        for model in ("m", "p0/x"):
+            self.successResultOf(world.ask(model=model))
+        for model in ("m", "other", "p0/x"):
+            self.failureResultOf(world.ask(model=model), TargetBusy)
+        self.assertEqual(world.deployment().queue.limit.value, 3)
+
+    def test_what_is_learned_outlives_a_reload(self) -> None:
+        """New limits come into force at the next call; the rest stays if [routing] is the same."""
+        world = World((ANSWER,), settings=OFF)
+        deployment = world.deployment()
+        deployment.pace.observe(3.0)
+        models = {"m": Model((TargetEntry("p0/x", max_concurrency=7),))}
+        world.deployments.configure(world.settings, models)
+        self.assertIs(world.deployment(), deployment)
+        self.assertEqual(deployment.queue.limit.value, 7)
+        world.deployments.configure(Settings(adaptive=False), models)
+        self.assertIsNot(world.deployment(), deployment)
+        self.assertIsInstance(world.deployment().queue.limit, FixedLimit)
+
+    def test_adaptive(self) -> None:
+        """From its first refusal on, the deployment's own limit is known."""
+        world = World((VendorRateLimited("slow down"),), settings=OFF)
+        self.failureResultOf(world.ask(), VendorRateLimited)
+        limit = world.deployment().queue.limit
+        self.assertIsInstance(limit, AimdLimit)
+        self.assertEqual(limit.value, 1)
+
+    def test_concurrency(self) -> None:
+        """So many at once, never more; the others wait their turn, within bounds and the deadline (lesson 15)."""
+        world = World(
+            (1.0, ANSWER),
+            entries=(TargetEntry("p0/x", max_concurrency=2),),
+            settings=OFF | {"queue": 2, "queue_wait": 1.5},
+        )
+        calls = [world.ask(caller=f"c{number}") for number in range(6)]
+        self.assertEqual(world.vendors[0].under_way, 2)
+        for refused in calls[4:]:
+            self.assertIn("full queue", self.failureResultOf(refused, TargetBusy).value.message)
+        world.pass_time(2.1)
+        for call in calls[:4]:
+            self.successResultOf(call)
+        self.assertEqual([round(record.waited, 1) for record in world.records[:4]], [0.0, 0.0, 1.0, 1.0])
+        self.assertEqual([round(record.attempts[0].queued, 1) for record in world.records[:4]], [0.0, 0.0, 1.0, 1.0])
+        self.assertTrue(world.at_rest())
+
+    def test_the_queue_is_left_in_time(self) -> None:
+        world = World((9.0, ANSWER), entries=(TargetEntry("p0/x", max_concurrency=1),), settings=OFF)
+        world.ask()
+        late, hasty = world.ask(), world.ask()
+        hasty.cancel()
+        self.failureResultOf(hasty, CancelledError)
+        world.pass_time(5.1)
+        self.failureResultOf(late, TargetBusy)
+        self.assertEqual(world.records[1].attempts, [])
+        world.pass_time(5)
+        self.assertTrue(world.at_rest())
+
+    def test_busy_and_others_left(self) -> None:
+        """Nobody waits while another target is free."""
+        world = World(
+            (1.0, ANSWER),
+            (0.1, ANSWER),
+            entries=(TargetEntry("p0/x", max_concurrency=1), TargetEntry("p1/x")),
+            settings=OFF,
+        )
+        first, second = world.ask(), world.ask()
+        world.pass_time(0.2)
+        self.successResultOf(second)
+        self.assertEqual(world.records[1].passed_over[0].target, "p0/x")
+        world.pass_time(1)
+        self.successResultOf(first)
+
+    def test_busy_and_then_nobody_left(self) -> None:
+        """Who was turned away because others were left gets to wait when they are not, even without retries."""
+        world = World(
+            (1.0, ANSWER),
+            (ConnectFailed("down"),),
+            entries=(TargetEntry("p0/x", max_concurrency=1), TargetEntry("p1/x")),
+            settings=OFF,
+        )
+        first, second = world.ask(), world.ask()
+        world.pass_time(2.1)
+        self.successResultOf(first)
+        self.successResultOf(second)
+        self.assertEqual([each.kind for each in world.records[1].attempts], ["next", "next"])
+        self.assertTrue(world.at_rest())
+
+    def test_tokens_a_minute(self) -> None:
+        """What was not used is given back, what failed before the vendor did anything wholly (lesson 15)."""
+        fields = {"max_tokens": b"600"}
+        world = World(
+            [(ANSWER,), (ConnectFailed("down", cause="refused"),), (ANSWER,), (ANSWER,)],
+            entries=(TargetEntry("p0/x", tpm=1000),),
+            settings=OFF,
+        )
+        self.successResultOf(world.ask(fields=fields))  # used 7
+        self.failureResultOf(world.ask(fields=fields), ConnectFailed)
+        self.successResultOf(world.ask(fields=fields))
+        self.assertEqual(world.record.attempts[0].usage, Usage(3, 4))
+        self.successResultOf(world.ask(fields=fields))
+
+
+class Health(SynchronousTestCase):
+    def test_what_counts(self) -> None:
+        """Each verdict opens the breaker, or does not, as the table says (part 2 of it)."""
+        from llmedge.errors import ElsewhereError
+
+        for cause, verdict in VERDICTS.items():
+            if cause in ("context_length", "content_filter", "client"):
+                continue
+            error = ElsewhereError("it failed", cause=cause)
+            world = World((error,), settings=OFF)
+            for _ in range(6):
+                world.ask().addErrback(lambda failure: failure.trap(ElsewhereError, TargetBusy))
+            opened = world.deployment().breaker.state is State.OPEN
+            self.assertEqual(opened, verdict.unhealthy, cause)
+            self.assertEqual(len(world.vendors[0].calls), 5 if opened else 6, cause)
+            self.assertTrue(world.at_rest())
+
+    def test_the_clients_fault(self) -> None:
+        """However many, they say nothing about the target."""
+        world = World((VendorRefused("no"),), settings=OFF)
+        for _ in range(50):
+            self.failureResultOf(world.ask(), VendorRefused)
+        self.assertIs(world.deployment().breaker.state, State.CLOSED)
+
+    def test_cooldown(self) -> None:
+        """A Retry-After is kept by all calls, is never shortened by a shorter one, and is told."""
+        errors = [(VendorUnavailable("away", retry_after=60.0),), (VendorUnavailable("away", retry_after=1.0),)]
+        world = World(errors, settings=OFF)
+        one, two = world.ask(), world.ask()
+        for each in (one, two):
+            each.addErrback(lambda failure: failure.trap(VendorUnavailable, VendorRateLimited))
+        self.assertEqual(len(world.vendors[0].calls), 1)
+        deployment = world.deployment()
+        deployment.breaker.cool_down(world.clock.seconds() + 1.0)
+        self.assertAlmostEqual(deployment.breaker.available_at(), 60.0)
+        world.clock.advance(30)
+        error = self.failureResultOf(world.ask(), VendorRateLimited).value
+        self.assertEqual(error.retry_after, 30.0)
+
+    def test_recovery(self) -> None:
+        """Back within seconds of the vendor: one probe at a time, and its first word closes the breaker."""
+        error: Any = ConnectFailed("down", cause="refused")
+        down = [True]
+        world = World((lambda call: error if down[0] else ANSWER,), settings=OFF)
+        for _ in range(300):  # a call each 0.1 s
+            world.ask().addErrback(lambda failure: failure.trap(ConnectFailed, TargetBusy))
+            world.clock.advance(0.1)
+        self.assertLess(len(world.vendors[0].calls), 15)
+        down[0] = False
+        back = world.clock.seconds()
+        while world.deployment().breaker.state is not State.CLOSED:
+            world.ask().addErrback(lambda failure: failure.trap(TargetBusy))
+            world.clock.advance(0.1)
+        self.assertLess(world.clock.seconds() - back, 10.0)
+        self.assertTrue(world.at_rest())
+
+    def test_told_of_changes(self) -> None:
+        told: list[Any] = []
+        world = World((ANSWER,))
+        deployments = Deployments(world.clock, world.random, lambda *change: told.append(change))
+        breaker = deployments.get(TargetEntry("a/b")).breaker
+        for _ in range(5):
+            ticket = breaker.begin()
+            assert ticket is not None
+            ticket.fail()
+        self.assertEqual(told, [("a/b", State.CLOSED, State.OPEN)])

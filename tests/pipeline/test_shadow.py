@@ -1,0 +1,83 @@
+"""Copies of calls for a target on trial: recorded, and never in anybody's way."""
+
+from decimal import Decimal
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge.config.settings import Price
+from llmedge.errors import ConnectFailed
+from llmedge.model import Record
+from llmedge.pipeline import shadow
+from llmedge.pipeline.prices import Prices
+from llmedge.pipeline.shadow import Shadows
+from tests.pipeline.harness import ANSWER, END, Stream, Vendor, World, chunk
+from tests.pipeline.test_prices import at_once
+
+
+class Shadowing(SynchronousTestCase):
+    def world(self, *script: Any, share: float = 1.0) -> World:
+        world = World((ANSWER,), shadow="s/new", shadow_share=share)
+        self.vendor = Vendor("s", world.clock, script)
+        self.records: list[Record] = []
+        prices = Prices({"s/new": Price(Decimal(1), Decimal(1))}, {}, world.clock, at_once)
+        world.route.shadows = Shadows({"s": self.vendor}, prices, [self.records.append], world.clock, world.random)
+        return world
+
+    def test_a_copy(self) -> None:
+        """The client has its answer at once; the copy has a record of its own, as ``shadow``, with usage and cost."""
+        world = self.world(2.0, ANSWER)
+        self.assertIs(self.successResultOf(world.ask()), ANSWER)
+        self.assertEqual([str(each.target) for each in world.record.attempts], ["p0/x"])
+        world.clock.advance(2)
+        (record,) = self.records
+        self.assertEqual((record.operation, record.outcome, record.status), ("shadow", "ok", 200))
+        self.assertEqual((str(record.attempts[0].target), record.attempts[0].kind), ("s/new", "shadow"))
+        self.assertEqual((record.usage, record.cost), (ANSWER.usage, Decimal("0.000007")))
+        self.assertEqual(world.clock.getDelayedCalls(), [])
+
+    def test_a_stream(self) -> None:
+        """Is read to its end."""
+        world = self.world(lambda call: Stream(world.clock, [chunk("a")], 1.0, END))
+        world.ask(stream=True)
+        world.clock.advance(1)
+        (record,) = self.records
+        self.assertEqual((record.outcome, record.first_event, record.ended), ("ok", 0.0, 1.0))
+
+    def test_failures(self) -> None:
+        """Are on record, and nobody else notices; a defect is logged."""
+        world = self.world(ConnectFailed("down", cause="refused"))
+        self.assertIs(self.successResultOf(world.ask()), ANSWER)
+        (record,) = self.records
+        self.assertEqual(
+            (record.outcome, record.attempts[0].outcome, record.attempts[0].cause), ("error", "connect", "refused")
+        )
+        world = self.world(ValueError("a defect"))
+        self.assertIs(self.successResultOf(world.ask()), ANSWER)
+        self.assertEqual([each.outcome for each in self.records], ["defect"])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_silence_has_an_end(self) -> None:
+        """The call's own deadline."""
+        world = self.world(Deferred())
+        self.successResultOf(world.ask(seconds=5))
+        world.clock.advance(5)
+        self.assertEqual([each.outcome for each in self.records], ["aborted"])
+        self.assertEqual(self.vendor.under_way, 0)
+
+    def test_bounds(self) -> None:
+        """A share of the calls, and never more than so many at once."""
+        world = self.world(1.0, ANSWER, share=0.25)
+        for _ in range(400):
+            world.ask()
+            world.clock.advance(1)
+        self.assertLess(abs(len(self.records) - 100), 40)
+        self.patch(shadow, "AT_ONCE", 3)
+        world = self.world(1.0, ANSWER)
+        for _ in range(10):
+            world.ask()
+        self.assertEqual(len(self.vendor.calls), 3)
+        world.clock.advance(1)
+        world.ask()
+        self.assertEqual(len(self.vendor.calls), 4)
