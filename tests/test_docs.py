@@ -15,6 +15,7 @@ from llmedge.config import capabilities, load, settings, vendors
 from llmedge.config.catalogue import VENDORS
 from llmedge.config.settings import Settings
 from llmedge.observe.metrics import Metrics
+from llmedge.pipeline.verdicts import VERDICTS, Next
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -181,6 +182,36 @@ class Pages(SynchronousTestCase):
             ]
             self.assertEqual(re.split(r"\n +- ", row.partition("\n\n")[0].strip()), cells)
             self.assertIn(f"\n    [providers.{vendor.name}]\n", page)
+
+    def test_every_verdict(self) -> None:
+        """The table of what went wrong is the code's, row by row."""
+        then = {
+            Next.RETRY: "elsewhere, else here again",
+            Next.ELSEWHERE: "elsewhere",
+            Next.LARGER: "a larger window",
+            Next.ANSWER: "the client is told",
+        }
+        found = [re.split(r"\n +- ", row.partition("\n\n")[0].strip()) for row in rows("routing.rst")[1:]]
+        expected = [
+            [
+                f"``{cause}``",
+                then[verdict.next],
+                *("yes" if each else "no" for each in (verdict.unhealthy, verdict.billed)),
+            ]
+            for cause, verdict in VERDICTS.items()
+        ]
+        self.assertEqual([[cause, *more] for cause, _, *more in found], expected)
+
+    def test_routing_defaults(self) -> None:
+        """The numbers the page names are the defaults."""
+        page = " ".join((DOCS / "routing.rst").read_text().split())
+        for name, value in re.findall(r"``(\w+)`` \(([\d.]+)(?: s)?\)", page):
+            section = next(s for s in (settings.Routing, settings.Server) if hasattr(s(), name))
+            self.assertEqual(float(value), getattr(section(), name), name)
+        self.assertIn("``routing.retries`` (2)", page)
+        self.assertIn("``server.timeout`` (30 s)", page)
+        self.assertEqual((settings.Routing().retries, settings.Server().timeout), (2, 30.0))
+        self.assertEqual((settings.Routing().hedge_ratio, settings.Routing().breaker_failures), (0.05, 5))
 
     def test_pages_are_reached(self) -> None:
         """Each page is in the table of contents."""

@@ -71,6 +71,7 @@ class Lasting:
         self.started = int(reactor.seconds())
         self.random = Random()  # noqa: S311 - for spreading load, not for secrets
         self.deployments = Deployments(reactor, self.random)
+        self.metrics.show_deployments(self.deployments.figures, self.deployments.label)
 
 
 @attrs.define

@@ -151,10 +151,11 @@ class Attempt:
 
 @attrs.frozen
 class Passed:
-    """A target that was not asked, and why."""
+    """A target that was not asked, and why. ``at`` is in the clock's seconds."""
 
     target: str
     why: str
+    at: float = 0.0
 
 
 @attrs.define

@@ -4,7 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.model import Record, Usage
 from llmedge.observe.metrics import Metrics
-from tests.fakes import CHAT, Edge
+from tests.fakes import CHAT, Edge, request
 
 KEYS = '[[auth.keys]]\nname = "a"\nkey = "key-a"\n'
 A = {"x-api-key": "key-a"}
@@ -42,8 +42,6 @@ class Exposition(SynchronousTestCase):
         edge = Edge('[providers.m]\ndialect = "mock"\nmodels = ["mock-*"]\nlatency = 2\n')
         for stream in (False, True):
             wire = edge.wire()
-            from tests.fakes import request
-
             wire.send(request(body=CHAT | {"stream": stream}))
             edge.reactor.advance(2)
         found = samples(edge)
@@ -84,6 +82,39 @@ class Exposition(SynchronousTestCase):
         }.items():
             self.assertEqual(registry.get_sample_value("llm_tokens_total", labels | {"kind": kind}), count, kind)
         self.assertEqual(registry.get_sample_value("llm_usage_estimated_total", labels), 1)
+
+    def test_deployments(self) -> None:
+        """State, load and limit as they are when somebody looks; attempts by outcome; configured targets by name."""
+        toml = (
+            '[routing]\nretries = 0\nhedge = "off"\n[rate_limit]\nenabled = false\n'
+            '[providers.m]\ndialect = "mock"\nlatency = 2\n'
+            '[providers.bad]\ndialect = "mock"\nfault = "status"\n'
+            '[models.good]\ntargets = [{target = "m/x", max_concurrency = 1}]\n[models.bad]\ntargets = ["bad/x"]\n'
+        )
+        edge = Edge(toml)
+        wires = [edge.wire() for _ in range(2)]
+        for wire in wires:
+            wire.send(request(body=CHAT | {"model": "good"}))
+        found = samples(edge)
+        self.assertEqual(value(found, "llm_deployment_in_flight", deployment="m/x"), 1)
+        self.assertEqual(value(found, "llm_deployment_limit", deployment="m/x"), 1)
+        edge.reactor.advance(2)
+        edge.reactor.advance(2)
+        for _ in range(7):
+            edge.chat(model="bad")
+        for number in range(20):
+            edge.chat(model=f"bad/invented-{number}")
+        found = samples(edge)
+        self.assertEqual(value(found, "llm_deployment_in_flight", deployment="m/x"), 0)
+        self.assertEqual(value(found, "llm_deployment_state", deployment="m/x"), 0)
+        self.assertEqual(value(found, "llm_deployment_state", deployment="bad/x"), 2)
+        self.assertEqual(value(found, "llm_deployment_attempts_total", deployment="m/x", outcome="ok"), 2)
+        self.assertEqual(value(found, "llm_deployment_attempts_total", deployment="bad/x", outcome="status"), 5)
+        self.assertEqual(value(found, "llm_deployment_attempts_total", deployment="bad/*", outcome="status"), 20)
+        self.assertEqual(value(found, "llm_deployment_queue_seconds_count", deployment="m/x"), 1)
+        self.assertEqual(value(found, "llm_deployment_queue_seconds_sum", deployment="m/x"), 2.0)
+        names = {labels for name, labels in found if name == "llm_deployment_state"}
+        self.assertEqual(names, {(("deployment", name),) for name in ("m/x", "bad/x", "bad/*")})
 
     def test_refusals(self) -> None:
         edge = Edge(KEYS + "[rate_limit]\nburst = 1\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Lock
 from typing import Any
 
 from prometheus_client import (
@@ -18,7 +19,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from llmedge._version import __version__
-from llmedge.model import Clock, Record
+from llmedge.model import Attempt, Clock, Record, Target
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _SMALL = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1)
@@ -69,6 +70,25 @@ class Metrics:
         )
         self._upstream = histogram("llm_upstream_duration_seconds", "One attempt at a vendor.", ["provider", "outcome"])
         self._attempts = counter("llm_upstream_attempts_total", "Attempts at vendors.", ["provider", "outcome"])
+        self._deployment_attempts = counter(
+            "llm_deployment_attempts_total", "Attempts at deployments.", ["deployment", "outcome"]
+        )
+        self._deployment_queue = histogram(
+            "llm_deployment_queue_seconds", "How long calls waited for their turn, if they had to.", ["deployment"]
+        )
+
+        def gauge(name: str, doc: str) -> Gauge:
+            return Gauge(name, doc, ["deployment"], registry=registry)
+
+        self._deployment_gauges = (
+            gauge("llm_deployment_state", "Circuit breaker: 0 closed, 1 half open, 2 open."),
+            gauge("llm_deployment_in_flight", "Calls under way."),
+            gauge("llm_deployment_limit", "Calls at once it is given, configured or learned."),
+        )
+        self._figures: Callable[[], list[tuple[str, int, int, float]]] = list
+        self._label: Callable[[str], str] = lambda name: f"{name.partition('/')[0]}/*"
+        self._rendering = Lock()
+        self._deployments: dict[tuple[Target, str], Counter] = {}
         self._tokens = counter("llm_tokens_total", "Tokens by kind.", [*call, "kind"])
         self._estimated = counter(
             "llm_usage_estimated_total", "Answers whose tokens were estimated, because the vendor told none.", call
@@ -114,12 +134,46 @@ class Metrics:
                 labels = (attempt.target.provider, attempt.outcome)
                 self._upstream.labels(*labels).observe(attempt.ended - attempt.started)
                 self._attempts.labels(*labels).inc()
+                self._at_deployment(attempt)
         if record.stream and record.first_event is not None:
             self._ended.labels(record.outcome).inc()
 
+    def _at_deployment(self, attempt: Attempt) -> None:
+        key = (attempt.target, attempt.outcome)
+        attempts = self._deployments.get(key)
+        if attempts is None:
+            if len(self._deployments) >= 1000:  # clients can ask for any name where there is a pattern
+                self._deployments.clear()
+            attempts = self._deployment_attempts.labels(self._label(str(attempt.target)), attempt.outcome)
+            self._deployments[key] = attempts
+        attempts.inc()
+        if attempt.queued:
+            self._deployment_queue.labels(self._label(str(attempt.target))).observe(attempt.queued)
+
+    def show_deployments(
+        self, figures: Callable[[], list[tuple[str, int, int, float]]], label: Callable[[str], str]
+    ) -> None:
+        """Where the state of deployments is read when somebody asks, so that calls cost nothing for it.
+
+        :param figures: gives ``(label, state, calls under way, limit)`` of each; several may share a label.
+        :param label: the bounded label of a deployment's name.
+        """
+        self._figures = figures
+        self._label = label
+        self._deployments.clear()
+
     def render(self) -> bytes:
         """The exposition text (Prometheus text format 0.0.4). May take milliseconds: not for the reactor thread."""
-        return generate_latest(self._registry)
+        with self._rendering:
+            shown: dict[str, tuple[int, int, float]] = {}
+            for label, state, in_flight, limit in self._figures():
+                worst, calls, least = shown.get(label, (0, 0, limit))
+                shown[label] = (max(worst, state), calls + in_flight, min(least, limit))
+            for number, each in enumerate(self._deployment_gauges):
+                each.clear()
+                for label, figures in shown.items():
+                    each.labels(label).set(figures[number])
+            return generate_latest(self._registry)
 
     def watch_ticks(self, clock: Clock, interval: float = 0.5) -> Callable[[], None]:
         """Measure how late timers fire, until the function returned is called."""

@@ -234,6 +234,7 @@ class Tracing:
                 over,
                 kind=SpanKind.SERVER,
                 attributes=_server_attributes(record, method, failed),
+                events=_decisions(record),
             )
         ]
         inside = context(trace.span_id)
@@ -305,14 +306,33 @@ def _server_attributes(record: Record, method: str, failed: str) -> Mapping[str,
     return attributes
 
 
+def _decisions(record: Record) -> tuple[Event, ...]:
+    """Who was passed over, and why more than one attempt was made. Our words only, no vendor's."""
+    events = [
+        Event("passed over", {"llmedge.target": each.target, "llmedge.why": each.why}, _ns(each.at))
+        for each in record.passed_over
+    ]
+    events += [
+        Event(each.kind, {"llmedge.target": str(each.target)}, _ns(each.started))
+        for each in record.attempts
+        if each.kind != "first"
+    ]
+    return tuple(sorted(events, key=lambda event: event.timestamp))
+
+
 def _attempt_attributes(record: Record, attempt: Attempt, usage: Usage | None) -> Mapping[str, Any]:
     attributes: dict[str, Any] = {
         "gen_ai.operation.name": _OPERATIONS.get(record.operation, record.operation),
         "gen_ai.request.model": attempt.target.model,
         "gen_ai.request.stream": record.stream,
         "llmedge.outcome": attempt.outcome,
+        "llmedge.attempt.kind": attempt.kind,
         "llmedge.connection.reused": attempt.reused,
     }
+    if attempt.cause:
+        attributes["llmedge.cause"] = attempt.cause
+    if attempt.queued:
+        attributes["llmedge.queued"] = attempt.queued
     attributes |= _provider(attempt) | _error(_attempt_error(attempt))
     if attempt.status is not None:
         attributes["http.response.status_code"] = attempt.status

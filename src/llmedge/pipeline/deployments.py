@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from random import Random
 
@@ -19,6 +20,8 @@ from llmedge.state.quota import Quota, Reservation
 
 UNLIMITED = 1_000_000
 """Calls at once at a deployment that has not refused any yet."""
+
+_STATES = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 
 Observer = Callable[[str, State, State], None]
 """Told ``(deployment, before, after)`` of each change of a breaker."""
@@ -172,6 +175,18 @@ class Deployments:
     def _entry(self, name: str) -> TargetEntry:
         pattern = f"{name.partition('/')[0]}/*"
         return self._limits.get(name) or self._limits.get(pattern) or TargetEntry(name)
+
+    def figures(self) -> list[tuple[str, int, int, float]]:
+        """For the metrics: label, state (0 closed, 1 half open, 2 open), calls under way, calls at once it takes."""
+        return [
+            (
+                self.label(each.name),
+                _STATES[each.breaker.state],
+                each.queue.in_flight,
+                math.inf if each.queue.limit.value >= UNLIMITED else float(each.queue.limit.value),
+            )
+            for each in self.all()
+        ]
 
     def label(self, name: str) -> str:
         """The deployment's name for metrics: its own if it is configured, else ``PROVIDER/*``."""

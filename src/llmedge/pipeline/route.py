@@ -209,7 +209,7 @@ class Run:
 
     def pass_over(self, candidate: Candidate, why: str) -> None:
         """Note that a candidate was not asked."""
-        self.call.record.passed_over.append(Passed(candidate.name, why))
+        self.call.record.passed_over.append(Passed(candidate.name, why, self.route.clock.seconds()))
 
     async def _again(self) -> Candidate:
         """Nobody is left who was not asked: wait for the first that may be asked again.
