@@ -127,7 +127,7 @@ class Attempt:
         ``splice``, ``continue``, ``shadow``.
     :ivar cause: the row of the table in ``pipeline/verdicts.py``, where it failed.
     :ivar queued: seconds it waited for its turn.
-    :ivar skipped_events: malformed events of its stream that were left out.
+    :ivar skipped_events: malformed events of its stream that were left out. ``said``: events of it that were read.
     """
 
     target: Target
@@ -146,6 +146,7 @@ class Attempt:
     cause: str = ""
     queued: float = 0.0
     skipped_events: int = 0
+    said: int = 0
     usage: Usage | None = None
 
 

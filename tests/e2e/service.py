@@ -137,10 +137,10 @@ class Gateway:
 class LlamaServer:
     """llama.cpp's server on the tiny model."""
 
-    def __init__(self, api_key: str = "") -> None:
+    def __init__(self, api_key: str = "", port: int = 0) -> None:
         self._api_key = api_key
         self.process = Process("ready")
-        self.port = 0
+        self.port = port
 
     async def start(self) -> LlamaServer:
         from tests.e2e import tiny_model
@@ -148,7 +148,7 @@ class LlamaServer:
         model = Path("tiny.gguf").absolute()
         if not model.exists():
             tiny_model.write(str(model))
-        self.port = free_port()
+        self.port = self.port or free_port()
         script = str(Path(__file__).with_name("llama_server.py"))
         arguments = [sys.executable, script, str(model), str(self.port)]
         if self._api_key:

@@ -136,6 +136,21 @@ class Spans(Base):
         self.assertNotIn("error.type", second.attributes)
         self.assertEqual(server.status.status_code, StatusCode.UNSET)
 
+    def test_decisions(self) -> None:
+        """Who was passed over and what each further attempt was for are events of the request's span."""
+        edge = self.edge(TWO + "[routing]\nbreaker_failures = 1\n")
+        for _ in range(2):
+            edge.chat(model="both")
+        first, second = [span for span in self.exported() if span.kind is SpanKind.SERVER]
+        self.assertEqual([(e.name, dict(e.attributes)) for e in first.events], [("next", {"llmedge.target": "b/two"})])
+        (passed,) = second.events
+        expected = {"llmedge.target": "a/one", "llmedge.why": "breaker: open"}
+        self.assertEqual((passed.name, dict(passed.attributes)), ("passed over", expected))
+        self.assertEqual(passed.timestamp, 1_700_000_000_000_000_000)
+        attempts = [span.attributes for span in self.exported() if span.kind is SpanKind.CLIENT]
+        self.assertEqual([each["llmedge.attempt.kind"] for each in attempts], ["first", "next", "first"])
+        self.assertEqual([each.get("llmedge.cause") for each in attempts], ["status_503", None, None])
+
     def test_errors(self) -> None:
         """A client's mistake is no error of the server's; a vendor's failure is."""
         edge = self.edge(TWO)

@@ -78,6 +78,18 @@ class Costs(SynchronousTestCase):
         self.ask(Answer(b"{}", Usage(1000, 100)))
         self.assertEqual((self.record.cost, self.record.cost_estimated), (Decimal("0.002"), False))
 
+    def test_attempts_that_broke(self) -> None:
+        """What others said before they broke is paid for as well, estimated where they did not tell."""
+        for told, extra in ((Usage(10, 20), "0.000270"), (None, "0.000198")):
+            stream = self.ask(Stream([[DONE]], Usage(1000, 100)), stream=True)
+            broken = self.record.attempts[0]
+            broken.usage, broken.said = told, 5
+            self.next(stream)
+            self.assertEqual(self.record.cost, Decimal("0.002") + Decimal(extra))
+            self.assertEqual(self.record.usage, Usage(1000, 100))
+            assert broken.usage is not None
+            self.assertEqual((broken.usage.output, broken.usage.estimated), (20, False) if told else (5, True))
+
     def test_an_answer_without_usage(self) -> None:
         self.ask(Answer(b'{"choices":[{"message":{"content":"12345678"}}]}'))
         self.assertEqual(self.record.usage, Usage(10 + 7, 2, estimated=True))

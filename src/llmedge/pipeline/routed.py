@@ -45,9 +45,11 @@ class RoutedStream:
     async def next(self) -> list[Event]:
         if self._held:
             events, self._held = self._held, []
+            self.attempt.said = len(events)
         else:
             try:
                 events = await self._stream.next()
+                self.attempt.said += len(events)
             except EdgeError as error:
                 self.attempt.cause = cause_of(error)
                 self._lease.failed(verdict_of(error), self._clock.seconds() - self.attempt.started)

@@ -60,8 +60,13 @@ class Settle:
             return
         record.cost = self.prices.price(by.target, usage)
         for attempt in record.attempts:  # what others used before they broke is paid for as well
-            if attempt is not by and attempt.usage is not None:
-                more = self.prices.price(attempt.target, attempt.usage)
+            if attempt is by:
+                continue
+            used = attempt.usage
+            if used is None and attempt.said:  # most vendors tell the usage last; an event says about a token
+                used = attempt.usage = rough(call.fields, 4 * attempt.said)
+            if used is not None:
+                more = self.prices.price(attempt.target, used)
                 if more is not None and record.cost is not None:
                     record.cost += more
 

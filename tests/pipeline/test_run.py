@@ -1,0 +1,238 @@
+"""Where a call goes, after what, and what is said when nobody is left."""
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge.config.capabilities import Capabilities
+from llmedge.config.kinds import TargetEntry
+from llmedge.config.settings import Model
+from llmedge.errors import (
+    ConnectFailed,
+    EdgeError,
+    TargetBusy,
+    UpstreamTimeout,
+    VendorFailed,
+    VendorRateLimited,
+    VendorRefused,
+    VendorUnavailable,
+)
+from llmedge.model import Wishes
+from llmedge.state.breaker import BreakerSettings
+from tests.pipeline.harness import ANSWER, World
+
+DOWN = ConnectFailed("It is down.", cause="refused")
+TOO_LONG = VendorRefused("too long", code="context_length_exceeded")
+
+
+def model(target: str, **more: Any) -> Model:
+    return Model((TargetEntry(target),), **more)
+
+
+class Fallbacks(SynchronousTestCase):
+    def test_in_order(self) -> None:
+        """The model's targets, then its fallbacks, then theirs; a target is asked once."""
+        world = World(
+            (DOWN,),
+            (DOWN,),
+            (DOWN,),
+            (ANSWER,),
+            entries=(TargetEntry("p0/x"),),
+            fallbacks=("a", "b"),
+            models={
+                "a": model("p1/x", fallbacks=("c",)),
+                "b": Model((TargetEntry("p0/x"), TargetEntry("p2/x"))),
+                "c": model("p3/x"),
+            },
+        )
+        self.successResultOf(world.ask())
+        found = [(each.target.provider, each.kind) for each in world.record.attempts]
+        self.assertEqual(found, [("p0", "first"), ("p1", "fallback"), ("p2", "fallback"), ("p3", "fallback")])
+        self.assertEqual(world.record.fallback, "c")
+
+    def test_in_a_circle(self) -> None:
+        """Models that fall back on each other end."""
+        world = World(
+            (DOWN,),
+            (DOWN,),
+            entries=(TargetEntry("p0/x"),),
+            fallbacks=("a",),
+            models={"a": model("p1/x", fallbacks=("m",))},
+            settings={"retries": 0},
+        )
+        self.failureResultOf(world.ask(), ConnectFailed)
+        self.assertEqual(len(world.record.attempts), 2)
+        self.assertTrue(world.at_rest())
+
+    def test_not_wanted(self) -> None:
+        """x-llmedge-no-fallback: the model's own targets only."""
+        models = {"a": model("p1/x")}
+        for reply in (DOWN, TOO_LONG):
+            world = World(
+                (reply,),
+                (ANSWER,),
+                entries=(TargetEntry("p0/x"),),
+                models=models,
+                fallbacks=("a",),
+                context_fallbacks=("a",),
+                settings={"retries": 0},
+            )
+            self.failureResultOf(world.ask(wishes=Wishes(no_fallback=True)), EdgeError)
+            self.assertEqual(world.vendors[1].calls, [])
+
+    def test_tools(self) -> None:
+        """A target that cannot call them is not asked to."""
+        world = World((ANSWER,), (ANSWER,), models={"a": model("p1/x")}, capabilities=Capabilities(tools=False))
+        self.failureResultOf(world.ask(fields={"tools": b"[]"}), TargetBusy)
+        self.assertEqual({each.why for each in world.record.passed_over}, {"cannot call tools"})
+
+
+class ContextLength(SynchronousTestCase):
+    def test_only_larger_windows(self) -> None:
+        """Of the targets left, then context_fallbacks; ordinary fallbacks are not for that."""
+        world = World(
+            (TOO_LONG,),
+            (ANSWER,),
+            (ANSWER,),
+            entries=(TargetEntry("p0/x"),),
+            fallbacks=("small",),
+            context_fallbacks=("large",),
+            models={"small": model("p1/x"), "large": model("p2/x")},
+            capabilities=Capabilities(context=1000),
+        )
+        self.successResultOf(world.ask())
+        self.assertEqual([each.target.provider for each in world.record.attempts], ["p0", "p2"])
+        self.assertEqual(world.record.fallback, "large")
+
+    def test_nobody_has_one(self) -> None:
+        """The client gets the vendor's words as they are, and nobody is blamed."""
+        world = World((TOO_LONG,), (ANSWER,), capabilities=Capabilities(context=1000))
+        self.assertIs(self.failureResultOf(world.ask(), VendorRefused).value, TOO_LONG)
+        self.assertEqual(world.vendors[1].calls, [])
+
+    def test_the_larger_one_fails(self) -> None:
+        """It is asked again; those whose window is too small are not."""
+        world = World(
+            (DOWN,),
+            (TOO_LONG,),
+            [(DOWN,), (ANSWER,)],
+            entries=(TargetEntry("p0/x"), TargetEntry("p1/x")),
+            context_fallbacks=("large",),
+            models={"large": model("p2/x")},
+        )
+        asking = world.ask()
+        world.pass_time(1)
+        self.successResultOf(asking)
+        self.assertEqual([each.target.provider for each in world.record.attempts], ["p0", "p1", "p2", "p2"])
+
+
+class Retries(SynchronousTestCase):
+    def test_pauses(self) -> None:
+        """Anything up to the base, then up to twice that, never beyond the cap; on record as paused."""
+        longest = [0.0, 0.0]
+        for seed in range(50):
+            world = World((DOWN,), seed=seed, settings={"retry_base": 1.0, "retry_cap": 1.5})
+            asking = world.ask()
+            world.pass_time(3)
+            self.failureResultOf(asking, ConnectFailed)
+            first, second, third = world.vendors[0].at
+            longest = [max(longest[0], second - first), max(longest[1], third - second)]
+            self.assertAlmostEqual(world.record.paused, third - first)
+            self.assertEqual(world.record.waited, world.record.paused)
+        self.assertTrue(0.8 < longest[0] <= 1.1 < longest[1] <= 1.6, longest)
+
+    def test_the_clients_wish(self) -> None:
+        """Fewer, never more."""
+        for wished, calls in ((0, 1), (1, 2), (9, 3)):
+            world = World((DOWN,))
+            asking = world.ask(wishes=Wishes(retries=wished))
+            world.pass_time(2)
+            self.failureResultOf(asking, ConnectFailed)
+            self.assertEqual(len(world.vendors[0].calls), calls)
+
+    def test_budget(self) -> None:
+        """An outage is not multiplied: 10 and a fifth of the calls."""
+        world = World((DOWN,), settings={"retry_base": 0.01})
+        world.deployment().breaker._settings = BreakerSettings(minimum_calls=10**6, consecutive_failures=10**6)
+        for _ in range(100):
+            world.ask().addErrback(lambda failure: failure.trap(ConnectFailed))
+        world.pass_time(2)
+        self.assertEqual(len(world.vendors[0].calls), 100 + 10 + 20)
+        self.assertTrue(world.at_rest())
+
+    def test_silence_is_left(self) -> None:
+        """A silent target is not asked again, whatever is left (lesson 14)."""
+        world = World((UpstreamTimeout("Nothing."),))
+        self.failureResultOf(world.ask(), UpstreamTimeout)
+        self.assertEqual(len(world.vendors[0].calls), 1)
+
+    def test_one_deadline(self) -> None:
+        """A pause that does not fit into what is left is not begun (lesson 12)."""
+        world = World((VendorRateLimited("slow down", retry_after=4.0),))
+        error = self.failureResultOf(world.ask(seconds=3.0), VendorRateLimited).value
+        self.assertEqual(error.retry_after, 4.0)
+
+    def test_leaving_in_a_pause(self) -> None:
+        world = World((VendorRateLimited("slow down", retry_after=4.0),))
+        asking = world.ask()
+        world.clock.advance(1)
+        asking.cancel()
+        self.failureResultOf(asking, CancelledError)
+        self.assertEqual((world.record.paused, world.record.waited), (1.0, 1.0))
+        self.assertTrue(world.at_rest())
+
+
+class RetryAfter(SynchronousTestCase):
+    def test_waited_for(self) -> None:
+        """Where nobody else is left, it is short enough and fits (lesson 13)."""
+        world = World([(VendorRateLimited("slow down", retry_after=4.0),), (ANSWER,)])
+        asking = world.ask()
+        world.clock.advance(3.9)
+        self.assertEqual(len(world.vendors[0].calls), 1)
+        world.clock.advance(0.1)
+        self.successResultOf(asking)
+        self.assertEqual([each.kind for each in world.record.attempts], ["first", "retry"])
+
+    def test_too_long(self) -> None:
+        """The client is told, at once."""
+        world = World((VendorRateLimited("slow down", retry_after=6.0),))
+        self.assertEqual(self.failureResultOf(world.ask(), VendorRateLimited).value.retry_after, 6.0)
+
+    def test_elsewhere_first(self) -> None:
+        world = World((VendorRateLimited("slow down", retry_after=1.0),), (ANSWER,))
+        self.successResultOf(world.ask())
+        self.assertEqual([each.kind for each in world.record.attempts], ["first", "next"])
+
+    def test_all_cool_down(self) -> None:
+        """Calls that come meanwhile get a 429 and the time, not a 503."""
+        world = World(*[(VendorRateLimited("slow down", retry_after=after),) for after in (60.0, 90.0)])
+        self.failureResultOf(world.ask(), VendorRateLimited)
+        error = self.failureResultOf(world.ask(), VendorRateLimited).value
+        self.assertEqual(error.retry_after, 60.0)
+        self.assertEqual([len(vendor.calls) for vendor in world.vendors], [1, 1])
+        self.assertEqual(world.record.attempts, [])
+
+    def test_some_are_out(self) -> None:
+        """A 503 that names each reason."""
+        world = World(
+            (VendorUnavailable("away", retry_after=60.0),), (DOWN,), settings={"retries": 0, "breaker_failures": 1}
+        )
+        self.failureResultOf(world.ask(), EdgeError)
+        error = self.failureResultOf(world.ask(), TargetBusy).value
+        self.assertIn("p0/x (breaker: cooldown); p1/x (breaker: open)", error.message)
+
+
+class Recovering(SynchronousTestCase):
+    def test_who_could_not_be_asked_at_first(self) -> None:
+        """When the others fail, those whose breaker was open are asked as soon as it lets them."""
+        world = World([(DOWN,), (ANSWER,)], (VendorFailed("no", cause="status_504"),), settings={"breaker_failures": 1})
+        self.failureResultOf(world.ask(wishes=Wishes(retries=0)), EdgeError)
+        world.clock.advance(0.1)
+        world.deployment("p1/x").breaker._close()
+        asking = world.ask()
+        world.pass_time(1.2)
+        self.successResultOf(asking)
+        found = [(each.target.provider, each.kind) for each in world.record.attempts]
+        self.assertEqual(found, [("p1", "first"), ("p0", "next")])
+        self.assertTrue(world.at_rest())
