@@ -80,7 +80,7 @@ class Costs(SynchronousTestCase):
 
     def test_attempts_that_broke(self) -> None:
         """What others said before they broke is paid for as well, estimated where they did not tell."""
-        for told, extra in ((Usage(10, 20), "0.000270"), (None, "0.000198")):
+        for told, extra in ((Usage(10, 20), "0.000270"), (None, "0.000216")):
             stream = self.ask(Stream([[DONE]], Usage(1000, 100)), stream=True)
             broken = self.record.attempts[0]
             broken.usage, broken.said = told, 5
