@@ -33,7 +33,9 @@ def _chunk(delta: dict[str, str], finish: str | None = None) -> bytes:
 
 
 EVENTS = [_chunk({"role": "assistant", "content": ""}), *(_chunk({"content": f" word{i}"}) for i in range(58))]
-STREAM = b"".join([*EVENTS, _chunk({}, "stop"), b"data: [DONE]\n\n"])
+USAGE = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "stub", "choices": []}
+USAGE |= {"usage": {"prompt_tokens": 20, "completion_tokens": 58, "total_tokens": 78}}
+STREAM = b"".join([*EVENTS, _chunk({}, "stop"), b"data: " + json.dumps(USAGE).encode() + b"\n\n", b"data: [DONE]\n\n"])
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(WHOLE), WHOLE)
 ANSWER_STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 ANSWER_STREAM += b"%x\r\n%b\r\n0\r\n\r\n" % (len(STREAM), STREAM)
