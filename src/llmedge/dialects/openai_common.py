@@ -256,7 +256,7 @@ _TEXT = re.compile(rb'"content": ?"')
 def _around_text(data: bytes) -> tuple[bytes, bytes]:
     """What stands before and after the text in a chunk; empty if its text is not plain.
 
-    In JSON these bytes can only be a key and the quote that opens its value: within a string the quotes would be escaped.
+    In JSON these bytes can only be a key and the quote that opens its value: in a string the quotes would be escaped.
     Whatever plain text stands there instead, the rest of the chunk means the same.
     """
     found = _TEXT.search(data)

@@ -203,7 +203,7 @@ class Authenticate(Wrapper):
         """What is wrong with a request of which only the head is here: nobody fills our memory without a key."""
         if not self._is_exempt(path):
             try:
-                self._authenticator.identify(request)
+                request.identified = (self._authenticator, self._authenticator.identify(request))
             except EdgeError as error:
                 return error
         return None
@@ -215,7 +215,11 @@ class Authenticate(Wrapper):
         if self._is_exempt(request.path):
             request.caller_exempt = True
             return self.proceed(request)
-        request.caller = self._authenticator.identify(request)
+        by, caller = request.identified
+        # Who asks was found out when the head was complete; not so without a body, or if the keys were changed since.
+        request.caller = (
+            caller if by is self._authenticator and caller is not None else self._authenticator.identify(request)
+        )
         request.record.caller = request.caller.name
         request.record.authenticated = request.site.clock.seconds()
         return self.proceed(request)
