@@ -11,6 +11,8 @@ import argparse
 import gc
 import hashlib
 import json
+import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -106,10 +108,15 @@ class Bench:
                 self.reactor.advance(0.001)
 
 
+def _callgrind(request: str) -> None:
+    """Tell the callgrind this process runs in."""
+    subprocess.run(["callgrind_control", request, str(os.getpid())], check=True, stdout=subprocess.DEVNULL)
+
+
 def main() -> int:
     options = argparse.ArgumentParser(prog="python -m benchmarks.calls", description=__doc__)
     options.add_argument("--seconds", type=float, default=2.0, help="CPU seconds for each kind")
-    options.add_argument("--calls", type=int, default=0, help="so many calls of each kind instead, and no figures")
+    options.add_argument("--calls", type=int, default=0, help="so many calls of each kind, in callgrind; no figures")
     options.add_argument("--kind", action="append", choices=[*requests()], help="only this kind; repeatable")
     options.add_argument("--profile", action="store_true", help="print where the time goes")
     arguments = options.parse_args()
@@ -117,8 +124,16 @@ def main() -> int:
         bench = Bench(folder)
         kinds = {kind: data for kind, data in requests().items() if not arguments.kind or kind in arguments.kind}
         if arguments.calls:
-            for data in kinds.values():
+            for kind, data in kinds.items():
+                bench.run(data, 50)
+                gc.collect()
+                gc.disable()  # when it runs depends on everything that ran before
+                _callgrind("--instr=on")
+                _callgrind("--zero")
                 bench.run(data, arguments.calls)
+                _callgrind(f"--dump={kind}")
+                _callgrind("--instr=off")
+                gc.enable()
             return 0
         for kind, data in kinds.items():
             bench.run(data, 500)
