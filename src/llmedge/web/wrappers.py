@@ -226,15 +226,18 @@ class Authenticate(Wrapper):
 
 
 class ShowLimits(Wrapper):
-    """Puts the shared bucket's state on every answer, also on those that stop before ``RateLimit``."""
+    """Has the shared bucket's state put on answers that stop before ``RateLimit``."""
 
     def __init__(self, inner: IResource, limiter: RateLimiter) -> None:
         super().__init__(inner)
         self._limiter = limiter
 
     def around(self, request: EdgeRequest) -> int:
-        _show(request, self._limiter, None)
+        request.show_limits = self._show
         return self.proceed(request)
+
+    def _show(self, request: EdgeRequest) -> None:
+        _show(request, self._limiter, None)
 
 
 class Refuse(Wrapper):
@@ -254,11 +257,13 @@ class RateLimit(Wrapper):
         self._limiter = limiter
 
     def around(self, request: EdgeRequest) -> int:
-        if not request.caller_exempt:
-            try:
-                self._limiter.take(request.caller)
-            finally:
-                _show(request, self._limiter, request.caller)
+        request.show_limits = None
+        caller = None if request.caller_exempt else request.caller
+        try:
+            if caller is not None:
+                self._limiter.take(caller)
+        finally:
+            _show(request, self._limiter, caller)
         return self.proceed(request)
 
 
