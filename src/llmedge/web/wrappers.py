@@ -35,7 +35,8 @@ class Wrapper(Resource):
 
     def __init__(self, inner: IResource) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # twisted has no types here
-        self._inner = inner
+        self.proceed: Callable[[EdgeRequest], int] = cast(Any, inner).render
+        """Hands a request to the resource inside."""
 
     def render(self, request: Any) -> int:
         try:
@@ -50,10 +51,6 @@ class Wrapper(Resource):
         :raises EdgeError: to answer with it.
         """
         return self.proceed(request)
-
-    def proceed(self, request: EdgeRequest) -> int:
-        inner: Any = self._inner
-        return cast(int, inner.render(request))
 
 
 class AccessRecord(Wrapper):
