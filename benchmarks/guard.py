@@ -1,8 +1,8 @@
 """``python -m benchmarks.guard``: fails when a call takes 10 % more instructions than on record.
 
 Instructions, counted by valgrind's callgrind, are the same on a busy machine and on an idle one; time is not. The
-record is ``benchmarks/instructions.json``, by Python's minor version: whoever makes calls dearer on purpose changes it in
-the same commit (``--record``). A version without a record is measured and passes.
+record is ``benchmarks/instructions.json``, by Python's minor version: whoever makes calls dearer on purpose changes it
+in the same commit (``--record``). A version without a record is measured and passes.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def main() -> int:
         dearer += ratio > ALLOWED
     if dearer:
         print(
-            "Calls have become dearer by more than 10 %. Find out why (python -m benchmarks.calls --profile), or if it is "
-            "worth it: python -m benchmarks.guard --record, in the same commit.",
+            "Calls have become dearer by more than 10 %. Find out why (python -m benchmarks.calls --profile), or if it "
+            "is worth it: python -m benchmarks.guard --record, in the same commit.",
             file=sys.stderr,
         )
     return 1 if dearer else 0

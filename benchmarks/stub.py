@@ -1,11 +1,12 @@
 """An upstream that costs next to nothing: answers every POST with a fixed completion, or 60 events at once.
 
-``python -m benchmarks.stub`` prints its port.
+``python -m benchmarks.stub [PORT]`` prints its port.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import httptools
@@ -60,7 +61,8 @@ class Stub(Protocol):
 def main() -> None:
     factory = Factory.forProtocol(Stub)
     factory.noisy = False
-    port = reactor.listenTCP(0, factory, interface="127.0.0.1", backlog=512)
+    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    port = reactor.listenTCP(wanted, factory, interface="127.0.0.1", backlog=512)
     print(port.getHost().port, flush=True)
     reactor.run()
 
