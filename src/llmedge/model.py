@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
 import attrs
+import msgspec
 
 from llmedge.errors import EdgeError
 
@@ -320,12 +321,15 @@ class EventKind(enum.Enum):
     """The terminal event: the only way a stream ends well."""
 
 
-@attrs.frozen
-class Event:
-    """One event of a stream: ``frame`` is the whole SSE frame in the client's dialect, blank line included."""
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One event of a stream, or several of a kind.
+
+    :ivar frame: the whole SSE frame in the client's dialect, blank line included; ``count`` frames one after another.
+    """
 
     kind: EventKind
     frame: bytes
+    count: int = 1
 
 
 class EventStream(Protocol):

@@ -248,6 +248,26 @@ _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 _decode_full_chunk = msgspec.json.Decoder(_FullChunk).decode
 
 
+_plain_text = re.compile(rb"[ !#-\[\]-~]*").fullmatch
+"""ASCII that stands in a JSON string as it is: no quote, no backslash, no control character."""
+_TEXT = re.compile(rb'"content": ?"')
+
+
+def _around_text(data: bytes) -> tuple[bytes, bytes]:
+    """What stands before and after the text in a chunk; empty if its text is not plain.
+
+    In JSON these bytes can only be a key and the quote that opens its value: in a string the quotes would be escaped.
+    Whatever plain text stands there instead, the rest of the chunk means the same.
+    """
+    found = _TEXT.search(data)
+    if found is None:
+        return b"", b""
+    end = data.find(b'"', found.end())
+    if end < 0 or _plain_text(data, found.end(), end) is None:
+        return b"", b""
+    return data[: found.end()], data[end:]
+
+
 class ChunkReader(SseReader[Event]):
     """Reads one vendor's stream of chunks: SSE bytes in, events for the client out.
 
@@ -262,6 +282,8 @@ class ChunkReader(SseReader[Event]):
         self._content = False
         self._open: set[int] = set()
         self._finished: set[int] = set()
+        # A chunk that differs from the one before in nothing but its text is known without being parsed.
+        self._head = self._tail = self._said_head = self._said_tail = b""
 
     @property
     def complete(self) -> bool:
@@ -278,6 +300,36 @@ class ChunkReader(SseReader[Event]):
             raise UpstreamCut("ended its stream before the answer was complete")
         items.append(DONE)
 
+    def _take_blocks(self, blocks: list[bytes], items: list[Event]) -> None:
+        index = 0
+        while index < len(blocks) and not self.done:
+            if self._head:
+                index += self._same(blocks, index, items)
+            if index < len(blocks):
+                self._take_block(blocks[index], items)
+                index += 1
+
+    def _same(self, blocks: list[bytes], index: int, items: list[Event]) -> int:
+        """Pass on the chunks from ``index`` that differ in nothing but their text; how many there were."""
+        head, tail = self._head, self._tail
+        least = len(head) + len(tail)
+        end = index
+        while end < len(blocks) and blocks[end].startswith(head) and blocks[end].endswith(tail):
+            if len(blocks[end]) < least:
+                break
+            end += 1
+        texts = [block[len(head) : len(block) - len(tail)] for block in blocks[index:end]]
+        if _plain_text(b"".join(texts)) is None:
+            for count, text in enumerate(texts):
+                if _plain_text(text) is None:
+                    del texts[count:]
+                    break
+        if texts:
+            said_head, said_tail = self._said_head, self._said_tail
+            frames = said_head + (said_tail + said_head).join(texts) + said_tail
+            items.append(Event(EventKind.CONTENT, frames, len(texts)))
+        return len(texts)
+
     def _take(self, name: bytes, data: bytes, items: list[Event]) -> None:
         if data == b"[DONE]":
             if not self._finished or self._open:
@@ -285,6 +337,7 @@ class ChunkReader(SseReader[Event]):
             self.done = True
             items.append(DONE)
             return
+        came = data
         try:
             if not data.isascii():
                 data.decode()
@@ -309,7 +362,15 @@ class ChunkReader(SseReader[Event]):
         if b"\n" in data:
             data = data.replace(b"\n", b"\ndata: ")  # each line of an event's data has the field name before it
         kind = EventKind.CONTENT if self._content else EventKind.LIFECYCLE
-        items.append(Event(kind, b"data: " + data + b"\n\n"))
+        frame = b"data: " + data + b"\n\n"
+        items.append(Event(kind, frame))
+        if self._finished:
+            self._head = b""
+        elif self._content and not name and len(chunk.choices or ()) == 1:
+            head, tail = _around_text(b"data: " + came)
+            said_head, said_tail = _around_text(frame)
+            if head and said_head:
+                self._head, self._tail, self._said_head, self._said_tail = head, tail, said_head, said_tail
 
     def _usage(self, data: bytes) -> bytes:
         """Account for the usage in a chunk; the chunk without it, or ``b""`` if it held nothing else."""

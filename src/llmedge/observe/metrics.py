@@ -20,6 +20,8 @@ from prometheus_client.process_collector import ProcessCollector
 
 from llmedge._version import __version__
 from llmedge.model import Attempt, Clock, Record, Target
+from llmedge.observe import tally
+from llmedge.observe.tally import Tallies
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _SMALL = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1)
@@ -54,11 +56,11 @@ class Metrics:
         GCCollector(registry=registry)
         call = ["operation", "provider", "model"]
 
-        def counter(name: str, doc: str, labels: list[str]) -> Counter:
-            return Counter(name, doc, labels, registry=registry)
+        tallies = Tallies(registry)
+        counter = tallies.counter
 
-        def histogram(name: str, doc: str, labels: list[str], buckets: Any = _SECONDS) -> Histogram:
-            return Histogram(name, doc, labels, registry=registry, buckets=buckets)
+        def histogram(name: str, doc: str, labels: list[str], buckets: Any = _SECONDS) -> tally.Histogram:
+            return tallies.histogram(name, doc, labels, buckets)
 
         self._requests = counter(
             "llm_requests_total", "Inference requests answered, refused ones included.", [*call, "status"]
@@ -88,7 +90,7 @@ class Metrics:
         self._figures: Callable[[], list[tuple[str, int, int, float]]] = list
         self._label: Callable[[str], str] = lambda name: f"{name.partition('/')[0]}/*"
         self._rendering = Lock()
-        self._deployments: dict[tuple[Target, str], Counter] = {}
+        self._deployments: dict[tuple[Target, str], tally.Count] = {}
         self._tokens = counter("llm_tokens_total", "Tokens by kind.", [*call, "kind"])
         self._estimated = counter(
             "llm_usage_estimated_total", "Answers whose tokens were estimated, because the vendor told none.", call
@@ -102,8 +104,13 @@ class Metrics:
         for scope in ("global", "key"):
             self._limited.labels(scope)
         self._cache_hits.labels("memory")
-        self.in_flight = Gauge("llm_requests_in_flight", "Inference requests under way.", registry=registry)
-        self.lost_spans = counter("llm_trace_spans_lost_total", "Spans dropped or not taken by the collector.", [])
+        self._under_way = 0
+        in_flight = Gauge("llm_requests_in_flight", "Inference requests under way.", registry=registry)
+        in_flight.set_function(lambda: self._under_way)
+        # Moved by OpenTelemetry's thread, so with a lock.
+        self.lost_spans = Counter(
+            "llm_trace_spans_lost_total", "Spans dropped or not taken by the collector.", registry=registry
+        )
         self._tick = Histogram(
             "llm_reactor_tick_delay_seconds",
             "How late the event loop runs a timer.",
@@ -131,12 +138,16 @@ class Metrics:
         metrics.count(record)
         for attempt in record.attempts:
             if attempt.ended is not None:
-                labels = (attempt.target.provider, attempt.outcome)
-                self._upstream.labels(*labels).observe(attempt.ended - attempt.started)
-                self._attempts.labels(*labels).inc()
+                provider, outcome = attempt.target.provider, attempt.outcome
+                self._upstream.labels(provider, outcome).observe(attempt.ended - attempt.started)
+                self._attempts.labels(provider, outcome).inc()
                 self._at_deployment(attempt)
         if record.stream and record.first_event is not None:
             self._ended.labels(record.outcome).inc()
+
+    def in_flight(self, change: int) -> None:
+        """A request began (1) or ended (-1)."""
+        self._under_way += change
 
     def _at_deployment(self, attempt: Attempt) -> None:
         key = (attempt.target, attempt.outcome)

@@ -119,9 +119,9 @@ class SettledStream:
         for event in events:
             if event.kind is EventKind.CONTENT:
                 size = len(event.frame)
-                self._count += 1
+                self._count += event.count
                 self._length += size
-                self._shortest = min(self._shortest, size)
+                self._shortest = min(self._shortest, size // event.count)
                 if keep:
                     self._frames.append(event.frame)
                     self._kept += size
