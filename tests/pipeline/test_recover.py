@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from llmedge.config.capabilities import Capabilities
 from llmedge.config.kinds import TargetEntry
 from llmedge.config.settings import Model
-from llmedge.errors import AnswerDiverged, EdgeError, UpstreamCut, VendorRefused
+from llmedge.errors import AnswerDiverged, ConnectFailed, EdgeError, UpstreamCut, VendorRefused
 from llmedge.model import Usage
 from llmedge.pipeline import recover
 from llmedge.state.breaker import State
@@ -140,13 +140,39 @@ class Splicing(Recovery):
         """Only where recovery is asked for by name, at most ``retries`` times."""
         script = [(stream([chunk("one ")], CUT),), (stream([chunk("one two")], CUT),), (stream(*GOOD),)]
         world = self.world(script, stream_recovery="splice")
-        self.assertEqual(self.successResultOf(self.read(world)), "one two three")
+        reading = self.read(world)
+        world.pass_time(1)
+        self.assertEqual(self.successResultOf(reading), "one two three")
         world = self.world((stream([chunk("one ")], CUT),), stream_recovery="splice")
-        self.failureResultOf(self.read(world), UpstreamCut)
+        reading = self.read(world)
+        world.pass_time(1)
+        self.failureResultOf(reading, UpstreamCut)
         self.assertEqual(len(world.record.attempts), 3)
         world = self.world(script)
         self.failureResultOf(self.read(world), UpstreamCut)
         self.assertEqual(len(world.record.attempts), 1)
+
+    def test_who_had_failed_before(self) -> None:
+        """Or could not be asked, may be back by the time a stream breaks: asked again, after a pause."""
+        down = ConnectFailed("It is down.", cause="refused")
+        world = self.world([(down,), (down,), (stream(*GOOD),)], (stream([chunk("one ")], 1.0, CUT),))
+        reading = self.read(world)
+        world.pass_time(2)
+        self.assertEqual(self.successResultOf(reading), "one two three")
+        kinds = [(each.target.provider, each.kind) for each in world.record.attempts]
+        self.assertEqual(kinds, [("p0", "first"), ("p1", "next"), ("p0", "splice"), ("p0", "splice")])
+        self.assertTrue(world.at_rest())
+        world = self.world(
+            [(down,), (stream(*GOOD),)], (stream([chunk("one ")], 0.3, CUT),), settings={"breaker_failures": 1}
+        )
+        reading = self.read(world)
+        reading.cancel()
+        self.failureResultOf(reading, CancelledError)
+        reading = self.read(world)
+        self.assertEqual(world.record.passed_over[0].why, "breaker: open")
+        world.pass_time(2)
+        self.assertEqual(self.successResultOf(reading), "one two three")
+        self.assertEqual(len(world.record.attempts), 2)
 
     def test_too_long_to_keep(self) -> None:
         """Of a long stream nothing is kept in memory; its break is an error."""

@@ -15,7 +15,6 @@ from llmedge.dialects.dialect import Asked, ChatDialect, Saying
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import AnswerDiverged, EdgeError, ElsewhereError, UpstreamTimeout, UpstreamTooLarge
 from llmedge.model import Answer, Call, Deadline, Event, EventKind, EventStream, Reply, Usage
-from llmedge.pipeline.models import Candidate
 from llmedge.pipeline.routed import RoutedStream
 from llmedge.pipeline.splice import Continuation, Diverged, Splicer, spoken
 
@@ -90,7 +89,6 @@ class RecoveringStream:
         self._mode = mode
         self._frames: list[bytes] | None = []
         self._size = 0
-        self._again = 0
 
     @property
     def usage(self) -> Usage | None:
@@ -132,7 +130,10 @@ class RecoveringStream:
         why = ""
         # The call's own deadline was for the first content: what is asked now has as long again, all of it together.
         deadline = Deadline(run.route.clock, run.call.deadline.seconds)
-        while deadline.left() and (candidate := self._next()) is not None:
+        run.call = attrs.evolve(run.call, deadline=deadline)
+        if run.match.model.stream_recovery:  # asked for by name: the same target may be asked as well
+            run.broke(error)
+        while deadline.left() and (candidate := await run.choose()) is not None:
             join: _Join
             call, kind = run.call, "splice"
             if text and text.strip() and candidate.capabilities.prefill:
@@ -141,7 +142,6 @@ class RecoveringStream:
                 join = Continuation(seen, text[len(text.rstrip()) :])
             else:
                 join = Splicer(seen)
-            call = attrs.evolve(call, deadline=deadline)
             try:
                 reply = await _in_time(run.attempt(candidate, kind, call), call)
             except EdgeError as failure:
@@ -158,14 +158,6 @@ class RecoveringStream:
         if why:
             error.message += f" It could not be completed elsewhere: {why}"
         raise error
-
-    def _next(self) -> Candidate | None:
-        """Who is asked to go on: somebody else, or where that is wished for and nobody else is there, the same."""
-        candidate = self._run.next()
-        if candidate is None and self._run.match.model.stream_recovery and self._again < self._run.retries:
-            self._again += 1
-            return self._run.winner
-        return candidate
 
 
 class JoinedStream:

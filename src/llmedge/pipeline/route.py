@@ -125,9 +125,9 @@ class Run:
         :raises EdgeError: nobody gave one.
         """
         while True:
-            candidate = self.next()
+            candidate = await self.choose()
             if candidate is None:
-                candidate = await self._again()
+                raise self._none_left()
             try:
                 if self._hedge is not None and self.others_left:
                     return await race(self, candidate)
@@ -145,6 +145,10 @@ class Run:
         self.kind = "next"
 
     # Who is next
+
+    async def choose(self) -> Candidate | None:
+        """Who is asked now; ``None``: nobody is left."""
+        return self.next() or await self._again()
 
     @property
     def others_left(self) -> bool:
@@ -211,11 +215,8 @@ class Run:
         """Note that a candidate was not asked."""
         self.call.record.passed_over.append(Passed(candidate.name, why, self.route.clock.seconds()))
 
-    async def _again(self) -> Candidate:
-        """Nobody is left who was not asked: wait for the first that may be asked again.
-
-        :raises EdgeError: nobody may, or not in time.
-        """
+    async def _again(self) -> Candidate | None:
+        """Nobody is left who was not asked: wait for the first that may be asked again, in time."""
         route, call = self.route, self.call
         now = route.clock.seconds()
         ready: list[tuple[float, int, Candidate]] = []
@@ -225,20 +226,20 @@ class Run:
             if verdict_of(tried.error).next is Next.RETRY:
                 free = route.deployments.get(candidate.entry).breaker.available_at()
                 ready.append((max(tried.ready_at, free), number, candidate))
-        if self.failures:  # while they recover, those nobody could ask at first may have become free
+        if self.failures or self.winner is not None:  # who could not be asked at first may be back
             ready += [
                 (route.deployments.get(each.entry).breaker.available_at(), len(self._tried) + number, each)
                 for number, each in enumerate(self._blocked)
             ]
         if not ready:
-            raise self._none_left()
+            return None
         at, _, candidate = min(ready, key=lambda each: each[:2])
         pause = max(0.0, at - now)
         if pause >= call.deadline.left() or pause > max(route.routing.retry_after_max, route.routing.retry_cap):
-            raise self._none_left()
+            return None
         asked = candidate in self._tried and not isinstance(self._tried[candidate].error, TargetBusy)
         if asked and not route.deployments.retries.withdraw():
-            raise self._none_left()
+            return None
         if candidate in self._blocked:
             self._blocked.remove(candidate)
         if pause > 0.0:
