@@ -41,7 +41,7 @@ class Blocks:
         self._message = message
         self._saying = saying
         if message.name:
-            self._cannot("name")
+            self._saying.cannot(f"{message.at}.name")
 
     def _cannot(self, what: str) -> None:
         self._saying.cannot(f"{self._message.at} ({what})")

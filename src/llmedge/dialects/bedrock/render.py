@@ -106,7 +106,7 @@ def _messages(
     for message in messages:
         cannot = _cannot(saying, message)
         if message.name:
-            cannot("a participant's name")
+            saying.cannot(f"{message.at}.name")
         role = {"tool": "user", "developer": "system"}.get(message.role, message.role)
         if role == "system" and not out:
             system += [block for part in message.parts for block in _system(part, blocks, cannot)]

@@ -98,7 +98,7 @@ def _one_text(message: form.Message) -> str | None:
 
 def _items(message: form.Message, saying: Saying) -> Iterator[dict[str, Any]]:
     if message.name:
-        saying.cannot(f"{message.at} (name)")
+        saying.cannot(f"{message.at}.name")
     if any(getattr(part, "cache", "") for part in message.parts):
         saying.cannot(f"{message.at} (cache_control)")
     if message.role == "tool":
