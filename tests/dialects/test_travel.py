@@ -291,3 +291,19 @@ class Answers(SynchronousTestCase):
         for total, output in ((115, 5), (145, 35), (0, 5)):
             usage = f'{{"prompt_tokens":110,"completion_tokens":5,"total_tokens":{total},{details}}}'
             self.assertEqual(read(f'{{"choices":[],"usage":{usage}}}'.encode()), Usage(110, output, reasoning=30))
+
+    def test_lines(self) -> None:
+        """JSON that somebody wrote over several lines does not end an event of a stream."""
+        call, _, body = ask("openai_responses", "tool", True)
+        raw = json.dumps(body, indent=2).encode()
+        call.fields = DIALECTS["openai_responses"].parse_request(raw).fields
+        told = cases.told("anthropic", "plain", True)
+        data = sent("anthropic", SAYS["anthropic"].stream(told, {}, False))
+        stream, _ = read(wire_of("openai_responses", "anthropic"), call, data, 99)
+        self.assertEqual(cases.unsse(stream)[0][1]["response"]["tools"], body["tools"])
+        call, _, request = ask("gemini", "tool", True)
+        told = Told((("call", ("c", "f", ('{\n "a":\r\n 1\n}',))),), "tool", Usage(1, 1), "i", "m", cases.CREATED)
+        data = sent("anthropic", SAYS["anthropic"].stream(told, request, False))
+        stream, _ = read(wire_of("gemini", "anthropic"), call, data, 99)
+        (called, _) = cases.unsse(stream)
+        self.assertEqual(called[1]["candidates"][0]["content"]["parts"][0]["functionCall"]["args"], {"a": 1})
