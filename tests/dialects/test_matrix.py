@@ -183,6 +183,18 @@ class Answers(SynchronousTestCase):
                     for step in (1, 2, 3, 7) if case in ("parallel", "thinking") else (5, 64):
                         self.assertEqual(read(wire, call, data, step), (stream, usage))
 
+    def test_usage_only_where_asked(self) -> None:
+        """A chat client that did not ask for usage sees none in the stream; it is accounted for all the same."""
+        for vendor in VENDORS:
+            call, _, request = ask("openai_chat", "plain", True)
+            call.wants_usage = False
+            told = cases.told(vendor, "plain", True)
+            data = sent(vendor, SAYS[vendor].stream(told, request, False))
+            stream, usage = read(wire_of("openai_chat", vendor), call, data, 50)
+            self.assertEqual(usage, told.usage)
+            self.assertNotIn(b'"usage":{', stream)
+            self.assertTrue(stream.endswith(b"data: [DONE]\n\n"))
+
 
 class Errors(SynchronousTestCase):
     maxDiff = None
