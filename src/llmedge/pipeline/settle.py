@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 from twisted.internet.defer import CancelledError
 
+from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import EdgeError, ElsewhereError
 from llmedge.model import Answer, Call, Event, EventKind, EventStream, Operation, Reply, Usage
 from llmedge.pipeline.prices import Prices
@@ -98,7 +99,7 @@ class SettledStream:
         if events[-1].kind is EventKind.DONE:
             await self._charge()
             record.outcome = "ok"
-            if record.cost is not None:  # headers are out; a comment is seen by who looks for it, and by no SDK
+            if record.cost is not None and DIALECTS[self._call.dialect].comments:  # headers are out
                 note = f": x-llmedge-cost-usd {record.cost.normalize():f}\n".encode()
                 last = events[-1]
                 events[-1] = Event(last.kind, note + (last.frame or b"\n"))
