@@ -1,4 +1,4 @@
-"""What each dialect's clients see of the gateway itself: keys, errors, lists of models, wishes, what became of a call."""
+"""What each dialect's clients see of the gateway: keys, errors, lists of models, wishes, what became of a call."""
 
 from twisted.trial.unittest import SynchronousTestCase
 
