@@ -24,6 +24,7 @@ from llmedge.pipeline.shadow import Shadows
 from llmedge.pipeline.stage import compose
 from llmedge.pipeline.strategies import Strategies
 from llmedge.pipeline.tokens import TokenCounter
+from llmedge.pipeline.vendor_models import VendorModels
 from llmedge.providers.build import provider_of
 from llmedge.providers.provider import Provider
 from llmedge.upstream.client import Client
@@ -84,9 +85,11 @@ class Graph:
     admin: Any
     gate: Any
     providers: Mapping[str, Provider]
+    vendor_models: VendorModels
 
     def retire(self) -> None:
         """Another graph is in force, or none: stop what runs in the background. Calls under way go on."""
+        self.vendor_models.close()
         for provider in self.providers.values():
             provider.close()
 
@@ -132,7 +135,12 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
         [settle, Admit(models, reactor), CountTokens(tokens)],
         route,
     )
-    api = Api(pipeline, models, relay, lasting.started)
+    vendor_models = VendorModels(providers, models, settings.upstream.models_refresh, reactor)
+    if previous is not None:
+        before = previous.settings.providers
+        same = [name for name, each in settings.providers.items() if before.get(name) == each]
+        vendor_models.keep(previous.vendor_models, same)
+    api = Api(pipeline, models, vendor_models, relay, lasting.started)
     render = lasting.metrics.render if settings.metrics.enabled else None
     public = Ops(reactor, render, lasting.ready, expose=not admin.listen or admin.keep_public)
     routes: Any = Routes
@@ -159,6 +167,7 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
         _record(_authenticate(Refuse(inside), settings, authenticator), lasting),
         authenticate.gate,
         providers,
+        vendor_models,
     )
 
 
