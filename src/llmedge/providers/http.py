@@ -8,7 +8,7 @@ from llmedge._version import __version__
 from llmedge.config.settings import Upstream
 from llmedge.dialects.dialect import Dialect, StreamReader, VendorError
 from llmedge.dialects.gemini_embeddings import GeminiEmbeddings
-from llmedge.dialects.registry import DIALECTS
+from llmedge.dialects.registry import DIALECTS, PASSED
 from llmedge.errors import (
     EdgeError,
     ElsewhereError,
@@ -18,9 +18,10 @@ from llmedge.errors import (
     UpstreamTooLarge,
     VendorFailed,
 )
-from llmedge.model import Attempt, Call, Clock, Event, EventKind, Operation, Reply, Usage
+from llmedge.model import Answer, Attempt, Call, Clock, Event, EventKind, Operation, Reply, Usage
 from llmedge.providers.failures import failure_for, parse_retry_after
 from llmedge.providers.offer import Offer
+from llmedge.providers.passthrough import EVENTS, JSON, note_media, reader_for
 from llmedge.providers.wire import Wire, count_wire_for, no_way, wire_for
 from llmedge.threads import aside
 from llmedge.upstream.client import Client
@@ -50,6 +51,8 @@ class HttpProvider:
         self._heads: dict[str, bytes] = {}
 
     async def complete(self, call: Call, attempt: Attempt) -> Reply:
+        if call.operation.passes_through:
+            return await self._pass_through(call, attempt)
         counts = call.operation is Operation.COUNT_TOKENS
         wire = (self._counts if counts else self._wires)[call.dialect]
         if wire is None:
@@ -61,13 +64,7 @@ class HttpProvider:
         exchange: Exchange | None = None
         try:
             exchange = await self._pool.send(request, attempt, call.record)
-            status = exchange.status
-            attempt.upstream_request_id = exchange.fields.get(b"x-request-id", b"").decode("latin-1")[:128]
-            if not 200 <= status < 300:
-                raise await self._failure(wire.spoken, status, exchange)
-            encoding = exchange.fields.get(b"content-encoding", b"identity").lower()
-            if encoding != b"identity":
-                raise UpstreamMalformed("compressed its answer although it was asked not to")
+            await self._check(exchange, attempt, wire.spoken)
             created = int(self._clock.seconds())
             if call.stream:
                 await self._expect_stream(wire.spoken, exchange)
@@ -80,6 +77,57 @@ class HttpProvider:
             if isinstance(error, ElsewhereError) and not error.message.startswith("The provider"):
                 raise self.blame(error) from None
             raise
+
+    async def _pass_through(self, call: Call, attempt: Attempt) -> Reply:
+        """An operation that is not translated: the body as it came, but for the model, and the answer likewise."""
+        template = self._offer.passthrough.get(call.operation.value)
+        if template is None:
+            raise no_way(self.name, call.operation)
+        record, model, upload = call.record, attempt.target.model, call.upload
+        body = None if upload is None else upload.open(model)
+        if body is None:
+            data = PASSED.forward(call.fields, model, stream=call.stream, ask_usage=False)
+            framing, kind = f"content-length: {len(data)}", "application/json"
+        else:
+            assert upload is not None
+            data, kind = b"", upload.content_type
+            framing = "transfer-encoding: chunked" if body.length is None else f"content-length: {body.length}"
+        path = self._path(template, model)
+        passed = dict(self._offer.fixed)
+        if self._offer.signer is not None:
+            passed |= await self._offer.signer.headers("POST", self._offer.origin + path, data)
+        more = "".join(f"{name}: {value}\r\n" for name, value in passed.items())
+        fields = self._fields.replace("content-type: application/json\r\n", f"content-type: {kind}\r\n")
+        trace = b"" if record.trace is None else record.trace.headers(attempt.span_id)
+        head = (
+            f"POST {path} HTTP/1.1\r\n{fields}accept: */*\r\nx-request-id: {record.request_id}\r\n{more}{framing}\r\n"
+        )
+        exchange: Exchange | None = None
+        try:
+            exchange = await self._pool.send(head.encode() + trace + b"\r\n" + data, attempt, record, body)
+            await self._check(exchange, attempt, PASSED)
+            media = note_media(attempt, exchange.fields)
+            record.stream = media == EVENTS
+            if media == JSON:
+                answer = await exchange.read_all()
+                return Answer(answer, await aside(self._clock, len(answer), PASSED.read_answer, answer))
+            return HttpStream(self, exchange, reader_for(media, call, self._limits.max_event_size), attempt)
+        except BaseException as error:
+            if exchange is not None:
+                exchange.abort()
+            if isinstance(error, ElsewhereError) and not error.message.startswith("The provider"):
+                raise self.blame(error) from None
+            raise
+
+    async def _check(self, exchange: Exchange, attempt: Attempt, spoken: Dialect) -> None:
+        """:raises EdgeError: the answer is an error, or not one that was asked for."""
+        status = exchange.status
+        attempt.upstream_request_id = exchange.fields.get(b"x-request-id", b"").decode("latin-1")[:128]
+        if not 200 <= status < 300:
+            raise await self._failure(spoken, status, exchange)
+        encoding = exchange.fields.get(b"content-encoding", b"identity").lower()
+        if encoding != b"identity":
+            raise UpstreamMalformed("compressed its answer although it was asked not to")
 
     async def _request(self, call: Call, attempt: Attempt, spoken: Dialect, body: bytes) -> bytes:
         """Head and body."""
