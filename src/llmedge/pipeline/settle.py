@@ -105,8 +105,8 @@ class SettledStream:
         if events[-1].kind is EventKind.DONE:
             await self._charge()
             record.outcome = "ok"
-            if (
-                record.cost is not None and record.stream
+            if record.cost is not None and (
+                self._estimates or record.stream
             ):  # headers are out; a comment is seen by who looks for it, and by no SDK
                 note = f": x-llmedge-cost-usd {record.cost.normalize():f}\n".encode()
                 last = events[-1]
