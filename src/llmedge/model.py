@@ -60,13 +60,15 @@ class UploadBody(Protocol):
     """A body on its way to one vendor.
 
     :ivar length: its bytes, ``None`` if nobody knows yet.
+    :ivar whole: all of it is here and stays: it can be sent as often as need be.
     """
 
     length: int | None
+    whole: bool
 
     @property
     def again(self) -> bool:
-        """It can be had from its beginning once more."""
+        """It can, so far, be had from its beginning once more."""
 
     async def read(self) -> bytes:
         """The next piece; ``b""`` at the end.

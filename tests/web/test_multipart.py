@@ -13,6 +13,7 @@ from llmedge.web.multipart import Multipart, boundary_of
 from llmedge.web.upload import HELD, HeldUpload
 
 B = b"XyZ-7"
+TYPE = f"multipart/form-data; boundary={B.decode()}"
 MODEL = b'Content-Disposition: form-data; name="model"\r\n\r\n'
 FILE = b'Content-Disposition: form-data; name="file"; filename="a.mp3"\r\nContent-Type: audio/mpeg\r\n\r\n'
 

@@ -9,7 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.web.upload import HELD
 from tests.fakes import Edge, Transport, Wire, request
-from tests.web.test_multipart import FILE, MODEL, B, body
+from tests.web.test_multipart import FILE, MODEL, body
+from tests.web.test_multipart import TYPE as MULTIPART
 
 TOML = """
 [providers.v]
@@ -26,7 +27,7 @@ base_url = "http://127.0.0.1:8/other"
 targets = [{ target = "v/x", weight = 1 }, { target = "w/y", weight = 1 }]
 strategy = "priority"
 """
-TYPE = {"content-type": f"multipart/form-data; boundary={B.decode()}"}
+TYPE = {"content-type": MULTIPART}
 TRANSCRIBE = "/v1/audio/transcriptions"
 
 

@@ -111,7 +111,8 @@ class HttpProvider:
             if media == JSON:
                 answer = await exchange.read_all()
                 return Answer(answer, await aside(self._clock, len(answer), PASSED.read_answer, answer))
-            return HttpStream(self, exchange, reader_for(media, call, self._limits.max_event_size), attempt)
+            reader = reader_for(media, call, self._limits.max_event_size)
+            return HttpStream(self, exchange, reader, attempt, since=self._clock.seconds())
         except BaseException as error:
             if exchange is not None:
                 exchange.abort()
@@ -222,9 +223,20 @@ COMPLETE_WAIT = 1.0
 
 
 class HttpStream:
-    """A vendor's stream as events for the client."""
+    """A vendor's stream as events for the client.
 
-    def __init__(self, provider: HttpProvider, exchange: Exchange, reader: StreamReader, attempt: Attempt) -> None:
+    :param since: from when on its first content is waited for, where that is not when its connection was there.
+    """
+
+    def __init__(
+        self,
+        provider: HttpProvider,
+        exchange: Exchange,
+        reader: StreamReader,
+        attempt: Attempt,
+        since: float | None = None,
+    ) -> None:
+        self._since = since
         self._provider = provider
         self._exchange = exchange
         self._reader = reader
@@ -276,6 +288,7 @@ class HttpStream:
             return await self._exchange.read()
         patience = self._provider._limits.first_token_timeout
         if patience:
-            spent = self._provider._clock.seconds() - (self._attempt.connected or self._attempt.started)
+            since = self._since or self._attempt.connected or self._attempt.started
+            spent = self._provider._clock.seconds() - since
             patience = max(0.001, patience - spent)
         return await self._exchange.read(patience, "send the first content of its answer")

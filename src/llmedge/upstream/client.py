@@ -78,7 +78,7 @@ class Pool:
         A kept connection that the vendor had closed is replaced, as long as nothing of the request went out.
 
         :param body: comes behind ``request``, which is the head alone then and has said how it is framed. One that
-            cannot be had a second time gets a new connection: a kept one might be closed already.
+            may not be had a second time gets a new connection: a kept one might be closed already.
         :raises EdgeError: ``body`` cannot be read.
         :raises ConnectFailed: no connection could be had.
         :raises ElsewhereError: it was cut, malformed or silent before the headers were complete.
@@ -86,7 +86,7 @@ class Pool:
         while True:
             began = self._reactor.seconds()
             try:
-                connection = await self._acquire(new=body is not None and not body.again)
+                connection = await self._acquire(new=body is not None and not body.whole)
             finally:
                 record.waited += self._reactor.seconds() - began
             attempt.connected = self._reactor.seconds()

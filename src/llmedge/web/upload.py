@@ -97,6 +97,7 @@ class _Sending:
         self._value = value
         self._given = 0
         self.length = upload.length_with(value)
+        self.whole = upload._ended
 
     @property
     def again(self) -> bool:
