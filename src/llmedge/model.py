@@ -33,7 +33,13 @@ class InThread(Protocol):
 
 
 class Operation(enum.Enum):
-    """What a call asks for. The value is the label in logs and metrics."""
+    """What a call asks for. The value is the label in logs and metrics.
+
+    :ivar passes_through: put only to vendors that have it, and never translated; the value is the catalogue's name of
+        it.
+    """
+
+    passes_through: bool
 
     CHAT = "chat"
     TEXT = "text"
@@ -47,13 +53,8 @@ class Operation(enum.Enum):
     AUDIO_TRANSLATIONS = "audio_translations"
     RERANK = "rerank"
 
-    @property
-    def passes_through(self) -> bool:
-        """Put only to vendors that have it, and never translated. The value is the catalogue's name of it."""
-        return self in _PASSED_THROUGH
-
-
-_PASSED_THROUGH = frozenset(list(Operation)[4:])
+    def __init__(self, label: str) -> None:
+        self.passes_through = label not in ("chat", "text", "embeddings", "count_tokens")
 
 
 class UploadBody(Protocol):

@@ -415,6 +415,9 @@ class Streamed(_Uploading):
             self.assertEqual(vendor.head[0], f"POST {TRANSCRIBE} HTTP/1.1")
         response = self.upload(data, f"{TRANSCRIBE}?model=a", **{"x-llmedge-model": "b"}).response()
         self.assertEqual(response.status, 400)
+        wire = self.upload(data, **{"x-llmedge-model": "caf\xe9"})  # latin-1; it cannot be the one in the body
+        self.assertTrue(self.vendor().transport.aborted)
+        self.assertEqual(wire.response().status, 400)
 
     def test_what_goes_wrong_on_the_way(self) -> None:
         """A second model far behind: the vendor's connection is cut before the end, the client is told."""

@@ -14,7 +14,6 @@ from llmedge.pipeline.tokens import TokenCounter, rough
 KEPT = 1048576
 """Bytes of a stream without usage that are kept to count its tokens; what is beyond them is taken to be alike."""
 
-
 _UNPRICED = (Operation.IMAGES_GENERATIONS, Operation.IMAGES_EDITS)
 """Tokens of pictures have prices of their own, which Usage does not tell apart: none is guessed."""
 
@@ -105,9 +104,8 @@ class SettledStream:
         if events[-1].kind is EventKind.DONE:
             await self._charge()
             record.outcome = "ok"
-            if record.cost is not None and (
-                self._estimates or record.stream
-            ):  # headers are out; a comment is seen by who looks for it, and by no SDK
+            # Headers are out; a comment is seen by who looks for it, and by no SDK. Bytes of a sound take none.
+            if record.cost is not None and (self._estimates or record.stream):
                 note = f": x-llmedge-cost-usd {record.cost.normalize():f}\n".encode()
                 last = events[-1]
                 events[-1] = Event(last.kind, note + (last.frame or b"\n"))
@@ -157,11 +155,9 @@ class SettledStream:
         what they did not get to tell is estimated."""
         self._charged = True
         usage, least = self._stream.usage, self._rough()
-        if not self._estimates:
-            pass
-        elif usage is None:
-            usage = least if self._count else None
-        elif usage.output < least.output:
+        if usage is None:
+            usage = least if self._count and self._estimates else None
+        elif self._estimates and usage.output < least.output:
             usage = attrs.evolve(usage, output=least.output, estimated=True)
         if usage is not None:
             self._settle.charge(self._call, usage)

@@ -77,7 +77,8 @@ async def take_upload(request: EdgeRequest) -> tuple[HeldUpload, str]:
 def _told(request: EdgeRequest) -> str:
     """The model's name in the query or the header, for bodies that name it too late."""
     query = parse_qs(request.uri.partition(b"?")[2].decode("latin-1"), encoding="utf-8", errors="replace")
-    told = [*query.get("model", ()), *request.requestHeaders.getRawHeaders("x-llmedge-model", [])]
+    headers = request.requestHeaders.getRawHeaders(b"x-llmedge-model", [])
+    told = [*query.get("model", ()), *(value.decode(errors="replace") for value in headers)]
     if len(set(told)) > 1:
         raise ValidationError("The URL and the header x-llmedge-model name different models.", param="model")
     if told and not told[0].isprintable():
