@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable
 from typing import Any, cast
 
 import msgspec
@@ -84,10 +85,10 @@ class Api:
     @app.route("/v1/responses", methods=["POST"])
     @app.route("/v1/messages", methods=["POST"])
     @app.route("/v1/messages/count_tokens", methods=["POST"])
-    async def infer(self, request: EdgeRequest) -> None:
+    def infer(self, request: EdgeRequest) -> Deferred[None]:
         endpoint = endpoint_of(request.path)
         assert endpoint is not None, "web/paths.py knows all of these"
-        await self._infer(request, endpoint)
+        return self._begin(request, endpoint)
 
     @app.route("/v1/moderations", methods=["POST"])
     @app.route("/v1/images/generations", methods=["POST"])
@@ -96,24 +97,21 @@ class Api:
     @app.route("/v1/audio/transcriptions", methods=["POST"])
     @app.route("/v1/audio/translations", methods=["POST"])
     @app.route("/v1/rerank", methods=["POST"])
-    async def pass_through(self, request: EdgeRequest) -> None:
+    def pass_through(self, request: EdgeRequest) -> Deferred[None]:
         endpoint = endpoint_of(request.path)
         assert endpoint is not None, "web/paths.py knows all of these"
         work = request.work = Deferred.fromCoroutine(self._pass_through(request, endpoint))
-        try:
-            await work
-        except CancelledError:
-            self._cancelled(request)
+        return work
 
     @app.route("/v1/models/<path:model>", methods=["POST"])
     @app.route("/v1beta/models/<path:model>", methods=["POST"])
-    async def infer_of_model(self, request: EdgeRequest, model: str) -> None:
+    def infer_of_model(self, request: EdgeRequest, model: str) -> Deferred[None]:
         endpoint = endpoint_of(request.path)
         if endpoint is None:
             raise NotFound("There is nothing at this path. GET / says what there is.")
         if endpoint.stream and b"alt=sse" not in request.uri:
             raise ValidationError("Streams are sent as events: add ?alt=sse to the URL.", param="alt")
-        await self._infer(request, endpoint)
+        return self._begin(request, endpoint)
 
     @app.route("/v1/chat/completions", methods=["GET"])
     def chat_socket(self, request: EdgeRequest) -> None:
@@ -144,33 +142,37 @@ class Api:
     def _model(self, name: str) -> Listed:
         return Listed(name, self._models.owner(name) or "", self._started)
 
+    def _begin(self, request: EdgeRequest, endpoint: Endpoint) -> Deferred[None]:
+        """One Deferred for all there is to do; cancelled, it ends wherever it is."""
+        work = request.work = Deferred.fromCoroutine(self._infer(request, endpoint))
+        return work
+
     async def _infer(self, request: EdgeRequest, endpoint: Endpoint) -> None:
         dialect = DIALECTS[endpoint.dialect]
-        call = await self._call(request, endpoint, dialect)
-        reply: Deferred[Reply] = Deferred.fromCoroutine(cast(Any, self._pipeline(call)))
-        if call.stream:
-            work = Deferred.fromCoroutine(
-                Relay(request, dialect, self._limits).run(cast("Deferred[EventStream]", reply))
-            )
-        else:
-            work = Deferred.fromCoroutine(self._whole(request, reply))
-        request.work = work
         try:
-            await work
+            call = await self._call(request, endpoint, dialect)
+            reply = self._pipeline(call)
+            if call.stream:
+                await Relay(request, dialect, self._limits).run(cast("Awaitable[EventStream]", reply))
+            else:
+                await self._whole(request, reply)
         except CancelledError:
             self._cancelled(request)
 
     async def _pass_through(self, request: EdgeRequest, endpoint: Endpoint) -> None:
-        if is_upload(request):
-            upload, model = await take_upload(request)
-            nothing = Request({}, model, False, False, 1, None)
-            call = self._called(request, endpoint, DIALECTS[endpoint.dialect], nothing)
-            call.upload = upload
-        else:
-            call = await self._call(request, endpoint, DIALECTS[endpoint.dialect])
-        await pass_on(request, Deferred.fromCoroutine(cast(Any, self._pipeline(call))), self._limits)
+        dialect = DIALECTS[endpoint.dialect]
+        try:
+            if is_upload(request):
+                upload, model = await take_upload(request)
+                call = self._called(request, endpoint, dialect, Request({}, model, False, False, 1, None))
+                call.upload = upload
+            else:
+                call = await self._call(request, endpoint, dialect)
+            await pass_on(request, self._pipeline(call), self._limits)
+        except CancelledError:
+            self._cancelled(request)
 
-    async def _whole(self, request: EdgeRequest, reply: Deferred[Reply]) -> None:
+    async def _whole(self, request: EdgeRequest, reply: Awaitable[Reply]) -> None:
         answer = await reply
         assert isinstance(answer, Answer)
         request.record.first_event = request.site.clock.seconds()

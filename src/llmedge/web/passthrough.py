@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Awaitable
 from urllib.parse import parse_qs
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import succeed
 
 from llmedge.config.settings import Server
 from llmedge.dialects.registry import PASSED
 from llmedge.errors import EdgeError, RequestTooLarge, UnsupportedMediaType, ValidationError
-from llmedge.model import Answer, EventStream, Reply
+from llmedge.model import Answer, Reply
 from llmedge.web.answer import send_answer, show_call
 from llmedge.web.body import BodyStream
 from llmedge.web.multipart import boundary_of
@@ -86,7 +86,7 @@ def _told(request: EdgeRequest) -> str:
     return told[0] if told else ""
 
 
-async def pass_on(request: EdgeRequest, reply: Deferred[Reply], limits: RelayLimits) -> None:
+async def pass_on(request: EdgeRequest, reply: Awaitable[Reply], limits: RelayLimits) -> None:
     """Answer with what a vendor answered: a JSON body, events, or bytes of any kind."""
     said = await reply
     if isinstance(said, Answer):
@@ -96,7 +96,7 @@ async def pass_on(request: EdgeRequest, reply: Deferred[Reply], limits: RelayLim
         await send_answer(request, said.body, limits.write_timeout)
     else:
         relay = Relay if request.record.stream else MediaRelay
-        await relay(request, PASSED, limits).run(cast("Deferred[EventStream]", succeed(said)))
+        await relay(request, PASSED, limits).run(succeed(said))
 
 
 class MediaRelay(Relay):
