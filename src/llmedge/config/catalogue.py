@@ -139,7 +139,10 @@ _LISTED = (
         env=("OPENAI_API_KEY",),
         dialects=_paths("chat", "text", "embeddings", "responses"),
         passthrough=_paths(*_ALL),
-        models=("gpt-*", "chatgpt-*", "o[0-9]", "o*-*", "text-embedding-3-*", "text-embedding-ada-*"),
+        models=(
+            *("gpt-*", "chatgpt-*", "o[0-9]", "o*-*", "text-embedding-3-*", "text-embedding-ada-*"),
+            *("omni-moderation-*", "text-moderation-*", "tts-*", "whisper-*", "dall-e-*"),
+        ),
         capabilities=_OPENAI,
     ),
     Vendor(

@@ -40,6 +40,9 @@ class Server:
     max_request_size: int = option(
         kinds.integer(1), 10485760, "Largest request body, in bytes.", env="MAX_REQUEST_SIZE"
     )
+    max_upload_size: int = option(
+        kinds.integer(1), 26214400, "Largest body of an endpoint that takes files (audio, images), in bytes."
+    )
     header_timeout: float = option(
         kinds.number(0.01, 3600), 10.0, "Seconds a request's head may take, from its first byte to its last."
     )

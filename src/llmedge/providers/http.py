@@ -8,6 +8,7 @@ import attrs
 
 from llmedge.config.settings import Upstream
 from llmedge.dialects.dialect import Dialect, StreamReader, VendorError
+from llmedge.dialects.registry import PASSED
 from llmedge.errors import (
     EdgeError,
     ElsewhereError,
@@ -16,11 +17,12 @@ from llmedge.errors import (
     UpstreamTooLarge,
     VendorFailed,
 )
-from llmedge.model import Attempt, Call, Clock, Event, EventKind, Record, Reply, Target, Usage
+from llmedge.model import Answer, Attempt, Call, Clock, Event, EventKind, Record, Reply, Target, Usage
 from llmedge.providers.failures import failure_for, parse_retry_after
 from llmedge.providers.listing import QUERIES
 from llmedge.providers.listing import parse as parse_list
 from llmedge.providers.offer import Offer
+from llmedge.providers.passthrough import EVENTS, JSON, note_media, reader_for
 from llmedge.providers.provider import ModelInfo
 from llmedge.providers.requests import Requests
 from llmedge.threads import aside
@@ -44,6 +46,8 @@ class HttpProvider:
         self._variants = [(pattern, Requests(name, each, clock)) for pattern, each in offer.variants.items()]
 
     async def complete(self, call: Call, attempt: Attempt) -> Reply:
+        if call.operation.passes_through:
+            return await self._pass_through(call, attempt)
         requests = self._requests
         for pattern, others in self._variants:
             if fnmatchcase(attempt.target.model, pattern):
@@ -53,13 +57,7 @@ class HttpProvider:
         try:
             request = await requests.request(call, attempt, wire)
             exchange = await self._pool.send(request, attempt, call.record)
-            status = exchange.status
-            attempt.upstream_request_id = _request_id(exchange)
-            if not 200 <= status < 300:
-                raise await self._failure(wire.spoken, status, exchange)
-            encoding = exchange.fields.get(b"content-encoding", b"identity").lower()
-            if encoding != b"identity":
-                raise UpstreamMalformed("compressed its answer although it was asked not to")
+            await self._check(exchange, attempt, wire.spoken)
             created = int(self._clock.seconds())
             if call.stream:
                 await self._expect_stream(wire.spoken, exchange)
@@ -72,6 +70,38 @@ class HttpProvider:
             if isinstance(error, ElsewhereError) and not error.message.startswith("The provider"):
                 raise self.blame(error) from None
             raise
+
+    async def _pass_through(self, call: Call, attempt: Attempt) -> Reply:
+        """An operation that is not translated: the body as it came, but for the model, and the answer likewise."""
+        record = call.record
+        exchange: Exchange | None = None
+        try:
+            request, body = await self._requests.passed(call, attempt)
+            exchange = await self._pool.send(request, attempt, record, body)
+            await self._check(exchange, attempt, PASSED)
+            media = note_media(attempt, exchange.fields)
+            record.stream = media == EVENTS
+            if media == JSON:
+                answer = await exchange.read_all()
+                return Answer(answer, await aside(self._clock, len(answer), PASSED.read_answer, answer))
+            reader = reader_for(media, call, self._limits.max_event_size)
+            return HttpStream(self, exchange, reader, attempt, since=self._clock.seconds())
+        except BaseException as error:
+            if exchange is not None:
+                exchange.abort()
+            if isinstance(error, ElsewhereError) and not error.message.startswith("The provider"):
+                raise self.blame(error) from None
+            raise
+
+    async def _check(self, exchange: Exchange, attempt: Attempt, spoken: Dialect) -> None:
+        """:raises EdgeError: the answer is an error, or not one that was asked for."""
+        status = exchange.status
+        attempt.upstream_request_id = _request_id(exchange)
+        if not 200 <= status < 300:
+            raise await self._failure(spoken, status, exchange)
+        encoding = exchange.fields.get(b"content-encoding", b"identity").lower()
+        if encoding != b"identity":
+            raise UpstreamMalformed("compressed its answer although it was asked not to")
 
     def blame(self, error: ElsewhereError) -> ElsewhereError:
         """The error as a sentence about this provider, without its credential."""
@@ -149,9 +179,20 @@ COMPLETE_WAIT = 1.0
 
 
 class HttpStream:
-    """A vendor's stream as events for the client."""
+    """A vendor's stream as events for the client.
 
-    def __init__(self, provider: HttpProvider, exchange: Exchange, reader: StreamReader, attempt: Attempt) -> None:
+    :param since: from when on its first content is waited for, where that is not when its connection was there.
+    """
+
+    def __init__(
+        self,
+        provider: HttpProvider,
+        exchange: Exchange,
+        reader: StreamReader,
+        attempt: Attempt,
+        since: float | None = None,
+    ) -> None:
+        self._since = since
         self._provider = provider
         self._exchange = exchange
         self._reader = reader
@@ -203,6 +244,7 @@ class HttpStream:
             return await self._exchange.read()
         patience = self._provider._limits.first_token_timeout
         if patience:
-            spent = self._provider._clock.seconds() - (self._attempt.connected or self._attempt.started)
+            since = self._since or self._attempt.connected or self._attempt.started
+            spent = self._provider._clock.seconds() - since
             patience = max(0.001, patience - spent)
         return await self._exchange.read(patience, "send the first content of its answer")

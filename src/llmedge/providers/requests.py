@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from llmedge._version import __version__
 from llmedge.dialects.dialect import Dialect
 from llmedge.dialects.gemini_embeddings import GeminiEmbeddings
-from llmedge.dialects.registry import DIALECTS
+from llmedge.dialects.registry import DIALECTS, PASSED
 from llmedge.errors import NotFound
 from llmedge.model import Attempt, Call, Clock, Operation
 from llmedge.providers.offer import Offer
@@ -80,6 +81,35 @@ class Requests:
             len(body),
             body,
         )
+
+    async def passed(self, call: Call, attempt: Attempt) -> tuple[bytes, Any]:
+        """Of a call that is passed through: head and body, or the head and what gives the body piece by piece.
+
+        :raises Unsupported: the vendor has no such thing.
+        """
+        template = self._offer.passthrough.get(call.operation.value)
+        if template is None:
+            raise no_way(self._name, call.operation)
+        record, model, upload = call.record, attempt.target.model, call.upload
+        body = None if upload is None else upload.open(model)
+        if body is None:
+            data = PASSED.forward(call.fields, model, stream=call.stream, ask_usage=False)
+            framing, kind = f"content-length: {len(data)}", "application/json"
+        else:
+            assert upload is not None
+            data, kind = b"", upload.content_type
+            framing = "transfer-encoding: chunked" if body.length is None else f"content-length: {body.length}"
+        path = _path(template, model)
+        passed = dict(self._offer.fixed)
+        if self._offer.signer is not None:
+            passed |= await self._offer.signer.headers("POST", self._offer.origin + path, data)
+        more = "".join(f"{name}: {value}\r\n" for name, value in passed.items())
+        fields = self._fields.replace("content-type: application/json\r\n", f"content-type: {kind}\r\n")
+        trace = b"" if record.trace is None else record.trace.headers(attempt.span_id)
+        head = (
+            f"POST {path} HTTP/1.1\r\n{fields}accept: */*\r\nx-request-id: {record.request_id}\r\n{more}{framing}\r\n"
+        )
+        return head.encode() + trace + b"\r\n" + data, body
 
     async def list_request(self, query: str) -> bytes:
         """The request for the list of models."""

@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 from werkzeug.exceptions import NotFound as WerkzeugNotFound
 
-from llmedge.dialects.dialect import CountingDialect, Dialect
+from llmedge.dialects.dialect import CountingDialect, Dialect, Request
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import (
     DeadlineExceeded,
@@ -35,6 +35,7 @@ from llmedge.threads import aside
 from llmedge.web import websocket
 from llmedge.web.answer import send_answer, send_body, send_error, send_json, show_call
 from llmedge.web.listing import OPENAI_SHAPE, SHAPES, Listed
+from llmedge.web.passthrough import is_upload, media_type, pass_on, take_upload, whole_body
 from llmedge.web.paths import Endpoint, dialect_of, endpoint_of
 from llmedge.web.relay import Relay, RelayLimits
 from llmedge.web.request import EdgeRequest
@@ -92,6 +93,19 @@ class Api:
         endpoint = endpoint_of(request.path)
         assert endpoint is not None, "web/paths.py knows all of these"
         return self._begin(request, endpoint)
+
+    @app.route("/v1/moderations", methods=["POST"])
+    @app.route("/v1/images/generations", methods=["POST"])
+    @app.route("/v1/images/edits", methods=["POST"])
+    @app.route("/v1/audio/speech", methods=["POST"])
+    @app.route("/v1/audio/transcriptions", methods=["POST"])
+    @app.route("/v1/audio/translations", methods=["POST"])
+    @app.route("/v1/rerank", methods=["POST"])
+    def pass_through(self, request: EdgeRequest) -> Deferred[None]:
+        endpoint = endpoint_of(request.path)
+        assert endpoint is not None, "web/paths.py knows all of these"
+        work = request.work = Deferred.fromCoroutine(self._pass_through(request, endpoint))
+        return work
 
     @app.route("/v1/models/<path:model>", methods=["POST"])
     @app.route("/v1beta/models/<path:model>", methods=["POST"])
@@ -165,6 +179,19 @@ class Api:
         except CancelledError:
             self._cancelled(request)
 
+    async def _pass_through(self, request: EdgeRequest, endpoint: Endpoint) -> None:
+        dialect = DIALECTS[endpoint.dialect]
+        try:
+            if is_upload(request):
+                upload, model = await take_upload(request)
+                call = self._called(request, endpoint, dialect, Request({}, model, False, False, 1, None))
+                call.upload = upload
+            else:
+                call = await self._call(request, endpoint, dialect)
+            await pass_on(request, self._pipeline(call), self._limits)
+        except CancelledError:
+            self._cancelled(request)
+
     async def _whole(self, request: EdgeRequest, reply: Awaitable[Reply]) -> None:
         answer = await reply
         assert isinstance(answer, Answer)
@@ -183,13 +210,12 @@ class Api:
         raise CancelledError
 
     async def _call(self, request: EdgeRequest, endpoint: Endpoint, dialect: Dialect) -> Call:
-        content_type = (request.getHeader(b"content-type") or b"").partition(b";")[0].strip().lower()
-        if content_type != b"application/json":
+        if media_type(request) != b"application/json":
             raise UnsupportedMediaType("Send the body as content-type: application/json.")
         if request.getHeader(b"content-encoding") not in (None, b"identity"):
             raise UnsupportedMediaType("Send the body without a content-encoding.")
-        body = request.content.read()
         site = request.site
+        body = request.content.read() if request.body is None else await whole_body(request.body, site.limits)
         parse = dialect.parse_request
         if endpoint.operation is Operation.COUNT_TOKENS:
             assert isinstance(dialect, CountingDialect)
@@ -203,6 +229,9 @@ class Api:
             model=endpoint.model,
             stream=endpoint.stream,
         )
+        return self._called(request, endpoint, dialect, parsed)
+
+    def _called(self, request: EdgeRequest, endpoint: Endpoint, dialect: Dialect, parsed: Request) -> Call:
         if len(parsed.model) > 256:
             raise ValidationError("The field 'model' is longer than 256 characters.", param="model")
         record = request.record
