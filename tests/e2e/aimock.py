@@ -41,10 +41,12 @@ def _cases() -> Iterator[dict[str, Any]]:
         "truncated call",
         {"toolCalls": _calls('{"city":[' + '"Oslo",' * 20 + '"Oslo"]}')},
         chunkSize=4,
+        latency=5,
         truncateAfterChunks=8,
     )
     yield case("truncated", {"content": ANSWER}, chunkSize=4, latency=5, truncateAfterChunks=7)
     yield case("disconnected", {"content": ANSWER * 50}, chunkSize=4, latency=20, disconnectAfterMs=300)
+    yield case("gone", {"content": ANSWER}, chaos={"disconnectRate": 1})
     yield {"match": {"endpoint": "embedding"}, "response": {"embedding": [0.25, -0.5, 0.125]}}
     for status in (400, 429, 500):
         error = {"message": f"a rehearsed {status}", "type": "rehearsed_error", "code": "rehearsed"}
