@@ -218,7 +218,7 @@ class Responses(Asker):
 
 class Anthropic(Asker):
     name = "anthropic"
-    stops = {"stop": "end_turn", "sequence": "stop_sequence", "tool": "tool_use", "length": "max_tokens"}
+    stops = {"stop": "end_turn", "tool": "tool_use", "length": "max_tokens"}
 
     def path(self, model: str, stream: bool) -> str:
         return "/v1/messages"

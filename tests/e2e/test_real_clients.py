@@ -25,9 +25,12 @@ CALM = "[routing]\nretries = 0\nbreaker_failures = 1000\nbreaker_rate = 1\nadapt
 
 
 def llama(server: LlamaServer) -> str:
-    return (
-        f'[providers.llama]\nvendor = "llamacpp"\nbase_url = "http://127.0.0.1:{server.port}/v1"\n'
-        '[models.m-llama]\ntargets = ["llama/tiny"]\n'
+    """The server with all its dialects, with chat only, and with messages only."""
+    at = f'vendor = "llamacpp"\nbase_url = "http://127.0.0.1:{server.port}/v1"\n'
+    only = {"llama": "", "llama-chat": 'dialect = "openai"\n', "llama-messages": 'dialect = "anthropic"\n'}
+    return "".join(
+        f'[providers.{name}]\n{at}{dialect}[models.m-{name}]\ntargets = ["{name}/tiny"]\n'
+        for name, dialect in only.items()
     )
 
 

@@ -1,6 +1,6 @@
 // npm: @anthropic-ai/sdk.
 import assert from "node:assert/strict";
-import { answer, breaks, city, collect, key, load, models, told, url, weather } from "./strict.mjs";
+import { answer, breaks, city, collect, key, llamas, load, models, told, url, weather } from "./strict.mjs";
 
 const { default: Anthropic } = await load("@anthropic-ai/sdk");
 const client = new Anthropic({ baseURL: url, apiKey: key, maxRetries: 0 });
@@ -43,6 +43,12 @@ async function failures(model) {
 for (const model of models) {
   await messages(model);
   if (model !== "m-mock") await failures(model);
+}
+for (const model of llamas) {
+  const ask = { model, messages: [{ role: "user", content: "hello" }], max_tokens: 12, temperature: 0 };
+  const whole = await client.messages.create(ask);
+  assert.equal(whole.stop_reason, "max_tokens");
+  assert.equal(await client.messages.stream(ask).finalText(), whole.content[0].text);
 }
 const counted = await client.messages.countTokens({ model: "m-llama", messages: [{ role: "user", content: "hello" }] });
 assert.ok(counted.input_tokens > 0);

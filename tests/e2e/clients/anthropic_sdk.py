@@ -11,6 +11,7 @@ from tests.e2e.clients.strict import (
     ARGUMENTS,
     CITY,
     KEY,
+    LLAMAS,
     MODELS,
     TOLD,
     URL,
@@ -60,6 +61,19 @@ def messages(client: anthropic.Anthropic, model: str) -> None:
     assert model == "m-mock" or answer.content[0].text == TOLD, answer
 
 
+def real(client: anthropic.Anthropic, model: str) -> None:
+    say: Any = [{"role": "user", "content": "hello"}]
+    ask: dict[str, Any] = {"model": model, "messages": say, "max_tokens": 12, "extra_body": {"temperature": 0}}
+    answer = client.messages.create(**ask)
+    with client.messages.stream(**ask) as stream:
+        events = list(stream)
+        final = stream.get_final_message()
+    if model == "m-llama-chat":
+        all_known([answer, *events])
+    equal((len(answer.content[0].text), answer.stop_reason, answer.usage.output_tokens), (12, "max_tokens", 12))
+    equal((final.content[0].text, final.stop_reason), (answer.content[0].text, "max_tokens"))
+
+
 def errors(client: anthropic.Anthropic, model: str) -> None:
     kinds = {400: anthropic.BadRequestError, 429: anthropic.RateLimitError, 500: anthropic.InternalServerError}
     for status, kind in kinds.items():
@@ -94,6 +108,8 @@ def main() -> None:
             Own.answer = False
             if model != "m-mock":
                 errors(client, model)
+        for model in LLAMAS:
+            real(client, model)
         refusals(client)
         count = known(client.messages.count_tokens(model="m-llama", messages=[{"role": "user", "content": "hello"}]))
         assert count.input_tokens > 0

@@ -13,6 +13,7 @@ from tests.e2e.clients.strict import (
     ARGUMENTS,
     CITY,
     KEY,
+    LLAMAS,
     MODELS,
     TOLD,
     URL,
@@ -58,6 +59,14 @@ def generate(client: genai.Client, model: str) -> None:
     assert model == "m-mock" or answer.text == TOLD, answer
 
 
+def real(client: genai.Client, model: str) -> None:
+    config = types.GenerateContentConfig(max_output_tokens=12, temperature=0)
+    answer = known(client.models.generate_content(model=model, contents="hello", config=config))
+    equal((len(answer.text), answer.candidates[0].finish_reason), (12, types.FinishReason.MAX_TOKENS))
+    chunks = all_known(client.models.generate_content_stream(model=model, contents="hello", config=config))
+    equal("".join(chunk.text or "" for chunk in chunks), answer.text, "streamed")
+
+
 def failures(client: genai.Client, model: str) -> None:
     for status, kind, code in (
         (400, errors.ClientError, "INVALID_ARGUMENT"),
@@ -99,6 +108,8 @@ def main() -> None:
                 generate(client, model)
                 if model != "m-mock":
                     failures(client, model)
+            for model in LLAMAS:
+                real(client, model)
             refusals(client)
             assert known(client.models.count_tokens(model="m-llama", contents="hello")).total_tokens > 0
             for texts in (["hello", "you"], "hello"):

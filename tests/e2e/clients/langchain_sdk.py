@@ -8,7 +8,7 @@ import langchain_openai
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from openai import RateLimitError
 
-from tests.e2e.clients.strict import ANSWER, ARGUMENTS, CITY, KEY, MODELS, TOLD, URL, begin, equal, raises
+from tests.e2e.clients.strict import ANSWER, ARGUMENTS, CITY, KEY, LLAMAS, MODELS, TOLD, URL, begin, equal, raises
 
 TOOL: dict[str, Any] = {"name": "get_weather", "description": "the weather", "parameters": CITY}
 
@@ -47,6 +47,9 @@ def main() -> None:
     for model in MODELS:
         chat(model, responses=False)
         chat(model, responses=True)
+    for model in LLAMAS:
+        llm = langchain_openai.ChatOpenAI(model=model, base_url=f"{URL}/v1", api_key=KEY, max_tokens=12, temperature=0)
+        equal("".join(chunk.text for chunk in llm.stream("hello")), llm.invoke("hello").text)
     vectors = langchain_openai.OpenAIEmbeddings(
         model="m-chat", base_url=f"{URL}/v1", api_key=KEY, check_embedding_ctx_length=False
     ).embed_documents(["hello", "you"])

@@ -1,6 +1,6 @@
 // npm: openai.
 import assert from "node:assert/strict";
-import { answer, breaks, city, collect, key, load, models, told, url, weather } from "./strict.mjs";
+import { answer, breaks, city, collect, key, llamas, load, models, told, url, weather } from "./strict.mjs";
 
 const { default: OpenAI } = await load("openai");
 const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: key, maxRetries: 0 });
@@ -60,6 +60,14 @@ for (const model of models) {
   await chat(model);
   await responses(model);
   if (model !== "m-mock") await failures(model);
+}
+for (const model of llamas) {
+  const ask = { model, messages: [{ role: "user", content: "hello" }], max_tokens: 12, temperature: 0 };
+  const whole = await client.chat.completions.create(ask);
+  assert.equal(whole.choices[0].finish_reason, "length");
+  assert.equal(await client.chat.completions.stream(ask).finalContent(), whole.choices[0].message.content);
+  const final = await client.responses.stream({ model, input: "hello", max_output_tokens: 12, temperature: 0 }).finalResponse();
+  assert.equal(final.output_text, whole.choices[0].message.content);
 }
 // As floats: aimock does not know base64, which is this package's default.
 const vectors = await client.embeddings.create({ model: "m-chat", input: ["hello", "you"], encoding_format: "float" });

@@ -12,6 +12,7 @@ from tests.e2e.clients.strict import (
     ARGUMENTS,
     CITY,
     KEY,
+    LLAMAS,
     MODELS,
     TOLD,
     URL,
@@ -85,6 +86,27 @@ def responses(client: openai.OpenAI, model: str) -> None:
     assert model == "m-mock" or again.output_text == TOLD, again
 
 
+def real(client: openai.OpenAI, model: str) -> None:
+    """llama.cpp adds fields of its own to chat completions, which go through where nothing is translated."""
+    say: Any = [{"role": "user", "content": "hello"}]
+    ask: dict[str, Any] = {"model": model, "messages": say, "max_tokens": 12, "temperature": 0}
+    answer = client.chat.completions.create(**ask)
+    chunks = list(client.chat.completions.create(**ask, stream=True))
+    if model == "m-llama-messages":
+        all_known([answer, *chunks])
+    text = answer.choices[0].message.content
+    equal((len(text), answer.choices[0].finish_reason, answer.usage.completion_tokens), (12, "length", 12))
+    equal("".join(c.choices[0].delta.content or "" for c in chunks), text, "streamed")
+    ask = {"model": model, "input": "hello", "max_output_tokens": 12, "temperature": 0}
+    answer = client.responses.create(**ask)
+    with client.responses.stream(**ask) as stream:
+        events = list(stream)
+    final = events[-1].response  # the helper knows of an end at response.completed only
+    all_known([answer, *events])
+    equal((answer.output_text, final.output_text, final.usage.output_tokens), (text, text, 12))
+    equal((answer.status, events[-1].type), ("incomplete", "response.incomplete"))
+
+
 def completions(client: openai.OpenAI) -> None:
     ask: dict[str, Any] = {"model": "m-mock", "prompt": "hello", "max_tokens": 100}
     equal(known(client.completions.create(**ask)).choices[0].text, ANSWER)
@@ -144,6 +166,8 @@ def main() -> None:
             Own.answer = False
             if model != "m-mock":
                 errors(client, model)
+        for model in LLAMAS:
+            real(client, model)
         completions(client)
         embeddings(client, "m-chat")
         listed(client)

@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
 export const [modules, url, key, ...models] = process.argv.slice(2);
+export const llamas = ["m-llama", "m-llama-chat", "m-llama-messages"];
 export const answer = "This is a mock answer to: hello";
 export const told = "It is sunny in Oslo, and likely to stay so for the next few days.";
 export const city = { type: "object", properties: { city: { type: "string", enum: ["Oslo"] } }, required: ["city"] };

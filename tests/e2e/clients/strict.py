@@ -13,6 +13,8 @@ URL, KEY, *MODELS = sys.argv[1:]
 """The gateway, a client's key, and the models to ask."""
 ANSWER = "This is a mock answer to: hello"
 TOLD = "It is sunny in Oslo, and likely to stay so for the next few days."
+LLAMAS = ("m-llama", "m-llama-chat", "m-llama-messages")
+"""A real server: in the asker's dialect where it speaks it, and in one of its dialects only."""
 CITY = {"type": "object", "properties": {"city": {"type": "string", "enum": ["Oslo"]}}, "required": ["city"]}
 ARGUMENTS = {"city": "Oslo"}
 
