@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -10,8 +11,11 @@ from twisted.trial.unittest import TestCase
 
 from tests.e2e.aimock import ANSWER, CITY, ODD, USAGE, VENDORS, Aimock
 from tests.e2e.askers import ASKERS, Asker, Said, code_of
-from tests.e2e.service import Gateway
+from tests.e2e.client import Client
+from tests.e2e.service import Gateway, until
 from tests.e2e.test_real_clients import CALM
+from tests.e2e.vendor import ROLE, Asked, Vendor, delta
+from tests.fakes import request
 
 EVERY = [(asker, vendor, stream) for asker in ASKERS for vendor in VENDORS for stream in (False, True)]
 
@@ -56,6 +60,27 @@ class Vendors(TestCase):
                 self.assertEqual(said.stop, asker.stops["tool"], which)
             self.assertTrue(said.clean, which)
 
+    async def test_usage_is_asked_for_and_stripped(self) -> None:
+        """A chat that did not ask for usage sees none, whoever answers; the vendor is asked, and it is accounted for
+        (lesson 6)."""
+        for vendor in VENDORS:
+            client = await Client.connect(self.gateway.port)
+            say = [{"role": "user", "content": "hello"}]
+            client.send(request(body={"model": f"m-{vendor}", "messages": say, "stream": True}))
+            response = await client.response()
+            client.leave()
+            *events, last = response.events()
+            self.assertEqual((response.complete, last), (True, "[DONE]"), vendor)
+            for event in events:
+                self.assertIsNone(json.loads(event).get("usage"), vendor)
+        await until(lambda: len(self.gateway.access()) == len(VENDORS), "the records")
+        for fields in self.gateway.access():
+            self.assertEqual(
+                (fields["input_tokens"], fields["output_tokens"], fields["tokens_estimated"]),
+                (USAGE["prompt_tokens"], USAGE["completion_tokens"], False),
+                fields,
+            )
+
     async def test_a_cut_answer_is_an_error(self) -> None:
         """However a vendor breaks off, in text or in a call: an explicit error in the asker's dialect, and no clean
         end (lesson 1)."""
@@ -77,15 +102,17 @@ class Vendors(TestCase):
             self.assertEqual(said.status, 502, (asker.name, vendor, stream, said))
             self.assertEqual(code_of(asker, said.error), "UPSTREAM_ERROR")
 
-        cuts = [
+        async def together(works: Iterable[Coroutine[Any, Any, None]]) -> None:
+            await gatherResults([Deferred.fromCoroutine(work) for work in works], consumeErrors=True)
+
+        await together(
             cut(asker, vendor, content)
             for asker in ASKERS
             for vendor in VENDORS
             for content in ("truncated", "truncated call", "disconnected")
             if (vendor, content) != ("gemini", "truncated call")  # Gemini sends a call in one event
-        ]
-        for works in (cuts, [gone(*which) for which in EVERY]):
-            await gatherResults([Deferred.fromCoroutine(work) for work in works], consumeErrors=True)
+        )
+        await together(gone(*which) for which in EVERY)
 
     async def test_refusals(self) -> None:
         """A vendor's error is the asker's, with its status and the vendor's words."""
@@ -95,3 +122,46 @@ class Vendors(TestCase):
                 self.assertEqual(said.status, ours, (asker.name, vendor, stream, said))
                 self.assertIn(f"a rehearsed {status}", said.error["error"]["message"])
                 self.assertTrue(code_of(asker, said.error))
+
+
+class Interleaved(TestCase):
+    timeout = 60
+
+    async def test_parallel_deltas(self) -> None:
+        """Pieces of several calls in turns, as some servers send them: each call is put together again byte for byte,
+        in its place, whatever the asker speaks (lesson 7)."""
+
+        def piece(index: int, arguments: str, **more: Any) -> Any:
+            function = {"arguments": arguments} | ({"name": "get_weather"} if more else {})
+            chunk = delta()
+            chunk["choices"][0]["delta"] = {"tool_calls": [{"index": index, "function": function, **more}]}
+            return chunk
+
+        def answer(asked: Asked) -> None:
+            vendor = asked.connection
+            vendor.begin_stream()
+            vendor.event(ROLE)
+            for index in range(len(ODD)):
+                vendor.event(piece(index, "", id=f"call_{index}", type="function"))
+            for at in range(max(map(len, ODD))):
+                for index, text in enumerate(ODD):
+                    if at < len(text):
+                        vendor.event(piece(index, text[at]))
+            vendor.event(delta(finish="tool_calls"))
+            vendor.event(ROLE | {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}})
+            vendor.event(b"[DONE]")
+            vendor.end()
+
+        vendor = Vendor(answer)
+        self.addCleanup(lambda: Deferred.fromCoroutine(vendor.stop()))
+        gateway = await Gateway(vendor.toml).start()
+        self.addCleanup(lambda: Deferred.fromCoroutine(gateway.stop()))
+        for asker in ASKERS:
+            said = await asker.ask(gateway.port, "m", "x", stream=True, schema=CITY)
+            self.assertEqual((said.stop, said.usage, said.clean), (asker.stops["tool"], (1, 0, 2), True), asker.name)
+            self.assertEqual([name for name, _ in said.calls], ["get_weather"] * len(ODD), asker.name)
+            arguments = [text for _, text in said.calls]
+            if asker.name == "gemini":  # which has objects, not text
+                self.assertEqual([json.loads(text) for text in arguments], [json.loads(text) for text in ODD])
+            else:
+                self.assertEqual(arguments, ODD, asker.name)
