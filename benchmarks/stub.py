@@ -1,11 +1,12 @@
 """An upstream that costs next to nothing: answers every POST with a fixed completion, or 60 events at once.
 
-``python -m benchmarks.stub`` prints its port.
+``python -m benchmarks.stub [PORT]`` prints its port.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import httptools
@@ -33,7 +34,9 @@ def _chunk(delta: dict[str, str], finish: str | None = None) -> bytes:
 
 
 EVENTS = [_chunk({"role": "assistant", "content": ""}), *(_chunk({"content": f" word{i}"}) for i in range(58))]
-STREAM = b"".join([*EVENTS, _chunk({}, "stop"), b"data: [DONE]\n\n"])
+USAGE = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "stub", "choices": []}
+USAGE |= {"usage": {"prompt_tokens": 20, "completion_tokens": 58, "total_tokens": 78}}
+STREAM = b"".join([*EVENTS, _chunk({}, "stop"), b"data: " + json.dumps(USAGE).encode() + b"\n\n", b"data: [DONE]\n\n"])
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(WHOLE), WHOLE)
 ANSWER_STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 ANSWER_STREAM += b"%x\r\n%b\r\n0\r\n\r\n" % (len(STREAM), STREAM)
@@ -58,7 +61,8 @@ class Stub(Protocol):
 def main() -> None:
     factory = Factory.forProtocol(Stub)
     factory.noisy = False
-    port = reactor.listenTCP(0, factory, interface="127.0.0.1", backlog=512)
+    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    port = reactor.listenTCP(wanted, factory, interface="127.0.0.1", backlog=512)
     print(port.getHost().port, flush=True)
     reactor.run()
 

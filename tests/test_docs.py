@@ -125,7 +125,9 @@ class Pages(SynchronousTestCase):
             names.add(name)
             self.assertIn(name, table)
             self.assertIn(f"- {family.type}\n", table[name])
-            labels = registry._names_to_collectors[name]._labelnames
+            labels = getattr(family, "_labelnames", None)
+            if labels is None:
+                labels = registry._names_to_collectors[name]._labelnames
             self.assertEqual(re.findall(r"``(\w+)``", table[name].split("\n")[2]), list(labels), name)
         self.assertEqual(set(table), names)
 

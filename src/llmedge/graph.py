@@ -155,7 +155,7 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
 
 
 def _record(resource: Any, lasting: Lasting, begin_trace: Any = None) -> Any:
-    record: Any = AccessRecord(resource, lasting.observers, lasting.metrics.in_flight.inc, begin_trace)
+    record: Any = AccessRecord(resource, lasting.observers, lasting.metrics.in_flight, begin_trace)
     return Compress(record)
 
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
 import attrs
+import msgspec
 
 from llmedge.errors import EdgeError
 
@@ -302,8 +303,7 @@ class EventKind(enum.Enum):
     """The terminal event: the only way a stream ends well."""
 
 
-@attrs.frozen
-class Event:
+class Event(msgspec.Struct, frozen=True, gc=False):
     """One event of a stream: ``frame`` is the whole SSE frame in the client's dialect, blank line included."""
 
     kind: EventKind

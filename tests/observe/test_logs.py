@@ -129,7 +129,7 @@ class Writer(SynchronousTestCase):
 class Access(SynchronousTestCase):
     def line(self, edge: Edge, **fields: Any) -> dict[str, Any]:
         capture = Capture()
-        self.patch(__import__("llmedge.observe.logs").observe.logs, "_access", capture.logger("llmedge.access"))
+        self.patch(__import__("llmedge.observe.logs").observe.logs, "globalLogPublisher", capture.publisher)
         edge.ask(body=CHAT | fields, headers={"x-request-id": "r-1"})
         return capture.lines()[-1]
 

@@ -70,12 +70,13 @@ class Vendor:
 
 
 class Routing(SynchronousTestCase):
-    def route(self, *replies: Any, stream: bool = False) -> Deferred[Any]:
+    def route(self, *replies: Any, stream: bool = False, recovery: str = "off") -> Deferred[Any]:
         clock = Clock()
         self.vendors = [Vendor(f"p{index}", reply) for index, reply in enumerate(replies)]
         providers = {vendor.name: vendor for vendor in self.vendors}
         index = ModelIndex(
-            {"m": Model(tuple(TargetEntry(f"{name}/x") for name in providers))}, dict.fromkeys(providers, Provider())
+            {"m": Model(tuple(TargetEntry(f"{name}/x") for name in providers), stream_recovery=recovery)},
+            dict.fromkeys(providers, Provider()),
         )
         self.record = Record("id", "POST", "/", "peer", 0.0)
         call = Call(

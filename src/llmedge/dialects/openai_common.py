@@ -248,6 +248,26 @@ _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 _decode_full_chunk = msgspec.json.Decoder(_FullChunk).decode
 
 
+_plain_text = re.compile(rb"[ !#-\[\]-~]*").fullmatch
+"""ASCII that stands in a JSON string as it is: no quote, no backslash, no control character."""
+_TEXT = re.compile(rb'"content": ?"')
+
+
+def _around_text(data: bytes) -> tuple[bytes, bytes]:
+    """What stands before and after the text in a chunk; empty if its text is not plain.
+
+    In JSON these bytes can only be a key and the quote that opens its value: in a string the quotes would be escaped.
+    Whatever plain text stands there instead, the rest of the chunk means the same.
+    """
+    found = _TEXT.search(data)
+    if found is None:
+        return b"", b""
+    end = data.find(b'"', found.end())
+    if end < 0 or _plain_text(data, found.end(), end) is None:
+        return b"", b""
+    return data[: found.end()], data[end:]
+
+
 class ChunkReader(SseReader[Event]):
     """Reads one vendor's stream of chunks: SSE bytes in, events for the client out.
 
@@ -262,6 +282,8 @@ class ChunkReader(SseReader[Event]):
         self._content = False
         self._open: set[int] = set()
         self._finished: set[int] = set()
+        # A chunk that differs from the one before in nothing but its text is known without being parsed.
+        self._head = self._tail = self._said_head = self._said_tail = b""
 
     @property
     def complete(self) -> bool:
@@ -279,12 +301,20 @@ class ChunkReader(SseReader[Event]):
         items.append(DONE)
 
     def _take(self, name: bytes, data: bytes, items: list[Event]) -> None:
+        head, tail = self._head, self._tail
+        if head and data.startswith(head) and data.endswith(tail):
+            start, end = len(head), len(data) - len(tail)
+            if start <= end and _plain_text(data, start, end) is not None:
+                frame = b"%b%b%b" % (self._said_head, data[start:end], self._said_tail)
+                items.append(Event(EventKind.CONTENT, frame))
+                return
         if data == b"[DONE]":
             if not self._finished or self._open:
                 raise UpstreamCut("ended its stream without an answer")
             self.done = True
             items.append(DONE)
             return
+        came = data
         try:
             if not data.isascii():
                 data.decode()
@@ -309,7 +339,12 @@ class ChunkReader(SseReader[Event]):
         if b"\n" in data:
             data = data.replace(b"\n", b"\ndata: ")  # each line of an event's data has the field name before it
         kind = EventKind.CONTENT if self._content else EventKind.LIFECYCLE
-        items.append(Event(kind, b"data: " + data + b"\n\n"))
+        frame = b"data: " + data + b"\n\n"
+        items.append(Event(kind, frame))
+        if self._content:
+            plain = not self._finished and not name and len(chunk.choices or ()) == 1
+            (self._head, self._tail) = _around_text(came) if plain else (b"", b"")
+            (self._said_head, self._said_tail) = _around_text(frame) if plain else (b"", b"")
 
     def _usage(self, data: bytes) -> bytes:
         """Account for the usage in a chunk; the chunk without it, or ``b""`` if it held nothing else."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import attrs
+import msgspec
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -11,8 +11,7 @@ class SseError(Exception):
     """The bytes cannot be an event stream the gateway takes."""
 
 
-@attrs.frozen
-class SseEvent:
+class SseEvent(msgspec.Struct, frozen=True, gc=False):
     """One event: ``name`` of its ``event:`` field (``b""`` for none) and its joined ``data:`` lines."""
 
     name: bytes

@@ -19,6 +19,8 @@ from prometheus_client.process_collector import ProcessCollector
 
 from llmedge._version import __version__
 from llmedge.model import Clock, Record
+from llmedge.observe import tally
+from llmedge.observe.tally import Tallies
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _SMALL = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1)
@@ -53,11 +55,11 @@ class Metrics:
         GCCollector(registry=registry)
         call = ["operation", "provider", "model"]
 
-        def counter(name: str, doc: str, labels: list[str]) -> Counter:
-            return Counter(name, doc, labels, registry=registry)
+        tallies = Tallies(registry)
+        counter = tallies.counter
 
-        def histogram(name: str, doc: str, labels: list[str], buckets: Any = _SECONDS) -> Histogram:
-            return Histogram(name, doc, labels, registry=registry, buckets=buckets)
+        def histogram(name: str, doc: str, labels: list[str], buckets: Any = _SECONDS) -> tally.Histogram:
+            return tallies.histogram(name, doc, labels, buckets)
 
         self._requests = counter(
             "llm_requests_total", "Inference requests answered, refused ones included.", [*call, "status"]
@@ -82,8 +84,13 @@ class Metrics:
         for scope in ("global", "key"):
             self._limited.labels(scope)
         self._cache_hits.labels("memory")
-        self.in_flight = Gauge("llm_requests_in_flight", "Inference requests under way.", registry=registry)
-        self.lost_spans = counter("llm_trace_spans_lost_total", "Spans dropped or not taken by the collector.", [])
+        self._under_way = 0
+        in_flight = Gauge("llm_requests_in_flight", "Inference requests under way.", registry=registry)
+        in_flight.set_function(lambda: self._under_way)
+        # Moved by OpenTelemetry's thread, so with a lock.
+        self.lost_spans = Counter(
+            "llm_trace_spans_lost_total", "Spans dropped or not taken by the collector.", registry=registry
+        )
         self._tick = Histogram(
             "llm_reactor_tick_delay_seconds",
             "How late the event loop runs a timer.",
@@ -111,11 +118,15 @@ class Metrics:
         metrics.count(record)
         for attempt in record.attempts:
             if attempt.ended is not None:
-                labels = (attempt.target.provider, attempt.outcome)
-                self._upstream.labels(*labels).observe(attempt.ended - attempt.started)
-                self._attempts.labels(*labels).inc()
+                provider, outcome = attempt.target.provider, attempt.outcome
+                self._upstream.labels(provider, outcome).observe(attempt.ended - attempt.started)
+                self._attempts.labels(provider, outcome).inc()
         if record.stream and record.first_event is not None:
             self._ended.labels(record.outcome).inc()
+
+    def in_flight(self, change: int) -> None:
+        """A request began (1) or ended (-1)."""
+        self._under_way += change
 
     def render(self) -> bytes:
         """The exposition text (Prometheus text format 0.0.4). May take milliseconds: not for the reactor thread."""

@@ -21,6 +21,7 @@ from llmedge.errors import (
     NotFound,
     TargetBusy,
     Unsupported,
+    VendorRateLimited,
 )
 from llmedge.model import Answer, Attempt, Call, Clock, Passed, Reply
 from llmedge.pipeline.deployments import Deployments, Lease
@@ -233,7 +234,12 @@ class Run:
         deployments = [self.route.deployments.get(each.entry) for each in self.match.candidates]
         waits = [each.breaker.available_at() for each in deployments]
         wait = max(1.0, min(waits, default=0.0) - self.route.clock.seconds())
-        reasons = "; ".join(f"{each.target} ({each.why})" for each in self.call.record.passed_over)
+        passed = self.call.record.passed_over
+        reasons = "; ".join(f"{each.target} ({each.why})" for each in passed)
+        if passed and all(each.why == "breaker: cooldown" for each in passed):  # they said when to come back
+            names = sorted({each.target.partition("/")[0] for each in passed})
+            said = " ".join(f"The provider '{name}' is limiting the gateway's rate." for name in names)
+            return VendorRateLimited(said, retry_after=wait)
         return TargetBusy(f"No target of '{self.call.model}' can be asked now: {reasons}.", retry_after=wait)
 
     # Asking

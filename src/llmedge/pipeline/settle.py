@@ -110,16 +110,17 @@ class SettledStream:
             self._charge_now()
 
     def _watch(self, events: list[Event]) -> None:
-        keep = self._keep and self._kept < KEPT and self._stream.usage is None
-        for event in events:
-            if event.kind is EventKind.CONTENT:
-                size = len(event.frame)
-                self._count += 1
-                self._length += size
-                self._shortest = min(self._shortest, size)
-                if keep:
-                    self._frames.append(event.frame)
-                    self._kept += size
+        frames = [event.frame for event in events if event.kind is EventKind.CONTENT]
+        if not frames:
+            return
+        sizes = [*map(len, frames)]
+        size = sum(sizes)
+        self._count += len(sizes)
+        self._length += size
+        self._shortest = min(self._shortest, *sizes)
+        if self._keep and self._kept < KEPT and self._stream.usage is None:
+            self._frames += frames
+            self._kept += size
 
     async def _charge(self) -> None:
         """At the stream's end, before the client is told of it: the record is read as soon as it has been."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -27,19 +28,21 @@ def show_call(request: EdgeRequest) -> None:
     """What became of the call, as headers of its answer."""
     headers, record = request.responseHeaders, request.record
     if (by := record.answered_by) is not None:
-        headers.setRawHeaders(b"x-llmedge-provider", [by.target.provider.encode()])
-        headers.setRawHeaders(b"x-llmedge-model", [_visible(by.target.model)])
-        headers.setRawHeaders(b"x-llmedge-attempts", [b"%d" % len(record.attempts)])
+        raw = headers._rawHeaders  # canonical names, and values that need no cleaning
+        raw[b"X-Llmedge-Provider"] = [by.target.provider.encode()]
+        raw[b"X-Llmedge-Model"] = [_visible(by.target.model)]
+        raw[b"X-Llmedge-Attempts"] = [b"%d" % len(record.attempts)]
         if record.fallback:
-            headers.setRawHeaders(b"x-llmedge-fallback", [_visible(record.fallback)])
+            raw[b"X-Llmedge-Fallback"] = [_visible(record.fallback)]
         overhead = max(0.0, request.site.clock.seconds() - record.received - record.waited)
-        headers.setRawHeaders(b"x-llmedge-overhead-ms", [b"%.3f" % (overhead * 1000)])
+        raw[b"X-Llmedge-Overhead-Ms"] = [b"%.3f" % (overhead * 1000)]
     if record.cost is not None and not record.stream:
         headers.setRawHeaders(b"x-llmedge-cost-usd", [f"{record.cost.normalize():f}".encode()])
     if record.dropped:
         headers.setRawHeaders(b"x-llmedge-dropped", [", ".join(record.dropped).encode("ascii", "replace")[:1024]])
 
 
+@lru_cache(1024)
 def _visible(text: str) -> bytes:
     """A name as a header's value."""
     return re.sub(rb"[^\x20-\x7e]", b"?", text.encode("ascii", "replace"))[:256]
@@ -89,6 +92,9 @@ def send_error(request: EdgeRequest, error: EdgeError) -> None:
     if request.startedWriting:
         request.abort()
         return
+    show_limits = getattr(request, "show_limits", None)
+    if show_limits is not None:
+        show_limits(request)
     headers = request.responseHeaders
     if error.retry_after is not None:
         headers.setRawHeaders(b"retry-after", [b"%d" % max(1, math.ceil(error.retry_after))])

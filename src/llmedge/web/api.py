@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable
 from typing import Any, cast
 
 import msgspec
@@ -83,20 +84,20 @@ class Api:
     @app.route("/v1/responses", methods=["POST"])
     @app.route("/v1/messages", methods=["POST"])
     @app.route("/v1/messages/count_tokens", methods=["POST"])
-    async def infer(self, request: EdgeRequest) -> None:
+    def infer(self, request: EdgeRequest) -> Deferred[None]:
         endpoint = endpoint_of(request.path)
         assert endpoint is not None, "web/paths.py knows all of these"
-        await self._infer(request, endpoint)
+        return self._begin(request, endpoint)
 
     @app.route("/v1/models/<path:model>", methods=["POST"])
     @app.route("/v1beta/models/<path:model>", methods=["POST"])
-    async def infer_of_model(self, request: EdgeRequest, model: str) -> None:
+    def infer_of_model(self, request: EdgeRequest, model: str) -> Deferred[None]:
         endpoint = endpoint_of(request.path)
         if endpoint is None:
             raise NotFound("There is nothing at this path. GET / says what there is.")
         if endpoint.stream and b"alt=sse" not in request.uri:
             raise ValidationError("Streams are sent as events: add ?alt=sse to the URL.", param="alt")
-        await self._infer(request, endpoint)
+        return self._begin(request, endpoint)
 
     @app.route("/v1/chat/completions", methods=["GET"])
     def chat_socket(self, request: EdgeRequest) -> None:
@@ -127,23 +128,24 @@ class Api:
     def _model(self, name: str) -> Listed:
         return Listed(name, self._models.owner(name) or "", self._started)
 
+    def _begin(self, request: EdgeRequest, endpoint: Endpoint) -> Deferred[None]:
+        """One Deferred for all there is to do; cancelled, it ends wherever it is."""
+        work = request.work = Deferred.fromCoroutine(self._infer(request, endpoint))
+        return work
+
     async def _infer(self, request: EdgeRequest, endpoint: Endpoint) -> None:
         dialect = DIALECTS[endpoint.dialect]
-        call = await self._call(request, endpoint, dialect)
-        reply: Deferred[Reply] = Deferred.fromCoroutine(cast(Any, self._pipeline(call)))
-        if call.stream:
-            work = Deferred.fromCoroutine(
-                Relay(request, dialect, self._limits).run(cast("Deferred[EventStream]", reply))
-            )
-        else:
-            work = Deferred.fromCoroutine(self._whole(request, reply))
-        request.work = work
         try:
-            await work
+            call = await self._call(request, endpoint, dialect)
+            reply = self._pipeline(call)
+            if call.stream:
+                await Relay(request, dialect, self._limits).run(cast("Awaitable[EventStream]", reply))
+            else:
+                await self._whole(request, reply)
         except CancelledError:
             self._cancelled(request)
 
-    async def _whole(self, request: EdgeRequest, reply: Deferred[Reply]) -> None:
+    async def _whole(self, request: EdgeRequest, reply: Awaitable[Reply]) -> None:
         answer = await reply
         assert isinstance(answer, Answer)
         request.record.first_event = request.site.clock.seconds()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 
 from llmedge.dialects.dialect import Dialect
 from llmedge.errors import DeadlineExceeded, EdgeError
@@ -41,7 +42,7 @@ class Relay:
         self._beat: Any = None
         self._wrote = self._clock.seconds()
 
-    async def run(self, stream: Deferred[EventStream]) -> None:
+    async def run(self, stream: Awaitable[EventStream]) -> None:
         """Relay the stream that ``stream`` will be.
 
         :raises EdgeError: it failed before a status was sent, so that it can still become one.

@@ -44,6 +44,8 @@ class EdgeRequest(Request):
     caller: Caller
     deadline: Deadline
     caller_exempt = False
+    show_limits: Callable[[EdgeRequest], None] | None = None
+    identified: tuple[Any, Caller | None] = (None, None)
 
     if TYPE_CHECKING:  # twisted.web gives these no types
 

@@ -35,7 +35,8 @@ class Wrapper(Resource):
 
     def __init__(self, inner: IResource) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # twisted has no types here
-        self._inner = inner
+        self.proceed: Callable[[EdgeRequest], int] = cast(Any, inner).render
+        """Hands a request to the resource inside."""
 
     def render(self, request: Any) -> int:
         try:
@@ -50,10 +51,6 @@ class Wrapper(Resource):
         :raises EdgeError: to answer with it.
         """
         return self.proceed(request)
-
-    def proceed(self, request: EdgeRequest) -> int:
-        inner: Any = self._inner
-        return cast(int, inner.render(request))
 
 
 class AccessRecord(Wrapper):
@@ -203,7 +200,7 @@ class Authenticate(Wrapper):
         """What is wrong with a request of which only the head is here: nobody fills our memory without a key."""
         if not self._is_exempt(path):
             try:
-                self._authenticator.identify(request)
+                request.identified = (self._authenticator, self._authenticator.identify(request))
             except EdgeError as error:
                 return error
         return None
@@ -215,22 +212,29 @@ class Authenticate(Wrapper):
         if self._is_exempt(request.path):
             request.caller_exempt = True
             return self.proceed(request)
-        request.caller = self._authenticator.identify(request)
+        by, caller = request.identified
+        # Who asks was found out when the head was complete; not so without a body, or if the keys were changed since.
+        request.caller = (
+            caller if by is self._authenticator and caller is not None else self._authenticator.identify(request)
+        )
         request.record.caller = request.caller.name
         request.record.authenticated = request.site.clock.seconds()
         return self.proceed(request)
 
 
 class ShowLimits(Wrapper):
-    """Puts the shared bucket's state on every answer, also on those that stop before ``RateLimit``."""
+    """Has the shared bucket's state put on answers that stop before ``RateLimit``."""
 
     def __init__(self, inner: IResource, limiter: RateLimiter) -> None:
         super().__init__(inner)
         self._limiter = limiter
 
     def around(self, request: EdgeRequest) -> int:
-        _show(request, self._limiter, None)
+        request.show_limits = self._show
         return self.proceed(request)
+
+    def _show(self, request: EdgeRequest) -> None:
+        _show(request, self._limiter, None)
 
 
 class Refuse(Wrapper):
@@ -250,11 +254,13 @@ class RateLimit(Wrapper):
         self._limiter = limiter
 
     def around(self, request: EdgeRequest) -> int:
-        if not request.caller_exempt:
-            try:
-                self._limiter.take(request.caller)
-            finally:
-                _show(request, self._limiter, request.caller)
+        request.show_limits = None
+        caller = None if request.caller_exempt else request.caller
+        try:
+            if caller is not None:
+                self._limiter.take(caller)
+        finally:
+            _show(request, self._limiter, caller)
         return self.proceed(request)
 
 

@@ -1,0 +1,159 @@
+"""``python -m benchmarks.calls``: the gateway's own work for one call, in one process, without sockets.
+
+Client and vendor are transports in memory, so what is left is everything from the bytes of a request to the bytes of
+its answer: parser, onion, routing, record, metrics, access log. Two uses: CPU time per call (``--seconds``), and with
+``--calls N`` a fixed amount of work for an instruction counter (``benchmarks/guard.py``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.fakes import Reactor, Transport, Wire, request
+from twisted.internet.defer import succeed
+from twisted.logger import globalLogPublisher
+
+from benchmarks.stub import ANSWER, ANSWER_STREAM
+from llmedge.config import load
+from llmedge.observe import logs
+from llmedge.service import EdgeService
+from llmedge.upstream import client as upstream_client
+
+KEYS = 100
+
+
+class Vendor(Transport):
+    """The vendor's end of a connection: answers each request at once."""
+
+    def write(self, data: bytes) -> None:
+        if b"\r\n\r\n" in data:
+            self.protocol.dataReceived(ANSWER_STREAM if b'"stream":true' in data else ANSWER)
+
+    def writeSequence(self, data: Any) -> None:
+        self.write(b"".join(data))
+
+    def loseConnection(self) -> None: ...
+
+
+class Endpoint:
+    """Connects to :class:`Vendor`."""
+
+    def connect(self, factory: Any) -> Any:
+        protocol = factory.buildProtocol(None)
+        transport = Vendor()
+        transport.protocol = protocol
+        protocol.makeConnection(transport)
+        return succeed(protocol)
+
+
+def configuration() -> str:
+    keys = "".join(
+        f'[[auth.keys]]\nname = "team-{i}"\nkey = "sha256:{hashlib.sha256(b"key-%d" % i).hexdigest()}"\n'
+        f"rpm = 100000000\nburst = 100000000\n"
+        for i in range(KEYS)
+    )
+    return (
+        "[rate_limit]\nrpm = 100000000\nburst = 100000000\n"
+        + keys
+        + '[providers.stub]\nbase_url = "http://127.0.0.1:1/v1"\napi_key = "vendor-key"\n'
+        + '[models.proxied]\ntargets = ["stub/stub"]\n'
+    )
+
+
+def requests() -> dict[str, bytes]:
+    ask: dict[str, Any] = {"model": "proxied", "messages": [{"role": "user", "content": "hello " * 20}]}
+    good = {"authorization": "Bearer key-50"}
+    return {
+        "health": request("GET", "/health"),
+        "chat": request(body=ask, headers=good),
+        "stream": request(body=json.dumps(ask | {"stream": True}, separators=(",", ":")).encode(), headers=good),
+        "401": request(body=ask, headers={"authorization": "Bearer wrong"}),
+    }
+
+
+class Bench:
+    """One service in memory, and one client connection to it."""
+
+    def __init__(self, folder: str) -> None:
+        upstream_client._endpoint = lambda *_: Endpoint()
+        path = Path(folder) / "bench.toml"
+        path.write_text(configuration())
+        logs.configure(load({}, str(path)).log)
+        self._log = open(Path(folder) / "access.log", "w")  # noqa: SIM115 - open as long as the process
+        globalLogPublisher.addObserver(logs.JsonLog(self._log, logs.levels))
+        self.reactor = Reactor()
+        self.reactor.advance(1_700_000_000)
+        self.site = EdgeService(self.reactor, load({}, str(path))).site
+        self.wire = Wire(self.site)
+
+    def run(self, data: bytes, calls: int) -> None:
+        wire = self.wire
+        for number in range(calls):
+            if wire.transport.gone:
+                wire = self.wire = Wire(self.site)
+            wire.send(data)
+            if not number % 64:
+                assert wire.received(), "no answer"
+                wire.transport.clear()
+                self.reactor.advance(0.001)
+
+
+def _callgrind(request: str) -> None:
+    """Tell the callgrind this process runs in."""
+    subprocess.run(["callgrind_control", request, str(os.getpid())], check=True, stdout=subprocess.DEVNULL)
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(prog="python -m benchmarks.calls", description=__doc__)
+    options.add_argument("--seconds", type=float, default=2.0, help="CPU seconds for each kind")
+    options.add_argument("--calls", type=int, default=0, help="so many calls of each kind, in callgrind; no figures")
+    options.add_argument("--kind", action="append", choices=[*requests()], help="only this kind; repeatable")
+    options.add_argument("--profile", action="store_true", help="print where the time goes")
+    arguments = options.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(folder)
+        kinds = {kind: data for kind, data in requests().items() if not arguments.kind or kind in arguments.kind}
+        if arguments.calls:
+            for kind, data in kinds.items():
+                bench.run(data, 50)
+                gc.collect()
+                gc.disable()  # when it runs depends on everything that ran before
+                _callgrind("--instr=on")
+                _callgrind("--zero")
+                bench.run(data, arguments.calls)
+                _callgrind(f"--dump={kind}")
+                _callgrind("--instr=off")
+                gc.enable()
+            return 0
+        for kind, data in kinds.items():
+            bench.run(data, 500)
+            gc.collect()
+            best = float("inf")
+            until = time.process_time() + arguments.seconds
+            while time.process_time() < until:
+                began = time.process_time()
+                bench.run(data, 200)
+                best = min(best, (time.process_time() - began) / 200)
+            print(f"{kind:8}{best * 1e6:8.1f} us")
+            if arguments.profile:
+                import cProfile
+                import pstats
+
+                profile = cProfile.Profile()
+                profile.runcall(bench.run, data, 2000)
+                pstats.Stats(profile).sort_stats("tottime").print_stats(45)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

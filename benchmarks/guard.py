@@ -1,0 +1,81 @@
+"""``python -m benchmarks.guard``: fails when a call takes 10 % more instructions than on record.
+
+Instructions, counted by valgrind's callgrind, are the same on a busy machine and on an idle one; time is not. The
+record is ``benchmarks/instructions.json``, by Python's minor version: whoever makes calls dearer on purpose changes it
+in the same commit (``--record``). A version without a record is measured and passes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+RECORD = ROOT / "benchmarks" / "instructions.json"
+CALLS = 100
+ALLOWED = 1.10
+
+
+def measure() -> dict[str, int]:
+    """Instructions for one call, by kind."""
+    environ = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
+        "PYTHONHASHSEED": "0",  # dicts in the same order each time
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "callgrind.out"
+        valgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}"]
+        command = [*valgrind, sys.executable, "-m", "benchmarks.calls", f"--calls={CALLS}"]
+        ran = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
+        if ran.returncode:
+            sys.exit(ran.stderr)
+        found: dict[str, int] = {}
+        for path in Path(folder).iterdir():
+            text = path.read_text()
+            kind = re.search(r"Trigger: .*?([a-z0-9]+)$", text, re.MULTILINE)
+            total = re.search(r"^(?:summary|totals): (\d+)", text, re.MULTILINE)
+            if kind and total and "Program termination" not in text:
+                found[kind[1]] = int(total[1]) // CALLS
+        return found
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(prog="python -m benchmarks.guard", description=__doc__)
+    options.add_argument("--record", action="store_true", help="write the figures down instead of comparing them")
+    arguments = options.parse_args()
+    if shutil.which("valgrind") is None:
+        print("The guard needs valgrind (Debian package valgrind).", file=sys.stderr)
+        return 1
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    records = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    found = measure()
+    if arguments.record or version not in records:
+        if arguments.record:
+            RECORD.write_text(json.dumps(records | {version: found}, indent=2, sort_keys=True) + "\n")
+        print(f"instructions for a call, Python {version}: {found}")
+        return 0
+    dearer = 0
+    for kind, recorded in records[version].items():
+        ratio = found[kind] / recorded
+        print(f"{kind:8}{found[kind]:>10} instructions, {ratio - 1:+.1%} of what is on record")
+        dearer += ratio > ALLOWED
+    if dearer:
+        print(
+            "Calls have become dearer by more than 10 %. Find out why (python -m benchmarks.calls --profile), or if it "
+            "is worth it: python -m benchmarks.guard --record, in the same commit.",
+            file=sys.stderr,
+        )
+    return 1 if dearer else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""Counters and histograms that cost next to nothing to move, read by prometheus-client when it is scraped.
+
+prometheus-client's own take a lock for each step and look through the buckets one by one: 30 microseconds a call. These
+are moved by the reactor's thread alone; another thread may read them at any time.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector, CollectorRegistry
+from prometheus_client.utils import floatToGoString
+
+
+class Count:
+    """One child of a counter."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+    def inc(self, amount: float = 1.0) -> None:
+        self.value += amount
+
+
+class Counter:
+    """A counter with labels."""
+
+    def __init__(self, name: str, doc: str, labels: Sequence[str]) -> None:
+        self._name = name
+        self._doc = doc
+        self._names = tuple(labels)
+        self._children: dict[tuple[str, ...], Count] = {}
+
+    def labels(self, *values: str) -> Count:
+        """The child with these labels."""
+        child = self._children.get(values)
+        if child is None:
+            child = self._children[values] = Count()
+        return child
+
+    def collect(self) -> Metric:
+        family = CounterMetricFamily(self._name, self._doc, labels=self._names)
+        for values, child in list(self._children.items()):
+            family.add_metric(values, child.value)
+        return family
+
+
+class Spread:
+    """One child of a histogram."""
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+
+class Histogram:
+    """A histogram with labels.
+
+    :param bounds: the buckets' upper bounds, ascending, infinity left out.
+    """
+
+    def __init__(self, name: str, doc: str, labels: Sequence[str], bounds: Sequence[float]) -> None:
+        self._name = name
+        self._doc = doc
+        self._names = tuple(labels)
+        self._bounds = tuple(map(float, bounds))
+        self._shown = [*map(floatToGoString, self._bounds), "+Inf"]
+        self._children: dict[tuple[str, ...], Spread] = {}
+
+    def labels(self, *values: str) -> Spread:
+        """The child with these labels."""
+        child = self._children.get(values)
+        if child is None:
+            child = self._children[values] = Spread(self._bounds)
+        return child
+
+    def collect(self) -> Metric:
+        family = HistogramMetricFamily(self._name, self._doc, labels=self._names)
+        for values, child in list(self._children.items()):
+            total = 0
+            buckets: list[tuple[str, float]] = []
+            for shown, count in zip(self._shown, list(child.counts), strict=True):
+                total += count
+                buckets.append((shown, float(total)))
+            family.add_metric(values, buckets, child.sum)
+        return family
+
+
+class Tallies(Collector):
+    """All counters and histograms of a registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._families: list[Counter | Histogram] = []
+        registry.register(self)
+
+    def counter(self, name: str, doc: str, labels: Sequence[str]) -> Counter:
+        """One more counter."""
+        self._families.append(family := Counter(name, doc, labels))
+        return family
+
+    def histogram(self, name: str, doc: str, labels: Sequence[str], bounds: Sequence[float]) -> Histogram:
+        """One more histogram."""
+        self._families.append(family := Histogram(name, doc, labels, bounds))
+        return family
+
+    def describe(self) -> Iterator[Metric]:
+        """The names taken, so that nobody registers one twice."""
+        return self.collect()
+
+    def collect(self) -> Iterator[Metric]:
+        """What prometheus-client asks for at a scrape."""
+        for family in self._families:
+            yield family.collect()
