@@ -72,7 +72,7 @@ class Aimock:
     port: int = 0
 
     async def start(self) -> Aimock:
-        node, script = find("node"), node_module("@copilotkit/aimock/dist/cli.js")
+        node, script = find("node"), node_module("@copilotkit/aimock/dist/cli.cjs")
         fixtures = Path("aimock.json").absolute()
         fixtures.write_text(json.dumps({"fixtures": list(_cases())}))
         self.port = free_port()
