@@ -304,10 +304,14 @@ class EventKind(enum.Enum):
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """One event of a stream: ``frame`` is the whole SSE frame in the client's dialect, blank line included."""
+    """One event of a stream, or several of a kind.
+
+    :ivar frame: the whole SSE frame in the client's dialect, blank line included; ``count`` frames one after another.
+    """
 
     kind: EventKind
     frame: bytes
+    count: int = 1
 
 
 class EventStream(Protocol):

@@ -375,7 +375,7 @@ class Requests(SynchronousTestCase):
         self.assertEqual(
             set(dropped),
             {
-                "messages[0] (name)",
+                "messages[0].name",
                 "messages[0] (cache_control)",
                 "messages[1] (thought signature of a tool call)",
                 "messages[2] (a tool result's error mark)",

@@ -10,7 +10,7 @@ import attrs
 import msgspec
 
 from llmedge.dialects import form
-from llmedge.dialects.sse import SseError, SseParser
+from llmedge.dialects.sse import SseError, SseParser, parse_block
 from llmedge.errors import EdgeError, MalformedEvent, Unsupported, UpstreamMalformed
 from llmedge.model import Event, Operation, RawObject, Usage
 
@@ -200,17 +200,26 @@ class SseReader(FramedReader[T]):
 
     def _feed(self, data: bytes, items: list[T]) -> None:
         try:
-            for event in self._sse.feed(data):
-                try:
-                    self._take(event.name, event.data, items)
-                except UpstreamMalformed as error:
-                    if not isinstance(error, MalformedEvent) and _is_object(event.data):
-                        raise  # it can be read, and contradicts what came before
-                    self.skipped += 1
-                if self.done:
-                    break
+            self._take_blocks(self._sse.blocks(data), items)
         except SseError as error:
             raise UpstreamMalformed(f"sent {error}") from None
+
+    def _take_blocks(self, blocks: list[bytes], items: list[T]) -> None:
+        for block in blocks:
+            self._take_block(block, items)
+            if self.done:
+                break
+
+    def _take_block(self, block: bytes, items: list[T]) -> None:
+        event = parse_block(block)
+        if event is None:
+            return
+        try:
+            self._take(event.name, event.data, items)
+        except UpstreamMalformed as error:
+            if not isinstance(error, MalformedEvent) and _is_object(event.data):
+                raise  # it can be read, and contradicts what came before
+            self.skipped += 1
 
     @abstractmethod
     def _take(self, name: bytes, data: bytes, items: list[T]) -> None:
@@ -276,6 +285,7 @@ class Dialect(ABC):
 
     :cvar name: as the catalogue of vendors has it.
     :cvar heartbeat: the frame that keeps a silent stream alive.
+    :cvar comments: a comment in a stream is seen by who looks for it, and by no SDK.
     :cvar stream_type: media type of a vendor's stream.
     :cvar headers: sent to a vendor with each request, unless the client sends its own.
     :cvar field_names: this dialect's names of the form's fields, where they differ.
@@ -284,6 +294,7 @@ class Dialect(ABC):
     name: ClassVar[str]
     operation: ClassVar[Operation]
     heartbeat: ClassVar[bytes] = b": ping\n\n"
+    comments: ClassVar[bool] = True
     stream_type: ClassVar[bytes] = b"text/event-stream"
     headers: ClassVar[Mapping[str, str]] = {}
     field_names: ClassVar[Mapping[str, str]] = {}

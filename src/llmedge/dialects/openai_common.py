@@ -206,11 +206,16 @@ def parse_usage(raw: Any) -> Usage | None:
     usage = _decode_any(raw)
     if not isinstance(usage, dict):
         return None
+    prompt, output = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    reasoning = _count(usage.get("completion_tokens_details"), "reasoning_tokens")
+    if reasoning and _count(usage, "total_tokens") == prompt + output + reasoning:
+        output += reasoning  # xAI and Google's compatible API count thoughts beside the answer, not in it
     return Usage(
-        input=_count(usage, "prompt_tokens"),
-        output=_count(usage, "completion_tokens"),
+        input=prompt,
+        output=output,
         cached=_count(usage.get("prompt_tokens_details"), "cached_tokens"),
-        reasoning=_count(usage.get("completion_tokens_details"), "reasoning_tokens"),
+        reasoning=reasoning,
+        cache_write=_count(usage.get("prompt_tokens_details"), "cache_write_tokens"),
         audio_input=_count(usage.get("prompt_tokens_details"), "audio_tokens"),
         audio_output=_count(usage.get("completion_tokens_details"), "audio_tokens"),
     )
@@ -300,14 +305,37 @@ class ChunkReader(SseReader[Event]):
             raise UpstreamCut("ended its stream before the answer was complete")
         items.append(DONE)
 
-    def _take(self, name: bytes, data: bytes, items: list[Event]) -> None:
+    def _take_blocks(self, blocks: list[bytes], items: list[Event]) -> None:
+        index = 0
+        while index < len(blocks) and not self.done:
+            if self._head:
+                index += self._same(blocks, index, items)
+            if index < len(blocks):
+                self._take_block(blocks[index], items)
+                index += 1
+
+    def _same(self, blocks: list[bytes], index: int, items: list[Event]) -> int:
+        """Pass on the chunks from ``index`` that differ in nothing but their text; how many there were."""
         head, tail = self._head, self._tail
-        if head and data.startswith(head) and data.endswith(tail):
-            start, end = len(head), len(data) - len(tail)
-            if start <= end and _plain_text(data, start, end) is not None:
-                frame = b"%b%b%b" % (self._said_head, data[start:end], self._said_tail)
-                items.append(Event(EventKind.CONTENT, frame))
-                return
+        least = len(head) + len(tail)
+        end = index
+        while end < len(blocks) and blocks[end].startswith(head) and blocks[end].endswith(tail):
+            if len(blocks[end]) < least:
+                break
+            end += 1
+        texts = [block[len(head) : len(block) - len(tail)] for block in blocks[index:end]]
+        if _plain_text(b"".join(texts)) is None:
+            for count, text in enumerate(texts):
+                if _plain_text(text) is None:
+                    del texts[count:]
+                    break
+        if texts:
+            said_head, said_tail = self._said_head, self._said_tail
+            frames = said_head + (said_tail + said_head).join(texts) + said_tail
+            items.append(Event(EventKind.CONTENT, frames, len(texts)))
+        return len(texts)
+
+    def _take(self, name: bytes, data: bytes, items: list[Event]) -> None:
         if data == b"[DONE]":
             if not self._finished or self._open:
                 raise UpstreamCut("ended its stream without an answer")
@@ -341,10 +369,13 @@ class ChunkReader(SseReader[Event]):
         kind = EventKind.CONTENT if self._content else EventKind.LIFECYCLE
         frame = b"data: " + data + b"\n\n"
         items.append(Event(kind, frame))
-        if self._content:
-            plain = not self._finished and not name and len(chunk.choices or ()) == 1
-            (self._head, self._tail) = _around_text(came) if plain else (b"", b"")
-            (self._said_head, self._said_tail) = _around_text(frame) if plain else (b"", b"")
+        if self._finished:
+            self._head = b""
+        elif self._content and not name and len(chunk.choices or ()) == 1:
+            head, tail = _around_text(b"data: " + came)
+            said_head, said_tail = _around_text(frame)
+            if head and said_head:
+                self._head, self._tail, self._said_head, self._said_tail = head, tail, said_head, said_tail
 
     def _usage(self, data: bytes) -> bytes:
         """Account for the usage in a chunk; the chunk without it, or ``b""`` if it held nothing else."""

@@ -35,20 +35,21 @@ class SseParser:
 
         :raises SseError: an event is over the limit.
         """
+        return [event for block in self.blocks(data) if (event := parse_block(block)) is not None]
+
+    def blocks(self, data: bytes) -> list[bytes]:
+        """The same, each as the lines it came in, ended by LF and without the blank one.
+
+        :raises SseError: an event is over the limit.
+        """
         if self._carriage_return or b"\r" in data:
             data = self._newlines(data)
         blocks = self._blocks(data)
         if len(self._buffer) > self._limit:
             raise SseError(f"an event of more than {self._limit} bytes")
-        events: list[SseEvent] = []
-        for block in blocks:
-            if len(block) > self._limit:
-                raise SseError(f"an event of more than {self._limit} bytes")
-            if block.startswith(b"data: ") and b"\n" not in block:
-                events.append(SseEvent(b"", block[6:]))
-            elif (event := _parse(block)) is not None:
-                events.append(event)
-        return events
+        if blocks and max(map(len, blocks)) > self._limit:
+            raise SseError(f"an event of more than {self._limit} bytes")
+        return blocks
 
     def _blocks(self, data: bytes) -> list[bytes]:
         """The blocks that ``data`` completes. What is left is not searched again: an event may come in many reads."""
@@ -75,7 +76,7 @@ class SseParser:
         """What an ended stream still owes: an event whose blank line never came, or nothing."""
         block = bytes(self._buffer)
         self._buffer.clear()
-        event = _parse(block)
+        event = parse_block(block)
         return [] if event is None else [event]
 
     def _newlines(self, data: bytes) -> bytes:
@@ -86,7 +87,10 @@ class SseParser:
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
-def _parse(block: bytes) -> SseEvent | None:
+def parse_block(block: bytes) -> SseEvent | None:
+    """The event in a block of lines; ``None`` if there is none in it, as in a comment."""
+    if block.startswith(b"data: ") and b"\n" not in block:
+        return SseEvent(b"", block[6:])
     name = b""
     data: list[bytes] = []
     for line in block.split(b"\n"):

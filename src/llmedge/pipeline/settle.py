@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 from twisted.internet.defer import CancelledError
 
+from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import EdgeError, ElsewhereError
 from llmedge.model import Answer, Call, Event, EventKind, EventStream, Operation, Reply, Usage
 from llmedge.pipeline.prices import Prices
@@ -98,7 +99,7 @@ class SettledStream:
         if events[-1].kind is EventKind.DONE:
             await self._charge()
             record.outcome = "ok"
-            if record.cost is not None:  # headers are out; a comment is seen by who looks for it, and by no SDK
+            if record.cost is not None and DIALECTS[self._call.dialect].comments:  # headers are out
                 note = f": x-llmedge-cost-usd {record.cost.normalize():f}\n".encode()
                 last = events[-1]
                 events[-1] = Event(last.kind, note + (last.frame or b"\n"))
@@ -110,17 +111,16 @@ class SettledStream:
             self._charge_now()
 
     def _watch(self, events: list[Event]) -> None:
-        frames = [event.frame for event in events if event.kind is EventKind.CONTENT]
-        if not frames:
-            return
-        sizes = [*map(len, frames)]
-        size = sum(sizes)
-        self._count += len(sizes)
-        self._length += size
-        self._shortest = min(self._shortest, *sizes)
-        if self._keep and self._kept < KEPT and self._stream.usage is None:
-            self._frames += frames
-            self._kept += size
+        keep = self._keep and self._kept < KEPT and self._stream.usage is None
+        for event in events:
+            if event.kind is EventKind.CONTENT:
+                size = len(event.frame)
+                self._count += event.count
+                self._length += size
+                self._shortest = min(self._shortest, size // event.count)
+                if keep:
+                    self._frames.append(event.frame)
+                    self._kept += size
 
     async def _charge(self) -> None:
         """At the stream's end, before the client is told of it: the record is read as soon as it has been."""

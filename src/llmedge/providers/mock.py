@@ -37,6 +37,8 @@ class MockProvider:
         self._clock = clock
         self._calls = 0
 
+    def close(self) -> None: ...
+
     async def complete(self, call: Call, attempt: Attempt) -> Reply:
         fault = self._fault()
         attempt.connected = self._clock.seconds()

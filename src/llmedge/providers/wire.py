@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from llmedge.config.model_quirks import model_quirks
 from llmedge.dialects.dialect import (
     Asked,
     Asker,
@@ -73,7 +74,8 @@ class Translated:
         if call.form is None:
             call.form = self._asker.parse(call.fields)
         saying = Saying(self._asker.field_names, drop, f"the provider '{self._name}'")
-        body = self.spoken.render(call.form, model, saying, stream=call.stream, quirks=self._quirks)
+        quirks = self._quirks | model_quirks(model)
+        body = self.spoken.render(call.form, model, saying, stream=call.stream, quirks=quirks)
         call.record.dropped = saying.dropped
         return body
 

@@ -30,6 +30,7 @@ from llmedge.model import Answer, Call, EventStream, Operation, Reply, Wishes
 from llmedge.pipeline.admit import may_use
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.stage import Handler
+from llmedge.pipeline.vendor_models import VendorModels
 from llmedge.threads import aside
 from llmedge.web import websocket
 from llmedge.web.answer import send_answer, send_body, send_error, send_json, show_call
@@ -71,12 +72,15 @@ class Api:
 
     app = Klein()
 
-    def __init__(self, pipeline: Handler, models: ModelIndex, limits: RelayLimits, started: int) -> None:
+    def __init__(
+        self, pipeline: Handler, models: ModelIndex, vendors: VendorModels, limits: RelayLimits, started: int
+    ) -> None:
         self._pipeline = pipeline
         self._models = models
+        self._vendors = vendors
         self._limits = limits
         self._started = started
-        self._listed: dict[tuple[str, tuple[str, ...]], bytes] = {}
+        self._listed: dict[tuple[str, tuple[str, ...]], tuple[int, bytes]] = {}
 
     @app.route("/v1/chat/completions", methods=["POST"])
     @app.route("/v1/completions", methods=["POST"])
@@ -107,14 +111,21 @@ class Api:
 
     @app.route("/v1/models", methods=["GET"])
     @app.route("/v1beta/models", methods=["GET"])
-    def list_models(self, request: EdgeRequest) -> None:
-        caller = request.caller
+    async def list_models(self, request: EdgeRequest) -> None:
+        request.work = Deferred.fromCoroutine(self._vendors.ready())
+        try:
+            await request.work
+        except CancelledError:
+            self._cancelled(request)
+            return
+        caller, version = request.caller, self._vendors.version
         key = (dialect_of(request), caller.models)  # one list for each set of patterns in the configuration
-        listed = self._listed.get(key)
-        if listed is None:
-            names = [name for name in self._models.names() if may_use(caller, name)]
+        made, listed = self._listed.get(key, (-1, b""))
+        if made != version:
+            names = sorted({*self._models.names(), *self._vendors.names()})
             _, shape = SHAPES.get(key[0], OPENAI_SHAPE)
-            listed = self._listed[key] = msgspec.json.encode(shape([self._model(name) for name in names]))
+            listed = msgspec.json.encode(shape([self._model(name) for name in names if may_use(caller, name)]))
+            self._listed[key] = (version, listed)
         send_body(request, 200, listed)
 
     @app.route("/v1/models/<path:model>", methods=["GET"])
@@ -126,7 +137,16 @@ class Api:
         send_json(request, 200, shape(self._model(model)))
 
     def _model(self, name: str) -> Listed:
-        return Listed(name, self._models.owner(name) or "", self._started)
+        told = self._vendors.names().get(name)
+        if told is not None:
+            provider, model = told
+            return Listed(name, provider, self._started, model.context, model.output)
+        match = self._models.find(name)
+        if match is None:
+            return Listed(name, "", self._started)
+        first = match.candidates[0]
+        known = first.capabilities
+        return Listed(name, first.target.provider, self._started, known.context, known.max_output)
 
     def _begin(self, request: EdgeRequest, endpoint: Endpoint) -> Deferred[None]:
         """One Deferred for all there is to do; cancelled, it ends wherever it is."""
