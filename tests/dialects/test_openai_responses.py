@@ -858,6 +858,12 @@ class Decoding(SynchronousTestCase):
                 decoder = DIALECT.decoder(choices=1, max_event=1 << 20)
                 self.assertEqual(decoder.feed(stream[:at]) + decoder.feed(stream[at:]) + decoder.end(), whole)
 
+    def test_cut_behind_the_event_of_a_whole_one(self) -> None:
+        """Some servers say ``incomplete`` in the response only."""
+        hello = {"type": "response.output_item.done", "item": message(output_text("Hi"))}
+        end = {"type": "response.completed", "response": {"status": "incomplete", "output": []}}
+        self.assertIn(Finish("length"), decoded(sse(hello, end)))
+
 
 class Passing(SynchronousTestCase):
     def read(self, stream: bytes, size: int = 0) -> tuple[list[Any], Usage | None]:

@@ -53,6 +53,7 @@ QUIRKS: Mapping[str, str] = {
     "prefill_continue": "… if the request says continue_final_message: true and add_generation_prompt: false.",
     "thinking_back": "Wants the thinking of an earlier turn that called tools back, as reasoning_content.",
     "stateless_responses": "Its Responses API keeps nothing: no previous_response_id, no conversation.",
+    "bare_responses": "Its Responses answers lack what SDKs read them by, such as output_index: they are written anew.",
     "beta_prefill": "prefill_prefix works behind {origin}/beta only.",
 }
 """Where a vendor differs from the dialect it speaks, as far as a renderer can act on it."""
@@ -427,7 +428,7 @@ _LISTED = (
         dialects=_paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
         passthrough=_paths("audio_transcriptions", "rerank"),
         count_tokens="/messages/count_tokens",
-        quirks=_LOCAL,
+        quirks=_LOCAL | {"bare_responses"},
         capabilities=_OPEN,
         anywhere=True,
     ),

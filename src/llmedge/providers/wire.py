@@ -149,7 +149,8 @@ def wire_for(
 ) -> Wire | None:
     """The best way from ``asker`` to a vendor that speaks ``spoken``, the preferred one first; ``None`` for none."""
     dialects = list(spoken)
-    if any(dialect.name == asker.name for dialect in dialects):
+    fit = asker.name != "openai_responses" or "bare_responses" not in quirks
+    if fit and any(dialect.name == asker.name for dialect in dialects):
         return PassThrough(asker, stream_usage)
     if isinstance(asker, Asker):
         for dialect in dialects:
