@@ -216,6 +216,7 @@ class Api:
             raise UnsupportedMediaType("Send the body without a content-encoding.")
         site = request.site
         body = request.content.read() if request.body is None else await whole_body(request.body, site.limits)
+        request.record.bytes_in = len(body)
         parse = dialect.parse_request
         if endpoint.operation is Operation.COUNT_TOKENS:
             assert isinstance(dialect, CountingDialect)
