@@ -7,15 +7,17 @@ export PYTHONPATH := $(CURDIR)/src:$(CURDIR)
 ARGS ?=
 SOURCES := $(shell find src twisted -name '*.py')
 
-.PHONY: run test lint format bench docs image-check clean
+.PHONY: run test debian-packages lint format bench docs image-check clean
 
 # On loopback unless a variable, LLMEDGE_CONFIG or ARGS="--port …" says otherwise.
 run: $(VENV)/run.stamp
 	@$(if $(LLMEDGE_CONFIG),,SERVER_ADDRESS=$${SERVER_ADDRESS:-127.0.0.1:8080}) exec $(BIN)/twist llmedge $(ARGS)
 
-test: $(VENV)/test.stamp $(VENV)/sslyze.stamp
-	@tests/debian-packages
+test: $(VENV)/test.stamp $(VENV)/sslyze.stamp $(VENV)/openai2.stamp $(VENV)/node.stamp | debian-packages
 	@$(BIN)/python tests/run.py
+
+debian-packages:
+	@tests/debian-packages
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -59,6 +61,18 @@ $(VENV)/sslyze.stamp: | $(BIN)/python
 	$(PYTHON) -m venv $(VENV)/sslyze
 	$(VENV)/sslyze/bin/pip install --quiet 'sslyze >= 6, < 7'
 	@touch $@
+
+# The older of the two openai packages that are in use, in a folder of its own.
+$(VENV)/openai2.stamp: | $(BIN)/python
+	rm -rf $(VENV)/openai2
+	$(BIN)/pip install --quiet --target $(VENV)/openai2 'openai >= 2, < 3'
+	@touch $@
+
+# Clients and a vendor written in JavaScript. Without npm the tests that need them say so and are skipped.
+$(VENV)/node.stamp: tests/e2e/clients/package.json | $(BIN)/python debian-packages
+	@mkdir -p $(VENV)/node
+	@cp tests/e2e/clients/package.json $(VENV)/node/
+	@if command -v npm >/dev/null; then set -ex; npm install --prefix $(VENV)/node --silent --no-audit --no-fund --no-package-lock; touch $@; fi
 
 $(VENV)/dev.stamp: setup.cfg pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet '.[test,dev]'

@@ -44,6 +44,23 @@ def settings(toml: str = "", environ: Mapping[str, str] | None = None, directory
     return load(environ or {}, str(path))
 
 
+SERVICE_ACCOUNT = {
+    "type": "service_account",
+    "project_id": "p-1",
+    "private_key_id": "kid-1",
+    "private_key": "no key",
+    "client_email": "robot@p-1.iam.gserviceaccount.com",
+    "token_uri": "https://oauth2.googleapis.com/token",
+}
+
+
+def write_service_account(path: str = "service-account.json", **fields: str) -> str:
+    """A key file as Google hands out, and the line of TOML that names it."""
+    file = Path(path).absolute()
+    file.write_text(json.dumps(SERVICE_ACCOUNT | fields))
+    return f'credentials = "{file}"'
+
+
 @attrs.define
 class Response:
     """One parsed answer. ``complete`` is whether its framing ended as HTTP/1.1 has it."""

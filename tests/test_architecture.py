@@ -9,14 +9,15 @@ import llmedge
 
 SOURCE = Path(llmedge.__file__).parent
 LAYERS = {
-    "tap": {"signals", "service", "banner", "web", "observe", "endpoints"},
+    "tap": {"signals", "service", "banner", "web", "observe", "endpoints", "providers"},
     "signals": {"service"},
     "service": {"graph", "banner", "web", "observe", "endpoints"},
     "graph": {"web", "pipeline", "providers", "dialects", "upstream", "state", "observe"},
     "banner": set(),
     "web": {"pipeline", "dialects", "state"},
     "pipeline": {"providers", "dialects", "state"},
-    "providers": {"dialects", "upstream"},
+    "providers": {"dialects", "upstream", "plugins"},
+    "plugins": set(),
     "dialects": set(),
     "upstream": set(),
     "state": set(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
@@ -24,9 +24,8 @@ from llmedge.pipeline.shadow import Shadows
 from llmedge.pipeline.stage import compose
 from llmedge.pipeline.strategies import Strategies
 from llmedge.pipeline.tokens import TokenCounter
-from llmedge.providers.http import HttpProvider
-from llmedge.providers.mock import MockProvider
-from llmedge.providers.offer import offer_of
+from llmedge.pipeline.vendor_models import VendorModels
+from llmedge.providers.build import provider_of
 from llmedge.providers.provider import Provider
 from llmedge.upstream.client import Client
 from llmedge.web.api import Api, failed
@@ -86,12 +85,21 @@ class Graph:
     resource: Any
     admin: Any
     gate: Any
+    providers: Mapping[str, Provider]
+    vendor_models: VendorModels
+
+    def retire(self) -> None:
+        """Another graph is in force, or none: stop what runs in the background. Calls under way go on."""
+        self.vendor_models.close()
+        for provider in self.providers.values():
+            provider.close()
 
 
 def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -> Graph:
     """Build everything ``settings`` ask for. Changes nothing that is in use.
 
     :param previous: what is in force; connections and the state of rate limits are carried over from it.
+    :raises ConfigError: a plugin cannot make its provider.
     """
     reactor = lasting.reactor
     if previous is not None and previous.settings.upstream == settings.upstream:
@@ -111,7 +119,9 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
     tokens = TokenCounter(in_thread)
     settle = Settle(Prices(settings.prices, kinds, reactor, in_thread), tokens)
     lasting.deployments.configure(settings.routing, settings.models)
-    providers = _providers(reactor, settings, client)
+    providers = {
+        name: provider_of(name, each, client, settings.upstream, reactor) for name, each in settings.providers.items()
+    }
     route = Route(
         models,
         providers,
@@ -126,7 +136,12 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
         [settle, Admit(models, reactor), CountTokens(tokens)],
         route,
     )
-    api = Api(pipeline, models, relay, lasting.started)
+    vendor_models = VendorModels(providers, models, settings.upstream.models_refresh, reactor)
+    if previous is not None:
+        before = previous.settings.providers
+        same = [name for name, each in settings.providers.items() if before.get(name) == each]
+        vendor_models.keep(previous.vendor_models, same)
+    api = Api(pipeline, models, vendor_models, relay, lasting.started)
     render = lasting.metrics.render if settings.metrics.enabled else None
     public = Ops(reactor, render, lasting.ready, expose=not admin.listen or admin.keep_public)
     routes: Any = Routes
@@ -152,6 +167,8 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
         _record(resource, lasting, lasting.tracing.begin if lasting.tracing is not None else None),
         _record(_authenticate(Refuse(inside), settings, authenticator), lasting),
         authenticate.gate,
+        providers,
+        vendor_models,
     )
 
 
@@ -163,13 +180,3 @@ def _record(resource: Any, lasting: Lasting, begin_trace: Any = None) -> Any:
 def _authenticate(resource: Any, settings: Settings, authenticator: Authenticator) -> Authenticate:
     auth = settings.auth
     return Authenticate(resource, authenticator, health_check=auth.health_check, metrics=auth.metrics)
-
-
-def _providers(reactor: Any, settings: Settings, client: Client) -> dict[str, Provider]:
-    providers: dict[str, Provider] = {}
-    for name, vendor in settings.providers.items():
-        if vendor.dialect == "mock":
-            providers[name] = MockProvider(name, vendor, settings.upstream, reactor)
-        else:
-            providers[name] = HttpProvider(name, offer_of(vendor), client, settings.upstream, reactor)
-    return providers

@@ -34,12 +34,71 @@ class InThread(Protocol):
 
 
 class Operation(enum.Enum):
-    """What a call asks for. The value is the label in logs and metrics."""
+    """What a call asks for. The value is the label in logs and metrics.
+
+    :ivar passes_through: put only to vendors that have it, and never translated; the value is the catalogue's name of
+        it.
+    """
+
+    passes_through: bool
 
     CHAT = "chat"
     TEXT = "text"
     EMBEDDINGS = "embeddings"
     COUNT_TOKENS = "count_tokens"
+    MODERATIONS = "moderations"
+    IMAGES_GENERATIONS = "images_generations"
+    IMAGES_EDITS = "images_edits"
+    AUDIO_SPEECH = "audio_speech"
+    AUDIO_TRANSCRIPTIONS = "audio_transcriptions"
+    AUDIO_TRANSLATIONS = "audio_translations"
+    RERANK = "rerank"
+
+    def __init__(self, label: str) -> None:
+        self.passes_through = label not in ("chat", "text", "embeddings", "count_tokens")
+
+
+class UploadBody(Protocol):
+    """A body on its way to one vendor.
+
+    :ivar length: its bytes, ``None`` if nobody knows yet.
+    :ivar whole: all of it is here and stays: it can be sent as often as need be.
+    """
+
+    length: int | None
+    whole: bool
+
+    @property
+    def again(self) -> bool:
+        """It can, so far, be had from its beginning once more."""
+
+    async def read(self) -> bytes:
+        """The next piece; ``b""`` at the end.
+
+        :raises EdgeError: the client did not send what it should have.
+        """
+
+    def rewind(self) -> None:
+        """Back to the beginning; only where ``again``."""
+
+
+class Upload(Protocol):
+    """A multipart body that is not held in memory.
+
+    :ivar content_type: with its boundary.
+    """
+
+    content_type: str
+
+    @property
+    def spent(self) -> bool:
+        """A part of it is on its way and is not held any more: nobody else can be asked."""
+
+    def open(self, model: str) -> UploadBody:
+        """The body with ``model`` as its model.
+
+        :raises ValidationError: the name does not fit into it.
+        """
 
 
 @attrs.frozen
@@ -129,6 +188,7 @@ class Attempt:
     :ivar cause: the row of the table in ``pipeline/verdicts.py``, where it failed.
     :ivar queued: seconds it waited for its turn.
     :ivar skipped_events: malformed events of its stream that were left out. ``said``: events of it that were read.
+    :ivar content_type: of an answer that is passed on as it is; ``content_length`` too, where the vendor told it.
     """
 
     target: Target
@@ -149,6 +209,8 @@ class Attempt:
     skipped_events: int = 0
     said: int = 0
     usage: Usage | None = None
+    content_type: str = ""
+    content_length: int | None = None
 
 
 @attrs.frozen
@@ -285,6 +347,7 @@ class Call:
     :ivar headers: the client's headers that go to a vendor of the same dialect, and to no other.
     :ivar continues: the last message is the beginning of the answer, to be gone on with.
     :ivar form: the request in the intermediate form, once somebody needed it.
+    :ivar upload: the body, where it is passed on as it comes; ``fields`` is empty then.
     """
 
     operation: Operation
@@ -301,6 +364,7 @@ class Call:
     form: Any = None
     wishes: Wishes = Wishes()
     continues: bool = False
+    upload: Upload | None = None
 
 
 @attrs.frozen

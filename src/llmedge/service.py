@@ -38,7 +38,8 @@ class EdgeService(Service):
 
     :param reactor: the one everything inside is given.
     :param reload: reads the configuration again; raises :class:`ConfigError`.
-    :raises StartError: an endpoint cannot be used, or OpenTelemetry is asked for and not installed.
+    :raises StartError: an endpoint cannot be used, OpenTelemetry is asked for and not installed, or a plugin cannot
+        make its provider.
     """
 
     def __init__(self, reactor: Any, settings: Settings, reload: Callable[[], Settings] | None = None) -> None:
@@ -48,9 +49,9 @@ class EdgeService(Service):
         self._stop_ticks: Callable[[], None] | None = None
         try:
             self._lasting = Lasting(reactor, settings, lambda: not self._stopping)
+            self.graph = build(self._lasting, settings)
         except ConfigError as error:
             raise StartError(str(error)) from None
-        self.graph = build(self._lasting, settings)
         self.site = EdgeSite(self.graph.resource, reactor, settings.server, self.graph.gate)
         self.admin_site = EdgeSite(self.graph.admin, reactor, settings.server, self.graph.gate)
         self._waiting = [(endpoint, self.site) for endpoint in self._endpoints(settings.server.listen)]
@@ -138,6 +139,7 @@ class EdgeService(Service):
             site.timeOut = settings.server.idle_timeout
         self._lasting.concurrency.limit(settings.server.max_requests, settings.server.max_requests_per_address)
         logs.configure(settings.log)
+        old.retire()
         if old.client is not graph.client:
             old.client.retire()
         for change in changes:
@@ -191,6 +193,7 @@ class EdgeService(Service):
         self.site.abort()
         await self._close(self.admin_site)
         self.admin_site.abort()
+        self.graph.retire()
         self.graph.client.close()
         if self._lasting.tracing is not None:
             await self._lasting.tracing.stop()

@@ -20,6 +20,7 @@ from llmedge.banner import banner
 from llmedge.config import ConfigError, Settings, load
 from llmedge.endpoints import EndpointError, parse
 from llmedge.observe import logs
+from llmedge.providers import plugged
 from llmedge.service import EdgeService, StartError
 from llmedge.web.auth import Authenticator
 
@@ -82,7 +83,7 @@ class Options(UsageOptions):
         :raises ConfigError: they cannot be used.
         """
         config = self["config"] or os.environ.get("LLMEDGE_CONFIG") or None
-        return load(os.environ, config, self["ports"], self["admin-ports"])
+        return load(os.environ, config, self["ports"], self["admin-ports"], plugged.vendors)
 
     def _take_over_logging(self) -> None:
         """Have twist or twistd log through us: JSON lines where it would write JSON or a plain file."""

@@ -78,16 +78,7 @@ class Files(SynchronousTestCase):
         self.assertIn("https://RESOURCE.openai.azure.com", self.problems('[providers.azure]\napi_key = "k"\n'))
         self.assertIn('for the vendor "azure" only', self.problems('[providers.groq]\napi_version = "1"\n'))
 
-    def test_clouds(self) -> None:
-        bedrock = self.provider('[providers.bedrock]\nregion = "eu-central-1"\n', "bedrock")
-        self.assertEqual(bedrock.base_url, "https://bedrock-runtime.eu-central-1.amazonaws.com")
-        for location, host in {"europe-west4": "europe-west4-aiplatform", "global": "aiplatform"}.items():
-            toml = f'[providers.vertex]\nproject = "p"\nlocation = "{location}"\ncredentials = "key.json"\n'
-            self.assertEqual(self.provider(toml, "vertex").base_url, f"https://{host}.googleapis.com")
-        self.assertIn("needs region", self.problems('[providers.bedrock]\napi_key = "k"\n'))
-        self.assertIn("needs project and location", self.problems('[providers.vertex]\nlocation = "global"\n'))
-        keys = '[providers.bedrock]\nregion = "eu-central-1"\naccess_key = "a"\n'
-        self.assertIn("access_key and secret_key both", self.problems(keys))
+    def test_what_is_a_clouds_only(self) -> None:
         self.assertIn('for the vendor "bedrock" only', self.problems('[providers.groq]\nregion = "r"\n'))
 
     def test_paths_of_ones_own(self) -> None:
@@ -105,7 +96,8 @@ class Files(SynchronousTestCase):
 
     def test_an_unknown_vendor(self) -> None:
         text = self.problems('[providers.p]\nvendor = "grok"\n')
-        self.assertIn(":2: providers.p.vendor is not in the catalogue: 'grok'; did you mean 'groq'?", text)
+        said = "is not in the catalogue, and no plugin: 'grok'; did you mean 'groq'?"
+        self.assertIn(f":2: providers.p.vendor {said}", text)
         self.assertIn("is not for", self.problems('[providers.p]\ndialect = "mock"\nvendor = "groq"\n'))
 
     def test_what_a_vendor_refuses_is_not_asked(self) -> None:
@@ -129,11 +121,11 @@ class Files(SynchronousTestCase):
 
 class Environment(SynchronousTestCase):
     def test_every_key_switches_its_vendor_on(self) -> None:
-        """All but Perplexity, which the gateway cannot talk to before it speaks Responses."""
+        """All whose place is known without being told."""
         for name, vendor in VENDORS.items():
             for variable in vendor.env:
                 found = load({variable: "key-of-it"}).providers
-                if not vendor.base_url or name == "perplexity":
+                if not vendor.base_url:
                     self.assertEqual(list(found), ["mock"], name)
                     continue
                 self.assertEqual(list(found), [name])

@@ -45,6 +45,8 @@ def conversations(draw: st.DrawFn) -> tuple[form.Message, ...]:
             form.Message("user", tuple(draw(st.lists(TEXT | IMAGES | AUDIO | FILES, min_size=1, max_size=3))))
         )
         parts = draw(st.lists(TEXT | THOUGHTS, max_size=2))
+        if len(parts) == 2 and isinstance(parts[1], form.Thinking) and not getattr(parts[0], "signature", "text"):
+            parts.pop()  # pieces of one thought
         if parts and isinstance(parts[-1], form.Text) and draw(st.booleans()):
             parts.append(draw(SIGNED))
         results = []

@@ -420,7 +420,7 @@ class Rendering(SynchronousTestCase):
             (asked(cited, role="assistant"), f"{at} (citations)"),
             (asked(form.Text("x", (form.Citation("char"),))), f"{at} (citations)"),
             (asked(form.Image(form.Source("url", "https://x")), role="assistant"), f"{at} (image)"),
-            (form.Request((form.Message("user", (), "bob", at),)), f"{at} (name)"),
+            (form.Request((form.Message("user", (), "bob", at),)), f"{at}.name"),
         ):
             self.assertEqual(self.assertRaises(Unsupported, render, request).param, name)
             self.assertEqual(render(request, drop=True)[1], [name])

@@ -520,13 +520,14 @@ images = st.builds(form.Image, urls | files | pictures, cache=marks)
 papers_said = st.builds(form.File, urls | files | papers, words, words, st.booleans(), marks)
 objects = st.dictionaries(words, st.none() | st.integers() | words, max_size=3)
 arguments = st.builds(json.dumps, objects, indent=st.sampled_from([None, 1]), ensure_ascii=st.booleans())
-calls = st.builds(form.ToolCall, some, some, arguments, cache=marks)
+ids = st.from_regex(r"[a-zA-Z0-9_-]{1,8}", fullmatch=True)
+calls = st.builds(form.ToolCall, ids, some, arguments, cache=marks)
 thoughts = st.builds(form.Thinking, words, some) | st.builds(form.Thinking, st.just(""), some, st.just(True))
 contents = st.lists(texts | images | papers_said, max_size=2).map(tuple)
-answers_of_tools = st.builds(form.ToolResult, some, contents, error=st.booleans(), cache=marks)
+answers_of_tools = st.builds(form.ToolResult, ids, contents, error=st.booleans(), cache=marks)
 
 
-def message(role: form.Role, part: Any, least: int = 0) -> st.SearchStrategy[form.Message]:
+def message(role: form.Role, part: Any, least: int = 1) -> st.SearchStrategy[form.Message]:
     return st.builds(form.Message, st.just(role), st.lists(part, min_size=least, max_size=3).map(tuple))
 
 
@@ -555,20 +556,24 @@ ways_to_think = st.builds(form.Reasoning, st.just(False), st.sampled_from(["", "
 @st.composite
 def requests(draw: st.DrawFn) -> form.Request:
     opening = draw(st.none() | message("system", texts, 1))
-    conversation = (m for turn in draw(st.lists(turns, min_size=1, max_size=3)) for m in turn)
     kit = tuple(draw(st.lists(tools, max_size=2)))
     choice = draw(st.none() | choices) if kit else None
+    reasoning = draw(st.none() | ways_to_think)
+    conversation = [m for turn in draw(st.lists(turns, min_size=1, max_size=3)) for m in turn]
+    thinks = reasoning is not None and reasoning.enabled
+    if thinks and choice is not None and choice.mode != "auto":
+        choice = None
     return form.Request(
         messages=(*(() if opening is None else (opening,)), *conversation),
         tools=kit,
         tool_choice=choice,
         parallel_tools=draw(st.sampled_from([None, False])) if choice else None,
         output=draw(st.none() | st.builds(form.Output, st.just("json_schema"), arguments.map(str.encode))),
-        reasoning=draw(st.none() | ways_to_think),
+        reasoning=reasoning,
         max_tokens=draw(st.integers(5001, 9999)),
-        temperature=draw(st.none() | st.floats(0, 1)),
-        top_p=draw(st.none() | st.floats(0, 0.99)),
-        top_k=draw(st.none() | st.integers(0, 99)),
+        temperature=None if thinks else draw(st.none() | st.floats(0, 1)),
+        top_p=None if thinks else draw(st.none() | st.floats(0, 0.99)),
+        top_k=None if thinks else draw(st.none() | st.integers(0, 99)),
         stop=tuple(draw(st.lists(some, max_size=2))),
         user=draw(words),
         service_tier=draw(st.sampled_from(["", "default"])),

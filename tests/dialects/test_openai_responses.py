@@ -375,7 +375,7 @@ class Requests(SynchronousTestCase):
         self.assertEqual(
             set(dropped),
             {
-                "messages[0] (name)",
+                "messages[0].name",
                 "messages[0] (cache_control)",
                 "messages[1] (thought signature of a tool call)",
                 "messages[2] (a tool result's error mark)",
@@ -857,6 +857,12 @@ class Decoding(SynchronousTestCase):
             for at in range(len(stream)):
                 decoder = DIALECT.decoder(choices=1, max_event=1 << 20)
                 self.assertEqual(decoder.feed(stream[:at]) + decoder.feed(stream[at:]) + decoder.end(), whole)
+
+    def test_cut_behind_the_event_of_a_whole_one(self) -> None:
+        """Some servers say ``incomplete`` in the response only."""
+        hello = {"type": "response.output_item.done", "item": message(output_text("Hi"))}
+        end = {"type": "response.completed", "response": {"status": "incomplete", "output": []}}
+        self.assertIn(Finish("length"), decoded(sse(hello, end)))
 
 
 class Passing(SynchronousTestCase):

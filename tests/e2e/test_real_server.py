@@ -97,7 +97,7 @@ class RealServer(TestCase):
             self.assertEqual("".join(p.choices[0].text for p in pieces), whole.choices[0].text)
             several_streams = list(client.chat.completions.create(**ASK, n=2, stream=True))
             self.assertEqual({c.choices[0].index for c in several_streams if c.choices}, {0, 1})
-            self.assertEqual([model.id for model in client.models.list()], ["gpt-4"])
+            self.assertEqual([model.id for model in client.models.list()], ["gpt-4", "local/tiny"])
             self.assertEqual(client.models.retrieve("gpt-4").owned_by, "local")
 
         await self.with_sdk(work)

@@ -15,6 +15,7 @@ PACKAGES = {
     "h2load": "nghttp2-client",
     "haproxy": "haproxy",
     "nghttp": "nghttp2-client",
+    "node": "nodejs",
     "openssl": "openssl",
     "promtool": "prometheus",
     "slowhttptest": "slowhttptest",
@@ -31,6 +32,14 @@ def find(name: str) -> str:
     if path is None:
         raise SkipTest(f"{name} is not installed (Debian package {PACKAGES[name]})")
     return path
+
+
+def node_module(path: str) -> str:
+    """A file of an npm package; the test is skipped where ``make test`` could not install it."""
+    file = Path(__file__).parent.parent.parent / ".venv" / "node" / "node_modules" / path
+    if not file.exists():
+        raise SkipTest(f"{path} is not in .venv/node: make test puts it there (Debian packages nodejs and npm)")
+    return str(file)
 
 
 @attrs.frozen

@@ -40,4 +40,4 @@ class Index(SynchronousTestCase):
 
     def test_listing(self) -> None:
         self.assertEqual(self.index.names(), ["gpt-4"])
-        self.assertEqual(self.index.owner("gpt-4"), "local")
+        self.assertEqual(self.index.find("gpt-4").candidates[0].target.provider, "local")

@@ -57,11 +57,11 @@ class Costs(SynchronousTestCase):
         configured = {"a/x": Price(Decimal(9), Decimal(9)), "b/y": Price(Decimal(1), Decimal(10))}
         self.settle = Settle(Prices(configured, {}, Clock(), at_once), TokenCounter(at_once))
 
-    def ask(self, reply: Any, stream: bool = False) -> Any:
+    def ask(self, reply: Any, stream: bool = False, dialect: str = "openai_chat") -> Any:
         self.record = Record("id", "POST", "/", "peer", 0.0)
         raw = {"messages": msgspec.Raw(json.dumps([{"role": "user", "content": "x" * 40}]).encode())}
         call = Call(
-            Operation.CHAT, "openai_chat", "m", raw, stream, False, 1, Caller("c"), Deadline(Clock(), 30), self.record
+            Operation.CHAT, dialect, "m", raw, stream, False, 1, Caller("c"), Deadline(Clock(), 30), self.record
         )
 
         async def proceed(call: Call) -> Any:
@@ -101,6 +101,12 @@ class Costs(SynchronousTestCase):
         self.assertIsNone(self.record.cost)
         self.next(stream)
         self.assertEqual((self.record.cost, self.record.outcome), (Decimal("0.002"), "ok"))
+
+    def test_a_stream_that_takes_no_comment(self) -> None:
+        """google-genai reads a comment as a piece of JSON, and raises."""
+        stream = self.ask(Stream([[word("a"), DONE]], Usage(1000, 100)), stream=True, dialect="gemini")
+        self.assertEqual(self.next(stream)[-1].frame, DONE.frame)
+        self.assertEqual(self.record.cost, Decimal("0.002"))
 
     def test_a_stream_without_usage(self) -> None:
         """Counted before DONE is handed on. Of a provider that told last time nothing was kept: a rougher estimate."""

@@ -2,7 +2,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.catalogue import VENDORS
 from llmedge.providers.offer import Offer, offer_of
-from tests.fakes import settings
+from tests.fakes import settings, write_service_account
 
 
 def offer(toml: str, name: str) -> Offer:
@@ -19,7 +19,9 @@ class Offers(SynchronousTestCase):
                 "bedrock": 'region = "eu-central-1"',
                 "vertex": 'project = "p"\nlocation = "europe-west4"',
             }.get(name, "")
-            found = offer(f'[providers.{name}]\napi_key = "a-key"\n{more}\n', name)
+            key = write_service_account() if name == "vertex" else 'api_key = "a-key"'
+            found = offer(f"[providers.{name}]\n{key}\n{more}\n", name)
+            self.assertEqual(set(found.variants), set(vendor.variants))
             for path in (*found.paths.values(), *found.stream_paths.values(), *found.passthrough.values()):
                 self.assertRegex(path.replace("{model}", "m"), r"^/[A-Za-z0-9_/:.\-]+(\?[a-z\-]+=[a-z0-9\-]+)?$")
             if vendor.dialects:

@@ -39,6 +39,25 @@ class Endpoint:
         return connection
 
 
+class Body:
+    """A body of so many pieces, as an upload gives it."""
+
+    def __init__(self, *pieces: bytes, length: int | None, whole: bool) -> None:
+        self.pieces = pieces
+        self.length = length
+        self.whole = whole
+        self.again = True
+        self.given = 0
+
+    async def read(self) -> bytes:
+        self.given += 1
+        self.again = self.whole or self.given < 2
+        return self.pieces[self.given - 1] if self.given <= len(self.pieces) else b""
+
+    def rewind(self) -> None:
+        self.given = 0
+
+
 class Pooling(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
@@ -50,8 +69,8 @@ class Pooling(SynchronousTestCase):
         """How many requests are on the way."""
         return sum(connection._exchange is not None for connection in self.endpoint.connections)
 
-    def send(self) -> Deferred[Any]:
-        return Deferred.fromCoroutine(self.pool.send(b"x", Attempt(Target("p", "m"), 0.0), self.record))
+    def send(self, body: Body | None = None) -> Deferred[Any]:
+        return Deferred.fromCoroutine(self.pool.send(b"x", Attempt(Target("p", "m"), 0.0), self.record, body))
 
     def test_a_connection_is_used_again(self) -> None:
         """Newest first, so that the others can go idle."""
@@ -104,6 +123,50 @@ class Pooling(SynchronousTestCase):
         self.assertNoResult(sending)
         self.endpoint.succeed().dataReceived(EMPTY)
         self.assertEqual(self.successResultOf(sending).status, 200)
+
+    def kept(self) -> Connection:
+        """A connection that waits for its next request."""
+        self.send()
+        connection = self.endpoint.succeed()
+        connection.dataReceived(EMPTY)
+        connection.transport.clear()
+        return connection
+
+    def test_a_body_in_pieces(self) -> None:
+        for length, sent in ((6, b"xabcdef"), (None, b"x3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n")):
+            connection = self.kept()
+            sending = self.send(Body(b"abc", b"def", length=length, whole=True))
+            self.assertEqual(connection.transport.value(), sent)
+            connection.dataReceived(EMPTY)
+            self.assertEqual(self.successResultOf(sending).status, 200)
+            self.assertTrue(connection.usable)
+            connection.transport.loseConnection()
+
+    def test_a_body_that_goes_by_gets_a_new_connection(self) -> None:
+        """What cannot be sent again is not risked on a connection that may be closed already."""
+        self.kept()
+        sending = self.send(Body(b"abc", b"def", length=6, whole=False))
+        self.endpoint.succeed().dataReceived(EMPTY)
+        self.assertEqual(self.successResultOf(sending).status, 200)
+
+    def test_a_stale_connection_with_a_body(self) -> None:
+        """A body that is all here is sent again from its beginning, if nothing of it went out."""
+        for whole in (True, False):
+            self.setUp()
+            stale = self.kept()
+            self.pool._limits = Upstream(max_connections=1)
+            body = Body(b"abc", b"def", length=6, whole=whole)
+            sending = self.send(body)
+            stale.transport._tempDataLen = 7
+            stale.transport.loseConnection()
+            if whole:
+                second = self.endpoint.succeed()
+                self.assertEqual(second.transport.value(), b"xabcdef")
+                second.dataReceived(EMPTY)
+                self.assertEqual(self.successResultOf(sending).status, 200)
+            else:
+                self.failureResultOf(sending, UpstreamCut)
+                self.assertEqual(self.endpoint.waiting, [])
 
     def test_a_new_connection_that_closes_is_no_stale_one(self) -> None:
         """A vendor that accepts and hangs up is cut off once, not asked for ever."""

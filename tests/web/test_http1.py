@@ -335,7 +335,7 @@ class StreamedBodies(SynchronousTestCase):
     def test_over_the_cap(self) -> None:
         """Announced or not, a 413."""
         for body in (POST + b"content-length: 11\r\n\r\n" + b"x" * 11, CHUNKED + b"b\r\n" + b"x" * 11 + b"\r\n"):
-            edge = BareEdge(parser(), self.take, max_request_size=10)
+            edge = BareEdge(parser(), self.take, max_upload_size=10)
             wire = edge.wire()
             wire.send(body)
             edge.clock.advance(0)

@@ -110,6 +110,23 @@ class Streams(SynchronousTestCase):
         self.assertEqual((client.status(stream), client.body(stream)), (200, b""))
         self.assertEqual(json.loads(b"".join(read)), CHAT)
 
+    def test_an_upload(self) -> None:
+        """What it may weigh is a setting of its own, though its length is told before its path."""
+        for size, status in ((3000, 415), (6000, 413)):
+            client = Http2(Edge("[server]\nmax_request_size = 1000\nmax_upload_size = 5000\n"))
+            stream: int = client.h2.get_next_available_stream_id()
+            headers = [("content-length", str(size)), ("content-type", "text/plain")]
+            headers = [
+                (":path", "/v1/audio/transcriptions"),
+                (":scheme", "http"),
+                (":authority", "localhost"),
+                *headers,
+            ]
+            client.h2.send_headers(stream, [(":method", "POST"), *headers])
+            client.h2.send_data(stream, b"x" * size, end_stream=True)
+            client.flush()
+            self.assertEqual(client.status(stream), status)
+
     def test_almost_the_preface_is_http1(self) -> None:
         wire = Edge().wire()
         wire.send(b"P")

@@ -53,6 +53,7 @@ QUIRKS: Mapping[str, str] = {
     "prefill_continue": "… if the request says continue_final_message: true and add_generation_prompt: false.",
     "thinking_back": "Wants the thinking of an earlier turn that called tools back, as reasoning_content.",
     "stateless_responses": "Its Responses API keeps nothing: no previous_response_id, no conversation.",
+    "bare_responses": "Its Responses answers lack what SDKs read them by, such as output_index: they are written anew.",
     "beta_prefill": "prefill_prefix works behind {origin}/beta only.",
 }
 """Where a vendor differs from the dialect it speaks, as far as a renderer can act on it."""
@@ -77,6 +78,7 @@ class Vendor:
     :ivar quirks: of :data:`QUIRKS`.
     :ivar capabilities: of its models, where nothing else is known; ``False`` is what its API cannot do at all.
     :ivar anywhere: it is a server of the user's own, so a base URL does not make it another vendor.
+    :ivar variants: pattern of model names → the vendor it is for these, behind the same base URL.
     :ivar source: the page all this is from.
     """
 
@@ -97,6 +99,7 @@ class Vendor:
     quirks: frozenset[str] = frozenset()
     capabilities: Capabilities = Capabilities(tools=True, system=True, prefill=False)
     anywhere: bool = False
+    variants: Mapping[str, Vendor] = attrs.field(factory=dict)
 
 
 def capabilities(vendor: str, model: str) -> Capabilities:
@@ -127,7 +130,7 @@ _OPENAI = Capabilities(tools=True, json_object=True, json_schema=True, system=Tr
 _HOST = Capabilities(tools=True, json_object=True, system=True, prefill=False)
 _OPEN = Capabilities(tools=True, json_object=True, json_schema=True, system=True)
 _LOCAL = frozenset({"no_developer_role"})  # chat templates know system, user, assistant and tool
-_VERTEX = "/v1/projects/{project}/locations/{location}/publishers/google"
+_VERTEX = "/v1/projects/{project}/locations/{location}/publishers"
 
 _LISTED = (
     Vendor(
@@ -137,7 +140,10 @@ _LISTED = (
         env=("OPENAI_API_KEY",),
         dialects=_paths("chat", "text", "embeddings", "responses"),
         passthrough=_paths(*_ALL),
-        models=("gpt-*", "chatgpt-*", "o[0-9]", "o*-*", "text-embedding-3-*", "text-embedding-ada-*"),
+        models=(
+            *("gpt-*", "chatgpt-*", "o[0-9]", "o*-*", "text-embedding-3-*", "text-embedding-ada-*"),
+            *("omni-moderation-*", "text-moderation-*", "tts-*", "whisper-*", "dall-e-*"),
+        ),
         capabilities=_OPENAI,
     ),
     Vendor(
@@ -198,7 +204,8 @@ _LISTED = (
         dialects={"bedrock": "/model/{model}/converse"},
         stream_paths={"bedrock": "/model/{model}/converse-stream"},
         count_tokens="/model/{model}/count-tokens",
-        capabilities=Capabilities(tools=True, json_object=False, system=True),
+        # structured output: docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html
+        capabilities=Capabilities(tools=True, json_object=False, json_schema=True, system=True),
         anywhere=True,
     ),
     Vendor(
@@ -207,11 +214,23 @@ _LISTED = (
         source="https://cloud.google.com/vertex-ai/generative-ai/docs/reference/rest",
         auth="oauth",
         models_path="",
-        dialects=_gemini(_VERTEX, "generateContent"),
-        stream_paths=_gemini(_VERTEX, "streamGenerateContent?alt=sse"),
-        count_tokens=f"{_VERTEX}/models/{{model}}:countTokens",
+        dialects=_gemini(f"{_VERTEX}/google", "generateContent"),
+        stream_paths=_gemini(f"{_VERTEX}/google", "streamGenerateContent?alt=sse"),
+        count_tokens=f"{_VERTEX}/google/models/{{model}}:countTokens",
         capabilities=Capabilities(tools=True, json_object=True, json_schema=True, system=True),
         anywhere=True,
+        variants={
+            "claude-*": Vendor(
+                name="vertex",
+                base_url="",
+                source="https://platform.claude.com/docs/en/api/claude-on-vertex-ai",
+                auth="oauth",
+                models_path="",
+                dialects={"anthropic": f"{_VERTEX}/anthropic/models/{{model}}:rawPredict"},
+                stream_paths={"anthropic": f"{_VERTEX}/anthropic/models/{{model}}:streamRawPredict"},
+                count_tokens=f"{_VERTEX}/anthropic/models/count-tokens:rawPredict",  # the model is in the body
+            )
+        },
     ),
     Vendor(
         name="groq",
@@ -409,7 +428,7 @@ _LISTED = (
         dialects=_paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
         passthrough=_paths("audio_transcriptions", "rerank"),
         count_tokens="/messages/count_tokens",
-        quirks=_LOCAL,
+        quirks=_LOCAL | {"bare_responses"},
         capabilities=_OPEN,
         anywhere=True,
     ),

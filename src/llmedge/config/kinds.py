@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from llmedge.config.secret import Secret, resolve
+from llmedge.config.secret import Secret, read, resolve
 
 
 @attrs.frozen
@@ -254,6 +254,37 @@ def _secret(value: Any, environ: Mapping[str, str]) -> Secret:
 
 
 secret = Kind('secret: "env:NAME", "file:/path" or the value', _secret, _secret)
+
+
+def _document(value: Any, environ: Mapping[str, str]) -> Secret:
+    if not isinstance(value, str):
+        raise ValueError('must be a text: a path, "file:/path" or "env:NAME"')
+    return Secret(read(value, environ))
+
+
+document = Kind('path of a secret file, or "env:NAME" of what would be in it', _document, _document)
+
+
+def _options(value: Any, environ: Mapping[str, str]) -> dict[str, str | int | float | bool | Secret]:
+    if not isinstance(value, dict):
+        raise ValueError("must be a table")
+    options: dict[str, str | int | float | bool | Secret] = {}
+    for name, item in value.items():
+        if isinstance(item, str) and item.startswith(("env:", "file:")):
+            try:
+                options[name] = _secret(item, environ)
+            except ValueError as error:
+                raise ValueError(f"has {name}, which {error}") from None
+        elif isinstance(item, str | int | float | bool):
+            options[name] = item
+        else:
+            raise ValueError(f"must hold texts, numbers, true and false, and secrets; {name} is none")
+    return options
+
+
+option_table = Kind(
+    'table of texts, numbers, true or false, and secrets ("env:NAME", "file:/path")', _options, _options
+)
 
 
 def _headers(value: Any, environ: Mapping[str, str]) -> dict[str, Secret]:

@@ -18,7 +18,7 @@ from llmedge.config.nearest import nearest
 from llmedge.config.option import Option
 from llmedge.config.secret import Secret, resolve
 from llmedge.config.settings import Key, Model, Price, Provider, Settings
-from llmedge.config.vendors import from_environment, settle
+from llmedge.config.vendors import Plugged, from_environment, settle
 
 S = TypeVar("S")
 
@@ -46,6 +46,7 @@ def load(
     path: str | None = None,
     listen: Sequence[str] = (),
     admin_listen: Sequence[str] = (),
+    plugged: Plugged = dict,
 ) -> Settings:
     """The settings in force.
 
@@ -53,13 +54,14 @@ def load(
     :param path: a TOML file, or ``None``.
     :param listen: endpoint strings from ``--port``; they replace those of file and environment.
     :param admin_listen: the same from ``--admin-port``.
+    :param plugged: finds the vendors that are plugins; there are none otherwise.
     :raises ConfigError: with every problem found.
     """
     data: dict[str, Any] = {}
     lines: dict[KeyPath, int] = {}
     if path is not None:
         data, lines = _read_file(path)
-    reader = _Reader(environ, path or "", lines)
+    reader = _Reader(environ, path or "", lines, plugged)
     if environ.get("SERVER_ADDRESS", "").strip() and isinstance(data.get("server"), dict):
         data["server"].pop("listen", None)  # the environment stands over the file
     settings = reader.section(Settings, data, ())
@@ -99,8 +101,9 @@ def dotted(path: KeyPath) -> str:
 class _Reader:
     """Walks the definitions of :mod:`llmedge.config.settings`, collecting problems instead of raising."""
 
-    def __init__(self, environ: Mapping[str, str], file: str, lines: dict[KeyPath, int]) -> None:
+    def __init__(self, environ: Mapping[str, str], file: str, lines: dict[KeyPath, int], plugged: Plugged) -> None:
         self.environ = environ
+        self.plugged = plugged
         self.file = file
         self.lines = lines
         self.problems: list[str] = []
@@ -311,10 +314,11 @@ class _Reader:
         path: KeyPath = ("providers", name)
         if not _NAME.match(name):
             self.problem(path, "must have a short name: letters, digits, '-', '_' and '.'")
-        settled, problems = settle(name, provider)
+        settled, problems = settle(name, provider, self.environ, self.plugged)
         for option, what in problems:
-            if option or (*path, "base_url") not in self.lines:  # a bad base URL has been said already
-                self.problem((*path, option) if option else path, what)
+            if (needed := re.match(r"needs (\w+)", what)) and (*path, needed[1]) in self.lines:
+                continue  # it is there, and what is wrong with it has been said
+            self.problem((*path, option) if option else path, what)
         if provider.dialect != "mock":
             for option in _MOCK_ONLY:
                 if (*path, option) in self.lines:

@@ -28,6 +28,31 @@ class Secret:
         return hash(self._value)
 
 
+def read(reference: str, environ: Mapping[str, str]) -> str:
+    """The text of a secret document: behind ``env:NAME``, else in the file ``file:/path`` or ``/path``.
+
+    :raises ValueError: nothing there, or it is empty; the message never shows what it holds.
+    """
+    scheme, _, rest = reference.strip().partition(":")
+    if scheme == "env":
+        text = environ.get(rest, "").strip()
+        if not text:
+            raise ValueError(f"refers to the environment variable {rest}, which is not set")
+        return text
+    return _file(rest if scheme == "file" else reference.strip())
+
+
+def _file(path: str) -> str:
+    try:
+        text = Path(os.path.expanduser(path)).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ValueError(f"refers to the file {path}, which cannot be read: {reason}") from None
+    if not text:
+        raise ValueError(f"refers to the file {path}, which is empty")
+    return text
+
+
 def resolve(reference: str, environ: Mapping[str, str]) -> str:
     """The value behind ``env:NAME`` or ``file:/path``; anything else is the value itself.
 
@@ -39,13 +64,7 @@ def resolve(reference: str, environ: Mapping[str, str]) -> str:
         if not value:
             raise ValueError(f"refers to the environment variable {rest}, which is not set")
     elif scheme == "file":
-        try:
-            value = Path(os.path.expanduser(rest)).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise ValueError(f"refers to the file {rest}, which cannot be read: {reason}") from None
-        if not value:
-            raise ValueError(f"refers to the file {rest}, which is empty")
+        value = _file(rest)
     else:
         value = reference.strip()
         if not value:

@@ -40,6 +40,9 @@ class Server:
     max_request_size: int = option(
         kinds.integer(1), 10485760, "Largest request body, in bytes.", env="MAX_REQUEST_SIZE"
     )
+    max_upload_size: int = option(
+        kinds.integer(1), 26214400, "Largest body of an endpoint that takes files (audio, images), in bytes."
+    )
     header_timeout: float = option(
         kinds.number(0.01, 3600), 10.0, "Seconds a request's head may take, from its first byte to its last."
     )
@@ -256,6 +259,9 @@ class Upstream:
     keepalive: float = option(
         kinds.number(0, 3600), 30.0, "Seconds an idle connection is kept; below what vendors keep theirs."
     )
+    models_refresh: float = option(
+        kinds.number(0, 86400), 300.0, "Seconds after which a vendor's list of models is old; 0: they are never asked."
+    )
 
 
 SPOKEN = ("openai", "openai_responses", "anthropic", "gemini", "bedrock", "vertex", "mock")
@@ -291,13 +297,27 @@ class Provider:
         kinds.path_table, attrs.Factory(dict), "Paths that differ, by dialect (openai_chat) or operation (rerank)."
     )
     api_version: str = option(kinds.string, "", "azure: the api-version of deployments; without it the v1 API.")
-    region: str = option(kinds.string, "", "bedrock: the AWS region.")
-    access_key: Secret | None = option(kinds.secret, None, "bedrock: AWS access key id, where there is no api_key.")
+    options: Mapping[str, str | int | float | bool | Secret] = option(
+        kinds.option_table, attrs.Factory(dict), "A plugin's own settings: whatever the plugin knows."
+    )
+    region: str = option(kinds.string, "", "bedrock: the AWS region; default: AWS_REGION, else AWS_DEFAULT_REGION.")
+    access_key: Secret | None = option(
+        kinds.secret, None, "bedrock: AWS access key id, where there is no api_key; with neither, AWS's variables."
+    )
     secret_key: Secret | None = option(kinds.secret, None, "bedrock: AWS secret access key.")
     session_token: Secret | None = option(kinds.secret, None, "bedrock: AWS session token of temporary keys.")
-    project: str = option(kinds.string, "", "vertex: the Google Cloud project.")
-    location: str = option(kinds.string, "", "vertex: the location, such as europe-west4 or global.")
-    credentials: str = option(kinds.string, "", "vertex: path of the service account's JSON key.")
+    project: str = option(
+        kinds.string, "", "vertex: the Google Cloud project; default: GOOGLE_CLOUD_PROJECT, else the key's."
+    )
+    location: str = option(
+        kinds.string, "", "vertex: the location, such as europe-west4 or global; default: GOOGLE_CLOUD_LOCATION."
+    )
+    credentials: Secret | None = option(
+        kinds.document, None, "vertex: the service account's JSON key; default: GOOGLE_APPLICATION_CREDENTIALS, a path."
+    )
+    token_url: str = option(
+        kinds.url, "", "vertex: where its access tokens come from, in the place of https://oauth2.googleapis.com/token."
+    )
     latency: float = option(kinds.number(0, 3600), 0.0, "mock: seconds before the answer begins.")
     chunk_interval: float = option(kinds.number(0, 3600), 0.0, "mock: seconds between the events of a stream.")
     fault: str = option(kinds.choice(*FAULTS), "none", "mock: the failure to rehearse.")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import attrs
 
-from llmedge.config import kinds
+from llmedge.config import clouds, kinds
 from llmedge.config.capabilities import Capabilities
 from llmedge.config.catalogue import DIALECTS, OPERATIONS, VENDORS, Vendor, capabilities
 from llmedge.config.nearest import nearest
@@ -56,6 +57,16 @@ _SPEAKS = {
 }
 
 
+Plugged = Callable[[], Mapping[str, Any]]
+"""Finds the vendors that are plugins, by name: ``llmedge.providers.interfaces.IVendor``. Only called for a name that
+the catalogue does not have."""
+
+
+def is_plugged(provider: Provider) -> bool:
+    """Whether the vendor of a provider that has been through :func:`settle` is a plugin."""
+    return provider.vendor not in _BY_NAME and provider.vendor != ""
+
+
 def vendor_of(provider: Provider) -> Vendor:
     """The vendor of a provider, whose settings have been through :func:`settle`."""
     return _BY_NAME.get(provider.vendor) or GENERIC.get(provider.dialect, GENERIC["openai"])
@@ -80,24 +91,30 @@ def capabilities_at(provider: Provider, upstream_model: str, model: Model | None
     return known if model is None else model.capabilities.over(known)
 
 
-def settle(name: str, provider: Provider) -> tuple[Provider, list[tuple[str, str]]]:
+def settle(
+    name: str, provider: Provider, environ: Mapping[str, str], plugged: Plugged = dict
+) -> tuple[Provider, list[tuple[str, str]]]:
     """``provider`` with its vendor and base URL filled in, and what is wrong: (option or ``""``, words)."""
     if provider.dialect == "mock":
         return provider, [("vendor", 'is not for the dialect "mock"')] if provider.vendor else []
     if provider.vendor and provider.vendor not in _BY_NAME:
-        known = (*VENDORS, *(vendor.name for vendor in GENERIC.values()))
-        return provider, [("vendor", f"is not in the catalogue: {provider.vendor!r}" + nearest(provider.vendor, known))]
+        plugins = plugged()
+        if (plugin := plugins.get(provider.vendor)) is not None:
+            return provider, list(plugin.problems(provider))
+        known = (*VENDORS, *(vendor.name for vendor in GENERIC.values()), *plugins)
+        what = f"is not in the catalogue, and no plugin: {provider.vendor!r}" + nearest(provider.vendor, known)
+        return provider, [("vendor", what + (f" (plugins: {', '.join(sorted(plugins))})" if plugins else ""))]
     if provider.vendor:
         vendor = _BY_NAME[provider.vendor]
     elif (called := VENDORS.get(name)) is not None and _is(called, provider):
         vendor = called
     else:
         vendor = GENERIC[provider.dialect or "openai"]
-    base_url = provider.base_url or vendor.base_url or _hosted(vendor.name, provider)
-    settled = attrs.evolve(provider, vendor=vendor.name, base_url=base_url)
+    provider, problems = clouds.settle(vendor.name, provider, environ)
+    settled = attrs.evolve(provider, vendor=vendor.name, base_url=provider.base_url or vendor.base_url)
     if "no_stream_options" in vendor.quirks:
         settled = attrs.evolve(settled, stream_usage=False)
-    return settled, list(_problems(vendor, settled))
+    return settled, problems + list(_problems(vendor, settled))
 
 
 def _is(vendor: Vendor, provider: Provider) -> bool:
@@ -107,28 +124,11 @@ def _is(vendor: Vendor, provider: Provider) -> bool:
     return vendor.anywhere or provider.base_url in ("", vendor.base_url)
 
 
-def _hosted(vendor: str, provider: Provider) -> str:
-    """Base URLs that depend on the place. docs.aws.amazon.com/general/latest/gr/bedrock.html, vertex: the REST page."""
-    if vendor == "bedrock" and provider.region:
-        return f"https://bedrock-runtime.{provider.region}.amazonaws.com"
-    if vendor == "vertex" and provider.location:
-        place = "" if provider.location == "global" else f"{provider.location}-"
-        return f"https://{place}aiplatform.googleapis.com"
-    return ""
-
-
 def _problems(vendor: Vendor, provider: Provider) -> Iterator[tuple[str, str]]:
-    if not provider.base_url:
-        yield (
-            "",
-            {
-                "azure": 'needs base_url, such as base_url = "https://RESOURCE.openai.azure.com"',
-                "bedrock": 'needs region, such as region = "eu-central-1"',
-                "vertex": 'needs project and location, such as location = "europe-west4"',
-            }.get(vendor.name, 'needs base_url, such as base_url = "http://127.0.0.1:8000/v1"'),
-        )
-    elif vendor.name == "vertex" and not (provider.project and provider.location):
-        yield "", "needs project and location"
+    if not provider.base_url and vendor.name not in ("bedrock", "vertex"):  # those are where region or location says
+        azure = vendor.name == "azure"
+        example = "https://RESOURCE.openai.azure.com" if azure else "http://127.0.0.1:8000/v1"
+        yield "", f'needs base_url, such as base_url = "{example}"'
     for option in set(provider.paths) - {*DIALECTS, *OPERATIONS}:
         yield "paths", f"names {option!r}, which is no dialect or operation" + nearest(option, (*DIALECTS, *OPERATIONS))
     if provider.dialect and not any(dialect in paths_of(provider) for dialect in _SPEAKS[provider.dialect]):
@@ -137,12 +137,14 @@ def _problems(vendor: Vendor, provider: Provider) -> Iterator[tuple[str, str]]:
         yield "api_version", 'is for the vendor "azure" only'
     for option, owner in (
         *(("region", "bedrock"), ("access_key", "bedrock"), ("secret_key", "bedrock"), ("session_token", "bedrock")),
-        *(("project", "vertex"), ("location", "vertex"), ("credentials", "vertex")),
+        *(("project", "vertex"), ("location", "vertex"), ("credentials", "vertex"), ("token_url", "vertex")),
     ):
         if getattr(provider, option) and vendor.name != owner:
             yield option, f'is for the vendor "{owner}" only'
+    if provider.options:
+        yield "options", "is for vendors that are plugins only"
     if (provider.access_key is None) != (provider.secret_key is None):
-        yield "access_key" if provider.access_key else "secret_key", "needs access_key and secret_key both"
+        yield "access_key" if provider.access_key else "secret_key", "needs both access_key and secret_key"
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Provider]:
@@ -159,7 +161,7 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Provider]:
             key = Secret(resolve(f"env:{variable}", environ))
         except ValueError as error:
             raise ValueError(f"environment variable {variable}: {error}") from None
-        provider, _ = settle(vendor.name, Provider(api_key=key, models=vendor.models))
+        provider, _ = settle(vendor.name, Provider(api_key=key, models=vendor.models), environ)
         found[vendor.name] = provider
     if host := environ.get("OLLAMA_HOST", "").strip():
         try:
@@ -168,7 +170,7 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Provider]:
             raise ValueError(f"environment variable OLLAMA_HOST {error}") from None
         # Ollama's models have any name: it takes what nobody else does.
         ollama = Provider(base_url=f"{base_url}/v1", models=VENDORS["ollama"].models)
-        found["ollama"], _ = settle("ollama", ollama)
+        found["ollama"], _ = settle("ollama", ollama, environ)
     if not found:
         found["mock"] = Provider(dialect="mock", models=("*",))
     return found

@@ -285,6 +285,7 @@ class Dialect(ABC):
 
     :cvar name: as the catalogue of vendors has it.
     :cvar heartbeat: the frame that keeps a silent stream alive.
+    :cvar comments: a comment in a stream is seen by who looks for it, and by no SDK.
     :cvar stream_type: media type of a vendor's stream.
     :cvar headers: sent to a vendor with each request, unless the client sends its own.
     :cvar field_names: this dialect's names of the form's fields, where they differ.
@@ -293,6 +294,7 @@ class Dialect(ABC):
     name: ClassVar[str]
     operation: ClassVar[Operation]
     heartbeat: ClassVar[bytes] = b": ping\n\n"
+    comments: ClassVar[bool] = True
     stream_type: ClassVar[bytes] = b"text/event-stream"
     headers: ClassVar[Mapping[str, str]] = {}
     field_names: ClassVar[Mapping[str, str]] = {}

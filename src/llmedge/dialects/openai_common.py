@@ -206,11 +206,16 @@ def parse_usage(raw: Any) -> Usage | None:
     usage = _decode_any(raw)
     if not isinstance(usage, dict):
         return None
+    prompt, output = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    reasoning = _count(usage.get("completion_tokens_details"), "reasoning_tokens")
+    if reasoning and _count(usage, "total_tokens") == prompt + output + reasoning:
+        output += reasoning  # xAI and Google's compatible API count thoughts beside the answer, not in it
     return Usage(
-        input=_count(usage, "prompt_tokens"),
-        output=_count(usage, "completion_tokens"),
+        input=prompt,
+        output=output,
         cached=_count(usage.get("prompt_tokens_details"), "cached_tokens"),
-        reasoning=_count(usage.get("completion_tokens_details"), "reasoning_tokens"),
+        reasoning=reasoning,
+        cache_write=_count(usage.get("prompt_tokens_details"), "cache_write_tokens"),
         audio_input=_count(usage.get("prompt_tokens_details"), "audio_tokens"),
         audio_output=_count(usage.get("completion_tokens_details"), "audio_tokens"),
     )

@@ -13,7 +13,10 @@ from llmedge.dialects.openai_chat import OpenAIChat
 from llmedge.dialects.openai_embeddings import OpenAIEmbeddings
 from llmedge.dialects.openai_responses import OpenAIResponses
 from llmedge.dialects.openai_text import OpenAIText
+from llmedge.dialects.passthrough import PassedThrough
 
 CHAT = OpenAIChat()
-_ALL = (CHAT, OpenAIText(), OpenAIResponses(), Anthropic(), Gemini(), Bedrock(), OpenAIEmbeddings(), GeminiEmbeddings())
+PASSED = PassedThrough()
+_CHATS = (CHAT, OpenAIText(), OpenAIResponses(), Anthropic(), Gemini(), Bedrock())
+_ALL = (*_CHATS, OpenAIEmbeddings(), GeminiEmbeddings(), PASSED)
 DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in _ALL}

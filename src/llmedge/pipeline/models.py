@@ -112,11 +112,20 @@ class ModelIndex:
         known = Capabilities() if settings is None else capabilities_at(settings, name, model)
         return Candidate(Target(provider, name, drop), entry, known)
 
-    def names(self) -> Iterable[str]:
-        """The configured names, patterns left out: what ``GET /v1/models`` can truthfully list."""
-        return sorted(self._exact)
+    def leads_to(self, model: str, provider: str) -> bool:
+        """Whether asking for ``model`` asks ``provider`` for a model of that very name first. Cheaper than
+        :meth:`find`: lists may hold thousands."""
+        if (match := self._exact.get(model)) is not None:
+            target = match.candidates[0].target
+            return (target.provider, target.model) == (provider, model)
+        before, slash, name = model.partition("/")
+        if slash and name and before in self._providers:
+            return False
+        for pattern, settings in self._patterns:
+            if fnmatchcase(model, pattern):
+                return settings.targets[0].target in (f"{provider}/*", f"{provider}/{model}")
+        return False
 
-    def owner(self, model: str) -> str | None:
-        """The provider of the first target of ``model``."""
-        match = self.find(model)
-        return match.candidates[0].target.provider if match else None
+    def names(self) -> Iterable[str]:
+        """The configured names, patterns left out."""
+        return sorted(self._exact)

@@ -70,6 +70,8 @@ class BufferedStream:
 
     async def _again(self, error: ElsewhereError) -> EventStream:
         run = self._run
+        if run.call.upload is not None and run.call.upload.spent:
+            raise error
         run.broke(error)
         run.call = call = attrs.evolve(run.call, deadline=Deadline(run.route.clock, run.call.deadline.seconds))
         reply = await _in_time(run.ask(), call)

@@ -75,7 +75,7 @@ class Route:
             raise NotFound(f"The model '{call.model}' does not exist here.", param="model")
         self.deployments.retries.deposit()
         self.deployments.hedges.deposit()
-        if match.model.shadow and self.shadows is not None:
+        if match.model.shadow and self.shadows is not None and call.upload is None:
             self.shadows.cast(call, match)
         return await Run(self, call, match).reply()
 
@@ -102,10 +102,12 @@ class Run:
         wished = call.wishes.retries
         self.retries = retries if wished is None else min(retries, wished)
         hedge = route.routing.hedge if model.hedge is None else model.hedge
-        self._hedge = None if hedge == "off" else hedge
+        self._hedge = None if hedge == "off" or call.upload is not None else hedge
         self.winner: Candidate | None = None
         elsewhere = len(match.candidates) > 1 or bool(self._fallbacks)
         self._recovery = model.stream_recovery or ("splice" if elsewhere else "off")
+        if call.operation.passes_through and self._recovery != "buffer":
+            self._recovery = "off"  # nobody here knows what is said in it
 
     async def reply(self) -> Reply:
         """The answer, from whoever gives one.
@@ -133,6 +135,8 @@ class Run:
                     return await race(self, candidate)
                 return await self.attempt(candidate, self.kind)
             except ElsewhereError:
+                if self.call.upload is not None and self.call.upload.spent:
+                    raise self._none_left() from None
                 self.kind = "next"
             except EdgeError as error:
                 if verdict_of(error).next is not Next.LARGER or not self._go_larger():

@@ -45,11 +45,11 @@ class RoutedStream:
     async def next(self) -> list[Event]:
         if self._held:
             events, self._held = self._held, []
-            self.attempt.said = len(events)
+            self.attempt.said = sum([event.count for event in events])
         else:
             try:
                 events = await self._stream.next()
-                self.attempt.said += len(events)
+                self.attempt.said += sum([event.count for event in events])
             except EdgeError as error:
                 self.attempt.cause = cause_of(error)
                 self._lease.failed(verdict_of(error), self._clock.seconds() - self.attempt.started)

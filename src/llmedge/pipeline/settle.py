@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 from twisted.internet.defer import CancelledError
 
+from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import EdgeError, ElsewhereError
 from llmedge.model import Answer, Call, Event, EventKind, EventStream, Operation, Reply, Usage
 from llmedge.pipeline.prices import Prices
@@ -13,6 +14,9 @@ from llmedge.pipeline.tokens import TokenCounter, rough
 
 KEPT = 1048576
 """Bytes of a stream without usage that are kept to count its tokens; what is beyond them is taken to be alike."""
+
+_UNPRICED = (Operation.IMAGES_GENERATIONS, Operation.IMAGES_EDITS)
+"""Tokens of pictures have prices of their own, which Usage does not tell apart: none is guessed."""
 
 
 class Settle:
@@ -41,6 +45,8 @@ class Settle:
             return reply  # nothing was answered, and no vendor takes money for it
         usage = reply.usage
         if usage is None:
+            if call.operation.passes_through:
+                return reply  # pictures and sounds are not counted in words
             usage = await self.tokens.estimate(call.fields, [reply.body], self.model(call))
         await self.prices.ready()
         self.charge(call, usage)
@@ -56,7 +62,7 @@ class Settle:
         record = call.record
         record.usage = usage
         by = record.by
-        if by is None:
+        if by is None or call.operation in _UNPRICED:
             return
         record.cost = self.prices.price(by.target, usage)
         for attempt in record.attempts:  # what others used before they broke is paid for as well
@@ -79,7 +85,8 @@ class SettledStream:
         self._call = call
         self._settle = settle
         self._provider = call.record.by.target.provider if call.record.by else ""
-        self._keep = self._provider not in settle.telling
+        self._estimates = not call.operation.passes_through
+        self._keep = self._estimates and self._provider not in settle.telling
         self._frames: list[bytes] = []
         self._kept = 0
         # Of all content frames: how many, how long together, how long the shortest.
@@ -103,7 +110,9 @@ class SettledStream:
         if events[-1].kind is EventKind.DONE:
             await self._charge()
             record.outcome = "ok"
-            if record.cost is not None:  # headers are out; a comment is seen by who looks for it, and by no SDK
+            # Headers are out; a comment is seen by who looks for it, and by no SDK. Bytes of a sound take none.
+            wanted = DIALECTS[self._call.dialect].comments and (self._estimates or record.stream)
+            if record.cost is not None and wanted:
                 note = f": x-llmedge-cost-usd {record.cost.normalize():f}\n".encode()
                 last = events[-1]
                 events[-1] = Event(last.kind, note + (last.frame or b"\n"))
@@ -129,7 +138,11 @@ class SettledStream:
     async def _charge(self) -> None:
         """At the stream's end, before the client is told of it: the record is read as soon as it has been."""
         usage = self._stream.usage
-        if usage is not None:
+        if not self._estimates:
+            if usage is None:
+                self._charged = True
+                return
+        elif usage is not None:
             self._settle.telling.add(self._provider)
         else:
             self._settle.telling.discard(self._provider)
@@ -150,8 +163,8 @@ class SettledStream:
         self._charged = True
         usage, least = self._stream.usage, self._rough()
         if usage is None:
-            usage = least if self._count else None
-        elif usage.output < least.output:
+            usage = least if self._count and self._estimates else None
+        elif self._estimates and usage.output < least.output:
             usage = attrs.evolve(usage, output=least.output, estimated=True)
         if usage is not None:
             self._settle.charge(self._call, usage)

@@ -51,7 +51,7 @@ def failure_for(provider: str, status: int, error: VendorError, retry_after: flo
     if status in (503, 529):
         cause = f"status_{status}"
         return VendorUnavailable(f"is not available{said}", retry_after=retry_after, cause=cause).of(provider)
-    if status >= 500 or status in (408, 409, 425):
+    if status >= 500 or status in (408, 409, 424, 425):  # 424: Bedrock's ModelErrorException
         cause = f"status_{status}" if status in (408, 409, 425, 500, 502, 504) else "status_other"
         shown = 409 if status == 409 else None
         failed = VendorFailed(f"failed with status {status}{said}", retry_after=retry_after, cause=cause, status=shown)

@@ -4,12 +4,9 @@ developers.google.com/identity/protocols/oauth2/service-account)."""
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection
-from ipaddress import ip_address
 from typing import Any, Protocol
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
-import attrs
 import msgspec
 import treq
 from cryptography.hazmat.primitives import hashes
@@ -22,10 +19,9 @@ from twisted.logger import Logger
 from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
-from llmedge.config.secret import Secret
+from llmedge.config.service_account import ServiceAccount
 from llmedge.errors import ConnectFailed, ElsewhereError, VendorRejectedCredentials
 
-TOKEN_HOST = "oauth2.googleapis.com"  # noqa: S105 - a host, not a token
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 AHEAD = 600.0
 """Seconds before its end at which a token is replaced; of a short-lived one, half its life."""
@@ -40,61 +36,10 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
-@attrs.frozen
-class ServiceAccount:
-    """What a service account's JSON file says. The key does not show in its ``repr``."""
-
-    email: str
-    key_id: str
-    key: Secret
-    token_uri: str
-    project: str
-
-    @classmethod
-    def parse(cls, text: str | bytes, allowed_hosts: Collection[str] = ()) -> ServiceAccount:
-        """:param allowed_hosts: token endpoints besides Google's, from the configuration: a key file comes from
-            elsewhere and must not choose where assertions are sent. Loopback ones may be without TLS.
-        :raises ValueError: the file is not one; the message shows nothing of the key.
-        """
-        try:
-            fields = _decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise ValueError("is not JSON") from None
-        if not isinstance(fields, dict) or fields.get("type") != "service_account":
-            raise ValueError('is not the key of a service account (its "type" must be "service_account")')
-        values: list[str] = []
-        for name in ("client_email", "private_key_id", "private_key", "token_uri"):
-            value = fields.get(name)
-            if not isinstance(value, str) or not value:
-                raise ValueError(f"has no {name}")
-            values.append(value)
-        email, key_id, key, uri = values
-        if uri != f"https://{TOKEN_HOST}/token":
-            _check_host(uri, allowed_hosts)
-        project = fields.get("project_id")
-        return cls(email, key_id, Secret(key), uri, project if isinstance(project, str) else "")
-
-
-def _check_host(uri: str, allowed: Collection[str]) -> None:
-    parts = urlsplit(uri)
-    host = parts.hostname or ""
-    if host not in allowed:
-        raise ValueError(f"has a token_uri at a host that is not allowed: {host[:253]!r}")
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
-        raise ValueError("has a token_uri without https")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 class TokenClient(Protocol):
     """What is used of ``treq.client.HTTPClient``."""
 
-    def post(self, url: str, **kw: Any) -> Deferred[Any]: ...
+    def post(self, url: str, /, **kw: Any) -> Deferred[Any]: ...
 
 
 class VertexToken:
@@ -143,10 +88,13 @@ class VertexToken:
             raise self._error()
         return self._headers
 
+    def secrets(self) -> tuple[str, ...]:
+        return tuple(value.removeprefix("Bearer ") for _, value in self._headers)
+
     def close(self) -> None:
         self._closed = True
         self._stop_timer()
-        if self._fetching is not None:
+        if self._fetching is not None and not self._waiting:  # calls under way may still need it
             self._fetching.cancel()
 
     def _usable(self) -> bool:

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote, urlsplit
+from fnmatch import fnmatchcase
 
-from llmedge._version import __version__
+import attrs
+
 from llmedge.config.settings import Upstream
 from llmedge.dialects.dialect import Dialect, StreamReader, VendorError
-from llmedge.dialects.gemini_embeddings import GeminiEmbeddings
-from llmedge.dialects.registry import DIALECTS
+from llmedge.dialects.registry import PASSED
 from llmedge.errors import (
     EdgeError,
     ElsewhereError,
-    NotFound,
     UpstreamMalformed,
     UpstreamTimeout,
     UpstreamTooLarge,
     VendorFailed,
 )
-from llmedge.model import Attempt, Call, Clock, Event, EventKind, Operation, Reply, Usage
+from llmedge.model import Answer, Attempt, Call, Clock, Event, EventKind, Record, Reply, Target, Usage
 from llmedge.providers.failures import failure_for, parse_retry_after
+from llmedge.providers.listing import QUERIES
+from llmedge.providers.listing import parse as parse_list
 from llmedge.providers.offer import Offer
-from llmedge.providers.wire import Wire, count_wire_for, no_way, wire_for
+from llmedge.providers.passthrough import EVENTS, JSON, note_media, reader_for
+from llmedge.providers.provider import ModelInfo
+from llmedge.providers.requests import Requests
 from llmedge.threads import aside
 from llmedge.upstream.client import Client
 from llmedge.upstream.connection import Exchange
 
 
 class HttpProvider:
-    """One vendor behind a base URL. Of the client's headers only those its dialect passes on are sent.
+    """One vendor behind a base URL.
 
     :param clock: the reactor: large bodies are rendered and read in its threads.
     """
@@ -39,35 +42,22 @@ class HttpProvider:
         self._limits = limits
         self._clock = clock
         self._pool = client.pool_for(offer.base_url)
-        spoken = [DIALECTS[dialect] for dialect in offer.paths]
-        self._wires: dict[str, Wire | None] = {
-            asked: wire_for(dialect, spoken, quirks=offer.quirks, stream_usage=offer.stream_usage, name=name)
-            for asked, dialect in DIALECTS.items()
-        }
-        counting = [DIALECTS[dialect] for dialect in offer.count_paths]
-        self._counts = {asked: count_wire_for(dialect, counting, name) for asked, dialect in DIALECTS.items()}
-        self._fields = self._head_fields()
-        self._heads: dict[str, bytes] = {}
+        self._requests = Requests(name, offer, clock)
+        self._variants = [(pattern, Requests(name, each, clock)) for pattern, each in offer.variants.items()]
 
     async def complete(self, call: Call, attempt: Attempt) -> Reply:
-        counts = call.operation is Operation.COUNT_TOKENS
-        wire = (self._counts if counts else self._wires)[call.dialect]
-        if wire is None:
-            raise no_way(self.name, call.operation)
-        model = attempt.target.model
-        drop = self._offer.drop if attempt.target.drop is None else attempt.target.drop
-        body = await aside(self._clock, call.record.bytes_in, wire.body, call, model, drop)
-        request = await self._request(call, attempt, wire.spoken, body)
+        if call.operation.passes_through:
+            return await self._pass_through(call, attempt)
+        requests = self._requests
+        for pattern, others in self._variants:
+            if fnmatchcase(attempt.target.model, pattern):
+                requests = others
+        wire = requests.wire(call)
         exchange: Exchange | None = None
         try:
+            request = await requests.request(call, attempt, wire)
             exchange = await self._pool.send(request, attempt, call.record)
-            status = exchange.status
-            attempt.upstream_request_id = exchange.fields.get(b"x-request-id", b"").decode("latin-1")[:128]
-            if not 200 <= status < 300:
-                raise await self._failure(wire.spoken, status, exchange)
-            encoding = exchange.fields.get(b"content-encoding", b"identity").lower()
-            if encoding != b"identity":
-                raise UpstreamMalformed("compressed its answer although it was asked not to")
+            await self._check(exchange, attempt, wire.spoken)
             created = int(self._clock.seconds())
             if call.stream:
                 await self._expect_stream(wire.spoken, exchange)
@@ -81,59 +71,41 @@ class HttpProvider:
                 raise self.blame(error) from None
             raise
 
-    async def _request(self, call: Call, attempt: Attempt, spoken: Dialect, body: bytes) -> bytes:
-        """Head and body."""
-        if call.operation is Operation.COUNT_TOKENS:
-            template = self._offer.count_paths[spoken.name]
-        else:
-            template = self._offer.path(spoken.name, call.stream)
-            if call.continues and "beta_prefill" in self._offer.quirks and spoken.name == "openai_chat":
-                template = "/beta/chat/completions"
-            same = spoken.name == call.dialect
-            if same and isinstance(spoken, GeminiEmbeddings) and not spoken.is_batch(call.fields):
-                template = template.replace(":batchEmbedContents", ":embedContent")
-        head = self._heads.get(template)
-        if head is None or self._offer.signer is not None:
-            path = self._path(template, attempt.target.model)
-            head = f"POST {path} HTTP/1.1\r\n{self._fields}".encode()
-            if "{model}" not in template:
-                self._heads[template] = head
-        passed = dict(call.headers) if call.headers and spoken.name == call.dialect else {}
-        passed = {**spoken.headers, **self._offer.fixed, **passed}
-        if self._offer.signer is not None:
-            passed |= await self._offer.signer.headers("POST", self._offer.origin + path, body)
-        more = "".join([f"{name}: {value}\r\n" for name, value in passed.items()]).encode() if passed else b""
-        trace = call.record.trace
-        return b"%baccept: %b\r\nx-request-id: %b\r\n%b%bcontent-length: %d\r\n\r\n%b" % (
-            head,
-            spoken.stream_type if call.stream else b"application/json",
-            call.record.request_id.encode(),
-            b"" if trace is None else trace.headers(attempt.span_id),
-            more,
-            len(body),
-            body,
-        )
+    async def _pass_through(self, call: Call, attempt: Attempt) -> Reply:
+        """An operation that is not translated: the body as it came, but for the model, and the answer likewise."""
+        record = call.record
+        exchange: Exchange | None = None
+        try:
+            request, body = await self._requests.passed(call, attempt)
+            exchange = await self._pool.send(request, attempt, record, body)
+            await self._check(exchange, attempt, PASSED)
+            media = note_media(attempt, exchange.fields)
+            record.stream = media == EVENTS
+            if media == JSON:
+                answer = await exchange.read_all()
+                return Answer(answer, await aside(self._clock, len(answer), PASSED.read_answer, answer))
+            reader = reader_for(media, call, self._limits.max_event_size)
+            return HttpStream(self, exchange, reader, attempt, since=self._clock.seconds())
+        except BaseException as error:
+            if exchange is not None:
+                exchange.abort()
+            if isinstance(error, ElsewhereError) and not error.message.startswith("The provider"):
+                raise self.blame(error) from None
+            raise
 
-    def _path(self, template: str, model: str) -> str:
-        if "{model}" in template:
-            if model in (".", ".."):
-                raise NotFound(f"The model '{model}' does not exist.", param="model")
-            template = template.replace("{model}", quote(model, safe=""))
-        return template
-
-    def _head_fields(self) -> str:
-        fields = {
-            "host": urlsplit(self._offer.base_url).netloc,
-            "user-agent": f"llmedge/{__version__}",
-            "content-type": "application/json",
-            "accept-encoding": "identity",
-        }
-        fields |= {name: secret.reveal() for name, secret in self._offer.headers.items()}
-        return "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    async def _check(self, exchange: Exchange, attempt: Attempt, spoken: Dialect) -> None:
+        """:raises EdgeError: the answer is an error, or not one that was asked for."""
+        status = exchange.status
+        attempt.upstream_request_id = _request_id(exchange)
+        if not 200 <= status < 300:
+            raise await self._failure(spoken, status, exchange)
+        encoding = exchange.fields.get(b"content-encoding", b"identity").lower()
+        if encoding != b"identity":
+            raise UpstreamMalformed("compressed its answer although it was asked not to")
 
     def blame(self, error: ElsewhereError) -> ElsewhereError:
         """The error as a sentence about this provider, without its credential."""
-        error.message = self._scrub(error.message)
+        error.message = self._requests.scrub(error.message)
         return error.of(self.name)
 
     async def _failure(self, dialect: Dialect, status: int, exchange: Exchange) -> EdgeError:
@@ -141,14 +113,45 @@ class HttpProvider:
             error = dialect.parse_error(await exchange.read_all())
         except ElsewhereError:
             error = VendorError()  # it failed even to say why
+        if not error.code and (kind := exchange.fields.get(b"x-amzn-errortype")):  # "ValidationException:http://…"
+            error = attrs.evolve(error, code=kind.partition(b":")[0].decode("latin-1"))
         error = VendorError(
-            message=self._scrub(error.message)[:4096],
-            type=self._scrub(error.type),
-            code=self._scrub(error.code),
-            param=self._scrub(error.param)[:256] if error.param else None,
+            message=self._requests.scrub(error.message)[:4096],
+            type=self._requests.scrub(error.type),
+            code=self._requests.scrub(error.code),
+            param=self._requests.scrub(error.param)[:256] if error.param else None,
         )
         retry_after = parse_retry_after(exchange.fields, self._clock.seconds())
         return failure_for(self.name, status, error, retry_after)
+
+    async def list_models(self) -> list[ModelInfo]:
+        """The vendor's own list; empty if it has none.
+
+        :raises ElsewhereError: it failed.
+        """
+        offer = self._offer
+        if not offer.models_path:
+            return []
+        started = self._clock.seconds()
+        record = Record("", "GET", "", "", started)  # not a client's request: nobody reads it
+        exchange: Exchange | None = None
+        try:
+            request = await self._requests.list_request(QUERIES.get(offer.models_shape, ""))
+            exchange = await self._pool.send(request, Attempt(Target(self.name, ""), started), record)
+            if exchange.status != 200:
+                raise UpstreamMalformed(f"answered with status {exchange.status}")
+            body = await exchange.read_all()
+            return await aside(self._clock, len(body), parse_list, offer.models_shape, offer.vendor, body)
+        except BaseException as error:
+            if exchange is not None:
+                exchange.abort()
+            if isinstance(error, ElsewhereError):
+                raise self.blame(error) from None
+            raise
+
+    def close(self) -> None:
+        if self._offer.signer is not None:
+            self._offer.signer.close()
 
     async def _expect_stream(self, dialect: Dialect, exchange: Exchange) -> None:
         content_type = exchange.fields.get(b"content-type", b"").lower()
@@ -163,12 +166,12 @@ class HttpProvider:
                 raise VendorFailed(f"answered with an error behind status 200: {error.message}", cause="error_body")
         raise UpstreamMalformed("was asked for a stream and answered with something else")
 
-    def _scrub(self, text: str) -> str:
-        for secret in self._offer.headers.values():
-            for word in secret.reveal().split():  # "Bearer KEY"
-                if len(word) >= 4 and word != "Bearer":
-                    text = text.replace(word, "***")
-        return text
+
+def _request_id(exchange: Exchange) -> str:
+    """What the vendor calls the request: most, Anthropic, AWS."""
+    names = (b"x-request-id", b"request-id", b"x-amzn-requestid")
+    found = next((value for name in names if (value := exchange.fields.get(name))), b"")
+    return found.decode("latin-1")[:128]
 
 
 COMPLETE_WAIT = 1.0
@@ -176,9 +179,20 @@ COMPLETE_WAIT = 1.0
 
 
 class HttpStream:
-    """A vendor's stream as events for the client."""
+    """A vendor's stream as events for the client.
 
-    def __init__(self, provider: HttpProvider, exchange: Exchange, reader: StreamReader, attempt: Attempt) -> None:
+    :param since: from when on its first content is waited for, where that is not when its connection was there.
+    """
+
+    def __init__(
+        self,
+        provider: HttpProvider,
+        exchange: Exchange,
+        reader: StreamReader,
+        attempt: Attempt,
+        since: float | None = None,
+    ) -> None:
+        self._since = since
         self._provider = provider
         self._exchange = exchange
         self._reader = reader
@@ -230,6 +244,7 @@ class HttpStream:
             return await self._exchange.read()
         patience = self._provider._limits.first_token_timeout
         if patience:
-            spent = self._provider._clock.seconds() - (self._attempt.connected or self._attempt.started)
+            since = self._since or self._attempt.connected or self._attempt.started
+            spent = self._provider._clock.seconds() - since
             patience = max(0.001, patience - spent)
         return await self._exchange.read(patience, "send the first content of its answer")

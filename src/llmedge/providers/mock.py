@@ -14,10 +14,20 @@ from twisted.internet.task import deferLater
 
 from llmedge.config.settings import Provider as ProviderSettings
 from llmedge.config.settings import Upstream
-from llmedge.dialects.dialect import Asked, Asker, Saying, StreamReader, TranslatedReader, VendorError
+from llmedge.dialects.dialect import (
+    Asked,
+    Asker,
+    CountingDialect,
+    Saying,
+    StreamReader,
+    TranslatedReader,
+    VendorError,
+)
+from llmedge.dialects.embedding_form import EmbeddingDialect
 from llmedge.dialects.registry import CHAT, DIALECTS
 from llmedge.errors import EdgeError, UpstreamCut, UpstreamMalformed, UpstreamTimeout, ValidationError
 from llmedge.model import Answer, Attempt, Call, Event, EventKind, Operation, RawObject, Record, Reply, Usage
+from llmedge.providers import mock_media
 from llmedge.providers.failures import failure_for
 from llmedge.providers.wire import no_way
 
@@ -37,6 +47,8 @@ class MockProvider:
         self._clock = clock
         self._calls = 0
 
+    def close(self) -> None: ...
+
     async def complete(self, call: Call, attempt: Attempt) -> Reply:
         fault = self._fault()
         attempt.connected = self._clock.seconds()
@@ -51,7 +63,7 @@ class MockProvider:
         asker = DIALECTS[call.dialect]
         created = int(self._clock.seconds())
         if call.operation is not Operation.CHAT and call.operation is not Operation.TEXT:
-            raise no_way(self.name, call.operation)
+            return await self._other(call, attempt, fault, created)
         if asker.name in ("openai_chat", "openai_text"):
             script = Script(call, call.fields, attempt.target.model, created)
             reader: StreamReader | None = None
@@ -69,6 +81,20 @@ class MockProvider:
         if reader is not None and isinstance(asker, Asker):
             body = asker.render_answer(CHAT.parse_answer(body), asked)
         return Answer(body, script.usage)
+
+    async def _other(self, call: Call, attempt: Attempt, fault: str, created: int) -> Reply:
+        """What is no conversation."""
+        if fault != "none":
+            raise await self.failure(fault, call.record)
+        if call.operation.passes_through:
+            return await mock_media.answer(call, attempt, created)
+        asker, model = DIALECTS[call.dialect], attempt.target.model
+        if isinstance(asker, EmbeddingDialect):
+            return mock_media.embeddings(call, asker, model, created)
+        if not isinstance(asker, CountingDialect) or not isinstance(asker, Asker):
+            raise no_way(self.name, call.operation)
+        said = CHAT.render(asker.parse(call.fields), call.model, Saying({}, drop=True), stream=False)
+        return Answer(asker.render_count_answer(len(_words(_everything(_decode(said))))))
 
     def _fault(self) -> str:
         """The fault of this call: a rate of 0.25 fails each fourth, evenly, so that rehearsals repeat."""

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
 from urllib.parse import quote, urlsplit
 
 import attrs
 
-from llmedge.config.catalogue import OPERATIONS
+from llmedge.config.catalogue import OPERATIONS, Vendor
 from llmedge.config.secret import Secret
 from llmedge.config.settings import Provider as ProviderSettings
 from llmedge.config.vendors import paths_of, vendor_of
 from llmedge.dialects.registry import DIALECTS
-
-
-class Signer(Protocol):
-    """Makes headers that depend on the request: a signature, a token that is renewed."""
-
-    async def headers(self, method: str, url: str, body: bytes) -> list[tuple[str, str]]:
-        """Header lines to add."""
+from llmedge.model import Operation
+from llmedge.providers.signing import Signer
 
 
 @attrs.frozen
@@ -31,23 +25,35 @@ class Offer:
     :ivar stream_paths: the same for streams, where they differ.
     :ivar count_paths: dialect → path template for counting tokens.
     :ivar passthrough: operation → path template, for what is passed on unread.
-    :ivar models_path: where the vendor lists its models; ``""`` if it cannot.
+    :ivar models_path: where the vendor lists its models; ``""`` if it cannot. ``models_shape``: how.
     :ivar headers: sent with each request: credentials, and what the operator adds. ``fixed``: what the vendor needs.
     :ivar drop: leave out of a request what the vendor's dialect cannot say.
+    :ivar signer: proves who asks, where that takes more than a header.
+    :ivar adapt: changes a finished body, where the vendor wants it otherwise than its dialect has it.
+    :ivar variants: pattern of model names → what holds for these instead. Base URL and signer are the same.
     """
 
     base_url: str
+    vendor: str
     paths: Mapping[str, str]
     stream_paths: Mapping[str, str] = {}
     count_paths: Mapping[str, str] = {}
     passthrough: Mapping[str, str] = {}
     models_path: str = ""
+    models_shape: str = "openai"
     headers: Mapping[str, Secret] = {}
     fixed: Mapping[str, str] = {}
     quirks: frozenset[str] = frozenset()
     stream_usage: bool = True
     drop: bool = False
     signer: Signer | None = None
+    adapt: Callable[[Operation, bytes], bytes] | None = None
+    variants: Mapping[str, Offer] = {}
+
+    def signed(self, signer: Signer) -> Offer:
+        """The same, with ``signer``."""
+        variants = {pattern: offer.signed(signer) for pattern, offer in self.variants.items()}
+        return attrs.evolve(self, signer=signer, variants=variants)
 
     @property
     def origin(self) -> str:
@@ -64,34 +70,49 @@ _GENERATE = ":generateContent"
 
 
 def offer_of(settings: ProviderSettings) -> Offer:
-    """The offer of a provider as it is configured."""
+    """The offer of a provider as it is configured, without a signer."""
     vendor = vendor_of(settings)
-    paths = paths_of(settings)
+    offer = _offer(settings, vendor, paths_of(settings))
+    variants = {
+        pattern: _offer(settings, variant, {**variant.dialects, **_named(settings.paths, variant)})
+        for pattern, variant in vendor.variants.items()
+    }
+    return attrs.evolve(offer, variants=variants) if variants else offer
+
+
+def _named(paths: Mapping[str, str], vendor: Vendor) -> dict[str, str]:
+    return {name: path for name, path in paths.items() if name in vendor.dialects}
+
+
+def _offer(settings: ProviderSettings, vendor: Vendor, paths: dict[str, str]) -> Offer:
     streams = {name: path for name, path in vendor.stream_paths.items() if settings.paths.get(name) is None}
     headers: dict[str, Secret] = {}
-    if settings.api_key is not None:
+    if settings.api_key is not None and vendor.auth not in ("sigv4", "oauth"):
         key = settings.api_key.reveal()
         name = {"x-api-key": "x-api-key", "x-goog-api-key": "x-goog-api-key", "api-key": "api-key"}.get(vendor.auth)
         headers[name or "authorization"] = Secret(key if name else f"Bearer {key}")
-    if paths.get("gemini", "").endswith(_GENERATE):
+    if paths.get("gemini", "").endswith(_GENERATE) and vendor.auth != "oauth":  # Vertex embeds by another API
         paths["gemini_embeddings"] = paths["gemini"].removesuffix(_GENERATE) + ":batchEmbedContents"
     counter = next((name for name in paths if name in ("anthropic", "gemini")), "") if vendor.count_tokens else ""
+    filled = {"api_version": settings.api_version, "project": settings.project, "location": settings.location}
 
     def whole(path: str) -> str:
         """The path from the host's root on, with everything filled in that is known before a call."""
         base = "" if path.startswith("{origin}") else urlsplit(settings.base_url).path
         path = path.removeprefix("{origin}")
-        for name in ("api_version", "project", "location"):
-            path = path.replace(f"{{{name}}}", quote(getattr(settings, name), safe=""))
+        for name, value in filled.items():
+            path = path.replace(f"{{{name}}}", quote(value, safe=""))
         return base + path
 
     return Offer(
         settings.base_url,
+        vendor.name,
         {name: whole(path) for name, path in paths.items() if name in DIALECTS},
         {name: whole(path) for name, path in streams.items() if name in DIALECTS and name in paths},
         {counter: whole(vendor.count_tokens)} if counter in DIALECTS else {},
         {name: whole(path) for name, path in paths.items() if name in OPERATIONS},
         whole(vendor.models_path) if vendor.models_path else "",
+        vendor.models_shape,
         headers=headers | dict(settings.headers),
         fixed=vendor.headers,
         quirks=vendor.quirks | ({"max_tokens"} if vendor.name == "openai-compatible" else set()),

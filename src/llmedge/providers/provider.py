@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+import attrs
 
 from llmedge.model import Attempt, Call, Reply
 
@@ -20,3 +22,27 @@ class Provider(Protocol):
         :raises ElsewhereError: it failed in a way another target may not.
         :raises EdgeError: the request itself is at fault.
         """
+
+    def close(self) -> None:
+        """The configuration it was made from is no longer in force: stop what runs in the background, on which calls
+        under way do not depend. Harmless when repeated."""
+
+
+@attrs.frozen
+class ModelInfo:
+    """One model of a vendor's.
+
+    :ivar context: most tokens in, ``output``: most tokens out, where they are known.
+    """
+
+    id: str
+    context: int | None = None
+    output: int | None = None
+
+
+@runtime_checkable
+class ListsModels(Protocol):
+    """A provider that can tell which models it has."""
+
+    async def list_models(self) -> list[ModelInfo]:
+        """:raises ElsewhereError: it failed; the message is a sentence about the provider."""

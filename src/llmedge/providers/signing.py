@@ -17,6 +17,9 @@ class Signer(Protocol):
         :raises ElsewhereError: no credentials can be had; a predicate about the provider, as upstream errors are.
         """
 
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be seen in anything a vendor says."""
+
     def close(self) -> None:
         """Stop what runs in the background. Harmless when repeated."""
 
@@ -26,9 +29,13 @@ class BearerToken:
     (docs.aws.amazon.com/bedrock/latest/userguide/api-keys.html)."""
 
     def __init__(self, token: Secret) -> None:
+        self._token = token
         self._headers = [("authorization", f"Bearer {token.reveal()}")]
 
     async def headers(self, method: str, url: str, body: bytes) -> list[tuple[str, str]]:
         return self._headers
+
+    def secrets(self) -> tuple[str, ...]:
+        return (self._token.reveal(),)
 
     def close(self) -> None: ...

@@ -49,6 +49,11 @@ class SigV4:
         signed: list[tuple[str, str]] = self._sign(method, url, digest, self._reactor.seconds())
         return signed
 
+    def secrets(self) -> tuple[str, ...]:
+        keys = self._credentials
+        token = keys.session_token
+        return (keys.access_key, keys.secret_key.reveal(), *(() if token is None else (token.reveal(),)))
+
     def close(self) -> None: ...
 
     def _in_thread(self, function: Any, *args: Any) -> Any:

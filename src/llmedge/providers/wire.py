@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from llmedge.config.model_quirks import model_quirks
 from llmedge.dialects.dialect import (
     Asked,
     Asker,
@@ -77,7 +78,8 @@ class Translated:
         if call.form is None:
             call.form = self._asker.parse(call.fields)
         saying = Saying(self._asker.field_names, drop, f"the provider '{self._name}'")
-        body = self.spoken.render(call.form, model, saying, stream=call.stream, quirks=self._quirks)
+        quirks = self._quirks | model_quirks(model)
+        body = self.spoken.render(call.form, model, saying, stream=call.stream, quirks=quirks)
         call.record.dropped = saying.dropped
         return continued(body, self._quirks) if call.continues else body
 
@@ -169,7 +171,8 @@ def wire_for(
 ) -> Wire | None:
     """The best way from ``asker`` to a vendor that speaks ``spoken``, the preferred one first; ``None`` for none."""
     dialects = list(spoken)
-    if any(dialect.name == asker.name for dialect in dialects):
+    fit = asker.name != "openai_responses" or "bare_responses" not in quirks
+    if fit and any(dialect.name == asker.name for dialect in dialects):
         return PassThrough(asker, stream_usage, quirks)
     if isinstance(asker, Asker):
         for dialect in dialects:

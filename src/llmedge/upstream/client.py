@@ -16,8 +16,9 @@ from twisted.internet.protocol import Factory
 
 from llmedge.config.settings import Upstream
 from llmedge.errors import ConnectFailed
-from llmedge.model import Attempt, Record
+from llmedge.model import Attempt, Record, UploadBody
 from llmedge.upstream.connection import Connection, Exchange, StaleConnection
+from llmedge.upstream.sender import Sender
 from llmedge.upstream.tls import TlsContexts
 
 
@@ -71,25 +72,36 @@ class Pool:
         self._retired = False
         self._waiting: deque[Deferred[None]] = deque()
 
-    async def send(self, request: bytes, attempt: Attempt, record: Record) -> Exchange:
+    async def send(self, request: bytes, attempt: Attempt, record: Record, body: UploadBody | None = None) -> Exchange:
         """Send one request, head and body, and wait for the headers of the answer.
 
         A kept connection that the vendor had closed is replaced, as long as nothing of the request went out.
 
+        :param body: comes behind ``request``, which is the head alone then and has said how it is framed. One that
+            may not be had a second time gets a new connection: a kept one might be closed already.
+        :raises EdgeError: ``body`` cannot be read.
         :raises ConnectFailed: no connection could be had.
         :raises ElsewhereError: it was cut, malformed or silent before the headers were complete.
         """
         while True:
             record.begin_wait(self._reactor.seconds())
             try:
-                connection = await self._acquire()
+                connection = await self._acquire(new=body is not None and not body.whole)
             finally:
                 record.end_wait(self._reactor.seconds())
             attempt.connected = self._reactor.seconds()
             exchange = connection.start(request, attempt, record)
             try:
+                if body is not None:
+                    connection.sending = True
+                    await self._send_body(connection, exchange, body, record)
                 await exchange.headers()
             except StaleConnection:
+                if body is not None:
+                    if not body.again:
+                        exchange.abort()
+                        raise
+                    body.rewind()
                 continue
             except BaseException:
                 exchange.abort()
@@ -105,8 +117,17 @@ class Pool:
         for connection in tuple(self._idle):
             connection.lose()
 
-    async def _acquire(self) -> Connection:
+    async def _send_body(self, connection: Connection, exchange: Exchange, body: UploadBody, record: Record) -> None:
+        record.begin_wait(self._reactor.seconds())
+        try:
+            await Sender(connection, exchange, body, self._reactor, self._limits.idle_timeout).run()
+        finally:
+            record.end_wait(self._reactor.seconds())
+
+    async def _acquire(self, new: bool = False) -> Connection:
         while True:
+            if new and len(self._open) + self._opening < self._limits.max_connections:
+                return await self._connect()
             while self._idle:
                 connection = self._idle.pop()
                 if connection.usable:

@@ -17,6 +17,7 @@ from llmedge.config.settings import Upstream
 from llmedge.errors import ElsewhereError, UpstreamCut, UpstreamMalformed, UpstreamTimeout, UpstreamTooLarge
 from llmedge.model import Attempt, Clock, Record
 from llmedge.sockets import unsent
+from llmedge.upstream.sender import Sender
 
 HIGH_WATER = 65536
 """Bytes an exchange holds for a slow consumer before the vendor's socket is paused."""
@@ -65,6 +66,12 @@ class Exchange:
         self._timer: Any = None
         self._patience = 0.0
         self._phase = ""
+        self.sender: Sender | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Nothing more of the request need be sent: it was answered in full, or with an error, or has failed."""
+        return self._complete or self._error is not None or self.status >= 300
 
     async def headers(self) -> int:
         """Wait for the status line and headers; their status.
@@ -136,6 +143,12 @@ class Exchange:
             connection.abort()
         self._stop_timer()
 
+    def fail(self, error: ElsewhereError) -> None:
+        """Give up: close the connection, and tell whoever waits."""
+        self._fail(error)
+        self.abort()
+        self._tell()
+
     def _drained(self) -> None:
         self._drained_out = True
         self.abort()
@@ -165,9 +178,7 @@ class Exchange:
     def _silent(self) -> None:
         if self._waiter is not None and self._patience:
             cause = "stall" if self._phase == GO_ON else "silent"
-            self._fail(UpstreamTimeout(f"did not {self._phase} within {self._patience:g} s", cause=cause))
-            self.abort()
-            self._wake()
+            self.fail(UpstreamTimeout(f"did not {self._phase} within {self._patience:g} s", cause=cause))
 
     def _stop_timer(self) -> None:
         if self._timer is not None and self._timer.active():
@@ -178,6 +189,12 @@ class Exchange:
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
             waiter.callback(None)
+
+    def _tell(self) -> None:
+        if self._waiter is not None:
+            self._wake()
+        if self.sender is not None:
+            self.sender.news()
 
     def _fail(self, error: ElsewhereError) -> None:
         if self._error is None and not self._complete:
@@ -212,8 +229,7 @@ class Exchange:
 
     def settle(self) -> None:
         """After each read of the socket: hold the vendor back, or wake whoever waits."""
-        if self._waiter is not None:
-            self._wake()
+        self._tell()
         if self._held > HIGH_WATER and not self._paused and self._connection is not None:
             self._paused = True
             self._connection.pause()
@@ -221,7 +237,10 @@ class Exchange:
 
 @implementer(IHandshakeListener)
 class Connection(protocol.Protocol):
-    """A persistent connection. ``on_idle`` takes it back when an exchange is over, ``on_lost`` when it is gone."""
+    """A persistent connection. ``on_idle`` takes it back when an exchange is over, ``on_lost`` when it is gone.
+
+    :ivar sending: the request at hand is not out yet.
+    """
 
     def __init__(
         self,
@@ -236,6 +255,7 @@ class Connection(protocol.Protocol):
         self._on_idle = on_idle
         self._on_lost = on_lost
         self._secure = secure
+        self.sending = False
         self._exchange: Exchange | None = None
         self._fields: dict[bytes, bytes] = {}
         self._field_bytes = 0
@@ -290,7 +310,9 @@ class Connection(protocol.Protocol):
                 self._finished = False
                 self._exchange = None
                 exchange.got_end()
-                if self._keep_alive and not self._surplus:
+                if self.sending:
+                    self.abort()  # it wanted no more of the request
+                elif self._keep_alive and not self._surplus:
                     self._rest()
                 else:
                     self.lose()
@@ -320,16 +342,22 @@ class Connection(protocol.Protocol):
         return not self._lost and not self._aborted
 
     def start(self, request: bytes, attempt: Attempt, record: Record) -> Exchange:
-        """Send ``request`` (head and body). Only on a connection that carries no exchange."""
+        """Send ``request``: head and body, or the head alone and the body with :meth:`send`. Only on a connection that
+        carries no exchange."""
         assert self._exchange is None
         self._stop_idle_timer()
         exchange = self._exchange = Exchange(self, self._clock, self._limits, attempt, record)
-        self._request_size = len(request)
+        self._request_size = 0
         self._used += 1
         attempt.reused = self._used > 1
-        transport: Any = self.transport
-        transport.write(request)
+        self.send(request)
         return exchange
+
+    def send(self, data: bytes) -> None:
+        """More of the request."""
+        self._request_size += len(data)
+        transport: Any = self.transport
+        transport.write(data)
 
     def abort(self) -> None:
         self._exchange = None

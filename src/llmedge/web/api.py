@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 from werkzeug.exceptions import NotFound as WerkzeugNotFound
 
-from llmedge.dialects.dialect import CountingDialect, Dialect
+from llmedge.dialects.dialect import CountingDialect, Dialect, Request
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import (
     DeadlineExceeded,
@@ -30,10 +30,12 @@ from llmedge.model import Answer, Call, EventStream, Operation, Reply, Wishes
 from llmedge.pipeline.admit import may_use
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.stage import Handler
+from llmedge.pipeline.vendor_models import VendorModels
 from llmedge.threads import aside
 from llmedge.web import websocket
 from llmedge.web.answer import send_answer, send_body, send_error, send_json, show_call
 from llmedge.web.listing import OPENAI_SHAPE, SHAPES, Listed
+from llmedge.web.passthrough import is_upload, media_type, pass_on, take_upload, whole_body
 from llmedge.web.paths import Endpoint, dialect_of, endpoint_of
 from llmedge.web.relay import Relay, RelayLimits
 from llmedge.web.request import EdgeRequest
@@ -71,12 +73,15 @@ class Api:
 
     app = Klein()
 
-    def __init__(self, pipeline: Handler, models: ModelIndex, limits: RelayLimits, started: int) -> None:
+    def __init__(
+        self, pipeline: Handler, models: ModelIndex, vendors: VendorModels, limits: RelayLimits, started: int
+    ) -> None:
         self._pipeline = pipeline
         self._models = models
+        self._vendors = vendors
         self._limits = limits
         self._started = started
-        self._listed: dict[tuple[str, tuple[str, ...]], bytes] = {}
+        self._listed: dict[tuple[str, tuple[str, ...]], tuple[int, bytes]] = {}
 
     @app.route("/v1/chat/completions", methods=["POST"])
     @app.route("/v1/completions", methods=["POST"])
@@ -88,6 +93,19 @@ class Api:
         endpoint = endpoint_of(request.path)
         assert endpoint is not None, "web/paths.py knows all of these"
         return self._begin(request, endpoint)
+
+    @app.route("/v1/moderations", methods=["POST"])
+    @app.route("/v1/images/generations", methods=["POST"])
+    @app.route("/v1/images/edits", methods=["POST"])
+    @app.route("/v1/audio/speech", methods=["POST"])
+    @app.route("/v1/audio/transcriptions", methods=["POST"])
+    @app.route("/v1/audio/translations", methods=["POST"])
+    @app.route("/v1/rerank", methods=["POST"])
+    def pass_through(self, request: EdgeRequest) -> Deferred[None]:
+        endpoint = endpoint_of(request.path)
+        assert endpoint is not None, "web/paths.py knows all of these"
+        work = request.work = Deferred.fromCoroutine(self._pass_through(request, endpoint))
+        return work
 
     @app.route("/v1/models/<path:model>", methods=["POST"])
     @app.route("/v1beta/models/<path:model>", methods=["POST"])
@@ -107,14 +125,21 @@ class Api:
 
     @app.route("/v1/models", methods=["GET"])
     @app.route("/v1beta/models", methods=["GET"])
-    def list_models(self, request: EdgeRequest) -> None:
-        caller = request.caller
+    async def list_models(self, request: EdgeRequest) -> None:
+        request.work = Deferred.fromCoroutine(self._vendors.ready())
+        try:
+            await request.work
+        except CancelledError:
+            self._cancelled(request)
+            return
+        caller, version = request.caller, self._vendors.version
         key = (dialect_of(request), caller.models)  # one list for each set of patterns in the configuration
-        listed = self._listed.get(key)
-        if listed is None:
-            names = [name for name in self._models.names() if may_use(caller, name)]
+        made, listed = self._listed.get(key, (-1, b""))
+        if made != version:
+            names = sorted({*self._models.names(), *self._vendors.names()})
             _, shape = SHAPES.get(key[0], OPENAI_SHAPE)
-            listed = self._listed[key] = msgspec.json.encode(shape([self._model(name) for name in names]))
+            listed = msgspec.json.encode(shape([self._model(name) for name in names if may_use(caller, name)]))
+            self._listed[key] = (version, listed)
         send_body(request, 200, listed)
 
     @app.route("/v1/models/<path:model>", methods=["GET"])
@@ -126,7 +151,16 @@ class Api:
         send_json(request, 200, shape(self._model(model)))
 
     def _model(self, name: str) -> Listed:
-        return Listed(name, self._models.owner(name) or "", self._started)
+        told = self._vendors.names().get(name)
+        if told is not None:
+            provider, model = told
+            return Listed(name, provider, self._started, model.context, model.output)
+        match = self._models.find(name)
+        if match is None:
+            return Listed(name, "", self._started)
+        first = match.candidates[0]
+        known = first.capabilities
+        return Listed(name, first.target.provider, self._started, known.context, known.max_output)
 
     def _begin(self, request: EdgeRequest, endpoint: Endpoint) -> Deferred[None]:
         """One Deferred for all there is to do; cancelled, it ends wherever it is."""
@@ -142,6 +176,19 @@ class Api:
                 await Relay(request, dialect, self._limits).run(cast("Awaitable[EventStream]", reply))
             else:
                 await self._whole(request, reply)
+        except CancelledError:
+            self._cancelled(request)
+
+    async def _pass_through(self, request: EdgeRequest, endpoint: Endpoint) -> None:
+        dialect = DIALECTS[endpoint.dialect]
+        try:
+            if is_upload(request):
+                upload, model = await take_upload(request)
+                call = self._called(request, endpoint, dialect, Request({}, model, False, False, 1, None))
+                call.upload = upload
+            else:
+                call = await self._call(request, endpoint, dialect)
+            await pass_on(request, self._pipeline(call), self._limits)
         except CancelledError:
             self._cancelled(request)
 
@@ -163,13 +210,13 @@ class Api:
         raise CancelledError
 
     async def _call(self, request: EdgeRequest, endpoint: Endpoint, dialect: Dialect) -> Call:
-        content_type = (request.getHeader(b"content-type") or b"").partition(b";")[0].strip().lower()
-        if content_type != b"application/json":
+        if media_type(request) != b"application/json":
             raise UnsupportedMediaType("Send the body as content-type: application/json.")
         if request.getHeader(b"content-encoding") not in (None, b"identity"):
             raise UnsupportedMediaType("Send the body without a content-encoding.")
-        body = request.content.read()
         site = request.site
+        body = request.content.read() if request.body is None else await whole_body(request.body, site.limits)
+        request.record.bytes_in = len(body)
         parse = dialect.parse_request
         if endpoint.operation is Operation.COUNT_TOKENS:
             assert isinstance(dialect, CountingDialect)
@@ -183,6 +230,9 @@ class Api:
             model=endpoint.model,
             stream=endpoint.stream,
         )
+        return self._called(request, endpoint, dialect, parsed)
+
+    def _called(self, request: EdgeRequest, endpoint: Endpoint, dialect: Dialect, parsed: Request) -> Call:
         if len(parsed.model) > 256:
             raise ValidationError("The field 'model' is longer than 256 characters.", param="model")
         record = request.record

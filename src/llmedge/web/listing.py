@@ -40,7 +40,15 @@ def openai_model(model: Listed) -> dict[str, Any]:
 
 def anthropic_model(model: Listed) -> dict[str, Any]:
     created = datetime.fromtimestamp(model.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {"type": "model", "id": model.name, "display_name": model.name, "created_at": created}
+    return {
+        "type": "model",
+        "id": model.name,
+        "display_name": model.name,
+        "created_at": created,
+        "lifecycle": "active",
+        "max_input_tokens": model.context,
+        "max_tokens": model.output,
+    }
 
 
 def gemini_model(model: Listed) -> dict[str, Any]:

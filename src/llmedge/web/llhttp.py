@@ -247,6 +247,8 @@ class LlhttpChannel(Channel):
     def _hold(self) -> None:
         """The reader of a streamed body has enough for now."""
         self._held = True
+        if self._phase != "body":  # all that came with the head
+            self._end = self._clock.seconds() + self.site.limits.body_timeout
         self._end -= self._clock.seconds()  # its own slowness is not the client's
         self._phase = ""
         self.transport.pauseProducing()

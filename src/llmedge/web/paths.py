@@ -13,7 +13,7 @@ from llmedge.model import Operation
 CHAT = b"/v1/chat/completions"
 MODELS = b"/v1/models"
 
-_STREAMED: set[bytes] = set()
+_STREAMED = {b"/v1/images/edits", b"/v1/audio/transcriptions", b"/v1/audio/translations"}
 
 
 @attrs.frozen
@@ -21,7 +21,9 @@ class Endpoint:
     """One path of inference.
 
     :ivar template: the path without what clients put into it.
-    :ivar dialect: what is spoken there; ``stream``: the path says that the answer is streamed.
+    :ivar dialect: what is spoken there.
+    :ivar model: the one in the path, or what is meant where none is named.
+    :ivar stream: the path says that the answer is streamed.
     """
 
     template: str
@@ -31,6 +33,16 @@ class Endpoint:
     stream: bool = False
 
 
+_PASSED = {
+    "moderations": Operation.MODERATIONS,
+    "images/generations": Operation.IMAGES_GENERATIONS,
+    "images/edits": Operation.IMAGES_EDITS,
+    "audio/speech": Operation.AUDIO_SPEECH,
+    "audio/transcriptions": Operation.AUDIO_TRANSCRIPTIONS,
+    "audio/translations": Operation.AUDIO_TRANSLATIONS,
+    "rerank": Operation.RERANK,
+}
+_USUAL = {"moderations": "omni-moderation-latest"}  # OpenAI's default: the one body without a model there is
 _ENDPOINTS = {
     endpoint.template.encode(): endpoint
     for endpoint in (
@@ -40,6 +52,10 @@ _ENDPOINTS = {
         Endpoint("/v1/responses", Operation.CHAT, "openai_responses"),
         Endpoint("/v1/messages", Operation.CHAT, "anthropic"),
         Endpoint("/v1/messages/count_tokens", Operation.COUNT_TOKENS, "anthropic"),
+        *(
+            Endpoint(f"/v1/{name}", operation, "passthrough", _USUAL.get(name, ""))
+            for name, operation in _PASSED.items()
+        ),
     )
 }
 _GEMINI = re.compile(r"/(v1beta|v1)/models/(.+):([a-zA-Z]+)")

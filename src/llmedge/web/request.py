@@ -81,6 +81,9 @@ class EdgeRequest(Request):
         self._mute = False
         self._over: list[Callable[[bool], None]] = []
         self._cap = site.limits.max_request_size
+        self._setting = "server.max_request_size, MAX_REQUEST_SIZE"
+        self._announced: int | None = None
+        self._judged = False
         self._size = 0
 
     # Coming in
@@ -88,13 +91,24 @@ class EdgeRequest(Request):
     # twisted.web keeps bodies over 100 kB in a temporary file; ours are capped, and a disk may be slow.
     def gotLength(self, length: int | None) -> None:
         self.content: Any = io.BytesIO()
-        if length is not None and length > self._cap:
+        self._announced = length
+        self._check_announced()
+
+    def _check_announced(self) -> None:
+        """How much may come depends on the path: HTTP/2 tells the length first, HTTP/1.1 the path."""
+        if self._judged and self._announced is not None and self._announced > self._cap:
             self._refuse_size()
 
     def judge(self, target: bytes) -> None:
         """Called with the request's target when its head is complete and a body is to come."""
+        self._judged = True
         if self.refusal is None:
             self._take_target(target)
+            if streams_body(self.path):
+                self._cap = self.site.limits.max_upload_size
+                self._setting = "server.max_upload_size"
+            self._check_announced()
+        if self.refusal is None:
             self.refusal = self.site.gate(self, self.path)
             if self.refusal is not None:
                 self.channel.refuse_soon(self)
@@ -122,9 +136,7 @@ class EdgeRequest(Request):
 
     def _refuse_size(self) -> None:
         if self.refusal is None:
-            self.refusal = RequestTooLarge(
-                f"The request body is over {self._cap} bytes (server.max_request_size, MAX_REQUEST_SIZE)."
-            )
+            self.refusal = RequestTooLarge(f"The request body is over {self._cap} bytes ({self._setting}).")
             self.content = io.BytesIO()
             channel: Any = self.channel
             channel.refuse_soon(self)

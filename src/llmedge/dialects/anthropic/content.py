@@ -10,6 +10,7 @@ import msgspec
 from llmedge.dialects import form
 from llmedge.dialects.anthropic import citations
 from llmedge.dialects.dialect import Saying
+from llmedge.dialects.tool_ids import word_id
 
 IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 """The media types the API takes (platform.claude.com/docs/en/build-with-claude/vision)."""
@@ -40,7 +41,7 @@ class Blocks:
         self._message = message
         self._saying = saying
         if message.name:
-            self._cannot("name")
+            self._saying.cannot(f"{message.at}.name")
 
     def _cannot(self, what: str) -> None:
         self._saying.cannot(f"{self._message.at} ({what})")
@@ -144,10 +145,10 @@ class Blocks:
         if said is None:
             self._cannot("a tool call's arguments that are not a JSON object")
             said = broken_input(part.arguments)
-        return {"type": "tool_use", "id": part.id, "name": part.name, "input": said}
+        return {"type": "tool_use", "id": word_id(part.id), "name": part.name, "input": said}
 
     def _result(self, part: form.ToolResult) -> dict[str, Any]:
-        block: dict[str, Any] = {"type": "tool_result", "tool_use_id": part.id}
+        block: dict[str, Any] = {"type": "tool_result", "tool_use_id": word_id(part.id)}
         inner = Blocks(form.Message("user", part.content, at=self._message.at), self._saying).user()
         if len(inner) == 1 and inner[0]["type"] == "text" and len(inner[0]) == 2:
             block["content"] = inner[0]["text"]

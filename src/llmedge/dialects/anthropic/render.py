@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -53,6 +54,9 @@ def render_count(request: form.Request, model: str, saying: Saying, *, quirks: f
 
 def _body(request: form.Request, model: str, saying: Saying, quirks: frozenset[str]) -> dict[str, Any]:
     thinking, config, room = _reasoning(request, saying, quirks)
+    if thinking is not None and (why := _cannot_think(request, thinking["type"])):
+        saying.cannot("reasoning", why)
+        thinking, room = None, 0
     if request.output is not None and (output := _output(request.output, saying)) is not None:
         config["format"] = output
     say: dict[str, Any] = {"model": model}
@@ -70,12 +74,15 @@ def _body(request: form.Request, model: str, saying: Saying, quirks: frozenset[s
         say["output_config"] = config
     if request.stop:
         say["stop_sequences"] = list(request.stop)
-    for name in ("temperature", "top_p", "top_k"):
+    thinks = thinking is not None and thinking["type"] != "disabled"
+    for name, least in (("temperature", 1.0), ("top_p", 0.95), ("top_k", math.inf)):
         value = getattr(request, name)
         if value is None:
             continue
         if "no_sampling" in quirks:
             saying.cannot(name)
+        elif thinks and value < least:
+            saying.cannot(name, "not while it thinks")
         elif name == "temperature" and not 0 <= value <= 1:
             saying.cannot(name, "it goes from 0 to 1 there")
         else:
@@ -124,7 +131,7 @@ def _messages(
         else:
             out.append({"role": "assistant", "content": _short(blocks.assistant())})
         results = None
-    return system, out
+    return system, [each for each in out if each["content"]] or out  # the API refuses an empty one
 
 
 def _short(blocks: list[dict[str, Any]]) -> Any:
@@ -180,6 +187,21 @@ def _output(output: form.Output, saying: Saying) -> dict[str, Any] | None:
     if output.description:
         saying.cannot("output", "the description of a schema")
     return {"type": "json_schema", "schema": msgspec.Raw(output.schema)}
+
+
+def _cannot_think(request: form.Request, kind: str) -> str:
+    """Why there can be no thought
+    (platform.claude.com/docs/en/build-with-claude/extended-thinking#extended-thinking-with-tool-use); ``""``: it can.
+    """
+    if kind == "disabled":
+        return ""
+    if request.tools and request.tool_choice is not None and request.tool_choice.mode in ("required", "named"):
+        return "not where a tool has to be called"
+    if kind == "enabled" and request.messages and request.messages[-1].role == "tool":
+        turn = next((each for each in reversed(request.messages) if each.role == "assistant"), None)
+        if turn is not None and not any(isinstance(part, form.Thinking) and part.signature for part in turn.parts):
+            return "a tool's result follows a call without its signed thought"
+    return ""
 
 
 def _reasoning(

@@ -15,6 +15,7 @@ import msgspec
 
 from llmedge.dialects import form
 from llmedge.dialects.fields import Fields
+from llmedge.dialects.tool_ids import word_id
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -215,7 +216,7 @@ class Blocks:
         if isinstance(part, form.ToolCall):
             if part.signature:
                 cannot("thought signature of a tool call")
-            return {"toolUse": {"toolUseId": part.id, "name": part.name, "input": _arguments(part, cannot)}}
+            return {"toolUse": {"toolUseId": word_id(part.id), "name": part.name, "input": _arguments(part, cannot)}}
         if isinstance(part, form.ToolResult):
             return {"toolResult": self._result(part, cannot)}
         if isinstance(part, form.Thinking):
@@ -286,7 +287,7 @@ class Blocks:
                 each = form.Text(each.text)
             if (block := self._block(each, cannot)) is not None:
                 content.append(block)
-        result: dict[str, Any] = {"toolUseId": part.id, "content": content}
+        result: dict[str, Any] = {"toolUseId": word_id(part.id), "content": content}
         if part.error:
             result["status"] = "error"
         return result

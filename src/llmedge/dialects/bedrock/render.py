@@ -20,6 +20,9 @@ _BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh"
 """Tokens of thought for an effort, where a model has budgets only; Google's published scale
 (ai.google.dev/gemini-api/docs/openai), and Anthropic's advice not to go over 32k without batching."""
 
+_MIN_BUDGET = 1024
+"""The least Claude takes."""
+
 
 def render(request: form.Request, model: str, saying: Saying, *, quirks: frozenset[str]) -> bytes:
     """The body; model and streaming are in the URL. Quirks it knows:
@@ -103,7 +106,7 @@ def _messages(
     for message in messages:
         cannot = _cannot(saying, message)
         if message.name:
-            cannot("a participant's name")
+            saying.cannot(f"{message.at}.name")
         role = {"tool": "user", "developer": "system"}.get(message.role, message.role)
         if role == "system" and not out:
             system += [block for part in message.parts for block in _system(part, blocks, cannot)]
@@ -115,7 +118,7 @@ def _messages(
             out.append({"role": role, "content": []})
         for part in message.parts:
             out[-1]["content"] += blocks.render(part, cannot)
-    return system, out
+    return system, [each for each in out if each["content"]] or out  # Bedrock refuses an empty one
 
 
 def _system(part: form.Part, blocks: Blocks, cannot: Cannot) -> list[dict[str, Any]]:
@@ -184,7 +187,7 @@ def _thinking(reasoning: form.Reasoning, budgets: bool) -> tuple[dict[str, Any],
         thinking = {"type": "enabled", "budget_tokens": _BUDGETS.get(reasoning.effort, _BUDGETS["medium"])}
         effort = ""
     elif budget is not None and budget > 0:
-        thinking = {"type": "enabled", "budget_tokens": budget}
+        thinking = {"type": "enabled", "budget_tokens": max(budget, _MIN_BUDGET)}
     else:
         thinking = {"type": "adaptive"}
     if reasoning.show is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from llmedge.dialects import form
 from llmedge.dialects.gemini.results import parse_result
@@ -67,7 +67,7 @@ def parse_contents(contents: list[GoogleFields]) -> list[form.Message]:
         if role not in ("user", "model", "function", "tool"):
             content.fail("role", "must be user, model or function")
         speaker: form.Role = "assistant" if role == "model" else "user"
-        parts = [part for each in content.objects("parts") for part in _parts(each, calls)]
+        parts = _joined(part for each in content.objects("parts") for part in _parts(each, calls))
         content.finish()
         for index, (is_result, run) in enumerate(_runs(parts)):
             if is_result and messages and messages[-1].role == "tool":
@@ -79,6 +79,22 @@ def parse_contents(contents: list[GoogleFields]) -> list[form.Message]:
         if not parts:
             messages.append(form.Message(speaker, (), at=content.path))
     return messages
+
+
+def _joined(parts: Iterable[form.Part]) -> list[form.Part]:
+    """A thought that came in pieces, its signature in the last, is one."""
+    out: list[form.Part] = []
+    for part in parts:
+        last = out[-1] if out else None
+        if (
+            isinstance(part, form.Thinking)
+            and isinstance(last, form.Thinking)
+            and not (part.redacted or last.redacted or last.signature)
+        ):
+            out[-1] = form.Thinking(last.text + part.text, part.signature)
+        else:
+            out.append(part)
+    return out
 
 
 def _runs(parts: list[form.Part]) -> Iterator[tuple[bool, tuple[form.Part, ...]]]:

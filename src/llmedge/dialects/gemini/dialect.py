@@ -29,6 +29,7 @@ _any = msgspec.json.Decoder(dict[str, msgspec.Raw])
 class Gemini(ChatDialect, CountingDialect):
     name = "gemini"
     heartbeat = wire.HEARTBEAT
+    comments = False  # see there
     field_names = request.FIELD_NAMES
 
     def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:

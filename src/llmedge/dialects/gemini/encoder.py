@@ -25,6 +25,8 @@ _encode = msgspec.json.Encoder().encode
 _AUDIO = "audio/L16;codec=pcm;rate=24000"
 """What the form's streams of sound hold: OpenAI's ``pcm16``, Gemini's only kind."""
 
+_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
+
 
 class _Choice:
     """What is known of one choice."""
@@ -120,7 +122,10 @@ class Encoder:
         self._event([candidate | (more or {})], b"", out)
 
     def _event(self, candidates: list[dict[str, Any]], said: bytes, out: list[Event]) -> None:
-        frame = b'data: {"candidates":%b,%b%b\r\n\r\n' % (_encode(candidates), said, self._tail)
+        body = _encode(candidates)
+        if b"\n" in body or b"\r" in body:  # of arguments as a model wrote them: lines would end the event
+            body = body.translate(_ONE_LINE)
+        frame = b'data: {"candidates":%b,%b%b\r\n\r\n' % (body, said, self._tail)
         out.append(Event(EventKind.CONTENT, frame))
 
     def _call(self, event: form.Close, out: list[Event]) -> None:

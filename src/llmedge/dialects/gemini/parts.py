@@ -11,22 +11,26 @@ from llmedge.dialects import form
 from llmedge.dialects.dialect import Saying
 from llmedge.dialects.gemini.contents import DETAILS, FILE_PREFIXES, guess_type
 from llmedge.dialects.gemini.results import render_result
-from llmedge.dialects.gemini.wire import is_base64, wrap_signature
+from llmedge.dialects.gemini.wire import NO_SIGNATURE, is_base64, wrap_signature
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _LEVELS = {detail: level for level, detail in DETAILS.items()}
 
 
-def render_contents(messages: tuple[form.Message, ...], saying: Saying, *, ids: bool) -> list[dict[str, Any]]:
+def render_contents(
+    messages: tuple[form.Message, ...], saying: Saying, *, ids: bool, signed: bool = False
+) -> list[dict[str, Any]]:
     """All but the system's. Results that follow each other stand in one content: Gemini wants as many of them beside
     each other as there were calls.
 
     :param ids: calls and results have ids.
+    :param signed: the model refuses a step of the current turn whose first call has no signature.
     """
     contents: list[dict[str, Any]] = []
     names: dict[str, str] = {}
     after_result = False
-    for message in messages:
+    turn = max((index for index, message in enumerate(messages) if message.role == "user"), default=-1)
+    for index, message in enumerate(messages):
         if message.role in ("system", "developer"):
             continue
         if message.name:
@@ -51,6 +55,9 @@ def render_contents(messages: tuple[form.Message, ...], saying: Saying, *, ids: 
                     parts += render_part(part, message, saying, ids)
             if not parts:
                 parts = [{"text": ""}]  # a content needs one
+            first = next((part for part in parts if "functionCall" in part), None)
+            if signed and first is not None and index > turn:
+                first.setdefault("thoughtSignature", NO_SIGNATURE)
             contents.append({"role": "model" if message.role == "assistant" else "user", "parts": parts})
         after_result = message.role == "tool"
     return contents

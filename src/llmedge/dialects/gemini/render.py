@@ -31,6 +31,7 @@ _BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576}
 """Google's scale for its OpenAI-compatible API (ai.google.dev/gemini-api/docs/openai)."""
 
 _LEVELS = ("minimal", "low", "medium", "high", "xhigh")
+_SIGNS = re.compile(r"gemini-[3-9]")
 _WITH_BUDGETS = re.compile(r"gemini-(1|2)\b")
 _TIERS = {ours: theirs for theirs, ours in TIERS.items() if ours} | {"flex": "flex", "priority": "priority"}
 
@@ -53,7 +54,9 @@ def render_fields(
     say: dict[str, Any] = {}
     if instruction := _instruction(request, saying):
         say["systemInstruction"] = {"parts": instruction}
-    say["contents"] = render_contents(request.messages, saying, ids="no_call_ids" not in quirks)
+    say["contents"] = render_contents(
+        request.messages, saying, ids="no_call_ids" not in quirks, signed=_SIGNS.search(model) is not None
+    )
     if request.tools:
         say["tools"] = [{"functionDeclarations": [_tool(tool, saying) for tool in request.tools]}]
     if calling := _calling(request):

@@ -75,6 +75,11 @@ _WRAPPED = "bGxtZWRnZTo6"  # base64 of "llmedge::"
 _STANDARD = str.maketrans("-_", "+/")
 
 
+NO_SIGNATURE = "skip_thought_signature_validator"
+"""Instead of one, for a call that Gemini did not make, or whose client lost it: Gemini 3 refuses calls without
+(ai.google.dev/gemini-api/docs/thought-signatures, "injecting custom function calls")."""
+
+
 def is_base64(signature: str) -> bool:
     """Whether a signature may be Google's."""
     return _BASE64.fullmatch(signature) is not None
@@ -89,6 +94,8 @@ def wrap_signature(signature: str) -> str:
 
 def unwrap_signature(signature: str) -> str:
     """The opposite, whichever alphabet it comes back in."""
+    if signature == NO_SIGNATURE:
+        return ""
     signature = signature.translate(_STANDARD)
     if signature.startswith(_WRAPPED):
         try:

@@ -9,6 +9,7 @@ import msgspec
 from llmedge.dialects import form
 from llmedge.dialects.dialect import Asked
 from llmedge.dialects.fields import Fields
+from llmedge.dialects.openai_chat.thoughts import parse_thoughts
 from llmedge.dialects.openai_common import check_answer, parse_usage
 from llmedge.model import Usage
 
@@ -36,6 +37,11 @@ REASONS: dict[form.FinishReason, str] = {
 }
 
 
+def finish_reason(finish: form.FinishReason, refused: bool) -> str:
+    """:param refused: there is a ``refusal``, which OpenAI ends with ``stop``; its SDK raises on ``content_filter``."""
+    return "stop" if refused and finish == "refusal" else REASONS[finish]
+
+
 # A vendor's answer
 
 
@@ -57,9 +63,7 @@ def parse(body: bytes) -> form.Answer:
 
 def _choice(fields: Fields, number: int) -> form.Choice:
     message = fields.object("message") or Fields({})
-    parts: list[form.Part] = []
-    if thought := message.text("reasoning_content") or message.text("reasoning"):
-        parts.append(form.Thinking(thought))
+    parts: list[form.Part] = [*parse_thoughts(message)]
     text = message.text("content")
     citations = tuple(cite for each in message.objects("annotations") if (cite := citation(each)) is not None)
     if text:
@@ -156,7 +160,7 @@ def _render_choice(choice: form.Choice) -> dict[str, Any]:
         elif isinstance(part, form.Thinking):
             thoughts.append(part)
         elif isinstance(part, form.Refusal):
-            message["refusal"] = part.text
+            message["refusal"] = (message["refusal"] or "") + part.text
         elif isinstance(part, form.ToolCall):
             calls.append(render_call(part))
         elif isinstance(part, form.Audio):
@@ -178,7 +182,8 @@ def _render_choice(choice: form.Choice) -> dict[str, Any]:
             message["reasoning_details"] = details
     if calls:
         message["tool_calls"] = calls
-    out: dict[str, Any] = {"index": choice.index, "message": message, "finish_reason": REASONS[choice.finish]}
+    reason = finish_reason(choice.finish, message["refusal"] is not None)
+    out: dict[str, Any] = {"index": choice.index, "message": message, "finish_reason": reason}
     out["logprobs"] = None if choice.logprobs is None else {"content": render_tokens(choice.logprobs), "refusal": None}
     return out
 
@@ -231,6 +236,8 @@ def render_tokens(items: tuple[form.TokenLogprob, ...], top: bool = True) -> lis
 def render_usage(usage: Usage) -> dict[str, Any]:
     """OpenAI's usage object."""
     prompt: dict[str, int] = {"cached_tokens": usage.cached, "audio_tokens": usage.audio_input}
+    if usage.cache_write:
+        prompt["cache_write_tokens"] = usage.cache_write
     completion: dict[str, int] = {"reasoning_tokens": usage.reasoning, "audio_tokens": usage.audio_output}
     return {
         "prompt_tokens": usage.input,

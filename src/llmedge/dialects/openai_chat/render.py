@@ -10,13 +10,14 @@ from llmedge.dialects import form
 from llmedge.dialects.dialect import Saying
 from llmedge.dialects.effort import effort_of
 from llmedge.dialects.media import AUDIO_FORMATS, data_url
+from llmedge.dialects.tool_ids import nine_id, short_id
 
 _encode = msgspec.json.Encoder().encode
 
 
 def render(request: form.Request, model: str, saying: Saying, *, stream: bool, quirks: frozenset[str]) -> bytes:
-    """The body for a vendor. Quirks it knows: ``max_tokens``, ``no_stream_options``, ``no_developer_role``, ``top_k``,
-    ``reasoning_content``.
+    """The body for a vendor. Quirks it knows are those of ``config/catalogue.py`` that are about requests, and
+    ``top_k``.
 
     :raises Unsupported: a field cannot be said.
     """
@@ -25,8 +26,12 @@ def render(request: form.Request, model: str, saying: Saying, *, stream: bool, q
     if request.tools:
         say["tools"] = [_render_tool(tool, saying) for tool in request.tools]
     if request.tool_choice is not None:
-        say["tool_choice"] = _render_choice(request.tool_choice)
-    if request.parallel_tools is not None:
+        choice = _render_choice(request.tool_choice)
+        if "tool_choice_auto" in quirks and choice != "auto":
+            saying.cannot("tool_choice", "it takes auto only")
+        else:
+            say["tool_choice"] = "any" if choice == "required" and "tool_choice_any" in quirks else choice
+    if request.parallel_tools is not None and "no_parallel_tool_calls" not in quirks:
         say["parallel_tool_calls"] = request.parallel_tools
     if request.output is not None:
         say["response_format"] = _render_output(request.output)
@@ -38,20 +43,18 @@ def render(request: form.Request, model: str, saying: Saying, *, stream: bool, q
         say["stop"] = list(request.stop)
     if request.metadata:
         say["metadata"] = dict(request.metadata)
-    if request.logit_bias:
+    if request.logit_bias and "no_logit_bias" not in quirks:
         say["logit_bias"] = msgspec.Raw(request.logit_bias)
+    refused = {name for quirk in quirks for name in _REFUSED.get(quirk, ())}
     for name in _SAME:
         value = getattr(request, name)
-        if value not in (None, ""):
-            say[name] = value
+        if value not in (None, "") and name not in refused:
+            say["random_seed" if name == "seed" and "random_seed" in quirks else name] = value
     if request.top_k is not None and "top_k" in quirks:
         say["top_k"] = request.top_k
-    saying.only(
-        request,
-        *_SAME,
-        *("tool_choice", "parallel_tools", "output", "reasoning", "max_tokens", "stop", "metadata", "logit_bias"),
-        *(("top_k",) if "top_k" in quirks else ()),
-    )
+    said = {*_SAME, "tool_choice", "parallel_tools", "output", "reasoning", "max_tokens", "stop", "metadata"}
+    said |= {"logit_bias", *(("top_k",) if "top_k" in quirks else ())}
+    saying.only(request, *(said - refused))
     if stream:
         say["stream"] = True
         if "no_stream_options" not in quirks:
@@ -73,21 +76,38 @@ _SAME = (
     "store",
     "verbosity",
 )
+_REFUSED = {
+    "no_n": ("n",),
+    "no_logprobs": ("logprobs", "top_logprobs"),
+    "no_logit_bias": ("logit_bias",),
+    "no_penalties": ("presence_penalty", "frequency_penalty"),
+    "no_parallel_tool_calls": ("parallel_tools",),
+}
+"""What a vendor with this quirk cannot be told."""
+
+_LONGEST_ID = 40
+"""Of a tool call at OpenAI."""
+
+
+def _tool_id(identifier: str, quirks: frozenset[str]) -> str:
+    return nine_id(identifier) if "tool_ids_9" in quirks else short_id(identifier, _LONGEST_ID)
 
 
 def _render_message(message: form.Message, saying: Saying, quirks: frozenset[str]) -> list[dict[str, Any]]:
     if message.role == "tool":
-        return [out for part in message.parts for out in _render_result(part, message, saying)]
+        return [out for part in message.parts for out in _render_result(part, message, saying, quirks)]
     role = "system" if message.role == "developer" and "no_developer_role" in quirks else message.role
     out: dict[str, Any] = {"role": role}
-    if message.name:
+    if message.name and "no_message_name" in quirks:
+        saying.cannot(f"{message.at}.name")
+    elif message.name:
         out["name"] = message.name
     content: list[dict[str, Any]] = []
     calls: list[dict[str, Any]] = []
     for part in message.parts:
         if isinstance(part, form.ToolCall):
             call: dict[str, Any] = {
-                "id": part.id,
+                "id": _tool_id(part.id, quirks),
                 "type": "function",
                 "function": {"name": part.name, "arguments": part.arguments},
             }
@@ -95,7 +115,7 @@ def _render_message(message: form.Message, saying: Saying, quirks: frozenset[str
                 saying.cannot(f"{message.at} (thought signature of a tool call)")
             calls.append(call)
         elif isinstance(part, form.Thinking):
-            if "reasoning_content" in quirks and part.text and not part.signature:
+            if "thinking_back" in quirks and part.text and not part.signature:
                 out["reasoning_content"] = out.get("reasoning_content", "") + part.text
             else:
                 saying.cannot(f"{message.at} (thinking)")
@@ -149,7 +169,9 @@ def _render_part(part: form.Part, message: form.Message, saying: Saying) -> dict
     return {}
 
 
-def _render_result(part: form.Part, message: form.Message, saying: Saying) -> list[dict[str, Any]]:
+def _render_result(
+    part: form.Part, message: form.Message, saying: Saying, quirks: frozenset[str]
+) -> list[dict[str, Any]]:
     if not isinstance(part, form.ToolResult):
         saying.cannot(f"{message.at} ({type(part).__name__.lower()})")
         return []
@@ -164,7 +186,7 @@ def _render_result(part: form.Part, message: form.Message, saying: Saying) -> li
         else:
             saying.cannot(f"{message.at} (a tool result's {type(each).__name__.lower()})")
     said: Any = content[0]["text"] if len(content) == 1 else content or ""
-    return [{"role": "tool", "tool_call_id": part.id, "content": said}]
+    return [{"role": "tool", "tool_call_id": _tool_id(part.id, quirks), "content": said}]
 
 
 def _render_tool(tool: form.Tool, saying: Saying) -> dict[str, Any]:

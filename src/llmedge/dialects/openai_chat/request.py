@@ -7,6 +7,7 @@ import msgspec
 from llmedge.dialects import form
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.media import AUDIO_FORMATS, split_data_url
+from llmedge.dialects.openai_chat.thoughts import parse_thoughts
 from llmedge.model import RawObject
 
 _encode = msgspec.json.Encoder().encode
@@ -74,19 +75,7 @@ def _texts(table: Fields) -> tuple[tuple[str, str], ...]:
 
 def _message(fields: Fields) -> form.Message:
     role = fields.text("role", None)
-    parts: list[form.Part] = []
-    if reasoning := fields.text("reasoning_content"):
-        parts.append(form.Thinking(reasoning))
-    for detail in fields.objects("reasoning_details"):
-        thought = _thought(detail)
-        if (
-            parts
-            and isinstance(parts[-1], form.Thinking)
-            and parts[-1].text == thought.text
-            and not parts[-1].signature
-        ):
-            parts.pop()  # the same thought, with its signature
-        parts.append(thought)
+    parts: list[form.Part] = [*parse_thoughts(fields)]
     if fields.is_text("content"):
         if text := fields.text("content"):
             parts.append(form.Text(text))
@@ -99,33 +88,19 @@ def _message(fields: Fields) -> form.Message:
         audio.ignore("data", "transcript", "expires_at")
         audio.finish()
     parts += [_call(each) for each in fields.objects("tool_calls")]
+    name = fields.text("name")
     if role == "tool":
         content = tuple(part for part in parts if isinstance(part, form.Text | form.Image | form.File))
-        parts = [form.ToolResult(fields.text("tool_call_id", None), content)]
+        if len(content) < len(parts):
+            fields.fail("content", "must hold texts, images and files only")
+        parts, name = [form.ToolResult(fields.text("tool_call_id", None), content, name)], ""
     if role not in ("system", "developer", "user", "assistant", "tool"):
         fields.fail("role", "must be one of system, developer, user, assistant, tool")
-    name = fields.text("name")
     if not fields.has("annotations") or fields.value("annotations") == []:
         fields.ignore("annotations")
     fields.ignore("tool_call_id")
     fields.finish()
     return form.Message(role, tuple(parts), name, fields.path)  # type: ignore[arg-type]
-
-
-def _thought(fields: Fields) -> form.Thinking:
-    """One of ``reasoning_details``, OpenRouter's way to carry signatures
-    (openrouter.ai/docs/use-cases/reasoning-tokens)."""
-    kind = fields.text("type", None)
-    fields.ignore("index", "format")
-    if kind == "reasoning.encrypted":
-        thought = form.Thinking(signature=fields.text("data", None), redacted=True, id=fields.text("id"))
-    elif kind in ("reasoning.text", "reasoning.summary"):
-        text = fields.text("text") or fields.text("summary")
-        thought = form.Thinking(text, fields.text("signature"), id=fields.text("id"))
-    else:
-        fields.fail("type", "must be reasoning.text, reasoning.summary or reasoning.encrypted")
-    fields.finish()
-    return thought
 
 
 def _part(fields: Fields) -> form.Part:

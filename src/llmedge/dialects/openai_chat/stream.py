@@ -9,7 +9,15 @@ import msgspec
 from llmedge.dialects import form
 from llmedge.dialects.dialect import Asked, SseReader
 from llmedge.dialects.fields import Fields
-from llmedge.dialects.openai_chat.answer import FINISH, REASONS, citation, render_citation, render_tokens, render_usage
+from llmedge.dialects.openai_chat.answer import (
+    FINISH,
+    citation,
+    finish_reason,
+    render_citation,
+    render_tokens,
+    render_usage,
+    thought_detail,
+)
 from llmedge.dialects.openai_chat.answer import tokens as parse_tokens
 from llmedge.dialects.openai_common import DONE, parse_error, parse_usage
 from llmedge.errors import MalformedEvent, UpstreamCut, UpstreamMalformed, VendorFailed
@@ -30,11 +38,19 @@ class _ToolCall(msgspec.Struct, gc=False):
     extra_content: dict[str, Any] | None = None
 
 
+class _Detail(msgspec.Struct, gc=False):
+    type: str = ""
+    text: str | None = None
+    signature: str | None = None
+    data: str | None = None
+
+
 class _Delta(msgspec.Struct, gc=False):
     content: str | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
+    reasoning_details: list[_Detail] | None = None
     tool_calls: list[_ToolCall] | None = None
     annotations: list[msgspec.Raw] | None = None
 
@@ -142,6 +158,8 @@ class Decoder(SseReader[form.StreamEvent]):
         if delta is not None:
             if thought := delta.reasoning_content or delta.reasoning:
                 items.append(form.Delta(self._plain(state, "thinking", index, items), thought, index))
+            for detail in delta.reasoning_details or ():
+                self._detail(state, detail, bool(thought), index, items)
             if delta.content or (choice.logprobs != b"null" and delta.content is not None):
                 logprobs = self._logprobs(choice)
                 if delta.content or logprobs:
@@ -168,6 +186,22 @@ class Decoder(SseReader[form.StreamEvent]):
             elif reason == "stop" and state.refused:
                 reason = "refusal"
             items.append(form.Finish(reason, index))
+
+    def _detail(self, state: _Open, detail: _Detail, said: bool, index: int, items: list[form.StreamEvent]) -> None:
+        """:param said: the same chunk says the thought's text in ``reasoning``. A signature is the thought's end, and
+        may come with the whole of it."""
+        if detail.type == "reasoning.encrypted" and detail.data:
+            self._close_plain(state, index, items)
+            block, state.count = state.count, state.count + 1
+            items += (
+                form.Open(block, "thinking", index, signature=detail.data, redacted=True),
+                form.Close(block, index),
+            )
+        elif detail.signature:
+            items.append(form.Sign(self._plain(state, "thinking", index, items), detail.signature, index))
+            self._close_plain(state, index, items)
+        elif detail.text and not said:
+            items.append(form.Delta(self._plain(state, "thinking", index, items), detail.text, index))
 
     def _plain(self, state: _Open, kind: Any, index: int, items: list[form.StreamEvent]) -> int:
         """The open block of this kind, opened if there is none."""
@@ -242,6 +276,8 @@ class Encoder:
         self._kinds: dict[tuple[int, int], str] = {}
         self._count: dict[int, int] = {}
         self._lengths: dict[int, int] = {}
+        self._thoughts: dict[tuple[int, int], list[str]] = {}
+        self._refused: set[int] = set()
         self._started: set[int] = set()
 
     def encode(self, events: list[form.StreamEvent]) -> list[Event]:
@@ -268,8 +304,7 @@ class Encoder:
                 }
                 self._chunk(event.choice, {"tool_calls": [call]}, out)
             elif event.redacted:
-                details = [{"type": "reasoning.encrypted", "data": event.signature}]
-                self._chunk(event.choice, {"reasoning_details": details}, out)
+                self._signed(event.choice, form.Thinking(signature=event.signature, redacted=True), out)
         elif isinstance(event, form.Sign):
             key = (event.choice, event.block)
             if key in self._tools:
@@ -279,14 +314,13 @@ class Encoder:
                 }
                 self._chunk(event.choice, {"tool_calls": [call]}, out)
             else:
-                details = [{"type": "reasoning.text", "signature": event.signature}]
-                self._chunk(event.choice, {"reasoning_details": details}, out)
+                self._signed(event.choice, form.Thinking("".join(self._thoughts.pop(key, ())), event.signature), out)
         elif isinstance(event, form.Cite):
             length = self._lengths.get(event.choice, 0)
             if (said := render_citation(event.citation, 0, length)) is not None:
                 self._chunk(event.choice, {"annotations": [said]}, out)
         elif isinstance(event, form.Finish):
-            self._chunk(event.choice, {}, out, REASONS[event.reason])
+            self._chunk(event.choice, {}, out, finish_reason(event.reason, event.choice in self._refused))
         elif isinstance(event, form.Begin):
             self._begin(event)
         elif isinstance(event, form.Counted):
@@ -296,6 +330,10 @@ class Encoder:
                 usage = _encode(render_usage(self._usage or Usage()))
                 out.append(Event(EventKind.CONTENT, self._head + b'"choices":[],"usage":' + usage + b"}\n\n"))
             out.append(DONE)
+
+    def _signed(self, choice: int, thought: form.Thinking, out: list[Event]) -> None:
+        """As in a whole answer, so that a client can give it back."""
+        self._chunk(choice, {"reasoning_details": [thought_detail(thought)]}, out)
 
     def _begin(self, event: form.Begin) -> None:
         head: dict[str, Any] = {
@@ -318,8 +356,10 @@ class Encoder:
             call = {"index": self._tools[key], "function": {"arguments": event.text}}
             self._chunk(event.choice, {"tool_calls": [call]}, out)
         elif kind == "thinking":
+            self._thoughts.setdefault(key, []).append(event.text)
             self._chunk(event.choice, {"reasoning_content": event.text}, out)
         elif kind == "refusal":
+            self._refused.add(event.choice)
             self._chunk(event.choice, {"refusal": event.text}, out)
 
     def _chunk(

@@ -286,7 +286,8 @@ class Decoder(SseReader[form.StreamEvent]):
 
     def _finish(self, event: _Event, incomplete: bool, items: list[form.StreamEvent]) -> None:
         response = Fields.of_answer(event.response)
-        if response.text("status") in ("failed", "cancelled"):
+        status = response.text("status")
+        if status in ("failed", "cancelled"):
             raise failure(response.value("error"))
         if not self._count:  # some servers stream nothing but the end
             for index, item in enumerate(response.objects("output")):
@@ -294,7 +295,8 @@ class Decoder(SseReader[form.StreamEvent]):
         for key in sorted(self._blocks, key=lambda key: self._blocks[key].number):
             self._close(key, items)
         reason = incomplete_reason(response)
-        status = "incomplete" if incomplete else "completed"
+        if incomplete:  # some servers say it in the object only, behind the event of a completed one
+            status = "incomplete"
         items.append(form.Finish(finish_of(status, reason, self._called, self._refused)))
         if (usage := parse_usage(response.raw("usage"))) is not None:
             items.append(form.Counted(usage))

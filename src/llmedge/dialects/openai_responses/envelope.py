@@ -87,7 +87,8 @@ def _asked(asked: Asked, name: str, default: Any) -> Any:
         return default
     if name in _MERGED and isinstance(given := _decode(raw), dict):
         return {**default, **given}
-    return raw
+    # In a stream the lines of a client's JSON would end the event.
+    return msgspec.Raw(msgspec.json.format(bytes(raw), indent=-1))
 
 
 # Why it ended

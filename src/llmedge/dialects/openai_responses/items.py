@@ -6,6 +6,8 @@ in a row. Ids and states of items only matter to a vendor who stored them; a tho
 
 from __future__ import annotations
 
+import re
+
 from llmedge.dialects import form
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.media import AUDIO_FORMATS, split_data_url
@@ -166,7 +168,14 @@ def parse_thought(fields: Fields) -> form.Thinking:
     summary = [each.text("text") for each in fields.objects("summary")]
     text = "".join(texts) or SUMMARY_BREAK.join(summary)
     signature = fields.text("encrypted_content")
-    return form.Thinking(text, signature, redacted=bool(signature and not text), id=fields.text("id"))
+    identifier = fields.text("id")
+    if _MADE.fullmatch(identifier):
+        identifier = ""
+    return form.Thinking(text, signature, redacted=bool(signature and not text), id=identifier)
+
+
+_MADE = re.compile(r"rs_.*_[0-9]+")
+"""An id the gateway gave a thought whose vendor gives none (``envelope.py``). OpenAI's have one ``_``."""
 
 
 SUMMARY_BREAK = "\n\n"

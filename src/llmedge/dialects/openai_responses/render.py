@@ -14,8 +14,12 @@ from llmedge.dialects.effort import effort_of
 from llmedge.dialects.media import AUDIO_FORMATS, data_url
 from llmedge.dialects.openai_responses.answer import render_annotations, render_texts
 from llmedge.dialects.openai_responses.request import ENCRYPTED, LOGPROBS
+from llmedge.dialects.tool_ids import short_id
 
 _encode = msgspec.json.Encoder().encode
+
+LONGEST_ID = 64
+"""Of a call."""
 
 _SAME = ("temperature", "top_p", "top_logprobs", "user", "service_tier")
 
@@ -94,7 +98,7 @@ def _one_text(message: form.Message) -> str | None:
 
 def _items(message: form.Message, saying: Saying) -> Iterator[dict[str, Any]]:
     if message.name:
-        saying.cannot(f"{message.at} (name)")
+        saying.cannot(f"{message.at}.name")
     if any(getattr(part, "cache", "") for part in message.parts):
         saying.cannot(f"{message.at} (cache_control)")
     if message.role == "tool":
@@ -129,7 +133,7 @@ def _said(message: form.Message, saying: Saying) -> Iterator[dict[str, Any]]:
             elif isinstance(part, form.ToolCall):
                 if part.signature:
                     saying.cannot(f"{message.at} (thought signature of a tool call)")
-                call = {"call_id": part.id, "name": part.name, "arguments": part.arguments}
+                call = {"call_id": short_id(part.id, LONGEST_ID), "name": part.name, "arguments": part.arguments}
                 yield {"type": "function_call", **call}
             else:
                 saying.cannot(f"{message.at} ({type(part).__name__.lower()})")
@@ -203,7 +207,7 @@ def _render_result(part: form.ToolResult, message: form.Message, saying: Saying)
         said = content[0].text
     else:
         said = _parts(content, message, saying) or ""
-    return {"type": "function_call_output", "call_id": part.id, "output": said}
+    return {"type": "function_call_output", "call_id": short_id(part.id, LONGEST_ID), "output": said}
 
 
 def _render_tool(tool: form.Tool, saying: Saying) -> dict[str, Any]:

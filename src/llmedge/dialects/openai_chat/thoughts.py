@@ -1,0 +1,40 @@
+"""A message's thoughts: ``reasoning_content`` (or ``reasoning``), and with their proofs ``reasoning_details``,
+OpenRouter's way to carry signatures (openrouter.ai/docs/use-cases/reasoning-tokens). Requests and answers have them
+alike."""
+
+from __future__ import annotations
+
+import msgspec
+
+from llmedge.dialects import form
+from llmedge.dialects.fields import Fields
+
+
+def parse_thoughts(message: Fields) -> list[form.Thinking]:
+    """What is said in both places is one thought."""
+    text = message.text("reasoning_content") or message.text("reasoning")
+    message.ignore("reasoning")
+    details = [_detail(each) for each in message.objects("reasoning_details")]
+    said = "".join(detail.text for detail in details)
+    if not text or said == text:
+        return details
+    if not said:
+        for number, detail in enumerate(details):
+            if not detail.redacted:  # the thought's signature alone
+                details[number] = msgspec.structs.replace(detail, text=text)
+                return details
+    return [form.Thinking(text), *details]
+
+
+def _detail(fields: Fields) -> form.Thinking:
+    kind = fields.text("type", None)
+    fields.ignore("index", "format")
+    if kind == "reasoning.encrypted":
+        thought = form.Thinking(signature=fields.text("data", None), redacted=True, id=fields.text("id"))
+    elif kind in ("reasoning.text", "reasoning.summary"):
+        text = fields.text("text") or fields.text("summary")
+        thought = form.Thinking(text, fields.text("signature"), id=fields.text("id"))
+    else:
+        fields.fail("type", "must be reasoning.text, reasoning.summary or reasoning.encrypted")
+    fields.finish()
+    return thought

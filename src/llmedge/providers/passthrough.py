@@ -1,0 +1,41 @@
+"""Operations that a vendor has under a path of its own: what is asked of it, and what of its answer is passed on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from llmedge.dialects.dialect import StreamReader
+from llmedge.dialects.passthrough import PassedBytes, PassedEvents
+from llmedge.errors import UpstreamMalformed
+from llmedge.model import Attempt, Call, Operation
+
+_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(?:[ \t]*;[\x20-\x7e]*)?")
+_ALLOWED = ("application/json", "application/octet-stream", "text/", "audio/", "image/")
+_MANY = (Operation.IMAGES_EDITS, Operation.IMAGES_GENERATIONS)
+EVENTS = "text/event-stream"
+JSON = "application/json"
+
+
+def note_media(attempt: Attempt, fields: Mapping[bytes, bytes]) -> str:
+    """Note in ``attempt`` what the answer with these headers is; its media type.
+
+    :raises UpstreamMalformed: it is of a kind that is not passed on. Pages of HTML are not: they would be run in our
+        name, and come from a proxy rather than from a model.
+    """
+    told = fields.get(b"content-type", b"application/octet-stream").decode("latin-1").strip()
+    kind = told.partition(";")[0].strip().lower()
+    if len(told) > 256 or not _TYPE.fullmatch(told) or not kind.startswith(_ALLOWED) or kind == "text/html":
+        raise UpstreamMalformed("answered with a content-type that is not passed on")
+    attempt.content_type = told
+    length = fields.get(b"content-length", b"")
+    attempt.content_length = int(length) if length.isdigit() and kind != EVENTS else None
+    return kind
+
+
+def reader_for(kind: str, call: Call, max_event: int) -> StreamReader:
+    """Of an answer of the media type ``kind``."""
+    if kind != EVENTS:
+        return PassedBytes()
+    choices = call.choices if call.operation in _MANY else 1
+    return PassedEvents(max_event, 0 if call.upload is not None and call.operation in _MANY else choices)

@@ -1,0 +1,168 @@
+"""What is sent to a vendor: the way between the dialects, and the bytes of each request."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from llmedge._version import __version__
+from llmedge.dialects.dialect import Dialect
+from llmedge.dialects.gemini_embeddings import GeminiEmbeddings
+from llmedge.dialects.registry import DIALECTS, PASSED
+from llmedge.errors import NotFound
+from llmedge.model import Attempt, Call, Clock, Operation
+from llmedge.providers.offer import Offer
+from llmedge.providers.wire import Wire, count_wire_for, no_way, wire_for
+from llmedge.threads import aside
+
+
+class Requests:
+    """Makes the requests for one offer. Of the client's headers only those its dialect passes on are sent.
+
+    :param name: the provider's.
+    :param clock: the reactor: large bodies are rendered in its threads.
+    """
+
+    def __init__(self, name: str, offer: Offer, clock: Clock) -> None:
+        self._name = name
+        self._offer = offer
+        self._clock = clock
+        spoken = [DIALECTS[dialect] for dialect in offer.paths]
+        self._wires: dict[str, Wire | None] = {
+            asked: wire_for(dialect, spoken, quirks=offer.quirks, stream_usage=offer.stream_usage, name=name)
+            for asked, dialect in DIALECTS.items()
+        }
+        counting = [DIALECTS[dialect] for dialect in offer.count_paths]
+        self._counts = {asked: count_wire_for(dialect, counting, name) for asked, dialect in DIALECTS.items()}
+        self._fields = self._head_fields()
+        self._heads: dict[str, bytes] = {}
+
+    def wire(self, call: Call) -> Wire:
+        """The way ``call`` goes.
+
+        :raises Unsupported: there is none.
+        """
+        counts = call.operation is Operation.COUNT_TOKENS
+        wire = (self._counts if counts else self._wires)[call.dialect]
+        if wire is None:
+            raise no_way(self._name, call.operation)
+        return wire
+
+    async def request(self, call: Call, attempt: Attempt, wire: Wire) -> bytes:
+        """Head and body.
+
+        :raises Unsupported: the vendor's dialect cannot say a field, and it may not be dropped.
+        :raises ElsewhereError: the signer has no credentials; a predicate about the provider.
+        """
+        offer, model = self._offer, attempt.target.model
+        drop = offer.drop if attempt.target.drop is None else attempt.target.drop
+        body = await aside(self._clock, call.record.bytes_in, self._body, call, wire, model, drop)
+        spoken = wire.spoken
+        template = self._template(call, spoken)
+        head = self._heads.get(template)
+        path = ""
+        if head is None or offer.signer is not None:
+            path = _path(template, model)
+            head = f"POST {path} HTTP/1.1\r\n{self._fields}".encode()
+            if "{model}" not in template:
+                self._heads[template] = head
+        passed = dict(call.headers) if call.headers and spoken.name == call.dialect else {}
+        passed = {**spoken.headers, **offer.fixed, **passed}
+        if offer.signer is not None:
+            passed |= await offer.signer.headers("POST", offer.origin + path, body)
+        more = "".join([f"{name}: {value}\r\n" for name, value in passed.items()]).encode() if passed else b""
+        trace = call.record.trace
+        return b"%baccept: %b\r\nx-request-id: %b\r\n%b%bcontent-length: %d\r\n\r\n%b" % (
+            head,
+            spoken.stream_type if call.stream else b"application/json",
+            call.record.request_id.encode(),
+            b"" if trace is None else trace.headers(attempt.span_id),
+            more,
+            len(body),
+            body,
+        )
+
+    async def passed(self, call: Call, attempt: Attempt) -> tuple[bytes, Any]:
+        """Of a call that is passed through: head and body, or the head and what gives the body piece by piece.
+
+        :raises Unsupported: the vendor has no such thing.
+        """
+        template = self._offer.passthrough.get(call.operation.value)
+        if template is None:
+            raise no_way(self._name, call.operation)
+        record, model, upload = call.record, attempt.target.model, call.upload
+        body = None if upload is None else upload.open(model)
+        if body is None:
+            data = PASSED.forward(call.fields, model, stream=call.stream, ask_usage=False)
+            framing, kind = f"content-length: {len(data)}", "application/json"
+        else:
+            assert upload is not None
+            data, kind = b"", upload.content_type
+            framing = "transfer-encoding: chunked" if body.length is None else f"content-length: {body.length}"
+        path = _path(template, model)
+        passed = dict(self._offer.fixed)
+        if self._offer.signer is not None:
+            passed |= await self._offer.signer.headers("POST", self._offer.origin + path, data)
+        more = "".join(f"{name}: {value}\r\n" for name, value in passed.items())
+        fields = self._fields.replace("content-type: application/json\r\n", f"content-type: {kind}\r\n")
+        trace = b"" if record.trace is None else record.trace.headers(attempt.span_id)
+        head = (
+            f"POST {path} HTTP/1.1\r\n{fields}accept: */*\r\nx-request-id: {record.request_id}\r\n{more}{framing}\r\n"
+        )
+        return head.encode() + trace + b"\r\n" + data, body
+
+    async def list_request(self, query: str) -> bytes:
+        """The request for the list of models."""
+        offer = self._offer
+        path = offer.models_path + query
+        more = dict(offer.fixed)
+        if offer.signer is not None:
+            more |= await offer.signer.headers("GET", offer.origin + path, b"")
+        fields = "".join(f"{name}: {value}\r\n" for name, value in more.items())
+        return f"GET {path} HTTP/1.1\r\n{self._fields}{fields}accept: application/json\r\n\r\n".encode()
+
+    def scrub(self, text: str) -> str:
+        """``text`` without our credentials."""
+        words = [word for secret in self._offer.headers.values() for word in secret.reveal().split()]  # "Bearer KEY"
+        if self._offer.signer is not None:
+            words += self._offer.signer.secrets()
+        for word in words:
+            if len(word) >= 4 and word != "Bearer":
+                text = text.replace(word, "***")
+        return text
+
+    def _body(self, call: Call, wire: Wire, model: str, drop: bool) -> bytes:
+        body = wire.body(call, model, drop)
+        adapt = self._offer.adapt
+        return body if adapt is None else adapt(call.operation, body)
+
+    def _template(self, call: Call, spoken: Dialect) -> str:
+        if call.operation is Operation.COUNT_TOKENS:
+            return self._offer.count_paths[spoken.name]
+        template = self._offer.path(spoken.name, call.stream)
+        if call.continues and "beta_prefill" in self._offer.quirks and spoken.name == "openai_chat":
+            return "/beta/chat/completions"
+        same = spoken.name == call.dialect
+        if same and isinstance(spoken, GeminiEmbeddings) and not spoken.is_batch(call.fields):
+            template = template.replace(":batchEmbedContents", ":embedContent")
+        return template
+
+    def _head_fields(self) -> str:
+        fields = {
+            "host": urlsplit(self._offer.base_url).netloc,
+            "user-agent": f"llmedge/{__version__}",
+            "content-type": "application/json",
+            "accept-encoding": "identity",
+        }
+        fields |= {name: secret.reveal() for name, secret in self._offer.headers.items()}
+        return "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+
+
+def _path(template: str, model: str) -> str:
+    """Colons and slashes, of versions and ARNs, are quoted, and a signature is over this form; ``@`` stands before the
+    versions of Vertex."""
+    if "{model}" in template:
+        if model in ("", ".", ".."):
+            raise NotFound(f"The model '{model}' does not exist.", param="model")
+        template = template.replace("{model}", quote(model, safe="@"))
+    return template

@@ -1,0 +1,135 @@
+"""The body of a request on its way to a vendor, piece by piece, at the pace of both ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import implementer
+
+from llmedge.errors import UpstreamTimeout
+from llmedge.model import Clock, UploadBody
+from llmedge.sockets import unsent
+
+if TYPE_CHECKING:
+    from llmedge.upstream.connection import Connection, Exchange
+
+
+@implementer(IPushProducer)
+class Sender:
+    """Reads ``body`` and writes it behind the head that ``connection`` has sent for ``exchange``.
+
+    Not more is read than the vendor's socket takes. A vendor that answers before it has everything, with an error or
+    a whole answer, is sent no more (RFC 9110 section 10.1.1, RFC 9112 section 9.5); the connection then cannot be
+    used again.
+
+    :param patience: seconds in which the vendor has to take something, while some waits for it.
+    """
+
+    def __init__(
+        self, connection: Connection, exchange: Exchange, body: UploadBody, clock: Clock, patience: float
+    ) -> None:
+        self._connection = connection
+        self._exchange = exchange
+        self._body = body
+        self._clock = clock
+        self._patience = patience
+        self._paused = False
+        self._resumed: Deferred[None] | None = None
+        self._reading: Deferred[bytes] | None = None
+        self._timer: Any = None
+        self._unsent = -1
+
+    async def run(self) -> None:
+        """Return when the body is out, or nothing is to be sent any more; what came of it, the exchange tells.
+
+        :raises EdgeError: the body cannot be read.
+        """
+        connection = self._connection
+        transport: Any = connection.transport
+        chunked = self._body.length is None
+        self._exchange.sender = self
+        transport.registerProducer(self, True)
+        try:
+            while not self._exchange.settled:
+                data = await self._read()
+                if self._exchange.settled:
+                    return
+                if data:
+                    connection.send(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
+                else:
+                    if chunked:
+                        connection.send(b"0\r\n\r\n")
+                    connection.sending = False
+                    return
+                while self._paused and not self._exchange.settled:
+                    await self._resume()
+        finally:
+            self._exchange.sender = None
+            self._stop_timer()
+            transport.unregisterProducer()
+
+    def news(self) -> None:
+        """Called when something has come of the exchange."""
+        if self._exchange.settled:
+            reading, self._reading = self._reading, None
+            if reading is not None:
+                reading.cancel()
+            self._wake()
+
+    async def _read(self) -> bytes:
+        reading = self._reading = Deferred.fromCoroutine(self._body.read())
+        try:
+            return await reading
+        except CancelledError:
+            if self._reading is not None or not self._exchange.settled:
+                raise  # it is the call that was cancelled
+            return b""
+        finally:
+            self._reading = None
+
+    async def _resume(self) -> None:
+        self._resumed = Deferred()
+        if self._timer is None:
+            self._watch()
+        try:
+            await self._resumed
+        finally:
+            self._resumed = None
+
+    def _wake(self) -> None:
+        resumed, self._resumed = self._resumed, None
+        if resumed is not None:
+            resumed.callback(None)
+
+    def _watch(self) -> None:
+        self._unsent = unsent(self._connection.transport)
+        self._timer = self._clock.callLater(self._patience, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if not self._paused:
+            return
+        if unsent(self._connection.transport) != self._unsent:
+            self._watch()
+            return
+        self._exchange.fail(UpstreamTimeout(f"did not take the request's body within {self._patience:g} s"))
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+    # IPushProducer, of the vendor's transport.
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        self._stop_timer()
+        self._wake()
+
+    def stopProducing(self) -> None:
+        """The connection is going; the exchange is told."""

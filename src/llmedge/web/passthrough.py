@@ -1,0 +1,124 @@
+"""What is passed through between a client and a vendor without being understood: uploads in, media out."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from urllib.parse import parse_qs
+
+from twisted.internet.defer import succeed
+
+from llmedge.config.settings import Server
+from llmedge.dialects.registry import PASSED
+from llmedge.errors import EdgeError, RequestTooLarge, UnsupportedMediaType, ValidationError
+from llmedge.model import Answer, Reply
+from llmedge.web.answer import send_answer, show_call
+from llmedge.web.body import BodyStream
+from llmedge.web.multipart import boundary_of
+from llmedge.web.relay import Relay, RelayLimits
+from llmedge.web.request import EdgeRequest
+from llmedge.web.upload import HeldUpload
+
+
+def is_upload(request: EdgeRequest) -> bool:
+    """Whether the body is to be streamed: it is one of an endpoint that takes files, and not JSON."""
+    return request.body is not None and not media_type(request).endswith(b"/json")
+
+
+def media_type(request: EdgeRequest) -> bytes:
+    return (request.getHeader(b"content-type") or b"").partition(b";")[0].strip().lower()
+
+
+async def whole_body(body: BodyStream, limits: Server) -> bytes:
+    """The body in one.
+
+    :raises RequestTooLarge: it may be streamed in that size, but is not held.
+    """
+    limit = limits.max_request_size
+    parts: list[bytes] = []
+    size = 0
+    while data := await body.read():
+        size += len(data)
+        if size > limit:
+            raise RequestTooLarge(f"A JSON body is over {limit} bytes (server.max_request_size, MAX_REQUEST_SIZE).")
+        parts.append(data)
+    return b"".join(parts)
+
+
+async def take_upload(request: EdgeRequest) -> tuple[HeldUpload, str]:
+    """Begin to read a multipart body; with it the name of its model.
+
+    The answer is due ``server.timeout`` seconds after the body is here, which may itself take ``server.body_timeout``
+    and as long as the vendor keeps it waiting.
+
+    :raises EdgeError: it is not one that can be passed on.
+    """
+    if request.getHeader(b"content-encoding") not in (None, b"identity"):
+        raise UnsupportedMediaType("Send the body without a content-encoding.")
+    boundary = boundary_of(request.getHeader(b"content-type") or b"")
+    body, deadline = request.body, request.deadline
+    assert body is not None
+    clock = request.site.clock
+
+    def due(seconds: float) -> None:
+        deadline.at = request.received + seconds
+        request.extend_deadline(seconds)
+
+    def is_read() -> None:
+        due(clock.seconds() - request.received + deadline.seconds)
+
+    due(request.site.limits.body_timeout + deadline.seconds)
+    length = (request.getHeader(b"content-length") or b"").decode("latin-1")
+    upload = HeldUpload(boundary, _told(request), body.read, int(length) if length.isdecimal() else None, is_read)
+    model = await upload.begin()
+    request.record.waited += clock.seconds() - request.received  # for the client
+    return upload, model
+
+
+def _told(request: EdgeRequest) -> str:
+    """The model's name in the query or the header, for bodies that name it too late."""
+    query = parse_qs(request.uri.partition(b"?")[2].decode("latin-1"), encoding="utf-8", errors="replace")
+    headers = request.requestHeaders.getRawHeaders(b"x-llmedge-model", [])
+    told = [*query.get("model", ()), *(value.decode(errors="replace") for value in headers)]
+    if len(set(told)) > 1:
+        raise ValidationError("The URL and the header x-llmedge-model name different models.", param="model")
+    if told and not told[0].isprintable():
+        raise ValidationError("The model's name must be in one line.", param="model")
+    return told[0] if told else ""
+
+
+async def pass_on(request: EdgeRequest, reply: Awaitable[Reply], limits: RelayLimits) -> None:
+    """Answer with what a vendor answered: a JSON body, events, or bytes of any kind."""
+    said = await reply
+    if isinstance(said, Answer):
+        request.record.first_event = request.site.clock.seconds()
+        request.extend_deadline(limits.stream_timeout)
+        show_call(request)
+        await send_answer(request, said.body, limits.write_timeout)
+    else:
+        relay = Relay if request.record.stream else MediaRelay
+        await relay(request, PASSED, limits).run(succeed(said))
+
+
+class MediaRelay(Relay):
+    """Writes a body that is no event stream, as it comes. If it breaks, nothing can be said in it: the connection ends
+    with the answer visibly unfinished."""
+
+    def _schedule_beat(self) -> None:
+        """Nothing may be written between its bytes."""
+
+    def _begin(self) -> None:
+        request = self._request
+        if not request.startedWriting:
+            show_call(request)
+            by = request.record.answered_by
+            assert by is not None
+            request.responseHeaders.setRawHeaders(b"content-type", [by.content_type.encode("latin-1")])
+            if by.content_length is not None:
+                request.responseHeaders.setRawHeaders(b"content-length", [b"%d" % by.content_length])
+
+    def _fail(self, error: EdgeError) -> None:
+        self._stop()
+        if not self._request.startedWriting:
+            raise error
+        self._request.record.fail(error)
+        self._request.abort()

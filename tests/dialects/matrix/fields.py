@@ -1,0 +1,204 @@
+"""What clients may say beside the cases, each in every dialect that has words for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.dialects.matrix import cases
+
+_URL = "https://example.com/cat.png"
+_PNG = f"data:image/png;base64,{cases.IMAGE}"
+_PDF = "JVBERi0="
+_CHAT = {"type": "function", "function": {"name": "weather", "parameters": cases.SCHEMA}}
+_RESPONSES = {"type": "function", "name": "weather", "parameters": cases.SCHEMA, "strict": False}
+_ANTHROPIC = {"name": "weather", "input_schema": cases.SCHEMA}
+_GEMINI = {"functionDeclarations": [{"name": "weather", "parametersJsonSchema": cases.SCHEMA}]}
+_ANTHROPIC_PNG = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": cases.IMAGE}}
+
+
+def _chat(*parts: Any, **more: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": list(parts), **more}]}
+
+
+def _responses(*parts: Any) -> dict[str, Any]:
+    return {"input": [{"type": "message", "role": "user", "content": list(parts)}]}
+
+
+def _gemini(*parts: Any) -> dict[str, Any]:
+    return {"contents": [{"role": "user", "parts": list(parts)}]}
+
+
+def _anthropic_result(**more: Any) -> dict[str, Any]:
+    result = {"type": "tool_result", "tool_use_id": "c", "content": "r", **more}
+    said = [{"type": "tool_use", "id": "c", "name": "weather", "input": {}}]
+    turns = [{"role": "assistant", "content": said}, {"role": "user", "content": [result]}]
+    return {"messages": [{"role": "user", "content": "q"}, *turns], "tools": [_ANTHROPIC]}
+
+
+def _gemini_result(**more: Any) -> dict[str, Any]:
+    result = {"functionResponse": {"id": "c", "name": "weather", "response": {"output": "r"}, **more}}
+    call = {"functionCall": {"id": "c", "name": "weather", "args": {}}}
+    turns = [{"role": "model", "parts": [call]}, {"role": "user", "parts": [result]}]
+    return {"contents": [*_gemini({"text": "q"})["contents"], *turns], "tools": [_GEMINI]}
+
+
+FIELDS: dict[str, dict[str, dict[str, Any]]] = {
+    "image by URL": {
+        "openai_chat": _chat({"type": "image_url", "image_url": {"url": _URL}}),
+        "openai_responses": _responses({"type": "input_image", "image_url": _URL}),
+        "anthropic": _chat({"type": "image", "source": {"type": "url", "url": _URL}}),
+        "gemini": _gemini({"fileData": {"mimeType": "image/png", "fileUri": _URL}}),
+    },
+    "an image's detail": {
+        "openai_chat": _chat({"type": "image_url", "image_url": {"url": _PNG, "detail": "low"}}),
+        "openai_responses": _responses({"type": "input_image", "image_url": _PNG, "detail": "low"}),
+        "gemini": _gemini(
+            {
+                "inlineData": {"mimeType": "image/png", "data": cases.IMAGE},
+                "mediaResolution": {"level": "MEDIA_RESOLUTION_LOW"},
+            }
+        ),
+    },
+    "audio": {
+        "openai_chat": _chat({"type": "input_audio", "input_audio": {"data": "QUJD", "format": "wav"}}),
+        "openai_responses": _responses({"type": "input_audio", "input_audio": {"data": "QUJD", "format": "wav"}}),
+        "gemini": _gemini({"inlineData": {"mimeType": "audio/wav", "data": "QUJD"}}),
+    },
+    "PDF": {
+        "openai_chat": _chat(
+            {"type": "file", "file": {"file_data": f"data:application/pdf;base64,{_PDF}", "filename": "a.pdf"}}
+        ),
+        "openai_responses": _responses(
+            {"type": "input_file", "file_data": f"data:application/pdf;base64,{_PDF}", "filename": "a.pdf"}
+        ),
+        "anthropic": _chat(
+            {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": _PDF}}
+        ),
+        "gemini": _gemini({"inlineData": {"mimeType": "application/pdf", "data": _PDF}}),
+    },
+    "citations of a document": {
+        "anthropic": _chat(
+            {
+                "type": "document",
+                "source": {"type": "text", "media_type": "text/plain", "data": "x"},
+                "citations": {"enabled": True},
+            }
+        ),
+    },
+    "a participant's name": {"openai_chat": _chat({"type": "text", "text": "q"}, name="bob")},
+    "system message in the middle": {
+        "openai_chat": {"messages": [{"role": role, "content": "q"} for role in ("user", "system", "user")]},
+        "openai_responses": {"input": [{"role": role, "content": "q"} for role in ("user", "system", "user")]},
+        "anthropic": {"messages": [{"role": role, "content": "q"} for role in ("user", "system", "user")]},
+    },
+    "prompt cache marks": {
+        "anthropic": _chat({"type": "text", "text": "q", "cache_control": {"type": "ephemeral"}}),
+        "openai_chat": _chat({"type": "text", "text": "q", "cache_control": {"type": "ephemeral"}}),
+    },
+    "image in a tool's result": {
+        "openai_responses": {
+            "input": [
+                {"role": "user", "content": "q"},
+                {"type": "function_call", "call_id": "c", "name": "weather", "arguments": "{}"},
+                {
+                    "type": "function_call_output",
+                    "call_id": "c",
+                    "output": [{"type": "input_image", "image_url": _PNG}],
+                },
+            ],
+            "tools": [_RESPONSES],
+        },
+        "anthropic": _anthropic_result(content=[_ANTHROPIC_PNG]),
+        "gemini": _gemini_result(parts=[{"inlineData": {"mimeType": "image/png", "data": cases.IMAGE}}]),
+    },
+    "a tool's result is an error": {
+        "anthropic": _anthropic_result(is_error=True),
+        "gemini": _gemini_result(response={"error": "no"}),
+    },
+    "a tool must be called": {
+        "openai_chat": {"tools": [_CHAT], "tool_choice": "required"},
+        "openai_responses": {"tools": [_RESPONSES], "tool_choice": "required"},
+        "anthropic": {"tools": [_ANTHROPIC], "tool_choice": {"type": "any"}},
+        "gemini": {"tools": [_GEMINI], "toolConfig": {"functionCallingConfig": {"mode": "ANY"}}},
+    },
+    "only some of the tools": {
+        "openai_chat": {
+            "tools": [_CHAT],
+            "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [_CHAT]}},
+        },
+        "openai_responses": {
+            "tools": [_RESPONSES],
+            "tool_choice": {
+                "type": "allowed_tools",
+                "mode": "auto",
+                "tools": [{"type": "function", "name": "weather"}],
+            },
+        },
+        "gemini": {
+            "tools": [_GEMINI],
+            "toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["weather", "other"]}},
+        },
+    },
+    "one call at a time": {
+        "openai_chat": {"tools": [_CHAT], "parallel_tool_calls": False},
+        "openai_responses": {"tools": [_RESPONSES], "parallel_tool_calls": False},
+        "anthropic": {"tools": [_ANTHROPIC], "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
+    },
+    "tools of the vendor's own": {
+        "openai_responses": {"tools": [{"type": "web_search"}]},
+        "anthropic": {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
+        "gemini": {"tools": [{"googleSearch": {}}]},
+    },
+    "JSON without a schema": {
+        "openai_chat": {"response_format": {"type": "json_object"}},
+        "openai_responses": {"text": {"format": {"type": "json_object"}}},
+        "gemini": {"generationConfig": {"responseMimeType": "application/json"}},
+    },
+    "temperature, top_p": {
+        "openai_chat": {"temperature": 0.5, "top_p": 0.5},
+        "openai_responses": {"temperature": 0.5, "top_p": 0.5},
+        "anthropic": {"temperature": 0.5, "top_p": 0.5},
+        "gemini": {"generationConfig": {"temperature": 0.5, "topP": 0.5}},
+    },
+    "top_k": {
+        "openai_chat": {"top_k": 5},
+        "anthropic": {"top_k": 5},
+        "gemini": {"generationConfig": {"topK": 5}},
+    },
+    "stop sequences": {
+        "openai_chat": {"stop": "END"},
+        "anthropic": {"stop_sequences": ["END"]},
+        "gemini": {"generationConfig": {"stopSequences": ["END"]}},
+    },
+    "several answers": {"openai_chat": {"n": 2}, "gemini": {"generationConfig": {"candidateCount": 2}}},
+    "seed": {"openai_chat": {"seed": 7}, "gemini": {"generationConfig": {"seed": 7}}},
+    "penalties": {
+        "openai_chat": {"presence_penalty": 0.5},
+        "gemini": {"generationConfig": {"presencePenalty": 0.5}},
+    },
+    "log probabilities": {
+        "openai_chat": {"logprobs": True},
+        "openai_responses": {"include": ["message.output_text.logprobs"]},
+        "gemini": {"generationConfig": {"responseLogprobs": True}},
+    },
+    "logit bias": {"openai_chat": {"logit_bias": {"5": 1}}},
+    "end user": {
+        "openai_chat": {"user": "u"},
+        "openai_responses": {"user": "u"},
+        "anthropic": {"metadata": {"user_id": "u"}},
+    },
+    "metadata": {
+        "openai_chat": {"metadata": {"a": "b"}},
+        "openai_responses": {"metadata": {"a": "b"}},
+        "gemini": {"labels": {"a": "b"}},
+    },
+    "service tier": {
+        "openai_chat": {"service_tier": "priority"},
+        "openai_responses": {"service_tier": "priority"},
+        "gemini": {"serviceTier": "priority"},
+    },
+    "to be stored": {"openai_chat": {"store": True}, "openai_responses": {"store": True}, "gemini": {"store": True}},
+    "verbosity": {"openai_chat": {"verbosity": "low"}, "openai_responses": {"text": {"verbosity": "low"}}},
+    "earlier answer by its id": {"openai_responses": {"previous_response_id": "resp_1"}},
+}
+"""What is said → asker → the fields that say it, laid over a plain request."""

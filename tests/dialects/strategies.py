@@ -1,0 +1,304 @@
+"""Requests, answers and streams of the form, as far as a dialect can say them, in the form's canonical shape.
+
+One description for all five: what a dialect cannot say is taken away from it by its row in :data:`CAN`. Citations, and
+what only one dialect has words for, are tried in that dialect's own tests.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import attrs
+from hypothesis import strategies as st
+
+from llmedge.dialects import form
+from llmedge.model import Usage
+
+CHAT, RESPONSES, CLAUDE, GEMINI, BEDROCK = "openai_chat", "openai_responses", "anthropic", "gemini", "bedrock"
+
+
+@attrs.frozen
+class Can:
+    """What dialects differ in.
+
+    :ivar settings: fields of a request that are simple values.
+    :ivar parts: what a user may say beside text and pictures.
+    :ivar thoughts: how they stand in a conversation: ``signed``, ``unsigned``, ``redacted``.
+    :ivar usage: the counts it knows beside input, output and cached.
+    """
+
+    settings: frozenset[str]
+    parts: frozenset[str]
+    thoughts: tuple[str, ...]
+    efforts: st.SearchStrategy[form.Reasoning]
+    finishes: tuple[form.FinishReason, ...]
+    usage: frozenset[str]
+    named_schema: bool = False
+    marks: bool = False
+    result_names: bool = False
+    result_errors: bool = True
+    call_signatures: bool = False
+    refusals: bool = False
+    told: bool = True
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_EFFORT = st.sampled_from([form.Reasoning(effort=effort) for effort in ("minimal", "low", "medium", "high")])
+_BASIC = "max_tokens temperature top_p "
+CAN = {
+    CHAT: Can(
+        _words(
+            _BASIC + "stop n seed presence_penalty frequency_penalty logit_bias logprobs user metadata flex store "
+            "verbosity json parallel_tools none allowed"
+        ),
+        _words("url audio pdf detail name developer"),
+        (),
+        _EFFORT,
+        ("stop", "length", "filter"),
+        _words("reasoning cache_write audio"),
+        named_schema=True,
+        result_errors=False,
+        refusals=True,
+    ),
+    RESPONSES: Can(
+        _words(_BASIC + "logprobs user metadata flex store verbosity json parallel_tools none allowed"),
+        _words("url audio pdf detail developer"),
+        ("signed", "unsigned", "redacted"),
+        _EFFORT,
+        ("stop", "length", "filter"),
+        _words("reasoning cache_write"),
+        named_schema=True,
+        result_errors=False,
+        refusals=True,
+    ),
+    CLAUDE: Can(
+        _words(_BASIC + "top_k stop user"),
+        _words("url pdf"),
+        ("signed", "redacted"),
+        st.just(form.Reasoning(False)),  # the ways to think, and what they exclude: in its own tests
+        ("stop", "stop_sequence", "length", "refusal", "pause", "context"),
+        _words("reasoning cache_write"),
+        marks=True,
+    ),
+    GEMINI: Can(
+        _words(_BASIC + "top_k stop n seed presence_penalty frequency_penalty logprobs metadata flex store json none"),
+        _words("audio pdf detail"),
+        ("signed", "unsigned"),
+        _EFFORT | st.just(form.Reasoning(False)) | st.builds(form.Reasoning, budget=st.integers(1, 9999)),
+        ("stop", "length", "filter", "malformed"),
+        _words("reasoning audio"),
+        result_names=True,
+        call_signatures=True,
+    ),
+    BEDROCK: Can(
+        _words(_BASIC + "top_k stop metadata flex"),
+        _words("audio"),
+        ("signed", "unsigned", "redacted"),
+        _EFFORT.filter(lambda each: each.effort != "minimal") | st.just(form.Reasoning(False)),
+        ("stop", "stop_sequence", "length", "filter", "malformed", "context"),
+        _words("cache_write"),
+        named_schema=True,
+        marks=True,
+        told=False,
+    ),
+}
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
+words = st.text("abcXYZ019", min_size=1, max_size=8)
+data = st.binary(min_size=1, max_size=9).map(lambda raw: base64.b64encode(raw).decode())
+objects = st.builds(
+    json.dumps,
+    st.dictionaries(words, st.none() | st.integers(-9, 9) | texts | st.lists(st.booleans()), min_size=1, max_size=3),
+    ensure_ascii=st.booleans(),
+    indent=st.sampled_from([None, 1]),
+)
+floats = st.floats(0.01, 0.99)
+maybe = st.none()
+
+
+def _some(part: Any, least: int = 0, most: int = 2) -> Any:
+    return st.lists(part, min_size=least, max_size=most).map(tuple)
+
+
+def _text(can: Can) -> Any:
+    return st.builds(form.Text, texts, cache=st.sampled_from(["", "5m", "1h"] if can.marks else [""]))
+
+
+def _user_parts(can: Can) -> Any:
+    details = st.sampled_from(["", "low", "high"] if "detail" in can.parts else [""])
+    sources = st.builds(form.Source, st.just("base64"), data, st.sampled_from(["image/png", "image/webp"]))
+    if "url" in can.parts:
+        sources |= st.just(form.Source("url", "https://example.com/cat.png"))
+    kinds = [_text(can), st.builds(form.Image, sources, details)]
+    if "audio" in can.parts:
+        kinds.append(st.builds(form.Audio, st.builds(form.Source, st.just("base64"), data, st.just("audio/wav"))))
+    if "pdf" in can.parts:
+        pdf = st.builds(form.Source, st.just("base64"), data, st.just("application/pdf"))
+        kinds.append(st.builds(form.File, pdf, st.just("") | texts))
+    return st.one_of(kinds)
+
+
+@st.composite
+def thoughts(draw: st.DrawFn, can: Can, kinds: tuple[str, ...], identified: bool) -> form.Thinking:
+    kind = draw(st.sampled_from(kinds))
+    identifier = "rs_" + draw(words) if identified else ""
+    if kind == "redacted":
+        return form.Thinking("", draw(data), True, identifier)
+    return form.Thinking(draw(texts), draw(data) if kind == "signed" else "", id=identifier)
+
+
+@st.composite
+def conversations(draw: st.DrawFn, name: str) -> tuple[form.Message, ...]:
+    """Turns of user and assistant, tools called and answered in between; the user has the last word."""
+    can, count = CAN[name], 0
+    messages: list[form.Message] = []
+    if draw(st.booleans()):
+        messages.append(form.Message("system", draw(_some(_text(can), 1))))
+        if name == RESPONSES:  # said at the top where it is one plain text
+            messages = [form.Message("system", (form.Text(draw(texts)),))]
+    for _ in range(draw(st.integers(0, 2))):
+        named = draw(st.just("") | words) if "name" in can.parts else ""
+        messages.append(form.Message("user", draw(_some(_user_parts(can), 1, 3)), named))
+        parts: list[form.Part] = []
+        if can.thoughts and draw(st.booleans()):
+            parts.append(draw(thoughts(can, can.thoughts, name == RESPONSES)))
+        parts += draw(_some(_text(can), 1))
+        if can.refusals and draw(st.booleans()):
+            parts.append(form.Refusal(draw(texts)))
+        results: list[form.Part] = []
+        for _ in range(draw(st.integers(0, 2))):
+            signature = draw(st.just("") | data) if can.call_signatures else ""
+            call = form.ToolCall(f"c{count}", draw(words), draw(objects), signature)
+            count += 1
+            parts.append(call)
+            error = can.result_errors and draw(st.booleans())
+            content = draw(_some(st.builds(form.Text, texts), int(error), 1 if error else 2))
+            results.append(form.ToolResult(call.id, content, call.name if can.result_names else "", error))
+        messages.append(form.Message("assistant", tuple(parts)))
+        if results:
+            messages.append(form.Message("tool", tuple(results)))
+        if "developer" in can.parts and draw(st.booleans()):
+            messages.append(form.Message("developer", (form.Text(draw(texts)),)))
+    messages.append(form.Message("user", draw(_some(_user_parts(can), 1, 3))))
+    return tuple(messages)
+
+
+@st.composite
+def requests(draw: st.DrawFn, name: str) -> form.Request:
+    """What ``name`` can ask."""
+    can = CAN[name]
+    schemas = objects.map(str.encode)
+    tools = draw(_some(st.builds(form.Tool, words, st.just("") | texts, schemas)))
+    values: dict[str, Any] = {
+        "max_tokens": st.integers(1, 9999),
+        "temperature": floats,
+        "top_p": floats,
+        "top_k": st.integers(1, 99),
+        "stop": _some(texts, 1),
+        "n": st.integers(2, 4),
+        "seed": st.integers(0, 99),
+        "presence_penalty": floats,
+        "frequency_penalty": floats,
+        "logit_bias": st.just(b'{"5":1.5}'),
+        "logprobs": st.just(True),
+        "user": texts,
+        "metadata": st.dictionaries(words, texts, min_size=1, max_size=2).map(lambda table: tuple(table.items())),
+        "store": st.just(True),
+        "verbosity": st.sampled_from(["low", "high"]),
+        "parallel_tools": st.just(False),
+    }
+    said = {
+        field: draw(values[field])
+        for field in sorted(can.settings & set(values))
+        if draw(st.booleans()) or (name == CLAUDE and field == "max_tokens")
+    }
+    if "flex" in can.settings:
+        said["service_tier"] = draw(st.sampled_from(["", "flex"]))
+    if tools:
+        choices = [None, form.ToolChoice("auto"), form.ToolChoice("required"), form.ToolChoice("named", ("f",))]
+        choices += [form.ToolChoice("none")] if "none" in can.settings else []
+        choices += [form.ToolChoice("required", ("f", "g"))] if "allowed" in can.settings else []
+        said["tool_choice"] = draw(st.sampled_from(choices))
+    outputs = [st.none(), st.builds(form.Output, st.just("json_schema"), schemas, words)]
+    if not can.named_schema:
+        outputs[1] = st.builds(form.Output, st.just("json_schema"), schemas)
+    outputs += [st.just(form.Output("json"))] if "json" in can.settings else []
+    said["output"] = draw(st.one_of(outputs))
+    return form.Request(draw(conversations(name)), tools, reasoning=draw(maybe | can.efforts), **said)
+
+
+@st.composite
+def usages(draw: st.DrawFn, name: str) -> Usage:
+    known = CAN[name].usage
+
+    def count(word: str) -> int:
+        return draw(st.integers(0, 99)) if word in known else 0
+
+    cached, written, fresh = draw(st.integers(0, 99)), count("cache_write"), draw(st.integers(0, 99))
+    reasoning, spoken = count("reasoning"), draw(st.integers(1, 99))
+    heard, sung = min(count("audio"), fresh), min(count("audio"), spoken)
+    return Usage(fresh + cached + written, reasoning + spoken, cached, reasoning, written, 0, heard, sung)
+
+
+@st.composite
+def answers(draw: st.DrawFn, name: str, streamed: bool = False) -> form.Answer:
+    """What ``name`` can answer: a thought, a text, a refusal, calls."""
+    can = CAN[name]
+    parts: list[form.Part] = []
+    kinds = tuple(kind for kind in can.thoughts or ("signed", "unsigned", "redacted"))
+    if draw(st.booleans()):
+        parts.append(draw(thoughts(can, kinds, name == RESPONSES and not streamed)))
+    if draw(st.booleans()) or not parts:
+        parts.append(form.Text(draw(texts)))
+    if can.refusals and draw(st.booleans()):
+        parts.append(form.Refusal(draw(texts)))
+    for number in range(draw(st.integers(0, 2))):
+        signature = draw(st.just("") | data) if can.call_signatures else ""
+        arguments = draw(objects)
+        if streamed and name == GEMINI:  # whose events are one line, with the arguments in it
+            arguments = arguments.replace("\n", " ")
+        parts.append(form.ToolCall(f"c{number}", draw(words), arguments, signature))
+    types = {type(part) for part in parts}
+    finish = draw(st.sampled_from(can.finishes))
+    if finish == "stop":
+        finish = "tool" if form.ToolCall in types else "refusal" if form.Refusal in types else "stop"
+    sequence = draw(texts) if finish == "stop_sequence" else ""
+    choice = form.Choice(tuple(parts), finish, stop_sequence=sequence)
+    if not can.told:
+        return form.Answer((choice,), usage=draw(usages(name)))
+    created = 0 if name == CLAUDE else draw(st.integers(1, 2**31))
+    return form.Answer((choice,), draw(words), draw(words), created, draw(usages(name)))
+
+
+@st.composite
+def streams(draw: st.DrawFn, name: str) -> list[form.StreamEvent]:
+    """An answer event by event, its texts and arguments in pieces; Gemini's calls are whole."""
+    answer = draw(answers(name, streamed=True))
+    (choice,) = answer.choices
+    events: list[form.StreamEvent] = [form.Begin(answer.id, answer.model, answer.created)]
+    for number, part in enumerate(choice.parts):
+        text, sign = "", ""
+        if isinstance(part, form.ToolCall):
+            events.append(form.Open(number, "tool", 0, part.id, part.name))
+            text = part.arguments
+            if part.signature:
+                events.append(form.Sign(number, part.signature))
+        elif isinstance(part, form.Thinking):
+            redacted = part.signature if part.redacted else ""
+            events.append(form.Open(number, "thinking", signature=redacted, redacted=part.redacted))
+            text, sign = part.text, "" if part.redacted else part.signature
+        elif isinstance(part, form.Text | form.Refusal):
+            events.append(form.Open(number, "text" if isinstance(part, form.Text) else "refusal"))
+            text = part.text
+        cut = 0 if name == GEMINI and isinstance(part, form.ToolCall) else draw(st.integers(0, len(text)))
+        events += [form.Delta(number, piece) for piece in (text[:cut], text[cut:]) if piece]
+        events += [form.Sign(number, sign)] if sign else []
+        events.append(form.Close(number))
+    events.append(form.Finish(choice.finish, 0, choice.stop_sequence))
+    assert answer.usage is not None
+    return [*events, form.Counted(answer.usage), form.End()]

@@ -1,0 +1,99 @@
+"""``docs/translation.rst`` says what is carried, refused and dropped: as the code does it, cell by cell.
+
+``python -m tests.dialects.test_translation`` prints its tables.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge.dialects.registry import DIALECTS
+from llmedge.errors import Unsupported
+from llmedge.model import Call
+from tests.dialects.matrix import cases, table
+from tests.dialects.matrix.fields import FIELDS
+from tests.dialects.test_matrix import ASKERS, MODELS, VENDORS, ask, wire_of
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "translation.rst"
+NAMES = {
+    "openai_chat": "OpenAI chat",
+    "openai_responses": "Responses",
+    "anthropic": "Anthropic",
+    "gemini": "Gemini",
+    "bedrock": "Bedrock",
+}
+SAME, CARRIED, REFUSED = "as is", "yes", "--"
+
+
+def saying(asker: str, what: str) -> Call:
+    """A plain call that says one thing more."""
+    call, _, body = ask(asker, "plain", False)
+    raw = cases.dump(body | FIELDS[what][asker]).encode()
+    call.fields = DIALECTS[asker].parse_request(raw, model=cases.ASKED_MODEL).fields
+    return call
+
+
+def refused(asker: str, vendor: str, what: str) -> str:
+    """The field that the vendor cannot be told; ``""`` for none."""
+    try:
+        wire_of(asker, vendor).body(saying(asker, what), MODELS[vendor], False)
+    except Unsupported as error:
+        return error.param or "?" if error.status == 400 else "?"
+    return ""
+
+
+def row(asker: str, what: str) -> list[str]:
+    """One line: what, the field's name where somebody refuses it, and a word for each vendor."""
+    fields = {vendor: "" if vendor == asker else refused(asker, vendor, what) for vendor in VENDORS}
+    # What stands in parentheses is the part of a message; dialects call it differently.
+    name = min((field.partition(" (")[0] for field in fields.values() if field), key=len, default="")
+    words = [SAME if vendor == asker else REFUSED if fields[vendor] else CARRIED for vendor in VENDORS]
+    return [what, f"``{name}``" if name else "", *words]
+
+
+def tables() -> str:
+    """A table for each client dialect."""
+    out = ""
+    for asker in ASKERS:
+        head = [f"{NAMES[asker]} client", "Field", *(NAMES[vendor] for vendor in VENDORS)]
+        rows = [row(asker, what) for what, askers in FIELDS.items() if asker in askers]
+        widths = [max(len(each[column]) for each in [head, *rows]) for column in range(len(head))]
+        rule = " ".join("=" * width for width in widths)
+        lines = [
+            " ".join(cell.ljust(width) for cell, width in zip(each, widths, strict=True)) for each in (head, *rows)
+        ]
+        # An empty first cell would go on with the row before; an empty other one is fine.
+        out += "\n".join([rule, lines[0], rule, *lines[1:], rule]) + "\n\n"
+    return "\n".join(line.rstrip() for line in out.splitlines()) + "\n"
+
+
+class Documentation(SynchronousTestCase):
+    maxDiff = None
+
+    def test_tables(self) -> None:
+        """Every cell of the page is what happens."""
+        self.assertIn(tables().strip(), PAGE.read_text())
+
+    def test_cases_are_named(self) -> None:
+        """The page names every case of the matrix, and the one that cannot be said to everybody."""
+        page = PAGE.read_text()
+        for name in cases.CASES.values():
+            self.assertIn(name, page)
+        self.assertEqual({case for _, _, case in table.CANNOT}, {"stop"})
+
+    def test_what_is_refused_can_be_dropped(self) -> None:
+        """The rest gets through, and the record names exactly what did not."""
+        for what, askers in FIELDS.items():
+            for asker in askers:
+                for vendor in VENDORS:
+                    if asker != vendor and (name := refused(asker, vendor, what)):
+                        call = saying(asker, what)
+                        json.loads(wire_of(asker, vendor).body(call, MODELS[vendor], True))
+                        self.assertEqual(call.record.dropped, [name], f"{asker} → {vendor}: {what}")
+
+
+if __name__ == "__main__":
+    print(tables())

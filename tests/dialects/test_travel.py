@@ -1,0 +1,309 @@
+"""What has to survive the way there and back again: thoughts and their proofs, ids of calls, odd arguments."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge.dialects import form
+from llmedge.dialects.dialect import Asked, Saying
+from llmedge.dialects.registry import DIALECTS
+from llmedge.dialects.tool_ids import nine_id, short_id, word_id
+from llmedge.errors import Unsupported
+from llmedge.model import Call, Usage
+from tests.dialects.matrix import cases
+from tests.dialects.matrix.cases import Told
+from tests.dialects.test_matrix import ASKERS, MODELS, PAIRS, SAYS, VENDORS, ask, read, sent, wire_of
+
+CALL = cases.CALLS[0]
+
+
+def turn(vendor: str, pieces: int) -> Told:
+    """An answer that thinks and then calls a tool."""
+    by = cases.VENDORS[vendor]
+    call = (CALL[0], CALL[1], (CALL[2],) if pieces == 1 else (CALL[2][:5], CALL[2][5:]))
+    return Told((("thinking", cases.THOUGHT), ("call", call)), "tool", by.usage, by.id, by.model, by.created)
+
+
+def back(asker: str, body: bytes) -> list[Any]:
+    """What a client adds to its conversation: the answer as it got it, and the tool's result."""
+    said = json.loads(body)
+    if asker == "openai_chat":
+        return [said["choices"][0]["message"], {"role": "tool", "tool_call_id": CALL[0], "content": "14"}]
+    if asker == "openai_responses":
+        return [*said["output"], {"type": "function_call_output", "call_id": CALL[0], "output": "14"}]
+    if asker == "anthropic":
+        result = {"type": "tool_result", "tool_use_id": CALL[0], "content": "14"}
+        return [{"role": "assistant", "content": said["content"]}, {"role": "user", "content": [result]}]
+    response = {"functionResponse": {"id": CALL[0], "name": CALL[1], "response": {"output": "14"}}}
+    return [said["candidates"][0]["content"], {"role": "user", "parts": [response]}]
+
+
+def gathered(asker: str, stream: bytes) -> bytes:
+    """A stream put together as the SDKs do it, as if it had come whole."""
+    events = [data for _, data in cases.unsse(stream) if data != "[DONE]"]
+    if asker == "openai_responses":
+        return cases.dump(events[-1]["response"]).encode()
+    if asker == "gemini":
+        parts = [part for each in events for part in each["candidates"][0]["content"]["parts"]]
+        return cases.dump({"candidates": [{"content": {"role": "model", "parts": parts}}]}).encode()
+    if asker == "anthropic":
+        blocks: list[Any] = []
+        for each in events:
+            delta = each.get("delta", {})
+            if each["type"] == "content_block_start":
+                blocks.append(each["content_block"] | {"json": ""})
+            for name in ("thinking", "signature"):
+                if name in delta:
+                    blocks[-1][name] += delta[name]
+            if "partial_json" in delta:
+                blocks[-1]["json"] += delta["partial_json"]
+        for block in blocks:
+            if text := block.pop("json"):
+                block["input"] = json.loads(text)
+        return cases.dump({"content": blocks}).encode()
+    message: dict[str, Any] = {"role": "assistant", "content": None, "reasoning_content": "", "reasoning_details": []}
+    for each in events:
+        delta = each["choices"][0]["delta"] if each["choices"] else {}
+        message["reasoning_content"] += delta.get("reasoning_content", "")
+        message["reasoning_details"] += delta.get("reasoning_details", [])
+        for call in delta.get("tool_calls", []):
+            if "id" in call:
+                message["tool_calls"] = [call]
+            else:
+                message["tool_calls"][0]["function"]["arguments"] += call["function"]["arguments"]
+    return cases.dump({"choices": [{"message": message}]}).encode()
+
+
+def again(asker: str, more: list[Any]) -> Call:
+    """The next call of the conversation, thinking and offering the tool."""
+    _, _, body = ask(asker, "tool", False)
+    place = {"gemini": "contents", "openai_responses": "input"}.get(asker, "messages")
+    body[place] += more
+    if asker == "anthropic":
+        body |= {"max_tokens": 9999, "thinking": {"type": "enabled", "budget_tokens": 8192}}
+    if asker == "openai_chat":
+        body["reasoning_effort"] = "medium"
+    call, _, _ = ask(asker, "tool", False)
+    raw = cases.dump(body).encode()
+    call.fields = DIALECTS[asker].parse_request(raw, model=cases.ASKED_MODEL).fields
+    return call
+
+
+class Thoughts(SynchronousTestCase):
+    """A vendor gets its thought back with its proof, through any client: without it a call's result is refused."""
+
+    def check(self, asker: str, vendor: str, answer: bytes) -> None:
+        call = again(asker, back(asker, answer))
+        wire = wire_of(asker, vendor)
+        if vendor == "openai_chat":  # has no field for it
+            with self.assertRaises(Unsupported) as caught:
+                wire.body(call, MODELS[vendor], False)
+            self.assertIn("(thinking)", str(caught.exception.param))
+            return
+        dialect: Any = DIALECTS[vendor]
+        said = dialect.parse(dialect.parse_request(wire.body(call, MODELS[vendor], False), model="m").fields)
+        thought = form.Thinking("".join(cases.THOUGHT), cases.SIGNATURE)
+        self.assertEqual([each.role for each in said.messages], ["user", "assistant", "tool"])
+        self.assertEqual(said.messages[1].parts, (thought, form.ToolCall(*CALL)))
+        self.assertEqual(said.messages[2].parts[0].content, (form.Text("14"),))
+
+    def test_whole(self) -> None:
+        for asker, vendor in PAIRS:
+            if asker != vendor:
+                call, _, request = ask(asker, "tool", False)
+                raw = cases.dump(SAYS[vendor].answer(turn(vendor, 1), request)).encode()
+                self.check(asker, vendor, wire_of(asker, vendor).answer(raw, call, cases.NOW).body)
+
+    def test_streamed(self) -> None:
+        for asker, vendor in PAIRS:
+            if asker != vendor:
+                call, _, request = ask(asker, "tool", True)
+                told = turn(vendor, cases.VENDORS[vendor].call_pieces)
+                data = sent(vendor, SAYS[vendor].stream(told, request, False))
+                stream, _ = read(wire_of(asker, vendor), call, data, 50)
+                self.check(asker, vendor, gathered(asker, stream))
+
+
+def rendered(vendor: str, *messages: form.Message, quirks: tuple[str, ...] = (), **fields: Any) -> Any:
+    dialect: Any = DIALECTS[vendor]
+    request = form.Request(messages, **fields)
+    return json.loads(
+        dialect.render(request, MODELS[vendor], Saying({}, False), stream=False, quirks=frozenset(quirks))
+    )
+
+
+def conversation(id: str, arguments: str = "{}") -> tuple[form.Message, ...]:
+    return (
+        form.Message("user", (form.Text("q"),), at="messages[0]"),
+        form.Message("assistant", (form.ToolCall(id, "f", arguments),), at="messages[1]"),
+        form.Message("tool", (form.ToolResult(id, (form.Text("r"),)),), at="messages[2]"),
+    )
+
+
+class Ids(SynchronousTestCase):
+    """A call and its result have an id the vendor takes, the same in both, whoever made it."""
+
+    KIMI, VLLM, LONG = "functions.f:0", "chatcmpl-tool-" + "0" * 32, "x" * 70
+
+    def pair(self, vendor: str, id: str, *quirks: str) -> str:
+        said = rendered(vendor, *conversation(id), quirks=quirks)
+        if vendor == "openai_chat":
+            both = said["messages"][1]["tool_calls"][0]["id"], said["messages"][2]["tool_call_id"]
+        elif vendor == "openai_responses":
+            both = said["input"][1]["call_id"], said["input"][2]["call_id"]
+        elif vendor == "anthropic":
+            both = said["messages"][1]["content"][0]["id"], said["messages"][2]["content"][0]["tool_use_id"]
+        else:
+            blocks = [each["content"][0] for each in said["messages"]]
+            both = blocks[1]["toolUse"]["toolUseId"], blocks[2]["toolResult"]["toolUseId"]
+        self.assertEqual(both[0], both[1])
+        return both[0]
+
+    def test_each_vendor(self) -> None:
+        for vendor in ("anthropic", "bedrock"):
+            for id in (self.KIMI, self.LONG, "", "ł", "a b"):
+                self.assertRegex(self.pair(vendor, id), r"\A[A-Za-z0-9_-]{1,64}\Z")
+            self.assertEqual(self.pair(vendor, self.VLLM), self.VLLM)
+        self.assertEqual(self.pair("openai_chat", self.KIMI), self.KIMI)
+        self.assertLessEqual(len(self.pair("openai_chat", self.VLLM)), 40)
+        self.assertEqual(self.pair("openai_responses", self.VLLM), self.VLLM)
+        self.assertLessEqual(len(self.pair("openai_responses", self.LONG)), 64)
+        self.assertRegex(self.pair("openai_chat", "toolu_1", "tool_ids_9"), r"\A[a-zA-Z0-9]{9}\Z")
+        self.assertEqual(self.pair("openai_chat", "abcDEF123", "tool_ids_9"), "abcDEF123")
+
+    def test_two_ids_stay_two(self) -> None:
+        for make in (lambda id: short_id(id, 40), word_id, nine_id):
+            made = {make(f"functions.f:{number}" + "x" * 40) for number in range(500)}
+            self.assertEqual(len(made), 500)
+
+
+class Turns(SynchronousTestCase):
+    def test_nothing_said(self) -> None:
+        """A message that says nothing is left out where the vendor refuses it."""
+        messages = (
+            form.Message("user", (form.Text("a"),)),
+            form.Message("assistant", ()),
+            form.Message("user", (form.Text("b"),)),
+        )
+        said = rendered("anthropic", *messages)["messages"]
+        self.assertEqual([each["content"] for each in said], ["a", "b"])
+        for each in rendered("bedrock", *messages)["messages"]:
+            self.assertTrue(each["content"])
+
+    def test_a_tool_message_may_name_its_tool(self) -> None:
+        """As OpenAI's first documentation had it; no vendor is to refuse it."""
+        dialect: Any = DIALECTS["openai_chat"]
+        call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": ""}}
+        messages = [
+            {"role": "user", "content": "q"},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c", "name": "f", "content": "r"},
+        ]
+        raw = cases.dump({"model": "m", "messages": messages}).encode()
+        request = dialect.parse(dialect.parse_request(raw).fields)
+        for vendor in VENDORS:
+            other: Any = DIALECTS[vendor]
+            other.render(request, MODELS[vendor], Saying({}, False), stream=False)
+
+    def test_what_anthropic_refuses_while_it_thinks(self) -> None:
+        thinks = form.Reasoning(effort="low")
+        tools = (form.Tool("f"),)
+        user = form.Message("user", (form.Text("q"),), at="messages[0]")
+        for fields in (
+            {"temperature": 0.5},
+            {"top_k": 5},
+            {"top_p": 0.5},
+            {"tools": tools, "tool_choice": form.ToolChoice("required")},
+        ):
+            with self.assertRaises(Unsupported):
+                rendered("anthropic", user, reasoning=thinks, **fields)
+            rendered("anthropic", user, **fields)
+        with self.assertRaises(Unsupported) as caught:
+            rendered("anthropic", *conversation("c"), reasoning=thinks, tools=tools)
+        self.assertEqual(caught.exception.param, "reasoning")
+
+    def test_quirks(self) -> None:
+        """Each quirk about requests is heeded, and what it takes away is refused, not lost."""
+        user = form.Message("user", (form.Text("q"),), name="bob", at="messages[0]")
+        for quirk, fields, param in (
+            ("no_n", {"n": 2}, "n"),
+            ("no_logprobs", {"logprobs": True}, "logprobs"),
+            ("no_logit_bias", {"logit_bias": b'{"1":2}'}, "logit_bias"),
+            ("no_penalties", {"presence_penalty": 0.5}, "presence_penalty"),
+            ("no_parallel_tool_calls", {"parallel_tools": False}, "parallel_tools"),
+            ("tool_choice_auto", {"tool_choice": form.ToolChoice("required")}, "tool_choice"),
+            ("no_message_name", {}, "messages[0].name"),
+        ):
+            rendered("openai_chat", user, **fields)
+            with self.assertRaises(Unsupported) as caught:
+                rendered("openai_chat", user, quirks=(quirk,), **fields)
+            self.assertEqual(caught.exception.param, param)
+        said = rendered("openai_chat", user, quirks=("random_seed", "tool_choice_any"), seed=7)
+        self.assertEqual((said["random_seed"], "seed" in said), (7, False))
+        choice = form.ToolChoice("required")
+        self.assertEqual(
+            rendered("openai_chat", user, quirks=("tool_choice_any",), tool_choice=choice)["tool_choice"], "any"
+        )
+        thought = form.Message("assistant", (form.Thinking("hm"), form.Text("a")))
+        said = rendered("openai_chat", thought, quirks=("thinking_back",))
+        self.assertEqual(said["messages"][0]["reasoning_content"], "hm")
+
+
+class Answers(SynchronousTestCase):
+    def test_arguments(self) -> None:
+        """Arguments that are no JSON, none at all, huge, or with half a surrogate break no answer."""
+        for text, whole in (
+            ('{"a": ', False),
+            ("not json", False),
+            ("[1]", False),
+            ('{"a":"\\ud83d"}', False),
+            ('{"a":"' + "x" * 1_000_000 + '"}', True),
+            ('{"n": 1e999, "b": 12345678901234567890123}', True),
+        ):
+            answer = form.Answer((form.Choice((form.ToolCall("c", "f", text),), "tool"),), "i", "m", 1, Usage(1, 1))
+            for asker in ASKERS:
+                dialect: Any = DIALECTS[asker]
+                body = dialect.render_answer(answer, Asked("m"))
+                (choice,) = dialect.parse_answer(body).choices
+                if asker in ("openai_chat", "openai_responses") or whole:
+                    self.assertEqual(choice.parts[0].arguments, text)
+                elif asker == "gemini":
+                    self.assertEqual((choice.parts, choice.finish), ((), "malformed"))
+                else:
+                    self.assertEqual(json.loads(choice.parts[0].arguments), {"invalid_arguments": text})
+
+    def test_cut_in_a_call(self) -> None:
+        """The limit was met while a tool was called: the limit is the reason, in every dialect."""
+        answer = form.Answer((form.Choice((form.ToolCall("c", "f", "{}"),), "length"),), "i", "m", 1, Usage(1, 1))
+        for asker in ASKERS:
+            dialect: Any = DIALECTS[asker]
+            self.assertEqual(
+                dialect.parse_answer(dialect.render_answer(answer, Asked("m"))).choices[0].finish, "length"
+            )
+
+    def test_thoughts_beside_the_answer(self) -> None:
+        """xAI counts thoughts beside the completion, OpenAI in it; the total tells which."""
+        read = DIALECTS["openai_chat"].read_answer
+        details = '"completion_tokens_details":{"reasoning_tokens":30}'
+        for total, output in ((115, 5), (145, 35), (0, 5)):
+            usage = f'{{"prompt_tokens":110,"completion_tokens":5,"total_tokens":{total},{details}}}'
+            self.assertEqual(read(f'{{"choices":[],"usage":{usage}}}'.encode()), Usage(110, output, reasoning=30))
+
+    def test_lines(self) -> None:
+        """JSON that somebody wrote over several lines does not end an event of a stream."""
+        call, _, body = ask("openai_responses", "tool", True)
+        raw = json.dumps(body, indent=2).encode()
+        call.fields = DIALECTS["openai_responses"].parse_request(raw).fields
+        told = cases.told("anthropic", "plain", True)
+        data = sent("anthropic", SAYS["anthropic"].stream(told, {}, False))
+        stream, _ = read(wire_of("openai_responses", "anthropic"), call, data, 99)
+        self.assertEqual(cases.unsse(stream)[0][1]["response"]["tools"], body["tools"])
+        call, _, request = ask("gemini", "tool", True)
+        told = Told((("call", ("c", "f", ('{\n "a":\r\n 1\n}',))),), "tool", Usage(1, 1), "i", "m", cases.CREATED)
+        data = sent("anthropic", SAYS["anthropic"].stream(told, request, False))
+        stream, _ = read(wire_of("gemini", "anthropic"), call, data, 99)
+        (called, _) = cases.unsse(stream)
+        self.assertEqual(called[1]["candidates"][0]["content"]["parts"][0]["functionCall"]["args"], {"a": 1})

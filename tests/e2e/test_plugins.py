@@ -1,0 +1,87 @@
+"""The plugin of ``docs/plugins.rst``, as it stands there, in a real ``twist llmedge``."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import openai
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+
+from tests.e2e.service import PYTHONPATH, ROOT, Gateway
+from tests.e2e.vendor import ANSWER, Asked, Vendor
+
+SECRET = "canary-acme-secret"
+ASK: dict[str, Any] = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 9}
+
+
+def block(language: str) -> str:
+    """The first block of ``language`` on the page."""
+    page = (Path(ROOT) / "docs" / "plugins.rst").read_text()
+    found = re.search(rf"\.\. code-block:: {language}\n\n((?: {{4}}.*\n|\n)+)", page)
+    assert found is not None
+    return textwrap.dedent(found[1])
+
+
+def acme(asked: Asked) -> None:
+    """Refuses what is not signed."""
+    if asked.headers.get("x-acme-signature") == hmac.new(SECRET.encode(), asked.body, "sha256").hexdigest():
+        asked.connection.answer(200, ANSWER)
+    else:
+        asked.connection.answer(400, {"error": {"message": f"not signed with {SECRET}"}})
+
+
+class Plugins(TestCase):
+    timeout = 60
+
+    def setUp(self) -> None:
+        folder = Path("site/llmedge/plugins").absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "acme.py").write_text(block("python"))
+        self.path = f"{folder.parent.parent}{os.pathsep}{PYTHONPATH}"
+
+    async def check(self, toml: str) -> str:
+        """What ``--check`` says of a configuration that is not good."""
+        gateway = Gateway(toml, {"PYTHONPATH": self.path, "ACME_SECRET": SECRET}, arguments=("--check",))
+        gateway.process.ready.addErrback(lambda failure: None)  # it never is
+        gateway.launch()
+        self.assertEqual(await gateway.process.ended, 1)
+        self.assertNotIn("Traceback", gateway.process.err)
+        return gateway.process.err
+
+    async def test_the_example(self) -> None:
+        """Each client is answered, each body signed."""
+        vendor = Vendor(acme)
+        self.addCleanup(lambda: Deferred.fromCoroutine(vendor.stop()))
+        toml = block("toml").replace("https://api.acme.example", f"http://127.0.0.1:{vendor.port}")
+        gateway = Gateway(toml, {"PYTHONPATH": self.path, "ACME_SECRET": SECRET})
+        self.addCleanup(lambda: Deferred.fromCoroutine(gateway.stop()))
+        await gateway.start()
+
+        def work() -> None:
+            with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="x", max_retries=0) as client:
+                answer = client.chat.completions.create(model="acme-1", **ASK)
+                self.assertEqual(answer.choices[0].message.content, "hello")
+            with anthropic.Anthropic(base_url=gateway.url, api_key="x", max_retries=0) as client:
+                self.assertEqual(client.messages.create(model="acme/any", **ASK).content[0].text, "hello")
+
+        await deferToThread(work)
+        self.assertEqual(len(vendor.asked), 2)
+        self.assertNotIn(SECRET, gateway.process.out)
+
+    async def test_what_is_wrong(self) -> None:
+        """The plugin's own words with the line of the file; a vendor nobody knows is told the plugins there are."""
+        text = await self.check(block("toml").replace('"env:ACME_SECRET"', '"plain"'))
+        self.assertIn(":6: providers.acme.options needs secret", text)
+        text = await self.check('[providers.p]\nvendor = "acmee"\n')
+        self.assertIn("is not in the catalogue, and no plugin: 'acmee'; did you mean 'acme'? (plugins: acme)", text)
+        self.assertIn("for vendors that are plugins only", await self.check("[providers.groq.options]\na = 1\n"))
+        self.assertIn("options must hold texts, numbers", await self.check("[providers.groq.options]\na = [1]\n"))
+        self.assertIn("options has a, which refers", await self.check('[providers.groq.options]\na = "env:NONE"\n'))
