@@ -57,7 +57,9 @@ class Models(SynchronousTestCase):
         self.a, self.b = Fake("a"), Fake("b")
         chosen = settings(TOML)
         self.index = ModelIndex(chosen.models, chosen.providers)
-        return VendorModels({"a": self.a, "b": self.b, "mute": Mute()}, self.index, refresh, self.clock)
+        models = VendorModels({"a": self.a, "b": self.b, "mute": Mute()}, self.index, refresh, self.clock)
+        self.addCleanup(models.close)  # or the garbage collector ends who still waits, in whatever order
+        return models
 
     def ask(self, models: VendorModels) -> Deferred[None]:
         return Deferred.fromCoroutine(models.ready())
