@@ -166,6 +166,7 @@ class Models(SynchronousTestCase):
         self.ask(models)
         self.a.answer("a-1")
         after = VendorModels({"a": self.a, "b": self.b}, self.index, 300, self.clock)
+        self.addCleanup(after.close)
         after.keep(models, ["a", "b"])
         waiting = self.ask(models)
         models.close()
