@@ -16,6 +16,7 @@ from llmedge.observe.metrics import Metrics
 from llmedge.pipeline.admit import Admit
 from llmedge.pipeline.count import CountTokens
 from llmedge.pipeline.deployments import Deployments
+from llmedge.pipeline.health import HealthChecks
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.route import Route
@@ -87,10 +88,12 @@ class Graph:
     gate: Any
     providers: Mapping[str, Provider]
     vendor_models: VendorModels
+    health: HealthChecks
 
     def retire(self) -> None:
         """Another graph is in force, or none: stop what runs in the background. Calls under way go on."""
         self.vendor_models.close()
+        self.health.stop()
         for provider in self.providers.values():
             provider.close()
 
@@ -169,6 +172,7 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
         authenticate.gate,
         providers,
         vendor_models,
+        HealthChecks(lasting.deployments, providers, settings.routing.health_check, reactor),
     )
 
 

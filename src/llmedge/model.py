@@ -327,12 +327,14 @@ class Wishes:
     """What a client may say about how its call is routed.
 
     :ivar retries: at most so many, if it is fewer than the configuration has.
+    :ivar tags: only targets that have all of these.
     :ivar no_fallback: only the targets of the model asked for.
     :ivar header: a header of the request by name, for calls that stick together.
     """
 
     retries: int | None = None
     no_fallback: bool = False
+    tags: frozenset[str] = frozenset()
     header: Callable[[str], str | None] = lambda name: None
 
 

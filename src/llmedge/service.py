@@ -85,6 +85,7 @@ class EdgeService(Service):
                 raise StartError(str(error)) from None
         if self._tls:
             self._certificates.start(CERTIFICATE_CHECK, now=False)
+        self.graph.health.start()
         self._reactor.addSystemEventTrigger("after", "shutdown", logs.finish)
         for line in banner(self.graph.settings, self.graph.authenticator.mode):
             log.info(line.replace("{", "{{").replace("}", "}}"))
@@ -132,6 +133,7 @@ class EdgeService(Service):
         await self.renew_certificates()
         changes = differences(self.graph.settings, settings)
         old, self.graph = self.graph, graph
+        graph.health.start()
         self.site.resource, self.admin_site.resource = graph.resource, graph.admin
         for site in (self.site, self.admin_site):
             site.limits = settings.server

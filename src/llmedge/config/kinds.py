@@ -144,7 +144,7 @@ class TargetEntry:
     :ivar target: ``PROVIDER/MODEL``.
     :ivar weight: its share where targets share the load.
     :ivar max_concurrency: calls at once, ``rpm`` requests and ``tpm`` tokens a minute; ``None`` for no limit.
-    :ivar tags: for whoever reads the log.
+    :ivar tags: what clients may ask for with ``x-llmedge-tags``, such as ``eu``.
     """
 
     target: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmedge.errors import EdgeError, ElsewhereError, TargetBusy, Unsupported
+from llmedge.errors import EdgeError, ElsewhereError, TargetBusy, Unsupported, ValidationError, VendorRateLimited
 from llmedge.model import Attempt, Call, Clock
 
 
@@ -38,6 +38,27 @@ def all_failed(failures: list[EdgeError]) -> EdgeError:
         waits = [error.retry_after for error in failures if error.retry_after is not None]
         last.retry_after = min(waits, default=None)
     return last
+
+
+UNTAGGED = "has not the tags asked for"
+
+
+def all_passed_over(call: Call, wait: float) -> EdgeError:
+    """What the client is told where nobody was asked.
+
+    :param wait: seconds until somebody may be.
+    """
+    passed = call.record.passed_over
+    if passed and all(each.why == UNTAGGED for each in passed):
+        return ValidationError(
+            f"No target of '{call.model}' has all the tags asked for (x-llmedge-tags).", param="x-llmedge-tags"
+        )
+    if passed and all(each.why == "breaker: cooldown" for each in passed):  # they said when to come back
+        names = sorted({each.target.partition("/")[0] for each in passed})
+        said = " ".join(f"The provider '{name}' is limiting the gateway's rate." for name in names)
+        return VendorRateLimited(said, retry_after=wait)
+    reasons = "; ".join(f"{each.target} ({each.why})" for each in passed)
+    return TargetBusy(f"No target of '{call.model}' can be asked now: {reasons}.", retry_after=wait)
 
 
 def tokens_of(call: Call) -> int:

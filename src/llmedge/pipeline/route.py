@@ -20,10 +20,9 @@ from llmedge.errors import (
     InternalError,
     NotFound,
     TargetBusy,
-    VendorRateLimited,
 )
 from llmedge.model import Answer, Attempt, Call, Clock, Passed, Reply
-from llmedge.pipeline.attempts import Tried, all_failed, end, tokens_of
+from llmedge.pipeline.attempts import UNTAGGED, Tried, all_failed, all_passed_over, end, tokens_of
 from llmedge.pipeline.deployments import Deployments, Lease
 from llmedge.pipeline.models import Candidate, Match, ModelIndex
 from llmedge.pipeline.race import race
@@ -206,6 +205,8 @@ class Run:
         return bool(self._queue)
 
     def _why_not(self, candidate: Candidate) -> str:
+        if not self.call.wishes.tags.issubset(candidate.entry.tags):
+            return UNTAGGED
         deployment = self.route.deployments.get(candidate.entry)
         blocked = deployment.breaker.blocked_by()
         if blocked:
@@ -263,13 +264,7 @@ class Run:
         deployments = [self.route.deployments.get(each.entry) for each in self.match.candidates]
         waits = [each.breaker.available_at() for each in deployments]
         wait = max(1.0, min(waits, default=0.0) - self.route.clock.seconds())
-        passed = self.call.record.passed_over
-        reasons = "; ".join(f"{each.target} ({each.why})" for each in passed)
-        if passed and all(each.why == "breaker: cooldown" for each in passed):  # they said when to come back
-            names = sorted({each.target.partition("/")[0] for each in passed})
-            said = " ".join(f"The provider '{name}' is limiting the gateway's rate." for name in names)
-            return VendorRateLimited(said, retry_after=wait)
-        return TargetBusy(f"No target of '{self.call.model}' can be asked now: {reasons}.", retry_after=wait)
+        return all_passed_over(self.call, wait)
 
     # Asking
 

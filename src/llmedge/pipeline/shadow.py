@@ -46,6 +46,8 @@ class Shadows:
     def cast(self, call: Call, match: Match) -> None:
         """Send a copy of ``call``, if its model has a shadow and the dice say so. Nobody waits for it."""
         model = match.model
+        if call.wishes.tags:
+            return  # nothing is known of what the shadow may be given
         if not model.shadow or self._under_way >= AT_ONCE or self._random.random() >= model.shadow_share:
             return
         provider, _, name = model.shadow.partition("/")

@@ -124,6 +124,15 @@ class HttpProvider:
         retry_after = parse_retry_after(exchange.fields, self._clock.seconds())
         return failure_for(self.name, status, error, retry_after)
 
+    @property
+    def checkable(self) -> bool:
+        """Whether it has a list of models, which is asked for to see that it is there."""
+        return bool(self._offer.models_path)
+
+    async def check(self) -> None:
+        """:raises ElsewhereError: the vendor is not there, or does not list its models."""
+        await self.list_models()
+
     async def list_models(self) -> list[ModelInfo]:
         """The vendor's own list; empty if it has none.
 

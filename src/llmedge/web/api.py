@@ -271,7 +271,8 @@ def _wishes(request: EdgeRequest) -> Wishes:
     alone = (header("x-llmedge-no-fallback") or "").lower()
     if alone not in ("", "0", "1", "false", "true"):
         raise ValidationError("The header x-llmedge-no-fallback must be true or false.", param="x-llmedge-no-fallback")
-    return Wishes(None if retries is None else int(retries), alone in ("1", "true"), header)
+    tags = frozenset(filter(None, map(str.strip, (header("x-llmedge-tags") or "").split(","))))
+    return Wishes(None if retries is None else int(retries), alone in ("1", "true"), tags, header)
 
 
 def _passed_on(request: EdgeRequest) -> tuple[tuple[str, str], ...]:
