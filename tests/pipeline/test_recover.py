@@ -69,6 +69,18 @@ class Splicing(Recovery):
         self.assertEqual(by.target.provider, "p1")
         self.assertTrue(world.at_rest())
 
+    def test_what_is_kept_is_bounded(self) -> None:
+        """Of all streams together, too; and nothing is kept of those that are over."""
+        world = self.world((stream([chunk("one ")], CUT),), (stream(*GOOD),))
+        self.assertEqual(self.successResultOf(self.read(world)), "one two three")
+        self.reply.abort()
+        self.assertEqual(world.route.kept, 0)
+        self.patch(recover, "KEPT_IN_ALL", 10)
+        world = self.world((stream([chunk("one ")], CUT),), (stream(*GOOD),))
+        self.failureResultOf(self.read(world), UpstreamCut)
+        self.reply.abort()
+        self.assertEqual(world.route.kept, 0)
+
     def test_nothing_is_sent_while_it_repeats(self) -> None:
         """And no empty batch either."""
         world = self.world((stream([chunk("one two ")], CUT),), (stream(*GOOD),))

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 log = Logger()
 
+KEPT_IN_ALL = 134217728
+"""The same, of all streams together: beyond it those that grow can only end in an error, too."""
 KEPT = 1048576
 """Bytes of a stream that are kept to be able to go on with it; a longer one can only end in an error."""
 HELD = 67108864
@@ -109,14 +111,25 @@ class RecoveringStream:
 
     def abort(self) -> None:
         self._stream.abort()
+        self._forget()
 
     def _keep(self, events: list[Event]) -> None:
         if self._frames is not None:
+            size = 0
             for event in events:
                 self._frames.append(event.frame)
-                self._size += len(event.frame)
-            if self._size > KEPT:
-                self._frames = None
+                size += len(event.frame)
+            self._size += size
+            self._run.route.kept += size
+            done = bool(events) and events[-1].kind is EventKind.DONE
+            if done or self._size > KEPT or self._run.route.kept > KEPT_IN_ALL:
+                self._forget()
+
+    def _forget(self) -> None:
+        """Keep nothing, from now on."""
+        if self._frames is not None:
+            self._frames = None
+            self._run.route.kept -= self._size
 
     async def _recovered(self, error: ElsewhereError) -> EventStream:
         """A stream that goes on.

@@ -59,6 +59,8 @@ class Route:
         shadows: Shadows | None = None,
     ) -> None:
         self.shadows = shadows
+        self.kept = 0
+        """Bytes of streams under way that are kept for their recovery."""
         self.models = models
         self.providers = providers
         self.deployments = deployments
