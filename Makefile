@@ -31,6 +31,11 @@ format: $(VENV)/dev.stamp
 bench: $(VENV)/test.stamp
 	$(BIN)/python -m benchmarks $(ARGS)
 
+# Instructions for a call, compared with those on record.
+guard: $(VENV)/test.stamp
+	@tests/debian-packages
+	@$(BIN)/python -m benchmarks.guard
+
 docs: $(VENV)/dev.stamp
 	@mkdir -p docs/_build
 	$(BIN)/docutils --strict README.rst docs/_build/README.html
