@@ -32,8 +32,7 @@ bench: $(VENV)/test.stamp
 	$(BIN)/python -m benchmarks $(ARGS)
 
 # Instructions for a call, compared with those on record.
-guard: $(VENV)/test.stamp
-	@tests/debian-packages
+guard: $(VENV)/test.stamp | debian-packages
 	@$(BIN)/python -m benchmarks.guard
 
 docs: $(VENV)/dev.stamp
