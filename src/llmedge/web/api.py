@@ -255,6 +255,10 @@ class Api:
         )
 
 
+_WISHES = frozenset({b"X-Llmedge-Retries", b"X-Llmedge-No-Fallback", b"X-Llmedge-Tags"})
+"""As twisted writes them."""
+
+
 def _wishes(request: EdgeRequest) -> Wishes:
     """What the client says about routing, in headers of its own.
 
@@ -265,6 +269,8 @@ def _wishes(request: EdgeRequest) -> Wishes:
         value = request.getHeader(name.encode())
         return None if value is None else value.decode("latin-1")
 
+    if _WISHES.isdisjoint(request.requestHeaders._rawHeaders):
+        return Wishes(header=header)  # nearly always
     retries = header("x-llmedge-retries")
     if retries is not None and not re.fullmatch(r"\d{1,3}", retries):
         raise ValidationError("The header x-llmedge-retries must be a whole number.", param="x-llmedge-retries")
