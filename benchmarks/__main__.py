@@ -217,7 +217,7 @@ def main() -> int:
             time.sleep(2)
             flame(pid, Path(options.profile))
             load.join()
-        show(f"llmedge {platform.python_version()}", results)
+        show("llmedge", results)
         print(f"start to ready {gateway.ready:.2f} s, RSS when idle {gateway.idle:.1f} MB")
         beside: dict[str, dict[str, dict[str, Any]]] = {}
         for other, (url, other_pid, stop) in others(folder, stub_port, options.also).items():

@@ -19,7 +19,10 @@ def banner(settings: Settings, authentication: str) -> list[str]:
         patterns = f"; models {', '.join(vendor.models)}" if vendor.models else ""
         lines.append(f"provider {name}: {where}{patterns}; any model of it as {name}/MODEL")
     for name, model in settings.models.items():
-        lines.append(f"model {name}: {', then '.join(map(str, model.targets))}")
+        between = ", then " if model.strategy == "priority" else ", "
+        how = "" if model.strategy == "priority" or len(model.targets) == 1 else f" by {model.strategy}"
+        more = "".join(f"; or else {other}" for other in model.fallbacks)
+        lines.append(f"model {name}: {between.join(map(str, model.targets))}{how}{more}")
     if all(vendor.dialect == "mock" for vendor in settings.providers.values()):
         lines.append("only the mock provider is on: set OPENAI_API_KEY or another vendor's key, or write a config file")
     count = len(settings.auth.keys)

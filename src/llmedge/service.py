@@ -147,7 +147,8 @@ class EdgeService(Service):
         for change in changes:
             late = change.startswith(_RESTART) and ": " in change
             log.info("{change}{late}", change=change, late=" (after a restart)" if late else "")
-        log.info("the configuration was read again: {count} changes", count=len(changes))
+        changed = "1 change" if len(changes) == 1 else f"{len(changes)} changes"
+        log.info("the configuration was read again: {changed}", changed=changed)
         return True
 
     async def _renew_if_changed(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -122,7 +123,8 @@ def choice(*options: str) -> Kind:
 
     def check(value: Any) -> str:
         if value not in options:
-            raise ValueError(f"must be one of {listed}")
+            close = difflib.get_close_matches(str(value), options, 1, 0.6)
+            raise ValueError(f"must be one of {listed}" + (f"; did you mean {close[0]!r}?" if close else ""))
         return str(value)
 
     return _simple(f"one of {listed}", check, str.lower)

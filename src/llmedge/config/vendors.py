@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -114,7 +115,7 @@ def settle(
     settled = attrs.evolve(provider, vendor=vendor.name, base_url=provider.base_url or vendor.base_url)
     if "no_stream_options" in vendor.quirks:
         settled = attrs.evolve(settled, stream_usage=False)
-    return settled, problems + list(_problems(vendor, settled))
+    return settled, problems + list(_problems(name, vendor, settled))
 
 
 def _is(vendor: Vendor, provider: Provider) -> bool:
@@ -124,11 +125,13 @@ def _is(vendor: Vendor, provider: Provider) -> bool:
     return vendor.anywhere or provider.base_url in ("", vendor.base_url)
 
 
-def _problems(vendor: Vendor, provider: Provider) -> Iterator[tuple[str, str]]:
+def _problems(name: str, vendor: Vendor, provider: Provider) -> Iterator[tuple[str, str]]:
     if not provider.base_url and vendor.name not in ("bedrock", "vertex"):  # those are where region or location says
         azure = vendor.name == "azure"
         example = "https://RESOURCE.openai.azure.com" if azure else "http://127.0.0.1:8000/v1"
-        yield "", f'needs base_url, such as base_url = "{example}"'
+        meant = difflib.get_close_matches(name, VENDORS, 1, 0.7) if not azure else []
+        hint = f"; did you mean [providers.{meant[0]}]?" if meant and meant[0] != name else ""
+        yield "", f'needs base_url, such as base_url = "{example}"{hint}'
     for option in set(provider.paths) - {*DIALECTS, *OPERATIONS}:
         yield "paths", f"names {option!r}, which is no dialect or operation" + nearest(option, (*DIALECTS, *OPERATIONS))
     if provider.dialect and not any(dialect in paths_of(provider) for dialect in _SPEAKS[provider.dialect]):

@@ -123,13 +123,13 @@ class Metrics:
 
     def __call__(self, record: Record) -> None:
         """Count one finished request."""
+        if record.refused_by in ("global", "key"):
+            self._limited.labels(record.refused_by).inc()
         if not record.operation:
             return
         if record.error_code:
             known = record.error_code in _ERROR_CODES
             self._errors.labels(record.error_code if known else "VENDOR_ERROR").inc()
-        if record.refused_by in ("global", "key"):
-            self._limited.labels(record.refused_by).inc()
         provider = record.by.target.provider if record.by is not None else "none"
         key = (record.operation, provider, record.model_label)
         metrics = self._children.get(key)

@@ -384,7 +384,8 @@ class Run:
         if error.retry_after and (verdict.load is Outcome.OVERLOADED):
             lease.deployment.breaker.cool_down(clock.seconds() + error.retry_after)
         self._note(candidate, error)
-        log.warn(
+        tell = log.debug if attempt.cause == "unsupported" else log.warn  # that is the request's doing
+        tell(
             "{target} failed ({cause}): {error}",
             target=candidate.name,
             cause=attempt.cause,
