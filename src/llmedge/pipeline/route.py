@@ -142,10 +142,13 @@ class Run:
                 if verdict_of(error).next is not Next.LARGER or not self._go_larger():
                     raise
 
-    def broke(self, error: ElsewhereError) -> None:
-        """The stream of the winner broke, and the client has nothing of it."""
+    def broke(self, error: ElsewhereError, again: bool = True) -> None:
+        """The stream of the winner broke; ``again``: it may be asked once more, as after any failure."""
         assert self.winner is not None
-        self._note(self.winner, error)
+        if again:
+            self._note(self.winner, error)
+        else:
+            self._tried.pop(self.winner, None)
         self.kind = "next"
 
     # Who is next
@@ -382,6 +385,7 @@ class Run:
         if not isinstance(error, ElsewhereError):
             end(attempt, clock, "refused", error.message)
             self.failures.append(error)
+            self._tried.pop(candidate, None)  # whatever it had failed of before: it would refuse it again
             return
         end(attempt, clock, error.outcome, error.message)
         if error.retry_after and (verdict.load is Outcome.OVERLOADED):
