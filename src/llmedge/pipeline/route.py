@@ -189,6 +189,7 @@ class Run:
                 self._seen.add(candidate.name)
                 self._queue.append(Candidate(candidate.target, candidate.entry, candidate.capabilities, name))
         self._fallbacks += [each for each in match.model.fallbacks if each not in self._fallbacks]
+        self._larger += match.model.context_fallbacks
 
     def _go_larger(self) -> bool:
         """The prompt was too long: only targets with a larger window, and the fallbacks for that, are left."""
@@ -263,8 +264,7 @@ class Run:
         """What the client is told."""
         if self.failures:
             return all_failed(self.failures)
-        deployments = [self.route.deployments.get(each.entry) for each in self.match.candidates]
-        waits = [each.breaker.available_at() for each in deployments]
+        waits = [self.route.deployments.get(each.entry).breaker.available_at() for each in self.match.candidates]
         wait = max(1.0, min(waits, default=0.0) - self.route.clock.seconds())
         passed = self.call.record.passed_over
         reasons = "; ".join(f"{each.target} ({each.why})" for each in passed)
