@@ -47,6 +47,18 @@ class Limits(SynchronousTestCase):
         self.assertIsNot(world.deployment(), deployment)
         self.assertIsInstance(world.deployment().queue.limit, FixedLimit)
 
+    def test_a_higher_limit_is_for_who_waits_too(self) -> None:
+        """Calls do not wait for one to end where a reload has made room."""
+        world = World((1.0, ANSWER), entries=(TargetEntry("p0/x", max_concurrency=1),), settings=OFF)
+        asking = [world.ask() for _ in range(3)]
+        self.assertEqual(world.vendors[0].under_way, 1)
+        world.deployments.configure(world.settings, {"m": Model((TargetEntry("p0/x", max_concurrency=3),))})
+        self.assertEqual(world.vendors[0].under_way, 3)
+        world.pass_time(1)
+        for each in asking:
+            self.successResultOf(each)
+        self.assertTrue(world.at_rest())
+
     def test_adaptive(self) -> None:
         """From its first refusal on, the deployment's own limit is known."""
         world = World((VendorRateLimited("slow down"),), settings=OFF)
