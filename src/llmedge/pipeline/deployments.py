@@ -117,6 +117,7 @@ class Lease:
     def end(self, tokens: int | None) -> None:
         """The answer is complete; ``tokens`` used, if known."""
         if not self._ended:
+            self.deployment.breaker.note_whole()
             self._end(Outcome.OK, tokens)
 
     def abandon(self) -> None:

@@ -61,6 +61,7 @@ class CircuitBreaker:
     """
 
     __slots__ = (
+        "_breaks",
         "_clock",
         "_closed_at",
         "_consecutive",
@@ -93,6 +94,7 @@ class CircuitBreaker:
         self._successes = SlidingSum(settings.window)
         self._failures = SlidingSum(settings.window)
         self._consecutive = 0
+        self._breaks = 0  # of answers that had begun, in a row
         self._epoch = 0  # counts changes of state
         self._openings = 0  # in a row
         self._closed_at = clock.seconds()
@@ -149,9 +151,17 @@ class CircuitBreaker:
         self._cool_until = max(self._cool_until, until)
 
     def note_failure(self) -> None:
-        """A failure of a call that had already succeeded: a stream cut after its first token."""
+        """A failure of a call that had already succeeded: a stream cut after its first token. It counts once."""
         if self.state is State.CLOSED:
+            now = self._clock.seconds()
+            if self._successes.total(now) >= 1.0:
+                self._successes.add(now, -1.0)
+            self._breaks += 1
             self._failed()
+
+    def note_whole(self) -> None:
+        """An answer is complete."""
+        self._breaks = 0
 
     def _failed(self) -> None:
         now = self._clock.seconds()
@@ -159,8 +169,8 @@ class CircuitBreaker:
         self._failures.add(now, 1.0)
         self._consecutive += 1
         failures = self._failures.total(now)
-        calls = failures + self._successes.total(now)
-        if self._consecutive >= settings.consecutive_failures or (
+        calls = failures + max(0.0, self._successes.total(now))
+        if max(self._consecutive, self._breaks) >= settings.consecutive_failures or (
             calls >= settings.minimum_calls and failures >= settings.failure_rate * calls
         ):
             if now - self._closed_at >= settings.reset_after:
@@ -176,7 +186,7 @@ class CircuitBreaker:
 
     def _close(self) -> None:
         self._closed_at = self._clock.seconds()
-        self._consecutive = 0
+        self._consecutive = self._breaks = 0
         self._successes.clear()
         self._failures.clear()
         self._change(State.CLOSED)
