@@ -173,7 +173,7 @@ class Retries(SynchronousTestCase):
     def test_budget(self) -> None:
         """An outage is not multiplied: 10 and a fifth of the calls."""
         world = World((DOWN,), settings={"retry_base": 0.01})
-        world.deployment().breaker._settings = BreakerSettings(minimum_calls=10**6, consecutive_failures=10**6)
+        world.deployment().breaker.settings = BreakerSettings(minimum_calls=10**6, consecutive_failures=10**6)
         for _ in range(100):
             world.ask().addErrback(lambda failure: failure.trap(ConnectFailed))
         world.pass_time(2)

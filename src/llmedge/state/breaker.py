@@ -73,9 +73,9 @@ class CircuitBreaker:
         "_probe",
         "_probe_until",
         "_random",
-        "_settings",
         "_successes",
         "_until",
+        "settings",
         "state",
     )
 
@@ -88,7 +88,7 @@ class CircuitBreaker:
     ) -> None:
         self._clock = clock
         self._random = random
-        self._settings = settings = settings or BreakerSettings()
+        self.settings = settings = settings or BreakerSettings()
         self._observer = observer
         self.state = State.CLOSED
         self._successes = SlidingSum(settings.window)
@@ -108,7 +108,7 @@ class CircuitBreaker:
         if self.state is State.CLOSED and not self._cool_until:  # nearly always
             return ""
         now = self._clock.seconds()
-        settings = self._settings
+        settings = self.settings
         if self._cool_until and _ahead(self._cool_until, now, settings.max_cooldown):
             return "cooldown"
         if self.state is State.OPEN and _ahead(self._until, now, settings.max_open_time):
@@ -142,12 +142,12 @@ class CircuitBreaker:
         if self.state is State.OPEN:
             self._change(State.HALF_OPEN)
         self._probe = Ticket(self, self._epoch)
-        self._probe_until = self._clock.seconds() + self._settings.probe_timeout
+        self._probe_until = self._clock.seconds() + self.settings.probe_timeout
         return self._probe
 
     def cool_down(self, until: float) -> None:
         """Begin no call before ``until`` (the clock's seconds): ``Retry-After``. Never shortens a longer cooldown."""
-        until = min(until, self._clock.seconds() + self._settings.max_cooldown)
+        until = min(until, self._clock.seconds() + self.settings.max_cooldown)
         self._cool_until = max(self._cool_until, until)
 
     def note_failure(self) -> None:
@@ -165,7 +165,7 @@ class CircuitBreaker:
 
     def _failed(self) -> None:
         now = self._clock.seconds()
-        settings = self._settings
+        settings = self.settings
         self._failures.add(now, 1.0)
         self._consecutive += 1
         failures = self._failures.total(now)
@@ -178,7 +178,7 @@ class CircuitBreaker:
             self._open(now)
 
     def _open(self, now: float) -> None:
-        settings = self._settings
+        settings = self.settings
         seconds = min(settings.max_open_time, settings.open_time * 2.0 ** min(self._openings, 60))
         self._until = now + seconds * (1.0 - settings.jitter * self._random.random())
         self._openings += 1
