@@ -89,7 +89,7 @@ class Shadows:
                     reply.abort()
             record.usage = attempt.usage = reply.usage
             if reply.usage is not None:
-                record.cost = self._prices.price(attempt.target, reply.usage)
+                record.cost = attempt.cost = self._prices.price(attempt.target, reply.usage)
             record.outcome = attempt.outcome = "ok"
             record.status = 200
         except EdgeError as error:
