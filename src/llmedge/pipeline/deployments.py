@@ -8,6 +8,7 @@ from random import Random
 
 from llmedge.config.kinds import TargetEntry
 from llmedge.config.settings import Model, Routing
+from llmedge.errors import TargetBusy
 from llmedge.model import Clock
 from llmedge.pipeline.verdicts import Verdict
 from llmedge.state.breaker import BreakerSettings, CircuitBreaker, State, Ticket
@@ -65,6 +66,25 @@ class Deployment:
             self.queue.limit = _limit(entry, routing)
         if before is None or (before.rpm, before.tpm) != (entry.rpm, entry.tpm):
             self.quota = quota(clock, entry.rpm, entry.tpm) if entry.rpm or entry.tpm else None
+
+    async def lease(self, caller: str, wait: float, tokens: int, whole: bool) -> Lease:
+        """A place for one call.
+
+        :param wait: seconds it may wait for it. ``tokens``: how many it will use, about.
+        :raises TargetBusy: there is none.
+        """
+        reservation = None if self.quota is None else await self.quota.reserve(tokens)
+        try:
+            slot = await self.queue.acquire(caller, wait)
+            ticket = self.breaker.begin()
+            if ticket is None:
+                slot.release()
+                raise TargetBusy("is being left alone after failures")
+        except BaseException:
+            if reservation is not None:
+                reservation.cancel()
+            raise
+        return Lease(self, ticket, slot, reservation, whole)
 
     @property
     def load(self) -> int:

@@ -339,27 +339,13 @@ class Run:
 
         :raises TargetBusy: there is none; noted as passed over.
         """
-        route = self.route
-        deployment = route.deployments.get(candidate.entry)
-        reservation = None
+        clock = self.route.clock
+        deployment = self.route.deployments.get(candidate.entry)
         others = self.others_left
+        wait = 0.0 if others else call.deadline.left()
+        call.record.begin_wait(clock.seconds())
         try:
-            if deployment.quota is not None:
-                reservation = await deployment.quota.reserve(tokens_of(call))
-            try:
-                call.record.begin_wait(self.route.clock.seconds())
-                try:
-                    slot = await deployment.queue.acquire(call.caller.name, 0.0 if others else call.deadline.left())
-                finally:
-                    call.record.end_wait(self.route.clock.seconds())
-                ticket = deployment.breaker.begin()
-                if ticket is None:
-                    slot.release()
-                    raise TargetBusy("is being left alone after failures")
-            except BaseException:
-                if reservation is not None:
-                    reservation.cancel()
-                raise
+            return await deployment.lease(call.caller.name, wait, tokens_of(call), not call.stream)
         except TargetBusy as error:
             self.pass_over(candidate, error.message)
             error.of(candidate.target.provider)
@@ -370,7 +356,8 @@ class Run:
             else:
                 self._note(candidate, error)
             raise
-        return Lease(deployment, ticket, slot, reservation, not call.stream)
+        finally:
+            call.record.end_wait(clock.seconds())
 
     def _failed(self, candidate: Candidate, attempt: Attempt, lease: Lease, error: EdgeError) -> None:
         clock = self.route.clock
