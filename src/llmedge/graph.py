@@ -133,7 +133,7 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
         settings.routing,
         reactor,
         lasting.random,
-        Shadows(providers, settle.prices, lasting.observers, reactor, lasting.random),
+        Shadows(providers, settle.prices, lasting.observers, reactor, lasting.random, lasting.deployments),
     )
     pipeline = compose(
         [settle, Admit(models, reactor), CountTokens(tokens)],

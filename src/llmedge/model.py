@@ -188,6 +188,7 @@ class Attempt:
     :ivar cause: the row of the table in ``pipeline/verdicts.py``, where it failed.
     :ivar queued: seconds it waited for its turn.
     :ivar skipped_events: malformed events of its stream that were left out. ``said``: events of it that were read.
+    :ivar cost: what its usage costs; the record's is that of all attempts together.
     :ivar content_type: of an answer that is passed on as it is; ``content_length`` too, where the vendor told it.
     """
 
@@ -209,6 +210,7 @@ class Attempt:
     skipped_events: int = 0
     said: int = 0
     usage: Usage | None = None
+    cost: Decimal | None = None
     content_type: str = ""
     content_length: int | None = None
 

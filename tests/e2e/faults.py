@@ -221,7 +221,7 @@ FAULTS: dict[str, Callable[[Asked], None]] = {
     "half-a-head-then-cut": half_a_head_then_cut,
     "silence": silence,
     "role-then-silence": role_then_silence,
-    **{str(code): status(code) for code in (302, 401, 403, 404, 405, 408, 409, 422, 425, 429)},
+    **{str(code): status(code) for code in (302, 401, 402, 403, 404, 405, 408, 409, 422, 425, 429)},
     **{str(code): status(code) for code in (500, 501, 502, 503, 504, 529)},
     "429-1s": once(status(429, retry_after="1")),
     "429-ms": once(status(429, retry_after_ms="400")),

@@ -97,6 +97,7 @@ TABLE = [
     Row("status_other", "302"),
     Row("status_other", "405"),
     Row("credentials", "401"),
+    Row("credentials", "402"),
     Row("credentials", "403"),
     Row("error_body", "error-in-a-200"),
     Row("error_event", "error-first", how="stream"),

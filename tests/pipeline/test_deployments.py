@@ -35,17 +35,49 @@ class Limits(SynchronousTestCase):
         self.assertEqual(world.deployment().queue.limit.value, 3)
 
     def test_what_is_learned_outlives_a_reload(self) -> None:
-        """New limits come into force at the next call; the rest stays if [routing] is the same."""
-        world = World((ANSWER,), settings=OFF)
+        """New limits and settings come into force at the next call; the rest stays."""
+        world = World((ConnectFailed("is down"),), settings=OFF)
         deployment = world.deployment()
         deployment.pace.observe(3.0)
         models = {"m": Model((TargetEntry("p0/x", max_concurrency=7),))}
         world.deployments.configure(world.settings, models)
         self.assertIs(world.deployment(), deployment)
         self.assertEqual(deployment.queue.limit.value, 7)
-        world.deployments.configure(Settings(adaptive=False), models)
-        self.assertIsNot(world.deployment(), deployment)
-        self.assertIsInstance(world.deployment().queue.limit, FixedLimit)
+        for _ in range(2):
+            self.failureResultOf(world.ask())
+        world.deployments.configure(Settings(adaptive=False, breaker_failures=3, queue=7, queue_wait=1.0), models)
+        self.assertIs(world.deployment(), deployment)
+        self.assertIsInstance(deployment.queue.limit, FixedLimit)
+        self.assertEqual((deployment.queue.limit.value, deployment.queue.length, deployment.queue.max_wait), (7, 7, 1))
+        self.assertIs(deployment.breaker.state, State.CLOSED)
+        self.failureResultOf(world.ask())
+        self.assertIs(deployment.breaker.state, State.OPEN)
+
+    def test_names_of_clients_push_nobody_out(self) -> None:
+        """A pattern's names are without number: what is configured, and what has calls under way, is not forgotten."""
+        world = World((1.0, ANSWER), settings=OFF, models={"c-*": Model((TargetEntry("p0/*"),))})
+        busy, idle = world.ask(model="c-busy"), world.deployments.get(TargetEntry("p0/c-idle"))
+        kept = [world.deployment(), world.deployment("p0/c-busy")]
+        for number in range(1100):
+            world.deployments.get(TargetEntry(f"p0/c-{number}"))
+        self.assertEqual(len(world.deployments.all()), 1000)
+        self.assertIs(world.deployment(), kept[0])
+        self.assertIs(world.deployment("p0/c-busy"), kept[1])
+        self.assertIsNot(world.deployment("p0/c-idle"), idle)
+        world.pass_time(1)
+        self.successResultOf(busy)
+
+    def test_a_higher_limit_is_for_who_waits_too(self) -> None:
+        """Calls do not wait for one to end where a reload has made room."""
+        world = World((1.0, ANSWER), entries=(TargetEntry("p0/x", max_concurrency=1),), settings=OFF)
+        asking = [world.ask() for _ in range(3)]
+        self.assertEqual(world.vendors[0].under_way, 1)
+        world.deployments.configure(world.settings, {"m": Model((TargetEntry("p0/x", max_concurrency=3),))})
+        self.assertEqual(world.vendors[0].under_way, 3)
+        world.pass_time(1)
+        for each in asking:
+            self.successResultOf(each)
+        self.assertTrue(world.at_rest())
 
     def test_adaptive(self) -> None:
         """From its first refusal on, the deployment's own limit is known."""

@@ -186,6 +186,24 @@ class Splicing(Recovery):
         self.assertEqual(self.successResultOf(reading), "one two three")
         self.assertEqual(len(world.record.attempts), 2)
 
+    def test_who_breaks_it_as_well_is_left(self) -> None:
+        """A target that had failed before the stream is asked to go on with it, and once only if that breaks too."""
+        world = self.world(
+            [(ConnectFailed("is not there"),), (stream([chunk("one ")], CUT),)],
+            (stream([chunk("one ")], CUT),),
+        )
+        self.failureResultOf(self.read(world, 5), UpstreamCut)
+        self.assertEqual(world.attempts(), [("p0", "first", "connect"), ("p1", "next", "cut"), ("p0", "splice", "cut")])
+        self.assertTrue(world.at_rest())
+
+    def test_who_refuses_to_go_on_is_left(self) -> None:
+        """A vendor's 400 after a retry is no reason to ask it again and again."""
+        refused = VendorRefused("This model does not support assistant message prefill.", status=400)
+        world = self.world([(stream([chunk("one ")], CUT),), (refused,)], stream_recovery="splice")
+        self.failureResultOf(self.read(world, 5), UpstreamCut)
+        self.assertEqual(world.attempts(), [("p0", "first", "cut"), ("p0", "splice", "client")])
+        self.assertTrue(world.at_rest())
+
     def test_too_long_to_keep(self) -> None:
         """Of a long stream nothing is kept in memory; its break is an error."""
         self.patch(recover, "KEPT", 1000)

@@ -105,6 +105,25 @@ class ContextLength(SynchronousTestCase):
         self.assertEqual([each.target.provider for each in world.record.attempts], ["p0", "p2"])
         self.assertEqual(world.record.fallback, "large")
 
+    def test_those_of_a_fallback(self) -> None:
+        """A fallback's own context_fallbacks hold where its window was too small; they may name each other."""
+        for first, option in ((DOWN, "fallbacks"), (TOO_LONG, "context_fallbacks")):
+            world = World(
+                (first,),
+                (TOO_LONG,),
+                (ANSWER,),
+                entries=(TargetEntry("p0/x"),),
+                models={
+                    "small": model("p1/x", context_fallbacks=("m", "large")),
+                    "large": model("p2/x", context_fallbacks=("small",)),
+                },
+                settings={"retries": 0},
+                **{option: ("small",)},
+            )
+            self.successResultOf(world.ask())
+            self.assertEqual([each.target.provider for each in world.record.attempts], ["p0", "p1", "p2"])
+            self.assertEqual(world.record.fallback, "large")
+
     def test_nobody_has_one(self) -> None:
         """The client gets the vendor's words as they are, and nobody is blamed."""
         world = World((TOO_LONG,), (ANSWER,), capabilities=Capabilities(context=1000))
@@ -154,7 +173,7 @@ class Retries(SynchronousTestCase):
     def test_budget(self) -> None:
         """An outage is not multiplied: 10 and a fifth of the calls."""
         world = World((DOWN,), settings={"retry_base": 0.01})
-        world.deployment().breaker._settings = BreakerSettings(minimum_calls=10**6, consecutive_failures=10**6)
+        world.deployment().breaker.settings = BreakerSettings(minimum_calls=10**6, consecutive_failures=10**6)
         for _ in range(100):
             world.ask().addErrback(lambda failure: failure.trap(ConnectFailed))
         world.pass_time(2)

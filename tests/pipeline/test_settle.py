@@ -87,6 +87,7 @@ class Costs(SynchronousTestCase):
             self.next(stream)
             self.assertEqual(self.record.cost, Decimal("0.002") + Decimal(extra))
             self.assertEqual(self.record.usage, Usage(1000, 100))
+            self.assertEqual([each.cost for each in self.record.attempts], [Decimal(extra), Decimal("0.002")])
             assert broken.usage is not None
             self.assertEqual((broken.usage.output, broken.usage.estimated), (20, False) if told else (5, True))
 

@@ -6,8 +6,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.config.settings import Price
-from llmedge.errors import ConnectFailed
+from llmedge.config.kinds import TargetEntry
+from llmedge.config.settings import Model, Price
+from llmedge.errors import ConnectFailed, VendorRateLimited
 from llmedge.model import Record
 from llmedge.pipeline import shadow
 from llmedge.pipeline.prices import Prices
@@ -22,7 +23,9 @@ class Shadowing(SynchronousTestCase):
         self.vendor = Vendor("s", world.clock, script)
         self.records: list[Record] = []
         prices = Prices({"s/new": Price(Decimal(1), Decimal(1))}, {}, world.clock, at_once)
-        world.route.shadows = Shadows({"s": self.vendor}, prices, [self.records.append], world.clock, world.random)
+        world.route.shadows = Shadows(
+            {"s": self.vendor}, prices, [self.records.append], world.clock, world.random, world.deployments
+        )
         return world
 
     def test_a_copy(self) -> None:
@@ -57,6 +60,24 @@ class Shadowing(SynchronousTestCase):
         self.assertIs(self.successResultOf(world.ask()), ANSWER)
         self.assertEqual([each.outcome for each in self.records], ["defect"])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_nobody_is_hammered(self) -> None:
+        """A vendor that is out, or said when to come back, gets no copies; limits of a deployment hold for them."""
+        down = ConnectFailed("down", cause="refused")
+        for error, asked in ((VendorRateLimited("slow down", retry_after=60.0), 1), (down, 5)):
+            world = self.world(error)
+            for _ in range(20):
+                self.assertIs(self.successResultOf(world.ask()), ANSWER)
+            self.assertEqual(len(self.vendor.calls), asked)
+            self.assertEqual(world.clock.getDelayedCalls(), [])
+        world = self.world(1.0, ANSWER)
+        world.deployments.configure(world.settings, {"new": Model((TargetEntry("s/new", max_concurrency=2),))})
+        for _ in range(5):
+            self.assertIs(self.successResultOf(world.ask()), ANSWER)
+        self.assertEqual(self.vendor.under_way, 2)
+        self.assertEqual([each.attempts[0].cause for each in self.records], ["busy"] * 3)
+        world.clock.advance(1)
+        self.assertTrue(world.at_rest())
 
     def test_silence_has_an_end(self) -> None:
         """The call's own deadline."""

@@ -15,6 +15,7 @@ class Failures(SynchronousTestCase):
             (404, 404, "context_length_exceeded"),
             (422, 422, "context_length_exceeded"),
             (401, 502, "UPSTREAM_ERROR"),
+            (402, 502, "UPSTREAM_ERROR"),
             (403, 502, "UPSTREAM_ERROR"),
             (408, 502, "UPSTREAM_ERROR"),
             (429, 429, "RATE_LIMIT_ERROR"),

@@ -181,10 +181,26 @@ class Breaking(SynchronousTestCase):
         self.assertTrue(self.breaker.allow())
 
     def test_cut_streams_open_it(self) -> None:
-        """Each call gave its first token and was then cut: half of what is known is failure."""
-        for _ in range(5):
+        """Each call gave its first token and was then cut: as many in a row as of any failure."""
+        for _ in range(4):
             self.begin().succeed()
             self.breaker.note_failure()
+        self.breaker.note_whole()
+        for _ in range(5):
+            self.assertIs(self.breaker.state, State.CLOSED)
+            self.begin().succeed()
+            self.breaker.note_failure()
+        self.assertIs(self.breaker.state, State.OPEN)
+
+    def test_a_cut_stream_is_one_call(self) -> None:
+        """Not a success and a failure: two thirds of the streams are cut, and that is over the rate."""
+        for number in range(12):
+            if self.breaker.state is State.CLOSED:
+                self.begin().succeed()
+                if number % 3:
+                    self.breaker.note_failure()
+                else:
+                    self.breaker.note_whole()
         self.assertIs(self.breaker.state, State.OPEN)
 
     def test_a_clock_set_back_opens_the_way(self) -> None:
@@ -238,7 +254,8 @@ class Model(RuleBasedStateMachine):
         )
         self.state = State.CLOSED
         self.era = 0
-        self.events: list[tuple[float, bool]] = []
+        self.events: list[tuple[float, bool | None]] = []  # None: a success is taken back
+        self.breaks = 0
         self.until = self.cool = self.probe_since = 0.0
         self.probe: Mark | None = None
         self.openings = 0
@@ -261,6 +278,7 @@ class Model(RuleBasedStateMachine):
         self.state = state
         self.era += 1
         self.events = []
+        self.breaks = 0
         self.probe = None
 
     def open(self) -> None:
@@ -268,12 +286,18 @@ class Model(RuleBasedStateMachine):
         self.openings += 1
         self.change(State.OPEN)
 
+    def recent(self) -> tuple[int, int]:
+        recent = [ok for at, ok in self.events if int(at) > int(self.now) - 10]
+        return recent.count(False), recent.count(True) - recent.count(None)
+
     def failed(self) -> None:
         self.events.append((self.now, False))
-        row = [ok for _, ok in self.events[-self.settings.consecutive_failures :]]
-        recent = [ok for at, ok in self.events if int(at) > int(self.now) - 10]
+        row = [ok for _, ok in self.events if ok is not None][-self.settings.consecutive_failures :]
+        failures, successes = self.recent()
+        calls = failures + max(0, successes)
         in_a_row = len(row) == self.settings.consecutive_failures and not any(row)
-        too_many = len(recent) >= self.settings.minimum_calls and recent.count(False) * 2 >= len(recent)
+        in_a_row = in_a_row or self.breaks >= self.settings.consecutive_failures
+        too_many = calls >= self.settings.minimum_calls and failures * 2 >= calls
         if in_a_row or too_many:
             if self.now - self.closed_at >= self.settings.reset_after:
                 self.openings = 0
@@ -322,7 +346,15 @@ class Model(RuleBasedStateMachine):
     def late_failure(self) -> None:
         self.real.note_failure()
         if self.state is State.CLOSED:
+            if self.recent()[1] >= 1:
+                self.events.append((self.now, None))
+            self.breaks += 1
             self.failed()
+
+    @rule()
+    def whole(self) -> None:
+        self.real.note_whole()
+        self.breaks = 0
 
     @rule(count=st.integers(2, 6), ok=st.booleans())
     def burst(self, count: int, ok: bool) -> None:

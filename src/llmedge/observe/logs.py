@@ -217,6 +217,9 @@ class AccessLog:
                     "first_byte_ms": _ms(attempt.started, attempt.first_byte),
                     "duration_ms": _ms(attempt.started, attempt.ended),
                     "upstream_request_id": attempt.upstream_request_id or None,
+                    "input_tokens": None if attempt.usage is None else attempt.usage.input,
+                    "output_tokens": None if attempt.usage is None else attempt.usage.output,
+                    "cost_usd": None if attempt.cost is None else float(attempt.cost),
                 }
                 for attempt in record.attempts
             ]

@@ -8,6 +8,7 @@ from random import Random
 
 from llmedge.config.kinds import TargetEntry
 from llmedge.config.settings import Model, Routing
+from llmedge.errors import TargetBusy
 from llmedge.model import Clock
 from llmedge.pipeline.verdicts import Verdict
 from llmedge.state.breaker import BreakerSettings, CircuitBreaker, State, Ticket
@@ -34,24 +35,27 @@ class Deployment:
         whole answers, for hedging.
     """
 
-    __slots__ = ("_entry", "breaker", "name", "pace", "queue", "quota", "tail", "tail_whole")
+    __slots__ = ("_adaptive", "_entry", "breaker", "name", "pace", "queue", "quota", "tail", "tail_whole")
 
     def __init__(self, name: str, clock: Clock, random: Random, routing: Routing, observer: Observer | None) -> None:
-        settings = BreakerSettings(
-            failure_rate=routing.breaker_rate,
-            consecutive_failures=routing.breaker_failures,
-            open_time=routing.breaker_open,
-            max_open_time=routing.breaker_max_open,
-        )
         told = None if observer is None else lambda before, after: observer(name, before, after)
         self.name = name
-        self.breaker = CircuitBreaker(clock, random, settings, told)
+        self.breaker = CircuitBreaker(clock, random, _breaker_settings(routing), told)
         self.pace = PeakEwma(clock)
         self.tail = Quantile(clock)
         self.tail_whole = Quantile(clock)
         self.queue = FairQueue(clock, _limit(None, routing), routing.queue, routing.queue_wait)
         self.quota: Quota | None = None
         self._entry: TargetEntry | None = None
+        self._adaptive = routing.adaptive
+
+    def heed(self, routing: Routing) -> None:
+        """Put other settings in force. What is known of it stays, and the calls under way still count."""
+        self.breaker.settings = _breaker_settings(routing)
+        self.queue.length, self.queue.max_wait = routing.queue, routing.queue_wait
+        if self._adaptive != routing.adaptive:
+            self._adaptive = routing.adaptive
+            self.queue.limit = _limit(self._entry, routing)
 
     def limit_as(self, entry: TargetEntry, routing: Routing, clock: Clock) -> None:
         """Put the limits of ``entry`` in force, if they are not already."""
@@ -63,10 +67,38 @@ class Deployment:
         if before is None or (before.rpm, before.tpm) != (entry.rpm, entry.tpm):
             self.quota = quota(clock, entry.rpm, entry.tpm) if entry.rpm or entry.tpm else None
 
+    async def lease(self, caller: str, wait: float, tokens: int, whole: bool) -> Lease:
+        """A place for one call.
+
+        :param wait: seconds it may wait for it. ``tokens``: how many it will use, about.
+        :raises TargetBusy: there is none.
+        """
+        reservation = None if self.quota is None else await self.quota.reserve(tokens)
+        try:
+            slot = await self.queue.acquire(caller, wait)
+            ticket = self.breaker.begin()
+            if ticket is None:
+                slot.release()
+                raise TargetBusy("is being left alone after failures")
+        except BaseException:
+            if reservation is not None:
+                reservation.cancel()
+            raise
+        return Lease(self, ticket, slot, reservation, whole)
+
     @property
     def load(self) -> int:
         """Calls under way and waiting."""
         return self.queue.in_flight + self.queue.waiting
+
+
+def _breaker_settings(routing: Routing) -> BreakerSettings:
+    return BreakerSettings(
+        failure_rate=routing.breaker_rate,
+        consecutive_failures=routing.breaker_failures,
+        open_time=routing.breaker_open,
+        max_open_time=routing.breaker_max_open,
+    )
 
 
 def _limit(entry: TargetEntry | None, routing: Routing) -> Limit:
@@ -117,6 +149,7 @@ class Lease:
     def end(self, tokens: int | None) -> None:
         """The answer is complete; ``tokens`` used, if known."""
         if not self._ended:
+            self.deployment.breaker.note_whole()
             self._end(Outcome.OK, tokens)
 
     def abandon(self) -> None:
@@ -141,19 +174,22 @@ class Deployments:
         self._observer = observer
         self._routing = Routing()
         self._limits: dict[str, TargetEntry] = {}
-        self._store: MemoryStore[Deployment] = MemoryStore(self._make)
+        self._store: MemoryStore[Deployment] = MemoryStore(
+            self._make, keep=lambda name, each: name in self._limits or each.load > 0
+        )
         self.retries = Budget(clock)
         self.hedges = Budget(clock, ratio=0.05, floor=0.1)
 
     def configure(self, routing: Routing, models: Mapping[str, Model] | None = None) -> None:
-        """Put a configuration in force. What was learned stays if ``routing`` is the same.
+        """Put a configuration in force. What was learned stays.
 
         :param models: their targets' limits hold for whoever asks a target, by whatever name.
         """
         self._limits = strictest(models or {})
         if routing != self._routing:
             self._routing = routing
-            self._store = MemoryStore(self._make)
+            for deployment in self.all():
+                deployment.heed(routing)
         for deployment in self.all():
             deployment.limit_as(self._entry(deployment.name), routing, self._clock)
         self.retries.ratio = routing.retry_ratio

@@ -146,8 +146,7 @@ class RecoveringStream:
         # The call's own deadline was for the first content: what is asked now has as long again, all of it together.
         deadline = Deadline(run.route.clock, run.call.deadline.seconds)
         run.call = attrs.evolve(run.call, deadline=deadline)
-        if run.match.model.stream_recovery:  # asked for by name: the same target may be asked as well
-            run.broke(error)
+        run.broke(error, again=bool(run.match.model.stream_recovery))  # by name: the same target may be asked as well
         while deadline.left() and (candidate := await run.choose()) is not None:
             join: _Join
             call, kind = run.call, "splice"

@@ -143,10 +143,13 @@ class Run:
                 if verdict_of(error).next is not Next.LARGER or not self._go_larger():
                     raise
 
-    def broke(self, error: ElsewhereError) -> None:
-        """The stream of the winner broke, and the client has nothing of it."""
+    def broke(self, error: ElsewhereError, again: bool = True) -> None:
+        """The stream of the winner broke; ``again``: it may be asked once more, as after any failure."""
         assert self.winner is not None
-        self._note(self.winner, error)
+        if again:
+            self._note(self.winner, error)
+        else:
+            self._tried.pop(self.winner, None)
         self.kind = "next"
 
     # Who is next
@@ -187,6 +190,7 @@ class Run:
                 self._seen.add(candidate.name)
                 self._queue.append(Candidate(candidate.target, candidate.entry, candidate.capabilities, name))
         self._fallbacks += [each for each in match.model.fallbacks if each not in self._fallbacks]
+        self._larger += match.model.context_fallbacks
 
     def _go_larger(self) -> bool:
         """The prompt was too long: only targets with a larger window, and the fallbacks for that, are left."""
@@ -263,8 +267,7 @@ class Run:
         """What the client is told."""
         if self.failures:
             return all_failed(self.failures)
-        deployments = [self.route.deployments.get(each.entry) for each in self.match.candidates]
-        waits = [each.breaker.available_at() for each in deployments]
+        waits = [self.route.deployments.get(each.entry).breaker.available_at() for each in self.match.candidates]
         wait = max(1.0, min(waits, default=0.0) - self.route.clock.seconds())
         return all_passed_over(self.call, wait)
 
@@ -333,27 +336,13 @@ class Run:
 
         :raises TargetBusy: there is none; noted as passed over.
         """
-        route = self.route
-        deployment = route.deployments.get(candidate.entry)
-        reservation = None
+        clock = self.route.clock
+        deployment = self.route.deployments.get(candidate.entry)
         others = self.others_left
+        wait = 0.0 if others else call.deadline.left()
+        call.record.begin_wait(clock.seconds())
         try:
-            if deployment.quota is not None:
-                reservation = await deployment.quota.reserve(tokens_of(call))
-            try:
-                call.record.begin_wait(self.route.clock.seconds())
-                try:
-                    slot = await deployment.queue.acquire(call.caller.name, 0.0 if others else call.deadline.left())
-                finally:
-                    call.record.end_wait(self.route.clock.seconds())
-                ticket = deployment.breaker.begin()
-                if ticket is None:
-                    slot.release()
-                    raise TargetBusy("is being left alone after failures")
-            except BaseException:
-                if reservation is not None:
-                    reservation.cancel()
-                raise
+            return await deployment.lease(call.caller.name, wait, tokens_of(call), not call.stream)
         except TargetBusy as error:
             self.pass_over(candidate, error.message)
             error.of(candidate.target.provider)
@@ -364,7 +353,8 @@ class Run:
             else:
                 self._note(candidate, error)
             raise
-        return Lease(deployment, ticket, slot, reservation, not call.stream)
+        finally:
+            call.record.end_wait(clock.seconds())
 
     def _failed(self, candidate: Candidate, attempt: Attempt, lease: Lease, error: EdgeError) -> None:
         clock = self.route.clock
@@ -379,6 +369,7 @@ class Run:
         if not isinstance(error, ElsewhereError):
             end(attempt, clock, "refused", error.message)
             self.failures.append(error)
+            self._tried.pop(candidate, None)  # whatever it had failed of before: it would refuse it again
             return
         end(attempt, clock, error.outcome, error.message)
         if error.retry_after and (verdict.load is Outcome.OVERLOADED):

@@ -64,7 +64,7 @@ class Settle:
         by = record.by
         if by is None or call.operation in _UNPRICED:
             return
-        record.cost = self.prices.price(by.target, usage)
+        record.cost = by.cost = self.prices.price(by.target, usage)
         for attempt in record.attempts:  # what others used before they broke is paid for as well
             if attempt is by:
                 continue
@@ -72,7 +72,7 @@ class Settle:
             if used is None and attempt.said:  # most vendors tell the usage last; an event says about a token
                 used = attempt.usage = rough(call.fields, 4 * attempt.said)
             if used is not None:
-                more = self.prices.price(attempt.target, used)
+                more = attempt.cost = self.prices.price(attempt.target, used)
                 if more is not None and record.cost is not None:
                     record.cost += more
 

@@ -12,12 +12,16 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from llmedge.config.kinds import TargetEntry
 from llmedge.errors import EdgeError, ElsewhereError
 from llmedge.model import Answer, Attempt, Call, Clock, Deadline, EventKind, Record, Target
+from llmedge.pipeline.attempts import tokens_of
+from llmedge.pipeline.deployments import Deployments, Lease
 from llmedge.pipeline.models import Match
 from llmedge.pipeline.prices import Prices
-from llmedge.pipeline.verdicts import cause_of
+from llmedge.pipeline.verdicts import cause_of, verdict_of
 from llmedge.providers.provider import Provider
+from llmedge.state.concurrency import Outcome
 
 log = Logger()
 
@@ -35,7 +39,9 @@ class Shadows:
         observers: list[Callable[[Record], None]],
         clock: Clock,
         random: Random,
+        deployments: Deployments,
     ) -> None:
+        self._deployments = deployments
         self._providers = providers
         self._prices = prices
         self._observers = observers
@@ -52,6 +58,8 @@ class Shadows:
             return
         provider, _, name = model.shadow.partition("/")
         target = Target(provider, call.model if name == "*" else name, drop=True)
+        if self._deployments.get(TargetEntry(str(target))).breaker.blocked_by():
+            return
         record = Record(
             request_id=f"shadow_{secrets.token_hex(12)}",
             method=call.record.method,
@@ -78,28 +86,43 @@ class Shadows:
         record = call.record
         record.attempts.append(attempt)
         record.answered_by = attempt
+        lease: Lease | None = None
+        deployment = self._deployments.get(TargetEntry(str(attempt.target)))
         try:
+            lease = await deployment.lease(call.caller.name, 0.0, tokens_of(call), not call.stream)
             reply = await self._providers[attempt.target.provider].complete(call, attempt)
             if not isinstance(reply, Answer):
                 try:
                     done = False
                     while not done:
                         done = (await reply.next())[-1].kind is EventKind.DONE
+                        if lease.pace is None:
+                            lease.answered(self._clock.seconds() - attempt.started)
                         if record.first_event is None:
                             record.first_event = self._clock.seconds()
                 finally:
                     reply.abort()
+            if lease.pace is None:
+                lease.answered(self._clock.seconds() - attempt.started)
+            lease.end(None if reply.usage is None else reply.usage.input + reply.usage.output)
             record.usage = attempt.usage = reply.usage
             if reply.usage is not None:
-                record.cost = self._prices.price(attempt.target, reply.usage)
+                record.cost = attempt.cost = self._prices.price(attempt.target, reply.usage)
             record.outcome = attempt.outcome = "ok"
             record.status = 200
         except EdgeError as error:
+            if lease is not None:
+                verdict, now = verdict_of(error), self._clock.seconds()
+                lease.failed(verdict, now - attempt.started)
+                if error.retry_after and verdict.load is Outcome.OVERLOADED:
+                    deployment.breaker.cool_down(now + error.retry_after)
             record.status = error.status
             record.fail(error)
             attempt.outcome = error.outcome if isinstance(error, ElsewhereError) else "refused"
             attempt.cause, attempt.error = cause_of(error), error.message
         finally:
+            if lease is not None:
+                lease.abandon()
             attempt.ended = self._clock.seconds()
 
     def _ended(self, result: Any, late: Any, record: Record) -> None:

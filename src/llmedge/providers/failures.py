@@ -46,6 +46,8 @@ def failure_for(provider: str, status: int, error: VendorError, retry_after: flo
         return VendorRejectedCredentials(
             f"refused the gateway's credentials (status {status}); the operator has to check its api_key"
         ).of(provider)
+    if status == 402:  # of our account, as "Insufficient Balance" at DeepSeek and OpenRouter
+        return VendorRejectedCredentials("wants to be paid (status 402); the operator has to see to it").of(provider)
     if status == 429:
         return VendorRateLimited(f"is limiting the gateway's rate{said}", retry_after=retry_after).of(provider)
     if status in (503, 529):

@@ -61,6 +61,7 @@ class CircuitBreaker:
     """
 
     __slots__ = (
+        "_breaks",
         "_clock",
         "_closed_at",
         "_consecutive",
@@ -72,9 +73,9 @@ class CircuitBreaker:
         "_probe",
         "_probe_until",
         "_random",
-        "_settings",
         "_successes",
         "_until",
+        "settings",
         "state",
     )
 
@@ -87,12 +88,13 @@ class CircuitBreaker:
     ) -> None:
         self._clock = clock
         self._random = random
-        self._settings = settings = settings or BreakerSettings()
+        self.settings = settings = settings or BreakerSettings()
         self._observer = observer
         self.state = State.CLOSED
         self._successes = SlidingSum(settings.window)
         self._failures = SlidingSum(settings.window)
         self._consecutive = 0
+        self._breaks = 0  # of answers that had begun, in a row
         self._epoch = 0  # counts changes of state
         self._openings = 0  # in a row
         self._closed_at = clock.seconds()
@@ -106,7 +108,7 @@ class CircuitBreaker:
         if self.state is State.CLOSED and not self._cool_until:  # nearly always
             return ""
         now = self._clock.seconds()
-        settings = self._settings
+        settings = self.settings
         if self._cool_until and _ahead(self._cool_until, now, settings.max_cooldown):
             return "cooldown"
         if self.state is State.OPEN and _ahead(self._until, now, settings.max_open_time):
@@ -140,27 +142,35 @@ class CircuitBreaker:
         if self.state is State.OPEN:
             self._change(State.HALF_OPEN)
         self._probe = Ticket(self, self._epoch)
-        self._probe_until = self._clock.seconds() + self._settings.probe_timeout
+        self._probe_until = self._clock.seconds() + self.settings.probe_timeout
         return self._probe
 
     def cool_down(self, until: float) -> None:
         """Begin no call before ``until`` (the clock's seconds): ``Retry-After``. Never shortens a longer cooldown."""
-        until = min(until, self._clock.seconds() + self._settings.max_cooldown)
+        until = min(until, self._clock.seconds() + self.settings.max_cooldown)
         self._cool_until = max(self._cool_until, until)
 
     def note_failure(self) -> None:
-        """A failure of a call that had already succeeded: a stream cut after its first token."""
+        """A failure of a call that had already succeeded: a stream cut after its first token. It counts once."""
         if self.state is State.CLOSED:
+            now = self._clock.seconds()
+            if self._successes.total(now) >= 1.0:
+                self._successes.add(now, -1.0)
+            self._breaks += 1
             self._failed()
+
+    def note_whole(self) -> None:
+        """An answer is complete."""
+        self._breaks = 0
 
     def _failed(self) -> None:
         now = self._clock.seconds()
-        settings = self._settings
+        settings = self.settings
         self._failures.add(now, 1.0)
         self._consecutive += 1
         failures = self._failures.total(now)
-        calls = failures + self._successes.total(now)
-        if self._consecutive >= settings.consecutive_failures or (
+        calls = failures + max(0.0, self._successes.total(now))
+        if max(self._consecutive, self._breaks) >= settings.consecutive_failures or (
             calls >= settings.minimum_calls and failures >= settings.failure_rate * calls
         ):
             if now - self._closed_at >= settings.reset_after:
@@ -168,7 +178,7 @@ class CircuitBreaker:
             self._open(now)
 
     def _open(self, now: float) -> None:
-        settings = self._settings
+        settings = self.settings
         seconds = min(settings.max_open_time, settings.open_time * 2.0 ** min(self._openings, 60))
         self._until = now + seconds * (1.0 - settings.jitter * self._random.random())
         self._openings += 1
@@ -176,7 +186,7 @@ class CircuitBreaker:
 
     def _close(self) -> None:
         self._closed_at = self._clock.seconds()
-        self._consecutive = 0
+        self._consecutive = self._breaks = 0
         self._successes.clear()
         self._failures.clear()
         self._change(State.CLOSED)

@@ -27,11 +27,21 @@ class FairQueue:
         self._clock = clock
         self._callers: dict[str, deque[_Waiter]] = {}  # in order of their turns; no deque is empty
         self._granting = False
-        self.limit = limit
+        self._limit = limit
         self.length = length
         self.max_wait = max_wait
         self.in_flight = 0
         self.waiting = 0
+
+    @property
+    def limit(self) -> Limit:
+        """Another one holds at once: who waits and has room now goes on."""
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: Limit) -> None:
+        self._limit = limit
+        self._grant()
 
     async def acquire(self, caller: str, wait: float) -> Slot:
         """A slot. Cancelled at any time, it leaves nothing behind.

@@ -64,6 +64,9 @@ class Breaker(Protocol):
     def cool_down(self, until: float) -> None:
         """Begin no call before ``until``; never shortens a longer cooldown."""
 
+    def note_whole(self) -> None:
+        """An answer is complete: breaks after this one are a new row."""
+
     def note_failure(self) -> None:
         """A failure after the ticket's success."""
 

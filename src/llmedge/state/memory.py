@@ -73,12 +73,17 @@ class TokenBucket:
 class MemoryStore(Generic[T]):
     """State by key, made when first asked for; the least recently used is forgotten beyond ``maximum`` keys.
 
+    :param keep: what is not forgotten, as long as something else can be.
+
     Names of models come from clients where a route has a pattern (``"claude-*"``): without a bound they would fill the
     memory.
     """
 
-    def __init__(self, make: Callable[[str], T], maximum: int = 1000) -> None:
+    def __init__(
+        self, make: Callable[[str], T], maximum: int = 1000, keep: Callable[[str, T], bool] = lambda key, value: False
+    ) -> None:
         self._make = make
+        self._keep = keep
         self._maximum = maximum
         self._values: dict[str, T] = {}
 
@@ -88,7 +93,8 @@ class MemoryStore(Generic[T]):
         if value is None:
             value = self._make(key)
             if len(values) >= self._maximum:
-                del values[next(iter(values))]
+                spare = (known for known, each in values.items() if not self._keep(known, each))
+                del values[next(spare, next(iter(values)))]
         values[key] = value  # last in order: the most recently used
         return value
 
