@@ -63,6 +63,7 @@ class Requests(SynchronousTestCase):
             ({"contents": [{"role": "robot", "parts": []}]}, "contents[0].role"),
             ({"contents": [{"parts": [{"functionCall": {"args": {}}}]}]}, "contents[0].parts[0].functionCall.name"),
             ({"generationConfig": {"temperature": "hot"}}, "generationConfig.temperature"),
+            ({"generationConfig": {"temperature": 10**400}}, "generationConfig.temperature"),
             ({"toolConfig": {"functionCallingConfig": {"mode": "MAYBE"}}}, "toolConfig.functionCallingConfig.mode"),
             ({"labels": {"a": 1}}, "labels"),
         ):
