@@ -448,9 +448,10 @@ class Rendering(SynchronousTestCase):
     def test_models_that_take_no_sampling(self) -> None:
         quirks = frozenset({"no_sampling"})
         for name in ("temperature", "top_p", "top_k"):
-            request = asked(**{name: 1})
+            request = asked(**{name: 0.5})
             self.assertEqual(self.assertRaises(Unsupported, render, request, quirks=quirks).param, name)
             self.assertNotIn(name, render(request, drop=True, quirks=quirks)[0])
+        self.assertEqual(render(asked(top_p=1), quirks=quirks), render(asked(), quirks=quirks))
 
     def test_text_files(self) -> None:
         """A text sent as base64 is said as the text it is."""

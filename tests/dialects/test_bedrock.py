@@ -985,7 +985,7 @@ def requests(draw: st.DrawFn) -> form.Request:
         reasoning=draw(st.none() | reasonings),
         max_tokens=draw(st.none() | st.integers(1, 9999)),
         temperature=draw(st.none() | st.floats(0, 1)),
-        top_p=draw(st.none() | st.floats(0, 1)),
+        top_p=draw(st.none() | st.floats(0, 0.99)),
         top_k=draw(st.none() | st.integers(1, 100)),
         stop=draw(st.lists(texts, max_size=2).map(tuple)),
         metadata=tuple(draw(st.dictionaries(words, texts, max_size=2)).items()),

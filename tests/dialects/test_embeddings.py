@@ -56,6 +56,10 @@ class OpenAI(SynchronousTestCase):
             (b'{"model":"m","input":""}', "input"),
             (b'{"model":"m","input":[]}', "input"),
             (b'{"model":"m","input":[{}]}', "input[0]"),
+            (b'{"model":"m","input":["a",1]}', "input[1]"),
+            (b'{"model":"m","input":[[1],1]}', "input[1]"),
+            (b'{"model":"m","input":[1,"a"]}', "input[1]"),
+            (b'{"model":"m","input":[1,[1]]}', "input[1]"),
             (b'{"model":" ","input":"a"}', "model"),
             (b'{"model":"m","input":"a","dimensions":"x"}', "dimensions"),
         ):

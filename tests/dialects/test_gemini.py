@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects import form
 from llmedge.dialects.dialect import Asked, Saying
-from llmedge.dialects.gemini import Gemini
+from llmedge.dialects.gemini import Gemini, chunks, wire
 from llmedge.dialects.gemini.schema import to_json_schema
 from llmedge.errors import (
     EdgeError,
@@ -63,6 +63,7 @@ class Requests(SynchronousTestCase):
             ({"contents": [{"role": "robot", "parts": []}]}, "contents[0].role"),
             ({"contents": [{"parts": [{"functionCall": {"args": {}}}]}]}, "contents[0].parts[0].functionCall.name"),
             ({"generationConfig": {"temperature": "hot"}}, "generationConfig.temperature"),
+            ({"generationConfig": {"temperature": 10**400}}, "generationConfig.temperature"),
             ({"toolConfig": {"functionCallingConfig": {"mode": "MAYBE"}}}, "toolConfig.functionCallingConfig.mode"),
             ({"labels": {"a": 1}}, "labels"),
         ):
@@ -421,6 +422,14 @@ class Requests(SynchronousTestCase):
                 redacted = ask(form.Message("assistant", (form.Thinking("", signature, True), form.Text("a")), at="m"))
                 raw = GEMINI.render(redacted, "m", Saying({}, True), stream=False)
                 self.assertEqual(json.loads(raw)["contents"][0]["parts"], [{"text": "a"}])
+
+    def test_times_that_are_none(self) -> None:
+        for seconds in (2**63, -(2**70), 10**12):
+            self.assertEqual(chunks.timestamp(seconds), "1970-01-01T00:00:00Z")
+
+    def test_signatures_that_look_wrapped(self) -> None:
+        for signature in ("bGxtZWRnZTo6", "bGxtZWRnZTo6YQ=="):
+            self.assertEqual(wire.unwrap_signature(wire.wrap_signature(signature)), signature)
 
     def test_schemas(self) -> None:
         """Google's dialect of OpenAPI becomes JSON Schema; JSON Schema keeps its bytes."""

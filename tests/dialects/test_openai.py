@@ -128,6 +128,10 @@ class Answers(SynchronousTestCase):
         """An error behind status 200, and what is not an answer at all, are failures (lesson 3)."""
         error = self.assertRaises(VendorFailed, CHAT.parse_answer, b'{"error":{"message":"boom"}}')
         self.assertIn("boom", error.message)
+        for said in (b"5", b"true", b'["a"]'):
+            logprobs = b'{"content":[{"token":"a","logprob":-1,"bytes":' + said + b"}]}"
+            raw = b'{"choices":[{"message":{"content":"a"},"finish_reason":"stop","logprobs":' + logprobs + b"}]}"
+            self.assertRaises(UpstreamMalformed, CHAT.parse_answer, raw)
         for raw in (b"", b"<html>", b"[]", b'{"choices":[]', b'{"x":1}', b'{"choices":[{"x":"\xff"}]}'):
             self.assertRaises(UpstreamMalformed, CHAT.parse_answer, raw)
 
@@ -136,6 +140,10 @@ class Answers(SynchronousTestCase):
             (b'{"error":{"message":"m","code":"context_length_exceeded","type":"t"}}', "m", "context_length_exceeded"),
             (b'{"error":{"message":"m","code":400,"type":"exceed_context_size_error"}}', "m", ""),
             (b'{"detail":"not here"}', "not here", ""),
+            (b'{"detail":[{"loc":["body","x",0],"msg":"bad"},{"msg":"worse"},5]}', "body.x.0: bad; worse", ""),
+            (b'{"object":"error","message":{"detail":[{"loc":"x","msg":"bad"}]}}', "bad", ""),
+            (b'[{"error":{"message":"in a list","code":"x"}}]', "in a list", "x"),
+            (b'[{"error":{"message":"a"}},{}]', "", ""),
             (b'{"error":"plain"}', "plain", ""),
             (b"<html>", "", ""),
             (b"[1]", "", ""),

@@ -163,7 +163,6 @@ class Requests(SynchronousTestCase):
                 truncation="disabled",
                 include=["reasoning.encrypted_content"],
                 prompt_cache_key="k",
-                top_p=1,
                 top_logprobs=0,
                 service_tier="auto",
                 metadata={},

@@ -208,6 +208,31 @@ class Turns(SynchronousTestCase):
             other: Any = DIALECTS[vendor]
             other.render(request, MODELS[vendor], Saying({}, False), stream=False)
 
+    def test_the_whole_nucleus(self) -> None:
+        """``top_p`` of 1 is nobody's default but OpenAI's and Anthropic's: others have to be told."""
+        user = form.Message("user", (form.Text("q"),), at="messages[0]")
+        self.assertEqual(rendered("gemini", user, top_p=1)["generationConfig"], {"topP": 1})
+        self.assertEqual(rendered("openai_chat", user, top_p=1)["top_p"], 1)
+        for vendor in ("anthropic", "bedrock"):
+            self.assertEqual(rendered(vendor, user, top_p=1), rendered(vendor, user))
+        for asker in ASKERS:
+            if asker != "gemini":
+                dialect: Any = DIALECTS[asker]
+                self.assertEqual(dialect.parse({"top_p": b"1", "messages": b"[]", "input": b'""'}).top_p, 1)
+
+    def test_a_choice_of_tools_that_says_more(self) -> None:
+        function = {"type": "function", "function": {"name": "f"}}
+        custom = {"type": "custom", "custom": {"name": "g"}}
+        for asker, choice in (
+            ("openai_chat", {**function, "more": 1}),
+            ("openai_chat", {"type": "function", "function": {"name": "f", "more": 1}}),
+            ("openai_chat", {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [function, custom]}}),
+            ("openai_responses", {"type": "function", "name": "f", "more": 1}),
+        ):
+            dialect: Any = DIALECTS[asker]
+            fields = {"messages": b"[]", "input": b'""', "tool_choice": json.dumps(choice).encode()}
+            self.assertTrue(any(path.startswith("tool_choice") for path in dialect.parse(fields).extra), choice)
+
     def test_what_anthropic_refuses_while_it_thinks(self) -> None:
         thinks = form.Reasoning(effort="low")
         tools = (form.Tool("f"),)

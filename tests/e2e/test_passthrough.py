@@ -121,6 +121,9 @@ class PassedThrough(WithSdk):
             vector = again[0].data[0].embedding
             self.assertAlmostEqual(sum(each * each for each in vector), 1.0, places=5)
             self.assertEqual((len(vector), again[0].usage.prompt_tokens), (8, 3))
+            for dimensions in (-1, 2**63):
+                with self.assertRaises(openai.BadRequestError):
+                    client.embeddings.create(model="e", input="a", dimensions=dimensions)
             ranked = client.post("/rerank", body={"model": "r", "query": "b", "documents": ["a", "b"]}, cast_to=object)
             self.assertEqual([each["index"] for each in ranked["results"]], [1, 0])
 

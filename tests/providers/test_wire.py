@@ -1,6 +1,9 @@
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects.registry import DIALECTS
+from llmedge.errors import UpstreamMalformed
 from llmedge.providers.wire import PassThrough, Translated, wire_for
 
 OWN = ("openai_chat", "openai_responses", "anthropic")
@@ -26,3 +29,11 @@ class Wires(SynchronousTestCase):
         alone = spoken("openai_responses", "bare_responses", speaks=("openai_responses",))
         self.assertEqual(alone, (Translated, "openai_responses"))
         self.assertEqual(spoken("anthropic", "bare_responses"), (PassThrough, "anthropic"))
+
+    def test_an_answer_without_an_answer(self) -> None:
+        """It is the vendor's failure, which another may do better, and no defect of ours."""
+        call: Any = None  # it is not looked at
+        for asker in ("anthropic", "openai_responses", "gemini"):
+            wire = wire_for(DIALECTS[asker], [DIALECTS["openai_chat"]], quirks=frozenset(), stream_usage=True, name="v")
+            assert wire is not None
+            self.assertRaises(UpstreamMalformed, wire.answer, b'{"id":"x","choices":[]}', call, 0)

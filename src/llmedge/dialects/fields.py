@@ -120,7 +120,7 @@ class Fields:
         value = self.value(name)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
             self.fail(name, "must be a finite number")
         return value
 
@@ -161,6 +161,13 @@ class Fields:
             for name in self._fields:
                 if name not in self._read and self.has(name):
                     self._unread.append(self.at(name))
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that is larger than any float
+        return False
 
 
 def invalid(path: str, what: str) -> EdgeError:

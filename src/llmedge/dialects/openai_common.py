@@ -185,6 +185,8 @@ def parse_error(body: bytes) -> VendorError:
         document = _decode_any(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return VendorError()
+    if isinstance(document, list) and len(document) == 1:
+        document = document[0]  # Google's compatible API puts its errors into lists
     error = document.get("error", document) if isinstance(document, dict) else None
     if isinstance(error, str):
         return VendorError(message=error)
@@ -195,8 +197,21 @@ def parse_error(body: bytes) -> VendorError:
         value = error.get(name)
         return value if isinstance(value, str) else ""
 
-    # FastAPI servers say {"detail": ...}
-    return VendorError(text("message") or text("detail"), text("type"), text("code"), text("param") or None)
+    message = error.get("message")
+    detail = message.get("detail") if isinstance(message, dict) else error.get("detail")  # Mistral's, FastAPI's
+    said = text("message") or (detail if isinstance(detail, str) else _complaints(detail))
+    return VendorError(said, text("type"), text("code"), text("param") or None)
+
+
+def _complaints(detail: Any) -> str:
+    """What FastAPI's servers say of a body that is not what it should be: a list, with the place of each mistake."""
+    said = []
+    for each in detail if isinstance(detail, list) else ():
+        if isinstance(each, dict) and isinstance(each.get("msg"), str):
+            place = each.get("loc")
+            where = ".".join(str(part) for part in place) if isinstance(place, list) else ""
+            said.append(f"{where}: {each['msg']}" if where else each["msg"])
+    return "; ".join(said)
 
 
 def parse_usage(raw: Any) -> Usage | None:

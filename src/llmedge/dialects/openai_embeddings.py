@@ -123,10 +123,18 @@ class OpenAIEmbeddings(OpenAIDialect, EmbeddingDialect):
 
 
 def _inputs(given: Any) -> tuple[tuple[str | tuple[int, ...], ...], bool]:
-    """The inputs, and whether it is one that stands alone: a list of numbers is the tokens of one."""
+    """The inputs, and whether it is one that stands alone: a list of numbers is the tokens of one.
+
+    :raises ValidationError: tokens stand beside something else.
+    """
     if isinstance(given, str):
         return (given,), True
-    if given and isinstance(given[0], int):
+    tokens = bool(given) and isinstance(given[0], int)
+    for index, each in enumerate(given):
+        if isinstance(each, int) is not tokens:
+            what = "a token, as the others are" if tokens else "a text, or a list of tokens"
+            raise ValidationError(f"The field 'input[{index}]' must be {what}.", param=f"input[{index}]")
+    if tokens:
         return (tuple(given),), True
     return tuple(each if isinstance(each, str) else tuple(each) for each in given), False
 

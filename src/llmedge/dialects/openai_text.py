@@ -63,7 +63,7 @@ class OpenAIText(OpenAIDialect, Asker):
             prompt = prompts[0]
         else:
             prompt = top.text("prompt")
-        top_p, n = top.number("top_p"), top.integer("n")
+        n = top.integer("n")
         if top.boolean("echo") is False:
             top.ignore("echo")
         else:
@@ -72,7 +72,7 @@ class OpenAIText(OpenAIDialect, Asker):
             messages=(form.Message("user", (form.Text(prompt),), at="prompt"),),
             max_tokens=top.integer("max_tokens"),
             temperature=top.number("temperature"),
-            top_p=None if top_p == 1 else top_p,
+            top_p=top.number("top_p"),
             n=None if n == 1 else n,
             stop=(top.text("stop"),) if top.is_text("stop") else top.texts("stop"),
             seed=top.integer("seed"),

@@ -13,10 +13,12 @@ import msgspec
 
 from llmedge.dialects.dialect import Asked
 from llmedge.dialects.embedding_form import EmbeddingAnswer, EmbeddingDialect
+from llmedge.errors import VendorRefused
 from llmedge.model import Answer, Attempt, Call, Event, EventKind, Operation, Reply, Usage
 
 _encode = msgspec.json.encode
 _DIMENSIONS = 256
+_MOST_DIMENSIONS = 4096
 _CATEGORIES = ("harassment", "hate", "illicit", "self-harm", "sexual", "violence")
 
 
@@ -45,9 +47,12 @@ async def answer(call: Call, attempt: Attempt, created: int) -> Reply:
 def embeddings(call: Call, dialect: EmbeddingDialect, model: str, created: int) -> Answer:
     """Unit vectors, each made of its input alone."""
     asked = dialect.parse(call.fields)
+    dimensions = asked.dimensions or _DIMENSIONS
+    if not 0 < dimensions <= _MOST_DIMENSIONS:
+        raise VendorRefused(f"A mock vector has 1 to {_MOST_DIMENSIONS} dimensions.", param="dimensions")
     inputs = [each if isinstance(each, str) else " ".join(map(str, each)) for each in asked.inputs]
     usage = Usage(sum(len(each.split()) for each in inputs))
-    vectors = tuple(_vector(f"{model}\n{each}", asked.dimensions or _DIMENSIONS) for each in inputs)
+    vectors = tuple(_vector(f"{model}\n{each}", dimensions) for each in inputs)
     said = Asked(call.model, call.record.request_id, created, False, call.fields)
     return Answer(dialect.render_answer(EmbeddingAnswer(vectors, model, usage), asked, said), usage)
 

@@ -19,7 +19,7 @@ from llmedge.dialects.dialect import (
     TranslatedReader,
 )
 from llmedge.dialects.embedding_form import EmbeddingDialect
-from llmedge.errors import Unsupported
+from llmedge.errors import Unsupported, UpstreamMalformed
 from llmedge.model import Answer, Call, Operation
 
 
@@ -85,6 +85,8 @@ class Translated:
 
     def answer(self, body: bytes, call: Call, created: int) -> Answer:
         said = self.spoken.parse_answer(body)
+        if not said.choices:
+            raise UpstreamMalformed("answered without an answer in it")
         return Answer(self._asker.render_answer(said, _asked(call, created)), said.usage)
 
     def reader(self, call: Call, max_event: int, created: int) -> StreamReader:

@@ -77,7 +77,7 @@ def _body(request: form.Request, model: str, saying: Saying, quirks: frozenset[s
     thinks = thinking is not None and thinking["type"] != "disabled"
     for name, least in (("temperature", 1.0), ("top_p", 0.95), ("top_k", math.inf)):
         value = getattr(request, name)
-        if value is None:
+        if value is None or (name == "top_p" and value == 1):  # which is the default: newer models refuse it
             continue
         if "no_sampling" in quirks:
             saying.cannot(name)

@@ -39,7 +39,6 @@ def parse(fields: RawObject) -> form.Request:
         effort = config.text("effort")
         output = config.object("format") or output
         config.finish()
-    top_p = top.number("top_p")
     request = form.Request(
         messages=tuple(messages),
         tools=tuple(tool for each in top.objects("tools") if (tool := _tool(each, unread)) is not None),
@@ -49,7 +48,7 @@ def parse(fields: RawObject) -> form.Request:
         reasoning=_reasoning(top.object("thinking"), effort, unread),
         max_tokens=top.integer("max_tokens"),
         temperature=top.number("temperature"),
-        top_p=None if top_p == 1 else top_p,
+        top_p=top.number("top_p"),
         top_k=top.integer("top_k"),
         stop=top.texts("stop_sequences"),
         user=user,

@@ -42,7 +42,7 @@ def render(request: form.Request, model: str, saying: Saying, *, quirks: frozens
     inference = {
         "maxTokens": request.max_tokens,
         "temperature": request.temperature,
-        "topP": request.top_p,
+        "topP": None if request.top_p == 1 else request.top_p,  # Claude takes it or the temperature
         "stopSequences": list(request.stop) or None,
     }
     if inference := {name: value for name, value in inference.items() if value is not None}:

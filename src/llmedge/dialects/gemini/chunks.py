@@ -127,8 +127,12 @@ def created(chunk: Chunk) -> int:
 
 
 def timestamp(seconds: int) -> str:
-    """The opposite."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """The opposite; of what is no year of ours, its beginning."""
+    try:
+        when = datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        when = datetime.fromtimestamp(0, UTC)
+    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def call_id(call: Call, response: str, choice: int, number: int) -> str:

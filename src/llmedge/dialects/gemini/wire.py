@@ -86,8 +86,9 @@ def is_base64(signature: str) -> bool:
 
 
 def wrap_signature(signature: str) -> str:
-    """A signature for a client of Google's, who sends it back: one that is not base64 is put into it."""
-    if is_base64(signature):
+    """A signature for a client of Google's, who sends it back: one that is not base64 is put into it, and one that
+    looks as if it had been."""
+    if is_base64(signature) and not signature.startswith(_WRAPPED):
         return signature
     return base64.b64encode(b"llmedge::" + signature.encode()).decode()
 

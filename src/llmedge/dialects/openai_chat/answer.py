@@ -112,13 +112,22 @@ def citation(fields: Fields) -> form.Citation | None:
     return None
 
 
+def _bytes(item: Fields) -> tuple[int, ...] | None:
+    said = item.value("bytes")
+    if said is None:
+        return None
+    if not isinstance(said, list) or not all(isinstance(each, int) for each in said):
+        item.fail("bytes", "must be a list of numbers")
+    return tuple(said)
+
+
 def tokens(items: list[Fields]) -> tuple[form.TokenLogprob, ...]:
     """The items of ``logprobs.content`` or of ``top_logprobs``."""
     return tuple(
         form.TokenLogprob(
             item.text("token"),
             item.number("logprob") or 0.0,
-            tuple(item.value("bytes")) if item.has("bytes") else None,
+            _bytes(item),
             tokens(item.objects("top_logprobs")),
         )
         for item in items

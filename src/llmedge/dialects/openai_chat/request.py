@@ -35,7 +35,7 @@ def parse(fields: RawObject) -> form.Request:
     old_max_tokens = top.integer("max_tokens")
     effort = top.text("reasoning_effort")
     stop = (top.text("stop"),) if top.is_text("stop") else top.texts("stop")
-    top_p, n = top.number("top_p"), top.integer("n")
+    n = top.integer("n")
     if top.value("modalities") != ["text"] and top.has("modalities"):
         unread.append("modalities")
     metadata = top.object("metadata")
@@ -49,7 +49,7 @@ def parse(fields: RawObject) -> form.Request:
         reasoning=form.Reasoning(effort=effort) if effort else None,
         max_tokens=old_max_tokens if max_tokens is None else max_tokens,
         temperature=top.number("temperature"),
-        top_p=None if top_p == 1 else top_p,
+        top_p=top.number("top_p"),
         top_k=top.integer("top_k"),
         stop=stop,
         n=None if n == 1 else n,
@@ -193,15 +193,19 @@ def _tool_choice(top: Fields, unread: list[str]) -> form.ToolChoice | None:
     assert choice is not None
     kind = choice.text("type", None)
     if kind == "function" and (function := choice.object("function")) is not None:
-        return form.ToolChoice("named", (function.text("name", None),))
+        named = form.ToolChoice("named", (function.text("name", None),))
+        function.finish()
+        choice.finish()
+        return named
     if kind == "allowed_tools" and (allowed := choice.object("allowed_tools")) is not None:
+        tools = allowed.objects("tools")
         names = tuple(
-            function.text("name", None)
-            for each in allowed.objects("tools")
-            if (function := each.object("function")) is not None
+            function.text("name", None) for each in tools if (function := each.object("function")) is not None
         )
         mode = allowed.text("mode", None)
-        if mode in ("auto", "required") and names:
+        if mode in ("auto", "required") and names and len(names) == len(tools):
+            allowed.finish()
+            choice.finish()
             return form.ToolChoice(mode, names)  # type: ignore[arg-type]
     unread.append("tool_choice")
     return None

@@ -40,7 +40,6 @@ def parse(fields: RawObject) -> form.Request:
     logprobs = LOGPROBS in include
     top_logprobs = top.integer("top_logprobs")
     output, verbosity = _text(top.object("text"))
-    top_p = top.number("top_p")
     metadata = top.object("metadata")
     service_tier = top.text("service_tier")
     if top.boolean("background"):
@@ -57,7 +56,7 @@ def parse(fields: RawObject) -> form.Request:
         reasoning=_reasoning(top.object("reasoning"), unread),
         max_tokens=top.integer("max_output_tokens"),
         temperature=top.number("temperature"),
-        top_p=None if top_p == 1 else top_p,
+        top_p=top.number("top_p"),
         logprobs=logprobs or None,
         top_logprobs=(top_logprobs or None) if logprobs else None,  # without them there is nothing to see of it
         user=user or identifier,
@@ -100,12 +99,15 @@ def _tool_choice(top: Fields, unread: list[str]) -> form.ToolChoice | None:
     assert choice is not None
     kind = choice.text("type", None)
     if kind == "function":
-        return form.ToolChoice("named", (choice.text("name", None),))
+        named = form.ToolChoice("named", (choice.text("name", None),))
+        choice.finish()
+        return named
     if kind == "allowed_tools":
         tools = choice.objects("tools")
         names = tuple(each.text("name", None) for each in tools if each.text("type", None) == "function")
         mode = choice.text("mode", None)
         if mode in ("auto", "required") and names and len(names) == len(tools):
+            choice.finish()
             return form.ToolChoice(mode, names)  # type: ignore[arg-type]
     unread.append("tool_choice")
     return None
