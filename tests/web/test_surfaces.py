@@ -28,7 +28,8 @@ class Keys(SynchronousTestCase):
 
     def test_a_key_in_the_url_is_googles_way_only(self) -> None:
         edge = Edge(KEYED + MOCK)
-        self.assertEqual(edge.ask(path="/v1/chat/completions?key=the-key", body=CHAT).status, 401)
+        for more in ("?key=the-key", "?key=the-key&x=/v1beta/"):
+            self.assertEqual(edge.ask(path=f"/v1/chat/completions{more}", body=CHAT).status, 401)
         for wrong in ("?key=", "?key=wrong", "?xkey=the-key", ""):
             self.assertEqual(edge.ask(path=GENERATE + wrong, body=GEMINI).status, 401, wrong)
 

@@ -115,8 +115,9 @@ def presented_key(request: Any) -> bytes | None:
     scheme, _, token = authorization.partition(b" ")
     if scheme.lower() == b"bearer" and token.strip():
         return token.strip()
-    if b"key=" in request.uri and (b"/v1beta/" in request.uri or b"/v1/models" in request.uri):
-        for part in request.uri.partition(b"?")[2].split(b"&"):
+    path, _, query = request.uri.partition(b"?")
+    if query and path.startswith((b"/v1beta/", b"/v1/models")):
+        for part in query.split(b"&"):
             if part.startswith(b"key=") and len(part) > 4:
                 return unquote_to_bytes(part[4:])
     for name in (request.getHeader(b"sec-websocket-protocol") or b"").split(b","):
