@@ -27,7 +27,7 @@ class WithVendor(TestCase):
         self.addCleanup(lambda: Deferred.fromCoroutine(self.vendor.stop()))
         if "[routing]" not in more:
             # The vendor's failures are looked at one by one: nothing is asked again, nobody is left alone.
-            more += "\n[routing]\nretries = 0\nbreaker_failures = 10000\nbreaker_rate = 1\n"
+            more += "\n[routing]\nretries = 0\nbreaker_failures = 10000\nbreaker_rate = 2\n"
         self.gateway = Gateway(self.vendor.toml + more, **kw)
         await self.gateway.start()
         self.addCleanup(lambda: Deferred.fromCoroutine(self.gateway.stop()))

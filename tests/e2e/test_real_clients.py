@@ -20,7 +20,7 @@ MODELS = ("m-mock", *(f"m-{name}" for name in VENDORS if name not in ("azure", "
 CLIENTS = Path(__file__).parent / "clients"
 KEY = f'[[auth.keys]]\nname = "tests"\nkey = "{CANARY_KEY}"\n'
 MOCK = '[providers.mock]\ndialect = "mock"\n[models.m-mock]\ntargets = ["mock/m"]\n'
-CALM = "[routing]\nretries = 0\nbreaker_failures = 1000\nbreaker_rate = 1\nadaptive = false\n"
+CALM = "[routing]\nretries = 0\nbreaker_failures = 1000\nbreaker_rate = 2\nadaptive = false\n"
 """The rehearsed failures are the answers here, not a reason to leave the vendor alone."""
 
 
