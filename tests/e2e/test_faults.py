@@ -35,7 +35,7 @@ retry_base = 0.05
 retry_ratio = 10
 retry_after_max = 3
 breaker_failures = 1000
-breaker_rate = 1
+breaker_rate = 2
 """
 
 

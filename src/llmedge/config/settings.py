@@ -349,7 +349,7 @@ class Routing:
     hedge_ratio: float = option(kinds.number(0, 1), 0.05, "Such extra calls for each call, at most.")
     breaker_failures: int = option(kinds.integer(1), 5, "Failures in a row that have a target left alone.")
     breaker_rate: float = option(
-        kinds.number(0.01, 1), 0.5, "Share of failures in ten seconds that has the same effect."
+        kinds.number(0.01, 2), 0.5, "Share of failures in ten seconds with the same effect; above 1: none has."
     )
     breaker_open: float = option(
         kinds.number(0.01, 600), 1.0, "Seconds a target is left alone at first, doubled each time."
