@@ -10,10 +10,10 @@ from llmedge.config.capabilities import Capabilities
 from llmedge.config.kinds import TargetEntry
 from llmedge.config.settings import Model
 from llmedge.errors import AnswerDiverged, ConnectFailed, EdgeError, UpstreamCut, VendorRefused
-from llmedge.model import Usage
+from llmedge.model import Event, EventKind, Usage
 from llmedge.pipeline import recover
 from llmedge.state.breaker import State
-from tests.pipeline.harness import END, ROLE, Stream, World, chunk, read
+from tests.pipeline.harness import DONE, END, ROLE, Stream, World, chunk, read
 
 CUT = UpstreamCut("It broke.")
 
@@ -30,6 +30,14 @@ def stream(*script: Any, **more: Any) -> Any:
 
 
 GOOD = ([ROLE], [chunk("one ")], [chunk("two ")], [chunk("three")], END)
+
+
+async def frames_of(reply: Any) -> list[bytes]:
+    """All frames a client gets."""
+    frames: list[bytes] = []
+    while not frames or b"[DONE]" not in frames[-1]:
+        frames += [event.frame for event in await reply.next()]
+    return frames
 
 
 class Recovery(SynchronousTestCase):
@@ -68,6 +76,17 @@ class Splicing(Recovery):
         assert by is not None
         self.assertEqual(by.target.provider, "p1")
         self.assertTrue(world.at_rest())
+
+    def test_each_chunk_names_who_wrote_it(self) -> None:
+        other = [
+            [Event(event.kind, event.frame.replace(b'"up"', b'"down"')) for event in batch]
+            for batch in ([ROLE], [chunk("one ")], [chunk("two")], END)
+        ]
+        world = self.world((stream([ROLE, chunk("one ")], CUT),), (stream(*other),))
+        reply = self.successResultOf(world.ask(stream=True))
+        frames = self.successResultOf(Deferred.fromCoroutine(frames_of(reply)))
+        words = [frame for frame in frames if b'"one ' in frame or b'"two' in frame]
+        self.assertEqual([b'"down"' in frame for frame in words], [False, True])
 
     def test_what_is_kept_is_bounded(self) -> None:
         """Of all streams together, too; and nothing is kept of those that are over."""
@@ -251,6 +270,23 @@ class Continuing(Recovery):
         self.assertEqual(messages[-1], {"role": "assistant", "content": "one two"})
         self.assertEqual(world.attempts()[1], ("p1", "continue", "ok"))
         self.assertTrue(world.at_rest())
+
+    def test_the_length_is_the_whole_answers(self) -> None:
+        """What is said already is taken from ``max_tokens``, and counted as written, by the client's usage."""
+        counted = b'data: {"choices":[],"usage":{"prompt_tokens":12,"completion_tokens":3,"total_tokens":15}}\n\n'
+        world = self.world(
+            (stream([ROLE, chunk("one ")], [chunk("two ")], CUT),),
+            (stream([ROLE], [chunk("three")], [chunk(finish="stop"), Event(EventKind.CONTENT, counted), DONE]),),
+            stream_recovery="continue",
+            capabilities=Capabilities(prefill=True),
+        )
+        call = world.call(stream=True, fields={"max_tokens": msgspec.Raw(b"10")})
+        call.wants_usage = True
+        reply = self.successResultOf(Deferred.fromCoroutine(world.route(call)))
+        frames = self.successResultOf(Deferred.fromCoroutine(frames_of(reply)))
+        (call,) = world.vendors[1].calls
+        self.assertEqual(bytes(call.fields["max_tokens"]), b"8")
+        self.assertIn(b'"prompt_tokens":10,"completion_tokens":5', b"".join(frames))
 
     def test_white_space_only(self) -> None:
         """Cannot be said: the answer is asked for again instead."""

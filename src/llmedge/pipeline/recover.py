@@ -33,6 +33,11 @@ _MAX_EVENT = 1 << 24
 _PROMPT = ("messages", "system", "input", "instructions", "contents", "systemInstruction")
 
 
+_MOST = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+BYTES_A_TOKEN = 4
+"""Of text, roughly."""
+
+
 class _Join(Protocol):
     def take(self, events: list[form.StreamEvent]) -> list[form.StreamEvent]: ...
 
@@ -152,8 +157,9 @@ class RecoveringStream:
             call, kind = run.call, "splice"
             if text and text.strip() and candidate.capabilities.prefill:
                 kind = "continue"
-                call = _continued(run.call, dialect, text.rstrip())
-                join = Continuation(seen, text[len(text.rstrip()) :])
+                tokens = max(1, len(text.encode()) // BYTES_A_TOKEN)
+                call = _continued(run.call, dialect, text.rstrip(), tokens)
+                join = Continuation(seen, text[len(text.rstrip()) :], tokens)
             else:
                 join = Splicer(seen)
             try:
@@ -192,6 +198,8 @@ class JoinedStream:
         self._decoder = dialect.decoder(choices=call.choices, max_event=_MAX_EVENT)
         self._encoder = dialect.encoder(Asked(call.model, call.record.request_id, 0, call.wants_usage, call.fields))
         self._encoder.encode(seen)  # it has said all that
+        self._begun = next((event for event in seen if isinstance(event, form.Begin)), form.Begin())
+        self._names = dialect.name == "openai_chat"
 
     @property
     def usage(self) -> Usage | None:
@@ -204,6 +212,8 @@ class JoinedStream:
             said = self._decoder.feed(b"".join([event.frame for event in events]))
             if events[-1].frame == b"" and not self._decoder.done:
                 said += self._decoder.end()
+            if self._names and said and isinstance(said[0], form.Begin):  # each chunk says who wrote it
+                self._encoder.encode([msgspec.structs.replace(self._begun, model=said[0].model)])
             return self._encoder.encode(self._join.take(said))
         except Diverged:
             self._stream.abort()
@@ -228,12 +238,14 @@ async def _in_time(asking: Coroutine[Deferred[Any], Any, Reply], call: Call) -> 
         raise UpstreamTimeout(f"Nothing came within {call.deadline.seconds:g} s.") from None
 
 
-def _continued(call: Call, dialect: ChatDialect, text: str) -> Call:
-    """``call`` with ``text`` as the beginning of its answer."""
+def _continued(call: Call, dialect: ChatDialect, text: str, tokens: int) -> Call:
+    """``call`` with ``text``, of about so many tokens, as the beginning of its answer; as much less may follow."""
     asked = dialect.parse(call.fields)
     begun = form.Message("assistant", (form.Text(text),), at="the answer so far")
-    asked = msgspec.structs.replace(asked, messages=(*asked.messages, begun))
+    most = None if asked.max_tokens is None else max(1, asked.max_tokens - tokens)
+    asked = msgspec.structs.replace(asked, messages=(*asked.messages, begun), max_tokens=most)
     said = dialect.render(asked, call.model, Saying({}, drop=True), stream=True)
     fields: dict[str, Any] = msgspec.json.decode(said, type=dict[str, msgspec.Raw])
     prompt = {name: raw for name, raw in fields.items() if name in _PROMPT}
+    prompt |= {name: msgspec.Raw(b"%d" % most) for name in _MOST if name in call.fields and most is not None}
     return attrs.evolve(call, fields={**call.fields, **prompt}, form=asked, continues=True)

@@ -113,9 +113,11 @@ class Continuation:
 
     :param seen: the events the client has: one text that is not closed, after thoughts perhaps.
     :param space: white space at its end that could not be said; it may come again.
+    :param tokens: about how many the first part has: read this time, and written for the client all the same.
     """
 
-    def __init__(self, seen: list[form.StreamEvent], space: str) -> None:
+    def __init__(self, seen: list[form.StreamEvent], space: str, tokens: int = 0) -> None:
+        self._tokens = tokens
         blocks = [event.block for event in seen if isinstance(event, form.Open)]
         self._block = blocks[-1]
         self._next = blocks[-1] + 1
@@ -129,7 +131,11 @@ class Continuation:
         for event in events:
             if isinstance(event, form.Begin):
                 continue
-            if isinstance(event, form.Open):
+            if isinstance(event, form.Counted):
+                usage = event.usage
+                read, written = max(0, usage.input - self._tokens), usage.output + self._tokens
+                out.append(form.Counted(attrs.evolve(usage, input=read, output=written, estimated=True)))
+            elif isinstance(event, form.Open):
                 self._open(event, out)
             elif isinstance(event, form.Delta | form.Close | form.Sign | form.Cite):
                 block = self._map.get(event.block)
