@@ -422,7 +422,7 @@ class Requests(SynchronousTestCase):
         request = DIALECT.parse_request(raw, model="m", stream=True)
         self.assertEqual((request.model, request.stream, request.message_count), ("m", True, 1))
         self.assertEqual(DIALECT.forward(request.fields, "m", stream=True, ask_usage=True), raw)
-        self.assertRaises(NotImplementedError, DIALECT.reader, strip_usage=True, choices=1, max_event=1)
+        self.assertRaises(Unsupported, DIALECT.reader, strip_usage=True, choices=1, max_event=1)
 
 
 def answer(content: list[Any], reason: str = "end_turn", **more: Any) -> bytes:

@@ -1,12 +1,9 @@
-from random import Random
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.state.breaker import State
-from llmedge.state.memory import MemoryStore, TokenBucket, breakers
+from llmedge.state.memory import MemoryStore, TokenBucket
 
 
 class Bucket(SynchronousTestCase):
@@ -55,7 +52,7 @@ class Bucket(SynchronousTestCase):
 
 class Stored(SynchronousTestCase):
     def test_one_for_each_key(self) -> None:
-        store = breakers(Clock(), Random(1))
+        store = MemoryStore(list)
         self.assertIs(store.get("a"), store.get("a"))
         self.assertIsNot(store.get("a"), store.get("b"))
 
@@ -65,13 +62,3 @@ class Stored(SynchronousTestCase):
         for key in "abcadaeaf":
             store.get(key)
         self.assertEqual(list(store.items()), [("e", "E"), ("a", "A"), ("f", "F")])
-
-    def test_changes_are_told_with_the_name(self) -> None:
-        seen: list[tuple[str, State, State]] = []
-        store = breakers(Clock(), Random(1), observer=lambda *change: seen.append(change))
-        for _ in range(5):
-            for key in "openai/gpt", "mock/echo":
-                ticket = store.get(key).begin()
-                assert ticket is not None
-                ticket.succeed() if key == "mock/echo" else ticket.fail()
-        self.assertEqual(seen, [("openai/gpt", State.CLOSED, State.OPEN)])

@@ -14,13 +14,13 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.errors import TargetBusy
-from llmedge.state.breaker import State
+from llmedge.state.breaker import CircuitBreaker, State
 from llmedge.state.budget import Budget, backoff
 from llmedge.state.concurrency import AimdLimit, Outcome
 from llmedge.state.fair_queue import FairQueue
 from llmedge.state.interfaces import Breaker
 from llmedge.state.latency import PeakEwma, Quantile, choose
-from llmedge.state.memory import breakers
+from llmedge.state.memory import MemoryStore
 
 CALLS = 100_000
 RATE = 250.0  # a second
@@ -108,7 +108,7 @@ class World:
         self.random = Random(seed)
         self.clock = HeapClock()
         self.changes: list[tuple[float, str, State]] = []
-        self.breakers = breakers(self.clock, self.random, observer=self.changed)
+        self.breakers = MemoryStore(self.breaker)
         self.retries = Budget(self.clock)
         self.arrived: list[float] = []
         self.retried: list[float] = []
@@ -126,6 +126,10 @@ class World:
         return Deployment(
             name, list(script), self.breakers.get(name), queue, PeakEwma(self.clock), Quantile(self.clock)
         )
+
+    def breaker(self, name: str) -> CircuitBreaker:
+        told = lambda before, after: self.changed(name, before, after)  # noqa: E731
+        return CircuitBreaker(self.clock, self.random, None, told)
 
     def changed(self, name: str, before: State, after: State) -> None:
         self.changes.append((self.clock.seconds(), name, after))

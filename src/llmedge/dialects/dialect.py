@@ -100,6 +100,11 @@ _SIMPLE = tuple(name for name in form.Request.__struct_fields__ if name not in (
 _NOTHING: tuple[Any, ...] = (None, "", b"", ())
 
 
+def unstreamed() -> Unsupported:
+    """The refusal of a stream where there is none."""
+    return Unsupported("This kind of request is not answered by a stream.", param="stream")
+
+
 class StreamReader(Protocol):
     """Reads one vendor's stream: bytes in, events for the client out."""
 
@@ -336,8 +341,11 @@ class Dialect(ABC):
         """The error object in ``body``; empty if there is none. Never raises."""
 
     def reader(self, *, strip_usage: bool, choices: int, max_event: int) -> StreamReader:
-        """A reader of one stream that is passed on as it is."""
-        raise NotImplementedError(f"{self.name} has no streams")
+        """A reader of one stream that is passed on as it is.
+
+        :raises Unsupported: there is no such stream.
+        """
+        raise unstreamed()
 
 
 class CountingDialect(Dialect):

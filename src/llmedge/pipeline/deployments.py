@@ -15,6 +15,7 @@ from llmedge.state.breaker import BreakerSettings, CircuitBreaker, State, Ticket
 from llmedge.state.budget import Budget
 from llmedge.state.concurrency import AimdLimit, FixedLimit, Limit, Outcome
 from llmedge.state.fair_queue import FairQueue, Slot
+from llmedge.state.interfaces import Store
 from llmedge.state.latency import PeakEwma, Quantile
 from llmedge.state.memory import MemoryStore, quota
 from llmedge.state.quota import Quota, Reservation
@@ -174,7 +175,7 @@ class Deployments:
         self._observer = observer
         self._routing = Routing()
         self._limits: dict[str, TargetEntry] = {}
-        self._store: MemoryStore[Deployment] = MemoryStore(
+        self._store: Store[Deployment] = MemoryStore(
             self._make, keep=lambda name, each: name in self._limits or each.load > 0
         )
         self.retries = Budget(clock)

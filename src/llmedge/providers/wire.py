@@ -17,6 +17,7 @@ from llmedge.dialects.dialect import (
     Saying,
     StreamReader,
     TranslatedReader,
+    unstreamed,
 )
 from llmedge.dialects.embedding_form import EmbeddingDialect
 from llmedge.errors import Unsupported, UpstreamMalformed
@@ -116,7 +117,7 @@ class TranslatedEmbeddings:
         return Answer(self._asker.render_answer(said, call.form, _asked(call, created)), said.usage)
 
     def reader(self, call: Call, max_event: int, created: int) -> StreamReader:
-        raise NotImplementedError("embeddings are not streamed")
+        raise unstreamed()
 
 
 class Counting:
@@ -143,7 +144,7 @@ class Counting:
         return Answer(self._asker.render_count_answer(self._counter.parse_count(body)))
 
     def reader(self, call: Call, max_event: int, created: int) -> StreamReader:
-        raise NotImplementedError("counts are not streamed")
+        raise unstreamed()
 
 
 def continued(body: bytes, quirks: frozenset[str]) -> bytes:

@@ -14,6 +14,7 @@ Two kinds, because the pipeline must stay cheap here and honest there:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -75,3 +76,6 @@ class Store(Protocol[T_co]):
     """State by deployment, made when first asked for. Never waits."""
 
     def get(self, key: str) -> T_co: ...
+
+    def items(self) -> Iterator[tuple[str, T_co]]:
+        """What is there; a copy."""

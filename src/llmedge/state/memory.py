@@ -6,12 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from random import Random
 from typing import Generic, TypeVar
 
 from llmedge.model import Clock
-from llmedge.state.breaker import BreakerSettings, CircuitBreaker, State
-from llmedge.state.interfaces import Breaker, Store
 from llmedge.state.quota import Quota
 
 T = TypeVar("T")
@@ -101,24 +98,6 @@ class MemoryStore(Generic[T]):
     def items(self) -> Iterator[tuple[str, T]]:
         """What is there, for the metrics; a copy."""
         return iter(list(self._values.items()))
-
-
-def breakers(
-    clock: Clock,
-    random: Random,
-    settings: BreakerSettings | None = None,
-    observer: Callable[[str, State, State], None] | None = None,
-) -> Store[Breaker]:
-    """A breaker for each deployment.
-
-    :param observer: told ``(deployment, before, after)`` of each change.
-    """
-
-    def make(key: str) -> CircuitBreaker:
-        told = None if observer is None else lambda before, after: observer(key, before, after)
-        return CircuitBreaker(clock, random, settings, told)
-
-    return MemoryStore(make)
 
 
 def quota(clock: Clock, requests: int | None = None, tokens: int | None = None) -> Quota:

@@ -48,7 +48,6 @@ class Exchange:
     ) -> None:
         self.status = 0
         self.fields: dict[bytes, bytes] = {}
-        self.ended_by_close = False
         self._connection: Connection | None = connection
         self._clock = clock
         self._limits = limits
@@ -216,9 +215,8 @@ class Exchange:
         self._chunks.append(data)
         self._held += len(data)
 
-    def got_end(self, by_close: bool = False) -> None:
+    def got_end(self) -> None:
         self._complete = True
-        self.ended_by_close = by_close
         self._connection = None
         self._stop_timer()
 
@@ -326,7 +324,7 @@ class Connection(protocol.Protocol):
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             if exchange.status and not self._framed:
-                exchange.got_end(by_close=True)  # RFC 9112 section 6.3, rule 8
+                exchange.got_end()  # RFC 9112 section 6.3, rule 8
             elif self._used > 1 and unsent(self.transport) >= self._request_size:
                 exchange.got_error(StaleConnection())
             else:

@@ -10,7 +10,7 @@ import msgspec
 
 from llmedge.dialects import form
 from llmedge.dialects.bedrock import answer, render, request, stream
-from llmedge.dialects.dialect import Asked, ChatDialect, FramedReader, Request, Saying, StreamReader, VendorError
+from llmedge.dialects.dialect import Asked, ChatDialect, FramedReader, Request, Saying, VendorError
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_common import is_deeper
 from llmedge.errors import EdgeError, ValidationError
@@ -68,9 +68,6 @@ class Bedrock(ChatDialect):
 
     def encoder(self, asked: Asked) -> stream.Encoder:
         return stream.Encoder()
-
-    def reader(self, *, strip_usage: bool, choices: int, max_event: int) -> StreamReader:
-        raise NotImplementedError("no client speaks Bedrock's dialect: its streams are translated, not passed on")
 
     def error_body(self, error: EdgeError) -> bytes:
         return _encode({"message": error.message, "__type": error.code})
