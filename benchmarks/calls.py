@@ -21,7 +21,7 @@ from typing import Any
 
 from tests.fakes import Reactor, Transport, Wire, request
 from twisted.internet.defer import succeed
-from twisted.logger import globalLogPublisher
+from twisted.logger import globalLogBeginner
 
 from benchmarks.stub import ANSWER, ANSWER_STREAM
 from llmedge.config import load
@@ -90,7 +90,8 @@ class Bench:
         path.write_text(configuration())
         logs.configure(load({}, str(path)).log)
         self._log = open(Path(folder) / "access.log", "w")  # noqa: SIM115 - open as long as the process
-        globalLogPublisher.addObserver(logs.JsonLog(self._log, logs.levels))
+        observer = logs.sole(logs.JsonLog(self._log, logs.levels))
+        globalLogBeginner.beginLoggingTo([observer], discardBuffer=True, redirectStandardIO=False)
         self.reactor = Reactor()
         self.reactor.advance(1_700_000_000)
         self.site = EdgeService(self.reactor, load({}, str(path))).site

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from twisted.internet.threads import deferToThreadPool
 
 from llmedge.config import Settings
-from llmedge.observe import logs
+from llmedge.observe.access import AccessLog
 from llmedge.observe.metrics import Metrics
 from llmedge.pipeline.admit import Admit
 from llmedge.pipeline.count import CountTokens
@@ -60,7 +60,7 @@ class Lasting:
         self.reactor = reactor
         self.ready = ready
         self.metrics = Metrics(CollectorRegistry())
-        self.observers: list[Any] = [self.metrics, logs.AccessLog()]
+        self.observers: list[Any] = [self.metrics, AccessLog()]
         self.tracing: Any = None
         if settings.tracing.enabled:
             from llmedge.observe.tracing import Tracing  # OpenTelemetry is an extra, and takes memory

@@ -94,7 +94,9 @@ class Options(UsageOptions):
         if "fileLogObserverFactory" in parent:  # twist
             chosen = parent["fileLogObserverFactory"]
             if chosen is jsonFileLogObserver:
-                parent["fileLogObserverFactory"] = lambda out: logs.JsonLog(out, logs.levels)
+                parent["fileLogObserverFactory"] = lambda out: logs.sole(
+                    logs.JsonLog(out, logs.levels), parent["logLevel"]
+                )
             elif chosen is textFileLogObserver:
                 parent["fileLogObserverFactory"] = lambda out: logs.FilteredLog(textFileLogObserver(out), logs.levels)
             if parent["logLevel"] is LogLevel.info:  # its default: ours decide

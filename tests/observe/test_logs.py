@@ -6,6 +6,7 @@ from twisted.logger import Logger, LogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.settings import Log
+from llmedge.observe import access
 from llmedge.observe.logs import FilteredLog, JsonLog, Levels
 from llmedge.observe.writer import LIMIT, LineWriter
 from tests.fakes import CHAT, Edge
@@ -129,7 +130,7 @@ class Writer(SynchronousTestCase):
 class Access(SynchronousTestCase):
     def line(self, edge: Edge, **fields: Any) -> dict[str, Any]:
         capture = Capture()
-        self.patch(__import__("llmedge.observe.logs").observe.logs, "globalLogPublisher", capture.publisher)
+        self.patch(access, "globalLogPublisher", capture.publisher)
         edge.ask(body=CHAT | fields, headers={"x-request-id": "r-1"})
         return capture.lines()[-1]
 

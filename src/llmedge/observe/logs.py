@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
-from time import time
 from typing import IO, Any
 
 import msgspec
@@ -18,7 +17,6 @@ from zope.interface import implementer
 
 from llmedge.config.levels import LEVELS, parse_filter
 from llmedge.config.settings import Log
-from llmedge.model import Record
 from llmedge.observe.writer import LineWriter
 
 _WEIGHT = {
@@ -84,19 +82,17 @@ class JsonLog:
         level = event.get("log_level") or LogLevel.info
         if not self._levels.wanted(namespace, level):
             return
-        fields: dict[str, Any] = {"message": _message(event)}
+        if (ready := event.get("log_line")) is not None:
+            self.writer.write(ready)
+            return
+        fields: dict[str, Any] = {"message": formatEvent(event)}
         line: dict[str, Any] = {
             "timestamp": _timestamp(event["log_time"]),
             "level": _NAME.get(level, "INFO"),
             "fields": fields,
             "target": namespace,
         }
-        place: tuple[str, int] | None = event.get("log_place")
-        if place is not None:
-            fields.update(event["log_fields"])
-            line["span"] = {"name": event["span"]}
-            line["request_id"] = event["request_id"]
-        elif namespace.startswith("llmedge"):
+        if namespace.startswith("llmedge"):
             for name, value in event.items():
                 if not name.startswith("log_"):
                     fields[name] = value
@@ -108,9 +104,7 @@ class JsonLog:
             fields["error"] = f"{failure.type.__name__}: {failure.getErrorMessage()}"
             fields["traceback"] = failure.getTraceback(elideFrameworkCode=True)
         line["threadId"] = threading.get_ident()
-        if place is None:
-            place = _caller()
-        if place is not None:
+        if (place := _caller()) is not None:
             line["filename"], line["line_number"] = place
         try:
             text = _encode(line).decode()
@@ -130,18 +124,6 @@ class FilteredLog:
     def __call__(self, event: dict[str, Any]) -> None:
         if self._levels.wanted(event.get("log_namespace") or "-", event.get("log_level") or LogLevel.info):
             self._observer(event)
-
-
-def _message(event: dict[str, Any]) -> str:
-    """twisted's text of an event. ``format_map`` gives the same for all but calls (``{name()}``) at a tenth of the
-    cost, and fails for those."""
-    template = event.get("log_format")
-    if type(template) is str and "log_flattened" not in event:
-        try:
-            return template.format_map(event)
-        except Exception:
-            return formatEvent(event)
-    return formatEvent(event)
 
 
 @lru_cache(4)
@@ -170,105 +152,27 @@ def _caller() -> tuple[str, int] | None:
     return (path[index + 1 :] if index >= 0 else path.rpartition("/")[2]), frame.f_lineno
 
 
-NAMESPACE = "llmedge.access"
-_INFO, _DEBUG = LogLevel.info, LogLevel.debug
-_PLACE = ("llmedge/observe/logs.py", _caller.__code__.co_firstlineno)
-
-
-class AccessLog:
-    """One line for each finished request: at info for the API, at debug for health and metrics."""
-
-    def __call__(self, record: Record) -> None:
-        level = _INFO if record.operation else _DEBUG
-        if not levels.wanted(NAMESPACE, level):
-            return  # before anything is made for it
-        fields: dict[str, Any] = {
-            "method": record.method,
-            "route": record.route,
-            "status": record.status,
-            "outcome": record.outcome,
-            "duration_ms": _ms(record.received, record.ended),
-            "overhead_ms": round(((record.ended or record.received) - record.received - record.waited) * 1000, 3),
-            "peer": record.peer,
-            "caller": record.caller,
-            "bytes_in": record.bytes_in,
-            "bytes_out": record.bytes_out,
-        }
-        if record.model:
-            fields |= {
-                "model": record.model,
-                "message_count": record.message_count,
-                "stream": record.stream,
-                "first_event_ms": _ms(record.received, record.first_event),
-            }
-        if record.attempts:
-            fields["attempts"] = [
-                {
-                    "target": str(attempt.target),
-                    "kind": attempt.kind,
-                    "outcome": attempt.outcome,
-                    "cause": attempt.cause or None,
-                    "status": attempt.status,
-                    "reused": attempt.reused,
-                    "error": attempt.error or None,
-                    "queued_ms": round(attempt.queued * 1000, 3),
-                    "skipped_events": attempt.skipped_events,
-                    "connect_ms": _ms(attempt.started, attempt.connected),
-                    "first_byte_ms": _ms(attempt.started, attempt.first_byte),
-                    "duration_ms": _ms(attempt.started, attempt.ended),
-                    "upstream_request_id": attempt.upstream_request_id or None,
-                    "input_tokens": None if attempt.usage is None else attempt.usage.input,
-                    "output_tokens": None if attempt.usage is None else attempt.usage.output,
-                    "cost_usd": None if attempt.cost is None else float(attempt.cost),
-                }
-                for attempt in record.attempts
-            ]
-        if record.passed_over:
-            fields["passed_over"] = [{"target": each.target, "why": each.why} for each in record.passed_over]
-        if record.paused:
-            fields["paused_ms"] = round(record.paused * 1000, 3)
-        if record.fallback:
-            fields["fallback"] = record.fallback
-        if record.dropped:
-            fields["dropped"] = record.dropped
-        if record.usage is not None:
-            fields |= {
-                "input_tokens": record.usage.input,
-                "output_tokens": record.usage.output,
-                "cached_tokens": record.usage.cached,
-                "cache_write_tokens": record.usage.cache_write,
-                "reasoning_tokens": record.usage.reasoning,
-                "audio_input_tokens": record.usage.audio_input,
-                "audio_output_tokens": record.usage.audio_output,
-                "tokens_estimated": record.usage.estimated,
-                "cost_usd": None if record.cost is None else float(record.cost),
-            }
-        if record.error_code:
-            fields |= {"error_code": record.error_code, "error": record.error_message}
-        if record.refused_by:
-            fields["refused_by"] = record.refused_by
-        text = f"{record.method} {record.route} {record.status} {record.outcome} in {fields['duration_ms']} ms"
-        # What Logger.info would publish, without the work that is the same for each line of this kind.
-        globalLogPublisher(
-            {
-                "log_namespace": NAMESPACE,
-                "log_level": level,
-                "log_time": time(),
-                "log_format": "{message}",
-                "message": text,
-                "log_place": _PLACE,
-                "log_fields": fields,
-                "span": record.operation or record.route,
-                "request_id": record.request_id,
-            }
-        )
-
-
-def _ms(start: float, end: float | None) -> float | None:
-    return None if end is None else round((end - start) * 1000, 3)
-
-
 _writers: list[LineWriter] = []
+_sole: tuple[JsonLog, int] | None = None
+
+
+def sole(log: JsonLog, lowest: Any = LogLevel.debug) -> JsonLog:
+    """``log`` is the process's log; its host lets nothing below ``lowest`` through."""
+    global _sole
+    _sole = (log, _WEIGHT[lowest])
+    return log
+
+
+def direct(level: Any) -> Callable[[str], None] | None:
+    """Takes whole lines of ``level``, past twisted's publisher, which asks a dozen functions for each event; ``None``
+    where somebody else listens too, or nobody writes JSON."""
+    if _sole is None or len(getattr(globalLogPublisher, "_observers", ())) != 1:
+        return None
+    log, lowest = _sole
+    return log.writer.write if _WEIGHT[level] >= lowest else _nowhere
+
+
+def _nowhere(line: str) -> None: ...
 
 
 def finish() -> None:
@@ -293,4 +197,4 @@ path = "-"
 def json_to_path() -> JsonLog:
     """The observer for ``twistd --logger``, which takes it by name."""
     out: Any = sys.stdout if path == "-" else LogFile.fromFullPath(path)  # type: ignore[no-untyped-call]
-    return JsonLog(out, levels)
+    return sole(JsonLog(out, levels))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 from prometheus_client import (
     CollectorRegistry,
@@ -90,7 +90,7 @@ class Metrics:
         self._figures: Callable[[], list[tuple[str, int, int, float]]] = list
         self._label: Callable[[str], str] = lambda name: f"{name.partition('/')[0]}/*"
         self._rendering = Lock()
-        self._deployments: dict[tuple[Target, str], tally.Count] = {}
+        self._deployments: dict[tuple[Target, str], _AttemptMetrics] = {}
         self._tokens = counter("llm_tokens_total", "Tokens by kind.", [*call, "kind"])
         self._estimated = counter(
             "llm_usage_estimated_total", "Answers whose tokens were estimated, because the vendor told none.", call
@@ -130,18 +130,20 @@ class Metrics:
         if record.error_code:
             known = record.error_code in _ERROR_CODES
             self._errors.labels(record.error_code if known else "VENDOR_ERROR").inc()
-        provider = record.by.target.provider if record.by is not None else "none"
-        key = (record.operation, provider, record.model_label)
+        by = record.answered_by or record.by
+        key = (record.operation, "none" if by is None else by.target.provider, record.model_label)
         metrics = self._children.get(key)
         if metrics is None:
             metrics = self._children[key] = _CallMetrics(self, key)
         metrics.count(record)
         for attempt in record.attempts:
             if attempt.ended is not None:
-                provider, outcome = attempt.target.provider, attempt.outcome
-                self._upstream.labels(provider, outcome).observe(attempt.ended - attempt.started)
-                self._attempts.labels(provider, outcome).inc()
-                self._at_deployment(attempt)
+                tallies = self._deployments.get((attempt.target, attempt.outcome)) or self._at_deployment(attempt)
+                tallies.attempts.value += 1.0
+                tallies.at_deployment.value += 1.0
+                tallies.duration.observe(attempt.ended - attempt.started)
+                if attempt.queued:
+                    self._deployment_queue.labels(self._label(str(attempt.target))).observe(attempt.queued)
         if record.stream and record.first_event is not None:
             self._ended.labels(record.outcome).inc()
 
@@ -149,17 +151,16 @@ class Metrics:
         """A request began (1) or ended (-1)."""
         self._under_way += change
 
-    def _at_deployment(self, attempt: Attempt) -> None:
-        key = (attempt.target, attempt.outcome)
-        attempts = self._deployments.get(key)
-        if attempts is None:
-            if len(self._deployments) >= 1000:  # clients can ask for any name where there is a pattern
-                self._deployments.clear()
-            attempts = self._deployment_attempts.labels(self._label(str(attempt.target)), attempt.outcome)
-            self._deployments[key] = attempts
-        attempts.inc()
-        if attempt.queued:
-            self._deployment_queue.labels(self._label(str(attempt.target))).observe(attempt.queued)
+    def _at_deployment(self, attempt: Attempt) -> _AttemptMetrics:
+        target, outcome = attempt.target, attempt.outcome
+        if len(self._deployments) >= 1000:  # clients can ask for any name where there is a pattern
+            self._deployments.clear()
+        tallies = self._deployments[target, outcome] = _AttemptMetrics(
+            self._upstream.labels(target.provider, outcome),
+            self._attempts.labels(target.provider, outcome),
+            self._deployment_attempts.labels(self._label(str(target)), outcome),
+        )
+        return tallies
 
     def show_deployments(
         self, figures: Callable[[], list[tuple[str, int, int, float]]], label: Callable[[str], str]
@@ -203,6 +204,14 @@ class Metrics:
         return lambda: state["call"].cancel()
 
 
+class _AttemptMetrics(NamedTuple):
+    """The children of one (target, outcome), looked up once."""
+
+    duration: tally.Spread
+    attempts: tally.Count
+    at_deployment: tally.Count
+
+
 class _CallMetrics:
     """The children of one (operation, provider, model), looked up once."""
 
@@ -216,43 +225,42 @@ class _CallMetrics:
         self._duration = metrics._duration.labels(*key)
         self._overhead = metrics._overhead.labels(*key)
         self._first_token = metrics._first_token.labels(*key)
-        self._by_status: dict[int, Any] = {}
-        self._by_kind: dict[str, Any] = {}
-        self._by_caller: dict[str, Any] = {}
+        self._by_status: dict[int, tally.Count] = {}
+        self._by_kind: dict[str, tally.Count] = {}
+        self._by_caller: dict[str, tally.Count] = {}
 
     def count(self, record: Record) -> None:
         requests = self._by_status.get(record.status)
         if requests is None:
             requests = self._by_status[record.status] = self._requests.labels(*self._key, str(record.status))
-        requests.inc()
+        requests.value += 1.0
         took = (record.ended or record.received) - record.received
         self._duration.observe(took)
         if record.attempts:
-            self._overhead.observe(max(0.0, took - record.waited))
+            self._overhead.observe(took - record.waited if took > record.waited else 0.0)
         if record.first_event is not None:
             self._first_token.observe(record.first_event - record.received)
-        if record.usage is not None:
-            usage = record.usage
-            for kind, count in (
-                ("input", usage.input),
-                ("output", usage.output),
-                ("cached", usage.cached),
-                ("reasoning", usage.reasoning),
-                ("cache_write", usage.cache_write),
-                ("audio_input", usage.audio_input),
-                ("audio_output", usage.audio_output),
-            ):
-                if count > 0:
-                    tokens = self._by_kind.get(kind)
-                    if tokens is None:
-                        tokens = self._by_kind[kind] = self._tokens.labels(*self._key, kind)
-                    tokens.inc(count)
+        usage, cost = record.usage, record.cost
+        if usage is not None:
+            if usage.input:
+                self._of("input").value += usage.input
+            if usage.output:
+                self._of("output").value += usage.output
+            if usage.cached or usage.reasoning or usage.cache_write or usage.audio_input or usage.audio_output:
+                for kind in ("cached", "reasoning", "cache_write", "audio_input", "audio_output"):
+                    self._of(kind).value += getattr(usage, kind)
             if usage.estimated:
                 self._estimated.labels(*self._key).inc()
-            if record.cost is None:
-                self._unpriced.labels(*self._key).inc()
-        if record.cost is not None:
-            cost = self._by_caller.get(record.caller)
             if cost is None:
-                cost = self._by_caller[record.caller] = self._cost.labels(*self._key, record.caller)
-            cost.inc(float(record.cost))
+                self._unpriced.labels(*self._key).inc()
+        if cost is not None:
+            spent = self._by_caller.get(record.caller)
+            if spent is None:
+                spent = self._by_caller[record.caller] = self._cost.labels(*self._key, record.caller)
+            spent.value += float(cost)
+
+    def _of(self, kind: str) -> tally.Count:
+        tokens = self._by_kind.get(kind)
+        if tokens is None:
+            tokens = self._by_kind[kind] = self._tokens.labels(*self._key, kind)
+        return tokens

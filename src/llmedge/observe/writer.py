@@ -15,6 +15,17 @@ _GATHER = 0.02
 """Seconds that lines are gathered for: waking a thread for each would cost more than writing them."""
 
 
+_forks = 0
+
+
+def _forked() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
 class LineWriter:
     """Writes whole lines in batches. The thread starts with the first line, also after a fork (``twistd``).
 
@@ -28,7 +39,7 @@ class LineWriter:
         self._idle = threading.Event()
         self._idle.set()
         self._dropped = 0
-        self._process = 0
+        self._process = -1  # of how many forks, the one its thread runs in
         self._finished = False
 
     def write(self, line: str) -> None:
@@ -37,7 +48,7 @@ class LineWriter:
             self._out.write(line)
             self._out.flush()
             return
-        if self._process != os.getpid():
+        if self._process != _forks:
             self._start()
         if len(self._lines) >= LIMIT:
             self._dropped += 1
@@ -49,7 +60,7 @@ class LineWriter:
 
     def flush(self, timeout: float = 2.0) -> bool:
         """Wait until all lines are out; whether they are. For the end of the process and for tests."""
-        return self._process != os.getpid() or self._idle.wait(timeout)
+        return self._process != _forks or self._idle.wait(timeout)
 
     def finish(self) -> None:
         """The process is about to end: everything out now, and whatever still comes at once.
@@ -60,7 +71,7 @@ class LineWriter:
         self._finished = True
 
     def _start(self) -> None:
-        self._process = os.getpid()
+        self._process = _forks
         self._wake = threading.Event()
         self._idle = threading.Event()
         threading.Thread(target=self._run, name="llmedge-log", daemon=True).start()
