@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from llmedge.config.settings import Server
+from llmedge.web.head import KnownHeads
 from llmedge.web.llhttp import LlhttpChannel
 
 try:
@@ -26,10 +27,11 @@ class Channel(LlhttpChannel):
 
     def __init__(self) -> None:
         site: Any = SimpleNamespace(clock=Clock(), limits=Server(), draining=False, requestFactory=None)
+        site.heads = KnownHeads()
         site.log = lambda request: None
         super().__init__(site)
 
-    def _make_request(self, head: Any) -> Any:
+    def _make_request(self, table: Any) -> Any:
         factory = self.requestFactory
 
         def plain(channel: Any) -> Any:
@@ -43,7 +45,7 @@ class Channel(LlhttpChannel):
 
         self.requestFactory = plain
         try:
-            return super()._make_request(head)
+            return super()._make_request(table)
         finally:
             self.requestFactory = factory
 

@@ -72,8 +72,10 @@ def access_line(record: Record, at: float) -> str:
     if record.usage is not None:
         parts.append(_usage(record.usage))
         parts.append(f',"cost_usd":{"null" if record.cost is None else float(record.cost)}')
-    if record.passed_over or record.paused or record.fallback or record.dropped or record.error_code:
+    if record.passed_over or record.paused or record.fallback or record.dropped:
         parts.append(_unusual(record))
+    if record.error_code:
+        parts.append(f',"error_code":{_quote(record.error_code)},"error":{encode_basestring_ascii(record.error_message)}')
     if record.refused_by:
         parts.append(f',"refused_by":"{record.refused_by}"')
     parts.append(
@@ -121,8 +123,6 @@ def _unusual(record: Record) -> str:
         fields["fallback"] = record.fallback
     if record.dropped:
         fields["dropped"] = record.dropped
-    if record.error_code:
-        fields |= {"error_code": record.error_code, "error": record.error_message}
     return "," + json.dumps(fields)[1:-1]
 
 

@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 from llmedge.config.settings import Key
 from llmedge.errors import AuthError
 from llmedge.model import Caller
+from llmedge.web.head import Head
 
 _FORWARDED = frozenset(  # in the form that twisted.web's Headers keep names in
     b"-".join(part.capitalize() for part in name.split(b"-"))
@@ -66,6 +67,9 @@ class Authenticator:
         """
         if not self._enabled:
             return self._anonymous
+        head: Head = request.head
+        if head.caller_by is self and head.caller is not None:
+            return head.caller
         if not self._callers and not self._by_certificate:
             return self._loopback(request)
         presented = presented_key(request)
@@ -77,6 +81,7 @@ class Authenticator:
         known, caller = self._callers.get(digest, (b"\0" * 32, None))
         if not hmac.compare_digest(known, digest) or caller is None:
             raise AuthError("Invalid API key")
+        head.caller, head.caller_by = caller, self  # it depends on nothing else
         return caller
 
     def _certified(self, request: Any) -> Caller | None:

@@ -56,12 +56,12 @@ class Channel:
         if self._reading:  # what is left of the body is not waited for
             self.persistent = False
             headers._rawHeaders[b"Connection"] = [b"close"]
-        lines = [b"%b %b %b" % (version, code, reason)]
-        for name, values in headers.getAllRawHeaders():
+        lines = [b"%b %b %b\r\n" % (version, code, reason)]
+        for name, values in headers._rawHeaders.items():
             for value in values:
-                lines.append(b"%b: %b" % (name, value))
+                lines.append(b"%b: %b\r\n" % (name, value))
         lines.append(b"\r\n")
-        self._answer = b"\r\n".join(lines)
+        self._answer = b"".join(lines)
 
     def write(self, data: bytes) -> None:
         if self._answer:

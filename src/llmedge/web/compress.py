@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from twisted.web.iweb import _IRequestEncoder, _IRequestEncoderFactory
+from twisted.web.iweb import _IRequestEncoder
 from twisted.web.resource import EncodingResourceWrapper, IResource
 from zope.interface import implementer
 
@@ -34,6 +34,7 @@ if importlib.util.find_spec("brotli"):
     CODINGS[b"br"] = lambda data: bytes(brotli.compress(data, quality=3))
 CODINGS[b"gzip"] = _gzip
 
+_VARY = [b"Accept-Encoding"]
 _TYPES = (b"application/json", b"text/plain", b"text/html")
 
 
@@ -43,15 +44,12 @@ class Compress(EncodingResourceWrapper):
     isLeaf = True
 
     def __init__(self, inner: IResource) -> None:
-        super().__init__(inner, [AnswerFactory()])  # type: ignore[no-untyped-call]  # twisted has no types here
+        super().__init__(inner, [])  # type: ignore[no-untyped-call]  # twisted has no types here
 
-    def render(self, request: Any) -> Any:
-        return self.original.render(request)
+        self.render = inner.render
 
-
-@implementer(_IRequestEncoderFactory)
-class AnswerFactory:
-    def encoderForRequest(self, request: Any) -> Any:
+    def getEncoder(self, request: Any) -> Any:
+        """twisted's, for the one factory there is."""
         return CompressedAnswer(request)
 
 
@@ -67,20 +65,22 @@ class CompressedAnswer:
         if self._decided:
             return data
         self._decided = True
-        headers = self._request.responseHeaders
-        content_type = headers.getRawHeaders(b"content-type", [b""])[0]
-        if not content_type.startswith(_TYPES):
+        headers = self._request.responseHeaders._rawHeaders  # what is ours needs no cleaning
+        content_type = headers.get(b"Content-Type")
+        if content_type is None or not content_type[0].startswith(_TYPES):
             return data
-        headers.addRawHeader(b"vary", b"Accept-Encoding")
-        length = headers.getRawHeaders(b"content-length", [b""])[0]
-        if length != b"%d" % len(data) or not MINIMUM <= len(data) <= MAXIMUM:
+        headers[b"Vary"] = [*headers[b"Vary"], b"Accept-Encoding"] if b"Vary" in headers else _VARY
+        if b"Accept-Encoding" not in self._request.requestHeaders._rawHeaders:
+            return data
+        length = headers.get(b"Content-Length")
+        if length != [b"%d" % len(data)] or not MINIMUM <= len(data) <= MAXIMUM:
             return data
         coding = preferred(self._request)
-        if coding is None or headers.hasHeader(b"content-encoding"):
+        if coding is None or b"Content-Encoding" in headers:
             return data
         packed = CODINGS[coding](data)
-        headers.setRawHeaders(b"content-encoding", [coding])
-        headers.setRawHeaders(b"content-length", [b"%d" % len(packed)])
+        headers[b"Content-Encoding"] = [coding]
+        headers[b"Content-Length"] = [b"%d" % len(packed)]
         return packed
 
     def finish(self) -> bytes:

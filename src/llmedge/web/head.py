@@ -1,12 +1,18 @@
-"""One head of an HTTP/1.1 request, as llhttp sees it."""
+"""What the head of a request says, and llhttp's part in finding out."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httptools
 from twisted.web.http_headers import _nameEncoder
+
+from llmedge.web.paths import is_health, is_metrics, operation_of, route_of, streams_body
+
+if TYPE_CHECKING:
+    from llmedge.config.settings import Server
+    from llmedge.model import Caller, Wishes
 
 METHODS = {b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"CONNECT"}
 """Those that are fed to llhttp as they are."""
@@ -15,12 +21,117 @@ TRAILER = re.compile(
 )
 """One line of trailers: a header, but none that frames."""
 _CHUNKED = [b"chunked"]
+_LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: (\d{1,9})\r\n")
+_KNOWN = 512
+_LONGEST = 4096
+"""Heads that are kept at most, and the bytes of the longest that is."""
+_SPECIAL = (b"Transfer-Encoding", b"Expect", b"Upgrade")
 
 
 class Head:
-    """What llhttp says of one head. It writes into the table behind twisted's ``Headers``: the names go through
-    twisted's own canonical form, and the values need no cleaning, llhttp has refused what would be cleaned away.
-    ``addRawHeader`` takes four times as long."""
+    """What one head says. Requests whose heads are alike, as those of a client are, share it: whoever finds something
+    out that depends on nothing else keeps it here, in a slot of its own.
+
+    :ivar table: the headers as twisted keeps them; ``Content-Length`` is missing where the head is shared.
+    :ivar path: of the target, decoded once the head is judged.
+    :ivar judged: the limits it was found good by.
+    :ivar route: the path's template, ``operation`` what is asked for there, ``probe`` whether it is health or metrics.
+    :ivar caller: who sent it, as ``caller_by`` (an Authenticator) found out from its key.
+    :ivar timeout: the client's own deadline, 0 for none; ``None``: not looked for yet, as for what follows.
+    :ivar is_json: it announces a plain JSON body.
+    """
+
+    __slots__ = (
+        "caller",
+        "caller_by",
+        "is_json",
+        "judged",
+        "method",
+        "operation",
+        "path",
+        "probe",
+        "route",
+        "table",
+        "target",
+        "timeout",
+        "version",
+        "wishes",
+    )
+
+    def __init__(self, method: bytes, target: bytes, version: bytes, table: dict[bytes, list[bytes]]) -> None:
+        self.method = method
+        self.target = target
+        self.version = version
+        self.table = table
+        self.path = target
+        self.judged: Server | None = None
+        self.route = ""
+        self.operation = ""
+        self.probe = False
+        self.caller: Caller | None = None
+        self.caller_by: Any = None
+        self.timeout: float | None = None
+        self.is_json: bool | None = None
+        self.wishes: Wishes | None = None
+
+    def place(self, method: bytes, path: bytes) -> None:
+        """Find out what is at ``path``."""
+        self.route = route_of(path)
+        self.operation = operation_of(method, path)
+        self.probe = is_health(path) or is_metrics(path)
+
+    def header(self, name: str) -> str | None:
+        """The last value of a header."""
+        values = self.table.get(_nameEncoder.encode(name.encode()))
+        return values[-1].decode("latin-1") if values else None
+
+
+class KnownHeads:
+    """The heads of a site that were judged good, by their bytes without the length of the body: a client's are alike,
+    and what llhttp and the layers have to say of them need not be found out again."""
+
+    def __init__(self) -> None:
+        self._heads: dict[bytes, Head] = {}
+
+    def find(self, data: bytes, end: int, limits: Server) -> tuple[Head, bytes] | None:
+        """The head that ends at ``end`` of ``data``, and its ``Content-Length``, empty where it has none."""
+        found = _LENGTH.search(data, 0, end)
+        if found is None:
+            head = self._heads.get(data[:end])
+            length = b""
+        else:
+            start, stop = found.span(1)
+            head = self._heads.get(data[:start] + data[stop:end])
+            length = data[start:stop]
+        if head is None or head.judged is not limits:
+            return None
+        return head, length
+
+    def add(self, data: bytes, head: Head) -> None:
+        """Keep ``head``, which llhttp made of ``data``, if it says nothing out of the ordinary about the body or the
+        connection. It is found again once it was judged good."""
+        table = head.table
+        if len(data) > _LONGEST or head.version != b"HTTP/1.1" or not head.target.startswith(b"/"):
+            return
+        if any(name in table for name in _SPECIAL) or b"close" in b",".join(table.get(b"Connection", ())).lower():
+            return
+        if streams_body(head.target.partition(b"?")[0]):
+            return
+        found = _LENGTH.search(data)
+        if found is not None:
+            data = data[: found.start(1)] + data[found.end(1) :]
+            head.table = {name: values for name, values in table.items() if name != b"Content-Length"}
+        elif b"Content-Length" in table:
+            return  # written in a way of its own
+        if len(self._heads) >= _KNOWN:
+            self._heads.clear()
+        self._heads[data] = head
+
+
+class HeadParser:
+    """One head of an HTTP/1.1 request, as llhttp sees it. It writes into the table behind twisted's ``Headers``: the
+    names go through twisted's own canonical form, and the values need no cleaning, llhttp has refused what would be
+    cleaned away. ``addRawHeader`` takes four times as long."""
 
     __slots__ = ("complete", "count", "fed", "parser", "table", "target")
 

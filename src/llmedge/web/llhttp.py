@@ -20,7 +20,7 @@ from twisted.web.http import _ChunkedTransferDecoder, _MalformedChunkedDataError
 from llmedge.errors import EdgeError, RequestTimeout, ValidationError
 from llmedge.sockets import unsent
 from llmedge.web.channel import Channel
-from llmedge.web.head import METHODS, TRAILER, Head
+from llmedge.web.head import METHODS, TRAILER, Head, HeadParser
 from llmedge.web.http1 import head_too_large, plain_refusal
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class LlhttpChannel(Channel):
         self.site = self.factory = site
         self.requestFactory: Any = site.requestFactory
         self._buffer = b""
-        self._head: Head | None = None
+        self._head: HeadParser | None = None
         self._left = 0  # bytes of the body still to come
         self._chunks: Any = None  # or the decoder that knows
         self._running = False
@@ -116,7 +116,12 @@ class LlhttpChannel(Channel):
         """:returns: whether a head was complete."""
         data = self._buffer
         head = self._head
+        limits = self.site.limits
         if head is None:
+            end = data.find(b"\r\n\r\n") + 4
+            if end > 3 and (known := self.site.heads.find(data, end, limits)) is not None:
+                self._begin_known(*known, data, end)
+                return True
             if data == b"\r":
                 return False
             if data.startswith(b"\r\n") and not self._forgave:  # one empty line is (RFC 9112 section 2.2)
@@ -133,15 +138,14 @@ class LlhttpChannel(Channel):
                 self._refuse(_invalid())
                 return False
             if space >= 0:
-                head = self._head = Head()
+                head = self._head = HeadParser()
                 if method not in METHODS:  # llhttp knows some more and refuses the rest; Klein says 405
                     head.feed(b"POST")
                     head.fed = space
-            elif len(data) > self.site.limits.max_header_size:
-                self._refuse(head_too_large(self.site.limits))
+            elif len(data) > limits.max_header_size:
+                self._refuse(head_too_large(limits))
             if head is None:
                 return False
-        limits = self.site.limits
         end = data.find(b"\r\n\r\n", max(head.fed - 3, 0)) + 4
         if end == 3 or end > limits.max_header_size:
             if len(data) > limits.max_header_size:
@@ -168,20 +172,44 @@ class LlhttpChannel(Channel):
         self._buffer = rest
         self._forgave = False
         self._head = head.parser = None  # the parser knows the head: left alone, they would be the collector's work
-        self._begin(head, line[: line.find(b" ")], version, length)
+        request = self._make_request(head.table)
+        request.head = Head(line[: line.find(b" ")], head.target, version, head.table)
+        self.site.heads.add(data[:end] if rest else data, request.head)
+        self._keep_or_close(request, version, head.table.get(b"Connection"))
+        self._begin(request, length)
         return True
 
-    def _begin(self, head: Head, method: bytes, version: bytes, length: int | None) -> None:
+    def _begin_known(self, head: Head, told: bytes, data: bytes, end: int) -> None:
+        """A head that was seen before is complete, and perhaps the body is."""
+        table, length = head.table, 0
+        if told:
+            table = table | {b"Content-Length": [told]}
+            length = int(told)
+        request = self._make_request(table)
+        request.head = head
+        if self.site.draining:
+            self._keep_or_close(request, head.version, None)
+        if length <= len(data) - end and length <= self.site.limits.max_request_size:
+            self._buffer = data[end + length :]
+            self._handling = True
+            request.take(data[end : end + length])
+        else:
+            self._buffer = data[end:]
+            self._begin(request, length)
+
+    def _begin(self, request: Any, length: int | None) -> None:
         """The head is complete."""
-        request = self._make_request(head)
-        request.method, request.uri, request.clientproto = method, head.target, version
-        self._keep_or_close(request, head.table.get(b"Connection"))
+        head = request.head
+        method, target, version = head.method, head.target, head.version
+        request.method, request.uri, request.clientproto = method, target, version
         if length == 0:
             request.gotLength(0)
             self._handling = True
-            request.requestReceived(method, head.target, version)
+            request.requestReceived(method, target, version)
             return
-        request.judge(head.target)
+        request.judge(target)
+        if request.refusal is not None:
+            request.examine()  # a head like it will be known, and what came with it not be read in vain
         request.gotLength(length)
         self._reading = True
         if length is None:
@@ -191,22 +219,22 @@ class LlhttpChannel(Channel):
         expect = head.table.get(b"Expect")
         if expect and expect[0].lower() == b"100-continue" and version == b"HTTP/1.1" and request.refusal is None:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if request.refusal is None and request.wants_stream(head.target, self._hold, self._release):
+        if request.refusal is None and request.wants_stream(target, self._hold, self._release):
             self._handling = True
-            request.requestReceived(method, head.target, version)
+            request.requestReceived(method, target, version)
 
-    def _make_request(self, head: Head) -> Any:
+    def _make_request(self, table: dict[bytes, list[bytes]]) -> Any:
         request = self.requestFactory(self)
-        request.requestHeaders._rawHeaders = head.table
+        request.requestHeaders._rawHeaders = table
         self.requests.append(request)
         return request
 
-    def _keep_or_close(self, request: Any, connection: list[bytes] | None) -> None:
-        if self.site.draining or request.clientproto != b"HTTP/1.1":
+    def _keep_or_close(self, request: Any, version: bytes, connection: list[bytes] | None) -> None:
+        if self.site.draining or version != b"HTTP/1.1":
             self.persistent = False
         elif connection:
             self.persistent = b"close" not in [token.strip() for token in b",".join(connection).lower().split(b",")]
-        if not self.persistent and request.clientproto == b"HTTP/1.1":  # HTTP/1.0 expects nothing else
+        if not self.persistent and version == b"HTTP/1.1":  # HTTP/1.0 expects nothing else
             request.responseHeaders._rawHeaders[b"Connection"] = [b"close"]
 
     def _take_body(self) -> None:
@@ -299,8 +327,7 @@ class LlhttpChannel(Channel):
         self._stop_reading()
         if not self.requests and head is not None and head.target and found and line.count(b" ") == 2:
             method, _, version = line.split(b" ")
-            self._make_request(head)
-            request = self.requests[0]
+            request = self._make_request(head.table)
             request.method, request.uri, request.clientproto = method, head.target, version
         if self.requests:
             request = self.requests[0]

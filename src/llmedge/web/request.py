@@ -20,6 +20,7 @@ from llmedge.tls import certificate_names
 from llmedge.web.answer import send_error
 from llmedge.web.body import BodyStream, ClientGone
 from llmedge.web.deadlines import Deadlines
+from llmedge.web.head import Head
 from llmedge.web.paths import split_target, streams_body
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _HOST = re.compile(rb"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_~\-][A-Za-z0-9._~\-]{0,254
 class EdgeRequest(Request):
     """One request, over HTTP/1.1 or HTTP/2.
 
+    :ivar head: what its head says; shared with other requests.
     :ivar received: clock seconds of the first byte.
     :ivar record: set by ``AccessRecord``; what happened to this request.
     :ivar refusal: why this request must not reach the onion's inside, found while it was parsed.
@@ -45,7 +47,24 @@ class EdgeRequest(Request):
     deadline: Deadline
     caller_exempt = False
     show_limits: Callable[[EdgeRequest], None] | None = None
-    identified: tuple[Any, Caller | None] = (None, None)
+    head: Head
+    # What a request begins with; of twisted's, what is never used here (arguments, cookies, forms) stays so.
+    queued = False
+    received_cookies: Any = {}  # noqa: RUF012
+    cookies: Any = ()
+    _parsePOSTFormSubmission = False
+    refusal: EdgeError | None = None
+    body: BodyStream | None = None
+    work: Deferred[Any] | None = None
+    expired = False
+    aborted = False
+    upgraded = False
+    deadlines: Deadlines | None = None
+    _mute = False
+    _setting = "server.max_request_size, MAX_REQUEST_SIZE"
+    _announced: int | None = None
+    _judged = False
+    _size = 0
 
     if TYPE_CHECKING:  # twisted.web gives these no types
 
@@ -54,8 +73,7 @@ class EdgeRequest(Request):
         def getClientAddress(self) -> Any: ...
 
     def __init__(self, channel: Any, queued: object = False) -> None:
-        # What http.Request, server.Request and Componentized set, without their three calls: no argument, cookie or
-        # form of a request is ever looked at here.
+        # What http.Request, server.Request and Componentized set, without their three calls.
         self.channel = channel
         self.transport = channel.transport
         self.client = channel.getPeer()
@@ -63,28 +81,11 @@ class EdgeRequest(Request):
         self.requestHeaders = Headers()
         self.responseHeaders = Headers()
         self.notifications = []
-        self.received_cookies = {}
-        self.cookies = []
-        self.queued = False
-        self._parsePOSTFormSubmission = False
         self._adapterCache: dict[str, Any] = {}
-        # What is ours.
         self.site = site = channel.site
         self.received = site.clock.seconds()
-        self.refusal: EdgeError | None = None
-        self.body: BodyStream | None = None
-        self.work: Deferred[Any] | None = None
-        self.expired = False
-        self.aborted = False
-        self.upgraded = False
-        self.deadlines: Deadlines | None = None
-        self._mute = False
-        self._over: list[Callable[[bool], None]] = []
+        self._over: list[Callable[[EdgeRequest, bool], None]] = []
         self._cap = site.limits.max_request_size
-        self._setting = "server.max_request_size, MAX_REQUEST_SIZE"
-        self._announced: int | None = None
-        self._judged = False
-        self._size = 0
 
     # Coming in
 
@@ -109,6 +110,8 @@ class EdgeRequest(Request):
                 self._setting = "server.max_upload_size"
             self._check_announced()
         if self.refusal is None:
+            if not hasattr(self, "head"):
+                self.head = Head(b"", target, b"", self.requestHeaders._rawHeaders)
             self.refusal = self.site.gate(self, self.path)
             if self.refusal is not None:
                 self.channel.refuse_soon(self)
@@ -155,6 +158,8 @@ class EdgeRequest(Request):
         self.method, self.clientproto = command, version
         self._take_target(path)
         self.args = {}
+        if not hasattr(self, "head") or not self.head.method:
+            self.head = Head(command, path, version, self.requestHeaders._rawHeaders)
         self.content.seek(0)
         if self.body is None and streams_body(self.path):  # not by this channel, which has read it all
             self.body = BodyStream()
@@ -163,19 +168,36 @@ class EdgeRequest(Request):
             self.content = io.BytesIO()
         self.process()
 
+    def take(self, body: bytes) -> None:
+        """All of the request is here, and its head was judged good before."""
+        head = self.head
+        self.method, self.uri, self.path, self.clientproto = head.method, head.target, head.path, head.version
+        self.content = io.BytesIO(body)
+        self._size = len(body)
+        self.process()
+
     def process(self) -> None:
-        if self.refusal is None:
-            self.refusal = self._check()
         site = self.site
-        headers = self.responseHeaders._rawHeaders  # constants of ours need no cleaning
-        headers[b"Server"] = [b"llmedge"]
-        headers[b"Date"] = [site.date()]
+        if self.refusal is None:
+            self.refusal = self.examine()
+        self.responseHeaders._rawHeaders.update(site.usual_headers())
         resource: Any = site.resource  # a leaf, whatever the path
         try:
             self._encoder = resource.getEncoder(self)
             resource.render(self)
         except BaseException:
             self.processingFailed(Failure())  # type: ignore[no-untyped-call]  # twisted has no types here
+
+    def examine(self) -> EdgeError | None:
+        """What is wrong with the request's head, if anything is; found out once for all heads like it."""
+        head = self.head
+        if head.judged is self.site.limits:
+            self.path = head.path
+            return None
+        error = self._check()
+        if error is None:
+            head.path, head.judged = self.path, self.site.limits
+        return error
 
     def _check(self) -> EdgeError | None:
         """What is wrong with the request's head, if anything is. Decodes the path, once for everybody."""
@@ -216,8 +238,8 @@ class EdgeRequest(Request):
 
     # Going out
 
-    def when_over(self, then: Callable[[bool], None]) -> None:
-        """Have ``then`` called when this request is over, with whether its client left before. ``notifyFinish`` says
+    def when_over(self, then: Callable[[EdgeRequest, bool], None]) -> None:
+        """Have ``then`` called with this request when it is over, and with whether its client left before. ``notifyFinish`` says
         the same with a Deferred each."""
         self._over.append(then)
 
@@ -289,7 +311,7 @@ class EdgeRequest(Request):
         over, self._over = self._over, []
         for then in over:
             try:
-                then(lost)
+                then(self, lost)
             except Exception:
                 self._log.failure("what follows a request failed")
 

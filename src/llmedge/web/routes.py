@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 from klein import Klein
@@ -36,24 +36,27 @@ class Routes(Resource):
         for rule in app.url_map.iter_rules():
             if not rule.arguments:
                 for method in rule.methods or ():
-                    self._fixed.setdefault((method.encode(), rule.rule.encode()), rule.endpoint)
+                    route = getattr(self._app._instance, rule.endpoint)
+                    self._fixed.setdefault((method.encode(), rule.rule.encode()), route)
 
     def render(self, request: Any) -> int:
-        endpoint = self._fixed.get((request.method, request.path))
-        if endpoint is None:
+        route = self._fixed.get((request.method, request.path))
+        if route is None:
             request.prepath = []
             request.postpath = request.path[1:].split(b"/")
             return cast(int, self._klein.render(request))
         try:
-            result = self._app.execute_endpoint(endpoint, request)
+            result = route(request)
         except Exception:
             self._failed(request, Failure())  # type: ignore[no-untyped-call]  # twisted has no types here
             return NOT_DONE_YET
+        if isinstance(result, Coroutine):
+            result = Deferred.fromCoroutine(result)
         if not isinstance(result, Deferred):
             request.finish()  # as Klein does with whatever a route returns
             return NOT_DONE_YET
-        if not result.called:
-            request.when_over(lambda lost: result.cancel() if lost else None)
+        if result is not request.work and not result.called:  # the request's work is cancelled with it
+            request.when_over(lambda _, lost: result.cancel() if lost else None)
         result.addCallbacks(lambda _: request.finish(), self._went_wrong, errbackArgs=(request,))
         result.addErrback(self._defect)
         return NOT_DONE_YET

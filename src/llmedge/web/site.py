@@ -15,6 +15,7 @@ from twisted.web.server import Site
 
 from llmedge.config.settings import Server
 from llmedge.errors import EdgeError
+from llmedge.web.head import KnownHeads
 from llmedge.web.http1 import EdgeChannel
 from llmedge.web.http2 import PREFACE, EdgeHttp2
 from llmedge.web.llhttp import LlhttpChannel
@@ -121,10 +122,11 @@ class EdgeSite(Site):
         self.limits = limits
         self.gate = gate
         self.draining = False
+        self.heads = KnownHeads()
         self.connections: set[EdgeProtocol] = set()
         self._by_address: Counter[str] = Counter()
         self._empty: Deferred[None] | None = None
-        self._date = (0, b"")
+        self._usual: tuple[int, dict[bytes, list[bytes]]] = (0, {})
 
     def buildProtocol(self, addr: Any) -> Any:
         protocol = EdgeProtocol()
@@ -142,12 +144,14 @@ class EdgeSite(Site):
         channel.callLater = self.clock.callLater
         return channel
 
-    def date(self) -> bytes:
-        """The time as headers have it, made once a second."""
+    def usual_headers(self) -> dict[bytes, list[bytes]]:
+        """What each answer has, as twisted keeps headers; made once a second."""
         now = int(self.clock.seconds())
-        if now != self._date[0]:
-            self._date = (now, datetimeToString(now))  # type: ignore[no-untyped-call]  # twisted has no types here
-        return self._date[1]
+        if now != self._usual[0]:
+            date = datetimeToString(now)  # type: ignore[no-untyped-call]  # twisted has no types here
+            usual = {b"Server": [b"llmedge"], b"Date": [date], b"X-Content-Type-Options": [b"nosniff"]}
+            self._usual = (now, usual)
+        return self._usual[1]
 
     def admit(self, protocol: EdgeProtocol) -> bool:
         """Count a new connection; ``False`` where there are too many, in all or from its address."""

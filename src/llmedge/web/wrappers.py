@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any, cast
 
 from twisted.web.http_headers import Headers
@@ -20,7 +21,7 @@ from llmedge.web.answer import send_error
 from llmedge.web.auth import Authenticator
 from llmedge.web.deadlines import Deadlines
 from llmedge.web.limits import Concurrency, RateLimiter
-from llmedge.web.paths import is_health, is_metrics, operation_of, route_of
+from llmedge.web.paths import is_health, is_metrics
 from llmedge.web.peers import client_address
 from llmedge.web.request import EdgeRequest
 from llmedge.web.websocket import wants_upgrade
@@ -39,18 +40,11 @@ class Wrapper(Resource):
         """Hands a request to the resource inside."""
 
     def render(self, request: Any) -> int:
-        try:
-            return self.around(request)
-        except EdgeError as error:
-            send_error(request, error)
-            return NOT_DONE_YET
-
-    def around(self, request: EdgeRequest) -> int:
         """Do this layer's part, then :meth:`proceed`.
 
-        :raises EdgeError: to answer with it.
+        :raises EdgeError: to answer with it; ``AccessRecord`` does.
         """
-        return self.proceed(request)
+        raise NotImplementedError
 
 
 class AccessRecord(Wrapper):
@@ -71,29 +65,32 @@ class AccessRecord(Wrapper):
         self._observers = tuple(observers)
         self._in_flight = in_flight
 
-    def around(self, request: EdgeRequest) -> int:
-        request_id = _request_id(request.getHeader(b"x-request-id"))
-        peer = getattr(request.getClientAddress(), "host", "") or "local"
+    def render(self, request: EdgeRequest) -> int:
+        head = request.head
+        if not head.route:
+            head.place(request.method, request.path)
+        table = request.requestHeaders._rawHeaders
+        given = table.get(b"X-Request-Id")
+        request_id = _request_id(given[-1]) if given else "req_" + next(_new_ids)
+        peer = getattr(request.client, "host", "") or "local"
         trusted = request.site.limits.trusted_proxies
         if trusted:
-            peer = client_address(peer, request.requestHeaders.getRawHeaders(b"x-forwarded-for", []), trusted)
+            peer = client_address(peer, table.get(b"X-Forwarded-For", ()), trusted)
         record = request.record = Record(
-            request_id=request_id,
-            method=request.method.decode("ascii", "replace")[:16],
-            route=route_of(request.path),
-            peer=peer,
-            received=request.received,
-            operation=operation_of(request.method, request.path),
+            request_id, _method(request.method), head.route, peer, request.received, head.operation
         )
-        if self._begin_trace is not None and not is_health(request.path) and not is_metrics(request.path):
+        if self._begin_trace is not None and not head.probe:
             record.trace = self._begin_trace(request.requestHeaders)
-        headers = request.responseHeaders._rawHeaders  # what is ours and checked needs no cleaning
-        headers[b"X-Request-Id"] = [request_id.encode()]
-        headers[b"X-Content-Type-Options"] = [b"nosniff"]
-        if record.operation:
+        # What is ours and checked needs no cleaning.
+        request.responseHeaders._rawHeaders[b"X-Request-Id"] = [request_id.encode()]
+        if head.operation:
             self._in_flight(1)
-        request.when_over(lambda lost: self._done(request, lost))
-        return self.proceed(request)
+        request._over.append(self._done)
+        try:
+            return self.proceed(request)
+        except EdgeError as error:
+            send_error(request, error)
+            return NOT_DONE_YET
 
     def _done(self, request: EdgeRequest, lost: bool) -> None:
         record = request.record
@@ -135,8 +132,8 @@ class Cors(Wrapper):
         self._credentials = credentials
         self._max_age = b"%d" % max_age
 
-    def around(self, request: EdgeRequest) -> int:
-        origin = request.getHeader(b"origin")
+    def render(self, request: EdgeRequest) -> int:
+        origin = request.getHeader(b"origin") if b"Origin" in request.requestHeaders._rawHeaders else None
         headers = request.responseHeaders
         if self._origins and not self._any:
             headers.addRawHeader(b"vary", b"Origin")
@@ -200,7 +197,7 @@ class Authenticate(Wrapper):
         """What is wrong with a request of which only the head is here: nobody fills our memory without a key."""
         if not self._is_exempt(path):
             try:
-                request.identified = (self._authenticator, self._authenticator.identify(request))
+                self._authenticator.identify(request)
             except EdgeError as error:
                 return error
         return None
@@ -208,17 +205,14 @@ class Authenticate(Wrapper):
     def _is_exempt(self, path: bytes) -> bool:
         return path == b"/" or (not self._health_check and is_health(path)) or (not self._metrics and is_metrics(path))
 
-    def around(self, request: EdgeRequest) -> int:
+    def render(self, request: EdgeRequest) -> int:
         if self._is_exempt(request.path):
             request.caller_exempt = True
             return self.proceed(request)
-        by, caller = request.identified
-        # Who asks was found out when the head was complete; not so without a body, or if the keys were changed since.
-        request.caller = (
-            caller if by is self._authenticator and caller is not None else self._authenticator.identify(request)
-        )
-        request.record.caller = request.caller.name
-        request.record.authenticated = request.site.clock.seconds()
+        record = request.record
+        request.caller = caller = self._authenticator.identify(request)
+        record.caller = caller.name
+        record.authenticated = request.site.clock.seconds()
         return self.proceed(request)
 
 
@@ -229,7 +223,7 @@ class ShowLimits(Wrapper):
         super().__init__(inner)
         self._limiter = limiter
 
-    def around(self, request: EdgeRequest) -> int:
+    def render(self, request: EdgeRequest) -> int:
         request.show_limits = self._show
         return self.proceed(request)
 
@@ -240,7 +234,7 @@ class ShowLimits(Wrapper):
 class Refuse(Wrapper):
     """Answers requests that were found unacceptable while they were parsed."""
 
-    def around(self, request: EdgeRequest) -> int:
+    def render(self, request: EdgeRequest) -> int:
         if request.refusal is not None:
             raise request.refusal
         return self.proceed(request)
@@ -253,7 +247,7 @@ class RateLimit(Wrapper):
         super().__init__(inner)
         self._limiter = limiter
 
-    def around(self, request: EdgeRequest) -> int:
+    def render(self, request: EdgeRequest) -> int:
         request.show_limits = None
         caller = None if request.caller_exempt else request.caller
         try:
@@ -271,12 +265,14 @@ class LimitConcurrency(Wrapper):
         super().__init__(inner)
         self._concurrency = concurrency
 
-    def around(self, request: EdgeRequest) -> int:
+    def render(self, request: EdgeRequest) -> int:
         if not request.caller_exempt:
-            address = request.record.peer
-            self._concurrency.enter(address)
-            request.when_over(lambda _: self._concurrency.leave(address))
+            self._concurrency.enter(request.record.peer)
+            request._over.append(self._left)
         return self.proceed(request)
+
+    def _left(self, request: EdgeRequest, lost: bool) -> None:
+        self._concurrency.leave(request.record.peer)
 
 
 def _show(request: EdgeRequest, limiter: RateLimiter, caller: Caller | None) -> None:
@@ -295,26 +291,36 @@ class EnforceDeadline(Wrapper):
         self._seconds = seconds
         self._deadlines: Deadlines | None = None
 
-    def around(self, request: EdgeRequest) -> int:
+    def render(self, request: EdgeRequest) -> int:
         clock = request.site.clock
         deadlines = self._deadlines
         if deadlines is None:
             deadlines = self._deadlines = Deadlines(clock, EdgeRequest.expire)
-        request.deadline = Deadline(clock, min(self._seconds, _wished(request) or self._seconds))
+        head = request.head
+        wished = head.timeout
+        if wished is None:
+            wished = head.timeout = _wished(request)
+        seconds = self._seconds
+        deadline = request.deadline = Deadline(clock, wished if 0 < wished < seconds else seconds)
         request.deadlines = deadlines
-        deadlines.set(request, request.deadline.at)
-        request.when_over(lambda _: deadlines.drop(request))
+        deadlines.set(request, deadline.at)
+        request._over.append(_ended)
         return self.proceed(request)
 
 
-def _wished(request: EdgeRequest) -> float | None:
-    """The client's own deadline, ``x-llmedge-timeout`` in seconds.
+def _ended(request: EdgeRequest, lost: bool) -> None:
+    if request.deadlines is not None:
+        request.deadlines.drop(request)
+
+
+def _wished(request: EdgeRequest) -> float:
+    """The client's own deadline, ``x-llmedge-timeout`` in seconds; 0 where it has none.
 
     :raises ValidationError: it is not a number above 0.
     """
     given = request.getHeader(b"x-llmedge-timeout")
     if given is None:
-        return None
+        return 0.0
     try:
         seconds = float(given)
     except ValueError:
@@ -324,9 +330,14 @@ def _wished(request: EdgeRequest) -> float | None:
     return seconds
 
 
-def _request_id(given: bytes | None) -> str:
+@lru_cache(64)
+def _method(method: bytes) -> str:
+    return method.decode("ascii", "replace")[:16]
+
+
+def _request_id(given: bytes) -> str:
     """The client's id when it is sane (1 to 128 of letters, digits, ``-_.:``), else a new one."""
-    if given is not None and 0 < len(given) <= 128 and _REQUEST_ID.issuperset(given):
+    if 0 < len(given) <= 128 and _REQUEST_ID.issuperset(given):
         return given.decode("ascii")
     return "req_" + next(_new_ids)
 
