@@ -68,6 +68,19 @@ class Deployment:
         if before is None or (before.rpm, before.tpm) != (entry.rpm, entry.tpm):
             self.quota = quota(clock, entry.rpm, entry.tpm) if entry.rpm or entry.tpm else None
 
+    def lease_now(self, whole: bool) -> Lease | None:
+        """A place for one call, where it is had without waiting or counting."""
+        if self.quota is not None:
+            return None
+        slot = self.queue.take()
+        if slot is None:
+            return None
+        ticket = self.breaker.begin()
+        if ticket is None:
+            slot.release()
+            return None
+        return Lease(self, ticket, slot, None, whole)
+
     async def lease(self, caller: str, wait: float, tokens: int, whole: bool) -> Lease:
         """A place for one call.
 

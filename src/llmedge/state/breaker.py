@@ -228,20 +228,22 @@ class Ticket:
 
     def succeed(self) -> None:
         """The deployment works. Say so at the first token: a probe that waits for a long answer holds up recovery."""
-        self._settle(True)
+        if not self._settled:
+            self._settled = True
+            self._breaker._settle(self, True)
 
     def fail(self) -> None:
         """The deployment failed, in a way that counts against its health."""
-        self._settle(False)
+        if not self._settled:
+            self._settled = True
+            self._breaker._settle(self, False)
 
     def abandon(self) -> None:
         """Nothing was learned: the client left, another target was faster, the request was at fault."""
-        self._settle(None)
-
-    def _settle(self, ok: bool | None) -> None:
         if not self._settled:
             self._settled = True
-            self._breaker._settle(self, ok)
+            self._breaker._settle(self, None)
+
 
 
 def _ahead(until: float, now: float, longest: float) -> bool:

@@ -135,6 +135,6 @@ class AimdLimit:
     def _slow(self, latency: float) -> bool:
         self._answers += 1
         first = 1.0 / self._answers  # plain averages until there are enough
-        self._short += (latency - self._short) * max(0.1, first)
-        self._long += (latency - self._long) * max(0.002, first)
+        self._short += (latency - self._short) * (first if first > 0.1 else 0.1)
+        self._long += (latency - self._long) * (first if first > 0.002 else 0.002)
         return self._short > self._tolerance * self._long

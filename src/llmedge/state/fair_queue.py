@@ -50,13 +50,15 @@ class FairQueue:
         :param wait: seconds the call has left; it never waits longer, nor longer than ``max_wait``.
         :raises TargetBusy: no slot came free in time, or the queue is full.
         """
-        if self.in_flight < self.limit.value and not self.waiting:
-            return self._take(0.0)
-        return await self._enqueue(caller, min(wait, self.max_wait))
+        return self.take() or await self._enqueue(caller, min(wait, self.max_wait))
 
-    def _take(self, waited: float) -> Slot:
+    def take(self) -> Slot | None:
+        """A slot, if one is free and nobody waits for it."""
+        limit = self._limit
+        if self.in_flight >= limit.value or self.waiting:
+            return None
         self.in_flight += 1
-        return Slot(self, self.limit.begin(), waited)
+        return Slot(self, limit.begin(), 0.0)
 
     def _enqueue(self, caller: str, wait: float) -> Deferred[Slot]:
         if wait <= 0.0 or self.length <= 0:
@@ -99,7 +101,7 @@ class FairQueue:
         waiter.result.errback(TargetBusy(f"had no call to spare for {waited:.1f} s"))
 
     def _release(self, mark: int, outcome: Outcome, latency: float | None) -> None:
-        self.limit.end(mark, self.in_flight, outcome, latency)
+        self._limit.end(mark, self.in_flight, outcome, latency)
         self.in_flight -= 1
         if self.waiting:
             self._grant()
@@ -117,7 +119,8 @@ class FairQueue:
                 self._leave(waiter)
                 if line := self._callers.pop(caller, None):
                     self._callers[caller] = line  # behind the others
-                waiter.result.callback(self._take(self._clock.seconds() - waiter.since))
+                self.in_flight += 1
+                waiter.result.callback(Slot(self, self._limit.begin(), self._clock.seconds() - waiter.since))
         finally:
             self._granting = False
 

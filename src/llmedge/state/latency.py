@@ -119,7 +119,7 @@ class Quantile:
             self._rescale(weight)
             weight = 1.0
         cell = int(log(latency / _SMALLEST) * _PER_LOG) + 1 if latency > _SMALLEST else 0
-        self._cells[min(cell, _CELLS - 1)] += weight
+        self._cells[cell if cell < _CELLS else _CELLS - 1] += weight
         self._total += weight
 
     @property
@@ -140,7 +140,8 @@ class Quantile:
         return self._last
 
     def _weight(self) -> float:
-        return exp(min(700.0, max(0.0, self._clock.seconds() - self._epoch) / self._decay))
+        age = (self._clock.seconds() - self._epoch) / self._decay
+        return exp(age if age < 700.0 else 700.0) if age > 0.0 else 1.0
 
     def _rescale(self, weight: float) -> None:
         self._cells = [value / weight for value in self._cells]

@@ -31,24 +31,25 @@ class TokenBucket:
         self._level = float(burst)
         self._then = clock.seconds()
 
-    def _refill(self) -> None:
-        now = self._clock.seconds()
-        if now > self._then:
-            self._level = min(float(self.burst), self._level + (now - self._then) * self._rate)
-        self._then = now  # also when the clock was set back: never wait for a time that was skipped
-
     def take(self, amount: float = 1.0) -> float:
         """Take ``amount`` tokens: 0.0, or the seconds until they will be there (nothing is taken then).
 
         More than ``burst`` is given to whoever comes to a full bucket, and owed: a request larger than the limit of a
         minute would otherwise wait for ever.
         """
-        self._refill()
-        enough = min(amount, float(self.burst))
-        if self._level >= enough - 1e-9:
-            self._level -= amount
+        now = self._clock.seconds()
+        level = self._level
+        if now > self._then:
+            level += (now - self._then) * self._rate
+            if level > self.burst:
+                level = float(self.burst)
+        self._then = now  # also when the clock was set back: never wait for a time that was skipped
+        enough = amount if amount < self.burst else float(self.burst)
+        if level >= enough - 1e-9:
+            self._level = level - amount
             return 0.0
-        return (enough - self._level) / self._rate
+        self._level = level
+        return (enough - level) / self._rate
 
     def refund(self, amount: float = 1.0) -> None:
         """Give ``amount`` back: the work it stood for was not done. A negative one is owed: more was done."""
@@ -57,13 +58,17 @@ class TokenBucket:
     @property
     def remaining(self) -> int:
         """Whole tokens left now."""
-        self._refill()
-        return max(0, int(self._level + 1e-9))
+        self.take(0.0)
+        return self.left
+
+    @property
+    def left(self) -> int:
+        """Whole tokens that were left when the last one was taken, or given back."""
+        return int(self._level + 1e-9) if self._level > 0.0 else 0
 
     @property
     def reset(self) -> float:
-        """Seconds until the bucket is full again."""
-        self._refill()
+        """Seconds until the bucket is full again, from when the last token was taken."""
         return (self.burst - self._level) / self._rate
 
 

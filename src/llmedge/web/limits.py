@@ -21,32 +21,40 @@ class RateLimiter:
                 self._shared = previous._shared
             self._own = dict(previous._own)
 
-    def take(self, caller: Caller) -> None:
+    def take(self, caller: Caller) -> tuple[int, int, bytes]:
         """Take a token for one request of ``caller``, from its own bucket and the shared one, or from neither.
 
+        :returns: see :meth:`state`.
         :raises RateLimited: with the seconds to wait.
         """
-        own = self._bucket(caller)
+        shared = self._shared
+        own = None if caller.rpm is None else self._bucket(caller)
         if own is not None and (wait := own.take()):
             raise RateLimited(
                 f"The key '{caller.name}' is over its {own.rpm} requests a minute, {own.burst} at once.",
                 scope="key",
                 retry_after=wait,
             )
-        if wait := self._shared.take():
+        if wait := shared.take():
             if own is not None:
                 own.refund()
             raise RateLimited(
-                f"The gateway is over its {self._shared.rpm} requests a minute, {self._shared.burst} at once.",
+                f"The gateway is over its {shared.rpm} requests a minute, {shared.burst} at once.",
                 scope="global",
                 retry_after=wait,
             )
+        left = shared.left
+        if own is not None and own.left <= left:
+            return own.rpm, own.left, duration(own.reset)
+        return shared.rpm, left, duration(shared.reset)
 
     def state(self, caller: Caller | None) -> tuple[int, int, bytes]:
         """``(limit, remaining, reset)`` of the bucket nearest to refusing ``caller``."""
         own = self._bucket(caller) if caller is not None else None
-        bucket = own if own is not None and own.remaining <= self._shared.remaining else self._shared
-        return bucket.rpm, bucket.remaining, duration(bucket.reset)
+        bucket, left = self._shared, self._shared.remaining
+        if own is not None and own.remaining <= left:
+            bucket, left = own, own.left
+        return bucket.rpm, left, duration(bucket.reset)
 
     def _bucket(self, caller: Caller) -> TokenBucket | None:
         if caller.rpm is None:

@@ -15,8 +15,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
-from llmedge.errors import EdgeError, ValidationError
-from llmedge.model import Caller, Deadline, Record, TraceContext
+from llmedge.errors import EdgeError, RateLimited, ValidationError
+from llmedge.model import Deadline, Record, TraceContext
 from llmedge.web.answer import send_error
 from llmedge.web.auth import Authenticator
 from llmedge.web.deadlines import Deadlines
@@ -228,7 +228,7 @@ class ShowLimits(Wrapper):
         return self.proceed(request)
 
     def _show(self, request: EdgeRequest) -> None:
-        _show(request, self._limiter, None)
+        _show(request, *self._limiter.state(None))
 
 
 class Refuse(Wrapper):
@@ -249,12 +249,15 @@ class RateLimit(Wrapper):
 
     def render(self, request: EdgeRequest) -> int:
         request.show_limits = None
-        caller = None if request.caller_exempt else request.caller
-        try:
-            if caller is not None:
-                self._limiter.take(caller)
-        finally:
-            _show(request, self._limiter, caller)
+        if request.caller_exempt:
+            _show(request, *self._limiter.state(None))
+        else:
+            try:
+                shown = self._limiter.take(request.caller)
+            except RateLimited:
+                _show(request, *self._limiter.state(request.caller))
+                raise
+            _show(request, *shown)
         return self.proceed(request)
 
 
@@ -275,8 +278,7 @@ class LimitConcurrency(Wrapper):
         self._concurrency.leave(request.record.peer)
 
 
-def _show(request: EdgeRequest, limiter: RateLimiter, caller: Caller | None) -> None:
-    limit, remaining, reset = limiter.state(caller)
+def _show(request: EdgeRequest, limit: int, remaining: int, reset: bytes) -> None:
     headers = request.responseHeaders._rawHeaders
     headers[b"X-Ratelimit-Limit-Requests"] = [b"%d" % limit]
     headers[b"X-Ratelimit-Remaining-Requests"] = [b"%d" % remaining]
