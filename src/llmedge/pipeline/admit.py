@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from fnmatch import fnmatchcase
 
 from llmedge.errors import NotFound, PermissionDenied
@@ -10,9 +11,12 @@ from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.stage import Handler
 
 
+_ALL = ("*",)
+
+
 def may_use(caller: Caller, model: str) -> bool:
     """Whether ``caller``'s patterns allow ``model``."""
-    return any(pattern == "*" or fnmatchcase(model, pattern) for pattern in caller.models)
+    return caller.models == _ALL or any(pattern == "*" or fnmatchcase(model, pattern) for pattern in caller.models)
 
 
 class Admit:
@@ -20,7 +24,7 @@ class Admit:
         self._models = models
         self._clock = clock
 
-    async def __call__(self, call: Call, proceed: Handler) -> Reply:
+    def __call__(self, call: Call, proceed: Handler) -> Awaitable[Reply]:
         if not may_use(call.caller, call.model):
             raise PermissionDenied(f"This key may not use the model '{call.model}'.", param="model")
         match = self._models.find(call.model)
@@ -30,4 +34,4 @@ class Admit:
             )
         call.record.model_label = match.label
         call.record.admitted = self._clock.seconds()
-        return await proceed(call)
+        return proceed(call)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from llmedge.dialects.dialect import CountingDialect
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import Unsupported
@@ -16,9 +18,10 @@ class CountTokens:
     def __init__(self, tokens: TokenCounter) -> None:
         self._tokens = tokens
 
-    async def __call__(self, call: Call, proceed: Handler) -> Reply:
-        if call.operation is not Operation.COUNT_TOKENS:
-            return await proceed(call)
+    def __call__(self, call: Call, proceed: Handler) -> Awaitable[Reply]:
+        return self._count(call, proceed) if call.operation is Operation.COUNT_TOKENS else proceed(call)
+
+    async def _count(self, call: Call, proceed: Handler) -> Reply:
         try:
             return await proceed(call)
         except Unsupported:

@@ -126,7 +126,7 @@ def _limit(entry: TargetEntry | None, routing: Routing) -> Limit:
 class Lease:
     """One call's place at a deployment: its ticket, slot and reservation, given back on every way out, once."""
 
-    __slots__ = ("_ended", "_reservation", "_slot", "_ticket", "_whole", "deployment", "pace", "waited")
+    __slots__ = ("_reservation", "_slot", "_ticket", "_whole", "deployment", "ended", "pace", "waited")
 
     def __init__(
         self, deployment: Deployment, ticket: Ticket, slot: Slot, reservation: Reservation | None, whole: bool
@@ -138,7 +138,7 @@ class Lease:
         self._slot = slot
         self._reservation = reservation
         self._whole = whole
-        self._ended = False
+        self.ended = False
 
     def answered(self, seconds: float) -> None:
         """Content came, ``seconds`` after the call was put to the deployment."""
@@ -149,7 +149,7 @@ class Lease:
 
     def failed(self, verdict: Verdict, waited: float) -> None:
         """The call failed after ``waited`` seconds, before or after the first content."""
-        if self._ended:
+        if self.ended:
             return
         if self.pace is not None:
             if verdict.unhealthy:
@@ -162,18 +162,19 @@ class Lease:
 
     def end(self, tokens: int | None) -> None:
         """The answer is complete; ``tokens`` used, if known."""
-        if not self._ended:
+        if not self.ended:
             self.deployment.breaker.note_whole()
             self._end(Outcome.OK, tokens)
 
     def abandon(self) -> None:
         """Nothing was learned: the client left, or another target was faster."""
-        if not self._ended:
+        if not self.ended:
             self._end(Outcome.IGNORED, None)
 
     def _end(self, outcome: Outcome, tokens: int | None) -> None:
-        self._ended = True
-        self._ticket.abandon()
+        self.ended = True
+        if self.pace is None:
+            self._ticket.abandon()
         self._slot.release(outcome, self.pace)
         if self._reservation is not None and tokens is not None:
             self._reservation.settle(tokens)

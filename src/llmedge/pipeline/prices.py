@@ -246,10 +246,15 @@ class Prices:
         self._catalogue: Catalogue | None = None if listed else Catalogue(())
         self._warming = False
 
+    @property
+    def are_here(self) -> bool:
+        """Whether :meth:`cost` knows all it can."""
+        return self._catalogue is not None
+
     def warm(self) -> None:
-        """Begin to load what there will be need of, if it is not there yet. At the first call, not at the start: what
-        nobody asks costs no memory, and the vendor takes longer to answer than this to load."""
-        if self._catalogue is None and not self._warming:
+        """Begin to load what there will be need of. At the first call, not at the start: what nobody asks costs no
+        memory, and the vendor takes longer to answer than this to load."""
+        if not self._warming:
             self._warming = True
             Deferred.fromCoroutine(self.ready())
 

@@ -6,7 +6,7 @@ failure means in :mod:`llmedge.pipeline.verdicts`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from random import Random
 
 from twisted.internet.defer import CancelledError
@@ -69,7 +69,7 @@ class Route:
         self.clock = clock
         self.random = random
 
-    async def __call__(self, call: Call) -> Reply:
+    def __call__(self, call: Call) -> Awaitable[Reply]:
         """:raises EdgeError: the client's fault at once, a target's only when no target is left."""
         match = self.models.find(call.model)
         if match is None:
@@ -78,7 +78,7 @@ class Route:
         self.deployments.hedges.deposit()
         if match.model.shadow and self.shadows is not None and call.upload is None:
             self.shadows.cast(call, match)
-        return await Run(self, call, match).reply()
+        return Run(self, call, match).reply()
 
 
 class Run:
@@ -88,11 +88,14 @@ class Run:
         self.route = route
         self.call = call
         self.match = match
-        model = match.model
-        self._queue = route.strategies.order(match.label, model, match.candidates, call)
-        self._fallbacks = [] if call.wishes.no_fallback else list(model.fallbacks)
-        self._larger = [] if call.wishes.no_fallback else list(model.context_fallbacks)
-        self._seen = {candidate.name for candidate in match.candidates}
+        model, candidates, wishes = match.model, match.candidates, call.wishes
+        if len(candidates) > 1:
+            self._queue = route.strategies.order(match.label, model, candidates, call)
+        else:
+            self._queue = list(candidates)
+        self._fallbacks = [] if wishes.no_fallback else list(model.fallbacks)
+        self._larger = [] if wishes.no_fallback else list(model.context_fallbacks)
+        self._seen: set[str] = set()
         self._followed: set[str] = set()
         self._blocked: list[Candidate] = []
         self._least_context: int | None = None
@@ -100,23 +103,29 @@ class Run:
         self.kind = "first"
         self.failures: list[EdgeError] = []
         retries = route.routing.retries
-        wished = call.wishes.retries
+        wished = wishes.retries
         self.retries = retries if wished is None else min(retries, wished)
         hedge = route.routing.hedge if model.hedge is None else model.hedge
         self._hedge = None if hedge == "off" or call.upload is not None else hedge
         self.winner: Candidate | None = None
-        elsewhere = len(match.candidates) > 1 or bool(self._fallbacks)
+        elsewhere = len(candidates) > 1 or bool(self._fallbacks)
         self._recovery = model.stream_recovery or ("splice" if elsewhere else "off")
         if call.operation.passes_through and self._recovery != "buffer":
             self._recovery = "off"  # nobody here knows what is said in it
 
-    async def reply(self) -> Reply:
+    def reply(self) -> Awaitable[Reply]:
         """The answer, from whoever gives one.
 
         :raises EdgeError: nobody did.
         """
+        call = self.call
+        if self._recovery == "off" or not (call.stream or call.operation.passes_through):
+            return self.ask()
+        return self._recoverable()
+
+    async def _recoverable(self) -> Reply:
         reply = await self.ask()
-        if self._recovery == "off" or not isinstance(reply, RoutedStream):
+        if not isinstance(reply, RoutedStream):
             return reply
         if self._recovery == "buffer":
             return BufferedStream(self, reply)
@@ -128,11 +137,11 @@ class Run:
         :raises EdgeError: nobody gave one.
         """
         while True:
-            candidate = await self.choose()
+            candidate = self.next() or await self._again()
             if candidate is None:
                 raise self._none_left()
             try:
-                if self._hedge is not None and self.others_left:
+                if (self._queue or self._fallbacks) and self._hedge is not None:
                     return await race(self, candidate)
                 return await self.attempt(candidate, self.kind)
             except ElsewhereError:
@@ -184,6 +193,8 @@ class Run:
         if match is None or name in self._followed:  # fallbacks may name each other
             return
         self._followed.add(name)
+        if not self._seen:
+            self._seen = {candidate.name for candidate in self.match.candidates}
         call = self.call
         for candidate in self.route.strategies.order(match.label, match.model, match.candidates, call):
             if candidate.name not in self._seen:
@@ -211,14 +222,14 @@ class Run:
         return bool(self._queue)
 
     def _why_not(self, candidate: Candidate) -> str:
-        if not self.call.wishes.tags.issubset(candidate.entry.tags):
+        tags = self.call.wishes.tags
+        if tags and not tags.issubset(candidate.entry.tags):
             return UNTAGGED
         deployment = self.route.deployments.get(candidate.entry)
         blocked = deployment.breaker.blocked_by()
         if blocked:
             return f"breaker: {blocked}"
-        fields = self.call.fields
-        if candidate.capabilities.tools is False and "tools" in fields:
+        if candidate.capabilities.tools is False and "tools" in self.call.fields:
             return "cannot call tools"
         return ""
 
@@ -285,45 +296,48 @@ class Run:
         call = call or self.call
         if candidate.fallback and kind in ("first", "next"):
             kind = "fallback"
-        lease = await self._lease(candidate, call)
-        attempt = Attempt(candidate.target, route.clock.seconds(), kind=kind, queued=lease.waited)
-        call.record.attempts.append(attempt)
-        if (trace := call.record.trace) is not None:
+        record, clock = call.record, route.clock
+        lease = route.deployments.get(candidate.entry).lease_now(not call.stream) or await self._lease(candidate, call)
+        started = clock.seconds()
+        attempt = Attempt(candidate.target, started, kind=kind, queued=lease.waited)
+        record.attempts.append(attempt)
+        if (trace := record.trace) is not None:
             attempt.span_id = trace.new_span_id()
             if trace.capture:
-                call.record.asked = bytes(call.fields.get("messages") or call.fields.get("prompt") or b"")
+                record.asked = bytes(call.fields.get("messages") or call.fields.get("prompt") or b"")
         try:
             reply = await route.providers[candidate.target.provider].complete(call, attempt)
             if not isinstance(reply, Answer):
-                routed = await RoutedStream.begin(reply, attempt, route.clock, lease)
-                lease.answered(route.clock.seconds() - attempt.started)
+                routed = await RoutedStream.begin(reply, attempt, clock, lease)
+                lease.answered(clock.seconds() - started)
                 self._won(attempt, candidate)
                 return routed
-            lease.answered(route.clock.seconds() - attempt.started)
-            usage = reply.usage
-            attempt.usage = usage
+            ended = clock.seconds()
+            lease.answered(ended - started)
+            attempt.usage = usage = reply.usage
             lease.end(None if usage is None else usage.input + usage.output)
-            end(attempt, route.clock, "ok")
+            if attempt.ended is None:
+                attempt.ended, attempt.outcome = ended, "ok"
             self._won(attempt, candidate)
             if trace is not None and trace.capture:
-                call.record.answered = reply.body
+                record.answered = reply.body
             return reply
         except CancelledError:
-            waited = route.clock.seconds() - attempt.started
+            waited = clock.seconds() - started
             if self._overdue(candidate, call, waited):  # whoever stopped waiting for it had reason to
                 attempt.cause = "silent"
                 lease.failed(VERDICTS["silent"], waited)
-            end(attempt, route.clock, "aborted")
+            end(attempt, clock, "aborted")
             raise
         except EdgeError as error:
             self._failed(candidate, attempt, lease, error)
             raise
         except Exception as error:
-            end(attempt, route.clock, "defect", type(error).__name__)
+            end(attempt, clock, "defect", type(error).__name__)
             log.failure("{target} could not be asked", target=candidate.name)
             raise InternalError from error
         finally:
-            if attempt.ended is not None:
+            if attempt.ended is not None and not lease.ended:
                 lease.abandon()
 
     def _won(self, attempt: Attempt, candidate: Candidate) -> None:

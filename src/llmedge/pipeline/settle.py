@@ -30,7 +30,8 @@ class Settle:
 
     async def __call__(self, call: Call, proceed: Handler) -> Reply:
         record = call.record
-        self.prices.warm()
+        if not self.prices.are_here:
+            self.prices.warm()
         try:
             reply = await proceed(call)
         except CancelledError:
@@ -48,7 +49,8 @@ class Settle:
             if call.operation.passes_through:
                 return reply  # pictures and sounds are not counted in words
             usage = await self.tokens.estimate(call.fields, [reply.body], self.model(call))
-        await self.prices.ready()
+        if not self.prices.are_here:
+            await self.prices.ready()
         self.charge(call, usage)
         return reply
 
@@ -61,10 +63,12 @@ class Settle:
         """Write down what was used, and what it costs."""
         record = call.record
         record.usage = usage
-        by = record.by
+        by = record.answered_by or record.by
         if by is None or call.operation in _UNPRICED:
             return
         record.cost = by.cost = self.prices.price(by.target, usage)
+        if len(record.attempts) == 1:
+            return
         for attempt in record.attempts:  # what others used before they broke is paid for as well
             if attempt is by:
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from llmedge.model import Call, Reply
@@ -13,7 +14,7 @@ Handler = Callable[[Call], Awaitable[Reply]]
 class Stage(Protocol):
     """One layer. Raises :class:`~llmedge.errors.EdgeError` to refuse."""
 
-    async def __call__(self, call: Call, proceed: Handler) -> Reply: ...
+    def __call__(self, call: Call, proceed: Handler) -> Awaitable[Reply]: ...
 
 
 def compose(stages: Sequence[Stage], last: Handler) -> Handler:
@@ -25,7 +26,4 @@ def compose(stages: Sequence[Stage], last: Handler) -> Handler:
 
 
 def _bind(stage: Stage, proceed: Handler) -> Handler:
-    def handler(call: Call) -> Awaitable[Reply]:
-        return stage(call, proceed)
-
-    return handler
+    return partial(stage, proceed=proceed)
