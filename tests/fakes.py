@@ -28,7 +28,7 @@ class Reactor(MemoryReactorClock):
         done(True, function(*args, **kw))
 
     def pending(self) -> list[Any]:
-        """The calls still to be made, but for the one timer that all deadlines of requests share."""
+        """The calls still to be made, but for the timers that many deadlines share."""
         return [call for call in self.getDelayedCalls() if "Deadlines" not in repr(call.func)]
 
     def callFromThread(self, function: Any, *args: Any, **kw: Any) -> None:

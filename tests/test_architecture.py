@@ -24,6 +24,7 @@ LAYERS = {
     "observe": set(),
     "endpoints": set(),
     "sockets": set(),
+    "deadlines": set(),
     "threads": set(),
     "tls": set(),
     "config": set(),
@@ -31,7 +32,7 @@ LAYERS = {
     "errors": set(),
     "_version": set(),
 }
-EVERYONE_MAY = {"threads", "tls", "config", "sockets", "model", "errors", "_version"}
+EVERYONE_MAY = {"deadlines", "threads", "tls", "config", "sockets", "model", "errors", "_version"}
 GROUND = {"config": {"_version"}, "model": {"errors"}, "errors": set(), "_version": set()}
 
 

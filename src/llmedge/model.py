@@ -117,8 +117,7 @@ class Caller:
     burst: int | None = None
 
 
-@attrs.frozen
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """Tokens of one answer, the same for every vendor.
 
     :ivar input: all that was read; ``cached`` (read from the vendor's cache), ``cache_write`` (written to it) and
@@ -179,8 +178,7 @@ class TraceContext:
         return f"traceparent: 00-{self.trace_id}-{span_id}-{self.flags:02x}\r\n{state}".encode()
 
 
-@attrs.define
-class Attempt:
+class Attempt(msgspec.Struct):
     """One try at one target. Times are the clock's seconds, ``None`` for what did not happen.
 
     :ivar kind: why it was made: ``first``, ``next`` (a target before it failed), ``retry``, ``fallback``, ``hedge``,
@@ -224,8 +222,7 @@ class Passed:
     at: float = 0.0
 
 
-@attrs.define
-class Record:
+class Record(msgspec.Struct):
     """What happened to one request. The one source of the access log, the metrics and the response headers.
 
     :ivar route: the path's template (bounded), not the path.
@@ -257,13 +254,13 @@ class Record:
     admitted: float | None = None
     first_event: float | None = None
     ended: float | None = None
-    attempts: list[Attempt] = attrs.Factory(list)
-    passed_over: list[Passed] = attrs.Factory(list)
+    attempts: list[Attempt] = msgspec.field(default_factory=list)
+    passed_over: list[Passed] = msgspec.field(default_factory=list)
     answered_by: Attempt | None = None
     fallback: str = ""
     paused: float = 0.0
     usage: Usage | None = None
-    dropped: list[str] = attrs.Factory(list)
+    dropped: list[str] = msgspec.field(default_factory=list)
     cost: Decimal | None = None
     status: int = 0
     error_code: str = ""
@@ -324,8 +321,7 @@ class Deadline:
         return max(0.0, left)
 
 
-@attrs.frozen
-class Wishes:
+class Wishes(msgspec.Struct, frozen=True):
     """What a client may say about how its call is routed.
 
     :ivar retries: at most so many, if it is fewer than the configuration has.
@@ -340,8 +336,7 @@ class Wishes:
     header: Callable[[str], str | None] = lambda name: None
 
 
-@attrs.define
-class Call:
+class Call(msgspec.Struct):
     """One request for inference.
 
     :ivar dialect: name of the wire format it came in, which the answer has to be in.
@@ -371,8 +366,7 @@ class Call:
     upload: Upload | None = None
 
 
-@attrs.frozen
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """A whole answer, in the client's dialect."""
 
     body: bytes

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import select
 from typing import Any
 
-from twisted.internet.tcp import Server
+from twisted.internet.tcp import Client, Server
 
 
 def unsent(transport: Any) -> int:
@@ -18,6 +19,9 @@ def unsent(transport: Any) -> int:
     return held + waiting
 
 
+_PLAIN = (Server, Client)
+
+
 def write_now(transport: Any, data: bytes) -> None:
     """Write ``data``, to the kernel in this very turn where nothing waits before it.
 
@@ -25,12 +29,24 @@ def write_now(transport: Any, data: bytes) -> None:
     registers it back. For an answer that fits the socket's buffer that is a third of a small request's cost. Whatever
     the kernel does not take, and whatever is no plain TCP connection, goes the usual way.
     """
-    if type(transport) is Server and not transport.disconnecting and transport.connected:
-        held = len(getattr(transport, "dataBuffer", b"?")) - getattr(transport, "offset", 0)
-        if not held and not getattr(transport, "_tempDataLen", 1) and not transport.TLS:
+    if type(transport) in _PLAIN and transport.connected and not transport.disconnecting and not transport.TLS:
+        held = len(transport.dataBuffer) - transport.offset
+        if not held and not transport._tempDataLen:
             sent: Any = transport.writeSomeData(data)
             if isinstance(sent, int):  # else what the reactor will find out as well, in its own time
                 if sent == len(data):
                     return
                 data = data[sent:]
     transport.write(data)
+
+
+def was_closed(transport: Any) -> bool:
+    """Whether the other end of a connection at rest has closed it, which the reactor is still to find out.
+
+    Asked of the kernel, where it is a plain TCP connection; ``False`` elsewhere.
+    """
+    if type(transport) not in _PLAIN or not transport.connected:
+        return False
+    poll = select.poll()
+    poll.register(transport.fileno(), select.POLLIN)
+    return bool(poll.poll(0))

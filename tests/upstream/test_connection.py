@@ -159,7 +159,7 @@ class Http(SynchronousTestCase):
         headers.cancel()
         self.failureResultOf(headers, CancelledError)
         self.assertTrue(self.transport.aborted)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.connection._deadlines._due, {})
 
     def test_idle_connections_are_given_up(self) -> None:
         self.start()

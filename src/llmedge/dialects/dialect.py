@@ -17,8 +17,7 @@ from llmedge.model import Event, Operation, RawObject, Usage
 T = TypeVar("T")
 
 
-@attrs.frozen
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """A client's request, checked. ``choices`` is how many answers it asks for."""
 
     fields: RawObject

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 import re
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 
 from llmedge.dialects.dialect import Dialect, SseReader, StreamReader, VendorError
-from llmedge.errors import EdgeError, MalformedEvent, UpstreamCut, UpstreamMalformed, ValidationError, VendorFailed
+from llmedge.dialects.openai_answer import parse_error, parse_usage, read_usage
+from llmedge.errors import EdgeError, MalformedEvent, UpstreamCut, ValidationError, VendorFailed
 from llmedge.model import Event, EventKind, RawObject, Usage
 
 DONE = Event(EventKind.DONE, b"data: [DONE]\n\n")
@@ -90,14 +92,21 @@ def parse_body(raw: bytes, decoder: msgspec.json.Decoder[Any], max_depth: int) -
     fields, known = decode_body(raw, decoder, max_depth)
     if not known.model.strip():
         raise ValidationError("The field 'model' must not be empty.", param="model")
+    if isinstance(known, CommonRequest) and _numbers(known) == _NONE:
+        return fields, known  # as most are
     n = getattr(known, "n", None)
     if n is not None and n < 1:
         raise ValidationError("The field 'n' must be at least 1.", param="n")
-    for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty"):
+    for name in _NUMBERS:
         value = getattr(known, name, None)
         if value is not None and not math.isfinite(value):
             raise ValidationError(f"The field '{name}' must be a finite number.", param=name)
     return fields, known
+
+
+_NUMBERS = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
+_numbers = attrgetter("n", *_NUMBERS)
+_NONE = (None,) * 5
 
 
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -143,7 +152,7 @@ class OpenAIDialect(Dialect):
         :raises UpstreamMalformed: it is not an answer of this operation.
         :raises VendorFailed: it is an error object behind a status of 200.
         """
-        return parse_usage(check_answer(body).get("usage"))
+        return read_usage(body)
 
     def parse_error(self, body: bytes) -> VendorError:
         """The error object in ``body``; empty if there is none. Never raises."""
@@ -157,91 +166,6 @@ class OpenAIDialect(Dialect):
 
     def reader(self, *, strip_usage: bool, choices: int, max_event: int) -> StreamReader:
         return ChunkReader(strip_usage=strip_usage, choices=choices, max_event=max_event)
-
-
-def check_answer(body: bytes) -> _Fields:
-    """The fields of a whole answer.
-
-    :raises UpstreamMalformed: it is not one.
-    :raises VendorFailed: it is an error object behind a status of 200.
-    """
-    try:
-        if not body.isascii():
-            body.decode()
-        fields = _decode_fields(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ValueError, TypeError):
-        raise UpstreamMalformed("answered with something that is not a JSON object") from None
-    if "choices" not in fields:
-        if bytes(fields.get("error", msgspec.Raw(b"null"))) != b"null":
-            error = parse_error(body)
-            raise VendorFailed(f"answered with an error behind status 200: {error.message}", cause="error_body")
-        raise UpstreamMalformed("answered without choices")
-    return fields
-
-
-def parse_error(body: bytes) -> VendorError:
-    """The error object in ``body``; empty if there is none. Never raises."""
-    try:
-        document = _decode_any(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return VendorError()
-    if isinstance(document, list) and len(document) == 1:
-        document = document[0]  # Google's compatible API puts its errors into lists
-    error = document.get("error", document) if isinstance(document, dict) else None
-    if isinstance(error, str):
-        return VendorError(message=error)
-    if not isinstance(error, dict):
-        return VendorError()
-
-    def text(name: str) -> str:
-        value = error.get(name)
-        return value if isinstance(value, str) else ""
-
-    message = error.get("message")
-    detail = message.get("detail") if isinstance(message, dict) else error.get("detail")  # Mistral's, FastAPI's
-    said = text("message") or (detail if isinstance(detail, str) else _complaints(detail))
-    return VendorError(said, text("type"), text("code"), text("param") or None)
-
-
-def _complaints(detail: Any) -> str:
-    """What FastAPI's servers say of a body that is not what it should be: a list, with the place of each mistake."""
-    said = []
-    for each in detail if isinstance(detail, list) else ():
-        if isinstance(each, dict) and isinstance(each.get("msg"), str):
-            place = each.get("loc")
-            where = ".".join(str(part) for part in place) if isinstance(place, list) else ""
-            said.append(f"{where}: {each['msg']}" if where else each["msg"])
-    return "; ".join(said)
-
-
-def parse_usage(raw: Any) -> Usage | None:
-    """OpenAI's usage object, or ``None`` for none. An answer is not worth less for a usage nobody can read."""
-    if raw is None or bytes(raw) == b"null":
-        return None
-    usage = _decode_any(raw)
-    if not isinstance(usage, dict):
-        return None
-    prompt, output = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
-    reasoning = _count(usage.get("completion_tokens_details"), "reasoning_tokens")
-    if reasoning and _count(usage, "total_tokens") == prompt + output + reasoning:
-        output += reasoning  # xAI and Google's compatible API count thoughts beside the answer, not in it
-    return Usage(
-        input=prompt,
-        output=output,
-        cached=_count(usage.get("prompt_tokens_details"), "cached_tokens"),
-        reasoning=reasoning,
-        cache_write=_count(usage.get("prompt_tokens_details"), "cache_write_tokens"),
-        audio_input=_count(usage.get("prompt_tokens_details"), "audio_tokens"),
-        audio_output=_count(usage.get("completion_tokens_details"), "audio_tokens"),
-    )
-
-
-def _count(details: Any, name: str) -> int:
-    """A token count that can be believed, else 0."""
-    value = details.get(name) if isinstance(details, dict) else None
-    if isinstance(value, int | float) and 0 <= value <= 1_000_000_000:
-        return int(value)
-    return 0
 
 
 class _Choice(msgspec.Struct):

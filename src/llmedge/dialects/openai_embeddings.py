@@ -15,7 +15,8 @@ from llmedge.dialects.embedding_form import (
     to_base64,
 )
 from llmedge.dialects.fields import Fields
-from llmedge.dialects.openai_common import OpenAIDialect, decode_body, parse_error, parse_usage
+from llmedge.dialects.openai_answer import parse_error, parse_usage
+from llmedge.dialects.openai_common import OpenAIDialect, decode_body
 from llmedge.errors import UpstreamMalformed, ValidationError, VendorFailed
 from llmedge.model import RawObject, Usage
 

@@ -10,7 +10,6 @@ from llmedge.model import Call, Caller, Clock, Reply
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.stage import Handler
 
-
 _ALL = ("*",)
 
 

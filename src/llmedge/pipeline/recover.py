@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
-import attrs
 import msgspec
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.logger import Logger
@@ -80,7 +79,9 @@ class BufferedStream:
         if run.call.upload is not None and run.call.upload.spent:
             raise error
         run.broke(error)
-        run.call = call = attrs.evolve(run.call, deadline=Deadline(run.route.clock, run.call.deadline.seconds))
+        run.call = call = msgspec.structs.replace(
+            run.call, deadline=Deadline(run.route.clock, run.call.deadline.seconds)
+        )
         reply = await _in_time(run.ask(), call)
         assert not isinstance(reply, Answer)
         return reply
@@ -150,7 +151,7 @@ class RecoveringStream:
         why = ""
         # The call's own deadline was for the first content: what is asked now has as long again, all of it together.
         deadline = Deadline(run.route.clock, run.call.deadline.seconds)
-        run.call = attrs.evolve(run.call, deadline=deadline)
+        run.call = msgspec.structs.replace(run.call, deadline=deadline)
         run.broke(error, again=bool(run.match.model.stream_recovery))  # by name: the same target may be asked as well
         while deadline.left() and (candidate := await run.choose()) is not None:
             join: _Join
@@ -248,4 +249,4 @@ def _continued(call: Call, dialect: ChatDialect, text: str, tokens: int) -> Call
     fields: dict[str, Any] = msgspec.json.decode(said, type=dict[str, msgspec.Raw])
     prompt = {name: raw for name, raw in fields.items() if name in _PROMPT}
     prompt |= {name: msgspec.Raw(b"%d" % most) for name in _MOST if name in call.fields and most is not None}
-    return attrs.evolve(call, fields={**call.fields, **prompt}, form=asked, continues=True)
+    return msgspec.structs.replace(call, fields={**call.fields, **prompt}, form=asked, continues=True)

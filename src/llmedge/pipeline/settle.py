@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import attrs
+import msgspec
 from twisted.internet.defer import CancelledError
 
 from llmedge.dialects.registry import DIALECTS
@@ -169,7 +169,7 @@ class SettledStream:
         if usage is None:
             usage = least if self._count and self._estimates else None
         elif self._estimates and usage.output < least.output:
-            usage = attrs.evolve(usage, output=least.output, estimated=True)
+            usage = msgspec.structs.replace(usage, output=least.output, estimated=True)
         if usage is not None:
             self._settle.charge(self._call, usage)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, cast
 
-import attrs
+import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -74,7 +74,9 @@ class Shadows:
             message_count=call.record.message_count,
             bytes_in=call.record.bytes_in,
         )
-        copy = attrs.evolve(call, record=record, deadline=Deadline(self._clock, call.deadline.seconds), form=None)
+        copy = msgspec.structs.replace(
+            call, record=record, deadline=Deadline(self._clock, call.deadline.seconds), form=None
+        )
         self._under_way += 1
         asking: Deferred[None] = Deferred.fromCoroutine(
             self._ask(copy, Attempt(target, record.received, kind="shadow"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import attrs
+import msgspec
 
 from llmedge.dialects import form
 
@@ -134,7 +135,7 @@ class Continuation:
             if isinstance(event, form.Counted):
                 usage = event.usage
                 read, written = max(0, usage.input - self._tokens), usage.output + self._tokens
-                out.append(form.Counted(attrs.evolve(usage, input=read, output=written, estimated=True)))
+                out.append(form.Counted(msgspec.structs.replace(usage, input=read, output=written, estimated=True)))
             elif isinstance(event, form.Open):
                 self._open(event, out)
             elif isinstance(event, form.Delta | form.Close | form.Sign | form.Cite):

@@ -25,7 +25,7 @@ from llmedge.providers.offer import Offer
 from llmedge.providers.passthrough import EVENTS, JSON, note_media, reader_for
 from llmedge.providers.provider import ModelInfo
 from llmedge.providers.requests import Requests
-from llmedge.threads import aside
+from llmedge.threads import LARGE, aside
 from llmedge.upstream.client import Client
 from llmedge.upstream.connection import Exchange
 
@@ -55,14 +55,18 @@ class HttpProvider:
         wire = requests.wire(call)
         exchange: Exchange | None = None
         try:
-            request = await requests.request(call, attempt, wire)
+            request = requests.request_now(call, attempt, wire) or await requests.request(call, attempt, wire)
             exchange = await self._pool.send(request, attempt, call.record)
-            await self._check(exchange, attempt, wire.spoken)
+            if not self._is_good(exchange, attempt):
+                await self._check(exchange, wire.spoken)
             created = int(self._clock.seconds())
             if call.stream:
-                await self._expect_stream(wire.spoken, exchange)
+                if not exchange.fields.get(b"content-type", b"").lower().startswith(wire.spoken.stream_type):
+                    await self._no_stream(wire.spoken, exchange)
                 return HttpStream(self, exchange, wire.reader(call, self._limits.max_event_size, created), attempt)
             answer = await exchange.read_all()
+            if len(answer) < LARGE:
+                return wire.answer(answer, call, created)
             return await aside(self._clock, len(answer), wire.answer, answer, call, created)
         except BaseException as error:
             if exchange is not None:
@@ -78,7 +82,8 @@ class HttpProvider:
         try:
             request, body = await self._requests.passed(call, attempt)
             exchange = await self._pool.send(request, attempt, record, body)
-            await self._check(exchange, attempt, PASSED)
+            if not self._is_good(exchange, attempt):
+                await self._check(exchange, PASSED)
             media = note_media(attempt, exchange.fields)
             record.stream = media == EVENTS
             if media == JSON:
@@ -93,10 +98,17 @@ class HttpProvider:
                 raise self.blame(error) from None
             raise
 
-    async def _check(self, exchange: Exchange, attempt: Attempt, spoken: Dialect) -> None:
+    def _is_good(self, exchange: Exchange, attempt: Attempt) -> bool:
+        """Whether it is an answer at all, in a coding that was asked for."""
+        fields = exchange.fields
+        found = fields.get(b"x-request-id") or fields.get(b"request-id") or fields.get(b"x-amzn-requestid")
+        if found:  # what the vendor calls the request: most, Anthropic, AWS
+            attempt.upstream_request_id = found.decode("latin-1")[:128]
+        return 200 <= exchange.status < 300 and b"content-encoding" not in fields
+
+    async def _check(self, exchange: Exchange, spoken: Dialect) -> None:
         """:raises EdgeError: the answer is an error, or not one that was asked for."""
         status = exchange.status
-        attempt.upstream_request_id = _request_id(exchange)
         if not 200 <= status < 300:
             raise await self._failure(spoken, status, exchange)
         encoding = exchange.fields.get(b"content-encoding", b"identity").lower()
@@ -162,11 +174,9 @@ class HttpProvider:
         if self._offer.signer is not None:
             self._offer.signer.close()
 
-    async def _expect_stream(self, dialect: Dialect, exchange: Exchange) -> None:
-        content_type = exchange.fields.get(b"content-type", b"").lower()
-        if content_type.startswith(dialect.stream_type):
-            return
-        if b"json" in content_type:
+    async def _no_stream(self, dialect: Dialect, exchange: Exchange) -> None:
+        """What came is no event stream: say what it is."""
+        if b"json" in exchange.fields.get(b"content-type", b"").lower():
             try:
                 error = dialect.parse_error(await exchange.read_all())
             except UpstreamTooLarge:
@@ -174,13 +184,6 @@ class HttpProvider:
             if error.message:
                 raise VendorFailed(f"answered with an error behind status 200: {error.message}", cause="error_body")
         raise UpstreamMalformed("was asked for a stream and answered with something else")
-
-
-def _request_id(exchange: Exchange) -> str:
-    """What the vendor calls the request: most, Anthropic, AWS."""
-    names = (b"x-request-id", b"request-id", b"x-amzn-requestid")
-    found = next((value for name in names if (value := exchange.fields.get(name))), b"")
-    return found.decode("latin-1")[:128]
 
 
 COMPLETE_WAIT = 1.0

@@ -13,7 +13,7 @@ from llmedge.errors import NotFound
 from llmedge.model import Attempt, Call, Clock, Operation
 from llmedge.providers.offer import Offer
 from llmedge.providers.wire import Wire, count_wire_for, no_way, wire_for
-from llmedge.threads import aside
+from llmedge.threads import LARGE, aside
 
 
 class Requests:
@@ -35,7 +35,7 @@ class Requests:
         counting = [DIALECTS[dialect] for dialect in offer.count_paths]
         self._counts = {asked: count_wire_for(dialect, counting, name) for asked, dialect in DIALECTS.items()}
         self._fields = self._head_fields()
-        self._heads: dict[str, bytes] = {}
+        self._heads: dict[tuple[str, bool], bytes] = {}
 
     def wire(self, call: Call) -> Wire:
         """The way ``call`` goes.
@@ -48,6 +48,34 @@ class Requests:
             raise no_way(self._name, call.operation)
         return wire
 
+    def request_now(self, call: Call, attempt: Attempt, wire: Wire) -> bytes | None:
+        """Head and body, where they are made at once; else ask :meth:`request`, which raises the same."""
+        offer, record = self._offer, call.record
+        if offer.signer is not None or record.bytes_in >= LARGE:
+            return None
+        target, spoken = attempt.target, wire.spoken
+        body = wire.body(call, target.model, offer.drop if target.drop is None else target.drop)
+        if offer.adapt is not None:
+            body = offer.adapt(call.operation, body)
+        if call.headers and spoken.name == call.dialect:
+            head = self._head(call, target.model, spoken, dict(call.headers))
+        else:
+            template = self._template(call, spoken)
+            found = self._heads.get((template, call.stream))
+            if found is None:
+                found = self._head(call, target.model, spoken, {})
+                if "{model}" not in template:
+                    self._heads[template, call.stream] = found
+            head = found
+        trace = record.trace
+        return b"%bx-request-id: %b\r\n%bcontent-length: %d\r\n\r\n%b" % (
+            head,
+            record.request_id.encode(),
+            b"" if trace is None else trace.headers(attempt.span_id),
+            len(body),
+            body,
+        )
+
     async def request(self, call: Call, attempt: Attempt, wire: Wire) -> bytes:
         """Head and body.
 
@@ -58,29 +86,28 @@ class Requests:
         drop = offer.drop if attempt.target.drop is None else attempt.target.drop
         body = await aside(self._clock, call.record.bytes_in, self._body, call, wire, model, drop)
         spoken = wire.spoken
-        template = self._template(call, spoken)
-        head = self._heads.get(template)
-        path = ""
-        if head is None or offer.signer is not None:
-            path = _path(template, model)
-            head = f"POST {path} HTTP/1.1\r\n{self._fields}".encode()
-            if "{model}" not in template:
-                self._heads[template] = head
         passed = dict(call.headers) if call.headers and spoken.name == call.dialect else {}
-        passed = {**spoken.headers, **offer.fixed, **passed}
         if offer.signer is not None:
-            passed |= await offer.signer.headers("POST", offer.origin + path, body)
-        more = "".join([f"{name}: {value}\r\n" for name, value in passed.items()]).encode() if passed else b""
+            fixed = {**spoken.headers, **offer.fixed, **passed}
+            path = _path(self._template(call, spoken), model)
+            passed = fixed | dict(await offer.signer.headers("POST", offer.origin + path, body))
         trace = call.record.trace
-        return b"%baccept: %b\r\nx-request-id: %b\r\n%b%bcontent-length: %d\r\n\r\n%b" % (
-            head,
-            spoken.stream_type if call.stream else b"application/json",
+        return b"%bx-request-id: %b\r\n%bcontent-length: %d\r\n\r\n%b" % (
+            self._head(call, model, spoken, passed),
             call.record.request_id.encode(),
             b"" if trace is None else trace.headers(attempt.span_id),
-            more,
             len(body),
             body,
         )
+
+    def _head(self, call: Call, model: str, spoken: Dialect, passed: dict[str, str]) -> bytes:
+        """What does not differ from call to call."""
+        accept = (spoken.stream_type if call.stream else b"application/json").decode()
+        more = "".join(
+            [f"{name}: {value}\r\n" for name, value in {**spoken.headers, **self._offer.fixed, **passed}.items()]
+        )
+        path = _path(self._template(call, spoken), model)
+        return f"POST {path} HTTP/1.1\r\n{self._fields}accept: {accept}\r\n{more}".encode()
 
     async def passed(self, call: Call, attempt: Attempt) -> tuple[bytes, Any]:
         """Of a call that is passed through: head and body, or the head and what gives the body piece by piece.

@@ -17,7 +17,7 @@ from twisted.internet.protocol import Factory
 from llmedge.config.settings import Upstream
 from llmedge.errors import ConnectFailed
 from llmedge.model import Attempt, Record, UploadBody
-from llmedge.upstream.connection import Connection, Exchange, StaleConnection
+from llmedge.upstream.connection import Connection, Exchange, StaleConnection, shared_deadlines
 from llmedge.upstream.sender import Sender
 from llmedge.upstream.tls import TlsContexts
 
@@ -70,6 +70,7 @@ class Pool:
         self._open: set[Connection] = set()
         self._opening = 0
         self._retired = False
+        self._deadlines = shared_deadlines(reactor)
         self._waiting: deque[Deferred[None]] = deque()
 
     async def send(self, request: bytes, attempt: Attempt, record: Record, body: UploadBody | None = None) -> Exchange:
@@ -84,11 +85,13 @@ class Pool:
         :raises ElsewhereError: it was cut, malformed or silent before the headers were complete.
         """
         while True:
-            record.begin_wait(self._reactor.seconds())
-            try:
-                connection = await self._acquire(new=body is not None and not body.whole)
-            finally:
-                record.end_wait(self._reactor.seconds())
+            connection = self._kept() if body is None or body.whole else None
+            if connection is None:
+                record.begin_wait(self._reactor.seconds())
+                try:
+                    connection = await self._acquire(new=body is not None and not body.whole)
+                finally:
+                    record.end_wait(self._reactor.seconds())
             attempt.connected = self._reactor.seconds()
             exchange = connection.start(request, attempt, record)
             try:
@@ -128,10 +131,8 @@ class Pool:
         while True:
             if new and len(self._open) + self._opening < self._limits.max_connections:
                 return await self._connect()
-            while self._idle:
-                connection = self._idle.pop()
-                if connection.usable:
-                    return connection
+            if (connection := self._kept()) is not None:
+                return connection
             if len(self._open) + self._opening < self._limits.max_connections:
                 return await self._connect()
             turn: Deferred[None] = Deferred()
@@ -145,10 +146,19 @@ class Pool:
                     self._next()  # the turn was ours already: pass it on
                 raise
 
+    def _kept(self) -> Connection | None:
+        """The connection that was used last, of those at rest."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable:
+                return connection
+            connection.abort()
+        return None
+
     async def _connect(self) -> Connection:
         seconds = self._limits.connect_timeout
         factory = Factory.forProtocol(
-            lambda: Connection(self._reactor, self._limits, self._on_idle, self._on_lost, self._secure)
+            lambda: Connection(self._reactor, self._limits, self._on_idle, self._on_lost, self._secure, self._deadlines)
         )
         factory.noisy = False
         self._opening += 1

@@ -14,9 +14,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from llmedge.config.settings import Upstream
+from llmedge.deadlines import Deadlines
 from llmedge.errors import ElsewhereError, UpstreamCut, UpstreamMalformed, UpstreamTimeout, UpstreamTooLarge
 from llmedge.model import Attempt, Clock, Record
-from llmedge.sockets import unsent
+from llmedge.sockets import unsent, was_closed, write_now
 from llmedge.upstream.sender import Sender
 
 HIGH_WATER = 65536
@@ -44,12 +45,19 @@ class Exchange:
     """
 
     def __init__(
-        self, connection: Connection, clock: Clock, limits: Upstream, attempt: Attempt, record: Record
+        self,
+        connection: Connection,
+        clock: Clock,
+        limits: Upstream,
+        attempt: Attempt,
+        record: Record,
+        deadlines: Deadlines,
     ) -> None:
         self.status = 0
         self.fields: dict[bytes, bytes] = {}
         self._connection: Connection | None = connection
         self._clock = clock
+        self._deadlines = deadlines
         self._limits = limits
         self._attempt = attempt
         self._record = record
@@ -62,7 +70,6 @@ class Exchange:
         self._complete = False
         self._error: ElsewhereError | None = None
         self._waiter: Deferred[None] | None = None
-        self._timer: Any = None
         self._patience = 0.0
         self._phase = ""
         self.sender: Sender | None = None
@@ -111,6 +118,8 @@ class Exchange:
         :raises UpstreamTooLarge: it is over ``upstream.max_response_size``.
         """
         limit = self._limits.max_response_size
+        if self._complete and self._held <= limit and len(self._chunks) == 1 and self._error is None:
+            return self._chunks.pop()  # it came in one piece, as most do
         parts: list[bytes] = []
         size = 0
         while data := await self.read():
@@ -126,9 +135,7 @@ class Exchange:
         self._draining = True
         self._chunks.clear()
         if self._connection is not None:
-            self._patience = _DRAIN_SECONDS
-            self._stop_timer()
-            self._timer = self._clock.callLater(_DRAIN_SECONDS, self._drained)
+            self._deadlines.set(self, self._clock.seconds() + _DRAIN_SECONDS)
             if self._paused:
                 self._paused = False
                 self._connection.resume()
@@ -140,17 +147,13 @@ class Exchange:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.abort()
-        self._stop_timer()
+        self._deadlines.drop(self)
 
     def fail(self, error: ElsewhereError) -> None:
         """Give up: close the connection, and tell whoever waits."""
         self._fail(error)
         self.abort()
         self._tell()
-
-    def _drained(self) -> None:
-        self._drained_out = True
-        self.abort()
 
     # Waiting.
 
@@ -159,12 +162,10 @@ class Exchange:
         self._waiter = waiter
         self._phase = what
         self._patience = patience
+        now = self._clock.seconds()
         if patience:
-            if self._timer is not None and self._timer.active():
-                self._timer.reset(patience)
-            else:
-                self._timer = self._clock.callLater(patience, self._silent)
-        self._record.begin_wait(self._clock.seconds())
+            self._deadlines.set(self, now + patience)
+        self._record.begin_wait(now)
         try:
             await waiter
         except CancelledError:
@@ -174,15 +175,14 @@ class Exchange:
             self._waiter = None
             self._record.end_wait(self._clock.seconds())
 
-    def _silent(self) -> None:
-        if self._waiter is not None and self._patience:
+    def expire(self) -> None:
+        """What was waited for did not come in time."""
+        if self._draining:
+            self._drained_out = True
+            self.abort()
+        elif self._waiter is not None and self._patience:
             cause = "stall" if self._phase == GO_ON else "silent"
             self.fail(UpstreamTimeout(f"did not {self._phase} within {self._patience:g} s", cause=cause))
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
@@ -218,19 +218,29 @@ class Exchange:
     def got_end(self) -> None:
         self._complete = True
         self._connection = None
-        self._stop_timer()
+        self._deadlines.drop(self)
 
     def got_error(self, error: ElsewhereError) -> None:
         self._fail(error)
         self._connection = None
-        self._stop_timer()
+        self._deadlines.drop(self)
 
     def settle(self) -> None:
         """After each read of the socket: hold the vendor back, or wake whoever waits."""
-        self._tell()
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            waiter.callback(None)
+        if self.sender is not None:
+            self.sender.news()
         if self._held > HIGH_WATER and not self._paused and self._connection is not None:
             self._paused = True
             self._connection.pause()
+
+
+def shared_deadlines(clock: Clock) -> Deadlines:
+    """For the connections of a pool and their exchanges: how long they may be idle, or silent."""
+    return Deadlines(clock, lambda what: what.expire())
 
 
 @implementer(IHandshakeListener)
@@ -247,8 +257,10 @@ class Connection(protocol.Protocol):
         on_idle: Callable[[Connection], None],
         on_lost: Callable[[Connection], None],
         secure: bool,
+        deadlines: Deadlines | None = None,
     ) -> None:
         self._clock = clock
+        self._deadlines = deadlines or shared_deadlines(clock)
         self._limits = limits
         self._on_idle = on_idle
         self._on_lost = on_lost
@@ -268,7 +280,6 @@ class Connection(protocol.Protocol):
         self._used = 0
         self._lost = False
         self._aborted = False
-        self._idle_timer: Any = None
         self.ready: Deferred[Connection] = Deferred(lambda _: self.abort())
         self._parser = httptools.HttpResponseParser(self)
 
@@ -318,7 +329,7 @@ class Connection(protocol.Protocol):
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         self._lost = True
-        self._stop_idle_timer()
+        self._deadlines.drop(self)
         if not self.ready.called:
             self.ready.errback(reason)
         exchange, self._exchange = self._exchange, None
@@ -337,18 +348,19 @@ class Connection(protocol.Protocol):
 
     @property
     def usable(self) -> bool:
-        return not self._lost and not self._aborted
+        return not self._lost and not self._aborted and not was_closed(self.transport)
 
     def start(self, request: bytes, attempt: Attempt, record: Record) -> Exchange:
         """Send ``request``: head and body, or the head alone and the body with :meth:`send`. Only on a connection that
         carries no exchange."""
         assert self._exchange is None
-        self._stop_idle_timer()
-        exchange = self._exchange = Exchange(self, self._clock, self._limits, attempt, record)
-        self._request_size = 0
+        deadlines = self._deadlines
+        deadlines.drop(self)
+        exchange = self._exchange = Exchange(self, self._clock, self._limits, attempt, record, deadlines)
+        self._request_size = len(request)
         self._used += 1
         attempt.reused = self._used > 1
-        self.send(request)
+        write_now(self.transport, request)
         return exchange
 
     def send(self, data: bytes) -> None:
@@ -360,7 +372,7 @@ class Connection(protocol.Protocol):
     def abort(self) -> None:
         self._exchange = None
         self._aborted = True
-        self._stop_idle_timer()
+        self._deadlines.drop(self)
         if not self._lost and self.transport is not None:
             transport: Any = self.transport
             transport.abortConnection()
@@ -377,10 +389,10 @@ class Connection(protocol.Protocol):
 
     def _rest(self) -> None:
         seconds = self._limits.keepalive
-        if hint := _KEEP_ALIVE.search(self._fields.get(b"keep-alive", b"")):
+        if (told := self._fields.get(b"keep-alive")) and (hint := _KEEP_ALIVE.search(told)):
             seconds = min(seconds, int(hint[1]) - 1.0)  # a second before the vendor closes
         if seconds > 0:
-            self._idle_timer = self._clock.callLater(seconds, self.lose)
+            self._deadlines.set(self, self._clock.seconds() + seconds)
             self._on_idle(self)
         else:
             self.lose()
@@ -388,15 +400,12 @@ class Connection(protocol.Protocol):
     def lose(self) -> None:
         """Close after what is written."""
         self._aborted = True
-        self._stop_idle_timer()
+        self._deadlines.drop(self)
         if not self._lost and self.transport is not None:
             transport: Any = self.transport
             transport.loseConnection()
 
-    def _stop_idle_timer(self) -> None:
-        if self._idle_timer is not None and self._idle_timer.active():
-            self._idle_timer.cancel()
-        self._idle_timer = None
+    expire = lose
 
     # llhttp's side. These only collect: nobody is woken while the parser is on the stack.
 
@@ -415,18 +424,15 @@ class Connection(protocol.Protocol):
         self._field_bytes += len(name) + len(value)
         if self._field_count > _MAX_HEADERS or self._field_bytes > _MAX_HEADER_BYTES:
             self._oversize = True
-            return
-        lowered = name.lower()
-        self._fields[lowered] = value
-        if lowered in (b"content-length", b"transfer-encoding"):
-            self._framed = True
+        else:
+            self._fields[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         if self._surplus:
             return
         self._status = self._parser.get_status_code()
-        if self._status in (204, 304):
-            self._framed = True
+        fields = self._fields
+        self._framed = b"content-length" in fields or b"transfer-encoding" in fields or self._status in (204, 304)
         if self._status >= 200 and self._exchange is not None and not self._oversize:
             self._exchange.got_headers(self._status, self._fields)
 

@@ -14,12 +14,12 @@ from twisted.web.http import NO_BODY_CODES
 from twisted.web.http_headers import Headers, _nameEncoder
 from twisted.web.server import Request
 
+from llmedge.deadlines import Deadlines
 from llmedge.errors import EdgeError, InternalError, NotFound, RequestTooLarge, ValidationError
 from llmedge.model import Caller, Deadline, Record
 from llmedge.tls import certificate_names
 from llmedge.web.answer import send_error
 from llmedge.web.body import BodyStream, ClientGone
-from llmedge.web.deadlines import Deadlines
 from llmedge.web.head import Head
 from llmedge.web.paths import split_target, streams_body
 
@@ -50,7 +50,7 @@ class EdgeRequest(Request):
     head: Head
     # What a request begins with; of twisted's, what is never used here (arguments, cookies, forms) stays so.
     queued = False
-    received_cookies: Any = {}  # noqa: RUF012
+    received_cookies: Any = {}
     cookies: Any = ()
     _parsePOSTFormSubmission = False
     refusal: EdgeError | None = None
@@ -229,6 +229,8 @@ class EdgeRequest(Request):
     def getRequestHostname(self) -> bytes:
         return b"localhost"
 
+    __hash__ = object.__hash__  # twisted's says the same in Python
+
     def getHeader(self, key: Any) -> Any:
         """twisted's, without its two calls for a name that was seen before."""
         if isinstance(key, bytes):
@@ -239,8 +241,8 @@ class EdgeRequest(Request):
     # Going out
 
     def when_over(self, then: Callable[[EdgeRequest, bool], None]) -> None:
-        """Have ``then`` called with this request when it is over, and with whether its client left before. ``notifyFinish`` says
-        the same with a Deferred each."""
+        """Have ``then`` called with this request when it is over, and with whether its client left before.
+        ``notifyFinish`` says the same with a Deferred each."""
         self._over.append(then)
 
     def write(self, data: bytes) -> None:
@@ -336,8 +338,8 @@ class EdgeRequest(Request):
 
     def extend_deadline(self, seconds: float) -> None:
         """The answer has begun: from now on ``seconds`` from the first byte in hold."""
-        if self.deadlines is not None and self in self.deadlines:
-            self.deadlines.set(self, self.received + seconds)
+        if self.deadlines is not None:
+            self.deadlines.move(self, self.received + seconds)
 
     def upgrade(self) -> None:
         """The connection becomes something else; this request is over when that is."""

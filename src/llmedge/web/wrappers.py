@@ -15,11 +15,11 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
+from llmedge.deadlines import Deadlines
 from llmedge.errors import EdgeError, RateLimited, ValidationError
 from llmedge.model import Deadline, Record, TraceContext
 from llmedge.web.answer import send_error
 from llmedge.web.auth import Authenticator
-from llmedge.web.deadlines import Deadlines
 from llmedge.web.limits import Concurrency, RateLimiter
 from llmedge.web.paths import is_health, is_metrics
 from llmedge.web.peers import client_address

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import attrs
+import msgspec
 
 from llmedge.model import Usage
 
@@ -98,8 +99,10 @@ VENDORS = {
     "openai_chat": Vendor("chatcmpl_1", "vendor-model", CREATED, _ALL, False, "refusal", True, 2),
     "openai_responses": Vendor("resp_1", "vendor-model", CREATED, _ALL, False, "refusal", True, 2),
     "anthropic": Vendor("msg_1", "vendor-model", 0, _ALL, True, "refusal", False, 2),
-    "gemini": Vendor("g1", "vendor-model", CREATED, attrs.evolve(_ALL, cache_write=0), False, "filter", False, 1),
-    "bedrock": Vendor("", "", 0, attrs.evolve(_ALL, reasoning=0), True, "filter", False, 2),
+    "gemini": Vendor(
+        "g1", "vendor-model", CREATED, msgspec.structs.replace(_ALL, cache_write=0), False, "filter", False, 1
+    ),
+    "bedrock": Vendor("", "", 0, msgspec.structs.replace(_ALL, reasoning=0), True, "filter", False, 2),
 }
 """Dialect → what is inherent in it: Anthropic and Bedrock tell no time, Bedrock neither an id nor its model; only those
 two say which sequence stopped them; Gemini counts no tokens written to a cache, Bedrock none of thought; a refusal is a

@@ -22,7 +22,8 @@ from llmedge.dialects.dialect import (
     VendorError,
 )
 from llmedge.dialects.fields import Fields
-from llmedge.dialects.openai_common import parse_body, parse_error
+from llmedge.dialects.openai_answer import parse_error
+from llmedge.dialects.openai_common import parse_body
 from llmedge.errors import EdgeError, ValidationError
 from llmedge.model import RawObject, Usage
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from llmedge.dialects.openai_common import parse_error
+from llmedge.dialects.openai_answer import parse_error
 from llmedge.errors import EdgeError, ElsewhereError, VendorFailed, VendorRateLimited, VendorUnavailable
 
 _encode = msgspec.json.Encoder().encode

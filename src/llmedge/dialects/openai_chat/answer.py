@@ -9,8 +9,8 @@ import msgspec
 from llmedge.dialects import form
 from llmedge.dialects.dialect import Asked
 from llmedge.dialects.fields import Fields
+from llmedge.dialects.openai_answer import check_answer, parse_usage
 from llmedge.dialects.openai_chat.thoughts import parse_thoughts
-from llmedge.dialects.openai_common import check_answer, parse_usage
 from llmedge.model import Usage
 
 _encode = msgspec.json.Encoder().encode

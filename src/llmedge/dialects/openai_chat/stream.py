@@ -9,6 +9,7 @@ import msgspec
 from llmedge.dialects import form
 from llmedge.dialects.dialect import Asked, SseReader
 from llmedge.dialects.fields import Fields
+from llmedge.dialects.openai_answer import parse_error, parse_usage
 from llmedge.dialects.openai_chat.answer import (
     FINISH,
     citation,
@@ -19,7 +20,7 @@ from llmedge.dialects.openai_chat.answer import (
     thought_detail,
 )
 from llmedge.dialects.openai_chat.answer import tokens as parse_tokens
-from llmedge.dialects.openai_common import DONE, parse_error, parse_usage
+from llmedge.dialects.openai_common import DONE
 from llmedge.errors import MalformedEvent, UpstreamCut, UpstreamMalformed, VendorFailed
 from llmedge.model import Event, EventKind, Usage
 

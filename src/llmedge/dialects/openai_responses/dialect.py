@@ -8,7 +8,8 @@ import msgspec
 
 from llmedge.dialects import form
 from llmedge.dialects.dialect import Asked, ChatDialect, FramedReader, Request, Saying, StreamReader, VendorError
-from llmedge.dialects.openai_common import parse_body, parse_error
+from llmedge.dialects.openai_answer import parse_error
+from llmedge.dialects.openai_common import parse_body
 from llmedge.dialects.openai_responses import answer, render, request
 from llmedge.dialects.openai_responses.decoder import Decoder
 from llmedge.dialects.openai_responses.encoder import Encoder

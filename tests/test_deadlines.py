@@ -1,7 +1,7 @@
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.web.deadlines import Deadlines
+from llmedge.deadlines import Deadlines
 
 
 class Many(SynchronousTestCase):

@@ -1,4 +1,4 @@
-"""Many deadlines on one timer: a request that ends in time, as nearly all do, costs no ``callLater``."""
+"""Many deadlines on one timer: what ends in time, as nearly all does, costs no ``callLater``."""
 
 from __future__ import annotations
 
@@ -31,8 +31,10 @@ class Deadlines:
         """``what`` is over. The timer is left to find out."""
         self._due.pop(what, None)
 
-    def __contains__(self, what: Any) -> bool:
-        return what in self._due
+    def move(self, what: Any, due: float) -> None:
+        """The same for what has a deadline already; nothing where it has none, or none any more."""
+        if what in self._due:
+            self.set(what, due)
 
     def _arm(self, due: float) -> None:
         self._armed = due

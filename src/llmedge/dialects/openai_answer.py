@@ -1,0 +1,156 @@
+"""What OpenAI's answers have in common: usage, errors, and what makes one (platform.openai.com/docs/api-reference)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from llmedge.dialects.dialect import VendorError
+from llmedge.errors import UpstreamMalformed, VendorFailed
+from llmedge.model import Usage
+
+_Fields = dict[str, msgspec.Raw]
+_decode_fields = msgspec.json.Decoder(_Fields).decode
+_decode_any = msgspec.json.Decoder().decode
+
+
+class _Details(msgspec.Struct):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    audio_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class _UsageObject(msgspec.Struct):
+    """Usage as most tell it."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+
+    def plain(self) -> Usage | None:
+        """``None`` where it wants a closer look: see :func:`parse_usage`."""
+        read, written = self.prompt_tokens_details, self.completion_tokens_details
+        if not (0 <= self.prompt_tokens < 10**9 and 0 <= self.completion_tokens < 10**9):
+            return None
+        cached = 0
+        if written is not None and (written.reasoning_tokens or written.audio_tokens):
+            return None
+        if read is not None:
+            cached = read.cached_tokens or 0
+            if read.cache_write_tokens or read.audio_tokens or not 0 <= cached < 10**9:
+                return None
+        return Usage(self.prompt_tokens, self.completion_tokens, cached)
+
+
+class _AnswerObject(msgspec.Struct):
+    choices: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    usage: _UsageObject | None = None
+
+
+_decode_answer = msgspec.json.Decoder(_AnswerObject).decode
+
+
+def read_usage(body: bytes) -> Usage | None:
+    """The usage of a whole answer.
+
+    :raises UpstreamMalformed: it is not an answer of this operation.
+    :raises VendorFailed: it is an error object behind a status of 200.
+    """
+    try:
+        known = _decode_answer(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        known = None
+    if known is not None and known.choices is not msgspec.UNSET and body.isascii():
+        if known.usage is None:
+            return None
+        if (usage := known.usage.plain()) is not None:
+            return usage
+    return parse_usage(check_answer(body).get("usage"))
+
+
+def check_answer(body: bytes) -> _Fields:
+    """The fields of a whole answer.
+
+    :raises UpstreamMalformed: it is not one.
+    :raises VendorFailed: it is an error object behind a status of 200.
+    """
+    try:
+        if not body.isascii():
+            body.decode()
+        fields = _decode_fields(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ValueError, TypeError):
+        raise UpstreamMalformed("answered with something that is not a JSON object") from None
+    if "choices" not in fields:
+        if bytes(fields.get("error", msgspec.Raw(b"null"))) != b"null":
+            error = parse_error(body)
+            raise VendorFailed(f"answered with an error behind status 200: {error.message}", cause="error_body")
+        raise UpstreamMalformed("answered without choices")
+    return fields
+
+
+def parse_error(body: bytes) -> VendorError:
+    """The error object in ``body``; empty if there is none. Never raises."""
+    try:
+        document = _decode_any(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return VendorError()
+    if isinstance(document, list) and len(document) == 1:
+        document = document[0]  # Google's compatible API puts its errors into lists
+    error = document.get("error", document) if isinstance(document, dict) else None
+    if isinstance(error, str):
+        return VendorError(message=error)
+    if not isinstance(error, dict):
+        return VendorError()
+
+    def text(name: str) -> str:
+        value = error.get(name)
+        return value if isinstance(value, str) else ""
+
+    message = error.get("message")
+    detail = message.get("detail") if isinstance(message, dict) else error.get("detail")  # Mistral's, FastAPI's
+    said = text("message") or (detail if isinstance(detail, str) else _complaints(detail))
+    return VendorError(said, text("type"), text("code"), text("param") or None)
+
+
+def _complaints(detail: Any) -> str:
+    """What FastAPI's servers say of a body that is not what it should be: a list, with the place of each mistake."""
+    said = []
+    for each in detail if isinstance(detail, list) else ():
+        if isinstance(each, dict) and isinstance(each.get("msg"), str):
+            place = each.get("loc")
+            where = ".".join(str(part) for part in place) if isinstance(place, list) else ""
+            said.append(f"{where}: {each['msg']}" if where else each["msg"])
+    return "; ".join(said)
+
+
+def parse_usage(raw: Any) -> Usage | None:
+    """OpenAI's usage object, or ``None`` for none. An answer is not worth less for a usage nobody can read."""
+    if raw is None or bytes(raw) == b"null":
+        return None
+    usage = _decode_any(raw)
+    if not isinstance(usage, dict):
+        return None
+    prompt, output = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    reasoning = _count(usage.get("completion_tokens_details"), "reasoning_tokens")
+    if reasoning and _count(usage, "total_tokens") == prompt + output + reasoning:
+        output += reasoning  # xAI and Google's compatible API count thoughts beside the answer, not in it
+    return Usage(
+        input=prompt,
+        output=output,
+        cached=_count(usage.get("prompt_tokens_details"), "cached_tokens"),
+        reasoning=reasoning,
+        cache_write=_count(usage.get("prompt_tokens_details"), "cache_write_tokens"),
+        audio_input=_count(usage.get("prompt_tokens_details"), "audio_tokens"),
+        audio_output=_count(usage.get("completion_tokens_details"), "audio_tokens"),
+    )
+
+
+def _count(details: Any, name: str) -> int:
+    """A token count that can be believed, else 0."""
+    value = details.get(name) if isinstance(details, dict) else None
+    if isinstance(value, int | float) and 0 <= value <= 1_000_000_000:
+        return int(value)
+    return 0
