@@ -28,18 +28,23 @@ def show_call(request: EdgeRequest) -> None:
     """What became of the call, as headers of its answer."""
     headers, record = request.responseHeaders, request.record
     if (by := record.answered_by) is not None:
-        raw = headers._rawHeaders  # canonical names, and values that need no cleaning
-        raw[b"X-Llmedge-Provider"] = [by.target.provider.encode()]
-        raw[b"X-Llmedge-Model"] = [_visible(by.target.model)]
-        raw[b"X-Llmedge-Attempts"] = [b"%d" % len(record.attempts)]
+        overhead = (request.site.clock.seconds() - record.received - record.waited) * 1000
+        target = by.target
+        request.lines.append(
+            b"%bX-Llmedge-Attempts: %d\r\nX-Llmedge-Overhead-Ms: %.3f\r\n"
+            % (_target_lines(target.provider, target.model), len(record.attempts), overhead if overhead > 0 else 0)
+        )
         if record.fallback:
-            raw[b"X-Llmedge-Fallback"] = [_visible(record.fallback)]
-        overhead = max(0.0, request.site.clock.seconds() - record.received - record.waited)
-        raw[b"X-Llmedge-Overhead-Ms"] = [b"%.3f" % (overhead * 1000)]
+            headers._rawHeaders[b"X-Llmedge-Fallback"] = [_visible(record.fallback)]
     if record.cost is not None and not record.stream:
         headers.setRawHeaders(b"x-llmedge-cost-usd", [f"{record.cost.normalize():f}".encode()])
     if record.dropped:
         headers.setRawHeaders(b"x-llmedge-dropped", [", ".join(record.dropped).encode("ascii", "replace")[:1024]])
+
+
+@lru_cache(1024)
+def _target_lines(provider: str, model: str) -> bytes:
+    return b"X-Llmedge-Provider: %b\r\nX-Llmedge-Model: %b\r\n" % (provider.encode(), _visible(model))
 
 
 @lru_cache(1024)

@@ -26,14 +26,14 @@ from llmedge.errors import (
     UnsupportedMediaType,
     ValidationError,
 )
-from llmedge.model import Answer, Call, EventStream, Operation, Reply, Wishes
+from llmedge.model import Answer, Call, EventStream, Operation, Wishes
 from llmedge.pipeline.admit import may_use
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.stage import Handler
 from llmedge.pipeline.vendor_models import VendorModels
-from llmedge.threads import aside
+from llmedge.threads import LARGE, aside
 from llmedge.web import websocket
-from llmedge.web.answer import send_answer, send_body, send_error, send_json, show_call
+from llmedge.web.answer import SLICE, send_answer, send_body, send_error, send_json, show_call
 from llmedge.web.listing import OPENAI_SHAPE, SHAPES, Listed
 from llmedge.web.passthrough import is_upload, media_type, pass_on, take_upload, whole_body
 from llmedge.web.paths import Endpoint, dialect_of, endpoint_of
@@ -90,9 +90,10 @@ class Api:
     @app.route("/v1/messages", methods=["POST"])
     @app.route("/v1/messages/count_tokens", methods=["POST"])
     def infer(self, request: EdgeRequest) -> Deferred[None]:
-        endpoint = endpoint_of(request.path)
+        endpoint = request.head.endpoint or endpoint_of(request.path)
         assert endpoint is not None, "web/paths.py knows all of these"
-        return self._begin(request, endpoint)
+        work = request.work = Deferred.fromCoroutine(self._infer(request, endpoint))
+        return work
 
     @app.route("/v1/moderations", methods=["POST"])
     @app.route("/v1/images/generations", methods=["POST"])
@@ -115,7 +116,8 @@ class Api:
             raise NotFound("There is nothing at this path. GET / says what there is.")
         if endpoint.stream and b"alt=sse" not in request.uri:
             raise ValidationError("Streams are sent as events: add ?alt=sse to the URL.", param="alt")
-        return self._begin(request, endpoint)
+        work = request.work = Deferred.fromCoroutine(self._infer(request, endpoint))
+        return work
 
     @app.route("/v1/chat/completions", methods=["GET"])
     def chat_socket(self, request: EdgeRequest) -> None:
@@ -162,20 +164,23 @@ class Api:
         known = first.capabilities
         return Listed(name, first.target.provider, self._started, known.context, known.max_output)
 
-    def _begin(self, request: EdgeRequest, endpoint: Endpoint) -> Deferred[None]:
-        """One Deferred for all there is to do; cancelled, it ends wherever it is."""
-        work = request.work = Deferred.fromCoroutine(self._infer(request, endpoint))
-        return work
-
     async def _infer(self, request: EdgeRequest, endpoint: Endpoint) -> None:
         dialect = DIALECTS[endpoint.dialect]
         try:
-            call = await self._call(request, endpoint, dialect)
+            call = self._call_now(request, endpoint, dialect) or await self._call(request, endpoint, dialect)
             reply = self._pipeline(call)
             if call.stream:
                 await Relay(request, dialect, self._limits).run(cast("Awaitable[EventStream]", reply))
+                return
+            answer = await reply
+            assert isinstance(answer, Answer)
+            request.record.first_event = request.site.clock.seconds()
+            show_call(request)
+            if len(answer.body) <= SLICE:
+                send_body(request, 200, answer.body)
             else:
-                await self._whole(request, reply)
+                request.extend_deadline(self._limits.stream_timeout)
+                await send_answer(request, answer.body, self._limits.write_timeout)
         except CancelledError:
             self._cancelled(request)
 
@@ -192,14 +197,6 @@ class Api:
         except CancelledError:
             self._cancelled(request)
 
-    async def _whole(self, request: EdgeRequest, reply: Awaitable[Reply]) -> None:
-        answer = await reply
-        assert isinstance(answer, Answer)
-        request.record.first_event = request.site.clock.seconds()
-        request.extend_deadline(self._limits.stream_timeout)
-        show_call(request)
-        await send_answer(request, answer.body, self._limits.write_timeout)
-
     def _cancelled(self, request: EdgeRequest) -> None:
         if request._disconnected:
             return
@@ -209,11 +206,21 @@ class Api:
             raise error
         raise CancelledError
 
+    def _call_now(self, request: EdgeRequest, endpoint: Endpoint, dialect: Dialect) -> Call | None:
+        """What is asked, where it is found out at once; else ask :meth:`_call`, which raises the same."""
+        size = request._size
+        if request.body is not None or size >= LARGE or endpoint.operation is Operation.COUNT_TOKENS:
+            return None
+        if not request.head.is_json:
+            _expect_json(request)
+        request.record.bytes_in = size
+        depth = request.site.limits.max_json_depth
+        body = request.content.read()
+        parsed = dialect.parse_request(body, depth, model=endpoint.model, stream=endpoint.stream)
+        return self._called(request, endpoint, dialect, parsed)
+
     async def _call(self, request: EdgeRequest, endpoint: Endpoint, dialect: Dialect) -> Call:
-        if media_type(request) != b"application/json":
-            raise UnsupportedMediaType("Send the body as content-type: application/json.")
-        if request.getHeader(b"content-encoding") not in (None, b"identity"):
-            raise UnsupportedMediaType("Send the body without a content-encoding.")
+        _expect_json(request)
         site = request.site
         body = request.content.read() if request.body is None else await whole_body(request.body, site.limits)
         request.record.bytes_in = len(body)
@@ -235,24 +242,37 @@ class Api:
     def _called(self, request: EdgeRequest, endpoint: Endpoint, dialect: Dialect, parsed: Request) -> Call:
         if len(parsed.model) > 256:
             raise ValidationError("The field 'model' is longer than 256 characters.", param="model")
-        record = request.record
+        record, head = request.record, request.head
         record.model = parsed.model
         record.stream = parsed.stream
         record.message_count = parsed.message_count
+        wishes = head.wishes
+        if wishes is None:
+            wishes = head.wishes = _wishes(request)
         return Call(
-            operation=endpoint.operation,
-            dialect=dialect.name,
-            model=parsed.model,
-            fields=parsed.fields,
-            stream=parsed.stream,
-            wants_usage=parsed.wants_usage,
-            choices=parsed.choices,
-            caller=request.caller,
-            deadline=request.deadline,
-            record=record,
-            wishes=_wishes(request),
-            headers=_passed_on(request) if dialect.name == "anthropic" else (),
+            endpoint.operation,
+            dialect.name,
+            parsed.model,
+            parsed.fields,
+            parsed.stream,
+            parsed.wants_usage,
+            parsed.choices,
+            request.caller,
+            request.deadline,
+            record,
+            _passed_on(request) if dialect.name == "anthropic" else (),
+            None,
+            wishes,
         )
+
+
+def _expect_json(request: EdgeRequest) -> None:
+    """:raises UnsupportedMediaType: the body is something else."""
+    if media_type(request) != b"application/json":
+        raise UnsupportedMediaType("Send the body as content-type: application/json.")
+    if request.getHeader(b"content-encoding") not in (None, b"identity"):
+        raise UnsupportedMediaType("Send the body without a content-encoding.")
+    request.head.is_json = True
 
 
 _WISHES = frozenset({b"X-Llmedge-Retries", b"X-Llmedge-No-Fallback", b"X-Llmedge-Tags"})
@@ -264,11 +284,7 @@ def _wishes(request: EdgeRequest) -> Wishes:
 
     :raises ValidationError: it makes no sense.
     """
-
-    def header(name: str) -> str | None:
-        value = request.getHeader(name.encode())
-        return None if value is None else value.decode("latin-1")
-
+    header = request.head.header
     if _WISHES.isdisjoint(request.requestHeaders._rawHeaders):
         return Wishes(header=header)  # nearly always
     retries = header("x-llmedge-retries")

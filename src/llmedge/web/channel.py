@@ -52,16 +52,25 @@ class Channel:
     # What requests write.
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
-        """Keeps the head back until the first of the body is written: they leave as one."""
+        """As twisted's requests say it."""
+        self.write_head(version, code, reason, headers._rawHeaders, [])
+
+    def write_head(
+        self, version: bytes, code: bytes, reason: bytes, headers: dict[bytes, list[bytes]], lines: list[bytes]
+    ) -> None:
+        """Keeps the head back until the first of the body is written: they leave as one.
+
+        :param lines: headers that are lines already.
+        """
         if self._reading:  # what is left of the body is not waited for
             self.persistent = False
-            headers._rawHeaders[b"Connection"] = [b"close"]
-        lines = [b"%b %b %b\r\n" % (version, code, reason)]
-        for name, values in headers._rawHeaders.items():
+            headers[b"Connection"] = [b"close"]
+        made = [b"%b %b %b\r\n" % (version, code, reason), *lines]
+        for name, values in headers.items():
             for value in values:
-                lines.append(b"%b: %b\r\n" % (name, value))
-        lines.append(b"\r\n")
-        self._answer = b"".join(lines)
+                made.append(b"%b: %b\r\n" % (name, value))
+        made.append(b"\r\n")
+        self._answer = b"".join(made)
 
     def write(self, data: bytes) -> None:
         if self._answer:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httptools
 from twisted.web.http_headers import _nameEncoder
 
-from llmedge.web.paths import is_health, is_metrics, operation_of, route_of, streams_body
+from llmedge.web.paths import Endpoint, endpoint_of, is_health, is_metrics, operation_of, route_of, streams_body
 
 if TYPE_CHECKING:
     from llmedge.config.settings import Server
@@ -35,7 +35,8 @@ class Head:
     :ivar table: the headers as twisted keeps them; ``Content-Length`` is missing where the head is shared.
     :ivar path: of the target, decoded once the head is judged.
     :ivar judged: the limits it was found good by.
-    :ivar route: the path's template, ``operation`` what is asked for there, ``probe`` whether it is health or metrics.
+    :ivar route: the path's template; ``endpoint`` and ``operation`` what is there, ``probe`` whether that is health or
+        metrics.
     :ivar caller: who sent it, as ``caller_by`` (an Authenticator) found out from its key.
     :ivar timeout: the client's own deadline, 0 for none; ``None``: not looked for yet, as for what follows.
     :ivar is_json: it announces a plain JSON body.
@@ -44,6 +45,7 @@ class Head:
     __slots__ = (
         "caller",
         "caller_by",
+        "endpoint",
         "is_json",
         "judged",
         "method",
@@ -67,6 +69,7 @@ class Head:
         self.judged: Server | None = None
         self.route = ""
         self.operation = ""
+        self.endpoint: Endpoint | None = None
         self.probe = False
         self.caller: Caller | None = None
         self.caller_by: Any = None
@@ -77,6 +80,7 @@ class Head:
     def place(self, method: bytes, path: bytes) -> None:
         """Find out what is at ``path``."""
         self.route = route_of(path)
+        self.endpoint = endpoint_of(path)
         self.operation = operation_of(method, path)
         self.probe = is_health(path) or is_metrics(path)
 

@@ -33,6 +33,7 @@ class EdgeRequest(Request):
     """One request, over HTTP/1.1 or HTTP/2.
 
     :ivar head: what its head says; shared with other requests.
+    :ivar lines: lines of the answer's head, ready to be written; ``responseHeaders`` has the others.
     :ivar received: clock seconds of the first byte.
     :ivar record: set by ``AccessRecord``; what happened to this request.
     :ivar refusal: why this request must not reach the onion's inside, found while it was parsed.
@@ -84,6 +85,7 @@ class EdgeRequest(Request):
         self._adapterCache: dict[str, Any] = {}
         self.site = site = channel.site
         self.received = site.clock.seconds()
+        self.lines: list[bytes] = []
         self._over: list[Callable[[EdgeRequest, bool], None]] = []
         self._cap = site.limits.max_request_size
 
@@ -180,7 +182,7 @@ class EdgeRequest(Request):
         site = self.site
         if self.refusal is None:
             self.refusal = self.examine()
-        self.responseHeaders._rawHeaders.update(site.usual_headers())
+        self.lines.append(site.usual_lines())
         resource: Any = site.resource  # a leaf, whatever the path
         try:
             self._encoder = resource.getEncoder(self)
@@ -269,7 +271,13 @@ class EdgeRequest(Request):
                 headers[b"Transfer-Encoding"] = [b"chunked"]
                 self.chunked = 1
             code = b"%d" % self.code
-            channel.writeHeaders(self.clientproto, code, self.code_message, self.responseHeaders)
+            if channel.holds_head:
+                channel.write_head(self.clientproto, code, self.code_message, headers, self.lines)
+            else:
+                for line in b"".join(self.lines).split(b"\r\n")[:-1]:
+                    name, _, value = line.partition(b": ")
+                    headers[name] = [value]
+                channel.writeHeaders(self.clientproto, code, self.code_message, self.responseHeaders)
             self._mute = bodiless
             if bodiless or not data:
                 if channel.holds_head:

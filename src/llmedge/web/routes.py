@@ -57,16 +57,16 @@ class Routes(Resource):
             return NOT_DONE_YET
         if result is not request.work and not result.called:  # the request's work is cancelled with it
             request.when_over(lambda _, lost: result.cancel() if lost else None)
-        result.addCallbacks(lambda _: request.finish(), self._went_wrong, errbackArgs=(request,))
-        result.addErrback(self._defect)
+        result.addBoth(self._ended, request)
         return NOT_DONE_YET
 
-    def _went_wrong(self, failure: Failure, request: EdgeRequest) -> None:
-        if request.finished or request._disconnected:
-            if not isinstance(failure.value, CancelledError):
-                log.failure("a request failed after its end", failure=failure)
-            return
-        self._failed(request, failure)
-
-    def _defect(self, failure: Failure) -> None:
-        log.failure("a failure could not be told", failure=failure)
+    def _ended(self, result: object, request: EdgeRequest) -> None:
+        try:
+            if not isinstance(result, Failure):
+                request.finish()
+            elif not request.finished and not request._disconnected:
+                self._failed(request, result)
+            elif not isinstance(result.value, CancelledError):
+                log.failure("a request failed after its end", failure=result)
+        except Exception:
+            log.failure("a failure could not be told")

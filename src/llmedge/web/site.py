@@ -126,7 +126,7 @@ class EdgeSite(Site):
         self.connections: set[EdgeProtocol] = set()
         self._by_address: Counter[str] = Counter()
         self._empty: Deferred[None] | None = None
-        self._usual: tuple[int, dict[bytes, list[bytes]]] = (0, {})
+        self._usual = (0, b"")
 
     def buildProtocol(self, addr: Any) -> Any:
         protocol = EdgeProtocol()
@@ -144,13 +144,12 @@ class EdgeSite(Site):
         channel.callLater = self.clock.callLater
         return channel
 
-    def usual_headers(self) -> dict[bytes, list[bytes]]:
-        """What each answer has, as twisted keeps headers; made once a second."""
+    def usual_lines(self) -> bytes:
+        """The lines that the head of each answer has; made once a second."""
         now = int(self.clock.seconds())
         if now != self._usual[0]:
             date = datetimeToString(now)  # type: ignore[no-untyped-call]  # twisted has no types here
-            usual = {b"Server": [b"llmedge"], b"Date": [date], b"X-Content-Type-Options": [b"nosniff"]}
-            self._usual = (now, usual)
+            self._usual = (now, b"Server: llmedge\r\nDate: %b\r\nX-Content-Type-Options: nosniff\r\n" % date)
         return self._usual[1]
 
     def admit(self, protocol: EdgeProtocol) -> bool:

@@ -81,8 +81,7 @@ class AccessRecord(Wrapper):
         )
         if self._begin_trace is not None and not head.probe:
             record.trace = self._begin_trace(request.requestHeaders)
-        # What is ours and checked needs no cleaning.
-        request.responseHeaders._rawHeaders[b"X-Request-Id"] = [request_id.encode()]
+        request.lines.append(b"X-Request-Id: %b\r\n" % request_id.encode())
         if head.operation:
             self._in_flight(1)
         request._over.append(self._done)
@@ -279,10 +278,10 @@ class LimitConcurrency(Wrapper):
 
 
 def _show(request: EdgeRequest, limit: int, remaining: int, reset: bytes) -> None:
-    headers = request.responseHeaders._rawHeaders
-    headers[b"X-Ratelimit-Limit-Requests"] = [b"%d" % limit]
-    headers[b"X-Ratelimit-Remaining-Requests"] = [b"%d" % remaining]
-    headers[b"X-Ratelimit-Reset-Requests"] = [reset]
+    request.lines.append(
+        b"X-Ratelimit-Limit-Requests: %d\r\nX-Ratelimit-Remaining-Requests: %d\r\nX-Ratelimit-Reset-Requests: %b\r\n"
+        % (limit, remaining, reset)
+    )
 
 
 class EnforceDeadline(Wrapper):
