@@ -32,9 +32,6 @@ class Bare(Resource):
         self.seen: list[tuple[bytes, bytes, list[tuple[bytes, bytes]], bytes]] = []
         self.refused = False
 
-    def getEncoder(self, request: Any) -> None:
-        return None
-
     def render(self, request: Any) -> int:
         if request.refusal is not None or self.refused:
             self.refused = True  # what comes behind a refusal is not kept

@@ -1,4 +1,4 @@
-"""The access log: one JSON line for each finished request, put together by hand, since every call pays for it."""
+"""The access log: one JSON line for each finished request. Every call pays for it: msgspec writes it, from structs."""
 
 from __future__ import annotations
 
@@ -6,16 +6,92 @@ import json
 import threading
 from datetime import UTC, datetime
 from functools import lru_cache
-from json.encoder import encode_basestring_ascii
 from time import time
 
+import msgspec
+from msgspec import UNSET, UnsetType
 from twisted.logger import LogLevel, globalLogPublisher
 
-from llmedge.model import Attempt, Record, Usage
+from llmedge.model import Attempt, Record
 from llmedge.observe import logs
 
 NAMESPACE = "llmedge.access"
 _INFO, _DEBUG = LogLevel.info, LogLevel.debug
+
+
+class _Tried(msgspec.Struct):
+    target: str
+    kind: str
+    outcome: str
+    cause: str | None
+    status: int | None
+    reused: bool
+    error: str | None
+    queued_ms: float
+    skipped_events: int
+    connect_ms: float | None
+    first_byte_ms: float | None
+    duration_ms: float | None
+    upstream_request_id: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_usd: float | None
+
+
+class _Fields(msgspec.Struct):
+    """What a line says. What is not set is not there."""
+
+    message: str
+    method: str
+    route: str
+    status: int
+    outcome: str
+    duration_ms: float
+    overhead_ms: float
+    peer: str
+    caller: str
+    bytes_in: int
+    bytes_out: int
+    model: str | UnsetType = UNSET
+    message_count: int | UnsetType | None = UNSET
+    stream: bool | UnsetType = UNSET
+    first_event_ms: float | UnsetType | None = UNSET
+    attempts: list[_Tried] | UnsetType = UNSET
+    passed_over: list[dict[str, str]] | UnsetType = UNSET
+    paused_ms: float | UnsetType = UNSET
+    fallback: str | UnsetType = UNSET
+    dropped: list[str] | UnsetType = UNSET
+    input_tokens: int | UnsetType = UNSET
+    output_tokens: int | UnsetType = UNSET
+    cached_tokens: int | UnsetType = UNSET
+    cache_write_tokens: int | UnsetType = UNSET
+    reasoning_tokens: int | UnsetType = UNSET
+    audio_input_tokens: int | UnsetType = UNSET
+    audio_output_tokens: int | UnsetType = UNSET
+    tokens_estimated: bool | UnsetType = UNSET
+    cost_usd: float | UnsetType | None = UNSET
+    error_code: str | UnsetType = UNSET
+    error: str | UnsetType = UNSET
+    refused_by: str | UnsetType = UNSET
+
+
+class _Span(msgspec.Struct):
+    name: str
+
+
+class _Line(msgspec.Struct):
+    timestamp: str
+    level: str
+    fields: _Fields
+    target: str
+    span: _Span
+    request_id: str
+    threadId: int
+    filename: str
+    line_number: int
+
+
+_encode = msgspec.json.Encoder().encode
 
 
 class AccessLog:
@@ -33,7 +109,7 @@ class AccessLog:
         if (write := logs.direct(level)) is not None:
             write(line)
             return
-        took = _ms(record.received, record.ended)
+        took = _ms((record.ended or record.received) - record.received)
         globalLogPublisher(
             {
                 "log_namespace": NAMESPACE,
@@ -49,97 +125,98 @@ class AccessLog:
 def access_line(record: Record, at: float) -> str:
     """The line, its newline included. ``at`` is when, in seconds since 1970."""
     received, ended = record.received, record.ended or record.received
-    micros = round(at * 1e6)
-    took = f"{(ended - received) * 1000:.3f}"
-    method = _quote(record.method)
-    parts = [
-        f'{{"timestamp":"{_second(micros // 1000000)}.{micros % 1000000:06d}Z",'
-        f'"level":"{"INFO" if record.operation else "DEBUG"}","fields":{{'
-        f'"message":"{method[1:-1]} {record.route} {record.status} {record.outcome} in {took} ms",'
-        f'"method":{method},"route":"{record.route}","status":{record.status},"outcome":"{record.outcome}",'
-        f'"duration_ms":{took},"overhead_ms":{(ended - received - record.waited) * 1000:.3f},'
-        f'"peer":{_quote(record.peer)},"caller":{_quote(record.caller)},'
-        f'"bytes_in":{record.bytes_in},"bytes_out":{record.bytes_out}'
-    ]
+    took = _ms(ended - received)
+    fields = _Fields(
+        f"{record.method} {record.route} {record.status} {record.outcome} in {took} ms",
+        record.method,
+        record.route,
+        record.status,
+        record.outcome,
+        took,
+        _ms(ended - received - record.waited),
+        record.peer,
+        record.caller,
+        record.bytes_in,
+        record.bytes_out,
+    )
     if record.model:
-        count = record.message_count
-        parts.append(
-            f',"model":{_quote(record.model)},"message_count":{"null" if count is None else count},'
-            f'"stream":{"true" if record.stream else "false"},"first_event_ms":{_ms(received, record.first_event)}'
-        )
+        first = record.first_event
+        fields.model = record.model
+        fields.message_count = record.message_count
+        fields.stream = record.stream
+        fields.first_event_ms = None if first is None else _ms(first - received)
     if record.attempts:
-        parts.append(f',"attempts":[{",".join([_attempt(attempt) for attempt in record.attempts])}]')
-    if record.usage is not None:
-        parts.append(_usage(record.usage))
-        parts.append(f',"cost_usd":{"null" if record.cost is None else float(record.cost)}')
-    if record.passed_over or record.paused or record.fallback or record.dropped:
-        parts.append(_unusual(record))
+        fields.attempts = [_tried(attempt) for attempt in record.attempts]
+    if (usage := record.usage) is not None:
+        fields.input_tokens = usage.input
+        fields.output_tokens = usage.output
+        fields.cached_tokens = usage.cached
+        fields.cache_write_tokens = usage.cache_write
+        fields.reasoning_tokens = usage.reasoning
+        fields.audio_input_tokens = usage.audio_input
+        fields.audio_output_tokens = usage.audio_output
+        fields.tokens_estimated = usage.estimated
+        fields.cost_usd = None if record.cost is None else float(record.cost)
     if record.error_code:
-        parts.append(
-            f',"error_code":{_quote(record.error_code)},"error":{encode_basestring_ascii(record.error_message)}'
-        )
-    if record.refused_by:
-        parts.append(f',"refused_by":"{record.refused_by}"')
-    parts.append(
-        f'}},"target":"{NAMESPACE}","span":{{"name":"{record.operation or record.route}"}},'
-        f'"request_id":{encode_basestring_ascii(record.request_id)},"threadId":{threading.get_ident()},{_PLACE}}}\n'
-    )
-    return "".join(parts)
-
-
-def _attempt(attempt: Attempt) -> str:
-    started, usage, cost = attempt.started, attempt.usage, attempt.cost
-    status, vendors_id = attempt.status, attempt.upstream_request_id
-    used = '"input_tokens":null,"output_tokens":null'
-    if usage is not None:
-        used = f'"input_tokens":{usage.input},"output_tokens":{usage.output}'
-    target = attempt.target
-    return (
-        f'{{"target":{_quote(f"{target.provider}/{target.model}")},"kind":"{attempt.kind}","outcome":"{attempt.outcome}",'
-        f'"cause":{_or_null(attempt.cause)},"status":{"null" if status is None else status},'
-        f'"reused":{"true" if attempt.reused else "false"},"error":{_or_null(attempt.error)},'
-        f'"queued_ms":{attempt.queued * 1000:.3f},"skipped_events":{attempt.skipped_events},'
-        f'"connect_ms":{_ms(started, attempt.connected)},"first_byte_ms":{_ms(started, attempt.first_byte)},'
-        f'"duration_ms":{_ms(started, attempt.ended)},"upstream_request_id":{_or_null(vendors_id)},'
-        f'{used},"cost_usd":{"null" if cost is None else float(cost)}}}'
-    )
-
-
-def _usage(usage: Usage) -> str:
-    return (
-        f',"input_tokens":{usage.input},"output_tokens":{usage.output},"cached_tokens":{usage.cached},'
-        f'"cache_write_tokens":{usage.cache_write},"reasoning_tokens":{usage.reasoning},'
-        f'"audio_input_tokens":{usage.audio_input},"audio_output_tokens":{usage.audio_output},'
-        f'"tokens_estimated":{"true" if usage.estimated else "false"}'
-    )
-
-
-def _unusual(record: Record) -> str:
-    """What most requests have none of."""
-    fields: dict[str, object] = {}
+        fields.error_code, fields.error = record.error_code, record.error_message
+        fields.refused_by = record.refused_by or UNSET
     if record.passed_over:
-        fields["passed_over"] = [{"target": each.target, "why": each.why} for each in record.passed_over]
+        fields.passed_over = [{"target": each.target, "why": each.why} for each in record.passed_over]
     if record.paused:
-        fields["paused_ms"] = round(record.paused * 1000, 3)
+        fields.paused_ms = _ms(record.paused)
     if record.fallback:
-        fields["fallback"] = record.fallback
+        fields.fallback = record.fallback
     if record.dropped:
-        fields["dropped"] = record.dropped
-    return "," + json.dumps(fields)[1:-1]
+        fields.dropped = record.dropped
+    seconds = int(at)
+    line = _Line(
+        f"{_second(seconds)}.{int((at - seconds) * 1000000):06d}Z",
+        "INFO" if record.operation else "DEBUG",
+        fields,
+        NAMESPACE,
+        _span(record.operation or record.route),
+        record.request_id,
+        threading.get_ident(),
+        "llmedge/observe/access.py",
+        _LINE,
+    )
+    try:
+        return _encode(line).decode() + "\n"
+    except UnicodeEncodeError:  # half a surrogate pair: json escapes what UTF-8 cannot hold
+        return json.dumps(msgspec.to_builtins(line)) + "\n"
 
 
-def _ms(start: float, end: float | None) -> str:
-    return "null" if end is None else f"{(end - start) * 1000:.3f}"
+def _tried(attempt: Attempt) -> _Tried:
+    started, connected, first, ended = attempt.started, attempt.connected, attempt.first_byte, attempt.ended
+    usage, cost, target = attempt.usage, attempt.cost, attempt.target
+    return _Tried(
+        f"{target.provider}/{target.model}",
+        attempt.kind,
+        attempt.outcome,
+        attempt.cause or None,
+        attempt.status,
+        attempt.reused,
+        attempt.error or None,
+        _ms(attempt.queued) if attempt.queued else 0.0,
+        attempt.skipped_events,
+        None if connected is None else int((connected - started) * 1e6 + 0.5) / 1000,
+        None if first is None else int((first - started) * 1e6 + 0.5) / 1000,
+        None if ended is None else int((ended - started) * 1e6 + 0.5) / 1000,
+        attempt.upstream_request_id or None,
+        None if usage is None else usage.input,
+        None if usage is None else usage.output,
+        None if cost is None else float(cost),
+    )
 
 
-def _or_null(text: str) -> str:
-    return encode_basestring_ascii(text) if text else "null"
+def _ms(seconds: float) -> float:
+    """To the microsecond."""
+    return int(seconds * 1e6 + 0.5) / 1000
 
 
-@lru_cache(2048)
-def _quote(text: str) -> str:
-    """A JSON string, of what comes again and again. Half a surrogate pair is escaped, which UTF-8 could not hold."""
-    return encode_basestring_ascii(text)
+@lru_cache(256)
+def _span(name: str) -> _Span:
+    return _Span(name)
 
 
 @lru_cache(4)
@@ -147,4 +224,4 @@ def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-_PLACE = f'"filename":"llmedge/observe/access.py","line_number":{access_line.__code__.co_firstlineno}'
+_LINE = access_line.__code__.co_firstlineno

@@ -66,8 +66,7 @@ def send_body(request: EdgeRequest, status: int, body: bytes, content_type: byte
     request.code, request.code_message = status, _PHRASES.get(status, b"Unknown Status")
     headers[b"Content-Type"] = [content_type]
     headers[b"Content-Length"] = [b"%d" % len(body)]
-    request.write(body)
-    request.finish()
+    request.finish(body)
 
 
 async def send_answer(request: EdgeRequest, body: bytes, write_timeout: float) -> None:

@@ -53,10 +53,10 @@ class Channel:
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
         """As twisted's requests say it."""
-        self.write_head(version, code, reason, headers._rawHeaders, [])
+        self.write_head(version, int(code), reason, headers._rawHeaders, [])
 
     def write_head(
-        self, version: bytes, code: bytes, reason: bytes, headers: dict[bytes, list[bytes]], lines: list[bytes]
+        self, version: bytes, code: int, reason: bytes, headers: dict[bytes, list[bytes]], lines: list[bytes]
     ) -> None:
         """Keeps the head back until the first of the body is written: they leave as one.
 
@@ -65,7 +65,7 @@ class Channel:
         if self._reading:  # what is left of the body is not waited for
             self.persistent = False
             headers[b"Connection"] = [b"close"]
-        made = [b"%b %b %b\r\n" % (version, code, reason), *lines]
+        made = [b"%b %d %b\r\n" % (version, code, reason), *lines]
         for name, values in headers.items():
             for value in values:
                 made.append(b"%b: %b\r\n" % (name, value))

@@ -7,9 +7,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from twisted.web.iweb import _IRequestEncoder
-from twisted.web.resource import EncodingResourceWrapper, IResource
-from zope.interface import implementer
+from twisted.web.resource import IResource, Resource
 
 MINIMUM = 1024
 """Bytes below which compressing costs more than it saves."""
@@ -38,53 +36,35 @@ _VARY = [b"Accept-Encoding"]
 _TYPES = (b"application/json", b"text/plain", b"text/html")
 
 
-class Compress(EncodingResourceWrapper):
-    """Outermost, since only the resource that the site found is asked for an encoder."""
+class Compress(Resource):
+    """Outermost, so that it has to do with every answer. What is written in pieces (event streams) is left alone."""
 
     isLeaf = True
 
     def __init__(self, inner: IResource) -> None:
-        super().__init__(inner, [])  # type: ignore[no-untyped-call]  # twisted has no types here
+        super().__init__()  # type: ignore[no-untyped-call]  # twisted has no types here
+        self.original = inner
+        self.render: Any = inner.render
 
-        self.render = inner.render
-
-    def getEncoder(self, request: Any) -> Any:
-        """twisted's, for the one factory there is."""
-        return CompressedAnswer(request)
-
-
-@implementer(_IRequestEncoder)
-class CompressedAnswer:
-    """Compresses an answer that is written whole; whatever is written in pieces (event streams) is left alone."""
-
-    def __init__(self, request: Any) -> None:
-        self._request = request
-        self._decided = False
-
-    def encode(self, data: bytes) -> bytes:
-        if self._decided:
-            return data
-        self._decided = True
-        headers = self._request.responseHeaders._rawHeaders  # what is ours needs no cleaning
+    def pack(self, request: Any, data: bytes) -> bytes:
+        """``data``, the first or only piece of an answer whose head is not out yet, as it is to be sent."""
+        headers = request.responseHeaders._rawHeaders  # what is ours needs no cleaning
         content_type = headers.get(b"Content-Type")
         if content_type is None or not content_type[0].startswith(_TYPES):
             return data
         headers[b"Vary"] = [*headers[b"Vary"], b"Accept-Encoding"] if b"Vary" in headers else _VARY
-        if b"Accept-Encoding" not in self._request.requestHeaders._rawHeaders:
+        if b"Accept-Encoding" not in request.requestHeaders._rawHeaders:
             return data
         length = headers.get(b"Content-Length")
         if length != [b"%d" % len(data)] or not MINIMUM <= len(data) <= MAXIMUM:
             return data
-        coding = preferred(self._request)
+        coding = preferred(request)
         if coding is None or b"Content-Encoding" in headers:
             return data
         packed = CODINGS[coding](data)
         headers[b"Content-Encoding"] = [coding]
         headers[b"Content-Length"] = [b"%d" % len(packed)]
         return packed
-
-    def finish(self) -> bytes:
-        return b""
 
 
 def preferred(request: Any) -> bytes | None:

@@ -78,12 +78,13 @@ class Relay:
             if record.first_event is None:
                 record.first_event = self._clock.seconds()
             self._begin()
-            request.write(events[0].frame if len(events) == 1 else b"".join([event.frame for event in events]))
-            self._wrote = self._clock.seconds()
+            data = events[0].frame if len(events) == 1 else b"".join([event.frame for event in events])
             if events[-1].kind is EventKind.DONE:
                 self._stop()
-                request.finish()
+                request.finish(data)
                 return
+            request.write(data)
+            self._wrote = self._clock.seconds()
             if self._pacer.paused:
                 await self._pacer.ready()
 

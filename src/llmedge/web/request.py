@@ -62,6 +62,7 @@ class EdgeRequest(Request):
     upgraded = False
     deadlines: Deadlines | None = None
     _mute = False
+    _pack: Callable[[EdgeRequest, bytes], bytes] | None = None
     _setting = "server.max_request_size, MAX_REQUEST_SIZE"
     _announced: int | None = None
     _judged = False
@@ -185,7 +186,7 @@ class EdgeRequest(Request):
         self.lines.append(site.usual_lines())
         resource: Any = site.resource  # a leaf, whatever the path
         try:
-            self._encoder = resource.getEncoder(self)
+            self._pack = getattr(resource, "pack", None)
             resource.render(self)
         except BaseException:
             self.processingFailed(Failure())  # type: ignore[no-untyped-call]  # twisted has no types here
@@ -251,63 +252,63 @@ class EdgeRequest(Request):
         """twisted's two ``write`` in one, with less asked of the header table."""
         if self.finished:
             raise RuntimeError("Request.write called on a request after Request.finish was called.")
-        if self._disconnected or self._mute:
-            return
+        if not self._disconnected and not self._mute:
+            self._put(data, False)
+
+    def _put(self, data: bytes, last: bool) -> None:
+        """Write ``data``, behind the head if it is not out yet, and with the end of the body where it is the last."""
         channel: Any = self.channel
-        encoder: Any = self._encoder
-        if self.startedWriting:
-            if encoder is not None:
-                data = encoder.encode(data)
-        else:
-            headers = self.responseHeaders._rawHeaders
+        if not self.startedWriting:
+            headers, code = self.responseHeaders._rawHeaders, self.code
             length = headers.get(b"Content-Length")
-            if b"Content-Type" not in headers and self.code not in NO_BODY_CODES and length != [b"0"]:
+            if b"Content-Type" not in headers and code not in NO_BODY_CODES and length != [b"0"]:
                 headers[b"Content-Type"] = [self.defaultContentType]
-            if encoder is not None:
-                data = encoder.encode(data)
+            if self._pack is not None:
+                data = self._pack(self, data)
             self.startedWriting = 1
-            bodiless = self.method == b"HEAD" or self.code in NO_BODY_CODES
-            if length is None and not bodiless and self.clientproto == b"HTTP/1.1":
+            self._mute = self.method == b"HEAD" or code in NO_BODY_CODES
+            if length is None and not self._mute and self.clientproto == b"HTTP/1.1":
                 headers[b"Transfer-Encoding"] = [b"chunked"]
                 self.chunked = 1
-            code = b"%d" % self.code
             if channel.holds_head:
                 channel.write_head(self.clientproto, code, self.code_message, headers, self.lines)
             else:
                 for line in b"".join(self.lines).split(b"\r\n")[:-1]:
                     name, _, value = line.partition(b": ")
                     headers[name] = [value]
-                channel.writeHeaders(self.clientproto, code, self.code_message, self.responseHeaders)
-            self._mute = bodiless
-            if bodiless or not data:
-                if channel.holds_head:
-                    channel.write(b"")
+                channel.writeHeaders(self.clientproto, b"%d" % code, self.code_message, self.responseHeaders)
+            if self._mute:
+                data = b""
+            if not data and channel.holds_head and not (last and self.chunked):
+                channel.write(b"")
                 return
         self.sentLength += len(data)
-        if data:
-            channel.write(b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data)
+        if self.chunked and (data or last):
+            end = b"0\r\n\r\n" if last else b""
+            channel.write(b"%x\r\n%b\r\n%b" % (len(data), data, end) if data else end)
+        elif data:
+            channel.write(data)
 
     # Klein finishes whatever its route returns: a request that was answered already, has lost its client, or,
     # worst of all, was aborted, and would then look complete.
-    def finish(self) -> None:
+    def finish(self, last: bytes = b"") -> None:
+        """The answer is complete, with ``last`` at its end."""
         if self.finished or self._disconnected or self.aborted or self.upgraded:
             return
-        if not self.startedWriting:
-            self.write(b"")
+        if not self._mute and (last or self.chunked or not self.startedWriting):
+            self._put(last, True)
         channel: Any = self.channel
-        if self.chunked:
-            channel.write(b"0\r\n\r\n")
         self.finished = 1
         if self.producer is not None:
             self.unregisterProducer()
         self._tell(False)  # first, since the next of a pipeline may begin before requestDone returns
         channel.requestDone(self)
         del self.channel
-        self._encoder = None  # it knows this request
         self.content.close()
-        notifications, self.notifications = self.notifications, []
-        for waiting in notifications:
-            waiting.callback(None)
+        if self.notifications:
+            notifications, self.notifications = self.notifications, []
+            for waiting in notifications:
+                waiting.callback(None)
 
     def connectionLost(self, reason: Failure) -> None:
         self._disconnected = True

@@ -50,7 +50,7 @@ class Routes(Resource):
         except Exception:
             self._failed(request, Failure())  # type: ignore[no-untyped-call]  # twisted has no types here
             return NOT_DONE_YET
-        if isinstance(result, Coroutine):
+        if result is not None and isinstance(result, Coroutine):
             result = Deferred.fromCoroutine(result)
         if not isinstance(result, Deferred):
             request.finish()  # as Klein does with whatever a route returns
