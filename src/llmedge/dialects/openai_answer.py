@@ -51,6 +51,7 @@ class _AnswerObject(msgspec.Struct):
 
 
 _decode_answer = msgspec.json.Decoder(_AnswerObject).decode
+_decode_usage = msgspec.json.Decoder(_UsageObject).decode
 
 
 def read_usage(body: bytes) -> Usage | None:
@@ -130,6 +131,11 @@ def parse_usage(raw: Any) -> Usage | None:
     """OpenAI's usage object, or ``None`` for none. An answer is not worth less for a usage nobody can read."""
     if raw is None or bytes(raw) == b"null":
         return None
+    try:
+        if (known := _decode_usage(raw).plain()) is not None:
+            return known
+    except msgspec.DecodeError:
+        pass  # not as most tell it
     usage = _decode_any(raw)
     if not isinstance(usage, dict):
         return None

@@ -222,6 +222,7 @@ class ChunkReader(SseReader[Event]):
         super().__init__(max_event)
         self.usage: Usage | None = None
         self._strip_usage = strip_usage
+        self._max_event = max_event
         self._choices = choices
         self._content = False
         self._open: set[int] = set()
@@ -244,35 +245,45 @@ class ChunkReader(SseReader[Event]):
             raise UpstreamCut("ended its stream before the answer was complete")
         items.append(DONE)
 
-    def _take_blocks(self, blocks: list[bytes], items: list[Event]) -> None:
-        index = 0
-        while index < len(blocks) and not self.done:
-            if self._head:
-                index += self._same(blocks, index, items)
-            if index < len(blocks):
-                self._take_block(blocks[index], items)
-                index += 1
+    def _feed(self, data: bytes, items: list[Event]) -> None:
+        passed = False
+        while data and not self.done:
+            if self._head and data.startswith(self._head) and self._sse.at_rest:
+                data = self._alike(data, items)
+                passed = True
+            # Until chunks are known that the others are like, one after another is looked at; then all that are left.
+            end = 0 if passed else data.find(b"\n\n") + 2
+            if end < 2:
+                super()._feed(data, items)
+                return
+            super()._feed(data[:end], items)
+            data = data[end:]
 
-    def _same(self, blocks: list[bytes], index: int, items: list[Event]) -> int:
-        """Pass on the chunks from ``index`` that differ in nothing but their text; how many there were."""
+    def _alike(self, data: bytes, items: list[Event]) -> bytes:
+        """Pass on the chunks that differ in nothing but their text, and stand first; what is behind them.
+
+        If another one stood between them, its quotes would be taken for text, and the text not be plain.
+        """
         head, tail = self._head, self._tail
-        least = len(head) + len(tail)
-        end = index
-        while end < len(blocks) and blocks[end].startswith(head) and blocks[end].endswith(tail):
-            if len(blocks[end]) < least:
-                break
-            end += 1
-        texts = [block[len(head) : len(block) - len(tail)] for block in blocks[index:end]]
+        end = data.rfind(tail)
+        if end < len(head):
+            return data
+        texts = data[len(head) : end].split(tail + head)
         if _plain_text(b"".join(texts)) is None:
-            for count, text in enumerate(texts):
-                if _plain_text(text) is None:
-                    del texts[count:]
-                    break
-        if texts:
-            said_head, said_tail = self._said_head, self._said_tail
+            texts = texts[:1]
+            if _plain_text(texts[0]) is None:
+                return data
+            end = len(head) + len(texts[0])
+        if max(map(len, texts)) + len(head) + len(tail) > self._max_event:
+            return data
+        end += len(tail)
+        said_head, said_tail = self._said_head, self._said_tail
+        if (said_head, said_tail) == (head, tail):
+            frames = data[:end]
+        else:
             frames = said_head + (said_tail + said_head).join(texts) + said_tail
-            items.append(Event(EventKind.CONTENT, frames, len(texts)))
-        return len(texts)
+        items.append(Event(EventKind.CONTENT, frames, len(texts)))
+        return data[end:]
 
     def _take(self, name: bytes, data: bytes, items: list[Event]) -> None:
         if data == b"[DONE]":
@@ -311,8 +322,10 @@ class ChunkReader(SseReader[Event]):
         if self._finished:
             self._head = b""
         elif self._content and not name and len(chunk.choices or ()) == 1:
-            head, tail = _around_text(b"data: " + came)
             said_head, said_tail = _around_text(frame)
+            head, tail = said_head, said_tail
+            if came is not data:
+                head, tail = _around_text(b"data: " + came + b"\n\n")
             if head and said_head:
                 self._head, self._tail, self._said_head, self._said_tail = head, tail, said_head, said_tail
 

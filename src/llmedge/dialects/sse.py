@@ -30,6 +30,11 @@ class SseParser:
         self._carriage_return = False
         self._started = False
 
+    @property
+    def at_rest(self) -> bool:
+        """Nothing of an event that is not complete is held."""
+        return self._started and not self._buffer and not self._carriage_return
+
     def feed(self, data: bytes) -> list[SseEvent]:
         """The events that ``data`` completes.
 
