@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.crowds import crowds, idle
+from benchmarks.crowds import from_stub, idle, passed, translated
 from benchmarks.gateway import ROOT, Gateway, Stub, missing, raise_descriptors
 from benchmarks.rows import beside, calls, flame, many_calls
 from benchmarks.targets import judge, show, show_targets, targets
@@ -75,9 +75,12 @@ class Bench:
             show(name, rows)
 
     def streams(self) -> None:
-        with self._gateway() as gateway:
-            found = crowds(gateway, self._stub, self._options.streams, self._options.seconds)
-            self._show(f"{self._options.streams} streams", found)
+        count, seconds = self._options.streams, self._options.seconds
+        found = {"dripping, stub itself": from_stub(self._stub, count, seconds)}
+        for name, measure in (("dripping, passed", passed), ("dripping, translated", translated)):
+            with self._gateway() as gateway:
+                found[name] = measure(gateway, count, seconds)
+        self._show(f"{count:,} streams", found)
 
     def idle(self) -> None:
         with self._gateway() as gateway:

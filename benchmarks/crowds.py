@@ -10,7 +10,7 @@ import subprocess
 import sys
 from typing import Any
 
-from benchmarks.gateway import KEY, ROOT, Gateway, Stub, cpu_seconds, environ, memory_mb
+from benchmarks.gateway import KEY, ROOT, Gateway, Stub, cpu_seconds, environ, memory_mb, waited_seconds
 from benchmarks.rows import ASK, CHAT
 from benchmarks.stub import DRIP_SECONDS
 
@@ -49,9 +49,9 @@ def streams(url: str, pid: int, body: dict[str, Any], count: int, seconds: float
     before = memory_mb(pid)
     with Load(url, {**ASK, **body, "stream": True}, count, seconds) as load:
         opened = load.told()
-        cpu = cpu_seconds(pid)
+        cpu, waited = cpu_seconds(pid), waited_seconds(pid)
         told = load.told()
-        spent = cpu_seconds(pid) - cpu
+        spent, waited = cpu_seconds(pid) - cpu, waited_seconds(pid) - waited
         after = memory_mb(pid)
     delays = told["delay_ms"]
     found = {
@@ -61,6 +61,7 @@ def streams(url: str, pid: int, body: dict[str, Any], count: int, seconds: float
         "events_sent_per_second": round(told["open"] / DRIP_SECONDS),
         "cpu_us_per_event": round(spent / told["events"] * 1e6, 1) if told["events"] else None,
         "cores": round(spent / told["seconds"], 2),
+        "waited": round(waited / told["seconds"], 2),
         **{f"{name}_ms": round(delay, 2) for name, delay in delays.items()},
         "rss_mb": round(after, 1),
         "kb_each": round((after - before) * 1000 / told["open"], 1) if told["open"] else None,
@@ -72,16 +73,20 @@ def streams(url: str, pid: int, body: dict[str, Any], count: int, seconds: float
     return found
 
 
-def crowds(gateway: Gateway, stub: Stub, count: int, seconds: float) -> dict[str, dict[str, Any]]:
-    """As many streams from the stub itself, passed through, and translated."""
-    drip, pid = {"model": "drip"}, stub.process.pid
-    return {
-        "dripping, stub itself": streams(stub.url + CHAT, pid, drip, count, seconds),
-        "dripping, passed": streams(gateway.url + CHAT, gateway.pid, {"model": "dripping"}, count, seconds),
-        "dripping, translated": streams(
-            gateway.url + "/v1/messages", gateway.pid, {"model": "dripping", "max_tokens": 100}, count, seconds
-        ),
-    }
+def from_stub(stub: Stub, count: int, seconds: float) -> dict[str, Any]:
+    """Streams from the stub itself: what client, stub and machine have to do with the delays."""
+    return streams(stub.url + CHAT, stub.process.pid, {"model": "drip"}, count, seconds)
+
+
+def passed(gateway: Gateway, count: int, seconds: float) -> dict[str, Any]:
+    """Streams to a client of the vendor's dialect."""
+    return streams(gateway.url + CHAT, gateway.pid, {"model": "dripping"}, count, seconds)
+
+
+def translated(gateway: Gateway, count: int, seconds: float) -> dict[str, Any]:
+    """The same streams to a client of another dialect."""
+    body = {"model": "dripping", "max_tokens": 100}
+    return streams(gateway.url + "/v1/messages", gateway.pid, body, count, seconds)
 
 
 def idle(gateway: Gateway, count: int) -> dict[str, Any]:

@@ -31,6 +31,11 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
+def waited_seconds(pid: int) -> float:
+    """Time its main thread was ready to run and others had the cores: how much of a delay is the machine's."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
 def memory_mb(pid: int) -> float:
     """Resident memory in millions of bytes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6

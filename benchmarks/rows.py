@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gateway import KEY, SLOW_KEY, Gateway, Nginx, Stub, cpu_seconds, memory_mb, missing
+from benchmarks.gateway import KEY, SLOW_KEY, Gateway, Nginx, Stub, cpu_seconds, memory_mb, missing, waited_seconds
 
 CHAT = "/v1/chat/completions"
 ASK: dict[str, Any] = {"messages": [{"role": "user", "content": "hello " * 20}]}
@@ -79,9 +79,9 @@ def bench(url: str, pid: int, row: str, seconds: int, connections: int) -> dict[
     """The figures of one row: CPU in us a call, latencies in ms, memory in MB."""
     path, script = rows()[row]
     wrk(url + path, script, WARM_UP, connections)
-    before, began = cpu_seconds(pid), time.monotonic()
+    before, waited, began = cpu_seconds(pid), waited_seconds(pid), time.monotonic()
     text = wrk(url + path, script, seconds, connections)
-    spent, took = cpu_seconds(pid) - before, time.monotonic() - began
+    spent, waited, took = cpu_seconds(pid) - before, waited_seconds(pid) - waited, time.monotonic() - began
     requests = requests_in(text)
     percentile = {
         share: float(figure) * MILLISECONDS[unit]
@@ -91,6 +91,7 @@ def bench(url: str, pid: int, row: str, seconds: int, connections: int) -> dict[
         "requests_per_second": round(requests / seconds),
         "cpu_us": round(spent / requests * 1e6, 1) if requests else None,
         "cores": round(spent / took, 2),
+        "waited": round(waited / took, 2),
         "p50_ms": round(percentile["50"], 3) if "50" in percentile else None,
         "p99_ms": round(percentile["99"], 3) if "99" in percentile else None,
         "rss_mb": round(memory_mb(pid), 1),

@@ -21,11 +21,11 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-AT_ONCE = 32
+AT_ONCE = 48
 """Connections that wait for their answer: below the 50 that may wait for a Twisted port to accept them."""
 SENT = re.compile(rb"at=(\d+);")
 LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
-PATIENCE = 60.0
+PATIENCE = 30.0
 """Seconds until what has not opened counts as failed."""
 LIFE = 300
 """Seconds after which this process ends in any case."""
