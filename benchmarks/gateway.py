@@ -108,9 +108,10 @@ class Gateway:
         config = own / "llmedge.toml"
         config.write_text(configuration(stub_port))
         self.log = own / "access.log"
-        arguments = ["--config", str(config), "--port", "tcp:0:interface=127.0.0.1"]
+        place = "0:interface=127.0.0.1:backlog=1024"  # Twisted's 50 would have hundreds wait a second to be let in
+        arguments = ["--config", str(config), "--port", f"tcp:{place}"]
         if tls:
-            arguments += ["--port", f"ssl:0:interface=127.0.0.1:certKey={tls[0]}:privateKey={tls[1]}"]
+            arguments += ["--port", f"ssl:{place}:certKey={tls[0]}:privateKey={tls[1]}"]
         twist = str(Path(sys.executable).parent / "twist")
         began = time.monotonic()
         self.process = subprocess.Popen([twist, f"--log-file={self.log}", "llmedge", *arguments], env=environ())

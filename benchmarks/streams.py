@@ -21,8 +21,8 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-AT_ONCE = 48
-"""Connections that wait for their answer: below the 50 that may wait for a Twisted port to accept them."""
+AT_ONCE = 200
+"""Connections that wait for their answer while they are opened."""
 SENT = re.compile(rb"at=(\d+);")
 LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 PATIENCE = 30.0

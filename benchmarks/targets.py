@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,8 @@ HEADINGS = {
     "rss_mb_before": "MB before",
     "rss_mb": "RSS MB",
     "kb_each": "kB each",
+    "growth_percent": "% more",
+    "protocol": "protocol",
     "errors": "errors",
 }
 """The figures that have a column; the others are in the JSON alone."""
@@ -72,14 +75,15 @@ def targets(streams: int) -> list[Target]:
 
 
 def judge(rows: Rows, wanted: list[Target]) -> list[dict[str, Any]]:
-    """Each target beside its figure; ``None`` where that was not measured."""
+    """Each target beside its figure; ``None`` where that was not measured, with the reason if one is known."""
     judged = []
     for target in wanted:
-        value = rows.get(target.row, {}).get(target.figure)
-        met = None if value is None else target.met(value)
-        judged.append(
-            {"row": target.row, "figure": target.figure, "target": str(target), "value": value, "met": met},
-        )
+        row = rows.get(target.row, {})
+        value = row.get(target.figure)
+        found = {"row": target.row, "figure": target.figure, "target": str(target), "value": value}
+        found |= {"met": None if value is None else target.met(value)}
+        why = row.get("not_measured", "its part did not run, or failed")
+        judged.append(found | {"why": why} if value is None else found)
     return judged
 
 
@@ -89,13 +93,16 @@ def show(title: str, rows: Rows) -> None:
     print(f"\n{title:26}" + "".join(f"{HEADINGS[name]:>10}" for name in columns))
     for row, figures in rows.items():
         cells = ("" if figures.get(name) is None else figures[name] for name in columns)
-        print(f"{row:26}" + "".join(f"{cell:>10}" for cell in cells), flush=True)
+        line = "".join(f"{cell:>10}" for cell in cells)
+        print(f"{row:26}" + (f"  not measured: {figures['not_measured']}" if "not_measured" in figures else line))
+    sys.stdout.flush()
 
 
 def show_targets(judged: list[dict[str, Any]]) -> None:
-    """Targets beside figures. What was left out with ``--only`` is left out here too."""
+    """Targets beside figures."""
     print(f"\n{'targets':26}{'figure':>12}  target")
     for each in judged:
-        if each["value"] is not None:
-            verdict = "met" if each["met"] else "MISSED"
-            print(f"{each['row']:26}{each['value']:>12,}  {each['target']:26}{verdict}")
+        if each["value"] is None:
+            print(f"{each['row']:26}{'':>12}  {each['target']:26}not measured: {each['why']}")
+        else:
+            print(f"{each['row']:26}{each['value']:>12,}  {each['target']:26}{'met' if each['met'] else 'MISSED'}")

@@ -151,10 +151,10 @@ def over_tls(gateway: Gateway, seconds: int, connected: int) -> dict[str, dict[s
     if session is not None:
         found["handshake, resumed"] = client.run(pid, seconds, session)
     else:
-        print("handshake, resumed: not measured, the gateway gave no session to resume")
+        found["handshake, resumed"] = {"not_measured": "the gateway gave no session to resume"}
     found["chat, HTTP/1.1 with TLS"] = bench(url, pid, "proxied chat", seconds, connected)
     if why := missing("h2load"):
-        print(f"chat, HTTP/2 with TLS: not measured, {why}")
+        found["chat, HTTP/2 with TLS"] = {"not_measured": why}
     else:
         found["chat, HTTP/2 with TLS"] = http2(url, pid, seconds)
     return found
