@@ -137,9 +137,9 @@ def main() -> int:
         return 1
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     descriptors = raise_descriptors()
-    # A gateway has two sockets for each stream, and some files of its own.
+    # A gateway has two sockets for each stream, and some hundred for the calls of those that are opened.
     for name, each in (("streams", 2), ("idle", 1)):
-        most = (descriptors - 200) // each
+        most = (descriptors - 500) // each
         if getattr(options, name) > most:
             print(f"--{name} {most}: the hard limit of open files is {descriptors}")
             setattr(options, name, most)
