@@ -57,6 +57,7 @@ def streams(url: str, pid: int, body: dict[str, Any], count: int, seconds: float
     found = {
         "streams": told["open"],
         "open_seconds": opened["seconds"],
+        "settle_seconds": opened["settled"],
         "events_per_second": round(told["events"] / told["seconds"]),
         "events_sent_per_second": round(told["open"] / DRIP_SECONDS),
         "cpu_us_per_event": round(spent / told["events"] * 1e6, 1) if told["events"] else None,

@@ -27,6 +27,10 @@ SENT = re.compile(rb"at=(\d+);")
 LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 PATIENCE = 30.0
 """Seconds until what has not opened counts as failed."""
+SETTLED = 20_000_000
+"""Nanoseconds: with half of the events quicker than that, nothing is left of the rush at the beginning."""
+SETTLING = 8.0
+"""Seconds it may take until then; after that the delays are measured as they are."""
 LIFE = 300
 """Seconds after which this process ends in any case."""
 
@@ -77,6 +81,16 @@ class Crowd:
         while (left := until - time.monotonic()) > 0:
             self.read(delays, left)
         return delays
+
+    def settle(self) -> float:
+        """Let go by what had to wait while the connections were opened; the seconds it took."""
+        began = time.monotonic()
+        self.listen(0.5)
+        while time.monotonic() < began + SETTLING:
+            delays = sorted(self.listen(0.5))
+            if delays and delays[len(delays) // 2] < SETTLED:
+                break
+        return time.monotonic() - began
 
     def read(self, delays: list[int] | None, timeout: float) -> None:
         """Take what is there, or comes first; ``delays`` grows by that of each event."""
@@ -153,9 +167,8 @@ def main() -> int:
     signal.alarm(LIFE)
     crowd = Crowd(arguments.url, arguments.key, arguments.body.encode())
     took = crowd.open(arguments.count)
-    if arguments.seconds:
-        crowd.listen(1.0)  # what waited while they were opened
-    _say(open=crowd.size, lost=crowd.lost, example=crowd.example, seconds=round(took, 2))
+    settled = crowd.settle() if arguments.seconds else 0.0
+    _say(open=crowd.size, lost=crowd.lost, example=crowd.example, seconds=round(took, 2), settled=round(settled, 2))
     if arguments.seconds:
         began = time.monotonic()
         delays = sorted(crowd.listen(arguments.seconds))

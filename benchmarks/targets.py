@@ -82,7 +82,7 @@ def judge(rows: Rows, wanted: list[Target]) -> list[dict[str, Any]]:
         value = row.get(target.figure)
         found = {"row": target.row, "figure": target.figure, "target": str(target), "value": value}
         found |= {"met": None if value is None else target.met(value)}
-        why = row.get("not_measured", "its part did not run, or failed")
+        why = row.get(f"{target.figure}_why") or row.get("not_measured", "its part did not run, or failed")
         judged.append(found | {"why": why} if value is None else found)
     return judged
 
