@@ -75,9 +75,7 @@ def access_line(record: Record, at: float) -> str:
     if record.passed_over or record.paused or record.fallback or record.dropped:
         parts.append(_unusual(record))
     if record.error_code:
-        parts.append(
-            f',"error_code":{_quote(record.error_code)},"error":{encode_basestring_ascii(record.error_message)}'
-        )
+        parts.append(f',"error_code":{_quote(record.error_code)},"error":{encode_basestring_ascii(record.error_message)}')
     if record.refused_by:
         parts.append(f',"refused_by":"{record.refused_by}"')
     parts.append(

@@ -245,6 +245,7 @@ class Ticket:
             self._breaker._settle(self, None)
 
 
+
 def _ahead(until: float, now: float, longest: float) -> bool:
     """Whether ``until`` is still to come; not if it is further than it can be, because the clock was set back."""
     return 1e-9 < until - now <= longest + 1.0
