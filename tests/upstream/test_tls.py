@@ -11,6 +11,7 @@ from typing import Any
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
+from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -126,7 +127,9 @@ class Resumption(TestCase):
         self.assertLessEqual(until, reactor.seconds() + SESSION_LIFE)
         server.context.load_cert_chain(*self.authority.issue("late", "other.example"))  # its tickets still hold
         self.assertEqual(await self.ask(server), b"ok")
-        self.sessions(server)._until = 0.0
+        later = Clock()
+        later.advance(until)
+        self.sessions(server)._clock = later
         await self.assertFailure(Deferred.fromCoroutine(self.ask(server)), ConnectFailed)
 
 
