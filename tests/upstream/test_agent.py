@@ -28,6 +28,7 @@ from llmedge.upstream.agent import UpstreamAgent
 from llmedge.upstream.client import Client, Pool
 from llmedge.upstream.connection import HIGH_WATER, Connection
 from llmedge.upstream.produced import HELD
+from tests.upstream import loopback
 from tests.upstream.test_client import Endpoint
 
 reactor: Any = _reactor
@@ -472,8 +473,7 @@ class Loopback(TestCase):
         port = reactor.listenTCP(0, Site(Echo()), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         limits = Upstream()
-        client = Client(reactor, limits)
-        self.addCleanup(client.close)
+        client = loopback.client(self, limits)
         self.url = f"http://127.0.0.1:{port.getHost().port}"
         self.http: Any = HTTPClient(UpstreamAgent(reactor, client, limits, origins=[self.url]))  # type: ignore
         self.pool = client.pool_for(self.url)

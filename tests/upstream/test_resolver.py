@@ -18,8 +18,8 @@ from zope.interface.verify import verifyObject
 
 from llmedge.config.settings import Upstream
 from llmedge.upstream import resolver as module
-from llmedge.upstream.client import Client
 from llmedge.upstream.resolver import FRESH, MAX_NAMES, PAUSE, STALE, THREADS, LookUps, NameEndpoint, Names, Resolver
+from tests.upstream import loopback
 
 reactor: Any = _reactor
 V4, V6 = socket.AF_INET, socket.AF_INET6
@@ -303,8 +303,7 @@ class Loopback(TestCase):
         """A real name, looked up for real, once, and called."""
         port = reactor.listenTCP(0, Factory.forProtocol(Protocol), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
-        client = Client(reactor, Upstream())
-        self.addCleanup(client.close)
+        client = loopback.client(self, Upstream())
         endpoint = client.pool_for(f"http://localhost:{port.getHost().port}")._endpoint
         for _ in range(2):
             protocol = await endpoint.connect(Factory.forProtocol(Protocol))

@@ -18,9 +18,9 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from llmedge.config.settings import Upstream
 from llmedge.errors import ConnectFailed
 from llmedge.model import Attempt, Record, Target
-from llmedge.upstream.client import Client
 from llmedge.upstream.tls import SESSION_LIFE, Sessions, TlsContexts
 from tests.e2e.certificates import Authority
+from tests.upstream import loopback
 
 reactor: Any = _reactor
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
@@ -65,9 +65,8 @@ class Resumption(TestCase):
     def setUp(self) -> None:
         self.authority = Authority("pki")
         roots = [Certificate.loadPEM(Path(self.authority.path).read_bytes())]
-        self.client = Client(reactor, Upstream(connect_timeout=10))
+        self.client = loopback.client(self, Upstream(connect_timeout=10))
         self.client._tls = TlsContexts(reactor, trustRootFromCertificates(roots))
-        self.addCleanup(self.client.close)
 
     def context(self, name: str, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
