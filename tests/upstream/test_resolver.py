@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.protocol import Factory, Protocol
@@ -213,7 +213,7 @@ class Endpoints(SynchronousTestCase):
         self.reactor.advance(module.ATTEMPT_DELAY)
         self.assertEqual(self.called(), ["::1", "10.0.0.1"])
         connecting.cancel()
-        self.failureResultOf(connecting)
+        self.failureResultOf(connecting, CancelledError)
 
     def test_all_refuse(self) -> None:
         """The next attempt looks the name up anew."""
@@ -226,6 +226,23 @@ class Endpoints(SynchronousTestCase):
         self.found = [B]
         self.connect().addErrback(lambda failure: None).cancel()
         self.assertEqual((self.called(), self.looked_up), (["10.0.0.1", "10.0.0.2"], 2))
+
+    def test_cancelling(self) -> None:
+        """Is told as such, whatever it interrupts, and stops the calling; who is slow to answer is doubted."""
+        waiting: Deferred[Any] = Deferred()
+        self.resolver._look_up = lambda name: waiting
+        connecting = self.connect()
+        connecting.cancel()
+        self.failureResultOf(connecting, CancelledError)
+        waiting.callback([A])
+        self.assertEqual(self.called(), [])
+        self.reactor.advance(PAUSE)
+        connecting = self.connect()
+        self.assertEqual(self.called(), ["10.0.0.1"])
+        connecting.cancel()
+        self.failureResultOf(connecting, CancelledError)
+        self.assertTrue(self.reactor.connectors[0].stoppedConnecting)
+        self.assertTrue(self.resolver._answers["a.example"].doubted)
 
     def test_no_such_name(self) -> None:
         self.found = []

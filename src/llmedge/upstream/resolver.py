@@ -13,7 +13,7 @@ from unicodedata import normalize
 
 import attrs
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import DNSLookupError
 from twisted.internet.interfaces import (
@@ -242,13 +242,22 @@ class NameEndpoint:
         )
 
     def connect(self, factory: Any) -> Deferred[Any]:
-        connecting: Deferred[Any] = self._endpoint.connect(factory)
-        return connecting.addErrback(self._failed)
+        """:raises CancelledError: it was cancelled; of ``HostnameEndpoint`` alone that may be a ``DNSLookupError``."""
 
-    def _failed(self, failure: Failure) -> Failure:
-        if not isinstance(failure.value, DNSLookupError):
-            self._resolver.doubt(self._host)
-        return failure
+        def cancel(connected: Deferred[Any]) -> None:
+            connected.errback(CancelledError())
+            connecting.cancel()
+
+        def failed(failure: Failure) -> None:
+            if not isinstance(failure.value, DNSLookupError):
+                self._resolver.doubt(self._host)
+            if not connected.called:
+                connected.errback(failure)
+
+        connected: Deferred[Any] = Deferred(cancel)
+        connecting: Deferred[Any] = self._endpoint.connect(factory)
+        connecting.addCallbacks(connected.callback, failed)
+        return connected
 
 
 class Names:
