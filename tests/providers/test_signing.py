@@ -19,7 +19,7 @@ from twisted.web.resource import Resource
 
 from llmedge.config.secret import Secret
 from llmedge.config.service_account import ServiceAccount
-from llmedge.errors import ConnectFailed, VendorRejectedCredentials
+from llmedge.errors import ConnectFailed, UpstreamTimeout, VendorRejectedCredentials
 from llmedge.model import Operation
 from llmedge.providers import sigv4, vertex
 from llmedge.providers.google_token import SCOPE, VertexToken
@@ -51,10 +51,10 @@ class Counting(Reactor):
 
 class Bearers(SynchronousTestCase):
     def test_nothing_secret_shows(self) -> None:
-        bearer = BearerToken(Secret("abc"))
+        bearer = BearerToken(Secret("xyz"))
         headers = self.successResultOf(Deferred.fromCoroutine(bearer.headers("POST", "https://x", b"")))
-        self.assertEqual((headers, bearer.secrets()), ([("authorization", "Bearer abc")], ("abc",)))
-        self.assertNotIn("abc", repr(bearer))
+        self.assertEqual((headers, bearer.secrets()), ([("authorization", "Bearer xyz")], ("xyz",)))
+        self.assertNotIn("xyz", repr(bearer))  # letters that no address has
         bearer.close()
 
 
@@ -281,6 +281,11 @@ class Tokens(SynchronousTestCase):
         agent.flush()
         self.assertEqual(self.successResultOf(waiting), [("authorization", "Bearer real")])
         self.assertEqual(seen, [(b"/token", "application/x-www-form-urlencoded", {"grant_type", "assertion"})])
+
+    def test_what_our_connections_say(self) -> None:
+        """Is said of the token's endpoint, not of Vertex."""
+        self.make(UpstreamTimeout("did not answer within 30 s"))
+        self.fails(ConnectFailed, "could not get an access token: its endpoint did not answer within 30 s")
 
     def test_only_the_first_request_waits(self) -> None:
         """Ten minutes before its end a token is replaced in the background; the old one serves meanwhile."""

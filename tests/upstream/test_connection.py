@@ -105,6 +105,12 @@ class Http(SynchronousTestCase):
         self.connection.dataReceived(OK + b"".join(b"x-%d: y\r\n" % i for i in range(300)) + b"\r\n")
         self.failureResultOf(headers, UpstreamMalformed)
 
+    def test_a_header_that_is_too_long(self) -> None:
+        headers = self.later(self.start().headers())
+        self.connection.dataReceived(OK + b"x-a: " + b"y" * 70_000 + b"\r\n\r\n")
+        self.failureResultOf(headers, UpstreamMalformed)
+        self.assertTrue(self.transport.aborted)
+
     def test_silence_before_headers(self) -> None:
         """first_byte_timeout fires (lesson 12) and closes the vendor's connection."""
         headers = self.later(self.start().headers())

@@ -27,11 +27,11 @@ def provider_of(name: str, settings: ProviderSettings, client: Client, limits: U
         from llmedge.providers import plugged
 
         return plugged.make(name, settings, client, limits, reactor)
-    offer = _signed(offer_of(settings), settings, limits, reactor)
+    offer = _signed(offer_of(settings), settings, client, limits, reactor)
     return HttpProvider(name, offer, client, limits, reactor)
 
 
-def _signed(offer: Offer, settings: ProviderSettings, limits: Upstream, reactor: Any) -> Offer:
+def _signed(offer: Offer, settings: ProviderSettings, client: Client, limits: Upstream, reactor: Any) -> Offer:
     if offer.vendor == "bedrock":
         from llmedge.providers import bedrock
 
@@ -41,5 +41,5 @@ def _signed(offer: Offer, settings: ProviderSettings, limits: Upstream, reactor:
 
         claude = {name: attrs.evolve(variant, adapt=vertex.claude_body) for name, variant in offer.variants.items()}
         offer = attrs.evolve(offer, variants=claude)
-        return offer.signed(vertex.signer(reactor, settings, limits.connect_timeout))
+        return offer.signed(vertex.signer(reactor, settings, client, limits))
     return offer

@@ -20,7 +20,7 @@ from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
 from llmedge.config.service_account import ServiceAccount
-from llmedge.errors import ConnectFailed, ElsewhereError, VendorRejectedCredentials
+from llmedge.errors import ConnectFailed, ElsewhereError, UpstreamTooLarge, VendorRejectedCredentials
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 AHEAD = 600.0
@@ -130,7 +130,7 @@ class VertexToken:
         except CancelledError:
             self._failed(ConnectFailed("could not get an access token: the gateway is closing"))
         except Exception as error:
-            # Whatever treq and its agent raise: the type says enough, and a text might say too much.
+            # Whatever treq raises: the type says enough, and a text might say too much.
             self._failed(ConnectFailed(f"could not get an access token: {type(error).__name__}"))
         else:
             self._headers = [("authorization", f"Bearer {token}")]
@@ -177,6 +177,8 @@ class VertexToken:
         answer.addTimeout(TIMEOUT, self._reactor, onTimeoutCancel=give_up)
         try:
             status, body = await answer
+        except ElsewhereError as error:  # a predicate about the endpoint
+            raise ConnectFailed(f"could not get an access token: its endpoint {error.message}") from None
         except Exception:
             if timed_out:
                 raise ConnectFailed(f"could not get an access token within {TIMEOUT:g} s") from None
@@ -214,7 +216,7 @@ class VertexToken:
 
         def collect(data: bytes) -> None:
             if len(body) + len(data) > _MAX_ANSWER:
-                raise ConnectFailed("could not get an access token: its endpoint answered with too much")
+                raise UpstreamTooLarge("answered with too much")
             body.extend(data)
 
         await treq.collect(response, collect)

@@ -7,16 +7,17 @@ tokens, Anthropic's SDK (``anthropic/lib/vertex``).
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from treq.client import HTTPClient
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS
 
 from llmedge.config.service_account import ServiceAccount
-from llmedge.config.settings import Provider
+from llmedge.config.settings import Provider, Upstream
 from llmedge.model import Operation
 from llmedge.providers.google_token import VertexToken
+from llmedge.upstream.agent import UpstreamAgent
+from llmedge.upstream.client import Client
 
 ANTHROPIC_VERSION = "vertex-2023-10-16"
 """In the body, where Anthropic's own API has a header ``anthropic-version``."""
@@ -35,14 +36,13 @@ def claude_body(operation: Operation, body: bytes) -> bytes:
     return _encode({"anthropic_version": _VERSION, **fields})
 
 
-def signer(reactor: Any, settings: Provider, connect_timeout: float) -> VertexToken:
+def signer(reactor: Any, settings: Provider, client: Client, limits: Upstream) -> VertexToken:
     """Access tokens for the service account of ``settings``, which the configuration has seen to be there.
 
-    The agent keeps no connections, so there is nothing of it to close: a token is fetched once an hour.
+    They are fetched over connections of ``client``, which closes them.
     """
     assert settings.credentials is not None
     account = ServiceAccount.parse(settings.credentials.reveal(), settings.token_url)
-    policy: Any = BrowserLikePolicyForHTTPS  # twisted has no types here
-    agent: Any = cast(Any, Agent)(reactor, policy(), connectTimeout=connect_timeout)
+    agent: Any = UpstreamAgent(reactor, client, limits, origins=[account.token_uri])  # mypy knows no implementer()
     http: Any = HTTPClient(agent)
     return VertexToken(reactor, account, http)

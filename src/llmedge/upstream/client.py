@@ -11,13 +11,14 @@ from OpenSSL import SSL
 from service_identity import VerificationError
 from twisted.internet import error as internet_error
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.protocol import Factory
 
 from llmedge.config.settings import Upstream
 from llmedge.errors import ConnectFailed
 from llmedge.model import Attempt, Record, UploadBody
 from llmedge.upstream.connection import Connection, Exchange, StaleConnection, shared_deadlines
+from llmedge.upstream.resolver import Names
 from llmedge.upstream.sender import Sender
 from llmedge.upstream.tls import TlsContexts
 
@@ -31,7 +32,8 @@ class Client:
     def __init__(self, reactor: Any, limits: Upstream) -> None:
         self._reactor = reactor
         self._limits = limits
-        self._tls = TlsContexts()
+        self._tls = TlsContexts(reactor)
+        self._names = Names(reactor)
         self._pools: dict[tuple[str, str, int], Pool] = {}
 
     def pool_for(self, url: str) -> Pool:
@@ -41,9 +43,9 @@ class Client:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         key = (parts.scheme, host, port)
         if key not in self._pools:
-            endpoint: Any = _endpoint(self._reactor, host, port, self._limits.connect_timeout)
+            endpoint = _endpoint(self._reactor, self._names, host, port, self._limits.connect_timeout)
             if parts.scheme == "https":
-                endpoint = wrapClientTLS(self._tls.for_host(host), endpoint)
+                endpoint = self._tls.secure(host, endpoint)
             self._pools[key] = Pool(self._reactor, endpoint, self._limits, secure=parts.scheme == "https")
         return self._pools[key]
 
@@ -51,11 +53,13 @@ class Client:
         """Finish what is under way and keep nothing: another client takes over."""
         for pool in self._pools.values():
             pool.retire()
+        self._names.close()
 
     def close(self) -> None:
         """Drop every connection."""
         for pool in self._pools.values():
             pool.close()
+        self._names.close()
 
 
 class Pool:
@@ -214,12 +218,12 @@ class Pool:
             self._waiting.popleft().callback(None)
 
 
-def _endpoint(reactor: Any, host: str, port: int, timeout: float) -> Any:
-    """An address is called as it is; a name gets Happy Eyeballs (RFC 8305), which takes 0.3 s to give up on one."""
+def _endpoint(reactor: Any, names: Names, host: str, port: int, timeout: float) -> Any:
+    """An address is called as it is: Happy Eyeballs would take 0.3 s to give up on one."""
     try:
         address = ip_address(host)
     except ValueError:
-        return HostnameEndpoint(reactor, host, port, timeout=timeout, attemptDelay=0.05)
+        return names.endpoint(host, port, timeout)
     kind = TCP4ClientEndpoint if address.version == 4 else TCP6ClientEndpoint
     return kind(reactor, host, port, timeout=timeout)
 

@@ -1,0 +1,289 @@
+"""``IAgent`` on our own connections, for the calls that are not hot: tokens, webhooks, whatever treq is good for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Any
+from urllib.parse import urlsplit
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionAborted
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone
+from twisted.web.http import RESPONSES, PotentialDataLoss
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IClientRequest, IResponse
+from zope.interface import implementer
+
+from llmedge.config.settings import Upstream
+from llmedge.errors import UpstreamTimeout, UpstreamTooLarge
+from llmedge.model import Attempt, Record, Target
+from llmedge.upstream.client import Client
+from llmedge.upstream.connection import Exchange
+from llmedge.upstream.produced import ProducedBody
+
+TIMEOUT = 30.0
+"""Seconds to the headers of an answer, by default: ``upstream.first_byte_timeout`` may be off, and no deadline of a
+call holds here."""
+
+_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+_URI = re.compile(rb"[\x21-\x7e]+")
+_UNSAFE = re.compile(rb"[\x00\r\n]")
+_OURS = {b"connection", b"content-length", b"expect", b"keep-alive", b"te", b"transfer-encoding", b"upgrade"}
+"""What belongs to the connection, or to how a body is framed on it."""
+_WITH_BODY = {b"PATCH", b"POST", b"PUT"}
+_log = Logger()
+
+
+@implementer(IAgent)
+class UpstreamAgent:
+    """Asks through the pools of ``client``, with their limits and those of ``[upstream]``.
+
+    Where it asks is for whoever uses it to answer for: give the ``origins`` it may ask, or hand it only what the
+    configuration says, never a URL that came with a request or an answer. No redirect is followed; treq does that on
+    top unless it is told ``allow_redirects=False``, and is refused where ``origins`` are given.
+
+    :param origins: such as ``https://oauth2.googleapis.com``; ``None`` for all.
+    :param timeout: seconds to the headers of an answer, connecting and sending included.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        client: Client,
+        limits: Upstream,
+        origins: Collection[str] | None = None,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        self._reactor = reactor
+        self._client = client
+        self._limits = limits
+        self._origins = None if origins is None else {_origin(origin) for origin in origins}
+        self._timeout = timeout
+
+    def request(
+        self, method: bytes, uri: bytes, headers: Headers | None = None, bodyProducer: Any = None
+    ) -> Deferred[Any]:
+        """An ``IResponse``, when its headers are here. Cancelling closes the connection.
+
+        Errors are those of :meth:`llmedge.upstream.client.Pool.send`; ``ValueError``: it cannot, or must not, be
+        asked, which includes schemes other than http and https.
+        """
+        request = _Request(method, uri, headers.copy() if headers is not None else Headers())
+        asking = Deferred.fromCoroutine(self._ask(request, bodyProducer))
+        timed_out: list[bool] = []
+
+        def give_up(result: Any, timeout: float) -> Any:
+            timed_out.append(True)
+            return result
+
+        def explain(failure: Failure) -> Failure:
+            if timed_out and isinstance(failure.value, CancelledError):
+                raise UpstreamTimeout(f"did not answer within {self._timeout:g} s") from None
+            return failure
+
+        asking.addTimeout(self._timeout, self._reactor, onTimeoutCancel=give_up)
+        return asking.addErrback(explain)
+
+    async def _ask(self, request: _Request, producer: Any) -> _Response:
+        if not _METHOD.fullmatch(request.method) or not _URI.fullmatch(request.absoluteURI):
+            raise ValueError("not a method and a URI")
+        url = request.absoluteURI.decode("ascii")
+        origin = _origin(url)
+        if self._origins is not None and origin not in self._origins:
+            raise ValueError(f"{origin} is not among the origins that may be asked")
+        attempt = Attempt(Target("agent", origin), self._reactor.seconds())
+        record = Record("", request.method.decode("ascii"), "", "", self._reactor.seconds())
+        pool = self._client.pool_for(url)
+        body = None if producer is None else await ProducedBody.of(producer)
+        try:
+            if body is None or body.data is not None:
+                data = b"" if body is None or body.data is None else body.data
+                length = len(data) if body is not None or request.method in _WITH_BODY else None
+                exchange = await pool.send(request.head(length) + data, attempt, record)
+            else:
+                exchange = await pool.send(request.head(body.length, body=True), attempt, record, body)
+        finally:
+            if body is not None:
+                body.close()
+        return _Response(request, exchange, self._reactor, self._limits)
+
+
+@implementer(IClientRequest)
+@attrs.define
+class _Request:
+    method: bytes
+    absoluteURI: bytes
+    headers: Headers
+
+    def head(self, length: int | None, body: bool = False) -> bytes:
+        """Request line and headers. ``length`` is the body's, if there is one (``body``) ``None`` for chunks.
+
+        :raises ValueError: a header would be two.
+        """
+        parts = urlsplit(self.absoluteURI)
+        path = (parts.path or b"/") + (b"?" + parts.query if parts.query else b"")
+        lines = [b"%b %b HTTP/1.1" % (self.method, path)]
+        if not self.headers.hasHeader(b"host"):
+            lines.append(b"Host: " + parts.netloc)
+        for name, values in self.headers.getAllRawHeaders():
+            if name.lower() not in _OURS:
+                lines += [b"%b: %b" % (name, value) for value in values]
+        if any(_UNSAFE.search(line) for line in lines):
+            raise ValueError("a header has a line break in it")
+        if length is not None:
+            lines.append(b"Content-Length: %d" % length)
+        elif body:
+            lines.append(b"Transfer-Encoding: chunked")
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+@implementer(IResponse)
+class _Response:
+    """What was answered, as Twisted's agents tell it.
+
+    The reason phrase is the status's usual one: HTTP gives it no meaning (RFC 9112 section 4). Of an answer whose
+    body nobody asks for within ``upstream.idle_timeout`` the connection is closed.
+    """
+
+    version = (b"HTTP", 1, 1)
+
+    def __init__(self, request: _Request, exchange: Exchange, reactor: Any, limits: Upstream) -> None:
+        self.request = request
+        self.code = exchange.status
+        self.phrase: bytes = RESPONSES.get(self.code, b"")
+        self.headers = Headers()
+        for name, value in exchange.fields.items():
+            self.headers.addRawHeader(name, value)
+        self.previousResponse: Any = None
+        self._exchange = exchange
+        self._limits = limits
+        self._delivered = False
+        self._unread: Any = None
+        bodiless = request.method == b"HEAD" or self.code in (204, 304)  # RFC 9112 section 6.3, rule 1
+        length = exchange.fields.get(b"content-length", b"")
+        chunked = b"transfer-encoding" in exchange.fields
+        self.length: Any = int(length) if length.isdigit() and not chunked else UNKNOWN_LENGTH
+        self._has_end = bodiless or chunked or self.length is not UNKNOWN_LENGTH
+        if bodiless:
+            self.length = 0
+            exchange.abort()  # the parser would wait for what is not sent to HEAD; harmless if it does not
+        elif self.length != 0:
+            self._unread = reactor.callLater(limits.idle_timeout, self._nobody_reads)
+        self._bodiless = bodiless
+
+    def setPreviousResponse(self, response: Any) -> None:
+        self.previousResponse = response
+
+    def deliverBody(self, protocol: Any) -> None:
+        """``ResponseDone`` ends a body that is whole, ``PotentialDataLoss`` one of which only the end of the
+        connection says that it is (RFC 9112 section 6.3, rule 8), :class:`~llmedge.errors.ElsewhereError` one that is
+        cut, stalls or is larger than ``upstream.max_response_size``.
+        """
+        if self._delivered:
+            raise RuntimeError("the body was delivered before")
+        self._delivered = True
+        if self._unread is not None and self._unread.active():
+            self._unread.cancel()
+        delivery = _Delivery(self._exchange, protocol, self._limits.max_response_size)
+        protocol.makeConnection(delivery)
+        delivery.begin(self._bodiless, ResponseDone() if self._has_end else PotentialDataLoss())
+
+    def _nobody_reads(self) -> None:
+        self._exchange.fail(UpstreamTimeout("answered with a body that nobody read"))
+
+
+class _Delivery:
+    """Takes a body to ``protocol``, whose transport it is."""
+
+    disconnecting = False
+
+    def __init__(self, exchange: Exchange, protocol: Any, limit: int) -> None:
+        self._exchange = exchange
+        self._protocol = protocol
+        self._limit = limit
+        self._reading: Deferred[bytes] | None = None
+        self._paused = False
+        self._resumed: Deferred[None] | None = None
+
+    def begin(self, bodiless: bool, end: Exception) -> None:
+        Deferred.fromCoroutine(self._run(bodiless, end)).addErrback(
+            lambda failure: _log.failure("whoever read an answer failed", failure)
+        )
+
+    async def _run(self, bodiless: bool, end: Exception) -> None:
+        reason = end
+        try:
+            if not bodiless:
+                await self._read()
+        except CancelledError:
+            reason = ConnectionAborted()
+        except Exception as error:
+            reason = error
+        finally:
+            self.disconnecting = True
+            self._exchange.abort()
+        self._protocol.connectionLost(Failure(reason))  # type: ignore[no-untyped-call]  # twisted has no types here
+
+    async def _read(self) -> None:
+        size = 0
+        while True:
+            if self.disconnecting:
+                raise ConnectionAborted
+            if self._paused:
+                self._resumed = Deferred()
+                await self._resumed
+                continue
+            self._reading = Deferred.fromCoroutine(self._exchange.read())
+            try:
+                data = await self._reading
+            finally:
+                self._reading = None
+            if not data:
+                return
+            size += len(data)
+            if size > self._limit:
+                raise UpstreamTooLarge(f"answered with more than {self._limit} bytes (upstream.max_response_size)")
+            self._protocol.dataReceived(data)
+
+    def _go_on(self) -> None:
+        resumed, self._resumed = self._resumed, None
+        if resumed is not None:
+            resumed.callback(None)
+
+    # The protocol's transport, as far as Twisted's agents have one.
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        self._go_on()
+
+    def stopProducing(self) -> None:
+        self.loseConnection()
+
+    def loseConnection(self) -> None:
+        """No more is wanted."""
+        self.disconnecting = True
+        if self._reading is not None:
+            self._reading.cancel()
+        self._go_on()
+
+    abortConnection = loseConnection
+
+
+def _origin(url: str) -> str:
+    """Scheme, host and port, the latter if it is not the scheme's own.
+
+    :raises ValueError: it is none, or has a user name in it.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+        raise ValueError("only http:// and https:// URLs without a user name can be asked for")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    default = 443 if parts.scheme == "https" else 80
+    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in (None, default) else "")
