@@ -12,6 +12,7 @@ import gc
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -23,20 +24,31 @@ from tests.fakes import Reactor, Transport, Wire, request
 from twisted.internet.defer import succeed
 from twisted.logger import globalLogBeginner
 
-from benchmarks.stub import ANSWER, ANSWER_STREAM
+from benchmarks.stub import ANSWER, ANSWER_STREAM, STREAM
 from llmedge.config import load
 from llmedge.observe import logs
 from llmedge.service import EdgeService
 from llmedge.upstream import client as upstream_client
 
 KEYS = 100
+HEAD = ANSWER_STREAM[: ANSWER_STREAM.index(b"\r\n\r\n") + 4]
+PIECES = [
+    HEAD,
+    *(b"%x\r\n%b\r\n" % (len(event), event) for event in re.findall(rb"data: .*?\n\n", STREAM)),
+    b"0\r\n\r\n",
+]
 
 
 class Vendor(Transport):
     """The vendor's end of a connection: answers each request at once."""
 
     def write(self, data: bytes) -> None:
-        if b"\r\n\r\n" in data:
+        if b"\r\n\r\n" not in data:
+            return
+        if b'"drip"' in data:
+            for piece in PIECES:  # each event in a read of its own
+                self.protocol.dataReceived(piece)
+        else:
             self.protocol.dataReceived(ANSWER_STREAM if b'"stream":true' in data else ANSWER)
 
     def writeSequence(self, data: Any) -> None:
@@ -66,17 +78,21 @@ def configuration() -> str:
         "[rate_limit]\nrpm = 100000000\nburst = 100000000\n"
         + keys
         + '[providers.stub]\nbase_url = "http://127.0.0.1:1/v1"\napi_key = "vendor-key"\n'
-        + '[models.proxied]\ntargets = ["stub/stub"]\n'
+        + '[models.proxied]\ntargets = ["stub/stub"]\n[models.dripping]\ntargets = ["stub/drip"]\n'
     )
 
 
 def requests() -> dict[str, bytes]:
     ask: dict[str, Any] = {"model": "proxied", "messages": [{"role": "user", "content": "hello " * 20}]}
     good = {"authorization": "Bearer key-50"}
+    drip = json.dumps(ask | {"model": "dripping", "stream": True}, separators=(",", ":")).encode()
+    claude = json.dumps(ask | {"model": "dripping", "max_tokens": 100, "stream": True}, separators=(",", ":")).encode()
     return {
         "health": request("GET", "/health"),
         "chat": request(body=ask, headers=good),
         "stream": request(body=json.dumps(ask | {"stream": True}, separators=(",", ":")).encode(), headers=good),
+        "drip": request(body=drip, headers=good),
+        "drip, translated": request("POST", "/v1/messages", claude, headers=good),
         "401": request(body=ask, headers={"authorization": "Bearer wrong"}),
     }
 
@@ -145,7 +161,7 @@ def main() -> int:
                 began = time.process_time()
                 bench.run(data, 200)
                 best = min(best, (time.process_time() - began) / 200)
-            print(f"{kind:8}{best * 1e6:8.1f} us")
+            print(f"{kind:18}{best * 1e6:8.1f} us")
             if arguments.profile:
                 import cProfile
                 import pstats

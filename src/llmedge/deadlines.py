@@ -36,6 +36,13 @@ class Deadlines:
         if what in self._due:
             self.set(what, due)
 
+    def close(self) -> None:
+        """Forget all of them."""
+        self._due.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _arm(self, due: float) -> None:
         self._armed = due
         self._timer = self._clock.callLater(max(0.001, due - self._clock.seconds()), self._look)

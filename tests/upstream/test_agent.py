@@ -26,7 +26,8 @@ from llmedge.config.settings import Upstream
 from llmedge.errors import ConnectFailed, UpstreamCut, UpstreamMalformed, UpstreamTimeout, UpstreamTooLarge
 from llmedge.upstream.agent import UpstreamAgent
 from llmedge.upstream.client import Client, Pool
-from llmedge.upstream.connection import HIGH_WATER, Connection
+from llmedge.upstream.connection import Connection
+from llmedge.upstream.exchange import HIGH_WATER
 from llmedge.upstream.produced import HELD
 from tests.upstream import loopback
 from tests.upstream.test_client import Endpoint

@@ -7,7 +7,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.settings import Upstream
-from llmedge.errors import ConnectFailed, UpstreamCut
+from llmedge.errors import ConnectFailed, TargetBusy, UpstreamCut
 from llmedge.model import Attempt, Record, Target
 from llmedge.upstream.client import Client, Pool
 from llmedge.upstream.connection import Connection
@@ -99,6 +99,21 @@ class Pooling(SynchronousTestCase):
         self.assertEqual((self.exchanges(), len(self.endpoint.connections)), (2, 2))
         connection.dataReceived(EMPTY)
         self.assertEqual(self.successResultOf(fourth).status, 200)
+
+    def test_the_wait_for_a_connection_is_bounded(self) -> None:
+        """Whoever gets none in the time a connection may take goes elsewhere; the next in line keeps its turn."""
+        self.send()
+        self.send()
+        connection = self.endpoint.succeed()
+        self.endpoint.succeed()
+        late = self.send()
+        self.clock.advance(3)
+        later = self.send()
+        self.clock.advance(2.1)
+        self.assertIn("upstream.max_connections", self.failureResultOf(late, TargetBusy).value.message)
+        connection.dataReceived(EMPTY)
+        connection.dataReceived(EMPTY)
+        self.assertEqual(self.successResultOf(later).status, 200)
 
     def test_a_lost_connection_frees_its_place(self) -> None:
         first = self.send()

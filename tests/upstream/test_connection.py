@@ -5,7 +5,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from llmedge.config.settings import Upstream
 from llmedge.errors import UpstreamCut, UpstreamMalformed, UpstreamTimeout, UpstreamTooLarge
 from llmedge.model import Attempt, Record, Target
-from llmedge.upstream.connection import HIGH_WATER, Connection, Exchange
+from llmedge.upstream.connection import Connection
+from llmedge.upstream.exchange import HIGH_WATER, Exchange
 from tests.fakes import Transport
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -110,6 +111,46 @@ class Http(SynchronousTestCase):
         self.connection.dataReceived(OK + b"x-a: " + b"y" * 70_000 + b"\r\n\r\n")
         self.failureResultOf(headers, UpstreamMalformed)
         self.assertTrue(self.transport.aborted)
+
+    def test_a_line_without_end(self) -> None:
+        """What llhttp is still collecting counts as well."""
+        exchange = self.start()
+        headers = self.later(exchange.headers())
+        self.connection.dataReceived(OK + b"x-a: ")
+        for _ in range(40):
+            self.connection.dataReceived(b"a" * 4096)
+        self.failureResultOf(headers, UpstreamMalformed)
+        self.assertTrue(self.transport.aborted)
+
+    def test_interim_answers_without_end(self) -> None:
+        """They are headers too, however few each of them has."""
+        headers = self.later(self.start().headers())
+        for _ in range(300):
+            self.connection.dataReceived(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.failureResultOf(headers, UpstreamMalformed)
+
+    def test_a_trickle_is_no_first_byte(self) -> None:
+        """The time for the headers counts from the request, whatever else comes meanwhile."""
+        headers = self.later(self.start().headers())
+        for _ in range(3):
+            self.clock.advance(2)
+            self.connection.dataReceived(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.assertNoResult(headers)
+        self.clock.advance(1.1)
+        self.failureResultOf(headers, UpstreamTimeout)
+
+    def test_trailers_are_no_headers(self) -> None:
+        """What comes behind the body does not change what was said before it."""
+        exchange = self.start()
+        head = OK + b"content-type: a/b\r\ntransfer-encoding: chunked\r\n\r\n"
+        self.connection.dataReceived(head + b"1\r\nx\r\n0\r\ncontent-type: c/d\r\nkeep-alive: timeout=1\r\n\r\n")
+        self.assertEqual(self.successResultOf(self.later(exchange.read_all())), b"x")
+        self.assertEqual((exchange.fields[b"content-type"], self.idle), (b"a/b", [self.connection]))
+
+    def test_a_header_in_several_lines(self) -> None:
+        exchange = self.start()
+        self.connection.dataReceived(OK + b"link: a\r\nlink: b\r\ncontent-length: 0\r\n\r\n")
+        self.assertEqual(exchange.fields[b"link"], b"a, b")
 
     def test_silence_before_headers(self) -> None:
         """first_byte_timeout fires (lesson 12) and closes the vendor's connection."""

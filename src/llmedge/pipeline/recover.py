@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -14,6 +14,7 @@ from llmedge.dialects.dialect import Asked, ChatDialect, Saying
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import AnswerDiverged, EdgeError, ElsewhereError, UpstreamTimeout, UpstreamTooLarge
 from llmedge.model import Answer, Call, Deadline, Event, EventKind, EventStream, Reply, Usage
+from llmedge.pipeline.polled import Later, polled
 from llmedge.pipeline.routed import RoutedStream
 from llmedge.pipeline.splice import Continuation, Diverged, Splicer, spoken
 
@@ -96,6 +97,8 @@ class RecoveringStream:
     def __init__(self, run: Run, stream: RoutedStream, mode: str) -> None:
         self._run = run
         self._stream: EventStream = stream
+        self._wake: Callable[[], None] = lambda: None
+        self._recovering: Later | None = None
         self._mode = mode
         self._frames: list[bytes] | None = []
         self._size = 0
@@ -115,7 +118,35 @@ class RecoveringStream:
             if events:
                 return events
 
+    def listen(self, wake: Callable[[], None]) -> None:
+        self._stream = stream = polled(self._stream)
+        self._wake = wake
+        stream.listen(wake)
+
+    def poll(self) -> list[Event] | None:
+        """See :class:`PolledStream`."""
+        while True:
+            if self._recovering is not None:
+                if not self._recovering.here:
+                    return None
+                recovering, self._recovering = self._recovering, None
+                self._stream = recovering.take()
+                self.listen(self._wake)
+            stream: Any = self._stream
+            try:
+                events: list[Event] | None = stream.poll()
+            except ElsewhereError as error:
+                self._recovering = Later(self._recovered(error), lambda: self._wake())
+                continue
+            if events is None:
+                return None
+            self._keep(events)
+            if events:
+                return events
+
     def abort(self) -> None:
+        if self._recovering is not None:
+            self._recovering.cancel()
         self._stream.abort()
         self._forget()
 

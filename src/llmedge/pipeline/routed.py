@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from llmedge.errors import EdgeError, ElsewhereError
 from llmedge.model import Attempt, Clock, Event, EventKind, EventStream, Usage
 from llmedge.pipeline.deployments import Lease
+from llmedge.pipeline.polled import polled
 from llmedge.pipeline.verdicts import cause_of, verdict_of
 
 
@@ -16,7 +20,7 @@ class RoutedStream:
 
     def __init__(self, stream: EventStream, held: list[Event], attempt: Attempt, clock: Clock, lease: Lease) -> None:
         self.attempt = attempt
-        self._stream = stream
+        self._stream: EventStream = stream
         self._held = held
         self._clock = clock
         self._lease = lease
@@ -44,22 +48,46 @@ class RoutedStream:
 
     async def next(self) -> list[Event]:
         if self._held:
-            events, self._held = self._held, []
-            self.attempt.said = sum([event.count for event in events])
-        else:
-            try:
-                events = await self._stream.next()
-                self.attempt.said += sum([event.count for event in events])
-            except EdgeError as error:
-                self.attempt.cause = cause_of(error)
-                self._lease.failed(verdict_of(error), self._clock.seconds() - self.attempt.started)
-                self._end(error.outcome if isinstance(error, ElsewhereError) else "refused", error.message)
-                raise
+            return self._took(self._first())
+        try:
+            events = await self._stream.next()
+        except EdgeError as error:
+            self._broke(error)
+            raise
+        return self._took(events)
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        self._stream = stream = polled(self._stream)
+        stream.listen(wake)
+
+    def poll(self) -> list[Event] | None:
+        """See :class:`PolledStream`."""
+        if self._held:
+            return self._took(self._first())
+        stream: Any = self._stream
+        try:
+            events: list[Event] | None = stream.poll()
+        except EdgeError as error:
+            self._broke(error)
+            raise
+        return None if events is None else self._took(events)
+
+    def _first(self) -> list[Event]:
+        events, self._held = self._held, []
+        return events
+
+    def _took(self, events: list[Event]) -> list[Event]:
+        self.attempt.said += events[0].count if len(events) == 1 else sum([event.count for event in events])
         if events[-1].kind is EventKind.DONE:
             usage = self._stream.usage
             self._lease.end(None if usage is None else usage.input + usage.output)
             self._end("ok")
         return events
+
+    def _broke(self, error: EdgeError) -> None:
+        self.attempt.cause = cause_of(error)
+        self._lease.failed(verdict_of(error), self._clock.seconds() - self.attempt.started)
+        self._end(error.outcome if isinstance(error, ElsewhereError) else "refused", error.message)
 
     def abort(self) -> None:
         self._stream.abort()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import msgspec
 from twisted.internet.defer import CancelledError
 
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import EdgeError, ElsewhereError
 from llmedge.model import Answer, Call, Event, EventKind, EventStream, Operation, Reply, Usage
+from llmedge.pipeline.polled import Later, polled
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.stage import Handler
 from llmedge.pipeline.tokens import TokenCounter, rough
@@ -85,7 +89,10 @@ class SettledStream:
     """A stream that settles its record when it ends, breaks or is given up."""
 
     def __init__(self, stream: EventStream, call: Call, settle: Settle) -> None:
-        self._stream = stream
+        self._stream: EventStream = stream
+        self._wake: Callable[[], None] = lambda: None
+        self._charging: Later | None = None
+        self._last: list[Event] = []
         self._call = call
         self._settle = settle
         self._provider = call.record.by.target.provider if call.record.by else ""
@@ -103,26 +110,61 @@ class SettledStream:
         return self._stream.usage
 
     async def next(self) -> list[Event]:
-        record = self._call.record
         try:
             events = await self._stream.next()
         except EdgeError as error:
-            self._charge_now()
-            record.fail(error, error.outcome if isinstance(error, ElsewhereError) else "error")
+            self._broke(error)
             raise
         self._watch(events)
         if events[-1].kind is EventKind.DONE:
             await self._charge()
-            record.outcome = "ok"
-            # Headers are out; a comment is seen by who looks for it, and by no SDK. Bytes of a sound take none.
-            wanted = DIALECTS[self._call.dialect].comments and (self._estimates or record.stream)
-            if record.cost is not None and wanted:
-                note = f": x-llmedge-cost-usd {record.cost.normalize():f}\n".encode()
-                last = events[-1]
-                events[-1] = Event(last.kind, note + (last.frame or b"\n"))
+            self._end(events)
         return events
 
+    def listen(self, wake: Callable[[], None]) -> None:
+        self._stream = stream = polled(self._stream)
+        self._wake = wake
+        stream.listen(wake)
+
+    def poll(self) -> list[Event] | None:
+        """See :class:`PolledStream`."""
+        if self._charging is None:
+            stream: Any = self._stream
+            try:
+                events: list[Event] | None = stream.poll()
+            except EdgeError as error:
+                self._broke(error)
+                raise
+            if events is None:
+                return None
+            self._watch(events)
+            if events[-1].kind is not EventKind.DONE:
+                return events
+            self._last = events
+            self._charging = Later(self._charge(), lambda: self._wake())
+        if not self._charging.here:
+            return None
+        self._charging.take()
+        self._end(self._last)
+        return self._last
+
+    def _broke(self, error: EdgeError) -> None:
+        self._charge_now()
+        self._call.record.fail(error, error.outcome if isinstance(error, ElsewhereError) else "error")
+
+    def _end(self, events: list[Event]) -> None:
+        record = self._call.record
+        record.outcome = "ok"
+        # Headers are out; a comment is seen by who looks for it, and by no SDK. Bytes of a sound take none.
+        wanted = DIALECTS[self._call.dialect].comments and (self._estimates or record.stream)
+        if record.cost is not None and wanted:
+            note = f": x-llmedge-cost-usd {record.cost.normalize():f}\n".encode()
+            last = events[-1]
+            events[-1] = Event(last.kind, note + (last.frame or b"\n"))
+
     def abort(self) -> None:
+        if self._charging is not None:
+            self._charging.cancel()
         self._stream.abort()
         if not self._charged:
             self._charge_now()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 
 import attrs
@@ -27,7 +28,7 @@ from llmedge.providers.provider import ModelInfo
 from llmedge.providers.requests import Requests
 from llmedge.threads import LARGE, aside
 from llmedge.upstream.client import Client
-from llmedge.upstream.connection import Exchange
+from llmedge.upstream.exchange import Exchange
 
 
 class HttpProvider:
@@ -221,17 +222,30 @@ class HttpStream:
         return self._reader.skipped
 
     async def next(self) -> list[Event]:
+        while (events := self.poll()) is None:
+            await self._exchange.arrival()
+        return events
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        self._exchange.listen(wake)
+
+    def poll(self) -> list[Event] | None:
+        """See :class:`llmedge.pipeline.polled.PolledStream`."""
+        reader = self._reader
         try:
             while True:
-                if self._reader.broken is not None:
-                    raise self._reader.broken
+                if reader.broken is not None:
+                    raise reader.broken
                 try:
-                    data = await self._read()
+                    data = self._exchange.take()
                 except UpstreamTimeout:
-                    if not self._reader.complete:
+                    if not reader.complete:
                         raise
                     data = b""  # the answer is whole, and its vendor sends no terminal event
-                events = self._reader.feed(data) if data else self._reader.end()
+                if data is None:
+                    self._expect()
+                    return None
+                events = reader.feed(data) if data else reader.end()
                 if events:
                     break
         except BaseException as error:
@@ -249,14 +263,15 @@ class HttpStream:
     def abort(self) -> None:
         self._exchange.abort()
 
-    async def _read(self) -> bytes:
+    def _expect(self) -> None:
         if self._reader.complete:
-            return await self._exchange.read(COMPLETE_WAIT, "end its answer")
-        if self._content:
-            return await self._exchange.read()
-        patience = self._provider._limits.first_token_timeout
-        if patience:
-            since = self._since or self._attempt.connected or self._attempt.started
-            spent = self._provider._clock.seconds() - since
-            patience = max(0.001, patience - spent)
-        return await self._exchange.read(patience, "send the first content of its answer")
+            self._exchange.expect(COMPLETE_WAIT, "end its answer")
+        elif self._content:
+            self._exchange.expect()
+        else:
+            patience = self._provider._limits.first_token_timeout
+            if patience:
+                since = self._since or self._attempt.connected or self._attempt.started
+                spent = self._provider._clock.seconds() - since
+                patience = max(0.001, patience - spent)
+            self._exchange.expect(patience, "send the first content of its answer")

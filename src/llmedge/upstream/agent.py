@@ -22,7 +22,7 @@ from llmedge.config.settings import Upstream
 from llmedge.errors import UpstreamTimeout, UpstreamTooLarge
 from llmedge.model import Attempt, Record, Target
 from llmedge.upstream.client import Client
-from llmedge.upstream.connection import Exchange
+from llmedge.upstream.exchange import Exchange
 from llmedge.upstream.produced import ProducedBody
 
 TIMEOUT = 30.0

@@ -10,14 +10,15 @@ from urllib.parse import urlsplit
 from OpenSSL import SSL
 from service_identity import VerificationError
 from twisted.internet import error as internet_error
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.protocol import Factory
 
 from llmedge.config.settings import Upstream
-from llmedge.errors import ConnectFailed
+from llmedge.errors import ConnectFailed, TargetBusy
 from llmedge.model import Attempt, Record, UploadBody
-from llmedge.upstream.connection import Connection, Exchange, StaleConnection, shared_deadlines
+from llmedge.upstream.connection import Connection, StaleConnection, shared_deadlines
+from llmedge.upstream.exchange import Exchange
 from llmedge.upstream.resolver import Names
 from llmedge.upstream.sender import Sender
 from llmedge.upstream.tls import TlsContexts
@@ -118,6 +119,7 @@ class Pool:
     def close(self) -> None:
         for connection in tuple(self._open):
             connection.abort()
+        self._deadlines.close()
 
     def retire(self) -> None:
         self._retired = True
@@ -141,8 +143,16 @@ class Pool:
                 return await self._connect()
             turn: Deferred[None] = Deferred()
             self._waiting.append(turn)
+            patience = self._limits.connect_timeout
+            turn.addTimeout(patience, self._reactor)
             try:
                 await turn
+            except TimeoutError:
+                self._waiting.remove(turn)
+                raise TargetBusy(
+                    f"has {self._limits.max_connections} connections (upstream.max_connections), and none came free "
+                    f"within {patience:g} s"
+                ) from None
             except CancelledError:
                 if turn in self._waiting:
                     self._waiting.remove(turn)

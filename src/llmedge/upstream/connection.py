@@ -8,23 +8,18 @@ from typing import Any
 
 import httptools
 from twisted.internet import protocol
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from llmedge.config.settings import Upstream
 from llmedge.deadlines import Deadlines
-from llmedge.errors import ElsewhereError, UpstreamCut, UpstreamMalformed, UpstreamTimeout, UpstreamTooLarge
+from llmedge.errors import UpstreamCut, UpstreamMalformed
 from llmedge.model import Attempt, Clock, Record
 from llmedge.sockets import unsent, was_closed, write_now
-from llmedge.upstream.sender import Sender
+from llmedge.upstream.exchange import Exchange
 
-HIGH_WATER = 65536
-"""Bytes an exchange holds for a slow consumer before the vendor's socket is paused."""
-
-GO_ON = "go on with its answer"
-_DRAIN_SECONDS = 1.0
 _KEEP_ALIVE = re.compile(rb"timeout=(\d{1,5})")  # RFC 2068 section 19.7.1.1, in wide use still
 _MAX_HEADERS = 200
 _MAX_HEADER_BYTES = 65536
@@ -35,207 +30,6 @@ class StaleConnection(UpstreamCut):
 
     def __init__(self) -> None:
         super().__init__("closed the connection before its answer was complete")
-
-
-class Exchange:
-    """One request on one connection and the response to it.
-
-    The consumer pulls: :meth:`headers`, then :meth:`read` until ``b""``. While it does not pull, at most
-    :data:`HIGH_WATER` bytes and one socket read are held, and the vendor's socket is paused.
-    """
-
-    def __init__(
-        self,
-        connection: Connection,
-        clock: Clock,
-        limits: Upstream,
-        attempt: Attempt,
-        record: Record,
-        deadlines: Deadlines,
-    ) -> None:
-        self.status = 0
-        self.fields: dict[bytes, bytes] = {}
-        self._connection: Connection | None = connection
-        self._clock = clock
-        self._deadlines = deadlines
-        self._limits = limits
-        self._attempt = attempt
-        self._record = record
-        self._chunks: list[bytes] = []
-        self._held = 0
-        self._paused = False
-        self._draining = False
-        self._drained_out = False
-        self._headers_done = False
-        self._complete = False
-        self._error: ElsewhereError | None = None
-        self._waiter: Deferred[None] | None = None
-        self._patience = 0.0
-        self._phase = ""
-        self.sender: Sender | None = None
-
-    @property
-    def settled(self) -> bool:
-        """Nothing more of the request need be sent: it was answered in full, or with an error, or has failed."""
-        return self._complete or self._error is not None or self.status >= 300
-
-    async def headers(self) -> int:
-        """Wait for the status line and headers; their status.
-
-        :raises ElsewhereError: cut, malformed, or silent for ``first_byte_timeout``.
-        """
-        while not self._headers_done:
-            if self._error is not None:
-                raise self._error
-            await self._wait(self._limits.first_byte_timeout, "send the first byte of its answer")
-        return self.status
-
-    async def read(self, patience: float | None = None, what: str = GO_ON) -> bytes:
-        """What has arrived since the last call, at least one byte; ``b""`` at the end.
-
-        :param patience: seconds of silence allowed; ``upstream.idle_timeout`` by default, 0 for no limit.
-        :param what: what the vendor owes, for the message.
-        :raises ElsewhereError: cut, malformed, or silent for too long. What arrived before comes first.
-        """
-        while not self._chunks:
-            if self._error is not None:
-                raise self._error
-            if self._complete:
-                return b""
-            await self._wait(self._limits.idle_timeout if patience is None else patience, what)
-        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        self._chunks.clear()
-        self._held = 0
-        if self._paused:
-            self._paused = False
-            if self._connection is not None:
-                self._connection.resume()
-        return data
-
-    async def read_all(self) -> bytes:
-        """The whole body.
-
-        :raises UpstreamTooLarge: it is over ``upstream.max_response_size``.
-        """
-        limit = self._limits.max_response_size
-        if self._complete and self._held <= limit and len(self._chunks) == 1 and self._error is None:
-            return self._chunks.pop()  # it came in one piece, as most do
-        parts: list[bytes] = []
-        size = 0
-        while data := await self.read():
-            size += len(data)
-            if size > limit:
-                self.abort()
-                raise UpstreamTooLarge(f"answered with more than {limit} bytes (upstream.max_response_size)")
-            parts.append(data)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def drain(self) -> None:
-        """The consumer has all it needs: let the framing's end arrive, so that the connection can be used again."""
-        self._draining = True
-        self._chunks.clear()
-        if self._connection is not None:
-            self._deadlines.set(self, self._clock.seconds() + _DRAIN_SECONDS)
-            if self._paused:
-                self._paused = False
-                self._connection.resume()
-
-    def abort(self) -> None:
-        """Close the connection at once, unless the answer is complete or all of it that matters is here."""
-        if self._draining and self._connection is not None and not self._drained_out:
-            return
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.abort()
-        self._deadlines.drop(self)
-
-    def fail(self, error: ElsewhereError) -> None:
-        """Give up: close the connection, and tell whoever waits."""
-        self._fail(error)
-        self.abort()
-        self._tell()
-
-    # Waiting.
-
-    async def _wait(self, patience: float, what: str) -> None:
-        waiter: Deferred[None] = Deferred()
-        self._waiter = waiter
-        self._phase = what
-        self._patience = patience
-        now = self._clock.seconds()
-        if patience:
-            self._deadlines.set(self, now + patience)
-        self._record.begin_wait(now)
-        try:
-            await waiter
-        except CancelledError:
-            self.abort()
-            raise
-        finally:
-            self._waiter = None
-            self._record.end_wait(self._clock.seconds())
-
-    def expire(self) -> None:
-        """What was waited for did not come in time."""
-        if self._draining:
-            self._drained_out = True
-            self.abort()
-        elif self._waiter is not None and self._patience:
-            cause = "stall" if self._phase == GO_ON else "silent"
-            self.fail(UpstreamTimeout(f"did not {self._phase} within {self._patience:g} s", cause=cause))
-
-    def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None:
-            waiter.callback(None)
-
-    def _tell(self) -> None:
-        if self._waiter is not None:
-            self._wake()
-        if self.sender is not None:
-            self.sender.news()
-
-    def _fail(self, error: ElsewhereError) -> None:
-        if self._error is None and not self._complete:
-            self._error = error
-
-    # Called by the connection.
-
-    def got_headers(self, status: int, fields: dict[bytes, bytes]) -> None:
-        self.status = status
-        self.fields = fields
-        self._headers_done = True
-        self._attempt.status = status
-        if self._attempt.first_byte is None:
-            self._attempt.first_byte = self._clock.seconds()
-
-    def got_body(self, data: bytes) -> None:
-        if self._draining:
-            return
-        self._chunks.append(data)
-        self._held += len(data)
-
-    def got_end(self) -> None:
-        self._complete = True
-        self._connection = None
-        self._deadlines.drop(self)
-
-    def got_error(self, error: ElsewhereError) -> None:
-        self._fail(error)
-        self._connection = None
-        self._deadlines.drop(self)
-
-    def settle(self) -> None:
-        """After each read of the socket: hold the vendor back, or wake whoever waits."""
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            waiter.callback(None)
-        if self.sender is not None:
-            self.sender.news()
-        if self._held > HIGH_WATER and not self._paused and self._connection is not None:
-            self._paused = True
-            self._connection.pause()
 
 
 def shared_deadlines(clock: Clock) -> Deadlines:
@@ -268,8 +62,10 @@ class Connection(protocol.Protocol):
         self.sending = False
         self._exchange: Exchange | None = None
         self._fields: dict[bytes, bytes] = {}
-        self._field_bytes = 0
+        self._field_bytes = 0  # of all heads of an answer: there may be interim ones
         self._field_count = 0
+        self._head_bytes = 0  # read before the last head was complete
+        self._headed = False
         self._status = 0
         self._framed = False
         self._finished = False
@@ -311,6 +107,9 @@ class Connection(protocol.Protocol):
             self._exchange = None
             self.abort()
         else:
+            if not self._headed:
+                self._head_bytes += len(data)
+                self._oversize = self._oversize or self._head_bytes > _MAX_HEADER_BYTES
             if self._oversize:
                 exchange.got_error(UpstreamMalformed("answered with more headers than the gateway takes"))
                 self._exchange = None
@@ -358,6 +157,8 @@ class Connection(protocol.Protocol):
         deadlines.drop(self)
         exchange = self._exchange = Exchange(self, self._clock, self._limits, attempt, record, deadlines)
         self._request_size = len(request)
+        self._field_bytes = self._field_count = self._head_bytes = 0
+        self._headed = False
         self._used += 1
         attempt.reused = self._used > 1
         write_now(self.transport, request)
@@ -414,18 +215,21 @@ class Connection(protocol.Protocol):
             self._surplus = True  # a second answer to one request: not read, and the connection is not kept
             return
         self._fields = {}
-        self._field_bytes = self._field_count = 0
+        self._field_count += 1  # or interim answers could go on for ever
+        self._oversize = self._field_count > _MAX_HEADERS
         self._framed = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._surplus:
+        if self._surplus or self._headed:  # trailers say nothing of what came before them (RFC 9110 section 6.5.1)
             return
         self._field_count += 1
         self._field_bytes += len(name) + len(value)
         if self._field_count > _MAX_HEADERS or self._field_bytes > _MAX_HEADER_BYTES:
             self._oversize = True
         else:
-            self._fields[name.lower()] = value
+            name = name.lower()
+            before = self._fields.get(name)
+            self._fields[name] = value if before is None else b"%b, %b" % (before, value)  # RFC 9110 section 5.3
 
     def on_headers_complete(self) -> None:
         if self._surplus:
@@ -433,7 +237,8 @@ class Connection(protocol.Protocol):
         self._status = self._parser.get_status_code()
         fields = self._fields
         self._framed = b"content-length" in fields or b"transfer-encoding" in fields or self._status in (204, 304)
-        if self._status >= 200 and self._exchange is not None and not self._oversize:
+        self._headed = self._status >= 200
+        if self._headed and self._exchange is not None and not self._oversize:
             self._exchange.got_headers(self._status, self._fields)
 
     def on_body(self, body: bytes) -> None:

@@ -13,7 +13,8 @@ from llmedge.model import Clock, UploadBody
 from llmedge.sockets import unsent
 
 if TYPE_CHECKING:
-    from llmedge.upstream.connection import Connection, Exchange
+    from llmedge.upstream.connection import Connection
+    from llmedge.upstream.exchange import Exchange
 
 
 @implementer(IPushProducer)

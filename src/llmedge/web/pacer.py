@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -18,11 +19,14 @@ class Pacer:
 
     A client that takes not one byte for ``write_timeout`` seconds, while an answer waits for it, is cut off: it does
     not get to hold a vendor's work.
+
+    :param resumed: called when the client takes more again.
     """
 
-    def __init__(self, request: EdgeRequest, write_timeout: float) -> None:
+    def __init__(self, request: EdgeRequest, write_timeout: float, resumed: Callable[[], None] | None = None) -> None:
         self._request = request
         self._timeout = write_timeout
+        self._then = resumed
         self._resumed: Deferred[None] | None = None
         self._timer: Any = None
         self._progress = 0
@@ -57,6 +61,8 @@ class Pacer:
         resumed, self._resumed = self._resumed, None
         if resumed is not None:
             resumed.callback(None)
+            if self._then is not None:
+                self._then()
 
     def stopProducing(self) -> None:
         """The connection is going; the request's own notification cancels the work."""

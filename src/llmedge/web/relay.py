@@ -6,11 +6,13 @@ from collections.abc import Awaitable
 from typing import Any
 
 import attrs
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 
 from llmedge.dialects.dialect import Dialect
 from llmedge.errors import DeadlineExceeded, EdgeError
-from llmedge.model import EventKind, EventStream
+from llmedge.model import Event, EventKind, EventStream
+from llmedge.pipeline.polled import PolledStream, polled
 from llmedge.web.answer import show_call
 from llmedge.web.pacer import Pacer
 from llmedge.web.request import EdgeRequest
@@ -38,7 +40,9 @@ class Relay:
         self._dialect = dialect
         self._limits = limits
         self._clock = request.site.clock
-        self._pacer = Pacer(request, limits.write_timeout)
+        self._pacer = Pacer(request, limits.write_timeout, self._go_on)
+        self._over: Deferred[None] | None = None
+        self._stream: PolledStream
         self._beat: Any = None
         self._wrote = self._clock.seconds()
 
@@ -54,7 +58,11 @@ class Relay:
         try:
             events = await stream
             request.extend_deadline(self._limits.stream_timeout)
-            await self._pump(events)
+            self._stream = polled(events)
+            self._over = Deferred()
+            self._stream.listen(self._go_on)
+            self._go_on()
+            await self._over
         except CancelledError:
             if not request.expired:
                 raise  # the client has gone
@@ -70,23 +78,33 @@ class Relay:
             if events is not None:
                 events.abort()
 
-    async def _pump(self, stream: EventStream) -> None:
+    def _go_on(self) -> None:
+        """Write what is there. Called when more of it came, and when the client takes more."""
+        over = self._over
+        if over is None or over.called:
+            return
+        try:
+            while not self._pacer.paused and (events := self._stream.poll()) is not None:
+                self._write(events)
+                if over.called:
+                    return
+        except BaseException:
+            over.errback(Failure())  # type: ignore[no-untyped-call]  # twisted has no types here
+
+    def _write(self, events: list[Event]) -> None:
         request = self._request
-        record = request.record
-        while True:
-            events = await stream.next()
-            if record.first_event is None:
-                record.first_event = self._clock.seconds()
-            self._begin()
-            data = events[0].frame if len(events) == 1 else b"".join([event.frame for event in events])
-            if events[-1].kind is EventKind.DONE:
-                self._stop()
-                request.finish(data)
-                return
+        if request.record.first_event is None:
+            request.record.first_event = self._clock.seconds()
+        self._begin()
+        data = events[0].frame if len(events) == 1 else b"".join([event.frame for event in events])
+        if events[-1].kind is EventKind.DONE:
+            self._stop()
+            request.finish(data)
+            assert self._over is not None
+            self._over.callback(None)
+        else:
             request.write(data)
             self._wrote = self._clock.seconds()
-            if self._pacer.paused:
-                await self._pacer.ready()
 
     def _begin(self) -> None:
         if not self._request.startedWriting:
