@@ -9,11 +9,12 @@ import llmedge
 
 SOURCE = Path(llmedge.__file__).parent
 LAYERS = {
-    "tap": {"signals", "service", "banner", "web", "observe", "endpoints", "providers"},
+    "tap": {"descriptors", "signals", "service", "banner", "web", "observe", "endpoints", "providers"},
     "signals": {"service"},
     "service": {"graph", "banner", "web", "observe", "endpoints"},
     "graph": {"web", "pipeline", "providers", "dialects", "upstream", "state", "observe"},
     "banner": set(),
+    "descriptors": set(),
     "web": {"pipeline", "dialects", "state"},
     "pipeline": {"providers", "dialects", "state"},
     "providers": {"dialects", "upstream", "plugins"},

@@ -79,7 +79,13 @@ def _split(description: str, tls: Tls) -> tuple[str, list[Identity]]:
     return plain, [Identity(tls.cert, tls.key), *others]
 
 
+BACKLOG = 1024
+"""Connections that may wait to be accepted. Twisted's 50 has a burst of clients wait a second, for TCP to ask again."""
+
+
 def _twisted(reactor: Any, string: str, shown: str) -> Any:
+    if re.match(r"tcp[46]?:", string) and ":backlog=" not in string:
+        string += f":backlog={BACKLOG}"
     try:
         return serverFromString(reactor, string)  # type: ignore[no-untyped-call]  # twisted has no types here
     except OSError as error:

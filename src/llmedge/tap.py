@@ -11,18 +11,21 @@ import re
 import sys
 from typing import Any, NoReturn
 
-from twisted.logger import LogLevel, jsonFileLogObserver, textFileLogObserver
+from twisted.logger import Logger, LogLevel, jsonFileLogObserver, textFileLogObserver
 from twisted.python.usage import Options as UsageOptions
 
 from llmedge import signals
 from llmedge._version import __version__
 from llmedge.banner import banner
 from llmedge.config import ConfigError, Settings, load
+from llmedge.descriptors import raise_limit, shortage
 from llmedge.endpoints import EndpointError, parse
 from llmedge.observe import logs
 from llmedge.providers import plugged
 from llmedge.service import EdgeService, StartError
 from llmedge.web.auth import Authenticator
+
+log = Logger()
 
 
 class Options(UsageOptions):
@@ -137,6 +140,8 @@ class Started(EdgeService):
             _stop(str(error))
 
     def startService(self) -> None:
+        if problem := shortage(raise_limit(), self.graph.settings):
+            log.warn("{problem}", problem=problem)
         try:
             super().startService()
         except StartError as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 import httptools
 from twisted.internet import protocol
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -76,8 +76,8 @@ class Connection(protocol.Protocol):
         self._used = 0
         self._lost = False
         self._aborted = False
-        self.ready: Deferred[Connection] = Deferred(lambda _: self.abort())
-        self._parser = httptools.HttpResponseParser(self)
+        self._opening: Deferred[Connection] | None = Deferred(lambda _: self.abort())
+        self._parser: Any = httptools.HttpResponseParser(self)
 
     # Twisted's side.
 
@@ -91,9 +91,14 @@ class Connection(protocol.Protocol):
     def handshakeCompleted(self) -> None:
         self._became_ready()
 
+    def ready(self) -> Deferred[Connection]:
+        """Fires with this connection when requests can be sent on it, with TLS after the handshake."""
+        return self._opening or succeed(self)
+
     def _became_ready(self) -> None:
-        if not self.ready.called:
-            self.ready.callback(self)
+        opening, self._opening = self._opening, None
+        if opening is not None and not opening.called:
+            opening.callback(self)
 
     def dataReceived(self, data: bytes) -> None:
         exchange = self._exchange
@@ -129,8 +134,9 @@ class Connection(protocol.Protocol):
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         self._lost = True
         self._deadlines.drop(self)
-        if not self.ready.called:
-            self.ready.errback(reason)
+        self._parser = None  # it knows this connection
+        if self._opening is not None and not self._opening.called:
+            self._opening.errback(reason)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             if exchange.status and not self._framed:

@@ -85,6 +85,7 @@ class LlhttpChannel(Channel):
         requests, self.requests = self.requests, []
         for request in requests:
             request.connectionLost(reason)
+        self._producer = None
 
     # Parsing.
 

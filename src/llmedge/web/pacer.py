@@ -40,6 +40,7 @@ class Pacer:
 
     def stop(self) -> None:
         self._stop_timer()
+        self._then = None
         request = self._request
         if request.producer is self and request.channel is not None:
             request.unregisterProducer()

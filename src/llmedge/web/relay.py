@@ -27,6 +27,9 @@ class RelayLimits:
     stream_timeout: float
 
 
+def _nobody() -> None: ...
+
+
 class Relay:
     """Writes one stream to one client.
 
@@ -77,6 +80,7 @@ class Relay:
             self._stop()
             if events is not None:
                 events.abort()
+                self._stream.listen(_nobody)  # it knows this relay
 
     def _go_on(self) -> None:
         """Write what is there. Called when more of it came, and when the client takes more."""
@@ -128,8 +132,9 @@ class Relay:
         return self._limits.stream_timeout if started else self._request.deadline.seconds
 
     def _stop(self) -> None:
-        if self._beat is not None and self._beat.active():
-            self._beat.cancel()
+        beat, self._beat = self._beat, None
+        if beat is not None and beat.active():
+            beat.cancel()
         self._pacer.stop()
 
     # Heartbeats: one timer for a stream's life, looking at when something was last written.

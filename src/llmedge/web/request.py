@@ -317,6 +317,7 @@ class EdgeRequest(Request):
         if self.body is not None:
             self.body.fail(ClientGone("The client left before its body was complete."))
         super().connectionLost(reason)  # type: ignore[no-untyped-call]  # twisted has no types here
+        self.producer = None  # it knows this request
 
     def _tell(self, lost: bool) -> None:
         over, self._over = self._over, []

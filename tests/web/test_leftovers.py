@@ -1,0 +1,81 @@
+import gc
+from typing import Any
+
+from twisted.internet.defer import succeed
+from twisted.internet.error import ConnectionLost
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge.upstream import client
+from tests.fakes import CHAT, Edge, Transport, request
+
+TOML = """
+[providers.v]
+base_url = "http://127.0.0.1:1/v1"
+[models.m]
+targets = ["v/x"]
+"""
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+EVENT = b'data: {"id":"1","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n'
+
+
+class Vendor(Transport):
+    """Answers a stream with its beginning, and lets go of its protocol when it is closed, as real ones do."""
+
+    def write(self, data: bytes) -> None:
+        self.protocol.dataReceived(HEAD)
+        for _ in range(3):
+            self.protocol.dataReceived(b"%x\r\n%b\r\n" % (len(EVENT), EVENT))
+
+    def abortConnection(self) -> None:
+        protocol, self.protocol = self.protocol, None
+        if protocol is not None:
+            protocol.connectionLost(Failure(ConnectionLost()))
+
+
+class Endpoint:
+    def connect(self, factory: Any) -> Any:
+        protocol = factory.buildProtocol(None)
+        transport = Vendor()
+        transport.protocol = protocol
+        protocol.makeConnection(transport)
+        return succeed(protocol)
+
+
+class Leftovers(SynchronousTestCase):
+    """What is over is gone at once: the collector would stop everybody to find it."""
+
+    def left_by(self, edge: Edge, body: dict[str, Any]) -> list[str]:
+        """The objects of ours that only the collector finds, after a client that leaves in the middle."""
+
+        def once() -> None:
+            wire = edge.wire()
+            wire.send(request(body=body))
+            self.assertIn(b"200 OK", wire.received())
+            wire.leave()
+            wire.transport.protocol = wire.transport.producer = wire.protocol = None
+            edge.reactor.advance(100)
+
+        once()
+        edge.records.clear()
+        gc.collect()
+        enabled = gc.isenabled()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            once()
+            edge.records.clear()
+            gc.collect()
+            return sorted({type(each).__qualname__ for each in gc.garbage if "llmedge" in type(each).__module__})
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            if enabled:
+                gc.enable()
+
+    def test_a_stream_that_was_left(self) -> None:
+        self.patch(client, "_endpoint", lambda *_: Endpoint())
+        self.assertEqual(self.left_by(Edge(TOML), CHAT | {"model": "m", "stream": True}), [])
+
+    def test_a_whole_answer(self) -> None:
+        self.assertEqual(self.left_by(Edge(), dict(CHAT)), [])
