@@ -19,7 +19,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from llmedge._version import __version__
-from llmedge.model import Attempt, Clock, Record, Target
+from llmedge.model import Attempt, Clock, Record
 from llmedge.observe import tally
 from llmedge.observe.tally import Tallies
 
@@ -90,7 +90,7 @@ class Metrics:
         self._figures: Callable[[], list[tuple[str, int, int, float]]] = list
         self._label: Callable[[str], str] = lambda name: f"{name.partition('/')[0]}/*"
         self._rendering = Lock()
-        self._deployments: dict[tuple[Target, str], _AttemptMetrics] = {}
+        self._deployments: dict[tuple[str, str, str], _AttemptMetrics] = {}
         self._tokens = counter("llm_tokens_total", "Tokens by kind.", [*call, "kind"])
         self._estimated = counter(
             "llm_usage_estimated_total", "Answers whose tokens were estimated, because the vendor told none.", call
@@ -138,7 +138,9 @@ class Metrics:
         metrics.count(record)
         for attempt in record.attempts:
             if attempt.ended is not None:
-                tallies = self._deployments.get((attempt.target, attempt.outcome)) or self._at_deployment(attempt)
+                target = attempt.target
+                key = (target.provider, target.model, attempt.outcome)
+                tallies = self._deployments.get(key) or self._at_deployment(attempt, key)
                 tallies.attempts.value += 1.0
                 tallies.at_deployment.value += 1.0
                 tallies.duration.observe(attempt.ended - attempt.started)
@@ -151,11 +153,11 @@ class Metrics:
         """A request began (1) or ended (-1)."""
         self._under_way += change
 
-    def _at_deployment(self, attempt: Attempt) -> _AttemptMetrics:
+    def _at_deployment(self, attempt: Attempt, key: tuple[str, str, str]) -> _AttemptMetrics:
         target, outcome = attempt.target, attempt.outcome
         if len(self._deployments) >= 1000:  # clients can ask for any name where there is a pattern
             self._deployments.clear()
-        tallies = self._deployments[target, outcome] = _AttemptMetrics(
+        tallies = self._deployments[key] = _AttemptMetrics(
             self._upstream.labels(target.provider, outcome),
             self._attempts.labels(target.provider, outcome),
             self._deployment_attempts.labels(self._label(str(target)), outcome),

@@ -52,7 +52,8 @@ class Compress(Resource):
         content_type = headers.get(b"Content-Type")
         if content_type is None or not content_type[0].startswith(_TYPES):
             return data
-        headers[b"Vary"] = [*headers[b"Vary"], b"Accept-Encoding"] if b"Vary" in headers else _VARY
+        before = headers.get(b"Vary")
+        headers[b"Vary"] = _VARY if before is None else [*before, b"Accept-Encoding"]
         if b"Accept-Encoding" not in request.requestHeaders._rawHeaders:
             return data
         length = headers.get(b"Content-Length")

@@ -21,7 +21,8 @@ TRAILER = re.compile(
 )
 """One line of trailers: a header, but none that frames."""
 _CHUNKED = [b"chunked"]
-_LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: (\d{1,9})\r\n")
+_NAME, _LOWER = b"\r\nContent-Length: ", b"\r\ncontent-length: "
+_LENGTH = re.compile(rb"\r\n(?:Content-Length|content-length): (\d{1,9})\r\n")
 _KNOWN = 512
 _LONGEST = 4096
 """Heads that are kept at most, and the bytes of the longest that is."""
@@ -99,14 +100,18 @@ class KnownHeads:
 
     def find(self, data: bytes, end: int, limits: Server) -> tuple[Head, bytes] | None:
         """The head that ends at ``end`` of ``data``, and its ``Content-Length``, empty where it has none."""
-        found = _LENGTH.search(data, 0, end)
-        if found is None:
-            head = self._heads.get(data[:end])
-            length = b""
+        start = data.find(_NAME, 0, end)
+        if start < 0:
+            start = data.find(_LOWER, 0, end)
+        if start < 0:
+            head, length = self._heads.get(data[:end]), b""
         else:
-            start, stop = found.span(1)
-            head = self._heads.get(data[:start] + data[stop:end])
+            start += len(_NAME)
+            stop = data.find(b"\r", start, end)
             length = data[start:stop]
+            if stop - start > 9 or not length.isdigit():
+                return None
+            head = self._heads.get(data[:start] + data[stop:end])
         if head is None or head.judged is not limits:
             return None
         return head, length

@@ -44,8 +44,8 @@ class RateLimiter:
                 retry_after=wait,
             )
         left = shared.left
-        if own is not None and own.left <= left:
-            return own.rpm, own.left, duration(own.reset)
+        if own is not None and (mine := own.left) <= left:
+            return own.rpm, mine, duration(own.reset)
         return shared.rpm, left, duration(shared.reset)
 
     def state(self, caller: Caller | None) -> tuple[int, int, bytes]:

@@ -22,6 +22,7 @@ from llmedge.web.answer import send_error
 from llmedge.web.body import BodyStream, ClientGone
 from llmedge.web.head import Head
 from llmedge.web.paths import split_target, streams_body
+from llmedge.web.work import Work
 
 if TYPE_CHECKING:
     from llmedge.web.site import EdgeSite
@@ -38,7 +39,7 @@ class EdgeRequest(Request):
     :ivar record: set by ``AccessRecord``; what happened to this request.
     :ivar refusal: why this request must not reach the onion's inside, found while it was parsed.
     :ivar body: what to read the body from, where it is not in ``content``; see :func:`llmedge.web.paths.streams_body`.
-    :ivar work: the coroutine that answers, for the deadline to cancel.
+    :ivar work: what answers, for the deadline to cancel.
     """
 
     site: EdgeSite
@@ -56,7 +57,7 @@ class EdgeRequest(Request):
     _parsePOSTFormSubmission = False
     refusal: EdgeError | None = None
     body: BodyStream | None = None
-    work: Deferred[Any] | None = None
+    work: Deferred[Any] | Work | None = None
     expired = False
     aborted = False
     upgraded = False

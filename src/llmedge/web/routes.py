@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, cast
 
 from klein import Klein
@@ -12,7 +13,9 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from llmedge.errors import EdgeError
 from llmedge.web.request import EdgeRequest
+from llmedge.web.work import Work
 
 log = Logger()
 
@@ -50,6 +53,9 @@ class Routes(Resource):
         except Exception:
             self._failed(request, Failure())  # type: ignore[no-untyped-call]  # twisted has no types here
             return NOT_DONE_YET
+        if isinstance(result, Work):
+            result.start(partial(self._ended, request))
+            return NOT_DONE_YET
         if result is not None and isinstance(result, Coroutine):
             result = Deferred.fromCoroutine(result)
         if not isinstance(result, Deferred):
@@ -57,16 +63,18 @@ class Routes(Resource):
             return NOT_DONE_YET
         if result is not request.work and not result.called:  # the request's work is cancelled with it
             request.when_over(lambda _, lost: result.cancel() if lost else None)
-        result.addBoth(self._ended, request)
+        result.addBoth(lambda result: self._ended(request, result))
         return NOT_DONE_YET
 
-    def _ended(self, result: object, request: EdgeRequest) -> None:
+    def _ended(self, request: EdgeRequest, result: object) -> None:
         try:
             if not isinstance(result, Failure):
                 request.finish()
             elif not request.finished and not request._disconnected:
                 self._failed(request, result)
-            elif not isinstance(result.value, CancelledError):
+            elif not isinstance(
+                result.value, CancelledError | EdgeError
+            ):  # those are told to nobody: the client has gone
                 log.failure("a request failed after its end", failure=result)
         except Exception:
             log.failure("a failure could not be told")

@@ -1,0 +1,58 @@
+"""The work that answers a request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+
+class Work:
+    """Drives a coroutine that awaits Deferreds. What ``Deferred.fromCoroutine`` does, without the context variables,
+    the chaining and the second Deferred that make it a tenth of a call's cost.
+
+    :ivar called: it has ended.
+    """
+
+    __slots__ = ("_coroutine", "_then", "_waiting", "called")
+
+    def __init__(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> None:
+        self.called = False
+        self._coroutine = coroutine
+        self._waiting: Deferred[Any] | None = None
+        self._then: Callable[[Failure | None], None] = lambda result: None
+
+    def start(self, then: Callable[[Failure | None], None]) -> None:
+        """Begin; ``then`` is called at the end, with why it failed, if it did. It must not raise."""
+        self._then = then
+        self._go_on(None)
+
+    def cancel(self) -> None:
+        """Have what is awaited raise ``CancelledError``, as cancelling a Deferred does."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    def _go_on(self, result: object) -> None:
+        """Resume it: what it awaited has fired."""
+        self._waiting = None
+        coroutine = self._coroutine
+        try:
+            if isinstance(result, Failure):
+                assert result.value is not None
+                waiting = coroutine.throw(result.value)
+            else:
+                waiting = coroutine.send(None)
+        except StopIteration:
+            self._end(None)
+        except BaseException:
+            self._end(Failure())  # type: ignore[no-untyped-call]  # twisted has no types here
+        else:
+            self._waiting = waiting
+            waiting.addBoth(self._go_on)
+
+    def _end(self, result: Failure | None) -> None:
+        self.called = True
+        then, self._then = self._then, lambda result: None  # it knows the request
+        then(result)
