@@ -47,6 +47,8 @@ def was_closed(transport: Any) -> bool:
     """
     if type(transport) not in _PLAIN or not transport.connected:
         return False
-    poll = select.poll()
-    poll.register(transport.fileno(), select.POLLIN)
+    poll = getattr(transport, "llmedge_poll", None)
+    if poll is None:
+        poll = transport.llmedge_poll = select.poll()
+        poll.register(transport.fileno(), select.POLLIN)
     return bool(poll.poll(0))

@@ -30,6 +30,22 @@ class Exchange:
     :data:`HIGH_WATER` bytes and one socket read are held, and the vendor's socket is paused.
     """
 
+    # What an exchange begins with.
+    status = 0
+    sender: Sender | None = None
+    _held = 0
+    _paused = False
+    _draining = False
+    _drained_out = False
+    _headers_done = False
+    _complete = False
+    _error: ElsewhereError | None = None
+    _waiter: Deferred[None] | None = None
+    _wake: Callable[[], None] | None = None
+    _expecting = False
+    _patience = 0.0
+    _phase = ""
+
     def __init__(
         self,
         connection: Connection,
@@ -39,7 +55,6 @@ class Exchange:
         record: Record,
         deadlines: Deadlines,
     ) -> None:
-        self.status = 0
         self.fields: dict[bytes, bytes] = {}
         self._connection: Connection | None = connection
         self._clock = clock
@@ -48,19 +63,6 @@ class Exchange:
         self._attempt = attempt
         self._record = record
         self._chunks: list[bytes] = []
-        self._held = 0
-        self._paused = False
-        self._draining = False
-        self._drained_out = False
-        self._headers_done = False
-        self._complete = False
-        self._error: ElsewhereError | None = None
-        self._waiter: Deferred[None] | None = None
-        self._wake: Callable[[], None] | None = None
-        self._expecting = False
-        self._patience = 0.0
-        self._phase = ""
-        self.sender: Sender | None = None
 
     @property
     def settled(self) -> bool:

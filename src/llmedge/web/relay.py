@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
@@ -46,7 +45,6 @@ class Relay:
         self._pacer = Pacer(request, limits.write_timeout, self._go_on)
         self._over: Deferred[None] | None = None
         self._stream: PolledStream
-        self._beat: Any = None
         self._wrote = self._clock.seconds()
 
     async def run(self, stream: Awaitable[EventStream]) -> None:
@@ -111,12 +109,11 @@ class Relay:
             self._wrote = self._clock.seconds()
 
     def _begin(self) -> None:
-        if not self._request.startedWriting:
-            headers = self._request.responseHeaders
-            show_call(self._request)
-            headers.setRawHeaders(b"content-type", [b"text/event-stream; charset=utf-8"])
-            headers.setRawHeaders(b"cache-control", [b"no-cache"])
-            headers.setRawHeaders(b"x-accel-buffering", [b"no"])  # nginx would hold the stream back
+        request = self._request
+        if not request.startedWriting:
+            show_call(request)
+            request.responseHeaders._rawHeaders[b"Content-Type"] = [b"text/event-stream; charset=utf-8"]
+            request.lines.append(b"Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n")  # or nginx would hold it back
 
     def _fail(self, error: EdgeError) -> None:
         request = self._request
@@ -132,19 +129,17 @@ class Relay:
         return self._limits.stream_timeout if started else self._request.deadline.seconds
 
     def _stop(self) -> None:
-        beat, self._beat = self._beat, None
-        if beat is not None and beat.active():
-            beat.cancel()
+        self._request.site.beats.drop(self)
         self._pacer.stop()
 
-    # Heartbeats: one timer for a stream's life, looking at when something was last written.
+    # Heartbeats: looked at when one may be due, by when something was last written.
 
     def _schedule_beat(self) -> None:
         if self._limits.heartbeat:
-            due = self._wrote + self._limits.heartbeat - self._clock.seconds()
-            self._beat = self._clock.callLater(max(due, 0.001), self._heartbeat)
+            self._request.site.beats.set(self, self._wrote + self._limits.heartbeat)
 
-    def _heartbeat(self) -> None:
+    def beat(self) -> None:
+        """A heartbeat may be due."""
         now = self._clock.seconds()
         if now - self._wrote >= self._limits.heartbeat - 0.001:
             if not self._pacer.paused:

@@ -14,6 +14,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from llmedge.config.settings import Server
+from llmedge.deadlines import Deadlines
 from llmedge.errors import EdgeError
 from llmedge.web.head import KnownHeads
 from llmedge.web.http1 import EdgeChannel
@@ -96,6 +97,7 @@ class EdgeSite(Site):
     :param reactor: the clock of requests and connections.
     :param gate: judges a request by its head and path, before its body is read.
     :ivar limits: what clients may send and hold open; may be replaced while running.
+    :ivar beats: when the streams under way are due for a heartbeat.
     :ivar draining: the service is stopping; no connection is kept.
     """
 
@@ -123,6 +125,7 @@ class EdgeSite(Site):
         self.gate = gate
         self.draining = False
         self.heads = KnownHeads()
+        self.beats = Deadlines(reactor, lambda relay: relay.beat())
         self.connections: set[EdgeProtocol] = set()
         self._by_address: Counter[str] = Counter()
         self._empty: Deferred[None] | None = None
