@@ -250,6 +250,8 @@ class ChunkReader(SseReader[Event]):
         while data and not self.done:
             if self._head and data.startswith(self._head) and self._sse.at_rest:
                 data = self._alike(data, items)
+                if not data:
+                    return
                 passed = True
             # Until chunks are known that the others are like, one after another is looked at; then all that are left.
             end = 0 if passed else data.find(b"\n\n") + 2
@@ -265,6 +267,14 @@ class ChunkReader(SseReader[Event]):
         If another one stood between them, its quotes would be taken for text, and the text not be plain.
         """
         head, tail = self._head, self._tail
+        if (
+            len(data) <= self._max_event
+            and data.endswith(tail)
+            and _plain_text(data, len(head), len(data) - len(tail)) is not None
+        ):  # a single one
+            text = data[len(head) : len(data) - len(tail)]
+            items.append(Event(EventKind.CONTENT, self._said_head + text + self._said_tail))
+            return b""
         end = data.rfind(tail)
         if end < len(head):
             return data

@@ -16,7 +16,13 @@ from llmedge.model import Event, EventStream, Usage
 
 
 class PolledStream(EventStream, Protocol):
-    """One that can also be polled. Whoever polls does not call ``next``."""
+    """One that can also be polled. Whoever polls does not call ``next``.
+
+    :ivar dry: after a batch: nothing more is there, and what is to come will be told; it need not be polled again for
+        that.
+    """
+
+    dry: bool
 
     def poll(self) -> list[Event] | None:
         """The next batch, if it is here; ``None``: it is to come.
@@ -74,6 +80,8 @@ class Later:
 
 class Pulled:
     """A stream that has only ``next``, as one that can be polled."""
+
+    dry = False
 
     def __init__(self, stream: EventStream) -> None:
         self._stream = stream

@@ -99,6 +99,7 @@ class RecoveringStream:
         self._stream: EventStream = stream
         self._wake: Callable[[], None] = lambda: None
         self._recovering: Later | None = None
+        self.dry = False
         self._mode = mode
         self._frames: list[bytes] | None = []
         self._size = 0
@@ -142,6 +143,7 @@ class RecoveringStream:
                 return None
             self._keep(events)
             if events:
+                self.dry = stream.dry
                 return events
 
     def abort(self) -> None:

@@ -22,6 +22,7 @@ class RoutedStream:
         self.attempt = attempt
         self._stream: EventStream = stream
         self._held = held
+        self.dry = False
         self._clock = clock
         self._lease = lease
 
@@ -62,6 +63,7 @@ class RoutedStream:
 
     def poll(self) -> list[Event] | None:
         """See :class:`PolledStream`."""
+        self.dry = False
         if self._held:
             return self._took(self._first())
         stream: Any = self._stream
@@ -70,7 +72,10 @@ class RoutedStream:
         except EdgeError as error:
             self._broke(error)
             raise
-        return None if events is None else self._took(events)
+        if events is None:
+            return None
+        self.dry = stream.dry
+        return self._took(events)
 
     def _first(self) -> list[Event]:
         events, self._held = self._held, []

@@ -92,6 +92,7 @@ class SettledStream:
         self._stream: EventStream = stream
         self._wake: Callable[[], None] = lambda: None
         self._charging: Later | None = None
+        self.dry = False
         self._last: list[Event] = []
         self._call = call
         self._settle = settle
@@ -138,6 +139,7 @@ class SettledStream:
             if events is None:
                 return None
             self._watch(events)
+            self.dry = stream.dry
             if events[-1].kind is not EventKind.DONE:
                 return events
             self._last = events
@@ -176,7 +178,9 @@ class SettledStream:
                 size = len(event.frame)
                 self._count += event.count
                 self._length += size
-                self._shortest = min(self._shortest, size // event.count)
+                each = size if event.count == 1 else size // event.count
+                if each < self._shortest:
+                    self._shortest = each
                 if keep:
                     self._frames.append(event.frame)
                     self._kept += size

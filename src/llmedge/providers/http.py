@@ -211,6 +211,7 @@ class HttpStream:
         self._reader = reader
         self._attempt = attempt
         self._content = False
+        self.dry = False
 
     @property
     def usage(self) -> Usage | None:
@@ -232,6 +233,7 @@ class HttpStream:
     def poll(self) -> list[Event] | None:
         """See :class:`llmedge.pipeline.polled.PolledStream`."""
         reader = self._reader
+        self.dry = False
         try:
             while True:
                 if reader.broken is not None:
@@ -258,6 +260,9 @@ class HttpStream:
             self._attempt.first_event = self._provider._clock.seconds()
         if events[-1].kind is EventKind.DONE:
             self._exchange.drain()
+        elif self._exchange.is_empty and reader.broken is None:
+            self._expect()
+            self.dry = True
         return events
 
     def abort(self) -> None:

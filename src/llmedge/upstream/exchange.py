@@ -44,6 +44,8 @@ class Exchange:
     _wake: Callable[[], None] | None = None
     _expecting = False
     _patience = 0.0
+    _due = 0.0
+    _armed = 0.0
     _phase = ""
 
     def __init__(
@@ -128,6 +130,11 @@ class Exchange:
             parts.append(data)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    @property
+    def is_empty(self) -> bool:
+        """There is nothing to :meth:`take`, nor an end or an error, yet."""
+        return not (self._chunks or self._complete or self._error is not None)
+
     def drain(self) -> None:
         """The consumer has all it needs: let the framing's end arrive, so that the connection can be used again."""
         self._draining = True
@@ -168,8 +175,10 @@ class Exchange:
         self._phase = what
         self._patience = patience = self._limits.idle_timeout if patience is None else patience
         now = self._clock.seconds()
-        if patience:
-            self._deadlines.set(self, (now if since is None else since) + patience)
+        self._due = due = (now if since is None else since) + patience
+        if patience and (not self._armed or due < self._armed):  # later is found out when the time has come
+            self._armed = due
+            self._deadlines.set(self, due)
         if not self._expecting:
             self._expecting = True
             self._record.begin_wait(now)
@@ -194,8 +203,12 @@ class Exchange:
             self._arrived()
 
     def expire(self) -> None:
-        """What was waited for did not come in time."""
-        if self._draining:
+        """What was waited for did not come in time, or what was waited for before it."""
+        self._armed = 0.0
+        if not self._draining and self._expecting and self._patience and self._due > self._clock.seconds() + 0.001:
+            self._armed = self._due
+            self._deadlines.set(self, self._due)
+        elif self._draining:
             self._drained_out = True
             self.abort()
         elif self._expecting and self._patience:
@@ -244,7 +257,12 @@ class Exchange:
 
     def settle(self) -> None:
         """After each read of the socket: hold the vendor back, or wake whoever waits."""
-        self._tell()
+        if self._wake is not None and self._waiter is None and self.sender is None:
+            if self._expecting:
+                self._arrived()
+            self._wake()
+        else:
+            self._tell()
         if self._held > HIGH_WATER and not self._paused and self._connection is not None:
             self._paused = True
             self._connection.pause()

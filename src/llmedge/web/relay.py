@@ -86,9 +86,10 @@ class Relay:
         if over is None or over.called:
             return
         try:
-            while not self._pacer.paused and (events := self._stream.poll()) is not None:
+            stream = self._stream
+            while not self._pacer.paused and (events := stream.poll()) is not None:
                 self._write(events)
-                if over.called:
+                if stream.dry or over.called:
                     return
         except BaseException:
             over.errback(Failure())  # type: ignore[no-untyped-call]  # twisted has no types here
@@ -97,7 +98,8 @@ class Relay:
         request = self._request
         if request.record.first_event is None:
             request.record.first_event = self._clock.seconds()
-        self._begin()
+        if not request.startedWriting:
+            self._begin()
         data = events[0].frame if len(events) == 1 else b"".join([event.frame for event in events])
         if events[-1].kind is EventKind.DONE:
             self._stop()
