@@ -182,6 +182,7 @@ class LlhttpChannel(Channel):
 
     def _begin_known(self, head: Head, told: bytes, data: bytes, end: int) -> None:
         """A head that was seen before is complete, and perhaps the body is."""
+        self._forgave = False
         table, length = head.table, 0
         if told:
             table = table | {b"Content-Length": [told]}
