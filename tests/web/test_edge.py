@@ -180,6 +180,13 @@ class Errors(SynchronousTestCase):
             self.check(edge.ask("GET", path), status, "VALIDATION_ERROR" if status == 400 else "NOT_FOUND")
         self.assertEqual(edge.ask("GET", "/v1/models/mock%2Fx").json()["id"], "mock/x")
 
+    def test_a_method_in_lower_case(self) -> None:
+        """Is another method, also where the path is worked out by Klein."""
+        edge = Edge()
+        self.check(edge.ask("post", body=CHAT), 405, "METHOD_NOT_ALLOWED", allow="GET, HEAD, POST")
+        self.check(edge.ask("Get", "/v1/models/mock-model"), 405, "METHOD_NOT_ALLOWED", allow="GET, HEAD, POST")
+        self.check(edge.ask("post", "/nothing", body=CHAT), 404, "NOT_FOUND")
+
     def test_refused_requests_are_on_record(self) -> None:
         """A request refused while it arrives has its id, its record, its metric, and the headers of any answer."""
         edge = Edge('[server]\nmax_request_size = 100\n[cors]\norigins = ["https://a.example"]\n')
