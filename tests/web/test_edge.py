@@ -187,6 +187,20 @@ class Errors(SynchronousTestCase):
         self.check(edge.ask("Get", "/v1/models/mock-model"), 405, "METHOD_NOT_ALLOWED", allow="GET, HEAD, POST")
         self.check(edge.ask("post", "/nothing", body=CHAT), 404, "NOT_FOUND")
 
+    def test_refused_early_and_let_in_later(self) -> None:
+        """A path is known by what it says decoded, also where somebody with the same head was refused first."""
+        edge = Edge()
+        data = request(path="/v1/chat%2Fcompletions", body=CHAT)
+        wire = edge.wire("8.8.8.8")
+        wire.send(data[:-1])
+        edge.reactor.advance(0)
+        self.assertEqual(wire.response().status, 401)
+        wire = edge.wire()
+        wire.send(data)
+        self.assertEqual(wire.response().status, 200)
+        record = edge.records[-1]
+        self.assertEqual((record.route, record.operation), ("/v1/chat/completions", "chat"))
+
     def test_refused_requests_are_on_record(self) -> None:
         """A request refused while it arrives has its id, its record, its metric, and the headers of any answer."""
         edge = Edge('[server]\nmax_request_size = 100\n[cors]\norigins = ["https://a.example"]\n')

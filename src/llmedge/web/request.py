@@ -201,6 +201,7 @@ class EdgeRequest(Request):
         error = self._check()
         if error is None:
             head.path, head.judged = self.path, self.site.limits
+            head.place(self.method, self.path)  # by the path as it is decoded, also where this one is refused
         return error
 
     def _check(self) -> EdgeError | None:
