@@ -201,6 +201,21 @@ class Errors(SynchronousTestCase):
         record = edge.records[-1]
         self.assertEqual((record.route, record.operation), ("/v1/chat/completions", "chat"))
 
+    def test_refused_early_or_late(self) -> None:
+        """Is answered the same, whatever is known of its head: by the path as it is decoded."""
+        edge = Edge(KEYS)
+        data = request(path="/v1/chat%2Fcompletions", body=CHAT, headers={"x-goog-api-key": "no"})
+        bodies = []
+        for pieces in ((data[:-1],), (data,), (data[:-1],), (data,)):
+            wire = edge.wire()
+            for piece in pieces:
+                wire.send(piece)
+            edge.reactor.advance(0)
+            bodies.append(wire.response().body)
+        self.assertEqual(len(set(bodies)), 1)
+        self.assertEqual({record.route for record in edge.records}, {"/v1/chat/completions"})
+        self.assertEqual([edge.ask(path="/%68ealth", body=CHAT).status for _ in range(3)], [405] * 3)
+
     def test_refused_requests_are_on_record(self) -> None:
         """A request refused while it arrives has its id, its record, its metric, and the headers of any answer."""
         edge = Edge('[server]\nmax_request_size = 100\n[cors]\norigins = ["https://a.example"]\n')

@@ -210,8 +210,6 @@ class LlhttpChannel(Channel):
             request.requestReceived(method, target, version)
             return
         request.judge(target)
-        if request.refusal is not None:
-            request.examine()  # a head like it will be known, and what came with it not be read in vain
         request.gotLength(length)
         self._reading = True
         if length is None:
