@@ -295,6 +295,13 @@ class Errors(SynchronousTestCase):
         wire.send(b"0\r\n\r\n")
         self.assertEqual(wire.response().status, 413)
 
+    def test_answered_within_a_chunked_body(self) -> None:
+        """What is still in the same read is thrown away, to the last chunk."""
+        wire = Edge().wire()
+        headers = {"content-type": "multipart/form-data; boundary=x", "transfer-encoding": "chunked"}
+        wire.send(request(path="/v1/images/edits", headers=headers) + b"2\r\n{}\r\n0\r\n\r\n")
+        self.assertEqual(wire.response().status, 400)
+
     def test_a_client_that_does_not_stop_pushing(self) -> None:
         edge = Edge("[server]\nmax_request_size = 1000\n")
         wire = edge.wire()

@@ -253,6 +253,8 @@ class LlhttpChannel(Channel):
             self._body_ended(data[left:])
 
     def _chunks_ended(self, rest: bytes) -> None:
+        if self._chunks is None:
+            return  # answered by somebody who would not read to the end
         # The decoder takes any line for a trailer, also one with a bare LF that others take for the end, or with
         # framing in it.
         if not all(TRAILER.fullmatch(line) for line in self._chunks._trailerHeaders):
