@@ -32,3 +32,54 @@ class Many(SynchronousTestCase):
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.clock.advance(30)
         self.assertEqual((self.expired, self.clock.getDelayedCalls()), ([], []))
+
+    def test_what_comes_again(self) -> None:
+        """That one is due again, later, makes no other wait for it."""
+        beats: list[tuple[str, float]] = []
+
+        def beat(name: str) -> None:
+            beats.append((name, self.clock.seconds()))
+            again.set(name, self.clock.seconds() + 10)
+
+        again = Deadlines(self.clock, beat)
+        again.set("a", 10.0)
+        again.set("b", 11.0)
+        self.clock.pump([0.5] * 44)
+        self.assertEqual(beats, [("a", 10.0), ("b", 11.0), ("a", 20.0), ("b", 21.0)])
+
+    def test_grain(self) -> None:
+        """Looks are so far apart at least; nothing is late for more than that."""
+        beats: list[float] = []
+        many = Deadlines(self.clock, lambda name: beats.append(self.clock.seconds()), grain=0.5)
+        for number in range(100):
+            many.set(str(number), 1 + number / 100)
+        self.clock.pump([0.01] * 300)
+        self.assertEqual((len(beats), len(set(beats))), (100, 3))
+
+    def test_others_go_on(self) -> None:
+        """What one does at its end, or fails with, changes nothing for the others, but where it is meant to."""
+        seen: list[str] = []
+
+        def expire(name: str) -> None:
+            seen.append(name)
+            if name == "a":
+                rough.drop("b")
+                rough.move("c", 2.0)
+                raise ValueError
+
+        rough = Deadlines(self.clock, expire)
+        for name in "abcd":
+            rough.set(name, 1.0)
+        with self.assertRaises(ValueError):
+            self.clock.advance(1)
+        self.clock.advance(0.5)
+        self.assertEqual(seen, ["a", "d"])
+        self.clock.advance(0.5)
+        self.assertEqual(seen, ["a", "d", "c"])
+
+    def test_closed_by_what_is_due(self) -> None:
+        closing = Deadlines(self.clock, lambda _: closing.close())
+        closing.set("a", 1.0)
+        closing.set("b", 2.0)
+        self.clock.advance(1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])

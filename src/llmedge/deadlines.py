@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 
 class Deadlines:
     """:param clock: gives the time, and the one timer.
     :param expire: called with whatever is due.
+    :param grain: seconds between two looks at least, for what comes due again and again.
     """
 
-    def __init__(self, clock: Any, expire: Callable[[Any], None]) -> None:
+    def __init__(self, clock: Any, expire: Callable[[Any], None], grain: float = 0.0) -> None:
         self._clock = clock
         self._expire = expire
+        self._grain = grain
         self._due: dict[Any, float] = {}
         self._timer: Any = None
         self._armed = 0.0
@@ -40,7 +43,8 @@ class Deadlines:
         """Forget all of them."""
         self._due.clear()
         if self._timer is not None:
-            self._timer.cancel()
+            if self._timer.active():
+                self._timer.cancel()
             self._timer = None
 
     def _arm(self, due: float) -> None:
@@ -48,10 +52,14 @@ class Deadlines:
         self._timer = self._clock.callLater(max(0.001, due - self._clock.seconds()), self._look)
 
     def _look(self) -> None:
-        self._timer = None
+        self._armed = -inf  # what is set meanwhile arms nothing: the earliest of all does, at the end
         now = self._clock.seconds() + 0.0005
-        for what in [what for what, due in self._due.items() if due <= now]:
-            self._due.pop(what, None)
-            self._expire(what)
-        if self._due and self._timer is None:
-            self._arm(min(self._due.values()))
+        try:
+            for what in [what for what, due in self._due.items() if due <= now]:
+                if self._due.get(what, inf) <= now:  # not dropped or moved by what another did
+                    del self._due[what]
+                    self._expire(what)
+        finally:
+            self._timer = None
+            if self._due:
+                self._arm(max(min(self._due.values()), now + self._grain))

@@ -13,7 +13,7 @@ from llmedge.errors import AnswerDiverged, ConnectFailed, EdgeError, UpstreamCut
 from llmedge.model import Event, EventKind, Usage
 from llmedge.pipeline import recover
 from llmedge.state.breaker import State
-from tests.pipeline.harness import DONE, END, ROLE, Stream, World, chunk, read
+from tests.pipeline.harness import DONE, END, ROLE, Stream, World, chunk, read, said
 
 CUT = UpstreamCut("It broke.")
 
@@ -166,6 +166,26 @@ class Splicing(Recovery):
             self.reply.abort()
             self.assertEqual([each.outcome for each in world.record.attempts], ["cut", "aborted"])
             self.assertTrue(world.at_rest())
+
+    def test_leaving_before_it_is_taken(self) -> None:
+        """Who goes on is there, but the client takes nothing, and leaves: it is not left behind."""
+        more: list[Stream] = []
+
+        def make(call: Any) -> Stream:
+            more.append(Stream(world.clock, [chunk("one ")], 1e6))
+            return more[0]
+
+        world = self.world((stream([chunk("one ")], CUT),), (0.5, make))
+        reply = self.successResultOf(world.ask(stream=True))
+        woken: list[bool] = []
+        reply.listen(lambda: woken.append(True))
+        self.assertEqual((said(reply.poll()), reply.poll()), ("one ", None))
+        world.pass_time(1)
+        self.assertEqual(woken, [True])
+        reply.abort()
+        self.assertTrue(more[0].aborted)
+        self.assertEqual([each.outcome for each in world.record.attempts], ["cut", "aborted"])
+        self.assertTrue(world.at_rest())
 
     def test_the_same_target_again(self) -> None:
         """Only where recovery is asked for by name, at most ``retries`` times."""

@@ -180,6 +180,42 @@ class Errors(SynchronousTestCase):
             self.check(edge.ask("GET", path), status, "VALIDATION_ERROR" if status == 400 else "NOT_FOUND")
         self.assertEqual(edge.ask("GET", "/v1/models/mock%2Fx").json()["id"], "mock/x")
 
+    def test_a_method_in_lower_case(self) -> None:
+        """Is another method, also where the path is worked out by Klein."""
+        edge = Edge()
+        self.check(edge.ask("post", body=CHAT), 405, "METHOD_NOT_ALLOWED", allow="GET, HEAD, POST")
+        self.check(edge.ask("Get", "/v1/models/mock-model"), 405, "METHOD_NOT_ALLOWED", allow="GET, HEAD, POST")
+        self.check(edge.ask("post", "/nothing", body=CHAT), 404, "NOT_FOUND")
+
+    def test_refused_early_and_let_in_later(self) -> None:
+        """A path is known by what it says decoded, also where somebody with the same head was refused first."""
+        edge = Edge()
+        data = request(path="/v1/chat%2Fcompletions", body=CHAT)
+        wire = edge.wire("8.8.8.8")
+        wire.send(data[:-1])
+        edge.reactor.advance(0)
+        self.assertEqual(wire.response().status, 401)
+        wire = edge.wire()
+        wire.send(data)
+        self.assertEqual(wire.response().status, 200)
+        record = edge.records[-1]
+        self.assertEqual((record.route, record.operation), ("/v1/chat/completions", "chat"))
+
+    def test_refused_early_or_late(self) -> None:
+        """Is answered the same, whatever is known of its head: by the path as it is decoded."""
+        edge = Edge(KEYS)
+        data = request(path="/v1/chat%2Fcompletions", body=CHAT, headers={"x-goog-api-key": "no"})
+        bodies = []
+        for pieces in ((data[:-1],), (data,), (data[:-1],), (data,)):
+            wire = edge.wire()
+            for piece in pieces:
+                wire.send(piece)
+            edge.reactor.advance(0)
+            bodies.append(wire.response().body)
+        self.assertEqual(len(set(bodies)), 1)
+        self.assertEqual({record.route for record in edge.records}, {"/v1/chat/completions"})
+        self.assertEqual([edge.ask(path="/%68ealth", body=CHAT).status for _ in range(3)], [405] * 3)
+
     def test_refused_requests_are_on_record(self) -> None:
         """A request refused while it arrives has its id, its record, its metric, and the headers of any answer."""
         edge = Edge('[server]\nmax_request_size = 100\n[cors]\norigins = ["https://a.example"]\n')
@@ -258,6 +294,13 @@ class Errors(SynchronousTestCase):
         self.assertEqual(wire.protocol.channel.requests[0].content.getvalue(), b"")
         wire.send(b"0\r\n\r\n")
         self.assertEqual(wire.response().status, 413)
+
+    def test_answered_within_a_chunked_body(self) -> None:
+        """What is still in the same read is thrown away, to the last chunk."""
+        wire = Edge().wire()
+        headers = {"content-type": "multipart/form-data; boundary=x", "transfer-encoding": "chunked"}
+        wire.send(request(path="/v1/images/edits", headers=headers) + b"2\r\n{}\r\n0\r\n\r\n")
+        self.assertEqual(wire.response().status, 400)
 
     def test_a_client_that_does_not_stop_pushing(self) -> None:
         edge = Edge("[server]\nmax_request_size = 1000\n")

@@ -124,6 +124,7 @@ class Framing(SynchronousTestCase):
                 wire.send(piece)
             self.assertEqual((wire.response().status, edge.resource.seen), (400, []))
         self.assertEqual(self.bodies(b"\r\n" + GET + b"\r", b"\n" + GET), [b"", b""])
+        self.assertEqual(self.bodies(*[GET, b"\r\n"] * 4), [b""] * 4)  # also of heads that are known
 
     def test_methods_and_targets(self) -> None:
         """Unknown methods are answered as any other; the asterisk form is a path; the query stays."""

@@ -57,6 +57,12 @@ class Later:
         """It has ended, one way or the other."""
         return bool(self._result)
 
+    @property
+    def found(self) -> Any:
+        """What came of it, where it came to a good end and to anything."""
+        result = self._result[0] if self._result else None
+        return None if isinstance(result, Failure) else result
+
     def take(self) -> Any:
         """What came of it; only where it is ``here``.
 

@@ -147,8 +147,11 @@ class RecoveringStream:
                 return events
 
     def abort(self) -> None:
-        if self._recovering is not None:
-            self._recovering.cancel()
+        recovering, self._recovering = self._recovering, None
+        if recovering is not None:
+            recovering.cancel()
+            if (found := recovering.found) is not None:
+                found.abort()  # nobody had come for it yet
         self._stream.abort()
         self._forget()
 

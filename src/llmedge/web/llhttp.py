@@ -182,6 +182,7 @@ class LlhttpChannel(Channel):
 
     def _begin_known(self, head: Head, told: bytes, data: bytes, end: int) -> None:
         """A head that was seen before is complete, and perhaps the body is."""
+        self._forgave = False
         table, length = head.table, 0
         if told:
             table = table | {b"Content-Length": [told]}
@@ -209,8 +210,6 @@ class LlhttpChannel(Channel):
             request.requestReceived(method, target, version)
             return
         request.judge(target)
-        if request.refusal is not None:
-            request.examine()  # a head like it will be known, and what came with it not be read in vain
         request.gotLength(length)
         self._reading = True
         if length is None:
@@ -254,6 +253,8 @@ class LlhttpChannel(Channel):
             self._body_ended(data[left:])
 
     def _chunks_ended(self, rest: bytes) -> None:
+        if self._chunks is None:
+            return  # answered by somebody who would not read to the end
         # The decoder takes any line for a trailer, also one with a bare LF that others take for the end, or with
         # framing in it.
         if not all(TRAILER.fullmatch(line) for line in self._chunks._trailerHeaders):

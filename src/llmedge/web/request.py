@@ -116,7 +116,7 @@ class EdgeRequest(Request):
         if self.refusal is None:
             if not hasattr(self, "head"):
                 self.head = Head(b"", target, b"", self.requestHeaders._rawHeaders)
-            self.refusal = self.site.gate(self, self.path)
+            self.refusal = self.site.gate(self, unquote_to_bytes(self.path))
             if self.refusal is not None:
                 self.channel.refuse_soon(self)
 
@@ -182,8 +182,9 @@ class EdgeRequest(Request):
 
     def process(self) -> None:
         site = self.site
+        error = self.examine()  # also of what is refused already: its path is the decoded one, and its head is known
         if self.refusal is None:
-            self.refusal = self.examine()
+            self.refusal = error
         self.lines.append(site.usual_lines())
         resource: Any = site.resource  # a leaf, whatever the path
         try:
@@ -201,6 +202,7 @@ class EdgeRequest(Request):
         error = self._check()
         if error is None:
             head.path, head.judged = self.path, self.site.limits
+            head.place(self.method, self.path)
         return error
 
     def _check(self) -> EdgeError | None:

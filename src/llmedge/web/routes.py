@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from llmedge.errors import EdgeError
+from llmedge.errors import EdgeError, MethodNotAllowed
 from llmedge.web.request import EdgeRequest
 from llmedge.web.work import Work
 
@@ -45,6 +45,11 @@ class Routes(Resource):
     def render(self, request: Any) -> int:
         route = self._fixed.get((request.method, request.path))
         if route is None:
+            if not request.method.isupper():  # Werkzeug would overlook the case, which counts (RFC 9110 section 9.1)
+                allowed = tuple(sorted(self._app.url_map.bind("localhost").allowed_methods(request.path.decode())))
+                if allowed:
+                    method = request.method.decode("latin-1")
+                    raise MethodNotAllowed(f"{method} is not allowed here; allowed: {', '.join(allowed)}.", allowed)
             request.prepath = []
             request.postpath = request.path[1:].split(b"/")
             return cast(int, self._klein.render(request))

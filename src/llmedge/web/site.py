@@ -125,7 +125,7 @@ class EdgeSite(Site):
         self.gate = gate
         self.draining = False
         self.heads = KnownHeads()
-        self.beats = Deadlines(reactor, lambda relay: relay.beat())
+        self.beats = Deadlines(reactor, lambda relay: relay.beat(), grain=0.05)
         self.connections: set[EdgeProtocol] = set()
         self._by_address: Counter[str] = Counter()
         self._empty: Deferred[None] | None = None

@@ -44,6 +44,8 @@ class Work:
                 waiting = coroutine.throw(result.value)
             else:
                 waiting = coroutine.send(None)
+            while not isinstance(waiting, Deferred):  # of others' plugins: as with fromCoroutine, it gets that back
+                waiting = coroutine.send(waiting)
         except StopIteration:
             self._end(None)
         except BaseException:
