@@ -20,6 +20,7 @@ from llmedge.endpoints import Endpoint, EndpointError, parse
 from llmedge.graph import Lasting, build
 from llmedge.observe import logs
 from llmedge.tls import ServerTls, TlsError
+from llmedge.web.head import KnownHeads
 from llmedge.web.site import EdgeSite
 
 log = Logger()
@@ -137,6 +138,7 @@ class EdgeService(Service):
         self.site.resource, self.admin_site.resource = graph.resource, graph.admin
         for site in (self.site, self.admin_site):
             site.limits = settings.server
+            site.heads = KnownHeads()  # with them go keys that are none any more
             site.gate = graph.gate
             site.timeOut = settings.server.idle_timeout
         self._lasting.concurrency.limit(settings.server.max_requests, settings.server.max_requests_per_address)

@@ -60,7 +60,12 @@ class LineWriter:
 
     def flush(self, timeout: float = 2.0) -> bool:
         """Wait until all lines are out; whether they are. For the end of the process and for tests."""
-        return self._process != _forks or self._idle.wait(timeout)
+        if self._process != _forks:
+            return True
+        until = time.monotonic() + timeout
+        while (done := self._idle.wait(max(0.0, until - time.monotonic()))) and self._lines:
+            time.sleep(0.001)  # a line came while the thread was about to rest
+        return done
 
     def finish(self) -> None:
         """The process is about to end: everything out now, and whatever still comes at once.

@@ -93,7 +93,8 @@ class Head:
 
 class KnownHeads:
     """The heads of a site that were judged good, by their bytes without the length of the body: a client's are alike,
-    and what llhttp and the layers have to say of them need not be found out again."""
+    and what llhttp and the layers have to say of them need not be found out again. The keys in them are in memory as
+    long as they are kept: until others take their place, or the configuration is read again."""
 
     def __init__(self) -> None:
         self._heads: dict[bytes, Head] = {}
@@ -133,7 +134,7 @@ class KnownHeads:
         elif b"Content-Length" in table:
             return  # written in a way of its own
         if len(self._heads) >= _KNOWN:
-            self._heads.clear()
+            del self._heads[next(iter(self._heads))]  # the oldest
         self._heads[data] = head
 
 
