@@ -32,3 +32,19 @@ class Many(SynchronousTestCase):
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.clock.advance(30)
         self.assertEqual((self.expired, self.clock.getDelayedCalls()), ([], []))
+
+    def test_what_one_that_is_due_says_of_the_others(self) -> None:
+        """They were due at the same time: one that is dropped or moved meanwhile is not due any more."""
+
+        def expire(what: str) -> None:
+            self.expired.append(what)
+            deadlines.drop("dropped")
+            deadlines.move("moved", 9.0)
+
+        deadlines = Deadlines(self.clock, expire)
+        for name in ("first", "dropped", "moved"):
+            deadlines.set(name, 1.0)
+        self.clock.advance(1)
+        self.assertEqual(self.expired, ["first"])
+        self.clock.advance(8)
+        self.assertEqual(self.expired, ["first", "moved"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -51,7 +52,8 @@ class Deadlines:
         self._timer = None
         now = self._clock.seconds() + 0.0005
         for what in [what for what, due in self._due.items() if due <= now]:
-            self._due.pop(what, None)
-            self._expire(what)
+            if self._due.get(what, math.inf) <= now:  # one before it may have dropped or moved it
+                del self._due[what]
+                self._expire(what)
         if self._due and self._timer is None:
             self._arm(min(self._due.values()))
