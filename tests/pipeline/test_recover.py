@@ -13,7 +13,7 @@ from llmedge.errors import AnswerDiverged, ConnectFailed, EdgeError, UpstreamCut
 from llmedge.model import Event, EventKind, Usage
 from llmedge.pipeline import recover
 from llmedge.state.breaker import State
-from tests.pipeline.harness import DONE, END, ROLE, Stream, World, chunk, read
+from tests.pipeline.harness import DONE, END, ROLE, Stream, World, chunk, read, said
 
 CUT = UpstreamCut("It broke.")
 
@@ -60,6 +60,21 @@ class Recovery(SynchronousTestCase):
         if seconds:
             world.pass_time(seconds)
         return reading
+
+
+class Polled(Recovery):
+    def test_left_while_the_client_takes_nothing(self) -> None:
+        """Who goes on with the stream was found while nobody polled: it is given up like any other."""
+        second = stream([ROLE, chunk("one ")], [chunk("two ")], *GOOD)
+        world = self.world((stream([ROLE, chunk("one ")], CUT),), (0.5, second))
+        reply = self.successResultOf(world.ask(stream=True))
+        reply.listen(lambda: None)
+        self.assertEqual(said(reply.poll()), "one ")
+        self.assertIsNone(reply.poll())
+        world.pass_time(1)
+        reply.abort()
+        self.assertEqual(world.attempts(), [("p0", "first", "cut"), ("p1", "splice", "aborted")])
+        self.assertTrue(world.at_rest())
 
 
 class Splicing(Recovery):

@@ -61,6 +61,12 @@ class Later:
             raise cast(BaseException, result.value)
         return result
 
+    @property
+    def result(self) -> Any:
+        """The same, ``None`` where it raised."""
+        result = self._result[0]
+        return None if isinstance(result, Failure) else result
+
     def cancel(self) -> None:
         """Nobody waits for it any more."""
         self._wake = None

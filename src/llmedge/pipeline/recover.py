@@ -145,8 +145,11 @@ class RecoveringStream:
                 return events
 
     def abort(self) -> None:
-        if self._recovering is not None:
-            self._recovering.cancel()
+        recovering, self._recovering = self._recovering, None
+        if recovering is not None:
+            recovering.cancel()
+            if recovering.here and (stream := recovering.result) is not None:
+                stream.abort()  # it came while nobody polled: the client took nothing
         self._stream.abort()
         self._forget()
 
