@@ -48,3 +48,19 @@ class Many(SynchronousTestCase):
         self.assertEqual(self.expired, ["first"])
         self.clock.advance(8)
         self.assertEqual(self.expired, ["first", "moved"])
+
+    def test_a_failure_is_its_own(self) -> None:
+        """It keeps nobody else from being due, now or later."""
+
+        def expire(what: str) -> None:
+            self.expired.append(what)
+            if what == "bad":
+                raise ValueError(what)
+
+        deadlines = Deadlines(self.clock, expire)
+        for name, due in (("bad", 1.0), ("good", 1.0), ("later", 2.0)):
+            deadlines.set(name, due)
+        self.clock.advance(1)
+        self.clock.advance(1)
+        self.assertEqual(self.expired, ["bad", "good", "later"])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)

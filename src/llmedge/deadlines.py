@@ -6,6 +6,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from twisted.logger import Logger
+
+log = Logger()
+
 
 class Deadlines:
     """:param clock: gives the time, and the one timer.
@@ -54,6 +58,9 @@ class Deadlines:
         for what in [what for what, due in self._due.items() if due <= now]:
             if self._due.get(what, math.inf) <= now:  # one before it may have dropped or moved it
                 del self._due[what]
-                self._expire(what)
+                try:
+                    self._expire(what)
+                except Exception:
+                    log.failure("what was to be done at a deadline failed")  # the others have theirs all the same
         if self._due and self._timer is None:
             self._arm(min(self._due.values()))
