@@ -70,9 +70,8 @@ class Many(SynchronousTestCase):
         rough = Deadlines(self.clock, expire)
         for name in "abcd":
             rough.set(name, 1.0)
-        with self.assertRaises(ValueError):
-            self.clock.advance(1)
-        self.clock.advance(0.5)
+        self.clock.advance(1.5)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertEqual(seen, ["a", "d"])
         self.clock.advance(0.5)
         self.assertEqual(seen, ["a", "d", "c"])
@@ -83,3 +82,35 @@ class Many(SynchronousTestCase):
         closing.set("b", 2.0)
         self.clock.advance(1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_what_one_that_is_due_says_of_the_others(self) -> None:
+        """They were due at the same time: one that is dropped or moved meanwhile is not due any more."""
+
+        def expire(what: str) -> None:
+            self.expired.append(what)
+            deadlines.drop("dropped")
+            deadlines.move("moved", 9.0)
+
+        deadlines = Deadlines(self.clock, expire)
+        for name in ("first", "dropped", "moved"):
+            deadlines.set(name, 1.0)
+        self.clock.advance(1)
+        self.assertEqual(self.expired, ["first"])
+        self.clock.advance(8)
+        self.assertEqual(self.expired, ["first", "moved"])
+
+    def test_a_failure_is_its_own(self) -> None:
+        """It keeps nobody else from being due, now or later."""
+
+        def expire(what: str) -> None:
+            self.expired.append(what)
+            if what == "bad":
+                raise ValueError(what)
+
+        deadlines = Deadlines(self.clock, expire)
+        for name, due in (("bad", 1.0), ("good", 1.0), ("later", 2.0)):
+            deadlines.set(name, due)
+        self.clock.advance(1)
+        self.clock.advance(1)
+        self.assertEqual(self.expired, ["bad", "good", "later"])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)

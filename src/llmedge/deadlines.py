@@ -6,6 +6,10 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
+from twisted.logger import Logger
+
+log = Logger()
+
 
 class Deadlines:
     """:param clock: gives the time, and the one timer.
@@ -54,12 +58,13 @@ class Deadlines:
     def _look(self) -> None:
         self._armed = -inf  # what is set meanwhile arms nothing: the earliest of all does, at the end
         now = self._clock.seconds() + 0.0005
-        try:
-            for what in [what for what, due in self._due.items() if due <= now]:
-                if self._due.get(what, inf) <= now:  # not dropped or moved by what another did
-                    del self._due[what]
+        for what in [what for what, due in self._due.items() if due <= now]:
+            if self._due.get(what, inf) <= now:  # not dropped or moved by what another did
+                del self._due[what]
+                try:
                     self._expire(what)
-        finally:
-            self._timer = None
-            if self._due:
-                self._arm(max(min(self._due.values()), now + self._grain))
+                except Exception:
+                    log.failure("what was to be done at a deadline failed")  # the others have theirs all the same
+        self._timer = None
+        if self._due:
+            self._arm(max(min(self._due.values()), now + self._grain))

@@ -118,7 +118,7 @@ class Answers(SynchronousTestCase):
         answer = b'{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":9,'
         answer += b'"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":6}}}'
         self.assertEqual(CHAT.read_answer(answer), Usage(7, 9, 4, 6))
-        for none in (b"", b',"usage":null', b',"usage":5', b',"usage":[]'):
+        for none in (b"", b',"usage":null', b',"usage":5', b',"usage":[]', b',"usage":{"prompt_tokens":1e999}'):
             self.assertIsNone(CHAT.read_answer(b'{"choices":[]' + none + b"}"))
         for strange in (b"-1", b"1e30", b'"7"', b"null", b"{}", b"true"):
             usage = CHAT.read_answer(b'{"choices":[],"usage":{"completion_tokens":' + strange + b"}}")

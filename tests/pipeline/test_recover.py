@@ -62,6 +62,21 @@ class Recovery(SynchronousTestCase):
         return reading
 
 
+class Polled(Recovery):
+    def test_left_while_the_client_takes_nothing(self) -> None:
+        """Who goes on with the stream was found while nobody polled: it is given up like any other."""
+        second = stream([ROLE, chunk("one ")], [chunk("two ")], *GOOD)
+        world = self.world((stream([ROLE, chunk("one ")], CUT),), (0.5, second))
+        reply = self.successResultOf(world.ask(stream=True))
+        reply.listen(lambda: None)
+        self.assertEqual(said(reply.poll()), "one ")
+        self.assertIsNone(reply.poll())
+        world.pass_time(1)
+        reply.abort()
+        self.assertEqual(world.attempts(), [("p0", "first", "cut"), ("p1", "splice", "aborted")])
+        self.assertTrue(world.at_rest())
+
+
 class Splicing(Recovery):
     def test_spliced(self) -> None:
         """The client gets one answer, in one piece; the record has both attempts, usage is of the one it got."""

@@ -195,6 +195,17 @@ class Http(SynchronousTestCase):
         self.assertEqual(len(self.successResultOf(self.later(exchange.read()))), HIGH_WATER + 1)
         self.assertEqual(self.transport.producerState, "producing")
 
+    def test_the_end_comes_though_the_socket_is_paused(self) -> None:
+        """As under TLS, where one read of the socket comes in pieces: who uses the connection next has to hear from
+        it."""
+        exchange = self.start()
+        size = HIGH_WATER + 10
+        self.connection.dataReceived(OK + b"Content-Length: %d\r\n\r\n" % size + b"x" * (size - 1))
+        self.assertEqual(self.transport.producerState, "paused")
+        self.connection.dataReceived(b"x")
+        self.assertEqual((self.idle, self.transport.producerState), ([self.connection], "producing"))
+        self.assertEqual(len(self.successResultOf(self.later(exchange.read()))), size)
+
     def test_too_large(self) -> None:
         exchange = self.start()
         self.connection.dataReceived(OK + b"Content-Length: 2000\r\n\r\n" + b"x" * 2000)

@@ -277,6 +277,22 @@ class Threads(TestCase):
         row = (V4, socket.SOCK_STREAM, 6, "", (host, port))
         return [row, row, (V6, socket.SOCK_STREAM, 6, "", ("fe80::1%lo", port, 0, 1)), (99, kind, 6, "", ("x", 0))]
 
+    async def test_no_thread_to_be_had(self) -> None:
+        """Said at once, and not for ever; where there is one already, it does the work."""
+        self.gate.set()
+        start = module.Thread.start
+
+        def refuse(thread: Any) -> None:
+            raise RuntimeError("can't start new thread")
+
+        self.patch(module.Thread, "start", refuse)
+        await self.assertFailure(self.look_up("a"), RuntimeError)
+        self.patch(module.Thread, "start", start)
+        self.assertEqual(len(await self.look_up("a")), 2)
+        self.patch(module.Thread, "start", refuse)
+        both = self.look_up("a"), self.look_up("b")
+        self.assertEqual([len(await each) for each in both], [2, 2])
+
     async def ended(self) -> None:
         for thread in self.threads:
             while thread.is_alive():

@@ -136,7 +136,10 @@ def parse_usage(raw: Any) -> Usage | None:
             return known
     except msgspec.DecodeError:
         pass  # not as most tell it
-    usage = _decode_any(raw)
+    try:
+        usage = _decode_any(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None  # JSON, but with a number that no float can be
     if not isinstance(usage, dict):
         return None
     prompt, output = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")

@@ -35,7 +35,7 @@ class Requests:
         counting = [DIALECTS[dialect] for dialect in offer.count_paths]
         self._counts = {asked: count_wire_for(dialect, counting, name) for asked, dialect in DIALECTS.items()}
         self._fields = self._head_fields()
-        self._heads: dict[tuple[str, bool], bytes] = {}
+        self._heads: dict[tuple[str, str, bool], bytes] = {}
 
     def wire(self, call: Call) -> Wire:
         """The way ``call`` goes.
@@ -61,11 +61,12 @@ class Requests:
             head = self._head(call, target.model, spoken, dict(call.headers))
         else:
             template = self._template(call, spoken)
-            found = self._heads.get((template, call.stream))
+            key = spoken.name, template, call.stream  # an operator may give two dialects one path
+            found = self._heads.get(key)
             if found is None:
                 found = self._head(call, target.model, spoken, {})
                 if "{model}" not in template:
-                    self._heads[template, call.stream] = found
+                    self._heads[key] = found
             head = found
         trace = record.trace
         return b"%bx-request-id: %b\r\n%bcontent-length: %d\r\n\r\n%b" % (

@@ -247,6 +247,9 @@ class Exchange:
 
     def got_end(self) -> None:
         self._complete = True
+        if self._paused and self._connection is not None:  # under TLS what was read before the pause comes after it
+            self._paused = False
+            self._connection.resume()
         self._connection = None
         self._deadlines.drop(self)
 

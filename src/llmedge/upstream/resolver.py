@@ -13,7 +13,7 @@ from unicodedata import normalize
 
 import attrs
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import DNSLookupError
 from twisted.internet.interfaces import (
@@ -68,14 +68,18 @@ class LookUps:
             name.
         """
         answer: Deferred[list[Found]] = Deferred()
+        if self._closed or (self._open >= self._threads and self._threads < THREADS):
+            try:
+                self._begin()
+            except RuntimeError as error:  # the system has no thread to give; who asks next tries again
+                if self._closed or not self._threads:
+                    return fail(error)
+            else:
+                self._threads += not self._closed
         self._open += 1
         self._jobs.put((answer, name))
         if self._closed:
-            self._begin()
             self._jobs.put(None)
-        elif self._open > self._threads and self._threads < THREADS:
-            self._threads += 1
-            self._begin()
         return answer
 
     def close(self) -> None:
