@@ -149,8 +149,9 @@ class Http(SynchronousTestCase):
 
     def test_a_header_in_several_lines(self) -> None:
         exchange = self.start()
-        self.connection.dataReceived(OK + b"link: a\r\nlink: b\r\ncontent-length: 0\r\n\r\n")
-        self.assertEqual(exchange.fields[b"link"], b"a, b")
+        twice = b"link: a\r\nlink: b\r\nretry-after: 1\r\nRetry-After: 2\r\n"
+        self.connection.dataReceived(OK + twice + b"content-length: 0\r\n\r\n")
+        self.assertEqual((exchange.fields[b"link"], exchange.fields[b"retry-after"]), (b"a, b", b"2"))
 
     def test_silence_before_headers(self) -> None:
         """first_byte_timeout fires (lesson 12) and closes the vendor's connection."""

@@ -247,6 +247,7 @@ class ChunkReader(SseReader[Event]):
 
     def _feed(self, data: bytes, items: list[Event]) -> None:
         passed = False
+        pieces = 0
         while data and not self.done:
             if self._head and data.startswith(self._head) and self._sse.at_rest:
                 data = self._alike(data, items)
@@ -254,7 +255,8 @@ class ChunkReader(SseReader[Event]):
                     return
                 passed = True
             # Until chunks are known that the others are like, one after another is looked at; then all that are left.
-            end = 0 if passed else data.find(b"\n\n") + 2
+            pieces += 1
+            end = 0 if passed or pieces > 8 else data.find(b"\n\n") + 2
             if end < 2:
                 super()._feed(data, items)
                 return
@@ -331,7 +333,7 @@ class ChunkReader(SseReader[Event]):
         items.append(Event(kind, frame))
         if self._finished:
             self._head = b""
-        elif self._content and not name and len(chunk.choices or ()) == 1:
+        elif self._content and not name and b"\n" not in came and len(chunk.choices or ()) == 1:
             said_head, said_tail = _around_text(frame)
             head, tail = said_head, said_tail
             if came is not data:

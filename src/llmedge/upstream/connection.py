@@ -21,6 +21,8 @@ from llmedge.sockets import unsent, was_closed, write_now
 from llmedge.upstream.exchange import Exchange
 
 _KEEP_ALIVE = re.compile(rb"timeout=(\d{1,5})")  # RFC 2068 section 19.7.1.1, in wide use still
+_SINGLE = {b"content-type", b"content-encoding", b"retry-after", b"retry-after-ms", b"keep-alive"}
+"""Headers that are no lists: of several the last one counts."""
 _MAX_HEADERS = 200
 _MAX_HEADER_BYTES = 65536
 
@@ -235,7 +237,9 @@ class Connection(protocol.Protocol):
         else:
             name = name.lower()
             before = self._fields.get(name)
-            self._fields[name] = value if before is None else b"%b, %b" % (before, value)  # RFC 9110 section 5.3
+            if before is not None and name not in _SINGLE:
+                value = b"%b, %b" % (before, value)  # RFC 9110 section 5.3
+            self._fields[name] = value
 
     def on_headers_complete(self) -> None:
         if self._surplus:

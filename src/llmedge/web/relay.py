@@ -148,4 +148,5 @@ class Relay:
                 self._begin()
                 self._request.write(self._dialect.heartbeat)
             self._wrote = now
-        self._schedule_beat()
+        if not self._request._disconnected and not self._request.finished:
+            self._schedule_beat()
