@@ -255,7 +255,9 @@ class Upstream:
     idle_timeout: float = option(kinds.number(0.01, 3600), 30.0, "Seconds of silence within an answer that has begun.")
     max_response_size: int = option(kinds.integer(1024), 67108864, "Largest whole answer, in bytes.")
     max_event_size: int = option(kinds.integer(1024), 16777216, "Largest single event of a stream, in bytes.")
-    max_connections: int = option(kinds.integer(1, 65536), 1024, "Connections to one vendor; more calls wait for one.")
+    max_connections: int = option(
+        kinds.integer(1, 65536), 1024, "Connections to one vendor; more calls wait for one, connect_timeout at most."
+    )
     keepalive: float = option(
         kinds.number(0, 3600), 30.0, "Seconds an idle connection is kept; below what vendors keep theirs."
     )
