@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 
@@ -38,10 +38,12 @@ class Work:
         """Resume it: what it awaited has fired."""
         self._waiting = None
         coroutine = self._coroutine
+        thrown: BaseException | None = None
         try:
             if isinstance(result, Failure):
-                assert result.value is not None
-                waiting = coroutine.throw(result.value)
+                thrown = result.value
+                assert thrown is not None
+                waiting = coroutine.throw(thrown)
             else:
                 waiting = coroutine.send(None)
             while not isinstance(waiting, Deferred):  # of others' plugins: as with fromCoroutine, it gets that back
@@ -53,6 +55,10 @@ class Work:
         else:
             self._waiting = waiting
             waiting.addBoth(self._go_on)
+        finally:
+            if isinstance(thrown, CancelledError):  # nobody reads its traceback, which knows all there is of a request
+                thrown.__traceback__ = None
+            del result, thrown  # an exception knows this frame, which must not know the exception
 
     def _end(self, result: Failure | None) -> None:
         self.called = True
