@@ -160,8 +160,10 @@ class LlhttpChannel(Channel):
         valid = head.feed(data[head.fed : end] if head.fed or rest else data)
         line = data[: data.find(b"\r\n")]
         version = line[-8:]
-        # llhttp also takes versions that are none, and more than one space.
-        valid = valid and head.complete and version in (b"HTTP/1.1", b"HTTP/1.0") and line.count(b" ") == 2
+        # llhttp also takes versions that are none, more than one space, and a first line that ends in a bare LF.
+        valid = valid and head.complete and version in (b"HTTP/1.1", b"HTTP/1.0")
+        valid = valid and line == b"%b %b %b" % (line[: line.find(b" ")], head.target, version)
+        valid = valid and data.count(b"\r", 0, end) == data.count(b"\n", 0, end) == data.count(b"\r\n", 0, end)
         if not valid or head.count > limits.max_headers:
             self._refuse(head_too_large(limits) if head.count > limits.max_headers else _invalid())
             return False
