@@ -20,8 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.fakes import Reactor, Transport, Wire, request
-from twisted.internet.defer import succeed
+from tests.fakes import Endpoint, Reactor, Transport, Wire, request
 from twisted.logger import globalLogBeginner
 
 from benchmarks.stub import ANSWER, ANSWER_STREAM, STREAM
@@ -64,17 +63,6 @@ class Vendor(Transport):
     def loseConnection(self) -> None: ...
 
 
-class Endpoint:
-    """Connects to :class:`Vendor`."""
-
-    def connect(self, factory: Any) -> Any:
-        protocol = factory.buildProtocol(None)
-        transport = Vendor()
-        transport.protocol = protocol
-        protocol.makeConnection(transport)
-        return succeed(protocol)
-
-
 def configuration() -> str:
     keys = "".join(
         f'[[auth.keys]]\nname = "team-{i}"\nkey = "sha256:{hashlib.sha256(b"key-%d" % i).hexdigest()}"\n'
@@ -108,7 +96,7 @@ class Bench:
     """One service in memory, and one client connection to it."""
 
     def __init__(self, folder: str) -> None:
-        upstream_client._endpoint = lambda *_: Endpoint()
+        upstream_client._endpoint = lambda *_: Endpoint(Vendor)
         path = Path(folder) / "bench.toml"
         path.write_text(configuration())
         logs.configure(load({}, str(path)).log)

@@ -68,10 +68,15 @@ def streams(url: str, pid: int, body: dict[str, Any], count: int, seconds: float
         "kb_each": round((after - before) * 1000 / told["open"], 1) if told["open"] else None,
         "errors": told["lost"],
     }
-    if told["lost"]:
-        found["example"] = told["example"]
-        print(f"{told['lost']} of {count} streams were lost; the first said: {told['example']!r}")
-    return found
+    return found | _lost(told, count, "streams")
+
+
+def _lost(told: dict[str, Any], count: int, what: str) -> dict[str, Any]:
+    """What there is to say of those that were lost, said."""
+    if not told["lost"]:
+        return {}
+    print(f"{told['lost']} of {count} {what} were lost; the first said: {told['example']!r}")
+    return {"example": told["example"]}
 
 
 def from_stub(stub: Stub, count: int, seconds: float) -> dict[str, Any]:
@@ -110,7 +115,4 @@ def idle(gateway: Gateway, count: int) -> dict[str, Any]:
         "kb_each": round((after - before) * 1000 / told["open"], 2) if told["open"] else None,
         "errors": told["lost"],
     }
-    if told["lost"]:
-        found["example"] = told["example"]
-        print(f"{told['lost']} of {count} connections failed; the first said: {told['example']!r}")
-    return found
+    return found | _lost(told, count, "connections")

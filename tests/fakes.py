@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
 from twisted.python.failure import Failure
@@ -134,6 +135,23 @@ class Transport(StringTransportWithDisconnection):
         if not self.gone:
             self.gone = self.aborted = self.disconnecting = True
             self.protocol.connectionLost(Failure(ConnectionLost()))
+
+
+class Endpoint:
+    """Connects at once, to a transport of its own each time.
+
+    :param transport: makes the vendor's end.
+    """
+
+    def __init__(self, transport: Callable[[], Any]) -> None:
+        self._transport = transport
+
+    def connect(self, factory: Any) -> Any:
+        protocol = factory.buildProtocol(None)
+        transport = self._transport()
+        transport.protocol = protocol
+        protocol.makeConnection(transport)
+        return succeed(protocol)
 
 
 class Wire:

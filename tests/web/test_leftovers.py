@@ -1,13 +1,13 @@
 import gc
 from typing import Any
 
-from twisted.internet.defer import succeed
 from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.upstream import client
-from tests.fakes import CHAT, Edge, Transport, request
+from llmedge.web.head import KnownHeads
+from tests.fakes import CHAT, Edge, Endpoint, Transport, request
 
 TOML = """
 [providers.v]
@@ -33,15 +33,6 @@ class Vendor(Transport):
             protocol.connectionLost(Failure(ConnectionLost()))
 
 
-class Endpoint:
-    def connect(self, factory: Any) -> Any:
-        protocol = factory.buildProtocol(None)
-        transport = Vendor()
-        transport.protocol = protocol
-        protocol.makeConnection(transport)
-        return succeed(protocol)
-
-
 class Leftovers(SynchronousTestCase):
     """What is over is gone at once: the collector would stop everybody to find it."""
 
@@ -55,6 +46,7 @@ class Leftovers(SynchronousTestCase):
             wire.leave()
             wire.transport.protocol = wire.transport.producer = wire.protocol = None
             edge.reactor.advance(100)
+            edge.site.heads = KnownHeads()  # as if others had taken its place
 
         once()
         edge.records.clear()
@@ -74,7 +66,7 @@ class Leftovers(SynchronousTestCase):
                 gc.enable()
 
     def test_a_stream_that_was_left(self) -> None:
-        self.patch(client, "_endpoint", lambda *_: Endpoint())
+        self.patch(client, "_endpoint", lambda *_: Endpoint(Vendor))
         self.assertEqual(self.left_by(Edge(TOML), CHAT | {"model": "m", "stream": True}), [])
 
     def test_a_whole_answer(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from datetime import UTC, datetime
 from functools import lru_cache
 from time import time
 
@@ -168,9 +167,8 @@ def access_line(record: Record, at: float) -> str:
         fields.fallback = record.fallback
     if record.dropped:
         fields.dropped = record.dropped
-    seconds = int(at)
     line = _Line(
-        f"{_second(seconds)}.{int((at - seconds) * 1000000):06d}Z",
+        logs.timestamp(at),
         "INFO" if record.operation else "DEBUG",
         fields,
         NAMESPACE,
@@ -217,11 +215,6 @@ def _ms(seconds: float) -> float:
 @lru_cache(256)
 def _span(name: str) -> _Span:
     return _Span(name)
-
-
-@lru_cache(4)
-def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 _LINE = access_line.__code__.co_firstlineno

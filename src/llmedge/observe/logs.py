@@ -87,7 +87,7 @@ class JsonLog:
             return
         fields: dict[str, Any] = {"message": formatEvent(event)}
         line: dict[str, Any] = {
-            "timestamp": _timestamp(event["log_time"]),
+            "timestamp": timestamp(event["log_time"]),
             "level": _NAME.get(level, "INFO"),
             "fields": fields,
             "target": namespace,
@@ -131,7 +131,8 @@ def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _timestamp(seconds: float) -> str:
+def timestamp(seconds: float) -> str:
+    """RFC 3339, in UTC, to the microsecond; ``seconds`` since 1970."""
     micros = round(seconds * 1e6)
     return f"{_second(micros // 1000000)}.{micros % 1000000:06d}Z"
 

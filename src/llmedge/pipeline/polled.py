@@ -98,6 +98,10 @@ class Pulled:
     def usage(self) -> Usage | None:
         return self._stream.usage
 
+    @property
+    def skipped(self) -> int:
+        return getattr(self._stream, "skipped", 0)
+
     async def next(self) -> list[Event]:
         return await self._stream.next()
 

@@ -96,7 +96,7 @@ class RecoveringStream:
 
     def __init__(self, run: Run, stream: RoutedStream, mode: str) -> None:
         self._run = run
-        self._stream: EventStream = stream
+        self._stream = polled(stream)
         self._wake: Callable[[], None] = lambda: None
         self._recovering: Later | None = None
         self.dry = False
@@ -113,16 +113,15 @@ class RecoveringStream:
             try:
                 events = await self._stream.next()
             except ElsewhereError as error:
-                self._stream = await self._recovered(error)
+                self._stream = polled(await self._recovered(error))
                 continue
             self._keep(events)
             if events:
                 return events
 
     def listen(self, wake: Callable[[], None]) -> None:
-        self._stream = stream = polled(self._stream)
         self._wake = wake
-        stream.listen(wake)
+        self._stream.listen(wake)
 
     def poll(self) -> list[Event] | None:
         """See :class:`PolledStream`."""
@@ -131,11 +130,10 @@ class RecoveringStream:
                 if not self._recovering.here:
                     return None
                 recovering, self._recovering = self._recovering, None
-                self._stream = recovering.take()
-                self.listen(self._wake)
-            stream: Any = self._stream
+                self._stream = polled(recovering.take())
+                self._stream.listen(self._wake)
             try:
-                events: list[Event] | None = stream.poll()
+                events = self._stream.poll()
             except ElsewhereError as error:
                 self._recovering = Later(self._recovered(error), lambda: self._wake())
                 continue
@@ -143,7 +141,7 @@ class RecoveringStream:
                 return None
             self._keep(events)
             if events:
-                self.dry = stream.dry
+                self.dry = self._stream.dry
                 return events
 
     def abort(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from llmedge.errors import EdgeError, ElsewhereError
 from llmedge.model import Attempt, Clock, Event, EventKind, EventStream, Usage
@@ -20,7 +19,7 @@ class RoutedStream:
 
     def __init__(self, stream: EventStream, held: list[Event], attempt: Attempt, clock: Clock, lease: Lease) -> None:
         self.attempt = attempt
-        self._stream: EventStream = stream
+        self._stream = polled(stream)
         self._held = held
         self.dry = False
         self._clock = clock
@@ -58,23 +57,21 @@ class RoutedStream:
         return self._took(events)
 
     def listen(self, wake: Callable[[], None]) -> None:
-        self._stream = stream = polled(self._stream)
-        stream.listen(wake)
+        self._stream.listen(wake)
 
     def poll(self) -> list[Event] | None:
         """See :class:`PolledStream`."""
         self.dry = False
         if self._held:
             return self._took(self._first())
-        stream: Any = self._stream
         try:
-            events: list[Event] | None = stream.poll()
+            events = self._stream.poll()
         except EdgeError as error:
             self._broke(error)
             raise
         if events is None:
             return None
-        self.dry = stream.dry
+        self.dry = self._stream.dry
         return self._took(events)
 
     def _first(self) -> list[Event]:

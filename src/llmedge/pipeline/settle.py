@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 from twisted.internet.defer import CancelledError
@@ -89,7 +88,7 @@ class SettledStream:
     """A stream that settles its record when it ends, breaks or is given up."""
 
     def __init__(self, stream: EventStream, call: Call, settle: Settle) -> None:
-        self._stream: EventStream = stream
+        self._stream = polled(stream)
         self._wake: Callable[[], None] = lambda: None
         self._charging: Later | None = None
         self.dry = False
@@ -123,23 +122,21 @@ class SettledStream:
         return events
 
     def listen(self, wake: Callable[[], None]) -> None:
-        self._stream = stream = polled(self._stream)
         self._wake = wake
-        stream.listen(wake)
+        self._stream.listen(wake)
 
     def poll(self) -> list[Event] | None:
         """See :class:`PolledStream`."""
         if self._charging is None:
-            stream: Any = self._stream
             try:
-                events: list[Event] | None = stream.poll()
+                events = self._stream.poll()
             except EdgeError as error:
                 self._broke(error)
                 raise
             if events is None:
                 return None
             self._watch(events)
-            self.dry = stream.dry
+            self.dry = self._stream.dry
             if events[-1].kind is not EventKind.DONE:
                 return events
             self._last = events

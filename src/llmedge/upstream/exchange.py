@@ -44,8 +44,6 @@ class Exchange:
     _wake: Callable[[], None] | None = None
     _expecting = False
     _patience = 0.0
-    _due = 0.0
-    _armed = 0.0
     _phase = ""
 
     def __init__(
@@ -175,10 +173,8 @@ class Exchange:
         self._phase = what
         self._patience = patience = self._limits.idle_timeout if patience is None else patience
         now = self._clock.seconds()
-        self._due = due = (now if since is None else since) + patience
-        if patience and (not self._armed or due < self._armed):  # later is found out when the time has come
-            self._armed = due
-            self._deadlines.set(self, due)
+        if patience:
+            self._deadlines.set(self, (now if since is None else since) + patience)
         if not self._expecting:
             self._expecting = True
             self._record.begin_wait(now)
@@ -203,12 +199,8 @@ class Exchange:
             self._arrived()
 
     def expire(self) -> None:
-        """What was waited for did not come in time, or what was waited for before it."""
-        self._armed = 0.0
-        if not self._draining and self._expecting and self._patience and self._due > self._clock.seconds() + 0.001:
-            self._armed = self._due
-            self._deadlines.set(self, self._due)
-        elif self._draining:
+        """What was waited for did not come in time."""
+        if self._draining:
             self._drained_out = True
             self.abort()
         elif self._expecting and self._patience:
@@ -260,12 +252,7 @@ class Exchange:
 
     def settle(self) -> None:
         """After each read of the socket: hold the vendor back, or wake whoever waits."""
-        if self._wake is not None and self._waiter is None and self.sender is None:
-            if self._expecting:
-                self._arrived()
-            self._wake()
-        else:
-            self._tell()
+        self._tell()
         if self._held > HIGH_WATER and not self._paused and self._connection is not None:
             self._paused = True
             self._connection.pause()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable
+from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -34,6 +35,7 @@ from llmedge.pipeline.vendor_models import VendorModels
 from llmedge.threads import LARGE, aside
 from llmedge.web import websocket
 from llmedge.web.answer import SLICE, send_answer, send_body, send_error, send_json, show_call
+from llmedge.web.head import header_in
 from llmedge.web.listing import OPENAI_SHAPE, SHAPES, Listed
 from llmedge.web.passthrough import is_upload, media_type, pass_on, take_upload, whole_body
 from llmedge.web.paths import Endpoint, dialect_of, endpoint_of
@@ -91,7 +93,7 @@ class Api:
     @app.route("/v1/messages", methods=["POST"])
     @app.route("/v1/messages/count_tokens", methods=["POST"])
     def infer(self, request: EdgeRequest) -> Any:  # Work, which Klein does not know and never sees
-        endpoint = request.head.endpoint or endpoint_of(request.path)
+        endpoint = request.head.endpoint
         assert endpoint is not None, "web/paths.py knows all of these"
         request.work = Work(self._infer(request, endpoint))
         return request.work
@@ -285,8 +287,9 @@ def _wishes(request: EdgeRequest) -> Wishes:
 
     :raises ValidationError: it makes no sense.
     """
-    header = request.head.header
-    if _WISHES.isdisjoint(request.requestHeaders._rawHeaders):
+    table = request.head.table
+    header = partial(header_in, table)
+    if _WISHES.isdisjoint(table):
         return Wishes(header=header)  # nearly always
     retries = header("x-llmedge-retries")
     if retries is not None and not re.fullmatch(r"\d{1,3}", retries):

@@ -22,7 +22,6 @@ TRAILER = re.compile(
 """One line of trailers: a header, but none that frames."""
 _CHUNKED = [b"chunked"]
 _NAME, _LOWER = b"\r\nContent-Length: ", b"\r\ncontent-length: "
-_LENGTH = re.compile(rb"\r\n(?:Content-Length|content-length): (\d{1,9})\r\n")
 _KNOWN = 512
 _LONGEST = 4096
 """Heads that are kept at most, and the bytes of the longest that is."""
@@ -85,10 +84,11 @@ class Head:
         self.operation = operation_of(method, path)
         self.probe = is_health(path) or is_metrics(path)
 
-    def header(self, name: str) -> str | None:
-        """The last value of a header."""
-        values = self.table.get(_nameEncoder.encode(name.encode()))
-        return values[-1].decode("latin-1") if values else None
+
+def header_in(table: dict[bytes, list[bytes]], name: str) -> str | None:
+    """The last value of a header in ``table``."""
+    values = table.get(_nameEncoder.encode(name.encode()))
+    return values[-1].decode("latin-1") if values else None
 
 
 class KnownHeads:
@@ -101,18 +101,8 @@ class KnownHeads:
 
     def find(self, data: bytes, end: int, limits: Server) -> tuple[Head, bytes] | None:
         """The head that ends at ``end`` of ``data``, and its ``Content-Length``, empty where it has none."""
-        start = data.find(_NAME, 0, end)
-        if start < 0:
-            start = data.find(_LOWER, 0, end)
-        if start < 0:
-            head, length = self._heads.get(data[:end]), b""
-        else:
-            start += len(_NAME)
-            stop = data.find(b"\r", start, end)
-            length = data[start:stop]
-            if stop - start > 9 or not length.isdigit():
-                return None
-            head = self._heads.get(data[:start] + data[stop:end])
+        key, length = _without_length(data, end)
+        head = self._heads.get(key)
         if head is None or head.judged is not limits:
             return None
         return head, length
@@ -127,15 +117,29 @@ class KnownHeads:
             return
         if streams_body(head.target.partition(b"?")[0]):
             return
-        found = _LENGTH.search(data)
-        if found is not None:
-            data = data[: found.start(1)] + data[found.end(1) :]
+        key, length = _without_length(data, len(data))
+        if length:
             head.table = {name: values for name, values in table.items() if name != b"Content-Length"}
         elif b"Content-Length" in table:
             return  # written in a way of its own
         if len(self._heads) >= _KNOWN:
             del self._heads[next(iter(self._heads))]  # the oldest
-        self._heads[data] = head
+        self._heads[key] = head
+
+
+def _without_length(data: bytes, end: int) -> tuple[bytes, bytes]:
+    """The head that ends at ``end`` without the digits of its ``Content-Length``, and these; ``b""`` where it has none,
+    or one in no usual form."""
+    start = data.find(_NAME, 0, end)
+    if start < 0:
+        start = data.find(_LOWER, 0, end)
+    if start >= 0:
+        start += len(_NAME)
+        stop = data.find(b"\r", start, end)
+        length = data[start:stop]
+        if len(length) <= 9 and length.isdigit():
+            return data[:start] + data[stop:end], length
+    return data[:end], b""
 
 
 class HeadParser:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
@@ -35,6 +36,8 @@ class EdgeRequest(Request):
 
     :ivar head: what its head says; shared with other requests.
     :ivar lines: lines of the answer's head, ready to be written; ``responseHeaders`` has the others.
+    :ivar over: what is called with this request when it is over, and with whether its client left before;
+        ``notifyFinish`` says the same with a Deferred each.
     :ivar received: clock seconds of the first byte.
     :ivar record: set by ``AccessRecord``; what happened to this request.
     :ivar refusal: why this request must not reach the onion's inside, found while it was parsed.
@@ -52,7 +55,7 @@ class EdgeRequest(Request):
     head: Head
     # What a request begins with; of twisted's, what is never used here (arguments, cookies, forms) stays so.
     queued = False
-    received_cookies: Any = {}
+    received_cookies: Any = MappingProxyType({})  # nobody writes into what all share
     cookies: Any = ()
     _parsePOSTFormSubmission = False
     refusal: EdgeError | None = None
@@ -88,7 +91,7 @@ class EdgeRequest(Request):
         self.site = site = channel.site
         self.received = site.clock.seconds()
         self.lines: list[bytes] = []
-        self._over: list[Callable[[EdgeRequest, bool], None]] = []
+        self.over: list[Callable[[EdgeRequest, bool], None]] = []
         self._cap = site.limits.max_request_size
 
     # Coming in
@@ -246,11 +249,6 @@ class EdgeRequest(Request):
 
     # Going out
 
-    def when_over(self, then: Callable[[EdgeRequest, bool], None]) -> None:
-        """Have ``then`` called with this request when it is over, and with whether its client left before.
-        ``notifyFinish`` says the same with a Deferred each."""
-        self._over.append(then)
-
     def write(self, data: bytes) -> None:
         """twisted's two ``write`` in one, with less asked of the header table."""
         if self.finished:
@@ -323,7 +321,7 @@ class EdgeRequest(Request):
         self.producer = None  # it knows this request
 
     def _tell(self, lost: bool) -> None:
-        over, self._over = self._over, []
+        over, self.over = self.over, []
         for then in over:
             try:
                 then(self, lost)

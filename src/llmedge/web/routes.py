@@ -67,7 +67,7 @@ class Routes(Resource):
             request.finish()  # as Klein does with whatever a route returns
             return NOT_DONE_YET
         if result is not request.work and not result.called:  # the request's work is cancelled with it
-            request.when_over(lambda _, lost: result.cancel() if lost else None)
+            request.over.append(lambda _, lost: result.cancel() if lost else None)
         result.addBoth(lambda result: self._ended(request, result))
         return NOT_DONE_YET
 

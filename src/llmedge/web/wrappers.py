@@ -39,13 +39,6 @@ class Wrapper(Resource):
         self.proceed: Callable[[EdgeRequest], int] = cast(Any, inner).render
         """Hands a request to the resource inside."""
 
-    def render(self, request: Any) -> int:
-        """Do this layer's part, then :meth:`proceed`.
-
-        :raises EdgeError: to answer with it; ``AccessRecord`` does.
-        """
-        raise NotImplementedError
-
 
 class AccessRecord(Wrapper):
     """Gives each request an id and a record, and hands the finished record to the observers.
@@ -84,7 +77,7 @@ class AccessRecord(Wrapper):
         request.lines.append(b"X-Request-Id: %b\r\n" % request_id.encode())
         if head.operation:
             self._in_flight(1)
-        request._over.append(self._done)
+        request.over.append(self._done)
         try:
             return self.proceed(request)
         except EdgeError as error:
@@ -270,7 +263,7 @@ class LimitConcurrency(Wrapper):
     def render(self, request: EdgeRequest) -> int:
         if not request.caller_exempt:
             self._concurrency.enter(request.record.peer)
-            request._over.append(self._left)
+            request.over.append(self._left)
         return self.proceed(request)
 
     def _left(self, request: EdgeRequest, lost: bool) -> None:
@@ -305,7 +298,7 @@ class EnforceDeadline(Wrapper):
         deadline = request.deadline = Deadline(clock, wished if 0 < wished < seconds else seconds)
         request.deadlines = deadlines
         deadlines.set(request, deadline.at)
-        request._over.append(_ended)
+        request.over.append(_ended)
         return self.proceed(request)
 
 
