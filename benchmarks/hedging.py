@@ -71,7 +71,7 @@ def run(hedge: Any) -> tuple[list[float], int, int]:
             failed.append(1)
             return
         took.append(world.clock.seconds() - began)
-        while (await reply.next())[-1].frame != END[-1].frame:  # type: ignore[union-attr]
+        while (await reply.read())[-1].frame != END[-1].frame:  # type: ignore[union-attr]
             pass
 
     async def bounded() -> None:

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
 import attrs
 from prometheus_client import CollectorRegistry
-from twisted.internet.threads import deferToThreadPool
 
 from llmedge.config import Settings
 from llmedge.observe.access import AccessLog
 from llmedge.observe.metrics import Metrics
-from llmedge.pipeline.admit import Admit
-from llmedge.pipeline.count import CountTokens
+from llmedge.pipeline import build as pipeline_build
+from llmedge.pipeline.build import Pipeline, PipelineDeps
 from llmedge.pipeline.deployments import Deployments
-from llmedge.pipeline.health import HealthChecks
-from llmedge.pipeline.models import ModelIndex
-from llmedge.pipeline.prices import Prices
-from llmedge.pipeline.route import Route
-from llmedge.pipeline.settle import Settle
-from llmedge.pipeline.shadow import Shadows
-from llmedge.pipeline.stage import compose
-from llmedge.pipeline.strategies import Strategies
-from llmedge.pipeline.tokens import TokenCounter
-from llmedge.pipeline.vendor_models import VendorModels
-from llmedge.providers.build import provider_of
-from llmedge.providers.provider import Provider
 from llmedge.upstream.client import Client
 from llmedge.web.api import Api, failed
 from llmedge.web.auth import Authenticator
@@ -49,7 +36,7 @@ from llmedge.web.wrappers import (
 )
 
 
-class Lasting:
+class ProcessState:
     """What outlives a change of configuration.
 
     :param ready: whether new requests are welcome.
@@ -80,77 +67,50 @@ class Graph:
 
     settings: Settings
     client: Client
-    models: ModelIndex
+    pipeline: Pipeline
     authenticator: Authenticator
     limiter: RateLimiter
     resource: Any
     admin: Any
     gate: Any
-    providers: Mapping[str, Provider]
-    vendor_models: VendorModels
-    health: HealthChecks
+
+    def enter(self, previous: Graph | None = None) -> None:
+        """Put it in force for new calls, in the place of ``previous``, whose calls under way go on."""
+        self.pipeline.enter(None if previous is None else previous.pipeline)
+        if previous is not None:
+            previous.retire()
+            if previous.client is not self.client:
+                previous.client.retire()
 
     def retire(self) -> None:
-        """Another graph is in force, or none: stop what runs in the background. Calls under way go on."""
-        self.vendor_models.close()
-        self.health.stop()
-        for provider in self.providers.values():
-            provider.close()
+        """Another one is in force, or none: stop what runs in the background. Calls under way go on."""
+        self.pipeline.retire()
 
 
-def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -> Graph:
-    """Build everything ``settings`` ask for. Changes nothing that is in use.
+def build(process: ProcessState, settings: Settings, previous: Graph | None = None) -> Graph:
+    """Build everything ``settings`` ask for. Changes nothing that is in use: :meth:`Graph.enter` does.
 
     :param previous: what is in force; connections and the state of rate limits are carried over from it.
     :raises ConfigError: a plugin cannot make its provider.
     """
-    reactor = lasting.reactor
+    reactor = process.reactor
     if previous is not None and previous.settings.upstream == settings.upstream:
         client = previous.client
     else:
         client = Client(reactor, settings.upstream)
-    models = ModelIndex(settings.models, settings.providers)
+    deps = PipelineDeps(reactor, client, process.deployments, process.observers, process.random)
+    pipeline = pipeline_build.build(settings, deps)
     authenticator = Authenticator(settings.auth.enabled, settings.auth.keys)
     limiter = RateLimiter(settings.rate_limit, reactor, previous.limiter if previous else None)
     server, admin = settings.server, settings.admin
     relay = RelayLimits(server.heartbeat, server.write_timeout, server.stream_timeout)
-    kinds = {name: provider.vendor for name, provider in settings.providers.items()}
-
-    def in_thread(work: Callable[..., Any], *args: Any) -> Any:
-        return deferToThreadPool(reactor, reactor.getThreadPool(), work, *args)
-
-    tokens = TokenCounter(in_thread)
-    settle = Settle(Prices(settings.prices, kinds, reactor, in_thread), tokens)
-    lasting.deployments.configure(settings.routing, settings.models)
-    providers = {
-        name: provider_of(name, each, client, settings.upstream, reactor) for name, each in settings.providers.items()
-    }
-    route = Route(
-        models,
-        providers,
-        lasting.deployments,
-        Strategies(lasting.deployments, settle.prices, lasting.random),
-        settings.routing,
-        reactor,
-        lasting.random,
-        Shadows(providers, settle.prices, lasting.observers, reactor, lasting.random, lasting.deployments),
-    )
-    pipeline = compose(
-        [settle, Admit(models, reactor), CountTokens(tokens)],
-        route,
-    )
-    vendor_models = VendorModels(providers, models, settings.upstream.models_refresh, reactor)
-    if previous is not None:
-        before = previous.settings.providers
-        same = [name for name, each in settings.providers.items() if before.get(name) == each]
-        vendor_models.keep(previous.vendor_models, same)
-    api = Api(pipeline, models, vendor_models, relay, lasting.started)
-    render = lasting.metrics.render if settings.metrics.enabled else None
-    public = Ops(reactor, render, lasting.ready, expose=not admin.listen or admin.keep_public)
+    api = Api(pipeline.handler, pipeline.models, pipeline.vendor_models, relay, process.started)
+    render = process.metrics.render if settings.metrics.enabled else None
+    public = Ops(reactor, render, process.ready, expose=not admin.listen or admin.keep_public)
     routes: Any = Routes
     tree: Any = Tree(routes(api.app, failed), routes(public.app, failed))
     resource: Any = EnforceDeadline(tree, server.timeout)
-    resource = LimitConcurrency(resource, lasting.concurrency)
+    resource = LimitConcurrency(resource, process.concurrency)
     if settings.rate_limit.enabled:
         resource = RateLimit(resource, limiter)
     authenticate = _authenticate(resource, settings, authenticator)
@@ -160,24 +120,21 @@ def build(lasting: Lasting, settings: Settings, previous: Graph | None = None) -
         resource = ShowLimits(resource, limiter)
     cors = settings.cors
     resource = Cors(resource, cors.origins, cors.methods, cors.headers, cors.credentials, cors.max_age)
-    inside = routes(Ops(reactor, render, lasting.ready, expose=True).app, failed)
+    inside = routes(Ops(reactor, render, process.ready, expose=True).app, failed)
     return Graph(
         settings,
         client,
-        models,
+        pipeline,
         authenticator,
         limiter,
-        _record(resource, lasting, lasting.tracing.begin if lasting.tracing is not None else None),
-        _record(_authenticate(Refuse(inside), settings, authenticator), lasting),
+        _record(resource, process, process.tracing.begin if process.tracing is not None else None),
+        _record(_authenticate(Refuse(inside), settings, authenticator), process),
         authenticate.gate,
-        providers,
-        vendor_models,
-        HealthChecks(lasting.deployments, providers, settings.routing.health_check, reactor),
     )
 
 
-def _record(resource: Any, lasting: Lasting, begin_trace: Any = None) -> Any:
-    record: Any = AccessRecord(resource, lasting.observers, lasting.metrics.in_flight, begin_trace)
+def _record(resource: Any, process: ProcessState, begin_trace: Any = None) -> Any:
+    record: Any = AccessRecord(resource, process.observers, process.metrics.in_flight, begin_trace)
     return Compress(record)
 
 

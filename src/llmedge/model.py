@@ -212,6 +212,11 @@ class Attempt(msgspec.Struct):
     content_type: str = ""
     content_length: int | None = None
 
+    def end(self, now: float, outcome: str, error: str = "") -> None:
+        """Note how it ended; the first time counts."""
+        if self.ended is None:
+            self.ended, self.outcome, self.error = now, outcome, error
+
 
 @attrs.frozen
 class Passed:
@@ -321,51 +326,6 @@ class Deadline:
         return max(0.0, left)
 
 
-class Wishes(msgspec.Struct, frozen=True):
-    """What a client may say about how its call is routed.
-
-    :ivar retries: at most so many, if it is fewer than the configuration has.
-    :ivar tags: only targets that have all of these.
-    :ivar no_fallback: only the targets of the model asked for.
-    :ivar header: a header of the request by name, for calls that stick together.
-    """
-
-    retries: int | None = None
-    no_fallback: bool = False
-    tags: frozenset[str] = frozenset()
-    header: Callable[[str], str | None] = lambda name: None
-
-
-class Call(msgspec.Struct):
-    """One request for inference.
-
-    :ivar dialect: name of the wire format it came in, which the answer has to be in.
-    :ivar fields: the body's top-level fields, each value still the bytes received.
-    :ivar wants_usage: the client asked for usage in the stream.
-    :ivar choices: how many answers were asked for (``n``).
-    :ivar headers: the client's headers that go to a vendor of the same dialect, and to no other.
-    :ivar continues: the last message is the beginning of the answer, to be gone on with.
-    :ivar form: the request in the intermediate form, once somebody needed it.
-    :ivar upload: the body, where it is passed on as it comes; ``fields`` is empty then.
-    """
-
-    operation: Operation
-    dialect: str
-    model: str
-    fields: RawObject
-    stream: bool
-    wants_usage: bool
-    choices: int
-    caller: Caller
-    deadline: Deadline
-    record: Record
-    headers: tuple[tuple[str, str], ...] = ()
-    form: Any = None
-    wishes: Wishes = Wishes()
-    continues: bool = False
-    upload: Upload | None = None
-
-
 class Answer(msgspec.Struct, frozen=True):
     """A whole answer, in the client's dialect."""
 
@@ -392,22 +352,3 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     kind: EventKind
     frame: bytes
     count: int = 1
-
-
-class EventStream(Protocol):
-    """A streamed answer. Exactly one of: the last batch ends with DONE, or ``next`` raises, or ``abort`` is called."""
-
-    @property
-    def usage(self) -> Usage | None: ...
-
-    async def next(self) -> list[Event]:
-        """The next batch: what one read of the socket brought, never empty.
-
-        :raises EdgeError: the stream broke; what came before stays valid.
-        """
-
-    def abort(self) -> None:
-        """Stop the vendor's work now. Harmless after the end."""
-
-
-Reply = Answer | EventStream

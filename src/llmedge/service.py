@@ -17,7 +17,7 @@ from llmedge.banner import banner
 from llmedge.config import ConfigError, Settings
 from llmedge.config.diff import differences
 from llmedge.endpoints import Endpoint, EndpointError, parse
-from llmedge.graph import Lasting, build
+from llmedge.graph import ProcessState, build
 from llmedge.observe import logs
 from llmedge.tls import ServerTls, TlsError
 from llmedge.web.head import KnownHeads
@@ -49,8 +49,9 @@ class EdgeService(Service):
         self._stopping = False
         self._stop_ticks: Callable[[], None] | None = None
         try:
-            self._lasting = Lasting(reactor, settings, lambda: not self._stopping)
-            self.graph = build(self._lasting, settings)
+            self._process = ProcessState(reactor, settings, lambda: not self._stopping)
+            self.graph = build(self._process, settings)
+            self.graph.enter()
         except ConfigError as error:
             raise StartError(str(error)) from None
         self.site = EdgeSite(self.graph.resource, reactor, settings.server, self.graph.gate)
@@ -78,15 +79,15 @@ class EdgeService(Service):
         """:raises StartError: a port cannot be had."""
         super().startService()  # type: ignore[no-untyped-call]  # twisted has no types here
         self._listen()  # twist has no privileged phase
-        self._stop_ticks = self._lasting.metrics.watch_ticks(self._reactor)
-        if self._lasting.tracing is not None:
+        self._stop_ticks = self._process.metrics.watch_ticks(self._reactor)
+        if self._process.tracing is not None:
             try:
-                self._lasting.tracing.start(self._reactor)
+                self._process.tracing.start(self._reactor)
             except ConfigError as error:
                 raise StartError(str(error)) from None
         if self._tls:
             self._certificates.start(CERTIFICATE_CHECK, now=False)
-        self.graph.health.start()
+        self.graph.pipeline.health.start()
         self._reactor.addSystemEventTrigger("after", "shutdown", logs.finish)
         for line in banner(self.graph.settings, self.graph.authenticator.mode):
             log.info(line.replace("{", "{{").replace("}", "}}"))
@@ -127,25 +128,23 @@ class EdgeService(Service):
         pool = self._reactor.getThreadPool()
         try:
             settings: Settings = await deferToThreadPool(self._reactor, pool, self._reload)
-            graph = build(self._lasting, settings, self.graph)
+            graph = build(self._process, settings, self.graph)
         except ConfigError as error:
             log.error("the new configuration is refused, the old one stays: {problem}", problem=str(error))
             return False
         await self.renew_certificates()
         changes = differences(self.graph.settings, settings)
-        old, self.graph = self.graph, graph
-        graph.health.start()
+        graph.enter(self.graph)
+        graph.pipeline.health.start()
+        self.graph = graph
         self.site.resource, self.admin_site.resource = graph.resource, graph.admin
         for site in (self.site, self.admin_site):
             site.limits = settings.server
             site.heads = KnownHeads()  # with them go keys that are none any more
             site.gate = graph.gate
             site.timeOut = settings.server.idle_timeout
-        self._lasting.concurrency.limit(settings.server.max_requests, settings.server.max_requests_per_address)
+        self._process.concurrency.limit(settings.server.max_requests, settings.server.max_requests_per_address)
         logs.configure(settings.log)
-        old.retire()
-        if old.client is not graph.client:
-            old.client.retire()
         for change in changes:
             late = change.startswith(_RESTART) and ": " in change
             log.info("{change}{late}", change=change, late=" (after a restart)" if late else "")
@@ -200,8 +199,8 @@ class EdgeService(Service):
         self.admin_site.abort()
         self.graph.retire()
         self.graph.client.close()
-        if self._lasting.tracing is not None:
-            await self._lasting.tracing.stop()
+        if self._process.tracing is not None:
+            await self._process.tracing.stop()
 
     def hurry(self) -> None:
         """Asked to stop a second time: what is under way is cut off."""

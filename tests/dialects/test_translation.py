@@ -10,9 +10,9 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from llmedge.call import Call
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import Unsupported
-from llmedge.model import Call
 from tests.dialects.matrix import cases, table
 from tests.dialects.matrix.fields import FIELDS
 from tests.dialects.test_matrix import ASKERS, MODELS, VENDORS, ask, wire_of

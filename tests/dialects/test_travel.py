@@ -7,12 +7,13 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from llmedge.call import Call
 from llmedge.dialects import form
 from llmedge.dialects.dialect import Asked, Saying
 from llmedge.dialects.registry import DIALECTS
 from llmedge.dialects.tool_ids import nine_id, short_id, word_id
 from llmedge.errors import Unsupported
-from llmedge.model import Call, Usage
+from llmedge.model import Usage
 from tests.dialects.matrix import cases
 from tests.dialects.matrix.cases import Told
 from tests.dialects.test_matrix import ASKERS, MODELS, PAIRS, SAYS, VENDORS, ask, read, sent, wire_of

@@ -62,7 +62,7 @@ class Base(SynchronousTestCase):
         self.patch(tracing, "connect", lambda settings: (self.spans, self.metrics))
         edge = Edge(ON + more + toml)
         edge.service.startService()
-        self.tracing = edge.service._lasting.tracing
+        self.tracing = edge.service._process.tracing
         self.addCleanup(lambda: self.tracing.stop())
         return edge
 
@@ -207,7 +207,7 @@ class Reload(SynchronousTestCase):
         service = EdgeService(Reactor(), settings(""), lambda: settings(ON))
         self.assertTrue(self.successResultOf(Deferred.fromCoroutine(service.reload())))
         self.assertIn("tracing.enabled: False → True (after a restart)", said)
-        self.assertIsNone(service._lasting.tracing)
+        self.assertIsNone(service._process.tracing)
 
 
 class Content(Base):

@@ -11,26 +11,17 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from llmedge.call import Call, RoutingHints
 from llmedge.config.kinds import TargetEntry
 from llmedge.config.settings import Model, Provider
 from llmedge.config.settings import Routing as Settings
-from llmedge.model import (
-    Answer,
-    Attempt,
-    Call,
-    Caller,
-    Deadline,
-    Event,
-    EventKind,
-    Operation,
-    Record,
-    Usage,
-    Wishes,
-)
+from llmedge.model import Answer, Attempt, Caller, Deadline, Event, EventKind, Operation, Record, Usage
 from llmedge.pipeline.deployments import Deployment, Deployments
 from llmedge.pipeline.models import ModelIndex
+from llmedge.pipeline.plan import RouteDeps
 from llmedge.pipeline.route import Route
 from llmedge.pipeline.strategies import Strategies
+from llmedge.streams import AwaitedStream
 
 ANSWER = Answer(b"{}", Usage(3, 4))
 DONE = Event(EventKind.DONE, b"data: [DONE]\n\n")
@@ -52,16 +43,20 @@ ROLE = Event(
 END = [chunk(finish="stop"), DONE]
 
 
-class Stream:
+class Stream(AwaitedStream):
     """Steps: a batch of events, an error, a Deferred to wait for, or seconds."""
 
     def __init__(self, clock: Clock, *script: Any, usage: Usage | None = None) -> None:
         self.clock = clock
         self.script = list(script)
         self.aborted = False
-        self.usage = usage or Usage(1, 2)
+        self.told = usage or Usage(1, 2)
 
-    async def next(self) -> list[Event]:
+    @property
+    def usage(self) -> Usage:
+        return self.told
+
+    async def next_batch(self) -> list[Event]:
         while True:
             step = self.script.pop(0)
             if isinstance(step, Exception):
@@ -71,6 +66,7 @@ class Stream:
             await (step if isinstance(step, Deferred) else pause(self.clock, step))
 
     def abort(self) -> None:
+        super().abort()
         self.aborted = True
 
 
@@ -143,20 +139,22 @@ class World:
         self.deployments = Deployments(self.clock, self.random)
         self.deployments.configure(self.settings, models)
         self.strategies = Strategies(self.deployments, None, self.random)
-        self.route = Route(
+        self.deps = RouteDeps(
             self.index, providers, self.deployments, self.strategies, self.settings, self.clock, self.random
         )
+        self.route = Route(self.deps)
         self.records: list[Record] = []
 
     def call(self, stream: bool = False, seconds: float = 30.0, caller: str = "c", **more: Any) -> Call:
         fields = {"messages": msgspec.Raw(b'[{"role":"user","content":"hi"}]')} | more.pop("fields", {})
         record = Record(f"id-{len(self.records)}", "POST", "/", "peer", self.clock.seconds())
         self.records.append(record)
-        wishes = more.pop("wishes", Wishes())
+        hints = more.pop("hints", RoutingHints())
+        model = more.pop("model", "m")
         return Call(
             Operation.CHAT,
             "openai_chat",
-            more.pop("model", "m"),
+            model,
             fields,
             stream,
             False,
@@ -164,7 +162,8 @@ class World:
             Caller(caller),
             Deadline(self.clock, seconds),
             record,
-            wishes=wishes,
+            hints=hints,
+            match=self.index.find(model),
         )
 
     def ask(self, stream: bool = False, seconds: float = 30.0, **more: Any) -> Deferred[Any]:
@@ -200,7 +199,7 @@ async def read(stream: Any, take: Callable[[list[Event]], None] | None = None) -
     """The text of a whole stream."""
     text = ""
     while True:
-        events = await stream.next()
+        events = await stream.read()
         if take is not None:
             take(events)
         text += said(events)

@@ -5,9 +5,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from llmedge.call import RoutingHints
 from llmedge.config.kinds import TargetEntry
 from llmedge.errors import ConnectFailed, EdgeError, ValidationError
-from llmedge.model import Wishes
 from llmedge.pipeline.health import PATIENCE, HealthChecks
 from llmedge.state.breaker import State
 from tests.pipeline.harness import ANSWER, World
@@ -89,11 +89,11 @@ class Tags(SynchronousTestCase):
 
     def test_only_targets_that_have_them(self) -> None:
         world = World([(ANSWER,)], [(ANSWER,)], entries=self.ENTRIES)
-        self.assertIs(self.successResultOf(world.ask(wishes=Wishes(tags=frozenset({"eu"})))), ANSWER)
+        self.assertIs(self.successResultOf(world.ask(hints=RoutingHints(tags=frozenset({"eu"})))), ANSWER)
         self.assertEqual([str(attempt.target) for attempt in world.records[-1].attempts], ["p1/x"])
 
     def test_nobody_has_them(self) -> None:
         world = World([(ANSWER,)], [(ANSWER,)], entries=self.ENTRIES)
-        error = self.failureResultOf(world.ask(wishes=Wishes(tags=frozenset({"us"}))), EdgeError).value
+        error = self.failureResultOf(world.ask(hints=RoutingHints(tags=frozenset({"us"}))), EdgeError).value
         self.assertIsInstance(error, ValidationError)
         self.assertEqual(error.param, "x-llmedge-tags")

@@ -4,6 +4,7 @@ from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.errors import ConnectFailed, EdgeError, UpstreamCut, VendorRefused
+from llmedge.pipeline.plan import Plan
 from llmedge.state.breaker import State
 from tests.pipeline.harness import ANSWER, ROLE, Stream, World, chunk
 
@@ -176,21 +177,20 @@ class Races(SynchronousTestCase):
     def test_tail(self) -> None:
         """Patience is twice the 99th percentile once that is known, from 2 to 10 s; before, 10 s for a stream."""
         world = self.world((ANSWER,), (ANSWER,), hedge="tail")
-        from llmedge.pipeline.route import Run
-
         match = world.index.find("m")
         assert match is not None
-        run = Run(world.route, world.call(stream=True), match)
-        candidate = match.candidates[0]
-        self.assertEqual(run.patience(candidate), 10.0)
-        whole = Run(world.route, world.call(), match)
-        self.assertIsNone(whole.patience(candidate))
+        plan = Plan(world.deps, world.call(stream=True), match)
+        option = plan.next()
+        assert option is not None
+        self.assertEqual(plan.patience(option), 10.0)
+        whole = Plan(world.deps, world.call(), match)
+        self.assertIsNone(whole.patience(option))
         for latency, expected in ((0.1, 2.0), (2.0, 4.0), (60.0, 10.0)):
             deployment = world.deployment()
             world.clock.advance(10_000)
             for _ in range(100):
                 deployment.tail.observe(latency)
-            found = run.patience(candidate)
+            found = plan.patience(option)
             assert found is not None
             self.assertLess(abs(found - expected), 0.1 * expected)
 

@@ -5,30 +5,22 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from llmedge.call import Call
 from llmedge.config.kinds import TargetEntry
 from llmedge.config.settings import Model, Provider
 from llmedge.config.settings import Routing as Settings
 from llmedge.errors import ConnectFailed, EdgeError, UpstreamCut, VendorRateLimited, VendorRefused
-from llmedge.model import (
-    Answer,
-    Attempt,
-    Call,
-    Caller,
-    Deadline,
-    Event,
-    EventKind,
-    Operation,
-    Record,
-    Usage,
-)
+from llmedge.model import Answer, Attempt, Caller, Deadline, Event, EventKind, Operation, Record, Usage
 from llmedge.pipeline.deployments import Deployments
 from llmedge.pipeline.models import ModelIndex
+from llmedge.pipeline.plan import RouteDeps
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.route import Route
 from llmedge.pipeline.settle import Settle
 from llmedge.pipeline.stage import compose
 from llmedge.pipeline.strategies import Strategies
 from llmedge.pipeline.tokens import TokenCounter
+from llmedge.streams import AwaitedStream
 from tests.pipeline.test_prices import at_once
 
 ROLE = Event(EventKind.LIFECYCLE, b"role")
@@ -36,13 +28,14 @@ WORD = Event(EventKind.CONTENT, b"word")
 DONE = Event(EventKind.DONE, b"done")
 
 
-class Stream:
+class Stream(AwaitedStream):
+    usage = Usage(1, 2)
+
     def __init__(self, script: list[Any]) -> None:
         self.script = script
         self.aborted = False
-        self.usage = Usage(1, 2)
 
-    async def next(self) -> list[Event]:
+    async def next_batch(self) -> list[Event]:
         step = self.script.pop(0)
         if isinstance(step, Exception):
             raise step
@@ -51,6 +44,7 @@ class Stream:
         return step
 
     def abort(self) -> None:
+        super().abort()
         self.aborted = True
 
 
@@ -82,11 +76,12 @@ class Routing(SynchronousTestCase):
         call = Call(
             Operation.CHAT, "openai_chat", "m", {}, stream, False, 1, Caller("c"), Deadline(clock, 30), self.record
         )
+        call.match = index.find("m")
         settle = Settle(Prices({}, {}, clock, at_once), TokenCounter(at_once))
         random = Random(1)
         deployments = Deployments(clock, random)
         strategies = Strategies(deployments, None, random)
-        route = Route(index, providers, deployments, strategies, Settings(retries=0), clock, random)
+        route = Route(RouteDeps(index, providers, deployments, strategies, Settings(retries=0), clock, random))
         handler = compose([settle], route)
         return Deferred.fromCoroutine(handler(call))
 
@@ -129,9 +124,9 @@ class Routing(SynchronousTestCase):
         broken, good = Stream([[ROLE], UpstreamCut("cut")]), Stream([[ROLE], [WORD], [DONE]])
         reply = self.successResultOf(self.route(broken, good, stream=True))
         self.assertTrue(broken.aborted)
-        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(reply.next())), [ROLE, WORD])
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(reply.read())), [ROLE, WORD])
         self.assertEqual(self.record.outcome, "")
-        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(reply.next())), [DONE])
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(reply.read())), [DONE])
         self.assertEqual((self.record.outcome, self.record.usage), ("ok", Usage(1, 2)))
         self.assertEqual(self.outcomes(), [("p0/x", "cut"), ("p1/x", "ok")])
 
@@ -139,8 +134,8 @@ class Routing(SynchronousTestCase):
         """Once content is out, a break is the end, and it is on record."""
         stream = Stream([[WORD], UpstreamCut("it broke")])
         reply = self.successResultOf(self.route(stream, Answer(b"{}"), stream=True))
-        self.successResultOf(Deferred.fromCoroutine(reply.next()))
-        self.failureResultOf(Deferred.fromCoroutine(reply.next()), UpstreamCut)
+        self.successResultOf(Deferred.fromCoroutine(reply.read()))
+        self.failureResultOf(Deferred.fromCoroutine(reply.read()), UpstreamCut)
         self.assertEqual((self.record.outcome, self.record.error_message), ("cut", "it broke"))
         self.assertEqual(self.outcomes(), [("p0/x", "cut")])
 

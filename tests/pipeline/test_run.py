@@ -5,6 +5,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
+from llmedge.call import RoutingHints
 from llmedge.config.capabilities import Capabilities
 from llmedge.config.kinds import TargetEntry
 from llmedge.config.settings import Model
@@ -18,7 +19,6 @@ from llmedge.errors import (
     VendorRefused,
     VendorUnavailable,
 )
-from llmedge.model import Wishes
 from llmedge.state.breaker import BreakerSettings
 from tests.pipeline.harness import ANSWER, World
 
@@ -78,7 +78,7 @@ class Fallbacks(SynchronousTestCase):
                 context_fallbacks=("a",),
                 settings={"retries": 0},
             )
-            self.failureResultOf(world.ask(wishes=Wishes(no_fallback=True)), EdgeError)
+            self.failureResultOf(world.ask(hints=RoutingHints(no_fallback=True)), EdgeError)
             self.assertEqual(world.vendors[1].calls, [])
 
     def test_tools(self) -> None:
@@ -165,7 +165,7 @@ class Retries(SynchronousTestCase):
         """Fewer, never more."""
         for wished, calls in ((0, 1), (1, 2), (9, 3)):
             world = World((DOWN,))
-            asking = world.ask(wishes=Wishes(retries=wished))
+            asking = world.ask(hints=RoutingHints(retries=wished))
             world.pass_time(2)
             self.failureResultOf(asking, ConnectFailed)
             self.assertEqual(len(world.vendors[0].calls), calls)
@@ -246,7 +246,7 @@ class Recovering(SynchronousTestCase):
     def test_who_could_not_be_asked_at_first(self) -> None:
         """When the others fail, those whose breaker was open are asked as soon as it lets them."""
         world = World([(DOWN,), (ANSWER,)], (VendorFailed("no", cause="status_504"),), settings={"breaker_failures": 1})
-        self.failureResultOf(world.ask(wishes=Wishes(retries=0)), EdgeError)
+        self.failureResultOf(world.ask(hints=RoutingHints(retries=0)), EdgeError)
         world.clock.advance(0.1)
         world.deployment("p1/x").breaker._close()
         asking = world.ask()

@@ -9,25 +9,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from llmedge.call import Call
 from llmedge.config.settings import Price
 from llmedge.errors import UpstreamCut
-from llmedge.model import (
-    Answer,
-    Attempt,
-    Call,
-    Caller,
-    Deadline,
-    Event,
-    EventKind,
-    Operation,
-    Record,
-    Target,
-    Usage,
-)
+from llmedge.model import Answer, Attempt, Caller, Deadline, Event, EventKind, Operation, Record, Target, Usage
 from llmedge.pipeline import tokens
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.settle import Settle
 from llmedge.pipeline.tokens import TokenCounter
+from llmedge.streams import AwaitedStream
 from tests.pipeline.test_prices import at_once
 
 DONE = Event(EventKind.DONE, b"data: [DONE]\n\n")
@@ -37,18 +27,18 @@ def word(text: str) -> Event:
     return Event(EventKind.CONTENT, b'data: {"choices":[{"delta":{"content":"%b"}}]}\n\n' % text.encode())
 
 
-class Stream:
+class Stream(AwaitedStream):
+    usage: Usage | None = None
+
     def __init__(self, script: list[Any], usage: Usage | None) -> None:
         self.script = script
         self.usage = usage
 
-    async def next(self) -> list[Event]:
+    async def next_batch(self) -> list[Event]:
         step = self.script.pop(0)
         if isinstance(step, Exception):
             raise step
         return step
-
-    def abort(self) -> None: ...
 
 
 class Costs(SynchronousTestCase):
@@ -71,7 +61,7 @@ class Costs(SynchronousTestCase):
         return self.successResultOf(Deferred.fromCoroutine(self.settle(call, proceed)))
 
     def next(self, stream: Any) -> Any:
-        return self.successResultOf(Deferred.fromCoroutine(stream.next()))
+        return self.successResultOf(Deferred.fromCoroutine(stream.read()))
 
     def test_an_answer(self) -> None:
         """The price of the target that answered, not of the one that failed before."""
@@ -152,7 +142,7 @@ class Costs(SynchronousTestCase):
             self.assertIsNotNone(self.record.cost)
         stream = self.ask(Stream([[word("a")], UpstreamCut("it broke")], None), stream=True)
         self.next(stream)
-        self.failureResultOf(Deferred.fromCoroutine(stream.next()), UpstreamCut)
+        self.failureResultOf(Deferred.fromCoroutine(stream.read()), UpstreamCut)
         self.assertTrue(self.record.cost_estimated)
         self.ask(Stream([], None), stream=True).abort()
         self.assertIsNone(self.record.usage)

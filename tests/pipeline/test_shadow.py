@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -23,9 +24,8 @@ class Shadowing(SynchronousTestCase):
         self.vendor = Vendor("s", world.clock, script)
         self.records: list[Record] = []
         prices = Prices({"s/new": Price(Decimal(1), Decimal(1))}, {}, world.clock, at_once)
-        world.route.shadows = Shadows(
-            {"s": self.vendor}, prices, [self.records.append], world.clock, world.random, world.deployments
-        )
+        deps = attrs.evolve(world.deps, providers={"s": self.vendor})
+        world.route.shadows = Shadows(deps, prices, [self.records.append])
         return world
 
     def test_a_copy(self) -> None:

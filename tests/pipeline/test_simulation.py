@@ -11,17 +11,20 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from llmedge.call import Call
 from llmedge.config.kinds import TargetEntry
 from llmedge.config.settings import Model, Provider
 from llmedge.config.settings import Routing as Settings
 from llmedge.errors import ConnectFailed, EdgeError, UpstreamCut, VendorRateLimited
-from llmedge.model import Answer, Attempt, Call, Caller, Deadline, Event, EventKind, Operation, Record, Usage
-from llmedge.pipeline import route
+from llmedge.model import Answer, Attempt, Caller, Deadline, Event, EventKind, Operation, Record, Usage
+from llmedge.pipeline import attempt as attempts
 from llmedge.pipeline.deployments import Deployments
 from llmedge.pipeline.models import ModelIndex
+from llmedge.pipeline.plan import RouteDeps
 from llmedge.pipeline.route import Route
 from llmedge.pipeline.strategies import Strategies
 from llmedge.state.breaker import State
+from llmedge.streams import AwaitedStream
 from tests.state.test_simulation import HeapClock
 
 CALLS = 100_000
@@ -73,7 +76,7 @@ class Vendor:
             self.under_way -= 1
 
 
-class Stream:
+class Stream(AwaitedStream):
     """A word, a pause, the end; or a break in its place."""
 
     usage = USAGE
@@ -84,7 +87,7 @@ class Stream:
         self.seconds = seconds
         self.steps = 0
 
-    async def next(self) -> list[Event]:
+    async def next_batch(self) -> list[Event]:
         self.steps += 1
         if self.steps == 1:
             return [WORD]
@@ -92,8 +95,6 @@ class Stream:
         if self.cut:
             raise UpstreamCut("it broke")
         return [DONE]
-
-    def abort(self) -> None: ...
 
 
 class World:
@@ -122,15 +123,10 @@ class World:
         self.changes: list[tuple[float, str, State]] = []
         self.deployments = Deployments(clock, random, self.changed)
         self.deployments.configure(self.settings, models)
-        self.route = Route(
-            ModelIndex(models, dict.fromkeys(self.vendors, Provider())),
-            self.vendors,
-            self.deployments,
-            Strategies(self.deployments, None, random),
-            self.settings,
-            clock,
-            random,
-        )
+        self.index = ModelIndex(models, dict.fromkeys(self.vendors, Provider()))
+        strategies = Strategies(self.deployments, None, random)
+        deps = RouteDeps(self.index, self.vendors, self.deployments, strategies, self.settings, clock, random)
+        self.route = Route(deps)
         self.records: list[Record] = []
         self.outcomes: Counter[str] = Counter()
         self.arrived: list[float] = []
@@ -160,6 +156,7 @@ class World:
             Caller(f"c{count % 7}"),
             deadline,
             record,
+            match=self.index.find(name),
         )
         work = Deferred.fromCoroutine(self.serve(call))
         late = self.clock.callLater(SECONDS, work.cancel)  # as EnforceDeadline does, and for a whole stream here
@@ -174,7 +171,7 @@ class World:
         if isinstance(reply, Answer):
             return "ok"
         try:
-            while (await reply.next())[-1] is not DONE:
+            while (await reply.read())[-1] is not DONE:
                 pass
             return "ok"
         finally:
@@ -195,7 +192,7 @@ class World:
 
 class Simulation(SynchronousTestCase):
     def setUp(self) -> None:
-        self.patch(route.log, "warn", lambda *args, **kw: None)
+        self.patch(attempts.log, "warn", lambda *args, **kw: None)
         gc.disable()  # a third of the time, for cycles that are not there
         self.addCleanup(gc.enable)
 

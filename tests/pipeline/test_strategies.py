@@ -8,9 +8,9 @@ import msgspec
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from llmedge.call import RoutingHints
 from llmedge.config.kinds import TargetEntry
 from llmedge.config.settings import Model, Price
-from llmedge.model import Wishes
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.strategies import Strategies
 from tests.pipeline.harness import ANSWER, World
@@ -99,7 +99,7 @@ class Strategy(SynchronousTestCase):
         world = self.world(1, 1, 2, sticky="header:x-session")
 
         def order(key: str) -> list[str]:
-            return self.order(world, wishes=Wishes(header=lambda name: key if name == "x-session" else None))
+            return self.order(world, hints=RoutingHints(header=lambda name: key if name == "x-session" else None))
 
         orders = {str(key): order(str(key)) for key in range(2000)}
         self.assertEqual(orders["7"], order("7"))
@@ -109,8 +109,8 @@ class Strategy(SynchronousTestCase):
         smaller = self.world(1, 1, sticky="header:x-session")
         for key, found in orders.items():
             if found[0] != C:
-                wishes = Wishes(header=lambda name, key=key: key)
-                self.assertEqual(self.order(smaller, wishes=wishes)[0], found[0])
+                hints = RoutingHints(header=lambda name, key=key: key)
+                self.assertEqual(self.order(smaller, hints=hints)[0], found[0])
 
     def test_sticky_without_a_key(self) -> None:
         """The strategy decides."""

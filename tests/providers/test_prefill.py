@@ -6,9 +6,10 @@ import msgspec
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from llmedge.call import Call
 from llmedge.config.catalogue import VENDORS
 from llmedge.dialects.registry import DIALECTS
-from llmedge.model import Call, Caller, Deadline, Operation, Record
+from llmedge.model import Caller, Deadline, Operation, Record
 from llmedge.providers.wire import wire_for
 
 MESSAGES = [{"role": "user", "content": "go"}, {"role": "assistant", "content": "one two"}]

@@ -1,8 +1,9 @@
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from llmedge.call import Call
 from llmedge.dialects.registry import DIALECTS
-from llmedge.model import Attempt, Call, Caller, Deadline, Operation, Record, Target
+from llmedge.model import Attempt, Caller, Deadline, Operation, Record, Target
 from llmedge.providers.offer import Offer
 from llmedge.providers.requests import Requests
 

@@ -403,7 +403,7 @@ class Errors(SynchronousTestCase):
     def test_a_defect_says_nothing(self) -> None:
         """A failure of ours is a 500 in our shape, without a word of what failed; the log has it."""
         edge = Edge()
-        edge.service.graph.models.names = None
+        edge.service.graph.pipeline.models.names = None
         response = edge.ask("GET", "/v1/models")
         self.check(response, 500, "INTERNAL_ERROR")
         self.assertNotIn("NoneType", response.body.decode())

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from fnmatch import fnmatchcase
 
+from llmedge.call import Call
 from llmedge.errors import NotFound, PermissionDenied
-from llmedge.model import Call, Caller, Clock, Reply
+from llmedge.model import Caller
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.stage import Handler
+from llmedge.streams import Reply
 
 _ALL = ("*",)
 
@@ -19,9 +21,8 @@ def may_use(caller: Caller, model: str) -> bool:
 
 
 class Admit:
-    def __init__(self, models: ModelIndex, clock: Clock) -> None:
+    def __init__(self, models: ModelIndex) -> None:
         self._models = models
-        self._clock = clock
 
     def __call__(self, call: Call, proceed: Handler) -> Awaitable[Reply]:
         if not may_use(call.caller, call.model):
@@ -31,6 +32,6 @@ class Admit:
             raise NotFound(
                 f"The model '{call.model}' does not exist here. GET /v1/models lists those that do.", param="model"
             )
+        call.match = match
         call.record.model_label = match.label
-        call.record.admitted = self._clock.seconds()
         return proceed(call)

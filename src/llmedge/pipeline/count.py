@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
+from llmedge.call import Call
 from llmedge.dialects.dialect import CountingDialect
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import Unsupported
-from llmedge.model import Answer, Call, Operation, Reply
+from llmedge.model import Answer, Operation
 from llmedge.pipeline.stage import Handler
 from llmedge.pipeline.tokens import TokenCounter
+from llmedge.streams import Reply
 
 
 class CountTokens:

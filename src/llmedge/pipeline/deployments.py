@@ -23,6 +23,9 @@ from llmedge.state.quota import Quota, Reservation
 UNLIMITED = 1_000_000
 """Calls at once at a deployment that has not refused any yet."""
 
+HEDGE_LEAST, HEDGE_MOST = 2.0, 10.0
+"""Seconds: bounds of how long a target may be silent before the next one is asked too."""
+
 _STATES = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 
 Observer = Callable[[str, State, State], None]
@@ -39,9 +42,9 @@ class Deployment:
     __slots__ = ("_adaptive", "_entry", "breaker", "name", "pace", "queue", "quota", "tail", "tail_whole")
 
     def __init__(self, name: str, clock: Clock, random: Random, routing: Routing, observer: Observer | None) -> None:
-        told = None if observer is None else lambda before, after: observer(name, before, after)
+        tell = None if observer is None else lambda before, after: observer(name, before, after)
         self.name = name
-        self.breaker = CircuitBreaker(clock, random, _breaker_settings(routing), told)
+        self.breaker = CircuitBreaker(clock, random, _breaker_settings(routing), tell)
         self.pace = PeakEwma(clock)
         self.tail = Quantile(clock)
         self.tail_whole = Quantile(clock)
@@ -50,7 +53,7 @@ class Deployment:
         self._entry: TargetEntry | None = None
         self._adaptive = routing.adaptive
 
-    def heed(self, routing: Routing) -> None:
+    def apply(self, routing: Routing) -> None:
         """Put other settings in force. What is known of it stays, and the calls under way still count."""
         self.breaker.settings = _breaker_settings(routing)
         self.queue.length, self.queue.max_wait = routing.queue, routing.queue_wait
@@ -99,6 +102,21 @@ class Deployment:
                 reservation.cancel()
             raise
         return Lease(self, ticket, slot, reservation, whole)
+
+    def patience(self, whole: bool) -> float | None:
+        """Seconds it may be silent before another one is asked too, by what it ever took; ``None``: as long as it
+        likes."""
+        learned = (self.tail_whole if whole else self.tail).value
+        if learned is not None:
+            return min(HEDGE_MOST, max(HEDGE_LEAST, 2 * learned)) if not whole else max(HEDGE_LEAST, 2 * learned)
+        return None if whole else HEDGE_MOST  # how long a whole answer takes is no sign of trouble until it is known
+
+    def overdue(self, whole: bool, waited: float, too_late: bool) -> bool:
+        """Whether ``waited`` seconds are longer than it ever takes; ``too_late``: the call's deadline has passed."""
+        learned = (self.tail_whole if whole else self.tail).value
+        if learned is not None:
+            return waited >= max(HEDGE_LEAST, 2 * learned)
+        return waited >= HEDGE_MOST and (not whole or too_late)
 
     @property
     def load(self) -> int:
@@ -204,7 +222,7 @@ class Deployments:
         if routing != self._routing:
             self._routing = routing
             for deployment in self.all():
-                deployment.heed(routing)
+                deployment.apply(routing)
         for deployment in self.all():
             deployment.limit_as(self._entry(deployment.name), routing, self._clock)
         self.retries.ratio = routing.retry_ratio

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 
 import attrs
 
+from llmedge.call import Candidate, Match
 from llmedge.config.capabilities import Capabilities
 from llmedge.config.kinds import TargetEntry
 from llmedge.config.settings import Model, Provider
@@ -15,42 +16,6 @@ from llmedge.model import Target
 
 _REMEMBERED = 1000
 """Names found by pattern that are kept: clients can ask for any."""
-
-
-@attrs.frozen(eq=False)
-class Candidate:
-    """One target of a model.
-
-    :ivar fallback: the name of the fallback it was found through, ``""`` for the model's own.
-    """
-
-    target: Target
-    entry: TargetEntry
-    capabilities: Capabilities
-    fallback: str = ""
-
-    @property
-    def name(self) -> str:
-        """``PROVIDER/MODEL``."""
-        return self.entry.target
-
-
-@attrs.frozen(eq=False)
-class Match:
-    """What a model name stands for.
-
-    :ivar label: the bounded name for metrics: a configured name or pattern, never a client's invention.
-    :ivar model: how the candidates are to be asked.
-    """
-
-    label: str
-    candidates: tuple[Candidate, ...]
-    model: Model
-
-    @property
-    def targets(self) -> tuple[Target, ...]:
-        """The candidates' targets, in the order of the configuration."""
-        return tuple(candidate.target for candidate in self.candidates)
 
 
 class ModelIndex:

@@ -3,62 +3,63 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from llmedge.call import Call
 from llmedge.errors import EdgeError, ElsewhereError
-from llmedge.model import Answer, Reply
-from llmedge.pipeline.models import Candidate
+from llmedge.model import Answer
+from llmedge.pipeline.attempt import make
+from llmedge.pipeline.plan import Option, Plan
 from llmedge.pipeline.verdicts import Next, verdict_of
-
-if TYPE_CHECKING:
-    from llmedge.pipeline.route import Run
+from llmedge.streams import Reply
 
 LOOK_AGAIN = 1.0
 """Seconds after which it is looked again whether one more call may be made, where it could not."""
 
 
-async def race(run: Run, first: Candidate) -> Reply:
+async def race(plan: Plan, first: Option, call: Call) -> Reply:
     """The first answer of ``first`` and, while all that were asked are silent for too long, of those after it.
 
     :raises EdgeError: of the last one that failed, or at once where the request is at fault.
     """
-    return await _Race(run).result(first)
+    return await _Race(plan, call).result(first)
 
 
 class _Race:
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._running: dict[Deferred[Reply], Candidate] = {}
-        self._ended: list[tuple[Any, Candidate]] = []
+    def __init__(self, plan: Plan, call: Call) -> None:
+        self._plan = plan
+        self._call = call
+        self._running: dict[Deferred[Reply], Option] = {}
+        self._ended: list[tuple[Any, Option]] = []
         self._wake: Deferred[None] | None = None
         self._timer: Any = None
         self._late = False
 
-    async def result(self, first: Candidate) -> Reply:
+    async def result(self, first: Option) -> Reply:
         newest = first
-        self._start(first, self._run.kind)
+        self._start(first, self._plan.kind)
         try:
             while True:
                 while self._ended:
-                    result, candidate = self._ended.pop(0)
+                    result, option = self._ended.pop(0)
                     if not isinstance(result, Failure):
                         return cast(Reply, result)
                     error = cast(BaseException, result.value)
                     if not self._running or not _may_differ(error):
                         raise error
-                    if candidate is newest:
+                    if option is newest:
                         self._late = True  # the others are silent still
                 if self._late:
                     self._late = False
-                    hedge = self._run.hedge(next(iter(self._running.values())))
+                    hedge = self._plan.hedge(next(iter(self._running.values())))
                     if hedge is not None:
                         newest = hedge
                         self._start(hedge, "hedge")
                         continue
-                    if self._run.others_left:
+                    if self._plan.others_left:
                         self._arm(LOOK_AGAIN)
                 self._wake = Deferred()
                 await self._wake
@@ -70,16 +71,16 @@ class _Race:
             for result, _ in self._ended:
                 _give_up(result)
 
-    def _start(self, candidate: Candidate, kind: str) -> None:
-        attempt: Deferred[Reply] = Deferred.fromCoroutine(cast(Any, self._run.attempt(candidate, kind)))
-        self._running[attempt] = candidate
+    def _start(self, option: Option, kind: str) -> None:
+        attempt: Deferred[Reply] = Deferred.fromCoroutine(make(self._plan, option, kind, self._call))
+        self._running[attempt] = option
         attempt.addBoth(self._done, attempt)
-        if attempt in self._running and (patience := self._run.patience(candidate)) is not None:
+        if attempt in self._running and (patience := self._plan.patience(option)) is not None:
             self._arm(patience)
 
     def _arm(self, seconds: float) -> None:
         self._disarm()
-        self._timer = self._run.route.clock.callLater(seconds, self._is_late)
+        self._timer = self._plan.deps.clock.callLater(seconds, self._is_late)
 
     def _disarm(self) -> None:
         if self._timer is not None and self._timer.active():

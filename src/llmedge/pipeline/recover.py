@@ -2,275 +2,225 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.logger import Logger
 
+from llmedge.call import Call
 from llmedge.dialects import form
-from llmedge.dialects.dialect import Asked, ChatDialect, Saying
+from llmedge.dialects.dialect import ChatDialect, Saying
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import AnswerDiverged, EdgeError, ElsewhereError, UpstreamTimeout, UpstreamTooLarge
-from llmedge.model import Answer, Call, Deadline, Event, EventKind, EventStream, Reply, Usage
-from llmedge.pipeline.polled import Later, polled
-from llmedge.pipeline.routed import RoutedStream
+from llmedge.model import Answer, Deadline, EventKind, Usage
+from llmedge.pipeline.attempt import choose, make
+from llmedge.pipeline.plan import Plan
+from llmedge.pipeline.said import MAX_EVENT, SaidFilter, SaidStream
 from llmedge.pipeline.splice import Continuation, Diverged, Splicer, spoken
-
-if TYPE_CHECKING:
-    from llmedge.pipeline.route import Run
+from llmedge.streams import AwaitedStream, Batch, FilteredStream, Reply, ReplyStream
 
 log = Logger()
 
-KEPT_IN_ALL = 134217728
-"""The same, of all streams together: beyond it those that grow can only end in an error, too."""
 KEPT = 1048576
 """Bytes of a stream that are kept to be able to go on with it; a longer one can only end in an error."""
+KEPT_IN_ALL = 134217728
+"""Bytes that all streams together keep: beyond them those that grow can only end in an error, too."""
 HELD = 67108864
 """Bytes of a stream that are held where all of it is."""
-_MAX_EVENT = 1 << 24
 _PROMPT = ("messages", "system", "input", "instructions", "contents", "systemInstruction")
-
-
 _MOST = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 BYTES_A_TOKEN = 4
 """Of text, roughly."""
 
 
-class _Join(Protocol):
-    def take(self, events: list[form.StreamEvent]) -> list[form.StreamEvent]: ...
+class KeptBytes:
+    """What all streams under way keep together for their recovery.
+
+    :ivar total: bytes.
+    """
+
+    total = 0
 
 
-class BufferedStream:
-    """A stream that is held until all of it is here; one that breaks is asked for from the beginning."""
+class BufferedStream(AwaitedStream):
+    """A stream that is held until all of it is here; one that breaks is asked for from the beginning.
 
-    def __init__(self, run: Run, stream: RoutedStream) -> None:
-        self._run = run
-        self._stream: EventStream = stream
-        self._held: list[Event] = []
-        self._size = 0
+    :param ask: asks whoever is next.
+    """
+
+    def __init__(
+        self, stream: ReplyStream, plan: Plan, call: Call, ask: Callable[[Call], Coroutine[Any, Any, Reply]]
+    ) -> None:
+        self._stream = stream
+        self._plan = plan
+        self._call = call
+        self._ask = ask
 
     @property
     def usage(self) -> Usage | None:
         return self._stream.usage
 
-    async def next(self) -> list[Event]:
+    async def next_batch(self) -> Batch:
         """All events, at once.
 
         :raises EdgeError: nobody gave a whole answer; nothing of any was shown.
         """
+        held: Batch = []
+        size = 0
         while True:
             try:
-                events = await self._stream.next()
+                events = await self._stream.read()
             except ElsewhereError as error:
-                self._held, self._size = [], 0
+                held, size = [], 0
                 self._stream = await self._again(error)
                 continue
-            self._held += events
-            self._size += sum([len(event.frame) for event in events])
+            held += events
+            size += sum([len(event.frame) for event in events])
             if events[-1].kind is EventKind.DONE:
-                return self._held
-            if self._size > HELD:
+                return held
+            if size > HELD:
                 self._stream.abort()
                 raise UpstreamTooLarge(f"The answer has more than {HELD} bytes, too much to hold.")
 
-    async def _again(self, error: ElsewhereError) -> EventStream:
-        run = self._run
-        if run.call.upload is not None and run.call.upload.spent:
+    async def _again(self, error: ElsewhereError) -> ReplyStream:
+        if self._call.upload is not None and self._call.upload.spent:
             raise error
-        run.broke(error)
-        run.call = call = msgspec.structs.replace(
-            run.call, deadline=Deadline(run.route.clock, run.call.deadline.seconds)
-        )
-        reply = await _in_time(run.ask(), call)
-        assert not isinstance(reply, Answer)
-        return reply
+        self._plan.broke(error)
+        call = _with_time(self._call)
+        return await _in_time(self._ask(call), call)
 
     def abort(self) -> None:
+        super().abort()
         self._stream.abort()
 
 
-class RecoveringStream:
-    """A stream that is asked for again when it breaks: spliced, or continued."""
+class RecoveringStream(FilteredStream):
+    """A stream that is asked for again when it breaks: spliced, or continued.
 
-    def __init__(self, run: Run, stream: RoutedStream, mode: str) -> None:
-        self._run = run
-        self._stream = polled(stream)
-        self._wake: Callable[[], None] = lambda: None
-        self._recovering: Later | None = None
-        self.dry = False
+    :param mode: ``splice`` or ``continue``.
+    """
+
+    def __init__(self, stream: ReplyStream, plan: Plan, call: Call, kept: KeptBytes, mode: str) -> None:
+        super().__init__(stream)
+        self._plan = plan
+        self._call = call
         self._mode = mode
         self._frames: list[bytes] | None = []
         self._size = 0
+        self._all = kept
 
-    @property
-    def usage(self) -> Usage | None:
-        return self._stream.usage
-
-    async def next(self) -> list[Event]:
-        while True:
-            try:
-                events = await self._stream.next()
-            except ElsewhereError as error:
-                self._stream = polled(await self._recovered(error))
-                continue
-            self._keep(events)
-            if events:
-                return events
-
-    def listen(self, wake: Callable[[], None]) -> None:
-        self._wake = wake
-        self._stream.listen(wake)
-
-    def poll(self) -> list[Event] | None:
-        """See :class:`PolledStream`."""
-        while True:
-            if self._recovering is not None:
-                if not self._recovering.here:
-                    return None
-                recovering, self._recovering = self._recovering, None
-                self._stream = polled(recovering.take())
-                self._stream.listen(self._wake)
-            try:
-                events = self._stream.poll()
-            except ElsewhereError as error:
-                self._recovering = Later(self._recovered(error), lambda: self._wake())
-                continue
-            if events is None:
-                return None
-            self._keep(events)
-            if events:
-                self.dry = self._stream.dry
-                return events
-
-    def abort(self) -> None:
-        recovering, self._recovering = self._recovering, None
-        if recovering is not None:
-            recovering.cancel()
-            if (found := recovering.found) is not None:
-                found.abort()  # nobody had come for it yet
-        self._stream.abort()
-        self._forget()
-
-    def _keep(self, events: list[Event]) -> None:
+    def on_events(self, events: Batch) -> Batch:
         if self._frames is not None:
             size = 0
             for event in events:
                 self._frames.append(event.frame)
                 size += len(event.frame)
             self._size += size
-            self._run.route.kept += size
+            self._all.total += size
             done = bool(events) and events[-1].kind is EventKind.DONE
-            if done or self._size > KEPT or self._run.route.kept > KEPT_IN_ALL:
+            if done or self._size > KEPT or self._all.total > KEPT_IN_ALL:
                 self._forget()
+        return events
+
+    def on_error(self, error: EdgeError) -> Awaitable[ReplyStream] | None:
+        return self._recovered(error) if isinstance(error, ElsewhereError) else None
+
+    def on_abort(self) -> None:
+        self._forget()
 
     def _forget(self) -> None:
         """Keep nothing, from now on."""
         if self._frames is not None:
             self._frames = None
-            self._run.route.kept -= self._size
+            self._all.total -= self._size
 
-    async def _recovered(self, error: ElsewhereError) -> EventStream:
+    async def _recovered(self, error: ElsewhereError) -> ReplyStream:
         """A stream that goes on.
 
         :raises ElsewhereError: there is none; what broke the first one, and what came of the others.
         """
-        run = self._run
-        dialect = DIALECTS[run.call.dialect]
+        plan, call = self._plan, _with_time(self._call)
+        dialect = DIALECTS[call.dialect]
         if self._frames is None or not isinstance(dialect, ChatDialect):
             raise error
-        seen = dialect.decoder(choices=run.call.choices, max_event=_MAX_EVENT).feed(b"".join(self._frames))
+        seen = dialect.decoder(choices=call.choices, max_event=MAX_EVENT).feed(b"".join(self._frames))
         text = spoken(seen) if self._mode == "continue" else None
         why = ""
-        # The call's own deadline was for the first content: what is asked now has as long again, all of it together.
-        deadline = Deadline(run.route.clock, run.call.deadline.seconds)
-        run.call = msgspec.structs.replace(run.call, deadline=deadline)
-        run.broke(error, again=bool(run.match.model.stream_recovery))  # by name: the same target may be asked as well
-        while deadline.left() and (candidate := await run.choose()) is not None:
-            join: _Join
-            call, kind = run.call, "splice"
-            if text and text.strip() and candidate.capabilities.prefill:
+        assert call.match is not None
+        plan.broke(error, again=bool(call.match.model.stream_recovery))  # by name: the same target may be asked as well
+        while call.deadline.left() and (option := await choose(plan, call)) is not None:
+            join: SaidFilter
+            asked, kind = call, "splice"
+            if text and text.strip() and option.candidate.capabilities.prefill:
                 kind = "continue"
                 tokens = max(1, len(text.encode()) // BYTES_A_TOKEN)
-                call = _continued(run.call, dialect, text.rstrip(), tokens)
+                asked = _continued(call, dialect, text.rstrip(), tokens)
                 join = Continuation(seen, text[len(text.rstrip()) :], tokens)
             else:
                 join = Splicer(seen)
             try:
-                reply = await _in_time(run.attempt(candidate, kind, call), call)
+                stream = await _in_time(make(plan, option, kind, asked), asked)
             except EdgeError as failure:
                 why = failure.message
                 continue
-            assert not isinstance(reply, Answer)
             log.info(
                 "a stream that broke goes on at {target} ({kind})",
-                target=candidate.name,
+                target=option.candidate.name,
                 kind=kind,
                 request_id=call.record.request_id,
             )
-            return JoinedStream(reply, join, seen, dialect, run.call, error)
+            return JoinedStream(stream, join, dialect, call, seen, error)
         if why:
             error.message += f" It could not be completed elsewhere: {why}"
         raise error
 
 
-class JoinedStream:
+class JoinedStream(SaidStream):
     """A second stream, of which the client gets what it does not have yet, as if it were one."""
 
     def __init__(
         self,
-        stream: EventStream,
-        join: _Join,
-        seen: list[form.StreamEvent],
+        stream: ReplyStream,
+        join: SaidFilter,
         dialect: ChatDialect,
         call: Call,
+        seen: list[form.StreamEvent],
         broke: ElsewhereError,
     ) -> None:
-        self._stream = stream
-        self._join = join
+        super().__init__(stream, join, dialect, call, seen)
         self._broke = broke
-        self._decoder = dialect.decoder(choices=call.choices, max_event=_MAX_EVENT)
-        self._encoder = dialect.encoder(Asked(call.model, call.record.request_id, 0, call.wants_usage, call.fields))
-        self._encoder.encode(seen)  # it has said all that
-        self._begun = next((event for event in seen if isinstance(event, form.Begin)), form.Begin())
-        self._names = dialect.name == "openai_chat"
 
-    @property
-    def usage(self) -> Usage | None:
-        return self._stream.usage
-
-    async def next(self) -> list[Event]:
-        """May be empty while the first part is repeated."""
-        events = await self._stream.next()
+    def on_events(self, events: Batch) -> Batch:
         try:
-            said = self._decoder.feed(b"".join([event.frame for event in events]))
-            if events[-1].frame == b"" and not self._decoder.done:
-                said += self._decoder.end()
-            if self._names and said and isinstance(said[0], form.Begin):  # each chunk says who wrote it
-                self._encoder.encode([msgspec.structs.replace(self._begun, model=said[0].model)])
-            return self._encoder.encode(self._join.take(said))
+            return super().on_events(events)
         except Diverged:
-            self._stream.abort()
+            self.stream.abort()
             raise AnswerDiverged(
                 f"{self._broke.message} It cannot be completed: asked again, the answer was a different one."
             ) from None
 
-    def abort(self) -> None:
-        self._stream.abort()
+
+def _with_time(call: Call) -> Call:
+    """``call`` with as long again: its own deadline was for the first content."""
+    return msgspec.structs.replace(call, deadline=Deadline(call.deadline.clock, call.deadline.seconds))
 
 
-async def _in_time(asking: Coroutine[Deferred[Any], Any, Reply], call: Call) -> Reply:
-    """What is asked once a stream has begun: no deadline of the request's holds for its first content any more.
+async def _in_time(asking: Coroutine[Any, Any, Reply], call: Call) -> ReplyStream:
+    """A stream that is asked for once another has begun: no deadline of the request's holds for its first content any
+    more.
 
     :raises UpstreamTimeout: it did not come before the call's own.
     """
     work: Deferred[Reply] = Deferred.fromCoroutine(asking)
     work.addTimeout(call.deadline.left(), call.deadline.clock)
     try:
-        return await work
+        reply = await work
     except TimeoutError:
         raise UpstreamTimeout(f"Nothing came within {call.deadline.seconds:g} s.") from None
+    assert not isinstance(reply, Answer), "a stream was asked for"
+    return reply
 
 
 def _continued(call: Call, dialect: ChatDialect, text: str, tokens: int) -> Call:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable
 
 import msgspec
 from twisted.internet.defer import CancelledError
 
+from llmedge.call import Call
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import EdgeError, ElsewhereError
-from llmedge.model import Answer, Call, Event, EventKind, EventStream, Operation, Reply, Usage
-from llmedge.pipeline.polled import Later, polled
+from llmedge.model import Answer, Event, EventKind, Operation, Usage
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.stage import Handler
 from llmedge.pipeline.tokens import TokenCounter, rough
+from llmedge.streams import Batch, FilteredStream, Reply, ReplyStream
 
 KEPT = 1048576
 """Bytes of a stream without usage that are kept to count its tokens; what is beyond them is taken to be alike."""
@@ -84,15 +85,11 @@ class Settle:
                     record.cost += more
 
 
-class SettledStream:
+class SettledStream(FilteredStream):
     """A stream that settles its record when it ends, breaks or is given up."""
 
-    def __init__(self, stream: EventStream, call: Call, settle: Settle) -> None:
-        self._stream = polled(stream)
-        self._wake: Callable[[], None] = lambda: None
-        self._charging: Later | None = None
-        self.dry = False
-        self._last: list[Event] = []
+    def __init__(self, stream: ReplyStream, call: Call, settle: Settle) -> None:
+        super().__init__(stream)
         self._call = call
         self._settle = settle
         self._provider = call.record.by.target.provider if call.record.by else ""
@@ -105,53 +102,33 @@ class SettledStream:
         self._shortest = KEPT
         self._charged = False
 
-    @property
-    def usage(self) -> Usage | None:
-        return self._stream.usage
+    def on_end(self, events: Batch) -> Batch | Awaitable[Batch]:
+        """The record is complete before the client is told of the end: it is read as soon as that has been."""
+        usage = self.usage
+        if self._estimates:
+            (self._settle.telling.discard if usage is None else self._settle.telling.add)(self._provider)
+        if (usage is None and self._estimates) or not self._settle.prices.are_here:
+            return self._charge_later(events, usage)
+        if usage is not None:
+            self._settle.charge(self._call, usage)
+        return self._charged_for(events)
 
-    async def next(self) -> list[Event]:
-        try:
-            events = await self._stream.next()
-        except EdgeError as error:
-            self._broke(error)
-            raise
-        self._watch(events)
-        if events[-1].kind is EventKind.DONE:
-            await self._charge()
-            self._end(events)
-        return events
+    async def _charge_later(self, events: Batch, usage: Usage | None) -> Batch:
+        if usage is None and self._estimates:
+            if self._frames:
+                missing = self._length / self._kept
+                model = self._settle.model(self._call)
+                usage = await self._settle.tokens.estimate(self._call.fields, self._frames, model, missing)
+            else:
+                usage = self._rough()
+        await self._settle.prices.ready()
+        if usage is not None:
+            self._settle.charge(self._call, usage)
+        return self._charged_for(events)
 
-    def listen(self, wake: Callable[[], None]) -> None:
-        self._wake = wake
-        self._stream.listen(wake)
-
-    def poll(self) -> list[Event] | None:
-        """See :class:`PolledStream`."""
-        if self._charging is None:
-            try:
-                events = self._stream.poll()
-            except EdgeError as error:
-                self._broke(error)
-                raise
-            if events is None:
-                return None
-            self._watch(events)
-            self.dry = self._stream.dry
-            if events[-1].kind is not EventKind.DONE:
-                return events
-            self._last = events
-            self._charging = Later(self._charge(), lambda: self._wake())
-        if not self._charging.here:
-            return None
-        self._charging.take()
-        self._end(self._last)
-        return self._last
-
-    def _broke(self, error: EdgeError) -> None:
-        self._charge_now()
-        self._call.record.fail(error, error.outcome if isinstance(error, ElsewhereError) else "error")
-
-    def _end(self, events: list[Event]) -> None:
+    def _charged_for(self, events: Batch) -> Batch:
+        self._charged = True
+        self._frames = []
         record = self._call.record
         record.outcome = "ok"
         # Headers are out; a comment is seen by who looks for it, and by no SDK. Bytes of a sound take none.
@@ -160,16 +137,18 @@ class SettledStream:
             note = f": x-llmedge-cost-usd {record.cost.normalize():f}\n".encode()
             last = events[-1]
             events[-1] = Event(last.kind, note + (last.frame or b"\n"))
+        return events
 
-    def abort(self) -> None:
-        if self._charging is not None:
-            self._charging.cancel()
-        self._stream.abort()
+    def on_error(self, error: EdgeError) -> None:
+        self._charge_now()
+        self._call.record.fail(error, error.outcome if isinstance(error, ElsewhereError) else "error")
+
+    def on_abort(self) -> None:
         if not self._charged:
             self._charge_now()
 
-    def _watch(self, events: list[Event]) -> None:
-        keep = self._keep and self._kept < KEPT and self._stream.usage is None
+    def on_events(self, events: Batch) -> Batch:
+        keep = self._keep and self._kept < KEPT and self.stream.usage is None
         for event in events:
             if event.kind is EventKind.CONTENT:
                 size = len(event.frame)
@@ -181,34 +160,13 @@ class SettledStream:
                 if keep:
                     self._frames.append(event.frame)
                     self._kept += size
-
-    async def _charge(self) -> None:
-        """At the stream's end, before the client is told of it: the record is read as soon as it has been."""
-        usage = self._stream.usage
-        if not self._estimates:
-            if usage is None:
-                self._charged = True
-                return
-        elif usage is not None:
-            self._settle.telling.add(self._provider)
-        else:
-            self._settle.telling.discard(self._provider)
-            if self._frames:
-                missing = self._length / self._kept
-                model = self._settle.model(self._call)
-                usage = await self._settle.tokens.estimate(self._call.fields, self._frames, model, missing)
-            else:
-                usage = self._rough()
-        self._frames = []
-        await self._settle.prices.ready()
-        self._settle.charge(self._call, usage)
-        self._charged = True
+        return events
 
     def _charge_now(self) -> None:
         """Of a stream that was left or broke. Most vendors tell the usage last, some a first count at the beginning:
         what they did not get to tell is estimated."""
         self._charged = True
-        usage, least = self._stream.usage, self._rough()
+        usage, least = self.stream.usage, self._rough()
         if usage is None:
             usage = least if self._count and self._estimates else None
         elif self._estimates and usage.output < least.output:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
-from random import Random
+from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
@@ -12,16 +11,15 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from llmedge.call import Call, Candidate, Match
+from llmedge.config.capabilities import Capabilities
 from llmedge.config.kinds import TargetEntry
-from llmedge.errors import EdgeError, ElsewhereError
-from llmedge.model import Answer, Attempt, Call, Clock, Deadline, EventKind, Record, Target
-from llmedge.pipeline.attempts import tokens_of
-from llmedge.pipeline.deployments import Deployments, Lease
-from llmedge.pipeline.models import Match
+from llmedge.errors import EdgeError, InternalError
+from llmedge.model import Answer, Attempt, Deadline, EventKind, Record, Target
+from llmedge.pipeline.attempt import attempt, tokens_of
+from llmedge.pipeline.plan import Option, RouteDeps
 from llmedge.pipeline.prices import Prices
-from llmedge.pipeline.verdicts import cause_of, verdict_of
-from llmedge.providers.provider import Provider
-from llmedge.state.concurrency import Outcome
+from llmedge.pipeline.verdicts import cause_of
 
 log = Logger()
 
@@ -32,40 +30,31 @@ AT_ONCE = 100
 class Shadows:
     """:param observers: get the record of each copy, as they do of a request. Its operation is ``shadow``."""
 
-    def __init__(
-        self,
-        providers: Mapping[str, Provider],
-        prices: Prices,
-        observers: list[Callable[[Record], None]],
-        clock: Clock,
-        random: Random,
-        deployments: Deployments,
-    ) -> None:
-        self._deployments = deployments
-        self._providers = providers
+    def __init__(self, deps: RouteDeps, prices: Prices, observers: list[Callable[[Record], None]]) -> None:
+        self._deps = deps
         self._prices = prices
         self._observers = observers
-        self._clock = clock
-        self._random = random
         self._under_way = 0
 
-    def cast(self, call: Call, match: Match) -> None:
+    def mirror(self, call: Call, match: Match) -> None:
         """Send a copy of ``call``, if its model has a shadow and the dice say so. Nobody waits for it."""
-        model = match.model
-        if call.wishes.tags:
+        model, deps = match.model, self._deps
+        if call.hints.tags:
             return  # nothing is known of what the shadow may be given
-        if not model.shadow or self._under_way >= AT_ONCE or self._random.random() >= model.shadow_share:
+        if not model.shadow or self._under_way >= AT_ONCE or deps.random.random() >= model.shadow_share:
             return
         provider, _, name = model.shadow.partition("/")
         target = Target(provider, call.model if name == "*" else name, drop=True)
-        if self._deployments.get(TargetEntry(str(target))).breaker.blocked_by():
+        candidate = Candidate(target, TargetEntry(str(target)), Capabilities())
+        deployment = deps.deployments.get(candidate.entry)
+        if deployment.breaker.blocked_by():
             return
         record = Record(
             request_id=f"shadow_{secrets.token_hex(12)}",
             method=call.record.method,
             route=call.record.route,
             peer=call.record.peer,
-            received=self._clock.seconds(),
+            received=deps.clock.seconds(),
             operation="shadow",
             caller=call.caller.name,
             model=call.model,
@@ -75,67 +64,47 @@ class Shadows:
             bytes_in=call.record.bytes_in,
         )
         copy = msgspec.structs.replace(
-            call, record=record, deadline=Deadline(self._clock, call.deadline.seconds), form=None
+            call, record=record, deadline=Deadline(deps.clock, call.deadline.seconds), form=None
         )
         self._under_way += 1
-        asking: Deferred[None] = Deferred.fromCoroutine(
-            self._ask(copy, Attempt(target, record.received, kind="shadow"))
-        )
-        late: Any = self._clock.callLater(call.deadline.seconds, asking.cancel)
+        asking: Deferred[None] = Deferred.fromCoroutine(self._ask(copy, Option(candidate, deployment)))
+        late: Any = deps.clock.callLater(call.deadline.seconds, asking.cancel)
         asking.addBoth(self._ended, late, record)
 
-    async def _ask(self, call: Call, attempt: Attempt) -> None:
-        record = call.record
-        record.attempts.append(attempt)
-        record.answered_by = attempt
-        lease: Lease | None = None
-        deployment = self._deployments.get(TargetEntry(str(attempt.target)))
+    async def _ask(self, call: Call, option: Option) -> None:
+        record, deps, target = call.record, self._deps, option.candidate.target
         try:
-            lease = await deployment.lease(call.caller.name, 0.0, tokens_of(call), not call.stream)
-            reply = await self._providers[attempt.target.provider].complete(call, attempt)
+            lease = await option.deployment.lease(call.caller.name, 0.0, tokens_of(call), not call.stream)
+            reply = await attempt(deps, call, option, lease, "shadow")
             if not isinstance(reply, Answer):
+                record.first_event = deps.clock.seconds()
                 try:
-                    done = False
-                    while not done:
-                        done = (await reply.next())[-1].kind is EventKind.DONE
-                        if lease.pace is None:
-                            lease.answered(self._clock.seconds() - attempt.started)
-                        if record.first_event is None:
-                            record.first_event = self._clock.seconds()
+                    while (await reply.read())[-1].kind is not EventKind.DONE:
+                        pass
                 finally:
                     reply.abort()
-            if lease.pace is None:
-                lease.answered(self._clock.seconds() - attempt.started)
-            lease.end(None if reply.usage is None else reply.usage.input + reply.usage.output)
-            record.usage = attempt.usage = reply.usage
-            if reply.usage is not None:
-                record.cost = attempt.cost = self._prices.price(attempt.target, reply.usage)
-            record.outcome = attempt.outcome = "ok"
-            record.status = 200
         except EdgeError as error:
-            if lease is not None:
-                verdict, now = verdict_of(error), self._clock.seconds()
-                lease.failed(verdict, now - attempt.started)
-                if error.retry_after and verdict.load is Outcome.OVERLOADED:
-                    deployment.breaker.cool_down(now + error.retry_after)
+            if not record.attempts:  # there was no place for it
+                now = deps.clock.seconds()
+                record.attempts.append(Attempt(target, now, kind="shadow", cause=cause_of(error)))
+                record.attempts[0].end(now, cause_of(error), error.message)
             record.status = error.status
-            record.fail(error)
-            attempt.outcome = error.outcome if isinstance(error, ElsewhereError) else "refused"
-            attempt.cause, attempt.error = cause_of(error), error.message
-        finally:
-            if lease is not None:
-                lease.abandon()
-            attempt.ended = self._clock.seconds()
+            record.fail(error, "defect" if isinstance(error, InternalError) else "error")
+            return
+        record.usage = reply.usage
+        if reply.usage is not None:
+            record.cost = record.attempts[0].cost = self._prices.price(target, reply.usage)
+        record.outcome, record.status = "ok", 200
 
     def _ended(self, result: Any, late: Any, record: Record) -> None:
         self._under_way -= 1
         if late.active():
             late.cancel()
-        record.ended = self._clock.seconds()
+        record.ended = self._deps.clock.seconds()
         if isinstance(result, Failure) and not isinstance(result.value, CancelledError):
             log.failure("a shadow call failed", failure=result, request_id=record.request_id)
-            record.outcome = record.attempts[0].outcome = "defect"
+            record.outcome = "defect"
         if not record.outcome:
-            record.outcome = record.attempts[0].outcome = "aborted"
+            record.outcome = "aborted"
         for observe in self._observers:
             cast(Any, observe)(record)

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Protocol
 
-from llmedge.model import Call, Reply
+from llmedge.call import Call
+from llmedge.streams import Reply
 
 Handler = Callable[[Call], Awaitable[Reply]]
 

@@ -10,10 +10,10 @@ from random import Random
 
 import msgspec
 
+from llmedge.call import Call, Candidate
 from llmedge.config.settings import Model
-from llmedge.model import Call, Usage
+from llmedge.model import Usage
 from llmedge.pipeline.deployments import Deployment, Deployments
-from llmedge.pipeline.models import Candidate
 from llmedge.pipeline.prices import Prices
 from llmedge.state.latency import choose
 
@@ -98,7 +98,7 @@ def sticky_key(sticky: str, call: Call) -> bytes | None:
             if (raw := call.fields.get(name)) is not None:
                 return _first(bytes(raw))[:PREFIX]
         return None
-    value = call.wishes.header(sticky.removeprefix("header:"))
+    value = call.hints.header(sticky.removeprefix("header:"))
     return value.encode() if value else None
 
 

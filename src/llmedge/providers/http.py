@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fnmatch import fnmatchcase
 
 import attrs
 
+from llmedge.call import Call
 from llmedge.config.settings import Upstream
 from llmedge.dialects.dialect import Dialect, StreamReader, VendorError
 from llmedge.dialects.registry import PASSED
@@ -18,7 +18,7 @@ from llmedge.errors import (
     UpstreamTooLarge,
     VendorFailed,
 )
-from llmedge.model import Answer, Attempt, Call, Clock, Event, EventKind, Record, Reply, Target, Usage
+from llmedge.model import Answer, Attempt, Clock, EventKind, Record, Target, Usage
 from llmedge.providers.failures import failure_for, parse_retry_after
 from llmedge.providers.listing import QUERIES
 from llmedge.providers.listing import parse as parse_list
@@ -26,6 +26,7 @@ from llmedge.providers.offer import Offer
 from llmedge.providers.passthrough import EVENTS, JSON, note_media, reader_for
 from llmedge.providers.provider import ModelInfo
 from llmedge.providers.requests import Requests
+from llmedge.streams import Batch, Reply, ReplyStream, Wake
 from llmedge.threads import LARGE, aside
 from llmedge.upstream.client import Client
 from llmedge.upstream.exchange import Exchange
@@ -191,7 +192,7 @@ COMPLETE_WAIT = 1.0
 """Seconds a vendor has to send the terminal event, or usage, after the last finish reason."""
 
 
-class HttpStream:
+class HttpStream(ReplyStream):
     """A vendor's stream as events for the client.
 
     :param since: from when on its first content is waited for, where that is not when its connection was there.
@@ -211,7 +212,6 @@ class HttpStream:
         self._reader = reader
         self._attempt = attempt
         self._content = False
-        self.dry = False
 
     @property
     def usage(self) -> Usage | None:
@@ -219,21 +219,14 @@ class HttpStream:
 
     @property
     def skipped(self) -> int:
-        """Malformed events left out so far."""
         return self._reader.skipped
 
-    async def next(self) -> list[Event]:
-        while (events := self.poll()) is None:
-            await self._exchange.arrival()
-        return events
-
-    def listen(self, wake: Callable[[], None]) -> None:
+    def on_readable(self, wake: Wake) -> None:
         self._exchange.listen(wake)
 
-    def poll(self) -> list[Event] | None:
-        """See :class:`llmedge.pipeline.polled.PolledStream`."""
+    def read_now(self) -> Batch | None:
         reader = self._reader
-        self.dry = False
+        self.drained = False
         try:
             while True:
                 if reader.broken is not None:
@@ -255,6 +248,7 @@ class HttpStream:
             if isinstance(error, ElsewhereError) and not error.message.startswith("The provider"):
                 raise self._provider.blame(error) from None
             raise
+        self._attempt.said += events[0].count if len(events) == 1 else sum([event.count for event in events])
         if not self._content and any(event.kind is not EventKind.LIFECYCLE for event in events):
             self._content = True
             self._attempt.first_event = self._provider._clock.seconds()
@@ -262,7 +256,7 @@ class HttpStream:
             self._exchange.drain()
         elif self._exchange.is_empty and reader.broken is None:
             self._expect()
-            self.dry = True
+            self.drained = True
         return events
 
     def abort(self) -> None:

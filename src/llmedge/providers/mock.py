@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from twisted.internet.task import deferLater
 
+from llmedge.call import Call
 from llmedge.config.settings import Provider as ProviderSettings
 from llmedge.config.settings import Upstream
 from llmedge.dialects.dialect import (
@@ -26,10 +27,11 @@ from llmedge.dialects.dialect import (
 from llmedge.dialects.embedding_form import EmbeddingDialect
 from llmedge.dialects.registry import CHAT, DIALECTS
 from llmedge.errors import EdgeError, UpstreamCut, UpstreamMalformed, UpstreamTimeout, ValidationError
-from llmedge.model import Answer, Attempt, Call, Event, EventKind, Operation, RawObject, Record, Reply, Usage
+from llmedge.model import Answer, Attempt, Event, EventKind, Operation, RawObject, Record, Usage
 from llmedge.providers import mock_media
 from llmedge.providers.failures import failure_for
 from llmedge.providers.wire import no_way
+from llmedge.streams import AwaitedStream, Batch, Reply
 
 MAX_CHOICES = 128
 
@@ -198,7 +200,7 @@ class Script:
         }
 
 
-class MockStream:
+class MockStream(AwaitedStream):
     """The script, one event at a time where an interval is set, else at once."""
 
     def __init__(
@@ -231,7 +233,7 @@ class MockStream:
     def usage(self) -> Usage | None:
         return self._usage if self._complete else None
 
-    async def next(self) -> list[Event]:
+    async def next_batch(self) -> Batch:
         provider = self._provider
         interval = provider._settings.chunk_interval
         if self._given:
@@ -243,13 +245,11 @@ class MockStream:
                 raise await provider.failure(self._fault, self._record)
         batch = self._events[self._given : end]
         self._given = end
+        self._attempt.said += len(batch)
         self._complete = end == len(self._events)
         if self._attempt.first_event is None and any(e.kind is not EventKind.LIFECYCLE for e in batch):
             self._attempt.first_event = provider._clock.seconds()
         return batch
-
-    def abort(self) -> None:
-        self._events = self._events[: self._given]
 
 
 def _text(content: Any) -> str:

@@ -11,10 +11,12 @@ from typing import Any
 
 import msgspec
 
+from llmedge.call import Call
 from llmedge.dialects.dialect import Asked
 from llmedge.dialects.embedding_form import EmbeddingAnswer, EmbeddingDialect
 from llmedge.errors import VendorRefused
-from llmedge.model import Answer, Attempt, Call, Event, EventKind, Operation, Reply, Usage
+from llmedge.model import Answer, Attempt, Event, EventKind, Operation, Usage
+from llmedge.streams import AwaitedStream, Batch, Reply
 
 _encode = msgspec.json.encode
 _DIMENSIONS = 256
@@ -117,16 +119,11 @@ def _digest(fields: dict[str, Any]) -> str:
     return hashlib.sha256(_encode(fields)).hexdigest()[:24]
 
 
-class MockMedia:
+class MockMedia(AwaitedStream):
     """A body of one piece."""
-
-    usage: Usage | None = None
 
     def __init__(self, body: bytes) -> None:
         self._left = [[Event(EventKind.CONTENT, body)], [Event(EventKind.DONE, b"")]]
 
-    async def next(self) -> list[Event]:
+    async def next_batch(self) -> Batch:
         return self._left.pop(0)
-
-    def abort(self) -> None:
-        self._left = []

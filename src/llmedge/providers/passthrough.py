@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from llmedge.call import Call
 from llmedge.dialects.dialect import StreamReader
 from llmedge.dialects.passthrough import PassedBytes, PassedEvents
 from llmedge.errors import UpstreamMalformed
-from llmedge.model import Attempt, Call, Operation
+from llmedge.model import Attempt, Operation
 
 _TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(?:[ \t]*;[\x20-\x7e]*)?")
 _ALLOWED = ("application/json", "application/octet-stream", "text/", "audio/", "image/")

@@ -6,7 +6,9 @@ from typing import Protocol, runtime_checkable
 
 import attrs
 
-from llmedge.model import Attempt, Call, Reply
+from llmedge.call import Call
+from llmedge.model import Attempt
+from llmedge.streams import Reply
 
 
 class Provider(Protocol):

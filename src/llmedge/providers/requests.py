@@ -6,11 +6,12 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from llmedge._version import __version__
+from llmedge.call import Call
 from llmedge.dialects.dialect import Dialect
 from llmedge.dialects.gemini_embeddings import GeminiEmbeddings
 from llmedge.dialects.registry import DIALECTS, PASSED
 from llmedge.errors import NotFound
-from llmedge.model import Attempt, Call, Clock, Operation
+from llmedge.model import Attempt, Clock, Operation
 from llmedge.providers.offer import Offer
 from llmedge.providers.wire import Wire, count_wire_for, no_way, wire_for
 from llmedge.threads import LARGE, aside

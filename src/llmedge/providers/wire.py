@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from llmedge.call import Call
 from llmedge.config.model_quirks import model_quirks
 from llmedge.dialects.dialect import (
     Asked,
@@ -21,7 +22,7 @@ from llmedge.dialects.dialect import (
 )
 from llmedge.dialects.embedding_form import EmbeddingDialect
 from llmedge.errors import Unsupported, UpstreamMalformed
-from llmedge.model import Answer, Call, Operation
+from llmedge.model import Answer, Operation
 
 
 class Wire(Protocol):

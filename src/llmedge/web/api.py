@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 from werkzeug.exceptions import NotFound as WerkzeugNotFound
 
+from llmedge.call import Call, RoutingHints
 from llmedge.dialects.dialect import CountingDialect, Dialect, Request
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import (
@@ -27,11 +28,12 @@ from llmedge.errors import (
     UnsupportedMediaType,
     ValidationError,
 )
-from llmedge.model import Answer, Call, EventStream, Operation, Wishes
+from llmedge.model import Answer, Operation
 from llmedge.pipeline.admit import may_use
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.stage import Handler
 from llmedge.pipeline.vendor_models import VendorModels
+from llmedge.streams import ReplyStream
 from llmedge.threads import LARGE, aside
 from llmedge.web import websocket
 from llmedge.web.answer import SLICE, send_answer, send_body, send_error, send_json, show_call
@@ -173,7 +175,7 @@ class Api:
             call = self._call_now(request, endpoint, dialect) or await self._call(request, endpoint, dialect)
             reply = self._pipeline(call)
             if call.stream:
-                await Relay(request, dialect, self._limits).run(cast("Awaitable[EventStream]", reply))
+                await Relay(request, dialect, self._limits).run(cast("Awaitable[ReplyStream]", reply))
                 return
             answer = await reply
             assert isinstance(answer, Answer)
@@ -249,9 +251,9 @@ class Api:
         record.model = parsed.model
         record.stream = parsed.stream
         record.message_count = parsed.message_count
-        wishes = head.wishes
-        if wishes is None:
-            wishes = head.wishes = _wishes(request)
+        hints = head.hints
+        if hints is None:
+            hints = head.hints = _hints(request)
         return Call(
             endpoint.operation,
             dialect.name,
@@ -265,7 +267,7 @@ class Api:
             record,
             _passed_on(request) if dialect.name == "anthropic" else (),
             None,
-            wishes,
+            hints,
         )
 
 
@@ -282,7 +284,7 @@ _WISHES = frozenset({b"X-Llmedge-Retries", b"X-Llmedge-No-Fallback", b"X-Llmedge
 """As twisted writes them."""
 
 
-def _wishes(request: EdgeRequest) -> Wishes:
+def _hints(request: EdgeRequest) -> RoutingHints:
     """What the client says about routing, in headers of its own.
 
     :raises ValidationError: it makes no sense.
@@ -290,7 +292,7 @@ def _wishes(request: EdgeRequest) -> Wishes:
     table = request.head.table
     header = partial(header_in, table)
     if _WISHES.isdisjoint(table):
-        return Wishes(header=header)  # nearly always
+        return RoutingHints(header=header)  # nearly always
     retries = header("x-llmedge-retries")
     if retries is not None and not re.fullmatch(r"\d{1,3}", retries):
         raise ValidationError("The header x-llmedge-retries must be a whole number.", param="x-llmedge-retries")
@@ -298,7 +300,7 @@ def _wishes(request: EdgeRequest) -> Wishes:
     if alone not in ("", "0", "1", "false", "true"):
         raise ValidationError("The header x-llmedge-no-fallback must be true or false.", param="x-llmedge-no-fallback")
     tags = frozenset(filter(None, map(str.strip, (header("x-llmedge-tags") or "").split(","))))
-    return Wishes(None if retries is None else int(retries), alone in ("1", "true"), tags, header)
+    return RoutingHints(None if retries is None else int(retries), alone in ("1", "true"), tags, header)
 
 
 def _passed_on(request: EdgeRequest) -> tuple[tuple[str, str], ...]:

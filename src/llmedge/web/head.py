@@ -11,8 +11,9 @@ from twisted.web.http_headers import _nameEncoder
 from llmedge.web.paths import Endpoint, endpoint_of, is_health, is_metrics, operation_of, route_of, streams_body
 
 if TYPE_CHECKING:
+    from llmedge.call import RoutingHints
     from llmedge.config.settings import Server
-    from llmedge.model import Caller, Wishes
+    from llmedge.model import Caller
 
 METHODS = {b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"CONNECT"}
 """Those that are fed to llhttp as they are."""
@@ -46,6 +47,7 @@ class Head:
         "caller",
         "caller_by",
         "endpoint",
+        "hints",
         "is_json",
         "judged",
         "method",
@@ -57,7 +59,6 @@ class Head:
         "target",
         "timeout",
         "version",
-        "wishes",
     )
 
     def __init__(self, method: bytes, target: bytes, version: bytes, table: dict[bytes, list[bytes]]) -> None:
@@ -75,7 +76,7 @@ class Head:
         self.caller_by: Any = None
         self.timeout: float | None = None
         self.is_json: bool | None = None
-        self.wishes: Wishes | None = None
+        self.hints: RoutingHints | None = None
 
     def place(self, method: bytes, path: bytes) -> None:
         """Find out what is at ``path``."""

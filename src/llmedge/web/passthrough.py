@@ -10,7 +10,8 @@ from twisted.internet.defer import succeed
 from llmedge.config.settings import Server
 from llmedge.dialects.registry import PASSED
 from llmedge.errors import EdgeError, RequestTooLarge, UnsupportedMediaType, ValidationError
-from llmedge.model import Answer, Reply
+from llmedge.model import Answer
+from llmedge.streams import Reply
 from llmedge.web.answer import send_answer, show_call
 from llmedge.web.body import BodyStream
 from llmedge.web.multipart import boundary_of

@@ -10,8 +10,8 @@ from twisted.python.failure import Failure
 
 from llmedge.dialects.dialect import Dialect
 from llmedge.errors import DeadlineExceeded, EdgeError
-from llmedge.model import Event, EventKind, EventStream
-from llmedge.pipeline.polled import PolledStream, polled
+from llmedge.model import Event, EventKind
+from llmedge.streams import ReplyStream, nobody
 from llmedge.web.answer import show_call
 from llmedge.web.pacer import Pacer
 from llmedge.web.request import EdgeRequest
@@ -24,9 +24,6 @@ class RelayLimits:
     heartbeat: float
     write_timeout: float
     stream_timeout: float
-
-
-def _nobody() -> None: ...
 
 
 class Relay:
@@ -44,24 +41,24 @@ class Relay:
         self._clock = request.site.clock
         self._pacer = Pacer(request, limits.write_timeout, self._go_on)
         self._over: Deferred[None] | None = None
-        self._stream: PolledStream
+        self._stream: ReplyStream
         self._wrote = self._clock.seconds()
 
-    async def run(self, stream: Awaitable[EventStream]) -> None:
+    async def run(self, stream: Awaitable[ReplyStream]) -> None:
         """Relay the stream that ``stream`` will be.
 
         :raises EdgeError: it failed before a status was sent, so that it can still become one.
         """
         request = self._request
-        events: EventStream | None = None
+        events: ReplyStream | None = None
         self._pacer.start()
         self._schedule_beat()
         try:
             events = await stream
             request.extend_deadline(self._limits.stream_timeout)
-            self._stream = polled(events)
+            self._stream = events
             self._over = Deferred()
-            self._stream.listen(self._go_on)
+            events.on_readable(self._go_on)
             self._go_on()
             await self._over
         except CancelledError:
@@ -78,7 +75,7 @@ class Relay:
             self._stop()
             if events is not None:
                 events.abort()
-                self._stream.listen(_nobody)  # it knows this relay
+                events.on_readable(nobody)  # it knows this relay
 
     def _go_on(self) -> None:
         """Write what is there. Called when more of it came, and when the client takes more."""
@@ -87,9 +84,9 @@ class Relay:
             return
         try:
             stream = self._stream
-            while not self._pacer.paused and (events := stream.poll()) is not None:
+            while not self._pacer.paused and (events := stream.read_now()) is not None:
                 self._write(events)
-                if stream.dry or over.called:
+                if stream.drained or over.called:
                     return
         except BaseException:
             over.errback(Failure())  # type: ignore[no-untyped-call]  # twisted has no types here

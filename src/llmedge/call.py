@@ -1,0 +1,97 @@
+"""What a client asks for, and where that may go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import msgspec
+
+from llmedge.config.capabilities import Capabilities
+from llmedge.config.kinds import TargetEntry
+from llmedge.config.settings import Model
+from llmedge.model import Caller, Deadline, Operation, RawObject, Record, Target, Upload
+
+
+@attrs.frozen(eq=False)
+class Candidate:
+    """One target of a model.
+
+    :ivar fallback: the name of the fallback it was found through, ``""`` for the model's own.
+    """
+
+    target: Target
+    entry: TargetEntry
+    capabilities: Capabilities
+    fallback: str = ""
+
+    @property
+    def name(self) -> str:
+        """``PROVIDER/MODEL``."""
+        return self.entry.target
+
+
+@attrs.frozen(eq=False)
+class Match:
+    """What a model name stands for.
+
+    :ivar label: the bounded name for metrics: a configured name or pattern, never a client's invention.
+    :ivar model: how the candidates are to be asked.
+    """
+
+    label: str
+    candidates: tuple[Candidate, ...]
+    model: Model
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The candidates' targets, in the order of the configuration."""
+        return tuple(candidate.target for candidate in self.candidates)
+
+
+class RoutingHints(msgspec.Struct, frozen=True):
+    """What a client may say about how its call is routed.
+
+    :ivar retries: at most so many, if it is fewer than the configuration has.
+    :ivar tags: only targets that have all of these.
+    :ivar no_fallback: only the targets of the model asked for.
+    :ivar header: a header of the request by name, for calls that stick together.
+    """
+
+    retries: int | None = None
+    no_fallback: bool = False
+    tags: frozenset[str] = frozenset()
+    header: Callable[[str], str | None] = lambda name: None
+
+
+class Call(msgspec.Struct):
+    """One request for inference.
+
+    :ivar dialect: name of the wire format it came in, which the answer has to be in.
+    :ivar fields: the body's top-level fields, each value still the bytes received.
+    :ivar wants_usage: the client asked for usage in the stream.
+    :ivar choices: how many answers were asked for (``n``).
+    :ivar headers: the client's headers that go to a vendor of the same dialect, and to no other.
+    :ivar continues: the last message is the beginning of the answer, to be gone on with.
+    :ivar form: the request in the intermediate form, once somebody needed it.
+    :ivar upload: the body, where it is passed on as it comes; ``fields`` is empty then.
+    :ivar match: where it may go, once ``Admit`` has found that.
+    """
+
+    operation: Operation
+    dialect: str
+    model: str
+    fields: RawObject
+    stream: bool
+    wants_usage: bool
+    choices: int
+    caller: Caller
+    deadline: Deadline
+    record: Record
+    headers: tuple[tuple[str, str], ...] = ()
+    form: Any = None
+    hints: RoutingHints = RoutingHints()
+    continues: bool = False
+    upload: Upload | None = None
+    match: Match | None = None

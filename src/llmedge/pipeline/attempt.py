@@ -1,0 +1,156 @@
+"""One try at one target, under a lease."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+from twisted.internet.defer import CancelledError
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from llmedge.call import Call, Candidate
+from llmedge.errors import EdgeError, ElsewhereError, InternalError, TargetBusy
+from llmedge.model import Answer, Attempt
+from llmedge.pipeline.deployments import Lease
+from llmedge.pipeline.plan import Option, Plan, RouteDeps
+from llmedge.pipeline.routed import RoutedStream
+from llmedge.pipeline.verdicts import VERDICTS, cause_of, verdict_of
+from llmedge.state.concurrency import Outcome
+from llmedge.streams import Reply
+
+log = Logger()
+
+
+async def attempt(
+    deps: RouteDeps, call: Call, option: Option, lease: Lease, kind: str, plan: Plan | None = None
+) -> Reply:
+    """Put ``call`` to ``option``, until its first content. The record gets an :class:`~llmedge.model.Attempt`; the
+    lease is given back when the answer ends, or fails.
+
+    :param kind: why; see :class:`~llmedge.model.Attempt`.
+    :param plan: is told what came of it.
+    :raises ElsewhereError: it failed. :raises EdgeError: the request itself is at fault.
+    """
+    record, clock, candidate = call.record, deps.clock, option.candidate
+    started = clock.seconds()
+    made = Attempt(candidate.target, started, kind=kind, queued=lease.waited)
+    record.attempts.append(made)
+    if (trace := record.trace) is not None:
+        made.span_id = trace.new_span_id()
+        if trace.capture:
+            record.asked = bytes(call.fields.get("messages") or call.fields.get("prompt") or b"")
+    try:
+        reply = await deps.providers[candidate.target.provider].complete(call, made)
+        if not isinstance(reply, Answer):
+            reply = await RoutedStream.begin(reply, made, clock, lease)
+            lease.answered(clock.seconds() - started)
+        else:
+            ended = clock.seconds()
+            lease.answered(ended - started)
+            made.usage = usage = reply.usage
+            lease.end(None if usage is None else usage.input + usage.output)
+            made.end(ended, "ok")
+            if trace is not None and trace.capture:
+                record.answered = reply.body
+        record.answered_by = made
+        if plan is not None:
+            plan.won(option)
+        return reply
+    except CancelledError:
+        waited = clock.seconds() - started
+        if lease.deployment.overdue(not call.stream, waited, not call.deadline.left()):
+            made.cause = "silent"  # whoever stopped waiting for it had reason to
+            lease.failed(VERDICTS["silent"], waited)
+        made.end(clock.seconds(), "aborted")
+        raise
+    except EdgeError as error:
+        _failed(made, candidate, lease, error, clock.seconds(), record.request_id)
+        if plan is not None:
+            plan.failed(option, error)
+        raise
+    except Exception as error:
+        made.end(clock.seconds(), "defect", type(error).__name__)
+        log.failure("{target} could not be asked", target=candidate.name)
+        raise InternalError from error
+    finally:
+        if made.ended is not None and not lease.ended:
+            lease.abandon()
+
+
+def _failed(made: Attempt, candidate: Candidate, lease: Lease, error: EdgeError, now: float, request_id: str) -> None:
+    verdict = verdict_of(error)
+    made.cause = cause_of(error)
+    lease.failed(verdict, now - made.started)
+    if not isinstance(error, ElsewhereError):
+        made.end(now, "refused", error.message)
+        return
+    made.end(now, error.outcome, error.message)
+    if error.retry_after and verdict.load is Outcome.OVERLOADED:
+        lease.deployment.breaker.cool_down(now + error.retry_after)
+    tell = log.debug if made.cause == "unsupported" else log.warn  # that is the request's doing
+    tell(
+        "{target} failed ({cause}): {error}",
+        target=candidate.name,
+        cause=made.cause,
+        error=error.message,
+        request_id=request_id,
+    )
+
+
+def tokens_of(call: Call) -> int:
+    """About how many tokens the call will use: four bytes each, and what may be written."""
+    most = 0
+    for name in ("max_completion_tokens", "max_tokens", "max_output_tokens"):
+        raw = bytes(call.fields.get(name, b""))
+        if raw.isdigit():
+            most = int(raw)
+            break
+    return call.record.bytes_in // 4 + most
+
+
+def make(plan: Plan, option: Option, kind: str, call: Call) -> Coroutine[Any, Any, Reply]:
+    """One try at ``option``, as the plan has it, which knows then what came of it.
+
+    :param call: what is asked: the plan's own, or what goes on with it.
+    :raises EdgeError: as for :func:`attempt`. :raises TargetBusy: there is no place for it.
+    """
+    if option.candidate.fallback and kind in ("first", "next"):
+        kind = "fallback"
+    lease = option.deployment.lease_now(not call.stream)
+    if lease is None:
+        return _make_later(plan, option, kind, call)
+    return attempt(plan.deps, call, option, lease, kind, plan)
+
+
+async def _make_later(plan: Plan, option: Option, kind: str, call: Call) -> Reply:
+    wait = 0.0 if plan.others_left else call.deadline.left()
+    clock = plan.deps.clock
+    call.record.begin_wait(clock.seconds())
+    try:
+        lease = await option.deployment.lease(call.caller.name, wait, tokens_of(call), not call.stream)
+    except TargetBusy as error:
+        plan.busy(option, error)
+        raise
+    finally:
+        call.record.end_wait(clock.seconds())
+    return await attempt(plan.deps, call, option, lease, kind, plan)
+
+
+async def choose(plan: Plan, call: Call) -> Option | None:
+    """Who is asked next, waited for where a pause is due; ``None``: nobody is left."""
+    if (option := plan.next()) is not None:
+        return option
+    if (found := plan.again(call.deadline.left())) is None:
+        return None
+    option, pause = found
+    if pause > 0.0:
+        record, clock = call.record, plan.deps.clock
+        since = clock.seconds()
+        record.begin_wait(since)
+        try:
+            await deferLater(clock, pause)  # type: ignore[arg-type]  # a Clock is all it needs
+        finally:
+            record.end_wait(clock.seconds())
+            record.paused += clock.seconds() - since
+    return option

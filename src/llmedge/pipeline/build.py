@@ -1,0 +1,107 @@
+"""What one configuration makes of this room: providers, and the stages around them. Building changes nothing that is
+in use; :meth:`Pipeline.enter` puts it in force."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+from typing import Any
+
+import attrs
+from twisted.internet.threads import deferToThreadPool
+
+from llmedge.config import Settings
+from llmedge.model import Record
+from llmedge.pipeline.admit import Admit
+from llmedge.pipeline.count import CountTokens
+from llmedge.pipeline.deployments import Deployments
+from llmedge.pipeline.health import HealthChecks
+from llmedge.pipeline.models import ModelIndex
+from llmedge.pipeline.plan import RouteDeps
+from llmedge.pipeline.prices import Prices
+from llmedge.pipeline.route import Route
+from llmedge.pipeline.settle import Settle
+from llmedge.pipeline.shadow import Shadows
+from llmedge.pipeline.stage import Handler, Stage, compose
+from llmedge.pipeline.strategies import Strategies
+from llmedge.pipeline.tokens import TokenCounter
+from llmedge.pipeline.vendor_models import VendorModels
+from llmedge.providers.build import provider_of
+from llmedge.providers.provider import Provider
+from llmedge.upstream.client import Client
+
+
+@attrs.frozen
+class PipelineDeps:
+    """What the room is built with; all of it outlives the configuration, but for the client, which may."""
+
+    reactor: Any
+    client: Client
+    deployments: Deployments
+    observers: list[Callable[[Record], None]]
+    random: Random
+
+
+@attrs.frozen
+class Pipeline:
+    """The objects of one configuration.
+
+    :ivar stages: from the outside in; ``handler`` is all of them, around the route.
+    """
+
+    settings: Settings
+    deps: PipelineDeps
+    models: ModelIndex
+    providers: Mapping[str, Provider]
+    vendor_models: VendorModels
+    health: HealthChecks
+    stages: Sequence[Stage]
+    handler: Handler
+
+    def enter(self, previous: Pipeline | None) -> None:
+        """Put it in force, in the place of ``previous``: what was learned is carried over."""
+        self.deps.deployments.configure(self.settings.routing, self.settings.models)
+        if previous is not None:
+            before = previous.settings.providers
+            same = [name for name, each in self.settings.providers.items() if before.get(name) == each]
+            self.vendor_models.keep(previous.vendor_models, same)
+
+    def retire(self) -> None:
+        """Another one is in force, or none: stop what runs in the background. Calls under way go on."""
+        self.vendor_models.close()
+        self.health.stop()
+        for provider in self.providers.values():
+            provider.close()
+
+
+def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
+    """The room for ``settings``.
+
+    :raises ConfigError: a plugin cannot make its provider.
+    """
+    reactor = deps.reactor
+
+    def in_thread(work: Callable[..., Any], *args: Any) -> Any:
+        return deferToThreadPool(reactor, reactor.getThreadPool(), work, *args)
+
+    models = ModelIndex(settings.models, settings.providers)
+    providers = {
+        name: provider_of(name, each, deps.client, settings.upstream, reactor)
+        for name, each in settings.providers.items()
+    }
+    vendors = {name: provider.vendor for name, provider in settings.providers.items()}
+    prices = Prices(settings.prices, vendors, reactor, in_thread)
+    tokens = TokenCounter(in_thread)
+    strategies = Strategies(deps.deployments, prices, deps.random)
+    routing = RouteDeps(models, providers, deps.deployments, strategies, settings.routing, reactor, deps.random)
+    stages: list[Stage] = [Settle(prices, tokens), Admit(models), CountTokens(tokens)]
+    return Pipeline(
+        settings,
+        deps,
+        models,
+        providers,
+        VendorModels(providers, models, settings.upstream.models_refresh, reactor),
+        HealthChecks(deps.deployments, providers, settings.routing.health_check, reactor),
+        stages,
+        compose(stages, Route(routing, Shadows(routing, prices, deps.observers))),
+    )

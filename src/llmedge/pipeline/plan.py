@@ -1,0 +1,305 @@
+"""Who is asked next, and why: the targets of a model in their order, then its fallbacks, then again those that may
+recover. Pure: it waits for nothing, and asks nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+
+import attrs
+
+from llmedge.call import Call, Candidate, Match
+from llmedge.config.settings import Routing
+from llmedge.errors import (
+    EdgeError,
+    ElsewhereError,
+    TargetBusy,
+    Unsupported,
+    ValidationError,
+    VendorRateLimited,
+)
+from llmedge.model import Clock, Passed
+from llmedge.pipeline.deployments import Deployment, Deployments
+from llmedge.pipeline.models import ModelIndex
+from llmedge.pipeline.strategies import Strategies
+from llmedge.pipeline.verdicts import Next, cause_of, verdict_of
+from llmedge.providers.provider import Provider
+from llmedge.state.budget import backoff
+
+UNTAGGED = "has not the tags asked for"
+
+
+@attrs.frozen
+class RouteDeps:
+    """What all calls are routed with."""
+
+    models: ModelIndex
+    providers: Mapping[str, Provider]
+    deployments: Deployments
+    strategies: Strategies
+    routing: Routing
+    clock: Clock
+    random: Random
+
+
+class Option:
+    """A candidate that one call may ask, and what came of that so far.
+
+    :ivar error: of the last try, where another one may do better; ``ready_at``: not before then.
+    :ivar turned_away: at a full queue, while others were left.
+    """
+
+    failures = 0
+    error: ElsewhereError | None = None
+    ready_at = 0.0
+    turned_away = False
+
+    def __init__(self, candidate: Candidate, deployment: Deployment) -> None:
+        self.candidate = candidate
+        self.deployment = deployment
+
+
+class Plan:
+    """One call's way through its targets.
+
+    :ivar kind: why the next attempt is made; see :class:`~llmedge.model.Attempt`.
+    :ivar failures: all of them, in their order.
+    :ivar winner: who answered.
+    """
+
+    kind = "first"
+    winner: Option | None = None
+    _least_context: int | None = None
+
+    def __init__(self, deps: RouteDeps, call: Call, match: Match) -> None:
+        self.deps = deps
+        self._call = call
+        self._match = match
+        model, candidates, hints = match.model, match.candidates, call.hints
+        if len(candidates) > 1:
+            self._queue = deps.strategies.order(match.label, model, candidates, call)
+        else:
+            self._queue = list(candidates)
+        self._fallbacks = [] if hints.no_fallback else list(model.fallbacks)
+        self._larger = [] if hints.no_fallback else list(model.context_fallbacks)
+        self._seen: set[str] = set()
+        self._followed: set[str] = set()
+        self._tried: list[Option] = []
+        self._blocked: list[Option] = []
+        self.failures: list[EdgeError] = []
+        retries = deps.routing.retries
+        self._retries = retries if hints.retries is None else min(retries, hints.retries)
+        hedge = deps.routing.hedge if model.hedge is None else model.hedge
+        self._hedge = None if hedge == "off" or call.upload is not None else hedge
+
+    # Who is next
+
+    @property
+    def others_left(self) -> bool:
+        """Whether there may be somebody who was not asked yet."""
+        return bool(self._queue or self._fallbacks)
+
+    def next(self) -> Option | None:
+        """The next candidate that was not asked yet and may be; ``None`` when all have been."""
+        while True:
+            while self._queue:
+                candidate = self._queue.pop(0)
+                option = Option(candidate, self.deps.deployments.get(candidate.entry))
+                why = self._why_not(option)
+                if not why:
+                    return option
+                self._pass_over(candidate, why)
+                if why.startswith("breaker"):
+                    self._blocked.append(option)
+            if not self._fallbacks:
+                return None
+            self._follow(self._fallbacks.pop(0))
+
+    def again(self, left: float) -> tuple[Option, float] | None:
+        """Of those that failed or could not be asked, who may be asked again first, and after how many seconds.
+        ``None``: nobody within ``left`` seconds, or the budget of retries is spent.
+        """
+        deps = self.deps
+        ready = [
+            (max(each.ready_at, each.deployment.breaker.available_at()), each)
+            for each in self._tried
+            if each.error is not None and each.failures <= self._retries and verdict_of(each.error).next is Next.RETRY
+        ]
+        if self.failures or self.winner is not None:  # who could not be asked at first may be back
+            ready += [(each.deployment.breaker.available_at(), each) for each in self._blocked]
+        if not ready:
+            return None
+        at, option = min(ready, key=lambda each: each[0])
+        pause = max(0.0, at - deps.clock.seconds())
+        if pause >= left or pause > max(deps.routing.retry_after_max, deps.routing.retry_cap):
+            return None
+        asked = option in self._tried and not isinstance(option.error, TargetBusy)
+        if asked and not deps.deployments.retries.withdraw():
+            return None
+        if option in self._blocked:
+            self._blocked.remove(option)
+        self.kind = "retry" if asked else "next"
+        return option, pause
+
+    def patience(self, option: Option) -> float | None:
+        """Seconds ``option`` may be silent before another one is asked too; ``None``: as long as it likes."""
+        hedge = self._hedge
+        return float(hedge) if isinstance(hedge, float | int) else option.deployment.patience(not self._call.stream)
+
+    @property
+    def hedges(self) -> bool:
+        """Whether another one may be asked while one is silent."""
+        return self._hedge is not None and bool(self._queue or self._fallbacks)
+
+    def hedge(self, silent: Option) -> Option | None:
+        """Who is asked as well, if one more call may be made for that.
+
+        :param silent: who is late. Where it is known by now to be out, asking elsewhere is no extra call.
+        """
+        budget = self.deps.deployments.hedges
+        out = bool(silent.deployment.breaker.blocked_by())
+        if not out and budget.balance < 1.0:
+            return None
+        option = self.next()
+        if option is not None and not out:
+            budget.withdraw()
+        return option
+
+    def go_larger(self) -> bool:
+        """The prompt was too long: only targets with a larger window, and the fallbacks for that, are left. Whether
+        there are any."""
+        known = self._least_context
+        self._queue = [
+            each
+            for each in self._queue
+            if known is not None and each.capabilities.context is not None and each.capabilities.context > known
+        ]
+        self._tried.clear()
+        self._blocked.clear()
+        larger, self._larger = self._larger, []
+        for name in larger:
+            self._follow(name)
+        self._fallbacks = []
+        self.kind = "fallback"
+        return bool(self._queue)
+
+    def _follow(self, name: str) -> None:
+        """Take the targets of the fallback ``name`` in; those already known are left out."""
+        match = self.deps.models.find(name)
+        if match is None or name in self._followed:  # fallbacks may name each other
+            return
+        self._followed.add(name)
+        if not self._seen:
+            self._seen = {candidate.name for candidate in self._match.candidates}
+        for candidate in self.deps.strategies.order(match.label, match.model, match.candidates, self._call):
+            if candidate.name not in self._seen:
+                self._seen.add(candidate.name)
+                self._queue.append(attrs.evolve(candidate, fallback=name))
+        self._fallbacks += [each for each in match.model.fallbacks if each not in self._fallbacks]
+        self._larger += match.model.context_fallbacks
+
+    def _why_not(self, option: Option) -> str:
+        candidate, call = option.candidate, self._call
+        tags = call.hints.tags
+        if tags and not tags.issubset(candidate.entry.tags):
+            return UNTAGGED
+        if blocked := option.deployment.breaker.blocked_by():
+            return f"breaker: {blocked}"
+        if candidate.capabilities.tools is False and "tools" in call.fields:
+            return "cannot call tools"
+        return ""
+
+    def _pass_over(self, candidate: Candidate, why: str) -> None:
+        self._call.record.passed_over.append(Passed(candidate.name, why, self.deps.clock.seconds()))
+
+    # What came of it
+
+    def won(self, option: Option) -> None:
+        """``option`` answered, or its stream has begun."""
+        self.winner = option
+        self._call.record.fallback = option.candidate.fallback
+
+    def busy(self, option: Option, error: TargetBusy) -> None:
+        """There was no place at ``option``; it was not asked."""
+        self._pass_over(option.candidate, error.message)
+        error.of(option.candidate.target.provider)
+        if self.others_left and error.retry_after is None and not option.turned_away:
+            option.turned_away, option.error = True, error  # it did not get to wait: that is still to come
+            self._tried.append(option)
+            self.failures.append(error)
+        else:
+            self.failed(option, error)
+
+    def failed(self, option: Option, error: EdgeError) -> None:
+        """``option`` was asked in vain."""
+        if cause_of(error) == "context_length":
+            context, known = option.candidate.capabilities.context, self._least_context
+            self._least_context = context if known is None or context is None else min(known, context)
+        self.failures.append(error)
+        if not isinstance(error, ElsewhereError):
+            self._forget(option)  # whatever it had failed of before: it would refuse the request again
+            return
+        routing = self.deps.routing
+        pause = backoff(option.failures, routing.retry_base, routing.retry_cap, self.deps.random)
+        option.failures += 1
+        option.error = error
+        if error.retry_after is not None:
+            if error.retry_after > routing.retry_after_max:
+                option.failures = self._retries + 1  # too long to wait for
+            pause = max(pause, error.retry_after)
+        option.ready_at = self.deps.clock.seconds() + pause
+        if option not in self._tried:
+            self._tried.append(option)
+
+    def broke(self, error: ElsewhereError, again: bool = True) -> None:
+        """The stream of the winner broke; ``again``: it may be asked once more, as after any failure."""
+        assert self.winner is not None
+        if again:
+            self.failed(self.winner, error)
+        else:
+            self._forget(self.winner)
+        self.kind = "next"
+
+    def _forget(self, option: Option) -> None:
+        if option in self._tried:
+            self._tried.remove(option)
+
+    def none_left(self) -> EdgeError:
+        """What the client is told where nobody answered and nobody is left."""
+        if self.failures:
+            return _all_failed(self.failures)
+        deployments = self.deps.deployments
+        waits = [deployments.get(each.entry).breaker.available_at() for each in self._match.candidates]
+        return _all_passed_over(self._call, max(1.0, min(waits, default=0.0) - self.deps.clock.seconds()))
+
+
+def _all_failed(failures: list[EdgeError]) -> EdgeError:
+    """The error that says most, with every failure's reason."""
+    # What we never asked, or what could not be said to one target, tells less than what a vendor answered.
+    telling = [error for error in failures if not isinstance(error, TargetBusy | Unsupported)] or failures
+    last = telling[-1]
+    if len(failures) > 1:
+        reasons = list(dict.fromkeys(error.message for error in failures))
+        if len(reasons) > 1:
+            last.message = f"All {len(failures)} attempts failed. " + " ".join(reasons)
+        waits = [error.retry_after for error in failures if error.retry_after is not None]
+        last.retry_after = min(waits, default=None)
+    return last
+
+
+def _all_passed_over(call: Call, wait: float) -> EdgeError:
+    """The error where nobody was asked.
+
+    :param wait: seconds until somebody may be.
+    """
+    passed = call.record.passed_over
+    if passed and all(each.why == UNTAGGED for each in passed):
+        return ValidationError(
+            f"No target of '{call.model}' has all the tags asked for (x-llmedge-tags).", param="x-llmedge-tags"
+        )
+    if passed and all(each.why == "breaker: cooldown" for each in passed):  # they said when to come back
+        names = sorted({each.target.partition("/")[0] for each in passed})
+        said = " ".join(f"The provider '{name}' is limiting the gateway's rate." for name in names)
+        return VendorRateLimited(said, retry_after=wait)
+    reasons = "; ".join(f"{each.target} ({each.why})" for each in passed)
+    return TargetBusy(f"No target of '{call.model}' can be asked now: {reasons}.", retry_after=wait)
