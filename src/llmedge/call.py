@@ -11,6 +11,10 @@ import msgspec
 from llmedge.config.capabilities import Capabilities
 from llmedge.config.kinds import TargetEntry
 from llmedge.config.settings import Model
+from llmedge.dialects import form
+from llmedge.dialects.dialect import Asker
+from llmedge.dialects.embedding_form import EmbeddingDialect, EmbeddingRequest
+from llmedge.dialects.registry import DIALECTS
 from llmedge.model import Caller, Deadline, Operation, RawObject, Record, Target, Upload
 
 
@@ -74,7 +78,6 @@ class Call(msgspec.Struct):
     :ivar choices: how many answers were asked for (``n``).
     :ivar headers: the client's headers that go to a vendor of the same dialect, and to no other.
     :ivar continues: the last message is the beginning of the answer, to be gone on with.
-    :ivar form: the request in the intermediate form, once somebody needed it.
     :ivar upload: the body, where it is passed on as it comes; ``fields`` is empty then.
     :ivar match: where it may go, once ``Admit`` has found that.
     """
@@ -90,8 +93,34 @@ class Call(msgspec.Struct):
     deadline: Deadline
     record: Record
     headers: tuple[tuple[str, str], ...] = ()
-    form: Any = None
     hints: RoutingHints = RoutingHints()
     continues: bool = False
     upload: Upload | None = None
     match: Match | None = None
+    _said: Any = None
+
+    def said(self) -> form.Request:
+        """What it says, in the intermediate form. Parsed once, on the thread that asks first; a dialect of chats only.
+
+        :raises ValidationError: a field is mistyped.
+        """
+        said: form.Request = self._parsed()
+        return said
+
+    def embedded(self) -> EmbeddingRequest:
+        """The same, for a dialect of embeddings."""
+        said: EmbeddingRequest = self._parsed()
+        return said
+
+    def _parsed(self) -> Any:
+        if self._said is None:
+            dialect = DIALECTS[self.dialect]
+            assert isinstance(dialect, Asker | EmbeddingDialect), f"{dialect.name} is not read"
+            self._said = dialect.parse(self.fields)
+        return self._said
+
+    def changed(self, **fields: Any) -> Call:
+        """A copy with other values. Where the body's fields change, what was said before does not count."""
+        if "fields" in fields:
+            fields = {"_said": None} | fields
+        return msgspec.structs.replace(self, **fields)

@@ -239,7 +239,8 @@ class Record(msgspec.Struct):
     :ivar paused: seconds waited before retries, and for Retry-After.
     :ivar dropped: fields of the request that the target could not say and the configuration lets go.
     :ivar trace: ``None`` where nothing is traced.
-    :ivar asked: what was said to the vendor, raw; only where the trace captures it. ``answered`` is its answer.
+    :ivar asked: what was said to the vendor, as OpenTelemetry writes it; only where the trace captures it.
+        ``answered`` is its answer.
     :ivar waited: seconds spent waiting for vendors; total less this is our overhead. Where two are waited for at once
         (``waiting`` counts them) the time counts once.
     """

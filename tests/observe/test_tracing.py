@@ -22,7 +22,7 @@ from twisted.web.http_headers import Headers
 import tests
 from llmedge.config import ConfigError
 from llmedge.config.settings import Tracing as Settings
-from llmedge.observe import content, traceparent, tracing
+from llmedge.observe import traceparent, tracing
 from llmedge.observe.collector import Collector
 from llmedge.service import EdgeService, StartError
 from tests.fakes import CHAT, Edge, Reactor, request, settings
@@ -248,34 +248,6 @@ class Content(Base):
             json.loads(attributes["gen_ai.output.messages"]),
             [{"role": "assistant", "parts": [{"type": "text", "content": said}], "finish_reason": "stop"}],
         )
-
-    def test_odd_content_is_taken_as_it_is(self) -> None:
-        """Nobody checked it: parts, tool calls, texts of completions, and things that are none of these."""
-        call = {"id": "1", "function": {"name": "f", "arguments": "{}"}}
-        for raw, expected in (
-            ('"say"', [{"role": "user", "parts": [{"type": "text", "content": "say"}]}]),
-            ('[{"role":"assistant","content":null}]', [{"role": "assistant", "parts": []}]),
-            (
-                '[{"role":"user","content":[{"type":"text","text":"x"},{"type":"image_url"}]}]',
-                [{"role": "user", "parts": [{"type": "text", "content": "x"}]}],
-            ),
-            (
-                json.dumps([{"role": "assistant", "tool_calls": [call, 1]}, {"role": "assistant", "tool_calls": 1}]),
-                [
-                    {"role": "assistant", "parts": [{"type": "tool_call", "id": "1", "name": "f", "arguments": "{}"}]},
-                    {"role": "assistant", "parts": []},
-                ],
-            ),
-        ):
-            self.assertEqual(json.loads(content.messages(raw.encode(), "user")), expected)
-        self.assertEqual(content.messages(b"x" * (content.LONGEST + 1), "user"), "")
-        for raw in (
-            b"[]",
-            b"{",
-            b'{"choices": 1}',
-            b'{"choices": [1]}',
-        ):
-            self.assertEqual(content.choices(raw), "", raw)
 
 
 class GenAiMetrics(Base):

@@ -153,7 +153,7 @@ class World:
         model = more.pop("model", "m")
         return Call(
             Operation.CHAT,
-            "openai_chat",
+            more.pop("dialect", "openai_chat"),
             model,
             fields,
             stream,

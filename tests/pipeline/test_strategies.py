@@ -131,7 +131,11 @@ class Strategy(SynchronousTestCase):
         self.assertEqual(spread, {A, B, C})
         system = msgspec.Raw(b'"you are a cat"')
         same = {
-            tuple(self.order(world, fields={"system": system, "messages": msgspec.Raw(b'[{"n":%d}]' % number)}))
+            tuple(self.order(world, dialect="anthropic", fields={"system": system, "messages": turn}))
+            for turn in (msgspec.Raw(b"[%d]" % number) for number in range(20))
+                    world, dialect="anthropic", fields={"system": system, "messages": msgspec.Raw(b"[%d]" % number)}
+                )
+            )
             for number in range(20)
         }
         self.assertEqual(len(same), 1)

@@ -3,9 +3,11 @@ import json
 from typing import Any
 
 import msgspec
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from llmedge.model import Usage
+from llmedge.call import Call
+from llmedge.model import Caller, Deadline, Operation, Record, Usage
 from llmedge.pipeline import tokens
 from llmedge.pipeline.tokens import TokenCounter, rough, texts
 from tests.pipeline.test_prices import at_once
@@ -13,6 +15,23 @@ from tests.pipeline.test_prices import at_once
 
 def fields(**values: Any) -> Any:
     return {name: msgspec.Raw(json.dumps(value).encode()) for name, value in values.items()}
+
+
+def call(**values: Any) -> Call:
+    """A chat with these fields; where it has a ``prompt``, a completion."""
+    text = "prompt" in values
+    return Call(
+        Operation.TEXT if text else Operation.CHAT,
+        "openai_text" if text else "openai_chat",
+        "m",
+        fields(**values),
+        False,
+        False,
+        1,
+        Caller("c"),
+        Deadline(Clock(), 30),
+        Record("id", "POST", "/", "peer", 0.0),
+    )
 
 
 def run(coroutine: Any) -> Any:
@@ -68,13 +87,13 @@ class Estimates(SynchronousTestCase):
             ("您好", "gpt-3.5-turbo", 2),
         ):
             self.assertEqual(run(self.counter.count([text], model)), expected, text)
-        usage = run(self.counter.estimate(fields(messages=QUESTION), [b'{"choices":[{"text":"hello world"}]}'], "m"))
+        usage = run(self.counter.estimate(call(messages=QUESTION), [b'{"choices":[{"text":"hello world"}]}'], "m"))
         self.assertEqual(usage, Usage(3 + 4 + 11, 2, estimated=True))
 
     def test_without_the_library(self) -> None:
         """Four bytes a token, still marked."""
         self.without_library()
-        usage = run(self.counter.estimate(fields(prompt="12345678"), [b'{"choices":[{"text":"12345"}]}'], "m"))
+        usage = run(self.counter.estimate(call(prompt="12345678"), [b'{"choices":[{"text":"12345"}]}'], "m"))
         self.assertEqual(usage, Usage(2, 2, estimated=True))
 
     def test_a_stream(self) -> None:
@@ -82,12 +101,12 @@ class Estimates(SynchronousTestCase):
         self.without_library()
         frames = [b'data: {"choices":[{"delta":{"content":"%b"}}]}\n\n' % word for word in (b"abc", b"defgh")]
         frames += [b"data: [DONE]\n\n", b'event: x\ndata: {"delta":{"text":"1234"}}\n\n']
-        usage = run(self.counter.estimate({}, frames, "m", 2.0))
+        usage = run(self.counter.estimate(call(), frames, "m", 2.0))
         self.assertEqual(usage, Usage(0, 6, estimated=True))
 
     def test_what_is_not_json(self) -> None:
         self.without_library()
-        broken = {"messages": msgspec.Raw(b'["a')}
+        broken = call().changed(fields={"messages": msgspec.Raw(b'["a')})
         self.assertEqual(run(self.counter.estimate(broken, [b"\xff{", b"[" * 100000], "m")).output, 0)
 
     def test_rough(self) -> None:

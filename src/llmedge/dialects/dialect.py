@@ -293,6 +293,8 @@ class Dialect(ABC):
     :cvar stream_type: media type of a vendor's stream.
     :cvar headers: sent to a vendor with each request, unless the client sends its own.
     :cvar field_names: this dialect's names of the form's fields, where they differ.
+    :cvar prompt: the fields that hold what is said to the model, the conversation last.
+    :cvar limits: the fields that bound the tokens of the answer, whole numbers all.
     """
 
     name: ClassVar[str]
@@ -302,6 +304,8 @@ class Dialect(ABC):
     stream_type: ClassVar[bytes] = b"text/event-stream"
     headers: ClassVar[Mapping[str, str]] = {}
     field_names: ClassVar[Mapping[str, str]] = {}
+    prompt: ClassVar[tuple[str, ...]] = ()
+    limits: ClassVar[tuple[str, ...]] = ()
 
     # For a client who speaks it
 

@@ -49,6 +49,7 @@ _decode_thin = msgspec.json.Decoder(_ThinAnswer)
 
 class GeminiEmbeddings(EmbeddingDialect):
     name = "gemini_embeddings"
+    prompt = ("content", "requests")
     heartbeat = wire.HEARTBEAT
     field_names = {"dimensions": "outputDimensionality", "task": "taskType"}
 

@@ -59,6 +59,7 @@ _decode_thin = msgspec.json.Decoder(_ThinAnswer)
 
 class OpenAIEmbeddings(OpenAIDialect, EmbeddingDialect):
     name = "openai_embeddings"
+    prompt = ("input",)
 
     def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
         fields, known = decode_body(raw, _decoder, max_depth)

@@ -32,6 +32,8 @@ _encode = msgspec.json.Encoder().encode
 
 class OpenAIText(OpenAIDialect, Asker):
     name = "openai_text"
+    prompt = ("prompt",)
+    limits = ("max_tokens",)
     operation = Operation.TEXT
 
     def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:

@@ -21,7 +21,6 @@ from llmedge.config.settings import Tracing as Settings
 from llmedge.model import Attempt, Record, TraceContext, Usage
 from llmedge.observe import traceparent
 from llmedge.observe.collector import Chatter, Collector
-from llmedge.observe.content import choices, messages
 
 try:
     from opentelemetry.sdk.metrics import MeterProvider
@@ -347,10 +346,10 @@ def _attempt_attributes(record: Record, attempt: Attempt, usage: Usage | None) -
             attributes["gen_ai.usage.cache_read.input_tokens"] = usage.cached
         if usage.reasoning:
             attributes["gen_ai.usage.reasoning.output_tokens"] = usage.reasoning
-    if record.asked and (said := messages(record.asked, "user")):
-        attributes["gen_ai.input.messages"] = said
-    if record.answered and attempt.outcome == "ok" and (said := choices(record.answered)):
-        attributes["gen_ai.output.messages"] = said
+    if record.asked:
+        attributes["gen_ai.input.messages"] = record.asked.decode()
+    if record.answered and attempt.outcome == "ok":
+        attributes["gen_ai.output.messages"] = record.answered.decode()
     return attributes
 
 

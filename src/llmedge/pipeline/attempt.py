@@ -10,8 +10,10 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from llmedge.call import Call, Candidate
+from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import EdgeError, ElsewhereError, InternalError, TargetBusy
 from llmedge.model import Answer, Attempt
+from llmedge.pipeline import content
 from llmedge.pipeline.deployments import Lease
 from llmedge.pipeline.plan import Option, Plan, RouteDeps
 from llmedge.pipeline.routed import RoutedStream
@@ -39,7 +41,7 @@ async def attempt(
     if (trace := record.trace) is not None:
         made.span_id = trace.new_span_id()
         if trace.capture:
-            record.asked = bytes(call.fields.get("messages") or call.fields.get("prompt") or b"")
+            record.asked = content.prompt(call)
     try:
         reply = await deps.providers[candidate.target.provider].complete(call, made)
         if not isinstance(reply, Answer):
@@ -52,7 +54,7 @@ async def attempt(
             lease.end(None if usage is None else usage.input + usage.output)
             made.end(ended, "ok")
             if trace is not None and trace.capture:
-                record.answered = reply.body
+                record.answered = content.answer(call, reply)
         record.answered_by = made
         if plan is not None:
             plan.won(option)
@@ -101,7 +103,7 @@ def _failed(made: Attempt, candidate: Candidate, lease: Lease, error: EdgeError,
 def tokens_of(call: Call) -> int:
     """About how many tokens the call will use: four bytes each, and what may be written."""
     most = 0
-    for name in ("max_completion_tokens", "max_tokens", "max_output_tokens"):
+    for name in DIALECTS[call.dialect].limits:
         raw = bytes(call.fields.get(name, b""))
         if raw.isdigit():
             most = int(raw)

@@ -27,7 +27,7 @@ class CountTokens:
         try:
             return await proceed(call)
         except Unsupported:
-            usage = await self._tokens.estimate(call.fields, [], call.model)
+            usage = await self._tokens.estimate(call, [], call.model)
             dialect = DIALECTS[call.dialect]
             assert isinstance(dialect, CountingDialect)
             return Answer(dialect.render_count_answer(usage.input))

@@ -29,8 +29,6 @@ KEPT_IN_ALL = 134217728
 """Bytes that all streams together keep: beyond them those that grow can only end in an error, too."""
 HELD = 67108864
 """Bytes of a stream that are held where all of it is."""
-_PROMPT = ("messages", "system", "input", "instructions", "contents", "systemInstruction")
-_MOST = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 BYTES_A_TOKEN = 4
 """Of text, roughly."""
 
@@ -204,7 +202,7 @@ class JoinedStream(SaidStream):
 
 def _with_time(call: Call) -> Call:
     """``call`` with as long again: its own deadline was for the first content."""
-    return msgspec.structs.replace(call, deadline=Deadline(call.deadline.clock, call.deadline.seconds))
+    return call.changed(deadline=Deadline(call.deadline.clock, call.deadline.seconds))
 
 
 async def _in_time(asking: Coroutine[Any, Any, Reply], call: Call) -> ReplyStream:
@@ -225,12 +223,12 @@ async def _in_time(asking: Coroutine[Any, Any, Reply], call: Call) -> ReplyStrea
 
 def _continued(call: Call, dialect: ChatDialect, text: str, tokens: int) -> Call:
     """``call`` with ``text``, of about so many tokens, as the beginning of its answer; as much less may follow."""
-    asked = dialect.parse(call.fields)
+    asked = call.said()
     begun = form.Message("assistant", (form.Text(text),), at="the answer so far")
     most = None if asked.max_tokens is None else max(1, asked.max_tokens - tokens)
     asked = msgspec.structs.replace(asked, messages=(*asked.messages, begun), max_tokens=most)
     said = dialect.render(asked, call.model, Saying({}, drop=True), stream=True)
     fields: dict[str, Any] = msgspec.json.decode(said, type=dict[str, msgspec.Raw])
-    prompt = {name: raw for name, raw in fields.items() if name in _PROMPT}
-    prompt |= {name: msgspec.Raw(b"%d" % most) for name in _MOST if name in call.fields and most is not None}
-    return msgspec.structs.replace(call, fields={**call.fields, **prompt}, form=asked, continues=True)
+    prompt = {name: raw for name, raw in fields.items() if name in dialect.prompt}
+    prompt |= {name: msgspec.Raw(b"%d" % most) for name in dialect.limits if name in call.fields and most is not None}
+    return call.changed(fields={**call.fields, **prompt}, _said=asked, continues=True)

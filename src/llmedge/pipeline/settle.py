@@ -52,7 +52,7 @@ class Settle:
         if usage is None:
             if call.operation.passes_through:
                 return reply  # pictures and sounds are not counted in words
-            usage = await self.tokens.estimate(call.fields, [reply.body], self.model(call))
+            usage = await self.tokens.estimate(call, [reply.body], self.model(call))
         if not self.prices.are_here:
             await self.prices.ready()
         self.charge(call, usage)
@@ -118,7 +118,7 @@ class SettledStream(FilteredStream):
             if self._frames:
                 missing = self._length / self._kept
                 model = self._settle.model(self._call)
-                usage = await self._settle.tokens.estimate(self._call.fields, self._frames, model, missing)
+                usage = await self._settle.tokens.estimate(self._call, self._frames, model, missing)
             else:
                 usage = self._rough()
         await self._settle.prices.ready()

@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Callable
 from typing import Any, cast
 
-import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -63,9 +62,7 @@ class Shadows:
             message_count=call.record.message_count,
             bytes_in=call.record.bytes_in,
         )
-        copy = msgspec.structs.replace(
-            call, record=record, deadline=Deadline(deps.clock, call.deadline.seconds), form=None
-        )
+        copy = call.changed(record=record, deadline=Deadline(deps.clock, call.deadline.seconds))
         self._under_way += 1
         asking: Deferred[None] = Deferred.fromCoroutine(self._ask(copy, Option(candidate, deployment)))
         late: Any = deps.clock.callLater(call.deadline.seconds, asking.cancel)

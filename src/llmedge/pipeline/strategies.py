@@ -12,6 +12,7 @@ import msgspec
 
 from llmedge.call import Call, Candidate
 from llmedge.config.settings import Model
+from llmedge.dialects.registry import DIALECTS
 from llmedge.model import Usage
 from llmedge.pipeline.deployments import Deployment, Deployments
 from llmedge.pipeline.prices import Prices
@@ -91,13 +92,8 @@ class Strategies:
 def sticky_key(sticky: str, call: Call) -> bytes | None:
     """What keeps calls together: a header's value, or the beginning of the prompt; ``None`` where there is none."""
     if sticky == "prompt":
-        for name in ("system", "instructions", "systemInstruction", "system_instruction"):
-            if (raw := call.fields.get(name)) is not None:
-                return bytes(raw)[:PREFIX]
-        for name in ("messages", "input", "contents", "prompt"):
-            if (raw := call.fields.get(name)) is not None:
-                return _first(bytes(raw))[:PREFIX]
-        return None
+        begun = (call.fields[name] for name in DIALECTS[call.dialect].prompt if name in call.fields)
+        return next((_first(bytes(raw))[:PREFIX] for raw in begun), None)
     value = call.hints.header(sticky.removeprefix("header:"))
     return value.encode() if value else None
 

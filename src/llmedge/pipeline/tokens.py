@@ -1,7 +1,7 @@
 """Counting tokens for vendors that do not: an estimate, since each has a tokenizer of its own.
 
 bpe-openai (extra ``tokens``) counts as OpenAI's models do; without it four bytes are taken for a token. Texts are
-found in the JSON by the names the dialects give them, so that images and the like are not counted as text.
+found by what they are, so that images and the like are not counted as text.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
@@ -18,10 +18,14 @@ from typing import Any
 
 import msgspec
 
-from llmedge.model import InThread, RawObject, Usage
+from llmedge.call import Call
+from llmedge.dialects import form
+from llmedge.dialects.dialect import Asker
+from llmedge.dialects.registry import DIALECTS
+from llmedge.errors import EdgeError
+from llmedge.model import InThread, Operation, RawObject, Usage
 
-_ASKED = ("messages", "prompt", "input", "system", "instructions", "contents", "systemInstruction")
-_TEXTS = {*_ASKED, "content", "text", "refusal", "reasoning", "reasoning_content", "thinking", "partial_json"}
+_TEXTS = {"prompt", "input", "content", "text", "refusal", "reasoning", "reasoning_content", "thinking", "partial_json"}
 _ARGUMENTS = {"arguments", "input", "args"}
 """Of a tool's call: a text, or an object."""
 _BYTES_A_TOKEN = 4
@@ -41,13 +45,13 @@ class TokenCounter:
         """Tokens of ``texts`` in the vocabulary nearest to that of ``model``."""
         return await self._in_thread(_count, texts, model)
 
-    async def estimate(self, fields: RawObject, answer: Sequence[bytes], model: str, missing: float = 1.0) -> Usage:
-        """Usage of a call with these top-level ``fields``.
+    async def estimate(self, call: Call, answer: Sequence[bytes], model: str, missing: float = 1.0) -> Usage:
+        """Usage of ``call``.
 
         :param answer: a JSON body, or the frames of a stream.
         :param missing: by how much the answer was longer than what is given of it.
         """
-        return await self._in_thread(_estimate, fields, answer, model, missing)
+        return await self._in_thread(_estimate, call, answer, model, missing)
 
 
 def rough(fields: RawObject, written: int) -> Usage:
@@ -55,7 +59,7 @@ def rough(fields: RawObject, written: int) -> Usage:
 
     :param written: bytes of the answer's text.
     """
-    read = sum(_text_bytes(memoryview(fields.get(name, b""))) for name in _ASKED)
+    read = sum(_text_bytes(memoryview(raw)) for raw in fields.values())
     return Usage(-(-read // _BYTES_A_TOKEN), -(-written // _BYTES_A_TOKEN), estimated=True)
 
 
@@ -69,21 +73,40 @@ def _text_bytes(raw: memoryview) -> int:
     return size * said // len(places)
 
 
-def _estimate(fields: Mapping[str, Any], answer: Sequence[bytes], model: str, missing: float) -> Usage:
-    asked: list[str] = []
-    overhead = 0
-    for name in _ASKED:
-        if name in fields:
-            document = _decode(bytes(fields[name]))
-            asked += texts(document, said=True)
-            if name == "messages" and isinstance(document, list):
-                # Role and delimiters of each, and the answer's beginning: OpenAI's cookbook, "How to count tokens".
-                overhead = 4 * len(document) + 3
-    if "tools" in fields:
-        asked.append(bytes(fields["tools"]).decode(errors="replace"))
+def _estimate(call: Call, answer: Sequence[bytes], model: str, missing: float) -> Usage:
     # The pieces of a stream are put together again: a word in two pieces is not two words.
     written = "".join(text for part in answer for data in _documents(part) for text in texts(_decode(data)))
+    asked, overhead = _asked(call)
     return Usage(_count(asked, model) + overhead, round(_count([written], model) * missing), estimated=True)
+
+
+def _asked(call: Call) -> tuple[list[str], int]:
+    """The texts of a request, and the tokens that it takes to tell them apart."""
+    dialect = DIALECTS[call.dialect]
+    if isinstance(dialect, Asker):
+        try:
+            said = call.said()
+        except EdgeError:
+            pass  # its vendor has understood it
+        else:
+            found = [text for message in said.messages for part in message.parts for text in _said(part)]
+            found += [
+                text for tool in said.tools for text in (tool.name, tool.description, tool.schema.decode()) if text
+            ]
+            # Role and delimiters of each, and the answer's beginning: OpenAI's cookbook, "How to count tokens".
+            chats = said.messages and call.operation is not Operation.TEXT
+            return found, 4 * len(said.messages) + 3 if chats else 0
+    return [text for name in dialect.prompt for text in texts(_decode(bytes(call.fields.get(name, b""))), said=True)], 0
+
+
+def _said(part: form.Part) -> list[str]:
+    if isinstance(part, form.Text | form.Refusal | form.Thinking):
+        return [part.text]
+    if isinstance(part, form.ToolCall):
+        return [part.name, part.arguments]
+    if isinstance(part, form.ToolResult):
+        return [text for each in part.content for text in _said(each)]
+    return [part.source.data] if isinstance(part, form.File) and part.source.kind == "text" else []
 
 
 def texts(document: Any, said: bool = False) -> list[str]:

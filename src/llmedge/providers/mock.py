@@ -71,7 +71,7 @@ class MockProvider:
             reader: StreamReader | None = None
         else:  # it thinks in OpenAI's forms and is translated
             assert isinstance(asker, Asker)
-            said = CHAT.render(asker.parse(call.fields), call.model, Saying({}, drop=True), stream=False)
+            said = CHAT.render(call.said(), call.model, Saying({}, drop=True), stream=False)
             script = Script(call, msgspec.json.decode(said, type=dict[str, msgspec.Raw]), attempt.target.model, created)
             asked = Asked(call.model, call.record.request_id, created, call.wants_usage, call.fields)
             reader = TranslatedReader(CHAT.decoder(choices=call.choices, max_event=1 << 24), asker.encoder(asked))
@@ -95,7 +95,7 @@ class MockProvider:
             return mock_media.embeddings(call, asker, model, created)
         if not isinstance(asker, CountingDialect) or not isinstance(asker, Asker):
             raise no_way(self.name, call.operation)
-        said = CHAT.render(asker.parse(call.fields), call.model, Saying({}, drop=True), stream=False)
+        said = CHAT.render(call.said(), call.model, Saying({}, drop=True), stream=False)
         return Answer(asker.render_count_answer(len(_words(_everything(_decode(said))))))
 
     def _fault(self) -> str:

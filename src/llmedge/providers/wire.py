@@ -77,11 +77,9 @@ class Translated:
         self._name = name
 
     def body(self, call: Call, model: str, drop: bool) -> bytes:
-        if call.form is None:
-            call.form = self._asker.parse(call.fields)
         saying = Saying(self._asker.field_names, drop, f"the provider '{self._name}'")
         quirks = self._quirks | model_quirks(model)
-        body = self.spoken.render(call.form, model, saying, stream=call.stream, quirks=quirks)
+        body = self.spoken.render(call.said(), model, saying, stream=call.stream, quirks=quirks)
         call.record.dropped = saying.dropped
         return continued(body, self._quirks) if call.continues else body
 
@@ -106,16 +104,14 @@ class TranslatedEmbeddings:
         self._name = name
 
     def body(self, call: Call, model: str, drop: bool) -> bytes:
-        if call.form is None:
-            call.form = self._asker.parse(call.fields)
         saying = Saying(self._asker.field_names, drop, f"the provider '{self._name}'")
-        body = self._maker.render(call.form, model, saying)
+        body = self._maker.render(call.embedded(), model, saying)
         call.record.dropped = saying.dropped
         return body
 
     def answer(self, body: bytes, call: Call, created: int) -> Answer:
         said = self._maker.parse_answer(body)
-        return Answer(self._asker.render_answer(said, call.form, _asked(call, created)), said.usage)
+        return Answer(self._asker.render_answer(said, call.embedded(), _asked(call, created)), said.usage)
 
     def reader(self, call: Call, max_event: int, created: int) -> StreamReader:
         raise unstreamed()
@@ -133,11 +129,8 @@ class Counting:
     def body(self, call: Call, model: str, drop: bool) -> bytes:
         if self._asker.name == self._counter.name:
             return self._counter.forward_count(call.fields, model)
-        assert isinstance(self._asker, Asker)
-        if call.form is None:
-            call.form = self._asker.parse(call.fields)
         saying = Saying(self._asker.field_names, drop, f"the provider '{self._name}'")
-        body = self._counter.render_count(call.form, model, saying)
+        body = self._counter.render_count(call.said(), model, saying)
         call.record.dropped = saying.dropped
         return body
 

@@ -266,7 +266,6 @@ class Api:
             request.deadline,
             record,
             _passed_on(request) if dialect.name == "anthropic" else (),
-            None,
             hints,
         )
 

@@ -66,6 +66,8 @@ class Anthropic(ChatDialect, CountingDialect):
     """Quirks of vendors it knows are listed at :func:`llmedge.dialects.anthropic.render.render`."""
 
     name = "anthropic"
+    prompt = ("system", "messages")
+    limits = ("max_tokens",)
     heartbeat = b'event: ping\ndata: {"type": "ping"}\n\n'
     headers = {"anthropic-version": "2023-06-01"}
     field_names = request.FIELD_NAMES

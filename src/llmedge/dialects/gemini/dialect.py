@@ -28,6 +28,7 @@ _any = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 class Gemini(ChatDialect, CountingDialect):
     name = "gemini"
+    prompt = ("systemInstruction", "system_instruction", "contents")
     heartbeat = wire.HEARTBEAT
     comments = False  # see there
     field_names = request.FIELD_NAMES

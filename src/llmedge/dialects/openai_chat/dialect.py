@@ -39,6 +39,8 @@ _decoder = msgspec.json.Decoder(_ChatRequest)
 
 class OpenAIChat(OpenAIDialect, ChatDialect):
     name = "openai_chat"
+    prompt = ("messages",)
+    limits = ("max_completion_tokens", "max_tokens")
     field_names = request.FIELD_NAMES
 
     def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:

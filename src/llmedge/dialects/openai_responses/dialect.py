@@ -62,6 +62,8 @@ _decoder = msgspec.json.Decoder(_ResponsesRequest)
 
 class OpenAIResponses(ChatDialect):
     name = "openai_responses"
+    prompt = ("instructions", "input")
+    limits = ("max_output_tokens",)
     field_names = request.FIELD_NAMES
 
     def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
