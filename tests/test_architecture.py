@@ -32,11 +32,18 @@ LAYERS = {
     "tls": set(),
     "config": set(),
     "model": set(),
+    "operations": set(),
     "errors": set(),
     "_version": set(),
 }
-EVERYONE_MAY = {"deadlines", "threads", "tls", "config", "sockets", "model", "errors", "_version"}
-GROUND = {"config": {"_version"}, "model": {"errors"}, "errors": set(), "_version": set()}
+EVERYONE_MAY = {"deadlines", "threads", "tls", "config", "sockets", "model", "operations", "errors", "_version"}
+GROUND = {
+    "config": {"_version", "operations"},
+    "model": {"errors", "operations"},
+    "operations": set(),
+    "errors": set(),
+    "_version": set(),
+}
 
 
 def imports(path: Path) -> set[str]:

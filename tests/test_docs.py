@@ -16,6 +16,7 @@ from llmedge.config import capabilities, load, settings, vendors
 from llmedge.config.catalogue import VENDORS
 from llmedge.config.settings import Settings
 from llmedge.observe.metrics import Metrics
+from llmedge.operations import ENDPOINTS
 from llmedge.pipeline.verdicts import VERDICTS, Next
 from tests.fakes import write_service_account
 
@@ -24,9 +25,9 @@ DOCS = ROOT / "docs"
 SOURCE = Path(settings.__file__).parent.parent
 
 
-def extension() -> Any:
-    """The Sphinx extension, which needs no Sphinx for this."""
-    spec = importlib.util.spec_from_file_location("settings_reference", DOCS / "_ext" / "settings_reference.py")
+def extension(name: str = "settings_reference") -> Any:
+    """A Sphinx extension of ours, which needs no Sphinx for this."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / "_ext" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -116,6 +117,20 @@ class Pages(SynchronousTestCase):
             self.assertEqual(len(row), 1, cls.code)
             self.assertIn(f"- {cls.status}\n", row[0], cls.__name__)
             self.assertIn(f"- ``{cls.type}``\n", row[0], cls.__name__)
+
+    def test_every_endpoint(self) -> None:
+        """The table has a row for each endpoint, but for those at a second path, which the text below it names."""
+        page = (DOCS / "http-api.rst").read_text()
+        self.assertIn("\n.. operations-table::\n", page)
+        table = extension("operations_table").table()
+        found = re.findall(r"\* - ``(.+) (.+)``\n +- (.+)\n +- (.+)", table)
+        listed = [each for each in ENDPOINTS if each.summary]
+        self.assertEqual([row[:2] for row in found], [(each.method, each.path) for each in listed])
+        for row, each in zip(found, listed, strict=True):
+            self.assertEqual(row[2].partition("; ")[0], each.summary.partition("; ")[0])
+        self.assertIn(("POST", "/v1/images/edits", "pictures from pictures; multipart; passed through", "yes"), found)
+        self.assertIn(("GET", "/metrics", "Prometheus metrics; 404 if off", "with ``auth.metrics``"), found)
+        self.assertIn("Gemini's paths work below ``/v1/models/`` too", page)
 
     def test_every_metric(self) -> None:
         """Each llm_* metric is in one row of the table, with its type and labels, and no other is."""

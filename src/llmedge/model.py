@@ -12,6 +12,7 @@ import attrs
 import msgspec
 
 from llmedge.errors import EdgeError
+from llmedge.operations import Operation as Operation
 
 T = TypeVar("T")
 
@@ -31,31 +32,6 @@ class InThread(Protocol):
     """Where work goes that would hold up the reactor; tests do it at once."""
 
     def __call__(self, work: Callable[..., T], *args: Any) -> Awaitable[T]: ...
-
-
-class Operation(enum.Enum):
-    """What a call asks for. The value is the label in logs and metrics.
-
-    :ivar passes_through: put only to vendors that have it, and never translated; the value is the catalogue's name of
-        it.
-    """
-
-    passes_through: bool
-
-    CHAT = "chat"
-    TEXT = "text"
-    EMBEDDINGS = "embeddings"
-    COUNT_TOKENS = "count_tokens"
-    MODERATIONS = "moderations"
-    IMAGES_GENERATIONS = "images_generations"
-    IMAGES_EDITS = "images_edits"
-    AUDIO_SPEECH = "audio_speech"
-    AUDIO_TRANSCRIPTIONS = "audio_transcriptions"
-    AUDIO_TRANSLATIONS = "audio_translations"
-    RERANK = "rerank"
-
-    def __init__(self, label: str) -> None:
-        self.passes_through = label not in ("chat", "text", "embeddings", "count_tokens")
 
 
 class UploadBody(Protocol):

@@ -278,7 +278,7 @@ class StreamedBodies(SynchronousTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.patch(paths, "_STREAMED", {b"/a"})
+        self.patch(paths.PATHS, "streamed", {b"/a"})
         self.read: list[bytes] = []
         self.failed: list[Exception] = []
         self.gate: Deferred[None] | None = None

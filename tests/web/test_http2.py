@@ -97,7 +97,7 @@ class Streams(SynchronousTestCase):
 
     def test_a_streamed_body(self) -> None:
         """The reader's interface is the same, though here the body is whole before it is read."""
-        self.patch(paths, "_STREAMED", {paths.CHAT})
+        self.patch(paths.PATHS, "streamed", {paths.CHAT})
         read: list[bytes] = []
 
         async def take(request: Any) -> None:

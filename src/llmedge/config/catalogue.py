@@ -14,22 +14,13 @@ from collections.abc import Mapping
 import attrs
 
 from llmedge.config.capabilities import Capabilities, capabilities_of
+from llmedge.operations import ENDPOINTS, Operation
 
-_STANDARD = {
-    "openai_chat": "/chat/completions",
-    "openai_text": "/completions",
-    "openai_embeddings": "/embeddings",
-    "openai_responses": "/responses",
-    "moderations": "/moderations",
-    "images_generations": "/images/generations",
-    "images_edits": "/images/edits",
-    "audio_speech": "/audio/speech",
-    "audio_transcriptions": "/audio/transcriptions",
-    "audio_translations": "/audio/translations",
-    "rerank": "/rerank",
-}
-DIALECTS = (*list(_STANDARD)[:4], "anthropic", "gemini", "bedrock")
-OPERATIONS = tuple(_STANDARD)[4:]
+_OPENAIS = {each.dialect: each.path.removeprefix("/v1") for each in ENDPOINTS if each.dialect.startswith("openai_")}
+_PASSED = {each.value: each.endpoints[0].path.removeprefix("/v1") for each in Operation if each.passes_through}
+_STANDARD = _OPENAIS | _PASSED
+DIALECTS = (*_OPENAIS, "anthropic", "gemini", "bedrock")
+OPERATIONS = tuple(_PASSED)
 """What is passed through, never translated."""
 
 AUTHS = ("bearer", "x-api-key", "x-goog-api-key", "api-key", "none", "sigv4", "oauth")

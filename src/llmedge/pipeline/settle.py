@@ -19,9 +19,6 @@ from llmedge.streams import Batch, FilteredStream, Reply, ReplyStream
 KEPT = 1048576
 """Bytes of a stream without usage that are kept to count its tokens; what is beyond them is taken to be alike."""
 
-_UNPRICED = (Operation.IMAGES_GENERATIONS, Operation.IMAGES_EDITS)
-"""Tokens of pictures have prices of their own, which Usage does not tell apart: none is guessed."""
-
 
 class Settle:
     """The outermost stage: sees whatever the others did."""
@@ -68,7 +65,7 @@ class Settle:
         record = call.record
         record.usage = usage
         by = record.answered_by or record.by
-        if by is None or call.operation in _UNPRICED:
+        if by is None or not call.operation.priced:
             return
         record.cost = by.cost = self.prices.price(by.target, usage)
         if len(record.attempts) == 1:

@@ -1,4 +1,4 @@
-"""The inference API: Klein routes under ``/v1``."""
+"""The inference API: what answers the endpoints of ``operations`` under ``/v1``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from llmedge.errors import (
     UnsupportedMediaType,
     ValidationError,
 )
-from llmedge.model import Answer, Operation
+from llmedge.model import Answer
+from llmedge.operations import Endpoint, Operation
 from llmedge.pipeline.admit import may_use
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.stage import Handler
@@ -40,9 +41,10 @@ from llmedge.web.answer import SLICE, send_answer, send_body, send_error, send_j
 from llmedge.web.head import header_in
 from llmedge.web.listing import OPENAI_SHAPE, SHAPES, Listed
 from llmedge.web.passthrough import is_upload, media_type, pass_on, take_upload, whole_body
-from llmedge.web.paths import Endpoint, dialect_of, endpoint_of
+from llmedge.web.paths import dialect_of, endpoint_of
 from llmedge.web.relay import Relay, RelayLimits
 from llmedge.web.request import EdgeRequest
+from llmedge.web.routes import declare
 from llmedge.web.work import Work
 
 log = Logger()
@@ -88,50 +90,32 @@ class Api:
         self._started = started
         self._listed: dict[tuple[str, tuple[str, ...]], tuple[int, bytes]] = {}
 
-    @app.route("/v1/chat/completions", methods=["POST"])
-    @app.route("/v1/completions", methods=["POST"])
-    @app.route("/v1/embeddings", methods=["POST"])
-    @app.route("/v1/responses", methods=["POST"])
-    @app.route("/v1/messages", methods=["POST"])
-    @app.route("/v1/messages/count_tokens", methods=["POST"])
     def infer(self, request: EdgeRequest) -> Any:  # Work, which Klein does not know and never sees
         endpoint = request.head.endpoint
-        assert endpoint is not None, "web/paths.py knows all of these"
+        assert endpoint is not None, "its row has led here"
         request.work = Work(self._infer(request, endpoint))
         return request.work
 
-    @app.route("/v1/moderations", methods=["POST"])
-    @app.route("/v1/images/generations", methods=["POST"])
-    @app.route("/v1/images/edits", methods=["POST"])
-    @app.route("/v1/audio/speech", methods=["POST"])
-    @app.route("/v1/audio/transcriptions", methods=["POST"])
-    @app.route("/v1/audio/translations", methods=["POST"])
-    @app.route("/v1/rerank", methods=["POST"])
     def pass_through(self, request: EdgeRequest) -> Deferred[None]:
-        endpoint = endpoint_of(request.path)
-        assert endpoint is not None, "web/paths.py knows all of these"
+        endpoint = endpoint_of(request.path, request.method)
+        assert endpoint is not None, "its row has led here"
         work = request.work = Deferred.fromCoroutine(self._pass_through(request, endpoint))
         return work
 
-    @app.route("/v1/models/<path:model>", methods=["POST"])
-    @app.route("/v1beta/models/<path:model>", methods=["POST"])
     def infer_of_model(self, request: EdgeRequest, model: str) -> Deferred[None]:
         endpoint = endpoint_of(request.path)
         if endpoint is None:
             raise NotFound("There is nothing at this path. GET / says what there is.")
-        if endpoint.stream and b"alt=sse" not in request.uri:
+        if endpoint.streams == "path" and b"alt=sse" not in request.uri:
             raise ValidationError("Streams are sent as events: add ?alt=sse to the URL.", param="alt")
         work = request.work = Deferred.fromCoroutine(self._infer(request, endpoint))
         return work
 
-    @app.route("/v1/chat/completions", methods=["GET"])
     def chat_socket(self, request: EdgeRequest) -> None:
         if not websocket.wants_upgrade(request):
             raise MethodNotAllowed("GET is for WebSockets here; allowed: POST.", ("POST",))
         websocket.accept(request)
 
-    @app.route("/v1/models", methods=["GET"])
-    @app.route("/v1beta/models", methods=["GET"])
     async def list_models(self, request: EdgeRequest) -> None:
         request.work = Deferred.fromCoroutine(self._vendors.ready())
         try:
@@ -149,13 +133,11 @@ class Api:
             self._listed[key] = (version, listed)
         send_body(request, 200, listed)
 
-    @app.route("/v1/models/<path:model>", methods=["GET"])
-    @app.route("/v1beta/models/<path:model>", methods=["GET"])
-    def get_model(self, request: EdgeRequest, model: str) -> None:
-        if not may_use(request.caller, model) or self._models.find(model) is None:
-            raise NotFound(f"The model '{model}' does not exist here.", param="model")
+    def get_model(self, request: EdgeRequest, id: str) -> None:
+        if not may_use(request.caller, id) or self._models.find(id) is None:
+            raise NotFound(f"The model '{id}' does not exist here.", param="model")
         shape, _ = SHAPES.get(dialect_of(request), OPENAI_SHAPE)
-        send_json(request, 200, shape(self._model(model)))
+        send_json(request, 200, shape(self._model(id)))
 
     def _model(self, name: str) -> Listed:
         told = self._vendors.names().get(name)
@@ -221,7 +203,7 @@ class Api:
         request.record.bytes_in = size
         depth = request.site.limits.max_json_depth
         body = request.content.read()
-        parsed = dialect.parse_request(body, depth, model=endpoint.model, stream=endpoint.stream)
+        parsed = dialect.parse_request(body, depth, model=endpoint.model, stream=endpoint.streams == "path")
         return self._called(request, endpoint, dialect, parsed)
 
     async def _call(self, request: EdgeRequest, endpoint: Endpoint, dialect: Dialect) -> Call:
@@ -240,7 +222,7 @@ class Api:
             body,
             site.limits.max_json_depth,
             model=endpoint.model,
-            stream=endpoint.stream,
+            stream=endpoint.streams == "path",
         )
         return self._called(request, endpoint, dialect, parsed)
 
@@ -312,4 +294,5 @@ def _passed_on(request: EdgeRequest) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
+declare(Api.app, Api)
 handle_errors(Api.app)

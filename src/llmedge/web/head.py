@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import httptools
 from twisted.web.http_headers import _nameEncoder
 
-from llmedge.web.paths import Endpoint, endpoint_of, is_health, is_metrics, operation_of, route_of, streams_body
+from llmedge.operations import Endpoint
+from llmedge.web.paths import endpoint_of, is_health, is_metrics, operation_of, route_of, streams_body
 
 if TYPE_CHECKING:
     from llmedge.call import RoutingHints

@@ -1,4 +1,4 @@
-"""What operators ask: ``/health``, ``/health/ready``, ``/health/live``, ``/metrics``, and ``/``."""
+"""What operators ask: health, metrics, and what there is."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from twisted.internet.threads import deferToThreadPool
 
 from llmedge._version import __version__
 from llmedge.errors import NotFound
+from llmedge.operations import ENDPOINTS
 from llmedge.web.answer import send_body, send_json
 from llmedge.web.api import handle_errors
 from llmedge.web.request import EdgeRequest
+from llmedge.web.routes import declare
 
 METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -40,19 +42,15 @@ class Ops:
         self._ready = ready
         self._answers: dict[str, tuple[int, bytes]] = {}  # by word; each good for its second
 
-    @app.route("/health", methods=["GET"])
-    @app.route("/health/live", methods=["GET"])
     def live(self, request: EdgeRequest) -> None:
         self._health(request, 200, "healthy")
 
-    @app.route("/health/ready", methods=["GET"])
     def ready(self, request: EdgeRequest) -> None:
         if self._ready():
             self._health(request, 200, "healthy")
         else:
             self._health(request, 503, "stopping")
 
-    @app.route("/metrics", methods=["GET"])
     async def metrics(self, request: EdgeRequest) -> None:
         self._exposed()
         if self._render_metrics is None:
@@ -60,32 +58,15 @@ class Ops:
         text = await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._render_metrics)
         send_body(request, 200, text, METRICS_TYPE)
 
-    @app.route("/", methods=["GET"])
     def index(self, request: EdgeRequest) -> None:
         document = {
             "name": "llmedge",
             "version": __version__,
             "docs": "README.rst and docs/ of the llmedge source",
             "endpoints": [
-                "POST /v1/chat/completions",
-                "POST /v1/completions",
-                "POST /v1/responses",
-                "POST /v1/embeddings",
-                "POST /v1/messages",
-                "POST /v1/messages/count_tokens",
-                "POST /v1beta/models/{model}:generateContent",
-                "POST /v1beta/models/{model}:streamGenerateContent",
-                "POST /v1beta/models/{model}:countTokens",
-                "POST /v1beta/models/{model}:embedContent",
-                "POST /v1/moderations",
-                "POST /v1/images/generations",
-                "POST /v1/images/edits",
-                "POST /v1/audio/speech",
-                "POST /v1/audio/transcriptions",
-                "POST /v1/audio/translations",
-                "POST /v1/rerank",
-                "GET /v1/models",
-                *(("GET /health", "GET /health/ready", "GET /health/live", "GET /metrics") if self._expose else ()),
+                f"{endpoint.method} {endpoint.path}"
+                for endpoint in ENDPOINTS
+                if endpoint.summary and (self._expose or endpoint.key in ("always", "never"))
             ],
         }
         send_json(request, 200, document)
@@ -105,4 +86,5 @@ class Ops:
         send_body(request, status, known[1])
 
 
+declare(Ops.app, Ops)
 handle_errors(Ops.app)

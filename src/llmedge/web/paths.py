@@ -4,103 +4,89 @@ in the asker's dialect."""
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
 
-from llmedge.model import Operation
+from llmedge.operations import ENDPOINTS, Endpoint
 
 CHAT = b"/v1/chat/completions"
-MODELS = b"/v1/models"
-
-_STREAMED = {b"/v1/images/edits", b"/v1/audio/transcriptions", b"/v1/audio/translations"}
-
-
-@attrs.frozen
-class Endpoint:
-    """One path of inference.
-
-    :ivar template: the path without what clients put into it.
-    :ivar dialect: what is spoken there.
-    :ivar model: the one in the path, or what is meant where none is named.
-    :ivar stream: the path says that the answer is streamed.
-    """
-
-    template: str
-    operation: Operation
-    dialect: str
-    model: str = ""
-    stream: bool = False
+SLASHED = ("model", "id")
+"""Parameters that may have slashes in them: names of models have."""
+PARAMETER = re.compile(r"\{(\w+)\}")
 
 
-_PASSED = {
-    "moderations": Operation.MODERATIONS,
-    "images/generations": Operation.IMAGES_GENERATIONS,
-    "images/edits": Operation.IMAGES_EDITS,
-    "audio/speech": Operation.AUDIO_SPEECH,
-    "audio/transcriptions": Operation.AUDIO_TRANSCRIPTIONS,
-    "audio/translations": Operation.AUDIO_TRANSLATIONS,
-    "rerank": Operation.RERANK,
-}
-_USUAL = {"moderations": "omni-moderation-latest"}  # OpenAI's default: the one body without a model there is
-_ENDPOINTS = {
-    endpoint.template.encode(): endpoint
-    for endpoint in (
-        Endpoint("/v1/chat/completions", Operation.CHAT, "openai_chat"),
-        Endpoint("/v1/completions", Operation.TEXT, "openai_text"),
-        Endpoint("/v1/embeddings", Operation.EMBEDDINGS, "openai_embeddings"),
-        Endpoint("/v1/responses", Operation.CHAT, "openai_responses"),
-        Endpoint("/v1/messages", Operation.CHAT, "anthropic"),
-        Endpoint("/v1/messages/count_tokens", Operation.COUNT_TOKENS, "anthropic"),
-        *(
-            Endpoint(f"/v1/{name}", operation, "passthrough", _USUAL.get(name, ""))
-            for name, operation in _PASSED.items()
-        ),
-    )
-}
-_GEMINI = re.compile(r"/(v1beta|v1)/models/(.+):([a-zA-Z]+)")
-_METHODS = {
-    "generateContent": (Operation.CHAT, "gemini", False),
-    "streamGenerateContent": (Operation.CHAT, "gemini", True),
-    "countTokens": (Operation.COUNT_TOKENS, "gemini", False),
-    "embedContent": (Operation.EMBEDDINGS, "gemini_embeddings", False),
-    "batchEmbedContents": (Operation.EMBEDDINGS, "gemini_embeddings", False),
-}
-_HEALTH = {b"/health", b"/health/ready", b"/health/live"}
-_ROUTES = {path: path.decode() for path in (b"/", b"/metrics", MODELS, b"/v1beta/models", *_HEALTH)}
+class Paths:
+    """Finds the endpoints at a path: at a fixed one in a dict, at one with parameters by regular expressions."""
+
+    def __init__(self, endpoints: Iterable[Endpoint]) -> None:
+        found: dict[str, dict[bytes, Endpoint]] = {}
+        for endpoint in endpoints:
+            found.setdefault(endpoint.path, {})[endpoint.method.encode()] = endpoint
+        self._fixed = {path.encode(): methods for path, methods in found.items() if "{" not in path}
+        templates = [path for path in found if "{" in path]
+        templates.sort(key=lambda path: len(PARAMETER.sub("", path)), reverse=True)  # what says the most comes first
+        self._prefixes = tuple({path.partition("{")[0].encode() for path in templates})
+        self._templates = [(_pattern(path), found[path]) for path in templates]
+        self.streamed = {
+            path for path, methods in self._fixed.items() if any(each.body == "multipart" for each in methods.values())
+        }
+
+    def find(self, path: bytes) -> dict[bytes, Endpoint]:
+        """The endpoints at ``path`` by method, with the model that stands in it."""
+        methods = self._fixed.get(path)
+        if methods is not None:
+            return methods
+        if path.startswith(self._prefixes):
+            for pattern, methods in self._templates:
+                if (match := pattern.fullmatch(path)) is None:
+                    continue
+                model = match.groupdict().get("model")
+                if model is None:
+                    return methods
+                named = model.decode(errors="replace")
+                return {method: attrs.evolve(endpoint, model=named) for method, endpoint in methods.items()}
+        return {}
+
+    def endpoint_of(self, path: bytes, method: bytes = b"POST") -> Endpoint | None:
+        """The inference endpoint for ``method`` at ``path``, if one is."""
+        endpoint = self.find(path).get(method)
+        return endpoint if endpoint is not None and endpoint.dialect else None
+
+    def operation_of(self, method: bytes, path: bytes) -> str:
+        """The inference operation a request is for, or ``""``."""
+        endpoint = self.endpoint_of(path, method)
+        return "" if endpoint is None else endpoint.operation.value
+
+    def route_of(self, path: bytes) -> str:
+        """The path's template, ``"other"`` for one we do not serve."""
+        return next((endpoint.path for endpoint in self.find(path).values()), "other")
+
+    def streams_body(self, path: bytes) -> bool:
+        """Whether the onion runs as soon as the head of a request is here, with ``request.body`` to read from."""
+        return path in self.streamed
 
 
-def endpoint_of(path: bytes) -> Endpoint | None:
-    """The inference endpoint at ``path``, if one is."""
-    found = _ENDPOINTS.get(path)
-    if found is None and b":" in path and path.isascii() and (match := _GEMINI.fullmatch(path.decode())):
-        version, model, method = match.groups()
-        if method in _METHODS:
-            operation, dialect, stream = _METHODS[method]
-            return Endpoint(f"/{version}/models/{{model}}:{method}", operation, dialect, model, stream)
-    return found
+def _pattern(template: str) -> re.Pattern[bytes]:
+    """``template`` as a regular expression with its parameters as groups."""
+    escaped = re.escape(template).replace(r"\{", "{").replace(r"\}", "}")
+    pattern = PARAMETER.sub(lambda name: f"(?P<{name[1]}>{'.+' if name[1] in SLASHED else '[^/]+'})", escaped)
+    return re.compile(pattern.encode(), re.DOTALL)
 
 
-def operation_of(method: bytes, path: bytes) -> str:
-    """The inference operation a request is for, or ``""``."""
-    endpoint = endpoint_of(path) if method == b"POST" else None
-    return "" if endpoint is None else endpoint.operation.value
-
-
-def route_of(path: bytes) -> str:
-    """The path's template, ``"other"`` for one we do not serve."""
-    if (endpoint := endpoint_of(path)) is not None:
-        return endpoint.template
-    if path.startswith((b"/v1/models/", b"/v1beta/models/")):
-        return f"{path.partition(b'/models/')[0].decode()}/models/{{id}}"
-    return _ROUTES.get(path, "other")
+PATHS = Paths(ENDPOINTS)
+endpoint_of, operation_of, route_of = PATHS.endpoint_of, PATHS.operation_of, PATHS.route_of
+streams_body = PATHS.streams_body
+_HEALTH = {endpoint.path.encode() for endpoint in ENDPOINTS if endpoint.key == "auth.health_check"}
+_METRICS = {endpoint.path.encode() for endpoint in ENDPOINTS if endpoint.key == "auth.metrics"}
 
 
 def dialect_of(request: Any) -> str:
     """The dialect of whoever sent ``request``: of the endpoint, else by the headers its SDK sends."""
-    endpoint = endpoint_of(request.path)
-    if endpoint is not None:
-        return endpoint.dialect
+    for endpoint in PATHS.find(request.path).values():
+        if endpoint.dialect:
+            return endpoint.dialect
     if request.path.startswith(b"/v1beta/") or is_googles(request):
         return "gemini"
     if request.getHeader(b"anthropic-version") is not None or request.path.startswith(b"/v1/messages"):
@@ -118,12 +104,7 @@ def is_health(path: bytes) -> bool:
 
 
 def is_metrics(path: bytes) -> bool:
-    return path == b"/metrics"
-
-
-def streams_body(path: bytes) -> bool:
-    """Whether the onion runs as soon as the head of a request is here, with ``request.body`` to read from."""
-    return path in _STREAMED
+    return path in _METRICS
 
 
 def split_target(target: bytes) -> tuple[bytes | None, bytes] | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import re
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, cast
 
@@ -14,10 +15,26 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from llmedge.errors import EdgeError, MethodNotAllowed
+from llmedge.operations import ENDPOINTS, Endpoint
+from llmedge.web.paths import PARAMETER, SLASHED
 from llmedge.web.request import EdgeRequest
 from llmedge.web.work import Work
 
 log = Logger()
+
+
+def declare(app: Klein, owner: type, endpoints: Iterable[Endpoint] = ENDPOINTS) -> None:
+    """Give ``app``, which is ``owner``'s, a route for each of ``endpoints`` that a method of ``owner`` answers."""
+    for endpoint in endpoints:
+        if (handler := vars(owner).get(endpoint.handler)) is not None:
+            cast(Any, app).route(_rule(endpoint.path), methods=[endpoint.method])(handler)
+
+
+def _rule(path: str) -> str:
+    """A template as Klein has it. The verb behind a model (``{model}:countTokens``) is left to ``web/paths``: with
+    one that is not known there is nothing at that path, rather than another method allowed."""
+    path = re.sub(r"\}:\w+$", "}", path)
+    return PARAMETER.sub(lambda name: f"<path:{name[1]}>" if name[1] in SLASHED else f"<{name[1]}>", path)
 
 
 class Routes(Resource):

@@ -1,0 +1,139 @@
+"""Everything the API serves: operations, and the endpoints of each, a row a path.
+
+The Klein routes, what ``web/paths`` finds, the index at ``/``, the labels of logs and metrics, the catalogue's names of
+operations, the table in ``docs/http-api.rst`` and the OpenAPI description are made from these rows.
+"""
+
+from __future__ import annotations
+
+import enum
+from functools import partial
+from typing import Literal, cast
+
+import attrs
+
+
+@attrs.frozen
+class Endpoint:
+    """One method at one path.
+
+    :ivar path: a template. ``{model}`` and ``{id}`` stand for a model's name, which may have slashes in it; other
+        parameters may not.
+    :ivar summary: for people, in reST; ``""`` for another path of the same, which is not listed.
+    :ivar handler: the method of ``web.api.Api`` or ``web.ops.Ops`` that answers.
+    :ivar dialect: the wire format spoken there; ``""`` where the gateway itself answers and no call is made.
+    :ivar body: ``multipart`` is read as it comes and may be JSON (only at a fixed path), ``json`` is read whole.
+    :ivar model: the model meant where neither path nor body names one.
+    :ivar streams: what asks for a streamed answer: a field of the body, the path, or nothing does; ``socket``: it is a
+        WebSocket.
+    :ivar priced: what tokens cost there is known.
+    :ivar key: whether an API key is asked for: the setting that says so, ``always`` or ``never``.
+    :ivar operation: set by the :class:`Operation` the row stands in.
+    """
+
+    path: str
+    summary: str
+    dialect: str = ""
+    streams: Literal["never", "body", "path", "socket"] = "never"
+    body: Literal["none", "json", "multipart"] = "json"
+    method: str = attrs.field(default="POST", kw_only=True)
+    handler: str = attrs.field(default="infer", kw_only=True)
+    model: str = attrs.field(default="", kw_only=True)
+    priced: bool = attrs.field(default=True, kw_only=True)
+    key: Literal["always", "never", "auth.health_check", "auth.metrics"] = attrs.field(default="always", kw_only=True)
+    operation: Operation = attrs.field(default=cast("Operation", None), eq=False, repr=False)
+
+
+_passed = partial(Endpoint, dialect="passthrough", handler="pass_through")
+_get = partial(Endpoint, method="GET", body="none")
+
+
+def _google(verb: str, summary: str, dialect: str, streams: Literal["never", "path"] = "never") -> tuple[Endpoint, ...]:
+    """A custom method of Google's APIs; their SDKs ask below ``/v1`` too."""
+    listed = Endpoint(f"/v1beta/models/{{model}}:{verb}", summary, dialect, streams, handler="infer_of_model")
+    return listed, attrs.evolve(listed, path=f"/v1/models/{{model}}:{verb}", summary="")
+
+
+class Operation(enum.StrEnum):
+    """What a request asks for, with its endpoints. The value is the label in logs and metrics, and the name of what is
+    passed through in the catalogue.
+
+    :ivar passes_through: put only to vendors that have it, and never translated.
+    :ivar priced: what its tokens cost is known. Those of pictures have prices of their own, which Usage does not tell
+        apart: none is guessed.
+    """
+
+    CHAT = (
+        "chat",
+        Endpoint("/v1/chat/completions", "OpenAI chat completions, streamed or not", "openai_chat", "body"),
+        _get("/v1/chat/completions", "a WebSocket: each message is a chat", streams="socket", handler="chat_socket"),
+        Endpoint("/v1/responses", "OpenAI Responses, streamed or not", "openai_responses", "body"),
+        Endpoint("/v1/messages", "Anthropic Messages, streamed or not", "anthropic", "body"),
+        *_google("generateContent", "Gemini", "gemini"),
+        *_google("streamGenerateContent", "the same as a stream; needs ``?alt=sse``", "gemini", "path"),
+    )
+    TEXT = "text", Endpoint("/v1/completions", "OpenAI legacy completions, streamed or not", "openai_text", "body")
+    EMBEDDINGS = (
+        "embeddings",
+        Endpoint("/v1/embeddings", "OpenAI embeddings", "openai_embeddings"),
+        *_google("embedContent", "Gemini embeddings", "gemini_embeddings"),
+        *_google("batchEmbedContents", "many of them", "gemini_embeddings"),
+    )
+    COUNT_TOKENS = (
+        "count_tokens",
+        Endpoint("/v1/messages/count_tokens", "tokens of such a request to Anthropic", "anthropic"),
+        *_google("countTokens", "tokens of such a request to Gemini", "gemini"),
+    )
+    # A moderation is the one body that may name no model; this is OpenAI's default.
+    MODERATIONS = (
+        "moderations",
+        _passed("/v1/moderations", "whether something may be said", model="omni-moderation-latest"),
+    )
+    IMAGES_GENERATIONS = (
+        "images_generations",
+        _passed("/v1/images/generations", "pictures", streams="body", priced=False),
+    )
+    IMAGES_EDITS = (
+        "images_edits",
+        _passed("/v1/images/edits", "pictures from pictures", streams="body", body="multipart", priced=False),
+    )
+    AUDIO_SPEECH = "audio_speech", _passed("/v1/audio/speech", "a text, spoken", streams="body")
+    AUDIO_TRANSCRIPTIONS = (
+        "audio_transcriptions",
+        _passed("/v1/audio/transcriptions", "what was said", streams="body", body="multipart"),
+    )
+    AUDIO_TRANSLATIONS = (
+        "audio_translations",
+        _passed("/v1/audio/translations", "what was said, in English", body="multipart"),
+    )
+    RERANK = "rerank", _passed("/v1/rerank", "documents by relevance")
+    MODELS = (
+        "models",
+        _get("/v1/models", "the models the caller may use", handler="list_models"),
+        _get("/v1beta/models", "", handler="list_models"),
+        _get("/v1/models/{id}", "one model, also one that only a pattern matches", handler="get_model"),
+        _get("/v1beta/models/{id}", "", handler="get_model"),
+    )
+    HEALTH = (
+        "health",
+        _get("/health", "the process answers", handler="live", key="auth.health_check"),
+        _get("/health/live", "the same", handler="live", key="auth.health_check"),
+        _get("/health/ready", "new calls are welcome; 503 while stopping", handler="ready", key="auth.health_check"),
+    )
+    METRICS = "metrics", _get("/metrics", "Prometheus metrics; 404 if off", handler="metrics", key="auth.metrics")
+    INDEX = "index", _get("/", "name, version and endpoints", handler="index", key="never")
+
+    endpoints: tuple[Endpoint, ...]
+    passes_through: bool
+    priced: bool
+
+    def __new__(cls, label: str, *endpoints: Endpoint) -> Operation:
+        self = str.__new__(cls, label)
+        self._value_ = label
+        self.endpoints = tuple(attrs.evolve(endpoint, operation=self) for endpoint in endpoints)
+        self.passes_through = any(endpoint.dialect == "passthrough" for endpoint in endpoints)
+        self.priced = all(endpoint.priced for endpoint in endpoints)
+        return self
+
+
+ENDPOINTS = tuple(endpoint for operation in Operation for endpoint in operation.endpoints)
