@@ -16,7 +16,7 @@ from llmedge.web.answer import send_json
 from llmedge.web.api import Api, failed, handle_errors
 from llmedge.web.openapi import openapi
 from llmedge.web.ops import Ops
-from llmedge.web.paths import Paths, endpoint_of, is_health, is_metrics, operation_of, route_of, streams_body
+from llmedge.web.paths import SLASHED, Paths, endpoint_of, is_health, is_metrics, operation_of, route_of, streams_body
 from llmedge.web.routes import Routes, declare
 from llmedge.web.site import EdgeSite
 from tests.fakes import Edge, Wire, request
@@ -74,7 +74,7 @@ class Table(SynchronousTestCase):
         """By its path, whatever stands for its parameters; labels are templates and operations, never what a client
         sent."""
         for endpoint in ENDPOINTS:
-            path = re.sub(r"\{\w+\}", "a/b:c", endpoint.path).encode()
+            path = re.sub(r"\{(\w+)\}", lambda name: "a/b:c" if name[1] in SLASHED else "a:c", endpoint.path).encode()
             method = endpoint.method.encode()
             self.assertEqual(route_of(path), endpoint.path)
             self.assertEqual(operation_of(method, path), endpoint.operation.value if endpoint.dialect else "")
@@ -118,8 +118,13 @@ class Table(SynchronousTestCase):
         passed = {operation.value for operation in Operation if operation.passes_through}
         self.assertEqual(passed, set(OPERATIONS))
         self.assertNotIn("chat", passed)
-        unpriced = {operation for operation in Operation if not operation.priced}
-        self.assertEqual(unpriced, {Operation.IMAGES_EDITS, Operation.IMAGES_GENERATIONS})
+        for operation, priced in (
+            (Operation.IMAGES_EDITS, False),
+            (Operation.IMAGES_GENERATIONS, False),
+            (Operation.AUDIO_SPEECH, True),
+            (Operation.CHAT, True),
+        ):
+            self.assertIs(operation.priced, priced)
 
     def test_the_index(self) -> None:
         """It lists every row but those at a second path; health and metrics where they are."""
