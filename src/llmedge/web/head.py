@@ -82,7 +82,7 @@ class Head:
     def place(self, method: bytes, path: bytes) -> None:
         """Find out what is at ``path``."""
         self.route = route_of(path)
-        self.endpoint = endpoint_of(path)
+        self.endpoint = endpoint_of(path, method)
         self.operation = operation_of(method, path)
         self.probe = is_health(path) or is_metrics(path)
 
