@@ -39,7 +39,7 @@ LAYERS = {
 EVERYONE_MAY = {"deadlines", "threads", "tls", "config", "sockets", "model", "operations", "errors", "_version"}
 GROUND = {
     "config": {"_version", "operations"},
-    "model": {"errors", "operations"},
+    "model": {"errors"},
     "operations": set(),
     "errors": set(),
     "_version": set(),

@@ -15,7 +15,8 @@ from llmedge.dialects import form
 from llmedge.dialects.dialect import Asker
 from llmedge.dialects.embedding_form import EmbeddingDialect, EmbeddingRequest
 from llmedge.dialects.registry import DIALECTS
-from llmedge.model import Caller, Deadline, Operation, RawObject, Record, Target, Upload
+from llmedge.model import Caller, Deadline, RawObject, Record, Target, Upload
+from llmedge.operations import Operation
 
 
 @attrs.frozen(eq=False)

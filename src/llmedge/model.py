@@ -12,7 +12,6 @@ import attrs
 import msgspec
 
 from llmedge.errors import EdgeError
-from llmedge.operations import Operation as Operation
 
 T = TypeVar("T")
 

@@ -12,7 +12,8 @@ from llmedge.dialects.embedding_form import EmbeddingAnswer, EmbeddingRequest, f
 from llmedge.dialects.gemini_embeddings import GeminiEmbeddings
 from llmedge.dialects.openai_embeddings import OpenAIEmbeddings
 from llmedge.errors import Unsupported, UpstreamMalformed, ValidationError, VendorFailed
-from llmedge.model import Operation, Usage
+from llmedge.model import Usage
+from llmedge.operations import Operation
 
 OPENAI = OpenAIEmbeddings()
 GEMINI = GeminiEmbeddings()

@@ -17,7 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from llmedge.call import Call
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import EdgeError, ElsewhereError, Unsupported
-from llmedge.model import Caller, Deadline, EventKind, Operation, Record
+from llmedge.model import Caller, Deadline, EventKind, Record
+from llmedge.operations import Operation
 from llmedge.providers.failures import failure_for
 from llmedge.providers.wire import Wire, wire_for
 from tests.dialects.matrix import anthropic, bedrock, cases, gemini, openai_chat, openai_responses, table

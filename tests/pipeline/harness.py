@@ -15,7 +15,8 @@ from llmedge.call import Call, RoutingHints
 from llmedge.config.kinds import TargetEntry
 from llmedge.config.settings import Model, Provider
 from llmedge.config.settings import Routing as Settings
-from llmedge.model import Answer, Attempt, Caller, Deadline, Event, EventKind, Operation, Record, Usage
+from llmedge.model import Answer, Attempt, Caller, Deadline, Event, EventKind, Record, Usage
+from llmedge.operations import Operation
 from llmedge.pipeline.deployments import Deployment, Deployments
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.plan import RouteDeps

@@ -8,7 +8,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.call import Call
-from llmedge.model import Answer, Caller, Deadline, Operation, Record
+from llmedge.model import Answer, Caller, Deadline, Record
+from llmedge.operations import Operation
 from llmedge.pipeline import content
 
 

@@ -10,7 +10,8 @@ from llmedge.config.kinds import TargetEntry
 from llmedge.config.settings import Model, Provider
 from llmedge.config.settings import Routing as Settings
 from llmedge.errors import ConnectFailed, EdgeError, UpstreamCut, VendorRateLimited, VendorRefused
-from llmedge.model import Answer, Attempt, Caller, Deadline, Event, EventKind, Operation, Record, Usage
+from llmedge.model import Answer, Attempt, Caller, Deadline, Event, EventKind, Record, Usage
+from llmedge.operations import Operation
 from llmedge.pipeline.deployments import Deployments
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.plan import RouteDeps

@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from llmedge.call import Call
 from llmedge.config.settings import Price
 from llmedge.errors import UpstreamCut
-from llmedge.model import Answer, Attempt, Caller, Deadline, Event, EventKind, Operation, Record, Target, Usage
+from llmedge.model import Answer, Attempt, Caller, Deadline, Event, EventKind, Record, Target, Usage
+from llmedge.operations import Operation
 from llmedge.pipeline import tokens
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.settle import Settle

@@ -16,7 +16,8 @@ from llmedge.config.kinds import TargetEntry
 from llmedge.config.settings import Model, Provider
 from llmedge.config.settings import Routing as Settings
 from llmedge.errors import ConnectFailed, EdgeError, UpstreamCut, VendorRateLimited
-from llmedge.model import Answer, Attempt, Caller, Deadline, Event, EventKind, Operation, Record, Usage
+from llmedge.model import Answer, Attempt, Caller, Deadline, Event, EventKind, Record, Usage
+from llmedge.operations import Operation
 from llmedge.pipeline import attempt as attempts
 from llmedge.pipeline.deployments import Deployments
 from llmedge.pipeline.models import ModelIndex

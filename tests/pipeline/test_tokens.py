@@ -7,7 +7,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from llmedge.call import Call
-from llmedge.model import Caller, Deadline, Operation, Record, Usage
+from llmedge.model import Caller, Deadline, Record, Usage
+from llmedge.operations import Operation
 from llmedge.pipeline import tokens
 from llmedge.pipeline.tokens import TokenCounter, rough, texts
 from tests.pipeline.test_prices import at_once

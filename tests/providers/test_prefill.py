@@ -9,7 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from llmedge.call import Call
 from llmedge.config.catalogue import VENDORS
 from llmedge.dialects.registry import DIALECTS
-from llmedge.model import Caller, Deadline, Operation, Record
+from llmedge.model import Caller, Deadline, Record
+from llmedge.operations import Operation
 from llmedge.providers.wire import wire_for
 
 MESSAGES = [{"role": "user", "content": "go"}, {"role": "assistant", "content": "one two"}]

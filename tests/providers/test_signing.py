@@ -20,7 +20,7 @@ from twisted.web.resource import Resource
 from llmedge.config.secret import Secret
 from llmedge.config.service_account import ServiceAccount
 from llmedge.errors import ConnectFailed, UpstreamTimeout, VendorRejectedCredentials
-from llmedge.model import Operation
+from llmedge.operations import Operation
 from llmedge.providers import sigv4, vertex
 from llmedge.providers.google_token import SCOPE, VertexToken
 from llmedge.providers.signing import BearerToken

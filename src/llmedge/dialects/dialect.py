@@ -12,7 +12,8 @@ import msgspec
 from llmedge.dialects import form
 from llmedge.dialects.sse import SseError, SseParser, parse_block
 from llmedge.errors import EdgeError, MalformedEvent, Unsupported, UpstreamMalformed, UpstreamTooLarge
-from llmedge.model import Event, Operation, RawObject, Usage
+from llmedge.model import Event, RawObject, Usage
+from llmedge.operations import Operation
 
 T = TypeVar("T")
 

@@ -10,7 +10,8 @@ from abc import abstractmethod
 from llmedge.dialects.dialect import Asked, Dialect, Saying
 from llmedge.dialects.form import Struct
 from llmedge.errors import UpstreamMalformed
-from llmedge.model import Operation, RawObject, Usage
+from llmedge.model import RawObject, Usage
+from llmedge.operations import Operation
 
 
 class EmbeddingRequest(Struct, frozen=True):

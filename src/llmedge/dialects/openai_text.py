@@ -15,7 +15,8 @@ from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_chat.answer import REASONS, render_usage
 from llmedge.dialects.openai_common import DONE, CommonRequest, OpenAIDialect, parse_body
 from llmedge.errors import ValidationError
-from llmedge.model import Event, EventKind, Operation, RawObject, Usage
+from llmedge.model import Event, EventKind, RawObject, Usage
+from llmedge.operations import Operation
 
 
 class _TextRequest(CommonRequest, kw_only=True):

@@ -12,7 +12,8 @@ from llmedge.dialects import form
 from llmedge.dialects.dialect import Asker, ChatDialect
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import EdgeError
-from llmedge.model import Answer, Operation
+from llmedge.model import Answer
+from llmedge.operations import Operation
 
 LONGEST = 32768
 """Bytes of a request's or an answer's body; of longer ones nothing is shown."""

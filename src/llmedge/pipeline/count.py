@@ -8,7 +8,8 @@ from llmedge.call import Call
 from llmedge.dialects.dialect import CountingDialect
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import Unsupported
-from llmedge.model import Answer, Operation
+from llmedge.model import Answer
+from llmedge.operations import Operation
 from llmedge.pipeline.stage import Handler
 from llmedge.pipeline.tokens import TokenCounter
 from llmedge.streams import Reply

@@ -10,7 +10,8 @@ from twisted.internet.defer import CancelledError
 from llmedge.call import Call
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import EdgeError, ElsewhereError
-from llmedge.model import Answer, Event, EventKind, Operation, Usage
+from llmedge.model import Answer, Event, EventKind, Usage
+from llmedge.operations import Operation
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.stage import Handler
 from llmedge.pipeline.tokens import TokenCounter, rough

@@ -23,7 +23,8 @@ from llmedge.dialects import form
 from llmedge.dialects.dialect import Asker
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import EdgeError
-from llmedge.model import InThread, Operation, RawObject, Usage
+from llmedge.model import InThread, RawObject, Usage
+from llmedge.operations import Operation
 
 _TEXTS = {"prompt", "input", "content", "text", "refusal", "reasoning", "reasoning_content", "thinking", "partial_json"}
 _ARGUMENTS = {"arguments", "input", "args"}

@@ -27,7 +27,8 @@ from llmedge.dialects.dialect import (
 from llmedge.dialects.embedding_form import EmbeddingDialect
 from llmedge.dialects.registry import CHAT, DIALECTS
 from llmedge.errors import EdgeError, UpstreamCut, UpstreamMalformed, UpstreamTimeout, ValidationError
-from llmedge.model import Answer, Attempt, Event, EventKind, Operation, RawObject, Record, Usage
+from llmedge.model import Answer, Attempt, Event, EventKind, RawObject, Record, Usage
+from llmedge.operations import Operation
 from llmedge.providers import mock_media
 from llmedge.providers.failures import failure_for
 from llmedge.providers.wire import no_way

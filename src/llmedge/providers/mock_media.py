@@ -15,7 +15,8 @@ from llmedge.call import Call
 from llmedge.dialects.dialect import Asked
 from llmedge.dialects.embedding_form import EmbeddingAnswer, EmbeddingDialect
 from llmedge.errors import VendorRefused
-from llmedge.model import Answer, Attempt, Event, EventKind, Operation, Usage
+from llmedge.model import Answer, Attempt, Event, EventKind, Usage
+from llmedge.operations import Operation
 from llmedge.streams import AwaitedStream, Batch, Reply
 
 _encode = msgspec.json.encode

@@ -12,7 +12,7 @@ from llmedge.config.secret import Secret
 from llmedge.config.settings import Provider as ProviderSettings
 from llmedge.config.vendors import paths_of, vendor_of
 from llmedge.dialects.registry import DIALECTS
-from llmedge.model import Operation
+from llmedge.operations import Operation
 from llmedge.providers.signing import Signer
 
 

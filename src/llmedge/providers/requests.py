@@ -11,7 +11,8 @@ from llmedge.dialects.dialect import Dialect
 from llmedge.dialects.gemini_embeddings import GeminiEmbeddings
 from llmedge.dialects.registry import DIALECTS, PASSED
 from llmedge.errors import NotFound
-from llmedge.model import Attempt, Clock, Operation
+from llmedge.model import Attempt, Clock
+from llmedge.operations import Operation
 from llmedge.providers.offer import Offer
 from llmedge.providers.wire import Wire, count_wire_for, no_way, wire_for
 from llmedge.threads import LARGE, aside

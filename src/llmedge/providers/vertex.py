@@ -14,7 +14,7 @@ from treq.client import HTTPClient
 
 from llmedge.config.service_account import ServiceAccount
 from llmedge.config.settings import Provider, Upstream
-from llmedge.model import Operation
+from llmedge.operations import Operation
 from llmedge.providers.google_token import VertexToken
 from llmedge.upstream.agent import UpstreamAgent
 from llmedge.upstream.client import Client

@@ -22,7 +22,8 @@ from llmedge.dialects.dialect import (
 )
 from llmedge.dialects.embedding_form import EmbeddingDialect
 from llmedge.errors import Unsupported, UpstreamMalformed
-from llmedge.model import Answer, Operation
+from llmedge.model import Answer
+from llmedge.operations import Operation
 
 
 class Wire(Protocol):
