@@ -15,6 +15,7 @@ from llmedge import errors
 from llmedge.config import capabilities, load, settings, vendors
 from llmedge.config.catalogue import VENDORS
 from llmedge.config.settings import Settings
+from llmedge.model import FACTS
 from llmedge.observe.metrics import Metrics
 from llmedge.operations import ENDPOINTS
 from llmedge.pipeline.verdicts import VERDICTS, Next
@@ -131,6 +132,16 @@ class Pages(SynchronousTestCase):
         self.assertIn(("POST", "/v1/images/edits", "pictures from pictures; multipart; passed through", "yes"), found)
         self.assertIn(("GET", "/metrics", "Prometheus metrics; 404 if off", "with ``auth.metrics``"), found)
         self.assertIn("Gemini's paths work below ``/v1/models/`` too", page)
+
+    def test_every_fact(self) -> None:
+        """A row each, with what it says and where."""
+        page = (DOCS / "operations.rst").read_text()
+        found = re.findall(r"    \* - ``(\w+)``\n      - (.*)\n      - (.*)\n", page)
+        rows = {name: (doc, elsewhere) for name, doc, elsewhere in found}
+        for fact in FACTS:
+            metric = "" if fact.metric is None else "{}{{{}}}".format(*fact.metric)
+            elsewhere = ", ".join(f"``{each}``" for each in (fact.attribute, fact.header, metric) if each)
+            self.assertEqual(rows.get(fact.name), (fact.doc, elsewhere))
 
     def test_every_metric(self) -> None:
         """Each llm_* metric is in one row of the table, with its type and labels, and no other is."""

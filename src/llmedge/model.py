@@ -202,6 +202,54 @@ class Passed:
     at: float = 0.0
 
 
+@attrs.frozen(eq=False)
+class Fact:
+    """Something that a stage may say of a call, declared in one place: the access log, the server's span, the answer's
+    headers, the metrics and the docs follow. A declared fact is in :data:`FACTS`; said, it is in ``Record.facts``.
+
+    :ivar name: in the access log.
+    :ivar doc: for docs/operations.rst.
+    :ivar attribute: of the span.
+    :ivar header: of the answer.
+    :ivar metric: a counter of its values, and the label that has them; ``values`` bounds it, another value counts as
+        ``other``.
+    """
+
+    name: str
+    doc: str
+    attribute: str = ""
+    header: str = ""
+    metric: tuple[str, str] | None = None
+    values: tuple[str, ...] = ()
+
+    def __attrs_post_init__(self) -> None:
+        FACTS.append(self)
+
+
+FACTS: list[Fact] = []
+"""All that are declared, in the order of their stages."""
+
+FALLBACK = Fact(
+    "fallback",
+    "the model through which the target that answered was found",
+    "llmedge.fallback",
+    "x-llmedge-fallback",
+)
+DROPPED = Fact(
+    "dropped",
+    "the fields that the target could not be told and the configuration lets go",
+    "llmedge.dropped",
+    "x-llmedge-dropped",
+)
+REFUSED_BY = Fact(
+    "refused_by",
+    "whose rate limit refused the request",
+    "llmedge.refused_by",
+    metric=("llm_rate_limited_total", "scope"),
+    values=("global", "key"),
+)
+
+
 class Record(msgspec.Struct):
     """What happened to one request. The one source of the access log, the metrics and the response headers.
 
@@ -210,9 +258,9 @@ class Record(msgspec.Struct):
     :ivar cost: USD of the answer at list price; ``None`` where the price is not known, or nothing was used.
     :ivar outcome: ``ok``, ``error``, ``client_closed``, or what broke the stream (``cut``, ``timeout`` ...).
     :ivar passed_over: targets that were not asked, and why.
-    :ivar answered_by: the attempt whose answer the client got; ``fallback`` the model it was found through.
+    :ivar answered_by: the attempt whose answer the client got.
+    :ivar facts: what the stages said of the call besides: texts, lists of texts, numbers and booleans.
     :ivar paused: seconds waited before retries, and for Retry-After.
-    :ivar dropped: fields of the request that the target could not say and the configuration lets go.
     :ivar trace: ``None`` where nothing is traced.
     :ivar asked: what was said to the vendor, as OpenTelemetry writes it; only where the trace captures it.
         ``answered`` is its answer.
@@ -238,15 +286,13 @@ class Record(msgspec.Struct):
     attempts: list[Attempt] = msgspec.field(default_factory=list)
     passed_over: list[Passed] = msgspec.field(default_factory=list)
     answered_by: Attempt | None = None
-    fallback: str = ""
     paused: float = 0.0
     usage: Usage | None = None
-    dropped: list[str] = msgspec.field(default_factory=list)
+    facts: dict[Fact, Any] = {}
     cost: Decimal | None = None
     status: int = 0
     error_code: str = ""
     error_message: str = ""
-    refused_by: str = ""
     outcome: str = ""
     bytes_in: int = 0
     bytes_out: int = 0

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from llmedge.call import Call
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import EdgeError, ElsewhereError, Unsupported
-from llmedge.model import Caller, Deadline, EventKind, Record
+from llmedge.model import DROPPED, Caller, Deadline, EventKind, Record
 from llmedge.operations import Operation
 from llmedge.providers.failures import failure_for
 from llmedge.providers.wire import Wire, wire_for
@@ -124,7 +124,7 @@ class Requests(SynchronousTestCase):
         body = wire.body(call, model, refused is not None)
         wanted = table.expected(asker, vendor, case, SAYS[vendor].request(case, stream, model))
         self.assertEqual(json.loads(body), wanted)
-        self.assertEqual(call.record.dropped, [] if refused is None else [refused])
+        self.assertEqual(call.record.facts.get(DROPPED, []), [] if refused is None else [refused])
 
     def test_translated(self) -> None:
         """The vendor is asked as its own clients would ask it; what it cannot be asked is a 400, or dropped."""

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from llmedge.call import Call
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import Unsupported
+from llmedge.model import DROPPED
 from tests.dialects.matrix import cases, table
 from tests.dialects.matrix.fields import FIELDS
 from tests.dialects.test_matrix import ASKERS, MODELS, VENDORS, ask, wire_of
@@ -92,7 +93,7 @@ class Documentation(SynchronousTestCase):
                     if asker != vendor and (name := refused(asker, vendor, what)):
                         call = saying(asker, what)
                         json.loads(wire_of(asker, vendor).body(call, MODELS[vendor], True))
-                        self.assertEqual(call.record.dropped, [name], f"{asker} → {vendor}: {what}")
+                        self.assertEqual(call.record.facts.get(DROPPED), [name], f"{asker} → {vendor}: {what}")
 
 
 if __name__ == "__main__":

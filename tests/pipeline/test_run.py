@@ -19,6 +19,7 @@ from llmedge.errors import (
     VendorRefused,
     VendorUnavailable,
 )
+from llmedge.model import FALLBACK
 from llmedge.state.breaker import BreakerSettings
 from tests.pipeline.harness import ANSWER, World
 
@@ -49,7 +50,7 @@ class Fallbacks(SynchronousTestCase):
         self.successResultOf(world.ask())
         found = [(each.target.provider, each.kind) for each in world.record.attempts]
         self.assertEqual(found, [("p0", "first"), ("p1", "fallback"), ("p2", "fallback"), ("p3", "fallback")])
-        self.assertEqual(world.record.fallback, "c")
+        self.assertEqual(world.record.facts[FALLBACK], "c")
 
     def test_in_a_circle(self) -> None:
         """Models that fall back on each other end."""
@@ -103,7 +104,7 @@ class ContextLength(SynchronousTestCase):
         )
         self.successResultOf(world.ask())
         self.assertEqual([each.target.provider for each in world.record.attempts], ["p0", "p2"])
-        self.assertEqual(world.record.fallback, "large")
+        self.assertEqual(world.record.facts[FALLBACK], "large")
 
     def test_those_of_a_fallback(self) -> None:
         """A fallback's own context_fallbacks hold where its window was too small; they may name each other."""
@@ -122,7 +123,7 @@ class ContextLength(SynchronousTestCase):
             )
             self.successResultOf(world.ask())
             self.assertEqual([each.target.provider for each in world.record.attempts], ["p0", "p1", "p2"])
-            self.assertEqual(world.record.fallback, "large")
+            self.assertEqual(world.record.facts[FALLBACK], "large")
 
     def test_nobody_has_one(self) -> None:
         """The client gets the vendor's words as they are, and nobody is blamed."""

@@ -2,6 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from llmedge.model import DROPPED
 from tests.fakes import CHAT, Edge, request
 
 KEYED = '[[auth.keys]]\nname = "a"\nkey = "the-key"\n'
@@ -84,7 +85,7 @@ class Dropped(SynchronousTestCase):
             else:
                 self.assertEqual(wire.received(), b"")  # it is being asked
                 wire.leave()
-                self.assertEqual(edge.records[-1].dropped, ["top_k"])
+                self.assertEqual(edge.records[-1].facts[DROPPED], ["top_k"])
 
 
 class Models(SynchronousTestCase):

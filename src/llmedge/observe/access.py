@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Mapping
 from functools import lru_cache
 from time import time
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 from twisted.logger import LogLevel, globalLogPublisher
 
-from llmedge.model import Attempt, Record
+from llmedge.model import Attempt, Fact, Record
 from llmedge.observe import logs
 
 NAMESPACE = "llmedge.access"
@@ -58,8 +60,6 @@ class _Fields(msgspec.Struct):
     attempts: list[_Tried] | UnsetType = UNSET
     passed_over: list[dict[str, str]] | UnsetType = UNSET
     paused_ms: float | UnsetType = UNSET
-    fallback: str | UnsetType = UNSET
-    dropped: list[str] | UnsetType = UNSET
     input_tokens: int | UnsetType = UNSET
     output_tokens: int | UnsetType = UNSET
     cached_tokens: int | UnsetType = UNSET
@@ -71,7 +71,6 @@ class _Fields(msgspec.Struct):
     cost_usd: float | UnsetType | None = UNSET
     error_code: str | UnsetType = UNSET
     error: str | UnsetType = UNSET
-    refused_by: str | UnsetType = UNSET
 
 
 class _Span(msgspec.Struct):
@@ -81,7 +80,7 @@ class _Span(msgspec.Struct):
 class _Line(msgspec.Struct):
     timestamp: str
     level: str
-    fields: _Fields
+    fields: _Fields | msgspec.Raw
     target: str
     span: _Span
     request_id: str
@@ -158,19 +157,14 @@ def access_line(record: Record, at: float) -> str:
         fields.cost_usd = None if record.cost is None else float(record.cost)
     if record.error_code:
         fields.error_code, fields.error = record.error_code, record.error_message
-        fields.refused_by = record.refused_by or UNSET
     if record.passed_over:
         fields.passed_over = [{"target": each.target, "why": each.why} for each in record.passed_over]
     if record.paused:
         fields.paused_ms = _ms(record.paused)
-    if record.fallback:
-        fields.fallback = record.fallback
-    if record.dropped:
-        fields.dropped = record.dropped
     line = _Line(
         logs.timestamp(at),
         "INFO" if record.operation else "DEBUG",
-        fields,
+        fields if not record.facts else _with_facts(fields, record.facts),
         NAMESPACE,
         _span(record.operation or record.route),
         record.request_id,
@@ -182,6 +176,11 @@ def access_line(record: Record, at: float) -> str:
         return _encode(line).decode() + "\n"
     except UnicodeEncodeError:  # half a surrogate pair: json escapes what UTF-8 cannot hold
         return json.dumps(msgspec.to_builtins(line)) + "\n"
+
+
+def _with_facts(fields: _Fields, facts: Mapping[Fact, Any]) -> msgspec.Raw:
+    more = {fact.name: value for fact, value in facts.items()}
+    return msgspec.Raw(_encode(fields)[:-1] + b"," + _encode(more)[1:])
 
 
 def _tried(attempt: Attempt) -> _Tried:

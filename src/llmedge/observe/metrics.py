@@ -19,7 +19,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from llmedge._version import __version__
-from llmedge.model import Attempt, Clock, Record
+from llmedge.model import FACTS, Attempt, Clock, Fact, Record
 from llmedge.observe import tally
 from llmedge.observe.tally import Tallies
 
@@ -99,10 +99,14 @@ class Metrics:
         self._unpriced = counter("llm_cost_unknown_total", "Answers with tokens whose price is not known.", call)
         self._errors = counter("llm_errors_total", "Requests that ended in an error, by code.", ["code"])
         self._ended = counter("llm_streams_total", "Streams by how they ended.", ["outcome"])
-        self._limited = counter("llm_rate_limited_total", "Requests refused by a rate limit.", ["scope"])
+        self._facts: dict[Fact, tally.Counter] = {}
+        for fact in FACTS:
+            if fact.metric is not None:
+                name, label = fact.metric
+                self._facts[fact] = counter(name, f"Requests by {fact.doc}.", [label])
+                for value in fact.values:
+                    self._facts[fact].labels(value)
         self._cache_hits = counter("llm_cache_hit_total", "Answers from a cache.", ["level"])
-        for scope in ("global", "key"):
-            self._limited.labels(scope)
         self._cache_hits.labels("memory")
         self._under_way = 0
         in_flight = Gauge("llm_requests_in_flight", "Inference requests under way.", registry=registry)
@@ -123,8 +127,9 @@ class Metrics:
 
     def __call__(self, record: Record) -> None:
         """Count one finished request."""
-        if record.refused_by in ("global", "key"):
-            self._limited.labels(record.refused_by).inc()
+        for fact, value in record.facts.items():
+            if (counter := self._facts.get(fact)) is not None:
+                counter.labels(value if value in fact.values else "other").inc()
         if not record.operation:
             return
         if record.error_code:

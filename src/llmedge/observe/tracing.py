@@ -300,9 +300,7 @@ def _server_attributes(record: Record, method: str, failed: str) -> Mapping[str,
     if record.model:
         attributes["gen_ai.request.model"] = record.model
         attributes["llmedge.stream"] = record.stream
-    if record.refused_by:
-        attributes["llmedge.refused_by"] = record.refused_by
-    return attributes
+    return attributes | {fact.attribute: value for fact, value in record.facts.items() if fact.attribute}
 
 
 def _decisions(record: Record) -> tuple[Event, ...]:

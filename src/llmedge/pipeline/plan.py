@@ -18,7 +18,7 @@ from llmedge.errors import (
     ValidationError,
     VendorRateLimited,
 )
-from llmedge.model import Clock, Passed
+from llmedge.model import FALLBACK, Clock, Passed
 from llmedge.pipeline.deployments import Deployment, Deployments
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.strategies import Strategies
@@ -217,7 +217,10 @@ class Plan:
     def won(self, option: Option) -> None:
         """``option`` answered, or its stream has begun."""
         self.winner = option
-        self._call.record.fallback = option.candidate.fallback
+        if option.candidate.fallback:
+            self._call.record.facts[FALLBACK] = option.candidate.fallback
+        elif FALLBACK in self._call.record.facts:  # of who answered before, and broke
+            del self._call.record.facts[FALLBACK]
 
     def busy(self, option: Option, error: TargetBusy) -> None:
         """There was no place at ``option``; it was not asked."""

@@ -22,7 +22,7 @@ from llmedge.dialects.dialect import (
 )
 from llmedge.dialects.embedding_form import EmbeddingDialect
 from llmedge.errors import Unsupported, UpstreamMalformed
-from llmedge.model import Answer
+from llmedge.model import DROPPED, Answer
 from llmedge.operations import Operation
 
 
@@ -81,7 +81,7 @@ class Translated:
         saying = Saying(self._asker.field_names, drop, f"the provider '{self._name}'")
         quirks = self._quirks | model_quirks(model)
         body = self.spoken.render(call.said(), model, saying, stream=call.stream, quirks=quirks)
-        call.record.dropped = saying.dropped
+        _note_dropped(call, saying)
         return continued(body, self._quirks) if call.continues else body
 
     def answer(self, body: bytes, call: Call, created: int) -> Answer:
@@ -107,7 +107,7 @@ class TranslatedEmbeddings:
     def body(self, call: Call, model: str, drop: bool) -> bytes:
         saying = Saying(self._asker.field_names, drop, f"the provider '{self._name}'")
         body = self._maker.render(call.embedded(), model, saying)
-        call.record.dropped = saying.dropped
+        _note_dropped(call, saying)
         return body
 
     def answer(self, body: bytes, call: Call, created: int) -> Answer:
@@ -132,7 +132,7 @@ class Counting:
             return self._counter.forward_count(call.fields, model)
         saying = Saying(self._asker.field_names, drop, f"the provider '{self._name}'")
         body = self._counter.render_count(call.said(), model, saying)
-        call.record.dropped = saying.dropped
+        _note_dropped(call, saying)
         return body
 
     def answer(self, body: bytes, call: Call, created: int) -> Answer:
@@ -140,6 +140,13 @@ class Counting:
 
     def reader(self, call: Call, max_event: int, created: int) -> StreamReader:
         raise unstreamed()
+
+
+def _note_dropped(call: Call, saying: Saying) -> None:
+    if saying.dropped:
+        call.record.facts[DROPPED] = saying.dropped
+    else:
+        call.record.facts.pop(DROPPED, None)  # of a target that was asked before
 
 
 def continued(body: bytes, quirks: frozenset[str]) -> bytes:

@@ -12,6 +12,7 @@ import msgspec
 
 from llmedge.dialects.registry import CHAT, DIALECTS
 from llmedge.errors import AuthError, EdgeError, MethodNotAllowed, RateLimited
+from llmedge.model import REFUSED_BY
 from llmedge.web.pacer import Pacer
 from llmedge.web.paths import dialect_of
 
@@ -34,12 +35,12 @@ def show_call(request: EdgeRequest) -> None:
             b"%bX-Llmedge-Attempts: %d\r\nX-Llmedge-Overhead-Ms: %.3f\r\n"
             % (_target_lines(target.provider, target.model), len(record.attempts), overhead if overhead > 0 else 0)
         )
-        if record.fallback:
-            headers._rawHeaders[b"X-Llmedge-Fallback"] = [_visible(record.fallback)]
     if record.cost is not None and not record.stream:
         headers.setRawHeaders(b"x-llmedge-cost-usd", [f"{record.cost.normalize():f}".encode()])
-    if record.dropped:
-        headers.setRawHeaders(b"x-llmedge-dropped", [", ".join(record.dropped).encode("ascii", "replace")[:1024]])
+    for fact, value in record.facts.items():
+        if fact.header:
+            shown = ", ".join(value) if isinstance(value, list) else str(value)
+            headers.setRawHeaders(fact.header.encode(), [_visible(shown, 1024)])
 
 
 @lru_cache(1024)
@@ -48,9 +49,9 @@ def _target_lines(provider: str, model: str) -> bytes:
 
 
 @lru_cache(1024)
-def _visible(text: str) -> bytes:
+def _visible(text: str, longest: int = 256) -> bytes:
     """A name as a header's value."""
-    return re.sub(rb"[^\x20-\x7e]", b"?", text.encode("ascii", "replace"))[:256]
+    return re.sub(rb"[^\x20-\x7e]", b"?", text.encode("ascii", "replace"))[:longest]
 
 
 def send_json(request: EdgeRequest, status: int, document: Any) -> None:
@@ -107,5 +108,5 @@ def send_error(request: EdgeRequest, error: EdgeError) -> None:
     elif isinstance(error, MethodNotAllowed):
         headers.setRawHeaders(b"allow", [", ".join(error.allowed).encode()])
     elif isinstance(error, RateLimited) and record is not None:
-        record.refused_by = error.scope
+        record.facts[REFUSED_BY] = error.scope
     send_body(request, error.status, DIALECTS.get(dialect_of(request), CHAT).error_body(error))
