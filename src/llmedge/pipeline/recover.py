@@ -169,7 +169,7 @@ class RecoveringStream(FilteredStream):
                 kind=kind,
                 request_id=call.record.request_id,
             )
-            return JoinedStream(stream, join, dialect, call, seen, error)
+            return JoinedStream(stream, join, call, seen, error)
         if why:
             error.message += f" It could not be completed elsewhere: {why}"
         raise error
@@ -182,12 +182,11 @@ class JoinedStream(SaidStream):
         self,
         stream: ReplyStream,
         join: SaidFilter,
-        dialect: ChatDialect,
         call: Call,
         seen: list[form.StreamEvent],
         broke: ElsewhereError,
     ) -> None:
-        super().__init__(stream, join, dialect, call, seen)
+        super().__init__(stream, join, call, seen)
         self._broke = broke
 
     def on_events(self, events: Batch) -> Batch:

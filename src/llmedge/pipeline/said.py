@@ -10,6 +10,8 @@ import msgspec
 from llmedge.call import Call
 from llmedge.dialects import form
 from llmedge.dialects.dialect import Asked, ChatDialect
+from llmedge.dialects.registry import DIALECTS
+from llmedge.model import Answer
 from llmedge.streams import Batch, FilteredStream, ReplyStream
 
 MAX_EVENT = 1 << 24
@@ -20,26 +22,22 @@ class SaidFilter(Protocol):
     """Looks at what is said, or changes it."""
 
     def take(self, events: list[form.StreamEvent]) -> list[form.StreamEvent]:
-        """What goes on of ``events``, maybe nothing."""
+        """What goes on of ``events``, maybe nothing; the list itself where nothing was changed."""
 
 
 class SaidStream(FilteredStream):
-    """A stream in the client's dialect that is decoded, filtered and encoded again. A stream that nobody filters stays
-    the bytes it is.
+    """A chat's stream, in the client's dialect, that is decoded, filtered and encoded again. What the filter leaves as
+    it is goes on as the bytes it was.
 
     :param seen: what the client has of the answer already.
     """
 
     def __init__(
-        self,
-        stream: ReplyStream,
-        filter: SaidFilter,
-        dialect: ChatDialect,
-        call: Call,
-        seen: Sequence[form.StreamEvent] = (),
+        self, stream: ReplyStream, filter: SaidFilter, call: Call, seen: Sequence[form.StreamEvent] = ()
     ) -> None:
         super().__init__(stream)
-        self._events = filter
+        dialect = _chat(call)
+        self._filter = filter
         self._decoder = dialect.decoder(choices=call.choices, max_event=MAX_EVENT)
         self._encoder = dialect.encoder(Asked(call.model, call.record.request_id, 0, call.wants_usage, call.fields))
         self._encoder.encode(list(seen))
@@ -52,4 +50,41 @@ class SaidStream(FilteredStream):
             said += self._decoder.end()
         if self._names and said and isinstance(said[0], form.Begin):  # each chunk says who wrote it
             self._encoder.encode([msgspec.structs.replace(self._begun or form.Begin(), model=said[0].model)])
-        return self._encoder.encode(self._events.take(said))
+        left = self._filter.take(said)
+        frames = self._encoder.encode(left)
+        return events if left is said else frames
+
+
+def said_in(call: Call, answer: Answer) -> list[form.StreamEvent]:
+    """A whole answer to ``call``, a chat, as the events of a stream.
+
+    :raises UpstreamMalformed: it is none.
+    """
+    answered = _chat(call).parse_answer(answer.body)
+    events: list[form.StreamEvent] = [form.Begin(answered.id, answered.model, answered.created)]
+    for choice in answered.choices:
+        for block, part in enumerate(choice.parts):
+            opened, text = _block(part, block, choice.index)
+            said = [form.Delta(block, text, choice.index)] if text else []
+            events += [opened, *said, form.Close(block, choice.index)]
+        events.append(form.Finish(choice.finish, choice.index, choice.stop_sequence))
+    return events + ([form.Counted(answered.usage)] if answered.usage is not None else []) + [form.End()]
+
+
+def _block(part: form.Part, block: int, choice: int) -> tuple[form.Open, str]:
+    """How a part of an answer opens its block, and the text in it."""
+    if isinstance(part, form.ToolCall):
+        return form.Open(block, "tool", choice, part.id, part.name), part.arguments
+    if isinstance(part, form.Thinking):
+        return form.Open(block, "thinking", choice, redacted=part.redacted, signature=part.signature), part.text
+    if isinstance(part, form.Refusal):
+        return form.Open(block, "refusal", choice), part.text
+    if isinstance(part, form.Audio):
+        return form.Open(block, "audio", choice), part.transcript
+    return form.Open(block, "text", choice), part.text if isinstance(part, form.Text) else ""
+
+
+def _chat(call: Call) -> ChatDialect:
+    dialect = DIALECTS[call.dialect]
+    assert isinstance(dialect, ChatDialect), "only chats are read"
+    return dialect
