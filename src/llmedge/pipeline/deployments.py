@@ -211,7 +211,7 @@ class Deployments:
             self._make, keep=lambda name, each: name in self._limits or each.load > 0
         )
         self.retries = Budget(clock)
-        self.hedges = Budget(clock, ratio=0.05, floor=0.1)
+        self.hedges = Budget(clock, ratio=0.05, floor=0.1, beside=self.retries)
 
     def configure(self, routing: Routing, models: Mapping[str, Model] | None = None) -> None:
         """Put a configuration in force. What was learned stays.

@@ -65,6 +65,7 @@ class Plan:
     :ivar kind: why the next attempt is made; see :class:`~llmedge.model.Attempt`.
     :ivar failures: all of them, in their order.
     :ivar winner: who answered.
+    :ivar hedges: another one may be asked while one is silent.
     """
 
     kind = "first"
@@ -90,7 +91,10 @@ class Plan:
         retries = deps.routing.retries
         self._retries = retries if hints.retries is None else min(retries, hints.retries)
         hedge = deps.routing.hedge if model.hedge is None else model.hedge
-        self._hedge = None if hedge == "off" or call.upload is not None else hedge
+        self._hedge = hedge
+        self.hedges = (
+            hedge != "off" and call.upload is None and (len(candidates) > 1 or bool(self._fallbacks or self._larger))
+        )
 
     # Who is next
 
@@ -145,11 +149,6 @@ class Plan:
         """Seconds ``option`` may be silent before another one is asked too; ``None``: as long as it likes."""
         hedge = self._hedge
         return float(hedge) if isinstance(hedge, float | int) else option.deployment.patience(not self._call.stream)
-
-    @property
-    def hedges(self) -> bool:
-        """Whether another one may be asked while one is silent."""
-        return self._hedge is not None and bool(self._queue or self._fallbacks)
 
     def hedge(self, silent: Option) -> Option | None:
         """Who is asked as well, if one more call may be made for that.

@@ -31,7 +31,6 @@ class Route:
         deps, match = self._deps, call.match
         assert match is not None, "Admit found it"
         deps.deployments.retries.deposit()
-        deps.deployments.hedges.deposit()
         model = match.model
         if model.shadow and self.shadows is not None and call.upload is None:
             self.shadows.mirror(call, match)
@@ -62,7 +61,7 @@ async def ask(plan: Plan, call: Call) -> Reply:
         if option is None:
             raise plan.none_left()
         try:
-            if plan.hedges:
+            if plan.hedges and plan.others_left:
                 return await race(plan, option, call)
             return await make(plan, option, plan.kind, call)
         except ElsewhereError:

@@ -22,32 +22,45 @@ class Budget:
     :param ratio: extra calls for each ordinary one; Finagle's default.
     :param floor: extra calls a second that are always there. Finagle has 10; calls of an LLM are fewer and dearer.
     :param span: seconds.
+    :param beside: a budget for the same ordinary calls, which only that one is told of; its ``span`` holds.
     """
 
-    __slots__ = ("_clock", "_movements", "_reserve", "ratio")
+    __slots__ = ("_clock", "_extra", "_ordinary", "_reserve", "_span", "ratio")
 
-    def __init__(self, clock: Clock, ratio: float = 0.2, floor: float = 1.0, span: float = 10.0) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        ratio: float = 0.2,
+        floor: float = 1.0,
+        span: float = 10.0,
+        beside: Budget | None = None,
+    ) -> None:
         self._clock = clock
-        self._movements = SlidingSum(span)
-        self._reserve = floor * span
+        self._span: float = span if beside is None else beside._span
+        self._ordinary: SlidingSum = SlidingSum(self._span) if beside is None else beside._ordinary
+        self._extra = SlidingSum(self._span)
+        self._reserve = floor * self._span
         self.ratio = ratio
 
     def deposit(self) -> None:
         """An ordinary call was made: once for each client call, never for a retry."""
-        self._movements.add(self._clock.seconds(), self.ratio)
+        self._ordinary.add(self._clock.seconds(), 1.0)
 
     def withdraw(self) -> bool:
         """Whether one more extra call may be made; it counts as made."""
         now = self._clock.seconds()
-        if self._reserve + self._movements.total(now) < 1.0 - 1e-9:
+        if self._left(now) < 1.0 - 1e-9:
             return False
-        self._movements.add(now, -1.0)
+        self._extra.add(now, 1.0)
         return True
 
     @property
     def balance(self) -> float:
         """Extra calls that may be made now."""
-        return max(0.0, self._reserve + self._movements.total(self._clock.seconds()))
+        return max(0.0, self._left(self._clock.seconds()))
+
+    def _left(self, now: float) -> float:
+        return self._reserve + self.ratio * self._ordinary.total(now) - self._extra.total(now)
 
 
 def backoff(attempt: int, base: float, cap: float, random: Random) -> float:
