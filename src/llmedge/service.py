@@ -20,7 +20,6 @@ from llmedge.endpoints import Endpoint, EndpointError, parse
 from llmedge.graph import ProcessState, build
 from llmedge.observe import logs
 from llmedge.tls import ServerTls, TlsError
-from llmedge.web.head import KnownHeads
 from llmedge.web.site import EdgeSite
 
 log = Logger()
@@ -137,12 +136,8 @@ class EdgeService(Service):
         graph.enter(self.graph)
         graph.pipeline.health.start()
         self.graph = graph
-        self.site.resource, self.admin_site.resource = graph.resource, graph.admin
-        for site in (self.site, self.admin_site):
-            site.limits = settings.server
-            site.heads = KnownHeads()  # with them go keys that are none any more
-            site.gate = graph.gate
-            site.timeOut = settings.server.idle_timeout
+        self.site.edge.put_in_force(graph.resource, settings.server, graph.gate)
+        self.admin_site.edge.put_in_force(graph.admin, settings.server, graph.gate)
         self._process.concurrency.limit(settings.server.max_requests, settings.server.max_requests_per_address)
         logs.configure(settings.log)
         for change in changes:

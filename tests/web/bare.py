@@ -33,9 +33,9 @@ class Bare(Resource):
         self.refused = False
 
     def render(self, request: Any) -> int:
-        if request.refusal is not None or self.refused:
+        if request.refused or self.refused:
             self.refused = True  # what comes behind a refusal is not kept
-            send_error(request, request.refusal or RequestTimeout("Too late."))
+            send_error(request, request.context.refusal or RequestTimeout("Too late."))
             return NOT_DONE_YET
         headers = request.requestHeaders.getAllRawHeaders()
         fields = sorted((name.lower(), value) for name, values in headers for value in values)

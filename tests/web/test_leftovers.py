@@ -6,7 +6,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.upstream import client
-from llmedge.web.head import KnownHeads
+from llmedge.web.head import HeadCache
 from tests.fakes import CHAT, Edge, Endpoint, Transport, request
 
 TOML = """
@@ -46,7 +46,7 @@ class Leftovers(SynchronousTestCase):
             wire.leave()
             wire.transport.protocol = wire.transport.producer = wire.protocol = None
             edge.reactor.advance(100)
-            edge.site.heads = KnownHeads()  # as if others had taken its place
+            edge.site.edge.heads = HeadCache()  # as if others had taken its place
 
         once()
         edge.records.clear()

@@ -5,15 +5,16 @@ the log lines of a timeout), of errors in plain text where ours are JSON, of ``P
 which we refuse on purpose, and of forms, cookies and arguments, which no request of ours looks at.
 """
 
-from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from llmedge.config.settings import Server
-from llmedge.web.head import KnownHeads
-from llmedge.web.llhttp import LlhttpChannel
+from llmedge.web.edge import Edge
+from llmedge.web.head import RequestHead
+from llmedge.web.http1_llhttp import LlhttpChannel
+from llmedge.web.http1_states import State
 
 try:
     from twisted.web import http
@@ -26,26 +27,42 @@ class Channel(LlhttpChannel):
     """Made without a site, for requests that know nothing of refusals and streamed bodies."""
 
     def __init__(self) -> None:
-        site: Any = SimpleNamespace(clock=Clock(), limits=Server(), draining=False, requestFactory=None)
-        site.heads = KnownHeads()
-        site.log = lambda request: None
-        super().__init__(site)
+        super().__init__(Edge(Clock(), None, Server(), lambda request, path: None, lambda request, error: None), None)
+        self.site = self.factory = self
 
-    def _make_request(self, table: Any) -> Any:
+    def log(self, request: Any) -> None: ...
+
+    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Any) -> None:
+        """As twisted's requests say it; they frame the body themselves."""
+        self.write_head(version, int(code), reason, headers, [], False)
+
+    def write(self, data: bytes) -> None:
+        self.write_body(data, False)
+
+    def writeSequence(self, chunks: Any) -> None:
+        self.write(b"".join(chunks))
+
+    def requestDone(self, request: Any) -> None:
+        if self._state == State.IDLE:
+            self._become(State.ANSWERING)  # a request that a test has made by hand
+        super().requestDone(request)
+
+    def _make_request(self, head: RequestHead, table: Any) -> Any:
         factory = self.requestFactory
 
-        def plain(channel: Any) -> Any:
+        def plain(channel: Any, queued: bool, head: RequestHead) -> Any:
             request = factory(channel)
             request = getattr(request, "original", request)
             request.original = request
-            request.refusal = None
+            request.refused = False
+            request.refuse = lambda error: None if request.content else request.gotLength(0)
             request.judge = lambda target: None
             request.wants_stream = lambda target, pause, resume: False
             return request
 
         self.requestFactory = plain
         try:
-            return super()._make_request(table)
+            return super()._make_request(head, table)
         finally:
             self.requestFactory = factory
 

@@ -6,18 +6,15 @@ import math
 import re
 from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from llmedge.dialects.registry import CHAT, DIALECTS
-from llmedge.errors import AuthError, EdgeError, MethodNotAllowed, RateLimited
-from llmedge.model import REFUSED_BY
-from llmedge.web.pacer import Pacer
+from llmedge.errors import AuthError, EdgeError, MethodNotAllowed
+from llmedge.web.backpressure import WriteBackpressure
 from llmedge.web.paths import dialect_of
-
-if TYPE_CHECKING:
-    from llmedge.web.request import EdgeRequest
+from llmedge.web.request import EdgeRequest
 
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}  # twisted.web does not know 429
 _encode = msgspec.json.encode
@@ -27,9 +24,9 @@ SLICE = 262144
 
 def show_call(request: EdgeRequest) -> None:
     """What became of the call, as headers of its answer."""
-    headers, record = request.responseHeaders, request.record
+    headers, record = request.responseHeaders, request.context.record
     if (by := record.answered_by) is not None:
-        overhead = (request.site.clock.seconds() - record.received - record.waited) * 1000
+        overhead = (request.edge.clock.seconds() - record.received - record.waited) * 1000
         target = by.target
         request.lines.append(
             b"%bX-Llmedge-Attempts: %d\r\nX-Llmedge-Overhead-Ms: %.3f\r\n"
@@ -78,28 +75,25 @@ async def send_answer(request: EdgeRequest, body: bytes, write_timeout: float) -
     headers = request.responseHeaders
     headers.setRawHeaders(b"content-type", [b"application/json"])
     headers.setRawHeaders(b"content-length", [b"%d" % len(body)])
-    pacer = Pacer(request, write_timeout)
-    pacer.start()
+    flow = WriteBackpressure(request, write_timeout)
+    flow.start()
     try:
         for start in range(0, len(body), SLICE):
             request.write(body[start : start + SLICE])
-            await pacer.ready()
+            await flow.ready()
     finally:
-        pacer.stop()
+        flow.stop()
     request.finish()
 
 
 def send_error(request: EdgeRequest, error: EdgeError) -> None:
     """Answer with ``error``, in the asker's dialect; if an answer has begun, close it visibly unfinished instead."""
-    record = getattr(request, "record", None)
-    if record is not None:
-        record.fail(error)
+    request.context.fail(error)
     if request.startedWriting:
         request.abort()
         return
-    show_limits = getattr(request, "show_limits", None)
-    if show_limits is not None:
-        show_limits(request)
+    if request.context.show_limits is not None:
+        request.context.show_limits(request)
     headers = request.responseHeaders
     if error.retry_after is not None:
         headers.setRawHeaders(b"retry-after", [b"%d" % max(1, math.ceil(error.retry_after))])
@@ -107,6 +101,4 @@ def send_error(request: EdgeRequest, error: EdgeError) -> None:
         headers.setRawHeaders(b"www-authenticate", [b'Bearer realm="llmedge"'])  # RFC 9110 section 11.6.1
     elif isinstance(error, MethodNotAllowed):
         headers.setRawHeaders(b"allow", [", ".join(error.allowed).encode()])
-    elif isinstance(error, RateLimited) and record is not None:
-        record.facts[REFUSED_BY] = error.scope
     send_body(request, error.status, DIALECTS.get(dialect_of(request), CHAT).error_body(error))

@@ -38,6 +38,7 @@ from llmedge.streams import ReplyStream
 from llmedge.threads import LARGE, aside
 from llmedge.web import websocket
 from llmedge.web.answer import SLICE, send_answer, send_body, send_error, send_json, show_call
+from llmedge.web.driver import CoroutineDriver
 from llmedge.web.head import header_in
 from llmedge.web.listing import OPENAI_SHAPE, SHAPES, Listed
 from llmedge.web.passthrough import is_upload, media_type, pass_on, take_upload, whole_body
@@ -45,7 +46,6 @@ from llmedge.web.paths import dialect_of, endpoint_of
 from llmedge.web.relay import Relay, RelayLimits
 from llmedge.web.request import EdgeRequest
 from llmedge.web.routes import declare
-from llmedge.web.work import Work
 
 log = Logger()
 
@@ -71,7 +71,7 @@ def as_edge_error(request: EdgeRequest, failure: Failure) -> EdgeError:
         return MethodNotAllowed(f"{method} is not allowed here; allowed: {', '.join(allowed)}.", allowed)
     if isinstance(error, WerkzeugNotFound | HTTPException):
         return NotFound("There is nothing at this path. GET / says what there is.")
-    log.failure("a request failed", failure=failure, request_id=request.record.request_id)
+    log.failure("a request failed", failure=failure, request_id=request.context.record.request_id)
     return InternalError()
 
 
@@ -90,16 +90,16 @@ class Api:
         self._started = started
         self._listed: dict[tuple[str, tuple[str, ...]], tuple[int, bytes]] = {}
 
-    def infer(self, request: EdgeRequest) -> Any:  # Work, which Klein does not know and never sees
-        endpoint = request.head.endpoint
+    def infer(self, request: EdgeRequest) -> Any:  # CoroutineDriver, which Klein does not know and never sees
+        endpoint = request.context.head.endpoint
         assert endpoint is not None, "its row has led here"
-        request.work = Work(self._infer(request, endpoint))
-        return request.work
+        request.context.work = CoroutineDriver(self._infer(request, endpoint))
+        return request.context.work
 
     def pass_through(self, request: EdgeRequest) -> Deferred[None]:
         endpoint = endpoint_of(request.path, request.method)
         assert endpoint is not None, "its row has led here"
-        work = request.work = Deferred.fromCoroutine(self._pass_through(request, endpoint))
+        work = request.context.work = Deferred.fromCoroutine(self._pass_through(request, endpoint))
         return work
 
     def infer_of_model(self, request: EdgeRequest, model: str) -> Deferred[None]:
@@ -108,7 +108,7 @@ class Api:
             raise NotFound("There is nothing at this path. GET / says what there is.")
         if endpoint.streams == "path" and b"alt=sse" not in request.uri:
             raise ValidationError("Streams are sent as events: add ?alt=sse to the URL.", param="alt")
-        work = request.work = Deferred.fromCoroutine(self._infer(request, endpoint))
+        work = request.context.work = Deferred.fromCoroutine(self._infer(request, endpoint))
         return work
 
     def chat_socket(self, request: EdgeRequest) -> None:
@@ -117,13 +117,13 @@ class Api:
         websocket.accept(request)
 
     async def list_models(self, request: EdgeRequest) -> None:
-        request.work = Deferred.fromCoroutine(self._vendors.ready())
+        request.context.work = Deferred.fromCoroutine(self._vendors.ready())
         try:
-            await request.work
+            await request.context.work
         except CancelledError:
             self._cancelled(request)
             return
-        caller, version = request.caller, self._vendors.version
+        caller, version = request.context.caller, self._vendors.version
         key = (dialect_of(request), caller.models)  # one list for each set of patterns in the configuration
         made, listed = self._listed.get(key, (-1, b""))
         if made != version:
@@ -134,7 +134,7 @@ class Api:
         send_body(request, 200, listed)
 
     def get_model(self, request: EdgeRequest, id: str) -> None:
-        if not may_use(request.caller, id) or self._models.find(id) is None:
+        if not may_use(request.context.caller, id) or self._models.find(id) is None:
             raise NotFound(f"The model '{id}' does not exist here.", param="model")
         shape, _ = SHAPES.get(dialect_of(request), OPENAI_SHAPE)
         send_json(request, 200, shape(self._model(id)))
@@ -161,12 +161,12 @@ class Api:
                 return
             answer = await reply
             assert isinstance(answer, Answer)
-            request.record.first_event = request.site.clock.seconds()
+            request.context.record.first_event = request.edge.clock.seconds()
             show_call(request)
             if len(answer.body) <= SLICE:
                 send_body(request, 200, answer.body)
             else:
-                request.extend_deadline(self._limits.stream_timeout)
+                request.context.extend_deadline(self._limits.stream_timeout)
                 await send_answer(request, answer.body, self._limits.write_timeout)
         except CancelledError:
             self._cancelled(request)
@@ -187,40 +187,40 @@ class Api:
     def _cancelled(self, request: EdgeRequest) -> None:
         if request._disconnected:
             return
-        if request.expired:
-            error = DeadlineExceeded(f"No complete answer within {request.deadline.seconds:g} s.")
-            request.record.fail(error, "timeout")
+        if request.context.expired:
+            error = DeadlineExceeded(f"No complete answer within {request.context.deadline.seconds:g} s.")
+            request.context.record.fail(error, "timeout")
             raise error
         raise CancelledError
 
     def _call_now(self, request: EdgeRequest, endpoint: Endpoint, dialect: Dialect) -> Call | None:
         """What is asked, where it is found out at once; else ask :meth:`_call`, which raises the same."""
-        size = request._size
+        size = request.size
         if request.body is not None or size >= LARGE or endpoint.operation is Operation.COUNT_TOKENS:
             return None
-        if not request.head.is_json:
+        if not request.context.head.is_json:
             _expect_json(request)
-        request.record.bytes_in = size
-        depth = request.site.limits.max_json_depth
+        request.context.record.bytes_in = size
+        depth = request.edge.limits.max_json_depth
         body = request.content.read()
         parsed = dialect.parse_request(body, depth, model=endpoint.model, stream=endpoint.streams == "path")
         return self._called(request, endpoint, dialect, parsed)
 
     async def _call(self, request: EdgeRequest, endpoint: Endpoint, dialect: Dialect) -> Call:
         _expect_json(request)
-        site = request.site
-        body = request.content.read() if request.body is None else await whole_body(request.body, site.limits)
-        request.record.bytes_in = len(body)
+        edge = request.edge
+        body = request.content.read() if request.body is None else await whole_body(request.body, edge.limits)
+        request.context.record.bytes_in = len(body)
         parse = dialect.parse_request
         if endpoint.operation is Operation.COUNT_TOKENS:
             assert isinstance(dialect, CountingDialect)
             parse = dialect.parse_count_request
         parsed = await aside(
-            site.clock,
+            edge.clock,
             len(body),
             parse,
             body,
-            site.limits.max_json_depth,
+            edge.limits.max_json_depth,
             model=endpoint.model,
             stream=endpoint.streams == "path",
         )
@@ -229,7 +229,7 @@ class Api:
     def _called(self, request: EdgeRequest, endpoint: Endpoint, dialect: Dialect, parsed: Request) -> Call:
         if len(parsed.model) > 256:
             raise ValidationError("The field 'model' is longer than 256 characters.", param="model")
-        record, head = request.record, request.head
+        record, head = request.context.record, request.context.head
         record.model = parsed.model
         record.stream = parsed.stream
         record.message_count = parsed.message_count
@@ -244,8 +244,8 @@ class Api:
             parsed.stream,
             parsed.wants_usage,
             parsed.choices,
-            request.caller,
-            request.deadline,
+            request.context.caller,
+            request.context.deadline,
             record,
             _passed_on(request) if dialect.name == "anthropic" else (),
             hints,
@@ -258,7 +258,7 @@ def _expect_json(request: EdgeRequest) -> None:
         raise UnsupportedMediaType("Send the body as content-type: application/json.")
     if request.getHeader(b"content-encoding") not in (None, b"identity"):
         raise UnsupportedMediaType("Send the body without a content-encoding.")
-    request.head.is_json = True
+    request.context.head.is_json = True
 
 
 _WISHES = frozenset({b"X-Llmedge-Retries", b"X-Llmedge-No-Fallback", b"X-Llmedge-Tags"})
@@ -270,7 +270,7 @@ def _hints(request: EdgeRequest) -> RoutingHints:
 
     :raises ValidationError: it makes no sense.
     """
-    table = request.head.table
+    table = request.context.head.table
     header = partial(header_in, table)
     if _WISHES.isdisjoint(table):
         return RoutingHints(header=header)  # nearly always

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 from llmedge.config.settings import Key
 from llmedge.errors import AuthError
 from llmedge.model import Caller
-from llmedge.web.head import Head
+from llmedge.web.head import RequestHead
 
 _FORWARDED = frozenset(  # in the form that twisted.web's Headers keep names in
     b"-".join(part.capitalize() for part in name.split(b"-"))
@@ -67,7 +67,7 @@ class Authenticator:
         """
         if not self._enabled:
             return self._anonymous
-        head: Head = request.head
+        head: RequestHead = request.context.head
         if head.caller_by is self and head.caller is not None:
             return head.caller
         if not self._callers and not self._by_certificate:

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h2.config
 import h2.connection
@@ -24,11 +24,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionAborted
 from twisted.python.failure import Failure
 from twisted.web import _http2
+from twisted.web.http_headers import Headers
 
-from llmedge.web.http1 import LINGER
-
-if TYPE_CHECKING:
-    from llmedge.web.site import EdgeSite
+from llmedge.web.edge import Edge
+from llmedge.web.refusals import LINGER
+from llmedge.web.writer import with_lines
 
 _H2Connection: Any = _http2.H2Connection  # twisted has no types here
 _H2Stream: Any = _http2.H2Stream
@@ -91,15 +91,13 @@ class Connection(h2.connection.H2Connection):
 
 
 class EdgeStream(_H2Stream):  # type: ignore[misc]
-    """One request and its answer."""
-
-    holds_head = False
+    """One request and its answer; a :class:`llmedge.web.writer.Writer`."""
 
     def __init__(self, streamID: int, connection: EdgeHttp2, headers: Any) -> None:
-        site = connection.site
+        self.edge = edge = connection.edge
         self.sent = 0
-        self._body_timer = site.clock.callLater(site.limits.body_timeout, self.abortConnection)
-        super().__init__(streamID, connection, headers, connection.requestFactory, site, site)
+        self._body_timer = edge.clock.callLater(edge.limits.body_timeout, self.abort)
+        super().__init__(streamID, connection, headers, connection.requestFactory, None, None)
         if self.command not in (b"GET", b"HEAD"):
             self._request.judge(self.path or b"")
 
@@ -107,8 +105,19 @@ class EdgeStream(_H2Stream):  # type: ignore[misc]
         """The body is discarded and the refusal sent when it ends; what does not end is reset."""
 
     def progress(self) -> int:
-        """A number that changes when the client has taken something."""
         return self.sent
+
+    def connection(self) -> Any:
+        return self._conn.transport
+
+    def write_head(
+        self, version: bytes, code: int, reason: bytes, headers: Headers, lines: list[bytes], has_body: bool
+    ) -> None:
+        self.writeHeaders(version, b"%d" % code, reason, with_lines(headers, lines))
+
+    def write_body(self, data: bytes, last: bool) -> None:
+        if data:
+            self.write(data)
 
     def requestComplete(self) -> None:
         self._stop_timer()
@@ -122,39 +131,38 @@ class EdgeStream(_H2Stream):  # type: ignore[misc]
         if self._body_timer.active():
             self._body_timer.cancel()
 
-    def abortConnection(self) -> None:
+    def abort(self) -> None:
         """Reset the stream; whoever works on it is told that its client is gone."""
         connection, stream = self._conn, self.streamID
         if stream in connection.streams:
             connection.abortRequest(stream)
             self.connectionLost(Failure(ConnectionAborted()))  # type: ignore[no-untyped-call]
 
+    abortConnection = abort
+
     def break_off(self) -> None:
         """Send what is written, then reset; a client whose window stays closed is reset without it."""
         connection = self._conn
         connection.conn.broken.add(self.streamID)
         connection.endRequest(self.streamID)
-        connection.site.clock.callLater(LINGER, self._give_up)
+        connection.edge.clock.callLater(LINGER, self._give_up)
 
     def _give_up(self) -> None:
         if self.streamID in self._conn.streams:
-            self.abortConnection()
+            self.abort()
 
 
 class EdgeHttp2(_H2Connection):  # type: ignore[misc]
     """One HTTP/2 connection."""
 
-    site: EdgeSite
-
-    def __init__(self, site: EdgeSite) -> None:
-        super().__init__(reactor=site.clock)
-        self.site = site
-        self.factory = site
-        self.requestFactory = site.requestFactory
-        self.timeOut = site.timeOut
-        self.callLater = site.clock.callLater
-        limits = site.limits
-        self.conn = Connection(site.clock, limits.max_streams, limits.max_header_size)
+    def __init__(self, edge: Edge, requestFactory: Any) -> None:
+        super().__init__(reactor=edge.clock)
+        limits = edge.limits
+        self.edge = edge
+        self.requestFactory = requestFactory
+        self.timeOut = limits.idle_timeout
+        self.callLater = edge.clock.callLater
+        self.conn = Connection(edge.clock, limits.max_streams, limits.max_header_size)
         self._sendingDeferred: Any = None
         self._draining = False
         self._leaving: Any = None
@@ -266,7 +274,7 @@ class EdgeHttp2(_H2Connection):  # type: ignore[misc]
         transport = self.transport
         if transport is not None:
             transport.loseConnection()
-            timer = self.site.clock.callLater(LINGER, transport.abortConnection)
+            timer = self.edge.clock.callLater(LINGER, transport.abortConnection)
             self._leaving = timer
 
     def connectionLost(self, reason: Any, _cancelTimeouts: bool = True) -> None:

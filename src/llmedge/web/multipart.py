@@ -73,7 +73,7 @@ class Multipart:
         self._told = bool(model)
         self._mark = b"--" + boundary
         self._buffer = b""
-        self._take = self._start
+        self._step = self._start
         self._out: list[bytes | None] = []
         self._parts = 0
         self._is_model = False
@@ -85,7 +85,7 @@ class Multipart:
         :raises ValidationError: the body is not what it should be.
         """
         self._buffer += data
-        while self._take():
+        while self._step():
             pass
         out, self._out = self._out, []
         return out
@@ -111,7 +111,7 @@ class Multipart:
             if mark.startswith(self._buffer):
                 return False
         elif self._buffer.startswith(mark):
-            self._take = self._behind_boundary
+            self._step = self._behind_boundary
             return True
         raise _wrong("it does not begin with its boundary")
 
@@ -124,7 +124,7 @@ class Multipart:
             if self._parts > _PARTS:
                 raise _wrong(f"it has more than {_PARTS} parts")
             self._pass(end + 2)
-            self._take = self._headers
+            self._step = self._headers
         elif behind == b"--":
             if not self._parts:
                 raise _wrong("it has no parts")
@@ -136,7 +136,7 @@ class Multipart:
                 self._out += [head, None, b"\r\n"]
             self._pass(end + 2)
             self.complete = True
-            self._take = self._epilogue
+            self._step = self._epilogue
         elif len(behind) < 2 and behind in (b"", b"\r", b"-"):
             return False
         else:
@@ -155,7 +155,7 @@ class Multipart:
                 raise ValidationError("The field 'model' is there more than once.", param="model")
             self._value = b""
         self._pass(end + 4)
-        self._take = self._content
+        self._step = self._content
         return True
 
     def _content(self) -> bool:
@@ -163,18 +163,18 @@ class Multipart:
         if at < 0:
             # All but what may be the beginning of a line break and a boundary.
             keep = min(len(self._buffer), len(self._mark) + 1)
-            self._let(len(self._buffer) - keep)
+            self._pass_content(len(self._buffer) - keep)
             return False
         if at < 2 or self._buffer[at - 2 : at] != b"\r\n":
             raise _wrong("its boundary is not at the beginning of a line")
-        self._let(at - 2)
+        self._pass_content(at - 2)
         if self._is_model:
             self._note_model()
         self._pass(2)
-        self._take = self._behind_boundary
+        self._step = self._behind_boundary
         return True
 
-    def _let(self, size: int) -> None:
+    def _pass_content(self, size: int) -> None:
         if not self._is_model:
             self._pass(size)
             return

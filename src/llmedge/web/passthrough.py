@@ -56,22 +56,22 @@ async def take_upload(request: EdgeRequest) -> tuple[HeldUpload, str]:
     if request.getHeader(b"content-encoding") not in (None, b"identity"):
         raise UnsupportedMediaType("Send the body without a content-encoding.")
     boundary = boundary_of(request.getHeader(b"content-type") or b"")
-    body, deadline = request.body, request.deadline
+    body, deadline = request.body, request.context.deadline
     assert body is not None
-    clock = request.site.clock
+    clock = request.edge.clock
 
     def due(seconds: float) -> None:
-        deadline.at = request.received + seconds
-        request.extend_deadline(seconds)
+        deadline.at = request.context.received + seconds
+        request.context.extend_deadline(seconds)
 
     def is_read() -> None:
-        due(clock.seconds() - request.received + deadline.seconds)
+        due(clock.seconds() - request.context.received + deadline.seconds)
 
-    due(request.site.limits.body_timeout + deadline.seconds)
+    due(request.edge.limits.body_timeout + deadline.seconds)
     length = (request.getHeader(b"content-length") or b"").decode("latin-1")
     upload = HeldUpload(boundary, _told(request), body.read, int(length) if length.isdecimal() else None, is_read)
     model = await upload.begin()
-    request.record.waited += clock.seconds() - request.received  # for the client
+    request.context.record.waited += clock.seconds() - request.context.received  # for the client
     return upload, model
 
 
@@ -91,12 +91,12 @@ async def pass_on(request: EdgeRequest, reply: Awaitable[Reply], limits: RelayLi
     """Answer with what a vendor answered: a JSON body, events, or bytes of any kind."""
     said = await reply
     if isinstance(said, Answer):
-        request.record.first_event = request.site.clock.seconds()
-        request.extend_deadline(limits.stream_timeout)
+        request.context.record.first_event = request.edge.clock.seconds()
+        request.context.extend_deadline(limits.stream_timeout)
         show_call(request)
         await send_answer(request, said.body, limits.write_timeout)
     else:
-        relay = Relay if request.record.stream else MediaRelay
+        relay = Relay if request.context.record.stream else MediaRelay
         await relay(request, PASSED, limits).run(succeed(said))
 
 
@@ -111,7 +111,7 @@ class MediaRelay(Relay):
         request = self._request
         if not request.startedWriting:
             show_call(request)
-            by = request.record.answered_by
+            by = request.context.record.answered_by
             assert by is not None
             request.responseHeaders.setRawHeaders(b"content-type", [by.content_type.encode("latin-1")])
             if by.content_length is not None:
@@ -121,5 +121,5 @@ class MediaRelay(Relay):
         self._stop()
         if not self._request.startedWriting:
             raise error
-        self._request.record.fail(error)
+        self._request.context.record.fail(error)
         self._request.abort()

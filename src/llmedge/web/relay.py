@@ -13,7 +13,7 @@ from llmedge.errors import DeadlineExceeded, EdgeError
 from llmedge.model import Event, EventKind
 from llmedge.streams import ReplyStream, nobody
 from llmedge.web.answer import show_call
-from llmedge.web.pacer import Pacer
+from llmedge.web.backpressure import WriteBackpressure
 from llmedge.web.request import EdgeRequest
 
 
@@ -38,8 +38,8 @@ class Relay:
         self._request = request
         self._dialect = dialect
         self._limits = limits
-        self._clock = request.site.clock
-        self._pacer = Pacer(request, limits.write_timeout, self._go_on)
+        self._clock = request.edge.clock
+        self._flow = WriteBackpressure(request, limits.write_timeout, self._pump)
         self._over: Deferred[None] | None = None
         self._stream: ReplyStream
         self._wrote = self._clock.seconds()
@@ -51,18 +51,18 @@ class Relay:
         """
         request = self._request
         events: ReplyStream | None = None
-        self._pacer.start()
+        self._flow.start()
         self._schedule_beat()
         try:
             events = await stream
-            request.extend_deadline(self._limits.stream_timeout)
+            request.context.extend_deadline(self._limits.stream_timeout)
             self._stream = events
             self._over = Deferred()
-            events.on_readable(self._go_on)
-            self._go_on()
+            events.on_readable(self._pump)
+            self._pump()
             await self._over
         except CancelledError:
-            if not request.expired:
+            if not request.context.expired:
                 raise  # the client has gone
             self._fail(DeadlineExceeded(f"The answer took longer than {self._limit():g} s."))
         except EdgeError as error:
@@ -77,14 +77,14 @@ class Relay:
                 events.abort()
                 events.on_readable(nobody)  # it knows this relay
 
-    def _go_on(self) -> None:
+    def _pump(self) -> None:
         """Write what is there. Called when more of it came, and when the client takes more."""
         over = self._over
         if over is None or over.called:
             return
         try:
             stream = self._stream
-            while not self._pacer.paused and (events := stream.read_now()) is not None:
+            while not self._flow.paused and (events := stream.read_now()) is not None:
                 self._write(events)
                 if stream.drained or over.called:
                     return
@@ -93,8 +93,8 @@ class Relay:
 
     def _write(self, events: list[Event]) -> None:
         request = self._request
-        if request.record.first_event is None:
-            request.record.first_event = self._clock.seconds()
+        if request.context.record.first_event is None:
+            request.context.record.first_event = self._clock.seconds()
         if not request.startedWriting:
             self._begin()
         data = events[0].frame if len(events) == 1 else b"".join([event.frame for event in events])
@@ -119,29 +119,29 @@ class Relay:
         self._stop()
         if not request.startedWriting:
             raise error
-        request.record.fail(error)
+        request.context.record.fail(error)
         request.write(self._dialect.error_frame(error))
         request.abort()
 
     def _limit(self) -> float:
-        started = self._request.record.first_event is not None
-        return self._limits.stream_timeout if started else self._request.deadline.seconds
+        started = self._request.context.record.first_event is not None
+        return self._limits.stream_timeout if started else self._request.context.deadline.seconds
 
     def _stop(self) -> None:
-        self._request.site.beats.drop(self)
-        self._pacer.stop()
+        self._request.edge.heartbeats.drop(self)
+        self._flow.stop()
 
     # Heartbeats: looked at when one may be due, by when something was last written.
 
     def _schedule_beat(self) -> None:
         if self._limits.heartbeat:
-            self._request.site.beats.set(self, self._wrote + self._limits.heartbeat)
+            self._request.edge.heartbeats.set(self, self._wrote + self._limits.heartbeat)
 
     def beat(self) -> None:
         """A heartbeat may be due."""
         now = self._clock.seconds()
         if now - self._wrote >= self._limits.heartbeat - 0.001:
-            if not self._pacer.paused:
+            if not self._flow.paused:
                 self._begin()
                 self._request.write(self._dialect.heartbeat)
             self._wrote = now

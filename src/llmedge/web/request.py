@@ -1,4 +1,4 @@
-"""Our Request: the body is capped and kept in memory, and nothing is ever answered with HTML."""
+"""Our Request: nothing is ever answered with HTML, and what is not asked for is not made."""
 
 from __future__ import annotations
 
@@ -9,78 +9,58 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
-from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.web.http import NO_BODY_CODES
-from twisted.web.http_headers import Headers, _nameEncoder
+from twisted.web.http_headers import Headers
 from twisted.web.server import Request
 
-from llmedge.deadlines import Deadlines
-from llmedge.errors import EdgeError, InternalError, NotFound, RequestTooLarge, ValidationError
-from llmedge.model import Caller, Deadline, Record
+from llmedge.errors import EdgeError, InternalError, NotFound, ValidationError
 from llmedge.tls import certificate_names
-from llmedge.web.answer import send_error
 from llmedge.web.body import BodyStream, ClientGone
-from llmedge.web.head import Head
+from llmedge.web.context import RequestContext
+from llmedge.web.head import NO_HEAD, RequestHead
+from llmedge.web.intake import Intake
 from llmedge.web.paths import split_target, streams_body
-from llmedge.web.work import Work
-
-if TYPE_CHECKING:
-    from llmedge.web.site import EdgeSite
+from llmedge.web.writer import Writer
 
 _HOST = re.compile(rb"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_~\-][A-Za-z0-9._~\-]{0,254})(:\d{0,5})?$")
 
 
 class EdgeRequest(Request):
-    """One request, over HTTP/1.1 or HTTP/2.
+    """One request, as twisted.web, Klein and our layers know it. Its body comes in through an :class:`Intake`, unless
+    it is here with the head; its answer goes out through a :class:`Writer`.
 
-    :ivar head: what its head says; shared with other requests.
+    :ivar channel: the writer, ``None`` when the request is over.
+    :ivar edge: what it shares with all others of its site.
+    :ivar context: what the layers know of it.
+    :ivar size: bytes of the body that have come.
+    :ivar body: what to read the body from, where it is not in ``content``; see :func:`llmedge.web.paths.streams_body`.
     :ivar lines: lines of the answer's head, ready to be written; ``responseHeaders`` has the others.
     :ivar over: what is called with this request when it is over, and with whether its client left before;
         ``notifyFinish`` says the same with a Deferred each.
-    :ivar received: clock seconds of the first byte.
-    :ivar record: set by ``AccessRecord``; what happened to this request.
-    :ivar refusal: why this request must not reach the onion's inside, found while it was parsed.
-    :ivar body: what to read the body from, where it is not in ``content``; see :func:`llmedge.web.paths.streams_body`.
-    :ivar work: what answers, for the deadline to cancel.
     """
 
-    site: EdgeSite
     defaultContentType = b"application/json"
-    record: Record
-    caller: Caller
-    deadline: Deadline
-    caller_exempt = False
-    show_limits: Callable[[EdgeRequest], None] | None = None
-    head: Head
     # What a request begins with; of twisted's, what is never used here (arguments, cookies, forms) stays so.
     queued = False
     received_cookies: Any = MappingProxyType({})  # nobody writes into what all share
     cookies: Any = ()
     _parsePOSTFormSubmission = False
-    refusal: EdgeError | None = None
+    size = 0
     body: BodyStream | None = None
-    work: Deferred[Any] | Work | None = None
-    expired = False
     aborted = False
     upgraded = False
-    deadlines: Deadlines | None = None
+    _intake: Intake | None = None
     _mute = False
-    _pack: Callable[[EdgeRequest, bytes], bytes] | None = None
-    _setting = "server.max_request_size, MAX_REQUEST_SIZE"
-    _announced: int | None = None
-    _judged = False
-    _size = 0
 
     if TYPE_CHECKING:  # twisted.web gives these no types
 
         def registerProducer(self, producer: Any, streaming: bool) -> None: ...
         def unregisterProducer(self) -> None: ...
-        def getClientAddress(self) -> Any: ...
 
-    def __init__(self, channel: Any, queued: object = False) -> None:
+    def __init__(self, channel: Writer, queued: object = False, head: RequestHead = NO_HEAD) -> None:
         # What http.Request, server.Request and Componentized set, without their three calls.
-        self.channel = channel
+        self.channel: Writer | None = channel  # type: ignore[assignment]  # all of an HTTPChannel that is used
         self.transport = channel.transport
         self.client = channel.getPeer()
         self.host = channel.getHost()
@@ -88,70 +68,66 @@ class EdgeRequest(Request):
         self.responseHeaders = Headers()
         self.notifications = []
         self._adapterCache: dict[str, Any] = {}
-        self.site = site = channel.site
-        self.received = site.clock.seconds()
+        self.edge = edge = channel.edge
+        self.context = RequestContext(edge.clock.seconds(), head)
         self.lines: list[bytes] = []
         self.over: list[Callable[[EdgeRequest, bool], None]] = []
-        self._cap = site.limits.max_request_size
 
     # Coming in
 
-    # twisted.web keeps bodies over 100 kB in a temporary file; ours are capped, and a disk may be slow.
-    def gotLength(self, length: int | None) -> None:
-        self.content: Any = io.BytesIO()
-        self._announced = length
-        self._check_announced()
+    def _arriving(self) -> Intake:
+        if self._intake is None:
+            self._intake = Intake(self.edge.limits, self.context)
+        return self._intake
 
-    def _check_announced(self) -> None:
-        """How much may come depends on the path: HTTP/2 tells the length first, HTTP/1.1 the path."""
-        if self._judged and self._announced is not None and self._announced > self._cap:
-            self._refuse_size()
+    def gotLength(self, length: int | None) -> None:
+        intake = self._arriving()
+        self.content: Any = intake.content
+        self._refuse_soon(intake.expect(length=length))
 
     def judge(self, target: bytes) -> None:
         """Called with the request's target when its head is complete and a body is to come."""
-        self._judged = True
-        if self.refusal is None:
-            self._take_target(target)
-            if streams_body(self.path):
-                self._cap = self.site.limits.max_upload_size
-                self._setting = "server.max_upload_size"
-            self._check_announced()
-        if self.refusal is None:
-            if not hasattr(self, "head"):
-                self.head = Head(b"", target, b"", self.requestHeaders._rawHeaders)
-            self.refusal = self.site.gate(self, unquote_to_bytes(self.path))
-            if self.refusal is not None:
-                self.channel.refuse_soon(self)
+        context, intake = self.context, self._arriving()
+        if context.refusal is None:
+            self._set_target(target)
+            self._refuse_soon(intake.expect(self.path))
+        if context.refusal is None:
+            if context.head is NO_HEAD:
+                context.head = RequestHead(b"", target, b"", self.requestHeaders._rawHeaders)
+            context.refusal = self.edge.gate(self, unquote_to_bytes(self.path))
+            self._refuse_soon(context.refusal is not None)
 
     def wants_stream(self, target: bytes, pause: Callable[[], None], resume: Callable[[], None]) -> bool:
         """Whether the onion is to run before the body is here. If so, ``body`` is what to read it from."""
-        self._take_target(target)
-        if not streams_body(self.path):
-            return False
-        self.body = BodyStream(pause, resume)
-        return True
+        self._set_target(target)
+        if streams_body(self.path):
+            self.body = self._arriving().stream = BodyStream(pause, resume)
+        return self.body is not None
 
     def handleContentChunk(self, data: bytes) -> None:
-        if self._disconnected:
-            return
-        self._size += len(data)
-        if self._size > self._cap:
-            self._refuse_size()
-            if self._size > 4 * self._cap + 1048576:
-                abort_channel(self.channel)  # it does not stop pushing
-        elif self.body is not None:
-            self.body.feed(data)
-        elif self.refusal is None:
-            self.content.write(data)
+        if not self._disconnected:
+            intake = self._arriving()
+            self._refuse_soon(intake.feed(data))
+            self.size = intake.size
+            if intake.floods:
+                self.abort_now()
 
-    def _refuse_size(self) -> None:
-        if self.refusal is None:
-            self.refusal = RequestTooLarge(f"The request body is over {self._cap} bytes ({self._setting}).")
-            self.content = io.BytesIO()
-            channel: Any = self.channel
-            channel.refuse_soon(self)
+    @property
+    def refused(self) -> bool:
+        return self.context.refusal is not None
 
-    def _take_target(self, target: bytes) -> None:
+    def refuse(self, error: EdgeError) -> None:
+        """It will not be complete: whatever came, this is its answer, unless it was refused before."""
+        self.context.refusal = self.context.refusal or error
+        self.responseHeaders.setRawHeaders(b"connection", [b"close"])
+        if self.content is None:
+            self.gotLength(0)
+
+    def _refuse_soon(self, refused: bool) -> None:
+        if refused and self.channel is not None:
+            self.channel.refuse_soon(self)
+
+    def _set_target(self, target: bytes) -> None:
         """Path and query, and the host, if the target names one: that is then what counts (RFC 9112 section 3.2.2)."""
         self.uri = target
         if not target.startswith(b"/") and (split := split_target(target)) is not None:
@@ -163,59 +139,54 @@ class EdgeRequest(Request):
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Called when the request is complete; where its body is streamed, when its head is."""
         self.method, self.clientproto = command, version
-        self._take_target(path)
+        self._set_target(path)
         self.args = {}
-        if not hasattr(self, "head") or not self.head.method:
-            self.head = Head(command, path, version, self.requestHeaders._rawHeaders)
-        self.content.seek(0)
+        if not self.context.head.method:
+            self.context.head = RequestHead(command, path, version, self.requestHeaders._rawHeaders)
         if self.body is None and streams_body(self.path):  # not by this channel, which has read it all
-            self.body = BodyStream()
-            self.body.feed(self.content.read())
-            self.body.end()
-            self.content = io.BytesIO()
+            self.body = self._arriving().as_stream()
+        self.content.seek(0)
         self.process()
 
     def take(self, body: bytes) -> None:
-        """All of the request is here, and its head was judged good before."""
-        head = self.head
+        """All of the request is here, and its head was found good before."""
+        head = self.context.head
         self.method, self.uri, self.path, self.clientproto = head.method, head.target, head.path, head.version
         self.content = io.BytesIO(body)
-        self._size = len(body)
+        self.size = len(body)
         self.process()
 
     def process(self) -> None:
-        site = self.site
-        error = self.examine()  # also of what is refused already: its path is the decoded one, and its head is known
-        if self.refusal is None:
-            self.refusal = error
-        self.lines.append(site.usual_lines())
-        resource: Any = site.resource  # a leaf, whatever the path
+        edge, context = self.edge, self.context
+        if context.head.checked_with is edge.limits:
+            self.path = context.head.path
+        else:
+            error = self.check_head()  # also of what is refused already: its path is the decoded one
+            context.refusal = context.refusal or error
+        self.lines.append(edge.usual_lines())
         try:
-            self._pack = getattr(resource, "pack", None)
-            resource.render(self)
+            edge.resource.render(self)
         except BaseException:
             self.processingFailed(Failure())  # type: ignore[no-untyped-call]  # twisted has no types here
 
-    def examine(self) -> EdgeError | None:
+    def check_head(self) -> EdgeError | None:
         """What is wrong with the request's head, if anything is; found out once for all heads like it."""
-        head = self.head
-        if head.judged is self.site.limits:
-            self.path = head.path
-            return None
-        error = self._check()
+        error = self._head_error()
         if error is None:
-            head.path, head.judged = self.path, self.site.limits
-            head.place(self.method, self.path)
+            head = self.context.head
+            head.path, head.checked_with = self.path, self.edge.limits
+            head.resolve_route(self.method, self.path)
         return error
 
-    def _check(self) -> EdgeError | None:
-        """What is wrong with the request's head, if anything is. Decodes the path, once for everybody."""
+    def _head_error(self) -> EdgeError | None:
+        """Decodes the path as well, once for everybody."""
         if self.method == b"CONNECT" or not self.path.startswith((b"/", b"*")):
             self.responseHeaders.setRawHeaders(b"connection", [b"close"])
-            self.channel.persistent = 0  # what follows may be meant for a tunnel
+            channel: Any = self.channel
+            channel.persistent = 0  # what follows may be meant for a tunnel
             return ValidationError("The request's target is not a path. Nothing is forwarded here.")
         hosts = self.requestHeaders.getRawHeaders(b"host", [])
-        longest = self.site.limits.max_url_length
+        longest = self.edge.limits.max_url_length
         if len(self.uri) > longest:
             return ValidationError(f"The URL is over {longest} bytes (server.max_url_length).", status=414)
         if len(hosts) > 1 or (hosts and not _HOST.match(hosts[0])):
@@ -238,15 +209,6 @@ class EdgeRequest(Request):
     def getRequestHostname(self) -> bytes:
         return b"localhost"
 
-    __hash__ = object.__hash__  # twisted's says the same in Python
-
-    def getHeader(self, key: Any) -> Any:
-        """twisted's, without its two calls for a name that was seen before."""
-        if isinstance(key, bytes):
-            values = self.requestHeaders._rawHeaders.get(_nameEncoder.encode(key))
-            return values[-1] if values else None
-        return super().getHeader(key)
-
     # Going out
 
     def write(self, data: bytes) -> None:
@@ -254,41 +216,27 @@ class EdgeRequest(Request):
         if self.finished:
             raise RuntimeError("Request.write called on a request after Request.finish was called.")
         if not self._disconnected and not self._mute:
-            self._put(data, False)
+            channel: Any = self.channel
+            if not self.startedWriting:
+                data = self._begin(channel, data)
+            self.sentLength += len(data)
+            channel.write_body(data, False)
 
-    def _put(self, data: bytes, last: bool) -> None:
-        """Write ``data``, behind the head if it is not out yet, and with the end of the body where it is the last."""
-        channel: Any = self.channel
-        if not self.startedWriting:
-            headers, code = self.responseHeaders._rawHeaders, self.code
-            length = headers.get(b"Content-Length")
-            if b"Content-Type" not in headers and code not in NO_BODY_CODES and length != [b"0"]:
-                headers[b"Content-Type"] = [self.defaultContentType]
-            if self._pack is not None:
-                data = self._pack(self, data)
-            self.startedWriting = 1
-            self._mute = self.method == b"HEAD" or code in NO_BODY_CODES
-            if length is None and not self._mute and self.clientproto == b"HTTP/1.1":
-                headers[b"Transfer-Encoding"] = [b"chunked"]
-                self.chunked = 1
-            if channel.holds_head:
-                channel.write_head(self.clientproto, code, self.code_message, headers, self.lines)
-            else:
-                for line in b"".join(self.lines).split(b"\r\n")[:-1]:
-                    name, _, value = line.partition(b": ")
-                    headers[name] = [value]
-                channel.writeHeaders(self.clientproto, b"%d" % code, self.code_message, self.responseHeaders)
-            if self._mute:
-                data = b""
-            if not data and channel.holds_head and not (last and self.chunked):
-                channel.write(b"")
-                return
-        self.sentLength += len(data)
-        if self.chunked and (data or last):
-            end = b"0\r\n\r\n" if last else b""
-            channel.write(b"%x\r\n%b\r\n%b" % (len(data), data, end) if data else end)
-        elif data:
-            channel.write(data)
+    def _begin(self, channel: Writer, data: bytes) -> bytes:
+        """Write the head.
+
+        :returns: how ``data``, the first of the body or all of it, is to be sent.
+        """
+        headers, code, pack = self.responseHeaders, self.code, self.edge.pack
+        table = headers._rawHeaders
+        if b"Content-Type" not in table and code not in NO_BODY_CODES and table.get(b"Content-Length") != [b"0"]:
+            table[b"Content-Type"] = [self.defaultContentType]
+        if pack is not None:
+            data = pack(self, data)
+        self.startedWriting = 1
+        self._mute = self.method == b"HEAD" or code in NO_BODY_CODES
+        channel.write_head(self.clientproto, code, self.code_message, headers, self.lines, not self._mute)
+        return b"" if self._mute else data
 
     # Klein finishes whatever its route returns: a request that was answered already, has lost its client, or,
     # worst of all, was aborted, and would then look complete.
@@ -296,15 +244,18 @@ class EdgeRequest(Request):
         """The answer is complete, with ``last`` at its end."""
         if self.finished or self._disconnected or self.aborted or self.upgraded:
             return
-        if not self._mute and (last or self.chunked or not self.startedWriting):
-            self._put(last, True)
         channel: Any = self.channel
+        if not self._mute:
+            if not self.startedWriting:
+                last = self._begin(channel, last)
+            self.sentLength += len(last)
+            channel.write_body(last, True)
         self.finished = 1
         if self.producer is not None:
             self.unregisterProducer()
-        self._tell(False)  # first, since the next of a pipeline may begin before requestDone returns
+        self._call_over(False)  # first, since the next of a pipeline may begin before requestDone returns
         channel.requestDone(self)
-        del self.channel
+        self.channel = None
         self.content.close()
         if self.notifications:
             notifications, self.notifications = self.notifications, []
@@ -313,14 +264,14 @@ class EdgeRequest(Request):
 
     def connectionLost(self, reason: Failure) -> None:
         self._disconnected = True
-        self.channel: Any = None
-        self._tell(True)
+        self.channel = None
+        self._call_over(True)
         if self.body is not None:
             self.body.fail(ClientGone("The client left before its body was complete."))
         super().connectionLost(reason)  # type: ignore[no-untyped-call]  # twisted has no types here
         self.producer = None  # it knows this request
 
-    def _tell(self, lost: bool) -> None:
+    def _call_over(self, lost: bool) -> None:
         over, self.over = self.over, []
         for then in over:
             try:
@@ -331,26 +282,14 @@ class EdgeRequest(Request):
     def processingFailed(self, reason: Failure) -> Failure:
         """A defect in the onion itself: an honest 500 in our own form."""
         self._log.failure("a request could not be processed", failure=reason)
-        send_error(self, InternalError())
+        self.edge.failed(self, InternalError())
         return reason
 
     def certificate_names(self) -> frozenset[str]:
         """The names in the client's verified certificate; none without one."""
         channel: Any = self.channel
-        transport = channel.transport or channel._conn.transport
-        certificate = getattr(transport, "getPeerCertificate", lambda: None)()
+        certificate = getattr(channel.connection(), "getPeerCertificate", lambda: None)()
         return frozenset() if certificate is None else certificate_names(certificate.to_cryptography())
-
-    def expire(self) -> None:
-        """The deadline has passed."""
-        if self.work is not None and not self.work.called:
-            self.expired = True
-            self.work.cancel()
-
-    def extend_deadline(self, seconds: float) -> None:
-        """The answer has begun: from now on ``seconds`` from the first byte in hold."""
-        if self.deadlines is not None:
-            self.deadlines.move(self, self.received + seconds)
 
     def upgrade(self) -> None:
         """The connection becomes something else; this request is over when that is."""
@@ -361,20 +300,12 @@ class EdgeRequest(Request):
         """End an answer that cannot be completed: what is written goes out, then the connection (HTTP/1.1) or the
         stream (HTTP/2) ends with the response visibly unfinished."""
         self.aborted = True
-        channel: Any = self.channel
-        if channel is None or self._disconnected:
-            return
-        if self.producer is not None:
-            self.unregisterProducer()
-        channel.break_off()
+        if self.channel is not None:
+            if self.producer is not None:
+                self.unregisterProducer()
+            self.channel.break_off()
 
     def abort_now(self) -> None:
         """End the connection or stream at once, whatever is still unsent."""
-        if self.channel is not None and not self._disconnected:
-            abort_channel(self.channel)
-
-
-def abort_channel(channel: Any) -> None:
-    """Drop an HTTP/1.1 connection, or reset an HTTP/2 stream."""
-    transport = channel.transport  # None for an HTTP/2 stream
-    (channel if transport is None else transport).abortConnection()
+        if self.channel is not None:
+            self.channel.abort()

@@ -16,9 +16,9 @@ from twisted.web.server import NOT_DONE_YET
 
 from llmedge.errors import EdgeError, MethodNotAllowed
 from llmedge.operations import ENDPOINTS, Endpoint
+from llmedge.web.driver import CoroutineDriver
 from llmedge.web.paths import PARAMETER, SLASHED
 from llmedge.web.request import EdgeRequest
-from llmedge.web.work import Work
 
 log = Logger()
 
@@ -75,7 +75,7 @@ class Routes(Resource):
         except Exception:
             self._failed(request, Failure())  # type: ignore[no-untyped-call]  # twisted has no types here
             return NOT_DONE_YET
-        if isinstance(result, Work):
+        if isinstance(result, CoroutineDriver):
             result.start(partial(self._ended, request))
             return NOT_DONE_YET
         if result is not None and isinstance(result, Coroutine):
@@ -83,7 +83,7 @@ class Routes(Resource):
         if not isinstance(result, Deferred):
             request.finish()  # as Klein does with whatever a route returns
             return NOT_DONE_YET
-        if result is not request.work and not result.called:  # the request's work is cancelled with it
+        if result is not request.context.work and not result.called:  # the request's work is cancelled with it
             request.over.append(lambda _, lost: result.cancel() if lost else None)
         result.addBoth(lambda result: self._ended(request, result))
         return NOT_DONE_YET

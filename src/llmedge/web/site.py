@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.interfaces import IProtocolNegotiationFactory
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import datetimeToString
 from twisted.web.resource import IResource
-from twisted.web.server import Site
+from zope.interface import implementer
 
 from llmedge.config.settings import Server
-from llmedge.deadlines import Deadlines
-from llmedge.errors import EdgeError
-from llmedge.web.head import KnownHeads
-from llmedge.web.http1 import EdgeChannel
+from llmedge.web.answer import send_error
+from llmedge.web.edge import Edge, Gate
+from llmedge.web.http1_llhttp import LlhttpChannel
+from llmedge.web.http1_twisted import TwistedChannel
 from llmedge.web.http2 import PREFACE, EdgeHttp2
-from llmedge.web.llhttp import LlhttpChannel
 from llmedge.web.request import EdgeRequest
 
 
@@ -40,7 +38,8 @@ class EdgeProtocol(Protocol):
         if not self.factory.admit(self):
             transport.abortConnection()  # nothing cheaper can be said
             return
-        self._timer = self.factory.clock.callLater(self.factory.limits.header_timeout, transport.abortConnection)
+        edge = self.factory.edge
+        self._timer = edge.clock.callLater(edge.limits.header_timeout, transport.abortConnection)
 
     def dataReceived(self, data: bytes) -> None:
         channel = self.channel
@@ -49,18 +48,23 @@ class EdgeProtocol(Protocol):
             return
         if not self.counted:
             return
+        transport: Any = self.transport
         if not self.factory.recount(self):
-            transport: Any = self.transport
             transport.abortConnection()
             return
-        negotiated = getattr(self.transport, "negotiatedProtocol", None)
+        negotiated = getattr(transport, "negotiatedProtocol", None)
         self._first += data
         if negotiated is None and self._first != PREFACE and PREFACE.startswith(self._first):
             return  # could still be either
         http2 = negotiated == b"h2" or (negotiated is None and self._first.startswith(PREFACE))
         first, self._first = self._first, b""
-        channel = EdgeHttp2(self.factory) if http2 else self.factory.http1()
-        self._begin(channel)
+        edge = self.factory.edge
+        kind: Any = EdgeHttp2 if http2 else LlhttpChannel if edge.limits.http_parser == "llhttp" else TwistedChannel
+        channel = self.channel = kind(edge, EdgeRequest)
+        self._stop_timer()
+        channel.makeConnection(transport)
+        if http2:
+            transport.registerProducer(channel, True)
         channel.dataReceived(first)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -68,14 +72,6 @@ class EdgeProtocol(Protocol):
         self.factory.forget(self)
         if self.channel is not None:
             self.channel.connectionLost(reason)
-
-    def _begin(self, channel: Any) -> None:
-        self._stop_timer()
-        self.channel = channel
-        channel.makeConnection(self.transport)
-        if isinstance(channel, EdgeHttp2):
-            transport: Any = self.transport
-            transport.registerProducer(channel, True)
 
     def _stop_timer(self) -> None:
         if self._timer is not None and self._timer.active():
@@ -91,74 +87,38 @@ class EdgeProtocol(Protocol):
             transport.loseConnection()
 
 
-class EdgeSite(Site):
+@implementer(IProtocolNegotiationFactory)
+class EdgeSite(Factory):
     """All connections of one service.
 
     :param reactor: the clock of requests and connections.
-    :param gate: judges a request by its head and path, before its body is read.
-    :ivar limits: what clients may send and hold open; may be replaced while running.
-    :ivar beats: when the streams under way are due for a heartbeat.
-    :ivar draining: the service is stopping; no connection is kept.
+    :param gate: see :class:`llmedge.web.edge.Edge`.
+    :ivar edge: what the connections and requests are given.
     """
 
-    displayTracebacks = False
     noisy = False
-    requestFactory: Any = EdgeRequest
-    protocol: Any = EdgeProtocol
 
     def __init__(
-        self,
-        resource: IResource,
-        reactor: Any,
-        limits: Server,
-        gate: Callable[[Any, bytes], EdgeError | None] = lambda request, path: None,
+        self, resource: IResource, reactor: Any, limits: Server, gate: Gate = lambda request, path: None
     ) -> None:
-        super().__init__(  # type: ignore[no-untyped-call]  # twisted has no types here
-            resource,
-            requestFactory=EdgeRequest,
-            timeout=limits.idle_timeout,
-            parsePOSTFormSubmission=False,
-            reactor=reactor,
-        )
-        self.clock = reactor
-        self.limits = limits
-        self.gate = gate
-        self.draining = False
-        self.heads = KnownHeads()
-        self.beats = Deadlines(reactor, lambda relay: relay.beat(), grain=0.05)
+        self.edge = Edge(reactor, resource, limits, gate, send_error)
         self.connections: set[EdgeProtocol] = set()
         self._by_address: Counter[str] = Counter()
         self._empty: Deferred[None] | None = None
-        self._usual = (0, b"")
 
     def buildProtocol(self, addr: Any) -> Any:
         protocol = EdgeProtocol()
         protocol.factory = self
         return protocol
 
-    def http1(self) -> Any:
-        """A channel for one HTTP/1.1 connection, by the parser that ``server.http_parser`` names."""
-        if self.limits.http_parser == "llhttp":
-            return LlhttpChannel(self)
-        channel: Any = EdgeChannel()  # type: ignore[no-untyped-call]  # twisted has no types here
-        channel.factory = channel.site = self  # as ``HTTPFactory`` and ``Site`` would build it
-        channel.requestFactory = self.requestFactory
-        channel.timeOut = self.limits.idle_timeout
-        channel.callLater = self.clock.callLater
-        return channel
-
-    def usual_lines(self) -> bytes:
-        """The lines that the head of each answer has; made once a second."""
-        now = int(self.clock.seconds())
-        if now != self._usual[0]:
-            date = datetimeToString(now)  # type: ignore[no-untyped-call]  # twisted has no types here
-            self._usual = (now, b"Server: llmedge\r\nDate: %b\r\nX-Content-Type-Options: nosniff\r\n" % date)
-        return self._usual[1]
+    def acceptableProtocols(self) -> list[bytes]:
+        """What TLS may negotiate (ALPN)."""
+        return [b"h2", b"http/1.1"]
 
     def admit(self, protocol: EdgeProtocol) -> bool:
         """Count a new connection; ``False`` where there are too many, in all or from its address."""
-        address = _address(protocol)
-        if self.draining or len(self.connections) >= self.limits.max_connections or self._is_full(address):
+        edge, address = self.edge, _address(protocol)
+        if edge.draining or len(self.connections) >= edge.limits.max_connections or self._is_full(address):
             return False
         self.connections.add(protocol)
         self._by_address[address] += 1
@@ -179,7 +139,7 @@ class EdgeSite(Site):
         return not full
 
     def _is_full(self, address: str) -> bool:
-        most = self.limits.max_connections_per_address
+        most = self.edge.limits.max_connections_per_address
         return bool(most) and self._by_address[address] >= most
 
     def _uncount(self, address: str) -> None:
@@ -198,7 +158,7 @@ class EdgeSite(Site):
 
     def drain(self) -> None:
         """Keep no connection beyond the work it is doing."""
-        self.draining = True
+        self.edge.draining = True
         for protocol in tuple(self.connections):
             protocol.drain()
 
@@ -216,9 +176,6 @@ class EdgeSite(Site):
         for protocol in tuple(self.connections):
             transport: Any = protocol.transport
             transport.abortConnection()
-
-    def log(self, request: Any) -> None:
-        """The access log is written from the record."""
 
 
 def _address(protocol: EdgeProtocol) -> str:

@@ -1,6 +1,6 @@
 """Chat over a WebSocket (RFC 6455): each text message is a chat request, its answer comes as one message an event.
 
-Each message becomes a request of its own that goes through the whole onion, on a channel that turns what is written
+Each message becomes a request of its own that goes through the whole onion, with a writer that turns what is written
 to it into messages: the same authentication, limits, deadline and record as for a POST.
 """
 
@@ -10,11 +10,12 @@ import base64
 import binascii
 import hashlib
 from collections import deque
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
+from twisted.web.http_headers import Headers
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.utilities import RemoteProtocolError
@@ -27,15 +28,7 @@ from llmedge.web.request import EdgeRequest
 WAITING = 8
 """Messages that may wait while one is answered."""
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_KEPT = (
-    b"authorization",
-    b"x-api-key",
-    b"sec-websocket-protocol",
-    b"x-forwarded-for",
-    b"host",
-    b"traceparent",
-    b"tracestate",
-)
+_KEPT = b"authorization x-api-key sec-websocket-protocol x-forwarded-for host traceparent tracestate".split()
 """Headers of the handshake that each message has as well."""
 _KEY_PROTOCOL = b"openai-insecure-api-key."
 _encode = msgspec.json.encode
@@ -66,26 +59,27 @@ def accept(request: EdgeRequest) -> ChatSocket:
         b"upgrade": b"websocket",
         b"connection": b"Upgrade",
         b"sec-websocket-accept": base64.b64encode(hashlib.sha1(key + _GUID).digest()),  # noqa: S324 - RFC 6455
-        b"x-request-id": request.record.request_id.encode(),
+        b"x-request-id": request.context.record.request_id.encode(),
         b"server": b"llmedge",
     }
     offered = [name.strip() for name in (request.getHeader(b"sec-websocket-protocol") or b"").split(b",")]
     if chosen := next((name for name in offered if name and not name.startswith(_KEY_PROTOCOL)), None):
         headers[b"sec-websocket-protocol"] = chosen  # never the one that is a key
     request.upgrade()
-    channel: Any = request.channel
     head = b"".join(b"%b: %b\r\n" % item for item in headers.items())
-    channel.transport.write(b"HTTP/1.1 101 Switching Protocols\r\n" + head + b"\r\n")
-    return ChatSocket(request)
+    channel: Any = request.channel
+    channel.connection().write(b"HTTP/1.1 101 Switching Protocols\r\n" + head + b"\r\n")
+    return ChatSocket(request, channel)
 
 
 class ChatSocket:
     """One WebSocket. Answers its messages one after another."""
 
-    def __init__(self, handshake: EdgeRequest) -> None:
+    def __init__(self, handshake: EdgeRequest, channel: Any) -> None:
         self.handshake = handshake
-        self.site = handshake.site
-        self.channel = cast(Any, handshake.channel)
+        self.edge = channel.edge
+        self.channel = channel
+        self._transport = channel.connection()
         self._connection = Connection(ConnectionType.SERVER)
         self._parts: list[str] = []
         self._size = 0
@@ -95,10 +89,7 @@ class ChatSocket:
         self._leaving = False
         self._silent = 0
         self._timer: Any = None
-        self._lost = self.channel.connectionLost
-        self.channel.dataReceived = self.data_received
-        self.channel.connectionLost = self.connection_lost
-        self.channel.websocket = self
+        channel.upgrade(self)  # one of HTTP/1.1, as the handshake is
         self._schedule()
 
     # From the client
@@ -108,15 +99,15 @@ class ChatSocket:
         try:
             self._connection.receive_data(data)
             for event in self._connection.events():
-                self._take(event)
+                self._handle(event)
         except RemoteProtocolError as error:
             self._close(error.event_hint.code if isinstance(error.event_hint, CloseConnection) else 1002)
 
-    def _take(self, event: Any) -> None:
+    def _handle(self, event: Any) -> None:
         if isinstance(event, TextMessage):
             self._parts.append(event.data)
             self._size += len(event.data)
-            if self._size > self.site.limits.max_request_size:
+            if self._size > self.edge.limits.max_request_size:
                 self._close(1009, "message too big (server.max_request_size)")
             elif event.message_finished:
                 message = "".join(self._parts)
@@ -130,7 +121,7 @@ class ChatSocket:
         elif isinstance(event, CloseConnection):
             if self._connection.state is not ConnectionState.CLOSED:
                 self._send(event.response())
-            self.channel.transport.loseConnection()
+            self._transport.loseConnection()
 
     def _message(self, message: str) -> None:
         if self._current is None:
@@ -148,7 +139,6 @@ class ChatSocket:
         current, self._current = self._current, None
         if current is not None:
             current.connectionLost(reason)
-        self._lost(reason)
 
     # One message
 
@@ -161,23 +151,22 @@ class ChatSocket:
             body = _encode(fields)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass  # the onion says what is wrong with it
-        request = self._current = EdgeRequest(MessageChannel(self), queued=False)
+        request = self._current = EdgeRequest(MessageWriter(self))
         headers = request.requestHeaders
         for name in _KEPT:
             if values := self.handshake.requestHeaders.getRawHeaders(name):
                 headers.setRawHeaders(name, values)
         headers.setRawHeaders(b"content-type", [b"application/json"])
-        headers.setRawHeaders(b"x-request-id", [f"{self.handshake.record.request_id}-{self._count}".encode()])
+        headers.setRawHeaders(b"x-request-id", [f"{self.handshake.context.record.request_id}-{self._count}".encode()])
         request.gotLength(len(body))
         request.handleContentChunk(body)
-        # HTTP/2 has no chunk framing, so what is written arrives as it is.
-        request.requestReceived(b"POST", CHAT, b"HTTP/2")
+        request.requestReceived(b"POST", CHAT, b"HTTP/1.1")
 
     def answered(self) -> None:
         """The current message has its answer: on with the next."""
         self._current = None
         if self._waiting:
-            self.site.clock.callLater(0, self._next)
+            self.edge.clock.callLater(0, self._next)
         elif self._leaving:
             self._close(1001, "the gateway is stopping")
 
@@ -197,13 +186,12 @@ class ChatSocket:
             self._send(TextMessage(data.decode("utf-8", "replace")))
 
     def _send(self, event: Any) -> None:
-        self.channel.transport.write(self._connection.send(event))
+        self._transport.write(self._connection.send(event))
 
     def _close(self, code: int, reason: str = "") -> None:
         if not self._closed:
             self._send(CloseConnection(code, reason))
-        transport = self.channel.transport
-        transport.loseConnection()
+        self._transport.loseConnection()
 
     def drain(self) -> None:
         """The service stops: close when the message under way, if there is one, is answered."""
@@ -215,47 +203,49 @@ class ChatSocket:
     # Is the client there? Half an idle_timeout of silence brings a ping, two of them the end.
 
     def _schedule(self) -> None:
-        self._timer = self.site.clock.callLater(self.site.limits.idle_timeout / 2, self._look)
+        self._timer = self.edge.clock.callLater(self.edge.limits.idle_timeout / 2, self._check_silence)
 
-    def _look(self) -> None:
+    def _check_silence(self) -> None:
         self._silent += 1
         if self._silent > 2:
-            self.channel.transport.abortConnection()
+            self._transport.abortConnection()
             return
         if not self._closed:
             self._send(Ping(b"llmedge"))
         self._schedule()
 
 
-class MessageChannel:
-    """What a request takes for its channel: events written to it become messages."""
+class MessageWriter:
+    """The :class:`llmedge.web.writer.Writer` of one message's answer: each event becomes a message."""
 
     transport = None
-    holds_head = False
 
     def __init__(self, socket: ChatSocket) -> None:
         self._socket = socket
-        self._channel = socket.channel
-        self.site = self.factory = socket.site
-        self._status = 0
+        self._channel = channel = socket.channel
+        self.edge = socket.edge
         self._events: SseParser | None = None
         self._body = b""
+        # The connection, its other end and its pace are those of the socket.
+        self.abort = channel.abort
+        self.progress = channel.progress
+        self.connection = channel.connection
+        self.registerProducer = channel.registerProducer
+        self.unregisterProducer = channel.unregisterProducer
+        self.getPeer, self.getHost, self.isSecure = channel.getPeer, channel.getHost, channel.isSecure
 
-    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Any) -> None:
-        self._status = int(code)
-        content_type = headers.getRawHeaders(b"content-type", [b""])[0]
-        if content_type.startswith(b"text/event-stream"):
+    def write_head(
+        self, version: bytes, code: int, reason: bytes, headers: Headers, lines: list[bytes], has_body: bool
+    ) -> None:
+        if headers.getRawHeaders(b"content-type", [b""])[0].startswith(b"text/event-stream"):
             self._events = SseParser(2**31)
 
-    def write(self, data: bytes) -> None:
+    def write_body(self, data: bytes, last: bool) -> None:
         if self._events is None:
             self._body += data
         else:
             for event in self._events.feed(data):
                 self._socket.say(event.data)
-
-    def writeSequence(self, chunks: Any) -> None:
-        self.write(b"".join(chunks))
 
     def requestDone(self, request: Any) -> None:
         if self._body:
@@ -266,39 +256,12 @@ class MessageChannel:
         """The answer broke: its error event is out, [DONE] never comes, the socket stays for the next message."""
         request = self._socket._current
         if request is not None:
-            self._socket.site.clock.callLater(0, self._broken, request)
+            self.edge.clock.callLater(0, self._broken, request)
 
     def _broken(self, request: EdgeRequest) -> None:
         if self._socket._current is request:
             request.connectionLost(Failure(ConnectionDone()))  # type: ignore[no-untyped-call]
             self._socket.answered()
 
-    def abortConnection(self) -> None:
-        self._channel.forceAbortClient()
-
-    loseConnection = break_off
-
     def refuse_soon(self, request: Any) -> None:
         """Its body is complete already."""
-
-    def progress(self) -> int:
-        return int(self._channel.progress())
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        self._channel.registerProducer(producer, streaming)
-
-    def unregisterProducer(self) -> None:
-        self._channel.unregisterProducer()
-
-    def getPeer(self) -> Any:
-        return self._channel.getPeer()
-
-    def getHost(self) -> Any:
-        return self._channel.getHost()
-
-    def isSecure(self) -> bool:
-        return bool(self._channel.isSecure())
-
-    @property
-    def _conn(self) -> Any:
-        return self._channel

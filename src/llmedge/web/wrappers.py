@@ -20,6 +20,7 @@ from llmedge.errors import EdgeError, RateLimited, ValidationError
 from llmedge.model import Deadline, Record, TraceContext
 from llmedge.web.answer import send_error
 from llmedge.web.auth import Authenticator
+from llmedge.web.context import RequestContext
 from llmedge.web.limits import Concurrency, RateLimiter
 from llmedge.web.paths import is_health, is_metrics
 from llmedge.web.peers import client_address
@@ -59,18 +60,18 @@ class AccessRecord(Wrapper):
         self._in_flight = in_flight
 
     def render(self, request: EdgeRequest) -> int:
-        head = request.head
+        head = request.context.head
         if not head.route:
-            head.place(request.method, request.path)
+            head.resolve_route(request.method, request.path)
         table = request.requestHeaders._rawHeaders
         given = table.get(b"X-Request-Id")
         request_id = _request_id(given[-1]) if given else "req_" + next(_new_ids)
         peer = getattr(request.client, "host", "") or "local"
-        trusted = request.site.limits.trusted_proxies
+        trusted = request.edge.limits.trusted_proxies
         if trusted:
             peer = client_address(peer, table.get(b"X-Forwarded-For", ()), trusted)
-        record = request.record = Record(
-            request_id, _method(request.method), head.route, peer, request.received, head.operation
+        record = request.context.record = Record(
+            request_id, _method(request.method), head.route, peer, request.context.received, head.operation
         )
         if self._begin_trace is not None and not head.probe:
             record.trace = self._begin_trace(request.requestHeaders)
@@ -85,11 +86,11 @@ class AccessRecord(Wrapper):
             return NOT_DONE_YET
 
     def _done(self, request: EdgeRequest, lost: bool) -> None:
-        record = request.record
-        if lost and request.work is not None and not request.work.called:
-            request.work.cancel()  # now, not when Klein gets to it: what it stops belongs into the record
-        record.ended = request.site.clock.seconds()
-        record.bytes_in = request._size
+        record = request.context.record
+        if lost and request.context.work is not None and not request.context.work.called:
+            request.context.work.cancel()  # now, not when Klein gets to it: what it stops belongs into the record
+        record.ended = request.edge.clock.seconds()
+        record.bytes_in = request.size
         record.bytes_out = request.sentLength
         record.status = request.code if request.startedWriting else 499  # nginx's name for a client that left
         if lost and not request.aborted:
@@ -199,12 +200,12 @@ class Authenticate(Wrapper):
 
     def render(self, request: EdgeRequest) -> int:
         if self._is_exempt(request.path):
-            request.caller_exempt = True
+            request.context.exempt = True
             return self.proceed(request)
-        record = request.record
-        request.caller = caller = self._authenticator.identify(request)
+        record = request.context.record
+        request.context.caller = caller = self._authenticator.identify(request)
         record.caller = caller.name
-        record.authenticated = request.site.clock.seconds()
+        record.authenticated = request.edge.clock.seconds()
         return self.proceed(request)
 
 
@@ -216,7 +217,7 @@ class ShowLimits(Wrapper):
         self._limiter = limiter
 
     def render(self, request: EdgeRequest) -> int:
-        request.show_limits = self._show
+        request.context.show_limits = self._show
         return self.proceed(request)
 
     def _show(self, request: EdgeRequest) -> None:
@@ -227,8 +228,8 @@ class Refuse(Wrapper):
     """Answers requests that were found unacceptable while they were parsed."""
 
     def render(self, request: EdgeRequest) -> int:
-        if request.refusal is not None:
-            raise request.refusal
+        if request.context.refusal is not None:
+            raise request.context.refusal
         return self.proceed(request)
 
 
@@ -240,14 +241,14 @@ class RateLimit(Wrapper):
         self._limiter = limiter
 
     def render(self, request: EdgeRequest) -> int:
-        request.show_limits = None
-        if request.caller_exempt:
+        request.context.show_limits = None
+        if request.context.exempt:
             _show(request, *self._limiter.state(None))
         else:
             try:
-                shown = self._limiter.take(request.caller)
+                shown = self._limiter.take(request.context.caller)
             except RateLimited:
-                _show(request, *self._limiter.state(request.caller))
+                _show(request, *self._limiter.state(request.context.caller))
                 raise
             _show(request, *shown)
         return self.proceed(request)
@@ -261,13 +262,13 @@ class LimitConcurrency(Wrapper):
         self._concurrency = concurrency
 
     def render(self, request: EdgeRequest) -> int:
-        if not request.caller_exempt:
-            self._concurrency.enter(request.record.peer)
+        if not request.context.exempt:
+            self._concurrency.enter(request.context.record.peer)
             request.over.append(self._left)
         return self.proceed(request)
 
     def _left(self, request: EdgeRequest, lost: bool) -> None:
-        self._concurrency.leave(request.record.peer)
+        self._concurrency.leave(request.context.record.peer)
 
 
 def _show(request: EdgeRequest, limit: int, remaining: int, reset: bytes) -> None:
@@ -286,25 +287,25 @@ class EnforceDeadline(Wrapper):
         self._deadlines: Deadlines | None = None
 
     def render(self, request: EdgeRequest) -> int:
-        clock = request.site.clock
+        clock = request.edge.clock
         deadlines = self._deadlines
         if deadlines is None:
-            deadlines = self._deadlines = Deadlines(clock, EdgeRequest.expire)
-        head = request.head
+            deadlines = self._deadlines = Deadlines(clock, RequestContext.expire)
+        head = request.context.head
         wished = head.timeout
         if wished is None:
             wished = head.timeout = _wished(request)
         seconds = self._seconds
-        deadline = request.deadline = Deadline(clock, wished if 0 < wished < seconds else seconds)
-        request.deadlines = deadlines
-        deadlines.set(request, deadline.at)
+        deadline = request.context.deadline = Deadline(clock, wished if 0 < wished < seconds else seconds)
+        request.context.deadlines = deadlines
+        deadlines.set(request.context, deadline.at)
         request.over.append(_ended)
         return self.proceed(request)
 
 
 def _ended(request: EdgeRequest, lost: bool) -> None:
-    if request.deadlines is not None:
-        request.deadlines.drop(request)
+    if request.context.deadlines is not None:
+        request.context.deadlines.drop(request.context)
 
 
 def _wished(request: EdgeRequest) -> float:

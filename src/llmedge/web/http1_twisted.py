@@ -3,69 +3,52 @@ request, and draining."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import msgspec
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
+from twisted.web.http_headers import Headers
 
-from llmedge.config.settings import Server
-from llmedge.errors import EdgeError, RequestTimeout, ValidationError
+from llmedge.errors import EdgeError, RequestTimeout
 from llmedge.sockets import unsent
-
-if TYPE_CHECKING:
-    from llmedge.web.site import EdgeSite
-
-_REASON = {
-    400: "Bad Request",
-    408: "Request Timeout",
-    413: "Content Too Large",
-    431: "Request Header Fields Too Large",
-}
-LINGER = 5.0
-"""Seconds that a connection we are ending may take to send what is written."""
+from llmedge.web.edge import Edge
+from llmedge.web.refusals import LINGER, head_too_large, not_http, plain_refusal
+from llmedge.web.writer import with_lines
 
 
-def plain_refusal(error: EdgeError) -> bytes:
-    """The whole answer to something that is no request, not even in its first line."""
-    body = msgspec.json.encode(error.body())
-    head = f"HTTP/1.1 {error.status} {_REASON[error.status]}\r\ncontent-type: application/json\r\n"
-    head += f"content-length: {len(body)}\r\nconnection: close\r\nserver: llmedge\r\n\r\n"
-    return head.encode() + body
-
-
-def head_too_large(limits: Server) -> ValidationError:
-    return ValidationError(
-        f"The request's head is over {limits.max_header_size} bytes or {limits.max_headers} headers "
-        "(server.max_header_size, max_headers).",
-        status=431,
-    )
-
-
-class EdgeChannel(HTTPChannel):
-    """One HTTP/1.1 connection.
+class TwistedChannel(HTTPChannel):
+    """One HTTP/1.1 connection, and a :class:`llmedge.web.writer.Writer`.
 
     ``idle_timeout`` holds between requests (it is reset by every byte), ``header_timeout`` and ``body_timeout``
     from the first byte of a request's head and body to the last, however slowly they drip.
     """
 
-    site: EdgeSite
-    holds_head = False
     _phase = ""
     _phase_timer: Any = None
     _discarding = False
     _progress: int | None = None
     _optimisticEagerReadSize = 65536
-    websocket: Any = None
+    _upgraded: Any = None
+    _chunked = False
+
+    def __init__(self, edge: Edge, requestFactory: Any) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # twisted has no types here
+        self.edge = edge
+        self.requestFactory = requestFactory
+        self.timeOut = edge.limits.idle_timeout  # type: ignore[assignment]  # twisted's is an int
+        self.callLater = edge.clock.callLater  # type: ignore[method-assign]  # as twisted does it
 
     def connectionMade(self) -> None:
-        limits = self.site.limits
+        limits = self.edge.limits
         self.maxHeaders = limits.max_headers
         self.totalHeadersSize = limits.max_header_size
         super().connectionMade()  # type: ignore[no-untyped-call]  # twisted has no types here
 
     def dataReceived(self, data: bytes) -> None:
+        if self._upgraded is not None:
+            self._upgraded.data_received(data)
+            return
         if self._discarding:
             return
         if self._handlingRequest and sum(map(len, self._dataBuffer)) + len(data) > self._optimisticEagerReadSize:
@@ -78,6 +61,8 @@ class EdgeChannel(HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._enter("")
+        if self._upgraded is not None:
+            self._upgraded.connection_lost(reason)
         super().connectionLost(reason)  # type: ignore[no-untyped-call]  # twisted has no types here
 
     def _watch(self) -> None:
@@ -96,9 +81,9 @@ class EdgeChannel(HTTPChannel):
             self._phase_timer.cancel()
         self._phase_timer = None
         if phase:
-            limits = self.site.limits
+            limits = self.edge.limits
             seconds = limits.header_timeout if phase == "header" else limits.body_timeout
-            self._phase_timer = self.site.clock.callLater(seconds, self._too_slow)
+            self._phase_timer = self.edge.clock.callLater(seconds, self._too_slow)
 
     def _too_slow(self) -> None:
         self._refuse(RequestTimeout(f"The request's {self._phase} did not arrive completely in time."))
@@ -112,25 +97,19 @@ class EdgeChannel(HTTPChannel):
                 self.forceAbortClient()
             else:
                 self._progress = self.progress()
-                self.setTimeout(self.site.limits.write_timeout)  # type: ignore[no-untyped-call]
+                self.setTimeout(self.edge.limits.write_timeout)  # type: ignore[no-untyped-call]
         else:
             self._close()
 
-    def progress(self) -> int:
-        """A number that changes when the client has taken something."""
-        return -unsent(self.transport)
-
     def lineLengthExceeded(self, line: bytes) -> None:
-        self._refuse(head_too_large(self.site.limits))
+        self._refuse(head_too_large(self.edge.limits))
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         over = self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders
-        self._refuse(
-            head_too_large(self.site.limits) if over else ValidationError("The request is not valid HTTP/1.1.")
-        )
+        self._refuse(head_too_large(self.edge.limits) if over else not_http())
 
     def _send100Continue(self) -> None:
-        if self.requests[-1].refusal is None:  # else it is refused before a byte of the body (RFC 9110 section 10.1.1)
+        if not self.requests[-1].refused:  # else it is refused before a byte of the body (RFC 9110 section 10.1.1)
             super()._send100Continue()  # type: ignore[no-untyped-call]  # twisted has no types here
 
     def allHeadersReceived(self) -> None:
@@ -140,12 +119,12 @@ class EdgeChannel(HTTPChannel):
         super().allHeadersReceived()  # type: ignore[no-untyped-call]  # twisted has no types here
 
     def refuse_soon(self, request: Any) -> None:
-        """Answer ``request`` with its refusal as soon as the parser is off the stack, without waiting for its body."""
-        self.site.clock.callLater(0, self._refuse_early, request)
+        """Answer ``request`` when the parser is off the stack."""
+        self.edge.clock.callLater(0, self._refuse_early, request)
 
     def _refuse_early(self, request: Any) -> None:
         if self.requests and self.requests[-1] is request and not self._handlingRequest and not self._discarding:
-            self._refuse(request.refusal)
+            self._refuse(request.context.refusal)
 
     def _refuse(self, error: EdgeError) -> None:
         """Answer a request that is not complete, and close; through the onion where its first line is known."""
@@ -156,10 +135,7 @@ class EdgeChannel(HTTPChannel):
         self.lineReceived = self.rawDataReceived = ignore  # type: ignore[method-assign]
         request = self.requests[-1] if self.requests else None
         if request is not None and hasattr(self, "_command"):
-            request.refusal = request.refusal or error
-            request.responseHeaders.setRawHeaders(b"connection", [b"close"])
-            if request.content is None:
-                request.gotLength(0)
+            request.refuse(error)
             self.persistent = 0
             self.allContentReceived()  # type: ignore[no-untyped-call]  # twisted has no types here
             return
@@ -170,7 +146,7 @@ class EdgeChannel(HTTPChannel):
     def _close(self) -> None:
         self._enter("")
         if self._abortingCall is None:
-            self._abortingCall = self.site.clock.callLater(LINGER, self.forceAbortClient)
+            self._abortingCall = self.edge.clock.callLater(LINGER, self.forceAbortClient)
         self.loseConnection()
 
     def loseConnection(self) -> None:
@@ -182,7 +158,7 @@ class EdgeChannel(HTTPChannel):
             super().loseConnection()  # type: ignore[no-untyped-call]  # twisted has no types here
             return
         if self._abortingCall is None:
-            self._abortingCall = self.site.clock.callLater(LINGER, self.forceAbortClient)
+            self._abortingCall = self.edge.clock.callLater(LINGER, self.forceAbortClient)
         self._networkProducer.unregisterProducer()
         transport.resumeProducing()
         half_close()
@@ -195,22 +171,43 @@ class EdgeChannel(HTTPChannel):
         if transport is not None:
             transport.abortConnection()
 
+    abort, break_off = forceAbortClient, _close
+
     # What the request and the site ask for.
 
-    def break_off(self) -> None:
-        """Send what is written, then close without the end of the response."""
-        self._close()
+    def write_head(
+        self, version: bytes, code: int, reason: bytes, headers: Headers, lines: list[bytes], has_body: bool
+    ) -> None:
+        self._chunked = has_body and version == b"HTTP/1.1" and not headers.hasHeader(b"content-length")
+        if self._chunked:
+            headers.setRawHeaders(b"transfer-encoding", [b"chunked"])
+        self.writeHeaders(version, b"%d" % code, reason, with_lines(headers, lines))  # type: ignore[no-untyped-call]
+
+    def write_body(self, data: bytes, last: bool) -> None:
+        if data:
+            self.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)  # type: ignore[no-untyped-call]
+        if last and self._chunked:
+            self.write(b"0\r\n\r\n")  # type: ignore[no-untyped-call]
+
+    def upgrade(self, protocol: Any) -> None:
+        self._upgraded = protocol
+
+    def progress(self) -> int:
+        return -unsent(self.transport)
+
+    def connection(self) -> Any:
+        return self.transport
 
     def checkPersistence(self, request: Any, version: bytes) -> bool:
-        if self.site.draining:
+        if self.edge.draining:
             request.responseHeaders.setRawHeaders(b"connection", [b"close"])
             return False
         return bool(super().checkPersistence(request, version))  # type: ignore[no-untyped-call]
 
     def drain(self) -> None:
         """Close as soon as the request under way, if there is one, is answered."""
-        if self.websocket is not None:
-            self.websocket.drain()
+        if self._upgraded is not None:
+            self._upgraded.drain()
             return
         if not self.requests:
             self._close()

@@ -1,4 +1,4 @@
-"""The work that answers a request."""
+"""Drives the coroutine that answers a request."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 
-class Work:
-    """Drives a coroutine that awaits Deferreds. What ``Deferred.fromCoroutine`` does, without the context variables,
+class CoroutineDriver:
+    """Of a coroutine that awaits Deferreds: what ``Deferred.fromCoroutine`` does, without the context variables,
     the chaining and the second Deferred that make it a tenth of a call's cost.
 
     :ivar called: it has ended.
@@ -27,14 +27,14 @@ class Work:
     def start(self, then: Callable[[Failure | None], None]) -> None:
         """Begin; ``then`` is called at the end, with why it failed, if it did. It must not raise."""
         self._then = then
-        self._go_on(None)
+        self._resume(None)
 
     def cancel(self) -> None:
         """Have what is awaited raise ``CancelledError``, as cancelling a Deferred does."""
         if self._waiting is not None:
             self._waiting.cancel()
 
-    def _go_on(self, result: object) -> None:
+    def _resume(self, result: object) -> None:
         """Resume it: what it awaited has fired."""
         self._waiting = None
         coroutine = self._coroutine
@@ -54,7 +54,7 @@ class Work:
             self._end(Failure())  # type: ignore[no-untyped-call]  # twisted has no types here
         else:
             self._waiting = waiting
-            waiting.addBoth(self._go_on)
+            waiting.addBoth(self._resume)
         finally:
             if isinstance(thrown, CancelledError):  # nobody reads its traceback, which knows all there is of a request
                 thrown.__traceback__ = None

@@ -7,7 +7,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.web.work import Work
+from llmedge.web.driver import CoroutineDriver
 
 
 class Bare:
@@ -30,7 +30,7 @@ class Ends(SynchronousTestCase):
 
             def start(coroutine: Any, mine: bool = mine, running: list[Any] = running, told: Any = told) -> None:
                 if mine:
-                    running.append(Work(coroutine))
+                    running.append(CoroutineDriver(coroutine))
                     running[0].start(told)
                 else:
                     running.append(Deferred.fromCoroutine(coroutine))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-if TYPE_CHECKING:
-    from llmedge.web.request import EdgeRequest
+from llmedge.web.request import EdgeRequest
 
 
 @implementer(IPushProducer)
-class Pacer:
+class WriteBackpressure:
     """Registered as the request's producer between :meth:`start` and :meth:`stop`.
 
     A client that takes not one byte for ``write_timeout`` seconds, while an answer waits for it, is cut off: it does
@@ -26,7 +25,7 @@ class Pacer:
     def __init__(self, request: EdgeRequest, write_timeout: float, resumed: Callable[[], None] | None = None) -> None:
         self._request = request
         self._timeout = write_timeout
-        self._then = resumed
+        self._on_resume = resumed
         self._resumed: Deferred[None] | None = None
         self._timer: Any = None
         self._progress = 0
@@ -40,7 +39,7 @@ class Pacer:
 
     def stop(self) -> None:
         self._stop_timer()
-        self._then = None
+        self._on_resume = None
         request = self._request
         if request.producer is self and request.channel is not None:
             request.unregisterProducer()
@@ -62,20 +61,20 @@ class Pacer:
         resumed, self._resumed = self._resumed, None
         if resumed is not None:
             resumed.callback(None)
-            if self._then is not None:
-                self._then()
+            if self._on_resume is not None:
+                self._on_resume()
 
     def stopProducing(self) -> None:
         """The connection is going; the request's own notification cancels the work."""
 
     def _watch(self) -> None:
-        channel: Any = self._request.channel
+        channel = self._request.channel
         if channel is not None:
             self._progress = channel.progress()
-            self._timer = self._request.site.clock.callLater(self._timeout, self._look)
+            self._timer = self._request.edge.clock.callLater(self._timeout, self._check_progress)
 
-    def _look(self) -> None:
-        channel: Any = self._request.channel
+    def _check_progress(self) -> None:
+        channel = self._request.channel
         if channel is None or self._resumed is None:
             return
         if channel.progress() != self._progress:

@@ -1,0 +1,61 @@
+"""What the layers know of one request, and tell each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from llmedge.deadlines import Deadlines
+from llmedge.errors import EdgeError, RateLimited
+from llmedge.model import REFUSED_BY, Caller, Deadline, Record
+from llmedge.web.driver import CoroutineDriver
+from llmedge.web.head import NO_HEAD, RequestHead
+
+
+@attrs.define(eq=False)
+class RequestContext:
+    """One request's. What has no default is there from the layer on that finds it out; to ask before is a defect.
+
+    :ivar received: clock seconds of the first byte.
+    :ivar head: what its head says; shared with other requests.
+    :ivar refusal: why this request must not reach the onion's inside, found while it was parsed.
+    :ivar record: from ``AccessRecord`` on: what happens to it.
+    :ivar caller: from ``Authenticate`` on: who asks; not there where it is ``exempt`` from saying so.
+    :ivar deadline: from ``EnforceDeadline`` on; kept by ``deadlines``.
+    :ivar show_limits: puts the rate limits on an answer that stops before ``RateLimit``.
+    :ivar work: what answers, for the deadline to cancel.
+    :ivar expired: it was cancelled by the deadline.
+    """
+
+    received: float
+    head: RequestHead = NO_HEAD
+    refusal: EdgeError | None = None
+    record: Record = attrs.field(init=False)
+    caller: Caller = attrs.field(init=False)
+    exempt: bool = False
+    deadline: Deadline = attrs.field(init=False)
+    deadlines: Deadlines | None = None
+    show_limits: Callable[[Any], None] | None = None
+    work: Deferred[Any] | CoroutineDriver | None = None
+    expired: bool = False
+
+    def fail(self, error: EdgeError) -> None:
+        """Have the record, if it got that far, say what its client is told."""
+        if hasattr(self, "record"):
+            self.record.fail(error)
+            if isinstance(error, RateLimited):
+                self.record.facts[REFUSED_BY] = error.scope
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+        if self.work is not None and not self.work.called:
+            self.expired = True
+            self.work.cancel()
+
+    def extend_deadline(self, seconds: float) -> None:
+        """The answer has begun: from now on ``seconds`` from the first byte in hold."""
+        if self.deadlines is not None:
+            self.deadlines.move(self, self.received + seconds)

@@ -1,0 +1,50 @@
+"""What a request is answered through."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from twisted.web.http_headers import Headers
+
+from llmedge.web.edge import Edge
+
+
+class Writer(Protocol):
+    """An HTTP/1.1 connection, an HTTP/2 stream, or a message of a WebSocket: each frames an answer in its own way.
+
+    ``write_head`` begins it, with ``lines`` that are headers already; a body whose length is in neither may follow if
+    it ``has_body``. ``write_body`` writes a piece, which may be empty, and the end behind the ``last``. Then comes
+    ``requestDone``; else the answer ends visibly unfinished, behind what is written (``break_off``) or at once
+    (``abort``).
+
+    ``refuse_soon`` has a request answered with its refusal, without waiting for its body where that can be.
+    ``progress`` is a number that changes when the client has taken something, ``connection`` the transport of all that
+    shares the client's connection; ``transport`` is ``None`` where that is not the writer's alone.
+    """
+
+    edge: Edge
+    transport: Any
+
+    def write_head(
+        self, version: bytes, code: int, reason: bytes, headers: Headers, lines: list[bytes], has_body: bool
+    ) -> None: ...
+    def write_body(self, data: bytes, last: bool) -> None: ...
+    def requestDone(self, request: Any) -> None: ...
+    def break_off(self) -> None: ...
+    def abort(self) -> None: ...
+    def refuse_soon(self, request: Any) -> None: ...
+    def progress(self) -> int: ...
+    def connection(self) -> Any: ...
+    def registerProducer(self, producer: Any, streaming: bool) -> None: ...
+    def unregisterProducer(self) -> None: ...
+    def getPeer(self) -> Any: ...
+    def getHost(self) -> Any: ...
+    def isSecure(self) -> bool: ...
+
+
+def with_lines(headers: Headers, lines: list[bytes]) -> Headers:
+    """``headers`` with those that are ``lines`` already."""
+    for line in b"".join(lines).split(b"\r\n")[:-1]:
+        name, _, value = line.partition(b": ")
+        headers._rawHeaders[name] = [value]
+    return headers
