@@ -1,6 +1,7 @@
 """The house rules that a reader relies on, kept by reading the source."""
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -45,6 +46,13 @@ GROUND = {
     "_version": set(),
 }
 
+STILL_CIRCULAR = {
+    ("llmedge.upstream.exchange", "llmedge.upstream.connection"),
+    ("llmedge.upstream.exchange", "llmedge.upstream.sender"),
+    ("llmedge.upstream.sender", "llmedge.upstream.connection"),
+}
+"""Arrows that close a circle today. To be emptied, never to grow."""
+
 
 def imports(path: Path) -> set[str]:
     names: set[str] = set()
@@ -54,6 +62,10 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
     return names
+
+
+def module(path: Path) -> str:
+    return ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")
 
 
 def room(path: Path) -> str:
@@ -73,6 +85,26 @@ class Architecture(SynchronousTestCase):
                 parts = name.split(".")
                 if parts[0] == "llmedge" and len(parts) > 1:
                     self.assertIn(parts[1], allowed, f"{path.relative_to(SOURCE)} imports {name}")
+
+    def test_no_circles(self) -> None:
+        """Neither between files, in whatever room, nor between rooms: each can be read knowing only what is below it.
+        What is imported for its types counts."""
+        modules = {module(path): path for path in SOURCE.rglob("*.py")}
+        files: dict[str, set[str]] = {}
+        for name, path in modules.items():
+            found = imports(path) & (modules.keys() - {name})
+            packages = {other.rpartition(".")[0] for other in found}  # of what is imported from them
+            files[name] = {other for other in found if other not in packages}
+        for importer, imported in STILL_CIRCULAR:
+            files[importer].discard(imported)
+        rooms: dict[str, set[str]] = {room(path): set() for path in modules.values()}
+        for name, path in modules.items():
+            rooms[room(path)] |= {room(modules[other]) for other in files[name]} - {room(path), "__init__"}
+        for graph in (files, rooms):
+            try:
+                TopologicalSorter(graph).prepare()
+            except CycleError as circle:
+                self.fail(" imports ".join(reversed(circle.args[1])))
 
     def test_only_tap_touches_the_global_reactor(self) -> None:
         """Reactor and clock are given, not found."""
