@@ -46,14 +46,6 @@ GROUND = {
     "_version": set(),
 }
 
-STILL_CIRCULAR = {
-    ("llmedge.upstream.exchange", "llmedge.upstream.connection"),
-    ("llmedge.upstream.exchange", "llmedge.upstream.sender"),
-    ("llmedge.upstream.sender", "llmedge.upstream.connection"),
-}
-"""Arrows that close a circle today. To be emptied, never to grow."""
-
-
 def imports(path: Path) -> set[str]:
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -95,8 +87,6 @@ class Architecture(SynchronousTestCase):
             found = imports(path) & (modules.keys() - {name})
             packages = {other.rpartition(".")[0] for other in found}  # of what is imported from them
             files[name] = {other for other in found if other not in packages}
-        for importer, imported in STILL_CIRCULAR:
-            files[importer].discard(imported)
         rooms: dict[str, set[str]] = {room(path): set() for path in modules.values()}
         for name, path in modules.items():
             rooms[room(path)] |= {room(modules[other]) for other in files[name]} - {room(path), "__init__"}

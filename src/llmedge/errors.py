@@ -187,6 +187,7 @@ class ElsewhereError(EdgeError):
 
     :ivar outcome: short fixed word for the record and the metrics (``connect``, ``status``, ``cut`` ...).
     :ivar cause: what exactly went wrong: a row of the table in ``pipeline/verdicts.py``.
+    :ivar provider: of which provider ``message`` speaks; until :meth:`of` says it, the message is a predicate.
     """
 
     status = 502
@@ -194,6 +195,7 @@ class ElsewhereError(EdgeError):
     type = "server_error"
     outcome: ClassVar[str] = "error"
     cause: str = "status_other"
+    provider: str = ""
 
     def __init__(self, message: str, *, cause: str | None = None, **more: Any) -> None:
         super().__init__(message, **more)
@@ -201,9 +203,12 @@ class ElsewhereError(EdgeError):
             self.cause = cause
 
     def of(self, provider: str) -> ElsewhereError:
-        """The same error as a sentence about ``provider``; upstream code knows only the predicate."""
-        self.message = f"The provider '{provider}' {self.message}."
-        self.args = (self.message,)
+        """The same error as a sentence about ``provider``, unless it is one already; upstream code knows only the
+        predicate."""
+        if not self.provider:
+            self.provider = provider
+            self.message = f"The provider '{provider}' {self.message}."
+            self.args = (self.message,)
         return self
 
 

@@ -29,7 +29,7 @@ from llmedge.providers.requests import Requests
 from llmedge.streams import Batch, Reply, ReplyStream, Wake
 from llmedge.threads import LARGE, aside
 from llmedge.upstream.client import Client
-from llmedge.upstream.exchange import Exchange
+from llmedge.upstream.exchange import ANSWERING, CONTENT, END, Exchange
 
 
 class HttpProvider:
@@ -71,10 +71,7 @@ class HttpProvider:
                 return wire.answer(answer, call, created)
             return await aside(self._clock, len(answer), wire.answer, answer, call, created)
         except BaseException as error:
-            if exchange is not None:
-                exchange.abort()
-            if isinstance(error, ElsewhereError) and not error.message.startswith("The provider"):
-                raise self.blame(error) from None
+            self.failed(error, exchange)
             raise
 
     async def _pass_through(self, call: Call, attempt: Attempt) -> Reply:
@@ -94,10 +91,7 @@ class HttpProvider:
             reader = reader_for(media, call, self._limits.max_event_size)
             return HttpStream(self, exchange, reader, attempt, since=self._clock.seconds())
         except BaseException as error:
-            if exchange is not None:
-                exchange.abort()
-            if isinstance(error, ElsewhereError) and not error.message.startswith("The provider"):
-                raise self.blame(error) from None
+            self.failed(error, exchange)
             raise
 
     def _is_good(self, exchange: Exchange, attempt: Attempt) -> bool:
@@ -117,10 +111,14 @@ class HttpProvider:
         if encoding != b"identity":
             raise UpstreamMalformed("compressed its answer although it was asked not to")
 
-    def blame(self, error: ElsewhereError) -> ElsewhereError:
-        """The error as a sentence about this provider, without its credential."""
-        error.message = self._requests.scrub(error.message)
-        return error.of(self.name)
+    def failed(self, error: BaseException, exchange: Exchange | None) -> None:
+        """Give ``exchange`` up; an error of the vendor's becomes a sentence about this provider, without its
+        credential."""
+        if exchange is not None:
+            exchange.abort()
+        if isinstance(error, ElsewhereError) and not error.provider:
+            error.message = self._requests.scrub(error.message)
+            error.of(self.name)
 
     async def _failure(self, dialect: Dialect, status: int, exchange: Exchange) -> EdgeError:
         try:
@@ -166,10 +164,7 @@ class HttpProvider:
             body = await exchange.read_all()
             return await aside(self._clock, len(body), parse_list, offer.models_shape, offer.vendor, body)
         except BaseException as error:
-            if exchange is not None:
-                exchange.abort()
-            if isinstance(error, ElsewhereError):
-                raise self.blame(error) from None
+            self.failed(error, exchange)
             raise
 
     def close(self) -> None:
@@ -244,9 +239,7 @@ class HttpStream(ReplyStream):
                 if events:
                     break
         except BaseException as error:
-            self._exchange.abort()
-            if isinstance(error, ElsewhereError) and not error.message.startswith("The provider"):
-                raise self._provider.blame(error) from None
+            self._provider.failed(error, self._exchange)
             raise
         self._attempt.said += events[0].count if len(events) == 1 else sum([event.count for event in events])
         if not self._content and any(event.kind is not EventKind.LIFECYCLE for event in events):
@@ -254,7 +247,7 @@ class HttpStream(ReplyStream):
             self._attempt.first_event = self._provider._clock.seconds()
         if events[-1].kind is EventKind.DONE:
             self._exchange.drain()
-        elif self._exchange.is_empty and reader.broken is None:
+        elif self._exchange.state is ANSWERING and reader.broken is None:
             self._expect()
             self.drained = True
         return events
@@ -264,7 +257,7 @@ class HttpStream(ReplyStream):
 
     def _expect(self) -> None:
         if self._reader.complete:
-            self._exchange.expect(COMPLETE_WAIT, "end its answer")
+            self._exchange.expect(COMPLETE_WAIT, END)
         elif self._content:
             self._exchange.expect()
         else:
@@ -273,4 +266,4 @@ class HttpStream(ReplyStream):
                 since = self._since or self._attempt.connected or self._attempt.started
                 spent = self._provider._clock.seconds() - since
                 patience = max(0.001, patience - spent)
-            self._exchange.expect(patience, "send the first content of its answer")
+            self._exchange.expect(patience, CONTENT)

@@ -208,7 +208,7 @@ class Pool:
     def _handshake(self, connection: Connection) -> Deferred[Connection]:
         self._opening -= 1
         self._open.add(connection)  # from here on its loss makes room
-        return connection.ready()
+        return connection.ready
 
     def _on_idle(self, connection: Connection) -> None:
         if self._retired:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from enum import IntEnum, auto
 from typing import Any
 
 import httptools
 from twisted.internet import protocol
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -27,6 +28,37 @@ _MAX_HEADERS = 200
 _MAX_HEADER_BYTES = 65536
 
 
+class State(IntEnum):
+    """Where a connection stands; docs/states.rst draws the ways from one to the next."""
+
+    OPENING = auto()  # it is not ready for requests, as before the end of the TLS handshake
+    IDLE = auto()  # it carries no exchange
+    HEAD = auto()  # a request is going out, or is out: the head of the answer is awaited, after interim answers (1xx)
+    BODY = auto()  # the head was read, and the body is coming
+    ANSWERED = auto()  # the whole answer was read; the connection can be used again
+    SPENT = auto()  # the whole answer was read; the connection cannot be used again
+    OVERSIZE = auto()  # the vendor sent more headers than the gateway takes
+    CLOSING = auto()  # the gateway closed it
+    LOST = auto()  # it is gone
+
+
+OPENING, IDLE, HEAD, BODY, ANSWERED, SPENT, OVERSIZE, CLOSING, LOST = State  # a global is found faster than a member
+
+TRANSITIONS = {
+    "ready": {OPENING: IDLE},
+    "start": {IDLE: HEAD},
+    "headers": {HEAD: BODY},
+    "too large": {HEAD: OVERSIZE},
+    "end": {BODY: ANSWERED},
+    "last end": {BODY: SPENT},
+    "more": {ANSWERED: SPENT},  # a second answer to one request
+    "rest": {ANSWERED: IDLE},
+    "close": {state: CLOSING for state in State if state is not LOST},
+    "lost": {state: LOST for state in State if state is not LOST},
+}
+"""By event, which state follows which. Anything else would be a defect of ours."""
+
+
 class StaleConnection(UpstreamCut):
     """A kept connection turned out to be closed before any byte of the request went out: safe to send again."""
 
@@ -35,16 +67,19 @@ class StaleConnection(UpstreamCut):
 
 
 def shared_deadlines(clock: Clock) -> Deadlines:
-    """For the connections of a pool and their exchanges: how long they may be idle, or silent."""
-    return Deadlines(clock, lambda what: what.expire())
+    """For the connections of a pool: how long they may be idle, or silent."""
+    return Deadlines(clock, Connection.expire)
 
 
 @implementer(IHandshakeListener)
 class Connection(protocol.Protocol):
     """A persistent connection. ``on_idle`` takes it back when an exchange is over, ``on_lost`` when it is gone.
 
+    :ivar ready: fires with this connection when requests can be sent on it, with TLS after the handshake.
     :ivar sending: the request at hand is not out yet.
     """
+
+    transport: Any
 
     def __init__(
         self,
@@ -62,45 +97,29 @@ class Connection(protocol.Protocol):
         self._on_lost = on_lost
         self._secure = secure
         self.sending = False
+        self._state = OPENING
         self._exchange: Exchange | None = None
         self._fields: dict[bytes, bytes] = {}
         self._field_bytes = 0  # of all heads of an answer: there may be interim ones
         self._field_count = 0
         self._head_bytes = 0  # read before the last head was complete
-        self._headed = False
-        self._status = 0
-        self._framed = False
-        self._finished = False
-        self._keep_alive = False
-        self._oversize = False
-        self._surplus = False
         self._request_size = 0
         self._used = 0
-        self._lost = False
-        self._aborted = False
-        self._opening: Deferred[Connection] | None = Deferred(lambda _: self.abort())
+        self.ready: Deferred[Connection] = Deferred(lambda _: self.abort())
         self._parser: Any = httptools.HttpResponseParser(self)
 
     # Twisted's side.
 
     def connectionMade(self) -> None:
-        transport: Any = self.transport
-        if hasattr(transport, "setTcpNoDelay"):
-            transport.setTcpNoDelay(True)
+        if hasattr(self.transport, "setTcpNoDelay"):
+            self.transport.setTcpNoDelay(True)
         if not self._secure:
-            self._became_ready()
+            self.handshakeCompleted()
 
     def handshakeCompleted(self) -> None:
-        self._became_ready()
-
-    def ready(self) -> Deferred[Connection]:
-        """Fires with this connection when requests can be sent on it, with TLS after the handshake."""
-        return self._opening or succeed(self)
-
-    def _became_ready(self) -> None:
-        opening, self._opening = self._opening, None
-        if opening is not None and not opening.called:
-            opening.callback(self)
+        if self._state is OPENING:
+            self._state = TRANSITIONS["ready"][self._state]
+            self.ready.callback(self)
 
     def dataReceived(self, data: bytes) -> None:
         exchange = self._exchange
@@ -110,63 +129,70 @@ class Connection(protocol.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            exchange.got_error(UpstreamMalformed("answered with something that is not HTTP/1.1"))
-            self._exchange = None
-            self.abort()
+            self._break_off(exchange, "answered with something that is not HTTP/1.1")
+        if self._state is HEAD:
+            self._head_bytes += len(data)
+            if self._head_bytes <= _MAX_HEADER_BYTES:
+                return  # there is nothing to tell
+            self._state = TRANSITIONS["too large"][HEAD]
+        if self._state is OVERSIZE:
+            self._break_off(exchange, "answered with more headers than the gateway takes")
+        elif self._state is ANSWERED or self._state is SPENT:
+            self._end(exchange)
+        exchange.notify()
+
+    def _break_off(self, exchange: Exchange, why: str) -> None:
+        exchange.got_error(UpstreamMalformed(why))
+        self.abort()
+
+    def _end(self, exchange: Exchange) -> None:
+        """The answer is whole: keep the connection for another, or close it."""
+        self._exchange = None
+        exchange.got_end()
+        seconds = self._limits.keepalive
+        if (field := self._fields.get(b"keep-alive")) and (hint := _KEEP_ALIVE.search(field)):
+            seconds = min(seconds, int(hint[1]) - 1.0)  # a second before the vendor closes
+        if self.sending:
+            self.abort()  # the vendor wanted no more of the request
+        elif self._state is SPENT or seconds <= 0:
+            self.lose()
         else:
-            if not self._headed:
-                self._head_bytes += len(data)
-                self._oversize = self._oversize or self._head_bytes > _MAX_HEADER_BYTES
-            if self._oversize:
-                exchange.got_error(UpstreamMalformed("answered with more headers than the gateway takes"))
-                self._exchange = None
-                self.abort()
-            elif self._finished:
-                self._finished = False
-                self._exchange = None
-                exchange.got_end()
-                if self.sending:
-                    self.abort()  # it wanted no more of the request
-                elif self._keep_alive and not self._surplus:
-                    self._rest()
-                else:
-                    self.lose()
-        exchange.settle()
+            self._state = TRANSITIONS["rest"][ANSWERED]
+            self._deadlines.set(self, self._clock.seconds() + seconds)
+            self._on_idle(self)
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
-        self._lost = True
+        before = self._state
+        self._state = TRANSITIONS["lost"][self._state]
         self._deadlines.drop(self)
         self._parser = None  # it knows this connection
-        if self._opening is not None and not self._opening.called:
-            self._opening.errback(reason)
+        if not self.ready.called:
+            self.ready.errback(reason)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            if exchange.status and not self._framed:
+            if before is BODY and not _is_framed(exchange.status, exchange.fields):
                 exchange.got_end()  # RFC 9112 section 6.3, rule 8
             elif self._used > 1 and unsent(self.transport) >= self._request_size:
                 exchange.got_error(StaleConnection())
             else:
-                cause = "cut" if exchange.status else "reset"
+                cause = "cut" if before is BODY else "reset"
                 exchange.got_error(UpstreamCut("closed the connection before its answer was complete", cause=cause))
-            exchange.settle()
+            exchange.notify()
         self._on_lost(self)
 
     # The pool's side.
 
     @property
     def usable(self) -> bool:
-        return not self._lost and not self._aborted and not was_closed(self.transport)
+        return self._state is IDLE and not was_closed(self.transport)
 
     def start(self, request: bytes, attempt: Attempt, record: Record) -> Exchange:
         """Send ``request``: head and body, or the head alone and the body with :meth:`send`. Only on a connection that
         carries no exchange."""
-        assert self._exchange is None
-        deadlines = self._deadlines
-        deadlines.drop(self)
-        exchange = self._exchange = Exchange(self, self._clock, self._limits, attempt, record, deadlines)
+        self._state = TRANSITIONS["start"][self._state]
+        exchange = self._exchange = Exchange(self, self._clock, self._limits, attempt, record)
         self._request_size = len(request)
         self._field_bytes = self._field_count = self._head_bytes = 0
-        self._headed = False
         self._used += 1
         attempt.reused = self._used > 1
         write_now(self.transport, request)
@@ -175,87 +201,82 @@ class Connection(protocol.Protocol):
     def send(self, data: bytes) -> None:
         """More of the request."""
         self._request_size += len(data)
-        transport: Any = self.transport
-        transport.write(data)
+        self.transport.write(data)
 
     def abort(self) -> None:
+        """Close at once."""
         self._exchange = None
-        self._aborted = True
         self._deadlines.drop(self)
-        if not self._lost and self.transport is not None:
-            transport: Any = self.transport
-            transport.abortConnection()
-
-    def pause(self) -> None:
-        if not self._lost:
-            transport: Any = self.transport
-            transport.pauseProducing()
-
-    def resume(self) -> None:
-        if not self._lost:
-            transport: Any = self.transport
-            transport.resumeProducing()
-
-    def _rest(self) -> None:
-        seconds = self._limits.keepalive
-        if (told := self._fields.get(b"keep-alive")) and (hint := _KEEP_ALIVE.search(told)):
-            seconds = min(seconds, int(hint[1]) - 1.0)  # a second before the vendor closes
-        if seconds > 0:
-            self._deadlines.set(self, self._clock.seconds() + seconds)
-            self._on_idle(self)
-        else:
-            self.lose()
+        if self._state is not LOST:
+            self._state = TRANSITIONS["close"][self._state]
+            self.transport.abortConnection()
 
     def lose(self) -> None:
         """Close after what is written."""
-        self._aborted = True
         self._deadlines.drop(self)
-        if not self._lost and self.transport is not None:
-            transport: Any = self.transport
-            transport.loseConnection()
+        if self._state is not LOST:
+            self._state = TRANSITIONS["close"][self._state]
+            self.transport.loseConnection()
 
-    expire = lose
+    def expire_at(self, due: float) -> None:
+        self._deadlines.set(self, due)
+
+    def expire(self) -> None:
+        """The time is over that was set last: to keep the connection at rest, or for its exchange."""
+        if self._exchange is None:
+            self.lose()
+        else:
+            self._exchange.expire()
+
+    def pause(self) -> None:
+        if self._state is not LOST:
+            self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        if self._state is not LOST:
+            self.transport.resumeProducing()
 
     # llhttp's side. These only collect: nobody is woken while the parser is on the stack.
 
     def on_message_begin(self) -> None:
-        if self._finished:
-            self._surplus = True  # a second answer to one request: not read, and the connection is not kept
-            return
-        self._fields = {}
-        self._field_count += 1  # or interim answers could go on for ever
-        self._oversize = self._field_count > _MAX_HEADERS
-        self._framed = False
+        if self._state is HEAD:
+            self._fields = {}
+            self._field_count += 1  # or interim answers could go on for ever
+            if self._field_count > _MAX_HEADERS:
+                self._state = TRANSITIONS["too large"][self._state]
+        elif self._state is ANSWERED:
+            self._state = TRANSITIONS["more"][self._state]
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._surplus or self._headed:  # trailers say nothing of what came before them (RFC 9110 section 6.5.1)
+        if self._state is not HEAD:  # trailers say nothing of what came before them (RFC 9110 section 6.5.1)
             return
         self._field_count += 1
         self._field_bytes += len(name) + len(value)
         if self._field_count > _MAX_HEADERS or self._field_bytes > _MAX_HEADER_BYTES:
-            self._oversize = True
-        else:
-            name = name.lower()
-            before = self._fields.get(name)
-            if before is not None and name not in _SINGLE:
-                value = b"%b, %b" % (before, value)  # RFC 9110 section 5.3
-            self._fields[name] = value
+            self._state = TRANSITIONS["too large"][self._state]
+            return
+        name = name.lower()
+        before = self._fields.get(name)
+        if before is not None and name not in _SINGLE:
+            value = b"%b, %b" % (before, value)  # RFC 9110 section 5.3
+        self._fields[name] = value
 
     def on_headers_complete(self) -> None:
-        if self._surplus:
-            return
-        self._status = self._parser.get_status_code()
-        fields = self._fields
-        self._framed = b"content-length" in fields or b"transfer-encoding" in fields or self._status in (204, 304)
-        self._headed = self._status >= 200
-        if self._headed and self._exchange is not None and not self._oversize:
-            self._exchange.got_headers(self._status, self._fields)
+        status = self._parser.get_status_code()
+        if self._state is HEAD and status >= 200 and self._exchange is not None:  # else it is an interim answer
+            self._state = TRANSITIONS["headers"][self._state]
+            self._exchange.got_headers(status, self._fields)
 
     def on_body(self, body: bytes) -> None:
-        if self._exchange is not None and not self._surplus:
+        if self._state is BODY and self._exchange is not None:
             self._exchange.got_body(body)
 
     def on_message_complete(self) -> None:
-        if self._status >= 200 and not self._surplus:  # an interim answer (1xx) is only the beginning
-            self._finished = True
-            self._keep_alive = self._parser.should_keep_alive()  # the parser knows until the next message begins
+        if self._state is BODY:  # the parser knows whether the connection can be kept until the next message begins
+            event = "end" if self._parser.should_keep_alive() else "last end"
+            self._state = TRANSITIONS[event][BODY]
+
+
+def _is_framed(status: int, fields: dict[bytes, bytes]) -> bool:
+    """Whether an answer says itself where it ends."""
+    return b"content-length" in fields or b"transfer-encoding" in fields or status in (204, 304)

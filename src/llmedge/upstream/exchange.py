@@ -3,24 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from enum import Enum, IntEnum, auto
+from math import inf
+from typing import Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 
 from llmedge.config.settings import Upstream
-from llmedge.deadlines import Deadlines
 from llmedge.errors import ElsewhereError, UpstreamTimeout, UpstreamTooLarge
 from llmedge.model import Attempt, Clock, Record
-
-if TYPE_CHECKING:
-    from llmedge.upstream.connection import Connection
-    from llmedge.upstream.sender import Sender
 
 HIGH_WATER = 65536
 """Bytes an exchange holds for a slow consumer before the vendor's socket is paused."""
 
-GO_ON = "go on with its answer"
 _DRAIN_SECONDS = 1.0
+
+
+class State(IntEnum):
+    """Where an exchange stands; docs/states.rst draws the ways from one to the next."""
+
+    ASKED = auto()  # the request is going out, or is out: the answer's headers are awaited
+    ANSWERING = auto()  # the headers are here, and the body is coming
+    DRAINING = auto()  # the consumer has all it needs, and only the end of the framing is awaited
+    COMPLETE = auto()  # all of the answer arrived
+    FAILED = auto()  # the answer was cut, malformed or too slow
+    ABORTED = auto()  # the consumer gave it up
+
+
+ASKED, ANSWERING, DRAINING, COMPLETE, FAILED, ABORTED = State  # a global is found faster than a member
+
+TRANSITIONS = {
+    "headers": {ASKED: ANSWERING},
+    "end": {ANSWERING: COMPLETE, DRAINING: COMPLETE},
+    "error": {ASKED: FAILED, ANSWERING: FAILED, DRAINING: FAILED},
+    "drain": {ANSWERING: DRAINING},
+    "abort": {ASKED: ABORTED, ANSWERING: ABORTED},
+    "timeout": {DRAINING: ABORTED},
+}
+"""By event, which state follows which. Whatever else happens leaves the state as it is: the first end of an exchange
+stands, and one that is drained takes no notice of its consumer's abort."""
+
+
+class Owed(Enum):
+    """What the vendor has to send next, in the words of the error that says it did not."""
+
+    HEADERS = "send the first byte of its answer"
+    CONTENT = "send the first content of its answer"
+    MORE = "go on with its answer"
+    END = "end its answer"
+
+
+HEADERS, CONTENT, MORE, END = Owed
+
+
+class Flow(Protocol):
+    """The connection, as far as an exchange acts on it.
+
+    ``expire_at`` has :meth:`Exchange.expire` called at a time in clock seconds, instead of any time given before.
+    """
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+    def expire_at(self, due: float) -> None: ...
 
 
 class Exchange:
@@ -28,69 +76,61 @@ class Exchange:
 
     The consumer pulls: :meth:`headers`, then :meth:`read` until ``b""``. While it does not pull, at most
     :data:`HIGH_WATER` bytes and one socket read are held, and the vendor's socket is paused.
+
+    :ivar status: 0 until the headers are here.
     """
 
     # What an exchange begins with.
+    state = ASKED
     status = 0
-    sender: Sender | None = None
     _held = 0
     _paused = False
-    _draining = False
-    _drained_out = False
-    _headers_done = False
-    _complete = False
     _error: ElsewhereError | None = None
-    _waiter: Deferred[None] | None = None
     _wake: Callable[[], None] | None = None
-    _expecting = False
+    _arrived: Deferred[None] | None = None
+    _owed: Owed | None = None
     _patience = 0.0
-    _phase = ""
+    _due = inf
+    _timer_due = inf
 
-    def __init__(
-        self,
-        connection: Connection,
-        clock: Clock,
-        limits: Upstream,
-        attempt: Attempt,
-        record: Record,
-        deadlines: Deadlines,
-    ) -> None:
+    def __init__(self, flow: Flow, clock: Clock, limits: Upstream, attempt: Attempt, record: Record) -> None:
         self.fields: dict[bytes, bytes] = {}
-        self._connection: Connection | None = connection
+        self._flow: Flow | None = flow
         self._clock = clock
-        self._deadlines = deadlines
         self._limits = limits
         self._attempt = attempt
         self._record = record
         self._chunks: list[bytes] = []
 
+    def _move(self, event: str) -> State:
+        self.state = state = TRANSITIONS[event].get(self.state, self.state)
+        return state
+
     @property
-    def settled(self) -> bool:
-        """Nothing more of the request need be sent: it was answered in full, or with an error, or has failed."""
-        return self._complete or self._error is not None or self.status >= 300
+    def wants_body(self) -> bool:
+        """The rest of the request is of use: no error and no whole answer came before it was out."""
+        return self.state <= ANSWERING and self.status < 300
 
     async def headers(self) -> int:
         """Wait for the status line and headers; their status.
 
         :raises ElsewhereError: cut, malformed, or silent for ``first_byte_timeout``.
         """
-        since = self._clock.seconds()
-        while not self._headers_done:
+        while not self.status:
             if self._error is not None:
                 raise self._error
-            self.expect(self._limits.first_byte_timeout, "send the first byte of its answer", since)
+            self.expect(self._limits.first_byte_timeout, HEADERS)
             await self.arrival()
         return self.status
 
-    async def read(self, patience: float | None = None, what: str = GO_ON) -> bytes:
+    async def read(self, patience: float | None = None, owed: Owed = MORE) -> bytes:
         """What has arrived since the last call, at least one byte; ``b""`` at the end.
 
         :param patience: seconds of silence allowed; ``upstream.idle_timeout`` by default, 0 for no limit.
-        :param what: what the vendor owes, for the message.
         :raises ElsewhereError: cut, malformed, or silent for too long. What arrived before comes first.
         """
         while (data := self.take()) is None:
-            self.expect(patience, what)
+            self.expect(patience, owed)
             await self.arrival()
         return data
 
@@ -100,14 +140,12 @@ class Exchange:
         if not self._chunks:
             if self._error is not None:
                 raise self._error
-            return b"" if self._complete else None
+            return b"" if self.state is COMPLETE else None
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
         self._held = 0
         if self._paused:
-            self._paused = False
-            if self._connection is not None:
-                self._connection.resume()
+            self._resume()
         return data
 
     async def read_all(self) -> bytes:
@@ -116,7 +154,7 @@ class Exchange:
         :raises UpstreamTooLarge: it is over ``upstream.max_response_size``.
         """
         limit = self._limits.max_response_size
-        if self._complete and self._held <= limit and len(self._chunks) == 1 and self._error is None:
+        if self.state is COMPLETE and self._held <= limit and len(self._chunks) == 1:
             return self._chunks.pop()  # it came in one piece, as most do
         parts: list[bytes] = []
         size = 0
@@ -128,131 +166,123 @@ class Exchange:
             parts.append(data)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    @property
-    def is_empty(self) -> bool:
-        """There is nothing to :meth:`take`, nor an end or an error, yet."""
-        return not (self._chunks or self._complete or self._error is not None)
-
     def drain(self) -> None:
         """The consumer has all it needs: let the framing's end arrive, so that the connection can be used again."""
-        self._draining = True
         self._chunks.clear()
-        if self._connection is not None:
-            self._deadlines.set(self, self._clock.seconds() + _DRAIN_SECONDS)
-            if self._paused:
-                self._paused = False
-                self._connection.resume()
+        self._held = 0
+        if self._move("drain") is DRAINING:
+            self._set_timer(self._clock.seconds() + _DRAIN_SECONDS)
+            self._resume()
 
     def abort(self) -> None:
         """Close the connection at once, unless the answer is complete or all of it that matters is here."""
-        if self._draining and self._connection is not None and not self._drained_out:
-            return
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.abort()
-        self._deadlines.drop(self)
-        self._wake = None
-        self._arrived()
+        if self._move("abort") is not DRAINING:
+            self._close()
+            self._wake = None
 
     def fail(self, error: ElsewhereError) -> None:
-        """Give up: close the connection, and tell whoever waits."""
+        """Give up: close the connection, and tell whoever listens."""
         self._fail(error)
-        wake = self._wake
-        self.abort()
-        self._wake = wake
-        self._tell()
+        self._close()
+        self.notify()
+
+    def _close(self) -> None:
+        flow, self._flow = self._flow, None
+        if flow is not None:
+            flow.abort()
+        self._stop_waiting()
+
+    def _fail(self, error: ElsewhereError) -> None:
+        if self.state is not FAILED and self._move("error") is FAILED:
+            self._error = error
+
+    def _resume(self) -> None:
+        if self._paused and self._flow is not None:
+            self._paused = False
+            self._flow.resume()
 
     # Waiting.
 
-    def listen(self, wake: Callable[[], None]) -> None:
-        """Have ``wake`` called when there is something to :meth:`take`, or never will be."""
+    def listen(self, wake: Callable[[], None] | None) -> None:
+        """Have ``wake`` called, and no other any more, when there is something to :meth:`take`, or never will be."""
         self._wake = wake
 
-    def expect(self, patience: float | None = None, what: str = GO_ON, since: float | None = None) -> None:
-        """From now on, or from ``since``, something is waited for; as for :meth:`read`."""
-        self._phase = what
-        self._patience = patience = self._limits.idle_timeout if patience is None else patience
+    def expect(self, patience: float | None = None, owed: Owed = MORE) -> None:
+        """From now on the vendor owes something; as for :meth:`read`."""
         now = self._clock.seconds()
-        if patience:
-            self._deadlines.set(self, (now if since is None else since) + patience)
-        if not self._expecting:
-            self._expecting = True
+        self._patience = patience = self._limits.idle_timeout if patience is None else patience
+        self._due = due = now + patience if patience else inf
+        if due < self._timer_due:  # a later one is set when the timer has fired
+            self._set_timer(due)
+        if self._owed is None:
             self._record.begin_wait(now)
+        self._owed = owed
 
-    def _arrived(self) -> None:
-        """It is not waited for any more."""
-        if self._expecting:
-            self._expecting = False
+    def _set_timer(self, due: float) -> None:
+        self._timer_due = due
+        if self._flow is not None:
+            self._flow.expire_at(due)
+
+    def _stop_waiting(self) -> None:
+        if self._owed is not None:
+            self._owed = None
             self._record.end_wait(self._clock.seconds())
 
-    async def arrival(self) -> None:
-        """Wait for what is expected; cancelled, nobody wants the rest of the answer."""
-        waiter: Deferred[None] = Deferred()
-        self._waiter = waiter
-        try:
-            await waiter
-        except CancelledError:
-            self.abort()
-            raise
-        finally:
-            self._waiter = None
-            self._arrived()
+    def arrival(self) -> Deferred[None]:
+        """Fires at the next :meth:`notify`, which then calls nobody else; cancelling it aborts the exchange."""
+        arrived = self._arrived = Deferred(lambda _: self.abort())
+        self._wake = self._arrive
+        return arrived
+
+    def _arrive(self) -> None:
+        arrived, self._arrived, self._wake = self._arrived, None, None
+        if arrived is not None:
+            arrived.callback(None)
 
     def expire(self) -> None:
-        """What was waited for did not come in time."""
-        if self._draining:
-            self._drained_out = True
+        """Called at the time given to :meth:`Flow.expire_at`, or earlier; the vendor may have longer by now."""
+        self._timer_due = inf
+        if self.state is DRAINING:
+            self._move("timeout")
             self.abort()
-        elif self._expecting and self._patience:
-            cause = "stall" if self._phase == GO_ON else "silent"
-            self.fail(UpstreamTimeout(f"did not {self._phase} within {self._patience:g} s", cause=cause))
+        elif self._owed is not None and self._due < inf:
+            if self._due > self._clock.seconds() + 0.001:
+                self._set_timer(self._due)
+            else:
+                cause = "stall" if self._owed is MORE else "silent"
+                message = f"did not {self._owed.value} within {self._patience:g} s"
+                self.fail(UpstreamTimeout(message, cause=cause))
 
-    def _tell(self) -> None:
-        self._arrived()
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None:
-            waiter.callback(None)
-        elif self._wake is not None:
+    def notify(self) -> None:
+        """Tell the listener that something came, or that nothing will; if it does not take it, hold the vendor back."""
+        self._stop_waiting()
+        if self._wake is not None:
             self._wake()
-        if self.sender is not None:
-            self.sender.news()
+        if self._held > HIGH_WATER and not self._paused and self._flow is not None:
+            self._paused = True
+            self._flow.pause()
 
-    def _fail(self, error: ElsewhereError) -> None:
-        if self._error is None and not self._complete:
-            self._error = error
-
-    # Called by the connection.
+    # Called by the connection, which calls notify() when it has read all that was there.
 
     def got_headers(self, status: int, fields: dict[bytes, bytes]) -> None:
+        self.state = TRANSITIONS["headers"][self.state]
         self.status = status
         self.fields = fields
-        self._headers_done = True
         self._attempt.status = status
         if self._attempt.first_byte is None:
             self._attempt.first_byte = self._clock.seconds()
 
     def got_body(self, data: bytes) -> None:
-        if self._draining:
-            return
-        self._chunks.append(data)
-        self._held += len(data)
+        if self.state is ANSWERING:
+            self._chunks.append(data)
+            self._held += len(data)
 
     def got_end(self) -> None:
-        self._complete = True
-        if self._paused and self._connection is not None:  # under TLS what was read before the pause comes after it
-            self._paused = False
-            self._connection.resume()
-        self._connection = None
-        self._deadlines.drop(self)
+        self.state = TRANSITIONS["end"][self.state]
+        if self._paused:
+            self._resume()  # under TLS what was read before the pause comes after it
+        self._flow = None
 
     def got_error(self, error: ElsewhereError) -> None:
         self._fail(error)
-        self._connection = None
-        self._deadlines.drop(self)
-
-    def settle(self) -> None:
-        """After each read of the socket: hold the vendor back, or wake whoever waits."""
-        self._tell()
-        if self._held > HIGH_WATER and not self._paused and self._connection is not None:
-            self._paused = True
-            self._connection.pause()
+        self._flow = None

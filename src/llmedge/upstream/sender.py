@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer
@@ -11,10 +11,8 @@ from zope.interface import implementer
 from llmedge.errors import UpstreamTimeout
 from llmedge.model import Clock, UploadBody
 from llmedge.sockets import unsent
-
-if TYPE_CHECKING:
-    from llmedge.upstream.connection import Connection
-    from llmedge.upstream.exchange import Exchange
+from llmedge.upstream.connection import Connection
+from llmedge.upstream.exchange import Exchange
 
 
 @implementer(IPushProducer)
@@ -47,15 +45,14 @@ class Sender:
 
         :raises EdgeError: the body cannot be read.
         """
-        connection = self._connection
-        transport: Any = connection.transport
+        connection, exchange = self._connection, self._exchange
         chunked = self._body.length is None
-        self._exchange.sender = self
-        transport.registerProducer(self, True)
+        exchange.listen(self._stop_if_unwanted)
+        connection.transport.registerProducer(self, True)
         try:
-            while not self._exchange.settled:
+            while exchange.wants_body:
                 data = await self._read()
-                if self._exchange.settled:
+                if not exchange.wants_body:
                     return
                 if data:
                     connection.send(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
@@ -64,33 +61,32 @@ class Sender:
                         connection.send(b"0\r\n\r\n")
                     connection.sending = False
                     return
-                while self._paused and not self._exchange.settled:
-                    await self._resume()
+                while self._paused and exchange.wants_body:
+                    await self._resumption()
         finally:
-            self._exchange.sender = None
+            exchange.listen(None)
             self._stop_timer()
-            transport.unregisterProducer()
+            connection.transport.unregisterProducer()
 
-    def news(self) -> None:
-        """Called when something has come of the exchange."""
-        if self._exchange.settled:
+    def _stop_if_unwanted(self) -> None:
+        if not self._exchange.wants_body:
             reading, self._reading = self._reading, None
             if reading is not None:
                 reading.cancel()
-            self._wake()
+            self._resume()
 
     async def _read(self) -> bytes:
         reading = self._reading = Deferred.fromCoroutine(self._body.read())
         try:
             return await reading
         except CancelledError:
-            if self._reading is not None or not self._exchange.settled:
+            if self._reading is not None or self._exchange.wants_body:
                 raise  # it is the call that was cancelled
             return b""
         finally:
             self._reading = None
 
-    async def _resume(self) -> None:
+    async def _resumption(self) -> None:
         self._resumed = Deferred()
         if self._timer is None:
             self._watch()
@@ -99,16 +95,16 @@ class Sender:
         finally:
             self._resumed = None
 
-    def _wake(self) -> None:
+    def _resume(self) -> None:
         resumed, self._resumed = self._resumed, None
         if resumed is not None:
             resumed.callback(None)
 
     def _watch(self) -> None:
         self._unsent = unsent(self._connection.transport)
-        self._timer = self._clock.callLater(self._patience, self._look)
+        self._timer = self._clock.callLater(self._patience, self._check_progress)
 
-    def _look(self) -> None:
+    def _check_progress(self) -> None:
         self._timer = None
         if not self._paused:
             return
@@ -130,7 +126,7 @@ class Sender:
     def resumeProducing(self) -> None:
         self._paused = False
         self._stop_timer()
-        self._wake()
+        self._resume()
 
     def stopProducing(self) -> None:
         """The connection is going; the exchange is told."""
