@@ -46,6 +46,7 @@ GROUND = {
     "_version": set(),
 }
 
+
 def imports(path: Path) -> set[str]:
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):

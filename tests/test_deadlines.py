@@ -47,10 +47,10 @@ class Many(SynchronousTestCase):
         self.clock.pump([0.5] * 44)
         self.assertEqual(beats, [("a", 10.0), ("b", 11.0), ("a", 20.0), ("b", 21.0)])
 
-    def test_grain(self) -> None:
+    def test_min_interval(self) -> None:
         """Looks are so far apart at least; nothing is late for more than that."""
         beats: list[float] = []
-        many = Deadlines(self.clock, lambda name: beats.append(self.clock.seconds()), grain=0.5)
+        many = Deadlines(self.clock, lambda name: beats.append(self.clock.seconds()), min_interval=0.5)
         for number in range(100):
             many.set(str(number), 1 + number / 100)
         self.clock.pump([0.01] * 300)

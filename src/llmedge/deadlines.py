@@ -14,13 +14,13 @@ log = Logger()
 class Deadlines:
     """:param clock: gives the time, and the one timer.
     :param expire: called with whatever is due.
-    :param grain: seconds between two looks at least, for what comes due again and again.
+    :param min_interval: seconds between two looks at least, for what comes due again and again.
     """
 
-    def __init__(self, clock: Any, expire: Callable[[Any], None], grain: float = 0.0) -> None:
+    def __init__(self, clock: Any, expire: Callable[[Any], None], min_interval: float = 0.0) -> None:
         self._clock = clock
         self._expire = expire
-        self._grain = grain
+        self._min_interval = min_interval
         self._due: dict[Any, float] = {}
         self._timer: Any = None
         self._armed = 0.0
@@ -53,9 +53,9 @@ class Deadlines:
 
     def _arm(self, due: float) -> None:
         self._armed = due
-        self._timer = self._clock.callLater(max(0.001, due - self._clock.seconds()), self._look)
+        self._timer = self._clock.callLater(max(0.001, due - self._clock.seconds()), self._expire_due)
 
-    def _look(self) -> None:
+    def _expire_due(self) -> None:
         self._armed = -inf  # what is set meanwhile arms nothing: the earliest of all does, at the end
         now = self._clock.seconds() + 0.0005
         for what in [what for what, due in self._due.items() if due <= now]:
@@ -67,4 +67,4 @@ class Deadlines:
                     log.failure("what was to be done at a deadline failed")  # the others have theirs all the same
         self._timer = None
         if self._due:
-            self._arm(max(min(self._due.values()), now + self._grain))
+            self._arm(max(min(self._due.values()), now + self._min_interval))

@@ -203,8 +203,7 @@ class ElsewhereError(EdgeError):
             self.cause = cause
 
     def of(self, provider: str) -> ElsewhereError:
-        """The same error as a sentence about ``provider``, unless it is one already; upstream code knows only the
-        predicate."""
+        """The same error as a sentence about ``provider``; one that is a sentence already stays what it is."""
         if not self.provider:
             self.provider = provider
             self.message = f"The provider '{provider}' {self.message}."

@@ -3,7 +3,7 @@ from email.utils import formatdate
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects.dialect import VendorError
-from llmedge.errors import ElsewhereError, VendorRefused
+from llmedge.errors import ElsewhereError, UpstreamCut, VendorRefused
 from llmedge.providers.failures import failure_for, parse_retry_after
 
 
@@ -50,6 +50,11 @@ class Failures(SynchronousTestCase):
         """It is our key, not the client's request."""
         error = failure_for("p", 400, VendorError("API key not valid.", "", "API_KEY_INVALID"), None)
         self.assertEqual((error.status, isinstance(error, ElsewhereError)), (502, True))
+
+    def test_a_sentence_has_one_subject(self) -> None:
+        """The first provider that is named stays, whatever the predicate begins with."""
+        error = UpstreamCut("The provider ended").of("a").of("b")
+        self.assertEqual((error.message, error.provider), ("The provider 'a' The provider ended.", "a"))
 
     def test_retry_after(self) -> None:
         now = 1_700_000_000.0

@@ -25,10 +25,10 @@ from zope.interface.verify import verifyObject
 from llmedge.config.settings import Upstream
 from llmedge.errors import ConnectFailed, UpstreamCut, UpstreamMalformed, UpstreamTimeout, UpstreamTooLarge
 from llmedge.upstream.agent import UpstreamAgent
+from llmedge.upstream.body_producer import HELD
 from llmedge.upstream.client import Client, Pool
 from llmedge.upstream.connection import Connection
 from llmedge.upstream.exchange import HIGH_WATER
-from llmedge.upstream.produced import HELD
 from tests.upstream import loopback
 from tests.upstream.test_client import Endpoint
 

@@ -139,6 +139,27 @@ class Http(SynchronousTestCase):
         self.clock.advance(1.1)
         self.failureResultOf(headers, UpstreamTimeout)
 
+    def test_nobody_is_told_of_part_of_a_head(self) -> None:
+        """There is nothing to take before the head is complete; then the listener is told once for each read."""
+        exchange = self.start()
+        told: list[bytes | None] = []
+        exchange.listen(lambda: told.append(exchange.take()))
+        for data in (b"HTTP/1.1 100 Continue\r\n\r\n", OK, b"Content-Length: 3\r\n", b"\r\n", b"a", b"bc"):
+            self.connection.dataReceived(data)
+        self.assertEqual(told, [None, b"a", b"bc"])
+
+    def test_what_one_exchange_waited_for_does_not_end_the_next(self) -> None:
+        """They share a connection, and its one deadline."""
+        self.start()
+        self.connection.dataReceived(OK + b"Content-Length: 0\r\n\r\n")
+        self.clock.advance(18)
+        second = self.start()
+        headers = self.later(second.headers())
+        self.clock.advance(6.9)
+        self.assertNoResult(headers)
+        self.clock.advance(0.2)
+        self.failureResultOf(headers, UpstreamTimeout)
+
     def test_trailers_are_no_headers(self) -> None:
         """What comes behind the body does not change what was said before it."""
         exchange = self.start()

@@ -21,9 +21,9 @@ from zope.interface import implementer
 from llmedge.config.settings import Upstream
 from llmedge.errors import UpstreamTimeout, UpstreamTooLarge
 from llmedge.model import Attempt, Record, Target
+from llmedge.upstream.body_producer import BodyProducerReader
 from llmedge.upstream.client import Client
 from llmedge.upstream.exchange import Exchange
-from llmedge.upstream.produced import ProducedBody
 
 TIMEOUT = 30.0
 """Seconds to the headers of an answer, by default: ``upstream.first_byte_timeout`` may be off, and no deadline of a
@@ -73,20 +73,14 @@ class UpstreamAgent:
         asked, which includes schemes other than http and https.
         """
         request = _Request(method, uri, headers.copy() if headers is not None else Headers())
-        asking = Deferred.fromCoroutine(self._ask(request, bodyProducer))
-        timed_out: list[bool] = []
 
-        def give_up(result: Any, timeout: float) -> Any:
-            timed_out.append(True)
+        def explain(result: Any, timeout: float) -> Any:
+            if isinstance(result, Failure) and isinstance(result.value, CancelledError):
+                raise UpstreamTimeout(f"did not answer within {timeout:g} s")
             return result
 
-        def explain(failure: Failure) -> Failure:
-            if timed_out and isinstance(failure.value, CancelledError):
-                raise UpstreamTimeout(f"did not answer within {self._timeout:g} s") from None
-            return failure
-
-        asking.addTimeout(self._timeout, self._reactor, onTimeoutCancel=give_up)
-        return asking.addErrback(explain)
+        asking = Deferred.fromCoroutine(self._ask(request, bodyProducer))
+        return asking.addTimeout(self._timeout, self._reactor, onTimeoutCancel=explain)
 
     async def _ask(self, request: _Request, producer: Any) -> _Response:
         if not _METHOD.fullmatch(request.method) or not _URI.fullmatch(request.absoluteURI):
@@ -98,7 +92,7 @@ class UpstreamAgent:
         attempt = Attempt(Target("agent", origin), self._reactor.seconds())
         record = Record("", request.method.decode("ascii"), "", "", self._reactor.seconds())
         pool = self._client.pool_for(url)
-        body = None if producer is None else await ProducedBody.of(producer)
+        body = None if producer is None else await BodyProducerReader.of(producer)
         try:
             if body is None or body.data is not None:
                 data = b"" if body is None or body.data is None else body.data
@@ -249,7 +243,7 @@ class _Delivery:
                 raise UpstreamTooLarge(f"answered with more than {self._limit} bytes (upstream.max_response_size)")
             self._protocol.dataReceived(data)
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         resumed, self._resumed = self._resumed, None
         if resumed is not None:
             resumed.callback(None)
@@ -261,7 +255,7 @@ class _Delivery:
 
     def resumeProducing(self) -> None:
         self._paused = False
-        self._go_on()
+        self._resume()
 
     def stopProducing(self) -> None:
         self.loseConnection()
@@ -271,7 +265,7 @@ class _Delivery:
         self.disconnecting = True
         if self._reading is not None:
             self._reading.cancel()
-        self._go_on()
+        self._resume()
 
     abortConnection = loseConnection
 

@@ -13,11 +13,13 @@ from twisted.internet import error as internet_error
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
 
 from llmedge.config.settings import Upstream
+from llmedge.deadlines import Deadlines
 from llmedge.errors import ConnectFailed, TargetBusy
 from llmedge.model import Attempt, Record, UploadBody
-from llmedge.upstream.connection import Connection, StaleConnection, shared_deadlines
+from llmedge.upstream.connection import Connection, StaleConnection
 from llmedge.upstream.exchange import Exchange
 from llmedge.upstream.resolver import Names
 from llmedge.upstream.sender import Sender
@@ -75,7 +77,7 @@ class Pool:
         self._open: set[Connection] = set()
         self._opening = 0
         self._retired = False
-        self._deadlines = shared_deadlines(reactor)
+        self._deadlines = Deadlines(reactor, Connection.expire)
         self._waiting: deque[Deferred[None]] = deque()
 
     async def send(self, request: bytes, attempt: Attempt, record: Record, body: UploadBody | None = None) -> Exchange:
@@ -104,17 +106,15 @@ class Pool:
                     connection.sending = True
                     await self._send_body(connection, exchange, body, record)
                 await exchange.headers()
+                return exchange
             except StaleConnection:
                 if body is not None:
                     if not body.again:
-                        exchange.abort()
                         raise
                     body.rewind()
-                continue
             except BaseException:
                 exchange.abort()
                 raise
-            return exchange
 
     def close(self) -> None:
         for connection in tuple(self._open):
@@ -141,24 +141,16 @@ class Pool:
                 return connection
             if len(self._open) + self._opening < self._limits.max_connections:
                 return await self._connect()
-            turn: Deferred[None] = Deferred()
+            turn: Deferred[None] = Deferred(self._waiting.remove)
             self._waiting.append(turn)
             patience = self._limits.connect_timeout
-            turn.addTimeout(patience, self._reactor)
             try:
-                await turn
+                await turn.addTimeout(patience, self._reactor)
             except TimeoutError:
-                self._waiting.remove(turn)
                 raise TargetBusy(
                     f"has {self._limits.max_connections} connections (upstream.max_connections), and none came free "
                     f"within {patience:g} s"
                 ) from None
-            except CancelledError:
-                if turn in self._waiting:
-                    self._waiting.remove(turn)
-                else:
-                    self._next()  # the turn was ours already: pass it on
-                raise
 
     def _kept(self) -> Connection | None:
         """The connection that was used last, of those at rest."""
@@ -170,60 +162,50 @@ class Pool:
         return None
 
     async def _connect(self) -> Connection:
-        seconds = self._limits.connect_timeout
         factory = Factory.forProtocol(
             lambda: Connection(self._reactor, self._limits, self._on_idle, self._on_lost, self._secure, self._deadlines)
         )
         factory.noisy = False
-        self._opening += 1
-        connecting: Deferred[Any] = self._endpoint.connect(factory)
-        reached: list[Connection] = []
 
-        def handshake(connection: Connection) -> Deferred[Connection]:
-            reached.append(connection)
-            return self._handshake(connection)
-
-        connecting.addCallback(handshake)
-        timed_out: list[bool] = []
-
-        def give_up(result: Any, timeout: float) -> Any:
-            timed_out.append(True)
+        def explain(result: Any, timeout: float) -> Any:
+            if isinstance(result, Failure):
+                raise ConnectFailed(f"could not be reached within {timeout:g} s")
             return result
 
-        connecting.addTimeout(seconds, self._reactor, onTimeoutCancel=give_up)
+        self._opening += 1
+        connecting: Deferred[Connection] = self._endpoint.connect(factory).addBoth(self._connected)
         try:
-            connection: Connection = await connecting
+            return await connecting.addTimeout(self._limits.connect_timeout, self._reactor, onTimeoutCancel=explain)
+        except ConnectFailed:
+            raise
+        except (CancelledError, internet_error.ConnectingCancelledError):
+            raise CancelledError from None  # endpoints have a name of their own for it
         except Exception as error:
-            if not reached:
-                self._opening -= 1
-                self._next()
-            if timed_out:
-                raise ConnectFailed(f"could not be reached within {seconds:g} s") from None
-            if isinstance(error, CancelledError | internet_error.ConnectingCancelledError):
-                raise CancelledError from None  # endpoints have a name of their own for it
-            cause, why = _why(error)
+            cause, why = _explain(error)
             raise ConnectFailed(f"could not be reached: {why}", cause=cause) from error
-        return connection
 
-    def _handshake(self, connection: Connection) -> Deferred[Connection]:
+    def _connected(self, result: Connection | Failure) -> Any:
         self._opening -= 1
-        self._open.add(connection)  # from here on its loss makes room
-        return connection.ready
+        if isinstance(result, Failure):
+            self._wake_next()
+            return result
+        self._open.add(result)  # from here on its loss makes room
+        return result.ready
 
     def _on_idle(self, connection: Connection) -> None:
         if self._retired:
             connection.lose()
             return
         self._idle.append(connection)
-        self._next()
+        self._wake_next()
 
     def _on_lost(self, connection: Connection) -> None:
         self._open.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
-        self._next()
+        self._wake_next()
 
-    def _next(self) -> None:
+    def _wake_next(self) -> None:
         if self._waiting:
             self._waiting.popleft().callback(None)
 
@@ -238,7 +220,7 @@ def _endpoint(reactor: Any, names: Names, host: str, port: int, timeout: float) 
     return kind(reactor, host, port, timeout=timeout)
 
 
-def _why(error: BaseException) -> tuple[str, str]:
+def _explain(error: BaseException) -> tuple[str, str]:
     """The cause for routing, and a short reason without addresses."""
     if isinstance(error, internet_error.ConnectionRefusedError):
         return "refused", "connection refused"

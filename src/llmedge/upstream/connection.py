@@ -66,15 +66,11 @@ class StaleConnection(UpstreamCut):
         super().__init__("closed the connection before its answer was complete")
 
 
-def shared_deadlines(clock: Clock) -> Deadlines:
-    """For the connections of a pool: how long they may be idle, or silent."""
-    return Deadlines(clock, Connection.expire)
-
-
 @implementer(IHandshakeListener)
 class Connection(protocol.Protocol):
     """A persistent connection. ``on_idle`` takes it back when an exchange is over, ``on_lost`` when it is gone.
 
+    :param deadlines: those of the pool, on one timer: how long its connections may be idle, or silent.
     :ivar ready: fires with this connection when requests can be sent on it, with TLS after the handshake.
     :ivar sending: the request at hand is not out yet.
     """
@@ -91,7 +87,7 @@ class Connection(protocol.Protocol):
         deadlines: Deadlines | None = None,
     ) -> None:
         self._clock = clock
-        self._deadlines = deadlines or shared_deadlines(clock)
+        self._deadlines = deadlines or Deadlines(clock, Connection.expire)
         self._limits = limits
         self._on_idle = on_idle
         self._on_lost = on_lost
@@ -129,21 +125,19 @@ class Connection(protocol.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._break_off(exchange, "answered with something that is not HTTP/1.1")
+            exchange.fail(UpstreamMalformed("answered with something that is not HTTP/1.1"))
+            return
         if self._state is HEAD:
             self._head_bytes += len(data)
             if self._head_bytes <= _MAX_HEADER_BYTES:
                 return  # there is nothing to tell
             self._state = TRANSITIONS["too large"][HEAD]
         if self._state is OVERSIZE:
-            self._break_off(exchange, "answered with more headers than the gateway takes")
-        elif self._state is ANSWERED or self._state is SPENT:
+            exchange.fail(UpstreamMalformed("answered with more headers than the gateway takes"))
+            return
+        if self._state is ANSWERED or self._state is SPENT:
             self._end(exchange)
         exchange.notify()
-
-    def _break_off(self, exchange: Exchange, why: str) -> None:
-        exchange.got_error(UpstreamMalformed(why))
-        self.abort()
 
     def _end(self, exchange: Exchange) -> None:
         """The answer is whole: keep the connection for another, or close it."""
@@ -170,14 +164,15 @@ class Connection(protocol.Protocol):
             self.ready.errback(reason)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            if before is BODY and not _is_framed(exchange.status, exchange.fields):
+            framed = b"content-length" in exchange.fields or b"transfer-encoding" in exchange.fields
+            if before is BODY and not framed and exchange.status not in (204, 304):
                 exchange.got_end()  # RFC 9112 section 6.3, rule 8
+                exchange.notify()
             elif self._used > 1 and unsent(self.transport) >= self._request_size:
-                exchange.got_error(StaleConnection())
+                exchange.fail(StaleConnection())
             else:
                 cause = "cut" if before is BODY else "reset"
-                exchange.got_error(UpstreamCut("closed the connection before its answer was complete", cause=cause))
-            exchange.notify()
+                exchange.fail(UpstreamCut("closed the connection before its answer was complete", cause=cause))
         self._on_lost(self)
 
     # The pool's side.
@@ -275,8 +270,3 @@ class Connection(protocol.Protocol):
         if self._state is BODY:  # the parser knows whether the connection can be kept until the next message begins
             event = "end" if self._parser.should_keep_alive() else "last end"
             self._state = TRANSITIONS[event][BODY]
-
-
-def _is_framed(status: int, fields: dict[bytes, bytes]) -> bool:
-    """Whether an answer says itself where it ends."""
-    return b"content-length" in fields or b"transfer-encoding" in fields or status in (204, 304)

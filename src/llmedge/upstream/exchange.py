@@ -57,10 +57,7 @@ HEADERS, CONTENT, MORE, END = Owed
 
 
 class Flow(Protocol):
-    """The connection, as far as an exchange acts on it.
-
-    ``expire_at`` has :meth:`Exchange.expire` called at a time in clock seconds, instead of any time given before.
-    """
+    """The connection, as far as an exchange acts on it."""
 
     def pause(self) -> None: ...
 
@@ -68,7 +65,8 @@ class Flow(Protocol):
 
     def abort(self) -> None: ...
 
-    def expire_at(self, due: float) -> None: ...
+    def expire_at(self, due: float) -> None:
+        """Call :meth:`Exchange.expire` at ``due``, in clock seconds, instead of at a time given before."""
 
 
 class Exchange:
@@ -123,20 +121,19 @@ class Exchange:
             await self.arrival()
         return self.status
 
-    async def read(self, patience: float | None = None, owed: Owed = MORE) -> bytes:
+    async def read(self) -> bytes:
         """What has arrived since the last call, at least one byte; ``b""`` at the end.
 
-        :param patience: seconds of silence allowed; ``upstream.idle_timeout`` by default, 0 for no limit.
-        :raises ElsewhereError: cut, malformed, or silent for too long. What arrived before comes first.
+        :raises ElsewhereError: cut, malformed, or silent for ``idle_timeout``. What arrived before comes first.
         """
         while (data := self.take()) is None:
-            self.expect(patience, owed)
+            self.expect()
             await self.arrival()
         return data
 
     def take(self) -> bytes | None:
-        """The same, without waiting: ``None`` where it is to come. Whoever has :meth:`listen` said who wants to know
-        of it, then says with :meth:`expect` how long it may take."""
+        """As :meth:`read`, without waiting: ``None`` where nothing is here yet. A caller that listens (:meth:`listen`)
+        then says with :meth:`expect` how long it may take."""
         if not self._chunks:
             if self._error is not None:
                 raise self._error
@@ -182,7 +179,8 @@ class Exchange:
 
     def fail(self, error: ElsewhereError) -> None:
         """Give up: close the connection, and tell whoever listens."""
-        self._fail(error)
+        if self.state is not FAILED and self._move("error") is FAILED:
+            self._error = error
         self._close()
         self.notify()
 
@@ -191,10 +189,6 @@ class Exchange:
         if flow is not None:
             flow.abort()
         self._stop_waiting()
-
-    def _fail(self, error: ElsewhereError) -> None:
-        if self.state is not FAILED and self._move("error") is FAILED:
-            self._error = error
 
     def _resume(self) -> None:
         if self._paused and self._flow is not None:
@@ -208,7 +202,10 @@ class Exchange:
         self._wake = wake
 
     def expect(self, patience: float | None = None, owed: Owed = MORE) -> None:
-        """From now on the vendor owes something; as for :meth:`read`."""
+        """From now on the vendor owes something.
+
+        :param patience: seconds of silence allowed; ``upstream.idle_timeout`` by default, 0 for no limit.
+        """
         now = self._clock.seconds()
         self._patience = patience = self._limits.idle_timeout if patience is None else patience
         self._due = due = now + patience if patience else inf
@@ -281,8 +278,4 @@ class Exchange:
         self.state = TRANSITIONS["end"][self.state]
         if self._paused:
             self._resume()  # under TLS what was read before the pause comes after it
-        self._flow = None
-
-    def got_error(self, error: ElsewhereError) -> None:
-        self._fail(error)
         self._flow = None

@@ -114,8 +114,12 @@ class LookUps:
 
 @attrs.define
 class _Answer:
-    """:ivar checked: when it was last asked for. From ``renew_at`` on it is asked for again, ``until`` then it serves.
-    :ivar doubted: nobody could be reached there: who asks waits for a new answer.
+    """The addresses of one name. All times are in clock seconds.
+
+    :ivar checked: the time of the last look-up.
+    :ivar renew_at: from this time on a question starts a new look-up, and is still given the old addresses ...
+    :ivar until: ... up to this time; later questions wait for the new look-up.
+    :ivar doubted: a caller could reach none of the addresses: the next question waits for a new look-up.
     """
 
     found: list[Found]

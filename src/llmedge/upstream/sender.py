@@ -106,12 +106,10 @@ class Sender:
 
     def _check_progress(self) -> None:
         self._timer = None
-        if not self._paused:
-            return
         if unsent(self._connection.transport) != self._unsent:
             self._watch()
-            return
-        self._exchange.fail(UpstreamTimeout(f"did not take the request's body within {self._patience:g} s"))
+        else:
+            self._exchange.fail(UpstreamTimeout(f"did not take the request's body within {self._patience:g} s"))
 
     def _stop_timer(self) -> None:
         if self._timer is not None and self._timer.active():

@@ -34,7 +34,7 @@ class Edge:
         self.clock = clock
         self.failed = failed
         self.draining = False
-        self.heartbeats = Deadlines(clock, lambda relay: relay.beat(), grain=0.05)
+        self.heartbeats = Deadlines(clock, lambda relay: relay.beat(), min_interval=0.05)
         self._usual = (0, b"")
         self.put_in_force(resource, limits, gate)
 

@@ -1,10 +1,10 @@
-"""The body of a request as Twisted's and treq's callers have it (``IBodyProducer``), made one that can be read."""
+"""Reads the body of a request that Twisted's or treq's callers give as an ``IBodyProducer``."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IConsumer
 from twisted.python.failure import Failure
 from twisted.web.iweb import UNKNOWN_LENGTH
@@ -16,10 +16,10 @@ where a kept connection turns out closed."""
 
 
 @implementer(IConsumer)
-class ProducedBody:
-    """A :class:`~llmedge.model.UploadBody` that is had once.
+class BodyProducerReader:
+    """A :class:`~llmedge.model.UploadBody` made of an ``IBodyProducer``, which produces its body once.
 
-    :ivar length: as its producer has it; ``None`` where that is not known.
+    :ivar length: in bytes, as the producer says; ``None`` where it does not know.
     :ivar data: the whole body, if it was small.
     """
 
@@ -39,7 +39,7 @@ class ProducedBody:
         self._waiter: Deferred[None] | None = None
 
     @classmethod
-    async def of(cls, producer: Any) -> ProducedBody:
+    async def of(cls, producer: Any) -> BodyProducerReader:
         """The body; a small one is all here then.
 
         :raises Exception: what the producer failed with. :raises ValueError: it is not as long as it says.
@@ -72,14 +72,8 @@ class ProducedBody:
                 raise self._error
             if self._over:
                 return b""
-            self._waiter = Deferred()
-            try:
-                await self._waiter
-            except CancelledError:
-                self.close()
-                raise
-            finally:
-                self._waiter = None
+            self._waiter = Deferred(lambda _: self.close())
+            await self._waiter
         data = b"".join(self._chunks)
         self._chunks.clear()
         self._held = 0
@@ -105,15 +99,15 @@ class ProducedBody:
             self._over = True
             if self.length is not None and self._size < self.length:
                 self._error = ValueError(f"a body of {self.length} bytes had {self._size}")
-            self._wake()
+            self._notify()
 
     def _failed(self, failure: Failure) -> None:
         if not self._over:
             self._over = True
             self._error = failure.value
-            self._wake()
+            self._notify()
 
-    def _wake(self) -> None:
+    def _notify(self) -> None:
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
             waiter.callback(None)
@@ -127,14 +121,14 @@ class ProducedBody:
         if self.length is not None and self._size > self.length:
             self.close()
             self._error = ValueError(f"a body of {self.length} bytes has more")
-            self._wake()
+            self._notify()
             return
         self._chunks.append(data)
         self._held += len(data)
         if self._held > HELD and not self._paused:
             self._paused = True
             self._producer.pauseProducing()
-        self._wake()
+        self._notify()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Body producers do not register (``IBodyProducer``)."""
