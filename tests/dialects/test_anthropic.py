@@ -378,12 +378,16 @@ class Rendering(SynchronousTestCase):
             (form.Reasoning(True, "low", 2000, True), 9999, (), (budget(2000) | {"display": "summarized"},)),
             (effort, 9, ("adaptive_thinking",), (adaptive, {"effort": "low"}, 9)),
             (form.Reasoning(True, "", 8000), 9, ("adaptive_thinking",), (adaptive, {"effort": "medium"}, 9)),
-            (form.Reasoning(show=True), 9, (), (None, None, 9)),
         ):
             said = thinking(reasoning, most, *quirks)
             self.assertEqual(said[: len(expected)], expected, reasoning)
         error = self.assertRaises(Unsupported, thinking, effort, 1024)
         self.assertEqual(error.param, "reasoning")
+        shown = form.Request((), reasoning=form.Reasoning(show=True), max_tokens=9)  # where nobody asked for thoughts
+        self.assertEqual(self.assertRaises(Unsupported, render, shown).param, "reasoning")
+        said, dropped = render(shown, drop=True)
+        self.assertEqual((said.get("thinking"), said.get("output_config"), said["max_tokens"]), (None, None, 9))
+        self.assertEqual(dropped, ["reasoning"])
 
     def test_what_cannot_be_said(self) -> None:
         """Each is refused by name, and dropped where that is allowed."""
@@ -412,7 +416,7 @@ class Rendering(SynchronousTestCase):
             (asked(form.File(form.Source("url", "gs://x"))), f"{at} (file)"),
             (asked(form.Thinking("x"), role="assistant"), f"{at} (thinking)"),
             (asked(form.Thinking("", "s", True, "rs_1"), role="assistant"), f"{at} (thinking)"),
-            (asked(form.ToolCall("a", "f", "{}", "sig"), role="assistant"), f"{at} (thought signature of a tool call)"),
+            (asked(form.ToolCall("a", "f", "{}", "sig"), role="assistant"), f"{at} (toolcall signature)"),
             (
                 asked(form.ToolCall("a", "f", "{"), role="assistant"),
                 f"{at} (a tool call's arguments that are not a JSON object)",

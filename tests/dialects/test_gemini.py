@@ -394,7 +394,7 @@ class Requests(SynchronousTestCase):
                 ask(form.Message("tool", (form.ToolResult("9", ()),), at="m")),
                 "m (a result of a tool that was not called)",
             ),
-            (ask(output=form.Output("json_schema", b'{"description":"x"}', description="y")), "output.description"),
+            (ask(output=form.Output("json_schema", b'{"description":"x"}', description="y")), "output"),
         ):
             error = self.assertRaises(Unsupported, GEMINI.render, request, "m", Saying({}, False), stream=False)
             self.assertEqual(error.param, name)

@@ -376,8 +376,8 @@ class Requests(SynchronousTestCase):
             {
                 "messages[0].name",
                 "messages[0] (cache_control)",
-                "messages[1] (thought signature of a tool call)",
-                "messages[2] (a tool result's error mark)",
+                "messages[1] (toolcall signature)",
+                "messages[2] (toolresult error)",
                 "messages[3] (audio)",
                 "tools (f: cache_control)",
                 "stop",

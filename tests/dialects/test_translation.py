@@ -11,9 +11,11 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.call import Call
+from llmedge.dialects.dialect import Asker
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import Unsupported
 from llmedge.model import DROPPED
+from tests.dialects import leaves
 from tests.dialects.matrix import cases, table
 from tests.dialects.matrix.fields import FIELDS
 from tests.dialects.test_matrix import ASKERS, MODELS, VENDORS, ask, wire_of
@@ -26,6 +28,15 @@ NAMES = {
     "gemini": "Gemini",
     "bedrock": "Bedrock",
 }
+UNLISTED = {
+    **{f"{kind}.cache": "as a text's" for kind in ("Image", "File", "ToolCall", "ToolResult", "Tool")},
+    "Request.frequency_penalty": "as presence_penalty",
+    "Request.top_logprobs": "only with logprobs",
+    "Audio.transcript": "nobody asks with it",
+    "Output.strict": "in the case of a JSON schema",
+    "Tool.description": "in the cases of tools",
+}
+"""Leaves without a row, and why."""
 SAME, CARRIED, REFUSED = "as is", "yes", "--"
 
 
@@ -77,6 +88,16 @@ class Documentation(SynchronousTestCase):
     def test_tables(self) -> None:
         """Every cell of the page is what happens."""
         self.assertIn(tables().strip(), PAGE.read_text())
+
+    def test_every_leaf_has_a_row(self) -> None:
+        """What a client can say is in a table; a new leaf of the form has to be put there."""
+        said: set[str] = set()
+        for what, askers in FIELDS.items():
+            for asker in askers:
+                dialect = DIALECTS[asker]
+                assert isinstance(dialect, Asker)
+                said |= leaves.said_in(dialect.parse(saying(asker, what).fields))
+        self.assertEqual(leaves.names() - said, set(UNLISTED))
 
     def test_cases_are_named(self) -> None:
         """The page names every case of the matrix, and the one that cannot be said to everybody."""

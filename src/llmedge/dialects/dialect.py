@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 import attrs
 import msgspec
 
 from llmedge.dialects import form
 from llmedge.dialects.sse import SseError, SseParser, parse_block
+from llmedge.dialects.unsaid import Carries, unread, view
 from llmedge.errors import EdgeError, MalformedEvent, Unsupported, UpstreamMalformed, UpstreamTooLarge
 from llmedge.model import Event, RawObject, Usage
 from llmedge.operations import Operation
@@ -67,6 +68,7 @@ class Saying:
         self._names = names
         self._drop = drop
         self._target = target
+        self._refused: set[str] = set()
         self.dropped: list[str] = []
 
     def cannot(self, field: str, why: str = "") -> None:
@@ -75,6 +77,7 @@ class Saying:
         :raises Unsupported: unless it may be dropped.
         """
         name = self._names.get(field, field)
+        self._refused.add(field)
         if not self._drop:
             raise Unsupported(
                 f"The field '{name}' cannot be said to {self._target or 'the target'}{why and f' ({why})'}. "
@@ -84,20 +87,15 @@ class Saying:
         if name not in self.dropped:
             self.dropped.append(name)
 
-    def only(self, request: form.Request, *fields: str) -> None:
-        """Of the settings of ``request`` that are simple values, only ``fields`` can be said.
+    def rest(self, seen: form.Struct, more: Iterable[str]) -> None:
+        """What is set in a view and was not read cannot be said, nor can ``more``.
 
-        :raises Unsupported: another one is set.
+        :raises Unsupported: there is something, and it may not be dropped.
         """
-        for name in _SIMPLE:
-            if name not in fields and getattr(request, name) not in _NOTHING:
-                self.cannot(name)
-        for path in request.extra:
-            self.cannot(path)
-
-
-_SIMPLE = tuple(name for name in form.Request.__struct_fields__ if name not in ("messages", "tools", "extra"))
-_NOTHING: tuple[Any, ...] = (None, "", b"", ())
+        for field in unread(seen, self._refused):
+            self.cannot(field if field in self._names else field.partition(".")[0])
+        for field in more:
+            self.cannot(field)
 
 
 def unstreamed() -> Unsupported:
@@ -404,11 +402,14 @@ class Asker(Dialect):
 
 
 class ChatDialect(Asker):
-    """A dialect of chats, which can be translated into any other."""
+    """A dialect of chats, which can be translated into any other.
+
+    :cvar carries: leaves of messages, parts and tools that it has words for.
+    """
 
     operation = Operation.CHAT
+    carries: ClassVar[Carries]
 
-    @abstractmethod
     def render(
         self, request: form.Request, model: str, saying: Saying, *, stream: bool, quirks: frozenset[str] = frozenset()
     ) -> bytes:
@@ -416,6 +417,17 @@ class ChatDialect(Asker):
 
         :param quirks: of the vendor; see ``config/catalogue.py``.
         :raises Unsupported: a field cannot be said, and ``saying`` does not let it be dropped.
+        """
+        seen = view(request)
+        body = self._render(seen, model, saying, stream, quirks)
+        saying.rest(seen, (*seen.extra, *self.carries.lacking(request)))
+        return body
+
+    @abstractmethod
+    def _render(self, seen: form.Request, model: str, saying: Saying, stream: bool, quirks: frozenset[str]) -> bytes:
+        """The body for a vendor. What it does not read of ``seen`` is refused.
+
+        :raises Unsupported: a field cannot be said.
         """
 
     @abstractmethod

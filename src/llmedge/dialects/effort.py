@@ -13,13 +13,14 @@ BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576}
 
 def effort_of(reasoning: form.Reasoning) -> str:
     """The effort for any way of saying how much to think; ``none`` for not at all, ``""`` where nothing is said."""
-    if reasoning.effort:
-        return reasoning.effort
-    if reasoning.enabled is False or reasoning.budget == 0:
+    enabled, effort, budget = reasoning.enabled, reasoning.effort, reasoning.budget  # all three say the same
+    if effort:
+        return effort
+    if enabled is False or budget == 0:
         return "none"
-    if reasoning.budget is None or reasoning.budget < 0:
-        return "medium" if reasoning.enabled else ""
-    return "low" if reasoning.budget <= 1024 else "medium" if reasoning.budget <= 8192 else "high"
+    if budget is None or budget < 0:
+        return "medium" if enabled else ""
+    return "low" if budget <= 1024 else "medium" if budget <= 8192 else "high"
 
 
 def budget_of(effort: str) -> int | None:

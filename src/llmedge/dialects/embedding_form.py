@@ -9,6 +9,7 @@ from abc import abstractmethod
 
 from llmedge.dialects.dialect import Asked, Dialect, Saying
 from llmedge.dialects.form import Struct
+from llmedge.dialects.unsaid import ignore, view
 from llmedge.errors import UpstreamMalformed
 from llmedge.model import RawObject, Usage
 from llmedge.operations import Operation
@@ -52,11 +53,22 @@ class EmbeddingDialect(Dialect):
         :raises ValidationError: a field is mistyped.
         """
 
-    @abstractmethod
     def render(self, request: EmbeddingRequest, model: str, saying: Saying) -> bytes:
         """The body for a vendor.
 
         :raises Unsupported: a field cannot be said, and ``saying`` does not let it be dropped.
+        """
+        seen = view(request)
+        ignore(seen, "single", "base64")  # both are about the answer, which is made here
+        body = self._render(seen, model)
+        saying.rest(seen, seen.extra)
+        return body
+
+    @abstractmethod
+    def _render(self, seen: EmbeddingRequest, model: str) -> bytes:
+        """The body for a vendor. What it does not read of ``seen`` is refused.
+
+        :raises Unsupported: the vendor cannot read the inputs.
         """
 
     @abstractmethod

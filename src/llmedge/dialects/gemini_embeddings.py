@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects.dialect import Asked, Request, Saying, VendorError
+from llmedge.dialects.dialect import Asked, Request, VendorError
 from llmedge.dialects.embedding_form import EmbeddingAnswer, EmbeddingDialect, EmbeddingRequest
 from llmedge.dialects.gemini import usage, wire
 from llmedge.dialects.gemini.wire import GoogleFields
@@ -113,20 +113,16 @@ class GeminiEmbeddings(EmbeddingDialect):
         task = "" if task == "TASK_TYPE_UNSPECIFIED" else task
         return EmbeddingRequest(tuple(inputs), not batch, dimensions, task=task, title=title, extra=tuple(unread))
 
-    def render(self, request: EmbeddingRequest, model: str, saying: Saying) -> bytes:
-        if request.user:
-            saying.cannot("user")
-        for path in request.extra:
-            saying.cannot(path)
+    def _render(self, seen: EmbeddingRequest, model: str) -> bytes:
         shared: dict[str, Any] = {"model": f"models/{model}"}
-        if request.task:
-            shared["taskType"] = request.task
-        if request.title:
-            shared["title"] = request.title
-        if request.dimensions is not None:
-            shared["outputDimensionality"] = request.dimensions
+        if seen.task:
+            shared["taskType"] = seen.task
+        if seen.title:
+            shared["title"] = seen.title
+        if seen.dimensions is not None:
+            shared["outputDimensionality"] = seen.dimensions
         requests: list[dict[str, Any]] = []
-        for text in request.inputs:
+        for text in seen.inputs:
             if not isinstance(text, str):
                 # Nothing that could be dropped: it is all there is.
                 raise Unsupported("The field 'input' holds tokens of another vocabulary; send texts.", param="input")

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects.dialect import Asked, Request, Saying
+from llmedge.dialects.dialect import Asked, Request
 from llmedge.dialects.embedding_form import (
     EmbeddingAnswer,
     EmbeddingDialect,
@@ -88,20 +88,15 @@ class OpenAIEmbeddings(OpenAIDialect, EmbeddingDialect):
         top.finish()
         return EmbeddingRequest(inputs, single, dimensions, encoding == "base64", user, extra=tuple(unread))
 
-    def render(self, request: EmbeddingRequest, model: str, saying: Saying) -> bytes:
-        for name in ("task", "title"):
-            if getattr(request, name):
-                saying.cannot(name)
-        for path in request.extra:
-            saying.cannot(path)
-        inputs = [each if isinstance(each, str) else list(each) for each in request.inputs]
-        say: dict[str, Any] = {"model": model, "input": inputs[0] if request.single else inputs}
-        if request.dimensions is not None:
-            say["dimensions"] = request.dimensions
-        if request.base64:
+    def _render(self, seen: EmbeddingRequest, model: str) -> bytes:
+        inputs = [each if isinstance(each, str) else list(each) for each in seen.inputs]
+        say: dict[str, Any] = {"model": model, "input": inputs[0] if seen.single else inputs}
+        if seen.dimensions is not None:
+            say["dimensions"] = seen.dimensions
+        if seen.base64:
             say["encoding_format"] = "base64"
-        if request.user:
-            say["user"] = request.user
+        if seen.user:
+            say["user"] = seen.user
         return _encode(say)
 
     def parse_answer(self, body: bytes) -> EmbeddingAnswer:

@@ -9,7 +9,7 @@ from tests.dialects.matrix import cases
 _URL = "https://example.com/cat.png"
 _PNG = f"data:image/png;base64,{cases.IMAGE}"
 _PDF = "JVBERi0="
-_CHAT = {"type": "function", "function": {"name": "weather", "parameters": cases.SCHEMA}}
+_CHAT: dict[str, Any] = {"type": "function", "function": {"name": "weather", "parameters": cases.SCHEMA}}
 _RESPONSES = {"type": "function", "name": "weather", "parameters": cases.SCHEMA, "strict": False}
 _ANTHROPIC = {"name": "weather", "input_schema": cases.SCHEMA}
 _GEMINI = {"functionDeclarations": [{"name": "weather", "parametersJsonSchema": cases.SCHEMA}]}
@@ -41,6 +41,37 @@ def _gemini_result(**more: Any) -> dict[str, Any]:
     turns = [{"role": "model", "parts": [call]}, {"role": "user", "parts": [result]}]
     return {"contents": [*_gemini({"text": "q"})["contents"], *turns], "tools": [_GEMINI]}
 
+
+def _chat_answer(**more: Any) -> dict[str, Any]:
+    """The assistant said ``more``."""
+    turns = [("user", {"content": "q"}), ("assistant", more), ("user", {"content": "q"})]
+    return {"messages": [{"role": role, **said} for role, said in turns]}
+
+
+def _responses_answer(*items: dict[str, Any]) -> dict[str, Any]:
+    asked = {"type": "message", "role": "user", "content": "q"}
+    return {"input": [asked, *items, asked]}
+
+
+def _gemini_answer(*parts: dict[str, Any]) -> dict[str, Any]:
+    asked = {"role": "user", "parts": [{"text": "q"}]}
+    return {"contents": [asked, {"role": "model", "parts": list(parts)}, asked]}
+
+
+def _document(**more: Any) -> dict[str, Any]:
+    return {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "x"}, **more}
+
+
+def _cited(**citation: Any) -> dict[str, Any]:
+    return _chat_answer(content=[{"type": "text", "text": "a", "citations": [citation]}])
+
+
+def _json_answer(**more: Any) -> dict[str, Any]:
+    return {"name": "weather", "schema": cases.SCHEMA, **more}
+
+
+_GOOGLE = {"extra_content": {"google": {"thought_signature": "Uw=="}}}
+_CALL = {"name": "weather", "arguments": "{}"}
 
 FIELDS: dict[str, dict[str, dict[str, Any]]] = {
     "image by URL": {
@@ -76,15 +107,9 @@ FIELDS: dict[str, dict[str, dict[str, Any]]] = {
         ),
         "gemini": _gemini({"inlineData": {"mimeType": "application/pdf", "data": _PDF}}),
     },
-    "citations of a document": {
-        "anthropic": _chat(
-            {
-                "type": "document",
-                "source": {"type": "text", "media_type": "text/plain", "data": "x"},
-                "citations": {"enabled": True},
-            }
-        ),
-    },
+    "citations of a document": {"anthropic": _chat(_document(citations={"enabled": True}))},
+    "a text document's title": {"anthropic": _chat(_document(title="t"))},
+    "a document's context": {"anthropic": _chat(_document(context="c"))},
     "a participant's name": {"openai_chat": _chat({"type": "text", "text": "q"}, name="bob")},
     "system message in the middle": {
         "openai_chat": {"messages": [{"role": role, "content": "q"} for role in ("user", "system", "user")]},
@@ -94,6 +119,56 @@ FIELDS: dict[str, dict[str, dict[str, Any]]] = {
     "prompt cache marks": {
         "anthropic": _chat({"type": "text", "text": "q", "cache_control": {"type": "ephemeral"}}),
         "openai_chat": _chat({"type": "text", "text": "q", "cache_control": {"type": "ephemeral"}}),
+    },
+    "thoughts of earlier answers": {
+        "openai_responses": _responses_answer(
+            {
+                "type": "reasoning",
+                "id": "rs_1",
+                "summary": [{"type": "summary_text", "text": "t"}],
+                "encrypted_content": "Uw==",
+            }
+        ),
+        "anthropic": _chat_answer(content=[{"type": "thinking", "thinking": "t", "signature": "Uw=="}]),
+        "gemini": _gemini_answer({"text": "t", "thought": True, "thoughtSignature": "Uw=="}, {"text": "a"}),
+    },
+    "redacted thoughts": {"anthropic": _chat_answer(content=[{"type": "redacted_thinking", "data": "Uw=="}])},
+    "a tool call's signature": {
+        "openai_chat": _chat_answer(tool_calls=[{"id": "c", "type": "function", "function": _CALL, **_GOOGLE}]),
+        "openai_responses": _responses_answer({"type": "function_call", "call_id": "c", **_CALL, **_GOOGLE}),
+        "gemini": _gemini_answer({"functionCall": {"id": "c", "name": "weather"}, "thoughtSignature": "Uw=="}),
+    },
+    "audio of earlier answers": {"openai_chat": _chat_answer(audio={"id": "audio_1"})},
+    "cited passages": {
+        "anthropic": _cited(
+            type="char_location",
+            cited_text="x",
+            document_index=1,
+            document_title="t",
+            file_id="file_1",
+            start_char_index=1,
+            end_char_index=2,
+        ),
+    },
+    "cited pages of the web": {
+        "openai_responses": _responses_answer(
+            {
+                "type": "message",
+                "role": "assistant",
+                "content": [
+                    {
+                        "type": "output_text",
+                        "text": "a",
+                        "annotations": [
+                            {"type": "url_citation", "url": _URL, "title": "t", "start_index": 1, "end_index": 1}
+                        ],
+                    }
+                ],
+            }
+        ),
+        "anthropic": _cited(
+            type="web_search_result_location", cited_text="x", url=_URL, title="t", encrypted_index="Uw=="
+        ),
     },
     "image in a tool's result": {
         "openai_responses": {
@@ -144,6 +219,12 @@ FIELDS: dict[str, dict[str, dict[str, Any]]] = {
         "openai_responses": {"tools": [_RESPONSES], "parallel_tool_calls": False},
         "anthropic": {"tools": [_ANTHROPIC], "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
     },
+    "arguments kept to the schema": {
+        "openai_chat": {"tools": [{"type": "function", "function": {**_CHAT["function"], "strict": True}}]},
+        "openai_responses": {"tools": [{**_RESPONSES, "strict": True}]},
+        "anthropic": {"tools": [{**_ANTHROPIC, "strict": True}]},
+        "gemini": {"tools": [_GEMINI], "toolConfig": {"functionCallingConfig": {"mode": "VALIDATED"}}},
+    },
     "tools of the vendor's own": {
         "openai_responses": {"tools": [{"type": "web_search"}]},
         "anthropic": {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
@@ -153,6 +234,19 @@ FIELDS: dict[str, dict[str, dict[str, Any]]] = {
         "openai_chat": {"response_format": {"type": "json_object"}},
         "openai_responses": {"text": {"format": {"type": "json_object"}}},
         "gemini": {"generationConfig": {"responseMimeType": "application/json"}},
+    },
+    "a schema's description": {
+        "openai_chat": {"response_format": {"type": "json_schema", "json_schema": _json_answer(description="d")}},
+        "openai_responses": {"text": {"format": {"type": "json_schema", **_json_answer(description="d")}}},
+    },
+    "summaries of the thoughts": {
+        "openai_responses": {"reasoning": {"effort": "low", "summary": "detailed"}},
+        "anthropic": {"thinking": {"type": "enabled", "budget_tokens": 2000, "display": "summarized"}},
+        "gemini": {"generationConfig": {"thinkingConfig": {"thinkingLevel": "LOW", "includeThoughts": True}}},
+    },
+    "summaries alone": {
+        "openai_responses": {"reasoning": {"summary": "detailed"}},
+        "gemini": {"generationConfig": {"thinkingConfig": {"includeThoughts": True}}},
     },
     "temperature, top_p": {
         "openai_chat": {"temperature": 0.5, "top_p": 0.5},

@@ -72,7 +72,7 @@ def render(cite: form.Citation, *, answer: bool) -> dict[str, Any] | None:
         }
     if cite.kind == "file":
         return None
-    if cite.url and cite.kind == "block":
+    if cite.kind == "block" and cite.url:
         return {
             "type": "search_result_location",
             "cited_text": cite.quote,
@@ -91,6 +91,5 @@ def render(cite: form.Citation, *, answer: bool) -> dict[str, Any] | None:
         start: cite.start or 0,
         end: cite.end or 0,
     }
-    if answer:
-        said["file_id"] = cite.file or None
-    return said
+    file = cite.file  # where it cannot be said it may be missing: the number of the document says the same
+    return said | {"file_id": file or None} if answer else said

@@ -11,6 +11,7 @@ from llmedge.dialects import form
 from llmedge.dialects.anthropic import citations
 from llmedge.dialects.dialect import Saying
 from llmedge.dialects.tool_ids import word_id
+from llmedge.dialects.unsaid import unread, view
 
 IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 """The media types the API takes (platform.claude.com/docs/en/build-with-claude/vision)."""
@@ -40,8 +41,6 @@ class Blocks:
     def __init__(self, message: form.Message, saying: Saying) -> None:
         self._message = message
         self._saying = saying
-        if message.name:
-            self._saying.cannot(f"{message.at}.name")
 
     def _cannot(self, what: str) -> None:
         self._saying.cannot(f"{self._message.at} ({what})")
@@ -90,17 +89,14 @@ class Blocks:
     def _text(self, part: form.Text) -> dict[str, Any]:
         block: dict[str, Any] = {"type": "text", "text": part.text}
         # Only the model cites: elsewhere the API refuses them (API version 2026-10-21).
-        own = self._message.role == "assistant"
-        cites = [citations.render(cite, answer=False) if own else None for cite in part.citations]
-        if None in cites:
+        cites = [_citation(cite) for cite in part.citations] if self._message.role == "assistant" else []
+        if None in cites or len(cites) < len(part.citations):
             self._cannot("citations")
         if cites := [cite for cite in cites if cite is not None]:
             block["citations"] = cites
         return block
 
     def _image(self, part: form.Image) -> dict[str, Any] | None:
-        if part.detail:
-            self._cannot("image detail")
         source = part.source
         said = self._source(source) if source.kind != "base64" or source.media_type in IMAGES else None
         if said is None:
@@ -139,8 +135,6 @@ class Blocks:
         return None
 
     def _call(self, part: form.ToolCall) -> dict[str, Any]:
-        if part.signature:
-            self._cannot("thought signature of a tool call")
         said: Any = tool_input(part.arguments)
         if said is None:
             self._cannot("a tool call's arguments that are not a JSON object")
@@ -165,6 +159,13 @@ class Blocks:
         if part.redacted:
             return {"type": "redacted_thinking", "data": part.signature}
         return {"type": "thinking", "thinking": part.text, "signature": part.signature}
+
+
+def _citation(cite: form.Citation) -> dict[str, Any] | None:
+    """One citation; ``None`` if it would lose something."""
+    seen = view(cite)
+    said = citations.render(seen, answer=False)
+    return None if any(unread(seen)) else said
 
 
 def _as_text(source: form.Source) -> form.Source:

@@ -24,6 +24,7 @@ from llmedge.dialects.dialect import (
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_answer import parse_error
 from llmedge.dialects.openai_common import parse_body
+from llmedge.dialects.unsaid import Carries, view
 from llmedge.errors import EdgeError, ValidationError
 from llmedge.model import RawObject, Usage
 
@@ -71,6 +72,10 @@ class Anthropic(ChatDialect, CountingDialect):
     heartbeat = b'event: ping\ndata: {"type": "ping"}\n\n'
     headers = {"anthropic-version": "2023-06-01"}
     field_names = request.FIELD_NAMES
+    carries = Carries(
+        "Text.citations Text.cache Image.cache Audio File.name File.context File.cite File.cache ToolCall.cache",
+        "ToolResult.error ToolResult.cache Thinking Tool.cache",
+    )
 
     # For a client who speaks it
 
@@ -114,10 +119,8 @@ class Anthropic(ChatDialect, CountingDialect):
         """The body of a count, for a vendor of the same dialect: as it came, but for the model."""
         return _encode({**fields, "model": model})
 
-    def render(
-        self, asked: form.Request, model: str, saying: Saying, *, stream: bool, quirks: frozenset[str] = frozenset()
-    ) -> bytes:
-        return render.render(asked, model, saying, stream=stream, quirks=quirks)
+    def _render(self, seen: form.Request, model: str, saying: Saying, stream: bool, quirks: frozenset[str]) -> bytes:
+        return render.render(seen, model, saying, stream=stream, quirks=quirks)
 
     def render_count(
         self, asked: form.Request, model: str, saying: Saying, *, quirks: frozenset[str] = frozenset()
@@ -126,7 +129,10 @@ class Anthropic(ChatDialect, CountingDialect):
 
         :raises Unsupported: a field cannot be said.
         """
-        return render.render_count(asked, model, saying, quirks=quirks)
+        seen = view(asked)
+        body = render.render_count(seen, model, saying, quirks=quirks)
+        saying.rest(seen, (*seen.extra, *self.carries.lacking(asked)))
+        return body
 
     def read_answer(self, body: bytes) -> Usage | None:
         return answer.read_usage(answer.check(body))

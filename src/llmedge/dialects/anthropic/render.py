@@ -11,6 +11,7 @@ from llmedge.dialects import form
 from llmedge.dialects.anthropic.content import Blocks
 from llmedge.dialects.dialect import Saying
 from llmedge.dialects.effort import BUDGETS, budget_of, effort_of
+from llmedge.dialects.unsaid import ignore
 
 _encode = msgspec.json.Encoder().encode
 
@@ -20,11 +21,6 @@ Thinking counts towards the limit and is added to it."""
 
 MIN_BUDGET = 1024
 """The least the API takes for ``budget_tokens``; it has to stay below ``max_tokens``."""
-
-_SAID = (
-    *("tool_choice", "parallel_tools", "output", "reasoning", "max_tokens", "temperature", "top_p", "top_k"),
-    *("stop", "user", "service_tier"),
-)
 _COUNTED = ("model", "system", "messages", "tools", "tool_choice", "thinking", "output_config")
 
 
@@ -93,7 +89,6 @@ def _body(request: form.Request, model: str, saying: Saying, quirks: frozenset[s
         say["service_tier"] = "standard_only"
     elif request.service_tier:
         saying.cannot("service_tier")
-    saying.only(request, *_SAID)
     return say
 
 
@@ -172,8 +167,6 @@ def _tool_choice(request: form.Request, saying: Saying) -> dict[str, Any] | None
     out: dict[str, Any] = {"type": _MODES[choice.mode]}
     if choice.mode == "named":
         out["name"] = choice.names[0]
-    elif choice.names:
-        saying.cannot("tool_choice", "a choice among some of the tools")
     if alone and choice.mode != "none":
         out["disable_parallel_tool_use"] = True
     return out
@@ -184,8 +177,7 @@ def _output(output: form.Output, saying: Saying) -> dict[str, Any] | None:
     if output.kind == "json" or not output.schema:
         saying.cannot("output", "JSON without a schema")
         return None
-    if output.description:
-        saying.cannot("output", "the description of a schema")
+    ignore(output, "name", "strict")
     return {"type": "json_schema", "schema": msgspec.Raw(output.schema)}
 
 

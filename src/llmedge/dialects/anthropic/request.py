@@ -12,6 +12,7 @@ from llmedge.model import RawObject
 FIELD_NAMES = {
     "output": "output_config.format",
     "reasoning": "thinking",
+    "reasoning.show": "thinking.display",
     "parallel_tools": "tool_choice.disable_parallel_tool_use",
     "stop": "stop_sequences",
     "user": "metadata.user_id",

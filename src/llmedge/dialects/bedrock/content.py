@@ -16,6 +16,7 @@ import msgspec
 from llmedge.dialects import form
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.tool_ids import word_id
+from llmedge.dialects.unsaid import unread, view
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -214,25 +215,20 @@ class Blocks:
         if isinstance(part, form.Text):
             return render_text(part, cannot)
         if isinstance(part, form.ToolCall):
-            if part.signature:
-                cannot("thought signature of a tool call")
             return {"toolUse": {"toolUseId": word_id(part.id), "name": part.name, "input": _arguments(part, cannot)}}
         if isinstance(part, form.ToolResult):
             return {"toolResult": self._result(part, cannot)}
         if isinstance(part, form.Thinking):
-            if part.id:
-                cannot("a thought's id")
             if part.redacted:
                 return {"reasoningContent": {"redactedContent": part.signature}}
             thought = {"text": part.text} | ({"signature": part.signature} if part.signature else {})
             return {"reasoningContent": {"reasoningText": thought}}
         if isinstance(part, form.Image):
-            if part.detail:
-                cannot("an image's detail")
             return self._medium("image", IMAGES, part.source, cannot)
         if isinstance(part, form.Audio):
-            if part.transcript or part.id:
-                cannot("an audio's transcript or id")
+            if part.id:  # which stands for its data
+                cannot("audio id")
+                return None
             return self._medium("audio", AUDIO, part.source, cannot)
         if isinstance(part, form.File):
             return self._document(part, cannot)
@@ -326,9 +322,11 @@ def _render_source(source: form.Source) -> dict[str, Any] | None:
 
 
 def _render_citation(cite: form.Citation, cannot: Cannot) -> dict[str, Any]:
-    if cite.file or cite.opaque or cite.kind == "file" or cite.text_start is not None or cite.text_end is not None:
-        cannot("a citation's file, opaque data or place in the text")
-    return citation_fields(cite)
+    seen = view(cite)
+    said = citation_fields(seen)
+    if cite.kind == "file" or any(unread(seen)):
+        cannot("citations")
+    return said
 
 
 def citation_fields(cite: form.Citation) -> dict[str, Any]:

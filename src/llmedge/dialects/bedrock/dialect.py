@@ -13,6 +13,7 @@ from llmedge.dialects.bedrock import answer, render, request, stream
 from llmedge.dialects.dialect import Asked, ChatDialect, FramedReader, Request, Saying, VendorError
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_common import is_deeper
+from llmedge.dialects.unsaid import Carries
 from llmedge.errors import EdgeError, ValidationError
 from llmedge.model import RawObject, Usage
 
@@ -25,6 +26,10 @@ class Bedrock(ChatDialect):
     heartbeat = b""
     stream_type = b"application/vnd.amazon.eventstream"
     field_names = request.FIELD_NAMES
+    carries = Carries(
+        "Text.citations Text.cache Image.cache Audio.id File.name File.context File.cite File.cache ToolCall.cache",
+        "ToolResult.error ToolResult.cache Thinking.text Thinking.signature Thinking.redacted Tool.cache",
+    )
 
     def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
         if is_deeper(raw, max_depth):
@@ -42,10 +47,8 @@ class Bedrock(ChatDialect):
     def parse(self, fields: RawObject) -> form.Request:
         return request.parse(fields)
 
-    def render(
-        self, asked: form.Request, model: str, saying: Saying, *, stream: bool, quirks: frozenset[str] = frozenset()
-    ) -> bytes:
-        return render.render(asked, model, saying, quirks=quirks)
+    def _render(self, seen: form.Request, model: str, saying: Saying, stream: bool, quirks: frozenset[str]) -> bytes:
+        return render.render(seen, model, saying, quirks=quirks)
 
     def forward(self, fields: RawObject, model: str, *, stream: bool, ask_usage: bool) -> bytes:
         """As it came: the model is in the URL, usage is always sent."""

@@ -11,6 +11,7 @@ from llmedge.dialects import form
 from llmedge.dialects.bedrock.content import Blocks, Cannot, render_cache_point
 from llmedge.dialects.bedrock.request import STOP_SEQUENCE
 from llmedge.dialects.dialect import Saying
+from llmedge.dialects.unsaid import ignore
 
 _encode = msgspec.json.Encoder().encode
 _SERVICE_TIERS = ("priority", "default", "flex", "reserved")
@@ -53,16 +54,13 @@ def render(request: form.Request, model: str, saying: Saying, *, quirks: frozens
     output: dict[str, Any] = {}
     if request.output is not None and (text_format := _output(request.output, saying)):
         output["textFormat"] = text_format
-    if request.reasoning is not None:
-        if claude:
+    if claude:
+        if request.reasoning is not None:
             thinking, effort = _thinking(request.reasoning, "thinking_budget" in quirks)
             if thinking:
                 additional["thinking"] = thinking
             if effort:
                 output["effort"] = effort
-        else:
-            saying.cannot("reasoning", "only Claude's is known here")
-    if claude:
         if request.top_k is not None:
             additional["top_k"] = request.top_k
         if request.stop:
@@ -79,12 +77,6 @@ def render(request: form.Request, model: str, saying: Saying, *, quirks: frozens
         saying.cannot("service_tier", f"it has {', '.join(_SERVICE_TIERS)}")
     if request.parallel_tools is False:
         saying.cannot("parallel_tools")
-    saying.only(
-        request,
-        *("tool_choice", "parallel_tools", "output", "reasoning", "max_tokens", "temperature", "top_p", "stop"),
-        *("metadata", "service_tier"),
-        *(("top_k",) if claude else ()),
-    )
     return _encode(say)
 
 
@@ -105,8 +97,6 @@ def _messages(
     blocks = Blocks()
     for message in messages:
         cannot = _cannot(saying, message)
-        if message.name:
-            saying.cannot(f"{message.at}.name")
         role = {"tool": "user", "developer": "system"}.get(message.role, message.role)
         if role == "system" and not out:
             system += [block for part in message.parts for block in _system(part, blocks, cannot)]
@@ -131,14 +121,14 @@ def _system(part: form.Part, blocks: Blocks, cannot: Cannot) -> list[dict[str, A
 
 
 def _tools(request: form.Request, saying: Saying) -> dict[str, Any]:
-    choice = request.tool_choice
-    mode, names = (choice.mode, choice.names) if choice is not None else ("auto", ())
+    choice, offered = request.tool_choice, request.tools
+    mode = choice.mode if choice is not None else "auto"
     if mode == "none" and not any(
         isinstance(part, form.ToolCall | form.ToolResult) for each in request.messages for part in each.parts
     ):
         return {}  # what is not offered is not called; but who has called tools has to offer them
     tools: list[dict[str, Any]] = []
-    for tool in request.tools:
+    for tool in offered:
         spec: dict[str, Any] = {"name": tool.name}
         if tool.description:
             spec["description"] = tool.description
@@ -151,6 +141,7 @@ def _tools(request: form.Request, saying: Saying) -> dict[str, Any]:
     said: dict[str, Any] = {"tools": tools} if tools else {}
     if choice is None:
         return said
+    names = choice.names
     if mode == "named" or (mode == "required" and len(names) == 1):
         said["toolChoice"] = {"tool": {"name": names[0]}}
     elif mode == "none" or names:
@@ -165,6 +156,7 @@ def _output(output: form.Output, saying: Saying) -> dict[str, Any]:
     if output.kind != "json_schema" or not output.schema:
         saying.cannot("output", "it needs a JSON schema")
         return {}
+    ignore(output, "strict")
     schema = {"schema": output.schema.decode()}
     if output.name:
         schema["name"] = output.name

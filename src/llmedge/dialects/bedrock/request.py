@@ -20,6 +20,7 @@ FIELD_NAMES = {
     "tool_choice": "toolConfig.toolChoice",
     "output": "outputConfig.textFormat",
     "reasoning": "additionalModelRequestFields.thinking",
+    "reasoning.show": "additionalModelRequestFields.thinking.display",
     "top_k": "additionalModelRequestFields.top_k",
     "metadata": "requestMetadata",
     "service_tier": "serviceTier",

@@ -19,6 +19,7 @@ from llmedge.dialects.dialect import (
 from llmedge.dialects.gemini import answer, count, encoder, render, request, stream, usage, wire
 from llmedge.dialects.gemini.wire import GoogleFields
 from llmedge.dialects.openai_common import decode_body
+from llmedge.dialects.unsaid import Carries, view
 from llmedge.errors import EdgeError
 from llmedge.model import RawObject, Usage
 
@@ -32,6 +33,7 @@ class Gemini(ChatDialect, CountingDialect):
     heartbeat = wire.HEARTBEAT
     comments = False  # see there
     field_names = request.FIELD_NAMES
+    carries = Carries("Image.detail Audio.id File.name ToolCall.signature ToolResult.error Thinking")
 
     def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
         fields, _ = decode_body(raw, _any, max_depth)
@@ -85,10 +87,8 @@ class Gemini(ChatDialect, CountingDialect):
     def parse(self, fields: RawObject) -> form.Request:
         return request.parse(fields)
 
-    def render(
-        self, asked: form.Request, model: str, saying: Saying, *, stream: bool, quirks: frozenset[str] = frozenset()
-    ) -> bytes:
-        return render.render(asked, model, saying, quirks)
+    def _render(self, seen: form.Request, model: str, saying: Saying, stream: bool, quirks: frozenset[str]) -> bytes:
+        return render.render(seen, model, saying, quirks)
 
     def parse_answer(self, body: bytes) -> form.Answer:
         return answer.parse(body)
@@ -121,7 +121,10 @@ class Gemini(ChatDialect, CountingDialect):
 
         :raises Unsupported: a field cannot be said.
         """
-        return count.render(asked, model, saying, quirks)
+        seen = view(asked)
+        body = count.render(seen, model, saying, quirks)
+        saying.rest(seen, (*seen.extra, *self.carries.lacking(asked)))
+        return body
 
     def parse_count(self, body: bytes) -> int:
         """A vendor's answer: the tokens. :raises UpstreamMalformed: it is not one. :raises VendorFailed: it is an

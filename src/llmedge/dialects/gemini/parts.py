@@ -33,8 +33,6 @@ def render_contents(
     for index, message in enumerate(messages):
         if message.role in ("system", "developer"):
             continue
-        if message.name:
-            saying.cannot(f"{message.at}.name")
         if message.role == "tool":
             parts = [out for part in message.parts for out in _result(part, message, names, saying, ids)]
             if after_result:
@@ -76,11 +74,7 @@ def attach(part: form.Part, parts: list[dict[str, Any]]) -> bool:
 
 def render_part(part: form.Part, message: form.Message, saying: Saying, ids: bool = True) -> list[dict[str, Any]]:
     """One part, or none where it cannot be said."""
-    if getattr(part, "cache", ""):
-        saying.cannot(f"{message.at} (cache_control)")
     if isinstance(part, form.Text):
-        if part.citations:
-            saying.cannot(f"{message.at} (citations)")
         return [{"text": part.text}]
     if isinstance(part, form.ToolCall):
         call = render_call(part, ids)
@@ -132,8 +126,6 @@ def _media(part: form.Image | form.Audio | form.File, message: form.Message, say
     source = part.source
     kind = type(part).__name__.lower()
     name = part.name if isinstance(part, form.File) else ""
-    if isinstance(part, form.File) and (part.context or part.cite):
-        saying.cannot(f"{message.at} (a document's context or citations)")
     if isinstance(part, form.Audio) and part.id:
         saying.cannot(f"{message.at} (audio of an earlier answer)")
         return None
@@ -172,8 +164,6 @@ def _result(
     if not isinstance(part, form.ToolResult):
         saying.cannot(f"{message.at} ({type(part).__name__.lower()})")
         return []
-    if part.cache or any(each.cache for each in part.content):
-        saying.cannot(f"{message.at} (cache_control)")
     name = part.name or names.get(part.id, "")
     if not name:
         saying.cannot(f"{message.at} (a result of a tool that was not called)")
@@ -183,10 +173,7 @@ def _result(
     response |= {"name": name, "response": render_result(texts, part.error)}
     media: list[dict[str, Any]] = []
     for each in part.content:
-        if isinstance(each, form.Text):
-            if each.citations:
-                saying.cannot(f"{message.at} (citations)")
-        elif (said := _media(each, message, saying)) is not None:
+        if not isinstance(each, form.Text) and (said := _media(each, message, saying)) is not None:
             media.append(said)
     if media:
         response["parts"] = media

@@ -11,6 +11,7 @@ from llmedge.dialects import form
 from llmedge.dialects.dialect import Saying
 from llmedge.dialects.gemini.parts import render_contents, render_part
 from llmedge.dialects.gemini.request import TIERS
+from llmedge.dialects.unsaid import ignore
 
 _encode = msgspec.json.Encoder().encode
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -58,7 +59,7 @@ def render_fields(
         request.messages, saying, ids="no_call_ids" not in quirks, signed=_SIGNS.search(model) is not None
     )
     if request.tools:
-        say["tools"] = [{"functionDeclarations": [_tool(tool, saying) for tool in request.tools]}]
+        say["tools"] = [{"functionDeclarations": [_tool(tool) for tool in request.tools]}]
     if calling := _calling(request):
         say["toolConfig"] = {"functionCallingConfig": calling}
     config: dict[str, Any] = {}
@@ -71,6 +72,7 @@ def render_fields(
         config["responseMimeType"] = "application/json"
         if request.output.schema:
             config["responseJsonSchema"] = msgspec.Raw(_schema(request.output, saying))
+        ignore(request.output, "name", "strict")
     if request.reasoning is not None and (thinking := _thinking(request.reasoning, model, saying, quirks)):
         config["thinkingConfig"] = thinking
     if config:
@@ -84,13 +86,8 @@ def render_fields(
             saying.cannot("service_tier")
     if request.store is not None:
         say["store"] = request.store
-    saying.only(
-        request,
-        *_SAME,
-        *("tool_choice", "output", "reasoning", "stop", "metadata", "service_tier", "store"),
-        # That several tools may be called at once is so anyway.
-        *(("parallel_tools",) if request.parallel_tools else ()),
-    )
+    if request.parallel_tools is False:
+        saying.cannot("parallel_tools")
     return say
 
 
@@ -104,21 +101,17 @@ def _instruction(request: form.Request, saying: Saying) -> list[dict[str, Any]]:
             continue
         if begun:
             saying.cannot(f"{message.at} (its place: system instructions stand before the conversation)")
-        if message.name:
-            saying.cannot(f"{message.at}.name")
         for part in message.parts:
             parts += render_part(part, message, saying)
     return parts
 
 
-def _tool(tool: form.Tool, saying: Saying) -> dict[str, Any]:
+def _tool(tool: form.Tool) -> dict[str, Any]:
     function: dict[str, Any] = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
     if tool.schema:
         function["parametersJsonSchema"] = msgspec.Raw(tool.schema)
-    if tool.cache:
-        saying.cannot(f"tools ({tool.name}: cache_control)")
     return function
 
 
@@ -146,7 +139,7 @@ def _schema(output: form.Output, saying: Saying) -> bytes:
     except msgspec.DecodeError:
         fields = {"description": msgspec.Raw(b"")}  # true or false: no place for it
     if "description" in fields:
-        saying.cannot("output.description")
+        saying.cannot("output", "its schema has a description of its own")
         return output.schema
     return _encode({"description": output.description, **fields})
 

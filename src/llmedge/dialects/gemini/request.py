@@ -17,6 +17,7 @@ FIELD_NAMES = {
     "tool_choice": "toolConfig",
     "output": "generationConfig.responseMimeType",
     "reasoning": "generationConfig.thinkingConfig",
+    "reasoning.show": "generationConfig.thinkingConfig.includeThoughts",
     "max_tokens": "generationConfig.maxOutputTokens",
     "temperature": "generationConfig.temperature",
     "top_p": "generationConfig.topP",

@@ -10,6 +10,7 @@ from llmedge.dialects import form
 from llmedge.dialects.dialect import Asked, ChatDialect, FramedReader, Request, Saying
 from llmedge.dialects.openai_chat import answer, render, request, stream
 from llmedge.dialects.openai_common import CommonRequest, OpenAIDialect, parse_body
+from llmedge.dialects.unsaid import Carries
 from llmedge.errors import ValidationError
 from llmedge.model import RawObject
 
@@ -42,6 +43,7 @@ class OpenAIChat(OpenAIDialect, ChatDialect):
     prompt = ("messages",)
     limits = ("max_completion_tokens", "max_tokens")
     field_names = request.FIELD_NAMES
+    carries = Carries("Message.name Image.detail Audio.id File.name Thinking")
 
     def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
         fields, known = parse_body(raw, _decoder, max_depth)
@@ -63,10 +65,8 @@ class OpenAIChat(OpenAIDialect, ChatDialect):
     def parse(self, fields: RawObject) -> form.Request:
         return request.parse(fields)
 
-    def render(
-        self, asked: form.Request, model: str, saying: Saying, *, stream: bool, quirks: frozenset[str] = frozenset()
-    ) -> bytes:
-        return render.render(asked, model, saying, stream=stream, quirks=quirks)
+    def _render(self, seen: form.Request, model: str, saying: Saying, stream: bool, quirks: frozenset[str]) -> bytes:
+        return render.render(seen, model, saying, stream=stream, quirks=quirks)
 
     def parse_answer(self, body: bytes) -> form.Answer:
         return answer.parse(body)

@@ -24,14 +24,14 @@ def render(request: form.Request, model: str, saying: Saying, *, stream: bool, q
     say: dict[str, Any] = {"model": model}
     say["messages"] = [out for message in request.messages for out in _render_message(message, saying, quirks)]
     if request.tools:
-        say["tools"] = [_render_tool(tool, saying) for tool in request.tools]
+        say["tools"] = [_render_tool(tool) for tool in request.tools]
     if request.tool_choice is not None:
         choice = _render_choice(request.tool_choice)
         if "tool_choice_auto" in quirks and choice != "auto":
             saying.cannot("tool_choice", "it takes auto only")
         else:
             say["tool_choice"] = "any" if choice == "required" and "tool_choice_any" in quirks else choice
-    if request.parallel_tools is not None and "no_parallel_tool_calls" not in quirks:
+    if "no_parallel_tool_calls" not in quirks and request.parallel_tools is not None:
         say["parallel_tool_calls"] = request.parallel_tools
     if request.output is not None:
         say["response_format"] = _render_output(request.output)
@@ -43,18 +43,13 @@ def render(request: form.Request, model: str, saying: Saying, *, stream: bool, q
         say["stop"] = list(request.stop)
     if request.metadata:
         say["metadata"] = dict(request.metadata)
-    if request.logit_bias and "no_logit_bias" not in quirks:
+    if "no_logit_bias" not in quirks and request.logit_bias:
         say["logit_bias"] = msgspec.Raw(request.logit_bias)
-    refused = {name for quirk in quirks for name in _REFUSED.get(quirk, ())}
-    for name in _SAME:
-        value = getattr(request, name)
-        if value not in (None, "") and name not in refused:
+    for name, unless in _SAME.items():
+        if unless not in quirks and (value := getattr(request, name)) not in (None, ""):
             say["random_seed" if name == "seed" and "random_seed" in quirks else name] = value
-    if request.top_k is not None and "top_k" in quirks:
+    if "top_k" in quirks and request.top_k is not None:
         say["top_k"] = request.top_k
-    said = {*_SAME, "tool_choice", "parallel_tools", "output", "reasoning", "max_tokens", "stop", "metadata"}
-    said |= {"logit_bias", *(("top_k",) if "top_k" in quirks else ())}
-    saying.only(request, *(said - refused))
     if stream:
         say["stream"] = True
         if "no_stream_options" not in quirks:
@@ -62,28 +57,13 @@ def render(request: form.Request, model: str, saying: Saying, *, stream: bool, q
     return _encode(say)
 
 
-_SAME = (
-    "temperature",
-    "top_p",
-    "n",
-    "seed",
-    "presence_penalty",
-    "frequency_penalty",
-    "logprobs",
-    "top_logprobs",
-    "user",
-    "service_tier",
-    "store",
-    "verbosity",
-)
-_REFUSED = {
-    "no_n": ("n",),
-    "no_logprobs": ("logprobs", "top_logprobs"),
-    "no_logit_bias": ("logit_bias",),
-    "no_penalties": ("presence_penalty", "frequency_penalty"),
-    "no_parallel_tool_calls": ("parallel_tools",),
+_SAME = {
+    **dict.fromkeys(("temperature", "top_p", "seed", "user", "service_tier", "store", "verbosity"), ""),
+    **dict.fromkeys(("logprobs", "top_logprobs"), "no_logprobs"),
+    **dict.fromkeys(("presence_penalty", "frequency_penalty"), "no_penalties"),
+    "n": "no_n",
 }
-"""What a vendor with this quirk cannot be told."""
+"""Fields with the same name here → the quirk of vendors that do not take them."""
 
 _LONGEST_ID = 40
 """Of a tool call at OpenAI."""
@@ -94,13 +74,13 @@ def _tool_id(identifier: str, quirks: frozenset[str]) -> str:
 
 
 def _render_message(message: form.Message, saying: Saying, quirks: frozenset[str]) -> list[dict[str, Any]]:
+    if message.name and (message.role == "tool" or "no_message_name" in quirks):
+        saying.cannot(f"{message.at}.name")
     if message.role == "tool":
         return [out for part in message.parts for out in _render_result(part, message, saying, quirks)]
     role = "system" if message.role == "developer" and "no_developer_role" in quirks else message.role
     out: dict[str, Any] = {"role": role}
-    if message.name and "no_message_name" in quirks:
-        saying.cannot(f"{message.at}.name")
-    elif message.name:
+    if message.name and "no_message_name" not in quirks:
         out["name"] = message.name
     content: list[dict[str, Any]] = []
     calls: list[dict[str, Any]] = []
@@ -111,8 +91,6 @@ def _render_message(message: form.Message, saying: Saying, quirks: frozenset[str
                 "type": "function",
                 "function": {"name": part.name, "arguments": part.arguments},
             }
-            if part.signature:
-                saying.cannot(f"{message.at} (thought signature of a tool call)")
             calls.append(call)
         elif isinstance(part, form.Thinking):
             if "thinking_back" in quirks and part.text and not part.signature:
@@ -125,8 +103,6 @@ def _render_message(message: form.Message, saying: Saying, quirks: frozenset[str
             out["audio"] = {"id": part.id}
         else:
             content.append(_render_part(part, message, saying))
-    if any(getattr(part, "cache", "") for part in message.parts):
-        saying.cannot(f"{message.at} (cache_control)")
     content = [part for part in content if part]
     if len(content) == 1 and content[0]["type"] == "text":
         out["content"] = content[0]["text"]
@@ -141,8 +117,6 @@ def _render_message(message: form.Message, saying: Saying, quirks: frozenset[str
 
 def _render_part(part: form.Part, message: form.Message, saying: Saying) -> dict[str, Any]:
     if isinstance(part, form.Text):
-        if part.citations:
-            saying.cannot(f"{message.at} (citations)")
         return {"type": "text", "text": part.text}
     if isinstance(part, form.Image) and part.source.kind in ("base64", "url"):
         image = {"url": data_url(part.source)}
@@ -154,8 +128,8 @@ def _render_part(part: form.Part, message: form.Message, saying: Saying) -> dict
             if media_type == part.source.media_type and part.source.kind == "base64":
                 return {"type": "input_audio", "input_audio": {"data": part.source.data, "format": name}}
     if isinstance(part, form.File):
-        if part.context or part.cite:
-            saying.cannot(f"{message.at} (a document's context or citations)")
+        if part.name and part.source.kind in ("file", "text"):
+            saying.cannot(f"{message.at} (file name)")
         if part.source.kind == "file":
             return {"type": "file", "file": {"file_id": part.source.data}}
         if part.source.kind == "base64":
@@ -175,10 +149,6 @@ def _render_result(
     if not isinstance(part, form.ToolResult):
         saying.cannot(f"{message.at} ({type(part).__name__.lower()})")
         return []
-    if part.error:
-        saying.cannot(f"{message.at} (a tool result's error mark)")
-    if part.cache or any(each.cache for each in part.content):
-        saying.cannot(f"{message.at} (cache_control)")
     content: list[dict[str, Any]] = []
     for each in part.content:
         if isinstance(each, form.Text):
@@ -189,7 +159,7 @@ def _render_result(
     return [{"role": "tool", "tool_call_id": _tool_id(part.id, quirks), "content": said}]
 
 
-def _render_tool(tool: form.Tool, saying: Saying) -> dict[str, Any]:
+def _render_tool(tool: form.Tool) -> dict[str, Any]:
     function: dict[str, Any] = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
@@ -197,8 +167,6 @@ def _render_tool(tool: form.Tool, saying: Saying) -> dict[str, Any]:
         function["parameters"] = msgspec.Raw(tool.schema)
     if tool.strict is not None:
         function["strict"] = tool.strict
-    if tool.cache:
-        saying.cannot(f"tools ({tool.name}: cache_control)")
     return {"type": "function", "function": function}
 
 

@@ -15,6 +15,7 @@ from llmedge.dialects.openai_responses.decoder import Decoder
 from llmedge.dialects.openai_responses.encoder import Encoder
 from llmedge.dialects.openai_responses.envelope import parse_usage
 from llmedge.dialects.openai_responses.reader import EventReader
+from llmedge.dialects.unsaid import Carries
 from llmedge.errors import EdgeError, ValidationError
 from llmedge.model import RawObject, Usage
 
@@ -65,6 +66,7 @@ class OpenAIResponses(ChatDialect):
     prompt = ("instructions", "input")
     limits = ("max_output_tokens",)
     field_names = request.FIELD_NAMES
+    carries = Carries("Text.citations Image.detail Audio.id File.name Thinking")
 
     def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
         fields, known = parse_body(raw, _decoder, max_depth)
@@ -112,10 +114,8 @@ class OpenAIResponses(ChatDialect):
     def parse(self, fields: RawObject) -> form.Request:
         return request.parse(fields)
 
-    def render(
-        self, asked: form.Request, model: str, saying: Saying, *, stream: bool, quirks: frozenset[str] = frozenset()
-    ) -> bytes:
-        return render.render(asked, model, saying, stream=stream)
+    def _render(self, seen: form.Request, model: str, saying: Saying, stream: bool, quirks: frozenset[str]) -> bytes:
+        return render.render(seen, model, saying, stream=stream)
 
     def parse_answer(self, body: bytes) -> form.Answer:
         return answer.parse(body)

@@ -12,9 +12,10 @@ from llmedge.dialects import form
 from llmedge.dialects.dialect import Saying
 from llmedge.dialects.effort import effort_of
 from llmedge.dialects.media import AUDIO_FORMATS, data_url
-from llmedge.dialects.openai_responses.answer import render_annotations, render_texts
+from llmedge.dialects.openai_responses.answer import render_citation, render_texts
 from llmedge.dialects.openai_responses.request import ENCRYPTED, LOGPROBS
 from llmedge.dialects.tool_ids import short_id
+from llmedge.dialects.unsaid import unread, view
 
 _encode = msgspec.json.Encoder().encode
 
@@ -39,7 +40,7 @@ def render(request: form.Request, model: str, saying: Saying, *, stream: bool) -
     else:
         say["input"] = [item for message in messages for item in _items(message, saying)]
     if request.tools:
-        say["tools"] = [_render_tool(tool, saying) for tool in request.tools]
+        say["tools"] = [_render_tool(tool) for tool in request.tools]
     if request.tool_choice is not None:
         say["tool_choice"] = _render_choice(request.tool_choice)
     if request.parallel_tools is not None:
@@ -68,12 +69,6 @@ def render(request: form.Request, model: str, saying: Saying, *, stream: bool) -
         value = getattr(request, name)
         if value not in (None, ""):
             say[name] = value
-    saying.only(
-        request,
-        *_SAME,
-        *("tool_choice", "parallel_tools", "output", "verbosity", "reasoning", "logprobs"),
-        *("max_tokens", "metadata", "store"),
-    )
     if stream:
         say["stream"] = True
     return _encode(say)
@@ -97,10 +92,6 @@ def _one_text(message: form.Message) -> str | None:
 
 
 def _items(message: form.Message, saying: Saying) -> Iterator[dict[str, Any]]:
-    if message.name:
-        saying.cannot(f"{message.at}.name")
-    if any(getattr(part, "cache", "") for part in message.parts):
-        saying.cannot(f"{message.at} (cache_control)")
     if message.role == "tool":
         for part in message.parts:
             if isinstance(part, form.ToolResult):
@@ -123,7 +114,7 @@ def _said(message: form.Message, saying: Saying) -> Iterator[dict[str, Any]]:
         parts = list(group)
         if texts:
             for part in parts:
-                if isinstance(part, form.Text) and len(render_annotations(part)) < len(part.citations):
+                if isinstance(part, form.Text) and not all(_is_cited(cite) for cite in part.citations):
                     saying.cannot(f"{message.at} (citations)")
             yield {"type": "message", "role": "assistant", "content": render_texts(parts)}
             continue
@@ -131,12 +122,16 @@ def _said(message: form.Message, saying: Saying) -> Iterator[dict[str, Any]]:
             if isinstance(part, form.Thinking):
                 yield _thought(part)
             elif isinstance(part, form.ToolCall):
-                if part.signature:
-                    saying.cannot(f"{message.at} (thought signature of a tool call)")
                 call = {"call_id": short_id(part.id, LONGEST_ID), "name": part.name, "arguments": part.arguments}
                 yield {"type": "function_call", **call}
             else:
                 saying.cannot(f"{message.at} ({type(part).__name__.lower()})")
+
+
+def _is_cited(cite: form.Citation) -> bool:
+    """Whether an annotation says all of it."""
+    seen = view(cite)
+    return render_citation(seen, 0) is not None and not any(unread(seen))
 
 
 def _thought(thought: form.Thinking) -> dict[str, Any]:
@@ -168,9 +163,7 @@ def _render_part(part: form.Part, message: form.Message, saying: Saying) -> dict
             return {**image, "file_id": part.source.data}
         return {**image, "image_url": data_url(part.source)}
     if isinstance(part, form.File):
-        if part.context or part.cite:
-            saying.cannot(f"{message.at} (a document's context or citations)")
-        return _render_file(part)
+        return _render_file(part, message, saying)
     if isinstance(part, form.Audio):
         for name, media_type in AUDIO_FORMATS.items():
             if media_type == part.source.media_type and part.source.kind == "base64" and not part.id:
@@ -179,9 +172,11 @@ def _render_part(part: form.Part, message: form.Message, saying: Saying) -> dict
     return {}
 
 
-def _render_file(part: form.File) -> dict[str, Any]:
+def _render_file(part: form.File, message: form.Message, saying: Saying) -> dict[str, Any]:
     source = part.source
     if source.kind == "text":
+        if part.name:
+            saying.cannot(f"{message.at} (file name)")
         return {"type": "input_text", "text": source.data}
     file = {"type": "input_file"}
     if source.kind == "file":
@@ -197,10 +192,6 @@ def _render_file(part: form.File) -> dict[str, Any]:
 
 def _render_result(part: form.ToolResult, message: form.Message, saying: Saying) -> dict[str, Any]:
     """Its tool's name is not repeated: the call has it."""
-    if part.error:
-        saying.cannot(f"{message.at} (a tool result's error mark)")
-    if any(each.cache for each in part.content):
-        saying.cannot(f"{message.at} (cache_control)")
     content = part.content
     said: Any
     if len(content) == 1 and isinstance(content[0], form.Text) and not content[0].citations:
@@ -210,9 +201,7 @@ def _render_result(part: form.ToolResult, message: form.Message, saying: Saying)
     return {"type": "function_call_output", "call_id": short_id(part.id, LONGEST_ID), "output": said}
 
 
-def _render_tool(tool: form.Tool, saying: Saying) -> dict[str, Any]:
-    if tool.cache:
-        saying.cannot(f"tools ({tool.name}: cache_control)")
+def _render_tool(tool: form.Tool) -> dict[str, Any]:
     out: dict[str, Any] = {"type": "function", "name": tool.name}
     if tool.description:
         out["description"] = tool.description

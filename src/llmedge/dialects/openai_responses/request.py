@@ -17,6 +17,8 @@ from llmedge.model import RawObject
 FIELD_NAMES = {
     "max_tokens": "max_output_tokens",
     "output": "text.format",
+    "output.description": "text.format.description",
+    "reasoning.show": "reasoning.summary",
     "verbosity": "text.verbosity",
     "parallel_tools": "parallel_tool_calls",
     "logprobs": "include",

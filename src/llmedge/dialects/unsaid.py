@@ -1,0 +1,113 @@
+"""What a renderer left unsaid of a request: whatever is set and was not read, so that nothing is lost in silence.
+
+Settings are read through a :func:`view` that notes it, as :class:`~llmedge.dialects.fields.Fields` does with a client's
+JSON. Parts and tools, which may be thousands, are looked through once instead, for the leaves that a dialect does not
+carry (:class:`Carries`). A new field of the form is refused by every dialect until its renderer reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from functools import cache
+from typing import Any, TypeVar, cast, get_args
+
+import msgspec
+
+from llmedge.dialects import form
+
+S = TypeVar("S", bound=form.Struct)
+
+ANYWAY: Mapping[str, Any] = {"parallel_tools": True, "store": False, "reasoning.show": False}
+"""Fields with the value that every vendor goes by where nothing is said: they need not be said."""
+
+_WORDS = {"cache": "cache_control", "citations": "citations"}
+_ALWAYS = "Message.at ToolResult.name Tool.description Tool.schema Tool.strict"
+"""Everybody's, and what need not be said: our own note, and the name that the call has said."""
+
+_STRUCT = type(form.Struct)
+
+
+class _View:
+    """A struct that notes which of its fields were read, those of the structs in it too. Only what is set costs."""
+
+    def __init__(self, struct: form.Struct) -> None:
+        self._struct = struct
+        self._unread: dict[str, Any] = {}
+        known = self.__dict__
+        for name, default in settable(struct.__class__):
+            value = getattr(struct, name)
+            (known if value == default else self._unread)[name] = value
+
+    def __getattr__(self, name: str) -> Any:
+        value = self._unread.pop(name) if name in self._unread else getattr(self._struct, name)
+        if type(type(value)) is _STRUCT:  # isinstance() asks an ABC, ten times as long
+            value = _View(value)
+        self.__dict__[name] = value  # where Python finds it from now on
+        return value
+
+
+def view(struct: S) -> S:
+    """``struct``, to be read and then given to :func:`unread`."""
+    return cast(S, _View(struct))
+
+
+def ignore(seen: form.Struct, *names: str) -> None:
+    """These fields of a view say nothing to this vendor, or are said elsewhere."""
+    for name in names:
+        getattr(seen, name)
+
+
+def unread(seen: form.Struct, refused: Collection[str] = (), path: str = "") -> Iterator[str]:
+    """The paths of what is set in a view's struct and was not read.
+
+    :param refused: paths of structs that were refused as a whole.
+    """
+    view = cast(_View, seen)
+    for name, value in view._unread.items():
+        if ANYWAY.get(path + name) is not value:
+            yield path + name
+    for name, value in vars(view).items():
+        if type(value) is _View and path + name not in refused:
+            yield from unread(cast(form.Struct, value), refused, f"{path}{name}.")
+
+
+@cache
+def settable(kind: Any) -> tuple[tuple[str, Any], ...]:
+    """The fields of a struct that may be left out, each with its default."""
+    fields = msgspec.structs.fields(kind)
+    return tuple((each.name, each.default) for each in fields if not each.required)
+
+
+class Carries:
+    """Which leaves of messages, parts and tools a dialect has words for, or which need none there.
+
+    :param leaves: as ``Image.detail``, some in each text; a kind alone is left to the renderer as a whole.
+    """
+
+    def __init__(self, *leaves: str) -> None:
+        carried = f"{_ALWAYS} {' '.join(leaves)}".split()
+        self._lacking = {
+            kind: [each for each in settable(kind) if f"{kind.__name__}.{each[0]}" not in carried]
+            for kind in (form.Message, form.Tool, *get_args(form.Part))
+        } | {kind: [] for kind in get_args(form.Part) if kind.__name__ in carried}
+
+    def lacking(self, request: form.Request) -> Iterator[str]:
+        """The paths of leaves that are set and not carried."""
+        lacking = self._lacking
+        for message in request.messages:
+            for name, default in lacking[form.Message]:
+                if getattr(message, name) != default:
+                    yield f"{message.at}.{name}"
+            parts: list[form.Part] = []
+            for part in message.parts:
+                parts.append(part)
+                if type(part) is form.ToolResult:
+                    parts += part.content
+            for part in parts:
+                for name, default in lacking[type(part)]:
+                    if getattr(part, name) != default:
+                        yield f"{message.at} ({_WORDS.get(name) or f'{type(part).__name__.lower()} {name}'})"
+        for tool in request.tools:
+            for name, default in lacking[form.Tool]:
+                if getattr(tool, name) != default:
+                    yield f"tools ({tool.name}: {_WORDS.get(name, name)})"
