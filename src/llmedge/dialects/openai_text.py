@@ -13,7 +13,9 @@ from llmedge.dialects import form
 from llmedge.dialects.dialect import Asked, Asker, Request
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_chat.answer import REASONS, render_usage
+from llmedge.dialects.openai_chat.request import COMMON
 from llmedge.dialects.openai_common import DONE, CommonRequest, OpenAIDialect, parse_body
+from llmedge.dialects.scalars import parse_scalars
 from llmedge.errors import ValidationError
 from llmedge.model import Event, EventKind, RawObject, Usage
 from llmedge.operations import Operation
@@ -66,23 +68,15 @@ class OpenAIText(OpenAIDialect, Asker):
             prompt = prompts[0]
         else:
             prompt = top.text("prompt")
-        n = top.integer("n")
         if top.boolean("echo") is False:
             top.ignore("echo")
         else:
             unread += ["echo"] * top.has("echo")
         request = form.Request(
             messages=(form.Message("user", (form.Text(prompt),), at="prompt"),),
-            max_tokens=top.integer("max_tokens"),
-            temperature=top.number("temperature"),
-            top_p=top.number("top_p"),
-            n=None if n == 1 else n,
             stop=(top.text("stop"),) if top.is_text("stop") else top.texts("stop"),
-            seed=top.integer("seed"),
-            presence_penalty=top.number("presence_penalty") or None,
-            frequency_penalty=top.number("frequency_penalty") or None,
             logit_bias=b"" if (bias := top.raw("logit_bias")) == b"{}" else bias,
-            user=top.text("user"),
+            **parse_scalars(top, {name: name for name in ("max_tokens", *COMMON)}),
         )
         top.finish()
         return msgspec.structs.replace(request, extra=tuple(unread)) if unread else request

@@ -7,8 +7,10 @@ import msgspec
 from llmedge.dialects import form
 from llmedge.dialects.anthropic import citations
 from llmedge.dialects.fields import Fields
+from llmedge.dialects.scalars import parse_scalars
 from llmedge.model import RawObject
 
+_SAME = {name: name for name in ("max_tokens", "temperature", "top_p", "top_k")}
 FIELD_NAMES = {
     "output": "output_config.format",
     "reasoning": "thinking",
@@ -47,13 +49,9 @@ def parse(fields: RawObject) -> form.Request:
         parallel_tools=parallel,
         output=_output(output),
         reasoning=_reasoning(top.object("thinking"), effort, unread),
-        max_tokens=top.integer("max_tokens"),
-        temperature=top.number("temperature"),
-        top_p=top.number("top_p"),
-        top_k=top.integer("top_k"),
-        stop=top.texts("stop_sequences"),
         user=user,
         service_tier=_service_tier(top),
+        **parse_scalars(top, {**_SAME, "stop": "stop_sequences"}),
     )
     top.finish()
     return msgspec.structs.replace(request, extra=tuple(unread)) if unread else request

@@ -9,8 +9,9 @@ import msgspec
 
 from llmedge.dialects import form
 from llmedge.dialects.bedrock.content import Blocks, Cannot, render_cache_point
-from llmedge.dialects.bedrock.request import STOP_SEQUENCE
+from llmedge.dialects.bedrock.request import SCALARS, STOP_SEQUENCE
 from llmedge.dialects.dialect import Saying
+from llmedge.dialects.scalars import render_scalars
 from llmedge.dialects.unsaid import ignore
 
 _encode = msgspec.json.Encoder().encode
@@ -40,13 +41,11 @@ def render(request: form.Request, model: str, saying: Saying, *, quirks: frozens
     say["messages"] = messages
     if system:
         say["system"] = system
-    inference = {
-        "maxTokens": request.max_tokens,
-        "temperature": request.temperature,
-        "topP": None if request.top_p == 1 else request.top_p,  # Claude takes it or the temperature
-        "stopSequences": list(request.stop) or None,
-    }
-    if inference := {name: value for name, value in inference.items() if value is not None}:
+    inference: dict[str, Any] = {}
+    render_scalars(request, SCALARS, inference)
+    if request.top_p == 1:
+        del inference["topP"]  # which Claude takes or the temperature
+    if inference:
         say["inferenceConfig"] = inference
     if tools := _tools(request, saying):
         say["toolConfig"] = tools

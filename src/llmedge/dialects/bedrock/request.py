@@ -9,13 +9,12 @@ import msgspec
 from llmedge.dialects import form
 from llmedge.dialects.bedrock.content import cache_point, parse_blocks
 from llmedge.dialects.fields import Fields
+from llmedge.dialects.scalars import parse_scalars
 from llmedge.model import RawObject
 
+SCALARS = {"max_tokens": "maxTokens", "temperature": "temperature", "top_p": "topP", "stop": "stopSequences"}
 FIELD_NAMES = {
-    "max_tokens": "inferenceConfig.maxTokens",
-    "temperature": "inferenceConfig.temperature",
-    "top_p": "inferenceConfig.topP",
-    "stop": "inferenceConfig.stopSequences",
+    **{ours: f"inferenceConfig.{theirs}" for ours, theirs in SCALARS.items()},
     "tools": "toolConfig.tools",
     "tool_choice": "toolConfig.toolChoice",
     "output": "outputConfig.textFormat",
@@ -52,13 +51,10 @@ def parse(fields: RawObject) -> form.Request:
         tool_choice=choice,
         output=_output(output_config.object("textFormat")),
         reasoning=_reasoning(additional.object("thinking"), output_config.text("effort")),
-        max_tokens=inference.integer("maxTokens"),
-        temperature=inference.number("temperature"),
-        top_p=inference.number("topP"),
         top_k=additional.integer("top_k"),
-        stop=inference.texts("stopSequences"),
         metadata=tuple((name, metadata.text(name)) for name in metadata.names()) if metadata is not None else (),
         service_tier=tier.text("type") if tier is not None else "",
+        **parse_scalars(inference, SCALARS),
     )
     for each in (inference, output_config, additional, top):
         each.finish()

@@ -10,24 +10,13 @@ import msgspec
 from llmedge.dialects import form
 from llmedge.dialects.dialect import Saying
 from llmedge.dialects.gemini.parts import render_contents, render_part
-from llmedge.dialects.gemini.request import TIERS
+from llmedge.dialects.gemini.request import SCALARS, TIERS
+from llmedge.dialects.scalars import render_scalars
 from llmedge.dialects.unsaid import ignore
 
 _encode = msgspec.json.Encoder().encode
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
-_SAME = {
-    "max_tokens": "maxOutputTokens",
-    "temperature": "temperature",
-    "top_p": "topP",
-    "top_k": "topK",
-    "n": "candidateCount",
-    "seed": "seed",
-    "presence_penalty": "presencePenalty",
-    "frequency_penalty": "frequencyPenalty",
-    "logprobs": "responseLogprobs",
-    "top_logprobs": "logprobs",
-}
 _BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576}
 """Google's scale for its OpenAI-compatible API (ai.google.dev/gemini-api/docs/openai)."""
 
@@ -63,11 +52,7 @@ def render_fields(
     if calling := _calling(request):
         say["toolConfig"] = {"functionCallingConfig": calling}
     config: dict[str, Any] = {}
-    for name, theirs in _SAME.items():
-        if (value := getattr(request, name)) is not None:
-            config[theirs] = value
-    if request.stop:
-        config["stopSequences"] = list(request.stop)
+    render_scalars(request, SCALARS, config)
     if request.output is not None:
         config["responseMimeType"] = "application/json"
         if request.output.schema:

@@ -10,25 +10,29 @@ from llmedge.dialects import form
 from llmedge.dialects.gemini.contents import parse_contents, parse_instruction
 from llmedge.dialects.gemini.schema import to_json_schema
 from llmedge.dialects.gemini.wire import GoogleFields
+from llmedge.dialects.scalars import parse_scalars
 from llmedge.model import RawObject
 
+SCALARS = {
+    "max_tokens": "maxOutputTokens",
+    "temperature": "temperature",
+    "top_p": "topP",
+    "top_k": "topK",
+    "stop": "stopSequences",
+    "n": "candidateCount",
+    "seed": "seed",
+    "presence_penalty": "presencePenalty",
+    "frequency_penalty": "frequencyPenalty",
+    "logprobs": "responseLogprobs",
+    "top_logprobs": "logprobs",
+}
 FIELD_NAMES = {
+    **{ours: f"generationConfig.{theirs}" for ours, theirs in SCALARS.items()},
     "messages": "contents",
     "tool_choice": "toolConfig",
     "output": "generationConfig.responseMimeType",
     "reasoning": "generationConfig.thinkingConfig",
     "reasoning.show": "generationConfig.thinkingConfig.includeThoughts",
-    "max_tokens": "generationConfig.maxOutputTokens",
-    "temperature": "generationConfig.temperature",
-    "top_p": "generationConfig.topP",
-    "top_k": "generationConfig.topK",
-    "stop": "generationConfig.stopSequences",
-    "n": "generationConfig.candidateCount",
-    "seed": "generationConfig.seed",
-    "presence_penalty": "generationConfig.presencePenalty",
-    "frequency_penalty": "generationConfig.frequencyPenalty",
-    "logprobs": "generationConfig.responseLogprobs",
-    "top_logprobs": "generationConfig.logprobs",
     "metadata": "labels",
     "service_tier": "serviceTier",
 }
@@ -54,27 +58,16 @@ def parse(fields: RawObject) -> form.Request:
     if not isinstance(labels, dict) or not all(isinstance(each, str) for each in labels.values()):
         top.fail("labels", "must be an object of strings")
     tier = top.text("serviceTier").lower()
-    n = config.integer("candidateCount")
     request = form.Request(
         messages=tuple(messages),
         tools=tuple(_tools(top, validated)),
         tool_choice=choice,
         output=_output(config),
         reasoning=_reasoning(config.object("thinkingConfig")),
-        max_tokens=config.integer("maxOutputTokens"),
-        temperature=config.number("temperature"),
-        top_p=config.number("topP"),
-        top_k=config.integer("topK"),
-        stop=config.texts("stopSequences"),
-        n=None if n == 1 else n,
-        seed=config.integer("seed"),
-        presence_penalty=config.number("presencePenalty") or None,
-        frequency_penalty=config.number("frequencyPenalty") or None,
-        logprobs=config.boolean("responseLogprobs") or None,
-        top_logprobs=config.integer("logprobs") or None,
         metadata=tuple(labels.items()),
         service_tier=TIERS.get(tier, tier),
         store=top.boolean("store"),
+        **parse_scalars(config, SCALARS),
     )
     if config.value("responseModalities") in (["TEXT"], ["text"], []):
         config.ignore("responseModalities")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -10,6 +12,8 @@ from llmedge.dialects import form
 from llmedge.dialects.dialect import Saying
 from llmedge.dialects.effort import effort_of
 from llmedge.dialects.media import AUDIO_FORMATS, data_url
+from llmedge.dialects.openai_chat.request import SCALARS
+from llmedge.dialects.scalars import render_scalars
 from llmedge.dialects.tool_ids import nine_id, short_id
 
 _encode = msgspec.json.Encoder().encode
@@ -37,19 +41,13 @@ def render(request: form.Request, model: str, saying: Saying, *, stream: bool, q
         say["response_format"] = _render_output(request.output)
     if request.reasoning is not None and (effort := effort_of(request.reasoning)):
         say["reasoning_effort"] = effort
-    if request.max_tokens is not None:
-        say["max_tokens" if "max_tokens" in quirks else "max_completion_tokens"] = request.max_tokens
     if request.stop:
         say["stop"] = list(request.stop)
     if request.metadata:
         say["metadata"] = dict(request.metadata)
     if "no_logit_bias" not in quirks and request.logit_bias:
         say["logit_bias"] = msgspec.Raw(request.logit_bias)
-    for name, unless in _SAME.items():
-        if unless not in quirks and (value := getattr(request, name)) not in (None, ""):
-            say["random_seed" if name == "seed" and "random_seed" in quirks else name] = value
-    if "top_k" in quirks and request.top_k is not None:
-        say["top_k"] = request.top_k
+    render_scalars(request, _names(quirks), say)
     if stream:
         say["stream"] = True
         if "no_stream_options" not in quirks:
@@ -57,13 +55,24 @@ def render(request: form.Request, model: str, saying: Saying, *, stream: bool, q
     return _encode(say)
 
 
-_SAME = {
-    **dict.fromkeys(("temperature", "top_p", "seed", "user", "service_tier", "store", "verbosity"), ""),
-    **dict.fromkeys(("logprobs", "top_logprobs"), "no_logprobs"),
-    **dict.fromkeys(("presence_penalty", "frequency_penalty"), "no_penalties"),
-    "n": "no_n",
+_UNLESS: Mapping[str, Mapping[str, str]] = {
+    "max_tokens": {"max_tokens": "max_tokens"},
+    "random_seed": {"seed": "random_seed"},
+    "top_k": {"top_k": "top_k"},
+    "no_n": {"n": ""},
+    "no_logprobs": {"logprobs": "", "top_logprobs": ""},
+    "no_penalties": {"presence_penalty": "", "frequency_penalty": ""},
 }
-"""Fields with the same name here → the quirk of vendors that do not take them."""
+"""A quirk → other names of settings; ``""`` for what the vendor does not take."""
+
+
+@cache
+def _names(quirks: frozenset[str]) -> Mapping[str, str]:
+    names = {**SCALARS, "top_k": ""}
+    for quirk in quirks & _UNLESS.keys():
+        names |= _UNLESS[quirk]
+    return {ours: theirs for ours, theirs in names.items() if theirs}
+
 
 _LONGEST_ID = 40
 """Of a tool call at OpenAI."""

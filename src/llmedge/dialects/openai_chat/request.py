@@ -8,6 +8,7 @@ from llmedge.dialects import form
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.media import AUDIO_FORMATS, split_data_url
 from llmedge.dialects.openai_chat.thoughts import parse_thoughts
+from llmedge.dialects.scalars import parse_scalars
 from llmedge.model import RawObject
 
 _encode = msgspec.json.Encoder().encode
@@ -16,6 +17,13 @@ FIELD_NAMES = {
     "output": "response_format",
     "reasoning": "reasoning_effort",
     "parallel_tools": "parallel_tool_calls",
+}
+COMMON = ("temperature", "top_p", "n", "seed", "presence_penalty", "frequency_penalty", "user")
+"""Settings that the legacy API has too, by the same names as the form."""
+
+SCALARS = {
+    "max_tokens": "max_completion_tokens",
+    **{name: name for name in (*COMMON, "top_k", "logprobs", "top_logprobs", "service_tier", "store", "verbosity")},
 }
 
 
@@ -31,15 +39,12 @@ def parse(fields: RawObject) -> form.Request:
             last = messages.pop()
             message = form.Message("tool", last.parts + message.parts, at=last.at)
         messages.append(message)
-    max_tokens = top.integer("max_completion_tokens")
-    old_max_tokens = top.integer("max_tokens")
+    settings = {"max_tokens": top.integer("max_tokens"), **parse_scalars(top, SCALARS)}
     effort = top.text("reasoning_effort")
     stop = (top.text("stop"),) if top.is_text("stop") else top.texts("stop")
-    n = top.integer("n")
     if top.value("modalities") != ["text"] and top.has("modalities"):
         unread.append("modalities")
     metadata = top.object("metadata")
-    service_tier = top.text("service_tier")
     request = form.Request(
         messages=tuple(messages),
         tools=tuple(tool for each in top.objects("tools") if (tool := _tool(each, unread)) is not None),
@@ -47,23 +52,10 @@ def parse(fields: RawObject) -> form.Request:
         parallel_tools=False if top.boolean("parallel_tool_calls") is False else None,
         output=_output(top.object("response_format")),
         reasoning=form.Reasoning(effort=effort) if effort else None,
-        max_tokens=old_max_tokens if max_tokens is None else max_tokens,
-        temperature=top.number("temperature"),
-        top_p=top.number("top_p"),
-        top_k=top.integer("top_k"),
         stop=stop,
-        n=None if n == 1 else n,
-        seed=top.integer("seed"),
-        presence_penalty=top.number("presence_penalty") or None,
-        frequency_penalty=top.number("frequency_penalty") or None,
         logit_bias=b"" if (bias := top.raw("logit_bias")) == b"{}" else bias,
-        logprobs=top.boolean("logprobs") or None,
-        top_logprobs=top.integer("top_logprobs") or None,
-        user=top.text("user"),
         metadata=_texts(metadata) if metadata is not None else (),
-        service_tier="" if service_tier == "auto" else service_tier,
-        store=top.boolean("store") or None,
-        verbosity=top.text("verbosity"),
+        **settings,
     )
     top.finish()
     return msgspec.structs.replace(request, extra=tuple(unread)) if unread else request

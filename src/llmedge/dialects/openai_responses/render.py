@@ -13,7 +13,8 @@ from llmedge.dialects.dialect import Saying
 from llmedge.dialects.effort import effort_of
 from llmedge.dialects.media import AUDIO_FORMATS, data_url
 from llmedge.dialects.openai_responses.answer import render_citation, render_texts
-from llmedge.dialects.openai_responses.request import ENCRYPTED, LOGPROBS
+from llmedge.dialects.openai_responses.request import ENCRYPTED, LOGPROBS, SCALARS
+from llmedge.dialects.scalars import render_scalars
 from llmedge.dialects.tool_ids import short_id
 from llmedge.dialects.unsaid import unread, view
 
@@ -21,8 +22,6 @@ _encode = msgspec.json.Encoder().encode
 
 LONGEST_ID = 64
 """Of a call."""
-
-_SAME = ("temperature", "top_p", "top_logprobs", "user", "service_tier")
 
 
 def render(request: form.Request, model: str, saying: Saying, *, stream: bool) -> bytes:
@@ -61,14 +60,9 @@ def render(request: form.Request, model: str, saying: Saying, *, stream: bool) -
         include.append(LOGPROBS)
     if include:
         say["include"] = include
-    if request.max_tokens is not None:
-        say["max_output_tokens"] = request.max_tokens
     if request.metadata:
         say["metadata"] = dict(request.metadata)
-    for name in _SAME:
-        value = getattr(request, name)
-        if value not in (None, ""):
-            say[name] = value
+    render_scalars(request, SCALARS, say)
     if stream:
         say["stream"] = True
     return _encode(say)

@@ -12,10 +12,15 @@ import msgspec
 from llmedge.dialects import form
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_responses.items import parse_input
+from llmedge.dialects.scalars import parse_scalars
 from llmedge.model import RawObject
 
-FIELD_NAMES = {
+SCALARS = {
     "max_tokens": "max_output_tokens",
+    **{name: name for name in ("temperature", "top_p", "top_logprobs", "user", "service_tier")},
+}
+FIELD_NAMES = {
+    **SCALARS,
     "output": "text.format",
     "output.description": "text.format.description",
     "reasoning.show": "reasoning.summary",
@@ -40,15 +45,16 @@ def parse(fields: RawObject) -> form.Request:
     include = top.texts("include")
     unread += [f"include[{index}]" for index, each in enumerate(include) if each not in (LOGPROBS, ENCRYPTED)]
     logprobs = LOGPROBS in include
-    top_logprobs = top.integer("top_logprobs")
+    settings = parse_scalars(top, SCALARS)
+    if not logprobs:
+        settings.pop("top_logprobs", None)  # there is nothing to see of it
     output, verbosity = _text(top.object("text"))
     metadata = top.object("metadata")
-    service_tier = top.text("service_tier")
     if top.boolean("background"):
         unread.append("background")
     if top.text("truncation") == "auto":
         unread.append("truncation")
-    identifier, user = top.text("safety_identifier"), top.text("user")
+    settings.setdefault("user", top.text("safety_identifier"))
     request = form.Request(
         messages=tuple(messages),
         tools=tuple(tool for each in top.objects("tools") if (tool := _tool(each, unread)) is not None),
@@ -56,16 +62,11 @@ def parse(fields: RawObject) -> form.Request:
         parallel_tools=False if top.boolean("parallel_tool_calls") is False else None,
         output=output,
         reasoning=_reasoning(top.object("reasoning"), unread),
-        max_tokens=top.integer("max_output_tokens"),
-        temperature=top.number("temperature"),
-        top_p=top.number("top_p"),
         logprobs=logprobs or None,
-        top_logprobs=(top_logprobs or None) if logprobs else None,  # without them there is nothing to see of it
-        user=user or identifier,
         metadata=tuple((name, metadata.text(name)) for name in metadata.names()) if metadata is not None else (),
-        service_tier="" if service_tier == "auto" else service_tier,
         store=top.boolean("store") or None,
         verbosity=verbosity,
+        **settings,
     )
     top.finish()
     return msgspec.structs.replace(request, extra=tuple(unread)) if unread else request

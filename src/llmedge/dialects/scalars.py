@@ -1,0 +1,45 @@
+"""Settings that are one simple value: a dialect's name for each, read by its parser and its renderer alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, get_type_hints
+
+from llmedge.dialects import form
+from llmedge.dialects.fields import Fields
+
+_READERS: dict[Any, Callable[[Fields, str], Any]] = {
+    bool | None: Fields.boolean,
+    int | None: Fields.integer,
+    float | None: Fields.number,
+    str: Fields.text,
+    tuple[str, ...]: Fields.texts,
+}
+_READ = {name: _READERS[hint] for name, hint in get_type_hints(form.Request).items() if hint in _READERS}
+_ANYWAY = {
+    **dict.fromkeys(("presence_penalty", "frequency_penalty", "top_logprobs"), 0),
+    **dict.fromkeys(("logprobs", "store"), False),
+    "n": 1,
+    "service_tier": "auto",
+}
+"""Values that say what goes without saying."""
+
+
+def parse_scalars(fields: Fields, names: Mapping[str, str]) -> dict[str, Any]:
+    """The settings there are, by the form's names.
+
+    :param names: the form's name to the dialect's.
+    :raises EdgeError: one is mistyped.
+    """
+    found: dict[str, Any] = {}
+    for ours, theirs in names.items():
+        if fields.has(theirs) and (value := _READ[ours](fields, theirs)) != _ANYWAY.get(ours):
+            found[ours] = value
+    return found
+
+
+def render_scalars(request: form.Request, names: Mapping[str, str], out: dict[str, Any]) -> None:
+    """Put the settings that are set into ``out``."""
+    for ours, theirs in names.items():
+        if (value := getattr(request, ours)) not in (None, "", ()):
+            out[theirs] = value
