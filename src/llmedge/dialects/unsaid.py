@@ -28,27 +28,39 @@ _STRUCT = type(form.Struct)
 
 
 class _View:
-    """A struct that notes which of its fields were read, those of the structs in it too. Only what is set costs."""
+    """A struct that notes which of its fields were read, those of the structs in it too. What is set and was not read
+    is missing in its ``__dict__``."""
 
     def __init__(self, struct: form.Struct) -> None:
         self._struct = struct
-        self._unread: dict[str, Any] = {}
         known = self.__dict__
         for name, default in settable(struct.__class__):
-            value = getattr(struct, name)
-            (known if value == default else self._unread)[name] = value
+            if (value := getattr(struct, name)) == default:
+                known[name] = value
 
-    def __getattr__(self, name: str) -> Any:
-        value = self._unread.pop(name) if name in self._unread else getattr(self._struct, name)
+
+class _Field:
+    """A field of a view. Python asks it only while the field is missing in ``__dict__``: it has no ``__set__``."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, seen: _View, owner: type) -> Any:
+        value = getattr(seen._struct, self._name)
         if type(type(value)) is _STRUCT:  # isinstance() asks an ABC, ten times as long
-            value = _View(value)
-        self.__dict__[name] = value  # where Python finds it from now on
+            value = view(value)
+        seen.__dict__[self._name] = value
         return value
+
+
+@cache
+def _view_of(kind: Any) -> type[_View]:
+    return type("View", (_View,), {name: _Field(name) for name in kind.__struct_fields__})
 
 
 def view(struct: S) -> S:
     """``struct``, to be read and then given to :func:`unread`."""
-    return cast(S, _View(struct))
+    return cast(S, _view_of(struct.__class__)(struct))
 
 
 def ignore(seen: form.Struct, *names: str) -> None:
@@ -62,13 +74,15 @@ def unread(seen: form.Struct, refused: Collection[str] = (), path: str = "") -> 
 
     :param refused: paths of structs that were refused as a whole.
     """
-    view = cast(_View, seen)
-    for name, value in view._unread.items():
-        if ANYWAY.get(path + name) is not value:
-            yield path + name
-    for name, value in vars(view).items():
-        if type(value) is _View and path + name not in refused:
-            yield from unread(cast(form.Struct, value), refused, f"{path}{name}.")
+    read = vars(seen)
+    struct = read["_struct"]
+    for name, _ in settable(struct.__class__):
+        place = path + name
+        if name not in read:
+            if ANYWAY.get(place) is not getattr(struct, name):
+                yield place
+        elif isinstance(read[name], _View) and place not in refused:
+            yield from unread(read[name], refused, place + ".")
 
 
 @cache
