@@ -189,8 +189,14 @@ def _render_choice(choice: form.ToolChoice) -> Any:
 
 
 def _render_output(output: form.Output) -> dict[str, Any]:
+    schema = render_schema(output)
+    return {"type": "json_object"} if schema is None else {"type": "json_schema", "json_schema": schema}
+
+
+def render_schema(output: form.Output) -> dict[str, Any] | None:
+    """The schema with its name and more; ``None`` for any JSON object."""
     if output.kind == "json":
-        return {"type": "json_object"}
+        return None
     schema: dict[str, Any] = {"name": output.name or "answer"}
     if output.description:
         schema["description"] = output.description
@@ -198,4 +204,4 @@ def _render_output(output: form.Output) -> dict[str, Any]:
         schema["schema"] = msgspec.Raw(output.schema)
     if output.strict is not None:
         schema["strict"] = output.strict
-    return {"type": "json_schema", "json_schema": schema}
+    return schema

@@ -48,9 +48,9 @@ def parse(fields: RawObject) -> form.Request:
     request = form.Request(
         messages=tuple(messages),
         tools=tuple(tool for each in top.objects("tools") if (tool := _tool(each, unread)) is not None),
-        tool_choice=_tool_choice(top, unread),
+        tool_choice=parse_tool_choice(top, unread),
         parallel_tools=False if top.boolean("parallel_tool_calls") is False else None,
-        output=_output(top.object("response_format")),
+        output=parse_output(top.object("response_format")),
         reasoning=form.Reasoning(effort=effort) if effort else None,
         stop=stop,
         logit_bias=b"" if (bias := top.raw("logit_bias")) == b"{}" else bias,
@@ -173,7 +173,11 @@ def _tool(fields: Fields, unread: list[str]) -> form.Tool | None:
     return tool
 
 
-def _tool_choice(top: Fields, unread: list[str]) -> form.ToolChoice | None:
+# Responses say these two the same, without a level of nesting
+
+
+def parse_tool_choice(top: Fields, unread: list[str], nested: bool = True) -> form.ToolChoice | None:
+    """:param nested: what a ``type`` has to say stands in an object of that name."""
     if not top.has("tool_choice"):
         return None
     if top.is_text("tool_choice"):
@@ -184,41 +188,43 @@ def _tool_choice(top: Fields, unread: list[str]) -> form.ToolChoice | None:
     choice = top.object("tool_choice")
     assert choice is not None
     kind = choice.text("type", None)
-    if kind == "function" and (function := choice.object("function")) is not None:
-        named = form.ToolChoice("named", (function.text("name", None),))
-        function.finish()
-        choice.finish()
-        return named
-    if kind == "allowed_tools" and (allowed := choice.object("allowed_tools")) is not None:
-        tools = allowed.objects("tools")
-        names = tuple(
-            function.text("name", None) for each in tools if (function := each.object("function")) is not None
+    inner = choice.object(kind) if nested else choice
+    found = None
+    if inner is not None and kind == "function":
+        found = form.ToolChoice("named", (inner.text("name", None),))
+    elif inner is not None and kind == "allowed_tools":
+        tools = inner.objects("tools")
+        functions = (
+            each.object("function") if nested else each if each.text("type", None) == "function" else None
+            for each in tools
         )
-        mode = allowed.text("mode", None)
+        names = tuple(each.text("name", None) for each in functions if each is not None)
+        mode = inner.text("mode", None)
         if mode in ("auto", "required") and names and len(names) == len(tools):
-            allowed.finish()
-            choice.finish()
-            return form.ToolChoice(mode, names)  # type: ignore[arg-type]
-    unread.append("tool_choice")
-    return None
+            found = form.ToolChoice(mode, names)  # type: ignore[arg-type]
+    if found is None or inner is None:
+        unread.append("tool_choice")
+        return None
+    inner.finish()
+    if inner is not choice:
+        choice.finish()
+    return found
 
 
-def _output(fields: Fields | None) -> form.Output | None:
+def parse_output(fields: Fields | None, nested: bool = True) -> form.Output | None:
+    """:param nested: as above."""
     if fields is None:
         return None
     kind = fields.text("type", None)
+    schema = fields.object(kind) if nested and kind == "json_schema" else fields
     output = None
     if kind == "json_object":
         output = form.Output("json")
-    elif kind == "json_schema" and (schema := fields.object("json_schema")) is not None:
-        output = form.Output(
-            "json_schema",
-            schema.raw("schema"),
-            schema.text("name"),
-            schema.text("description"),
-            schema.boolean("strict"),
-        )
-        schema.finish()
+    elif kind == "json_schema" and schema is not None:
+        name, description = schema.text("name"), schema.text("description")
+        output = form.Output("json_schema", schema.raw("schema"), name, description, schema.boolean("strict"))
+        if schema is not fields:
+            schema.finish()
     elif kind != "text":
         fields.fail("type", "must be text, json_object or json_schema")
     fields.finish()

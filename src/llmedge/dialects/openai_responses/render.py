@@ -12,6 +12,7 @@ from llmedge.dialects import form
 from llmedge.dialects.dialect import Saying
 from llmedge.dialects.effort import effort_of
 from llmedge.dialects.media import AUDIO_FORMATS, data_url
+from llmedge.dialects.openai_chat.render import render_schema
 from llmedge.dialects.openai_responses.answer import render_citation, render_texts
 from llmedge.dialects.openai_responses.request import ENCRYPTED, LOGPROBS, SCALARS
 from llmedge.dialects.scalars import render_scalars
@@ -214,16 +215,8 @@ def _render_choice(choice: form.ToolChoice) -> Any:
 
 
 def _render_output(output: form.Output) -> dict[str, Any]:
-    if output.kind == "json":
-        return {"type": "json_object"}
-    out: dict[str, Any] = {"type": "json_schema", "name": output.name or "answer"}
-    if output.description:
-        out["description"] = output.description
-    if output.schema:
-        out["schema"] = msgspec.Raw(output.schema)
-    if output.strict is not None:
-        out["strict"] = output.strict
-    return out
+    schema = render_schema(output)
+    return {"type": "json_object"} if schema is None else {"type": "json_schema", **schema}
 
 
 def _render_reasoning(reasoning: form.Reasoning) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import msgspec
 
 from llmedge.dialects import form
 from llmedge.dialects.fields import Fields
+from llmedge.dialects.openai_chat.request import parse_output, parse_tool_choice
 from llmedge.dialects.openai_responses.items import parse_input
 from llmedge.dialects.scalars import parse_scalars
 from llmedge.model import RawObject
@@ -58,7 +59,7 @@ def parse(fields: RawObject) -> form.Request:
     request = form.Request(
         messages=tuple(messages),
         tools=tuple(tool for each in top.objects("tools") if (tool := _tool(each, unread)) is not None),
-        tool_choice=_tool_choice(top, unread),
+        tool_choice=parse_tool_choice(top, unread, nested=False),
         parallel_tools=False if top.boolean("parallel_tool_calls") is False else None,
         output=output,
         reasoning=_reasoning(top.object("reasoning"), unread),
@@ -90,53 +91,12 @@ def _tool(fields: Fields, unread: list[str]) -> form.Tool | None:
     return tool
 
 
-def _tool_choice(top: Fields, unread: list[str]) -> form.ToolChoice | None:
-    if not top.has("tool_choice"):
-        return None
-    if top.is_text("tool_choice"):
-        mode = top.text("tool_choice")
-        if mode not in ("auto", "none", "required"):
-            top.fail("tool_choice", "must be auto, none, required or an object")
-        return form.ToolChoice(mode)  # type: ignore[arg-type]
-    choice = top.object("tool_choice")
-    assert choice is not None
-    kind = choice.text("type", None)
-    if kind == "function":
-        named = form.ToolChoice("named", (choice.text("name", None),))
-        choice.finish()
-        return named
-    if kind == "allowed_tools":
-        tools = choice.objects("tools")
-        names = tuple(each.text("name", None) for each in tools if each.text("type", None) == "function")
-        mode = choice.text("mode", None)
-        if mode in ("auto", "required") and names and len(names) == len(tools):
-            choice.finish()
-            return form.ToolChoice(mode, names)  # type: ignore[arg-type]
-    unread.append("tool_choice")
-    return None
-
-
 def _text(fields: Fields | None) -> tuple[form.Output | None, str]:
     """The answer's form and verbosity."""
     if fields is None:
         return None, ""
     verbosity = fields.text("verbosity")
-    output = None
-    if (wanted := fields.object("format")) is not None:
-        kind = wanted.text("type", None)
-        if kind == "json_object":
-            output = form.Output("json")
-        elif kind == "json_schema":
-            output = form.Output(
-                "json_schema",
-                wanted.raw("schema"),
-                wanted.text("name"),
-                wanted.text("description"),
-                wanted.boolean("strict"),
-            )
-        elif kind != "text":
-            wanted.fail("type", "must be text, json_object or json_schema")
-        wanted.finish()
+    output = parse_output(fields.object("format"), nested=False)
     fields.finish()
     return output, verbosity
 
