@@ -419,13 +419,15 @@ class ChatDialect(Asker):
         :raises Unsupported: a field cannot be said, and ``saying`` does not let it be dropped.
         """
         seen = view(request)
-        body = self._render(seen, model, saying, stream, quirks)
+        body = self._render(seen, model, saying, stream=stream, quirks=quirks)
         saying.rest(seen, (*seen.extra, *self.carries.lacking(request)))
         return body
 
     @abstractmethod
-    def _render(self, seen: form.Request, model: str, saying: Saying, stream: bool, quirks: frozenset[str]) -> bytes:
-        """The body for a vendor. What it does not read of ``seen`` is refused.
+    def _render(
+        self, request: form.Request, model: str, saying: Saying, *, stream: bool, quirks: frozenset[str]
+    ) -> bytes:
+        """The body for a vendor. What it does not read of ``request`` is refused.
 
         :raises Unsupported: a field cannot be said.
         """

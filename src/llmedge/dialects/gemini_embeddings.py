@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects.dialect import Asked, Request, VendorError
+from llmedge.dialects.dialect import Asked, Request
 from llmedge.dialects.embedding_form import EmbeddingAnswer, EmbeddingDialect, EmbeddingRequest
 from llmedge.dialects.gemini import usage, wire
 from llmedge.dialects.gemini.wire import GoogleFields
 from llmedge.dialects.openai_common import decode_body
-from llmedge.errors import EdgeError, Unsupported, UpstreamMalformed
+from llmedge.errors import Unsupported, UpstreamMalformed
 from llmedge.model import RawObject, Usage
 
 _encode = msgspec.json.Encoder().encode
@@ -82,14 +82,9 @@ class GeminiEmbeddings(EmbeddingDialect):
     def read_answer(self, body: bytes) -> Usage | None:
         return usage.parse(_check(body, _decode_thin).usage_metadata)
 
-    def parse_error(self, body: bytes) -> VendorError:
-        return wire.parse_error(body)
-
-    def error_body(self, error: EdgeError) -> bytes:
-        return wire.error_body(error)
-
-    def error_frame(self, error: EdgeError) -> bytes:
-        return wire.error_frame(error)
+    parse_error = staticmethod(wire.parse_error)
+    error_body = staticmethod(wire.error_body)
+    error_frame = staticmethod(wire.error_frame)
 
     def parse(self, fields: RawObject) -> EmbeddingRequest:
         unread: list[str] = []

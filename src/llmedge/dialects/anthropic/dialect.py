@@ -12,20 +12,18 @@ from llmedge.dialects.anthropic.decoder import Decoder
 from llmedge.dialects.anthropic.encoder import Encoder
 from llmedge.dialects.anthropic.reader import MessageReader
 from llmedge.dialects.dialect import (
-    Asked,
     ChatDialect,
     CountingDialect,
     FramedReader,
     Request,
     Saying,
     StreamReader,
-    VendorError,
 )
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_answer import parse_error
 from llmedge.dialects.openai_common import parse_body
 from llmedge.dialects.unsaid import Carries, view
-from llmedge.errors import EdgeError, ValidationError
+from llmedge.errors import ValidationError
 from llmedge.model import RawObject, Usage
 
 _encode = msgspec.json.Encoder().encode
@@ -91,24 +89,15 @@ class Anthropic(ChatDialect, CountingDialect):
         """
         return _checked(raw, _count_decoder, max_depth)
 
-    def parse(self, fields: RawObject) -> form.Request:
-        return request.parse(fields)
-
-    def render_answer(self, said: form.Answer, asked: Asked) -> bytes:
-        return answer.render(said, asked)
+    parse = staticmethod(request.parse)
+    render_answer = staticmethod(answer.render)
+    encoder = staticmethod(Encoder)
+    error_body = staticmethod(errors.body)
+    error_frame = staticmethod(errors.frame)
 
     def render_count_answer(self, tokens: int) -> bytes:
         """The answer of ``/v1/messages/count_tokens``."""
         return _encode({"input_tokens": tokens})
-
-    def encoder(self, asked: Asked) -> Encoder:
-        return Encoder(asked)
-
-    def error_body(self, error: EdgeError) -> bytes:
-        return errors.body(error)
-
-    def error_frame(self, error: EdgeError) -> bytes:
-        return errors.frame(error)
 
     # For a vendor who speaks it
 
@@ -119,8 +108,9 @@ class Anthropic(ChatDialect, CountingDialect):
         """The body of a count, for a vendor of the same dialect: as it came, but for the model."""
         return _encode({**fields, "model": model})
 
-    def _render(self, seen: form.Request, model: str, saying: Saying, stream: bool, quirks: frozenset[str]) -> bytes:
-        return render.render(seen, model, saying, stream=stream, quirks=quirks)
+    _render = staticmethod(render.render)
+    parse_answer = staticmethod(answer.parse)
+    parse_error = staticmethod(parse_error)
 
     def render_count(
         self, asked: form.Request, model: str, saying: Saying, *, quirks: frozenset[str] = frozenset()
@@ -137,9 +127,6 @@ class Anthropic(ChatDialect, CountingDialect):
     def read_answer(self, body: bytes) -> Usage | None:
         return answer.read_usage(answer.check(body))
 
-    def parse_answer(self, body: bytes) -> form.Answer:
-        return answer.parse(body)
-
     def parse_count(self, body: bytes) -> int:
         """The tokens a vendor counted.
 
@@ -153,9 +140,6 @@ class Anthropic(ChatDialect, CountingDialect):
         if tokens is None or tokens < 0:
             top.fail("input_tokens", "is not a number of tokens")
         return tokens
-
-    def parse_error(self, body: bytes) -> VendorError:
-        return parse_error(body)
 
     def reader(self, *, strip_usage: bool, choices: int, max_event: int) -> StreamReader:
         """Usage is a part of the stream that cannot be left out, and there is one choice."""

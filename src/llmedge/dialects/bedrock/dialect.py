@@ -10,12 +10,12 @@ import msgspec
 
 from llmedge.dialects import form
 from llmedge.dialects.bedrock import answer, render, request, stream
-from llmedge.dialects.dialect import Asked, ChatDialect, FramedReader, Request, Saying, VendorError
+from llmedge.dialects.dialect import Asked, ChatDialect, FramedReader, Request, Saying
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_common import is_deeper
 from llmedge.dialects.unsaid import Carries
 from llmedge.errors import EdgeError, ValidationError
-from llmedge.model import RawObject, Usage
+from llmedge.model import RawObject
 
 _encode = msgspec.json.Encoder().encode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -44,27 +44,21 @@ class Bedrock(ChatDialect):
             raise ValidationError("The field 'messages' must hold at least one message.", param="messages")
         return Request(fields, model, stream, wants_usage=True, choices=1, message_count=len(messages))
 
-    def parse(self, fields: RawObject) -> form.Request:
-        return request.parse(fields)
+    parse = staticmethod(request.parse)
 
-    def _render(self, seen: form.Request, model: str, saying: Saying, stream: bool, quirks: frozenset[str]) -> bytes:
-        return render.render(seen, model, saying, quirks=quirks)
+    def _render(
+        self, request: form.Request, model: str, saying: Saying, *, stream: bool, quirks: frozenset[str]
+    ) -> bytes:
+        return render.render(request, model, saying, quirks=quirks)
 
     def forward(self, fields: RawObject, model: str, *, stream: bool, ask_usage: bool) -> bytes:
         """As it came: the model is in the URL, usage is always sent."""
         return _encode(fields)
 
-    def parse_answer(self, body: bytes) -> form.Answer:
-        return answer.parse(body)
-
-    def read_answer(self, body: bytes) -> Usage | None:
-        return answer.read_usage(body)
-
-    def parse_error(self, body: bytes) -> VendorError:
-        return answer.parse_error(body)
-
-    def render_answer(self, said: form.Answer, asked: Asked) -> bytes:
-        return answer.render(said, asked)
+    parse_answer = staticmethod(answer.parse)
+    read_answer = staticmethod(answer.read_usage)
+    parse_error = staticmethod(answer.parse_error)
+    render_answer = staticmethod(answer.render)
 
     def decoder(self, *, choices: int, max_event: int) -> FramedReader[form.StreamEvent]:
         return stream.Decoder(max_event=max_event)

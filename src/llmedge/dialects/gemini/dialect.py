@@ -7,20 +7,16 @@ import msgspec
 
 from llmedge.dialects import form
 from llmedge.dialects.dialect import (
-    Asked,
     ChatDialect,
     CountingDialect,
-    FramedReader,
     Request,
     Saying,
     StreamReader,
-    VendorError,
 )
 from llmedge.dialects.gemini import answer, count, encoder, render, request, stream, usage, wire
 from llmedge.dialects.gemini.wire import GoogleFields
 from llmedge.dialects.openai_common import decode_body
 from llmedge.dialects.unsaid import Carries, view
-from llmedge.errors import EdgeError
 from llmedge.model import RawObject, Usage
 
 _encode = msgspec.json.Encoder().encode
@@ -72,35 +68,24 @@ class Gemini(ChatDialect, CountingDialect):
     def read_answer(self, body: bytes) -> Usage | None:
         return usage.parse(answer.check(body).usage_metadata)
 
-    def parse_error(self, body: bytes) -> VendorError:
-        return wire.parse_error(body)
-
-    def error_body(self, error: EdgeError) -> bytes:
-        return wire.error_body(error)
-
-    def error_frame(self, error: EdgeError) -> bytes:
-        return wire.error_frame(error)
+    parse_error = staticmethod(wire.parse_error)
+    error_body = staticmethod(wire.error_body)
+    error_frame = staticmethod(wire.error_frame)
 
     def reader(self, *, strip_usage: bool, choices: int, max_event: int) -> StreamReader:
         return stream.Reader(choices=choices, max_event=max_event)
 
-    def parse(self, fields: RawObject) -> form.Request:
-        return request.parse(fields)
+    parse = staticmethod(request.parse)
 
-    def _render(self, seen: form.Request, model: str, saying: Saying, stream: bool, quirks: frozenset[str]) -> bytes:
-        return render.render(seen, model, saying, quirks)
+    def _render(
+        self, request: form.Request, model: str, saying: Saying, *, stream: bool, quirks: frozenset[str]
+    ) -> bytes:
+        return render.render(request, model, saying, quirks)
 
-    def parse_answer(self, body: bytes) -> form.Answer:
-        return answer.parse(body)
-
-    def render_answer(self, said: form.Answer, asked: Asked) -> bytes:
-        return answer.render(said, asked)
-
-    def decoder(self, *, choices: int, max_event: int) -> FramedReader[form.StreamEvent]:
-        return stream.Decoder(choices=choices, max_event=max_event)
-
-    def encoder(self, asked: Asked) -> encoder.Encoder:
-        return encoder.Encoder(asked)
+    parse_answer = staticmethod(answer.parse)
+    render_answer = staticmethod(answer.render)
+    decoder = staticmethod(stream.Decoder)
+    encoder = staticmethod(encoder.Encoder)
 
     # countTokens; see :mod:`llmedge.dialects.gemini.count`
 

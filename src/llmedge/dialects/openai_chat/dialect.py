@@ -6,13 +6,11 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import form
-from llmedge.dialects.dialect import Asked, ChatDialect, FramedReader, Request, Saying
+from llmedge.dialects.dialect import ChatDialect, Request
 from llmedge.dialects.openai_chat import answer, render, request, stream
 from llmedge.dialects.openai_common import CommonRequest, OpenAIDialect, parse_body
 from llmedge.dialects.unsaid import Carries
 from llmedge.errors import ValidationError
-from llmedge.model import RawObject
 
 
 class _Message(msgspec.Struct):
@@ -62,20 +60,9 @@ class OpenAIChat(OpenAIDialect, ChatDialect):
             message_count=len(known.messages),
         )
 
-    def parse(self, fields: RawObject) -> form.Request:
-        return request.parse(fields)
-
-    def _render(self, seen: form.Request, model: str, saying: Saying, stream: bool, quirks: frozenset[str]) -> bytes:
-        return render.render(seen, model, saying, stream=stream, quirks=quirks)
-
-    def parse_answer(self, body: bytes) -> form.Answer:
-        return answer.parse(body)
-
-    def render_answer(self, said: form.Answer, asked: Asked) -> bytes:
-        return answer.render(said, asked)
-
-    def decoder(self, *, choices: int, max_event: int) -> FramedReader[form.StreamEvent]:
-        return stream.Decoder(choices=choices, max_event=max_event)
-
-    def encoder(self, asked: Asked) -> stream.Encoder:
-        return stream.Encoder(asked)
+    parse = staticmethod(request.parse)
+    _render = staticmethod(render.render)
+    parse_answer = staticmethod(answer.parse)
+    render_answer = staticmethod(answer.render)
+    decoder = staticmethod(stream.Decoder)
+    encoder = staticmethod(stream.Encoder)

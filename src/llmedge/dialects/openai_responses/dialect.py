@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from llmedge.dialects import form
-from llmedge.dialects.dialect import Asked, ChatDialect, FramedReader, Request, Saying, StreamReader, VendorError
+from llmedge.dialects.dialect import ChatDialect, FramedReader, Request, Saying, StreamReader
 from llmedge.dialects.openai_answer import parse_error
 from llmedge.dialects.openai_common import parse_body
 from llmedge.dialects.openai_responses import answer, render, request
@@ -105,26 +105,21 @@ class OpenAIResponses(ChatDialect):
     def read_answer(self, body: bytes) -> Usage | None:
         return parse_usage(answer.check(body).raw("usage"))
 
-    def parse_error(self, body: bytes) -> VendorError:
-        return parse_error(body)
+    parse_error = staticmethod(parse_error)
 
     def reader(self, *, strip_usage: bool, choices: int, max_event: int) -> StreamReader:
         return EventReader(max_event=max_event)
 
-    def parse(self, fields: RawObject) -> form.Request:
-        return request.parse(fields)
+    parse = staticmethod(request.parse)
 
-    def _render(self, seen: form.Request, model: str, saying: Saying, stream: bool, quirks: frozenset[str]) -> bytes:
-        return render.render(seen, model, saying, stream=stream)
+    def _render(
+        self, request: form.Request, model: str, saying: Saying, *, stream: bool, quirks: frozenset[str]
+    ) -> bytes:
+        return render.render(request, model, saying, stream=stream)
 
-    def parse_answer(self, body: bytes) -> form.Answer:
-        return answer.parse(body)
-
-    def render_answer(self, said: form.Answer, asked: Asked) -> bytes:
-        return answer.render(said, asked)
+    parse_answer = staticmethod(answer.parse)
+    render_answer = staticmethod(answer.render)
+    encoder = staticmethod(Encoder)
 
     def decoder(self, *, choices: int, max_event: int) -> FramedReader[form.StreamEvent]:
         return Decoder(max_event=max_event)
-
-    def encoder(self, asked: Asked) -> Encoder:
-        return Encoder(asked)
