@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import msgspec
 
 from llmedge.dialects import form
-from llmedge.dialects.unsaid import settable
+from llmedge.dialects.rendering import settable
 
 _MODES = get_type_hints(form.ToolChoice)["mode"]
 SAMPLES: dict[str, tuple[Any, ...]] = {

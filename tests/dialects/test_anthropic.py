@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects import form
 from llmedge.dialects.anthropic import Anthropic
-from llmedge.dialects.dialect import Asked, Saying
+from llmedge.dialects.dialect import Asked
+from llmedge.dialects.rendering import Saying
 from llmedge.errors import (
     DeadlineExceeded,
     EdgeError,

@@ -12,8 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects import form
 from llmedge.dialects.anthropic import Anthropic
-from llmedge.dialects.dialect import Asked, Saying, TranslatedReader
+from llmedge.dialects.dialect import Asked, TranslatedReader
 from llmedge.dialects.openai_chat import OpenAIChat
+from llmedge.dialects.rendering import Saying
 from llmedge.errors import (
     UpstreamCut,
     UpstreamMalformed,

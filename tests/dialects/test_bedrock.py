@@ -18,8 +18,9 @@ from llmedge.dialects import form
 from llmedge.dialects.bedrock import Bedrock
 from llmedge.dialects.bedrock.eventstream import EventStreamError, EventStreamParser, Message, encode
 from llmedge.dialects.bedrock.stream import frame
-from llmedge.dialects.dialect import Asked, Saying, TranslatedReader
+from llmedge.dialects.dialect import Asked, TranslatedReader
 from llmedge.dialects.openai_chat import OpenAIChat
+from llmedge.dialects.rendering import Saying
 from llmedge.errors import (
     EdgeError,
     Unsupported,

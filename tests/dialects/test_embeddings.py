@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from openai.types import CreateEmbeddingResponse
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.dialects.dialect import Asked, Saying
+from llmedge.dialects.dialect import Asked
 from llmedge.dialects.embedding_form import EmbeddingAnswer, EmbeddingRequest, from_base64, to_base64
 from llmedge.dialects.gemini_embeddings import GeminiEmbeddings
 from llmedge.dialects.openai_embeddings import OpenAIEmbeddings
+from llmedge.dialects.rendering import Saying
 from llmedge.errors import Unsupported, UpstreamMalformed, ValidationError, VendorFailed
 from llmedge.model import Usage
 from llmedge.operations import Operation

@@ -6,9 +6,10 @@ from hypothesis import HealthCheck, given, settings
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects import form
-from llmedge.dialects.dialect import Asked, Saying
+from llmedge.dialects.dialect import Asked
 from llmedge.dialects.gemini import Gemini, chunks, wire
 from llmedge.dialects.gemini.schema import to_json_schema
+from llmedge.dialects.rendering import Saying
 from llmedge.errors import (
     EdgeError,
     RateLimited,

@@ -12,9 +12,10 @@ from pydantic import BaseModel, TypeAdapter
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects import form
-from llmedge.dialects.dialect import Asked, Saying
+from llmedge.dialects.dialect import Asked
 from llmedge.dialects.form import Begin, Citation, Close, Counted, Delta, End, Finish, Open, Sign, Text, Thinking
 from llmedge.dialects.openai_responses import OpenAIResponses
+from llmedge.dialects.rendering import Saying
 from llmedge.errors import (
     EdgeError,
     Unsupported,

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects import form
-from llmedge.dialects.dialect import Asked, Saying
+from llmedge.dialects.dialect import Asked
 from llmedge.dialects.registry import DIALECTS
+from llmedge.dialects.rendering import Saying
 from tests.dialects import strategies
 from tests.dialects.matrix.cases import MODELS
 

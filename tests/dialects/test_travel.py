@@ -9,8 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.call import Call
 from llmedge.dialects import form
-from llmedge.dialects.dialect import Asked, Saying
+from llmedge.dialects.dialect import Asked
 from llmedge.dialects.registry import DIALECTS
+from llmedge.dialects.rendering import Saying
 from llmedge.dialects.tool_ids import nine_id, short_id, word_id
 from llmedge.errors import Unsupported
 from llmedge.model import Usage

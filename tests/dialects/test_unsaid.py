@@ -13,9 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.catalogue import QUIRKS
 from llmedge.dialects import form
-from llmedge.dialects.dialect import ChatDialect, Saying
+from llmedge.dialects.dialect import ChatDialect
 from llmedge.dialects.registry import DIALECTS
-from llmedge.dialects.unsaid import ANYWAY
+from llmedge.dialects.rendering import ANYWAY, Saying
 from tests.dialects.leaves import ROLES, Leaves, kinds_of, names
 from tests.dialects.test_matrix import MODELS, VENDORS
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 import attrs
 import msgspec
 
 from llmedge.dialects import form
+from llmedge.dialects.rendering import Carries, Saying, view
 from llmedge.dialects.sse import SseError, SseParser, parse_block
-from llmedge.dialects.unsaid import Carries, unread, view
 from llmedge.errors import EdgeError, MalformedEvent, Unsupported, UpstreamMalformed, UpstreamTooLarge
 from llmedge.model import Event, RawObject, Usage
 from llmedge.operations import Operation
@@ -54,48 +54,6 @@ class Asked:
     created: int = 0
     wants_usage: bool = False
     fields: RawObject = attrs.Factory(dict)
-
-
-class Saying:
-    """Collects what a target cannot say of a request.
-
-    :param names: the asker's name of a field of the form, where it differs.
-    :param drop: leave such fields out, rather than refuse the request.
-    :ivar dropped: the asker's names of the fields left out.
-    """
-
-    def __init__(self, names: Mapping[str, str], drop: bool, target: str = "") -> None:
-        self._names = names
-        self._drop = drop
-        self._target = target
-        self._refused: set[str] = set()
-        self.dropped: list[str] = []
-
-    def cannot(self, field: str, why: str = "") -> None:
-        """``field`` (of the form, or a path in the request) cannot be said.
-
-        :raises Unsupported: unless it may be dropped.
-        """
-        name = self._names.get(field, field)
-        self._refused.add(field)
-        if not self._drop:
-            raise Unsupported(
-                f"The field '{name}' cannot be said to {self._target or 'the target'}{why and f' ({why})'}. "
-                'Leave it out, or have the operator set on_unsupported = "drop" for this model.',
-                param=name,
-            )
-        if name not in self.dropped:
-            self.dropped.append(name)
-
-    def rest(self, seen: form.Struct, more: Iterable[str]) -> None:
-        """What is set in a view and was not read cannot be said, nor can ``more``.
-
-        :raises Unsupported: there is something, and it may not be dropped.
-        """
-        for field in unread(seen, self._refused):
-            self.cannot(field if field in self._names else field.partition(".")[0])
-        for field in more:
-            self.cannot(field)
 
 
 def unstreamed() -> Unsupported:

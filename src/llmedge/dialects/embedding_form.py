@@ -7,9 +7,9 @@ import binascii
 import struct
 from abc import abstractmethod
 
-from llmedge.dialects.dialect import Asked, Dialect, Saying
+from llmedge.dialects.dialect import Asked, Dialect
 from llmedge.dialects.form import Struct
-from llmedge.dialects.unsaid import ignore, view
+from llmedge.dialects.rendering import Saying, ignore, view
 from llmedge.errors import UpstreamMalformed
 from llmedge.model import RawObject, Usage
 from llmedge.operations import Operation

@@ -11,8 +11,9 @@ from twisted.logger import Logger
 
 from llmedge.call import Call
 from llmedge.dialects import form
-from llmedge.dialects.dialect import ChatDialect, Saying
+from llmedge.dialects.dialect import ChatDialect
 from llmedge.dialects.registry import DIALECTS
+from llmedge.dialects.rendering import Saying
 from llmedge.errors import AnswerDiverged, EdgeError, ElsewhereError, UpstreamTimeout, UpstreamTooLarge
 from llmedge.model import Answer, Deadline, EventKind, Usage
 from llmedge.pipeline.attempt import choose, make

@@ -15,17 +15,10 @@ from twisted.internet.task import deferLater
 from llmedge.call import Call
 from llmedge.config.settings import Provider as ProviderSettings
 from llmedge.config.settings import Upstream
-from llmedge.dialects.dialect import (
-    Asked,
-    Asker,
-    CountingDialect,
-    Saying,
-    StreamReader,
-    TranslatedReader,
-    VendorError,
-)
+from llmedge.dialects.dialect import Asked, Asker, CountingDialect, StreamReader, TranslatedReader, VendorError
 from llmedge.dialects.embedding_form import EmbeddingDialect
 from llmedge.dialects.registry import CHAT, DIALECTS
+from llmedge.dialects.rendering import Saying
 from llmedge.errors import EdgeError, UpstreamCut, UpstreamMalformed, UpstreamTimeout, ValidationError
 from llmedge.model import Answer, Attempt, Event, EventKind, RawObject, Record, Usage
 from llmedge.operations import Operation

@@ -15,12 +15,12 @@ from llmedge.dialects.dialect import (
     ChatDialect,
     CountingDialect,
     Dialect,
-    Saying,
     StreamReader,
     TranslatedReader,
     unstreamed,
 )
 from llmedge.dialects.embedding_form import EmbeddingDialect
+from llmedge.dialects.rendering import Saying
 from llmedge.errors import Unsupported, UpstreamMalformed
 from llmedge.model import DROPPED, Answer
 from llmedge.operations import Operation

@@ -9,9 +9,8 @@ import msgspec
 
 from llmedge.dialects import form
 from llmedge.dialects.anthropic import citations
-from llmedge.dialects.dialect import Saying
+from llmedge.dialects.rendering import Saying, unread, view
 from llmedge.dialects.tool_ids import word_id
-from llmedge.dialects.unsaid import unread, view
 
 IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 """The media types the API takes (platform.claude.com/docs/en/build-with-claude/vision)."""

@@ -9,9 +9,8 @@ import msgspec
 
 from llmedge.dialects import form
 from llmedge.dialects.anthropic.content import Blocks
-from llmedge.dialects.dialect import Saying
 from llmedge.dialects.effort import BUDGETS, budget_of, effort_of
-from llmedge.dialects.unsaid import ignore
+from llmedge.dialects.rendering import Saying, ignore
 
 _encode = msgspec.json.Encoder().encode
 

@@ -15,8 +15,8 @@ import msgspec
 
 from llmedge.dialects import form
 from llmedge.dialects.fields import Fields
+from llmedge.dialects.rendering import unread, view
 from llmedge.dialects.tool_ids import word_id
-from llmedge.dialects.unsaid import unread, view
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 

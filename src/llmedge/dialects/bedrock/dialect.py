@@ -10,10 +10,10 @@ import msgspec
 
 from llmedge.dialects import form
 from llmedge.dialects.bedrock import answer, render, request, stream
-from llmedge.dialects.dialect import Asked, ChatDialect, FramedReader, Request, Saying
+from llmedge.dialects.dialect import Asked, ChatDialect, FramedReader, Request
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_common import is_deeper
-from llmedge.dialects.unsaid import Carries
+from llmedge.dialects.rendering import Carries, Saying
 from llmedge.errors import EdgeError, ValidationError
 from llmedge.model import RawObject
 

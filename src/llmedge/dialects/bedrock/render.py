@@ -10,9 +10,8 @@ import msgspec
 from llmedge.dialects import form
 from llmedge.dialects.bedrock.content import Blocks, Cannot, render_cache_point
 from llmedge.dialects.bedrock.request import SCALARS, STOP_SEQUENCE
-from llmedge.dialects.dialect import Saying
+from llmedge.dialects.rendering import Saying, ignore
 from llmedge.dialects.scalars import render_scalars
-from llmedge.dialects.unsaid import ignore
 
 _encode = msgspec.json.Encoder().encode
 _SERVICE_TIERS = ("priority", "default", "flex", "reserved")

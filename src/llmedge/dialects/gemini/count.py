@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from llmedge.dialects import form
-from llmedge.dialects.dialect import Request, Saying
+from llmedge.dialects.dialect import Request
 from llmedge.dialects.gemini.render import render_fields
 from llmedge.dialects.gemini.wire import GoogleFields, failed
 from llmedge.dialects.openai_common import decode_body
+from llmedge.dialects.rendering import Saying
 from llmedge.errors import UpstreamMalformed
 from llmedge.model import RawObject
 

@@ -6,17 +6,11 @@ from __future__ import annotations
 import msgspec
 
 from llmedge.dialects import form
-from llmedge.dialects.dialect import (
-    ChatDialect,
-    CountingDialect,
-    Request,
-    Saying,
-    StreamReader,
-)
+from llmedge.dialects.dialect import ChatDialect, CountingDialect, Request, StreamReader
 from llmedge.dialects.gemini import answer, count, encoder, render, request, stream, usage, wire
 from llmedge.dialects.gemini.wire import GoogleFields
 from llmedge.dialects.openai_common import decode_body
-from llmedge.dialects.unsaid import Carries, view
+from llmedge.dialects.rendering import Carries, Saying, view
 from llmedge.model import RawObject, Usage
 
 _encode = msgspec.json.Encoder().encode

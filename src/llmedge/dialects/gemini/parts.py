@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from llmedge.dialects import form
-from llmedge.dialects.dialect import Saying
 from llmedge.dialects.gemini.contents import DETAILS, FILE_PREFIXES, guess_type
 from llmedge.dialects.gemini.results import render_result
 from llmedge.dialects.gemini.wire import NO_SIGNATURE, is_base64, wrap_signature
+from llmedge.dialects.rendering import Saying
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _LEVELS = {detail: level for level, detail in DETAILS.items()}

@@ -8,11 +8,10 @@ from typing import Any
 import msgspec
 
 from llmedge.dialects import form
-from llmedge.dialects.dialect import Saying
 from llmedge.dialects.gemini.parts import render_contents, render_part
 from llmedge.dialects.gemini.request import SCALARS, TIERS
+from llmedge.dialects.rendering import Saying, ignore
 from llmedge.dialects.scalars import render_scalars
-from llmedge.dialects.unsaid import ignore
 
 _encode = msgspec.json.Encoder().encode
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

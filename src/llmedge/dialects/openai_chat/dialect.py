@@ -9,7 +9,7 @@ import msgspec
 from llmedge.dialects.dialect import ChatDialect, Request
 from llmedge.dialects.openai_chat import answer, render, request, stream
 from llmedge.dialects.openai_common import CommonRequest, OpenAIDialect, parse_body
-from llmedge.dialects.unsaid import Carries
+from llmedge.dialects.rendering import Carries
 from llmedge.errors import ValidationError
 
 

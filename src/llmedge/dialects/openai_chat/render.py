@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from llmedge.dialects import form
-from llmedge.dialects.dialect import Saying
 from llmedge.dialects.effort import effort_of
 from llmedge.dialects.media import AUDIO_FORMATS, data_url
 from llmedge.dialects.openai_chat.request import SCALARS
+from llmedge.dialects.rendering import Saying
 from llmedge.dialects.scalars import render_scalars
 from llmedge.dialects.tool_ids import nine_id, short_id
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from llmedge.dialects import form
-from llmedge.dialects.dialect import ChatDialect, FramedReader, Request, Saying, StreamReader
+from llmedge.dialects.dialect import ChatDialect, FramedReader, Request, StreamReader
 from llmedge.dialects.openai_answer import parse_error
 from llmedge.dialects.openai_common import parse_body
 from llmedge.dialects.openai_responses import answer, render, request
@@ -15,7 +15,7 @@ from llmedge.dialects.openai_responses.decoder import Decoder
 from llmedge.dialects.openai_responses.encoder import Encoder
 from llmedge.dialects.openai_responses.envelope import parse_usage
 from llmedge.dialects.openai_responses.reader import EventReader
-from llmedge.dialects.unsaid import Carries
+from llmedge.dialects.rendering import Carries, Saying
 from llmedge.errors import EdgeError, ValidationError
 from llmedge.model import RawObject, Usage
 

@@ -9,15 +9,14 @@ from typing import Any
 import msgspec
 
 from llmedge.dialects import form
-from llmedge.dialects.dialect import Saying
 from llmedge.dialects.effort import effort_of
 from llmedge.dialects.media import AUDIO_FORMATS, data_url
 from llmedge.dialects.openai_chat.render import render_schema
 from llmedge.dialects.openai_responses.answer import render_citation, render_texts
 from llmedge.dialects.openai_responses.request import ENCRYPTED, LOGPROBS, SCALARS
+from llmedge.dialects.rendering import Saying, unread, view
 from llmedge.dialects.scalars import render_scalars
 from llmedge.dialects.tool_ids import short_id
-from llmedge.dialects.unsaid import unread, view
 
 _encode = msgspec.json.Encoder().encode
 

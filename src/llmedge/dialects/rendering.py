@@ -1,4 +1,4 @@
-"""What a renderer left unsaid of a request: whatever is set and was not read, so that nothing is lost in silence.
+"""What renderers read of a request, and what they leave unsaid: nothing is lost in silence.
 
 Settings are read through a :func:`view` that notes it, as :class:`~llmedge.dialects.fields.Fields` does with a client's
 JSON. Parts and tools, which may be thousands, are looked through once instead, for the leaves that a dialect does not
@@ -7,13 +7,14 @@ carry (:class:`Carries`). A new field of the form is refused by every dialect un
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, TypeVar, cast, get_args
 
 import msgspec
 
 from llmedge.dialects import form
+from llmedge.errors import Unsupported
 
 S = TypeVar("S", bound=form.Struct)
 
@@ -125,3 +126,45 @@ class Carries:
             for name, default in lacking[form.Tool]:
                 if getattr(tool, name) != default:
                     yield f"tools ({tool.name}: {_WORDS.get(name, name)})"
+
+
+class Saying:
+    """Collects what a target cannot say of a request.
+
+    :param names: the asker's name of a field of the form, where it differs.
+    :param drop: leave such fields out, rather than refuse the request.
+    :ivar dropped: the asker's names of the fields left out.
+    """
+
+    def __init__(self, names: Mapping[str, str], drop: bool, target: str = "") -> None:
+        self._names = names
+        self._drop = drop
+        self._target = target
+        self._refused: set[str] = set()
+        self.dropped: list[str] = []
+
+    def cannot(self, field: str, why: str = "") -> None:
+        """``field`` (of the form, or a path in the request) cannot be said.
+
+        :raises Unsupported: unless it may be dropped.
+        """
+        name = self._names.get(field, field)
+        self._refused.add(field)
+        if not self._drop:
+            raise Unsupported(
+                f"The field '{name}' cannot be said to {self._target or 'the target'}{why and f' ({why})'}. "
+                'Leave it out, or have the operator set on_unsupported = "drop" for this model.',
+                param=name,
+            )
+        if name not in self.dropped:
+            self.dropped.append(name)
+
+    def rest(self, seen: form.Struct, more: Iterable[str]) -> None:
+        """What is set in a view and was not read cannot be said, nor can ``more``.
+
+        :raises Unsupported: there is something, and it may not be dropped.
+        """
+        for field in unread(seen, self._refused):
+            self.cannot(field if field in self._names else field.partition(".")[0])
+        for field in more:
+            self.cannot(field)
