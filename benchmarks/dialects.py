@@ -10,8 +10,8 @@ import argparse
 import time
 from typing import Any
 
-from llmedge.dialects import form
-from llmedge.dialects.dialect import Asked, StreamReader, TranslatedReader
+from llmedge.dialects import ir
+from llmedge.dialects.dialect import ResponseContext, StreamReader, TranslatedReader
 from llmedge.dialects.registry import DIALECTS
 from llmedge.model import Usage
 
@@ -20,27 +20,27 @@ VENDORS = (*ASKERS, "bedrock")
 LIMIT = 1_000_000
 
 
-def events(count: int) -> list[form.StreamEvent]:
+def events(count: int) -> list[ir.StreamEvent]:
     """A thought, a text and a call, most of it text."""
     words = [f"wörd {number} " for number in range(count)]
     return [
-        form.Begin("id", "model", 1),
-        form.Open(0, "text"),
-        *(form.Delta(0, word) for word in words),
-        form.Close(0),
-        form.Open(1, "tool", tool_id="call_1", name="f"),
-        form.Delta(1, '{"a":1}'),
-        form.Close(1),
-        form.Finish("tool"),
-        form.Counted(Usage(10, count)),
-        form.End(),
+        ir.Begin("id", "model", 1),
+        ir.Open(0, "text"),
+        *(ir.Delta(0, word) for word in words),
+        ir.Close(0),
+        ir.Open(1, "tool", tool_id="call_1", name="f"),
+        ir.Delta(1, '{"a":1}'),
+        ir.Close(1),
+        ir.Finish("tool"),
+        ir.Counted(Usage(10, count)),
+        ir.End(),
     ]
 
 
 def reads(vendor: str, count: int, batch: int) -> list[bytes]:
     """What the socket brings."""
     dialect: Any = DIALECTS[vendor]
-    frames = [event.frame for event in dialect.encoder(Asked("m", wants_usage=True)).encode(events(count))]
+    frames = [event.frame for event in dialect.encoder(ResponseContext("m", wants_usage=True)).encode(events(count))]
     return [b"".join(frames[start : start + batch]) for start in range(0, len(frames), batch)]
 
 
@@ -50,7 +50,9 @@ def reader(asker: str, vendor: str) -> StreamReader:
     if asker == vendor:
         passed: StreamReader = spoken.reader(strip_usage=True, choices=1, max_event=LIMIT)
         return passed
-    return TranslatedReader(spoken.decoder(choices=1, max_event=LIMIT), speaks.encoder(Asked("m", wants_usage=True)))
+    return TranslatedReader(
+        spoken.decoder(choices=1, max_event=LIMIT), speaks.encoder(ResponseContext("m", wants_usage=True))
+    )
 
 
 def spent(asker: str, vendor: str, data: list[bytes]) -> float:

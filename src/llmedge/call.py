@@ -11,9 +11,9 @@ import msgspec
 from llmedge.config.capabilities import Capabilities
 from llmedge.config.kinds import TargetEntry
 from llmedge.config.settings import Model
-from llmedge.dialects import form
-from llmedge.dialects.dialect import Asker
-from llmedge.dialects.embedding_form import EmbeddingDialect, EmbeddingRequest
+from llmedge.dialects import ir
+from llmedge.dialects.dialect import ClientDialect
+from llmedge.dialects.embedding_ir import EmbeddingDialect, EmbeddingRequest
 from llmedge.dialects.registry import DIALECTS
 from llmedge.model import Caller, Deadline, RawObject, Record, Target, Upload
 from llmedge.operations import Operation
@@ -100,12 +100,12 @@ class Call(msgspec.Struct):
     match: Match | None = None
     _said: Any = None
 
-    def said(self) -> form.Request:
-        """What it says, in the intermediate form. Parsed once, on the thread that asks first; a dialect of chats only.
+    def said(self) -> ir.Request:
+        """What it says, in the IR. Parsed once, on the thread that asks first; a dialect of chats only.
 
         :raises ValidationError: a field is mistyped.
         """
-        said: form.Request = self._parsed()
+        said: ir.Request = self._parsed()
         return said
 
     def embedded(self) -> EmbeddingRequest:
@@ -116,7 +116,7 @@ class Call(msgspec.Struct):
     def _parsed(self) -> Any:
         if self._said is None:
             dialect = DIALECTS[self.dialect]
-            assert isinstance(dialect, Asker | EmbeddingDialect), f"{dialect.name} is not read"
+            assert isinstance(dialect, ClientDialect | EmbeddingDialect), f"{dialect.name} is not read"
             self._said = dialect.parse(self.fields)
         return self._said
 

@@ -6,7 +6,7 @@ import json
 import msgspec
 from hypothesis import strategies as st
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.model import Usage
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
@@ -16,93 +16,89 @@ OBJECTS = st.dictionaries(NAMES, st.integers() | TEXTS | st.lists(st.booleans(),
     lambda value: json.dumps(value, ensure_ascii=False)
 )
 SIGNATURES = st.just("") | BASE64
-SIGNED = st.builds(form.Thinking, st.just(""), BASE64, st.just(True))
+SIGNED = st.builds(ir.Thinking, st.just(""), BASE64, st.just(True))
 
-IMAGE_SOURCES = st.builds(
-    form.Source, st.just("base64"), BASE64, st.sampled_from(["image/png", "image/webp"])
-) | st.just(form.Source("url", "https://example.com/cat.png", "image/png"))
-IMAGES = st.builds(form.Image, IMAGE_SOURCES, st.sampled_from(["", "low", "high"]))
-AUDIO = st.builds(form.Audio, st.builds(form.Source, st.just("base64"), BASE64, st.just("audio/wav")))
+IMAGE_SOURCES = st.builds(ir.Source, st.just("base64"), BASE64, st.sampled_from(["image/png", "image/webp"])) | st.just(
+    ir.Source("url", "https://example.com/cat.png", "image/png")
+)
+IMAGES = st.builds(ir.Image, IMAGE_SOURCES, st.sampled_from(["", "low", "high"]))
+AUDIO = st.builds(ir.Audio, st.builds(ir.Source, st.just("base64"), BASE64, st.just("audio/wav")))
 FILES = st.builds(
-    form.File,
-    st.builds(form.Source, st.just("base64"), BASE64, st.just("application/pdf"))
-    | st.builds(form.Source, st.just("text"), TEXTS, st.just("text/plain"))
-    | st.just(form.Source("file", "https://generativelanguage.googleapis.com/v1beta/files/abc", "video/mp4")),
+    ir.File,
+    st.builds(ir.Source, st.just("base64"), BASE64, st.just("application/pdf"))
+    | st.builds(ir.Source, st.just("text"), TEXTS, st.just("text/plain"))
+    | st.just(ir.Source("file", "https://generativelanguage.googleapis.com/v1beta/files/abc", "video/mp4")),
     st.just("") | TEXTS,
 )
-TEXT = st.builds(form.Text, TEXTS)
-THOUGHTS = st.builds(form.Thinking, TEXTS, SIGNATURES)
+TEXT = st.builds(ir.Text, TEXTS)
+THOUGHTS = st.builds(ir.Thinking, TEXTS, SIGNATURES)
 
 
 @st.composite
-def conversations(draw: st.DrawFn) -> tuple[form.Message, ...]:
+def conversations(draw: st.DrawFn) -> tuple[ir.Message, ...]:
     messages = []
     if draw(st.booleans()):
-        messages.append(form.Message("system", tuple(draw(st.lists(TEXT, min_size=1, max_size=2)))))
+        messages.append(ir.Message("system", tuple(draw(st.lists(TEXT, min_size=1, max_size=2)))))
     count = 0
     for _ in range(draw(st.integers(1, 3))):
         messages.append(
-            form.Message("user", tuple(draw(st.lists(TEXT | IMAGES | AUDIO | FILES, min_size=1, max_size=3))))
+            ir.Message("user", tuple(draw(st.lists(TEXT | IMAGES | AUDIO | FILES, min_size=1, max_size=3))))
         )
         parts = draw(st.lists(TEXT | THOUGHTS, max_size=2))
-        if len(parts) == 2 and isinstance(parts[1], form.Thinking) and not getattr(parts[0], "signature", "text"):
+        if len(parts) == 2 and isinstance(parts[1], ir.Thinking) and not getattr(parts[0], "signature", "text"):
             parts.pop()  # pieces of one thought
-        if parts and isinstance(parts[-1], form.Text) and draw(st.booleans()):
+        if parts and isinstance(parts[-1], ir.Text) and draw(st.booleans()):
             parts.append(draw(SIGNED))
         results = []
         for _ in range(draw(st.integers(0, 2))):
-            call = form.ToolCall(f"id{count}", draw(NAMES), draw(OBJECTS), draw(SIGNATURES))
+            call = ir.ToolCall(f"id{count}", draw(NAMES), draw(OBJECTS), draw(SIGNATURES))
             count += 1
             parts.append(call)
             content = draw(st.lists(TEXT, max_size=2)) + draw(st.lists(IMAGES | FILES, max_size=1))
             error = draw(st.booleans())
             if error or not content:
-                content = [form.Text(draw(TEXTS | OBJECTS))]
-            results.append(form.ToolResult(call.id, tuple(content), call.name, error))
+                content = [ir.Text(draw(TEXTS | OBJECTS))]
+            results.append(ir.ToolResult(call.id, tuple(content), call.name, error))
         if parts:
-            messages.append(form.Message("assistant", tuple(parts)))
+            messages.append(ir.Message("assistant", tuple(parts)))
         if results:
-            messages.append(form.Message("tool", tuple(results)))
+            messages.append(ir.Message("tool", tuple(results)))
     return tuple(messages)
 
 
 @st.composite
-def requests(draw: st.DrawFn) -> form.Request:
+def requests(draw: st.DrawFn) -> ir.Request:
     strict = draw(st.sampled_from([None, True]))
     schemas = st.just(b"") | OBJECTS.map(lambda text: b'{"type":"object","x":' + text.encode() + b"}")
-    tools = tuple(
-        draw(st.lists(st.builds(form.Tool, NAMES, st.just("") | TEXTS, schemas, st.just(strict)), max_size=2))
-    )
+    tools = tuple(draw(st.lists(st.builds(ir.Tool, NAMES, st.just("") | TEXTS, schemas, st.just(strict)), max_size=2)))
     choice = draw(
         st.sampled_from(
             [
                 None,
-                form.ToolChoice("auto"),
-                form.ToolChoice("none"),
-                form.ToolChoice("required"),
-                form.ToolChoice("required", ("a", "b")),
-                form.ToolChoice("named", ("a",)),
+                ir.ToolChoice("auto"),
+                ir.ToolChoice("none"),
+                ir.ToolChoice("required"),
+                ir.ToolChoice("required", ("a", "b")),
+                ir.ToolChoice("named", ("a",)),
             ]
         )
     )
     if strict and tools:
-        choice = form.ToolChoice("auto", draw(st.sampled_from([(), ("a",), ("a", "b")])))
+        choice = ir.ToolChoice("auto", draw(st.sampled_from([(), ("a",), ("a", "b")])))
     else:
         tools = tuple(msgspec.structs.replace(tool, strict=None) for tool in tools)
     reasoning = st.builds(
-        form.Reasoning,
+        ir.Reasoning,
         effort=st.sampled_from(["minimal", "low", "medium", "high"]),
         show=st.sampled_from([None, True, False]),
-    ) | st.builds(form.Reasoning, budget=st.integers(-1, 9000).filter(bool), show=st.sampled_from([None, True]))
+    ) | st.builds(ir.Reasoning, budget=st.integers(-1, 9000).filter(bool), show=st.sampled_from([None, True]))
     floats = st.none() | st.floats(0.01, 2)
-    return form.Request(
+    return ir.Request(
         messages=draw(conversations()),
         tools=tools,
         tool_choice=choice,
-        output=draw(
-            st.sampled_from([None, form.Output("json"), form.Output("json_schema", b'{"type":"object","a":1.0}')])
-        ),
-        reasoning=draw(st.none() | st.just(form.Reasoning(enabled=False)) | reasoning),
+        output=draw(st.sampled_from([None, ir.Output("json"), ir.Output("json_schema", b'{"type":"object","a":1.0}')])),
+        reasoning=draw(st.none() | st.just(ir.Reasoning(enabled=False)) | reasoning),
         max_tokens=draw(st.none() | st.integers(1, 99)),
         temperature=draw(floats),
         top_p=draw(floats),
@@ -121,31 +117,31 @@ def requests(draw: st.DrawFn) -> form.Request:
 
 
 TOKENS = st.builds(
-    form.TokenLogprob,
+    ir.TokenLogprob,
     TEXTS,
     st.floats(-9, 0),
-    top=st.lists(st.builds(form.TokenLogprob, TEXTS, st.floats(-9, 0)), min_size=1, max_size=2).map(tuple),
+    top=st.lists(st.builds(ir.TokenLogprob, TEXTS, st.floats(-9, 0)), min_size=1, max_size=2).map(tuple),
 )
 
 
 @st.composite
-def choices(draw: st.DrawFn, index: int) -> form.Choice:
-    parts: list[form.Part] = draw(st.lists(THOUGHTS, max_size=2))
+def choices(draw: st.DrawFn, index: int) -> ir.Choice:
+    parts: list[ir.Part] = draw(st.lists(THOUGHTS, max_size=2))
     before = 0
     for text in draw(st.lists(TEXTS, max_size=2)):
         start = draw(st.integers(0, len(text) - 1))
         end = draw(st.integers(start, len(text)))
-        cite = form.Citation("url", "https://a", "A", text_start=before + start, text_end=before + end)
-        parts.append(form.Text(text, draw(st.sampled_from([(), (cite,)]))))
+        cite = ir.Citation("url", "https://a", "A", text_start=before + start, text_end=before + end)
+        parts.append(ir.Text(text, draw(st.sampled_from([(), (cite,)]))))
         before += len(text)
         if draw(st.booleans()):
             parts.append(draw(SIGNED))
-    parts += draw(st.lists(st.builds(form.Image, IMAGE_SOURCES.filter(lambda s: s.kind == "base64")), max_size=1))
+    parts += draw(st.lists(st.builds(ir.Image, IMAGE_SOURCES.filter(lambda s: s.kind == "base64")), max_size=1))
     calls = draw(st.integers(0, 2))
-    parts += [form.ToolCall(f"id{i}", draw(NAMES), draw(OBJECTS), draw(SIGNATURES)) for i in range(calls)]
+    parts += [ir.ToolCall(f"id{i}", draw(NAMES), draw(OBJECTS), draw(SIGNATURES)) for i in range(calls)]
     finish = draw(st.sampled_from(["length", "filter", "malformed", "tool" if calls else "stop"]))
     logprobs = draw(st.none() | st.lists(TOKENS, max_size=2).map(tuple))
-    return form.Choice(tuple(parts), finish, index, logprobs=logprobs)
+    return ir.Choice(tuple(parts), finish, index, logprobs=logprobs)
 
 
 @st.composite
@@ -159,9 +155,9 @@ def usages(draw: st.DrawFn) -> Usage:
 
 
 @st.composite
-def answers(draw: st.DrawFn) -> form.Answer:
+def answers(draw: st.DrawFn) -> ir.Answer:
     n = draw(st.integers(1, 2))
-    return form.Answer(
+    return ir.Answer(
         tuple(draw(choices(index)) for index in range(n)),
         draw(NAMES),
         draw(NAMES),

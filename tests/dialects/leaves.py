@@ -10,10 +10,10 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.rendering import settable
 
-_MODES = get_type_hints(form.ToolChoice)["mode"]
+_MODES = get_type_hints(ir.ToolChoice)["mode"]
 SAMPLES: dict[str, tuple[Any, ...]] = {
     "id": ("c",),
     "arguments": ("{}",),
@@ -24,17 +24,17 @@ SAMPLES: dict[str, tuple[Any, ...]] = {
     "signature": ("Uw==",),
     "logit_bias": (b'{"1":2}',),
     "metadata": ((("a", "b"),),),
-    "tool_choice": tuple(form.ToolChoice(mode, ("f",) * (mode == "named")) for mode in get_args(_MODES)),
+    "tool_choice": tuple(ir.ToolChoice(mode, ("f",) * (mode == "named")) for mode in get_args(_MODES)),
 }
 """Values that somebody understands, of fields that not any value will do for."""
 
 SOURCES = [
-    form.Source(kind, data, media_type)  # type: ignore[arg-type]
-    for kind in get_args(get_type_hints(form.Source)["kind"])
+    ir.Source(kind, data, media_type)  # type: ignore[arg-type]
+    for kind in get_args(get_type_hints(ir.Source)["kind"])
     for data in ("eHh4", "https://example.com/x", "s3://x/y")
     for media_type in ("image/png", "audio/wav", "application/pdf", "text/plain")
 ]
-ROLES: tuple[form.Role, ...] = get_args(form.Role)
+ROLES: tuple[ir.Role, ...] = get_args(ir.Role)
 
 
 def kinds_of(hint: Any) -> list[Any]:
@@ -45,7 +45,7 @@ def kinds_of(hint: Any) -> list[Any]:
 
 
 def is_struct(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, form.Struct)
+    return isinstance(kind, type) and issubclass(kind, ir.Struct)
 
 
 class Leaves:
@@ -59,7 +59,7 @@ class Leaves:
         for kind in kinds_of(hint):
             if name in SAMPLES:
                 yield from SAMPLES[name]
-            elif kind is form.Source:
+            elif kind is ir.Source:
                 yield self.random.choice(SOURCES)
             elif is_struct(kind):
                 yield from self.least(kind)
@@ -74,14 +74,14 @@ class Leaves:
                     kind(self.random.randint(2, 9)) if kind is int else self.random.random() if kind is float else "abc"
                 )
 
-    def least(self, kind: type[form.Struct]) -> Iterator[Any]:
+    def least(self, kind: type[ir.Struct]) -> Iterator[Any]:
         """Structs that say no more than they must."""
         hints = get_type_hints(kind)
         needed = [each.name for each in msgspec.structs.fields(kind) if each.required]
         for chosen in itertools.product(*(list(self.values(name, hints[name])) for name in needed)):
             yield kind(**dict(zip(needed, chosen, strict=True)))
 
-    def of(self, struct: form.Struct) -> Iterator[tuple[str, Any, Any, Any]]:
+    def of(self, struct: ir.Struct) -> Iterator[tuple[str, Any, Any, Any]]:
         """Each leaf of a struct and of those in it: its name, its value, and the struct without and with it."""
         kind, hints = type(struct), get_type_hints(type(struct))
         for name in struct.__struct_fields__:
@@ -95,10 +95,10 @@ class Leaves:
                     yield f"{kind.__name__}.{name}", value, struct, more
                 yield from self._within(more, name, struct if bare else more)
 
-    def _within(self, struct: form.Struct, name: str, before: form.Struct) -> Iterator[tuple[str, Any, Any, Any]]:
+    def _within(self, struct: ir.Struct, name: str, before: ir.Struct) -> Iterator[tuple[str, Any, Any, Any]]:
         value = getattr(struct, name)
         for inner in value if isinstance(value, tuple) else (value,):
-            if isinstance(inner, form.Struct):
+            if isinstance(inner, ir.Struct):
                 for leaf, set_to, less, more in self.of(inner):
                     new = [
                         tuple(a if b is inner else b for b in value) if value is not inner else a for a in (less, more)
@@ -107,12 +107,12 @@ class Leaves:
                     yield leaf, set_to, without if before is struct else before, with_it
 
 
-def _put(new: form.Struct, old: form.Struct, value: Any) -> Any:
+def _put(new: ir.Struct, old: ir.Struct, value: Any) -> Any:
     """``new`` where ``old`` is: ``value`` is it, or a tuple that holds it."""
     return new if value is old else tuple(new if each is old else each for each in value)
 
 
-def names(kind: Any = form.Request) -> set[str]:
+def names(kind: Any = ir.Request) -> set[str]:
     """All leaves' names, as ``Struct.field``."""
     found: set[str] = set()
     for name, hint in get_type_hints(kind).items():
@@ -124,13 +124,13 @@ def names(kind: Any = form.Request) -> set[str]:
     return found
 
 
-def said_in(struct: form.Struct) -> set[str]:
+def said_in(struct: ir.Struct) -> set[str]:
     """The names of the leaves that are set."""
     found: set[str] = set()
     for name in struct.__struct_fields__:
         value = getattr(struct, name)
         for inner in value if isinstance(value, tuple) else (value,):
-            if isinstance(inner, form.Struct):
+            if isinstance(inner, ir.Struct):
                 found |= said_in(inner)
         if value != dict(settable(type(struct))).get(name, value):
             found.add(f"{type(struct).__name__}.{name}")

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 from hypothesis import strategies as st
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.model import Usage
 
 CHAT, RESPONSES, CLAUDE, GEMINI, BEDROCK = "openai_chat", "openai_responses", "anthropic", "gemini", "bedrock"
@@ -32,8 +32,8 @@ class Can:
     settings: frozenset[str]
     parts: frozenset[str]
     thoughts: tuple[str, ...]
-    efforts: st.SearchStrategy[form.Reasoning]
-    finishes: tuple[form.FinishReason, ...]
+    efforts: st.SearchStrategy[ir.Reasoning]
+    finishes: tuple[ir.FinishReason, ...]
     usage: frozenset[str]
     named_schema: bool = False
     marks: bool = False
@@ -48,7 +48,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_EFFORT = st.sampled_from([form.Reasoning(effort=effort) for effort in ("minimal", "low", "medium", "high")])
+_EFFORT = st.sampled_from([ir.Reasoning(effort=effort) for effort in ("minimal", "low", "medium", "high")])
 _BASIC = "max_tokens temperature top_p "
 CAN = {
     CHAT: Can(
@@ -80,7 +80,7 @@ CAN = {
         _words(_BASIC + "top_k stop user"),
         _words("url pdf"),
         ("signed", "redacted"),
-        st.just(form.Reasoning(False)),  # the ways to think, and what they exclude: in its own tests
+        st.just(ir.Reasoning(False)),  # the ways to think, and what they exclude: in its own tests
         ("stop", "stop_sequence", "length", "refusal", "pause", "context"),
         _words("reasoning cache_write"),
         marks=True,
@@ -89,7 +89,7 @@ CAN = {
         _words(_BASIC + "top_k stop n seed presence_penalty frequency_penalty logprobs metadata flex store json none"),
         _words("audio pdf detail"),
         ("signed", "unsigned"),
-        _EFFORT | st.just(form.Reasoning(False)) | st.builds(form.Reasoning, budget=st.integers(1, 9999)),
+        _EFFORT | st.just(ir.Reasoning(False)) | st.builds(ir.Reasoning, budget=st.integers(1, 9999)),
         ("stop", "length", "filter", "malformed"),
         _words("reasoning audio"),
         result_names=True,
@@ -99,7 +99,7 @@ CAN = {
         _words(_BASIC + "top_k stop metadata flex"),
         _words("audio"),
         ("signed", "unsigned", "redacted"),
-        _EFFORT.filter(lambda each: each.effort != "minimal") | st.just(form.Reasoning(False)),
+        _EFFORT.filter(lambda each: each.effort != "minimal") | st.just(ir.Reasoning(False)),
         ("stop", "stop_sequence", "length", "filter", "malformed", "context"),
         _words("cache_write"),
         named_schema=True,
@@ -126,74 +126,74 @@ def _some(part: Any, least: int = 0, most: int = 2) -> Any:
 
 
 def _text(can: Can) -> Any:
-    return st.builds(form.Text, texts, cache=st.sampled_from(["", "5m", "1h"] if can.marks else [""]))
+    return st.builds(ir.Text, texts, cache=st.sampled_from(["", "5m", "1h"] if can.marks else [""]))
 
 
 def _user_parts(can: Can) -> Any:
     details = st.sampled_from(["", "low", "high"] if "detail" in can.parts else [""])
-    sources = st.builds(form.Source, st.just("base64"), data, st.sampled_from(["image/png", "image/webp"]))
+    sources = st.builds(ir.Source, st.just("base64"), data, st.sampled_from(["image/png", "image/webp"]))
     if "url" in can.parts:
-        sources |= st.just(form.Source("url", "https://example.com/cat.png"))
-    kinds = [_text(can), st.builds(form.Image, sources, details)]
+        sources |= st.just(ir.Source("url", "https://example.com/cat.png"))
+    kinds = [_text(can), st.builds(ir.Image, sources, details)]
     if "audio" in can.parts:
-        kinds.append(st.builds(form.Audio, st.builds(form.Source, st.just("base64"), data, st.just("audio/wav"))))
+        kinds.append(st.builds(ir.Audio, st.builds(ir.Source, st.just("base64"), data, st.just("audio/wav"))))
     if "pdf" in can.parts:
-        pdf = st.builds(form.Source, st.just("base64"), data, st.just("application/pdf"))
-        kinds.append(st.builds(form.File, pdf, st.just("") | texts))
+        pdf = st.builds(ir.Source, st.just("base64"), data, st.just("application/pdf"))
+        kinds.append(st.builds(ir.File, pdf, st.just("") | texts))
     return st.one_of(kinds)
 
 
 @st.composite
-def thoughts(draw: st.DrawFn, can: Can, kinds: tuple[str, ...], identified: bool) -> form.Thinking:
+def thoughts(draw: st.DrawFn, can: Can, kinds: tuple[str, ...], identified: bool) -> ir.Thinking:
     kind = draw(st.sampled_from(kinds))
     identifier = "rs_" + draw(words) if identified else ""
     if kind == "redacted":
-        return form.Thinking("", draw(data), True, identifier)
-    return form.Thinking(draw(texts), draw(data) if kind == "signed" else "", id=identifier)
+        return ir.Thinking("", draw(data), True, identifier)
+    return ir.Thinking(draw(texts), draw(data) if kind == "signed" else "", id=identifier)
 
 
 @st.composite
-def conversations(draw: st.DrawFn, name: str) -> tuple[form.Message, ...]:
+def conversations(draw: st.DrawFn, name: str) -> tuple[ir.Message, ...]:
     """Turns of user and assistant, tools called and answered in between; the user has the last word."""
     can, count = CAN[name], 0
-    messages: list[form.Message] = []
+    messages: list[ir.Message] = []
     if draw(st.booleans()):
-        messages.append(form.Message("system", draw(_some(_text(can), 1))))
+        messages.append(ir.Message("system", draw(_some(_text(can), 1))))
         if name == RESPONSES:  # said at the top where it is one plain text
-            messages = [form.Message("system", (form.Text(draw(texts)),))]
+            messages = [ir.Message("system", (ir.Text(draw(texts)),))]
     for _ in range(draw(st.integers(0, 2))):
         named = draw(st.just("") | words) if "name" in can.parts else ""
-        messages.append(form.Message("user", draw(_some(_user_parts(can), 1, 3)), named))
-        parts: list[form.Part] = []
+        messages.append(ir.Message("user", draw(_some(_user_parts(can), 1, 3)), named))
+        parts: list[ir.Part] = []
         if can.thoughts and draw(st.booleans()):
             parts.append(draw(thoughts(can, can.thoughts, name == RESPONSES)))
         parts += draw(_some(_text(can), 1))
         if can.refusals and draw(st.booleans()):
-            parts.append(form.Refusal(draw(texts)))
-        results: list[form.Part] = []
+            parts.append(ir.Refusal(draw(texts)))
+        results: list[ir.Part] = []
         for _ in range(draw(st.integers(0, 2))):
             signature = draw(st.just("") | data) if can.call_signatures else ""
-            call = form.ToolCall(f"c{count}", draw(words), draw(objects), signature)
+            call = ir.ToolCall(f"c{count}", draw(words), draw(objects), signature)
             count += 1
             parts.append(call)
             error = can.result_errors and draw(st.booleans())
-            content = draw(_some(st.builds(form.Text, texts), int(error), 1 if error else 2))
-            results.append(form.ToolResult(call.id, content, call.name if can.result_names else "", error))
-        messages.append(form.Message("assistant", tuple(parts)))
+            content = draw(_some(st.builds(ir.Text, texts), int(error), 1 if error else 2))
+            results.append(ir.ToolResult(call.id, content, call.name if can.result_names else "", error))
+        messages.append(ir.Message("assistant", tuple(parts)))
         if results:
-            messages.append(form.Message("tool", tuple(results)))
+            messages.append(ir.Message("tool", tuple(results)))
         if "developer" in can.parts and draw(st.booleans()):
-            messages.append(form.Message("developer", (form.Text(draw(texts)),)))
-    messages.append(form.Message("user", draw(_some(_user_parts(can), 1, 3))))
+            messages.append(ir.Message("developer", (ir.Text(draw(texts)),)))
+    messages.append(ir.Message("user", draw(_some(_user_parts(can), 1, 3))))
     return tuple(messages)
 
 
 @st.composite
-def requests(draw: st.DrawFn, name: str) -> form.Request:
+def requests(draw: st.DrawFn, name: str) -> ir.Request:
     """What ``name`` can ask."""
     can = CAN[name]
     schemas = objects.map(str.encode)
-    tools = draw(_some(st.builds(form.Tool, words, st.just("") | texts, schemas)))
+    tools = draw(_some(st.builds(ir.Tool, words, st.just("") | texts, schemas)))
     values: dict[str, Any] = {
         "max_tokens": st.integers(1, 9999),
         "temperature": floats,
@@ -220,16 +220,16 @@ def requests(draw: st.DrawFn, name: str) -> form.Request:
     if "flex" in can.settings:
         said["service_tier"] = draw(st.sampled_from(["", "flex"]))
     if tools:
-        choices = [None, form.ToolChoice("auto"), form.ToolChoice("required"), form.ToolChoice("named", ("f",))]
-        choices += [form.ToolChoice("none")] if "none" in can.settings else []
-        choices += [form.ToolChoice("required", ("f", "g"))] if "allowed" in can.settings else []
+        choices = [None, ir.ToolChoice("auto"), ir.ToolChoice("required"), ir.ToolChoice("named", ("f",))]
+        choices += [ir.ToolChoice("none")] if "none" in can.settings else []
+        choices += [ir.ToolChoice("required", ("f", "g"))] if "allowed" in can.settings else []
         said["tool_choice"] = draw(st.sampled_from(choices))
-    outputs = [st.none(), st.builds(form.Output, st.just("json_schema"), schemas, words)]
+    outputs = [st.none(), st.builds(ir.Output, st.just("json_schema"), schemas, words)]
     if not can.named_schema:
-        outputs[1] = st.builds(form.Output, st.just("json_schema"), schemas)
-    outputs += [st.just(form.Output("json"))] if "json" in can.settings else []
+        outputs[1] = st.builds(ir.Output, st.just("json_schema"), schemas)
+    outputs += [st.just(ir.Output("json"))] if "json" in can.settings else []
     said["output"] = draw(st.one_of(outputs))
-    return form.Request(draw(conversations(name)), tools, reasoning=draw(maybe | can.efforts), **said)
+    return ir.Request(draw(conversations(name)), tools, reasoning=draw(maybe | can.efforts), **said)
 
 
 @st.composite
@@ -246,59 +246,59 @@ def usages(draw: st.DrawFn, name: str) -> Usage:
 
 
 @st.composite
-def answers(draw: st.DrawFn, name: str, streamed: bool = False) -> form.Answer:
+def answers(draw: st.DrawFn, name: str, streamed: bool = False) -> ir.Answer:
     """What ``name`` can answer: a thought, a text, a refusal, calls."""
     can = CAN[name]
-    parts: list[form.Part] = []
+    parts: list[ir.Part] = []
     kinds = tuple(kind for kind in can.thoughts or ("signed", "unsigned", "redacted"))
     if draw(st.booleans()):
         parts.append(draw(thoughts(can, kinds, name == RESPONSES and not streamed)))
     if draw(st.booleans()) or not parts:
-        parts.append(form.Text(draw(texts)))
+        parts.append(ir.Text(draw(texts)))
     if can.refusals and draw(st.booleans()):
-        parts.append(form.Refusal(draw(texts)))
+        parts.append(ir.Refusal(draw(texts)))
     for number in range(draw(st.integers(0, 2))):
         signature = draw(st.just("") | data) if can.call_signatures else ""
         arguments = draw(objects)
         if streamed and name == GEMINI:  # whose events are one line, with the arguments in it
             arguments = arguments.replace("\n", " ")
-        parts.append(form.ToolCall(f"c{number}", draw(words), arguments, signature))
+        parts.append(ir.ToolCall(f"c{number}", draw(words), arguments, signature))
     types = {type(part) for part in parts}
     finish = draw(st.sampled_from(can.finishes))
     if finish == "stop":
-        finish = "tool" if form.ToolCall in types else "refusal" if form.Refusal in types else "stop"
+        finish = "tool" if ir.ToolCall in types else "refusal" if ir.Refusal in types else "stop"
     sequence = draw(texts) if finish == "stop_sequence" else ""
-    choice = form.Choice(tuple(parts), finish, stop_sequence=sequence)
+    choice = ir.Choice(tuple(parts), finish, stop_sequence=sequence)
     if not can.told:
-        return form.Answer((choice,), usage=draw(usages(name)))
+        return ir.Answer((choice,), usage=draw(usages(name)))
     created = 0 if name == CLAUDE else draw(st.integers(1, 2**31))
-    return form.Answer((choice,), draw(words), draw(words), created, draw(usages(name)))
+    return ir.Answer((choice,), draw(words), draw(words), created, draw(usages(name)))
 
 
 @st.composite
-def streams(draw: st.DrawFn, name: str) -> list[form.StreamEvent]:
+def streams(draw: st.DrawFn, name: str) -> list[ir.StreamEvent]:
     """An answer event by event, its texts and arguments in pieces; Gemini's calls are whole."""
     answer = draw(answers(name, streamed=True))
     (choice,) = answer.choices
-    events: list[form.StreamEvent] = [form.Begin(answer.id, answer.model, answer.created)]
+    events: list[ir.StreamEvent] = [ir.Begin(answer.id, answer.model, answer.created)]
     for number, part in enumerate(choice.parts):
         text, sign = "", ""
-        if isinstance(part, form.ToolCall):
-            events.append(form.Open(number, "tool", 0, part.id, part.name))
+        if isinstance(part, ir.ToolCall):
+            events.append(ir.Open(number, "tool", 0, part.id, part.name))
             text = part.arguments
             if part.signature:
-                events.append(form.Sign(number, part.signature))
-        elif isinstance(part, form.Thinking):
+                events.append(ir.Sign(number, part.signature))
+        elif isinstance(part, ir.Thinking):
             redacted = part.signature if part.redacted else ""
-            events.append(form.Open(number, "thinking", signature=redacted, redacted=part.redacted))
+            events.append(ir.Open(number, "thinking", signature=redacted, redacted=part.redacted))
             text, sign = part.text, "" if part.redacted else part.signature
-        elif isinstance(part, form.Text | form.Refusal):
-            events.append(form.Open(number, "text" if isinstance(part, form.Text) else "refusal"))
+        elif isinstance(part, ir.Text | ir.Refusal):
+            events.append(ir.Open(number, "text" if isinstance(part, ir.Text) else "refusal"))
             text = part.text
-        cut = 0 if name == GEMINI and isinstance(part, form.ToolCall) else draw(st.integers(0, len(text)))
-        events += [form.Delta(number, piece) for piece in (text[:cut], text[cut:]) if piece]
-        events += [form.Sign(number, sign)] if sign else []
-        events.append(form.Close(number))
-    events.append(form.Finish(choice.finish, 0, choice.stop_sequence))
+        cut = 0 if name == GEMINI and isinstance(part, ir.ToolCall) else draw(st.integers(0, len(text)))
+        events += [ir.Delta(number, piece) for piece in (text[:cut], text[cut:]) if piece]
+        events += [ir.Sign(number, sign)] if sign else []
+        events.append(ir.Close(number))
+    events.append(ir.Finish(choice.finish, 0, choice.stop_sequence))
     assert answer.usage is not None
-    return [*events, form.Counted(answer.usage), form.End()]
+    return [*events, ir.Counted(answer.usage), ir.End()]

@@ -9,10 +9,10 @@ from anthropic.types import Message
 from anthropic.types.shared import ErrorResponse
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.anthropic import Anthropic
-from llmedge.dialects.dialect import Asked
-from llmedge.dialects.rendering import Saying
+from llmedge.dialects.dialect import ResponseContext
+from llmedge.dialects.rendering import RenderContext
 from llmedge.errors import (
     DeadlineExceeded,
     EdgeError,
@@ -29,7 +29,7 @@ from llmedge.errors import (
 from llmedge.model import Usage
 
 CLAUDE = Anthropic()
-ASKED = Asked("asked", "msg_asked")
+ASKED = ResponseContext("asked", "msg_asked")
 ALL = frozenset({"system_messages"})
 
 
@@ -38,21 +38,21 @@ def body(**fields: Any) -> bytes:
     return json.dumps({**base, **fields}).encode()
 
 
-def parse(**fields: Any) -> form.Request:
+def parse(**fields: Any) -> ir.Request:
     return CLAUDE.parse(CLAUDE.parse_request(body(**fields)).fields)
 
 
-def messages(*blocks: Any, role: str = "user") -> tuple[form.Message, ...]:
+def messages(*blocks: Any, role: str = "user") -> tuple[ir.Message, ...]:
     return parse(messages=[{"role": role, "content": list(blocks)}]).messages
 
 
-def render(request: form.Request, drop: bool = False, quirks: frozenset[str] = frozenset()) -> tuple[Any, list[str]]:
-    saying = Saying({}, drop)
-    return json.loads(CLAUDE.render(request, "m", saying, stream=False, quirks=quirks)), saying.dropped
+def render(request: ir.Request, drop: bool = False, quirks: frozenset[str] = frozenset()) -> tuple[Any, list[str]]:
+    context = RenderContext({}, drop)
+    return json.loads(CLAUDE.render(request, "m", context, stream=False, quirks=quirks)), context.dropped
 
 
-def asked(*parts: form.Part, role: form.Role = "user", **fields: Any) -> form.Request:
-    return form.Request((form.Message(role, parts, at="messages[0]"),), max_tokens=9, **fields)
+def asked(*parts: ir.Part, role: ir.Role = "user", **fields: Any) -> ir.Request:
+    return ir.Request((ir.Message(role, parts, at="messages[0]"),), max_tokens=9, **fields)
 
 
 PNG = {"type": "base64", "media_type": "image/png", "data": "iVBO"}
@@ -132,19 +132,19 @@ class Requests(SynchronousTestCase):
         )
         self.assertEqual(
             request,
-            form.Request(
+            ir.Request(
                 messages=(
-                    form.Message("system", (form.Text("be", cache="1h"),), at="system"),
-                    form.Message("user", (form.Text("hi"),), at="messages[0]"),
+                    ir.Message("system", (ir.Text("be", cache="1h"),), at="system"),
+                    ir.Message("user", (ir.Text("hi"),), at="messages[0]"),
                 ),
                 tools=(
-                    form.Tool("f", "d", b'{"type": "object"}', True),
-                    form.Tool("g", "", b'{"a": 1.0}', cache="5m"),
+                    ir.Tool("f", "d", b'{"type": "object"}', True),
+                    ir.Tool("g", "", b'{"a": 1.0}', cache="5m"),
                 ),
-                tool_choice=form.ToolChoice("named", ("f",)),
+                tool_choice=ir.ToolChoice("named", ("f",)),
                 parallel_tools=False,
-                output=form.Output("json_schema", b'{"type": "object"}'),
-                reasoning=form.Reasoning(True, "high", 2000, False),
+                output=ir.Output("json_schema", b'{"type": "object"}'),
+                reasoning=ir.Reasoning(True, "high", 2000, False),
                 max_tokens=9,
                 temperature=0.5,
                 top_p=0.9,
@@ -158,9 +158,9 @@ class Requests(SynchronousTestCase):
 
     def test_ways_to_think(self) -> None:
         for fields, reasoning in (
-            ({"thinking": {"type": "disabled"}}, form.Reasoning(False)),
-            ({"thinking": {"type": "adaptive", "display": "summarized"}}, form.Reasoning(True, "", -1, True)),
-            ({"output_config": {"effort": "max"}}, form.Reasoning(effort="max")),
+            ({"thinking": {"type": "disabled"}}, ir.Reasoning(False)),
+            ({"thinking": {"type": "adaptive", "display": "summarized"}}, ir.Reasoning(True, "", -1, True)),
+            ({"output_config": {"effort": "max"}}, ir.Reasoning(effort="max")),
             ({}, None),
         ):
             self.assertEqual(parse(**fields).reasoning, reasoning)
@@ -169,7 +169,7 @@ class Requests(SynchronousTestCase):
 
     def test_the_beta_form_of_structured_output(self) -> None:
         request = parse(output_format={"type": "json_schema", "schema": {}})
-        self.assertEqual((request.output, request.extra), (form.Output("json_schema", b"{}"), ()))
+        self.assertEqual((request.output, request.extra), (ir.Output("json_schema", b"{}"), ()))
 
     def test_what_a_user_says(self) -> None:
         source = {"type": "base64", "media_type": "application/pdf", "data": "JVBE"}
@@ -186,16 +186,16 @@ class Requests(SynchronousTestCase):
         )
         plain = "text/plain"
         parts = (
-            form.Text("a", cache="5m"),
-            form.Image(form.Source("base64", "iVBO", "image/png")),
-            form.Image(form.Source("url", "https://x/y"), cache="1h"),
-            form.Image(form.Source("file", "file_1")),
-            form.File(form.Source("base64", "JVBE", "application/pdf"), "t", "c", True),
-            form.File(form.Source("text", "d", plain)),
-            form.File(form.Source("text", "e", plain)),
-            form.File(form.Source("text", "f", plain)),
+            ir.Text("a", cache="5m"),
+            ir.Image(ir.Source("base64", "iVBO", "image/png")),
+            ir.Image(ir.Source("url", "https://x/y"), cache="1h"),
+            ir.Image(ir.Source("file", "file_1")),
+            ir.File(ir.Source("base64", "JVBE", "application/pdf"), "t", "c", True),
+            ir.File(ir.Source("text", "d", plain)),
+            ir.File(ir.Source("text", "e", plain)),
+            ir.File(ir.Source("text", "f", plain)),
         )
-        self.assertEqual(said, (form.Message("user", parts, at="messages[0]"),))
+        self.assertEqual(said, (ir.Message("user", parts, at="messages[0]"),))
 
     def test_what_the_assistant_said(self) -> None:
         """Arguments byte for byte; thoughts with their signatures; all kinds of citations."""
@@ -215,21 +215,21 @@ class Requests(SynchronousTestCase):
             {"type":"server_tool_use","id":"s1","name":"web_search","input":{}}]}]}"""
         request = CLAUDE.parse(CLAUDE.parse_request(raw).fields)
         cites = (
-            form.Citation("char", title="t", quote="q", document=0, start=1, end=2),
-            form.Citation("page", quote="q", document=1, start=3, end=4),
-            form.Citation("block", quote="q", document=2, start=0, end=1),
-            form.Citation("url", url="https://x", title="t", quote="q", opaque="e"),
-            form.Citation("block", url="s", title="t", quote="q", document=5, start=0, end=1),
+            ir.Citation("char", title="t", quote="q", document=0, start=1, end=2),
+            ir.Citation("page", quote="q", document=1, start=3, end=4),
+            ir.Citation("block", quote="q", document=2, start=0, end=1),
+            ir.Citation("url", url="https://x", title="t", quote="q", opaque="e"),
+            ir.Citation("block", url="s", title="t", quote="q", document=5, start=0, end=1),
         )
         parts = (
-            form.Thinking("hm", "sig"),
-            form.Thinking(signature="enc", redacted=True),
-            form.Text("x", cites),
-            form.ToolCall("t1", "f", '{"b": 1.0,  "a":"\\u00e9"}'),
+            ir.Thinking("hm", "sig"),
+            ir.Thinking(signature="enc", redacted=True),
+            ir.Text("x", cites),
+            ir.ToolCall("t1", "f", '{"b": 1.0,  "a":"\\u00e9"}'),
         )
-        self.assertEqual(request.messages, (form.Message("assistant", parts, at="messages[0]"),))
+        self.assertEqual(request.messages, (ir.Message("assistant", parts, at="messages[0]"),))
         self.assertEqual(request.extra, ("messages[0].content[4]",))
-        said = CLAUDE.render(msgspec.structs.replace(request, extra=()), "m", Saying({}, False), stream=False)
+        said = CLAUDE.render(msgspec.structs.replace(request, extra=()), "m", RenderContext({}, False), stream=False)
         self.assertIn(b'"input":{"b": 1.0,  "a":"\\u00e9"}', said)
 
     def test_tool_results_stand_alone(self) -> None:
@@ -244,16 +244,16 @@ class Requests(SynchronousTestCase):
                 {"role": "user", "content": [other, text, result, text, text]},
             ]
         )
-        one = form.ToolResult("a", (form.Text("x"),), error=True)
-        two = form.ToolResult("b", (form.Image(form.Source("base64", "iVBO", "image/png")),))
+        one = ir.ToolResult("a", (ir.Text("x"),), error=True)
+        two = ir.ToolResult("b", (ir.Image(ir.Source("base64", "iVBO", "image/png")),))
         self.assertEqual(
             request.messages,
             (
-                form.Message("user", (form.Text("go"),), at="messages[0]"),
-                form.Message("tool", (one, two), at="messages[1]"),
-                form.Message("user", (form.Text("and"),), at="messages[2]"),
-                form.Message("tool", (one,), at="messages[2]"),
-                form.Message("user", (form.Text("and"), form.Text("and")), at="messages[2]"),
+                ir.Message("user", (ir.Text("go"),), at="messages[0]"),
+                ir.Message("tool", (one, two), at="messages[1]"),
+                ir.Message("user", (ir.Text("and"),), at="messages[2]"),
+                ir.Message("tool", (one,), at="messages[2]"),
+                ir.Message("user", (ir.Text("and"), ir.Text("and")), at="messages[2]"),
             ),
         )
 
@@ -283,19 +283,19 @@ class Requests(SynchronousTestCase):
 
 class Rendering(SynchronousTestCase):
     def test_a_request(self) -> None:
-        request = form.Request(
+        request = ir.Request(
             messages=(
-                form.Message("system", (form.Text("s"),)),
-                form.Message("developer", (form.Text("d", cache="5m"),)),
-                form.Message("user", (form.Text("hi"), form.Image(form.Source("url", "https://x")))),
-                form.Message("assistant", (form.Text("ok"), form.ToolCall("t", "f", '{"a": 1}'))),
-                form.Message("tool", (form.ToolResult("t", (form.Text("r"),), name="f", cache="1h"),)),
-                form.Message("user", (form.Text("more"),)),
-                form.Message("assistant", (form.Text("So"),)),
+                ir.Message("system", (ir.Text("s"),)),
+                ir.Message("developer", (ir.Text("d", cache="5m"),)),
+                ir.Message("user", (ir.Text("hi"), ir.Image(ir.Source("url", "https://x")))),
+                ir.Message("assistant", (ir.Text("ok"), ir.ToolCall("t", "f", '{"a": 1}'))),
+                ir.Message("tool", (ir.ToolResult("t", (ir.Text("r"),), name="f", cache="1h"),)),
+                ir.Message("user", (ir.Text("more"),)),
+                ir.Message("assistant", (ir.Text("So"),)),
             ),
-            tools=(form.Tool("f"), form.Tool("g", schema=b'{"type":"object","x":1.0}')),
+            tools=(ir.Tool("f"), ir.Tool("g", schema=b'{"type":"object","x":1.0}')),
             parallel_tools=False,
-            output=form.Output("json_schema", b"{}", name="ignored", strict=True),
+            output=ir.Output("json_schema", b"{}", name="ignored", strict=True),
             user="u",
             stop=("x",),
             temperature=1,
@@ -354,37 +354,37 @@ class Rendering(SynchronousTestCase):
     def test_how_much_to_think(self) -> None:
         """Efforts become budgets on the published scale, which fit below max_tokens."""
 
-        def thinking(reasoning: form.Reasoning, most: int | None = None, *quirks: str) -> Any:
-            request = form.Request((), reasoning=reasoning, max_tokens=most)
+        def thinking(reasoning: ir.Reasoning, most: int | None = None, *quirks: str) -> Any:
+            request = ir.Request((), reasoning=reasoning, max_tokens=most)
             said, _ = render(request, quirks=frozenset(quirks))
             return said.get("thinking"), said.get("output_config"), said["max_tokens"]
 
         def budget(tokens: int) -> dict[str, Any]:
             return {"type": "enabled", "budget_tokens": tokens}
 
-        effort = form.Reasoning(effort="low")
+        effort = ir.Reasoning(effort="low")
         adaptive = {"type": "adaptive"}
         off = {"type": "disabled"}
         for reasoning, most, quirks, expected in (
             (effort, None, (), (budget(1024), None, 5120)),
-            (form.Reasoning(effort="high"), None, (), (budget(24576), None, 28672)),
-            (form.Reasoning(effort="medium"), 5000, (), (budget(4999), None, 5000)),
-            (form.Reasoning(budget=10), 5000, (), (budget(1024), None, 5000)),
-            (form.Reasoning(effort="none"), 9, (), (off, None, 9)),
-            (form.Reasoning(budget=0), 9, (), (off, None, 9)),
-            (form.Reasoning(False, "low"), 9, (), (off, {"effort": "low"}, 9)),
-            (form.Reasoning(True), 9999, (), (budget(8192), None, 9999)),
-            (form.Reasoning(budget=-1), 9, (), (adaptive, None, 9)),
-            (form.Reasoning(effort="max"), 9, (), (adaptive, {"effort": "max"}, 9)),
-            (form.Reasoning(True, "low", 2000, True), 9999, (), (budget(2000) | {"display": "summarized"},)),
+            (ir.Reasoning(effort="high"), None, (), (budget(24576), None, 28672)),
+            (ir.Reasoning(effort="medium"), 5000, (), (budget(4999), None, 5000)),
+            (ir.Reasoning(budget=10), 5000, (), (budget(1024), None, 5000)),
+            (ir.Reasoning(effort="none"), 9, (), (off, None, 9)),
+            (ir.Reasoning(budget=0), 9, (), (off, None, 9)),
+            (ir.Reasoning(False, "low"), 9, (), (off, {"effort": "low"}, 9)),
+            (ir.Reasoning(True), 9999, (), (budget(8192), None, 9999)),
+            (ir.Reasoning(budget=-1), 9, (), (adaptive, None, 9)),
+            (ir.Reasoning(effort="max"), 9, (), (adaptive, {"effort": "max"}, 9)),
+            (ir.Reasoning(True, "low", 2000, True), 9999, (), (budget(2000) | {"display": "summarized"},)),
             (effort, 9, ("adaptive_thinking",), (adaptive, {"effort": "low"}, 9)),
-            (form.Reasoning(True, "", 8000), 9, ("adaptive_thinking",), (adaptive, {"effort": "medium"}, 9)),
+            (ir.Reasoning(True, "", 8000), 9, ("adaptive_thinking",), (adaptive, {"effort": "medium"}, 9)),
         ):
             said = thinking(reasoning, most, *quirks)
             self.assertEqual(said[: len(expected)], expected, reasoning)
         error = self.assertRaises(Unsupported, thinking, effort, 1024)
         self.assertEqual(error.param, "reasoning")
-        shown = form.Request((), reasoning=form.Reasoning(show=True), max_tokens=9)  # where nobody asked for thoughts
+        shown = ir.Request((), reasoning=ir.Reasoning(show=True), max_tokens=9)  # where nobody asked for thoughts
         self.assertEqual(self.assertRaises(Unsupported, render, shown).param, "reasoning")
         said, dropped = render(shown, drop=True)
         self.assertEqual((said.get("thinking"), said.get("output_config"), said["max_tokens"]), (None, None, 9))
@@ -393,7 +393,7 @@ class Rendering(SynchronousTestCase):
     def test_what_cannot_be_said(self) -> None:
         """Each is refused by name, and dropped where that is allowed."""
         at = "messages[0]"
-        cited = form.Text("x", (form.Citation("url", url="https://x"),))
+        cited = ir.Text("x", (ir.Citation("url", url="https://x"),))
         for request, name in (
             (asked(n=2), "n"),
             (asked(seed=1), "seed"),
@@ -406,40 +406,40 @@ class Rendering(SynchronousTestCase):
             (asked(verbosity="low"), "verbosity"),
             (asked(service_tier="flex"), "service_tier"),
             (asked(temperature=1.5), "temperature"),
-            (asked(output=form.Output("json")), "output"),
-            (asked(output=form.Output("json_schema", b"{}", description="d")), "output"),
-            (asked(tools=(form.Tool("f"),), tool_choice=form.ToolChoice("auto", ("f",))), "tool_choice"),
+            (asked(output=ir.Output("json")), "output"),
+            (asked(output=ir.Output("json_schema", b"{}", description="d")), "output"),
+            (asked(tools=(ir.Tool("f"),), tool_choice=ir.ToolChoice("auto", ("f",))), "tool_choice"),
             (asked(extra=("x.y",)), "x.y"),
-            (asked(form.Audio(form.Source("base64", "a", "audio/wav"))), f"{at} (audio)"),
-            (asked(form.Image(form.Source("base64", "a", "image/tiff"))), f"{at} (image)"),
-            (asked(form.Image(form.Source("url", "https://x"), "low")), f"{at} (image detail)"),
-            (asked(form.File(form.Source("base64", "a", "application/zip"))), f"{at} (file)"),
-            (asked(form.File(form.Source("url", "gs://x"))), f"{at} (file)"),
-            (asked(form.Thinking("x"), role="assistant"), f"{at} (thinking)"),
-            (asked(form.Thinking("", "s", True, "rs_1"), role="assistant"), f"{at} (thinking)"),
-            (asked(form.ToolCall("a", "f", "{}", "sig"), role="assistant"), f"{at} (toolcall signature)"),
+            (asked(ir.Audio(ir.Source("base64", "a", "audio/wav"))), f"{at} (audio)"),
+            (asked(ir.Image(ir.Source("base64", "a", "image/tiff"))), f"{at} (image)"),
+            (asked(ir.Image(ir.Source("url", "https://x"), "low")), f"{at} (image detail)"),
+            (asked(ir.File(ir.Source("base64", "a", "application/zip"))), f"{at} (file)"),
+            (asked(ir.File(ir.Source("url", "gs://x"))), f"{at} (file)"),
+            (asked(ir.Thinking("x"), role="assistant"), f"{at} (thinking)"),
+            (asked(ir.Thinking("", "s", True, "rs_1"), role="assistant"), f"{at} (thinking)"),
+            (asked(ir.ToolCall("a", "f", "{}", "sig"), role="assistant"), f"{at} (toolcall signature)"),
             (
-                asked(form.ToolCall("a", "f", "{"), role="assistant"),
+                asked(ir.ToolCall("a", "f", "{"), role="assistant"),
                 f"{at} (a tool call's arguments that are not a JSON object)",
             ),
             (asked(cited, role="assistant"), f"{at} (citations)"),
-            (asked(form.Text("x", (form.Citation("char"),))), f"{at} (citations)"),
-            (asked(form.Image(form.Source("url", "https://x")), role="assistant"), f"{at} (image)"),
-            (form.Request((form.Message("user", (), "bob", at),)), f"{at}.name"),
+            (asked(ir.Text("x", (ir.Citation("char"),))), f"{at} (citations)"),
+            (asked(ir.Image(ir.Source("url", "https://x")), role="assistant"), f"{at} (image)"),
+            (ir.Request((ir.Message("user", (), "bob", at),)), f"{at}.name"),
         ):
             self.assertEqual(self.assertRaises(Unsupported, render, request).param, name)
             self.assertEqual(render(request, drop=True)[1], [name])
-        said, _ = render(asked(form.ToolCall("a", "f", "{"), role="assistant"), drop=True)
+        said, _ = render(asked(ir.ToolCall("a", "f", "{"), role="assistant"), drop=True)
         self.assertEqual(said["messages"][0]["content"][0]["input"], {"invalid_arguments": "{"})
 
     def test_a_system_message_in_the_middle(self) -> None:
         """Where the model has no place for it, it moves to the front or is refused."""
-        request = form.Request(
+        request = ir.Request(
             (
-                form.Message("system", (form.Text("a"),), at="messages[0]"),
-                form.Message("user", (form.Text("b"),), at="messages[1]"),
-                form.Message("system", (form.Text("c"),), at="messages[2]"),
-                form.Message("user", (form.Text("d"),), at="messages[3]"),
+                ir.Message("system", (ir.Text("a"),), at="messages[0]"),
+                ir.Message("user", (ir.Text("b"),), at="messages[1]"),
+                ir.Message("system", (ir.Text("c"),), at="messages[2]"),
+                ir.Message("user", (ir.Text("d"),), at="messages[3]"),
             )
         )
         self.assertEqual(self.assertRaises(Unsupported, render, request).param, "messages[2]")
@@ -460,7 +460,7 @@ class Rendering(SynchronousTestCase):
 
     def test_text_files(self) -> None:
         """A text sent as base64 is said as the text it is."""
-        said, _ = render(asked(form.File(form.Source("base64", "aMOp", "text/csv"), "n")))
+        said, _ = render(asked(ir.File(ir.Source("base64", "aMOp", "text/csv"), "n")))
         source = {"type": "text", "media_type": "text/plain", "data": "hé"}
         self.assertEqual(said["messages"][0]["content"], [{"type": "document", "source": source, "title": "n"}])
 
@@ -468,7 +468,7 @@ class Rendering(SynchronousTestCase):
         raw = b'{"model":"m","messages":[{"role":"user","content":"x"}],"system":"s"}'
         fields = CLAUDE.parse_count_request(raw).fields
         request = CLAUDE.parse(fields)
-        said = CLAUDE.render_count(msgspec.structs.replace(request, stop=("x",)), "n", Saying({}, False))
+        said = CLAUDE.render_count(msgspec.structs.replace(request, stop=("x",)), "n", RenderContext({}, False))
         self.assertEqual(
             json.loads(said), {"model": "n", "system": "s", "messages": [{"role": "user", "content": "x"}]}
         )
@@ -493,18 +493,18 @@ ANSWER = b"""{"id":"msg_1","type":"message","role":"assistant","model":"claude-x
   "cache_creation":{"ephemeral_5m_input_tokens":4,"ephemeral_1h_input_tokens":3},"output_tokens":20,
   "output_tokens_details":{"thinking_tokens":6},"service_tier":"standard"}}"""
 USAGE = Usage(22, 20, 5, 6, 7, 3)
-PARSED = form.Answer(
+PARSED = ir.Answer(
     (
-        form.Choice(
+        ir.Choice(
             (
-                form.Thinking("hm", "sig"),
-                form.Thinking(signature="enc", redacted=True),
-                form.Text(
+                ir.Thinking("hm", "sig"),
+                ir.Thinking(signature="enc", redacted=True),
+                ir.Text(
                     "Hi",
-                    (form.Citation("char", title="t", quote="q", file="file_1", document=0, start=1, end=2),),
+                    (ir.Citation("char", title="t", quote="q", file="file_1", document=0, start=1, end=2),),
                 ),
-                form.ToolCall("t1", "f", '{"a": 1.0}'),
-                form.ToolCall("t2", "g", "{}"),
+                ir.ToolCall("t1", "f", '{"a": 1.0}'),
+                ir.ToolCall("t2", "g", "{}"),
             ),
             "tool",
         ),
@@ -517,8 +517,8 @@ PARSED = form.Answer(
 )
 
 
-def finished(finish: form.FinishReason, *parts: form.Part, stop: str = "") -> form.Answer:
-    return form.Answer((form.Choice(parts, finish, stop_sequence=stop),))
+def finished(finish: ir.FinishReason, *parts: ir.Part, stop: str = "") -> ir.Answer:
+    return ir.Answer((ir.Choice(parts, finish, stop_sequence=stop),))
 
 
 class Answers(SynchronousTestCase):
@@ -534,7 +534,7 @@ class Answers(SynchronousTestCase):
         self.assertEqual(document, original)
 
     def test_what_is_missing_is_filled(self) -> None:
-        document = json.loads(CLAUDE.render_answer(finished("stop", form.Text("x")), ASKED))
+        document = json.loads(CLAUDE.render_answer(finished("stop", ir.Text("x")), ASKED))
         Message.model_validate(document, strict=True)
         self.assertEqual(
             document,
@@ -578,17 +578,17 @@ class Answers(SynchronousTestCase):
 
     def test_refusals(self) -> None:
         """A client reads a refusal as text; a vendor's explanation is a refusal to others."""
-        said = json.loads(CLAUDE.render_answer(finished("stop", form.Refusal("no")), ASKED))
+        said = json.loads(CLAUDE.render_answer(finished("stop", ir.Refusal("no")), ASKED))
         self.assertEqual((said["stop_reason"], said["content"][0]["text"]), ("refusal", "no"))
         raw = b'{"content":[],"stop_reason":"refusal","stop_details":{"type":"refusal","explanation":"bio"}}'
-        self.assertEqual(CLAUDE.parse_answer(raw), finished("refusal", form.Refusal("bio")))
+        self.assertEqual(CLAUDE.parse_answer(raw), finished("refusal", ir.Refusal("bio")))
 
     def test_what_cannot_be_said_does_not_break_the_rest(self) -> None:
         parts = (
-            form.ToolCall("a", "f", "{no"),
-            form.ToolCall("b", "f", ""),
-            form.Audio(form.Source("base64", "x"), "said"),
-            form.Text("x", (form.Citation("file", file="f"), form.Citation("url", url="https://x"))),
+            ir.ToolCall("a", "f", "{no"),
+            ir.ToolCall("b", "f", ""),
+            ir.Audio(ir.Source("base64", "x"), "said"),
+            ir.Text("x", (ir.Citation("file", file="f"), ir.Citation("url", url="https://x"))),
         )
         said = json.loads(CLAUDE.render_answer(finished("stop", *parts), ASKED))
         Message.model_validate(said, strict=True)

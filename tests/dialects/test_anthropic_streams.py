@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.anthropic import Anthropic
-from llmedge.dialects.dialect import Asked, TranslatedReader
+from llmedge.dialects.dialect import ResponseContext, TranslatedReader
 from llmedge.dialects.openai_chat import OpenAIChat
-from llmedge.dialects.rendering import Saying
+from llmedge.dialects.rendering import RenderContext
 from llmedge.errors import (
     UpstreamCut,
     UpstreamMalformed,
@@ -26,7 +26,7 @@ from llmedge.errors import (
 from llmedge.model import Event, EventKind, Usage
 
 CLAUDE = Anthropic()
-ASKED = Asked("asked", "msg_asked")
+ASKED = ResponseContext("asked", "msg_asked")
 STREAMED: TypeAdapter[RawMessageStreamEvent] = TypeAdapter(RawMessageStreamEvent)
 
 
@@ -112,35 +112,35 @@ WHOLE = b"".join(
     )
 )
 FIRST, LAST = Usage(22, 1, 5, 0, 7, 3), Usage(22, 20, 5, 6, 7, 3)
-EVENTS: list[form.StreamEvent] = [
-    form.Begin("msg_1", "claude-x", 0, "default"),
-    form.Counted(FIRST),
-    form.Open(0, "thinking"),
-    form.Delta(0, "hm"),
-    form.Sign(0, "sig"),
-    form.Close(0),
-    form.Open(1, "thinking", signature="enc", redacted=True),
-    form.Close(1),
-    form.Open(2, "text"),
-    form.Delta(2, "Hé"),
-    form.Cite(2, form.Citation("char", quote="q", document=0, start=1, end=2)),
-    form.Close(2),
-    form.Open(3, "tool", 0, "t1", "f"),
-    form.Delta(3, '{"a": '),
-    form.Delta(3, "1.0}"),
-    form.Close(3),
-    form.Open(4, "tool", 0, "t2", "g"),
-    form.Delta(4, "{}"),
-    form.Close(4),
-    form.Finish("tool"),
-    form.Counted(LAST),
-    form.End(),
+EVENTS: list[ir.StreamEvent] = [
+    ir.Begin("msg_1", "claude-x", 0, "default"),
+    ir.Counted(FIRST),
+    ir.Open(0, "thinking"),
+    ir.Delta(0, "hm"),
+    ir.Sign(0, "sig"),
+    ir.Close(0),
+    ir.Open(1, "thinking", signature="enc", redacted=True),
+    ir.Close(1),
+    ir.Open(2, "text"),
+    ir.Delta(2, "Hé"),
+    ir.Cite(2, ir.Citation("char", quote="q", document=0, start=1, end=2)),
+    ir.Close(2),
+    ir.Open(3, "tool", 0, "t1", "f"),
+    ir.Delta(3, '{"a": '),
+    ir.Delta(3, "1.0}"),
+    ir.Close(3),
+    ir.Open(4, "tool", 0, "t2", "g"),
+    ir.Delta(4, "{}"),
+    ir.Close(4),
+    ir.Finish("tool"),
+    ir.Counted(LAST),
+    ir.End(),
 ]
 
 
-def decode(data: bytes, step: int = 10**9) -> list[form.StreamEvent]:
+def decode(data: bytes, step: int = 10**9) -> list[ir.StreamEvent]:
     decoder = CLAUDE.decoder(choices=1, max_event=10000)
-    events: list[form.StreamEvent] = []
+    events: list[ir.StreamEvent] = []
     for first in range(0, len(data), step):
         events += decoder.feed(data[first : first + step])
     if not decoder.done:
@@ -158,7 +158,7 @@ def read(data: bytes, step: int = 10**9) -> tuple[list[Event], Usage | None]:
     return events, reader.usage
 
 
-def encode(events: list[form.StreamEvent]) -> list[Event]:
+def encode(events: list[ir.StreamEvent]) -> list[Event]:
     encoder = CLAUDE.encoder(ASKED)
     return [out for event in events for out in encoder.encode([event])]
 
@@ -304,16 +304,14 @@ class Decoding(SynchronousTestCase):
             ("new", "stop"),
         ):
             events = decode(START + end(theirs, "x", input_tokens=11) + STOP)
-            self.assertEqual(
-                events[2:], [form.Finish(ours, 0, "x"), form.Counted(Usage(23, 20, 5, 0, 7, 3)), form.End()]
-            )
+            self.assertEqual(events[2:], [ir.Finish(ours, 0, "x"), ir.Counted(Usage(23, 20, 5, 0, 7, 3)), ir.End()])
 
     def test_the_explanation_of_a_refusal(self) -> None:
         details = {"type": "refusal", "category": "bio", "explanation": "no"}
         events = decode(START + end("refusal", details=details) + STOP)
         self.assertEqual(
             events[2:6],
-            [form.Open(0, "refusal"), form.Delta(0, "no"), form.Close(0), form.Finish("refusal")],
+            [ir.Open(0, "refusal"), ir.Delta(0, "no"), ir.Close(0), ir.Finish("refusal")],
         )
 
     def test_what_compatible_vendors_do(self) -> None:
@@ -322,18 +320,18 @@ class Decoding(SynchronousTestCase):
         self.assertEqual(
             decode(data + end("tool_use") + STOP)[2:-3],
             [
-                form.Open(0, "text"),
-                form.Delta(0, "x"),
-                form.Open(1, "tool", 0, "t", "f"),
-                form.Close(0),
-                form.Delta(1, '{"a": 1}'),
-                form.Close(1),
+                ir.Open(0, "text"),
+                ir.Delta(0, "x"),
+                ir.Open(1, "tool", 0, "t", "f"),
+                ir.Close(0),
+                ir.Delta(1, '{"a": 1}'),
+                ir.Close(1),
             ],
         )
 
     def test_for_an_openai_client(self) -> None:
         reader = TranslatedReader(
-            CLAUDE.decoder(choices=1, max_event=9999), OpenAIChat().encoder(Asked("m", wants_usage=True))
+            CLAUDE.decoder(choices=1, max_event=9999), OpenAIChat().encoder(ResponseContext("m", wants_usage=True))
         )
         events = reader.feed(WHOLE)
         self.assertIs(events[-1].kind, EventKind.DONE)
@@ -381,7 +379,7 @@ class Encoding(SynchronousTestCase):
         """What OpenAI's deltas may mix comes in order, and as soon as it can."""
         encoder = CLAUDE.encoder(ASKED)
 
-        def said(*events: form.StreamEvent) -> list[Any]:
+        def said(*events: ir.StreamEvent) -> list[Any]:
             out = documents(encoder.encode(list(events)))
             return [
                 (each["type"].removeprefix("content_block_"), each["index"], each.get("delta", {}).get("partial_json"))
@@ -389,22 +387,22 @@ class Encoding(SynchronousTestCase):
                 if "index" in each
             ]
 
-        def tool(number: int) -> form.Open:
-            return form.Open(number, "tool", 0, f"t{number}", "f")
+        def tool(number: int) -> ir.Open:
+            return ir.Open(number, "tool", 0, f"t{number}", "f")
 
-        self.assertEqual(said(form.Begin("a", "m"), tool(0), tool(1)), [("start", 0, None)])
-        self.assertEqual(said(form.Delta(1, "b1"), form.Delta(0, "a1"), tool(2)), [("delta", 0, "a1")])
-        self.assertEqual(said(form.Delta(2, "c1"), form.Close(2), form.Delta(1, "b2")), [])
+        self.assertEqual(said(ir.Begin("a", "m"), tool(0), tool(1)), [("start", 0, None)])
+        self.assertEqual(said(ir.Delta(1, "b1"), ir.Delta(0, "a1"), tool(2)), [("delta", 0, "a1")])
+        self.assertEqual(said(ir.Delta(2, "c1"), ir.Close(2), ir.Delta(1, "b2")), [])
         self.assertEqual(
-            said(form.Close(0)),
+            said(ir.Close(0)),
             [("stop", 0, None), ("start", 1, None), ("delta", 1, "b1"), ("delta", 1, "b2")],
         )
-        self.assertEqual(said(form.Delta(1, "b3")), [("delta", 1, "b3")])
+        self.assertEqual(said(ir.Delta(1, "b3")), [("delta", 1, "b3")])
         self.assertEqual(
-            said(form.Close(1)), [("stop", 1, None), ("start", 2, None), ("delta", 2, "c1"), ("stop", 2, None)]
+            said(ir.Close(1)), [("stop", 1, None), ("start", 2, None), ("delta", 2, "c1"), ("stop", 2, None)]
         )
-        self.assertEqual(said(form.Finish("tool")), [])
-        kinds = [event.kind.name for event in encoder.encode([form.Counted(Usage(5, 6)), form.End()])]
+        self.assertEqual(said(ir.Finish("tool")), [])
+        kinds = [event.kind.name for event in encoder.encode([ir.Counted(Usage(5, 6)), ir.End()])]
         self.assertEqual(kinds, ["CONTENT", "DONE"])
 
     def test_from_an_openai_vendor(self) -> None:
@@ -452,21 +450,21 @@ class Encoding(SynchronousTestCase):
         """Refusals become text and the reason; sound and other choices are left out."""
         events = encode(
             [
-                form.Begin(),
-                form.Open(0, "audio"),
-                form.Delta(0, "AAAA"),
-                form.Open(0, "text", 1),
-                form.Delta(0, "other", 1),
-                form.Close(0),
-                form.Open(1, "tool", 0, "t", "f"),
-                form.Sign(1, "gemini's"),
-                form.Close(1),
-                form.Open(2, "refusal"),
-                form.Delta(2, "no"),
-                form.Close(2),
-                form.Finish("stop"),
-                form.Finish("length", 1),
-                form.End(),
+                ir.Begin(),
+                ir.Open(0, "audio"),
+                ir.Delta(0, "AAAA"),
+                ir.Open(0, "text", 1),
+                ir.Delta(0, "other", 1),
+                ir.Close(0),
+                ir.Open(1, "tool", 0, "t", "f"),
+                ir.Sign(1, "gemini's"),
+                ir.Close(1),
+                ir.Open(2, "refusal"),
+                ir.Delta(2, "no"),
+                ir.Close(2),
+                ir.Finish("stop"),
+                ir.Finish("length", 1),
+                ir.End(),
             ]
         )
         message = together(events)
@@ -481,7 +479,7 @@ class Encoding(SynchronousTestCase):
         self.assertEqual(message["stop_reason"], "refusal")
 
     def test_an_empty_answer(self) -> None:
-        events = encode([form.Begin("a", "m"), form.Finish("length", 0), form.End()])
+        events = encode([ir.Begin("a", "m"), ir.Finish("length", 0), ir.End()])
         self.assertEqual(
             [each["type"] for each in documents(events)], ["message_start", "message_delta", "message_stop"]
         )
@@ -497,7 +495,7 @@ some = st.text(min_size=1, max_size=8)
 counts = st.integers(0, 100)
 marks = st.sampled_from(["", "5m", "1h"])
 ranges = st.builds(
-    form.Citation,
+    ir.Citation,
     st.sampled_from(["char", "page", "block"]),
     title=words,
     quote=words,
@@ -505,31 +503,31 @@ ranges = st.builds(
     start=counts,
     end=counts,
 )
-webs = st.builds(form.Citation, st.just("url"), url=words, title=words, quote=words, opaque=some)
+webs = st.builds(ir.Citation, st.just("url"), url=words, title=words, quote=words, opaque=some)
 results = st.builds(
-    form.Citation, st.just("block"), url=some, title=words, quote=words, document=counts, start=counts, end=counts
+    ir.Citation, st.just("block"), url=some, title=words, quote=words, document=counts, start=counts, end=counts
 )
-texts = st.builds(form.Text, some, cache=marks)
-cited = st.builds(form.Text, some, st.lists(ranges | webs | results, max_size=2).map(tuple), marks)
-urls = st.builds(form.Source, st.just("url"), words.map("https://".__add__))
-files = st.builds(form.Source, st.just("file"), some)
-pictures = st.builds(form.Source, st.just("base64"), words, st.sampled_from(["image/png", "image/webp"]))
-papers = st.just(form.Source("base64", "JVBE", "application/pdf")) | st.builds(
-    form.Source, st.just("text"), words, st.just("text/plain")
+texts = st.builds(ir.Text, some, cache=marks)
+cited = st.builds(ir.Text, some, st.lists(ranges | webs | results, max_size=2).map(tuple), marks)
+urls = st.builds(ir.Source, st.just("url"), words.map("https://".__add__))
+files = st.builds(ir.Source, st.just("file"), some)
+pictures = st.builds(ir.Source, st.just("base64"), words, st.sampled_from(["image/png", "image/webp"]))
+papers = st.just(ir.Source("base64", "JVBE", "application/pdf")) | st.builds(
+    ir.Source, st.just("text"), words, st.just("text/plain")
 )
-images = st.builds(form.Image, urls | files | pictures, cache=marks)
-papers_said = st.builds(form.File, urls | files | papers, words, words, st.booleans(), marks)
+images = st.builds(ir.Image, urls | files | pictures, cache=marks)
+papers_said = st.builds(ir.File, urls | files | papers, words, words, st.booleans(), marks)
 objects = st.dictionaries(words, st.none() | st.integers() | words, max_size=3)
 arguments = st.builds(json.dumps, objects, indent=st.sampled_from([None, 1]), ensure_ascii=st.booleans())
 ids = st.from_regex(r"[a-zA-Z0-9_-]{1,8}", fullmatch=True)
-calls = st.builds(form.ToolCall, ids, some, arguments, cache=marks)
-thoughts = st.builds(form.Thinking, words, some) | st.builds(form.Thinking, st.just(""), some, st.just(True))
+calls = st.builds(ir.ToolCall, ids, some, arguments, cache=marks)
+thoughts = st.builds(ir.Thinking, words, some) | st.builds(ir.Thinking, st.just(""), some, st.just(True))
 contents = st.lists(texts | images | papers_said, max_size=2).map(tuple)
-answers_of_tools = st.builds(form.ToolResult, ids, contents, error=st.booleans(), cache=marks)
+answers_of_tools = st.builds(ir.ToolResult, ids, contents, error=st.booleans(), cache=marks)
 
 
-def message(role: form.Role, part: Any, least: int = 1) -> st.SearchStrategy[form.Message]:
-    return st.builds(form.Message, st.just(role), st.lists(part, min_size=least, max_size=3).map(tuple))
+def message(role: ir.Role, part: Any, least: int = 1) -> st.SearchStrategy[ir.Message]:
+    return st.builds(ir.Message, st.just(role), st.lists(part, min_size=least, max_size=3).map(tuple))
 
 
 said_by_user = message("user", texts | images | papers_said)
@@ -541,12 +539,10 @@ turns = st.one_of(
     st.tuples(said_by_model, message("tool", answers_of_tools, 1), said_by_user, said_by_model),
     st.tuples(said_by_user, message("system", texts, 1), said_by_model),
 )
-tools = st.builds(
-    form.Tool, some, words, arguments.filter("{}".__ne__).map(str.encode), st.none() | st.just(True), marks
-)
-choices = st.sampled_from([form.ToolChoice("auto"), form.ToolChoice("required"), form.ToolChoice("named", ("f",))])
-ways_to_think = st.builds(form.Reasoning, st.just(False), st.sampled_from(["", "low"])) | st.builds(
-    form.Reasoning,
+tools = st.builds(ir.Tool, some, words, arguments.filter("{}".__ne__).map(str.encode), st.none() | st.just(True), marks)
+choices = st.sampled_from([ir.ToolChoice("auto"), ir.ToolChoice("required"), ir.ToolChoice("named", ("f",))])
+ways_to_think = st.builds(ir.Reasoning, st.just(False), st.sampled_from(["", "low"])) | st.builds(
+    ir.Reasoning,
     st.just(True),
     st.sampled_from(["", "low", "max"]),
     st.just(-1) | st.integers(1024, 5000),
@@ -555,7 +551,7 @@ ways_to_think = st.builds(form.Reasoning, st.just(False), st.sampled_from(["", "
 
 
 @st.composite
-def requests(draw: st.DrawFn) -> form.Request:
+def requests(draw: st.DrawFn) -> ir.Request:
     opening = draw(st.none() | message("system", texts, 1))
     kit = tuple(draw(st.lists(tools, max_size=2)))
     choice = draw(st.none() | choices) if kit else None
@@ -564,12 +560,12 @@ def requests(draw: st.DrawFn) -> form.Request:
     thinks = reasoning is not None and reasoning.enabled
     if thinks and choice is not None and choice.mode != "auto":
         choice = None
-    return form.Request(
+    return ir.Request(
         messages=(*(() if opening is None else (opening,)), *conversation),
         tools=kit,
         tool_choice=choice,
         parallel_tools=draw(st.sampled_from([None, False])) if choice else None,
-        output=draw(st.none() | st.builds(form.Output, st.just("json_schema"), arguments.map(str.encode))),
+        output=draw(st.none() | st.builds(ir.Output, st.just("json_schema"), arguments.map(str.encode))),
         reasoning=reasoning,
         max_tokens=draw(st.integers(5001, 9999)),
         temperature=None if thinks else draw(st.none() | st.floats(0, 1)),
@@ -587,12 +583,12 @@ def usages(draw: st.DrawFn) -> Usage:
     return Usage(fresh + cached + five + hour, reasoning + rest, cached, reasoning, five + hour, hour)
 
 
-shown = st.builds(form.Text, some, st.lists(ranges | webs | results, max_size=2).map(tuple))
+shown = st.builds(ir.Text, some, st.lists(ranges | webs | results, max_size=2).map(tuple))
 answers = st.builds(
-    form.Answer,
+    ir.Answer,
     st.builds(
-        form.Choice,
-        st.lists(shown | thoughts | st.builds(form.ToolCall, some, some, arguments), max_size=4).map(tuple),
+        ir.Choice,
+        st.lists(shown | thoughts | st.builds(ir.ToolCall, some, some, arguments), max_size=4).map(tuple),
         st.sampled_from(["stop", "stop_sequence", "length", "tool", "refusal", "pause", "context"]),
         stop_sequence=words,
     ).map(lambda choice: (choice,)),
@@ -603,48 +599,48 @@ answers = st.builds(
 )
 
 
-def streamed(answer: form.Answer) -> list[form.StreamEvent]:
+def streamed(answer: ir.Answer) -> list[ir.StreamEvent]:
     """An answer as a stream."""
     assert answer.usage is not None
-    events: list[form.StreamEvent] = [form.Begin(answer.id, answer.model, 0, answer.service_tier)]
+    events: list[ir.StreamEvent] = [ir.Begin(answer.id, answer.model, 0, answer.service_tier)]
     # The message begins with the first thing said, and with the usage known by then.
-    events.append(form.Counted(Usage(answer.usage.input) if answer.choices[0].parts else answer.usage))
+    events.append(ir.Counted(Usage(answer.usage.input) if answer.choices[0].parts else answer.usage))
     for number, part in enumerate(answer.choices[0].parts):
-        if isinstance(part, form.Text):
-            events += (form.Open(number, "text"), form.Delta(number, part.text))
-            events += (form.Cite(number, cite) for cite in part.citations)
-        elif isinstance(part, form.ToolCall):
-            events += (form.Open(number, "tool", 0, part.id, part.name), form.Delta(number, part.arguments[:5]))
-            events += [form.Delta(number, part.arguments[5:])] if part.arguments[5:] else []
-        elif isinstance(part, form.Thinking) and part.redacted:
-            events.append(form.Open(number, "thinking", signature=part.signature, redacted=True))
-        elif isinstance(part, form.Thinking):
-            events.append(form.Open(number, "thinking"))
-            events += [form.Delta(number, part.text)] if part.text else []
-            events.append(form.Sign(number, part.signature))
-        events.append(form.Close(number))
+        if isinstance(part, ir.Text):
+            events += (ir.Open(number, "text"), ir.Delta(number, part.text))
+            events += (ir.Cite(number, cite) for cite in part.citations)
+        elif isinstance(part, ir.ToolCall):
+            events += (ir.Open(number, "tool", 0, part.id, part.name), ir.Delta(number, part.arguments[:5]))
+            events += [ir.Delta(number, part.arguments[5:])] if part.arguments[5:] else []
+        elif isinstance(part, ir.Thinking) and part.redacted:
+            events.append(ir.Open(number, "thinking", signature=part.signature, redacted=True))
+        elif isinstance(part, ir.Thinking):
+            events.append(ir.Open(number, "thinking"))
+            events += [ir.Delta(number, part.text)] if part.text else []
+            events.append(ir.Sign(number, part.signature))
+        events.append(ir.Close(number))
     choice = answer.choices[0]
-    events += (form.Finish(choice.finish, 0, choice.stop_sequence), form.Counted(answer.usage), form.End())
+    events += (ir.Finish(choice.finish, 0, choice.stop_sequence), ir.Counted(answer.usage), ir.End())
     return events
 
 
 class RoundTrips(SynchronousTestCase):
     @settings(max_examples=150, deadline=None)
     @given(requests())
-    def test_requests(self, request: form.Request) -> None:
+    def test_requests(self, request: ir.Request) -> None:
         quirks = frozenset({"system_messages"})
-        body = CLAUDE.render(request, "m", Saying({}, False), stream=True, quirks=quirks)
+        body = CLAUDE.render(request, "m", RenderContext({}, False), stream=True, quirks=quirks)
         again = CLAUDE.parse(CLAUDE.parse_request(body).fields)
         self.assertEqual(without_places(again), without_places(request))
 
     @settings(max_examples=150, deadline=None)
     @given(answers)
-    def test_answers(self, answer: form.Answer) -> None:
+    def test_answers(self, answer: ir.Answer) -> None:
         self.assertEqual(CLAUDE.parse_answer(CLAUDE.render_answer(answer, ASKED)), answer)
 
     @settings(max_examples=150, deadline=None)
     @given(answers, st.integers(1, 50))
-    def test_streams(self, answer: form.Answer, step: int) -> None:
+    def test_streams(self, answer: ir.Answer, step: int) -> None:
         """Both ways, wherever the bytes are cut; and passed on unchanged."""
         events = streamed(answer)
         frames = encode(events)
@@ -656,18 +652,18 @@ class RoundTrips(SynchronousTestCase):
 
     @settings(max_examples=150, deadline=None)
     @given(answers, st.randoms())
-    def test_mixed_blocks(self, answer: form.Answer, random: Any) -> None:
+    def test_mixed_blocks(self, answer: ir.Answer, random: Any) -> None:
         """However the events of blocks are mixed, a client gets the blocks one after another, whole and in order."""
         first, counted, *rest = streamed(answer)
-        queues: dict[int, list[form.StreamEvent]] = {}
-        opened: list[form.StreamEvent] = []
+        queues: dict[int, list[ir.StreamEvent]] = {}
+        opened: list[ir.StreamEvent] = []
         for event in rest[:-3]:
-            assert isinstance(event, form.Open | form.Delta | form.Sign | form.Cite | form.Close)
-            if isinstance(event, form.Open):
+            assert isinstance(event, ir.Open | ir.Delta | ir.Sign | ir.Cite | ir.Close)
+            if isinstance(event, ir.Open):
                 opened.append(event)
             else:
                 queues.setdefault(event.block, []).append(event)
-        mixed: list[form.StreamEvent] = []
+        mixed: list[ir.StreamEvent] = []
         ready: list[int] = []
         while opened or ready:
             if opened and (not ready or random.random() < 0.5):
@@ -682,8 +678,8 @@ class RoundTrips(SynchronousTestCase):
         self.assertEqual(joined(frames), joined(encode(streamed(answer))))
 
 
-def without_places(request: form.Request) -> form.Request:
+def without_places(request: ir.Request) -> ir.Request:
     """The request without its messages' paths, which belong to the body."""
     fields = {name: getattr(request, name) for name in request.__struct_fields__}
-    fields["messages"] = tuple(form.Message(each.role, each.parts) for each in request.messages)
-    return form.Request(**fields)
+    fields["messages"] = tuple(ir.Message(each.role, each.parts) for each in request.messages)
+    return ir.Request(**fields)

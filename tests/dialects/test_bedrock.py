@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.bedrock import Bedrock
 from llmedge.dialects.bedrock.eventstream import EventStreamError, EventStreamParser, Message, encode
 from llmedge.dialects.bedrock.stream import frame
-from llmedge.dialects.dialect import Asked, TranslatedReader
+from llmedge.dialects.dialect import ResponseContext, TranslatedReader
 from llmedge.dialects.openai_chat import OpenAIChat
-from llmedge.dialects.rendering import Saying
+from llmedge.dialects.rendering import RenderContext
 from llmedge.errors import (
     EdgeError,
     Unsupported,
@@ -47,7 +47,7 @@ except ImportError:
 DIALECT = Bedrock()
 CLAUDE = "us.anthropic.claude-sonnet-4-6-v1:0"
 NOVA = "amazon.nova-pro-v1:0"
-PNG = form.Source("base64", "aGk=", "image/png")
+PNG = ir.Source("base64", "aGk=", "image/png")
 
 REQUEST = {
     "system": [{"text": "Be brief."}, {"cachePoint": {"type": "default"}}, {"text": "Be kind."}],
@@ -142,53 +142,51 @@ REQUEST = {
     "requestMetadata": {"team": "a"},
     "serviceTier": {"type": "flex"},
 }
-FORM = form.Request(
+FORM = ir.Request(
     messages=(
-        form.Message("system", (form.Text("Be brief.", cache="5m"), form.Text("Be kind.")), at="system"),
-        form.Message(
+        ir.Message("system", (ir.Text("Be brief.", cache="5m"), ir.Text("Be kind.")), at="system"),
+        ir.Message(
             "user",
             (
-                form.Text("What is this?"),
-                form.Image(PNG),
-                form.Image(form.Source("url", "s3://b/i.jpg", "image/jpeg")),
-                form.File(form.Source("base64", "JVBERg==", "application/pdf"), "Report 1", "of last year", True),
-                form.File(form.Source("text", "a note"), "Notes"),
-                form.Audio(form.Source("base64", "AAA=", "audio/mpeg")),
+                ir.Text("What is this?"),
+                ir.Image(PNG),
+                ir.Image(ir.Source("url", "s3://b/i.jpg", "image/jpeg")),
+                ir.File(ir.Source("base64", "JVBERg==", "application/pdf"), "Report 1", "of last year", True),
+                ir.File(ir.Source("text", "a note"), "Notes"),
+                ir.Audio(ir.Source("base64", "AAA=", "audio/mpeg")),
             ),
             at="messages[0]",
         ),
-        form.Message(
+        ir.Message(
             "assistant",
             (
-                form.Thinking("hm", "c2ln"),
-                form.Thinking(signature="eHl6", redacted=True),
-                form.Text(
-                    "A cat.", (form.Citation("page", title="Report 1", quote="cat", document=0, start=1, end=2),)
-                ),
-                form.ToolCall("t1", "look", '{"b": 1.0, "a": "\\u00e9"}'),
-                form.ToolCall("t2", "look", "{}"),
+                ir.Thinking("hm", "c2ln"),
+                ir.Thinking(signature="eHl6", redacted=True),
+                ir.Text("A cat.", (ir.Citation("page", title="Report 1", quote="cat", document=0, start=1, end=2),)),
+                ir.ToolCall("t1", "look", '{"b": 1.0, "a": "\\u00e9"}'),
+                ir.ToolCall("t2", "look", "{}"),
             ),
             at="messages[1]",
         ),
-        form.Message(
+        ir.Message(
             "tool",
             (
-                form.ToolResult("t1", (form.Text("seen"),)),
-                form.ToolResult(
+                ir.ToolResult("t1", (ir.Text("seen"),)),
+                ir.ToolResult(
                     "t2",
-                    (form.Image(PNG), form.File(form.Source("base64", "eA==", "text/plain"), "Log")),
+                    (ir.Image(PNG), ir.File(ir.Source("base64", "eA==", "text/plain"), "Log")),
                     error=True,
                     cache="5m",
                 ),
             ),
             at="messages[2]",
         ),
-        form.Message("user", (form.Text("And now?"),), at="messages[2]"),
+        ir.Message("user", (ir.Text("And now?"),), at="messages[2]"),
     ),
-    tools=(form.Tool("look", "Looks.", b'{"type": "object"}', True, "5m"),),
-    tool_choice=form.ToolChoice("named", ("look",)),
-    output=form.Output("json_schema", b'{"type": "object"}', "n", "d"),
-    reasoning=form.Reasoning(True, "high", 2000, True),
+    tools=(ir.Tool("look", "Looks.", b'{"type": "object"}', True, "5m"),),
+    tool_choice=ir.ToolChoice("named", ("look",)),
+    output=ir.Output("json_schema", b'{"type": "object"}', "n", "d"),
+    reasoning=ir.Reasoning(True, "high", 2000, True),
     max_tokens=100,
     temperature=0.5,
     top_p=0.9,
@@ -200,19 +198,19 @@ FORM = form.Request(
 )
 
 
-def parse(body: Any) -> form.Request:
+def parse(body: Any) -> ir.Request:
     return DIALECT.parse(DIALECT.parse_request(json.dumps(body).encode()).fields)
 
 
 def render(
-    request: form.Request, model: str = CLAUDE, drop: bool = False, quirks: frozenset[str] = frozenset()
+    request: ir.Request, model: str = CLAUDE, drop: bool = False, quirks: frozenset[str] = frozenset()
 ) -> tuple[Any, list[str]]:
-    saying = Saying({}, drop)
-    return json.loads(DIALECT.render(request, model, saying, stream=False, quirks=quirks)), saying.dropped
+    context = RenderContext({}, drop)
+    return json.loads(DIALECT.render(request, model, context, stream=False, quirks=quirks)), context.dropped
 
 
-def user(*parts: form.Part, **fields: Any) -> form.Request:
-    return form.Request((form.Message("user", parts or (form.Text("hi"),), at="messages[0]"),), **fields)
+def user(*parts: ir.Part, **fields: Any) -> ir.Request:
+    return ir.Request((ir.Message("user", parts or (ir.Text("hi"),), at="messages[0]"),), **fields)
 
 
 class Requests(SynchronousTestCase):
@@ -263,7 +261,7 @@ class Requests(SynchronousTestCase):
                 "toolConfig.tools[0].systemTool",
             ],
         )
-        self.assertEqual(request.tool_choice, form.ToolChoice("required"))
+        self.assertEqual(request.tool_choice, ir.ToolChoice("required"))
 
     def test_what_is_wrong_is_named(self) -> None:
         message = {"role": "user", "content": [{"text": "x"}]}
@@ -289,21 +287,21 @@ class Requests(SynchronousTestCase):
     def test_arguments_keep_their_bytes(self) -> None:
         """Number forms, spaces and order of the model's JSON are sent on as they are."""
         arguments = '{ "b":1.0,"a":1e2 , "n":123456789012345678901234567890}'
-        call = form.Message("assistant", (form.ToolCall("t", "f", arguments),))
-        body = DIALECT.render(form.Request((call,)), NOVA, Saying({}, False), stream=True)
+        call = ir.Message("assistant", (ir.ToolCall("t", "f", arguments),))
+        body = DIALECT.render(ir.Request((call,)), NOVA, RenderContext({}, False), stream=True)
         self.assertIn(b'"input":' + arguments.encode(), body)
 
     def test_turns(self) -> None:
         """System texts at the head are one prompt; neighbours of one role, and tool results, are one message."""
-        request = form.Request(
+        request = ir.Request(
             (
-                form.Message("system", (form.Text("a"),)),
-                form.Message("developer", (form.Text("b"),)),
-                form.Message("user", (form.Text("c"),)),
-                form.Message("user", (form.Text("d"),)),
-                form.Message("assistant", (form.ToolCall("t", "f", "{}"),)),
-                form.Message("tool", (form.ToolResult("t", ()),)),
-                form.Message("user", (form.Text("e"),)),
+                ir.Message("system", (ir.Text("a"),)),
+                ir.Message("developer", (ir.Text("b"),)),
+                ir.Message("user", (ir.Text("c"),)),
+                ir.Message("user", (ir.Text("d"),)),
+                ir.Message("assistant", (ir.ToolCall("t", "f", "{}"),)),
+                ir.Message("tool", (ir.ToolResult("t", ()),)),
+                ir.Message("user", (ir.Text("e"),)),
             )
         )
         self.assertEqual(
@@ -323,20 +321,20 @@ class Requests(SynchronousTestCase):
 
     def test_what_it_cannot_say(self) -> None:
         """Each is refused with its name, or dropped and named; never silent."""
-        late = form.Request(
+        late = ir.Request(
             (
-                form.Message("user", (form.Text("a"),)),
-                form.Message("system", (form.Text("b"),), at="messages[1]"),
+                ir.Message("user", (ir.Text("a"),)),
+                ir.Message("system", (ir.Text("b"),), at="messages[1]"),
             )
         )
-        call = form.Message("assistant", (form.ToolCall("t", "f", "{"),), at="messages[0]")
-        tool = form.Tool("f", schema=b"{}")
-        url = form.Source("url", "https://x/i.png", "image/png")
-        file = form.Source("file", "f1", "image/png")
-        none = form.ToolChoice("none")
+        call = ir.Message("assistant", (ir.ToolCall("t", "f", "{"),), at="messages[0]")
+        tool = ir.Tool("f", schema=b"{}")
+        url = ir.Source("url", "https://x/i.png", "image/png")
+        file = ir.Source("file", "f1", "image/png")
+        none = ir.ToolChoice("none")
         at = "messages[0] "
         bad = "(arguments of a tool call that are not a JSON object)"
-        marked = form.Text("x", cache="5m")
+        marked = ir.Text("x", cache="5m")
         for request, model, name in (
             (user(n=2), CLAUDE, "n"),
             (user(seed=1), CLAUDE, "seed"),
@@ -344,25 +342,25 @@ class Requests(SynchronousTestCase):
             (user(logit_bias=b"{}"), CLAUDE, "logit_bias"),
             (user(extra=("x.y",)), CLAUDE, "x.y"),
             (user(top_k=1), NOVA, "top_k"),
-            (user(reasoning=form.Reasoning(effort="low")), NOVA, "reasoning"),
+            (user(reasoning=ir.Reasoning(effort="low")), NOVA, "reasoning"),
             (user(parallel_tools=False), CLAUDE, "parallel_tools"),
-            (user(output=form.Output("json")), CLAUDE, "output"),
+            (user(output=ir.Output("json")), CLAUDE, "output"),
             (user(service_tier="scale"), CLAUDE, "service_tier"),
-            (user(tools=(tool,), tool_choice=form.ToolChoice("auto", ("f",))), CLAUDE, "tool_choice"),
-            (form.Request((call,), (tool,), none), CLAUDE, at + bad),
-            (user(form.Image(url)), CLAUDE, at + "(image that is not sent along)"),
-            (user(form.Image(file)), CLAUDE, at + "(image that is not sent along)"),
-            (user(form.Image(form.Source("base64", "eA==", "image/bmp"))), CLAUDE, at + "(image of image/bmp)"),
-            (user(form.Image(PNG, detail="low")), CLAUDE, at + "(image detail)"),
-            (user(form.File(form.Source("base64", "eA=="))), CLAUDE, at + "(document of no media type)"),
-            (user(form.File(form.Source("file", "f1"))), CLAUDE, at + "(document that is not sent along)"),
-            (user(form.Audio(form.Source("base64", "eA==", "audio/wav"), id="a")), CLAUDE, at + "(audio id)"),
-            (user(form.Refusal("no")), CLAUDE, at + "(refusal)"),
-            (user(form.Thinking("x", id="r")), CLAUDE, at + "(thinking id)"),
-            (user(form.ToolCall("t", "f", "{}", "sig")), CLAUDE, at + "(toolcall signature)"),
-            (user(form.Text("x", cache="24h")), CLAUDE, at + "(cache_control for 24h)"),
-            (user(tools=(form.Tool("f", cache="1d"),)), CLAUDE, "tools (f: cache_control for 1d)"),
-            (user(form.ToolResult("t", (marked,))), CLAUDE, at + "(cache_control inside a tool result)"),
+            (user(tools=(tool,), tool_choice=ir.ToolChoice("auto", ("f",))), CLAUDE, "tool_choice"),
+            (ir.Request((call,), (tool,), none), CLAUDE, at + bad),
+            (user(ir.Image(url)), CLAUDE, at + "(image that is not sent along)"),
+            (user(ir.Image(file)), CLAUDE, at + "(image that is not sent along)"),
+            (user(ir.Image(ir.Source("base64", "eA==", "image/bmp"))), CLAUDE, at + "(image of image/bmp)"),
+            (user(ir.Image(PNG, detail="low")), CLAUDE, at + "(image detail)"),
+            (user(ir.File(ir.Source("base64", "eA=="))), CLAUDE, at + "(document of no media type)"),
+            (user(ir.File(ir.Source("file", "f1"))), CLAUDE, at + "(document that is not sent along)"),
+            (user(ir.Audio(ir.Source("base64", "eA==", "audio/wav"), id="a")), CLAUDE, at + "(audio id)"),
+            (user(ir.Refusal("no")), CLAUDE, at + "(refusal)"),
+            (user(ir.Thinking("x", id="r")), CLAUDE, at + "(thinking id)"),
+            (user(ir.ToolCall("t", "f", "{}", "sig")), CLAUDE, at + "(toolcall signature)"),
+            (user(ir.Text("x", cache="24h")), CLAUDE, at + "(cache_control for 24h)"),
+            (user(tools=(ir.Tool("f", cache="1d"),)), CLAUDE, "tools (f: cache_control for 1d)"),
+            (user(ir.ToolResult("t", (marked,))), CLAUDE, at + "(cache_control inside a tool result)"),
             (late, CLAUDE, "messages[1] (a system message after the first turn)"),
         ):  # fmt: skip
             error = self.assertRaises(Unsupported, render, request, model)
@@ -373,19 +371,19 @@ class Requests(SynchronousTestCase):
 
     def test_no_tools(self) -> None:
         """``none`` is said by offering none, unless tools were called before."""
-        tool, none = form.Tool("f", schema=b"{}"), form.ToolChoice("none")
+        tool, none = ir.Tool("f", schema=b"{}"), ir.ToolChoice("none")
         self.assertEqual(render(user(tools=(tool,), tool_choice=none))[0], render(user())[0])
-        called = form.Message("assistant", (form.ToolCall("t", "f", "{}"),))
-        error = self.assertRaises(Unsupported, render, form.Request((called,), (tool,), none))
+        called = ir.Message("assistant", (ir.ToolCall("t", "f", "{}"),))
+        error = self.assertRaises(Unsupported, render, ir.Request((called,), (tool,), none))
         self.assertEqual(error.param, "tool_choice")
-        only = user(tools=(tool,), tool_choice=form.ToolChoice("required", ("f",)))
+        only = user(tools=(tool,), tool_choice=ir.ToolChoice("required", ("f",)))
         self.assertEqual(render(only)[0]["toolConfig"]["toolChoice"], {"tool": {"name": "f"}})
 
     def test_names_of_documents(self) -> None:
         """Bedrock takes few characters and no name twice."""
-        file = form.Source("base64", "eA==", "application/pdf")
+        file = ir.Source("base64", "eA==", "application/pdf")
         names = ["a_b.pdf", "", "  x   y.PDF", "", "a_b.pdf", "ü" * 300]
-        said, _ = render(user(*(form.File(file, name) for name in names)))
+        said, _ = render(user(*(ir.File(file, name) for name in names)))
         given = [block["document"]["name"] for block in said["messages"][0]["content"]]
         self.assertEqual(given, ["a-b", "Document", "x y", "Document 2", "a-b 2", "-" * 190])
 
@@ -394,16 +392,16 @@ class Requests(SynchronousTestCase):
         adaptive = {"type": "adaptive"}
         budgets = frozenset({"thinking_budget"})
         for reasoning, quirks, thinking, effort in (
-            (form.Reasoning(effort="high"), frozenset(), adaptive, "high"),
-            (form.Reasoning(effort="minimal"), frozenset(), adaptive, "low"),
-            (form.Reasoning(effort="none"), frozenset(), {"type": "disabled"}, None),
-            (form.Reasoning(enabled=True), frozenset(), adaptive, None),
-            (form.Reasoning(budget=-1, show=False), frozenset(), adaptive | {"display": "omitted"}, None),
-            (form.Reasoning(budget=0), frozenset(), {"type": "disabled"}, None),
-            (form.Reasoning(enabled=False), budgets, {"type": "disabled"}, None),
-            (form.Reasoning(effort="high"), budgets, {"type": "enabled", "budget_tokens": 24576}, None),
-            (form.Reasoning(True, "", 5000), budgets, {"type": "enabled", "budget_tokens": 5000}, None),
-            (form.Reasoning(budget=5000), frozenset(), {"type": "enabled", "budget_tokens": 5000}, None),
+            (ir.Reasoning(effort="high"), frozenset(), adaptive, "high"),
+            (ir.Reasoning(effort="minimal"), frozenset(), adaptive, "low"),
+            (ir.Reasoning(effort="none"), frozenset(), {"type": "disabled"}, None),
+            (ir.Reasoning(enabled=True), frozenset(), adaptive, None),
+            (ir.Reasoning(budget=-1, show=False), frozenset(), adaptive | {"display": "omitted"}, None),
+            (ir.Reasoning(budget=0), frozenset(), {"type": "disabled"}, None),
+            (ir.Reasoning(enabled=False), budgets, {"type": "disabled"}, None),
+            (ir.Reasoning(effort="high"), budgets, {"type": "enabled", "budget_tokens": 24576}, None),
+            (ir.Reasoning(True, "", 5000), budgets, {"type": "enabled", "budget_tokens": 5000}, None),
+            (ir.Reasoning(budget=5000), frozenset(), {"type": "enabled", "budget_tokens": 5000}, None),
         ):
             said, _ = render(user(reasoning=reasoning), quirks=quirks)
             self.assertEqual(said["additionalModelRequestFields"], {"thinking": thinking}, reasoning)
@@ -416,7 +414,7 @@ class Requests(SynchronousTestCase):
         result = b'{"toolResult":{"toolUseId":"t","content":[{"json":{"a": 1.0}}]}}'
         raw = b'{"messages":[{"role":"user","content":[%b]}]}' % result
         (message,) = DIALECT.parse(DIALECT.parse_request(raw).fields).messages
-        self.assertEqual(message.parts, (form.ToolResult("t", (form.Text('{"a": 1.0}'),)),))
+        self.assertEqual(message.parts, (ir.ToolResult("t", (ir.Text('{"a": 1.0}'),)),))
 
     def test_forward(self) -> None:
         raw = b'{"messages":[{"role":"user"}],"x":1.0}'
@@ -484,29 +482,29 @@ class Answers(SynchronousTestCase):
             {"toolUse": {"toolUseId": "t2", "name": "g", "input": {}}},
         ]
         parts = (
-            form.Thinking("hm", "s"),
-            form.Thinking(signature="eHl6", redacted=True),
-            form.Text("Hello"),
-            form.Text(
+            ir.Thinking("hm", "s"),
+            ir.Thinking(signature="eHl6", redacted=True),
+            ir.Text("Hello"),
+            ir.Text(
                 "A fact",
                 (
-                    form.Citation("url", url="https://x", title="w"),
-                    form.Citation("char", document=1, start=0, end=9),
-                    form.Citation("block", url="https://s", document=2, start=0, end=1),
+                    ir.Citation("url", url="https://x", title="w"),
+                    ir.Citation("char", document=1, start=0, end=9),
+                    ir.Citation("block", url="https://s", document=2, start=0, end=1),
                 ),
             ),
-            form.ToolCall("t1", "f", '{"a": 1}'),
-            form.ToolCall("t2", "g", "{}"),
+            ir.ToolCall("t1", "f", '{"a": 1}'),
+            ir.ToolCall("t2", "g", "{}"),
         )
         body = answer(content, "tool_use", usage=USAGE, serviceTier={"type": "flex"})
-        expected = form.Answer((form.Choice(parts, "tool"),), usage=COUNTED, service_tier="flex")
+        expected = ir.Answer((ir.Choice(parts, "tool"),), usage=COUNTED, service_tier="flex")
         self.assertEqual(DIALECT.parse_answer(body), expected)
         self.assertEqual(DIALECT.read_answer(body), COUNTED)
-        self.assertEqual(json.loads(DIALECT.render_answer(expected, Asked("m")))["usage"], USAGE)
+        self.assertEqual(json.loads(DIALECT.render_answer(expected, ResponseContext("m")))["usage"], USAGE)
 
     def test_reasons(self) -> None:
         for reason, finish in REASONS.items():
-            self.assertEqual(DIALECT.parse_answer(answer([], reason)).choices, (form.Choice((), finish),))  # type: ignore[arg-type]
+            self.assertEqual(DIALECT.parse_answer(answer([], reason)).choices, (ir.Choice((), finish),))  # type: ignore[arg-type]
         stopped = answer([], "stop_sequence", additionalModelResponseFields={"stop_sequence": "END"})
         self.assertEqual(DIALECT.parse_answer(stopped).choices[0].stop_sequence, "END")
 
@@ -579,36 +577,36 @@ WHOLE = (
     + stop("tool_use")
     + METADATA
 )
-EVENTS: list[form.StreamEvent] = [
-    form.Begin(),
-    form.Open(0, "thinking"),
-    form.Delta(0, "h"),
-    form.Delta(0, "m"),
-    form.Sign(0, "c2ln"),
-    form.Close(0),
-    form.Open(1, "thinking", signature="eHl6", redacted=True),
-    form.Close(1),
-    form.Open(2, "text"),
-    form.Delta(2, "Hé"),
-    form.Delta(2, "llo"),
-    form.Cite(2, form.Citation("page", title="t", document=0, start=1, end=2)),
-    form.Close(2),
-    form.Open(3, "tool", tool_id="t1", name="f"),
-    form.Delta(3, '{"a":'),
-    form.Delta(3, " 1}"),
-    form.Close(3),
-    form.Open(4, "tool", tool_id="t2", name="g"),
-    form.Delta(4, "{}"),
-    form.Close(4),
-    form.Finish("tool"),
-    form.Counted(COUNTED),
-    form.End(),
+EVENTS: list[ir.StreamEvent] = [
+    ir.Begin(),
+    ir.Open(0, "thinking"),
+    ir.Delta(0, "h"),
+    ir.Delta(0, "m"),
+    ir.Sign(0, "c2ln"),
+    ir.Close(0),
+    ir.Open(1, "thinking", signature="eHl6", redacted=True),
+    ir.Close(1),
+    ir.Open(2, "text"),
+    ir.Delta(2, "Hé"),
+    ir.Delta(2, "llo"),
+    ir.Cite(2, ir.Citation("page", title="t", document=0, start=1, end=2)),
+    ir.Close(2),
+    ir.Open(3, "tool", tool_id="t1", name="f"),
+    ir.Delta(3, '{"a":'),
+    ir.Delta(3, " 1}"),
+    ir.Close(3),
+    ir.Open(4, "tool", tool_id="t2", name="g"),
+    ir.Delta(4, "{}"),
+    ir.Close(4),
+    ir.Finish("tool"),
+    ir.Counted(COUNTED),
+    ir.End(),
 ]
 
 
-def read(*chunks: bytes, limit: int = 10_000) -> list[form.StreamEvent]:
+def read(*chunks: bytes, limit: int = 10_000) -> list[ir.StreamEvent]:
     decoder = DIALECT.decoder(choices=1, max_event=limit)
-    events: list[form.StreamEvent] = []
+    events: list[ir.StreamEvent] = []
     for chunk in chunks:
         events += decoder.feed(chunk)
     if decoder.broken is not None:
@@ -635,26 +633,26 @@ class Streams(SynchronousTestCase):
         self.assertFalse(decoder.complete)
         decoder.feed(WHOLE[-len(METADATA) - 1 : -len(METADATA)])
         self.assertTrue(decoder.complete)
-        self.assertEqual(decoder.end(), [form.End()])
+        self.assertEqual(decoder.end(), [ir.End()])
 
     def test_encoded_and_read_again(self) -> None:
-        events = DIALECT.encoder(Asked("m")).encode(EVENTS)
+        events = DIALECT.encoder(ResponseContext("m")).encode(EVENTS)
         self.assertIs(events[-1].kind, EventKind.DONE)
         self.assertEqual(read(*(event.frame for event in events)), EVENTS)
 
     def test_reasons(self) -> None:
         for reason, finish in REASONS.items():
-            expected = [form.Begin(), form.Finish(finish), form.End()]  # type: ignore[arg-type]
+            expected = [ir.Begin(), ir.Finish(finish), ir.End()]  # type: ignore[arg-type]
             self.assertEqual(read(BEGIN + stop(reason)), expected)
         stopped = stop("stop_sequence", additionalModelResponseFields={"stop_sequence": "END"})
-        self.assertEqual(read(BEGIN + stopped)[1], form.Finish("stop_sequence", stop_sequence="END"))
+        self.assertEqual(read(BEGIN + stopped)[1], ir.Finish("stop_sequence", stop_sequence="END"))
 
     def test_a_cut_is_never_an_end(self) -> None:
         """Wherever it is cut before messageStop is complete, or within the metadata (lesson 1)."""
         for end in range(len(WHOLE)):
             if end != len(WHOLE) - len(METADATA):
                 self.assertRaises(UpstreamCut, read, WHOLE[:end])
-        without = [event for event in EVENTS if not isinstance(event, form.Counted)]
+        without = [event for event in EVENTS if not isinstance(event, ir.Counted)]
         self.assertEqual(read(WHOLE[: -len(METADATA)]), without)
 
     def test_every_flipped_byte_is_found(self) -> None:
@@ -664,7 +662,7 @@ class Streams(SynchronousTestCase):
             broken = bytearray(middle)
             broken[at] ^= 0x20
             decoder = DIALECT.decoder(choices=1, max_event=10_000)
-            self.assertEqual(decoder.feed(BEGIN + bytes(broken) + stop()), [form.Begin()])
+            self.assertEqual(decoder.feed(BEGIN + bytes(broken) + stop()), [ir.Begin()])
             self.assertIsInstance(decoder.broken, UpstreamMalformed)
             self.assertRaises(UpstreamMalformed, decoder.feed, b"")
             self.assertRaises(UpstreamMalformed, decoder.end)
@@ -716,18 +714,18 @@ class Streams(SynchronousTestCase):
         result += delta(1, toolResult=[{"text": "found"}]) + close(1)
         new = frame("initial-response", {}) + frame("contentBlockStart", {"start": {}, "contentBlockIndex": 2})
         expected = [
-            form.Begin(),
-            form.Open(0, "text"),
-            form.Delta(0, "Hi"),
-            form.Close(0),
-            form.Finish("stop"),
-            form.End(),
+            ir.Begin(),
+            ir.Open(0, "text"),
+            ir.Delta(0, "Hi"),
+            ir.Close(0),
+            ir.Finish("stop"),
+            ir.End(),
         ]
         self.assertEqual(read(new + BEGIN + server + result + delta(2, text="Hi") + close(9) + stop()), expected)
 
     def test_redacted_in_pieces(self) -> None:
         events = read(BEGIN + thought(0, redactedContent="eA==") + thought(0, redactedContent="eQ==") + stop())
-        self.assertEqual(events[1], form.Open(0, "thinking", signature="eHk=", redacted=True))
+        self.assertEqual(events[1], ir.Open(0, "thinking", signature="eHk=", redacted=True))
 
 
 class Translated(SynchronousTestCase):
@@ -804,17 +802,17 @@ class Translated(SynchronousTestCase):
     def test_a_stream(self) -> None:
         """Read by the reader of OpenAI's own streams: whole, and with its usage."""
         decoder = DIALECT.decoder(choices=1, max_event=10_000)
-        translated = TranslatedReader(decoder, OpenAIChat().encoder(Asked("m", "id1", 7, True)))
+        translated = TranslatedReader(decoder, OpenAIChat().encoder(ResponseContext("m", "id1", 7, True)))
         frames = b"".join(event.frame for event in translated.feed(WHOLE))
         self.assertEqual(translated.usage, COUNTED)
         reader = OpenAIChat().decoder(choices=1, max_event=10_000)
         events = reader.feed(frames)
-        deltas = [event.text for event in events if isinstance(event, form.Delta)]
+        deltas = [event.text for event in events if isinstance(event, ir.Delta)]
         self.assertEqual(deltas, ["h", "m", "Hé", "llo", '{"a":', " 1}", "{}"])
         self.assertEqual(
-            [event.tool_id for event in events if isinstance(event, form.Open) and event.tool_id], ["t1", "t2"]
+            [event.tool_id for event in events if isinstance(event, ir.Open) and event.tool_id], ["t1", "t2"]
         )
-        self.assertEqual(events[-1], form.End())
+        self.assertEqual(events[-1], ir.End())
 
 
 class EventStreams(SynchronousTestCase):
@@ -898,9 +896,9 @@ caches = st.sampled_from(["", "5m", "1h"])
 data = st.binary(min_size=1, max_size=12).map(lambda raw: base64.b64encode(raw).decode())
 json_objects = st.dictionaries(words, st.none() | st.integers(-9, 9) | texts, max_size=3).map(json.dumps)
 citations = st.one_of(
-    st.builds(form.Citation, st.just("url"), url=words, title=st.just("") | texts, quote=st.just("") | texts),
+    st.builds(ir.Citation, st.just("url"), url=words, title=st.just("") | texts, quote=st.just("") | texts),
     st.builds(
-        form.Citation,
+        ir.Citation,
         st.sampled_from(["char", "page", "block"]),
         title=texts,
         quote=texts,
@@ -909,28 +907,26 @@ citations = st.one_of(
         end=st.integers(10, 20),
     ),
 )
-plain_texts = st.builds(form.Text, texts, cache=caches)
-cited_texts = st.builds(form.Text, texts, st.lists(citations, max_size=2).map(tuple), caches)
+plain_texts = st.builds(ir.Text, texts, cache=caches)
+cited_texts = st.builds(ir.Text, texts, st.lists(citations, max_size=2).map(tuple), caches)
 image_sources = st.builds(
-    form.Source, st.just("base64"), data, st.sampled_from(["image/png", "image/jpeg", "image/gif", "image/webp"])
-) | st.builds(form.Source, st.just("url"), words.map("s3://{}".format), st.just("image/png"))
-images = st.builds(form.Image, image_sources, cache=caches)
+    ir.Source, st.just("base64"), data, st.sampled_from(["image/png", "image/jpeg", "image/gif", "image/webp"])
+) | st.builds(ir.Source, st.just("url"), words.map("s3://{}".format), st.just("image/png"))
+images = st.builds(ir.Image, image_sources, cache=caches)
 file_sources = st.builds(
-    form.Source, st.just("base64"), data, st.sampled_from(["application/pdf", "text/csv", "text/markdown"])
-) | st.builds(form.Source, st.just("text"), texts, st.sampled_from(["", "text/plain"]))
-files = st.builds(form.File, file_sources, words, st.just("") | texts, st.booleans(), caches)
+    ir.Source, st.just("base64"), data, st.sampled_from(["application/pdf", "text/csv", "text/markdown"])
+) | st.builds(ir.Source, st.just("text"), texts, st.sampled_from(["", "text/plain"]))
+files = st.builds(ir.File, file_sources, words, st.just("") | texts, st.booleans(), caches)
 audios = st.builds(
-    form.Audio, st.builds(form.Source, st.just("base64"), data, st.sampled_from(["audio/mpeg", "audio/wav"]))
+    ir.Audio, st.builds(ir.Source, st.just("base64"), data, st.sampled_from(["audio/mpeg", "audio/wav"]))
 )
-calls = st.builds(form.ToolCall, words, words, json_objects, cache=caches)
-thoughts = st.builds(form.Thinking, texts, st.just("") | words) | st.builds(
-    form.Thinking, st.just(""), data, st.just(True)
-)
+calls = st.builds(ir.ToolCall, words, words, json_objects, cache=caches)
+thoughts = st.builds(ir.Thinking, texts, st.just("") | words) | st.builds(ir.Thinking, st.just(""), data, st.just(True))
 results = st.builds(
-    form.ToolResult,
+    ir.ToolResult,
     words,
     st.lists(
-        st.builds(form.Text, texts) | st.builds(form.Image, image_sources) | st.builds(form.File, file_sources, words),
+        st.builds(ir.Text, texts) | st.builds(ir.Image, image_sources) | st.builds(ir.File, file_sources, words),
         max_size=3,
     ).map(tuple),
     error=st.booleans(),
@@ -943,45 +939,44 @@ def parts(*kinds: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
 
 
 @st.composite
-def conversations(draw: st.DrawFn) -> tuple[form.Message, ...]:
+def conversations(draw: st.DrawFn) -> tuple[ir.Message, ...]:
     messages = []
     if draw(st.booleans()):
-        messages.append(form.Message("system", draw(parts(plain_texts)), at="system"))
+        messages.append(ir.Message("system", draw(parts(plain_texts)), at="system"))
     for index in range(draw(st.integers(1, 3))):
         at = f"messages[{index}]"
         if index % 2:
-            messages.append(form.Message("assistant", draw(parts(cited_texts, calls, thoughts)), at=at))
+            messages.append(ir.Message("assistant", draw(parts(cited_texts, calls, thoughts)), at=at))
             continue
         if index:
-            messages.append(form.Message("tool", draw(parts(results)), at=at))
+            messages.append(ir.Message("tool", draw(parts(results)), at=at))
         if not index or draw(st.booleans()):
-            messages.append(form.Message("user", draw(parts(plain_texts, images, files, audios)), at=at))
+            messages.append(ir.Message("user", draw(parts(plain_texts, images, files, audios)), at=at))
     return tuple(messages)
 
 
 tools = st.builds(
-    form.Tool, words, st.just("") | texts, json_objects.map(str.encode), st.sampled_from([None, True]), caches
+    ir.Tool, words, st.just("") | texts, json_objects.map(str.encode), st.sampled_from([None, True]), caches
 )
 shows = st.sampled_from([None, True, False])
 reasonings = st.one_of(
-    st.builds(form.Reasoning, effort=st.sampled_from(["low", "high", "max"]), show=shows),
-    st.builds(form.Reasoning, st.just(True), show=shows),
-    st.builds(form.Reasoning, st.just(True), st.sampled_from(["", "low"]), st.integers(1024, 9999), shows),
-    st.just(form.Reasoning(False)),
+    st.builds(ir.Reasoning, effort=st.sampled_from(["low", "high", "max"]), show=shows),
+    st.builds(ir.Reasoning, st.just(True), show=shows),
+    st.builds(ir.Reasoning, st.just(True), st.sampled_from(["", "low"]), st.integers(1024, 9999), shows),
+    st.just(ir.Reasoning(False)),
 )  # fmt: skip
 
 
 @st.composite
-def requests(draw: st.DrawFn) -> form.Request:
+def requests(draw: st.DrawFn) -> ir.Request:
     offered = draw(st.lists(tools, max_size=2).map(tuple))
-    choices = [None, form.ToolChoice("auto"), form.ToolChoice("required"), form.ToolChoice("named", ("f",))]
-    return form.Request(
+    choices = [None, ir.ToolChoice("auto"), ir.ToolChoice("required"), ir.ToolChoice("named", ("f",))]
+    return ir.Request(
         draw(conversations()),
         offered,
         draw(st.sampled_from(choices)) if offered else None,
         output=draw(
-            st.none()
-            | st.builds(form.Output, st.just("json_schema"), json_objects.map(str.encode), st.just("") | words)
+            st.none() | st.builds(ir.Output, st.just("json_schema"), json_objects.map(str.encode), st.just("") | words)
         ),
         reasoning=draw(st.none() | reasonings),
         max_tokens=draw(st.none() | st.integers(1, 9999)),
@@ -1009,13 +1004,13 @@ def faults(body: bytes) -> str:
     return report
 
 
-def distinct_documents(request: form.Request) -> bool:
+def distinct_documents(request: ir.Request) -> bool:
     found = [
         part.name
         for message in request.messages
         for outer in message.parts
-        for part in (outer.content if isinstance(outer, form.ToolResult) else (outer,))
-        if isinstance(part, form.File)
+        for part in (outer.content if isinstance(outer, ir.ToolResult) else (outer,))
+        if isinstance(part, ir.File)
     ]
     return len(found) == len(set(found))
 
@@ -1025,11 +1020,11 @@ usages = st.builds(
     *[st.integers(0, 1000)] * 5,
 )
 answers = st.builds(
-    lambda said, finish, stopped, usage, tier: form.Answer(
-        (form.Choice(said, finish, stop_sequence=stopped),), usage=usage, service_tier=tier
+    lambda said, finish, stopped, usage, tier: ir.Answer(
+        (ir.Choice(said, finish, stop_sequence=stopped),), usage=usage, service_tier=tier
     ),
-    parts(st.builds(form.Text, texts, st.lists(citations, max_size=2).map(tuple)), thoughts)
-    | parts(st.builds(form.ToolCall, words, words, json_objects), st.builds(form.Image, image_sources)),
+    parts(st.builds(ir.Text, texts, st.lists(citations, max_size=2).map(tuple)), thoughts)
+    | parts(st.builds(ir.ToolCall, words, words, json_objects), st.builds(ir.Image, image_sources)),
     st.sampled_from(["stop", "stop_sequence", "length", "tool", "filter", "malformed", "context"]),
     st.just("") | texts,
     st.none() | usages,
@@ -1040,9 +1035,9 @@ answers = st.builds(
 class RoundTrips(SynchronousTestCase):
     @settings(max_examples=200, deadline=None)
     @given(requests().filter(distinct_documents))
-    def test_requests(self, request: form.Request) -> None:
+    def test_requests(self, request: ir.Request) -> None:
         """What the dialect can say is read back as it was said."""
-        body = DIALECT.render(request, CLAUDE, Saying({}, False), stream=False)
+        body = DIALECT.render(request, CLAUDE, RenderContext({}, False), stream=False)
         self.assertEqual(DIALECT.parse(DIALECT.parse_request(body).fields), request)
         self.assertEqual(faults(body), "")
 
@@ -1054,10 +1049,10 @@ class RoundTrips(SynchronousTestCase):
         self.assertIn("Unknown parameter", faults(b'{"messages":[{"role":"user","content":[{"txt":"x"}]}]}'))
         parser = create_parser("rest-json")
         shape = service().operation_model("Converse").output_shape
-        said = form.Answer(
+        said = ir.Answer(
             (
-                form.Choice(
-                    (form.Thinking("hm", "s"), form.Text("Hi"), form.ToolCall("t", "f", '{"a":1}')),
+                ir.Choice(
+                    (ir.Thinking("hm", "s"), ir.Text("Hi"), ir.ToolCall("t", "f", '{"a":1}')),
                     "stop_sequence",
                     stop_sequence="END",
                 ),
@@ -1065,7 +1060,7 @@ class RoundTrips(SynchronousTestCase):
             usage=COUNTED,
         )
         theirs = parser.parse(
-            {"body": DIALECT.render_answer(said, Asked("m")), "headers": {}, "status_code": 200}, shape
+            {"body": DIALECT.render_answer(said, ResponseContext("m")), "headers": {}, "status_code": 200}, shape
         )
         del theirs["ResponseMetadata"]
         content = [
@@ -1084,7 +1079,7 @@ class RoundTrips(SynchronousTestCase):
             },
         )
         events = service().operation_model("ConverseStream").output_shape.members["stream"]
-        for event in DIALECT.encoder(Asked("m")).encode(EVENTS):
+        for event in DIALECT.encoder(ResponseContext("m")).encode(EVENTS):
             buffer = EventStreamBuffer()
             buffer.add_data(event.frame)
             for message in buffer:
@@ -1096,5 +1091,5 @@ class RoundTrips(SynchronousTestCase):
 
     @settings(max_examples=200, deadline=None)
     @given(answers)
-    def test_answers(self, said: form.Answer) -> None:
-        self.assertEqual(DIALECT.parse_answer(DIALECT.render_answer(said, Asked("m"))), said)
+    def test_answers(self, said: ir.Answer) -> None:
+        self.assertEqual(DIALECT.parse_answer(DIALECT.render_answer(said, ResponseContext("m"))), said)

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from openai.types import CreateEmbeddingResponse
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.dialects.dialect import Asked
-from llmedge.dialects.embedding_form import EmbeddingAnswer, EmbeddingRequest, from_base64, to_base64
+from llmedge.dialects.dialect import ResponseContext
+from llmedge.dialects.embedding_ir import EmbeddingAnswer, EmbeddingRequest, from_base64, to_base64
 from llmedge.dialects.gemini_embeddings import GeminiEmbeddings
 from llmedge.dialects.openai_embeddings import OpenAIEmbeddings
-from llmedge.dialects.rendering import Saying
+from llmedge.dialects.rendering import RenderContext
 from llmedge.errors import Unsupported, UpstreamMalformed, ValidationError, VendorFailed
 from llmedge.model import Usage
 from llmedge.operations import Operation
@@ -96,7 +96,7 @@ class OpenAI(SynchronousTestCase):
 
     def test_answers_for_its_sdk(self) -> None:
         answer = EmbeddingAnswer(((0.5, -1.0),), "e", Usage(3))
-        said = json.loads(OPENAI.render_answer(answer, EmbeddingRequest(("a",)), Asked("m")))
+        said = json.loads(OPENAI.render_answer(answer, EmbeddingRequest(("a",)), ResponseContext("m")))
         self.assertEqual(
             said,
             {
@@ -107,7 +107,7 @@ class OpenAI(SynchronousTestCase):
             },
         )
         CreateEmbeddingResponse.model_validate(said)
-        packed = json.loads(OPENAI.render_answer(answer, EmbeddingRequest(("a",), base64=True), Asked("m")))
+        packed = json.loads(OPENAI.render_answer(answer, EmbeddingRequest(("a",), base64=True), ResponseContext("m")))
         self.assertEqual(packed["data"][0]["embedding"], "AAAAPwAAgL8=")
 
     @MODERATE
@@ -132,10 +132,10 @@ class OpenAI(SynchronousTestCase):
         st.builds(EmbeddingAnswer, VECTORS, TEXTS, st.just(Usage(3))),
     )
     def test_round_trips(self, request: EmbeddingRequest, answer: EmbeddingAnswer) -> None:
-        raw = OPENAI.render(request, "m", Saying({}, False))
+        raw = OPENAI.render(request, "m", RenderContext({}, False))
         self.assertEqual(OPENAI.parse(OPENAI.parse_request(raw).fields), request)
         plain = EmbeddingRequest(("a",))
-        self.assertEqual(OPENAI.parse_answer(OPENAI.render_answer(answer, plain, Asked("m"))), answer)
+        self.assertEqual(OPENAI.parse_answer(OPENAI.render_answer(answer, plain, ResponseContext("m"))), answer)
 
 
 class Gemini(SynchronousTestCase):
@@ -158,7 +158,7 @@ class Gemini(SynchronousTestCase):
         ):
             request = gemini(**fields)
             self.assertEqual(request.extra, extra)
-            error = self.assertRaises(Unsupported, OPENAI.render, request, "m", Saying({}, False))
+            error = self.assertRaises(Unsupported, OPENAI.render, request, "m", RenderContext({}, False))
             self.assertEqual(error.param, extra[0])
 
     def test_what_is_wrong_is_named(self) -> None:
@@ -194,10 +194,10 @@ class Gemini(SynchronousTestCase):
         self.assertRaises(VendorFailed, GEMINI.parse_answer, b'{"error":{"message":"boom"}}')
         answer = EmbeddingAnswer(((0.5,),), "", Usage(2))
         self.assertEqual(
-            json.loads(GEMINI.render_answer(answer, EmbeddingRequest(("a",), True), Asked("m"))),
+            json.loads(GEMINI.render_answer(answer, EmbeddingRequest(("a",), True), ResponseContext("m"))),
             {"embedding": {"values": [0.5]}, "usageMetadata": {"promptTokenCount": 2, "totalTokenCount": 2}},
         )
-        batch = json.loads(GEMINI.render_answer(answer, EmbeddingRequest(("a",)), Asked("m")))
+        batch = json.loads(GEMINI.render_answer(answer, EmbeddingRequest(("a",)), ResponseContext("m")))
         types.EmbedContentResponse.model_validate({"embeddings": batch["embeddings"]})
         self.assertEqual(batch["embeddings"], [{"values": [0.5]}])
 
@@ -214,16 +214,16 @@ class Gemini(SynchronousTestCase):
         st.builds(EmbeddingAnswer, VECTORS),
     )
     def test_round_trips(self, request: EmbeddingRequest, answer: EmbeddingAnswer) -> None:
-        raw = GEMINI.render(request, "m", Saying({}, False))
+        raw = GEMINI.render(request, "m", RenderContext({}, False))
         self.assertEqual(GEMINI.parse(GEMINI.parse_request(raw, model="m").fields), request)
-        self.assertEqual(GEMINI.parse_answer(GEMINI.render_answer(answer, request, Asked("m"))), answer)
+        self.assertEqual(GEMINI.parse_answer(GEMINI.render_answer(answer, request, ResponseContext("m"))), answer)
 
 
 class Between(SynchronousTestCase):
     def test_openai_to_gemini(self) -> None:
         request = openai(input=["a", "b"], dimensions=8, encoding_format="base64")
         self.assertEqual(
-            json.loads(GEMINI.render(request, "e", Saying({}, False))),
+            json.loads(GEMINI.render(request, "e", RenderContext({}, False))),
             {
                 "requests": [
                     {"model": "models/e", "outputDimensionality": 8, "content": content("a")},
@@ -232,22 +232,24 @@ class Between(SynchronousTestCase):
             },
         )
         vendor = GEMINI.parse_answer(b'{"embeddings":[{"values":[0.5]},{"values":[1]}]}')
-        said = json.loads(OPENAI.render_answer(vendor, request, Asked("m")))
+        said = json.loads(OPENAI.render_answer(vendor, request, ResponseContext("m")))
         self.assertEqual([each["embedding"] for each in said["data"]], ["AAAAPw==", "AACAPw=="])
         self.assertEqual((said["model"], said["usage"]), ("m", {"prompt_tokens": 0, "total_tokens": 0}))
 
     def test_what_gemini_cannot_say(self) -> None:
-        error = self.assertRaises(Unsupported, GEMINI.render, openai(input="a", user="u"), "m", Saying({}, False))
+        error = self.assertRaises(
+            Unsupported, GEMINI.render, openai(input="a", user="u"), "m", RenderContext({}, False)
+        )
         self.assertEqual(error.param, "user")
-        saying = Saying({}, True)
-        GEMINI.render(openai(input="a", user="u"), "m", saying)
-        self.assertEqual(saying.dropped, ["user"])
-        tokens = self.assertRaises(Unsupported, GEMINI.render, openai(input=[1]), "m", Saying({}, True))
+        context = RenderContext({}, True)
+        GEMINI.render(openai(input="a", user="u"), "m", context)
+        self.assertEqual(context.dropped, ["user"])
+        tokens = self.assertRaises(Unsupported, GEMINI.render, openai(input=[1]), "m", RenderContext({}, True))
         self.assertEqual(tokens.param, "input")
 
     def test_gemini_to_openai(self) -> None:
         request = gemini(content=content("a"), taskType="CLUSTERING", outputDimensionality=4)
-        saying = Saying(GEMINI.field_names, True)
-        said = json.loads(OPENAI.render(request, "e", saying))
+        context = RenderContext(GEMINI.field_names, True)
+        said = json.loads(OPENAI.render(request, "e", context))
         self.assertEqual(said, {"model": "e", "input": "a", "dimensions": 4})
-        self.assertEqual(saying.dropped, ["taskType"])
+        self.assertEqual(context.dropped, ["taskType"])

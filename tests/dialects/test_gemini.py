@@ -5,11 +5,11 @@ from google.genai import types
 from hypothesis import HealthCheck, given, settings
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.dialects import form
-from llmedge.dialects.dialect import Asked
+from llmedge.dialects import ir
+from llmedge.dialects.dialect import ResponseContext
 from llmedge.dialects.gemini import Gemini, chunks, wire
 from llmedge.dialects.gemini.schema import to_json_schema
-from llmedge.dialects.rendering import Saying
+from llmedge.dialects.rendering import RenderContext
 from llmedge.errors import (
     EdgeError,
     RateLimited,
@@ -26,22 +26,22 @@ CONTENTS = [{"role": "user", "parts": [{"text": "hi"}]}]
 SLOW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def parsed(body: dict) -> form.Request:
+def parsed(body: dict) -> ir.Request:
     raw = json.dumps({"contents": CONTENTS} | body).encode()
     return GEMINI.parse(GEMINI.parse_request(raw, model="gemini-3-pro").fields)
 
 
-def rendered(request: form.Request, model: str = "gemini-3-pro", quirks: frozenset[str] = frozenset()) -> dict:
-    return json.loads(GEMINI.render(request, model, Saying({}, False), stream=False, quirks=quirks))
+def rendered(request: ir.Request, model: str = "gemini-3-pro", quirks: frozenset[str] = frozenset()) -> dict:
+    return json.loads(GEMINI.render(request, model, RenderContext({}, False), stream=False, quirks=quirks))
 
 
-def placeless(request: form.Request) -> form.Request:
+def placeless(request: ir.Request) -> ir.Request:
     messages = tuple(msgspec.structs.replace(message, at="") for message in request.messages)
     return msgspec.structs.replace(request, messages=messages)
 
 
-def ask(*messages: form.Message, **fields: object) -> form.Request:
-    return form.Request(messages or (form.Message("user", (form.Text("hi"),)),), **fields)
+def ask(*messages: ir.Message, **fields: object) -> ir.Request:
+    return ir.Request(messages or (ir.Message("user", (ir.Text("hi"),)),), **fields)
 
 
 class Requests(SynchronousTestCase):
@@ -165,53 +165,53 @@ class Requests(SynchronousTestCase):
         files = "https://generativelanguage.googleapis.com/v1beta/files/f"
         self.assertEqual(
             request,
-            form.Request(
+            ir.Request(
                 messages=(
-                    form.Message("system", (form.Text("Be brief."),), at="systemInstruction"),
-                    form.Message(
+                    ir.Message("system", (ir.Text("Be brief."),), at="systemInstruction"),
+                    ir.Message(
                         "user",
                         (
-                            form.Text("Look"),
-                            form.Image(form.Source("base64", "aW1n", "image/png"), "high"),
-                            form.Audio(form.Source("base64", "c25k", "audio/wav")),
-                            form.File(form.Source("base64", "cGRm", "application/pdf"), "a.pdf"),
-                            form.File(form.Source("text", "hé", "text/plain")),
-                            form.Image(form.Source("url", "https://example.com/x", "image/jpeg")),
-                            form.File(form.Source("file", files)),
+                            ir.Text("Look"),
+                            ir.Image(ir.Source("base64", "aW1n", "image/png"), "high"),
+                            ir.Audio(ir.Source("base64", "c25k", "audio/wav")),
+                            ir.File(ir.Source("base64", "cGRm", "application/pdf"), "a.pdf"),
+                            ir.File(ir.Source("text", "hé", "text/plain")),
+                            ir.Image(ir.Source("url", "https://example.com/x", "image/jpeg")),
+                            ir.File(ir.Source("file", files)),
                         ),
                         at="contents[0]",
                     ),
-                    form.Message(
+                    ir.Message(
                         "assistant",
                         (
-                            form.Thinking("Hm", "UzE="),
-                            form.Text("I look"),
-                            form.Thinking("", "UzI=", redacted=True),
-                            form.ToolCall("call_0", "f", '{"a": 1}', "UzM="),
-                            form.ToolCall("call_1", "f", "{}"),
-                            form.ToolCall("x", "g", "{}"),
+                            ir.Thinking("Hm", "UzE="),
+                            ir.Text("I look"),
+                            ir.Thinking("", "UzI=", redacted=True),
+                            ir.ToolCall("call_0", "f", '{"a": 1}', "UzM="),
+                            ir.ToolCall("call_1", "f", "{}"),
+                            ir.ToolCall("x", "g", "{}"),
                         ),
                         at="contents[1]",
                     ),
-                    form.Message(
+                    ir.Message(
                         "tool",
                         (
-                            form.ToolResult("call_0", (form.Text("one"),), "f"),
-                            form.ToolResult("x", (form.Text("no"),), "g", error=True),
-                            form.ToolResult(
+                            ir.ToolResult("call_0", (ir.Text("one"),), "f"),
+                            ir.ToolResult("x", (ir.Text("no"),), "g", error=True),
+                            ir.ToolResult(
                                 "call_1",
-                                (form.Text('{"temp": 2.5}'), form.Image(form.Source("base64", "aW1n", "image/png"))),
+                                (ir.Text('{"temp": 2.5}'), ir.Image(ir.Source("base64", "aW1n", "image/png"))),
                                 "f",
                             ),
                         ),
                         at="contents[2]",
                     ),
-                    form.Message("user", (form.Text("And?"),), at="contents[3] (2)"),
+                    ir.Message("user", (ir.Text("And?"),), at="contents[3] (2)"),
                 ),
-                tools=(form.Tool("f", "F", b'{"type": "object"}'), form.Tool("g", "", b'{"type":"object"}')),
-                tool_choice=form.ToolChoice("named", ("f",)),
-                output=form.Output("json_schema", b'{"type":"object","properties":{"a":{"type":["string","null"]}}}'),
-                reasoning=form.Reasoning(budget=1024, show=True),
+                tools=(ir.Tool("f", "F", b'{"type": "object"}'), ir.Tool("g", "", b'{"type":"object"}')),
+                tool_choice=ir.ToolChoice("named", ("f",)),
+                output=ir.Output("json_schema", b'{"type":"object","properties":{"a":{"type":["string","null"]}}}'),
+                reasoning=ir.Reasoning(budget=1024, show=True),
                 max_tokens=100,
                 temperature=0.5,
                 top_p=0.9,
@@ -227,7 +227,7 @@ class Requests(SynchronousTestCase):
                 service_tier="flex",
             ),
         )
-        raw = GEMINI.render(request, "gemini-3-pro", Saying({}, False), stream=False)
+        raw = GEMINI.render(request, "gemini-3-pro", RenderContext({}, False), stream=False)
         again = json.loads(raw)
         reread = GEMINI.parse(GEMINI.parse_request(raw, model="m").fields)
         self.assertEqual(placeless(reread), placeless(request))
@@ -250,11 +250,11 @@ class Requests(SynchronousTestCase):
                 "labels": {"a_b": "c"},
             }
         )
-        self.assertEqual(request.messages[1].parts, (form.Image(form.Source("base64", "eA==", "image/png")),))
+        self.assertEqual(request.messages[1].parts, (ir.Image(ir.Source("base64", "eA==", "image/png")),))
         self.assertEqual(request.max_tokens, 5)
-        self.assertEqual(request.reasoning, form.Reasoning(effort="low"))
-        self.assertEqual(request.tools, (form.Tool("f", "", b'{"type":"object","anyOf":[]}'),))
-        self.assertEqual(request.tool_choice, form.ToolChoice("none"))
+        self.assertEqual(request.reasoning, ir.Reasoning(effort="low"))
+        self.assertEqual(request.tools, (ir.Tool("f", "", b'{"type":"object","anyOf":[]}'),))
+        self.assertEqual(request.tool_choice, ir.ToolChoice("none"))
         self.assertEqual(request.metadata, (("a_b", "c"),))
         self.assertEqual(request.extra, ())
 
@@ -307,18 +307,18 @@ class Requests(SynchronousTestCase):
             raw = b'{"contents":[{"parts":[{"functionResponse":{"name":"f","response":%b}}]}]}' % response.encode()
             request = GEMINI.parse(GEMINI.parse_request(raw, model="m").fields)
             (result,) = request.messages[0].parts
-            assert isinstance(result, form.ToolResult)
+            assert isinstance(result, ir.ToolResult)
             self.assertEqual((result.error, [part.text for part in result.content]), (error, texts))
-            again = GEMINI.render(request, "m", Saying({}, False), stream=False)
+            again = GEMINI.render(request, "m", RenderContext({}, False), stream=False)
             self.assertEqual(placeless(GEMINI.parse(GEMINI.parse_request(again, model="m").fields)), placeless(request))
 
     def test_names_of_results_are_found(self) -> None:
         """OpenAI's and Anthropic's results have only an id."""
         request = ask(
-            form.Message("user", (form.Text("hi"),)),
-            form.Message("assistant", (form.ToolCall("1", "f", "{}"), form.ToolCall("2", "g", ""))),
-            form.Message("tool", (form.ToolResult("2", (form.Text("b"),)),)),
-            form.Message("tool", (form.ToolResult("1", (form.Text("a"),)),)),
+            ir.Message("user", (ir.Text("hi"),)),
+            ir.Message("assistant", (ir.ToolCall("1", "f", "{}"), ir.ToolCall("2", "g", ""))),
+            ir.Message("tool", (ir.ToolResult("2", (ir.Text("b"),)),)),
+            ir.Message("tool", (ir.ToolResult("1", (ir.Text("a"),)),)),
         )
         _, calls, results = rendered(request)["contents"]
         self.assertEqual(
@@ -335,9 +335,9 @@ class Requests(SynchronousTestCase):
 
     def test_calls_without_a_signature(self) -> None:
         """Gemini 3 refuses them in the current turn: the first of each step gets Google's stand-in, read as none."""
-        call = form.Message("assistant", (form.ToolCall("1", "f", "{}"), form.ToolCall("2", "f", "{}")))
-        own = form.Message("assistant", (form.ToolCall("3", "f", "{}", "c2ln"),))
-        question, result = form.Message("user", (form.Text("q"),)), form.Message("tool", (form.ToolResult("1", ()),))
+        call = ir.Message("assistant", (ir.ToolCall("1", "f", "{}"), ir.ToolCall("2", "f", "{}")))
+        own = ir.Message("assistant", (ir.ToolCall("3", "f", "{}", "c2ln"),))
+        question, result = ir.Message("user", (ir.Text("q"),)), ir.Message("tool", (ir.ToolResult("1", ()),))
         request = ask(question, call, result, question, call, result, own)
         marks = [
             part.get("thoughtSignature")
@@ -352,76 +352,76 @@ class Requests(SynchronousTestCase):
 
     def test_effort_by_generation(self) -> None:
         for model, reasoning, said in (
-            ("gemini-2.5-flash", form.Reasoning(effort="low"), {"thinkingBudget": 1024}),
-            ("gemini-2.5-pro", form.Reasoning(effort="high"), {"thinkingBudget": 24576}),
-            ("gemini-3-pro", form.Reasoning(effort="medium"), {"thinkingLevel": "MEDIUM"}),
-            ("gemini-3-pro", form.Reasoning(budget=100), {"thinkingBudget": 100}),
-            ("gemini-2.5-pro", form.Reasoning(effort="low", budget=9), {"thinkingBudget": 9}),
-            ("gemini-3-pro", form.Reasoning(effort="none"), {"thinkingBudget": 0}),
-            ("gemini-3-pro", form.Reasoning(enabled=True), {"thinkingBudget": -1}),
-            ("gemini-3-pro", form.Reasoning(show=True), {"includeThoughts": True}),
+            ("gemini-2.5-flash", ir.Reasoning(effort="low"), {"thinkingBudget": 1024}),
+            ("gemini-2.5-pro", ir.Reasoning(effort="high"), {"thinkingBudget": 24576}),
+            ("gemini-3-pro", ir.Reasoning(effort="medium"), {"thinkingLevel": "MEDIUM"}),
+            ("gemini-3-pro", ir.Reasoning(budget=100), {"thinkingBudget": 100}),
+            ("gemini-2.5-pro", ir.Reasoning(effort="low", budget=9), {"thinkingBudget": 9}),
+            ("gemini-3-pro", ir.Reasoning(effort="none"), {"thinkingBudget": 0}),
+            ("gemini-3-pro", ir.Reasoning(enabled=True), {"thinkingBudget": -1}),
+            ("gemini-3-pro", ir.Reasoning(show=True), {"includeThoughts": True}),
         ):
             config = rendered(ask(reasoning=reasoning), model)["generationConfig"]
             self.assertEqual(config["thinkingConfig"], said)
 
     def test_what_gemini_cannot_say(self) -> None:
         """Refused by name, or dropped by name; nothing in silence."""
-        text = form.Text("a")
+        text = ir.Text("a")
         for request, name in (
             (ask(user="u"), "user"),
             (ask(verbosity="low"), "verbosity"),
             (ask(logit_bias=b'{"1":2}'), "logit_bias"),
             (ask(parallel_tools=False), "parallel_tools"),
             (ask(service_tier="scale"), "service_tier"),
-            (ask(reasoning=form.Reasoning(effort="max")), "reasoning"),
+            (ask(reasoning=ir.Reasoning(effort="max")), "reasoning"),
             (ask(extra=("x.y",)), "x.y"),
-            (ask(form.Message("user", (text,), "bob", at="m[0]")), "m[0].name"),
-            (ask(form.Message("user", (form.Text("a", cache="5m"),), at="m[0]")), "m[0] (cache_control)"),
-            (ask(form.Message("assistant", (form.Refusal("no"),), at="m[0]")), "m[0] (refusal)"),
-            (ask(tools=(form.Tool("f", cache="5m"),)), "tools (f: cache_control)"),
+            (ask(ir.Message("user", (text,), "bob", at="m[0]")), "m[0].name"),
+            (ask(ir.Message("user", (ir.Text("a", cache="5m"),), at="m[0]")), "m[0] (cache_control)"),
+            (ask(ir.Message("assistant", (ir.Refusal("no"),), at="m[0]")), "m[0] (refusal)"),
+            (ask(tools=(ir.Tool("f", cache="5m"),)), "tools (f: cache_control)"),
             (
-                ask(form.Message("user", (form.Image(form.Source("file", "file-1")),), at="m")),
+                ask(ir.Message("user", (ir.Image(ir.Source("file", "file-1")),), at="m")),
                 "m (image by the id of a file)",
             ),
             (
-                ask(form.Message("assistant", (form.ToolCall("1", "f", "[1]"),), at="m")),
+                ask(ir.Message("assistant", (ir.ToolCall("1", "f", "[1]"),), at="m")),
                 "m (arguments of a tool call that are not a JSON object)",
             ),
             (
-                ask(form.Message("user", (text,)), form.Message("system", (text,), at="m[1]")),
+                ask(ir.Message("user", (text,)), ir.Message("system", (text,), at="m[1]")),
                 "m[1] (its place: system instructions stand before the conversation)",
             ),
             (
-                ask(form.Message("tool", (form.ToolResult("9", ()),), at="m")),
+                ask(ir.Message("tool", (ir.ToolResult("9", ()),), at="m")),
                 "m (a result of a tool that was not called)",
             ),
-            (ask(output=form.Output("json_schema", b'{"description":"x"}', description="y")), "output"),
+            (ask(output=ir.Output("json_schema", b'{"description":"x"}', description="y")), "output"),
         ):
-            error = self.assertRaises(Unsupported, GEMINI.render, request, "m", Saying({}, False), stream=False)
+            error = self.assertRaises(Unsupported, GEMINI.render, request, "m", RenderContext({}, False), stream=False)
             self.assertEqual(error.param, name)
-            saying = Saying({}, True)
-            json.loads(GEMINI.render(request, "m", saying, stream=False))
-            self.assertEqual(saying.dropped, [name])
+            context = RenderContext({}, True)
+            json.loads(GEMINI.render(request, "m", context, stream=False))
+            self.assertEqual(context.dropped, [name])
 
     def test_signatures_of_other_vendors(self) -> None:
         """One that is not base64 reaches a client of Google's in base64 and comes back as it was; Google never sees
         it."""
         cases = {"Uw==": True, "a+/b": True, "": True, "a-_b": False, "gAA-_é": False, "S": False, "{é}": False}
         for signature, same in cases.items():
-            answer = form.Answer((form.Choice((form.Thinking("t", signature),), "stop"),))
-            said = json.loads(GEMINI.render_answer(answer, Asked("m")))
+            answer = ir.Answer((ir.Choice((ir.Thinking("t", signature),), "stop"),))
+            said = json.loads(GEMINI.render_answer(answer, ResponseContext("m")))
             theirs = types.GenerateContentResponse.model_validate(said).candidates[0].content
             content = said["candidates"][0]["content"]
             sent_back = theirs.model_dump(mode="json", by_alias=True, exclude_none=True)
-            self.assertEqual(parsed({"contents": [sent_back]}).messages[0].parts, (form.Thinking("t", signature),))
+            self.assertEqual(parsed({"contents": [sent_back]}).messages[0].parts, (ir.Thinking("t", signature),))
             self.assertEqual(content["parts"][0].get("thoughtSignature", "") == signature, same)
             request = parsed({"contents": [content]})
-            self.assertEqual(request.messages[0].parts, (form.Thinking("t", signature),))
+            self.assertEqual(request.messages[0].parts, (ir.Thinking("t", signature),))
             if not same:
                 error = self.assertRaises(Unsupported, rendered, request)
                 self.assertEqual(error.param, "contents[0] (another vendor's signature)")
-                redacted = ask(form.Message("assistant", (form.Thinking("", signature, True), form.Text("a")), at="m"))
-                raw = GEMINI.render(redacted, "m", Saying({}, True), stream=False)
+                redacted = ask(ir.Message("assistant", (ir.Thinking("", signature, True), ir.Text("a")), at="m"))
+                raw = GEMINI.render(redacted, "m", RenderContext({}, True), stream=False)
                 self.assertEqual(json.loads(raw)["contents"][0]["parts"], [{"text": "a"}])
 
     def test_times_that_are_none(self) -> None:
@@ -460,16 +460,16 @@ class Requests(SynchronousTestCase):
                 self.assertEqual(json.loads(raw), wanted)
 
     def test_strictness_is_a_mode(self) -> None:
-        config = rendered(ask(tools=(form.Tool("f", strict=True),)))["toolConfig"]["functionCallingConfig"]
+        config = rendered(ask(tools=(ir.Tool("f", strict=True),)))["toolConfig"]["functionCallingConfig"]
         self.assertEqual(config, {"mode": "VALIDATED"})
-        described = form.Output("json_schema", b'{"type":"object"}', "n", "what it is", True)
+        described = ir.Output("json_schema", b'{"type":"object"}', "n", "what it is", True)
         schema = rendered(ask(output=described))["generationConfig"]["responseJsonSchema"]
         self.assertEqual(schema, {"description": "what it is", "type": "object"})
 
     @SLOW
     @given(requests())
-    def test_round_trip(self, request: form.Request) -> None:
-        raw = GEMINI.render(request, "gemini-3-pro", Saying({}, False), stream=False)
+    def test_round_trip(self, request: ir.Request) -> None:
+        raw = GEMINI.render(request, "gemini-3-pro", RenderContext({}, False), stream=False)
         again = GEMINI.parse(GEMINI.parse_request(raw, model="gemini-3-pro").fields)
         self.assertEqual(placeless(again), request)
 
@@ -522,24 +522,24 @@ class Answers(SynchronousTestCase):
         body = json.dumps(self.BODY).encode()
         self.assertEqual(GEMINI.read_answer(body), self.USAGE)
         cites = (
-            form.Citation("url", "https://a", "A", text_start=0, text_end=1),
-            form.Citation("url", "https://b"),
-            form.Citation("url", "https://c", text_start=2, text_end=4),
+            ir.Citation("url", "https://a", "A", text_start=0, text_end=1),
+            ir.Citation("url", "https://b"),
+            ir.Citation("url", "https://c", text_start=2, text_end=4),
         )
         self.assertEqual(
             GEMINI.parse_answer(body),
-            form.Answer(
+            ir.Answer(
                 (
-                    form.Choice(
+                    ir.Choice(
                         (
-                            form.Thinking("Hm"),
-                            form.Text("é is it", cites),
-                            form.Thinking("", "Uw==", redacted=True),
-                            form.ToolCall("call_abc-D_e_0", "f", '{"a": 1.0}', "VA=="),
-                            form.ToolCall("x", "g", "{}"),
+                            ir.Thinking("Hm"),
+                            ir.Text("é is it", cites),
+                            ir.Thinking("", "Uw==", redacted=True),
+                            ir.ToolCall("call_abc-D_e_0", "f", '{"a": 1.0}', "VA=="),
+                            ir.ToolCall("x", "g", "{}"),
                         ),
                         "tool",
-                        logprobs=(form.TokenLogprob("é", -0.5, top=(form.TokenLogprob("é", -0.5),)),),
+                        logprobs=(ir.TokenLogprob("é", -0.5, top=(ir.TokenLogprob("é", -0.5),)),),
                     ),
                 ),
                 "abc-D_e",
@@ -566,7 +566,7 @@ class Answers(SynchronousTestCase):
             ("SOMETHING_NEW", "stop"),
         ):
             body = json.dumps({"candidates": [{"finishReason": reason}]}).encode()
-            self.assertEqual(GEMINI.parse_answer(body).choices, (form.Choice((), finish),))
+            self.assertEqual(GEMINI.parse_answer(body).choices, (ir.Choice((), finish),))
         for finish, reason in (
             ("stop", "STOP"),
             ("stop_sequence", "STOP"),
@@ -578,20 +578,20 @@ class Answers(SynchronousTestCase):
             ("refusal", "SAFETY"),
             ("malformed", "MALFORMED_FUNCTION_CALL"),
         ):
-            answer = form.Answer((form.Choice((form.Refusal("no"),), finish),))
-            candidate = json.loads(GEMINI.render_answer(answer, Asked("m")))["candidates"][0]
+            answer = ir.Answer((ir.Choice((ir.Refusal("no"),), finish),))
+            candidate = json.loads(GEMINI.render_answer(answer, ResponseContext("m")))["candidates"][0]
             self.assertEqual(candidate["finishReason"], reason)
             self.assertEqual(candidate["content"], {"parts": [{"text": "no"}], "role": "model"})
 
     def test_a_blocked_prompt(self) -> None:
         body = b'{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"promptTokenCount":3}}'
-        self.assertEqual(GEMINI.parse_answer(body), form.Answer((form.Choice((), "filter"),), usage=Usage(3)))
+        self.assertEqual(GEMINI.parse_answer(body), ir.Answer((ir.Choice((), "filter"),), usage=Usage(3)))
 
     def test_arguments_that_are_no_object(self) -> None:
         """Gemini's calls hold objects; the reason says what became of one that does not."""
         for finish, reason in (("tool", "MALFORMED_FUNCTION_CALL"), ("length", "MAX_TOKENS")):
-            answer = form.Answer((form.Choice((form.ToolCall("1", "f", '{"a":'),), finish),))
-            candidate = json.loads(GEMINI.render_answer(answer, Asked("m")))["candidates"][0]
+            answer = ir.Answer((ir.Choice((ir.ToolCall("1", "f", '{"a":'),), finish),))
+            candidate = json.loads(GEMINI.render_answer(answer, ResponseContext("m")))["candidates"][0]
             self.assertEqual((candidate["content"]["parts"], candidate["finishReason"]), ([], reason))
 
     def test_what_is_no_answer(self) -> None:
@@ -613,9 +613,9 @@ class Answers(SynchronousTestCase):
 
     @SLOW
     @given(answers())
-    def test_round_trip(self, answer: form.Answer) -> None:
+    def test_round_trip(self, answer: ir.Answer) -> None:
         """And Google's own types take what is rendered."""
-        raw = GEMINI.render_answer(answer, Asked("m"))
+        raw = GEMINI.render_answer(answer, ResponseContext("m"))
         self.assertEqual(GEMINI.parse_answer(raw), answer)
         types.GenerateContentResponse.model_validate(json.loads(raw))
 
@@ -672,7 +672,7 @@ class Counts(SynchronousTestCase):
         )
         request = GEMINI.parse(plain.fields)
         self.assertEqual(
-            json.loads(GEMINI.render_count(request, "v", Saying({}, False))),
+            json.loads(GEMINI.render_count(request, "v", RenderContext({}, False))),
             {
                 "generateContentRequest": {
                     "model": "models/v",

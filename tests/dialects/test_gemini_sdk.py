@@ -8,9 +8,9 @@ from google import genai
 from google.genai import errors, types
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.dialects import form
-from llmedge.dialects.dialect import Asked
-from llmedge.dialects.embedding_form import EmbeddingAnswer, EmbeddingRequest
+from llmedge.dialects import ir
+from llmedge.dialects.dialect import ResponseContext
+from llmedge.dialects.embedding_ir import EmbeddingAnswer, EmbeddingRequest
 from llmedge.dialects.gemini import Gemini
 from llmedge.dialects.gemini_embeddings import GeminiEmbeddings
 from llmedge.errors import EdgeError
@@ -33,7 +33,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.bodies.append(raw)
         status, media_type = 200, "application/json"
         if ":streamGenerateContent?alt=sse" in self.path:
-            frames = [each.frame for each in GEMINI.encoder(Asked("m", "id")).encode(streams.Decoding.EVENTS)]
+            frames = [each.frame for each in GEMINI.encoder(ResponseContext("m", "id")).encode(streams.Decoding.EVENTS)]
             if "broken" in self.path:
                 frames = [*frames[:2], GEMINI.error_frame(EdgeError("cut off", status=502))]
             body = GEMINI.heartbeat + GEMINI.heartbeat.join(frames)
@@ -44,11 +44,11 @@ class Handler(BaseHTTPRequestHandler):
             body = GEMINI.render_count_answer(5)
         elif ":batchEmbedContents" in self.path:
             request = EMBEDDINGS.parse(EMBEDDINGS.parse_request(raw, model="m").fields)
-            body = EMBEDDINGS.render_answer(EmbeddingAnswer(((0.5, 1.0),)), request, Asked("m"))
+            body = EMBEDDINGS.render_answer(EmbeddingAnswer(((0.5, 1.0),)), request, ResponseContext("m"))
             assert request == EmbeddingRequest(("a",), dimensions=2)
         else:
-            parts = (form.Thinking("Hm", "Uw=="), form.Text("hi"), form.ToolCall("a", "f", '{"x":1}'))
-            body = GEMINI.render_answer(form.Answer((form.Choice(parts, "tool"),)), Asked("m", "id", 7))
+            parts = (ir.Thinking("Hm", "Uw=="), ir.Text("hi"), ir.ToolCall("a", "f", '{"x":1}'))
+            body = GEMINI.render_answer(ir.Answer((ir.Choice(parts, "tool"),)), ResponseContext("m", "id", 7))
         self.send_response(status)
         self.send_header("content-type", media_type)
         self.send_header("content-length", str(len(body)))
@@ -95,12 +95,12 @@ class Sdk(SynchronousTestCase):
         request = GEMINI.parse(GEMINI.parse_request(self.server.bodies[0], model="m").fields)
         self.assertEqual(
             request,
-            form.Request(
+            ir.Request(
                 (
-                    form.Message("system", (form.Text("Be brief."),), at="systemInstruction"),
-                    form.Message("user", (form.Text("hello"),), at="contents[0]"),
+                    ir.Message("system", (ir.Text("Be brief."),), at="systemInstruction"),
+                    ir.Message("user", (ir.Text("hello"),), at="contents[0]"),
                 ),
-                tools=(form.Tool("f", "", b'{"type":"object"}'),),
+                tools=(ir.Tool("f", "", b'{"type":"object"}'),),
                 temperature=0,
             ),
         )

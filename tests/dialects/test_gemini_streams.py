@@ -4,8 +4,8 @@ from google.genai import types
 from hypothesis import given
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.dialects import form
-from llmedge.dialects.dialect import Asked, TranslatedReader
+from llmedge.dialects import ir
+from llmedge.dialects.dialect import ResponseContext, TranslatedReader
 from llmedge.dialects.gemini import Gemini
 from llmedge.dialects.sse import SseParser
 from llmedge.errors import EdgeError, UpstreamCut, UpstreamMalformed, UpstreamTooLarge, VendorFailed
@@ -29,9 +29,9 @@ def event(**fields: object) -> bytes:
     return b"data: " + json.dumps(fields).encode() + b"\r\n\r\n"
 
 
-def decode(data: bytes, step: int = 10**9, choices: int = 1) -> list[form.StreamEvent]:
+def decode(data: bytes, step: int = 10**9, choices: int = 1) -> list[ir.StreamEvent]:
     decoder = GEMINI.decoder(choices=choices, max_event=100_000)
-    events: list[form.StreamEvent] = []
+    events: list[ir.StreamEvent] = []
     for start in range(0, len(data), step):
         events += decoder.feed(data[start : start + step])
     return events + decoder.end()
@@ -45,8 +45,8 @@ def read(data: bytes, step: int = 10**9, choices: int = 1) -> tuple[list[Event],
     return events + reader.end(), reader.usage
 
 
-def encode(events: list[form.StreamEvent]) -> list[dict]:
-    said = GEMINI.encoder(Asked("m", "id")).encode(events)
+def encode(events: list[ir.StreamEvent]) -> list[dict]:
+    said = GEMINI.encoder(ResponseContext("m", "id")).encode(events)
     assert said[-1] == Event(EventKind.DONE, b"")
     for each in said[:-1]:
         assert each.frame.endswith(b"\r\n\r\n")
@@ -73,27 +73,27 @@ TALK = (
 
 class Decoding(SynchronousTestCase):
     EVENTS = [
-        form.Begin("r1", "gemini-3-pro"),
-        form.Counted(Usage(5, 2, reasoning=2)),
-        form.Open(0, "thinking"),
-        form.Delta(0, "Hm"),
-        form.Sign(0, "Uw=="),
-        form.Close(0),
-        form.Counted(Usage(5, 3, reasoning=2)),
-        form.Open(1, "text"),
-        form.Delta(1, "Hé"),
-        form.Delta(1, "llo"),
-        form.Close(1),
-        form.Open(2, "tool", tool_id="call_r1_0", name="f"),
-        form.Sign(2, "VA=="),
-        form.Delta(2, '{"a": 1.0}'),
-        form.Close(2),
-        form.Open(3, "tool", tool_id="x", name="g"),
-        form.Delta(3, "{}"),
-        form.Close(3),
-        form.Counted(Usage(5, 11, reasoning=2)),
-        form.Finish("tool"),
-        form.End(),
+        ir.Begin("r1", "gemini-3-pro"),
+        ir.Counted(Usage(5, 2, reasoning=2)),
+        ir.Open(0, "thinking"),
+        ir.Delta(0, "Hm"),
+        ir.Sign(0, "Uw=="),
+        ir.Close(0),
+        ir.Counted(Usage(5, 3, reasoning=2)),
+        ir.Open(1, "text"),
+        ir.Delta(1, "Hé"),
+        ir.Delta(1, "llo"),
+        ir.Close(1),
+        ir.Open(2, "tool", tool_id="call_r1_0", name="f"),
+        ir.Sign(2, "VA=="),
+        ir.Delta(2, '{"a": 1.0}'),
+        ir.Close(2),
+        ir.Open(3, "tool", tool_id="x", name="g"),
+        ir.Delta(3, "{}"),
+        ir.Close(3),
+        ir.Counted(Usage(5, 11, reasoning=2)),
+        ir.Finish("tool"),
+        ir.End(),
     ]
 
     def test_thoughts_texts_and_calls(self) -> None:
@@ -113,14 +113,14 @@ class Decoding(SynchronousTestCase):
     def test_signature_of_a_text(self) -> None:
         """It comes after the text, with it or in a part of its own."""
         wanted = [
-            form.Begin("r1", "gemini-3-pro"),
-            form.Open(0, "text"),
-            form.Delta(0, "a"),
-            form.Close(0),
-            form.Open(1, "thinking", signature="Uw==", redacted=True),
-            form.Close(1),
-            form.Finish("length"),
-            form.End(),
+            ir.Begin("r1", "gemini-3-pro"),
+            ir.Open(0, "text"),
+            ir.Delta(0, "a"),
+            ir.Close(0),
+            ir.Open(1, "thinking", signature="Uw==", redacted=True),
+            ir.Close(1),
+            ir.Finish("length"),
+            ir.End(),
         ]
         self.assertEqual(decode(chunk({"text": "a", "thoughtSignature": "Uw=="}, finish="MAX_TOKENS")), wanted)
         apart = chunk({"text": "a"}) + chunk({"text": "", "thoughtSignature": "Uw=="}, finish="MAX_TOKENS")
@@ -136,8 +136,8 @@ class Decoding(SynchronousTestCase):
             {"text": "b!"}, finish="STOP", groundingMetadata=grounding, logprobsResult=logprobs
         )
         events = decode(data)
-        self.assertIn(form.Cite(0, form.Citation("url", "https://a", "A", text_start=1, text_end=3)), events)
-        self.assertIn(form.Delta(0, "b!", 0, (form.TokenLogprob("b", -1.5),)), events)
+        self.assertIn(ir.Cite(0, ir.Citation("url", "https://a", "A", text_start=1, text_end=3)), events)
+        self.assertIn(ir.Delta(0, "b!", 0, (ir.TokenLogprob("b", -1.5),)), events)
 
     def test_choices_and_sound(self) -> None:
         sound = {"inlineData": {"mimeType": "audio/L16;rate=24000", "data": "AAA="}}
@@ -145,29 +145,29 @@ class Decoding(SynchronousTestCase):
         self.assertEqual(
             decode(data, choices=2)[1:],
             [
-                form.Open(0, "text"),
-                form.Delta(0, "a"),
-                form.Open(0, "audio", 1),
-                form.Delta(0, "AAA=", 1),
-                form.Delta(0, "b"),
-                form.Close(0),
-                form.Finish("filter"),
-                form.Close(0, 1),
-                form.Finish("stop", 1),
-                form.End(),
+                ir.Open(0, "text"),
+                ir.Delta(0, "a"),
+                ir.Open(0, "audio", 1),
+                ir.Delta(0, "AAA=", 1),
+                ir.Delta(0, "b"),
+                ir.Close(0),
+                ir.Finish("filter"),
+                ir.Close(0, 1),
+                ir.Finish("stop", 1),
+                ir.End(),
             ],
         )
 
     def test_a_blocked_prompt(self) -> None:
         data = event(promptFeedback={"blockReason": "SAFETY"}, **HEAD)
-        self.assertEqual(decode(data), [form.Begin("r1", "gemini-3-pro"), form.Finish("filter"), form.End()])
+        self.assertEqual(decode(data), [ir.Begin("r1", "gemini-3-pro"), ir.Finish("filter"), ir.End()])
         events, _ = read(data)
         self.assertEqual([each.kind.name for each in events], ["CONTENT", "DONE"])
 
     def test_stop_in_each_event(self) -> None:
         """Some models say STOP all the time: it is believed at the end."""
         data = chunk({"text": "a"}, finish="STOP") + chunk({"text": "b"}, finish="STOP")
-        deltas = [each.text for each in decode(data) if isinstance(each, form.Delta)]
+        deltas = [each.text for each in decode(data) if isinstance(each, ir.Delta)]
         self.assertEqual(deltas, ["a", "b"])
         for whole in (decode, read):
             self.assertRaises(UpstreamCut, whole, chunk({"text": "a"}, finish="STOP") + chunk({"text": "b"}))
@@ -178,7 +178,7 @@ class Decoding(SynchronousTestCase):
             self.assertRaises(UpstreamCut, decode, TALK[:end])
             self.assertRaises(UpstreamCut, read, TALK[:end])
         for end in range(len(TALK) - 4, len(TALK)):
-            self.assertEqual(decode(TALK[:end])[-1], form.End())
+            self.assertEqual(decode(TALK[:end])[-1], ir.End())
             self.assertIs(read(TALK[:end])[0][-1].kind, EventKind.DONE)
         for whole in (decode, read):
             self.assertRaises(UpstreamCut, whole, TALK, choices=2)
@@ -263,14 +263,14 @@ class Encoding(SynchronousTestCase):
 
     def test_parallel_calls_in_pieces(self) -> None:
         """A call is told when it is whole, its arguments byte for byte; one that never becomes whole is left out."""
-        encoder = GEMINI.encoder(Asked("m", "i", 1))
-        begun = encoder.encode([form.Begin(), form.Open(0, "tool", 0, "a", "f"), form.Open(1, "tool", 0, "b", "g")])
+        encoder = GEMINI.encoder(ResponseContext("m", "i", 1))
+        begun = encoder.encode([ir.Begin(), ir.Open(0, "tool", 0, "a", "f"), ir.Open(1, "tool", 0, "b", "g")])
         self.assertEqual(begun, [])
-        pieces = [form.Delta(1, '{"y":'), form.Delta(0, '{ "x" : 1e0'), form.Delta(1, "[")]
-        self.assertEqual(encoder.encode([*pieces, form.Delta(0, "}")]), [])
-        (call,) = encoder.encode([form.Close(0)])
+        pieces = [ir.Delta(1, '{"y":'), ir.Delta(0, '{ "x" : 1e0'), ir.Delta(1, "[")]
+        self.assertEqual(encoder.encode([*pieces, ir.Delta(0, "}")]), [])
+        (call,) = encoder.encode([ir.Close(0)])
         self.assertIn(b'{"functionCall":{"id":"a","name":"f","args":{ "x" : 1e0}}}', call.frame)
-        last, done = encoder.encode([form.Close(1), form.Finish("tool"), form.End()])
+        last, done = encoder.encode([ir.Close(1), ir.Finish("tool"), ir.End()])
         (candidate,) = json.loads(last.frame[6:])["candidates"]
         self.assertEqual(candidate["finishReason"], "MALFORMED_FUNCTION_CALL")
         self.assertEqual(json.loads(last.frame[6:])["createTime"], "1970-01-01T00:00:01Z")
@@ -278,18 +278,18 @@ class Encoding(SynchronousTestCase):
 
     def test_refusals_citations_and_likelihoods(self) -> None:
         events = [
-            form.Begin("r", "m"),
-            form.Open(0, "text"),
-            form.Delta(0, "éa", 0, (form.TokenLogprob("é", -1.0),)),
-            form.Cite(0, form.Citation("url", "https://a", "A", text_start=1, text_end=2)),
-            form.Close(0),
-            form.Open(1, "refusal"),
-            form.Delta(1, "no"),
-            form.Close(1),
-            form.Open(2, "thinking", 0, signature="Uw==", redacted=True),
-            form.Close(2),
-            form.Finish("refusal"),
-            form.End(),
+            ir.Begin("r", "m"),
+            ir.Open(0, "text"),
+            ir.Delta(0, "éa", 0, (ir.TokenLogprob("é", -1.0),)),
+            ir.Cite(0, ir.Citation("url", "https://a", "A", text_start=1, text_end=2)),
+            ir.Close(0),
+            ir.Open(1, "refusal"),
+            ir.Delta(1, "no"),
+            ir.Close(1),
+            ir.Open(2, "thinking", 0, signature="Uw==", redacted=True),
+            ir.Close(2),
+            ir.Finish("refusal"),
+            ir.End(),
         ]
         first, refusal, signature, last = (each["candidates"][0] for each in encode(events))
         self.assertEqual(first["logprobsResult"], {"chosenCandidates": [{"token": "é", "logProbability": -1.0}]})
@@ -311,16 +311,16 @@ class Encoding(SynchronousTestCase):
 
     def test_there_and_back(self) -> None:
         """What is encoded decodes to the same."""
-        frames = b"".join(each.frame for each in GEMINI.encoder(Asked("m")).encode(Decoding.EVENTS))
-        again = [each for each in decode(frames) if not isinstance(each, form.Counted)]
-        self.assertEqual(again, [each for each in Decoding.EVENTS if not isinstance(each, form.Counted)])
+        frames = b"".join(each.frame for each in GEMINI.encoder(ResponseContext("m")).encode(Decoding.EVENTS))
+        again = [each for each in decode(frames) if not isinstance(each, ir.Counted)]
+        self.assertEqual(again, [each for each in Decoding.EVENTS if not isinstance(each, ir.Counted)])
 
     @SLOW
     @given(answers())
-    def test_any_answer(self, answer: form.Answer) -> None:
+    def test_any_answer(self, answer: ir.Answer) -> None:
         """Any answer as a stream: encoded, decoded and put together again it says the same."""
         events = events_of(answer)
-        frames = b"".join(each.frame for each in GEMINI.encoder(Asked("m")).encode(events))
+        frames = b"".join(each.frame for each in GEMINI.encoder(ResponseContext("m")).encode(events))
         again = decode(frames, choices=len(answer.choices))
         for choice in answer.choices:
             self.assertEqual(gist(again, choice.index), gist(events, choice.index))
@@ -328,7 +328,7 @@ class Encoding(SynchronousTestCase):
 
     def test_through_both(self) -> None:
         """A stream translated from Gemini to Gemini reports its usage."""
-        reader = TranslatedReader(GEMINI.decoder(choices=1, max_event=10_000), GEMINI.encoder(Asked("m")))
+        reader = TranslatedReader(GEMINI.decoder(choices=1, max_event=10_000), GEMINI.encoder(ResponseContext("m")))
         events = reader.feed(TALK) + reader.end()
         self.assertIs(events[-1].kind, EventKind.DONE)
         self.assertEqual(reader.usage, Usage(5, 11, reasoning=2))
@@ -343,54 +343,50 @@ class Encoding(SynchronousTestCase):
         self.assertTrue(frame.data.startswith(b'{"error":{"code":500,"message":"m","status":"INTERNAL"'))
 
 
-def events_of(answer: form.Answer) -> list[form.StreamEvent]:
-    events: list[form.StreamEvent] = [form.Begin(answer.id, answer.model, answer.created)]
+def events_of(answer: ir.Answer) -> list[ir.StreamEvent]:
+    events: list[ir.StreamEvent] = [ir.Begin(answer.id, answer.model, answer.created)]
     for choice in answer.choices:
-        for number, part in enumerate(each for each in choice.parts if not isinstance(each, form.Image)):
+        for number, part in enumerate(each for each in choice.parts if not isinstance(each, ir.Image)):
             at = (number, choice.index)
-            if isinstance(part, form.Text):
-                events += [form.Open(number, "text", choice.index), form.Delta(number, part.text, choice.index)]
-                events += [form.Cite(number, cite, choice.index) for cite in part.citations]
-            elif isinstance(part, form.ToolCall):
-                events.append(form.Open(number, "tool", choice.index, part.id, part.name))
-                events.append(form.Delta(number, part.arguments, choice.index))
-            elif isinstance(part, form.Thinking):
+            if isinstance(part, ir.Text):
+                events += [ir.Open(number, "text", choice.index), ir.Delta(number, part.text, choice.index)]
+                events += [ir.Cite(number, cite, choice.index) for cite in part.citations]
+            elif isinstance(part, ir.ToolCall):
+                events.append(ir.Open(number, "tool", choice.index, part.id, part.name))
+                events.append(ir.Delta(number, part.arguments, choice.index))
+            elif isinstance(part, ir.Thinking):
                 signature = part.signature if part.redacted else ""
-                events.append(form.Open(number, "thinking", choice.index, "", "", signature, part.redacted))
-                events += [form.Delta(number, part.text, choice.index)] if part.text else []
-            if (
-                isinstance(part, form.ToolCall | form.Thinking)
-                and part.signature
-                and not getattr(part, "redacted", False)
-            ):
-                events.append(form.Sign(number, part.signature, choice.index))
-            events.append(form.Close(*at))
-        events.append(form.Finish(choice.finish, choice.index))
-    return [*events, form.Counted(answer.usage or Usage()), form.End()]
+                events.append(ir.Open(number, "thinking", choice.index, "", "", signature, part.redacted))
+                events += [ir.Delta(number, part.text, choice.index)] if part.text else []
+            if isinstance(part, ir.ToolCall | ir.Thinking) and part.signature and not getattr(part, "redacted", False):
+                events.append(ir.Sign(number, part.signature, choice.index))
+            events.append(ir.Close(*at))
+        events.append(ir.Finish(choice.finish, choice.index))
+    return [*events, ir.Counted(answer.usage or Usage()), ir.End()]
 
 
-def gist(events: list[form.StreamEvent], choice: int) -> list[tuple]:
+def gist(events: list[ir.StreamEvent], choice: int) -> list[tuple]:
     """What a stream says of one choice, whatever its blocks."""
     said: list[tuple] = []
     kinds: dict[int, str] = {}
     for each in events:
         if getattr(each, "choice", None) != choice:
             continue
-        if isinstance(each, form.Open):
+        if isinstance(each, ir.Open):
             kinds[each.block] = each.kind
             if each.kind == "tool" or each.redacted:
                 said.append((each.kind, each.tool_id, each.name, each.signature))
-        elif isinstance(each, form.Delta):
+        elif isinstance(each, ir.Delta):
             if said and said[-1][0] == kinds[each.block] and kinds[each.block] != "tool":
                 said[-1] = (said[-1][0], said[-1][1] + each.text)
             else:
                 said.append((kinds[each.block], each.text))
-        elif isinstance(each, form.Sign):
+        elif isinstance(each, ir.Sign):
             if kinds[each.block] == "tool":  # before the arguments or after them
                 said.insert(-1 if len(said[-1]) == 2 else len(said), ("sign", each.signature))
             else:
                 said.append(("sign", each.signature))
-        elif isinstance(each, form.Finish):
+        elif isinstance(each, ir.Finish):
             said.append((each.reason,))
-    cites = [each.citation for each in events if isinstance(each, form.Cite) and each.choice == choice]
+    cites = [each.citation for each in events if isinstance(each, ir.Cite) and each.choice == choice]
     return [*said, *((cite.url, cite.text_start, cite.text_end) for cite in cites)]

@@ -20,7 +20,7 @@ from llmedge.errors import EdgeError, ElsewhereError, Unsupported
 from llmedge.model import DROPPED, Caller, Deadline, EventKind, Record
 from llmedge.operations import Operation
 from llmedge.providers.failures import failure_for
-from llmedge.providers.wire import Wire, wire_for
+from llmedge.providers.translation import Translation, translation_for
 from tests.dialects.matrix import anthropic, bedrock, cases, gemini, openai_chat, openai_responses, table
 from tests.dialects.matrix.cases import CASES, MODELS, Told
 
@@ -33,25 +33,27 @@ SAYS: dict[str, Any] = {
 }
 ASKERS = tuple(SAYS)[:4]
 VENDORS = tuple(SAYS)
-PAIRS = [(asker, vendor) for asker in ASKERS for vendor in VENDORS]
+PAIRS = [(client, vendor) for client in ASKERS for vendor in VENDORS]
 LIMIT = 1_000_000
 
 
-def wire_of(asker: str, vendor: str) -> Wire:
-    wire = wire_for(DIALECTS[asker], [DIALECTS[vendor]], quirks=frozenset(), stream_usage=True, name="vendor")
-    assert wire is not None
-    return wire
+def translation_of(client: str, vendor: str) -> Translation:
+    translation = translation_for(
+        DIALECTS[client], [DIALECTS[vendor]], quirks=frozenset(), stream_usage=True, name="vendor"
+    )
+    assert translation is not None
+    return translation
 
 
-def ask(asker: str, case: str, stream: bool) -> tuple[Call, bytes, dict[str, Any]]:
+def ask(client: str, case: str, stream: bool) -> tuple[Call, bytes, dict[str, Any]]:
     """A client's call, its body, and the same as an object."""
-    body = SAYS[asker].request(case, stream, cases.ASKED_MODEL)
+    body = SAYS[client].request(case, stream, cases.ASKED_MODEL)
     raw = cases.dump(body).encode()
-    dialect = DIALECTS[asker]
+    dialect = DIALECTS[client]
     parsed = dialect.parse_request(raw, model=cases.ASKED_MODEL, stream=stream)
     call = Call(
         Operation.CHAT,
-        asker,
+        client,
         parsed.model,
         parsed.fields,
         parsed.stream,
@@ -64,7 +66,7 @@ def ask(asker: str, case: str, stream: bool) -> tuple[Call, bytes, dict[str, Any
     return call, raw, body
 
 
-def shown(asker: str, vendor: str, told: Told) -> Told:
+def shown(client: str, vendor: str, told: Told) -> Told:
     """What the client is told: where the vendor does not say it, the gateway does."""
     return attrs.evolve(
         told,
@@ -81,9 +83,9 @@ def sent(vendor: str, events: list[tuple[str, Any]]) -> bytes:
     return cases.sse(*events, end="\r\n" if vendor == "gemini" else "\n")
 
 
-def read(wire: Wire, call: Call, data: bytes, step: int) -> tuple[bytes, Any]:
+def read(translation: Translation, call: Call, data: bytes, step: int) -> tuple[bytes, Any]:
     """The client's stream and the usage, the vendor's fed in pieces of ``step`` bytes."""
-    reader = wire.reader(call, LIMIT, cases.NOW)
+    reader = translation.reader(call, LIMIT, cases.NOW)
     events = []
     for start in range(0, len(data), step):
         events += reader.feed(data[start : start + step])
@@ -100,51 +102,53 @@ class Matrix(SynchronousTestCase):
         """The table is whole: twenty pairs, each with 12 cases and the errors, and no difference is of no use."""
         self.assertEqual(len(PAIRS) * len(CASES), 240)
         for each in table.DIFFERENCES:
-            self.assertIn((each.asker, each.vendor), PAIRS)
-            self.assertNotEqual(each.asker, each.vendor)
+            self.assertIn((each.client, each.vendor), PAIRS)
+            self.assertNotEqual(each.client, each.vendor)
             self.assertLessEqual(set(each.cases), set(CASES))
             for case in each.cases:
                 plain = SAYS[each.vendor].request(case, False, "m")
-                self.assertNotEqual(plain, table.expected(each.asker, each.vendor, case, json.loads(json.dumps(plain))))
+                self.assertNotEqual(
+                    plain, table.expected(each.client, each.vendor, case, json.loads(json.dumps(plain)))
+                )
 
 
 class Requests(SynchronousTestCase):
     maxDiff = None
 
-    def cell(self, asker: str, vendor: str, case: str, stream: bool) -> None:
-        call, _, _ = ask(asker, case, stream)
+    def cell(self, client: str, vendor: str, case: str, stream: bool) -> None:
+        call, _, _ = ask(client, case, stream)
         model = MODELS[vendor]
-        wire = wire_of(asker, vendor)
-        refused = table.CANNOT.get((asker, vendor, case))
+        translation = translation_of(client, vendor)
+        refused = table.CANNOT.get((client, vendor, case))
         if refused is not None:
             with self.assertRaises(Unsupported) as caught:
-                wire.body(call, model, False)
+                translation.body(call, model, False)
             self.assertEqual((caught.exception.status, caught.exception.param), (400, refused))
             self.assertIn(f"'{refused}'", caught.exception.message)
-        body = wire.body(call, model, refused is not None)
-        wanted = table.expected(asker, vendor, case, SAYS[vendor].request(case, stream, model))
+        body = translation.body(call, model, refused is not None)
+        wanted = table.expected(client, vendor, case, SAYS[vendor].request(case, stream, model))
         self.assertEqual(json.loads(body), wanted)
         self.assertEqual(call.record.facts.get(DROPPED, []), [] if refused is None else [refused])
 
     def test_translated(self) -> None:
         """The vendor is asked as its own clients would ask it; what it cannot be asked is a 400, or dropped."""
-        for asker, vendor in PAIRS:
+        for client, vendor in PAIRS:
             for case in CASES:
                 for stream in (False, True):
-                    if asker != vendor:
-                        with self.subTest(f"{asker} → {vendor}, {case}, {'streamed' if stream else 'whole'}"):
-                            self.cell(asker, vendor, case, stream)
+                    if client != vendor:
+                        with self.subTest(f"{client} → {vendor}, {case}, {'streamed' if stream else 'whole'}"):
+                            self.cell(client, vendor, case, stream)
 
     def test_passed_through(self) -> None:
         """Between the same dialects the bytes stay as they are but for the model."""
-        for asker in ASKERS:
+        for client in ASKERS:
             for case in CASES:
                 for stream in (False, True):
-                    with self.subTest(f"{asker}, {case}"):
-                        call, raw, _ = ask(asker, case, stream)
-                        body = wire_of(asker, asker).body(call, "vendors-own", False)
+                    with self.subTest(f"{client}, {case}"):
+                        call, raw, _ = ask(client, case, stream)
+                        body = translation_of(client, client).body(call, "vendors-own", False)
                         wanted = raw.replace(cases.ASKED_MODEL.encode(), b"vendors-own")
-                        self.assertEqual(body, raw if asker == "gemini" else wanted)
+                        self.assertEqual(body, raw if client == "gemini" else wanted)
 
 
 class Answers(SynchronousTestCase):
@@ -152,38 +156,38 @@ class Answers(SynchronousTestCase):
 
     def test_whole(self) -> None:
         """The client is answered as a vendor of its own dialect would answer."""
-        for asker, vendor in PAIRS:
+        for client, vendor in PAIRS:
             for case in CASES:
-                with self.subTest(f"{asker} ← {vendor}, {case}"):
-                    call, _, request = ask(asker, case, False)
+                with self.subTest(f"{client} ← {vendor}, {case}"):
+                    call, _, request = ask(client, case, False)
                     told = cases.told(vendor, case, False)
                     raw = cases.dump(SAYS[vendor].answer(told, request)).encode()
-                    answer = wire_of(asker, vendor).answer(raw, call, cases.NOW)
+                    answer = translation_of(client, vendor).answer(raw, call, cases.NOW)
                     self.assertEqual(answer.usage, told.usage)
-                    if asker == vendor:
+                    if client == vendor:
                         self.assertEqual(answer.body, raw)
                     else:
-                        wanted = SAYS[asker].answer(shown(asker, vendor, told), request)
+                        wanted = SAYS[client].answer(shown(client, vendor, told), request)
                         self.assertEqual(json.loads(answer.body), wanted)
 
     def test_streamed(self) -> None:
         """The same as a stream, event by event, wherever the vendor's bytes are cut."""
-        for asker, vendor in PAIRS:
+        for client, vendor in PAIRS:
             for case in CASES:
-                with self.subTest(f"{asker} ← {vendor}, {case}"):
-                    call, _, request = ask(asker, case, True)
+                with self.subTest(f"{client} ← {vendor}, {case}"):
+                    call, _, request = ask(client, case, True)
                     told = cases.told(vendor, case, True)
                     data = sent(vendor, SAYS[vendor].stream(told, request, False))
-                    wire = wire_of(asker, vendor)
-                    stream, usage = read(wire, call, data, len(data))
+                    translation = translation_of(client, vendor)
+                    stream, usage = read(translation, call, data, len(data))
                     self.assertEqual(usage, told.usage)
-                    if asker == vendor:
+                    if client == vendor:
                         self.assertEqual(stream, data)
                     else:
-                        wanted = SAYS[asker].stream(shown(asker, vendor, told), request, True)
+                        wanted = SAYS[client].stream(shown(client, vendor, told), request, True)
                         self.assertEqual(cases.unsse(stream), wanted)
                     for step in (1, 2, 3, 7) if case in ("parallel", "thinking") else (5, 64):
-                        self.assertEqual(read(wire, call, data, step), (stream, usage))
+                        self.assertEqual(read(translation, call, data, step), (stream, usage))
 
     def test_usage_only_where_asked(self) -> None:
         """A chat client that did not ask for usage sees none in the stream; it is accounted for all the same."""
@@ -192,7 +196,7 @@ class Answers(SynchronousTestCase):
             call.wants_usage = False
             told = cases.told(vendor, "plain", True)
             data = sent(vendor, SAYS[vendor].stream(told, request, False))
-            stream, usage = read(wire_of("openai_chat", vendor), call, data, 50)
+            stream, usage = read(translation_of("openai_chat", vendor), call, data, 50)
             self.assertEqual(usage, told.usage)
             self.assertNotIn(b'"usage":{', stream)
             self.assertTrue(stream.endswith(b"data: [DONE]\n\n"))
@@ -202,37 +206,39 @@ class Errors(SynchronousTestCase):
     maxDiff = None
 
     def test_before(self) -> None:
-        """A vendor's refusal is told in the asker's dialect, with the vendor's words, whole and streamed."""
-        for asker, vendor in PAIRS:
+        """A vendor's refusal is told in the client's dialect, with the vendor's words, whole and streamed."""
+        for client, vendor in PAIRS:
             for stream in (False, True):
-                with self.subTest(f"{asker} ← {vendor}"):
-                    said = wire_of(asker, vendor).spoken.parse_error(cases.dump(SAYS[vendor].ERROR).encode())
+                with self.subTest(f"{client} ← {vendor}"):
+                    said = translation_of(client, vendor).vendor_dialect.parse_error(
+                        cases.dump(SAYS[vendor].ERROR).encode()
+                    )
                     error = failure_for("vendor", 400, said, None)
                     code, param = table.REFUSED_AS[vendor]
-                    wanted = SAYS[asker].error(
+                    wanted = SAYS[client].error(
                         400, code, "invalid_request_error", "No such thing.", param, {"provider": "vendor"}
                     )
-                    self.assertEqual(json.loads(DIALECTS[asker].error_body(error)), wanted)
+                    self.assertEqual(json.loads(DIALECTS[client].error_body(error)), wanted)
                     if not stream:
-                        self.behind_200(asker, vendor)
+                        self.behind_200(client, vendor)
 
-    def behind_200(self, asker: str, vendor: str) -> None:
+    def behind_200(self, client: str, vendor: str) -> None:
         """An error object where an answer should be is never an answer."""
-        call, _, _ = ask(asker, "plain", False)
+        call, _, _ = ask(client, "plain", False)
         with self.assertRaises(ElsewhereError) as caught:
-            wire_of(asker, vendor).answer(cases.dump(SAYS[vendor].ERROR).encode(), call, cases.NOW)
+            translation_of(client, vendor).answer(cases.dump(SAYS[vendor].ERROR).encode(), call, cases.NOW)
         self.assertEqual(caught.exception.status, 502)
         self.assertIn("No such thing.", caught.exception.message)
 
     def test_in_the_stream(self) -> None:
-        """What came before is given, then an error in the asker's dialect, and never a clean end."""
-        for asker, vendor in PAIRS:
-            with self.subTest(f"{asker} ← {vendor}"):
-                call, _, request = ask(asker, "plain", True)
+        """What came before is given, then an error in the client's dialect, and never a clean end."""
+        for client, vendor in PAIRS:
+            with self.subTest(f"{client} ← {vendor}"):
+                call, _, request = ask(client, "plain", True)
                 told = cases.told(vendor, "plain", True)
                 before = upto_text(SAYS[vendor].stream(told, request, False))
                 data = sent(vendor, [*before, SAYS[vendor].ERROR_EVENT])
-                reader = wire_of(asker, vendor).reader(call, LIMIT, cases.NOW)
+                reader = translation_of(client, vendor).reader(call, LIMIT, cases.NOW)
                 stream, error = b"", None
                 for index in range(len(data)):
                     try:
@@ -241,14 +247,14 @@ class Errors(SynchronousTestCase):
                         error = raised
                         break
                 assert isinstance(error, ElsewhereError)
-                if asker == vendor:
+                if client == vendor:
                     self.assertEqual(stream, sent(vendor, before))
                 else:
-                    wanted = upto_text(SAYS[asker].stream(shown(asker, vendor, told), request, True))
+                    wanted = upto_text(SAYS[client].stream(shown(client, vendor, told), request, True))
                     self.assertEqual(cases.unsse(stream), wanted)
-                (frame,) = cases.unsse(DIALECTS[asker].error_frame(error.of("vendor")))
+                (frame,) = cases.unsse(DIALECTS[client].error_frame(error.of("vendor")))
                 message = "The provider 'vendor' failed while answering: It broke."
-                self.assertEqual(frame, SAYS[asker].error_event(message))
+                self.assertEqual(frame, SAYS[client].error_event(message))
 
 
 def upto_text(events: list[tuple[str, Any]]) -> list[tuple[str, Any]]:

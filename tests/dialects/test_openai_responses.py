@@ -11,11 +11,11 @@ from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import BaseModel, TypeAdapter
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.dialects import form
-from llmedge.dialects.dialect import Asked
-from llmedge.dialects.form import Begin, Citation, Close, Counted, Delta, End, Finish, Open, Sign, Text, Thinking
+from llmedge.dialects import ir
+from llmedge.dialects.dialect import ResponseContext
+from llmedge.dialects.ir import Begin, Citation, Close, Counted, Delta, End, Finish, Open, Sign, Text, Thinking
 from llmedge.dialects.openai_responses import OpenAIResponses
-from llmedge.dialects.rendering import Saying
+from llmedge.dialects.rendering import RenderContext
 from llmedge.errors import (
     EdgeError,
     Unsupported,
@@ -43,14 +43,14 @@ def packed(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def parsed(**fields: object) -> form.Request:
+def parsed(**fields: object) -> ir.Request:
     body = packed({"model": "m", "input": "hi", **fields})
     return DIALECT.parse(DIALECT.parse_request(body).fields)
 
 
-def rendered(request: form.Request, drop: bool = False) -> tuple[dict[str, Any], list[str]]:
-    saying = Saying(DIALECT.field_names, drop, "it")
-    return json.loads(DIALECT.render(request, "m", saying, stream=False)), saying.dropped
+def rendered(request: ir.Request, drop: bool = False) -> tuple[dict[str, Any], list[str]]:
+    context = RenderContext(DIALECT.field_names, drop, "it")
+    return json.loads(DIALECT.render(request, "m", context, stream=False)), context.dropped
 
 
 def sse(*events: dict[str, Any]) -> bytes:
@@ -155,7 +155,7 @@ class Requests(SynchronousTestCase):
 
     def test_a_plain_request_has_nothing_to_refuse(self) -> None:
         """Defaults say nothing, also where they are written out."""
-        plain = form.Request((form.Message("user", (Text("hi"),), at="input"),))
+        plain = ir.Request((ir.Message("user", (Text("hi"),), at="input"),))
         self.assertEqual(parsed(), plain)
         self.assertEqual(
             parsed(
@@ -227,48 +227,48 @@ class Requests(SynchronousTestCase):
             service_tier="flex",
             store=True,
         )
-        expected = form.Request(
+        expected = ir.Request(
             messages=(
-                form.Message("system", (Text("Be brief."),), at="instructions"),
-                form.Message("developer", (Text("D"),), at="input[0]"),
-                form.Message(
+                ir.Message("system", (Text("Be brief."),), at="instructions"),
+                ir.Message("developer", (Text("D"),), at="input[0]"),
+                ir.Message(
                     "user",
                     (
                         Text("Look"),
-                        form.Image(form.Source("base64", "iVBO", "image/png"), "high"),
-                        form.Image(form.Source("url", "https://a.example/b.png")),
-                        form.Image(form.Source("file", "file-1")),
-                        form.File(form.Source("base64", "JVB", "application/pdf"), "a.pdf"),
-                        form.File(form.Source("url", "https://a.example/c.pdf")),
-                        form.File(form.Source("file", "file-2")),
+                        ir.Image(ir.Source("base64", "iVBO", "image/png"), "high"),
+                        ir.Image(ir.Source("url", "https://a.example/b.png")),
+                        ir.Image(ir.Source("file", "file-1")),
+                        ir.File(ir.Source("base64", "JVB", "application/pdf"), "a.pdf"),
+                        ir.File(ir.Source("url", "https://a.example/c.pdf")),
+                        ir.File(ir.Source("file", "file-2")),
                     ),
                     at="input[1]",
                 ),
-                form.Message(
+                ir.Message(
                     "assistant",
                     (
                         Thinking("First.\n\nSecond.", "gAAA=", id="rs_1"),
                         Text("Hello", (Citation("url", "https://a.example", "A", text_start=0, text_end=5),)),
-                        form.Refusal("No"),
-                        form.ToolCall("call_1", "weather", '{"city": "Oslo"}'),
-                        form.ToolCall("call_2", "weather", "{}"),
+                        ir.Refusal("No"),
+                        ir.ToolCall("call_1", "weather", '{"city": "Oslo"}'),
+                        ir.ToolCall("call_2", "weather", "{}"),
                     ),
                     at="input[2]",
                 ),
-                form.Message(
+                ir.Message(
                     "tool",
                     (
-                        form.ToolResult("call_1", (Text("7"),)),
-                        form.ToolResult("call_2", (Text("a"), form.Image(form.Source("file", "file-3")))),
+                        ir.ToolResult("call_1", (Text("7"),)),
+                        ir.ToolResult("call_2", (Text("a"), ir.Image(ir.Source("file", "file-3")))),
                     ),
                     at="input[6]",
                 ),
             ),
-            tools=(form.Tool("weather", "Now", packed(SCHEMA), True), form.Tool("now")),
-            tool_choice=form.ToolChoice("required", ("now",)),
+            tools=(ir.Tool("weather", "Now", packed(SCHEMA), True), ir.Tool("now")),
+            tool_choice=ir.ToolChoice("required", ("now",)),
             parallel_tools=False,
-            output=form.Output("json_schema", packed(SCHEMA), "s", "d", True),
-            reasoning=form.Reasoning(effort="high", show=True),
+            output=ir.Output("json_schema", packed(SCHEMA), "s", "d", True),
+            reasoning=ir.Reasoning(effort="high", show=True),
             max_tokens=99,
             temperature=0.5,
             top_p=0.25,
@@ -351,16 +351,16 @@ class Requests(SynchronousTestCase):
         self.assertEqual(len(request.extra), len(set(request.extra)))
 
     def test_what_cannot_be_said_is_refused_or_named(self) -> None:
-        """Each with its field, in the asker's words; with ``drop`` the rest is said."""
-        user = form.Message("user", (Text("a", cache="5m"),), "Bob", "messages[0]")
-        request = form.Request(
+        """Each with its field, in the client's words; with ``drop`` the rest is said."""
+        user = ir.Message("user", (Text("a", cache="5m"),), "Bob", "messages[0]")
+        request = ir.Request(
             (
                 user,
-                form.Message("assistant", (form.ToolCall("i", "f", "{}", "sig"),), at="messages[1]"),
-                form.Message("tool", (form.ToolResult("i", (Text("x"),), error=True),), at="messages[2]"),
-                form.Message("user", (form.Audio(form.Source("base64", "AA", "audio/aac"), id="a"),), at="messages[3]"),
+                ir.Message("assistant", (ir.ToolCall("i", "f", "{}", "sig"),), at="messages[1]"),
+                ir.Message("tool", (ir.ToolResult("i", (Text("x"),), error=True),), at="messages[2]"),
+                ir.Message("user", (ir.Audio(ir.Source("base64", "AA", "audio/aac"), id="a"),), at="messages[3]"),
             ),
-            tools=(form.Tool("f", cache="5m"),),
+            tools=(ir.Tool("f", cache="5m"),),
             stop=("x",),
             top_k=1,
             n=2,
@@ -409,21 +409,21 @@ class Requests(SynchronousTestCase):
     def test_efforts_and_budgets(self) -> None:
         """The scale is the one of chats; encrypted thoughts are asked for where there is thinking."""
         for reasoning, said in (
-            (form.Reasoning(budget=1000, show=True), {"effort": "low", "summary": "auto"}),
-            (form.Reasoning(enabled=False), {"effort": "none"}),
-            (form.Reasoning(budget=20000), {"effort": "high"}),
+            (ir.Reasoning(budget=1000, show=True), {"effort": "low", "summary": "auto"}),
+            (ir.Reasoning(enabled=False), {"effort": "none"}),
+            (ir.Reasoning(budget=20000), {"effort": "high"}),
         ):
-            body, _ = rendered(form.Request((), reasoning=reasoning))
+            body, _ = rendered(ir.Request((), reasoning=reasoning))
             self.assertEqual(body["reasoning"], said)
             self.assertEqual("include" in body, said["effort"] != "none")
 
     def test_a_system_prompt_of_any_dialect_becomes_instructions(self) -> None:
         """Without a proof, a thought goes back as text, which open models take."""
         said, _ = rendered(
-            form.Request(
+            ir.Request(
                 (
-                    form.Message("system", (Text("S"),), at="system"),
-                    form.Message("assistant", (Thinking("t"), Text("a")), at="messages[0]"),
+                    ir.Message("system", (Text("S"),), at="system"),
+                    ir.Message("assistant", (Thinking("t"), Text("a")), at="messages[0]"),
                 )
             )
         )
@@ -472,14 +472,14 @@ class Answers(SynchronousTestCase):
         )
         self.assertEqual(
             DIALECT.parse_answer(body),
-            form.Answer(
+            ir.Answer(
                 (
-                    form.Choice(
+                    ir.Choice(
                         (
                             Thinking("First.\n\nSecond.", "gAAA=", id="rs_1"),
                             Text("Hello", (Citation("url", "https://a.example", "A", text_start=0, text_end=5),)),
-                            form.ToolCall("call_1", "weather", '{"city": "Oslo"}'),
-                            form.ToolCall("call_2", "weather", '{"city": "Rome"}'),
+                            ir.ToolCall("call_1", "weather", '{"city": "Oslo"}'),
+                            ir.ToolCall("call_2", "weather", '{"city": "Rome"}'),
                         ),
                         "tool",
                     ),
@@ -523,12 +523,10 @@ class Answers(SynchronousTestCase):
 
     def test_for_a_client(self) -> None:
         """The object in full; what was asked is repeated."""
-        asked = Asked(
+        asked = ResponseContext(
             "m", "7", 5, fields=raw(packed({"tools": [TOOL], "temperature": 0.5, "text": {"verbosity": "low"}}))
         )
-        answer = form.Answer(
-            (form.Choice((Thinking("t", "s"), Text("a"), form.ToolCall("c", "f", '{"a":')), "length"),)
-        )
+        answer = ir.Answer((ir.Choice((Thinking("t", "s"), Text("a"), ir.ToolCall("c", "f", '{"a":')), "length"),))
         self.assertEqual(
             json.loads(DIALECT.render_answer(answer, asked)),
             {
@@ -621,9 +619,9 @@ BEGIN = Begin("resp_67ccd2bed1ec8190", "gpt-4.1-2025-04-14", 1741476542)
 HELLO = Maker().begin().text(0, "Hel", "lo")
 
 
-def decoded(data: bytes, size: int = 0) -> list[form.StreamEvent]:
+def decoded(data: bytes, size: int = 0) -> list[ir.StreamEvent]:
     decoder = DIALECT.decoder(choices=1, max_event=1 << 20)
-    events: list[form.StreamEvent] = []
+    events: list[ir.StreamEvent] = []
     size = size or len(data) or 1
     for start in range(0, len(data), size):
         events += decoder.feed(data[start : start + size])
@@ -712,7 +710,7 @@ class Decoding(SynchronousTestCase):
             Close(0),
             Open(1, "text"),
             Delta(1, "Hello"),
-            form.Cite(1, Citation("url", "https://a.example", "A", text_start=0, text_end=5)),
+            ir.Cite(1, Citation("url", "https://a.example", "A", text_start=0, text_end=5)),
             Close(1),
             Open(2, "tool", 0, "c", "f"),
             Delta(2, "{}"),
@@ -794,7 +792,7 @@ class Decoding(SynchronousTestCase):
         tokens = [{"token": "a", "logprob": -1, "top_logprobs": [{"token": "b", "logprob": -2}]}]
         maker = Maker().say("response.output_text.delta", **place, delta="a", logprobs=tokens)
         maker.say("response.refusal.delta", **{**place, "content_index": 1}, delta="No")
-        likely = form.TokenLogprob("a", -1, None, (form.TokenLogprob("b", -2),))
+        likely = ir.TokenLogprob("a", -1, None, (ir.TokenLogprob("b", -2),))
         self.assertEqual(
             decoded(maker.end()),
             [
@@ -901,11 +899,11 @@ class Passing(SynchronousTestCase):
         self.assertEqual(events[0].frame, b'data: {"type":\ndata: "response.new"}\n\n')
 
 
-def encoded(events: list[form.StreamEvent], asked: Asked = Asked("m", "7", 5)) -> bytes:  # noqa: B008
+def encoded(events: list[ir.StreamEvent], asked: ResponseContext = ResponseContext("m", "7", 5)) -> bytes:  # noqa: B008
     return b"".join(event.frame for event in DIALECT.encoder(asked).encode(events))
 
 
-RICH: list[form.StreamEvent] = [
+RICH: list[ir.StreamEvent] = [
     BEGIN,
     Open(0, "thinking"),
     Delta(0, "Hm"),
@@ -914,9 +912,9 @@ RICH: list[form.StreamEvent] = [
     Open(1, "thinking", signature="enc", redacted=True),
     Close(1),
     Open(2, "text"),
-    Delta(2, "Zürich", 0, (form.TokenLogprob("Zürich", -0.5, None, (form.TokenLogprob("x", -1.0),)),)),
-    form.Cite(2, Citation("url", "https://a.example", "A", text_start=0, text_end=5)),
-    form.Cite(2, Citation("file", file="file-1", title="a.pdf", text_start=3)),
+    Delta(2, "Zürich", 0, (ir.TokenLogprob("Zürich", -0.5, None, (ir.TokenLogprob("x", -1.0),)),)),
+    ir.Cite(2, Citation("url", "https://a.example", "A", text_start=0, text_end=5)),
+    ir.Cite(2, Citation("file", file="file-1", title="a.pdf", text_start=3)),
     Close(2),
     Open(3, "text"),
     Delta(3, "two"),
@@ -940,16 +938,17 @@ RICH: list[form.StreamEvent] = [
 class Encoding(SynchronousTestCase):
     def test_every_event(self) -> None:
         """In full, for a short answer."""
-        events: list[form.StreamEvent] = [Begin("resp_1", "v", 9), Open(0, "text"), Delta(0, "Hi"), Close(0)]
+        events: list[ir.StreamEvent] = [Begin("resp_1", "v", 9), Open(0, "text"), Delta(0, "Hi"), Close(0)]
         events += [Finish("length"), Counted(COUNTED), End()]
-        out = DIALECT.encoder(Asked("m", "7", 5)).encode(events)
+        out = DIALECT.encoder(ResponseContext("m", "7", 5)).encode(events)
         said = [json.loads(event.frame.split(b"\ndata: ")[1]) for event in out]
         for event, frame in zip(said, out, strict=True):
             self.assertTrue(frame.frame.startswith(b"event: %b\n" % event["type"].encode()))
         self.assertEqual([event["sequence_number"] for event in said], list(range(len(said))))
         whole = json.loads(
             DIALECT.render_answer(
-                form.Answer((form.Choice((Text("Hi"),), "length"),), "resp_1", "v", 9, COUNTED), Asked("m", "7", 5)
+                ir.Answer((ir.Choice((Text("Hi"),), "length"),), "resp_1", "v", 9, COUNTED),
+                ResponseContext("m", "7", 5),
             )
         )
         begun = {**whole, "status": "in_progress", "incomplete_details": None, "output": [], "usage": None}
@@ -985,18 +984,18 @@ class Encoding(SynchronousTestCase):
 
     def test_thought_signatures_of_calls(self) -> None:
         """Gemini wants them back: they are in the item, where clients that send items back unchanged keep them."""
-        signed = form.ToolCall("c", "f", "{}", "sig")
-        answer = form.Answer((form.Choice((signed,), "tool"),), "resp_1", "m", 5)
-        body = DIALECT.render_answer(answer, Asked("m"))
+        signed = ir.ToolCall("c", "f", "{}", "sig")
+        answer = ir.Answer((ir.Choice((signed,), "tool"),), "resp_1", "m", 5)
+        body = DIALECT.render_answer(answer, ResponseContext("m"))
         self.assertEqual(DIALECT.parse_answer(body), answer)
         self.assertEqual(parsed(input=json.loads(body)["output"]).messages[0].parts, (signed,))
-        events: list[form.StreamEvent] = [BEGIN, Open(0, "tool", 0, "c", "f"), Delta(0, "{}"), Sign(0, "sig"), Close(0)]
+        events: list[ir.StreamEvent] = [BEGIN, Open(0, "tool", 0, "c", "f"), Delta(0, "{}"), Sign(0, "sig"), Close(0)]
         events += [Finish("tool"), End()]
         self.assertEqual(decoded(encoded(events)), events)
 
     def test_a_text_that_stays_open_keeps_its_message(self) -> None:
         """Each item is added and done once, whatever mixes."""
-        events: list[form.StreamEvent] = [BEGIN, Open(0, "text"), Open(1, "tool", 0, "c", "f"), Delta(1, "{}")]
+        events: list[ir.StreamEvent] = [BEGIN, Open(0, "text"), Open(1, "tool", 0, "c", "f"), Delta(1, "{}")]
         events += [Delta(0, "a"), Close(0), Close(1), Open(2, "refusal"), Delta(2, "No"), Close(2)]
         events += [Finish("tool"), End()]
         stream = encoded(events)
@@ -1044,12 +1043,12 @@ class WithSdk(SynchronousTestCase):
         parts = (
             Thinking("t", "s"),
             Text("Hello", (Citation("url", "https://a.example"), Citation("file", file="f", title="a"))),
-            form.Refusal("No"),
-            form.ToolCall("c", "f", "{}"),
+            ir.Refusal("No"),
+            ir.ToolCall("c", "f", "{}"),
         )
-        logprobs = (form.TokenLogprob("a", -1.0, (97,), (form.TokenLogprob("a", -1.0, (97,)),)),)
-        answer = form.Answer((form.Choice(parts, "tool", logprobs=logprobs),), "", "v", 3, COUNTED)
-        asked = Asked("m", "7", 5, fields=raw(packed({"tools": [TOOL], "tool_choice": "required"})))
+        logprobs = (ir.TokenLogprob("a", -1.0, (97,), (ir.TokenLogprob("a", -1.0, (97,)),)),)
+        answer = ir.Answer((ir.Choice(parts, "tool", logprobs=logprobs),), "", "v", 3, COUNTED)
+        asked = ResponseContext("m", "7", 5, fields=raw(packed({"tools": [TOOL], "tool_choice": "required"})))
         body = DIALECT.render_answer(answer, asked)
         said = self.client(body, "application/json").responses.create(model="m", input="x")
         self.assertEqual(unexpected(said), [])
@@ -1100,11 +1099,11 @@ words = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
 maybe = st.one_of(st.just(""), words)
 ints = st.integers(0, 1000)
 floats = st.floats(0, 2, allow_nan=False)
-base64s = st.builds(form.Source, st.just("base64"), st.just("QUJD"), st.sampled_from(["image/png", "application/pdf"]))
+base64s = st.builds(ir.Source, st.just("base64"), st.just("QUJD"), st.sampled_from(["image/png", "application/pdf"]))
 sources = st.one_of(
     base64s,
-    st.builds(form.Source, st.just("url"), words.map(lambda name: f"https://{name}")),
-    st.builds(form.Source, st.just("file"), words),
+    st.builds(ir.Source, st.just("url"), words.map(lambda name: f"https://{name}")),
+    st.builds(ir.Source, st.just("file"), words),
 )
 citations = st.one_of(
     st.builds(Citation, st.just("url"), url=words, title=maybe, text_start=ints, text_end=ints),
@@ -1112,16 +1111,16 @@ citations = st.one_of(
 )
 plain_texts = st.builds(Text, words)
 texts = st.builds(Text, words, st.lists(citations, max_size=2).map(tuple))
-images = st.builds(form.Image, sources, st.sampled_from(["", "low", "high"]))
-files = st.builds(form.File, sources, maybe)
-audios = st.builds(form.Audio, st.just(form.Source("base64", "QUJD", "audio/wav")))
-calls = st.builds(form.ToolCall, words, words, st.just('{"a": 1}'))
+images = st.builds(ir.Image, sources, st.sampled_from(["", "low", "high"]))
+files = st.builds(ir.File, sources, maybe)
+audios = st.builds(ir.Audio, st.just(ir.Source("base64", "QUJD", "audio/wav")))
+calls = st.builds(ir.ToolCall, words, words, st.just('{"a": 1}'))
 thoughts = st.one_of(
     st.builds(Thinking, words, maybe, id=words),
     st.builds(Thinking, st.just(""), words, st.just(True), words),
 )
-refusals = st.builds(form.Refusal, words)
-results = st.builds(form.ToolResult, words, st.lists(st.one_of(plain_texts, images, files), max_size=3).map(tuple))
+refusals = st.builds(ir.Refusal, words)
+results = st.builds(ir.ToolResult, words, st.lists(st.one_of(plain_texts, images, files), max_size=3).map(tuple))
 
 
 def parts_of(*kinds: Any) -> Any:
@@ -1130,22 +1129,22 @@ def parts_of(*kinds: Any) -> Any:
 
 messages = st.one_of(
     st.builds(
-        form.Message, st.sampled_from(["user", "system", "developer"]), parts_of(plain_texts, images, files, audios)
+        ir.Message, st.sampled_from(["user", "system", "developer"]), parts_of(plain_texts, images, files, audios)
     ),
-    st.builds(form.Message, st.just("assistant"), parts_of(texts, calls, thoughts, refusals)),
-    st.builds(form.Message, st.just("tool"), parts_of(results)),
+    st.builds(ir.Message, st.just("assistant"), parts_of(texts, calls, thoughts, refusals)),
+    st.builds(ir.Message, st.just("tool"), parts_of(results)),
 )
 
 
-def placed(history: list[form.Message]) -> tuple[form.Message, ...]:
+def placed(history: list[ir.Message]) -> tuple[ir.Message, ...]:
     """With the paths they have in a request, and as the form has it: nothing said twice in a row by the assistant."""
-    out: list[form.Message] = []
+    out: list[ir.Message] = []
     index = 0
     for each in history:
         if out and each.role == out[-1].role and each.role in ("assistant", "tool"):
             continue
         out.append(msgspec.structs.replace(each, at=f"input[{index}]"))
-        kinds = ["said" if isinstance(part, Text | form.Refusal) else "" for part in each.parts]
+        kinds = ["said" if isinstance(part, Text | ir.Refusal) else "" for part in each.parts]
         if each.role == "assistant":
             index += sum(not kind or number == 0 or not kinds[number - 1] for number, kind in enumerate(kinds))
         else:
@@ -1154,34 +1153,34 @@ def placed(history: list[form.Message]) -> tuple[form.Message, ...]:
 
 
 histories = st.one_of(
-    words.map(lambda text: (form.Message("user", (Text(text),), at="input"),)),
+    words.map(lambda text: (ir.Message("user", (Text(text),), at="input"),)),
     st.tuples(
-        maybe.map(lambda text: (form.Message("system", (Text(text),), at="instructions"),) if text else ()),
+        maybe.map(lambda text: (ir.Message("system", (Text(text),), at="instructions"),) if text else ()),
         st.lists(messages, min_size=1, max_size=5).map(placed),
     ).map(lambda both: both[0] + both[1]),
 )
 strict = st.sampled_from([None, True])
 schemas = st.sampled_from([b"", b'{"type": "object"}'])
 requests = st.builds(
-    form.Request,
+    ir.Request,
     messages=histories,
-    tools=st.lists(st.builds(form.Tool, words, maybe, schemas, strict), max_size=2).map(tuple),
+    tools=st.lists(st.builds(ir.Tool, words, maybe, schemas, strict), max_size=2).map(tuple),
     tool_choice=st.one_of(
         st.none(),
-        st.builds(form.ToolChoice, st.sampled_from(["auto", "none", "required"])),
-        st.builds(form.ToolChoice, st.just("named"), words.map(lambda name: (name,))),
-        st.builds(form.ToolChoice, st.sampled_from(["auto", "required"]), st.lists(words, min_size=1).map(tuple)),
+        st.builds(ir.ToolChoice, st.sampled_from(["auto", "none", "required"])),
+        st.builds(ir.ToolChoice, st.just("named"), words.map(lambda name: (name,))),
+        st.builds(ir.ToolChoice, st.sampled_from(["auto", "required"]), st.lists(words, min_size=1).map(tuple)),
     ),
     parallel_tools=st.sampled_from([None, False]),
     output=st.one_of(
         st.none(),
-        st.just(form.Output("json")),
-        st.builds(form.Output, st.just("json_schema"), schemas, words, maybe, strict),
+        st.just(ir.Output("json")),
+        st.builds(ir.Output, st.just("json_schema"), schemas, words, maybe, strict),
     ),
     reasoning=st.one_of(
         st.none(),
-        st.builds(form.Reasoning, effort=words, show=strict),
-        st.just(form.Reasoning(show=True)),
+        st.builds(ir.Reasoning, effort=words, show=strict),
+        st.just(ir.Reasoning(show=True)),
     ),
     max_tokens=st.one_of(st.none(), ints),
     temperature=st.one_of(st.none(), floats),
@@ -1195,7 +1194,7 @@ requests = st.builds(
     verbosity=st.sampled_from(["", "low"]),
 )
 tokens = st.lists(
-    st.builds(form.TokenLogprob, words, floats, st.just((1, 2)), st.just((form.TokenLogprob("x", -1.5, (120,)),))),
+    st.builds(ir.TokenLogprob, words, floats, st.just((1, 2)), st.just((ir.TokenLogprob("x", -1.5, (120,)),))),
     min_size=1,
     max_size=2,
 ).map(tuple)
@@ -1203,21 +1202,21 @@ counts = st.builds(Usage, input=ints, output=ints, cached=ints, cache_write=ints
 
 
 @st.composite
-def answers(draw: Any) -> form.Answer:
+def answers(draw: Any) -> ir.Answer:
     parts = draw(st.lists(st.one_of(texts, calls, thoughts, refusals), max_size=5).map(tuple))
     kinds = {type(part) for part in parts}
-    whole = "tool" if form.ToolCall in kinds else "refusal" if form.Refusal in kinds else "stop"
+    whole = "tool" if ir.ToolCall in kinds else "refusal" if ir.Refusal in kinds else "stop"
     finish = draw(st.sampled_from([whole, "length", "filter"]))
     logprobs = draw(st.one_of(st.none(), tokens)) if Text in kinds else None
-    choice = form.Choice(parts, finish, logprobs=logprobs)
+    choice = ir.Choice(parts, finish, logprobs=logprobs)
     usage = draw(st.one_of(st.none(), counts))
-    return form.Answer((choice,), draw(words), draw(words), draw(st.integers(1, 2**31)), usage, draw(st.just("flex")))
+    return ir.Answer((choice,), draw(words), draw(words), draw(st.integers(1, 2**31)), usage, draw(st.just("flex")))
 
 
 @st.composite
-def streams(draw: Any) -> list[form.StreamEvent]:
+def streams(draw: Any) -> list[ir.StreamEvent]:
     """Blocks one after the other, but for calls of tools, which mix."""
-    events: list[form.StreamEvent] = [Begin(draw(words), draw(words), draw(st.integers(1, 2**31)))]
+    events: list[ir.StreamEvent] = [Begin(draw(words), draw(words), draw(st.integers(1, 2**31)))]
     kinds = draw(st.lists(st.sampled_from(["text", "thinking", "redacted", "refusal", "tools"]), max_size=4))
     number, finish = 0, "stop"
     for kind in kinds:
@@ -1237,7 +1236,7 @@ def streams(draw: Any) -> list[form.StreamEvent]:
             if kind == "thinking" and draw(st.booleans()):
                 events.append(Sign(number, draw(words)))
             if kind == "text":
-                events += [form.Cite(number, cite) for cite in draw(st.lists(citations, max_size=2))]
+                events += [ir.Cite(number, cite) for cite in draw(st.lists(citations, max_size=2))]
             events.append(Close(number))
         finish = "refusal" if kind == "refusal" and finish == "stop" else finish
         number += 1
@@ -1250,22 +1249,22 @@ def streams(draw: Any) -> list[form.StreamEvent]:
 class RoundTrips(SynchronousTestCase):
     @settings(max_examples=150, deadline=None)
     @given(requests)
-    def test_requests(self, request: form.Request) -> None:
+    def test_requests(self, request: ir.Request) -> None:
         """What can be said is understood."""
         said, _ = rendered(request)
         self.assertEqual(DIALECT.parse(raw(packed(said))), schemas_of(request))
 
     @settings(max_examples=150, deadline=None)
     @given(answers())
-    def test_answers(self, answer: form.Answer) -> None:
+    def test_answers(self, answer: ir.Answer) -> None:
         """A client that is a gateway gets what we were given."""
-        body = DIALECT.render_answer(answer, Asked("m"))
+        body = DIALECT.render_answer(answer, ResponseContext("m"))
         self.assertEqual(DIALECT.parse_answer(body), answer)
         Response.model_validate_json(body)
 
     @settings(max_examples=150, deadline=None)
     @given(streams(), st.integers(1, 200))
-    def test_streams(self, events: list[form.StreamEvent], size: int) -> None:
+    def test_streams(self, events: list[ir.StreamEvent], size: int) -> None:
         """Event by event, wherever the bytes are split; and its last event is the whole answer."""
         stream = encoded(events)
         self.assertEqual(decoded(stream, size), events)
@@ -1275,7 +1274,7 @@ class RoundTrips(SynchronousTestCase):
         self.assertEqual(added, list(range(len(said[-1]["response"]["output"]))))
 
 
-def schemas_of(request: form.Request) -> form.Request:
+def schemas_of(request: ir.Request) -> ir.Request:
     """Schemas as the test's own JSON encoder writes them."""
 
     def again(schema: bytes) -> bytes:

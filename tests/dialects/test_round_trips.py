@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.dialects import form
-from llmedge.dialects.dialect import Asked
+from llmedge.dialects import ir
+from llmedge.dialects.dialect import ResponseContext
 from llmedge.dialects.registry import DIALECTS
-from llmedge.dialects.rendering import Saying
+from llmedge.dialects.rendering import RenderContext
 from tests.dialects import strategies
 from tests.dialects.matrix.cases import MODELS
 
@@ -20,15 +20,15 @@ ASKERS = ("openai_chat", "openai_responses", "anthropic", "gemini")
 MODERATE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def placeless(request: form.Request) -> form.Request:
+def placeless(request: ir.Request) -> ir.Request:
     """Without the messages' paths, which belong to the body. A picture's type, too, may be what its URL says."""
 
     def known(part: Any) -> Any:
-        if isinstance(part, form.Image) and part.source.kind == "url":
-            return form.Image(form.Source("url", part.source.data), part.detail, part.cache)
+        if isinstance(part, ir.Image) and part.source.kind == "url":
+            return ir.Image(ir.Source("url", part.source.data), part.detail, part.cache)
         return part
 
-    messages = tuple(form.Message(each.role, tuple(map(known, each.parts)), each.name) for each in request.messages)
+    messages = tuple(ir.Message(each.role, tuple(map(known, each.parts)), each.name) for each in request.messages)
     return msgspec.structs.replace(request, messages=messages)
 
 
@@ -38,8 +38,8 @@ class RoundTrips(SynchronousTestCase):
 
         @MODERATE
         @given(strategies.requests(name), st.booleans())
-        def check(request: form.Request, stream: bool) -> None:
-            body = dialect.render(request, MODELS[name], Saying({}, False), stream=stream)
+        def check(request: ir.Request, stream: bool) -> None:
+            body = dialect.render(request, MODELS[name], RenderContext({}, False), stream=stream)
             again = dialect.parse(dialect.parse_request(body, model="m", stream=stream).fields)
             self.assertEqual(placeless(again), request)
 
@@ -50,8 +50,8 @@ class RoundTrips(SynchronousTestCase):
 
         @MODERATE
         @given(strategies.answers(name))
-        def check(answer: form.Answer) -> None:
-            body = dialect.render_answer(answer, Asked("m", "i", 5))
+        def check(answer: ir.Answer) -> None:
+            body = dialect.render_answer(answer, ResponseContext("m", "i", 5))
             self.assertEqual(dialect.parse_answer(body), answer)
             self.assertEqual(dialect.read_answer(body), answer.usage)
 
@@ -62,21 +62,21 @@ class RoundTrips(SynchronousTestCase):
 
         @settings(MODERATE, max_examples=30)
         @given(strategies.streams(name), st.lists(st.integers(0, 3000), max_size=9))
-        def check(events: list[form.StreamEvent], cuts: list[int]) -> None:
-            encoder = dialect.encoder(Asked("m", "i", 5, wants_usage=True))
+        def check(events: list[ir.StreamEvent], cuts: list[int]) -> None:
+            encoder = dialect.encoder(ResponseContext("m", "i", 5, wants_usage=True))
             frames = encoder.encode(events[:3]) + encoder.encode(events[3:])
             data = b"".join(each.frame for each in frames)
             for places in (sorted(cuts), range(1, len(data))):
-                again: list[form.StreamEvent] = []
+                again: list[ir.StreamEvent] = []
                 decoder = dialect.decoder(choices=1, max_event=100_000)
                 for start, end in zip([0, *places], [*places, len(data)], strict=True):
                     again += decoder.feed(data[start:end])
                 if not decoder.done:
                     again += decoder.end()
                 # Where the usage comes is the dialect's; the last one stands.
-                counted = [each for each in again if isinstance(each, form.Counted)]
+                counted = [each for each in again if isinstance(each, ir.Counted)]
                 self.assertEqual(counted[-1], events[-2])
-                self.assertEqual([each for each in again if not isinstance(each, form.Counted)], uncounted(events))
+                self.assertEqual([each for each in again if not isinstance(each, ir.Counted)], uncounted(events))
 
         check()
 
@@ -94,5 +94,5 @@ class RoundTrips(SynchronousTestCase):
             self.streams(name)
 
 
-def uncounted(events: list[form.StreamEvent]) -> list[form.StreamEvent]:
-    return [each for each in events if not isinstance(each, form.Counted)]
+def uncounted(events: list[ir.StreamEvent]) -> list[ir.StreamEvent]:
+    return [each for each in events if not isinstance(each, ir.Counted)]

@@ -11,14 +11,14 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.call import Call
-from llmedge.dialects.dialect import Asker
+from llmedge.dialects.dialect import ClientDialect
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import Unsupported
 from llmedge.model import DROPPED
 from tests.dialects import leaves
 from tests.dialects.matrix import cases, table
 from tests.dialects.matrix.fields import FIELDS
-from tests.dialects.test_matrix import ASKERS, MODELS, VENDORS, ask, wire_of
+from tests.dialects.test_matrix import ASKERS, MODELS, VENDORS, ask, translation_of
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "translation.rst"
 NAMES = {
@@ -40,38 +40,38 @@ UNLISTED = {
 SAME, CARRIED, REFUSED = "as is", "yes", "--"
 
 
-def saying(asker: str, what: str) -> Call:
+def saying(client: str, what: str) -> Call:
     """A plain call that says one thing more."""
-    call, _, body = ask(asker, "plain", False)
-    raw = cases.dump(body | FIELDS[what][asker]).encode()
-    call.fields = DIALECTS[asker].parse_request(raw, model=cases.ASKED_MODEL).fields
+    call, _, body = ask(client, "plain", False)
+    raw = cases.dump(body | FIELDS[what][client]).encode()
+    call.fields = DIALECTS[client].parse_request(raw, model=cases.ASKED_MODEL).fields
     return call
 
 
-def refused(asker: str, vendor: str, what: str) -> str:
+def refused(client: str, vendor: str, what: str) -> str:
     """The field that the vendor cannot be told; ``""`` for none."""
     try:
-        wire_of(asker, vendor).body(saying(asker, what), MODELS[vendor], False)
+        translation_of(client, vendor).body(saying(client, what), MODELS[vendor], False)
     except Unsupported as error:
         return error.param or "?" if error.status == 400 else "?"
     return ""
 
 
-def row(asker: str, what: str) -> list[str]:
+def row(client: str, what: str) -> list[str]:
     """One line: what, the field's name where somebody refuses it, and a word for each vendor."""
-    fields = {vendor: "" if vendor == asker else refused(asker, vendor, what) for vendor in VENDORS}
+    fields = {vendor: "" if vendor == client else refused(client, vendor, what) for vendor in VENDORS}
     # What stands in parentheses is the part of a message; dialects call it differently.
     name = min((field.partition(" (")[0] for field in fields.values() if field), key=len, default="")
-    words = [SAME if vendor == asker else REFUSED if fields[vendor] else CARRIED for vendor in VENDORS]
+    words = [SAME if vendor == client else REFUSED if fields[vendor] else CARRIED for vendor in VENDORS]
     return [what, f"``{name}``" if name else "", *words]
 
 
 def tables() -> str:
     """A table for each client dialect."""
     out = ""
-    for asker in ASKERS:
-        head = [f"{NAMES[asker]} client", "Field", *(NAMES[vendor] for vendor in VENDORS)]
-        rows = [row(asker, what) for what, askers in FIELDS.items() if asker in askers]
+    for client in ASKERS:
+        head = [f"{NAMES[client]} client", "Field", *(NAMES[vendor] for vendor in VENDORS)]
+        rows = [row(client, what) for what, askers in FIELDS.items() if client in askers]
         widths = [max(len(each[column]) for each in [head, *rows]) for column in range(len(head))]
         rule = " ".join("=" * width for width in widths)
         lines = [
@@ -93,10 +93,10 @@ class Documentation(SynchronousTestCase):
         """What a client can say is in a table; a new leaf of the form has to be put there."""
         said: set[str] = set()
         for what, askers in FIELDS.items():
-            for asker in askers:
-                dialect = DIALECTS[asker]
-                assert isinstance(dialect, Asker)
-                said |= leaves.said_in(dialect.parse(saying(asker, what).fields))
+            for client in askers:
+                dialect = DIALECTS[client]
+                assert isinstance(dialect, ClientDialect)
+                said |= leaves.said_in(dialect.parse(saying(client, what).fields))
         self.assertEqual(leaves.names() - said, set(UNLISTED))
 
     def test_cases_are_named(self) -> None:
@@ -109,12 +109,12 @@ class Documentation(SynchronousTestCase):
     def test_what_is_refused_can_be_dropped(self) -> None:
         """The rest gets through, and the record names exactly what did not."""
         for what, askers in FIELDS.items():
-            for asker in askers:
+            for client in askers:
                 for vendor in VENDORS:
-                    if asker != vendor and (name := refused(asker, vendor, what)):
-                        call = saying(asker, what)
-                        json.loads(wire_of(asker, vendor).body(call, MODELS[vendor], True))
-                        self.assertEqual(call.record.facts.get(DROPPED), [name], f"{asker} → {vendor}: {what}")
+                    if client != vendor and (name := refused(client, vendor, what)):
+                        call = saying(client, what)
+                        json.loads(translation_of(client, vendor).body(call, MODELS[vendor], True))
+                        self.assertEqual(call.record.facts.get(DROPPED), [name], f"{client} → {vendor}: {what}")
 
 
 if __name__ == "__main__":

@@ -8,16 +8,16 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.call import Call
-from llmedge.dialects import form
-from llmedge.dialects.dialect import Asked
+from llmedge.dialects import ir
+from llmedge.dialects.dialect import ResponseContext
 from llmedge.dialects.registry import DIALECTS
-from llmedge.dialects.rendering import Saying
+from llmedge.dialects.rendering import RenderContext
 from llmedge.dialects.tool_ids import nine_id, short_id, word_id
 from llmedge.errors import Unsupported
 from llmedge.model import Usage
 from tests.dialects.matrix import cases
 from tests.dialects.matrix.cases import Told
-from tests.dialects.test_matrix import ASKERS, MODELS, PAIRS, SAYS, VENDORS, ask, read, sent, wire_of
+from tests.dialects.test_matrix import ASKERS, MODELS, PAIRS, SAYS, VENDORS, ask, read, sent, translation_of
 
 CALL = cases.CALLS[0]
 
@@ -29,29 +29,29 @@ def turn(vendor: str, pieces: int) -> Told:
     return Told((("thinking", cases.THOUGHT), ("call", call)), "tool", by.usage, by.id, by.model, by.created)
 
 
-def back(asker: str, body: bytes) -> list[Any]:
+def back(client: str, body: bytes) -> list[Any]:
     """What a client adds to its conversation: the answer as it got it, and the tool's result."""
     said = json.loads(body)
-    if asker == "openai_chat":
+    if client == "openai_chat":
         return [said["choices"][0]["message"], {"role": "tool", "tool_call_id": CALL[0], "content": "14"}]
-    if asker == "openai_responses":
+    if client == "openai_responses":
         return [*said["output"], {"type": "function_call_output", "call_id": CALL[0], "output": "14"}]
-    if asker == "anthropic":
+    if client == "anthropic":
         result = {"type": "tool_result", "tool_use_id": CALL[0], "content": "14"}
         return [{"role": "assistant", "content": said["content"]}, {"role": "user", "content": [result]}]
     response = {"functionResponse": {"id": CALL[0], "name": CALL[1], "response": {"output": "14"}}}
     return [said["candidates"][0]["content"], {"role": "user", "parts": [response]}]
 
 
-def gathered(asker: str, stream: bytes) -> bytes:
+def gathered(client: str, stream: bytes) -> bytes:
     """A stream put together as the SDKs do it, as if it had come whole."""
     events = [data for _, data in cases.unsse(stream) if data != "[DONE]"]
-    if asker == "openai_responses":
+    if client == "openai_responses":
         return cases.dump(events[-1]["response"]).encode()
-    if asker == "gemini":
+    if client == "gemini":
         parts = [part for each in events for part in each["candidates"][0]["content"]["parts"]]
         return cases.dump({"candidates": [{"content": {"role": "model", "parts": parts}}]}).encode()
-    if asker == "anthropic":
+    if client == "anthropic":
         blocks: list[Any] = []
         for each in events:
             delta = each.get("delta", {})
@@ -79,27 +79,27 @@ def gathered(asker: str, stream: bytes) -> bytes:
     return cases.dump({"choices": [{"message": message}]}).encode()
 
 
-def again(asker: str, more: list[Any]) -> Call:
+def again(client: str, more: list[Any]) -> Call:
     """The next call of the conversation, thinking and offering the tool."""
-    _, _, body = ask(asker, "tool", False)
-    place = {"gemini": "contents", "openai_responses": "input"}.get(asker, "messages")
+    _, _, body = ask(client, "tool", False)
+    place = {"gemini": "contents", "openai_responses": "input"}.get(client, "messages")
     body[place] += more
-    if asker == "anthropic":
+    if client == "anthropic":
         body |= {"max_tokens": 9999, "thinking": {"type": "enabled", "budget_tokens": 8192}}
-    if asker == "openai_chat":
+    if client == "openai_chat":
         body["reasoning_effort"] = "medium"
-    call, _, _ = ask(asker, "tool", False)
+    call, _, _ = ask(client, "tool", False)
     raw = cases.dump(body).encode()
-    call.fields = DIALECTS[asker].parse_request(raw, model=cases.ASKED_MODEL).fields
+    call.fields = DIALECTS[client].parse_request(raw, model=cases.ASKED_MODEL).fields
     return call
 
 
 class Thoughts(SynchronousTestCase):
     """A vendor gets its thought back with its proof, through any client: without it a call's result is refused."""
 
-    def check(self, asker: str, vendor: str, answer: bytes) -> None:
-        call = again(asker, back(asker, answer))
-        wire = wire_of(asker, vendor)
+    def check(self, client: str, vendor: str, answer: bytes) -> None:
+        call = again(client, back(client, answer))
+        wire = translation_of(client, vendor)
         if vendor == "openai_chat":  # has no field for it
             with self.assertRaises(Unsupported) as caught:
                 wire.body(call, MODELS[vendor], False)
@@ -107,41 +107,41 @@ class Thoughts(SynchronousTestCase):
             return
         dialect: Any = DIALECTS[vendor]
         said = dialect.parse(dialect.parse_request(wire.body(call, MODELS[vendor], False), model="m").fields)
-        thought = form.Thinking("".join(cases.THOUGHT), cases.SIGNATURE)
+        thought = ir.Thinking("".join(cases.THOUGHT), cases.SIGNATURE)
         self.assertEqual([each.role for each in said.messages], ["user", "assistant", "tool"])
-        self.assertEqual(said.messages[1].parts, (thought, form.ToolCall(*CALL)))
-        self.assertEqual(said.messages[2].parts[0].content, (form.Text("14"),))
+        self.assertEqual(said.messages[1].parts, (thought, ir.ToolCall(*CALL)))
+        self.assertEqual(said.messages[2].parts[0].content, (ir.Text("14"),))
 
     def test_whole(self) -> None:
-        for asker, vendor in PAIRS:
-            if asker != vendor:
-                call, _, request = ask(asker, "tool", False)
+        for client, vendor in PAIRS:
+            if client != vendor:
+                call, _, request = ask(client, "tool", False)
                 raw = cases.dump(SAYS[vendor].answer(turn(vendor, 1), request)).encode()
-                self.check(asker, vendor, wire_of(asker, vendor).answer(raw, call, cases.NOW).body)
+                self.check(client, vendor, translation_of(client, vendor).answer(raw, call, cases.NOW).body)
 
     def test_streamed(self) -> None:
-        for asker, vendor in PAIRS:
-            if asker != vendor:
-                call, _, request = ask(asker, "tool", True)
+        for client, vendor in PAIRS:
+            if client != vendor:
+                call, _, request = ask(client, "tool", True)
                 told = turn(vendor, cases.VENDORS[vendor].call_pieces)
                 data = sent(vendor, SAYS[vendor].stream(told, request, False))
-                stream, _ = read(wire_of(asker, vendor), call, data, 50)
-                self.check(asker, vendor, gathered(asker, stream))
+                stream, _ = read(translation_of(client, vendor), call, data, 50)
+                self.check(client, vendor, gathered(client, stream))
 
 
-def rendered(vendor: str, *messages: form.Message, quirks: tuple[str, ...] = (), **fields: Any) -> Any:
+def rendered(vendor: str, *messages: ir.Message, quirks: tuple[str, ...] = (), **fields: Any) -> Any:
     dialect: Any = DIALECTS[vendor]
-    request = form.Request(messages, **fields)
+    request = ir.Request(messages, **fields)
     return json.loads(
-        dialect.render(request, MODELS[vendor], Saying({}, False), stream=False, quirks=frozenset(quirks))
+        dialect.render(request, MODELS[vendor], RenderContext({}, False), stream=False, quirks=frozenset(quirks))
     )
 
 
-def conversation(id: str, arguments: str = "{}") -> tuple[form.Message, ...]:
+def conversation(id: str, arguments: str = "{}") -> tuple[ir.Message, ...]:
     return (
-        form.Message("user", (form.Text("q"),), at="messages[0]"),
-        form.Message("assistant", (form.ToolCall(id, "f", arguments),), at="messages[1]"),
-        form.Message("tool", (form.ToolResult(id, (form.Text("r"),)),), at="messages[2]"),
+        ir.Message("user", (ir.Text("q"),), at="messages[0]"),
+        ir.Message("assistant", (ir.ToolCall(id, "f", arguments),), at="messages[1]"),
+        ir.Message("tool", (ir.ToolResult(id, (ir.Text("r"),)),), at="messages[2]"),
     )
 
 
@@ -186,9 +186,9 @@ class Turns(SynchronousTestCase):
     def test_nothing_said(self) -> None:
         """A message that says nothing is left out where the vendor refuses it."""
         messages = (
-            form.Message("user", (form.Text("a"),)),
-            form.Message("assistant", ()),
-            form.Message("user", (form.Text("b"),)),
+            ir.Message("user", (ir.Text("a"),)),
+            ir.Message("assistant", ()),
+            ir.Message("user", (ir.Text("b"),)),
         )
         said = rendered("anthropic", *messages)["messages"]
         self.assertEqual([each["content"] for each in said], ["a", "b"])
@@ -208,42 +208,42 @@ class Turns(SynchronousTestCase):
         request = dialect.parse(dialect.parse_request(raw).fields)
         for vendor in VENDORS:
             other: Any = DIALECTS[vendor]
-            other.render(request, MODELS[vendor], Saying({}, False), stream=False)
+            other.render(request, MODELS[vendor], RenderContext({}, False), stream=False)
 
     def test_the_whole_nucleus(self) -> None:
         """``top_p`` of 1 is nobody's default but OpenAI's and Anthropic's: others have to be told."""
-        user = form.Message("user", (form.Text("q"),), at="messages[0]")
+        user = ir.Message("user", (ir.Text("q"),), at="messages[0]")
         self.assertEqual(rendered("gemini", user, top_p=1)["generationConfig"], {"topP": 1})
         self.assertEqual(rendered("openai_chat", user, top_p=1)["top_p"], 1)
         for vendor in ("anthropic", "bedrock"):
             self.assertEqual(rendered(vendor, user, top_p=1), rendered(vendor, user))
-        for asker in ASKERS:
-            if asker != "gemini":
-                dialect: Any = DIALECTS[asker]
+        for client in ASKERS:
+            if client != "gemini":
+                dialect: Any = DIALECTS[client]
                 self.assertEqual(dialect.parse({"top_p": b"1", "messages": b"[]", "input": b'""'}).top_p, 1)
 
     def test_a_choice_of_tools_that_says_more(self) -> None:
         function = {"type": "function", "function": {"name": "f"}}
         custom = {"type": "custom", "custom": {"name": "g"}}
-        for asker, choice in (
+        for client, choice in (
             ("openai_chat", {**function, "more": 1}),
             ("openai_chat", {"type": "function", "function": {"name": "f", "more": 1}}),
             ("openai_chat", {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [function, custom]}}),
             ("openai_responses", {"type": "function", "name": "f", "more": 1}),
         ):
-            dialect: Any = DIALECTS[asker]
+            dialect: Any = DIALECTS[client]
             fields = {"messages": b"[]", "input": b'""', "tool_choice": json.dumps(choice).encode()}
             self.assertTrue(any(path.startswith("tool_choice") for path in dialect.parse(fields).extra), choice)
 
     def test_what_anthropic_refuses_while_it_thinks(self) -> None:
-        thinks = form.Reasoning(effort="low")
-        tools = (form.Tool("f"),)
-        user = form.Message("user", (form.Text("q"),), at="messages[0]")
+        thinks = ir.Reasoning(effort="low")
+        tools = (ir.Tool("f"),)
+        user = ir.Message("user", (ir.Text("q"),), at="messages[0]")
         for fields in (
             {"temperature": 0.5},
             {"top_k": 5},
             {"top_p": 0.5},
-            {"tools": tools, "tool_choice": form.ToolChoice("required")},
+            {"tools": tools, "tool_choice": ir.ToolChoice("required")},
         ):
             with self.assertRaises(Unsupported):
                 rendered("anthropic", user, reasoning=thinks, **fields)
@@ -254,14 +254,14 @@ class Turns(SynchronousTestCase):
 
     def test_quirks(self) -> None:
         """Each quirk about requests is heeded, and what it takes away is refused, not lost."""
-        user = form.Message("user", (form.Text("q"),), name="bob", at="messages[0]")
+        user = ir.Message("user", (ir.Text("q"),), name="bob", at="messages[0]")
         for quirk, fields, param in (
             ("no_n", {"n": 2}, "n"),
             ("no_logprobs", {"logprobs": True}, "logprobs"),
             ("no_logit_bias", {"logit_bias": b'{"1":2}'}, "logit_bias"),
             ("no_penalties", {"presence_penalty": 0.5}, "presence_penalty"),
             ("no_parallel_tool_calls", {"parallel_tools": False}, "parallel_tools"),
-            ("tool_choice_auto", {"tool_choice": form.ToolChoice("required")}, "tool_choice"),
+            ("tool_choice_auto", {"tool_choice": ir.ToolChoice("required")}, "tool_choice"),
             ("no_message_name", {}, "messages[0].name"),
         ):
             rendered("openai_chat", user, **fields)
@@ -270,11 +270,11 @@ class Turns(SynchronousTestCase):
             self.assertEqual(caught.exception.param, param)
         said = rendered("openai_chat", user, quirks=("random_seed", "tool_choice_any"), seed=7)
         self.assertEqual((said["random_seed"], "seed" in said), (7, False))
-        choice = form.ToolChoice("required")
+        choice = ir.ToolChoice("required")
         self.assertEqual(
             rendered("openai_chat", user, quirks=("tool_choice_any",), tool_choice=choice)["tool_choice"], "any"
         )
-        thought = form.Message("assistant", (form.Thinking("hm"), form.Text("a")))
+        thought = ir.Message("assistant", (ir.Thinking("hm"), ir.Text("a")))
         said = rendered("openai_chat", thought, quirks=("thinking_back",))
         self.assertEqual(said["messages"][0]["reasoning_content"], "hm")
 
@@ -290,25 +290,25 @@ class Answers(SynchronousTestCase):
             ('{"a":"' + "x" * 1_000_000 + '"}', True),
             ('{"n": 1e999, "b": 12345678901234567890123}', True),
         ):
-            answer = form.Answer((form.Choice((form.ToolCall("c", "f", text),), "tool"),), "i", "m", 1, Usage(1, 1))
-            for asker in ASKERS:
-                dialect: Any = DIALECTS[asker]
-                body = dialect.render_answer(answer, Asked("m"))
+            answer = ir.Answer((ir.Choice((ir.ToolCall("c", "f", text),), "tool"),), "i", "m", 1, Usage(1, 1))
+            for client in ASKERS:
+                dialect: Any = DIALECTS[client]
+                body = dialect.render_answer(answer, ResponseContext("m"))
                 (choice,) = dialect.parse_answer(body).choices
-                if asker in ("openai_chat", "openai_responses") or whole:
+                if client in ("openai_chat", "openai_responses") or whole:
                     self.assertEqual(choice.parts[0].arguments, text)
-                elif asker == "gemini":
+                elif client == "gemini":
                     self.assertEqual((choice.parts, choice.finish), ((), "malformed"))
                 else:
                     self.assertEqual(json.loads(choice.parts[0].arguments), {"invalid_arguments": text})
 
     def test_cut_in_a_call(self) -> None:
         """The limit was met while a tool was called: the limit is the reason, in every dialect."""
-        answer = form.Answer((form.Choice((form.ToolCall("c", "f", "{}"),), "length"),), "i", "m", 1, Usage(1, 1))
-        for asker in ASKERS:
-            dialect: Any = DIALECTS[asker]
+        answer = ir.Answer((ir.Choice((ir.ToolCall("c", "f", "{}"),), "length"),), "i", "m", 1, Usage(1, 1))
+        for client in ASKERS:
+            dialect: Any = DIALECTS[client]
             self.assertEqual(
-                dialect.parse_answer(dialect.render_answer(answer, Asked("m"))).choices[0].finish, "length"
+                dialect.parse_answer(dialect.render_answer(answer, ResponseContext("m"))).choices[0].finish, "length"
             )
 
     def test_thoughts_beside_the_answer(self) -> None:
@@ -326,11 +326,11 @@ class Answers(SynchronousTestCase):
         call.fields = DIALECTS["openai_responses"].parse_request(raw).fields
         told = cases.told("anthropic", "plain", True)
         data = sent("anthropic", SAYS["anthropic"].stream(told, {}, False))
-        stream, _ = read(wire_of("openai_responses", "anthropic"), call, data, 99)
+        stream, _ = read(translation_of("openai_responses", "anthropic"), call, data, 99)
         self.assertEqual(cases.unsse(stream)[0][1]["response"]["tools"], body["tools"])
         call, _, request = ask("gemini", "tool", True)
         told = Told((("call", ("c", "f", ('{\n "a":\r\n 1\n}',))),), "tool", Usage(1, 1), "i", "m", cases.CREATED)
         data = sent("anthropic", SAYS["anthropic"].stream(told, request, False))
-        stream, _ = read(wire_of("gemini", "anthropic"), call, data, 99)
+        stream, _ = read(translation_of("gemini", "anthropic"), call, data, 99)
         (called, _) = cases.unsse(stream)
         self.assertEqual(called[1]["candidates"][0]["content"]["parts"][0]["functionCall"]["args"], {"a": 1})

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.catalogue import QUIRKS
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.dialect import ChatDialect
 from llmedge.dialects.registry import DIALECTS
-from llmedge.dialects.rendering import ANYWAY, Saying
+from llmedge.dialects.rendering import ANYWAY, RenderContext
 from tests.dialects.leaves import ROLES, Leaves, kinds_of, names
 from tests.dialects.test_matrix import MODELS, VENDORS
 
@@ -32,23 +32,23 @@ NEEDLESS = {
 """Leaves that some vendors need not be told, and why."""
 
 
-def pairs(random: Random) -> Iterator[tuple[str, Any, form.Request, form.Request]]:
+def pairs(random: Random) -> Iterator[tuple[str, Any, ir.Request, ir.Request]]:
     """Each leaf and its value, and a request without and with it: of settings, and of each kind of part in each role,
     after a call of a tool."""
-    leaves, tools = Leaves(random), (form.Tool("f"),)
-    said = form.Message("user", (form.Text("q"),)), form.Message("assistant", (form.ToolCall("c", "f", "{}"),))
-    yield from leaves.of(form.Request(said[:1], tools))
-    for role, kind in itertools.product(ROLES, kinds_of(form.Part)):
+    leaves, tools = Leaves(random), (ir.Tool("f"),)
+    said = ir.Message("user", (ir.Text("q"),)), ir.Message("assistant", (ir.ToolCall("c", "f", "{}"),))
+    yield from leaves.of(ir.Request(said[:1], tools))
+    for role, kind in itertools.product(ROLES, kinds_of(ir.Part)):
         for part in leaves.least(kind):
-            for leaf, value, *messages in leaves.of(form.Message(role, (part,), at="messages[2]")):
-                yield leaf, value, *(form.Request((*said, each), tools) for each in messages)  # type: ignore[misc]
+            for leaf, value, *messages in leaves.of(ir.Message(role, (part,), at="messages[2]")):
+                yield leaf, value, *(ir.Request((*said, each), tools) for each in messages)  # type: ignore[misc]
 
 
-def render(vendor: str, request: form.Request, quirks: frozenset[str]) -> tuple[bytes, list[str]]:
+def render(vendor: str, request: ir.Request, quirks: frozenset[str]) -> tuple[bytes, list[str]]:
     """The body, and what of the request it does not say."""
-    dialect, saying = DIALECTS[vendor], Saying({}, drop=True)
+    dialect, context = DIALECTS[vendor], RenderContext({}, drop=True)
     assert isinstance(dialect, ChatDialect)
-    return dialect.render(request, MODELS[vendor], saying, stream=False, quirks=quirks), saying.dropped
+    return dialect.render(request, MODELS[vendor], context, stream=False, quirks=quirks), context.dropped
 
 
 class Unsaid(SynchronousTestCase):
@@ -71,6 +71,6 @@ class Unsaid(SynchronousTestCase):
         """It is refused by none."""
         for field, value in ANYWAY.items():
             name, _, leaf = field.partition(".")
-            request = form.Request((), **{name: form.Reasoning(**{leaf: value}) if leaf else value})
+            request = ir.Request((), **{name: ir.Reasoning(**{leaf: value}) if leaf else value})
             for vendor in VENDORS:
                 self.assertEqual(render(vendor, request, frozenset())[1], [])

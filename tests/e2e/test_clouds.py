@@ -16,12 +16,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.bedrock import Bedrock as BedrockDialect
-from llmedge.dialects.dialect import Asked as Wanted
+from llmedge.dialects.dialect import ResponseContext as Wanted
 from llmedge.model import Usage
 from tests.e2e.service import Gateway, until
-from tests.e2e.vendor import Asked, Vendor
+from tests.e2e.vendor import ResponseContext, Vendor
 from tests.fakes import write_service_account
 
 try:
@@ -34,7 +34,7 @@ PROFILE = "arn:aws:bedrock:eu-central-1:123456789012:inference-profile/eu.anthro
 ASK: dict[str, Any] = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 20}
 
 
-def signature_of(asked: Asked) -> str:
+def signature_of(asked: ResponseContext) -> str:
     """The signature botocore makes of what was asked, at the same second."""
     from botocore import auth, awsrequest, credentials
 
@@ -47,7 +47,7 @@ def signature_of(asked: Asked) -> str:
     return str(request.headers["Authorization"])
 
 
-def converse(asked: Asked) -> None:
+def converse(asked: ResponseContext) -> None:
     """Bedrock: refuses a bad signature, else greets, whole or as an event stream."""
     shown = asked.headers.get("authorization")
     if shown != "Bearer canary-api-key" and shown != signature_of(asked):
@@ -68,13 +68,13 @@ def converse(asked: Asked) -> None:
             b"HTTP/1.1 200 OK\r\ncontent-type: application/vnd.amazon.eventstream\r\nx-amzn-requestid: aws-2\r\n"
             b"transfer-encoding: chunked\r\n\r\n"
         )
-        events: list[Any] = [form.Begin(), form.Open(0, "text"), form.Delta(0, "hello "), form.Delta(0, "there")]
-        events += [form.Close(0), form.Finish("stop"), form.Counted(usage), form.End()]
+        events: list[Any] = [ir.Begin(), ir.Open(0, "text"), ir.Delta(0, "hello "), ir.Delta(0, "there")]
+        events += [ir.Close(0), ir.Finish("stop"), ir.Counted(usage), ir.End()]
         for event in BedrockDialect().encoder(Wanted("m")).encode(events):
             connection.chunk(event.frame)
         connection.end()
     else:
-        said = form.Answer((form.Choice((form.Text("hello there"),), "stop"),), usage=usage)
+        said = ir.Answer((ir.Choice((ir.Text("hello there"),), "stop"),), usage=usage)
         asked.connection.answer(200, BedrockDialect().render_answer(said, Wanted("m")), x_amzn_requestid="aws-3")
 
 
@@ -183,7 +183,7 @@ KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_byt
 )
 
 
-def vertex(asked: Asked) -> None:
+def vertex(asked: ResponseContext) -> None:
     """Vertex, and Google's token endpoint."""
     line = asked.line.split(" ")[1]
     if line == "/token":

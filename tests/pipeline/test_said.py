@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.model import Answer
 from llmedge.pipeline.said import SaidStream, said_in
 from tests.pipeline.harness import END, ROLE, Stream, chunk, read
@@ -21,8 +21,8 @@ class Words:
     def __init__(self) -> None:
         self.count = 0
 
-    def take(self, events: list[form.StreamEvent]) -> list[form.StreamEvent]:
-        self.count += sum(len(event.text.split()) for event in events if isinstance(event, form.Delta))
+    def take(self, events: list[ir.StreamEvent]) -> list[ir.StreamEvent]:
+        self.count += sum(len(event.text.split()) for event in events if isinstance(event, ir.Delta))
         return events
 
 
@@ -31,12 +31,12 @@ class Shout:
 
     calls = 0
 
-    def take(self, events: list[form.StreamEvent]) -> list[form.StreamEvent]:
+    def take(self, events: list[ir.StreamEvent]) -> list[ir.StreamEvent]:
         self.calls += 1
         if self.calls < 3:
             return events
         return [
-            msgspec.structs.replace(event, text=event.text.upper()) if isinstance(event, form.Delta) else event
+            msgspec.structs.replace(event, text=event.text.upper()) if isinstance(event, ir.Delta) else event
             for event in events
         ]
 
@@ -76,4 +76,4 @@ class Answers(SynchronousTestCase):
         self.assertEqual(words.count, 4)
         kinds = [type(event).__name__ for event in events]
         self.assertEqual(kinds, ["Begin", "Open", "Delta", "Close", "Open", "Delta", "Close", "Finish", "End"])
-        self.assertIn(form.Open(1, "tool", 0, "1", "f"), events)
+        self.assertIn(ir.Open(1, "tool", 0, "1", "f"), events)

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.model import Usage
 from llmedge.pipeline.splice import Continuation, Diverged, Splicer, spoken
 
@@ -20,60 +20,60 @@ BLOCK = st.tuples(
 ANSWERS = st.lists(st.lists(BLOCK, min_size=1, max_size=4), min_size=1, max_size=3)
 
 
-def atoms(answer: list[Any], names: str = "f") -> list[form.StreamEvent]:
+def atoms(answer: list[Any], names: str = "f") -> list[ir.StreamEvent]:
     """A whole answer, a character an event."""
-    events: list[form.StreamEvent] = [form.Begin("id", "model")]
+    events: list[ir.StreamEvent] = [ir.Begin("id", "model")]
     for choice, blocks in enumerate(answer):
         for number, (kind, text, marks) in enumerate(blocks):
             tool = {"tool_id": f"call-{names}", "name": "f"} if kind == "tool" else {}
-            events.append(form.Open(number, kind, choice, **tool))
-            events += [form.Delta(number, letter, choice) for letter in text]
+            events.append(ir.Open(number, kind, choice, **tool))
+            events += [ir.Delta(number, letter, choice) for letter in text]
             for mark in range(marks):
                 if kind == "text":
-                    events.append(form.Cite(number, form.Citation("url", f"u{mark}"), choice))
+                    events.append(ir.Cite(number, ir.Citation("url", f"u{mark}"), choice))
                 else:
-                    events.append(form.Sign(number, f"{names}{mark}", choice))
-            events.append(form.Close(number, choice))
-        events.append(form.Finish("stop", choice))
-    return [*events, form.Counted(Usage(1, 2)), form.End()]
+                    events.append(ir.Sign(number, f"{names}{mark}", choice))
+            events.append(ir.Close(number, choice))
+        events.append(ir.Finish("stop", choice))
+    return [*events, ir.Counted(Usage(1, 2)), ir.End()]
 
 
-def framed(events: list[form.StreamEvent], data: Any) -> list[form.StreamEvent]:
+def framed(events: list[ir.StreamEvent], data: Any) -> list[ir.StreamEvent]:
     """The same answer, with its characters in other pieces."""
-    out: list[form.StreamEvent] = []
+    out: list[ir.StreamEvent] = []
     for event in events:
         last = out[-1] if out else None
         if (
-            isinstance(event, form.Delta)
-            and isinstance(last, form.Delta)
+            isinstance(event, ir.Delta)
+            and isinstance(last, ir.Delta)
             and (last.block, last.choice) == (event.block, event.choice)
             and data.draw(st.booleans())
         ):
-            out[-1] = form.Delta(event.block, last.text + event.text, event.choice)
+            out[-1] = ir.Delta(event.block, last.text + event.text, event.choice)
         else:
             out.append(event)
     return out
 
 
-def heard(events: list[form.StreamEvent]) -> Any:
+def heard(events: list[ir.StreamEvent]) -> Any:
     """What a client makes of it: the same for the same answer, in whatever pieces. Begin and usage do not count."""
     blocks: dict[Any, Any] = {}
     finished: list[Any] = []
     for event in events:
-        if isinstance(event, form.Open):
+        if isinstance(event, ir.Open):
             assert (event.choice, event.block) not in blocks, "opened twice"
             blocks[event.choice, event.block] = [event.kind, event.name, "", 0, 0]
-        elif isinstance(event, form.Delta):
+        elif isinstance(event, ir.Delta):
             assert event.text
             assert not blocks[event.choice, event.block][4], "after its end"
             blocks[event.choice, event.block][2] += event.text
-        elif isinstance(event, form.Cite | form.Sign):
+        elif isinstance(event, ir.Cite | ir.Sign):
             blocks[event.choice, event.block][3] += 1
-        elif isinstance(event, form.Close):
+        elif isinstance(event, ir.Close):
             blocks[event.choice, event.block][4] += 1
-        elif isinstance(event, form.Finish):
+        elif isinstance(event, ir.Finish):
             finished.append((event.choice, event.reason))
-    return blocks, finished, sum(isinstance(event, form.End) for event in events)
+    return blocks, finished, sum(isinstance(event, ir.End) for event in events)
 
 
 class Splicing(SynchronousTestCase):
@@ -86,7 +86,7 @@ class Splicing(SynchronousTestCase):
         seen = framed(whole[:cut], data)
         again = framed(atoms(answer, "g"), data)
         splicer = Splicer(seen)
-        out: list[form.StreamEvent] = []
+        out: list[ir.StreamEvent] = []
         while again:
             size = data.draw(st.integers(1, len(again)))
             out += splicer.take(again[:size])
@@ -99,33 +99,33 @@ class Splicing(SynchronousTestCase):
         """If it does not repeat what the client has, nothing of it is taken for the rest."""
         whole, different = atoms(answer), atoms(other)
         cut = data.draw(st.integers(1, len(whole) - 1))
-        said = [event for event in whole[:cut] if not isinstance(event, form.Begin | form.Sign | form.Cite)]
-        theirs = [event for event in different if not isinstance(event, form.Begin | form.Sign | form.Cite)]
-        ended = [event for event in said if isinstance(event, form.Finish)]
+        said = [event for event in whole[:cut] if not isinstance(event, ir.Begin | ir.Sign | ir.Cite)]
+        theirs = [event for event in different if not isinstance(event, ir.Begin | ir.Sign | ir.Cite)]
+        ended = [event for event in said if isinstance(event, ir.Finish)]
         assume(said != theirs[: len(said)] and not ended)
         splicer = Splicer(framed(whole[:cut], data))
         with self.assertRaises(Diverged):
             splicer.take(framed(different, data))
 
     def test_a_longer_text_where_the_block_was_closed(self) -> None:
-        seen = [form.Open(0, "text"), form.Delta(0, "ab"), form.Close(0)]
-        self.assertRaises(Diverged, Splicer(seen).take, [form.Open(0, "text"), form.Delta(0, "abc")])
+        seen = [ir.Open(0, "text"), ir.Delta(0, "ab"), ir.Close(0)]
+        self.assertRaises(Diverged, Splicer(seen).take, [ir.Open(0, "text"), ir.Delta(0, "abc")])
 
     def test_a_shorter_one(self) -> None:
-        seen = [form.Open(0, "text"), form.Delta(0, "abc")]
-        for end in (form.Close(0), form.Finish("stop")):
-            self.assertRaises(Diverged, Splicer(seen).take, [form.Open(0, "text"), form.Delta(0, "ab"), end])
+        seen = [ir.Open(0, "text"), ir.Delta(0, "abc")]
+        for end in (ir.Close(0), ir.Finish("stop")):
+            self.assertRaises(Diverged, Splicer(seen).take, [ir.Open(0, "text"), ir.Delta(0, "ab"), end])
 
     def test_a_block_that_does_not_come_again(self) -> None:
         """A tool call that the client saw begin, and the other answer does without."""
-        seen = [form.Open(0, "text"), form.Delta(0, "a"), form.Close(0), form.Open(1, "tool", name="f")]
-        again = [form.Open(0, "text"), form.Delta(0, "a"), form.Close(0), form.Finish("stop")]
+        seen = [ir.Open(0, "text"), ir.Delta(0, "a"), ir.Close(0), ir.Open(1, "tool", name="f")]
+        again = [ir.Open(0, "text"), ir.Delta(0, "a"), ir.Close(0), ir.Finish("stop")]
         self.assertRaises(Diverged, Splicer(seen).take, again)
 
     def test_another_tool(self) -> None:
-        seen = [form.Open(0, "tool", tool_id="1", name="f")]
-        self.assertEqual(Splicer(seen).take([form.Open(0, "tool", tool_id="2", name="f")]), [])
-        self.assertRaises(Diverged, Splicer(seen).take, [form.Open(0, "tool", tool_id="1", name="g")])
+        seen = [ir.Open(0, "tool", tool_id="1", name="f")]
+        self.assertEqual(Splicer(seen).take([ir.Open(0, "tool", tool_id="2", name="f")]), [])
+        self.assertRaises(Diverged, Splicer(seen).take, [ir.Open(0, "tool", tool_id="1", name="g")])
 
     def test_nothing_seen(self) -> None:
         """Everything is new."""
@@ -141,58 +141,58 @@ class Continuing(SynchronousTestCase):
         assume(first.strip())
         space = first[len(first.rstrip()) :]
         seen = [
-            form.Begin(),
-            form.Open(0, "thinking"),
-            form.Delta(0, thought),
-            form.Close(0),
-            form.Open(1, "text"),
-            form.Delta(1, first),
+            ir.Begin(),
+            ir.Open(0, "thinking"),
+            ir.Delta(0, thought),
+            ir.Close(0),
+            ir.Open(1, "text"),
+            ir.Delta(1, first),
         ]
         self.assertEqual(spoken(seen), first)
         rest = rest.lstrip() or "x"
         more = [
-            form.Begin(),
-            form.Open(0, "thinking"),
-            form.Delta(0, "hm"),
-            form.Close(0),
-            form.Open(1, "text"),
-            *(form.Delta(1, letter) for letter in (space if data.draw(st.booleans()) else "") + rest),
-            form.Close(1),
-            form.Open(2, "tool", tool_id="t", name="f"),
-            form.Delta(2, "{}"),
-            form.Close(2),
-            form.Finish("tool"),
-            form.End(),
+            ir.Begin(),
+            ir.Open(0, "thinking"),
+            ir.Delta(0, "hm"),
+            ir.Close(0),
+            ir.Open(1, "text"),
+            *(ir.Delta(1, letter) for letter in (space if data.draw(st.booleans()) else "") + rest),
+            ir.Close(1),
+            ir.Open(2, "tool", tool_id="t", name="f"),
+            ir.Delta(2, "{}"),
+            ir.Close(2),
+            ir.Finish("tool"),
+            ir.End(),
         ]
         out = Continuation(seen, space).take(framed(more, data))
         expected = [
             *seen,
-            form.Delta(1, rest),
-            form.Close(1),
-            form.Open(2, "tool", tool_id="t", name="f"),
-            form.Delta(2, "{}"),
-            form.Close(2),
-            form.Finish("tool"),
-            form.End(),
+            ir.Delta(1, rest),
+            ir.Close(1),
+            ir.Open(2, "tool", tool_id="t", name="f"),
+            ir.Delta(2, "{}"),
+            ir.Close(2),
+            ir.Finish("tool"),
+            ir.End(),
         ]
         self.assertEqual(heard(seen + out), heard(expected))
 
     def test_nothing_more_to_say(self) -> None:
         """The vendor finds the answer complete: the open block is closed."""
-        seen = [form.Open(0, "text"), form.Delta(0, "all")]
-        out = Continuation(seen, "").take([form.Begin(), form.Finish("stop"), form.End()])
-        self.assertEqual(out, [form.Close(0), form.Finish("stop"), form.End()])
+        seen = [ir.Open(0, "text"), ir.Delta(0, "all")]
+        out = Continuation(seen, "").take([ir.Begin(), ir.Finish("stop"), ir.End()])
+        self.assertEqual(out, [ir.Close(0), ir.Finish("stop"), ir.End()])
 
     def test_what_cannot_be_continued(self) -> None:
         """Several choices, tool calls, texts that are closed, nothing said."""
-        text = [form.Open(0, "text"), form.Delta(0, "a")]
+        text = [ir.Open(0, "text"), ir.Delta(0, "a")]
         for seen in (
             [],
-            [form.Open(0, "thinking"), form.Delta(0, "a")],
-            [*text, form.Open(0, "text", 1)],
-            [*text, form.Close(0)],
-            [*text, form.Close(0), form.Open(1, "tool", name="f")],
-            [form.Open(0, "tool", name="f")],
-            [*text, form.Finish("stop")],
+            [ir.Open(0, "thinking"), ir.Delta(0, "a")],
+            [*text, ir.Open(0, "text", 1)],
+            [*text, ir.Close(0)],
+            [*text, ir.Close(0), ir.Open(1, "tool", name="f")],
+            [ir.Open(0, "tool", name="f")],
+            [*text, ir.Finish("stop")],
         ):
             self.assertIsNone(spoken(seen), seen)

@@ -11,7 +11,7 @@ from llmedge.config.catalogue import VENDORS
 from llmedge.dialects.registry import DIALECTS
 from llmedge.model import Caller, Deadline, Record
 from llmedge.operations import Operation
-from llmedge.providers.wire import wire_for
+from llmedge.providers.translation import translation_for
 
 MESSAGES = [{"role": "user", "content": "go"}, {"role": "assistant", "content": "one two"}]
 
@@ -28,9 +28,9 @@ class Prefill(SynchronousTestCase):
             Operation.CHAT, asker, "m", fields, True, False, 1, Caller("c"), deadline, record, continues=continues
         )
         chat = [DIALECTS["openai_chat"]]
-        wire = wire_for(dialect, chat, quirks=VENDORS[vendor].quirks, stream_usage=True, name="v")
-        assert wire is not None
-        found: dict[str, Any] = msgspec.json.decode(wire.body(call, "m", True))
+        translation = translation_for(dialect, chat, quirks=VENDORS[vendor].quirks, stream_usage=True, name="v")
+        assert translation is not None
+        found: dict[str, Any] = msgspec.json.decode(translation.body(call, "m", True))
         return found
 
     def test_marks(self) -> None:

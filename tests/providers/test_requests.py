@@ -17,7 +17,7 @@ class Heads(SynchronousTestCase):
         for name in ("openai_chat", "anthropic", "openai_chat"):
             record = Record("id", "POST", "/", "peer", 0.0)
             call = Call(Operation.CHAT, name, "m", {}, False, False, 1, Caller("c"), Deadline(Clock(), 30.0), record)
-            made = requests.request_now(call, Attempt(Target("v", "m"), 0.0), requests.wire(call))
+            made = requests.request_now(call, Attempt(Target("v", "m"), 0.0), requests.translation(call))
             assert made is not None
             for header, value in DIALECTS["anthropic"].headers.items():
                 self.assertEqual(f"{header}: {value}\r\n".encode() in made, name == "anthropic", made)

@@ -9,8 +9,8 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 import attrs
 import msgspec
 
-from llmedge.dialects import form
-from llmedge.dialects.rendering import Carries, Saying, view
+from llmedge.dialects import ir
+from llmedge.dialects.rendering import Carries, RenderContext, view
 from llmedge.dialects.sse import SseError, SseParser, parse_block
 from llmedge.errors import EdgeError, MalformedEvent, Unsupported, UpstreamMalformed, UpstreamTooLarge
 from llmedge.model import Event, RawObject, Usage
@@ -41,8 +41,8 @@ class VendorError:
 
 
 @attrs.frozen
-class Asked:
-    """What an answer in the asker's dialect has to repeat where the vendor does not say it.
+class ResponseContext:
+    """What an answer in the client's dialect has to repeat where the vendor does not say it.
 
     :ivar model: the model's name, ``id`` and ``created`` (seconds since the epoch) stand in for what is missing.
     :ivar wants_usage: the client asked for usage in the stream.
@@ -95,7 +95,7 @@ class StreamReader(Protocol):
 class FramedReader(ABC, Generic[T]):
     """Takes a stream of frames apart, and gives good items before the error that follows them.
 
-    ``T`` is :class:`~llmedge.model.Event` where the frames are passed on, an event of the form where they are read.
+    ``T`` is :class:`~llmedge.model.Event` where the frames are passed on, an event of the IR where they are read.
     """
 
     def __init__(self) -> None:
@@ -200,14 +200,14 @@ def _is_object(data: bytes) -> bool:
 class Encoder(Protocol):
     """Writes one stream in a client's dialect."""
 
-    def encode(self, events: list[form.StreamEvent]) -> list[Event]:
+    def encode(self, events: list[ir.StreamEvent]) -> list[Event]:
         """The frames for ``events``, maybe none; the last one is DONE when the stream is over."""
 
 
 class TranslatedReader:
     """A vendor's stream in one dialect as a client's in another, event by event."""
 
-    def __init__(self, decoder: FramedReader[form.StreamEvent], encoder: Encoder) -> None:
+    def __init__(self, decoder: FramedReader[ir.StreamEvent], encoder: Encoder) -> None:
         self.usage: Usage | None = None
         self._decoder = decoder
         self._encoder = encoder
@@ -234,9 +234,9 @@ class TranslatedReader:
         """See :class:`StreamReader`."""
         return self._encode(self._decoder.end())
 
-    def _encode(self, events: list[form.StreamEvent]) -> list[Event]:
+    def _encode(self, events: list[ir.StreamEvent]) -> list[Event]:
         for event in events:
-            if isinstance(event, form.Counted):
+            if isinstance(event, ir.Counted):
                 self.usage = event.usage
         return self._encoder.encode(events) if events else []
 
@@ -249,7 +249,7 @@ class Dialect(ABC):
     :cvar comments: a comment in a stream is seen by who looks for it, and by no SDK.
     :cvar stream_type: media type of a vendor's stream.
     :cvar headers: sent to a vendor with each request, unless the client sends its own.
-    :cvar field_names: this dialect's names of the form's fields, where they differ.
+    :cvar field_names: this dialect's names of the IR's fields, where they differ.
     :cvar prompt: the fields that hold what is said to the model, the conversation last.
     :cvar limits: the fields that bound the tokens of the answer, whole numbers all.
     """
@@ -322,7 +322,7 @@ class CountingDialect(Dialect):
         """The body for a vendor of the same dialect."""
 
     @abstractmethod
-    def render_count(self, request: form.Request, model: str, saying: Saying) -> bytes:
+    def render_count(self, request: ir.Request, model: str, context: RenderContext) -> bytes:
         """The body for a vendor.
 
         :raises Unsupported: a field cannot be said.
@@ -340,26 +340,26 @@ class CountingDialect(Dialect):
         """A count for a client."""
 
 
-class Asker(Dialect):
+class ClientDialect(Dialect):
     """A dialect in which a client can ask any chat model."""
 
     @abstractmethod
-    def parse(self, fields: RawObject) -> form.Request:
-        """A client's request in the intermediate form. What has no place there goes into ``extra``.
+    def parse(self, fields: RawObject) -> ir.Request:
+        """A client's request in the intermediate representation. What has no place there goes into ``extra``.
 
         :raises ValidationError: a field is mistyped.
         """
 
     @abstractmethod
-    def render_answer(self, answer: form.Answer, asked: Asked) -> bytes:
+    def render_answer(self, answer: ir.Answer, context: ResponseContext) -> bytes:
         """A whole answer for a client."""
 
     @abstractmethod
-    def encoder(self, asked: Asked) -> Encoder:
+    def encoder(self, context: ResponseContext) -> Encoder:
         """A writer of one stream for a client."""
 
 
-class ChatDialect(Asker):
+class ChatDialect(ClientDialect):
     """A dialect of chats, which can be translated into any other.
 
     :cvar carries: leaves of messages, parts and tools that it has words for.
@@ -369,21 +369,27 @@ class ChatDialect(Asker):
     carries: ClassVar[Carries]
 
     def render(
-        self, request: form.Request, model: str, saying: Saying, *, stream: bool, quirks: frozenset[str] = frozenset()
+        self,
+        request: ir.Request,
+        model: str,
+        context: RenderContext,
+        *,
+        stream: bool,
+        quirks: frozenset[str] = frozenset(),
     ) -> bytes:
         """The body for a vendor.
 
         :param quirks: of the vendor; see ``config/catalogue.py``.
-        :raises Unsupported: a field cannot be said, and ``saying`` does not let it be dropped.
+        :raises Unsupported: a field cannot be said, and ``context`` does not let it be dropped.
         """
         seen = view(request)
-        body = self._render(seen, model, saying, stream=stream, quirks=quirks)
-        saying.rest(seen, (*seen.extra, *self.carries.lacking(request)))
+        body = self._render(seen, model, context, stream=stream, quirks=quirks)
+        context.rest(seen, (*seen.extra, *self.carries.lacking(request)))
         return body
 
     @abstractmethod
     def _render(
-        self, request: form.Request, model: str, saying: Saying, *, stream: bool, quirks: frozenset[str]
+        self, request: ir.Request, model: str, context: RenderContext, *, stream: bool, quirks: frozenset[str]
     ) -> bytes:
         """The body for a vendor. What it does not read of ``request`` is refused.
 
@@ -391,7 +397,7 @@ class ChatDialect(Asker):
         """
 
     @abstractmethod
-    def parse_answer(self, body: bytes) -> form.Answer:
+    def parse_answer(self, body: bytes) -> ir.Answer:
         """A vendor's whole answer.
 
         :raises UpstreamMalformed: it is not one.
@@ -399,5 +405,5 @@ class ChatDialect(Asker):
         """
 
     @abstractmethod
-    def decoder(self, *, choices: int, max_event: int) -> FramedReader[form.StreamEvent]:
-        """A reader of one vendor's stream into the form."""
+    def decoder(self, *, choices: int, max_event: int) -> FramedReader[ir.StreamEvent]:
+        """A reader of one vendor's stream into the IR."""

@@ -6,12 +6,12 @@ medium 8,192, high 24,576.
 
 from __future__ import annotations
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 
 BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576}
 
 
-def effort_of(reasoning: form.Reasoning) -> str:
+def effort_of(reasoning: ir.Reasoning) -> str:
     """The effort for any way of saying how much to think; ``none`` for not at all, ``""`` where nothing is said."""
     enabled, effort, budget = reasoning.enabled, reasoning.effort, reasoning.budget  # all three say the same
     if effort:

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects.dialect import Asked, Request
-from llmedge.dialects.embedding_form import EmbeddingAnswer, EmbeddingDialect, EmbeddingRequest
+from llmedge.dialects.dialect import Request, ResponseContext
+from llmedge.dialects.embedding_ir import EmbeddingAnswer, EmbeddingDialect, EmbeddingRequest
 from llmedge.dialects.gemini import usage, wire
 from llmedge.dialects.gemini.wire import GoogleFields
 from llmedge.dialects.openai_common import decode_body
@@ -125,16 +125,16 @@ class GeminiEmbeddings(EmbeddingDialect):
         return _encode({"requests": requests})
 
     def parse_answer(self, body: bytes) -> EmbeddingAnswer:
-        said = _check(body, _decode_answer)
-        vectors = said.embeddings if said.embeddings is not None else [said.embedding]
-        return EmbeddingAnswer(tuple(tuple(each.values) for each in vectors), "", usage.parse(said.usage_metadata))
+        payload = _check(body, _decode_answer)
+        vectors = payload.embeddings if payload.embeddings is not None else [payload.embedding]
+        return EmbeddingAnswer(tuple(tuple(each.values) for each in vectors), "", usage.parse(payload.usage_metadata))
 
-    def render_answer(self, answer: EmbeddingAnswer, request: EmbeddingRequest, asked: Asked) -> bytes:
+    def render_answer(self, answer: EmbeddingAnswer, request: EmbeddingRequest, context: ResponseContext) -> bytes:
         vectors = [{"values": vector} for vector in answer.vectors]
-        say: dict[str, Any] = {"embedding": vectors[0]} if request.single else {"embeddings": vectors}
+        payload: dict[str, Any] = {"embedding": vectors[0]} if request.single else {"embeddings": vectors}
         if answer.usage is not None:
-            say["usageMetadata"] = {"promptTokenCount": answer.usage.input, "totalTokenCount": answer.usage.input}
-        return _encode(say)
+            payload["usageMetadata"] = {"promptTokenCount": answer.usage.input, "totalTokenCount": answer.usage.input}
+        return _encode(payload)
 
 
 def _text(content: GoogleFields, unread: list[str]) -> str:
@@ -152,11 +152,11 @@ def _text(content: GoogleFields, unread: list[str]) -> str:
 
 def _check(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
     try:
-        said = decoder.decode(body)
+        payload = decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        said = None
-    if said is not None and said.error and bytes(said.error) != b"null":
+        payload = None
+    if payload is not None and payload.error and bytes(payload.error) != b"null":
         raise wire.failed(body, "answered with an error behind status 200")
-    if said is None or (not said.embedding and said.embeddings is None):
+    if payload is None or (not payload.embedding and payload.embeddings is None):
         raise UpstreamMalformed("answered with something that is not an embedding")
-    return said
+    return payload

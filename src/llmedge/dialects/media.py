@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmedge.dialects.form import Source
+from llmedge.dialects.ir import Source
 
 AUDIO_FORMATS = {
     "wav": "audio/wav",

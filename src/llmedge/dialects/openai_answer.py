@@ -112,19 +112,19 @@ def parse_error(body: bytes) -> VendorError:
 
     message = error.get("message")
     detail = message.get("detail") if isinstance(message, dict) else error.get("detail")  # Mistral's, FastAPI's
-    said = text("message") or (detail if isinstance(detail, str) else _complaints(detail))
-    return VendorError(said, text("type"), text("code"), text("param") or None)
+    out = text("message") or (detail if isinstance(detail, str) else _complaints(detail))
+    return VendorError(out, text("type"), text("code"), text("param") or None)
 
 
 def _complaints(detail: Any) -> str:
     """What FastAPI's servers say of a body that is not what it should be: a list, with the place of each mistake."""
-    said = []
+    complaints = []
     for each in detail if isinstance(detail, list) else ():
         if isinstance(each, dict) and isinstance(each.get("msg"), str):
             place = each.get("loc")
             where = ".".join(str(part) for part in place) if isinstance(place, list) else ""
-            said.append(f"{where}: {each['msg']}" if where else each["msg"])
-    return "; ".join(said)
+            complaints.append(f"{where}: {each['msg']}" if where else each["msg"])
+    return "; ".join(complaints)
 
 
 def parse_usage(raw: Any) -> Usage | None:

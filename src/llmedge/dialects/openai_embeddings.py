@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects.dialect import Asked, Request
-from llmedge.dialects.embedding_form import (
+from llmedge.dialects.dialect import Request, ResponseContext
+from llmedge.dialects.embedding_ir import (
     EmbeddingAnswer,
     EmbeddingDialect,
     EmbeddingRequest,
@@ -90,33 +90,33 @@ class OpenAIEmbeddings(OpenAIDialect, EmbeddingDialect):
 
     def _render(self, seen: EmbeddingRequest, model: str) -> bytes:
         inputs = [each if isinstance(each, str) else list(each) for each in seen.inputs]
-        say: dict[str, Any] = {"model": model, "input": inputs[0] if seen.single else inputs}
+        payload: dict[str, Any] = {"model": model, "input": inputs[0] if seen.single else inputs}
         if seen.dimensions is not None:
-            say["dimensions"] = seen.dimensions
+            payload["dimensions"] = seen.dimensions
         if seen.base64:
-            say["encoding_format"] = "base64"
+            payload["encoding_format"] = "base64"
         if seen.user:
-            say["user"] = seen.user
-        return _encode(say)
+            payload["user"] = seen.user
+        return _encode(payload)
 
     def parse_answer(self, body: bytes) -> EmbeddingAnswer:
-        said = _check(body, _decode_answer)
-        data = said.data or []
+        payload = _check(body, _decode_answer)
+        data = payload.data or []
         if all(each.index is not None for each in data):
             data = sorted(data, key=lambda each: each.index or 0)
         vectors = tuple(
             from_base64(each.embedding) if isinstance(each.embedding, str) else tuple(each.embedding) for each in data
         )
-        return EmbeddingAnswer(vectors, said.model or "", parse_usage(said.usage))
+        return EmbeddingAnswer(vectors, payload.model or "", parse_usage(payload.usage))
 
-    def render_answer(self, answer: EmbeddingAnswer, request: EmbeddingRequest, asked: Asked) -> bytes:
+    def render_answer(self, answer: EmbeddingAnswer, request: EmbeddingRequest, context: ResponseContext) -> bytes:
         usage = answer.usage or Usage()
         data = [
             {"object": "embedding", "index": index, "embedding": to_base64(vector) if request.base64 else vector}
             for index, vector in enumerate(answer.vectors)
         ]
         counts = {"prompt_tokens": usage.input, "total_tokens": usage.input + usage.output}
-        return _encode({"object": "list", "data": data, "model": answer.model or asked.model, "usage": counts})
+        return _encode({"object": "list", "data": data, "model": answer.model or context.model, "usage": counts})
 
 
 def _inputs(given: Any) -> tuple[tuple[str | tuple[int, ...], ...], bool]:
@@ -138,11 +138,11 @@ def _inputs(given: Any) -> tuple[tuple[str | tuple[int, ...], ...], bool]:
 
 def _check(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
     try:
-        said = decoder.decode(body)
+        payload = decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        said = None
-    if said is not None and bytes(said.error) != b"null":
+        payload = None
+    if payload is not None and bytes(payload.error) != b"null":
         raise VendorFailed(f"answered with an error behind status 200: {parse_error(body).message}")
-    if said is None or said.data is None:
+    if payload is None or payload.data is None:
         raise UpstreamMalformed("answered with something that is not a list of embeddings")
-    return said
+    return payload

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import form
-from llmedge.dialects.dialect import Asked, Asker, Request
+from llmedge.dialects import ir
+from llmedge.dialects.dialect import ClientDialect, Request, ResponseContext
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_chat.answer import REASONS, render_usage
 from llmedge.dialects.openai_chat.request import COMMON
@@ -33,7 +33,7 @@ _decoder = msgspec.json.Decoder(_TextRequest)
 _encode = msgspec.json.Encoder().encode
 
 
-class OpenAIText(OpenAIDialect, Asker):
+class OpenAIText(OpenAIDialect, ClientDialect):
     name = "openai_text"
     prompt = ("prompt",)
     limits = ("max_tokens",)
@@ -56,7 +56,7 @@ class OpenAIText(OpenAIDialect, Asker):
             message_count=None,
         )
 
-    def parse(self, fields: RawObject) -> form.Request:
+    def parse(self, fields: RawObject) -> ir.Request:
         """The prompt as a chat. Several prompts, tokens, ``suffix``, ``echo`` and the rest have no place in one."""
         unread: list[str] = []
         top = Fields(fields, "", unread)
@@ -72,8 +72,8 @@ class OpenAIText(OpenAIDialect, Asker):
             top.ignore("echo")
         else:
             unread += ["echo"] * top.has("echo")
-        request = form.Request(
-            messages=(form.Message("user", (form.Text(prompt),), at="prompt"),),
+        request = ir.Request(
+            messages=(ir.Message("user", (ir.Text(prompt),), at="prompt"),),
             stop=(top.text("stop"),) if top.is_text("stop") else top.texts("stop"),
             logit_bias=b"" if (bias := top.raw("logit_bias")) == b"{}" else bias,
             **parse_scalars(top, {name: name for name in ("max_tokens", *COMMON)}),
@@ -81,48 +81,48 @@ class OpenAIText(OpenAIDialect, Asker):
         top.finish()
         return msgspec.structs.replace(request, extra=tuple(unread)) if unread else request
 
-    def render_answer(self, answer: form.Answer, asked: Asked) -> bytes:
-        say = _envelope(answer.id, answer.created, answer.model, asked)
-        say["choices"] = [
+    def render_answer(self, answer: ir.Answer, context: ResponseContext) -> bytes:
+        payload = _envelope(answer.id, answer.created, answer.model, context)
+        payload["choices"] = [
             _choice(
                 choice.index,
-                "".join(part.text for part in choice.parts if isinstance(part, form.Text | form.Refusal)),
+                "".join(part.text for part in choice.parts if isinstance(part, ir.Text | ir.Refusal)),
                 REASONS[choice.finish],
             )
             for choice in answer.choices
         ]
         if answer.usage is not None:
-            say["usage"] = render_usage(answer.usage)
-        return _encode(say)
+            payload["usage"] = render_usage(answer.usage)
+        return _encode(payload)
 
-    def encoder(self, asked: Asked) -> TextEncoder:
-        return TextEncoder(asked)
+    def encoder(self, context: ResponseContext) -> TextEncoder:
+        return TextEncoder(context)
 
 
 class TextEncoder:
-    """The form into chunks of text. What is no text (a thought) has no place here."""
+    """The IR into chunks of text. What is no text (a thought) has no place here."""
 
-    def __init__(self, asked: Asked) -> None:
-        self._asked = asked
+    def __init__(self, context: ResponseContext) -> None:
+        self._context = context
         self._head: dict[str, Any] = {}
         self._usage = Usage()
         self._texts: set[tuple[int, int]] = set()
 
-    def encode(self, events: list[form.StreamEvent]) -> list[Event]:
+    def encode(self, events: list[ir.StreamEvent]) -> list[Event]:
         out: list[Event] = []
         for event in events:
-            if isinstance(event, form.Delta) and (event.choice, event.block) in self._texts:
+            if isinstance(event, ir.Delta) and (event.choice, event.block) in self._texts:
                 self._say(out, choices=[_choice(event.choice, event.text, None)])
-            elif isinstance(event, form.Open) and event.kind in ("text", "refusal"):
+            elif isinstance(event, ir.Open) and event.kind in ("text", "refusal"):
                 self._texts.add((event.choice, event.block))
-            elif isinstance(event, form.Finish):
+            elif isinstance(event, ir.Finish):
                 self._say(out, choices=[_choice(event.choice, "", REASONS[event.reason])])
-            elif isinstance(event, form.Begin):
-                self._head = _envelope(event.id, event.created, event.model, self._asked)
-            elif isinstance(event, form.Counted):
+            elif isinstance(event, ir.Begin):
+                self._head = _envelope(event.id, event.created, event.model, self._context)
+            elif isinstance(event, ir.Counted):
                 self._usage = event.usage
-            elif isinstance(event, form.End):
-                if self._asked.wants_usage:
+            elif isinstance(event, ir.End):
+                if self._context.wants_usage:
                     self._say(out, choices=[], usage=render_usage(self._usage))
                 out.append(DONE)
         return out
@@ -131,12 +131,12 @@ class TextEncoder:
         out.append(Event(EventKind.CONTENT, b"data: " + _encode(self._head | more) + b"\n\n"))
 
 
-def _envelope(identifier: str, created: int, model: str, asked: Asked) -> dict[str, Any]:
+def _envelope(identifier: str, created: int, model: str, context: ResponseContext) -> dict[str, Any]:
     return {
-        "id": identifier or asked.id,
+        "id": identifier or context.id,
         "object": "text_completion",
-        "created": created or asked.created,
-        "model": model or asked.model,
+        "created": created or context.created,
+        "model": model or context.model,
     }
 
 

@@ -74,13 +74,13 @@ class PassedThrough(OpenAIDialect):
             if body.lstrip()[:1] == b"[":
                 msgspec.json.decode(body, type=list[msgspec.Raw])
                 return None
-            said = _decode_thin(body)
+            payload = _decode_thin(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise UpstreamMalformed("answered with something that is not JSON") from None
-        if said.error:
+        if payload.error:
             error = parse_error(body)
             raise VendorFailed(f"answered with an error behind status 200: {error.message}", cause="error_body")
-        return read_usage(said.usage, said.meta)
+        return read_usage(payload.usage, payload.meta)
 
 
 def read_usage(usage: Any, meta: Any = None) -> Usage | None:
@@ -138,17 +138,17 @@ class PassedEvents(SseReader[Event]):
             self.done = True
             return
         try:
-            said = _decode_thin(data)
+            payload = _decode_thin(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            said = _Thin()  # whatever it is, it is the client's
-        kind = said.type or name.decode("utf-8", "replace")
-        if kind == "error" or said.error:
+            payload = _Thin()  # whatever it is, it is the client's
+        kind = payload.type or name.decode("utf-8", "replace")
+        if kind == "error" or payload.error:
             raise VendorFailed(f"failed within its answer: {parse_error(data).message}", cause="error_event")
         for prefix, last in TERMINAL.items():
             if kind == last:
                 self._seen += 1
                 self._owed = ""
-                self.usage = read_usage(said.usage) or self.usage
+                self.usage = read_usage(payload.usage) or self.usage
             elif kind.startswith(prefix):
                 self._owed = last
         items.append(Event(EventKind.CONTENT, frame))

@@ -2,7 +2,7 @@
 
 Settings are read through a :func:`view` that notes it, as :class:`~llmedge.dialects.fields.Fields` does with a client's
 JSON. Parts and tools, which may be thousands, are looked through once instead, for the leaves that a dialect does not
-carry (:class:`Carries`). A new field of the form is refused by every dialect until its renderer reads it.
+carry (:class:`Carries`). A new field of the IR is refused by every dialect until its renderer reads it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any, TypeVar, cast, get_args
 
 import msgspec
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.errors import Unsupported
 
-S = TypeVar("S", bound=form.Struct)
+S = TypeVar("S", bound=ir.Struct)
 
 ANYWAY: Mapping[str, Any] = {"parallel_tools": True, "store": False, "reasoning.show": False}
 """Fields with the value that every vendor goes by where nothing is said: they need not be said."""
@@ -25,14 +25,14 @@ _WORDS = {"cache": "cache_control", "citations": "citations"}
 _ALWAYS = "Message.at ToolResult.name Tool.description Tool.schema Tool.strict"
 """Everybody's, and what need not be said: our own note, and the name that the call has said."""
 
-_STRUCT = type(form.Struct)
+_STRUCT = type(ir.Struct)
 
 
 class _View:
     """A struct that notes which of its fields were read, those of the structs in it too. What is set and was not read
     is missing in its ``__dict__``."""
 
-    def __init__(self, struct: form.Struct) -> None:
+    def __init__(self, struct: ir.Struct) -> None:
         self._struct = struct
         known = self.__dict__
         for name, default in settable(struct.__class__):
@@ -64,13 +64,13 @@ def view(struct: S) -> S:
     return cast(S, _view_of(struct.__class__)(struct))
 
 
-def ignore(seen: form.Struct, *names: str) -> None:
+def ignore(seen: ir.Struct, *names: str) -> None:
     """These fields of a view say nothing to this vendor, or are said elsewhere."""
     for name in names:
         getattr(seen, name)
 
 
-def unread(seen: form.Struct, refused: Collection[str] = (), path: str = "") -> Iterator[str]:
+def unread(seen: ir.Struct, refused: Collection[str] = (), path: str = "") -> Iterator[str]:
     """The paths of what is set in a view's struct and was not read.
 
     :param refused: paths of structs that were refused as a whole.
@@ -103,37 +103,37 @@ class Carries:
         carried = f"{_ALWAYS} {' '.join(leaves)}".split()
         self._lacking = {
             kind: [each for each in settable(kind) if f"{kind.__name__}.{each[0]}" not in carried]
-            for kind in (form.Message, form.Tool, *get_args(form.Part))
-        } | {kind: [] for kind in get_args(form.Part) if kind.__name__ in carried}
+            for kind in (ir.Message, ir.Tool, *get_args(ir.Part))
+        } | {kind: [] for kind in get_args(ir.Part) if kind.__name__ in carried}
 
-    def lacking(self, request: form.Request) -> Iterator[str]:
+    def lacking(self, request: ir.Request) -> Iterator[str]:
         """The paths of leaves that are set and not carried."""
         lacking = self._lacking
         for message in request.messages:
-            for name, default in lacking[form.Message]:
+            for name, default in lacking[ir.Message]:
                 if getattr(message, name) != default:
                     yield f"{message.at}.{name}"
-            parts: list[form.Part] = []
+            parts: list[ir.Part] = []
             for part in message.parts:
                 parts.append(part)
-                if type(part) is form.ToolResult:
+                if type(part) is ir.ToolResult:
                     parts += part.content
             for part in parts:
                 for name, default in lacking[type(part)]:
                     if getattr(part, name) != default:
                         yield f"{message.at} ({_WORDS.get(name) or f'{type(part).__name__.lower()} {name}'})"
         for tool in request.tools:
-            for name, default in lacking[form.Tool]:
+            for name, default in lacking[ir.Tool]:
                 if getattr(tool, name) != default:
                     yield f"tools ({tool.name}: {_WORDS.get(name, name)})"
 
 
-class Saying:
+class RenderContext:
     """Collects what a target cannot say of a request.
 
-    :param names: the asker's name of a field of the form, where it differs.
+    :param names: the client's name of a field of the IR, where it differs.
     :param drop: leave such fields out, rather than refuse the request.
-    :ivar dropped: the asker's names of the fields left out.
+    :ivar dropped: the client's names of the fields left out.
     """
 
     def __init__(self, names: Mapping[str, str], drop: bool, target: str = "") -> None:
@@ -143,8 +143,8 @@ class Saying:
         self._refused: set[str] = set()
         self.dropped: list[str] = []
 
-    def cannot(self, field: str, why: str = "") -> None:
-        """``field`` (of the form, or a path in the request) cannot be said.
+    def unsupported(self, field: str, why: str = "") -> None:
+        """``field`` (of the IR, or a path in the request) cannot be said.
 
         :raises Unsupported: unless it may be dropped.
         """
@@ -159,12 +159,12 @@ class Saying:
         if name not in self.dropped:
             self.dropped.append(name)
 
-    def rest(self, seen: form.Struct, more: Iterable[str]) -> None:
+    def rest(self, seen: ir.Struct, more: Iterable[str]) -> None:
         """What is set in a view and was not read cannot be said, nor can ``more``.
 
         :raises Unsupported: there is something, and it may not be dropped.
         """
         for field in unread(seen, self._refused):
-            self.cannot(field if field in self._names else field.partition(".")[0])
+            self.unsupported(field if field in self._names else field.partition(".")[0])
         for field in more:
-            self.cannot(field)
+            self.unsupported(field)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.fields import Fields
 
 _READERS: dict[Any, Callable[[Fields, str], Any]] = {
@@ -15,7 +15,7 @@ _READERS: dict[Any, Callable[[Fields, str], Any]] = {
     str: Fields.text,
     tuple[str, ...]: Fields.texts,
 }
-_READ = {name: _READERS[hint] for name, hint in get_type_hints(form.Request).items() if hint in _READERS}
+_READ = {name: _READERS[hint] for name, hint in get_type_hints(ir.Request).items() if hint in _READERS}
 _ANYWAY = {
     **dict.fromkeys(("presence_penalty", "frequency_penalty", "top_logprobs"), 0),
     **dict.fromkeys(("logprobs", "store"), False),
@@ -26,9 +26,9 @@ _ANYWAY = {
 
 
 def parse_scalars(fields: Fields, names: Mapping[str, str]) -> dict[str, Any]:
-    """The settings there are, by the form's names.
+    """The settings there are, by the IR's names.
 
-    :param names: the form's name to the dialect's.
+    :param names: the IR's name to the dialect's.
     :raises EdgeError: one is mistyped.
     """
     found: dict[str, Any] = {}
@@ -38,7 +38,7 @@ def parse_scalars(fields: Fields, names: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-def render_scalars(request: form.Request, names: Mapping[str, str], out: dict[str, Any]) -> None:
+def render_scalars(request: ir.Request, names: Mapping[str, str], out: dict[str, Any]) -> None:
     """Put the settings that are set into ``out``."""
     for ours, theirs in names.items():
         if (value := getattr(request, ours)) not in (None, "", ()):

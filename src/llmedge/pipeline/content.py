@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from llmedge.call import Call
-from llmedge.dialects import form
-from llmedge.dialects.dialect import Asker, ChatDialect
+from llmedge.dialects import ir
+from llmedge.dialects.dialect import ChatDialect, ClientDialect
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import EdgeError
 from llmedge.model import Answer
@@ -21,7 +21,7 @@ LONGEST = 32768
 
 def prompt(call: Call) -> bytes:
     """The messages of ``call`` as JSON; ``b""`` for what cannot be shown."""
-    if call.record.bytes_in > LONGEST or not isinstance(DIALECTS[call.dialect], Asker):
+    if call.record.bytes_in > LONGEST or not isinstance(DIALECTS[call.dialect], ClientDialect):
         return b""
     try:
         messages = call.said().messages
@@ -38,7 +38,7 @@ def answer(call: Call, answer: Answer) -> bytes:
     try:
         if call.operation is Operation.TEXT:
             texts = msgspec.json.decode(answer.body, type=_Completion).choices
-            choices = tuple(form.Choice((form.Text(each.text),), each.finish_reason) for each in texts)
+            choices = tuple(ir.Choice((ir.Text(each.text),), each.finish_reason) for each in texts)
         elif isinstance(dialect, ChatDialect):
             choices = dialect.parse_answer(answer.body).choices
         else:
@@ -65,17 +65,17 @@ class _Completion(msgspec.Struct):
 _REASONS = {"stop_sequence": "stop", "tool": "tool_call", "filter": "content_filter", "refusal": "content_filter"}
 
 
-def _parts(parts: Iterable[form.Part]) -> list[dict[str, Any]]:
+def _parts(parts: Iterable[ir.Part]) -> list[dict[str, Any]]:
     return [shown for part in parts if (shown := _part(part)) is not None]
 
 
-def _part(part: form.Part) -> dict[str, Any] | None:
-    if isinstance(part, form.Text | form.Refusal):
+def _part(part: ir.Part) -> dict[str, Any] | None:
+    if isinstance(part, ir.Text | ir.Refusal):
         return {"type": "text", "content": part.text}
-    if isinstance(part, form.Thinking):
+    if isinstance(part, ir.Thinking):
         return {"type": "reasoning", "content": part.text} if part.text else None
-    if isinstance(part, form.ToolCall):
+    if isinstance(part, ir.ToolCall):
         return {"type": "tool_call", "id": part.id, "name": part.name, "arguments": part.arguments}
-    if isinstance(part, form.ToolResult):
+    if isinstance(part, ir.ToolResult):
         return {"type": "tool_call_response", "id": part.id, "response": _parts(part.content)}
     return None  # pictures and sounds are not exported

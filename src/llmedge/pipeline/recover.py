@@ -10,10 +10,10 @@ from twisted.internet.defer import Deferred, TimeoutError
 from twisted.logger import Logger
 
 from llmedge.call import Call
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.dialect import ChatDialect
 from llmedge.dialects.registry import DIALECTS
-from llmedge.dialects.rendering import Saying
+from llmedge.dialects.rendering import RenderContext
 from llmedge.errors import AnswerDiverged, EdgeError, ElsewhereError, UpstreamTimeout, UpstreamTooLarge
 from llmedge.model import Answer, Deadline, EventKind, Usage
 from llmedge.pipeline.attempt import choose, make
@@ -184,7 +184,7 @@ class JoinedStream(SaidStream):
         stream: ReplyStream,
         join: SaidFilter,
         call: Call,
-        seen: list[form.StreamEvent],
+        seen: list[ir.StreamEvent],
         broke: ElsewhereError,
     ) -> None:
         super().__init__(stream, join, call, seen)
@@ -224,11 +224,11 @@ async def _in_time(asking: Coroutine[Any, Any, Reply], call: Call) -> ReplyStrea
 def _continued(call: Call, dialect: ChatDialect, text: str, tokens: int) -> Call:
     """``call`` with ``text``, of about so many tokens, as the beginning of its answer; as much less may follow."""
     asked = call.said()
-    begun = form.Message("assistant", (form.Text(text),), at="the answer so far")
+    begun = ir.Message("assistant", (ir.Text(text),), at="the answer so far")
     most = None if asked.max_tokens is None else max(1, asked.max_tokens - tokens)
     asked = msgspec.structs.replace(asked, messages=(*asked.messages, begun), max_tokens=most)
-    said = dialect.render(asked, call.model, Saying({}, drop=True), stream=True)
-    fields: dict[str, Any] = msgspec.json.decode(said, type=dict[str, msgspec.Raw])
+    body = dialect.render(asked, call.model, RenderContext({}, drop=True), stream=True)
+    fields: dict[str, Any] = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     prompt = {name: raw for name, raw in fields.items() if name in dialect.prompt}
     prompt |= {name: msgspec.Raw(b"%d" % most) for name in dialect.limits if name in call.fields and most is not None}
     return call.changed(fields={**call.fields, **prompt}, _said=asked, continues=True)

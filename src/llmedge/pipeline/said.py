@@ -1,4 +1,4 @@
-"""What is said in a stream: its events in the intermediate form, for whoever looks at them or changes them."""
+"""What is said in a stream: its events in the IR, for whoever looks at them or changes them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Protocol
 import msgspec
 
 from llmedge.call import Call
-from llmedge.dialects import form
-from llmedge.dialects.dialect import Asked, ChatDialect
+from llmedge.dialects import ir
+from llmedge.dialects.dialect import ChatDialect, ResponseContext
 from llmedge.dialects.registry import DIALECTS
 from llmedge.model import Answer
 from llmedge.streams import Batch, FilteredStream, ReplyStream
@@ -21,7 +21,7 @@ MAX_EVENT = 1 << 24
 class SaidFilter(Protocol):
     """Looks at what is said, or changes it."""
 
-    def take(self, events: list[form.StreamEvent]) -> list[form.StreamEvent]:
+    def take(self, events: list[ir.StreamEvent]) -> list[ir.StreamEvent]:
         """What goes on of ``events``, maybe nothing; the list itself where nothing was changed."""
 
 
@@ -33,55 +33,57 @@ class SaidStream(FilteredStream):
     """
 
     def __init__(
-        self, stream: ReplyStream, filter: SaidFilter, call: Call, seen: Sequence[form.StreamEvent] = ()
+        self, stream: ReplyStream, filter: SaidFilter, call: Call, seen: Sequence[ir.StreamEvent] = ()
     ) -> None:
         super().__init__(stream)
         dialect = _chat(call)
         self._filter = filter
         self._decoder = dialect.decoder(choices=call.choices, max_event=MAX_EVENT)
-        self._encoder = dialect.encoder(Asked(call.model, call.record.request_id, 0, call.wants_usage, call.fields))
+        self._encoder = dialect.encoder(
+            ResponseContext(call.model, call.record.request_id, 0, call.wants_usage, call.fields)
+        )
         self._encoder.encode(list(seen))
-        self._begun = next((event for event in seen if isinstance(event, form.Begin)), None)
+        self._begun = next((event for event in seen if isinstance(event, ir.Begin)), None)
         self._names = dialect.name == "openai_chat" and bool(seen)
 
     def on_events(self, events: Batch) -> Batch:
         said = self._decoder.feed(b"".join([event.frame for event in events]))
         if events[-1].frame == b"" and not self._decoder.done:
             said += self._decoder.end()
-        if self._names and said and isinstance(said[0], form.Begin):  # each chunk says who wrote it
-            self._encoder.encode([msgspec.structs.replace(self._begun or form.Begin(), model=said[0].model)])
+        if self._names and said and isinstance(said[0], ir.Begin):  # each chunk says who wrote it
+            self._encoder.encode([msgspec.structs.replace(self._begun or ir.Begin(), model=said[0].model)])
         left = self._filter.take(said)
         frames = self._encoder.encode(left)
         return events if left is said else frames
 
 
-def said_in(call: Call, answer: Answer) -> list[form.StreamEvent]:
+def said_in(call: Call, answer: Answer) -> list[ir.StreamEvent]:
     """A whole answer to ``call``, a chat, as the events of a stream.
 
     :raises UpstreamMalformed: it is none.
     """
     answered = _chat(call).parse_answer(answer.body)
-    events: list[form.StreamEvent] = [form.Begin(answered.id, answered.model, answered.created)]
+    events: list[ir.StreamEvent] = [ir.Begin(answered.id, answered.model, answered.created)]
     for choice in answered.choices:
         for block, part in enumerate(choice.parts):
             opened, text = _block(part, block, choice.index)
-            said = [form.Delta(block, text, choice.index)] if text else []
-            events += [opened, *said, form.Close(block, choice.index)]
-        events.append(form.Finish(choice.finish, choice.index, choice.stop_sequence))
-    return events + ([form.Counted(answered.usage)] if answered.usage is not None else []) + [form.End()]
+            said = [ir.Delta(block, text, choice.index)] if text else []
+            events += [opened, *said, ir.Close(block, choice.index)]
+        events.append(ir.Finish(choice.finish, choice.index, choice.stop_sequence))
+    return events + ([ir.Counted(answered.usage)] if answered.usage is not None else []) + [ir.End()]
 
 
-def _block(part: form.Part, block: int, choice: int) -> tuple[form.Open, str]:
+def _block(part: ir.Part, block: int, choice: int) -> tuple[ir.Open, str]:
     """How a part of an answer opens its block, and the text in it."""
-    if isinstance(part, form.ToolCall):
-        return form.Open(block, "tool", choice, part.id, part.name), part.arguments
-    if isinstance(part, form.Thinking):
-        return form.Open(block, "thinking", choice, redacted=part.redacted, signature=part.signature), part.text
-    if isinstance(part, form.Refusal):
-        return form.Open(block, "refusal", choice), part.text
-    if isinstance(part, form.Audio):
-        return form.Open(block, "audio", choice), part.transcript
-    return form.Open(block, "text", choice), part.text if isinstance(part, form.Text) else ""
+    if isinstance(part, ir.ToolCall):
+        return ir.Open(block, "tool", choice, part.id, part.name), part.arguments
+    if isinstance(part, ir.Thinking):
+        return ir.Open(block, "thinking", choice, redacted=part.redacted, signature=part.signature), part.text
+    if isinstance(part, ir.Refusal):
+        return ir.Open(block, "refusal", choice), part.text
+    if isinstance(part, ir.Audio):
+        return ir.Open(block, "audio", choice), part.transcript
+    return ir.Open(block, "text", choice), part.text if isinstance(part, ir.Text) else ""
 
 
 def _chat(call: Call) -> ChatDialect:

@@ -19,8 +19,8 @@ from typing import Any
 import msgspec
 
 from llmedge.call import Call
-from llmedge.dialects import form
-from llmedge.dialects.dialect import Asker
+from llmedge.dialects import ir
+from llmedge.dialects.dialect import ClientDialect
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import EdgeError
 from llmedge.model import InThread, RawObject, Usage
@@ -84,7 +84,7 @@ def _estimate(call: Call, answer: Sequence[bytes], model: str, missing: float) -
 def _asked(call: Call) -> tuple[list[str], int]:
     """The texts of a request, and the tokens that it takes to tell them apart."""
     dialect = DIALECTS[call.dialect]
-    if isinstance(dialect, Asker):
+    if isinstance(dialect, ClientDialect):
         try:
             said = call.said()
         except EdgeError:
@@ -100,14 +100,14 @@ def _asked(call: Call) -> tuple[list[str], int]:
     return [text for name in dialect.prompt for text in texts(_decode(bytes(call.fields.get(name, b""))), said=True)], 0
 
 
-def _said(part: form.Part) -> list[str]:
-    if isinstance(part, form.Text | form.Refusal | form.Thinking):
+def _said(part: ir.Part) -> list[str]:
+    if isinstance(part, ir.Text | ir.Refusal | ir.Thinking):
         return [part.text]
-    if isinstance(part, form.ToolCall):
+    if isinstance(part, ir.ToolCall):
         return [part.name, part.arguments]
-    if isinstance(part, form.ToolResult):
+    if isinstance(part, ir.ToolResult):
         return [text for each in part.content for text in _said(each)]
-    return [part.source.data] if isinstance(part, form.File) and part.source.kind == "text" else []
+    return [part.source.data] if isinstance(part, ir.File) and part.source.kind == "text" else []
 
 
 def texts(document: Any, said: bool = False) -> list[str]:

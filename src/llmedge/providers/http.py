@@ -54,22 +54,30 @@ class HttpProvider:
         for pattern, others in self._variants:
             if fnmatchcase(attempt.target.model, pattern):
                 requests = others
-        wire = requests.wire(call)
+        translation = requests.translation(call)
         exchange: Exchange | None = None
         try:
-            request = requests.request_now(call, attempt, wire) or await requests.request(call, attempt, wire)
+            request = requests.request_now(call, attempt, translation) or await requests.request(
+                call, attempt, translation
+            )
             exchange = await self._pool.send(request, attempt, call.record)
             if not self._is_good(exchange, attempt):
-                await self._check(exchange, wire.spoken)
+                await self._check(exchange, translation.vendor_dialect)
             created = int(self._clock.seconds())
             if call.stream:
-                if not exchange.fields.get(b"content-type", b"").lower().startswith(wire.spoken.stream_type):
-                    await self._no_stream(wire.spoken, exchange)
-                return HttpStream(self, exchange, wire.reader(call, self._limits.max_event_size, created), attempt)
+                if (
+                    not exchange.fields.get(b"content-type", b"")
+                    .lower()
+                    .startswith(translation.vendor_dialect.stream_type)
+                ):
+                    await self._no_stream(translation.vendor_dialect, exchange)
+                return HttpStream(
+                    self, exchange, translation.reader(call, self._limits.max_event_size, created), attempt
+                )
             answer = await exchange.read_all()
             if len(answer) < LARGE:
-                return wire.answer(answer, call, created)
-            return await aside(self._clock, len(answer), wire.answer, answer, call, created)
+                return translation.answer(answer, call, created)
+            return await aside(self._clock, len(answer), translation.answer, answer, call, created)
         except BaseException as error:
             self.failed(error, exchange)
             raise
@@ -102,11 +110,11 @@ class HttpProvider:
             attempt.upstream_request_id = found.decode("latin-1")[:128]
         return 200 <= exchange.status < 300 and b"content-encoding" not in fields
 
-    async def _check(self, exchange: Exchange, spoken: Dialect) -> None:
+    async def _check(self, exchange: Exchange, vendor_dialect: Dialect) -> None:
         """:raises EdgeError: the answer is an error, or not one that was asked for."""
         status = exchange.status
         if not 200 <= status < 300:
-            raise await self._failure(spoken, status, exchange)
+            raise await self._failure(vendor_dialect, status, exchange)
         encoding = exchange.fields.get(b"content-encoding", b"identity").lower()
         if encoding != b"identity":
             raise UpstreamMalformed("compressed its answer although it was asked not to")

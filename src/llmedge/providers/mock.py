@@ -15,16 +15,23 @@ from twisted.internet.task import deferLater
 from llmedge.call import Call
 from llmedge.config.settings import Provider as ProviderSettings
 from llmedge.config.settings import Upstream
-from llmedge.dialects.dialect import Asked, Asker, CountingDialect, StreamReader, TranslatedReader, VendorError
-from llmedge.dialects.embedding_form import EmbeddingDialect
+from llmedge.dialects.dialect import (
+    ClientDialect,
+    CountingDialect,
+    ResponseContext,
+    StreamReader,
+    TranslatedReader,
+    VendorError,
+)
+from llmedge.dialects.embedding_ir import EmbeddingDialect
 from llmedge.dialects.registry import CHAT, DIALECTS
-from llmedge.dialects.rendering import Saying
+from llmedge.dialects.rendering import RenderContext
 from llmedge.errors import EdgeError, UpstreamCut, UpstreamMalformed, UpstreamTimeout, ValidationError
 from llmedge.model import Answer, Attempt, Event, EventKind, RawObject, Record, Usage
 from llmedge.operations import Operation
 from llmedge.providers import mock_media
 from llmedge.providers.failures import failure_for
-from llmedge.providers.wire import no_way
+from llmedge.providers.translation import no_way
 from llmedge.streams import AwaitedStream, Batch, Reply
 
 MAX_CHOICES = 128
@@ -56,26 +63,26 @@ class MockProvider:
         attempt.status = 200
         if call.choices > MAX_CHOICES:
             raise ValidationError(f"The mock vendor gives at most {MAX_CHOICES} answers at once.", param="n")
-        asker = DIALECTS[call.dialect]
+        client = DIALECTS[call.dialect]
         created = int(self._clock.seconds())
         if call.operation is not Operation.CHAT and call.operation is not Operation.TEXT:
             return await self._other(call, attempt, fault, created)
-        if asker.name in ("openai_chat", "openai_text"):
+        if client.name in ("openai_chat", "openai_text"):
             script = Script(call, call.fields, attempt.target.model, created)
             reader: StreamReader | None = None
         else:  # it thinks in OpenAI's forms and is translated
-            assert isinstance(asker, Asker)
-            said = CHAT.render(call.said(), call.model, Saying({}, drop=True), stream=False)
+            assert isinstance(client, ClientDialect)
+            said = CHAT.render(call.said(), call.model, RenderContext({}, drop=True), stream=False)
             script = Script(call, msgspec.json.decode(said, type=dict[str, msgspec.Raw]), attempt.target.model, created)
-            asked = Asked(call.model, call.record.request_id, created, call.wants_usage, call.fields)
-            reader = TranslatedReader(CHAT.decoder(choices=call.choices, max_event=1 << 24), asker.encoder(asked))
+            context = ResponseContext(call.model, call.record.request_id, created, call.wants_usage, call.fields)
+            reader = TranslatedReader(CHAT.decoder(choices=call.choices, max_event=1 << 24), client.encoder(context))
         if call.stream:
             return MockStream(self, script, fault, call.wants_usage, attempt, call.record, reader)
         if fault != "none":
             raise await self.failure(fault, call.record)
         body = _encode(script.whole())
-        if reader is not None and isinstance(asker, Asker):
-            body = asker.render_answer(CHAT.parse_answer(body), asked)
+        if reader is not None and isinstance(client, ClientDialect):
+            body = client.render_answer(CHAT.parse_answer(body), context)
         return Answer(body, script.usage)
 
     async def _other(self, call: Call, attempt: Attempt, fault: str, created: int) -> Reply:
@@ -84,13 +91,13 @@ class MockProvider:
             raise await self.failure(fault, call.record)
         if call.operation.passes_through:
             return await mock_media.answer(call, attempt, created)
-        asker, model = DIALECTS[call.dialect], attempt.target.model
-        if isinstance(asker, EmbeddingDialect):
-            return mock_media.embeddings(call, asker, model, created)
-        if not isinstance(asker, CountingDialect) or not isinstance(asker, Asker):
+        client, model = DIALECTS[call.dialect], attempt.target.model
+        if isinstance(client, EmbeddingDialect):
+            return mock_media.embeddings(call, client, model, created)
+        if not isinstance(client, CountingDialect) or not isinstance(client, ClientDialect):
             raise no_way(self.name, call.operation)
-        said = CHAT.render(call.said(), call.model, Saying({}, drop=True), stream=False)
-        return Answer(asker.render_count_answer(len(_words(_everything(_decode(said))))))
+        said = CHAT.render(call.said(), call.model, RenderContext({}, drop=True), stream=False)
+        return Answer(client.render_count_answer(len(_words(_everything(_decode(said))))))
 
     def _fault(self) -> str:
         """The fault of this call: a rate of 0.25 fails each fourth, evenly, so that rehearsals repeat."""

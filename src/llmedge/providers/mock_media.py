@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from llmedge.call import Call
-from llmedge.dialects.dialect import Asked
-from llmedge.dialects.embedding_form import EmbeddingAnswer, EmbeddingDialect
+from llmedge.dialects.dialect import ResponseContext
+from llmedge.dialects.embedding_ir import EmbeddingAnswer, EmbeddingDialect
 from llmedge.errors import VendorRefused
 from llmedge.model import Answer, Attempt, Event, EventKind, Usage
 from llmedge.operations import Operation
@@ -49,15 +49,15 @@ async def answer(call: Call, attempt: Attempt, created: int) -> Reply:
 
 def embeddings(call: Call, dialect: EmbeddingDialect, model: str, created: int) -> Answer:
     """Unit vectors, each made of its input alone."""
-    asked = dialect.parse(call.fields)
-    dimensions = asked.dimensions or _DIMENSIONS
+    context = dialect.parse(call.fields)
+    dimensions = context.dimensions or _DIMENSIONS
     if not 0 < dimensions <= _MOST_DIMENSIONS:
         raise VendorRefused(f"A mock vector has 1 to {_MOST_DIMENSIONS} dimensions.", param="dimensions")
-    inputs = [each if isinstance(each, str) else " ".join(map(str, each)) for each in asked.inputs]
+    inputs = [each if isinstance(each, str) else " ".join(map(str, each)) for each in context.inputs]
     usage = Usage(sum(len(each.split()) for each in inputs))
     vectors = tuple(_vector(f"{model}\n{each}", dimensions) for each in inputs)
-    said = Asked(call.model, call.record.request_id, created, False, call.fields)
-    return Answer(dialect.render_answer(EmbeddingAnswer(vectors, model, usage), asked, said), usage)
+    said = ResponseContext(call.model, call.record.request_id, created, False, call.fields)
+    return Answer(dialect.render_answer(EmbeddingAnswer(vectors, model, usage), context, said), usage)
 
 
 def _vector(text: str, dimensions: int) -> tuple[float, ...]:

@@ -14,7 +14,7 @@ from llmedge.errors import NotFound
 from llmedge.model import Attempt, Clock
 from llmedge.operations import Operation
 from llmedge.providers.offer import Offer
-from llmedge.providers.wire import Wire, count_wire_for, no_way, wire_for
+from llmedge.providers.translation import Translation, count_translation_for, no_way, translation_for
 from llmedge.threads import LARGE, aside
 
 
@@ -29,44 +29,48 @@ class Requests:
         self._name = name
         self._offer = offer
         self._clock = clock
-        spoken = [DIALECTS[dialect] for dialect in offer.paths]
-        self._wires: dict[str, Wire | None] = {
-            asked: wire_for(dialect, spoken, quirks=offer.quirks, stream_usage=offer.stream_usage, name=name)
-            for asked, dialect in DIALECTS.items()
+        vendor_dialect = [DIALECTS[dialect] for dialect in offer.paths]
+        self._wires: dict[str, Translation | None] = {
+            name_of: translation_for(
+                dialect, vendor_dialect, quirks=offer.quirks, stream_usage=offer.stream_usage, name=name
+            )
+            for name_of, dialect in DIALECTS.items()
         }
         counting = [DIALECTS[dialect] for dialect in offer.count_paths]
-        self._counts = {asked: count_wire_for(dialect, counting, name) for asked, dialect in DIALECTS.items()}
+        self._counts = {
+            name_of: count_translation_for(dialect, counting, name) for name_of, dialect in DIALECTS.items()
+        }
         self._fields = self._head_fields()
         self._heads: dict[tuple[str, str, bool], bytes] = {}
 
-    def wire(self, call: Call) -> Wire:
+    def translation(self, call: Call) -> Translation:
         """The way ``call`` goes.
 
         :raises Unsupported: there is none.
         """
         counts = call.operation is Operation.COUNT_TOKENS
-        wire = (self._counts if counts else self._wires)[call.dialect]
-        if wire is None:
+        translation = (self._counts if counts else self._wires)[call.dialect]
+        if translation is None:
             raise no_way(self._name, call.operation)
-        return wire
+        return translation
 
-    def request_now(self, call: Call, attempt: Attempt, wire: Wire) -> bytes | None:
+    def request_now(self, call: Call, attempt: Attempt, translation: Translation) -> bytes | None:
         """Head and body, where they are made at once; else ask :meth:`request`, which raises the same."""
         offer, record = self._offer, call.record
         if offer.signer is not None or record.bytes_in >= LARGE:
             return None
-        target, spoken = attempt.target, wire.spoken
-        body = wire.body(call, target.model, offer.drop if target.drop is None else target.drop)
+        target, vendor_dialect = attempt.target, translation.vendor_dialect
+        body = translation.body(call, target.model, offer.drop if target.drop is None else target.drop)
         if offer.adapt is not None:
             body = offer.adapt(call.operation, body)
-        if call.headers and spoken.name == call.dialect:
-            head = self._head(call, target.model, spoken, dict(call.headers))
+        if call.headers and vendor_dialect.name == call.dialect:
+            head = self._head(call, target.model, vendor_dialect, dict(call.headers))
         else:
-            template = self._template(call, spoken)
-            key = spoken.name, template, call.stream  # an operator may give two dialects one path
+            template = self._template(call, vendor_dialect)
+            key = vendor_dialect.name, template, call.stream  # an operator may give two dialects one path
             found = self._heads.get(key)
             if found is None:
-                found = self._head(call, target.model, spoken, {})
+                found = self._head(call, target.model, vendor_dialect, {})
                 if "{model}" not in template:
                     self._heads[key] = found
             head = found
@@ -79,7 +83,7 @@ class Requests:
             body,
         )
 
-    async def request(self, call: Call, attempt: Attempt, wire: Wire) -> bytes:
+    async def request(self, call: Call, attempt: Attempt, translation: Translation) -> bytes:
         """Head and body.
 
         :raises Unsupported: the vendor's dialect cannot say a field, and it may not be dropped.
@@ -87,29 +91,32 @@ class Requests:
         """
         offer, model = self._offer, attempt.target.model
         drop = offer.drop if attempt.target.drop is None else attempt.target.drop
-        body = await aside(self._clock, call.record.bytes_in, self._body, call, wire, model, drop)
-        spoken = wire.spoken
-        passed = dict(call.headers) if call.headers and spoken.name == call.dialect else {}
+        body = await aside(self._clock, call.record.bytes_in, self._body, call, translation, model, drop)
+        vendor_dialect = translation.vendor_dialect
+        passed = dict(call.headers) if call.headers and vendor_dialect.name == call.dialect else {}
         if offer.signer is not None:
-            fixed = {**spoken.headers, **offer.fixed, **passed}
-            path = _path(self._template(call, spoken), model)
+            fixed = {**vendor_dialect.headers, **offer.fixed, **passed}
+            path = _path(self._template(call, vendor_dialect), model)
             passed = fixed | dict(await offer.signer.headers("POST", offer.origin + path, body))
         trace = call.record.trace
         return b"%bx-request-id: %b\r\n%bcontent-length: %d\r\n\r\n%b" % (
-            self._head(call, model, spoken, passed),
+            self._head(call, model, vendor_dialect, passed),
             call.record.request_id.encode(),
             b"" if trace is None else trace.headers(attempt.span_id),
             len(body),
             body,
         )
 
-    def _head(self, call: Call, model: str, spoken: Dialect, passed: dict[str, str]) -> bytes:
+    def _head(self, call: Call, model: str, vendor_dialect: Dialect, passed: dict[str, str]) -> bytes:
         """What does not differ from call to call."""
-        accept = (spoken.stream_type if call.stream else b"application/json").decode()
+        accept = (vendor_dialect.stream_type if call.stream else b"application/json").decode()
         more = "".join(
-            [f"{name}: {value}\r\n" for name, value in {**spoken.headers, **self._offer.fixed, **passed}.items()]
+            [
+                f"{name}: {value}\r\n"
+                for name, value in {**vendor_dialect.headers, **self._offer.fixed, **passed}.items()
+            ]
         )
-        path = _path(self._template(call, spoken), model)
+        path = _path(self._template(call, vendor_dialect), model)
         return f"POST {path} HTTP/1.1\r\n{self._fields}accept: {accept}\r\n{more}".encode()
 
     async def passed(self, call: Call, attempt: Attempt) -> tuple[bytes, Any]:
@@ -161,19 +168,19 @@ class Requests:
                 text = text.replace(word, "***")
         return text
 
-    def _body(self, call: Call, wire: Wire, model: str, drop: bool) -> bytes:
-        body = wire.body(call, model, drop)
+    def _body(self, call: Call, translation: Translation, model: str, drop: bool) -> bytes:
+        body = translation.body(call, model, drop)
         adapt = self._offer.adapt
         return body if adapt is None else adapt(call.operation, body)
 
-    def _template(self, call: Call, spoken: Dialect) -> str:
+    def _template(self, call: Call, vendor_dialect: Dialect) -> str:
         if call.operation is Operation.COUNT_TOKENS:
-            return self._offer.count_paths[spoken.name]
-        template = self._offer.path(spoken.name, call.stream)
-        if call.continues and "beta_prefill" in self._offer.quirks and spoken.name == "openai_chat":
+            return self._offer.count_paths[vendor_dialect.name]
+        template = self._offer.path(vendor_dialect.name, call.stream)
+        if call.continues and "beta_prefill" in self._offer.quirks and vendor_dialect.name == "openai_chat":
             return "/beta/chat/completions"
-        same = spoken.name == call.dialect
-        if same and isinstance(spoken, GeminiEmbeddings) and not spoken.is_batch(call.fields):
+        same = vendor_dialect.name == call.dialect
+        if same and isinstance(vendor_dialect, GeminiEmbeddings) and not vendor_dialect.is_batch(call.fields):
             template = template.replace(":batchEmbedContents", ":embedContent")
         return template
 

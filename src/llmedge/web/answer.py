@@ -87,7 +87,7 @@ async def send_answer(request: EdgeRequest, body: bytes, write_timeout: float) -
 
 
 def send_error(request: EdgeRequest, error: EdgeError) -> None:
-    """Answer with ``error``, in the asker's dialect; if an answer has begun, close it visibly unfinished instead."""
+    """Answer with ``error``, in the client's dialect; if an answer has begun, close it visibly unfinished instead."""
     request.context.fail(error)
     if request.startedWriting:
         request.abort()

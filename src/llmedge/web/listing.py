@@ -1,4 +1,4 @@
-"""Lists of models, in the asker's dialect.
+"""Lists of models, in the client's dialect.
 
 Sources: platform.openai.com/docs/api-reference/models, docs.anthropic.com/en/api/models-list,
 ai.google.dev/api/models.

@@ -1,5 +1,5 @@
 """What a path is, before Klein has looked at it: for exemptions, for labels that clients cannot invent, and for errors
-in the asker's dialect."""
+in the client's dialect."""
 
 from __future__ import annotations
 

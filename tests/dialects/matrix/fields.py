@@ -295,4 +295,4 @@ FIELDS: dict[str, dict[str, dict[str, Any]]] = {
     "verbosity": {"openai_chat": {"verbosity": "low"}, "openai_responses": {"text": {"verbosity": "low"}}},
     "earlier answer by its id": {"openai_responses": {"previous_response_id": "resp_1"}},
 }
-"""What is said → asker → the fields that say it, laid over a plain request."""
+"""What is said → client → the fields that say it, laid over a plain request."""

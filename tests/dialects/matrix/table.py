@@ -18,7 +18,7 @@ class Difference:
     :ivar sets: path in the vendor's request → value; a dot between names.
     """
 
-    asker: str
+    client: str
     vendor: str
     cases: tuple[str, ...]
     why: str
@@ -43,11 +43,11 @@ DIFFERENCES: tuple[Difference, ...] = (
     *(Difference("anthropic", vendor, ("thinking",), _ALWAYS, {path: 12288}) for vendor, path in _MAX_TOKENS.items()),
     *(
         difference
-        for asker in ("anthropic", "gemini")
+        for client in ("anthropic", "gemini")
         for difference in (
-            Difference(asker, "openai_chat", ("schema",), _ANY_SCHEMA, {"response_format.json_schema.strict": ABSENT}),
-            Difference(asker, "openai_responses", ("schema",), _ANY_SCHEMA, {"text.format.strict": ABSENT}),
-            Difference(asker, "bedrock", ("schema",), "they have no name for a schema", {_NAME: ABSENT}),
+            Difference(client, "openai_chat", ("schema",), _ANY_SCHEMA, {"response_format.json_schema.strict": ABSENT}),
+            Difference(client, "openai_responses", ("schema",), _ANY_SCHEMA, {"text.format.strict": ABSENT}),
+            Difference(client, "bedrock", ("schema",), "they have no name for a schema", {_NAME: ABSENT}),
         )
     ),
     Difference(
@@ -86,14 +86,16 @@ _CALLED = Difference(
     "Gemini 3 refuses calls without its signature; this is what it takes for those of others",
     {"contents.1.parts.0.thoughtSignature": "skip_thought_signature_validator"},
 )
-DIFFERENCES += tuple(attrs.evolve(_CALLED, asker=asker) for asker in ("openai_chat", "openai_responses", "anthropic"))
+DIFFERENCES += tuple(
+    attrs.evolve(_CALLED, client=client) for client in ("openai_chat", "openai_responses", "anthropic")
+)
 
 CANNOT = {
     ("openai_chat", "openai_responses", "stop"): "stop",
     ("anthropic", "openai_responses", "stop"): "stop_sequences",
     ("gemini", "openai_responses", "stop"): "generationConfig.stopSequences",
 }
-"""Asker, vendor and case → the asker's name of the field that the vendor's dialect has no word for."""
+"""Client, vendor and case → the client's name of the field that the vendor's dialect has no word for."""
 
 REFUSED_AS = {
     "openai_chat": ("no_thing", "tools"),
@@ -105,11 +107,11 @@ REFUSED_AS = {
 """Vendor → code and param of the error it answers with before a stream."""
 
 
-def expected(asker: str, vendor: str, case: str, request: dict[str, Any]) -> dict[str, Any]:
+def expected(client: str, vendor: str, case: str, request: dict[str, Any]) -> dict[str, Any]:
     """The vendor's request with the differences of this cell."""
     place: Any
     for each in DIFFERENCES:
-        if (each.asker, each.vendor) == (asker, vendor) and case in each.cases:
+        if (each.client, each.vendor) == (client, vendor) and case in each.cases:
             for path, value in each.sets.items():
                 *names, last = path.split(".")
                 place = request

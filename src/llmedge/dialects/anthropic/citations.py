@@ -1,10 +1,10 @@
-"""Citations ↔ the form (platform.claude.com/docs/en/build-with-claude/citations)."""
+"""Citations ↔ the IR (platform.claude.com/docs/en/build-with-claude/citations)."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.fields import Fields
 
 _RANGES: dict[str, tuple[Any, str, str]] = {
@@ -15,14 +15,14 @@ _RANGES: dict[str, tuple[Any, str, str]] = {
 _TYPES = {kind: (name, start, end) for name, (kind, start, end) in _RANGES.items()}
 
 
-def parse(fields: Fields) -> form.Citation | None:
+def parse(fields: Fields) -> ir.Citation | None:
     """One citation; ``None`` for a kind nobody else knows. Citations of search results are of kind ``block``, with
     the result's source as ``url`` and its number as ``document``."""
     kind = fields.text("type", None)
     cite = None
     if kind in _RANGES:
         unit, start, end = _RANGES[kind]
-        cite = form.Citation(
+        cite = ir.Citation(
             unit,
             title=fields.text("document_title"),
             quote=fields.text("cited_text"),
@@ -32,7 +32,7 @@ def parse(fields: Fields) -> form.Citation | None:
             end=fields.integer(end),
         )
     elif kind == "web_search_result_location":
-        cite = form.Citation(
+        cite = ir.Citation(
             "url",
             url=fields.text("url"),
             title=fields.text("title"),
@@ -40,7 +40,7 @@ def parse(fields: Fields) -> form.Citation | None:
             opaque=fields.text("encrypted_index"),
         )
     elif kind == "search_result_location":
-        cite = form.Citation(
+        cite = ir.Citation(
             "block",
             url=fields.text("source"),
             title=fields.text("title"),
@@ -54,7 +54,7 @@ def parse(fields: Fields) -> form.Citation | None:
     return cite
 
 
-def render(cite: form.Citation, *, answer: bool) -> dict[str, Any] | None:
+def render(cite: ir.Citation, *, answer: bool) -> dict[str, Any] | None:
     """One citation with every field the API requires; ``None`` for one it has no kind for.
 
     :param answer: for a client. In a request only what the vendor gave can be said: a ``url`` with its ``opaque``,
@@ -83,7 +83,7 @@ def render(cite: form.Citation, *, answer: bool) -> dict[str, Any] | None:
             "title": cite.title or None,
         }
     name, start, end = _TYPES[cite.kind]
-    said: dict[str, Any] = {
+    out: dict[str, Any] = {
         "type": name,
         "cited_text": cite.quote,
         "document_index": cite.document or 0,
@@ -92,4 +92,4 @@ def render(cite: form.Citation, *, answer: bool) -> dict[str, Any] | None:
         end: cite.end or 0,
     }
     file = cite.file  # where it cannot be said it may be missing: the number of the document says the same
-    return said | {"file_id": file or None} if answer else said
+    return out | {"file_id": file or None} if answer else out

@@ -1,4 +1,4 @@
-"""The parts of one message of the form → content blocks."""
+"""The parts of one message of the IR → content blocks."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.anthropic import citations
-from llmedge.dialects.rendering import Saying, unread, view
+from llmedge.dialects.rendering import RenderContext, unread, view
 from llmedge.dialects.tool_ids import word_id
 
 IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
@@ -37,31 +37,31 @@ def broken_input(arguments: str) -> dict[str, str]:
 class Blocks:
     """Renders a message, and says what of it cannot be said."""
 
-    def __init__(self, message: form.Message, saying: Saying) -> None:
+    def __init__(self, message: ir.Message, context: RenderContext) -> None:
         self._message = message
-        self._saying = saying
+        self._context = context
 
-    def _cannot(self, what: str) -> None:
-        self._saying.cannot(f"{self._message.at} ({what})")
+    def _unsupported(self, what: str) -> None:
+        self._context.unsupported(f"{self._message.at} ({what})")
 
     def system(self) -> list[dict[str, Any]]:
         """Texts only."""
-        return self._those(form.Text)
+        return self._those(ir.Text)
 
     def user(self) -> list[dict[str, Any]]:
-        return self._those(form.Text, form.Image, form.File)
+        return self._those(ir.Text, ir.Image, ir.File)
 
     def assistant(self) -> list[dict[str, Any]]:
-        return self._those(form.Text, form.ToolCall, form.Thinking, form.Refusal)
+        return self._those(ir.Text, ir.ToolCall, ir.Thinking, ir.Refusal)
 
     def results(self) -> list[dict[str, Any]]:
-        return self._those(form.ToolResult)
+        return self._those(ir.ToolResult)
 
     def _those(self, *kinds: type) -> list[dict[str, Any]]:
         out: list[dict[str, Any]] = []
         for part in self._message.parts:
             if not isinstance(part, kinds):
-                self._cannot(type(part).__name__.lower())
+                self._unsupported(type(part).__name__.lower())
             elif (block := self._part(part)) is not None:
                 cache = getattr(part, "cache", "")
                 if cache:
@@ -69,53 +69,53 @@ class Blocks:
                 out.append(block)
         return out
 
-    def _part(self, part: form.Part) -> dict[str, Any] | None:
-        if isinstance(part, form.Text):
+    def _part(self, part: ir.Part) -> dict[str, Any] | None:
+        if isinstance(part, ir.Text):
             return self._text(part)
-        if isinstance(part, form.Image):
+        if isinstance(part, ir.Image):
             return self._image(part)
-        if isinstance(part, form.File):
+        if isinstance(part, ir.File):
             return self._document(part)
-        if isinstance(part, form.ToolCall):
+        if isinstance(part, ir.ToolCall):
             return self._call(part)
-        if isinstance(part, form.ToolResult):
+        if isinstance(part, ir.ToolResult):
             return self._result(part)
-        if isinstance(part, form.Thinking):
+        if isinstance(part, ir.Thinking):
             return self._thinking(part)
-        assert isinstance(part, form.Refusal)
+        assert isinstance(part, ir.Refusal)
         return {"type": "text", "text": part.text} if part.text else None
 
-    def _text(self, part: form.Text) -> dict[str, Any]:
+    def _text(self, part: ir.Text) -> dict[str, Any]:
         block: dict[str, Any] = {"type": "text", "text": part.text}
         # Only the model cites: elsewhere the API refuses them (API version 2026-10-21).
         cites = [_citation(cite) for cite in part.citations] if self._message.role == "assistant" else []
         if None in cites or len(cites) < len(part.citations):
-            self._cannot("citations")
+            self._unsupported("citations")
         if cites := [cite for cite in cites if cite is not None]:
             block["citations"] = cites
         return block
 
-    def _image(self, part: form.Image) -> dict[str, Any] | None:
+    def _image(self, part: ir.Image) -> dict[str, Any] | None:
         source = part.source
-        said = self._source(source) if source.kind != "base64" or source.media_type in IMAGES else None
-        if said is None:
-            self._cannot("image")
+        out = self._source(source) if source.kind != "base64" or source.media_type in IMAGES else None
+        if out is None:
+            self._unsupported("image")
             return None
-        return {"type": "image", "source": said}
+        return {"type": "image", "source": out}
 
-    def _document(self, part: form.File) -> dict[str, Any] | None:
+    def _document(self, part: ir.File) -> dict[str, Any] | None:
         source = _as_text(part.source)
-        said: dict[str, Any] | None
+        out: dict[str, Any] | None
         if source.kind == "text":
-            said = {"type": "text", "media_type": "text/plain", "data": source.data}
+            out = {"type": "text", "media_type": "text/plain", "data": source.data}
         elif source.kind != "base64" or source.media_type == "application/pdf":
-            said = self._source(source)
+            out = self._source(source)
         else:
-            said = None
-        if said is None:
-            self._cannot("file")
+            out = None
+        if out is None:
+            self._unsupported("file")
             return None
-        block: dict[str, Any] = {"type": "document", "source": said}
+        block: dict[str, Any] = {"type": "document", "source": out}
         if part.name:
             block["title"] = part.name
         if part.context:
@@ -124,7 +124,7 @@ class Blocks:
             block["citations"] = {"enabled": True}
         return block
 
-    def _source(self, source: form.Source) -> dict[str, Any] | None:
+    def _source(self, source: ir.Source) -> dict[str, Any] | None:
         if source.kind == "base64":
             return {"type": "base64", "media_type": source.media_type, "data": source.data}
         if source.kind == "file":
@@ -133,16 +133,16 @@ class Blocks:
             return {"type": "url", "url": source.data}
         return None
 
-    def _call(self, part: form.ToolCall) -> dict[str, Any]:
-        said: Any = tool_input(part.arguments)
-        if said is None:
-            self._cannot("a tool call's arguments that are not a JSON object")
-            said = broken_input(part.arguments)
-        return {"type": "tool_use", "id": word_id(part.id), "name": part.name, "input": said}
+    def _call(self, part: ir.ToolCall) -> dict[str, Any]:
+        out: Any = tool_input(part.arguments)
+        if out is None:
+            self._unsupported("a tool call's arguments that are not a JSON object")
+            out = broken_input(part.arguments)
+        return {"type": "tool_use", "id": word_id(part.id), "name": part.name, "input": out}
 
-    def _result(self, part: form.ToolResult) -> dict[str, Any]:
+    def _result(self, part: ir.ToolResult) -> dict[str, Any]:
         block: dict[str, Any] = {"type": "tool_result", "tool_use_id": word_id(part.id)}
-        inner = Blocks(form.Message("user", part.content, at=self._message.at), self._saying).user()
+        inner = Blocks(ir.Message("user", part.content, at=self._message.at), self._context).user()
         if len(inner) == 1 and inner[0]["type"] == "text" and len(inner[0]) == 2:
             block["content"] = inner[0]["text"]
         elif inner:
@@ -151,27 +151,27 @@ class Blocks:
             block["is_error"] = True
         return block
 
-    def _thinking(self, part: form.Thinking) -> dict[str, Any] | None:
+    def _thinking(self, part: ir.Thinking) -> dict[str, Any] | None:
         if not part.signature or part.id:  # only its own thoughts are taken back, and they have no ids
-            self._cannot("thinking")
+            self._unsupported("thinking")
             return None
         if part.redacted:
             return {"type": "redacted_thinking", "data": part.signature}
         return {"type": "thinking", "thinking": part.text, "signature": part.signature}
 
 
-def _citation(cite: form.Citation) -> dict[str, Any] | None:
+def _citation(cite: ir.Citation) -> dict[str, Any] | None:
     """One citation; ``None`` if it would lose something."""
     seen = view(cite)
-    said = citations.render(seen, answer=False)
-    return None if any(unread(seen)) else said
+    out = citations.render(seen, answer=False)
+    return None if any(unread(seen)) else out
 
 
-def _as_text(source: form.Source) -> form.Source:
+def _as_text(source: ir.Source) -> ir.Source:
     """A text file sent as base64 is a text, which is the one way the API takes it."""
     if source.kind == "base64" and source.media_type.startswith("text/"):
         try:
-            return form.Source("text", base64.b64decode(source.data, validate=True).decode(), source.media_type)
+            return ir.Source("text", base64.b64decode(source.data, validate=True).decode(), source.media_type)
         except ValueError:
             pass
     return source

@@ -1,10 +1,10 @@
-"""A Messages stream → the form (platform.claude.com/docs/en/build-with-claude/streaming)."""
+"""A Messages stream → the IR (platform.claude.com/docs/en/build-with-claude/streaming)."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.anthropic import citations, usage
 from llmedge.dialects.anthropic.answer import FINISH, service_tier
 from llmedge.dialects.anthropic.errors import failure
@@ -25,19 +25,19 @@ _Kind = Literal["text", "thinking", "tool"]
 
 
 class _Open:
-    """A block of the vendor's. Texts and thoughts open in the form with the first thing they say."""
+    """A block of the vendor's. Texts and thoughts open in the IR with the first thing they say."""
 
-    __slots__ = ("input", "kind", "number", "said")
+    __slots__ = ("has_delta", "input", "kind", "number")
 
     def __init__(self, kind: _Kind, number: int) -> None:
         self.kind: _Kind = kind
-        self.number = number  # the form's; -1 until it is open there
-        self.said = False
+        self.number = number  # the IR's; -1 until it is open there
+        self.has_delta = False
         self.input = ""  # of a tool that began with all of its arguments
 
 
-class Decoder(SseReader[form.StreamEvent]):
-    """A vendor's events into the form. Blocks of the vendor's own tools are passed over."""
+class Decoder(SseReader[ir.StreamEvent]):
+    """A vendor's events into the IR. Blocks of the vendor's own tools are passed over."""
 
     def __init__(self, max_event: int) -> None:
         super().__init__(max_event)
@@ -47,14 +47,14 @@ class Decoder(SseReader[form.StreamEvent]):
         self._number = 0
         self._open: dict[int, _Open | None] = {}
 
-    def _end(self, items: list[form.StreamEvent]) -> None:
+    def _end(self, items: list[ir.StreamEvent]) -> None:
         for event in self._sse.close():
             if event.data.endswith(b"}") and b'"message_stop"' in event.data:  # only its blank line is missing
                 self._take(event.name, event.data, items)
         if not self.done:
             raise UpstreamCut("ended its stream before the answer was complete")
 
-    def _take(self, name: bytes, data: bytes, items: list[form.StreamEvent]) -> None:
+    def _take(self, name: bytes, data: bytes, items: list[ir.StreamEvent]) -> None:
         if name == b"error":
             raise failure(data, "while answering")
         try:
@@ -66,7 +66,7 @@ class Decoder(SseReader[form.StreamEvent]):
         except WRONG:
             raise malformed() from None
 
-    def _delta(self, event: StreamedEvent, items: list[form.StreamEvent]) -> None:
+    def _delta(self, event: StreamedEvent, items: list[ir.StreamEvent]) -> None:
         delta = event.delta
         if delta is None or event.index not in self._open:
             raise malformed()
@@ -74,31 +74,31 @@ class Decoder(SseReader[form.StreamEvent]):
         if block is None:
             return
         if delta.text:
-            items.append(form.Delta(self._number_of(block, items), delta.text))
+            items.append(ir.Delta(self._number_of(block, items), delta.text))
         elif delta.partial_json:
-            block.said = True
-            items.append(form.Delta(self._number_of(block, items), delta.partial_json))
+            block.has_delta = True
+            items.append(ir.Delta(self._number_of(block, items), delta.partial_json))
         elif delta.thinking:
-            items.append(form.Delta(self._number_of(block, items), delta.thinking))
+            items.append(ir.Delta(self._number_of(block, items), delta.thinking))
         elif delta.signature:
-            items.append(form.Sign(self._number_of(block, items), delta.signature))
+            items.append(ir.Sign(self._number_of(block, items), delta.signature))
         elif delta.type == "citations_delta":
             cite = citations.parse(Fields.of_answer(delta.citation))
             if cite is not None:
-                items.append(form.Cite(self._number_of(block, items), cite))
+                items.append(ir.Cite(self._number_of(block, items), cite))
 
-    def _number_of(self, block: _Open, items: list[form.StreamEvent]) -> int:
-        """The form's number of a block, which opens there if it is not."""
+    def _number_of(self, block: _Open, items: list[ir.StreamEvent]) -> int:
+        """The IR's number of a block, which opens there if it is not."""
         if block.number < 0:
             block.number = self._next()
-            items.append(form.Open(block.number, block.kind))
+            items.append(ir.Open(block.number, block.kind))
         return block.number
 
     def _next(self) -> int:
         self._number += 1
         return self._number - 1
 
-    def _other(self, event: StreamedEvent, data: bytes, items: list[form.StreamEvent]) -> None:
+    def _other(self, event: StreamedEvent, data: bytes, items: list[ir.StreamEvent]) -> None:
         kind = event.type
         if kind == "content_block_start":
             if not self._begun or event.index in self._open:
@@ -113,7 +113,7 @@ class Decoder(SseReader[form.StreamEvent]):
             message = decode_message(event.message)
             self._counts = usage.merge(self._counts, bytes(message.usage))
             tier = service_tier(self._counts.get("service_tier"))
-            items.append(form.Begin(message.id or "", message.model or "", 0, tier))
+            items.append(ir.Begin(message.id or "", message.model or "", 0, tier))
             self._count(items)
         elif kind == "message_delta":
             self._counts = usage.merge(self._counts, bytes(event.usage))
@@ -124,39 +124,39 @@ class Decoder(SseReader[form.StreamEvent]):
             if not (self._begun and self._finished):
                 raise UpstreamCut("ended its stream without an answer")
             self.done = True
-            items.append(form.End())
+            items.append(ir.End())
         elif kind == "error":
             raise failure(data, "while answering")
         # pings, and what is added to the API: "you should handle unknown event types gracefully"
 
-    def _start(self, block: Block, items: list[form.StreamEvent]) -> _Open | None:
+    def _start(self, block: Block, items: list[ir.StreamEvent]) -> _Open | None:
         if block.type == "tool_use":
             opened = _Open("tool", self._next())
-            items.append(form.Open(opened.number, "tool", 0, block.id or "", block.name or ""))
+            items.append(ir.Open(opened.number, "tool", 0, block.id or "", block.name or ""))
             opened.input = bytes(block.input).decode()
             return opened
         if block.type == "redacted_thinking":
             opened = _Open("thinking", self._next())
-            items.append(form.Open(opened.number, "thinking", signature=block.data or "", redacted=True))
+            items.append(ir.Open(opened.number, "thinking", signature=block.data or "", redacted=True))
             return opened
         if block.type not in ("text", "thinking"):
             return None
         opened = _Open("text" if block.type == "text" else "thinking", -1)
         if text := block.text or block.thinking:
-            items.append(form.Delta(self._number_of(opened, items), text))
+            items.append(ir.Delta(self._number_of(opened, items), text))
         if block.signature:
-            items.append(form.Sign(self._number_of(opened, items), block.signature))
+            items.append(ir.Sign(self._number_of(opened, items), block.signature))
         return opened
 
-    def _stop(self, index: int, items: list[form.StreamEvent]) -> None:
+    def _stop(self, index: int, items: list[ir.StreamEvent]) -> None:
         block = self._open.pop(index)
         if block is None or block.number < 0:
             return
-        if block.kind == "tool" and not block.said:  # no deltas: no arguments, or all of them at the beginning
-            items.append(form.Delta(block.number, block.input if block.input[:1] == "{" else "{}"))
-        items.append(form.Close(block.number))
+        if block.kind == "tool" and not block.has_delta:  # no deltas: no arguments, or all of them at the beginning
+            items.append(ir.Delta(block.number, block.input if block.input[:1] == "{" else "{}"))
+        items.append(ir.Close(block.number))
 
-    def _finish(self, reason: str, event: StreamedEvent, items: list[form.StreamEvent]) -> None:
+    def _finish(self, reason: str, event: StreamedEvent, items: list[ir.StreamEvent]) -> None:
         assert event.delta is not None
         for index in list(self._open):
             self._stop(index, items)
@@ -165,10 +165,10 @@ class Decoder(SseReader[form.StreamEvent]):
             explanation = Fields.of_answer(event.delta.stop_details).text("explanation")
             if explanation:
                 number = self._next()
-                items += (form.Open(number, "refusal"), form.Delta(number, explanation), form.Close(number))
-        items.append(form.Finish(FINISH.get(reason, "stop"), 0, event.delta.stop_sequence or ""))
+                items += (ir.Open(number, "refusal"), ir.Delta(number, explanation), ir.Close(number))
+        items.append(ir.Finish(FINISH.get(reason, "stop"), 0, event.delta.stop_sequence or ""))
 
-    def _count(self, items: list[form.StreamEvent]) -> None:
+    def _count(self, items: list[ir.StreamEvent]) -> None:
         counts = usage.parse(self._counts) if self._counts else None
         if counts is not None:
-            items.append(form.Counted(counts))
+            items.append(ir.Counted(counts))

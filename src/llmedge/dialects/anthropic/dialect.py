@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.anthropic import answer, errors, render, request
 from llmedge.dialects.anthropic.decoder import Decoder
 from llmedge.dialects.anthropic.encoder import Encoder
@@ -15,7 +15,7 @@ from llmedge.dialects.dialect import ChatDialect, CountingDialect, FramedReader,
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_answer import parse_error
 from llmedge.dialects.openai_common import parse_body
-from llmedge.dialects.rendering import Carries, Saying, view
+from llmedge.dialects.rendering import Carries, RenderContext, view
 from llmedge.errors import ValidationError
 from llmedge.model import RawObject, Usage
 
@@ -106,15 +106,15 @@ class Anthropic(ChatDialect, CountingDialect):
     parse_error = staticmethod(parse_error)
 
     def render_count(
-        self, asked: form.Request, model: str, saying: Saying, *, quirks: frozenset[str] = frozenset()
+        self, request: ir.Request, model: str, context: RenderContext, *, quirks: frozenset[str] = frozenset()
     ) -> bytes:
         """The body that has the vendor count the tokens of a request.
 
         :raises Unsupported: a field cannot be said.
         """
-        seen = view(asked)
-        body = render.render_count(seen, model, saying, quirks=quirks)
-        saying.rest(seen, (*seen.extra, *self.carries.lacking(asked)))
+        seen = view(request)
+        body = render.render_count(seen, model, context, quirks=quirks)
+        context.rest(seen, (*seen.extra, *self.carries.lacking(request)))
         return body
 
     def read_answer(self, body: bytes) -> Usage | None:
@@ -138,7 +138,7 @@ class Anthropic(ChatDialect, CountingDialect):
         """Usage is a part of the stream that cannot be left out, and there is one choice."""
         return MessageReader(max_event)
 
-    def decoder(self, *, choices: int, max_event: int) -> FramedReader[form.StreamEvent]:
+    def decoder(self, *, choices: int, max_event: int) -> FramedReader[ir.StreamEvent]:
         return Decoder(max_event)
 
 

@@ -1,4 +1,4 @@
-"""The form → a Messages stream (platform.claude.com/docs/en/build-with-claude/streaming)."""
+"""The IR → a Messages stream (platform.claude.com/docs/en/build-with-claude/streaming)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.anthropic import answer, citations, usage
-from llmedge.dialects.dialect import Asked
+from llmedge.dialects.dialect import ResponseContext
 from llmedge.model import Event, EventKind, Usage
 
 _encode = msgspec.json.Encoder().encode
@@ -19,45 +19,45 @@ _DELTAS = {
     "thinking": b'{"type":"thinking_delta","thinking":',
     "tool": b'{"type":"input_json_delta","partial_json":',
 }
-_BlockEvent = form.Open | form.Delta | form.Sign | form.Cite | form.Close
+_BlockEvent = ir.Open | ir.Delta | ir.Sign | ir.Cite | ir.Close
 
 
 class Encoder:
-    """The form into events for a client.
+    """The IR into events for a client.
 
     One block at a time: SDKs add a delta to the content at its index and expect blocks in order. What is said of
     another block than the open one waits until that is closed. Usage and the reason to stop come last, so the
     end of the answer waits for the end of the stream.
     """
 
-    def __init__(self, asked: Asked) -> None:
-        self._asked = asked
-        self._begin: form.Begin | None = None
+    def __init__(self, context: ResponseContext) -> None:
+        self._context = context
+        self._begin: ir.Begin | None = None
         self._usage = Usage()
-        self._finish: form.Finish | None = None
+        self._finish: ir.Finish | None = None
         self._refused = False
         self._count = 0
-        self._open = -1  # the form's number of the open block
+        self._open = -1  # the IR's number of the open block
         self._head = b""  # of a delta of the open block
         self._held: dict[int, list[_BlockEvent]] = {}
 
-    def encode(self, events: list[form.StreamEvent]) -> list[Event]:
+    def encode(self, events: list[ir.StreamEvent]) -> list[Event]:
         out: list[Event] = []
         for event in events:
-            if isinstance(event, form.Delta):
+            if isinstance(event, ir.Delta):
                 if event.block == self._open and self._head and event.choice == 0:
                     if event.text:
                         out.append(Event(EventKind.CONTENT, self._head + _encode(event.text) + b"}}\n\n"))
                 else:
                     self._block(event, out)
-            elif isinstance(event, form.Begin):
+            elif isinstance(event, ir.Begin):
                 self._begin = event
-            elif isinstance(event, form.Counted):
+            elif isinstance(event, ir.Counted):
                 self._usage = event.usage
-            elif isinstance(event, form.Finish):
+            elif isinstance(event, ir.Finish):
                 if event.choice == 0:
                     self._finish = event
-            elif isinstance(event, form.End):
+            elif isinstance(event, ir.End):
                 self._end(out)
             else:
                 self._block(event, out)
@@ -67,7 +67,7 @@ class Encoder:
         """An event of a block: now, or when its turn comes."""
         if event.choice:
             return  # Messages has only one answer
-        if self._open == event.block or (self._open < 0 and isinstance(event, form.Open)):
+        if self._open == event.block or (self._open < 0 and isinstance(event, ir.Open)):
             self._write(event, out)
         else:
             self._held.setdefault(event.block, []).append(event)
@@ -76,9 +76,9 @@ class Encoder:
                 self._write(waiting, out)
 
     def _write(self, event: _BlockEvent, out: list[Event]) -> None:
-        if isinstance(event, form.Open):
+        if isinstance(event, ir.Open):
             self._start(event, out)
-        elif isinstance(event, form.Close):
+        elif isinstance(event, ir.Close):
             if self._head:
                 out.append(_event(EventKind.CONTENT, b"content_block_stop", b',"index":%d' % self._count))
                 self._count += 1
@@ -86,16 +86,16 @@ class Encoder:
             self._head = b""
         elif not self._head:
             return
-        elif isinstance(event, form.Delta):
+        elif isinstance(event, ir.Delta):
             if event.text:
                 out.append(Event(EventKind.CONTENT, self._head + _encode(event.text) + b"}}\n\n"))
-        elif isinstance(event, form.Sign):
+        elif isinstance(event, ir.Sign):
             if b"thinking_delta" in self._head:  # a tool call's signature cannot be said
                 self._delta({"type": "signature_delta", "signature": event.signature}, out)
-        elif (said := citations.render(event.citation, answer=True)) is not None:
-            self._delta({"type": "citations_delta", "citation": said}, out)
+        elif (rendered := citations.render(event.citation, answer=True)) is not None:
+            self._delta({"type": "citations_delta", "citation": rendered}, out)
 
-    def _start(self, event: form.Open, out: list[Event]) -> None:
+    def _start(self, event: ir.Open, out: list[Event]) -> None:
         self._open = event.block
         if event.kind == "audio":
             return  # cannot be said: its deltas find no head
@@ -113,31 +113,31 @@ class Encoder:
         else:
             block = {"type": "text", "text": "", "citations": None}
             self._refused = self._refused or event.kind == "refusal"
-        said = b',"index":%d,"content_block":%b' % (self._count, _encode(block))
-        out.append(_event(kind, b"content_block_start", said))
+        rendered = b',"index":%d,"content_block":%b' % (self._count, _encode(block))
+        out.append(_event(kind, b"content_block_start", rendered))
         self._head = (
             b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":' % self._count
         ) + _DELTAS[event.kind]
 
     def _delta(self, delta: dict[str, Any], out: list[Event]) -> None:
-        said = b',"index":%d,"delta":%b' % (self._count, _encode(delta))
-        out.append(_event(EventKind.CONTENT, b"content_block_delta", said))
+        rendered = b',"index":%d,"delta":%b' % (self._count, _encode(delta))
+        out.append(_event(EventKind.CONTENT, b"content_block_delta", rendered))
 
     def _message(self, out: list[Event]) -> None:
         """``message_start``, with the usage known by then: held back until there is something to say."""
         if self._begin is not None:
-            start = answer.start(self._begin, self._asked, self._usage)
+            start = answer.start(self._begin, self._context, self._usage)
             out.append(_event(EventKind.LIFECYCLE, b"message_start", b',"message":' + _encode(start)))
             self._begin = None
 
     def _end(self, out: list[Event]) -> None:
         self._message(out)
-        finish = self._finish or form.Finish("stop")
+        finish = self._finish or ir.Finish("stop")
         reason = "refusal" if self._refused and finish.reason == "stop" else answer.REASONS[finish.reason]
         delta = {"stop_reason": reason, "stop_sequence": finish.stop_sequence or None}
         counts = usage.render(self._usage, delta=True)
-        said = b',"delta":%b,"usage":%b' % (_encode(delta), _encode(counts))
-        out.append(_event(EventKind.CONTENT, b"message_delta", said))
+        rendered = b',"delta":%b,"usage":%b' % (_encode(delta), _encode(counts))
+        out.append(_event(EventKind.CONTENT, b"message_delta", rendered))
         out.append(_event(EventKind.DONE, b"message_stop", b""))
 
 

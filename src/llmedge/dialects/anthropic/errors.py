@@ -27,14 +27,14 @@ TYPES = {
 def body(error: EdgeError) -> bytes:
     """The object an Anthropic client sees, ours inside: ``{"type": "error", "error": {type, message, code, …}}``."""
     kind = TYPES.get(error.status) or ("invalid_request_error" if error.status < 500 else "api_error")
-    said = {
+    out = {
         "type": kind,
         "message": error.message,
         "code": error.code,
         "param": error.param,
         "details": error.details,
     }
-    return _encode({"type": "error", "error": said})
+    return _encode({"type": "error", "error": out})
 
 
 def frame(error: EdgeError) -> bytes:

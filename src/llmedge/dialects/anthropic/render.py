@@ -1,4 +1,4 @@
-"""The form → Messages requests (platform.claude.com/docs/en/api/messages/create)."""
+"""The IR → Messages requests (platform.claude.com/docs/en/api/messages/create)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.anthropic.content import Blocks
 from llmedge.dialects.effort import BUDGETS, budget_of, effort_of
-from llmedge.dialects.rendering import Saying, ignore
+from llmedge.dialects.rendering import RenderContext, ignore
 
 _encode = msgspec.json.Encoder().encode
 
@@ -23,7 +23,7 @@ MIN_BUDGET = 1024
 _COUNTED = ("model", "system", "messages", "tools", "tool_choice", "thinking", "output_config")
 
 
-def render(request: form.Request, model: str, saying: Saying, *, stream: bool, quirks: frozenset[str]) -> bytes:
+def render(request: ir.Request, model: str, context: RenderContext, *, stream: bool, quirks: frozenset[str]) -> bytes:
     """The body for a vendor. Quirks it knows:
 
     - ``system_messages``: the model takes messages of role ``system`` anywhere (Claude Opus 4.8 and later);
@@ -32,96 +32,96 @@ def render(request: form.Request, model: str, saying: Saying, *, stream: bool, q
 
     :raises Unsupported: a field cannot be said.
     """
-    say = _body(request, model, saying, quirks)
+    payload = _body(request, model, context, quirks)
     if stream:
-        say["stream"] = True
-    return _encode(say)
+        payload["stream"] = True
+    return _encode(payload)
 
 
-def render_count(request: form.Request, model: str, saying: Saying, *, quirks: frozenset[str]) -> bytes:
+def render_count(request: ir.Request, model: str, context: RenderContext, *, quirks: frozenset[str]) -> bytes:
     """The body for ``/v1/messages/count_tokens``: what of a request is read.
 
     :raises Unsupported: a field cannot be said.
     """
-    say = _body(request, model, saying, quirks)
-    return _encode({name: say[name] for name in _COUNTED if name in say})
+    payload = _body(request, model, context, quirks)
+    return _encode({name: payload[name] for name in _COUNTED if name in payload})
 
 
-def _body(request: form.Request, model: str, saying: Saying, quirks: frozenset[str]) -> dict[str, Any]:
-    thinking, config, room = _reasoning(request, saying, quirks)
+def _body(request: ir.Request, model: str, context: RenderContext, quirks: frozenset[str]) -> dict[str, Any]:
+    thinking, config, room = _reasoning(request, context, quirks)
     if thinking is not None and (why := _cannot_think(request, thinking["type"])):
-        saying.cannot("reasoning", why)
+        context.unsupported("reasoning", why)
         thinking, room = None, 0
-    if request.output is not None and (output := _output(request.output, saying)) is not None:
+    if request.output is not None and (output := _output(request.output, context)) is not None:
         config["format"] = output
-    say: dict[str, Any] = {"model": model}
-    say["max_tokens"] = DEFAULT_MAX_TOKENS + room if request.max_tokens is None else request.max_tokens
-    system, say["messages"] = _messages(request.messages, saying, "system_messages" in quirks)
+    payload: dict[str, Any] = {"model": model}
+    payload["max_tokens"] = DEFAULT_MAX_TOKENS + room if request.max_tokens is None else request.max_tokens
+    system, payload["messages"] = _messages(request.messages, context, "system_messages" in quirks)
     if system:
-        say["system"] = system[0]["text"] if len(system) == 1 and len(system[0]) == 2 else system
+        payload["system"] = system[0]["text"] if len(system) == 1 and len(system[0]) == 2 else system
     if request.tools:
-        say["tools"] = [_tool(tool) for tool in request.tools]
-    if (choice := _tool_choice(request, saying)) is not None:
-        say["tool_choice"] = choice
+        payload["tools"] = [_tool(tool) for tool in request.tools]
+    if (choice := _tool_choice(request, context)) is not None:
+        payload["tool_choice"] = choice
     if thinking is not None:
-        say["thinking"] = thinking
+        payload["thinking"] = thinking
     if config:
-        say["output_config"] = config
+        payload["output_config"] = config
     if request.stop:
-        say["stop_sequences"] = list(request.stop)
+        payload["stop_sequences"] = list(request.stop)
     thinks = thinking is not None and thinking["type"] != "disabled"
     for name, least in (("temperature", 1.0), ("top_p", 0.95), ("top_k", math.inf)):
         value = getattr(request, name)
         if value is None or (name == "top_p" and value == 1):  # which is the default: newer models refuse it
             continue
         if "no_sampling" in quirks:
-            saying.cannot(name)
+            context.unsupported(name)
         elif thinks and value < least:
-            saying.cannot(name, "not while it thinks")
+            context.unsupported(name, "not while it thinks")
         elif name == "temperature" and not 0 <= value <= 1:
-            saying.cannot(name, "it goes from 0 to 1 there")
+            context.unsupported(name, "it goes from 0 to 1 there")
         else:
-            say[name] = value
+            payload[name] = value
     if request.user:
-        say["metadata"] = {"user_id": request.user}
+        payload["metadata"] = {"user_id": request.user}
     if request.service_tier == "default":
-        say["service_tier"] = "standard_only"
+        payload["service_tier"] = "standard_only"
     elif request.service_tier:
-        saying.cannot("service_tier")
-    return say
+        context.unsupported("service_tier")
+    return payload
 
 
 # Messages
 
 
 def _messages(
-    messages: tuple[form.Message, ...], saying: Saying, anywhere: bool
+    messages: tuple[ir.Message, ...], context: RenderContext, anywhere: bool
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """``system``, and ``messages``."""
     system: list[dict[str, Any]] = []
     out: list[dict[str, Any]] = []
     results: list[dict[str, Any]] | None = None  # of the tool message just before
     for message in messages:
-        blocks = Blocks(message, saying)
+        blocks = Blocks(message, context)
         if message.role in ("system", "developer"):
-            said = blocks.system()
+            rendered = blocks.system()
             if out and anywhere:
-                out.append({"role": "system", "content": _short(said)})
+                out.append({"role": "system", "content": _short(rendered)})
             else:
                 if out:
-                    saying.cannot(message.at, "a system message in the middle of the conversation")
-                system += said
+                    context.unsupported(message.at, "a system message in the middle of the conversation")
+                system += rendered
                 continue  # tool results and what the user says still belong together
         elif message.role == "tool":
             results = blocks.results()
             out.append({"role": "user", "content": results})
             continue
         elif message.role == "user":
-            said = blocks.user()
-            if results is not None and said:
-                results += said  # in one message, results first
+            rendered = blocks.user()
+            if results is not None and rendered:
+                results += rendered  # in one message, results first
             else:
-                out.append({"role": "user", "content": _short(said)})
+                out.append({"role": "user", "content": _short(rendered)})
         else:
             out.append({"role": "assistant", "content": _short(blocks.assistant())})
         results = None
@@ -140,7 +140,7 @@ def _short(blocks: list[dict[str, Any]]) -> Any:
 # Settings
 
 
-def _tool(tool: form.Tool) -> dict[str, Any]:
+def _tool(tool: ir.Tool) -> dict[str, Any]:
     out: dict[str, Any] = {"name": tool.name}
     if tool.description:
         out["description"] = tool.description
@@ -156,7 +156,7 @@ def _tool(tool: form.Tool) -> dict[str, Any]:
 _MODES = {"auto": "auto", "required": "any", "named": "tool", "none": "none"}
 
 
-def _tool_choice(request: form.Request, saying: Saying) -> dict[str, Any] | None:
+def _tool_choice(request: ir.Request, context: RenderContext) -> dict[str, Any] | None:
     choice = request.tool_choice
     alone = request.parallel_tools is False
     if not request.tools and (choice is None or choice.mode in ("auto", "none")):
@@ -171,16 +171,16 @@ def _tool_choice(request: form.Request, saying: Saying) -> dict[str, Any] | None
     return out
 
 
-def _output(output: form.Output, saying: Saying) -> dict[str, Any] | None:
+def _output(output: ir.Output, context: RenderContext) -> dict[str, Any] | None:
     """``output_config.format``. Its name is a label nobody reads, and every schema is strict."""
     if output.kind == "json" or not output.schema:
-        saying.cannot("output", "JSON without a schema")
+        context.unsupported("output", "JSON without a schema")
         return None
     ignore(output, "name", "strict")
     return {"type": "json_schema", "schema": msgspec.Raw(output.schema)}
 
 
-def _cannot_think(request: form.Request, kind: str) -> str:
+def _cannot_think(request: ir.Request, kind: str) -> str:
     """Why there can be no thought
     (platform.claude.com/docs/en/build-with-claude/extended-thinking#extended-thinking-with-tool-use); ``""``: it can.
     """
@@ -190,35 +190,35 @@ def _cannot_think(request: form.Request, kind: str) -> str:
         return "not where a tool has to be called"
     if kind == "enabled" and request.messages and request.messages[-1].role == "tool":
         turn = next((each for each in reversed(request.messages) if each.role == "assistant"), None)
-        if turn is not None and not any(isinstance(part, form.Thinking) and part.signature for part in turn.parts):
+        if turn is not None and not any(isinstance(part, ir.Thinking) and part.signature for part in turn.parts):
             return "a tool's result follows a call without its signed thought"
     return ""
 
 
 def _reasoning(
-    request: form.Request, saying: Saying, quirks: frozenset[str]
+    request: ir.Request, context: RenderContext, quirks: frozenset[str]
 ) -> tuple[dict[str, Any] | None, dict[str, Any], int]:
     """``thinking``, ``output_config``, and the tokens to leave for thoughts.
 
     An effort alone becomes a budget on the published scale; beside ``thinking`` it is said as it is. A budget is kept
     within what the API takes.
     """
-    said = request.reasoning
-    if said is None or (said.budget is None and not effort_of(said)):
+    reasoning = request.reasoning
+    if reasoning is None or (reasoning.budget is None and not effort_of(reasoning)):
         return None, {}, 0
     config: dict[str, Any] = {}
-    if said.enabled is False or said.budget == 0 or said.effort == "none":
-        if said.effort not in ("", "none"):
-            config["effort"] = said.effort
+    if reasoning.enabled is False or reasoning.budget == 0 or reasoning.effort == "none":
+        if reasoning.effort not in ("", "none"):
+            config["effort"] = reasoning.effort
         return {"type": "disabled"}, config, 0
-    budget = said.budget
+    budget = reasoning.budget
     if budget is None:
-        budget = budget_of(effort_of(said))
-    elif said.effort:
-        config["effort"] = said.effort
+        budget = budget_of(effort_of(reasoning))
+    elif reasoning.effort:
+        config["effort"] = reasoning.effort
     thinking: dict[str, Any] = {"type": "adaptive"}
     if "adaptive_thinking" in quirks or budget is None or budget < 0:
-        effort = said.effort or (effort_of(said) if budget is None or budget > 0 else "")
+        effort = reasoning.effort or (effort_of(reasoning) if budget is None or budget > 0 else "")
         if effort:
             config["effort"] = "low" if effort == "minimal" else effort
         room = budget_of(effort) or BUDGETS["high"]
@@ -227,9 +227,9 @@ def _reasoning(
         if request.max_tokens is not None and room >= request.max_tokens:
             room = request.max_tokens - 1
         if room < MIN_BUDGET:
-            saying.cannot("reasoning", f"max_tokens leaves less than {MIN_BUDGET} tokens for it")
+            context.unsupported("reasoning", f"max_tokens leaves less than {MIN_BUDGET} tokens for it")
             return None, config, 0
         thinking = {"type": "enabled", "budget_tokens": room}
-    if said.show is not None:
-        thinking["display"] = "summarized" if said.show else "omitted"
+    if reasoning.show is not None:
+        thinking["display"] = "summarized" if reasoning.show else "omitted"
     return thinking, config, room

@@ -42,20 +42,20 @@ def merge(known: dict[str, Any], raw: bytes) -> dict[str, Any]:
 def render(usage: Usage, *, delta: bool = False) -> dict[str, Any]:
     """A usage object. :param delta: a ``message_delta``'s, which knows no breakdown by time to live."""
     hour = min(usage.cache_write_1h, usage.cache_write)
-    said: dict[str, Any] = {
+    out: dict[str, Any] = {
         "input_tokens": max(0, usage.input - usage.cached - usage.cache_write),
         "cache_creation_input_tokens": usage.cache_write,
         "cache_read_input_tokens": usage.cached,
         "output_tokens": usage.output,
     }
     if not delta or hour:
-        said["cache_creation"] = {
+        out["cache_creation"] = {
             "ephemeral_5m_input_tokens": usage.cache_write - hour,
             "ephemeral_1h_input_tokens": hour,
         }
     if usage.reasoning:
-        said["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
-    return said
+        out["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
+    return out
 
 
 def _count(document: Any, name: str) -> int:

@@ -1,4 +1,4 @@
-"""Converse answers ↔ the form (docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html)."""
+"""Converse answers ↔ the IR (docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.bedrock.content import Blocks, parse_blocks
-from llmedge.dialects.dialect import Asked, VendorError
+from llmedge.dialects.dialect import ResponseContext, VendorError
 from llmedge.dialects.fields import Fields
 from llmedge.errors import UpstreamMalformed, VendorFailed
 from llmedge.model import Usage
@@ -16,7 +16,7 @@ from llmedge.model import Usage
 _encode = msgspec.json.Encoder().encode
 _decode_any = msgspec.json.Decoder().decode
 
-FINISH: dict[str, form.FinishReason] = {
+FINISH: dict[str, ir.FinishReason] = {
     "end_turn": "stop",
     "stop_sequence": "stop_sequence",
     "max_tokens": "length",
@@ -30,7 +30,7 @@ FINISH: dict[str, form.FinishReason] = {
 }
 """Bedrock's reasons and ours. What it adds to them counts as ``stop``."""
 
-REASONS: dict[form.FinishReason, str] = {
+REASONS: dict[ir.FinishReason, str] = {
     "stop": "end_turn",
     "stop_sequence": "stop_sequence",
     "length": "max_tokens",
@@ -43,7 +43,7 @@ REASONS: dict[form.FinishReason, str] = {
 }
 
 
-def parse(body: bytes) -> form.Answer:
+def parse(body: bytes) -> ir.Answer:
     """:raises UpstreamMalformed: it is not one. :raises VendorFailed: it is an error."""
     top = _check(body)
     output = top.object("output") or Fields({})
@@ -51,15 +51,15 @@ def parse(body: bytes) -> form.Answer:
     if message is None:
         raise UpstreamMalformed("answered without a message")
     parts = parse_blocks(message.objects("content"), [])
-    parts = [part for part in parts if not isinstance(part, form.ToolResult)]  # of tools the vendor ran itself
+    parts = [part for part in parts if not isinstance(part, ir.ToolResult)]  # of tools the vendor ran itself
     tier = top.object("serviceTier")
-    choice = form.Choice(
+    choice = ir.Choice(
         tuple(parts),
         FINISH.get(top.text("stopReason"), "stop"),
         stop_sequence=stop_sequence(top.value("additionalModelResponseFields")),
     )
     usage = parse_usage(top.value("usage"))
-    return form.Answer((choice,), usage=usage, service_tier=tier.text("type") if tier is not None else "")
+    return ir.Answer((choice,), usage=usage, service_tier=tier.text("type") if tier is not None else "")
 
 
 def read_usage(body: bytes) -> Usage | None:
@@ -132,28 +132,28 @@ def parse_error(body: bytes) -> VendorError:
 # For a client: fakes and tests
 
 
-def render(answer: form.Answer, asked: Asked) -> bytes:
+def render(answer: ir.Answer, context: ResponseContext) -> bytes:
     """Bedrock says neither an id nor the model."""
     choice = answer.choices[0]
     blocks = Blocks()
     content = [block for part in choice.parts for block in blocks.render(part, lambda what: None)]
-    say: dict[str, Any] = {
+    payload: dict[str, Any] = {
         "output": {"message": {"role": "assistant", "content": content}},
         "stopReason": REASONS[choice.finish],
         "metrics": {"latencyMs": 0},
     }
     if answer.usage is not None:
-        say["usage"] = render_usage(answer.usage)
+        payload["usage"] = render_usage(answer.usage)
     if choice.stop_sequence:
-        say["additionalModelResponseFields"] = {"stop_sequence": choice.stop_sequence}
+        payload["additionalModelResponseFields"] = {"stop_sequence": choice.stop_sequence}
     if answer.service_tier:
-        say["serviceTier"] = {"type": answer.service_tier}
-    return _encode(say)
+        payload["serviceTier"] = {"type": answer.service_tier}
+    return _encode(payload)
 
 
 def render_usage(usage: Usage) -> dict[str, Any]:
     """The opposite of :func:`parse_usage`."""
-    say: dict[str, Any] = {
+    payload: dict[str, Any] = {
         "inputTokens": usage.input - usage.cached - usage.cache_write,
         "outputTokens": usage.output,
         "totalTokens": usage.input + usage.output,
@@ -162,5 +162,5 @@ def render_usage(usage: Usage) -> dict[str, Any]:
     }
     if usage.cache_write:
         parts = {"1h": usage.cache_write_1h, "5m": usage.cache_write - usage.cache_write_1h}
-        say["cacheDetails"] = [{"ttl": ttl, "inputTokens": count} for ttl, count in parts.items() if count]
-    return say
+        payload["cacheDetails"] = [{"ttl": ttl, "inputTokens": count} for ttl, count in parts.items() if count]
+    return payload

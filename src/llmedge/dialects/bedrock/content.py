@@ -1,7 +1,7 @@
-"""Content blocks ↔ parts of the form: what requests and answers share.
+"""Content blocks ↔ parts of the IR: what requests and answers share.
 
 Source: docs.aws.amazon.com/bedrock/latest/APIReference, ``API_runtime_ContentBlock`` and what it links to. A block
-is an object with one field, named after its kind. A cache point is a block of its own; in the form it is a mark on
+is an object with one field, named after its kind. A cache point is a block of its own; in the IR it is a mark on
 the part before it.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.rendering import unread, view
 from llmedge.dialects.tool_ids import word_id
@@ -51,7 +51,7 @@ AUDIO = {
 }
 """Bedrock's names of formats. Of several for one media type the first is said."""
 
-Cannot = Callable[[str], None]
+Refuse = Callable[[str], None]
 """Called with what cannot be said of a message."""
 
 
@@ -62,9 +62,9 @@ def _name_of(formats: dict[str, str], media_type: str) -> str:
 # Blocks → parts
 
 
-def parse_blocks(blocks: list[Fields], unread: list[str]) -> list[form.Part]:
-    """The parts of a message. Paths of what has no place in the form go into ``unread``."""
-    parts: list[form.Part] = []
+def parse_blocks(blocks: list[Fields], unread: list[str]) -> list[ir.Part]:
+    """The parts of a message. Paths of what has no place in the IR go into ``unread``."""
+    parts: list[ir.Part] = []
     for block in blocks:
         if (point := block.object("cachePoint")) is not None:
             ttl = cache_point(point)
@@ -75,7 +75,7 @@ def parse_blocks(blocks: list[Fields], unread: list[str]) -> list[form.Part]:
         elif (part := _parse_block(block, unread)) is not None:
             parts.append(part)
         block.finish()
-    return [part for part in parts if part != form.Text("")]
+    return [part for part in parts if part != ir.Text("")]
 
 
 def cache_point(point: Fields) -> str:
@@ -86,42 +86,42 @@ def cache_point(point: Fields) -> str:
     return ttl
 
 
-def _parse_block(block: Fields, unread: list[str]) -> form.Part | None:
+def _parse_block(block: Fields, unread: list[str]) -> ir.Part | None:
     if block.has("text"):
-        return form.Text(block.text("text"))
-    part: form.Part | None = None
+        return ir.Text(block.text("text"))
+    part: ir.Part | None = None
     if (fields := block.object("image")) is not None:
         part = _image(fields)
     elif (fields := block.object("document")) is not None:
         part = _document(fields)
     elif (fields := block.object("audio")) is not None:
         source = _source(fields, AUDIO)
-        part = None if source is None else form.Audio(source)
+        part = None if source is None else ir.Audio(source)
     elif (fields := block.object("toolUse")) is not None:
         if fields.has("type"):  # the vendor runs it itself: no call for the client
             unread.append(fields.path)
             return None
         arguments = fields.raw("input").decode() or "{}"
-        part = form.ToolCall(fields.text("toolUseId", None), fields.text("name", None), arguments)
+        part = ir.ToolCall(fields.text("toolUseId", None), fields.text("name", None), arguments)
     elif (fields := block.object("toolResult")) is not None:
         part = _tool_result(fields, unread)
     elif (fields := block.object("reasoningContent")) is not None:
         if fields.has("redactedContent"):
-            part = form.Thinking(signature=fields.text("redactedContent"), redacted=True)
+            part = ir.Thinking(signature=fields.text("redactedContent"), redacted=True)
         else:
             thought = fields.object("reasoningText") or Fields({})
-            part = form.Thinking(thought.text("text"), thought.text("signature"))
+            part = ir.Thinking(thought.text("text"), thought.text("signature"))
             thought.finish()
     elif (fields := block.object("citationsContent")) is not None:
         text = "".join(each.text("text") for each in fields.objects("content"))
-        part = form.Text(text, tuple(citation(each) for each in fields.objects("citations")))
+        part = ir.Text(text, tuple(citation(each) for each in fields.objects("citations")))
     if fields is not None:
         fields.finish()
     return part
 
 
-def _source(fields: Fields, formats: dict[str, str]) -> form.Source | None:
-    """``None`` for a source that has no place in the form; it stays unread."""
+def _source(fields: Fields, formats: dict[str, str]) -> ir.Source | None:
+    """``None`` for a source that has no place in the IR; it stays unread."""
     name = fields.text("format")
     media_type = formats.get(name, "")
     if name and not media_type:
@@ -130,12 +130,12 @@ def _source(fields: Fields, formats: dict[str, str]) -> form.Source | None:
     if source is None:
         fields.fail("source", "is required")
     if source.has("bytes"):
-        parsed = form.Source("base64", source.text("bytes"), media_type)
+        parsed = ir.Source("base64", source.text("bytes"), media_type)
     elif (location := source.object("s3Location")) is not None:
-        parsed = form.Source("url", location.text("uri", None), media_type)
+        parsed = ir.Source("url", location.text("uri", None), media_type)
         location.finish()
     elif source.has("text"):
-        parsed = form.Source("text", source.text("text"), media_type)
+        parsed = ir.Source("text", source.text("text"), media_type)
     else:
         source.finish()
         return None
@@ -143,48 +143,48 @@ def _source(fields: Fields, formats: dict[str, str]) -> form.Source | None:
     return parsed
 
 
-def _image(fields: Fields) -> form.Image | None:
+def _image(fields: Fields) -> ir.Image | None:
     source = _source(fields, IMAGES)
-    return None if source is None else form.Image(source)
+    return None if source is None else ir.Image(source)
 
 
-def _document(fields: Fields) -> form.File | None:
+def _document(fields: Fields) -> ir.File | None:
     source = _source(fields, DOCUMENTS)
     citations = fields.object("citations")
     cite = citations is not None and bool(citations.boolean("enabled"))
     name, context = fields.text("name"), fields.text("context")
-    return None if source is None else form.File(source, name, context, cite)
+    return None if source is None else ir.File(source, name, context, cite)
 
 
-def _tool_result(fields: Fields, unread: list[str]) -> form.ToolResult:
-    content: list[form.Text | form.Image | form.File] = []
+def _tool_result(fields: Fields, unread: list[str]) -> ir.ToolResult:
+    content: list[ir.Text | ir.Image | ir.File] = []
     for block in fields.objects("content"):
-        part = form.Text(block.raw("json").decode()) if block.has("json") else _parse_block(block, unread)
-        if isinstance(part, form.Text | form.Image | form.File) and part != form.Text(""):
+        part = ir.Text(block.raw("json").decode()) if block.has("json") else _parse_block(block, unread)
+        if isinstance(part, ir.Text | ir.Image | ir.File) and part != ir.Text(""):
             content.append(part)
         block.finish()
-    return form.ToolResult(fields.text("toolUseId", None), tuple(content), error=fields.text("status") == "error")
+    return ir.ToolResult(fields.text("toolUseId", None), tuple(content), error=fields.text("status") == "error")
 
 
 _PLACES: dict[str, Any] = {"documentChar": "char", "documentPage": "page", "documentChunk": "block"}
 
 
-def citation(fields: Fields) -> form.Citation:
+def citation(fields: Fields) -> ir.Citation:
     """One of ``citations``, or of a stream the delta ``citation``. A search result's place is in blocks, with a URL."""
     title, quote = fields.text("title"), "".join(each.text("text") for each in fields.objects("sourceContent"))
     url = fields.text("source")
     location = fields.object("location") or Fields({})
     if (web := location.object("web")) is not None:
-        return form.Citation("url", url=web.text("url"), title=title, quote=quote)
+        return ir.Citation("url", url=web.text("url"), title=title, quote=quote)
     if (place := location.object("searchResultLocation")) is not None:
         number, kind = place.integer("searchResultIndex"), _PLACES["documentChunk"]
     else:
         name = next((name for name in _PLACES if location.has(name)), "")
         place = location.object(name) if name else None
         if place is None:
-            return form.Citation("url", url=url, title=title, quote=quote)
+            return ir.Citation("url", url=url, title=title, quote=quote)
         number, kind = place.integer("documentIndex"), _PLACES[name]
-    return form.Citation(
+    return ir.Citation(
         kind,
         url=url,
         title=title,
@@ -204,55 +204,55 @@ class Blocks:
     def __init__(self) -> None:
         self._names: set[str] = set()
 
-    def render(self, part: form.Part, cannot: Cannot) -> list[dict[str, Any]]:
+    def render(self, part: ir.Part, refuse: Refuse) -> list[dict[str, Any]]:
         """The blocks of one part, its cache point included; none if it cannot be said."""
-        blocks = [block] if (block := self._block(part, cannot)) is not None else []
+        blocks = [block] if (block := self._block(part, refuse)) is not None else []
         if blocks and (ttl := getattr(part, "cache", "")):
-            blocks += render_cache_point(ttl, cannot)
+            blocks += render_cache_point(ttl, refuse)
         return blocks
 
-    def _block(self, part: form.Part, cannot: Cannot) -> dict[str, Any] | None:
-        if isinstance(part, form.Text):
-            return render_text(part, cannot)
-        if isinstance(part, form.ToolCall):
-            return {"toolUse": {"toolUseId": word_id(part.id), "name": part.name, "input": _arguments(part, cannot)}}
-        if isinstance(part, form.ToolResult):
-            return {"toolResult": self._result(part, cannot)}
-        if isinstance(part, form.Thinking):
+    def _block(self, part: ir.Part, refuse: Refuse) -> dict[str, Any] | None:
+        if isinstance(part, ir.Text):
+            return render_text(part, refuse)
+        if isinstance(part, ir.ToolCall):
+            return {"toolUse": {"toolUseId": word_id(part.id), "name": part.name, "input": _arguments(part, refuse)}}
+        if isinstance(part, ir.ToolResult):
+            return {"toolResult": self._result(part, refuse)}
+        if isinstance(part, ir.Thinking):
             if part.redacted:
                 return {"reasoningContent": {"redactedContent": part.signature}}
             thought = {"text": part.text} | ({"signature": part.signature} if part.signature else {})
             return {"reasoningContent": {"reasoningText": thought}}
-        if isinstance(part, form.Image):
-            return self._medium("image", IMAGES, part.source, cannot)
-        if isinstance(part, form.Audio):
+        if isinstance(part, ir.Image):
+            return self._medium("image", IMAGES, part.source, refuse)
+        if isinstance(part, ir.Audio):
             if part.id:  # which stands for its data
-                cannot("audio id")
+                refuse("audio id")
                 return None
-            return self._medium("audio", AUDIO, part.source, cannot)
-        if isinstance(part, form.File):
-            return self._document(part, cannot)
-        cannot(type(part).__name__.lower())
+            return self._medium("audio", AUDIO, part.source, refuse)
+        if isinstance(part, ir.File):
+            return self._document(part, refuse)
+        refuse(type(part).__name__.lower())
         return None
 
-    def _medium(self, kind: str, formats: dict[str, str], source: form.Source, cannot: Cannot) -> dict[str, Any] | None:
+    def _medium(self, kind: str, formats: dict[str, str], source: ir.Source, refuse: Refuse) -> dict[str, Any] | None:
         name = _name_of(formats, source.media_type)
-        said = _render_source(source) if source.kind != "text" else None
-        if said is None or not name:
-            where = f"of {source.media_type or 'no media type'}" if said is not None else "that is not sent along"
-            cannot(f"{kind} {where}")
+        out = _render_source(source) if source.kind != "text" else None
+        if out is None or not name:
+            where = f"of {source.media_type or 'no media type'}" if out is not None else "that is not sent along"
+            refuse(f"{kind} {where}")
             return None
-        return {kind: {"format": name, "source": said}}
+        return {kind: {"format": name, "source": out}}
 
-    def _document(self, part: form.File, cannot: Cannot) -> dict[str, Any] | None:
+    def _document(self, part: ir.File, refuse: Refuse) -> dict[str, Any] | None:
         source = part.source
         name = _name_of(DOCUMENTS, source.media_type)
-        said = _render_source(source)
-        if said is None or (not name and (source.kind == "base64" or source.media_type)):
-            where = f"of {source.media_type or 'no media type'}" if said is not None else "that is not sent along"
-            cannot(f"document {where}")
+        out = _render_source(source)
+        if out is None or (not name and (source.kind == "base64" or source.media_type)):
+            where = f"of {source.media_type or 'no media type'}" if out is not None else "that is not sent along"
+            refuse(f"document {where}")
             return None
-        document: dict[str, Any] = {"name": self._document_name(part.name, name), "source": said}
+        document: dict[str, Any] = {"name": self._document_name(part.name, name), "source": out}
         if name:
             document["format"] = name
         if part.context:
@@ -266,22 +266,22 @@ class Blocks:
         if extension and name.lower().endswith(f".{extension}"):
             name = name[: -len(extension) - 1]
         name = " ".join(re.sub(r"[^A-Za-z0-9\s()\[\]-]", "-", name).split())[:190].rstrip() or "Document"
-        said, number = name, 1
-        while said in self._names:
+        unique, number = name, 1
+        while unique in self._names:
             number += 1
-            said = f"{name} {number}"
-        self._names.add(said)
-        return said
+            unique = f"{name} {number}"
+        self._names.add(unique)
+        return unique
 
-    def _result(self, part: form.ToolResult, cannot: Cannot) -> dict[str, Any]:
+    def _result(self, part: ir.ToolResult, refuse: Refuse) -> dict[str, Any]:
         content: list[dict[str, Any]] = []
         for each in part.content:
             if each.cache:
-                cannot("cache_control inside a tool result")
-            if isinstance(each, form.Text) and each.citations:
-                cannot("citations inside a tool result")
-                each = form.Text(each.text)
-            if (block := self._block(each, cannot)) is not None:
+                refuse("cache_control inside a tool result")
+            if isinstance(each, ir.Text) and each.citations:
+                refuse("citations inside a tool result")
+                each = ir.Text(each.text)
+            if (block := self._block(each, refuse)) is not None:
                 content.append(block)
         result: dict[str, Any] = {"toolUseId": word_id(part.id), "content": content}
         if part.error:
@@ -289,31 +289,31 @@ class Blocks:
         return result
 
 
-def render_text(part: form.Text, cannot: Cannot) -> dict[str, Any]:
+def render_text(part: ir.Text, refuse: Refuse) -> dict[str, Any]:
     """A text's block, ``citationsContent`` where it cites."""
     if not part.citations:
         return {"text": part.text}
-    citations = [_render_citation(cite, cannot) for cite in part.citations]
+    citations = [_render_citation(cite, refuse) for cite in part.citations]
     return {"citationsContent": {"content": [{"text": part.text}], "citations": citations}}
 
 
-def render_cache_point(ttl: str, cannot: Cannot) -> list[dict[str, Any]]:
+def render_cache_point(ttl: str, refuse: Refuse) -> list[dict[str, Any]]:
     if ttl not in ("5m", "1h"):
-        cannot(f"cache_control for {ttl}")
+        refuse(f"cache_control for {ttl}")
         return []
     return [{"cachePoint": {"type": "default"} | ({"ttl": ttl} if ttl != "5m" else {})}]
 
 
-def _arguments(call: form.ToolCall, cannot: Cannot) -> msgspec.Raw:
+def _arguments(call: ir.ToolCall, refuse: Refuse) -> msgspec.Raw:
     try:
         _decode_object(call.arguments)
     except (msgspec.DecodeError, RecursionError):
-        cannot("arguments of a tool call that are not a JSON object")
+        refuse("arguments of a tool call that are not a JSON object")
         return msgspec.Raw(b"{}")
     return msgspec.Raw(call.arguments.encode())
 
 
-def _render_source(source: form.Source) -> dict[str, Any] | None:
+def _render_source(source: ir.Source) -> dict[str, Any] | None:
     if source.kind == "base64":
         return {"bytes": source.data}
     if source.kind == "url" and source.data.startswith("s3://"):
@@ -321,32 +321,32 @@ def _render_source(source: form.Source) -> dict[str, Any] | None:
     return {"text": source.data} if source.kind == "text" else None
 
 
-def _render_citation(cite: form.Citation, cannot: Cannot) -> dict[str, Any]:
+def _render_citation(cite: ir.Citation, refuse: Refuse) -> dict[str, Any]:
     seen = view(cite)
-    said = citation_fields(seen)
+    out = citation_fields(seen)
     if cite.kind == "file" or any(unread(seen)):
-        cannot("citations")
-    return said
+        refuse("citations")
+    return out
 
 
-def citation_fields(cite: form.Citation) -> dict[str, Any]:
+def citation_fields(cite: ir.Citation) -> dict[str, Any]:
     """A citation's object, in a whole answer and in a stream."""
-    said: dict[str, Any] = {}
+    out: dict[str, Any] = {}
     if cite.title:
-        said["title"] = cite.title
+        out["title"] = cite.title
     if cite.quote:
-        said["sourceContent"] = [{"text": cite.quote}]
+        out["sourceContent"] = [{"text": cite.quote}]
     if cite.kind == "url":
         if cite.url:
-            said["location"] = {"web": {"url": cite.url}}
-        return said
+            out["location"] = {"web": {"url": cite.url}}
+        return out
     if cite.url:
-        said["source"] = cite.url
+        out["source"] = cite.url
     name = next((name for name, kind in _PLACES.items() if kind == cite.kind), "")
     index = "documentIndex"
     if cite.kind == "block" and cite.url:
         name, index = "searchResultLocation", "searchResultIndex"
     if name:
         place = {index: cite.document, "start": cite.start, "end": cite.end}
-        said["location"] = {name: {key: value for key, value in place.items() if value is not None}}
-    return said
+        out["location"] = {name: {key: value for key, value in place.items() if value is not None}}
+    return out

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import msgspec
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.bedrock import answer, render, request, stream
-from llmedge.dialects.dialect import Asked, ChatDialect, FramedReader, Request
+from llmedge.dialects.dialect import ChatDialect, FramedReader, Request, ResponseContext
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_common import is_deeper
-from llmedge.dialects.rendering import Carries, Saying
+from llmedge.dialects.rendering import Carries, RenderContext
 from llmedge.errors import EdgeError, ValidationError
 from llmedge.model import RawObject
 
@@ -47,9 +47,9 @@ class Bedrock(ChatDialect):
     parse = staticmethod(request.parse)
 
     def _render(
-        self, request: form.Request, model: str, saying: Saying, *, stream: bool, quirks: frozenset[str]
+        self, request: ir.Request, model: str, context: RenderContext, *, stream: bool, quirks: frozenset[str]
     ) -> bytes:
-        return render.render(request, model, saying, quirks=quirks)
+        return render.render(request, model, context, quirks=quirks)
 
     def forward(self, fields: RawObject, model: str, *, stream: bool, ask_usage: bool) -> bytes:
         """As it came: the model is in the URL, usage is always sent."""
@@ -60,10 +60,10 @@ class Bedrock(ChatDialect):
     parse_error = staticmethod(answer.parse_error)
     render_answer = staticmethod(answer.render)
 
-    def decoder(self, *, choices: int, max_event: int) -> FramedReader[form.StreamEvent]:
+    def decoder(self, *, choices: int, max_event: int) -> FramedReader[ir.StreamEvent]:
         return stream.Decoder(max_event=max_event)
 
-    def encoder(self, asked: Asked) -> stream.Encoder:
+    def encoder(self, context: ResponseContext) -> stream.Encoder:
         return stream.Encoder()
 
     def error_body(self, error: EdgeError) -> bytes:

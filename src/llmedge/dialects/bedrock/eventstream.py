@@ -128,15 +128,15 @@ def encode(headers: Mapping[str, HeaderValue], payload: bytes) -> bytes:
 
     :raises struct.error: a header's name or value is too long.
     """
-    said = b"".join(_header(name, value) for name, value in headers.items())
-    prelude = struct.pack(">II", _OVERHEAD + len(said) + len(payload), len(said))
-    message = prelude + _CRC.pack(crc32(prelude)) + said + payload
+    head = b"".join(_header(name, value) for name, value in headers.items())
+    prelude = struct.pack(">II", _OVERHEAD + len(head) + len(payload), len(head))
+    message = prelude + _CRC.pack(crc32(prelude)) + head + payload
     return message + _CRC.pack(crc32(message))
 
 
 def _header(name: str, value: HeaderValue) -> bytes:
-    said = name.encode()
-    head = struct.pack(">B", len(said)) + said
+    out = name.encode()
+    head = struct.pack(">B", len(out)) + out
     if isinstance(value, bool):
         return head + (b"\0" if value else b"\1")
     if isinstance(value, int):

@@ -1,4 +1,4 @@
-"""The form → Converse requests (docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html)."""
+"""The IR → Converse requests (docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import form
-from llmedge.dialects.bedrock.content import Blocks, Cannot, render_cache_point
+from llmedge.dialects import ir
+from llmedge.dialects.bedrock.content import Blocks, Refuse, render_cache_point
 from llmedge.dialects.bedrock.request import SCALARS, STOP_SEQUENCE
-from llmedge.dialects.rendering import Saying, ignore
+from llmedge.dialects.rendering import RenderContext, ignore
 from llmedge.dialects.scalars import render_scalars
 
 _encode = msgspec.json.Encoder().encode
@@ -25,7 +25,7 @@ _MIN_BUDGET = 1024
 """The least Claude takes."""
 
 
-def render(request: form.Request, model: str, saying: Saying, *, quirks: frozenset[str]) -> bytes:
+def render(request: ir.Request, model: str, context: RenderContext, *, quirks: frozenset[str]) -> bytes:
     """The body; model and streaming are in the URL. Quirks it knows:
 
     - ``claude``: the model is Anthropic's although its name (of an application inference profile, say) hides it;
@@ -35,22 +35,22 @@ def render(request: form.Request, model: str, saying: Saying, *, quirks: frozens
     :raises Unsupported: a field cannot be said.
     """
     claude = "anthropic." in model or "claude" in quirks
-    say: dict[str, Any] = {}
-    system, messages = _messages(request.messages, saying, quirks)
-    say["messages"] = messages
+    payload: dict[str, Any] = {}
+    system, messages = _messages(request.messages, context, quirks)
+    payload["messages"] = messages
     if system:
-        say["system"] = system
+        payload["system"] = system
     inference: dict[str, Any] = {}
     render_scalars(request, SCALARS, inference)
     if request.top_p == 1:
         del inference["topP"]  # which Claude takes or the temperature
     if inference:
-        say["inferenceConfig"] = inference
-    if tools := _tools(request, saying):
-        say["toolConfig"] = tools
+        payload["inferenceConfig"] = inference
+    if tools := _tools(request, context):
+        payload["toolConfig"] = tools
     additional: dict[str, Any] = {}
     output: dict[str, Any] = {}
-    if request.output is not None and (text_format := _output(request.output, saying)):
+    if request.output is not None and (text_format := _output(request.output, context)):
         output["textFormat"] = text_format
     if claude:
         if request.reasoning is not None:
@@ -62,67 +62,67 @@ def render(request: form.Request, model: str, saying: Saying, *, quirks: frozens
         if request.top_k is not None:
             additional["top_k"] = request.top_k
         if request.stop:
-            say["additionalModelResponseFieldPaths"] = [STOP_SEQUENCE]
+            payload["additionalModelResponseFieldPaths"] = [STOP_SEQUENCE]
     if additional:
-        say["additionalModelRequestFields"] = additional
+        payload["additionalModelRequestFields"] = additional
     if output:
-        say["outputConfig"] = output
+        payload["outputConfig"] = output
     if request.metadata:
-        say["requestMetadata"] = dict(request.metadata)
+        payload["requestMetadata"] = dict(request.metadata)
     if request.service_tier in _SERVICE_TIERS:
-        say["serviceTier"] = {"type": request.service_tier}
+        payload["serviceTier"] = {"type": request.service_tier}
     elif request.service_tier:
-        saying.cannot("service_tier", f"it has {', '.join(_SERVICE_TIERS)}")
+        context.unsupported("service_tier", f"it has {', '.join(_SERVICE_TIERS)}")
     if request.parallel_tools is False:
-        saying.cannot("parallel_tools")
-    return _encode(say)
+        context.unsupported("parallel_tools")
+    return _encode(payload)
 
 
-def _cannot(saying: Saying, message: form.Message) -> Cannot:
-    return lambda what: saying.cannot(f"{message.at} ({what})")
+def _unsupported(context: RenderContext, message: ir.Message) -> Refuse:
+    return lambda what: context.unsupported(f"{message.at} ({what})")
 
 
-def _cannot_tool(saying: Saying, name: str, what: str) -> None:
-    saying.cannot(f"tools ({name}: {what})")
+def _unsupported_tool(context: RenderContext, name: str, what: str) -> None:
+    context.unsupported(f"tools ({name}: {what})")
 
 
 def _messages(
-    messages: tuple[form.Message, ...], saying: Saying, quirks: frozenset[str]
+    messages: tuple[ir.Message, ...], context: RenderContext, quirks: frozenset[str]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """``system`` and ``messages``. Bedrock wants user and assistant to take turns; tool results are the user's."""
     system: list[dict[str, Any]] = []
     out: list[dict[str, Any]] = []
     blocks = Blocks()
     for message in messages:
-        cannot = _cannot(saying, message)
+        refuse = _unsupported(context, message)
         role = {"tool": "user", "developer": "system"}.get(message.role, message.role)
         if role == "system" and not out:
-            system += [block for part in message.parts for block in _system(part, blocks, cannot)]
+            system += [block for part in message.parts for block in _system(part, blocks, refuse)]
             continue
         if role == "system" and "system_messages" not in quirks:
-            cannot("a system message after the first turn")
+            refuse("a system message after the first turn")
             continue
         if not out or out[-1]["role"] != role:
             out.append({"role": role, "content": []})
         for part in message.parts:
-            out[-1]["content"] += blocks.render(part, cannot)
+            out[-1]["content"] += blocks.render(part, refuse)
     return system, [each for each in out if each["content"]] or out  # Bedrock refuses an empty one
 
 
-def _system(part: form.Part, blocks: Blocks, cannot: Cannot) -> list[dict[str, Any]]:
-    if not isinstance(part, form.Text):
-        cannot(f"{type(part).__name__.lower()} in the system prompt")
+def _system(part: ir.Part, blocks: Blocks, refuse: Refuse) -> list[dict[str, Any]]:
+    if not isinstance(part, ir.Text):
+        refuse(f"{type(part).__name__.lower()} in the system prompt")
         return []
     if part.citations:
-        cannot("citations in the system prompt")
-    return blocks.render(form.Text(part.text, cache=part.cache), cannot)
+        refuse("citations in the system prompt")
+    return blocks.render(ir.Text(part.text, cache=part.cache), refuse)
 
 
-def _tools(request: form.Request, saying: Saying) -> dict[str, Any]:
+def _tools(request: ir.Request, context: RenderContext) -> dict[str, Any]:
     choice, offered = request.tool_choice, request.tools
     mode = choice.mode if choice is not None else "auto"
     if mode == "none" and not any(
-        isinstance(part, form.ToolCall | form.ToolResult) for each in request.messages for part in each.parts
+        isinstance(part, ir.ToolCall | ir.ToolResult) for each in request.messages for part in each.parts
     ):
         return {}  # what is not offered is not called; but who has called tools has to offer them
     tools: list[dict[str, Any]] = []
@@ -135,24 +135,24 @@ def _tools(request: form.Request, saying: Saying) -> dict[str, Any]:
             spec["strict"] = tool.strict
         tools.append({"toolSpec": spec})
         if tool.cache:
-            tools += render_cache_point(tool.cache, partial(_cannot_tool, saying, tool.name))
-    said: dict[str, Any] = {"tools": tools} if tools else {}
+            tools += render_cache_point(tool.cache, partial(_unsupported_tool, context, tool.name))
+    out: dict[str, Any] = {"tools": tools} if tools else {}
     if choice is None:
-        return said
+        return out
     names = choice.names
     if mode == "named" or (mode == "required" and len(names) == 1):
-        said["toolChoice"] = {"tool": {"name": names[0]}}
+        out["toolChoice"] = {"tool": {"name": names[0]}}
     elif mode == "none" or names:
-        saying.cannot("tool_choice")
+        context.unsupported("tool_choice")
     else:
-        said["toolChoice"] = {"any": {}} if mode == "required" else {"auto": {}}
-    return said
+        out["toolChoice"] = {"any": {}} if mode == "required" else {"auto": {}}
+    return out
 
 
-def _output(output: form.Output, saying: Saying) -> dict[str, Any]:
+def _output(output: ir.Output, context: RenderContext) -> dict[str, Any]:
     """Bedrock always holds the model to the schema: ``strict`` needs no saying."""
     if output.kind != "json_schema" or not output.schema:
-        saying.cannot("output", "it needs a JSON schema")
+        context.unsupported("output", "it needs a JSON schema")
         return {}
     ignore(output, "strict")
     schema = {"schema": output.schema.decode()}
@@ -163,7 +163,7 @@ def _output(output: form.Output, saying: Saying) -> dict[str, Any]:
     return {"type": "json_schema", "structure": {"jsonSchema": schema}}
 
 
-def _thinking(reasoning: form.Reasoning, budgets: bool) -> tuple[dict[str, Any], str]:
+def _thinking(reasoning: ir.Reasoning, budgets: bool) -> tuple[dict[str, Any], str]:
     """Claude's ``thinking`` and Bedrock's ``effort``
     (docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-extended-thinking.html).
 

@@ -1,4 +1,4 @@
-"""Converse requests → the form (docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html)."""
+"""Converse requests → the IR (docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 
 import msgspec
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.bedrock.content import cache_point, parse_blocks
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.scalars import parse_scalars
@@ -28,13 +28,13 @@ STOP_SEQUENCE = "/stop_sequence"
 """JSON Pointer of the one further field asked of a model: which sequence stopped it."""
 
 
-def parse(fields: RawObject) -> form.Request:
+def parse(fields: RawObject) -> ir.Request:
     """:raises ValidationError: a field is mistyped."""
     unread: list[str] = []
     top = Fields(fields, "", unread)
-    messages: list[form.Message] = []
+    messages: list[ir.Message] = []
     if system := parse_blocks(top.objects("system"), unread):
-        messages.append(form.Message("system", tuple(system), at="system"))
+        messages.append(ir.Message("system", tuple(system), at="system"))
     for each in top.objects("messages"):
         messages += _messages(each, unread)
     tools, choice = _tools(top.object("toolConfig"), unread)
@@ -45,7 +45,7 @@ def parse(fields: RawObject) -> form.Request:
     tier = top.object("serviceTier")
     output_config = top.object("outputConfig") or Fields({})
     additional = top.object("additionalModelRequestFields") or Fields({})
-    request = form.Request(
+    request = ir.Request(
         messages=tuple(messages),
         tools=tools,
         tool_choice=choice,
@@ -61,31 +61,31 @@ def parse(fields: RawObject) -> form.Request:
     return msgspec.structs.replace(request, extra=tuple(unread)) if unread else request
 
 
-def _messages(fields: Fields, unread: list[str]) -> list[form.Message]:
-    """One message; in the form tool results stand in messages of their own."""
+def _messages(fields: Fields, unread: list[str]) -> list[ir.Message]:
+    """One message; in the IR tool results stand in messages of their own."""
     role = fields.text("role", None)
     if role not in ("user", "assistant", "system"):
         fields.fail("role", "must be one of user, assistant, system")
     parts = parse_blocks(fields.objects("content"), unread)
     fields.finish()
     if not parts:
-        return [form.Message(role, (), at=fields.path)]  # type: ignore[arg-type]
-    runs = itertools.groupby(parts, lambda part: isinstance(part, form.ToolResult))
+        return [ir.Message(role, (), at=fields.path)]  # type: ignore[arg-type]
+    runs = itertools.groupby(parts, lambda part: isinstance(part, ir.ToolResult))
     return [
-        form.Message("tool" if results else role, tuple(run), at=fields.path)  # type: ignore[arg-type]
+        ir.Message("tool" if results else role, tuple(run), at=fields.path)  # type: ignore[arg-type]
         for results, run in runs
     ]
 
 
-def _tools(fields: Fields | None, unread: list[str]) -> tuple[tuple[form.Tool, ...], form.ToolChoice | None]:
+def _tools(fields: Fields | None, unread: list[str]) -> tuple[tuple[ir.Tool, ...], ir.ToolChoice | None]:
     if fields is None:
         return (), None
-    tools: list[form.Tool] = []
+    tools: list[ir.Tool] = []
     for each in fields.objects("tools"):
         if (spec := each.object("toolSpec")) is not None:
             schema = spec.object("inputSchema")
             tools.append(
-                form.Tool(
+                ir.Tool(
                     spec.text("name", None),
                     spec.text("description"),
                     schema.raw("json") if schema is not None else b"",
@@ -100,21 +100,21 @@ def _tools(fields: Fields | None, unread: list[str]) -> tuple[tuple[form.Tool, .
             else:
                 unread.append(point.path)
         each.finish()  # systemTool has no place
-    choice: form.ToolChoice | None = None
-    if (said := fields.object("toolChoice")) is not None:
-        if (named := said.object("tool")) is not None:
-            choice = form.ToolChoice("named", (named.text("name", None),))
-        elif said.has("any"):
-            choice = form.ToolChoice("required")
-        elif said.has("auto"):
-            choice = form.ToolChoice("auto")
-        said.ignore("auto", "any")
-        said.finish()
+    choice: ir.ToolChoice | None = None
+    if (chosen := fields.object("toolChoice")) is not None:
+        if (named := chosen.object("tool")) is not None:
+            choice = ir.ToolChoice("named", (named.text("name", None),))
+        elif chosen.has("any"):
+            choice = ir.ToolChoice("required")
+        elif chosen.has("auto"):
+            choice = ir.ToolChoice("auto")
+        chosen.ignore("auto", "any")
+        chosen.finish()
     fields.finish()
     return tuple(tools), choice
 
 
-def _output(fields: Fields | None) -> form.Output | None:
+def _output(fields: Fields | None) -> ir.Output | None:
     """The schema is JSON text inside a string."""
     if fields is None:
         return None
@@ -127,7 +127,7 @@ def _output(fields: Fields | None) -> form.Output | None:
         msgspec.json.decode(text, type=dict[str, msgspec.Raw])
     except (msgspec.DecodeError, RecursionError):
         schema.fail("schema", "must be the text of a JSON object")
-    output = form.Output("json_schema", text.encode(), schema.text("name"), schema.text("description"))
+    output = ir.Output("json_schema", text.encode(), schema.text("name"), schema.text("description"))
     schema.finish()
     fields.finish()
     return output
@@ -136,18 +136,18 @@ def _output(fields: Fields | None) -> form.Output | None:
 _SHOW = {"summarized": True, "omitted": False}
 
 
-def _reasoning(thinking: Fields | None, effort: str) -> form.Reasoning | None:
+def _reasoning(thinking: Fields | None, effort: str) -> ir.Reasoning | None:
     """Claude's ``thinking`` and Bedrock's ``effort``. Adaptive thinking with an effort is just that effort."""
     if thinking is None:
-        return form.Reasoning(effort=effort) if effort else None
+        return ir.Reasoning(effort=effort) if effort else None
     kind = thinking.text("type", None)
     show = _SHOW.get(thinking.text("display"))
     if kind == "adaptive":
-        reasoning = form.Reasoning(None if effort else True, effort, show=show)
+        reasoning = ir.Reasoning(None if effort else True, effort, show=show)
     elif kind == "enabled":
-        reasoning = form.Reasoning(True, effort, thinking.integer("budget_tokens"), show)
+        reasoning = ir.Reasoning(True, effort, thinking.integer("budget_tokens"), show)
     elif kind == "disabled":
-        reasoning = form.Reasoning(False, effort, show=show)
+        reasoning = ir.Reasoning(False, effort, show=show)
     else:
         thinking.fail("type", "must be one of adaptive, enabled, disabled")
     thinking.finish()

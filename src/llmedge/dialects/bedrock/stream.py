@@ -1,4 +1,4 @@
-"""ConverseStream ↔ the form (docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html)."""
+"""ConverseStream ↔ the IR (docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.bedrock.answer import FINISH, REASONS, parse_usage, render_usage, stop_sequence
 from llmedge.dialects.bedrock.content import citation, citation_fields
 from llmedge.dialects.bedrock.eventstream import EventStreamError, EventStreamParser, Message, encode
@@ -106,19 +106,19 @@ _Kind = Literal["text", "thinking", "tool", "redacted", "skipped"]
 
 
 class _Block:
-    """A block that is open. ``number`` is the form's; the vendor's may have gaps."""
+    """A block that is open. ``number`` is the IR's; the vendor's may have gaps."""
 
-    __slots__ = ("kind", "number", "pieces", "said")
+    __slots__ = ("has_delta", "kind", "number", "pieces")
 
     def __init__(self, kind: _Kind, number: int = -1) -> None:
         self.kind = kind
         self.number = number
-        self.said = False
+        self.has_delta = False
         self.pieces: list[str] = []  # of a signature or a redacted thought, which are wanted whole
 
 
-class Decoder(FramedReader[form.StreamEvent]):
-    """A vendor's event stream into the form.
+class Decoder(FramedReader[ir.StreamEvent]):
+    """A vendor's event stream into the IR.
 
     Whole after ``messageStop``: then come its metadata with the usage, or nothing more.
     """
@@ -136,7 +136,7 @@ class Decoder(FramedReader[form.StreamEvent]):
         """The answer is; its usage may still come."""
         return self._stopped
 
-    def _feed(self, data: bytes, items: list[form.StreamEvent]) -> None:
+    def _feed(self, data: bytes, items: list[ir.StreamEvent]) -> None:
         try:
             for message in self._parser.feed(data):
                 self._message(message, items)
@@ -145,13 +145,13 @@ class Decoder(FramedReader[form.StreamEvent]):
         except EventStreamError as error:
             raise UpstreamMalformed(f"sent {error}") from None
 
-    def _end(self, items: list[form.StreamEvent]) -> None:
+    def _end(self, items: list[ir.StreamEvent]) -> None:
         if not self._stopped or self._parser.partial:
             raise UpstreamCut("ended its stream before the answer was complete")
         self.done = True
-        items.append(form.End())
+        items.append(ir.End())
 
-    def _message(self, message: Message, items: list[form.StreamEvent]) -> None:
+    def _message(self, message: Message, items: list[ir.StreamEvent]) -> None:
         if message.headers.get(":message-type") != "event":
             raise _failure(message)
         name = str(message.headers.get(":event-type", ""))
@@ -171,12 +171,12 @@ class Decoder(FramedReader[form.StreamEvent]):
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
             raise UpstreamMalformed(f"sent an event '{name}' that cannot be read") from None
 
-    def _begin(self, items: list[form.StreamEvent]) -> None:
+    def _begin(self, items: list[ir.StreamEvent]) -> None:
         if not self._begun:
             self._begun = True
-            items.append(form.Begin())
+            items.append(ir.Begin())
 
-    def _open(self, index: int, kind: Literal["text", "thinking"], items: list[form.StreamEvent]) -> _Block:
+    def _open(self, index: int, kind: Literal["text", "thinking"], items: list[ir.StreamEvent]) -> _Block:
         """The block ``index``: texts and thoughts are not announced."""
         block = self._blocks.get(index)
         if block is not None and block.kind == kind:
@@ -188,14 +188,14 @@ class Decoder(FramedReader[form.StreamEvent]):
         self._begin(items)
         block = self._blocks[index] = _Block(kind, self._count)
         self._count += 1
-        items.append(form.Open(block.number, kind))
+        items.append(ir.Open(block.number, kind))
         return block
 
-    def _start(self, event: _BlockStart, items: list[form.StreamEvent]) -> None:
+    def _start(self, event: _BlockStart, items: list[ir.StreamEvent]) -> None:
         index, tool = event.content_block_index, event.start.tool_use
         if tool is None or tool.type is not None:
             if tool is not None or event.start.tool_result is not None or event.start.image is not None:
-                # The vendor ran a tool itself, or painted: no event of the form can say it, no client asked for it.
+                # The vendor ran a tool itself, or painted: no event of the IR can say it, no client asked for it.
                 self._blocks[index] = _Block("skipped")
             return
         if index in self._blocks or self._stopped:
@@ -203,9 +203,9 @@ class Decoder(FramedReader[form.StreamEvent]):
         self._begin(items)
         block = self._blocks[index] = _Block("tool", self._count)
         self._count += 1
-        items.append(form.Open(block.number, "tool", tool_id=tool.tool_use_id, name=tool.name))
+        items.append(ir.Open(block.number, "tool", tool_id=tool.tool_use_id, name=tool.name))
 
-    def _delta(self, event: _BlockDelta, items: list[form.StreamEvent]) -> None:
+    def _delta(self, event: _BlockDelta, items: list[ir.StreamEvent]) -> None:
         index, delta = event.content_block_index, event.delta
         block = self._blocks.get(index)
         if block is not None and block.kind == "skipped":
@@ -213,20 +213,20 @@ class Decoder(FramedReader[form.StreamEvent]):
         if delta.text:
             if block is None or block.kind != "text":
                 block = self._open(index, "text", items)
-            items.append(form.Delta(block.number, delta.text))
+            items.append(ir.Delta(block.number, delta.text))
         elif delta.tool_use is not None:
             if block is None or block.kind != "tool":
                 raise UpstreamMalformed("sent arguments of a tool call that it did not begin")
             if delta.tool_use.input:
-                block.said = True
-                items.append(form.Delta(block.number, delta.tool_use.input))
+                block.has_delta = True
+                items.append(ir.Delta(block.number, delta.tool_use.input))
         elif (thought := delta.reasoning_content) is not None:
             self._thought(index, thought, items)
         elif bytes(delta.citation) != b"null":
             cite = citation(Fields.of_answer(delta.citation))
-            items.append(form.Cite(self._open(index, "text", items).number, cite))
+            items.append(ir.Cite(self._open(index, "text", items).number, cite))
 
-    def _thought(self, index: int, thought: _Reasoning, items: list[form.StreamEvent]) -> None:
+    def _thought(self, index: int, thought: _Reasoning, items: list[ir.StreamEvent]) -> None:
         if thought.redacted_content is not None:
             block = self._blocks.get(index)
             if block is None:
@@ -234,11 +234,11 @@ class Decoder(FramedReader[form.StreamEvent]):
             block.pieces.append(thought.redacted_content)
             return
         if thought.text:
-            items.append(form.Delta(self._open(index, "thinking", items).number, thought.text))
+            items.append(ir.Delta(self._open(index, "thinking", items).number, thought.text))
         if thought.signature:
             self._open(index, "thinking", items).pieces.append(thought.signature)
 
-    def _close(self, index: int, items: list[form.StreamEvent]) -> None:
+    def _close(self, index: int, items: list[ir.StreamEvent]) -> None:
         block = self._blocks.pop(index, None)
         if block is None or block.kind == "skipped":
             return
@@ -246,14 +246,14 @@ class Decoder(FramedReader[form.StreamEvent]):
             self._begin(items)
             block.number = self._count
             self._count += 1
-            items.append(form.Open(block.number, "thinking", signature=_join(block.pieces), redacted=True))
+            items.append(ir.Open(block.number, "thinking", signature=_join(block.pieces), redacted=True))
         elif block.kind == "thinking" and block.pieces:
-            items.append(form.Sign(block.number, "".join(block.pieces)))
-        elif block.kind == "tool" and not block.said:
-            items.append(form.Delta(block.number, "{}"))  # a call without arguments
-        items.append(form.Close(block.number))
+            items.append(ir.Sign(block.number, "".join(block.pieces)))
+        elif block.kind == "tool" and not block.has_delta:
+            items.append(ir.Delta(block.number, "{}"))  # a call without arguments
+        items.append(ir.Close(block.number))
 
-    def _stop(self, event: _MessageStop, items: list[form.StreamEvent]) -> None:
+    def _stop(self, event: _MessageStop, items: list[ir.StreamEvent]) -> None:
         if self._stopped:
             raise UpstreamMalformed("ended its answer twice")
         self._begin(items)
@@ -261,14 +261,14 @@ class Decoder(FramedReader[form.StreamEvent]):
             self._close(index, items)
         self._stopped = True
         reason = FINISH.get(event.stop_reason, "stop")
-        items.append(form.Finish(reason, stop_sequence=stop_sequence(event.additional_model_response_fields)))
+        items.append(ir.Finish(reason, stop_sequence=stop_sequence(event.additional_model_response_fields)))
 
-    def _metadata(self, event: _Metadata, items: list[form.StreamEvent]) -> None:
+    def _metadata(self, event: _Metadata, items: list[ir.StreamEvent]) -> None:
         if (usage := parse_usage(event.usage)) is not None:
-            items.append(form.Counted(usage))
+            items.append(ir.Counted(usage))
         if self._stopped:
             self.done = True
-            items.append(form.End())
+            items.append(ir.End())
 
 
 def _join(pieces: list[str]) -> str:
@@ -295,45 +295,45 @@ def _failure(message: Message) -> EdgeError:
     """The error a message of type ``exception`` (modelled) or ``error`` (not modelled) stands for."""
     headers = message.headers
     name = str(headers.get(":exception-type") or headers.get(":error-code") or "")
-    said = str(headers.get(":error-message", ""))
-    if not said:
+    reason = str(headers.get(":error-message", ""))
+    if not reason:
         try:
-            said = _decode_error(message.payload).message
+            reason = _decode_error(message.payload).message
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass
     name = name[:1].lower() + name[1:]
     kind = _FAILURES.get(name, VendorFailed)
     if kind is VendorRefused:
-        return VendorRefused(said or "The provider refused the request.", code="ValidationException")
+        return VendorRefused(reason or "The provider refused the request.", code="ValidationException")
     if kind is VendorRejectedCredentials:
         return VendorRejectedCredentials("refused the gateway's credentials; the operator has to check them")
-    return kind(f"failed while answering: {said or name or 'it gave no reason'}")
+    return kind(f"failed while answering: {reason or name or 'it gave no reason'}")
 
 
 class Encoder:
-    """The form into an event stream: what fakes and tests speak."""
+    """The IR into an event stream: what fakes and tests speak."""
 
     def __init__(self) -> None:
         self._usage: Usage | None = None
         self._kinds: dict[int, str] = {}
 
-    def encode(self, events: list[form.StreamEvent]) -> list[Event]:
+    def encode(self, events: list[ir.StreamEvent]) -> list[Event]:
         out: list[Event] = []
         for event in events:
             self._one(event, out)
         return out
 
-    def _one(self, event: form.StreamEvent, out: list[Event]) -> None:
-        if isinstance(event, form.Begin):
+    def _one(self, event: ir.StreamEvent, out: list[Event]) -> None:
+        if isinstance(event, ir.Begin):
             out.append(Event(EventKind.LIFECYCLE, frame("messageStart", {"role": "assistant"})))
-        elif isinstance(event, form.Open):
+        elif isinstance(event, ir.Open):
             self._kinds[event.block] = event.kind
             if event.kind == "tool":
                 start = {"toolUse": {"toolUseId": event.tool_id, "name": event.name}}
                 self._say("contentBlockStart", event.block, out, start=start)
             elif event.redacted:
                 self._delta(event.block, {"reasoningContent": {"redactedContent": event.signature}}, out)
-        elif isinstance(event, form.Delta):
+        elif isinstance(event, ir.Delta):
             kind = self._kinds.get(event.block)
             if kind == "tool":
                 self._delta(event.block, {"toolUse": {"input": event.text}}, out)
@@ -341,19 +341,19 @@ class Encoder:
                 self._delta(event.block, {"reasoningContent": {"text": event.text}}, out)
             elif kind != "audio":
                 self._delta(event.block, {"text": event.text}, out)
-        elif isinstance(event, form.Sign):
+        elif isinstance(event, ir.Sign):
             if self._kinds.get(event.block) == "thinking":
                 self._delta(event.block, {"reasoningContent": {"signature": event.signature}}, out)
-        elif isinstance(event, form.Cite):
+        elif isinstance(event, ir.Cite):
             self._delta(event.block, {"citation": citation_fields(event.citation)}, out)
-        elif isinstance(event, form.Close):
+        elif isinstance(event, ir.Close):
             self._say("contentBlockStop", event.block, out)
-        elif isinstance(event, form.Finish):
+        elif isinstance(event, ir.Finish):
             stop: dict[str, Any] = {"stopReason": REASONS[event.reason]}
             if event.stop_sequence:
                 stop["additionalModelResponseFields"] = {"stop_sequence": event.stop_sequence}
             out.append(Event(EventKind.CONTENT, frame("messageStop", stop)))
-        elif isinstance(event, form.Counted):
+        elif isinstance(event, ir.Counted):
             self._usage = event.usage
         elif self._usage is not None:
             metadata = {"usage": render_usage(self._usage), "metrics": {"latencyMs": 0}}

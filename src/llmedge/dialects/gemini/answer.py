@@ -1,4 +1,4 @@
-"""GenerateContentResponse ↔ the form (ai.google.dev/api/generate-content#generatecontentresponse)."""
+"""GenerateContentResponse ↔ the IR (ai.google.dev/api/generate-content#generatecontentresponse)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import form
-from llmedge.dialects.dialect import Asked
+from llmedge.dialects import ir
+from llmedge.dialects.dialect import ResponseContext
 from llmedge.dialects.gemini import usage
 from llmedge.dialects.gemini.chunks import (
     FINISH,
@@ -48,20 +48,20 @@ def check(body: bytes) -> Chunk:
 # A vendor's answer
 
 
-def parse(body: bytes) -> form.Answer:
+def parse(body: bytes) -> ir.Answer:
     """:raises UpstreamMalformed: it is not one. :raises VendorFailed: it is an error."""
     chunk = check(body)
     response = chunk.response_id or ""
     if blocked(chunk):
-        choices: tuple[form.Choice, ...] = (form.Choice((), "filter"),)
+        choices: tuple[ir.Choice, ...] = (ir.Choice((), "filter"),)
     else:
         choices = tuple(_choice(each, index, response) for index, each in enumerate(chunk.candidates or ()))
-    return form.Answer(choices, response, chunk.model_version or "", created(chunk), usage.parse(chunk.usage_metadata))
+    return ir.Answer(choices, response, chunk.model_version or "", created(chunk), usage.parse(chunk.usage_metadata))
 
 
-def _choice(candidate: Candidate, number: int, response: str) -> form.Choice:
+def _choice(candidate: Candidate, number: int, response: str) -> ir.Choice:
     index = number if candidate.index is None else candidate.index
-    parts: list[form.Part] = []
+    parts: list[ir.Part] = []
     texts: list[str | None] = []
     calls = 0
     for part in (candidate.content.parts if candidate.content else None) or ():
@@ -72,84 +72,84 @@ def _choice(candidate: Candidate, number: int, response: str) -> form.Choice:
         finish = "tool"
     for cite in parse_citations(candidate.grounding_metadata, candidate.citation_metadata, texts):
         _cite(cite, parts)
-    return form.Choice(tuple(parts), finish, index, logprobs=parse_logprobs(candidate.logprobs_result))
+    return ir.Choice(tuple(parts), finish, index, logprobs=parse_logprobs(candidate.logprobs_result))
 
 
-def _part(part: Part, response: str, choice: int, number: int, parts: list[form.Part]) -> int:
-    """Append what one part says; 1 if it is a call. Code that Google ran itself has no place in the form, and nobody
+def _part(part: Part, response: str, choice: int, number: int, parts: list[ir.Part]) -> int:
+    """Append what one part says; 1 if it is a call. Code that Google ran itself has no place in the IR, and nobody
     but a client of Google's can ask for it."""
     signature = part.thought_signature or ""
     if part.function_call is not None:
         call = part.function_call
         identifier = call_id(call, response, choice, number)
-        parts.append(form.ToolCall(identifier, call.name or "", arguments(call), signature))
+        parts.append(ir.ToolCall(identifier, call.name or "", arguments(call), signature))
         return 1
     if part.thought:
         if part.text or signature:
-            parts.append(form.Thinking(part.text or "", signature))
+            parts.append(ir.Thinking(part.text or "", signature))
         return 0
     if part.text:
-        parts.append(form.Text(part.text))
+        parts.append(ir.Text(part.text))
     elif (blob := part.inline_data) is not None:
-        source = form.Source("base64", blob.data or "", blob.mime_type or "")
+        source = ir.Source("base64", blob.data or "", blob.mime_type or "")
         parts.append(_medium(source))
     elif (blob := part.file_data) is not None:
-        parts.append(_medium(form.Source("url", blob.file_uri or "", blob.mime_type or "")))
+        parts.append(_medium(ir.Source("url", blob.file_uri or "", blob.mime_type or "")))
     if signature:
-        parts.append(form.Thinking("", signature, redacted=True))
+        parts.append(ir.Thinking("", signature, redacted=True))
     return 0
 
 
-def _medium(source: form.Source) -> form.Part:
+def _medium(source: ir.Source) -> ir.Part:
     if source.media_type.startswith("audio/"):
-        return form.Audio(source)
-    return form.Image(source) if source.media_type.startswith("image/") else form.File(source)
+        return ir.Audio(source)
+    return ir.Image(source) if source.media_type.startswith("image/") else ir.File(source)
 
 
-def _cite(cite: form.Citation, parts: list[form.Part]) -> None:
+def _cite(cite: ir.Citation, parts: list[ir.Part]) -> None:
     """Put a citation on the text in which it begins, or on the last."""
     before, place = 0, -1
     for index, part in enumerate(parts):
-        if isinstance(part, form.Text):
+        if isinstance(part, ir.Text):
             place = index
             before += len(part.text)
             if cite.text_start is not None and cite.text_start < before:
                 break
     if place >= 0:
         text = parts[place]
-        assert isinstance(text, form.Text)
-        parts[place] = form.Text(text.text, (*text.citations, cite))
+        assert isinstance(text, ir.Text)
+        parts[place] = ir.Text(text.text, (*text.citations, cite))
 
 
 # A client's answer
 
 
-def render(answer: form.Answer, asked: Asked) -> bytes:
-    say: dict[str, Any] = {"candidates": [_candidate(choice) for choice in answer.choices]}
+def render(answer: ir.Answer, context: ResponseContext) -> bytes:
+    payload: dict[str, Any] = {"candidates": [_candidate(choice) for choice in answer.choices]}
     if answer.usage is not None:
-        say["usageMetadata"] = usage.render(answer.usage)
-    say |= head(answer.id or asked.id, answer.model or asked.model, answer.created or asked.created)
-    return _encode(say)
+        payload["usageMetadata"] = usage.render(answer.usage)
+    payload |= head(answer.id or context.id, answer.model or context.model, answer.created or context.created)
+    return _encode(payload)
 
 
-def _candidate(choice: form.Choice) -> dict[str, Any]:
+def _candidate(choice: ir.Choice) -> dict[str, Any]:
     parts: list[dict[str, Any]] = []
-    citations: list[form.Citation] = []
+    citations: list[ir.Citation] = []
     broken = False
     for part in choice.parts:
-        if isinstance(part, form.Text):
+        if isinstance(part, ir.Text):
             citations += part.citations
             parts.append({"text": part.text})
-        elif isinstance(part, form.Refusal):
+        elif isinstance(part, ir.Refusal):
             parts.append({"text": part.text})
-        elif isinstance(part, form.Thinking):
+        elif isinstance(part, ir.Thinking):
             if not attach(part, parts):
                 parts.append(render_thought(part))
-        elif isinstance(part, form.ToolCall):
+        elif isinstance(part, ir.ToolCall):
             call = render_call(part)
             broken = broken or call is None
             parts += [] if call is None else [call]
-        elif isinstance(part, form.Audio | form.Image | form.File):
+        elif isinstance(part, ir.Audio | ir.Image | ir.File):
             media = render_source(part.source, type(part).__name__.lower())
             parts += [] if media is None else [media]
     out: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "index": choice.index}
@@ -166,7 +166,7 @@ def _candidate(choice: form.Choice) -> dict[str, Any]:
 BROKEN_CALL = "The model called a function with arguments that are not a JSON object."
 
 
-def finish_reason(finish: form.FinishReason, broken: bool) -> str:
+def finish_reason(finish: ir.FinishReason, broken: bool) -> str:
     """Gemini's calls hold objects: one whose arguments are none is left out, and the reason says so."""
     if broken and finish in ("tool", "stop"):
         return REASONS["malformed"]

@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.gemini.citations import Grounding, Logprobs, Recitation
 from llmedge.errors import UpstreamMalformed
 
-FINISH: dict[str, form.FinishReason] = {
+FINISH: dict[str, ir.FinishReason] = {
     "STOP": "stop",
     "FINISH_REASON_UNSPECIFIED": "stop",
     "NO_IMAGE": "stop",
@@ -39,7 +39,7 @@ FINISH: dict[str, form.FinishReason] = {
 }
 """Google's reasons and ours. What it adds to them counts as ``stop``."""
 
-REASONS: dict[form.FinishReason, str] = {
+REASONS: dict[ir.FinishReason, str] = {
     "stop": "STOP",
     "stop_sequence": "STOP",
     "tool": "STOP",
@@ -156,10 +156,10 @@ def arguments(call: Call) -> str:
 
 def head(id: str, model: str, seconds: int) -> dict[str, Any]:
     """The fields of an answer that each chunk repeats."""
-    said: dict[str, Any] = {"modelVersion": model, "responseId": id}
+    out: dict[str, Any] = {"modelVersion": model, "responseId": id}
     if seconds:
-        said["createTime"] = timestamp(seconds)
-    return said
+        out["createTime"] = timestamp(seconds)
+    return out
 
 
 def texts_of(parts: Sequence[dict[str, Any]]) -> list[str | None]:

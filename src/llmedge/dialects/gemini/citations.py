@@ -1,8 +1,8 @@
-"""What an answer leans on, and the likelihood of its tokens ↔ the form.
+"""What an answer leans on, and the likelihood of its tokens ↔ the IR.
 
 ``groundingMetadata`` tells the pages found by search and which bytes of which part they support,
 ``citationMetadata`` which bytes of the answer recite a source (ai.google.dev/api/generate-content#GroundingMetadata,
-#CitationMetadata). The form counts characters of the answer's text.
+#CitationMetadata). The IR counts characters of the answer's text.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 
 
 class _Web(msgspec.Struct):
@@ -56,12 +56,12 @@ class Recitation(msgspec.Struct, rename="camel"):
 
 def parse_citations(
     grounding: Grounding | None, recitation: Recitation | None, texts: list[str | None]
-) -> list[form.Citation]:
+) -> list[ir.Citation]:
     """In the order of the supports; pages that support nothing in particular at the end.
 
     :param texts: of the candidate's parts, ``None`` for a part that is no text of the answer.
     """
-    citations: list[form.Citation] = []
+    citations: list[ir.Citation] = []
     if grounding is not None and grounding.grounding_chunks:
         pages = [each.web or each.retrieved_context or each.maps or _Web() for each in grounding.grounding_chunks]
         used: set[int] = set()
@@ -71,15 +71,15 @@ def parse_citations(
                     used.add(index)
                     start, end = _range(support.segment, texts)
                     page = pages[index]
-                    citations.append(form.Citation("url", page.uri, page.title, text_start=start, text_end=end))
+                    citations.append(ir.Citation("url", page.uri, page.title, text_start=start, text_end=end))
         rest = [page for index, page in enumerate(pages) if index not in used and page.uri]
-        citations += [form.Citation("url", page.uri, page.title) for page in rest]
+        citations += [ir.Citation("url", page.uri, page.title) for page in rest]
     if recitation is not None:
         whole = "".join(text or "" for text in texts)
-        for said in recitation.citation_sources or recitation.citations or ():
-            if said.uri:
-                start, end = _characters(whole, said.start_index, said.end_index)
-                citations.append(form.Citation("url", said.uri, said.title, text_start=start, text_end=end))
+        for out in recitation.citation_sources or recitation.citations or ():
+            if out.uri:
+                start, end = _characters(whole, out.start_index, out.end_index)
+                citations.append(ir.Citation("url", out.uri, out.title, text_start=start, text_end=end))
     return citations
 
 
@@ -99,7 +99,7 @@ def _characters(text: str, start: int, end: int | None) -> tuple[int | None, int
     return len(raw[:start].decode(errors="ignore")), len(raw[:end].decode(errors="ignore"))
 
 
-def render_citations(citations: list[form.Citation], texts: list[str | None]) -> dict[str, Any] | None:
+def render_citations(citations: list[ir.Citation], texts: list[str | None]) -> dict[str, Any] | None:
     """``groundingMetadata``; only citations of URLs can be said.
 
     :param texts: of the candidate's parts, as in :func:`parse_citations`.
@@ -159,26 +159,26 @@ class Logprobs(msgspec.Struct, rename="camel"):
     top_candidates: list[_Top] | None = None
 
 
-def parse_logprobs(said: Logprobs | None) -> tuple[form.TokenLogprob, ...] | None:
+def parse_logprobs(payload: Logprobs | None) -> tuple[ir.TokenLogprob, ...] | None:
     """The tokens, each with the likeliest alternatives of its step."""
-    if said is None or said.chosen_candidates is None:
+    if payload is None or payload.chosen_candidates is None:
         return None
-    tops = said.top_candidates or []
-    tokens: list[form.TokenLogprob] = []
-    for index, chosen in enumerate(said.chosen_candidates):
+    tops = payload.top_candidates or []
+    tokens: list[ir.TokenLogprob] = []
+    for index, chosen in enumerate(payload.chosen_candidates):
         top = (tops[index].candidates or []) if index < len(tops) else []
-        likeliest = tuple(form.TokenLogprob(each.token, each.log_probability) for each in top)
-        tokens.append(form.TokenLogprob(chosen.token, chosen.log_probability, top=likeliest))
+        likeliest = tuple(ir.TokenLogprob(each.token, each.log_probability) for each in top)
+        tokens.append(ir.TokenLogprob(chosen.token, chosen.log_probability, top=likeliest))
     return tuple(tokens)
 
 
-def render_logprobs(tokens: tuple[form.TokenLogprob, ...]) -> dict[str, Any]:
+def render_logprobs(tokens: tuple[ir.TokenLogprob, ...]) -> dict[str, Any]:
     """``logprobsResult``."""
-    said: dict[str, Any] = {"chosenCandidates": [_token(token) for token in tokens]}
+    out: dict[str, Any] = {"chosenCandidates": [_token(token) for token in tokens]}
     if any(token.top for token in tokens):
-        said["topCandidates"] = [{"candidates": [_token(each) for each in token.top]} for token in tokens]
-    return said
+        out["topCandidates"] = [{"candidates": [_token(each) for each in token.top]} for token in tokens]
+    return out
 
 
-def _token(token: form.TokenLogprob) -> dict[str, Any]:
+def _token(token: ir.TokenLogprob) -> dict[str, Any]:
     return {"token": token.token, "logProbability": token.logprob}

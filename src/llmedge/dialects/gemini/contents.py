@@ -1,4 +1,4 @@
-"""Contents and their parts → the form's messages (ai.google.dev/api/caching#Content)."""
+"""Contents and their parts → the IR's messages (ai.google.dev/api/caching#Content)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Iterable, Iterator
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.gemini.results import parse_result
 from llmedge.dialects.gemini.wire import GoogleFields, unwrap_signature
 
@@ -58,51 +58,51 @@ class Calls:
         return identifier or f"call_of_{name}"
 
 
-def parse_contents(contents: list[GoogleFields]) -> list[form.Message]:
+def parse_contents(contents: list[GoogleFields]) -> list[ir.Message]:
     """:raises ValidationError: a part is not one there is."""
     calls = Calls()
-    messages: list[form.Message] = []
+    messages: list[ir.Message] = []
     for content in contents:
         role = content.text("role") or "user"
         if role not in ("user", "model", "function", "tool"):
             content.fail("role", "must be user, model or function")
-        speaker: form.Role = "assistant" if role == "model" else "user"
+        speaker: ir.Role = "assistant" if role == "model" else "user"
         parts = _joined(part for each in content.objects("parts") for part in _parts(each, calls))
         content.finish()
         for index, (is_result, run) in enumerate(_runs(parts)):
             if is_result and messages and messages[-1].role == "tool":
                 last = messages.pop()
-                messages.append(form.Message("tool", last.parts + run, at=last.at))
+                messages.append(ir.Message("tool", last.parts + run, at=last.at))
             else:
                 at = content.path if index == 0 else f"{content.path} ({index + 1})"
-                messages.append(form.Message("tool" if is_result else speaker, run, at=at))
+                messages.append(ir.Message("tool" if is_result else speaker, run, at=at))
         if not parts:
-            messages.append(form.Message(speaker, (), at=content.path))
+            messages.append(ir.Message(speaker, (), at=content.path))
     return messages
 
 
-def _joined(parts: Iterable[form.Part]) -> list[form.Part]:
+def _joined(parts: Iterable[ir.Part]) -> list[ir.Part]:
     """A thought that came in pieces, its signature in the last, is one."""
-    out: list[form.Part] = []
+    out: list[ir.Part] = []
     for part in parts:
         last = out[-1] if out else None
         if (
-            isinstance(part, form.Thinking)
-            and isinstance(last, form.Thinking)
+            isinstance(part, ir.Thinking)
+            and isinstance(last, ir.Thinking)
             and not (part.redacted or last.redacted or last.signature)
         ):
-            out[-1] = form.Thinking(last.text + part.text, part.signature)
+            out[-1] = ir.Thinking(last.text + part.text, part.signature)
         else:
             out.append(part)
     return out
 
 
-def _runs(parts: list[form.Part]) -> Iterator[tuple[bool, tuple[form.Part, ...]]]:
+def _runs(parts: list[ir.Part]) -> Iterator[tuple[bool, tuple[ir.Part, ...]]]:
     """The results of tools have messages of their own."""
-    run: list[form.Part] = []
+    run: list[ir.Part] = []
     results = False
     for part in parts:
-        is_result = isinstance(part, form.ToolResult)
+        is_result = isinstance(part, ir.ToolResult)
         if run and is_result != results:
             yield results, tuple(run)
             run = []
@@ -112,16 +112,16 @@ def _runs(parts: list[form.Part]) -> Iterator[tuple[bool, tuple[form.Part, ...]]
         yield results, tuple(run)
 
 
-def parse_instruction(content: GoogleFields) -> form.Message | None:
+def parse_instruction(content: GoogleFields) -> ir.Message | None:
     """``systemInstruction``; its role says nothing."""
     content.ignore("role")
     parts = [part for each in content.objects("parts") for part in _parts(each, Calls())]
     content.finish()
-    return form.Message("system", tuple(parts), at=content.path) if parts else None
+    return ir.Message("system", tuple(parts), at=content.path) if parts else None
 
 
-def _parts(fields: GoogleFields, calls: Calls) -> Iterator[form.Part]:
-    """One part. A signature on what cannot carry one in the form follows it as a thought of its own, as Gemini itself
+def _parts(fields: GoogleFields, calls: Calls) -> Iterator[ir.Part]:
+    """One part. A signature on what cannot carry one in the IR follows it as a thought of its own, as Gemini itself
     sends it in streams: in a part with an empty text (ai.google.dev/gemini-api/docs/thought-signatures)."""
     signature = unwrap_signature(fields.text("thoughtSignature"))
     thought = fields.flag("thought")
@@ -132,7 +132,7 @@ def _parts(fields: GoogleFields, calls: Calls) -> Iterator[form.Part]:
         if not arguments.startswith("{"):
             call.fail("args", "must be an object")
         call.finish()
-        yield form.ToolCall(identifier, name, arguments, signature)
+        yield ir.ToolCall(identifier, name, arguments, signature)
         signature = ""
     elif (response := fields.object("functionResponse")) is not None:
         name = response.text("name", None)
@@ -140,52 +140,52 @@ def _parts(fields: GoogleFields, calls: Calls) -> Iterator[form.Part]:
         identifier = calls.result(response.text("id"), name)
         error, texts = parse_result(response.raw("response"), response)
         response.finish()
-        yield form.ToolResult(identifier, (*texts, *media), name, error)
+        yield ir.ToolResult(identifier, (*texts, *media), name, error)
         signature = ""  # some clients repeat the call's here
     elif fields.has("text"):
         text = fields.text("text")
         if thought:
-            yield form.Thinking(text, signature)
+            yield ir.Thinking(text, signature)
             signature = ""
         elif text:
-            yield form.Text(text)
+            yield ir.Text(text)
     elif fields.has("inlineData") or fields.has("fileData"):
         yield _media(fields)
     elif thought and signature:
-        yield form.Thinking("", signature)
+        yield ir.Thinking("", signature)
         signature = ""
     if signature:
-        yield form.Thinking("", signature, redacted=True)
+        yield ir.Thinking("", signature, redacted=True)
     fields.finish()
 
 
-def _media(fields: GoogleFields) -> form.Image | form.Audio | form.File:
+def _media(fields: GoogleFields) -> ir.Image | ir.Audio | ir.File:
     """``inlineData`` or ``fileData``, of a part or of a function's response."""
     name = ""
     if (blob := fields.object("inlineData")) is not None:
         media_type = blob.text("mimeType", None)
-        source = form.Source("base64", blob.text("data", None), media_type)
+        source = ir.Source("base64", blob.text("data", None), media_type)
     elif (blob := fields.object("fileData")) is not None:
         uri = blob.text("fileUri", None)
         media_type = blob.text("mimeType") or guess_type(uri)
-        source = form.Source("file" if uri.startswith(FILE_PREFIXES) else "url", uri, media_type)
+        source = ir.Source("file" if uri.startswith(FILE_PREFIXES) else "url", uri, media_type)
     else:
         fields.fail("", "must hold inlineData or fileData")
     if media_type.startswith("audio/"):
         blob.finish()
-        return form.Audio(source)
+        return ir.Audio(source)
     if media_type.startswith("image/"):
         blob.finish()
-        return form.Image(source, _detail(fields))
+        return ir.Image(source, _detail(fields))
     name = blob.text("displayName")
     blob.finish()
-    return form.File(_document(source), name)
+    return ir.File(_document(source), name)
 
 
-def _result_media(fields: GoogleFields) -> form.Image | form.File:
+def _result_media(fields: GoogleFields) -> ir.Image | ir.File:
     part = _media(fields)
     fields.finish()
-    return part if isinstance(part, form.Image | form.File) else form.File(part.source)
+    return part if isinstance(part, ir.Image | ir.File) else ir.File(part.source)
 
 
 def _detail(fields: GoogleFields) -> str:
@@ -200,11 +200,11 @@ def _detail(fields: GoogleFields) -> str:
     return ""
 
 
-def _document(source: form.Source) -> form.Source:
+def _document(source: ir.Source) -> ir.Source:
     """A plain text that came as base64 is a text."""
     if source.kind == "base64" and source.media_type == "text/plain":
         try:
-            return form.Source("text", base64.b64decode(source.data, validate=True).decode(), "text/plain")
+            return ir.Source("text", base64.b64decode(source.data, validate=True).decode(), "text/plain")
         except (binascii.Error, UnicodeDecodeError):
             pass
     return source

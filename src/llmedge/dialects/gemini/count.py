@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.dialect import Request
 from llmedge.dialects.gemini.render import render_fields
 from llmedge.dialects.gemini.wire import GoogleFields, failed
 from llmedge.dialects.openai_common import decode_body
-from llmedge.dialects.rendering import Saying
+from llmedge.dialects.rendering import RenderContext
 from llmedge.errors import UpstreamMalformed
 from llmedge.model import RawObject
 
@@ -48,13 +48,13 @@ def forward(fields: RawObject, model: str) -> bytes:
     return _encode({"generateContentRequest": {**fields, "model": f"models/{model}"}})
 
 
-def render(request: form.Request, model: str, saying: Saying, quirks: frozenset[str]) -> bytes:
+def render(request: ir.Request, model: str, context: RenderContext, quirks: frozenset[str]) -> bytes:
     """The body for a vendor.
 
     :raises Unsupported: a field cannot be said.
     """
-    said = render_fields(request, model, saying, quirks)
-    return _encode({"generateContentRequest": {"model": f"models/{model}", **said}})
+    out = render_fields(request, model, context, quirks)
+    return _encode({"generateContentRequest": {"model": f"models/{model}", **out}})
 
 
 def parse_answer(body: bytes) -> int:
@@ -64,14 +64,14 @@ def parse_answer(body: bytes) -> int:
     :raises VendorFailed: it is an error object behind a status of 200.
     """
     try:
-        said = _decode(body)
+        payload = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise UpstreamMalformed("answered with something that is not a count of tokens") from None
-    if said.error and bytes(said.error) != b"null":
+    if payload.error and bytes(payload.error) != b"null":
         raise failed(body, "answered with an error behind status 200")
-    if said.total_tokens is None or said.total_tokens < 0:
+    if payload.total_tokens is None or payload.total_tokens < 0:
         raise UpstreamMalformed("answered without a count of tokens")
-    return said.total_tokens
+    return payload.total_tokens
 
 
 def render_answer(tokens: int) -> bytes:

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import msgspec
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.dialect import ChatDialect, CountingDialect, Request, StreamReader
 from llmedge.dialects.gemini import answer, count, encoder, render, request, stream, usage, wire
 from llmedge.dialects.gemini.wire import GoogleFields
 from llmedge.dialects.openai_common import decode_body
-from llmedge.dialects.rendering import Carries, Saying, view
+from llmedge.dialects.rendering import Carries, RenderContext, view
 from llmedge.model import RawObject, Usage
 
 _encode = msgspec.json.Encoder().encode
@@ -72,9 +72,9 @@ class Gemini(ChatDialect, CountingDialect):
     parse = staticmethod(request.parse)
 
     def _render(
-        self, request: form.Request, model: str, saying: Saying, *, stream: bool, quirks: frozenset[str]
+        self, request: ir.Request, model: str, context: RenderContext, *, stream: bool, quirks: frozenset[str]
     ) -> bytes:
-        return render.render(request, model, saying, quirks)
+        return render.render(request, model, context, quirks)
 
     parse_answer = staticmethod(answer.parse)
     render_answer = staticmethod(answer.render)
@@ -94,15 +94,15 @@ class Gemini(ChatDialect, CountingDialect):
         return count.forward(fields, model)
 
     def render_count(
-        self, asked: form.Request, model: str, saying: Saying, *, quirks: frozenset[str] = frozenset()
+        self, request: ir.Request, model: str, context: RenderContext, *, quirks: frozenset[str] = frozenset()
     ) -> bytes:
         """The body for a vendor.
 
         :raises Unsupported: a field cannot be said.
         """
-        seen = view(asked)
-        body = count.render(seen, model, saying, quirks)
-        saying.rest(seen, (*seen.extra, *self.carries.lacking(asked)))
+        seen = view(request)
+        body = count.render(seen, model, context, quirks)
+        context.rest(seen, (*seen.extra, *self.carries.lacking(request)))
         return body
 
     def parse_count(self, body: bytes) -> int:

@@ -1,4 +1,4 @@
-"""The form → streamGenerateContent's events with ``alt=sse``, framed as Google frames them: ``data: {…}`` and CRLFs.
+"""The IR → streamGenerateContent's events with ``alt=sse``, framed as Google frames them: ``data: {…}`` and CRLFs.
 
 Each piece of text is an event, a call is one when its arguments are whole. What comes last, the reasons and the usage
 (OpenAI's vendors tell it after the reason), is one event more. Without ``alt=sse`` Google gives the same objects as
@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import form
-from llmedge.dialects.dialect import Asked
+from llmedge.dialects import ir
+from llmedge.dialects.dialect import ResponseContext
 from llmedge.dialects.gemini import usage
 from llmedge.dialects.gemini.answer import BROKEN_CALL, finish_reason
 from llmedge.dialects.gemini.chunks import head
@@ -23,7 +23,7 @@ from llmedge.model import Event, EventKind, Usage
 
 _encode = msgspec.json.Encoder().encode
 _AUDIO = "audio/L16;codec=pcm;rate=24000"
-"""What the form's streams of sound hold: OpenAI's ``pcm16``, Gemini's only kind."""
+"""What the IR's streams of sound hold: OpenAI's ``pcm16``, Gemini's only kind."""
 
 _ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 
@@ -35,35 +35,35 @@ class _Choice:
 
     def __init__(self) -> None:
         self.broken = False
-        self.citations: list[form.Citation] = []
-        self.finish: form.FinishReason | None = None
+        self.citations: list[ir.Citation] = []
+        self.finish: ir.FinishReason | None = None
         self.texts: list[str] = []
 
 
 class Encoder:
-    """The form into events for a client."""
+    """The IR into events for a client."""
 
-    def __init__(self, asked: Asked) -> None:
-        self._asked = asked
+    def __init__(self, context: ResponseContext) -> None:
+        self._context = context
         self._usage: Usage | None = None
         self._choices: dict[int, _Choice] = {}
-        self._opens: dict[tuple[int, int], form.Open] = {}
+        self._opens: dict[tuple[int, int], ir.Open] = {}
         self._calls: dict[tuple[int, int], list[str]] = {}
         self._signatures: dict[tuple[int, int], str] = {}
         self._before = b'data: {"candidates":[{"content":{"parts":[{"text":'
         self._tail = b""
         self._after: dict[int, bytes] = {}
 
-    def encode(self, events: list[form.StreamEvent]) -> list[Event]:
+    def encode(self, events: list[ir.StreamEvent]) -> list[Event]:
         out: list[Event] = []
         for event in events:
-            if isinstance(event, form.Delta):
+            if isinstance(event, ir.Delta):
                 self._delta(event, out)
             else:
                 self._one(event, out)
         return out
 
-    def _delta(self, event: form.Delta, out: list[Event]) -> None:
+    def _delta(self, event: ir.Delta, out: list[Event]) -> None:
         choice = event.choice
         key = (choice, event.block)
         kind = self._opens[key].kind
@@ -82,35 +82,35 @@ class Encoder:
         else:
             self._part(choice, {"inlineData": {"mimeType": _AUDIO, "data": event.text}}, out)
 
-    def _one(self, event: form.StreamEvent, out: list[Event]) -> None:
-        if isinstance(event, form.Open):
+    def _one(self, event: ir.StreamEvent, out: list[Event]) -> None:
+        if isinstance(event, ir.Open):
             if event.choice not in self._choices:
                 self._begin_choice(event.choice)
             self._opens[event.choice, event.block] = event
             if event.redacted:
                 self._part(event.choice, {"text": "", "thoughtSignature": wrap_signature(event.signature)}, out)
-        elif isinstance(event, form.Sign):
+        elif isinstance(event, ir.Sign):
             if self._opens[event.choice, event.block].kind == "tool":
                 self._signatures[event.choice, event.block] = event.signature
             else:
                 thought = {"text": "", "thought": True, "thoughtSignature": wrap_signature(event.signature)}
                 self._part(event.choice, thought, out)
-        elif isinstance(event, form.Close):
+        elif isinstance(event, ir.Close):
             if self._opens[event.choice, event.block].kind == "tool":
                 self._call(event, out)
-        elif isinstance(event, form.Cite):
+        elif isinstance(event, ir.Cite):
             self._choices[event.choice].citations.append(event.citation)
-        elif isinstance(event, form.Finish):
+        elif isinstance(event, ir.Finish):
             if event.choice not in self._choices:
                 self._begin_choice(event.choice)
             self._choices[event.choice].finish = event.reason
-        elif isinstance(event, form.Begin):
-            asked = self._asked
-            said = head(event.id or asked.id, event.model or asked.model, event.created or asked.created)
-            self._tail = _encode(said)[1:]
-        elif isinstance(event, form.Counted):
+        elif isinstance(event, ir.Begin):
+            context = self._context
+            rendered = head(event.id or context.id, event.model or context.model, event.created or context.created)
+            self._tail = _encode(rendered)[1:]
+        elif isinstance(event, ir.Counted):
             self._usage = event.usage
-        elif isinstance(event, form.End):
+        elif isinstance(event, ir.End):
             self._end(out)
 
     def _begin_choice(self, choice: int) -> None:
@@ -121,18 +121,18 @@ class Encoder:
         candidate: dict[str, Any] = {"content": {"parts": [part], "role": "model"}, "index": choice}
         self._event([candidate | (more or {})], b"", out)
 
-    def _event(self, candidates: list[dict[str, Any]], said: bytes, out: list[Event]) -> None:
+    def _event(self, candidates: list[dict[str, Any]], payload: bytes, out: list[Event]) -> None:
         body = _encode(candidates)
         if b"\n" in body or b"\r" in body:  # of arguments as a model wrote them: lines would end the event
             body = body.translate(_ONE_LINE)
-        frame = b'data: {"candidates":%b,%b%b\r\n\r\n' % (body, said, self._tail)
+        frame = b'data: {"candidates":%b,%b%b\r\n\r\n' % (body, payload, self._tail)
         out.append(Event(EventKind.CONTENT, frame))
 
-    def _call(self, event: form.Close, out: list[Event]) -> None:
+    def _call(self, event: ir.Close, out: list[Event]) -> None:
         key = (event.choice, event.block)
         opened = self._opens[key]
         text = "".join(self._calls.pop(key, ()))
-        call = render_call(form.ToolCall(opened.tool_id, opened.name, text, self._signatures.pop(key, "")))
+        call = render_call(ir.ToolCall(opened.tool_id, opened.name, text, self._signatures.pop(key, "")))
         if call is None:
             self._choices[event.choice].broken = True
         else:
@@ -141,15 +141,15 @@ class Encoder:
     def _end(self, out: list[Event]) -> None:
         candidates: list[dict[str, Any]] = []
         for index, choice in sorted(self._choices.items()):
-            said: dict[str, Any] = {"content": {"parts": [{"text": ""}], "role": "model"}, "index": index}
-            said["finishReason"] = finish_reason(choice.finish or "stop", choice.broken)
+            rendered: dict[str, Any] = {"content": {"parts": [{"text": ""}], "role": "model"}, "index": index}
+            rendered["finishReason"] = finish_reason(choice.finish or "stop", choice.broken)
             if choice.broken:
-                said["finishMessage"] = BROKEN_CALL
+                rendered["finishMessage"] = BROKEN_CALL
             if choice.citations:
                 grounding = render_citations(choice.citations, ["".join(choice.texts)])
                 if grounding is not None:
-                    said["groundingMetadata"] = grounding
-            candidates.append(said)
+                    rendered["groundingMetadata"] = grounding
+            candidates.append(rendered)
         counted = b'"usageMetadata":%b,' % _encode(usage.render(self._usage)) if self._usage is not None else b""
         self._event(candidates, counted, out)
         out.append(Event(EventKind.DONE, b""))

@@ -1,4 +1,4 @@
-"""The form's messages → contents and their parts (ai.google.dev/api/caching#Content)."""
+"""The IR's messages → contents and their parts (ai.google.dev/api/caching#Content)."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.gemini.contents import DETAILS, FILE_PREFIXES, guess_type
 from llmedge.dialects.gemini.results import render_result
 from llmedge.dialects.gemini.wire import NO_SIGNATURE, is_base64, wrap_signature
-from llmedge.dialects.rendering import Saying
+from llmedge.dialects.rendering import RenderContext
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _LEVELS = {detail: level for level, detail in DETAILS.items()}
 
 
 def render_contents(
-    messages: tuple[form.Message, ...], saying: Saying, *, ids: bool, signed: bool = False
+    messages: tuple[ir.Message, ...], context: RenderContext, *, ids: bool, signed: bool = False
 ) -> list[dict[str, Any]]:
     """All but the system's. Results that follow each other stand in one content: Gemini wants as many of them beside
     each other as there were calls.
@@ -34,7 +34,7 @@ def render_contents(
         if message.role in ("system", "developer"):
             continue
         if message.role == "tool":
-            parts = [out for part in message.parts for out in _result(part, message, names, saying, ids)]
+            parts = [out for part in message.parts for out in _result(part, message, names, context, ids)]
             if after_result:
                 contents[-1]["parts"] += parts
             else:
@@ -42,15 +42,15 @@ def render_contents(
         else:
             parts = []
             for part in message.parts:
-                if isinstance(part, form.ToolCall):
+                if isinstance(part, ir.ToolCall):
                     names[part.id] = part.name
-                if isinstance(part, form.ToolCall | form.Thinking) and not is_base64(part.signature):
-                    saying.cannot(f"{message.at} (another vendor's signature)")
-                    if isinstance(part, form.Thinking) and part.redacted:
+                if isinstance(part, ir.ToolCall | ir.Thinking) and not is_base64(part.signature):
+                    context.unsupported(f"{message.at} (another vendor's signature)")
+                    if isinstance(part, ir.Thinking) and part.redacted:
                         continue
                     part = msgspec.structs.replace(part, signature="")
                 if not attach(part, parts):
-                    parts += render_part(part, message, saying, ids)
+                    parts += render_part(part, message, context, ids)
             if not parts:
                 parts = [{"text": ""}]  # a content needs one
             first = next((part for part in parts if "functionCall" in part), None)
@@ -61,9 +61,9 @@ def render_contents(
     return contents
 
 
-def attach(part: form.Part, parts: list[dict[str, Any]]) -> bool:
+def attach(part: ir.Part, parts: list[dict[str, Any]]) -> bool:
     """Put a bare signature on the part before it, if that is one it can be of."""
-    if not isinstance(part, form.Thinking) or not part.redacted or not parts:
+    if not isinstance(part, ir.Thinking) or not part.redacted or not parts:
         return False
     last = parts[-1]
     if "thoughtSignature" in last or "thought" in last or "functionCall" in last:
@@ -72,41 +72,41 @@ def attach(part: form.Part, parts: list[dict[str, Any]]) -> bool:
     return True
 
 
-def render_part(part: form.Part, message: form.Message, saying: Saying, ids: bool = True) -> list[dict[str, Any]]:
+def render_part(part: ir.Part, message: ir.Message, context: RenderContext, ids: bool = True) -> list[dict[str, Any]]:
     """One part, or none where it cannot be said."""
-    if isinstance(part, form.Text):
+    if isinstance(part, ir.Text):
         return [{"text": part.text}]
-    if isinstance(part, form.ToolCall):
+    if isinstance(part, ir.ToolCall):
         call = render_call(part, ids)
         if call is None:
-            saying.cannot(f"{message.at} (arguments of a tool call that are not a JSON object)")
+            context.unsupported(f"{message.at} (arguments of a tool call that are not a JSON object)")
         return [] if call is None else [call]
-    if isinstance(part, form.Thinking):
+    if isinstance(part, ir.Thinking):
         return [render_thought(part)]
-    if isinstance(part, form.Image | form.Audio | form.File):
-        media = _media(part, message, saying)
+    if isinstance(part, ir.Image | ir.Audio | ir.File):
+        media = _media(part, message, context)
         return [] if media is None else [media]
-    saying.cannot(f"{message.at} ({type(part).__name__.lower()})")
+    context.unsupported(f"{message.at} ({type(part).__name__.lower()})")
     return []
 
 
-def render_thought(thought: form.Thinking) -> dict[str, Any]:
+def render_thought(thought: ir.Thinking) -> dict[str, Any]:
     """A thought, or the bare signature it was redacted to. Its id is only its vendor's."""
-    said: dict[str, Any] = {"text": thought.text}
+    out: dict[str, Any] = {"text": thought.text}
     if not thought.redacted:
-        said["thought"] = True
+        out["thought"] = True
     if thought.signature:
-        said["thoughtSignature"] = wrap_signature(thought.signature)
-    return said
+        out["thoughtSignature"] = wrap_signature(thought.signature)
+    return out
 
 
-def render_call(call: form.ToolCall, ids: bool = True) -> dict[str, Any] | None:
+def render_call(call: ir.ToolCall, ids: bool = True) -> dict[str, Any] | None:
     """A call of a function; ``None`` if its arguments are no JSON object."""
     arguments = parse_arguments(call.arguments)
     if arguments is None:
         return None
-    said: dict[str, Any] = {"id": call.id} if ids and call.id else {}
-    out: dict[str, Any] = {"functionCall": said | {"name": call.name, "args": arguments}}
+    rendered: dict[str, Any] = {"id": call.id} if ids and call.id else {}
+    out: dict[str, Any] = {"functionCall": rendered | {"name": call.name, "args": arguments}}
     if call.signature:
         out["thoughtSignature"] = wrap_signature(call.signature)
     return out
@@ -122,26 +122,26 @@ def parse_arguments(text: str) -> msgspec.Raw | None:
     return msgspec.Raw(text.encode())
 
 
-def _media(part: form.Image | form.Audio | form.File, message: form.Message, saying: Saying) -> dict[str, Any] | None:
+def _media(part: ir.Image | ir.Audio | ir.File, message: ir.Message, context: RenderContext) -> dict[str, Any] | None:
     source = part.source
     kind = type(part).__name__.lower()
-    name = part.name if isinstance(part, form.File) else ""
-    if isinstance(part, form.Audio) and part.id:
-        saying.cannot(f"{message.at} (audio of an earlier answer)")
+    name = part.name if isinstance(part, ir.File) else ""
+    if isinstance(part, ir.Audio) and part.id:
+        context.unsupported(f"{message.at} (audio of an earlier answer)")
         return None
-    said = render_source(source, kind, name)
-    if said is None:
-        saying.cannot(f"{message.at} ({kind} by the id of a file)")
+    out = render_source(source, kind, name)
+    if out is None:
+        context.unsupported(f"{message.at} ({kind} by the id of a file)")
         return None
-    if isinstance(part, form.Image) and part.detail:
+    if isinstance(part, ir.Image) and part.detail:
         if part.detail in _LEVELS:
-            said["mediaResolution"] = {"level": _LEVELS[part.detail]}
+            out["mediaResolution"] = {"level": _LEVELS[part.detail]}
         else:
-            saying.cannot(f"{message.at} (an image's detail '{part.detail}')")
-    return said
+            context.unsupported(f"{message.at} (an image's detail '{part.detail}')")
+    return out
 
 
-def render_source(source: form.Source, kind: str, name: str = "") -> dict[str, Any] | None:
+def render_source(source: ir.Source, kind: str, name: str = "") -> dict[str, Any] | None:
     """``inlineData`` or ``fileData``; ``None`` for an id of another vendor's file."""
     if source.kind in ("base64", "text"):
         default = {"image": "image/png", "audio": "audio/wav"}.get(kind, "application/octet-stream")
@@ -159,22 +159,22 @@ def render_source(source: form.Source, kind: str, name: str = "") -> dict[str, A
 
 
 def _result(
-    part: form.Part, message: form.Message, names: dict[str, str], saying: Saying, ids: bool
+    part: ir.Part, message: ir.Message, names: dict[str, str], context: RenderContext, ids: bool
 ) -> list[dict[str, Any]]:
-    if not isinstance(part, form.ToolResult):
-        saying.cannot(f"{message.at} ({type(part).__name__.lower()})")
+    if not isinstance(part, ir.ToolResult):
+        context.unsupported(f"{message.at} ({type(part).__name__.lower()})")
         return []
     name = part.name or names.get(part.id, "")
     if not name:
-        saying.cannot(f"{message.at} (a result of a tool that was not called)")
+        context.unsupported(f"{message.at} (a result of a tool that was not called)")
         name = part.id
     response: dict[str, Any] = {"id": part.id} if ids and part.id else {}
-    texts = [each.text for each in part.content if isinstance(each, form.Text)]
+    texts = [each.text for each in part.content if isinstance(each, ir.Text)]
     response |= {"name": name, "response": render_result(texts, part.error)}
     media: list[dict[str, Any]] = []
     for each in part.content:
-        if not isinstance(each, form.Text) and (said := _media(each, message, saying)) is not None:
-            media.append(said)
+        if not isinstance(each, ir.Text) and (out := _media(each, message, context)) is not None:
+            media.append(out)
     if media:
         response["parts"] = media
     return [{"functionResponse": response}]

@@ -1,4 +1,4 @@
-"""The form → generateContent requests (ai.google.dev/api/generate-content)."""
+"""The IR → generateContent requests (ai.google.dev/api/generate-content)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.gemini.parts import render_contents, render_part
 from llmedge.dialects.gemini.request import SCALARS, TIERS
-from llmedge.dialects.rendering import Saying, ignore
+from llmedge.dialects.rendering import RenderContext, ignore
 from llmedge.dialects.scalars import render_scalars
 
 _encode = msgspec.json.Encoder().encode
@@ -25,7 +25,7 @@ _WITH_BUDGETS = re.compile(r"gemini-(1|2)\b")
 _TIERS = {ours: theirs for theirs, ours in TIERS.items() if ours} | {"flex": "flex", "priority": "priority"}
 
 
-def render(request: form.Request, model: str, saying: Saying, quirks: frozenset[str]) -> bytes:
+def render(request: ir.Request, model: str, context: RenderContext, quirks: frozenset[str]) -> bytes:
     """The body for a vendor; the model and whether it streams stand in the URL.
 
     Quirks it knows: ``no_call_ids`` (calls of functions and their responses go without ``id``), ``thinking_budget``
@@ -33,49 +33,49 @@ def render(request: form.Request, model: str, saying: Saying, quirks: frozenset[
 
     :raises Unsupported: a field cannot be said.
     """
-    return _encode(render_fields(request, model, saying, quirks))
+    return _encode(render_fields(request, model, context, quirks))
 
 
 def render_fields(
-    request: form.Request, model: str, saying: Saying, quirks: frozenset[str] = frozenset()
+    request: ir.Request, model: str, context: RenderContext, quirks: frozenset[str] = frozenset()
 ) -> dict[str, Any]:
     """The same, before it is JSON."""
-    say: dict[str, Any] = {}
-    if instruction := _instruction(request, saying):
-        say["systemInstruction"] = {"parts": instruction}
-    say["contents"] = render_contents(
-        request.messages, saying, ids="no_call_ids" not in quirks, signed=_SIGNS.search(model) is not None
+    payload: dict[str, Any] = {}
+    if instruction := _instruction(request, context):
+        payload["systemInstruction"] = {"parts": instruction}
+    payload["contents"] = render_contents(
+        request.messages, context, ids="no_call_ids" not in quirks, signed=_SIGNS.search(model) is not None
     )
     if request.tools:
-        say["tools"] = [{"functionDeclarations": [_tool(tool) for tool in request.tools]}]
+        payload["tools"] = [{"functionDeclarations": [_tool(tool) for tool in request.tools]}]
     if calling := _calling(request):
-        say["toolConfig"] = {"functionCallingConfig": calling}
+        payload["toolConfig"] = {"functionCallingConfig": calling}
     config: dict[str, Any] = {}
     render_scalars(request, SCALARS, config)
     if request.output is not None:
         config["responseMimeType"] = "application/json"
         if request.output.schema:
-            config["responseJsonSchema"] = msgspec.Raw(_schema(request.output, saying))
+            config["responseJsonSchema"] = msgspec.Raw(_schema(request.output, context))
         ignore(request.output, "name", "strict")
-    if request.reasoning is not None and (thinking := _thinking(request.reasoning, model, saying, quirks)):
+    if request.reasoning is not None and (thinking := _thinking(request.reasoning, model, context, quirks)):
         config["thinkingConfig"] = thinking
     if config:
-        say["generationConfig"] = config
+        payload["generationConfig"] = config
     if request.metadata:
-        say["labels"] = dict(request.metadata)
+        payload["labels"] = dict(request.metadata)
     if request.service_tier:
         if request.service_tier in _TIERS:
-            say["serviceTier"] = _TIERS[request.service_tier]
+            payload["serviceTier"] = _TIERS[request.service_tier]
         else:
-            saying.cannot("service_tier")
+            context.unsupported("service_tier")
     if request.store is not None:
-        say["store"] = request.store
+        payload["store"] = request.store
     if request.parallel_tools is False:
-        saying.cannot("parallel_tools")
-    return say
+        context.unsupported("parallel_tools")
+    return payload
 
 
-def _instruction(request: form.Request, saying: Saying) -> list[dict[str, Any]]:
+def _instruction(request: ir.Request, context: RenderContext) -> list[dict[str, Any]]:
     """What is said before the conversation. What the system says later is said there as well, for want of a place."""
     parts: list[dict[str, Any]] = []
     begun = False
@@ -84,13 +84,13 @@ def _instruction(request: form.Request, saying: Saying) -> list[dict[str, Any]]:
             begun = True
             continue
         if begun:
-            saying.cannot(f"{message.at} (its place: system instructions stand before the conversation)")
+            context.unsupported(f"{message.at} (its place: system instructions stand before the conversation)")
         for part in message.parts:
-            parts += render_part(part, message, saying)
+            parts += render_part(part, message, context)
     return parts
 
 
-def _tool(tool: form.Tool) -> dict[str, Any]:
+def _tool(tool: ir.Tool) -> dict[str, Any]:
     function: dict[str, Any] = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
@@ -99,7 +99,7 @@ def _tool(tool: form.Tool) -> dict[str, Any]:
     return function
 
 
-def _calling(request: form.Request) -> dict[str, Any]:
+def _calling(request: ir.Request) -> dict[str, Any]:
     """``ANY`` and ``VALIDATED`` keep arguments to their schemas, so ``strict`` needs no more than a mode."""
     choice = request.tool_choice
     strict = any(tool.strict for tool in request.tools)
@@ -113,7 +113,7 @@ def _calling(request: form.Request) -> dict[str, Any]:
     return {"mode": mode, "allowedFunctionNames": list(names)} if names else {"mode": mode}
 
 
-def _schema(output: form.Output, saying: Saying) -> bytes:
+def _schema(output: ir.Output, context: RenderContext) -> bytes:
     """The schema, byte for byte, with the output's description in it where it has none. The output's name is a label
     for logs, and that it is ``strict`` is so anyway."""
     if not output.description:
@@ -123,12 +123,12 @@ def _schema(output: form.Output, saying: Saying) -> bytes:
     except msgspec.DecodeError:
         fields = {"description": msgspec.Raw(b"")}  # true or false: no place for it
     if "description" in fields:
-        saying.cannot("output", "its schema has a description of its own")
+        context.unsupported("output", "its schema has a description of its own")
         return output.schema
     return _encode({"description": output.description, **fields})
 
 
-def _thinking(reasoning: form.Reasoning, model: str, saying: Saying, quirks: frozenset[str]) -> dict[str, Any]:
+def _thinking(reasoning: ir.Reasoning, model: str, context: RenderContext, quirks: frozenset[str]) -> dict[str, Any]:
     """Gemini takes one of ``thinkingLevel`` (from 3 on) and ``thinkingBudget``."""
     thinking: dict[str, Any] = {}
     effort, budget = reasoning.effort, reasoning.budget
@@ -141,7 +141,7 @@ def _thinking(reasoning: form.Reasoning, model: str, saying: Saying, quirks: fro
         elif not budgets and effort in _LEVELS:
             thinking["thinkingLevel"] = effort.upper()
         else:
-            saying.cannot("reasoning", f"an effort of '{effort}'")
+            context.unsupported("reasoning", f"an effort of '{effort}'")
     elif budget is not None:
         thinking["thinkingBudget"] = budget
     elif reasoning.enabled:

@@ -1,4 +1,4 @@
-"""generateContent requests → the form (ai.google.dev/api/generate-content)."""
+"""generateContent requests → the IR (ai.google.dev/api/generate-content)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.gemini.contents import parse_contents, parse_instruction
 from llmedge.dialects.gemini.schema import to_json_schema
 from llmedge.dialects.gemini.wire import GoogleFields
@@ -41,12 +41,12 @@ TIERS = {"standard": "default", "unspecified": ""}
 """Google's tiers and OpenAI's; ``flex`` and ``priority`` have the same names."""
 
 
-def parse(fields: RawObject) -> form.Request:
+def parse(fields: RawObject) -> ir.Request:
     """:raises ValidationError: a field is mistyped."""
     unread: list[str] = []
     top = GoogleFields(fields, "", unread)
     top.ignore("model")
-    messages: list[form.Message] = []
+    messages: list[ir.Message] = []
     if (instruction := top.object("systemInstruction")) is not None:
         system = parse_instruction(instruction)
         if system is not None:
@@ -58,7 +58,7 @@ def parse(fields: RawObject) -> form.Request:
     if not isinstance(labels, dict) or not all(isinstance(each, str) for each in labels.values()):
         top.fail("labels", "must be an object of strings")
     tier = top.text("serviceTier").lower()
-    request = form.Request(
+    request = ir.Request(
         messages=tuple(messages),
         tools=tuple(_tools(top, validated)),
         tool_choice=choice,
@@ -78,23 +78,23 @@ def parse(fields: RawObject) -> form.Request:
     return msgspec.structs.replace(request, extra=tuple(unread)) if unread else request
 
 
-def _tools(top: GoogleFields, validated: bool) -> list[form.Tool]:
+def _tools(top: GoogleFields, validated: bool) -> list[ir.Tool]:
     """The functions; Google's own tools (``googleSearch``, ``codeExecution`` …) nobody else has."""
-    tools: list[form.Tool] = []
+    tools: list[ir.Tool] = []
     for each in top.objects("tools"):
         for function in each.objects("functionDeclarations"):
             schema = function.raw("parametersJsonSchema")
             if not schema and function.has("parameters"):
                 schema = to_json_schema(function.raw("parameters"))
             name, description = function.text("name", None), function.text("description")
-            tools.append(form.Tool(name, description, schema, validated or None))
+            tools.append(ir.Tool(name, description, schema, validated or None))
             function.finish()
         each.finish()
     return tools
 
 
-def _tool_choice(config: GoogleFields | None) -> tuple[form.ToolChoice | None, bool]:
-    """The choice, and whether arguments must keep to their schemas (``VALIDATED``, the form's ``strict``)."""
+def _tool_choice(config: GoogleFields | None) -> tuple[ir.ToolChoice | None, bool]:
+    """The choice, and whether arguments must keep to their schemas (``VALIDATED``, the IR's ``strict``)."""
     if config is None:
         return None, False
     calling = config.object("functionCallingConfig")
@@ -105,23 +105,23 @@ def _tool_choice(config: GoogleFields | None) -> tuple[form.ToolChoice | None, b
     names = calling.texts("allowedFunctionNames")
     calling.finish()
     if mode == "ANY":
-        return form.ToolChoice("named" if len(names) == 1 else "required", names), False
+        return ir.ToolChoice("named" if len(names) == 1 else "required", names), False
     if mode == "NONE":
-        return form.ToolChoice("none"), False
+        return ir.ToolChoice("none"), False
     if mode in ("AUTO", "VALIDATED"):
-        return form.ToolChoice("auto", names), mode == "VALIDATED"
+        return ir.ToolChoice("auto", names), mode == "VALIDATED"
     if mode not in ("", "MODE_UNSPECIFIED"):
         calling.fail("mode", "must be AUTO, ANY, NONE or VALIDATED")
     return None, False
 
 
-def _output(config: GoogleFields) -> form.Output | None:
+def _output(config: GoogleFields) -> ir.Output | None:
     media_type = config.text("responseMimeType")
     schema = config.raw("responseJsonSchema")
     if not schema and config.has("responseSchema"):
         schema = to_json_schema(config.raw("responseSchema"))
     if media_type == "application/json":
-        return form.Output("json_schema", schema) if schema else form.Output("json")
+        return ir.Output("json_schema", schema) if schema else ir.Output("json")
     if media_type not in ("", "text/plain"):
         config.unread("responseMimeType")  # text/x.enum
     elif schema:
@@ -129,16 +129,16 @@ def _output(config: GoogleFields) -> form.Output | None:
     return None
 
 
-def _reasoning(thinking: GoogleFields | None) -> form.Reasoning | None:
+def _reasoning(thinking: GoogleFields | None) -> ir.Reasoning | None:
     if thinking is None:
         return None
     budget: Any = thinking.integer("thinkingBudget")
     effort = thinking.text("thinkingLevel").lower()
-    reasoning = form.Reasoning(
+    reasoning = ir.Reasoning(
         enabled=False if budget == 0 else None,
         effort="" if effort == "thinking_level_unspecified" else effort,
         budget=budget or None,
         show=thinking.boolean("includeThoughts"),
     )
     thinking.finish()
-    return None if reasoning == form.Reasoning() else reasoning
+    return None if reasoning == ir.Reasoning() else reasoning

@@ -1,7 +1,7 @@
 """A function's ``response`` ↔ the content of a tool's result (ai.google.dev/api/caching#FunctionResponse).
 
 Gemini wants an object: ``output`` holds what the function gave, ``error`` what went wrong, and an object with neither
-is the output itself. Google's SDKs say ``result`` where the function gave no object. The form has texts, so an object
+is the output itself. Google's SDKs say ``result`` where the function gave no object. The IR has texts, so an object
 is its JSON, byte for byte, and these wrappers are taken off and put on again.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.gemini.wire import GoogleFields
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -19,7 +19,7 @@ _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 
-def parse_result(raw: bytes, fields: GoogleFields) -> tuple[bool, tuple[form.Text, ...]]:
+def parse_result(raw: bytes, fields: GoogleFields) -> tuple[bool, tuple[ir.Text, ...]]:
     """Whether it is an error, and the texts.
 
     :param fields: whose ``response`` it is.
@@ -40,8 +40,8 @@ def parse_result(raw: bytes, fields: GoogleFields) -> tuple[bool, tuple[form.Tex
             if isinstance(value, str):
                 return False, _texts(value)
             if _is_texts(value):
-                return False, tuple(form.Text(text) for text in value)
-    return False, (form.Text(raw.decode()),)
+                return False, tuple(ir.Text(text) for text in value)
+    return False, (ir.Text(raw.decode()),)
 
 
 def render_result(texts: list[str], error: bool) -> msgspec.Raw | dict[str, Any]:
@@ -50,17 +50,17 @@ def render_result(texts: list[str], error: bool) -> msgspec.Raw | dict[str, Any]
         return {"error": "\n".join(texts)} if error else {"output": texts}
     text = texts[0] if texts else ""
     try:
-        said = _decode_object(text)
+        value = _decode_object(text)
     except (msgspec.DecodeError, RecursionError):
         return {"error" if error else "output": text}
     raw = msgspec.Raw(text.strip().encode())
     if error:
         return {"error": raw}
-    return {"output": text} if set(said) & {"output", "result", "error"} else raw
+    return {"output": text} if set(value) & {"output", "result", "error"} else raw
 
 
-def _texts(text: str) -> tuple[form.Text, ...]:
-    return (form.Text(text),) if text else ()
+def _texts(text: str) -> tuple[ir.Text, ...]:
+    return (ir.Text(text),) if text else ()
 
 
 def _is_texts(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""streamGenerateContent's events ↔ the form (ai.google.dev/api/generate-content#method:-models.streamgeneratecontent).
+"""streamGenerateContent's events ↔ the IR (ai.google.dev/api/generate-content#method:-models.streamgeneratecontent).
 
 With ``alt=sse`` each event is a GenerateContentResponse, whose texts are deltas and whose calls are whole. There is
 no terminal event: a stream is whole when its body has ended and every candidate gave its reason. A reason is not the
@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.dialect import SseReader
 from llmedge.dialects.gemini import usage
 from llmedge.dialects.gemini.chunks import (
@@ -88,12 +88,12 @@ class Reader(SseReader[Event]):
         if chunk.usage_metadata:
             self._usage = chunk.usage_metadata  # running totals: the last one stands
         for candidate in chunk.candidates or ():
-            said = candidate.content is not None and bool(candidate.content.parts)
+            has_parts = candidate.content is not None and bool(candidate.content.parts)
             if candidate.finish_reason:
                 self._finished[candidate.index] = True
-            elif said or candidate.index not in self._finished:
+            elif has_parts or candidate.index not in self._finished:
                 self._finished[candidate.index] = False
-            if said or candidate.finish_reason:
+            if has_parts or candidate.finish_reason:
                 self._content = True
         if blocked(chunk):  # type: ignore[arg-type]  # has what is looked at
             self._blocked = self._content = True
@@ -133,8 +133,8 @@ class _State:
         self.texts: list[str] = []
 
 
-class Decoder(SseReader[form.StreamEvent]):
-    """A vendor's stream into the form.
+class Decoder(SseReader[ir.StreamEvent]):
+    """A vendor's stream into the IR.
 
     :param choices: how many answers were asked for.
     """
@@ -148,39 +148,39 @@ class Decoder(SseReader[form.StreamEvent]):
         self._usage: Usage | None = None
         self._states: dict[int, _State] = {}
 
-    def _take(self, name: bytes, data: bytes, items: list[form.StreamEvent]) -> None:
+    def _take(self, name: bytes, data: bytes, items: list[ir.StreamEvent]) -> None:
         chunk = decode(data, _NO_CHUNK)
         if chunk.error and bytes(chunk.error) != b"null":
             raise failed(data, _FAILED)
         if not self._begun:
             self._begun = True
             self._id = chunk.response_id or ""
-            items.append(form.Begin(self._id, chunk.model_version or "", created(chunk)))
+            items.append(ir.Begin(self._id, chunk.model_version or "", created(chunk)))
         if chunk.usage_metadata:
             counted = usage.parse(chunk.usage_metadata)
             if counted is not None and counted != self._usage:
                 self._usage = counted
-                items.append(form.Counted(counted))
+                items.append(ir.Counted(counted))
         for candidate in chunk.candidates or ():
             self._candidate(candidate, items)
         if blocked(chunk):
             self._blocked = True
 
-    def _end(self, items: list[form.StreamEvent]) -> None:
+    def _end(self, items: list[ir.StreamEvent]) -> None:
         _take_rest(self, items)
         if self._blocked:
-            items.append(form.Finish("filter"))
+            items.append(ir.Finish("filter"))
         else:
             if len(self._states) < self._wanted or not all(state.reason for state in self._states.values()):
                 raise UpstreamCut(_CUT)
             for index, state in sorted(self._states.items()):
                 self._close(state, index, items)
                 reason = FINISH.get(state.reason, "stop")
-                items.append(form.Finish("tool" if reason == "stop" and state.calls else reason, index))
+                items.append(ir.Finish("tool" if reason == "stop" and state.calls else reason, index))
         self.done = True
-        items.append(form.End())
+        items.append(ir.End())
 
-    def _candidate(self, candidate: Candidate, items: list[form.StreamEvent]) -> None:
+    def _candidate(self, candidate: Candidate, items: list[ir.StreamEvent]) -> None:
         index = candidate.index or 0
         state = self._states.get(index)
         if state is None:
@@ -194,7 +194,7 @@ class Decoder(SseReader[form.StreamEvent]):
                     if state.kind != "text":
                         self._open(state, "text", index, items)
                     state.texts.append(part.text)
-                    items.append(form.Delta(state.block, part.text, index, logprobs))
+                    items.append(ir.Delta(state.block, part.text, index, logprobs))
                     logprobs = None
                 else:
                     logprobs = self._part(part, state, index, items, logprobs)
@@ -206,16 +206,16 @@ class Decoder(SseReader[form.StreamEvent]):
             for cite in parse_citations(candidate.grounding_metadata, candidate.citation_metadata, whole):
                 if state.kind != "text":
                     self._open(state, "text", index, items)
-                items.append(form.Cite(state.block, cite, index))
+                items.append(ir.Cite(state.block, cite, index))
 
     def _part(
         self,
         part: Part,
         state: _State,
         index: int,
-        items: list[form.StreamEvent],
-        logprobs: tuple[form.TokenLogprob, ...] | None,
-    ) -> tuple[form.TokenLogprob, ...] | None:
+        items: list[ir.StreamEvent],
+        logprobs: tuple[ir.TokenLogprob, ...] | None,
+    ) -> tuple[ir.TokenLogprob, ...] | None:
         """A part that is no plain text; the likelihoods that are still to be told."""
         signature = part.thought_signature or ""
         if (call := part.function_call) is not None:
@@ -223,48 +223,48 @@ class Decoder(SseReader[form.StreamEvent]):
             state.calls += 1
             self._open(state, "tool", index, items, identifier, call.name or "")
             if signature:
-                items.append(form.Sign(state.block, signature, index))
-            items.append(form.Delta(state.block, arguments(call), index))
+                items.append(ir.Sign(state.block, signature, index))
+            items.append(ir.Delta(state.block, arguments(call), index))
             self._close(state, index, items)
             return logprobs
         if part.thought:
             if (part.text or signature) and state.kind != "thinking":
                 self._open(state, "thinking", index, items)
             if part.text:
-                items.append(form.Delta(state.block, part.text, index))
+                items.append(ir.Delta(state.block, part.text, index))
             if signature:  # of this thought: the next is another
-                items.append(form.Sign(state.block, signature, index))
+                items.append(ir.Sign(state.block, signature, index))
                 self._close(state, index, items)
             return logprobs
         if part.text:
             if state.kind != "text":
                 self._open(state, "text", index, items)
             state.texts.append(part.text)
-            items.append(form.Delta(state.block, part.text, index, logprobs))
+            items.append(ir.Delta(state.block, part.text, index, logprobs))
             logprobs = None
         elif part.inline_data is not None:
             self._sound(part.inline_data, state, index, items)
         if signature:
             self._close(state, index, items)
-            items.append(form.Open(state.count, "thinking", index, signature=signature, redacted=True))
-            items.append(form.Close(state.count, index))
+            items.append(ir.Open(state.count, "thinking", index, signature=signature, redacted=True))
+            items.append(ir.Close(state.count, index))
             state.count += 1
         return logprobs
 
-    def _sound(self, blob: Blob, state: _State, index: int, items: list[form.StreamEvent]) -> None:
+    def _sound(self, blob: Blob, state: _State, index: int, items: list[ir.StreamEvent]) -> None:
         if not (blob.mime_type or "").startswith("audio/"):
-            raise VendorFailed("answered with an image, which a stream in the asker's dialect has no place for")
+            raise VendorFailed("answered with an image, which a stream in the client's dialect has no place for")
         if state.kind != "audio":
             self._open(state, "audio", index, items)
         if blob.data:
-            items.append(form.Delta(state.block, blob.data, index))
+            items.append(ir.Delta(state.block, blob.data, index))
 
     def _open(
         self,
         state: _State,
         kind: Literal["text", "thinking", "tool", "audio"],
         index: int,
-        items: list[form.StreamEvent],
+        items: list[ir.StreamEvent],
         identifier: str = "",
         name: str = "",
     ) -> None:
@@ -272,9 +272,9 @@ class Decoder(SseReader[form.StreamEvent]):
         state.kind = kind
         state.block = state.count
         state.count += 1
-        items.append(form.Open(state.block, kind, index, identifier, name))
+        items.append(ir.Open(state.block, kind, index, identifier, name))
 
-    def _close(self, state: _State, index: int, items: list[form.StreamEvent]) -> None:
+    def _close(self, state: _State, index: int, items: list[ir.StreamEvent]) -> None:
         if state.kind:
             state.kind = ""
-            items.append(form.Close(state.block, index))
+            items.append(ir.Close(state.block, index))

@@ -40,12 +40,12 @@ def parse(raw: bytes | msgspec.Raw) -> Usage | None:
     if not raw:
         return None
     try:
-        said = _decode(raw)
+        payload = _decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    prompt, answer = said.prompt_token_count, said.candidates_token_count
-    thoughts, tools = said.thoughts_token_count, said.tool_use_prompt_token_count
-    cached = said.cached_content_token_count
+    prompt, answer = payload.prompt_token_count, payload.candidates_token_count
+    thoughts, tools = payload.thoughts_token_count, payload.tool_use_prompt_token_count
+    cached = payload.cached_content_token_count
     return Usage(
         prompt + tools,
         answer + thoughts,
@@ -53,8 +53,8 @@ def parse(raw: bytes | msgspec.Raw) -> Usage | None:
         thoughts,
         0,
         0,
-        _audio(said.prompt_tokens_details) + _audio(said.tool_use_prompt_tokens_details),
-        _audio(said.candidates_tokens_details),
+        _audio(payload.prompt_tokens_details) + _audio(payload.tool_use_prompt_tokens_details),
+        _audio(payload.candidates_tokens_details),
     )
 
 
@@ -72,20 +72,20 @@ def _audio(counts: list[_Count] | None) -> int:
 def render(usage: Usage) -> dict[str, Any]:
     """What Gemini has no word for, tokens written to a cache, stays a part of the prompt's."""
     answer = max(0, usage.output - usage.reasoning)
-    said: dict[str, Any] = {
+    out: dict[str, Any] = {
         "promptTokenCount": usage.input,
         "candidatesTokenCount": answer,
         "totalTokenCount": usage.input + answer + usage.reasoning,
     }
     if usage.cached:
-        said["cachedContentTokenCount"] = usage.cached
+        out["cachedContentTokenCount"] = usage.cached
     if usage.reasoning:
-        said["thoughtsTokenCount"] = usage.reasoning
+        out["thoughtsTokenCount"] = usage.reasoning
     if usage.audio_input:
-        said["promptTokensDetails"] = _details(usage.input, usage.audio_input)
+        out["promptTokensDetails"] = _details(usage.input, usage.audio_input)
     if usage.audio_output:
-        said["candidatesTokensDetails"] = _details(answer, usage.audio_output)
-    return said
+        out["candidatesTokensDetails"] = _details(answer, usage.audio_output)
+    return out
 
 
 def _details(all_tokens: int, audio: int) -> list[dict[str, Any]]:

@@ -59,7 +59,7 @@ class GoogleFields(Fields):
         return self._fields
 
     def unread(self, name: str) -> None:
-        """The field was looked at and has no place in the form."""
+        """The field was looked at and has no place in the IR."""
         self._read.discard(name)
 
     def flag(self, name: str) -> bool:
@@ -137,8 +137,8 @@ def error_body(error: EdgeError) -> bytes:
         "metadata": metadata,
     }
     status = _STATUSES.get(error.status) or ("INTERNAL" if error.status >= 500 else "INVALID_ARGUMENT")
-    said = {"code": error.status, "message": error.message, "status": status, "details": [info]}
-    return _encode({"error": said})
+    out = {"code": error.status, "message": error.message, "status": status, "details": [info]}
+    return _encode({"error": out})
 
 
 def error_frame(error: EdgeError) -> bytes:

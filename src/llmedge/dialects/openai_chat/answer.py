@@ -1,4 +1,4 @@
-"""Chat completions ↔ the form (platform.openai.com/docs/api-reference/chat/object)."""
+"""Chat completions ↔ the IR (platform.openai.com/docs/api-reference/chat/object)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import form
-from llmedge.dialects.dialect import Asked
+from llmedge.dialects import ir
+from llmedge.dialects.dialect import ResponseContext
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_answer import check_answer, parse_usage
 from llmedge.dialects.openai_chat.thoughts import parse_thoughts
@@ -15,7 +15,7 @@ from llmedge.model import Usage
 
 _encode = msgspec.json.Encoder().encode
 
-FINISH: dict[str, form.FinishReason] = {
+FINISH: dict[str, ir.FinishReason] = {
     "stop": "stop",
     "length": "length",
     "tool_calls": "tool",
@@ -24,7 +24,7 @@ FINISH: dict[str, form.FinishReason] = {
 }
 """OpenAI's reasons and ours. What a vendor adds to them counts as ``stop``."""
 
-REASONS: dict[form.FinishReason, str] = {
+REASONS: dict[ir.FinishReason, str] = {
     "stop": "stop",
     "stop_sequence": "stop",
     "length": "length",
@@ -37,7 +37,7 @@ REASONS: dict[form.FinishReason, str] = {
 }
 
 
-def finish_reason(finish: form.FinishReason, refused: bool) -> str:
+def finish_reason(finish: ir.FinishReason, refused: bool) -> str:
     """:param refused: there is a ``refusal``, which OpenAI ends with ``stop``; its SDK raises on ``content_filter``."""
     return "stop" if refused and finish == "refusal" else REASONS[finish]
 
@@ -45,13 +45,13 @@ def finish_reason(finish: form.FinishReason, refused: bool) -> str:
 # A vendor's answer
 
 
-def parse(body: bytes) -> form.Answer:
+def parse(body: bytes) -> ir.Answer:
     """:raises UpstreamMalformed: it is not one. :raises VendorFailed: it is an error."""
     check_answer(body)
     top = Fields.of_answer(body)
     choices = tuple(_choice(each, number) for number, each in enumerate(top.objects("choices")))
     usage = top.raw("usage")
-    return form.Answer(
+    return ir.Answer(
         choices,
         top.text("id"),
         top.text("model"),
@@ -61,31 +61,31 @@ def parse(body: bytes) -> form.Answer:
     )
 
 
-def _choice(fields: Fields, number: int) -> form.Choice:
+def _choice(fields: Fields, number: int) -> ir.Choice:
     message = fields.object("message") or Fields({})
-    parts: list[form.Part] = [*parse_thoughts(message)]
+    parts: list[ir.Part] = [*parse_thoughts(message)]
     text = message.text("content")
     citations = tuple(cite for each in message.objects("annotations") if (cite := citation(each)) is not None)
     if text:
-        parts.append(form.Text(text, citations))
+        parts.append(ir.Text(text, citations))
     if refusal := message.text("refusal"):
-        parts.append(form.Refusal(refusal))
+        parts.append(ir.Refusal(refusal))
     if (audio := message.object("audio")) is not None:
-        source = form.Source("base64", audio.text("data"))
-        parts.append(form.Audio(source, audio.text("transcript"), audio.text("id")))
+        source = ir.Source("base64", audio.text("data"))
+        parts.append(ir.Audio(source, audio.text("transcript"), audio.text("id")))
     for call in message.objects("tool_calls"):
         function = call.object("function")
         if function is not None:
             arguments = function.text("arguments") or "{}"
-            parts.append(form.ToolCall(call.text("id"), function.text("name"), arguments, _signature(call)))
+            parts.append(ir.ToolCall(call.text("id"), function.text("name"), arguments, _signature(call)))
     finish = FINISH.get(fields.text("finish_reason"), "stop")
-    if finish == "stop" and any(isinstance(part, form.ToolCall) for part in parts):
+    if finish == "stop" and any(isinstance(part, ir.ToolCall) for part in parts):
         finish = "tool"  # some vendors say stop
-    if finish == "stop" and any(isinstance(part, form.Refusal) for part in parts):
+    if finish == "stop" and any(isinstance(part, ir.Refusal) for part in parts):
         finish = "refusal"
     logprobs = fields.object("logprobs")
     index = fields.integer("index")
-    return form.Choice(
+    return ir.Choice(
         tuple(parts),
         finish,
         number if index is None else index,
@@ -99,10 +99,10 @@ def _signature(call: Fields) -> str:
     return google.text("thought_signature") if google is not None else ""
 
 
-def citation(fields: Fields) -> form.Citation | None:
+def citation(fields: Fields) -> ir.Citation | None:
     """One of ``annotations``."""
     if (url := fields.object("url_citation")) is not None:
-        return form.Citation(
+        return ir.Citation(
             "url",
             url=url.text("url"),
             title=url.text("title"),
@@ -113,18 +113,18 @@ def citation(fields: Fields) -> form.Citation | None:
 
 
 def _bytes(item: Fields) -> tuple[int, ...] | None:
-    said = item.value("bytes")
-    if said is None:
+    value = item.value("bytes")
+    if value is None:
         return None
-    if not isinstance(said, list) or not all(isinstance(each, int) for each in said):
+    if not isinstance(value, list) or not all(isinstance(each, int) for each in value):
         item.fail("bytes", "must be a list of numbers")
-    return tuple(said)
+    return tuple(value)
 
 
-def tokens(items: list[Fields]) -> tuple[form.TokenLogprob, ...]:
+def tokens(items: list[Fields]) -> tuple[ir.TokenLogprob, ...]:
     """The items of ``logprobs.content`` or of ``top_logprobs``."""
     return tuple(
-        form.TokenLogprob(
+        ir.TokenLogprob(
             item.text("token"),
             item.number("logprob") or 0.0,
             _bytes(item),
@@ -137,42 +137,44 @@ def tokens(items: list[Fields]) -> tuple[form.TokenLogprob, ...]:
 # A client's answer
 
 
-def render(answer: form.Answer, asked: Asked) -> bytes:
+def render(answer: ir.Answer, context: ResponseContext) -> bytes:
     """Always with every field the API documents as required."""
-    say: dict[str, Any] = {
-        "id": answer.id or asked.id,
+    payload: dict[str, Any] = {
+        "id": answer.id or context.id,
         "object": "chat.completion",
-        "created": answer.created or asked.created,
-        "model": answer.model or asked.model,
+        "created": answer.created or context.created,
+        "model": answer.model or context.model,
         "choices": [_render_choice(choice) for choice in answer.choices],
     }
     if answer.usage is not None:
-        say["usage"] = render_usage(answer.usage)
+        payload["usage"] = render_usage(answer.usage)
     if answer.service_tier:
-        say["service_tier"] = answer.service_tier
-    return _encode(say)
+        payload["service_tier"] = answer.service_tier
+    return _encode(payload)
 
 
-def _render_choice(choice: form.Choice) -> dict[str, Any]:
+def _render_choice(choice: ir.Choice) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
     texts: list[str] = []
-    thoughts: list[form.Thinking] = []
+    thoughts: list[ir.Thinking] = []
     annotations: list[dict[str, Any]] = []
     calls: list[dict[str, Any]] = []
     for part in choice.parts:
-        if isinstance(part, form.Text):
+        if isinstance(part, ir.Text):
             before = sum(map(len, texts))
             annotations += [
-                said for cite in part.citations if (said := render_citation(cite, before, before + len(part.text)))
+                rendered
+                for cite in part.citations
+                if (rendered := render_citation(cite, before, before + len(part.text)))
             ]
             texts.append(part.text)
-        elif isinstance(part, form.Thinking):
+        elif isinstance(part, ir.Thinking):
             thoughts.append(part)
-        elif isinstance(part, form.Refusal):
+        elif isinstance(part, ir.Refusal):
             message["refusal"] = (message["refusal"] or "") + part.text
-        elif isinstance(part, form.ToolCall):
+        elif isinstance(part, ir.ToolCall):
             calls.append(render_call(part))
-        elif isinstance(part, form.Audio):
+        elif isinstance(part, ir.Audio):
             message["audio"] = {
                 "id": part.id,
                 "data": part.source.data,
@@ -197,7 +199,7 @@ def _render_choice(choice: form.Choice) -> dict[str, Any]:
     return out
 
 
-def render_call(call: form.ToolCall) -> dict[str, Any]:
+def render_call(call: ir.ToolCall) -> dict[str, Any]:
     """One of ``tool_calls``; Google's own compatible API keeps the thought signature in the same place."""
     out: dict[str, Any] = {
         "id": call.id,
@@ -209,7 +211,7 @@ def render_call(call: form.ToolCall) -> dict[str, Any]:
     return out
 
 
-def thought_detail(thought: form.Thinking) -> dict[str, Any] | None:
+def thought_detail(thought: ir.Thinking) -> dict[str, Any] | None:
     """One of ``reasoning_details``, for what ``reasoning_content`` cannot say: a signature, a redacted thought."""
     if thought.redacted:
         return {"type": "reasoning.encrypted", "data": thought.signature}
@@ -218,7 +220,7 @@ def thought_detail(thought: form.Thinking) -> dict[str, Any] | None:
     return None
 
 
-def render_citation(cite: form.Citation, start: int, end: int) -> dict[str, Any] | None:
+def render_citation(cite: ir.Citation, start: int, end: int) -> dict[str, Any] | None:
     """One of ``annotations``; only citations of URLs can be said. ``start`` and ``end``: of the text that cites."""
     if not cite.url:
         return None
@@ -233,7 +235,7 @@ def render_citation(cite: form.Citation, start: int, end: int) -> dict[str, Any]
     }
 
 
-def render_tokens(items: tuple[form.TokenLogprob, ...], top: bool = True) -> list[dict[str, Any]]:
+def render_tokens(items: tuple[ir.TokenLogprob, ...], top: bool = True) -> list[dict[str, Any]]:
     """The items of ``logprobs.content``."""
     return [
         {"token": item.token, "logprob": item.logprob, "bytes": None if item.bytes is None else list(item.bytes)}

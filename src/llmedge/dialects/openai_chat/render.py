@@ -1,4 +1,4 @@
-"""The form → chat completions requests (platform.openai.com/docs/api-reference/chat/create)."""
+"""The IR → chat completions requests (platform.openai.com/docs/api-reference/chat/create)."""
 
 from __future__ import annotations
 
@@ -8,51 +8,51 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.effort import effort_of
 from llmedge.dialects.media import AUDIO_FORMATS, data_url
 from llmedge.dialects.openai_chat.request import SCALARS
-from llmedge.dialects.rendering import Saying
+from llmedge.dialects.rendering import RenderContext
 from llmedge.dialects.scalars import render_scalars
 from llmedge.dialects.tool_ids import nine_id, short_id
 
 _encode = msgspec.json.Encoder().encode
 
 
-def render(request: form.Request, model: str, saying: Saying, *, stream: bool, quirks: frozenset[str]) -> bytes:
+def render(request: ir.Request, model: str, context: RenderContext, *, stream: bool, quirks: frozenset[str]) -> bytes:
     """The body for a vendor. Quirks it knows are those of ``config/catalogue.py`` that are about requests, and
     ``top_k``.
 
     :raises Unsupported: a field cannot be said.
     """
-    say: dict[str, Any] = {"model": model}
-    say["messages"] = [out for message in request.messages for out in _render_message(message, saying, quirks)]
+    payload: dict[str, Any] = {"model": model}
+    payload["messages"] = [out for message in request.messages for out in _render_message(message, context, quirks)]
     if request.tools:
-        say["tools"] = [_render_tool(tool) for tool in request.tools]
+        payload["tools"] = [_render_tool(tool) for tool in request.tools]
     if request.tool_choice is not None:
         choice = _render_choice(request.tool_choice)
         if "tool_choice_auto" in quirks and choice != "auto":
-            saying.cannot("tool_choice", "it takes auto only")
+            context.unsupported("tool_choice", "it takes auto only")
         else:
-            say["tool_choice"] = "any" if choice == "required" and "tool_choice_any" in quirks else choice
+            payload["tool_choice"] = "any" if choice == "required" and "tool_choice_any" in quirks else choice
     if "no_parallel_tool_calls" not in quirks and request.parallel_tools is not None:
-        say["parallel_tool_calls"] = request.parallel_tools
+        payload["parallel_tool_calls"] = request.parallel_tools
     if request.output is not None:
-        say["response_format"] = _render_output(request.output)
+        payload["response_format"] = _render_output(request.output)
     if request.reasoning is not None and (effort := effort_of(request.reasoning)):
-        say["reasoning_effort"] = effort
+        payload["reasoning_effort"] = effort
     if request.stop:
-        say["stop"] = list(request.stop)
+        payload["stop"] = list(request.stop)
     if request.metadata:
-        say["metadata"] = dict(request.metadata)
+        payload["metadata"] = dict(request.metadata)
     if "no_logit_bias" not in quirks and request.logit_bias:
-        say["logit_bias"] = msgspec.Raw(request.logit_bias)
-    render_scalars(request, _names(quirks), say)
+        payload["logit_bias"] = msgspec.Raw(request.logit_bias)
+    render_scalars(request, _names(quirks), payload)
     if stream:
-        say["stream"] = True
+        payload["stream"] = True
         if "no_stream_options" not in quirks:
-            say["stream_options"] = {"include_usage": True}
-    return _encode(say)
+            payload["stream_options"] = {"include_usage": True}
+    return _encode(payload)
 
 
 _UNLESS: Mapping[str, Mapping[str, str]] = {
@@ -82,11 +82,11 @@ def _tool_id(identifier: str, quirks: frozenset[str]) -> str:
     return nine_id(identifier) if "tool_ids_9" in quirks else short_id(identifier, _LONGEST_ID)
 
 
-def _render_message(message: form.Message, saying: Saying, quirks: frozenset[str]) -> list[dict[str, Any]]:
+def _render_message(message: ir.Message, context: RenderContext, quirks: frozenset[str]) -> list[dict[str, Any]]:
     if message.name and (message.role == "tool" or "no_message_name" in quirks):
-        saying.cannot(f"{message.at}.name")
+        context.unsupported(f"{message.at}.name")
     if message.role == "tool":
-        return [out for part in message.parts for out in _render_result(part, message, saying, quirks)]
+        return [out for part in message.parts for out in _render_result(part, message, context, quirks)]
     role = "system" if message.role == "developer" and "no_developer_role" in quirks else message.role
     out: dict[str, Any] = {"role": role}
     if message.name and "no_message_name" not in quirks:
@@ -94,24 +94,24 @@ def _render_message(message: form.Message, saying: Saying, quirks: frozenset[str
     content: list[dict[str, Any]] = []
     calls: list[dict[str, Any]] = []
     for part in message.parts:
-        if isinstance(part, form.ToolCall):
+        if isinstance(part, ir.ToolCall):
             call: dict[str, Any] = {
                 "id": _tool_id(part.id, quirks),
                 "type": "function",
                 "function": {"name": part.name, "arguments": part.arguments},
             }
             calls.append(call)
-        elif isinstance(part, form.Thinking):
+        elif isinstance(part, ir.Thinking):
             if "thinking_back" in quirks and part.text and not part.signature:
                 out["reasoning_content"] = out.get("reasoning_content", "") + part.text
             else:
-                saying.cannot(f"{message.at} (thinking)")
-        elif isinstance(part, form.Refusal) and message.role == "assistant":
+                context.unsupported(f"{message.at} (thinking)")
+        elif isinstance(part, ir.Refusal) and message.role == "assistant":
             out["refusal"] = part.text
-        elif isinstance(part, form.Audio) and part.id:
+        elif isinstance(part, ir.Audio) and part.id:
             out["audio"] = {"id": part.id}
         else:
-            content.append(_render_part(part, message, saying))
+            content.append(_render_part(part, message, context))
     content = [part for part in content if part]
     if len(content) == 1 and content[0]["type"] == "text":
         out["content"] = content[0]["text"]
@@ -124,21 +124,21 @@ def _render_message(message: form.Message, saying: Saying, quirks: frozenset[str
     return [out]
 
 
-def _render_part(part: form.Part, message: form.Message, saying: Saying) -> dict[str, Any]:
-    if isinstance(part, form.Text):
+def _render_part(part: ir.Part, message: ir.Message, context: RenderContext) -> dict[str, Any]:
+    if isinstance(part, ir.Text):
         return {"type": "text", "text": part.text}
-    if isinstance(part, form.Image) and part.source.kind in ("base64", "url"):
+    if isinstance(part, ir.Image) and part.source.kind in ("base64", "url"):
         image = {"url": data_url(part.source)}
         if part.detail:
             image["detail"] = part.detail
         return {"type": "image_url", "image_url": image}
-    if isinstance(part, form.Audio):
+    if isinstance(part, ir.Audio):
         for name, media_type in AUDIO_FORMATS.items():
             if media_type == part.source.media_type and part.source.kind == "base64":
                 return {"type": "input_audio", "input_audio": {"data": part.source.data, "format": name}}
-    if isinstance(part, form.File):
+    if isinstance(part, ir.File):
         if part.name and part.source.kind in ("file", "text"):
-            saying.cannot(f"{message.at} (file name)")
+            context.unsupported(f"{message.at} (file name)")
         if part.source.kind == "file":
             return {"type": "file", "file": {"file_id": part.source.data}}
         if part.source.kind == "base64":
@@ -148,27 +148,27 @@ def _render_part(part: form.Part, message: form.Message, saying: Saying) -> dict
             return {"type": "file", "file": file}
         if part.source.kind == "text":
             return {"type": "text", "text": part.source.data}
-    saying.cannot(f"{message.at} ({type(part).__name__.lower()})")
+    context.unsupported(f"{message.at} ({type(part).__name__.lower()})")
     return {}
 
 
 def _render_result(
-    part: form.Part, message: form.Message, saying: Saying, quirks: frozenset[str]
+    part: ir.Part, message: ir.Message, context: RenderContext, quirks: frozenset[str]
 ) -> list[dict[str, Any]]:
-    if not isinstance(part, form.ToolResult):
-        saying.cannot(f"{message.at} ({type(part).__name__.lower()})")
+    if not isinstance(part, ir.ToolResult):
+        context.unsupported(f"{message.at} ({type(part).__name__.lower()})")
         return []
     content: list[dict[str, Any]] = []
     for each in part.content:
-        if isinstance(each, form.Text):
+        if isinstance(each, ir.Text):
             content.append({"type": "text", "text": each.text})
         else:
-            saying.cannot(f"{message.at} (a tool result's {type(each).__name__.lower()})")
-    said: Any = content[0]["text"] if len(content) == 1 else content or ""
-    return [{"role": "tool", "tool_call_id": _tool_id(part.id, quirks), "content": said}]
+            context.unsupported(f"{message.at} (a tool result's {type(each).__name__.lower()})")
+    out: Any = content[0]["text"] if len(content) == 1 else content or ""
+    return [{"role": "tool", "tool_call_id": _tool_id(part.id, quirks), "content": out}]
 
 
-def _render_tool(tool: form.Tool) -> dict[str, Any]:
+def _render_tool(tool: ir.Tool) -> dict[str, Any]:
     function: dict[str, Any] = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
@@ -179,7 +179,7 @@ def _render_tool(tool: form.Tool) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _render_choice(choice: form.ToolChoice) -> Any:
+def _render_choice(choice: ir.ToolChoice) -> Any:
     if choice.mode == "named":
         return {"type": "function", "function": {"name": choice.names[0]}}
     if choice.names:
@@ -188,12 +188,12 @@ def _render_choice(choice: form.ToolChoice) -> Any:
     return choice.mode
 
 
-def _render_output(output: form.Output) -> dict[str, Any]:
+def _render_output(output: ir.Output) -> dict[str, Any]:
     schema = render_schema(output)
     return {"type": "json_object"} if schema is None else {"type": "json_schema", "json_schema": schema}
 
 
-def render_schema(output: form.Output) -> dict[str, Any] | None:
+def render_schema(output: ir.Output) -> dict[str, Any] | None:
     """The schema with its name and more; ``None`` for any JSON object."""
     if output.kind == "json":
         return None

@@ -1,10 +1,10 @@
-"""Chat completions requests → the form (platform.openai.com/docs/api-reference/chat/create)."""
+"""Chat completions requests → the IR (platform.openai.com/docs/api-reference/chat/create)."""
 
 from __future__ import annotations
 
 import msgspec
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.media import AUDIO_FORMATS, split_data_url
 from llmedge.dialects.openai_chat.thoughts import parse_thoughts
@@ -19,7 +19,7 @@ FIELD_NAMES = {
     "parallel_tools": "parallel_tool_calls",
 }
 COMMON = ("temperature", "top_p", "n", "seed", "presence_penalty", "frequency_penalty", "user")
-"""Settings that the legacy API has too, by the same names as the form."""
+"""Settings that the legacy API has too, by the same names as the IR."""
 
 SCALARS = {
     "max_tokens": "max_completion_tokens",
@@ -27,17 +27,17 @@ SCALARS = {
 }
 
 
-def parse(fields: RawObject) -> form.Request:
+def parse(fields: RawObject) -> ir.Request:
     """:raises ValidationError: a field is mistyped."""
     unread: list[str] = []
     top = Fields(fields, "", unread)
     top.ignore("model", "stream", "stream_options")
-    messages: list[form.Message] = []
+    messages: list[ir.Message] = []
     for each in top.objects("messages"):
         message = _message(each)
         if message.role == "tool" and messages and messages[-1].role == "tool":
             last = messages.pop()
-            message = form.Message("tool", last.parts + message.parts, at=last.at)
+            message = ir.Message("tool", last.parts + message.parts, at=last.at)
         messages.append(message)
     settings = {"max_tokens": top.integer("max_tokens"), **parse_scalars(top, SCALARS)}
     effort = top.text("reasoning_effort")
@@ -45,13 +45,13 @@ def parse(fields: RawObject) -> form.Request:
     if top.value("modalities") != ["text"] and top.has("modalities"):
         unread.append("modalities")
     metadata = top.object("metadata")
-    request = form.Request(
+    request = ir.Request(
         messages=tuple(messages),
         tools=tuple(tool for each in top.objects("tools") if (tool := _tool(each, unread)) is not None),
         tool_choice=parse_tool_choice(top, unread),
         parallel_tools=False if top.boolean("parallel_tool_calls") is False else None,
         output=parse_output(top.object("response_format")),
-        reasoning=form.Reasoning(effort=effort) if effort else None,
+        reasoning=ir.Reasoning(effort=effort) if effort else None,
         stop=stop,
         logit_bias=b"" if (bias := top.raw("logit_bias")) == b"{}" else bias,
         metadata=_texts(metadata) if metadata is not None else (),
@@ -65,63 +65,61 @@ def _texts(table: Fields) -> tuple[tuple[str, str], ...]:
     return tuple((name, table.text(name)) for name in table.names())
 
 
-def _message(fields: Fields) -> form.Message:
+def _message(fields: Fields) -> ir.Message:
     role = fields.text("role", None)
-    parts: list[form.Part] = [*parse_thoughts(fields)]
+    parts: list[ir.Part] = [*parse_thoughts(fields)]
     if fields.is_text("content"):
         if text := fields.text("content"):
-            parts.append(form.Text(text))
+            parts.append(ir.Text(text))
     else:
         parts += [_part(each) for each in fields.objects("content")]
     if refusal := fields.text("refusal"):
-        parts.append(form.Refusal(refusal))
+        parts.append(ir.Refusal(refusal))
     if (audio := fields.object("audio")) is not None:
-        parts.append(form.Audio(form.Source("base64", ""), id=audio.text("id", None)))
+        parts.append(ir.Audio(ir.Source("base64", ""), id=audio.text("id", None)))
         audio.ignore("data", "transcript", "expires_at")
         audio.finish()
     parts += [_call(each) for each in fields.objects("tool_calls")]
     name = fields.text("name")
     if role == "tool":
-        content = tuple(part for part in parts if isinstance(part, form.Text | form.Image | form.File))
+        content = tuple(part for part in parts if isinstance(part, ir.Text | ir.Image | ir.File))
         if len(content) < len(parts):
             fields.fail("content", "must hold texts, images and files only")
-        parts, name = [form.ToolResult(fields.text("tool_call_id", None), content, name)], ""
+        parts, name = [ir.ToolResult(fields.text("tool_call_id", None), content, name)], ""
     if role not in ("system", "developer", "user", "assistant", "tool"):
         fields.fail("role", "must be one of system, developer, user, assistant, tool")
     if not fields.has("annotations") or fields.value("annotations") == []:
         fields.ignore("annotations")
     fields.ignore("tool_call_id")
     fields.finish()
-    return form.Message(role, tuple(parts), name, fields.path)  # type: ignore[arg-type]
+    return ir.Message(role, tuple(parts), name, fields.path)  # type: ignore[arg-type]
 
 
-def _part(fields: Fields) -> form.Part:
+def _part(fields: Fields) -> ir.Part:
     kind = fields.text("type", None)
     cache = _cache(fields)
-    part: form.Part
+    part: ir.Part
     if kind == "text":
-        part = form.Text(fields.text("text", None), cache=cache)
+        part = ir.Text(fields.text("text", None), cache=cache)
     elif kind == "refusal":
-        part = form.Refusal(fields.text("refusal", None))
+        part = ir.Refusal(fields.text("refusal", None))
     elif kind == "image_url" and (image := fields.object("image_url")) is not None:
         detail = image.text("detail")
-        part = form.Image(
-            split_data_url(image.text("url", None)), detail="" if detail == "auto" else detail, cache=cache
-        )
+        part = ir.Image(split_data_url(image.text("url", None)), detail="" if detail == "auto" else detail, cache=cache)
         image.finish()
     elif kind == "input_audio" and (audio := fields.object("input_audio")) is not None:
         media_type = AUDIO_FORMATS.get(audio.text("format", None))
         if media_type is None:
             audio.fail("format", f"must be one of {', '.join(AUDIO_FORMATS)}")
-        part = form.Audio(form.Source("base64", audio.text("data", None), media_type))
+        part = ir.Audio(ir.Source("base64", audio.text("data", None), media_type))
         audio.finish()
     elif kind == "file" and (file := fields.object("file")) is not None:
         name = file.text("filename")
         if identifier := file.text("file_id"):
-            source = form.Source("file", identifier)
+            source = ir.Source("file", identifier)
         else:
             source = split_data_url(file.text("file_data", None))
-        part = form.File(source, name, cache=cache)
+        part = ir.File(source, name, cache=cache)
         file.finish()
     else:
         fields.fail("type", "is not a kind of content there is, or its content is missing")
@@ -140,7 +138,7 @@ def _cache(fields: Fields) -> str:
     return ttl
 
 
-def _call(fields: Fields) -> form.ToolCall:
+def _call(fields: Fields) -> ir.ToolCall:
     if fields.text("type") not in ("", "function") or (function := fields.object("function")) is None:
         fields.fail("type", "must be function, with a function")
     signature = ""
@@ -149,19 +147,19 @@ def _call(fields: Fields) -> form.ToolCall:
             signature = google.text("thought_signature")
             google.finish()
         extra.finish()
-    call = form.ToolCall(fields.text("id"), function.text("name", None), function.text("arguments") or "{}", signature)
+    call = ir.ToolCall(fields.text("id"), function.text("name", None), function.text("arguments") or "{}", signature)
     fields.ignore("index")
     function.finish()
     fields.finish()
     return call
 
 
-def _tool(fields: Fields, unread: list[str]) -> form.Tool | None:
+def _tool(fields: Fields, unread: list[str]) -> ir.Tool | None:
     function = fields.object("function")
     if fields.text("type", None) != "function" or function is None:
         unread.append(fields.path)  # OpenAI's custom tools, vendors' built-in ones
         return None
-    tool = form.Tool(
+    tool = ir.Tool(
         function.text("name", None),
         function.text("description"),
         function.raw("parameters"),
@@ -176,7 +174,7 @@ def _tool(fields: Fields, unread: list[str]) -> form.Tool | None:
 # Responses say these two the same, without a level of nesting
 
 
-def parse_tool_choice(top: Fields, unread: list[str], nested: bool = True) -> form.ToolChoice | None:
+def parse_tool_choice(top: Fields, unread: list[str], nested: bool = True) -> ir.ToolChoice | None:
     """:param nested: what a ``type`` has to say stands in an object of that name."""
     if not top.has("tool_choice"):
         return None
@@ -184,14 +182,14 @@ def parse_tool_choice(top: Fields, unread: list[str], nested: bool = True) -> fo
         mode = top.text("tool_choice")
         if mode not in ("auto", "none", "required"):
             top.fail("tool_choice", "must be auto, none, required or an object")
-        return form.ToolChoice(mode)  # type: ignore[arg-type]
+        return ir.ToolChoice(mode)  # type: ignore[arg-type]
     choice = top.object("tool_choice")
     assert choice is not None
     kind = choice.text("type", None)
     inner = choice.object(kind) if nested else choice
     found = None
     if inner is not None and kind == "function":
-        found = form.ToolChoice("named", (inner.text("name", None),))
+        found = ir.ToolChoice("named", (inner.text("name", None),))
     elif inner is not None and kind == "allowed_tools":
         tools = inner.objects("tools")
         functions = (
@@ -201,7 +199,7 @@ def parse_tool_choice(top: Fields, unread: list[str], nested: bool = True) -> fo
         names = tuple(each.text("name", None) for each in functions if each is not None)
         mode = inner.text("mode", None)
         if mode in ("auto", "required") and names and len(names) == len(tools):
-            found = form.ToolChoice(mode, names)  # type: ignore[arg-type]
+            found = ir.ToolChoice(mode, names)  # type: ignore[arg-type]
     if found is None or inner is None:
         unread.append("tool_choice")
         return None
@@ -211,7 +209,7 @@ def parse_tool_choice(top: Fields, unread: list[str], nested: bool = True) -> fo
     return found
 
 
-def parse_output(fields: Fields | None, nested: bool = True) -> form.Output | None:
+def parse_output(fields: Fields | None, nested: bool = True) -> ir.Output | None:
     """:param nested: as above."""
     if fields is None:
         return None
@@ -219,10 +217,10 @@ def parse_output(fields: Fields | None, nested: bool = True) -> form.Output | No
     schema = fields.object(kind) if nested and kind == "json_schema" else fields
     output = None
     if kind == "json_object":
-        output = form.Output("json")
+        output = ir.Output("json")
     elif kind == "json_schema" and schema is not None:
         name, description = schema.text("name"), schema.text("description")
-        output = form.Output("json_schema", schema.raw("schema"), name, description, schema.boolean("strict"))
+        output = ir.Output("json_schema", schema.raw("schema"), name, description, schema.boolean("strict"))
         if schema is not fields:
             schema.finish()
     elif kind != "text":

@@ -1,4 +1,4 @@
-"""Chat completion chunks ↔ the form (platform.openai.com/docs/api-reference/chat/streaming)."""
+"""Chat completion chunks ↔ the IR (platform.openai.com/docs/api-reference/chat/streaming)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import form
-from llmedge.dialects.dialect import Asked, SseReader
+from llmedge.dialects import ir
+from llmedge.dialects.dialect import ResponseContext, SseReader
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_answer import parse_error, parse_usage
 from llmedge.dialects.openai_chat.answer import (
@@ -92,8 +92,8 @@ class _Open:
         self.finished = False
 
 
-class Decoder(SseReader[form.StreamEvent]):
-    """A vendor's chunks into the form.
+class Decoder(SseReader[ir.StreamEvent]):
+    """A vendor's chunks into the IR.
 
     Tool calls are told apart by ``index``. The block of one is closed when another opens and its arguments are
     complete, else with its choice: vendors may interleave them.
@@ -111,7 +111,7 @@ class Decoder(SseReader[form.StreamEvent]):
     def complete(self) -> bool:
         return self._whole() and len(self._choices) >= self._wanted
 
-    def _end(self, items: list[form.StreamEvent]) -> None:
+    def _end(self, items: list[ir.StreamEvent]) -> None:
         for event in self._sse.close():
             if event.data == b"[DONE]":
                 self._take(event.name, event.data, items)
@@ -120,17 +120,17 @@ class Decoder(SseReader[form.StreamEvent]):
         if not self.complete:
             raise UpstreamCut("ended its stream before the answer was complete")
         self.done = True
-        items.append(form.End())
+        items.append(ir.End())
 
     def _whole(self) -> bool:
         return bool(self._choices) and all(choice.finished for choice in self._choices.values())
 
-    def _take(self, name: bytes, data: bytes, items: list[form.StreamEvent]) -> None:
+    def _take(self, name: bytes, data: bytes, items: list[ir.StreamEvent]) -> None:
         if data == b"[DONE]":
             if not self._whole():
                 raise UpstreamCut("ended its stream without an answer")
             self.done = True
-            items.append(form.End())
+            items.append(ir.End())
             return
         try:
             chunk = _decode_chunk(data)
@@ -140,15 +140,13 @@ class Decoder(SseReader[form.StreamEvent]):
             raise VendorFailed(f"failed while answering: {parse_error(data).message or 'it gave no reason'}")
         if not self._begun:
             self._begun = True
-            items.append(
-                form.Begin(chunk.id or "", chunk.model or "", int(chunk.created or 0), chunk.service_tier or "")
-            )
+            items.append(ir.Begin(chunk.id or "", chunk.model or "", int(chunk.created or 0), chunk.service_tier or ""))
         for choice in chunk.choices or ():
             self._choice(choice, items)
         if bytes(chunk.usage) != b"null" and (usage := parse_usage(chunk.usage)) is not None:
-            items.append(form.Counted(usage))
+            items.append(ir.Counted(usage))
 
-    def _choice(self, choice: _Choice, items: list[form.StreamEvent]) -> None:
+    def _choice(self, choice: _Choice, items: list[ir.StreamEvent]) -> None:
         index = choice.index
         state = self._choices.get(index)
         if state is None:
@@ -158,27 +156,27 @@ class Decoder(SseReader[form.StreamEvent]):
         delta = choice.delta
         if delta is not None:
             if thought := delta.reasoning_content or delta.reasoning:
-                items.append(form.Delta(self._plain(state, "thinking", index, items), thought, index))
+                items.append(ir.Delta(self._plain(state, "thinking", index, items), thought, index))
             for detail in delta.reasoning_details or ():
                 self._detail(state, detail, bool(thought), index, items)
             if delta.content or (choice.logprobs != b"null" and delta.content is not None):
                 logprobs = self._logprobs(choice)
                 if delta.content or logprobs:
                     block = self._plain(state, "text", index, items)
-                    items.append(form.Delta(block, delta.content or "", index, logprobs))
+                    items.append(ir.Delta(block, delta.content or "", index, logprobs))
             for raw in delta.annotations or ():
                 cite = citation(Fields.of_answer(raw))
                 if cite is not None:
-                    items.append(form.Cite(self._plain(state, "text", index, items), cite, index))
+                    items.append(ir.Cite(self._plain(state, "text", index, items), cite, index))
             if delta.refusal:
                 state.refused = True
-                items.append(form.Delta(self._plain(state, "refusal", index, items), delta.refusal, index))
+                items.append(ir.Delta(self._plain(state, "refusal", index, items), delta.refusal, index))
             for number, call in enumerate(delta.tool_calls or ()):
                 self._call(state, call, number, index, items)
         if choice.finish_reason:
             self._close_plain(state, index, items)
             for block in sorted(state.arguments):
-                items.append(form.Close(block, index))
+                items.append(ir.Close(block, index))
             state.arguments.clear()
             state.finished = True
             reason = FINISH.get(choice.finish_reason, "stop")
@@ -186,25 +184,25 @@ class Decoder(SseReader[form.StreamEvent]):
                 reason = "tool"
             elif reason == "stop" and state.refused:
                 reason = "refusal"
-            items.append(form.Finish(reason, index))
+            items.append(ir.Finish(reason, index))
 
-    def _detail(self, state: _Open, detail: _Detail, said: bool, index: int, items: list[form.StreamEvent]) -> None:
+    def _detail(self, state: _Open, detail: _Detail, has_text: bool, index: int, items: list[ir.StreamEvent]) -> None:
         """:param said: the same chunk says the thought's text in ``reasoning``. A signature is the thought's end, and
         may come with the whole of it."""
         if detail.type == "reasoning.encrypted" and detail.data:
             self._close_plain(state, index, items)
             block, state.count = state.count, state.count + 1
             items += (
-                form.Open(block, "thinking", index, signature=detail.data, redacted=True),
-                form.Close(block, index),
+                ir.Open(block, "thinking", index, signature=detail.data, redacted=True),
+                ir.Close(block, index),
             )
         elif detail.signature:
-            items.append(form.Sign(self._plain(state, "thinking", index, items), detail.signature, index))
+            items.append(ir.Sign(self._plain(state, "thinking", index, items), detail.signature, index))
             self._close_plain(state, index, items)
-        elif detail.text and not said:
-            items.append(form.Delta(self._plain(state, "thinking", index, items), detail.text, index))
+        elif detail.text and not has_text:
+            items.append(ir.Delta(self._plain(state, "thinking", index, items), detail.text, index))
 
-    def _plain(self, state: _Open, kind: Any, index: int, items: list[form.StreamEvent]) -> int:
+    def _plain(self, state: _Open, kind: Any, index: int, items: list[ir.StreamEvent]) -> int:
         """The open block of this kind, opened if there is none."""
         if state.kind != kind:
             self._close_plain(state, index, items)
@@ -212,23 +210,23 @@ class Decoder(SseReader[form.StreamEvent]):
             state.kind = kind
             state.block = state.count
             state.count += 1
-            items.append(form.Open(state.block, kind, index))
+            items.append(ir.Open(state.block, kind, index))
         return state.block
 
-    def _close_plain(self, state: _Open, index: int, items: list[form.StreamEvent]) -> None:
+    def _close_plain(self, state: _Open, index: int, items: list[ir.StreamEvent]) -> None:
         if state.kind:
             state.kind = ""
-            items.append(form.Close(state.block, index))
+            items.append(ir.Close(state.block, index))
 
-    def _close_whole(self, state: _Open, index: int, items: list[form.StreamEvent]) -> None:
+    def _close_whole(self, state: _Open, index: int, items: list[ir.StreamEvent]) -> None:
         """Close the tool calls whose arguments are complete."""
         for block, parts in list(state.arguments.items()):
             if _complete("".join(parts)):
                 del state.arguments[block]
                 state.closed.add(block)
-                items.append(form.Close(block, index))
+                items.append(ir.Close(block, index))
 
-    def _call(self, state: _Open, call: _ToolCall, number: int, index: int, items: list[form.StreamEvent]) -> None:
+    def _call(self, state: _Open, call: _ToolCall, number: int, index: int, items: list[ir.StreamEvent]) -> None:
         function = call.function or _Function()
         key = call.index
         if key is None:  # some vendors leave it out: a new id is a new call
@@ -241,17 +239,17 @@ class Decoder(SseReader[form.StreamEvent]):
             state.count += 1
             state.called = True
             state.arguments[block] = []
-            items.append(form.Open(block, "tool", index, call.id or f"call_{index}_{key}", function.name or ""))
+            items.append(ir.Open(block, "tool", index, call.id or f"call_{index}_{key}", function.name or ""))
         signature = ((call.extra_content or {}).get("google") or {}).get("thought_signature")
         if isinstance(signature, str) and signature:
-            items.append(form.Sign(block, signature, index))
+            items.append(ir.Sign(block, signature, index))
         if function.arguments:
             if block in state.closed:
                 raise UpstreamMalformed("went on with a tool call whose arguments were complete")
             state.arguments[block].append(function.arguments)
-            items.append(form.Delta(block, function.arguments, index))
+            items.append(ir.Delta(block, function.arguments, index))
 
-    def _logprobs(self, choice: _Choice) -> tuple[form.TokenLogprob, ...] | None:
+    def _logprobs(self, choice: _Choice) -> tuple[ir.TokenLogprob, ...] | None:
         if bytes(choice.logprobs) == b"null":
             return None
         fields = Fields.of_answer(choice.logprobs)
@@ -267,10 +265,10 @@ def _complete(arguments: str) -> bool:
 
 
 class Encoder:
-    """The form into chunks for a client."""
+    """The IR into chunks for a client."""
 
-    def __init__(self, asked: Asked) -> None:
-        self._asked = asked
+    def __init__(self, context: ResponseContext) -> None:
+        self._context = context
         self._usage: Usage | None = None
         self._head = b""
         self._tools: dict[tuple[int, int], int] = {}
@@ -281,16 +279,16 @@ class Encoder:
         self._refused: set[int] = set()
         self._started: set[int] = set()
 
-    def encode(self, events: list[form.StreamEvent]) -> list[Event]:
+    def encode(self, events: list[ir.StreamEvent]) -> list[Event]:
         out: list[Event] = []
         for event in events:
             self._one(event, out)
         return out
 
-    def _one(self, event: form.StreamEvent, out: list[Event]) -> None:
-        if isinstance(event, form.Delta):
+    def _one(self, event: ir.StreamEvent, out: list[Event]) -> None:
+        if isinstance(event, ir.Delta):
             self._delta(event, out)
-        elif isinstance(event, form.Open):
+        elif isinstance(event, ir.Open):
             key = (event.choice, event.block)
             self._kinds[key] = event.kind
             if event.kind == "tool":
@@ -305,8 +303,8 @@ class Encoder:
                 }
                 self._chunk(event.choice, {"tool_calls": [call]}, out)
             elif event.redacted:
-                self._signed(event.choice, form.Thinking(signature=event.signature, redacted=True), out)
-        elif isinstance(event, form.Sign):
+                self._signed(event.choice, ir.Thinking(signature=event.signature, redacted=True), out)
+        elif isinstance(event, ir.Sign):
             key = (event.choice, event.block)
             if key in self._tools:
                 call = {
@@ -315,39 +313,39 @@ class Encoder:
                 }
                 self._chunk(event.choice, {"tool_calls": [call]}, out)
             else:
-                self._signed(event.choice, form.Thinking("".join(self._thoughts.pop(key, ())), event.signature), out)
-        elif isinstance(event, form.Cite):
+                self._signed(event.choice, ir.Thinking("".join(self._thoughts.pop(key, ())), event.signature), out)
+        elif isinstance(event, ir.Cite):
             length = self._lengths.get(event.choice, 0)
-            if (said := render_citation(event.citation, 0, length)) is not None:
-                self._chunk(event.choice, {"annotations": [said]}, out)
-        elif isinstance(event, form.Finish):
+            if (rendered := render_citation(event.citation, 0, length)) is not None:
+                self._chunk(event.choice, {"annotations": [rendered]}, out)
+        elif isinstance(event, ir.Finish):
             self._chunk(event.choice, {}, out, finish_reason(event.reason, event.choice in self._refused))
-        elif isinstance(event, form.Begin):
+        elif isinstance(event, ir.Begin):
             self._begin(event)
-        elif isinstance(event, form.Counted):
+        elif isinstance(event, ir.Counted):
             self._usage = event.usage
-        elif isinstance(event, form.End):
-            if self._asked.wants_usage:
+        elif isinstance(event, ir.End):
+            if self._context.wants_usage:
                 usage = _encode(render_usage(self._usage or Usage()))
                 out.append(Event(EventKind.CONTENT, self._head + b'"choices":[],"usage":' + usage + b"}\n\n"))
             out.append(DONE)
 
-    def _signed(self, choice: int, thought: form.Thinking, out: list[Event]) -> None:
+    def _signed(self, choice: int, thought: ir.Thinking, out: list[Event]) -> None:
         """As in a whole answer, so that a client can give it back."""
         self._chunk(choice, {"reasoning_details": [thought_detail(thought)]}, out)
 
-    def _begin(self, event: form.Begin) -> None:
+    def _begin(self, event: ir.Begin) -> None:
         head: dict[str, Any] = {
-            "id": event.id or self._asked.id,
+            "id": event.id or self._context.id,
             "object": "chat.completion.chunk",
-            "created": event.created or self._asked.created,
-            "model": event.model or self._asked.model,
+            "created": event.created or self._context.created,
+            "model": event.model or self._context.model,
         }
         if event.service_tier:
             head["service_tier"] = event.service_tier
         self._head = b"data: " + _encode(head)[:-1] + b","
 
-    def _delta(self, event: form.Delta, out: list[Event]) -> None:
+    def _delta(self, event: ir.Delta, out: list[Event]) -> None:
         key = (event.choice, event.block)
         kind = self._kinds.get(key)
         if kind == "text":
@@ -369,19 +367,19 @@ class Encoder:
         delta: dict[str, Any],
         out: list[Event],
         finish: str | None = None,
-        logprobs: tuple[form.TokenLogprob, ...] | None = None,
+        logprobs: tuple[ir.TokenLogprob, ...] | None = None,
     ) -> None:
         if choice not in self._started:
             self._started.add(choice)
             role = b'"choices":[{"index":%d,"delta":{"role":"assistant","content":"","refusal":null},' % choice
             frame = self._head + role + b'"logprobs":null,"finish_reason":null}]' + self._no_usage() + b"}\n\n"
             out.append(Event(EventKind.LIFECYCLE, frame))
-        said = b"null" if logprobs is None else _encode({"content": render_tokens(logprobs), "refusal": None})
+        rendered = b"null" if logprobs is None else _encode({"content": render_tokens(logprobs), "refusal": None})
         frame = b'%b"choices":[{"index":%d,"delta":%b,"logprobs":%b,"finish_reason":%b}]%b}\n\n' % (
             self._head,
             choice,
             _encode(delta),
-            said,
+            rendered,
             b"null" if finish is None else b'"%b"' % finish.encode(),
             self._no_usage(),
         )
@@ -389,4 +387,4 @@ class Encoder:
 
     def _no_usage(self) -> bytes:
         """Where usage is asked for, OpenAI says null in all chunks but the last."""
-        return b',"usage":null' if self._asked.wants_usage else b""
+        return b',"usage":null' if self._context.wants_usage else b""

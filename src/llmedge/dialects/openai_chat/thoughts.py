@@ -6,34 +6,34 @@ from __future__ import annotations
 
 import msgspec
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.fields import Fields
 
 
-def parse_thoughts(message: Fields) -> list[form.Thinking]:
+def parse_thoughts(message: Fields) -> list[ir.Thinking]:
     """What is said in both places is one thought."""
     text = message.text("reasoning_content") or message.text("reasoning")
     message.ignore("reasoning")
     details = [_detail(each) for each in message.objects("reasoning_details")]
-    said = "".join(detail.text for detail in details)
-    if not text or said == text:
+    out = "".join(detail.text for detail in details)
+    if not text or out == text:
         return details
-    if not said:
+    if not out:
         for number, detail in enumerate(details):
             if not detail.redacted:  # the thought's signature alone
                 details[number] = msgspec.structs.replace(detail, text=text)
                 return details
-    return [form.Thinking(text), *details]
+    return [ir.Thinking(text), *details]
 
 
-def _detail(fields: Fields) -> form.Thinking:
+def _detail(fields: Fields) -> ir.Thinking:
     kind = fields.text("type", None)
     fields.ignore("index", "format")
     if kind == "reasoning.encrypted":
-        thought = form.Thinking(signature=fields.text("data", None), redacted=True, id=fields.text("id"))
+        thought = ir.Thinking(signature=fields.text("data", None), redacted=True, id=fields.text("id"))
     elif kind in ("reasoning.text", "reasoning.summary"):
         text = fields.text("text") or fields.text("summary")
-        thought = form.Thinking(text, fields.text("signature"), id=fields.text("id"))
+        thought = ir.Thinking(text, fields.text("signature"), id=fields.text("id"))
     else:
         fields.fail("type", "must be reasoning.text, reasoning.summary or reasoning.encrypted")
     fields.finish()

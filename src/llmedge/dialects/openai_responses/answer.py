@@ -1,4 +1,4 @@
-"""Whole answers ↔ the form (platform.openai.com/docs/api-reference/responses/object)."""
+"""Whole answers ↔ the IR (platform.openai.com/docs/api-reference/responses/object)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import form
-from llmedge.dialects.dialect import Asked
+from llmedge.dialects import ir
+from llmedge.dialects.dialect import ResponseContext
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_chat.answer import tokens
 from llmedge.dialects.openai_responses.envelope import Envelope, ended, failure, finish_of, parse_usage
@@ -42,25 +42,25 @@ def check(body: bytes) -> Fields:
     return top
 
 
-def parse(body: bytes) -> form.Answer:
+def parse(body: bytes) -> ir.Answer:
     """:raises UpstreamMalformed: it is not one. :raises VendorFailed: it is an error."""
     top = check(body)
     status = top.text("status") or "completed"
     if status not in ("completed", "incomplete"):
         raise UpstreamMalformed(f"answered with a response that is {status}")
-    parts: list[form.Part] = []
-    logprobs: list[form.TokenLogprob] = []
+    parts: list[ir.Part] = []
+    logprobs: list[ir.TokenLogprob] = []
     for item in top.objects("output"):
         parts += _parts(item, logprobs)
     finish = finish_of(
         status,
         incomplete_reason(top),
-        any(isinstance(part, form.ToolCall) for part in parts),
-        any(isinstance(part, form.Refusal) for part in parts),
+        any(isinstance(part, ir.ToolCall) for part in parts),
+        any(isinstance(part, ir.Refusal) for part in parts),
     )
-    choice = form.Choice(tuple(parts), finish, logprobs=tuple(logprobs) or None)
+    choice = ir.Choice(tuple(parts), finish, logprobs=tuple(logprobs) or None)
     tier = top.text("service_tier")
-    return form.Answer(
+    return ir.Answer(
         (choice,),
         top.text("id"),
         top.text("model"),
@@ -76,7 +76,7 @@ def incomplete_reason(response: Fields) -> str:
     return details.text("reason") if details is not None else ""
 
 
-def _parts(item: Fields, logprobs: list[form.TokenLogprob]) -> list[form.Part]:
+def _parts(item: Fields, logprobs: list[ir.TokenLogprob]) -> list[ir.Part]:
     """Nothing for calls of the vendor's own tools: they were not asked for."""
     kind = item.text("type")
     if kind == "function_call":
@@ -84,12 +84,12 @@ def _parts(item: Fields, logprobs: list[form.TokenLogprob]) -> list[form.Part]:
     if kind == "reasoning":
         thought = parse_thought(item)
         return [thought] if thought.text or thought.signature else []
-    parts: list[form.Part] = []
+    parts: list[ir.Part] = []
     if kind == "message":
         for each in item.objects("content"):
             if each.text("type") == "refusal":
                 if refusal := each.text("refusal"):
-                    parts.append(form.Refusal(refusal))
+                    parts.append(ir.Refusal(refusal))
             elif each.text("type") == "output_text":
                 logprobs += tokens(each.objects("logprobs"))
                 if (text := parse_text(each)).text:
@@ -100,28 +100,28 @@ def _parts(item: Fields, logprobs: list[form.TokenLogprob]) -> list[form.Part]:
 # A client's answer
 
 
-def render(answer: form.Answer, asked: Asked) -> bytes:
+def render(answer: ir.Answer, context: ResponseContext) -> bytes:
     """The API gives one answer; of several, the first is given."""
-    envelope = Envelope(asked, answer.id, answer.model, answer.created, answer.service_tier)
-    choice = answer.choices[0] if answer.choices else form.Choice((), "stop")
-    refused = any(isinstance(part, form.Refusal) for part in choice.parts)
+    envelope = Envelope(context, answer.id, answer.model, answer.created, answer.service_tier)
+    choice = answer.choices[0] if answer.choices else ir.Choice((), "stop")
+    refused = any(isinstance(part, ir.Refusal) for part in choice.parts)
     status, reason = ended(choice.finish, refused)
     output: list[dict[str, Any]] = []
-    texts: list[form.Part] = []
+    texts: list[ir.Part] = []
     logprobs = choice.logprobs or ()
     for part in (*choice.parts, None):
-        if isinstance(part, form.Text | form.Refusal):
+        if isinstance(part, ir.Text | ir.Refusal):
             texts.append(part)
             continue
         if texts:
             content = render_texts(texts, logprobs)
-            if any(isinstance(each, form.Text) for each in texts):
+            if any(isinstance(each, ir.Text) for each in texts):
                 logprobs = ()
             output.append(message_item(envelope.item_id("msg", len(output)), "completed", content))
             texts = []
-        if isinstance(part, form.Thinking):
+        if isinstance(part, ir.Thinking):
             output.append(thought_item(part.id or envelope.item_id("rs", len(output)), part.text, part.signature))
-        elif isinstance(part, form.ToolCall):
+        elif isinstance(part, ir.ToolCall):
             output.append(
                 call_item(
                     envelope.item_id("fc", len(output)),
@@ -178,25 +178,23 @@ def thought_item(id: str, text: str, signature: str) -> dict[str, Any]:
     return out
 
 
-def render_texts(
-    parts: Sequence[form.Part], logprobs: tuple[form.TokenLogprob, ...] | None = None
-) -> list[dict[str, Any]]:
+def render_texts(parts: Sequence[ir.Part], logprobs: tuple[ir.TokenLogprob, ...] | None = None) -> list[dict[str, Any]]:
     """The content of a message: texts and refusals.
 
     :param logprobs: of the first text; ``None`` in requests, which have none.
     """
     content: list[dict[str, Any]] = []
     for part in parts:
-        if isinstance(part, form.Text):
+        if isinstance(part, ir.Text):
             content.append(text_part(part.text, render_annotations(part), logprobs))
             logprobs = None if logprobs is None else ()
-        elif isinstance(part, form.Refusal):
+        elif isinstance(part, ir.Refusal):
             content.append({"type": "refusal", "refusal": part.text})
     return content
 
 
 def text_part(
-    text: str, annotations: list[dict[str, Any]], logprobs: tuple[form.TokenLogprob, ...] | None = ()
+    text: str, annotations: list[dict[str, Any]], logprobs: tuple[ir.TokenLogprob, ...] | None = ()
 ) -> dict[str, Any]:
     """A part of a message's content."""
     out: dict[str, Any] = {"type": "output_text", "text": text, "annotations": annotations}
@@ -205,12 +203,12 @@ def text_part(
     return out
 
 
-def render_annotations(text: form.Text) -> list[dict[str, Any]]:
+def render_annotations(text: ir.Text) -> list[dict[str, Any]]:
     """The citations that can be said."""
-    return [said for cite in text.citations if (said := render_citation(cite, len(text.text)))]
+    return [out for cite in text.citations if (out := render_citation(cite, len(text.text)))]
 
 
-def render_citation(cite: form.Citation, length: int) -> dict[str, Any] | None:
+def render_citation(cite: ir.Citation, length: int) -> dict[str, Any] | None:
     """One of ``annotations``, or ``None``: only URLs and files with an id can be cited.
 
     :param length: of the text that cites, so far.
@@ -230,14 +228,14 @@ def render_citation(cite: form.Citation, length: int) -> dict[str, Any] | None:
     return None
 
 
-def render_tokens(items: tuple[form.TokenLogprob, ...], top: bool = True, with_bytes: bool = True) -> list[Any]:
+def render_tokens(items: tuple[ir.TokenLogprob, ...], top: bool = True, with_bytes: bool = True) -> list[Any]:
     """The items of ``logprobs``. Bytes are required of whole texts, and are not in the events of a stream."""
     out: list[Any] = []
     for item in items:
-        said: dict[str, Any] = {"token": item.token, "logprob": item.logprob}
+        rendered: dict[str, Any] = {"token": item.token, "logprob": item.logprob}
         if with_bytes:
-            said["bytes"] = list(item.token.encode() if item.bytes is None else item.bytes)
+            rendered["bytes"] = list(item.token.encode() if item.bytes is None else item.bytes)
         if top:
-            said["top_logprobs"] = render_tokens(item.top, False, with_bytes)
-        out.append(said)
+            rendered["top_logprobs"] = render_tokens(item.top, False, with_bytes)
+        out.append(rendered)
     return out

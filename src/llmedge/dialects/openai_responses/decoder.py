@@ -1,4 +1,4 @@
-"""A vendor's events → the form (platform.openai.com/docs/api-reference/responses-streaming).
+"""A vendor's events → the IR (platform.openai.com/docs/api-reference/responses-streaming).
 
 Servers differ in which of the ``.added`` and ``.done`` events they send: a block opens with the first that is said of
 it and closes with its part or item, or with the answer. What comes in a ``.done`` event only is not lost.
@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.dialect import SseReader
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_chat.answer import tokens
@@ -54,18 +54,18 @@ _decode_event = msgspec.json.Decoder(_Event).decode
 class _Block:
     """An open block."""
 
-    __slots__ = ("cited", "kind", "number", "said", "source", "summary")
+    __slots__ = ("cited", "has_delta", "kind", "number", "source", "summary")
 
     def __init__(self, number: int, kind: Kind) -> None:
         self.number = number
         self.kind = kind
-        self.said = False
+        self.has_delta = False
         self.cited = False
         self.source = ""  # of a thought: which kind of event told it first
         self.summary = 0
 
 
-class Decoder(SseReader[form.StreamEvent]):
+class Decoder(SseReader[ir.StreamEvent]):
     """Reads one stream."""
 
     def __init__(self, *, max_event: int) -> None:
@@ -78,7 +78,7 @@ class Decoder(SseReader[form.StreamEvent]):
         self._closed: set[tuple[int, int]] = set()
         self._ids: dict[str, int] = {}  # of items without an index: the number they were given here
 
-    def _end(self, items: list[form.StreamEvent]) -> None:
+    def _end(self, items: list[ir.StreamEvent]) -> None:
         for event in self._sse.close():
             try:
                 self._take(event.name, event.data, items)
@@ -87,7 +87,7 @@ class Decoder(SseReader[form.StreamEvent]):
         if not self.done:
             raise UpstreamCut("ended its stream before the answer was complete")
 
-    def _take(self, name: bytes, data: bytes, items: list[form.StreamEvent]) -> None:
+    def _take(self, name: bytes, data: bytes, items: list[ir.StreamEvent]) -> None:
         if data == b"[DONE]":  # not of this API, but some servers end every stream so
             raise UpstreamCut("ended its stream without an answer")
         try:
@@ -108,15 +108,15 @@ class Decoder(SseReader[form.StreamEvent]):
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, TypeError):
             raise UpstreamMalformed("sent an event that is not one of an answer") from None
 
-    def _begin(self, event: _Event, items: list[form.StreamEvent]) -> None:
+    def _begin(self, event: _Event, items: list[ir.StreamEvent]) -> None:
         self._begun = True
         if event.response == _NONE:
-            items.append(form.Begin())
+            items.append(ir.Begin())
             return
         response = Fields.of_answer(event.response)
         tier = response.text("service_tier")
         items.append(
-            form.Begin(
+            ir.Begin(
                 response.text("id"),
                 response.text("model"),
                 int(response.number("created_at") or 0),
@@ -138,7 +138,7 @@ class Decoder(SseReader[form.StreamEvent]):
 
     # Blocks
 
-    def _block(self, key: tuple[int, int], kind: Kind, items: list[form.StreamEvent]) -> _Block:
+    def _block(self, key: tuple[int, int], kind: Kind, items: list[ir.StreamEvent]) -> _Block:
         """The open block of this key, opened if there is none."""
         block = self._blocks.get(key)
         if block is None:
@@ -152,45 +152,45 @@ class Decoder(SseReader[form.StreamEvent]):
             raise UpstreamMalformed(f"changed a part of its answer from {block.kind} to {kind}")
         return block
 
-    def _open(self, key: tuple[int, int], kind: Kind, items: list[form.StreamEvent], **more: Any) -> _Block:
+    def _open(self, key: tuple[int, int], kind: Kind, items: list[ir.StreamEvent], **more: Any) -> _Block:
         if self._ids:  # llama.cpp says at the very end that items are done; the next one has begun long before
             for other in [each for each in self._blocks if each[0] != key[0]]:
                 self._close(other, items)
         block = self._blocks[key] = _Block(self._count, kind)
         self._count += 1
-        items.append(form.Open(block.number, kind, **more))
+        items.append(ir.Open(block.number, kind, **more))
         return block
 
-    def _close(self, key: tuple[int, int], items: list[form.StreamEvent]) -> None:
+    def _close(self, key: tuple[int, int], items: list[ir.StreamEvent]) -> None:
         self._closed.add(key)
         if (block := self._blocks.pop(key, None)) is not None:
-            items.append(form.Close(block.number))
+            items.append(ir.Close(block.number))
 
     # Deltas
 
-    def _delta(self, event: _Event, kind: Kind, items: list[form.StreamEvent]) -> None:
+    def _delta(self, event: _Event, kind: Kind, items: list[ir.StreamEvent]) -> None:
         delta = _text(event.delta)
         logprobs = None if event.logprobs == _NONE or event.logprobs == b"[]" else _tokens(event.logprobs)
         if not delta and not logprobs:
             return
         index = _ITEM if kind == "tool" else event.content_index
         block = self._block((self._index(event), index), kind, items)
-        block.said = True
-        items.append(form.Delta(block.number, delta, 0, logprobs))
+        block.has_delta = True
+        items.append(ir.Delta(block.number, delta, 0, logprobs))
 
-    def _refusal(self, event: _Event, items: list[form.StreamEvent]) -> None:
+    def _refusal(self, event: _Event, items: list[ir.StreamEvent]) -> None:
         self._delta(event, "refusal", items)
 
-    def _arguments(self, event: _Event, items: list[form.StreamEvent]) -> None:
+    def _arguments(self, event: _Event, items: list[ir.StreamEvent]) -> None:
         self._delta(event, "tool", items)
 
-    def _summary(self, event: _Event, items: list[form.StreamEvent]) -> None:
+    def _summary(self, event: _Event, items: list[ir.StreamEvent]) -> None:
         self._thought(event, "summary", items)
 
-    def _reasoning(self, event: _Event, items: list[form.StreamEvent]) -> None:
+    def _reasoning(self, event: _Event, items: list[ir.StreamEvent]) -> None:
         self._thought(event, "content", items)
 
-    def _thought(self, event: _Event, source: str, items: list[form.StreamEvent]) -> None:
+    def _thought(self, event: _Event, source: str, items: list[ir.StreamEvent]) -> None:
         """A thought and its summary say the same: what begins first is taken."""
         if not (delta := _text(event.delta)):
             return
@@ -202,57 +202,57 @@ class Decoder(SseReader[form.StreamEvent]):
         if block.summary != event.summary_index:
             block.summary = event.summary_index
             delta = SUMMARY_BREAK + delta
-        block.said = True
-        items.append(form.Delta(block.number, delta))
+        block.has_delta = True
+        items.append(ir.Delta(block.number, delta))
 
-    def _annotation(self, event: _Event, items: list[form.StreamEvent]) -> None:
+    def _annotation(self, event: _Event, items: list[ir.StreamEvent]) -> None:
         cite = parse_citation(Fields.of_answer(event.annotation))
         if cite is not None:
             block = self._block((self._index(event), event.content_index), "text", items)
             block.cited = True
-            items.append(form.Cite(block.number, cite))
+            items.append(ir.Cite(block.number, cite))
 
     # What is begun, and what is complete
 
-    def _added(self, event: _Event, items: list[form.StreamEvent]) -> None:
+    def _added(self, event: _Event, items: list[ir.StreamEvent]) -> None:
         item = Fields.of_answer(event.item)
         index = self._index(event, item)
         if item.text("type") == "function_call":
             self._call(index, item, items)
 
-    def _call(self, index: int, item: Fields, items: list[form.StreamEvent]) -> _Block:
+    def _call(self, index: int, item: Fields, items: list[ir.StreamEvent]) -> _Block:
         key = (index, _ITEM)
         if key in self._blocks or key in self._closed:
             raise UpstreamMalformed("began the same tool call twice")
         self._called = True
         return self._open(key, "tool", items, tool_id=item.text("call_id", None), name=item.text("name", None))
 
-    def _part_done(self, event: _Event, items: list[form.StreamEvent]) -> None:
+    def _part_done(self, event: _Event, items: list[ir.StreamEvent]) -> None:
         part = Fields.of_answer(event.part)
         self._complete_part((self._index(event), event.content_index), part, items)
 
-    def _complete_part(self, key: tuple[int, int], part: Fields, items: list[form.StreamEvent]) -> None:
+    def _complete_part(self, key: tuple[int, int], part: Fields, items: list[ir.StreamEvent]) -> None:
         kind = part.text("type")
         if key in self._closed or kind not in ("output_text", "refusal"):
             return
         block = self._blocks.get(key)
         if kind == "refusal":
-            if (refusal := part.text("refusal")) and (block is None or not block.said):
-                items.append(form.Delta(self._block(key, "refusal", items).number, refusal))
+            if (refusal := part.text("refusal")) and (block is None or not block.has_delta):
+                items.append(ir.Delta(self._block(key, "refusal", items).number, refusal))
         else:
             text = parse_text(part)
-            if text.text and (block is None or not block.said):
+            if text.text and (block is None or not block.has_delta):
                 block = self._block(key, "text", items)
-                items.append(form.Delta(block.number, text.text, 0, tokens(part.objects("logprobs")) or None))
+                items.append(ir.Delta(block.number, text.text, 0, tokens(part.objects("logprobs")) or None))
             if block is not None and not block.cited:
-                items += [form.Cite(block.number, cite) for cite in text.citations]
+                items += [ir.Cite(block.number, cite) for cite in text.citations]
         self._close(key, items)
 
-    def _item_done(self, event: _Event, items: list[form.StreamEvent]) -> None:
+    def _item_done(self, event: _Event, items: list[ir.StreamEvent]) -> None:
         item = Fields.of_answer(event.item)
         self._complete(self._index(event, item), item, items)
 
-    def _complete(self, index: int, item: Fields, items: list[form.StreamEvent]) -> None:
+    def _complete(self, index: int, item: Fields, items: list[ir.StreamEvent]) -> None:
         kind = item.text("type")
         key = (index, _ITEM)
         block = self._blocks.get(key)
@@ -265,26 +265,26 @@ class Decoder(SseReader[form.StreamEvent]):
             call = parse_call(item)
             if block is None:
                 block = self._call(index, item, items)
-            if not block.said:
-                items.append(form.Delta(block.number, call.arguments))
+            if not block.has_delta:
+                items.append(ir.Delta(block.number, call.arguments))
             if call.signature:
-                items.append(form.Sign(block.number, call.signature))
+                items.append(ir.Sign(block.number, call.signature))
         elif kind == "reasoning":
             self._complete_thought(key, parse_thought(item), items)
         self._close(key, items)
 
-    def _complete_thought(self, key: tuple[int, int], thought: form.Thinking, items: list[form.StreamEvent]) -> None:
+    def _complete_thought(self, key: tuple[int, int], thought: ir.Thinking, items: list[ir.StreamEvent]) -> None:
         block = self._blocks.get(key)
         if thought.text and block is None:
             block = self._block(key, "thinking", items)
-            items.append(form.Delta(block.number, thought.text))
+            items.append(ir.Delta(block.number, thought.text))
         if block is not None:
             if thought.signature:
-                items.append(form.Sign(block.number, thought.signature))
+                items.append(ir.Sign(block.number, thought.signature))
         elif thought.signature:
             self._open(key, "thinking", items, signature=thought.signature, redacted=True)
 
-    def _finish(self, event: _Event, incomplete: bool, items: list[form.StreamEvent]) -> None:
+    def _finish(self, event: _Event, incomplete: bool, items: list[ir.StreamEvent]) -> None:
         response = Fields.of_answer(event.response)
         status = response.text("status")
         if status in ("failed", "cancelled"):
@@ -297,11 +297,11 @@ class Decoder(SseReader[form.StreamEvent]):
         reason = incomplete_reason(response)
         if incomplete:  # some servers say it in the object only, behind the event of a completed one
             status = "incomplete"
-        items.append(form.Finish(finish_of(status, reason, self._called, self._refused)))
+        items.append(ir.Finish(finish_of(status, reason, self._called, self._refused)))
         if (usage := parse_usage(response.raw("usage"))) is not None:
-            items.append(form.Counted(usage))
+            items.append(ir.Counted(usage))
         self.done = True
-        items.append(form.End())
+        items.append(ir.End())
 
 
 _HANDLERS = {
@@ -325,5 +325,5 @@ def _text(delta: Any) -> str:
 _decode_tokens = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
-def _tokens(raw: msgspec.Raw) -> tuple[form.TokenLogprob, ...] | None:
+def _tokens(raw: msgspec.Raw) -> tuple[ir.TokenLogprob, ...] | None:
     return tokens([Fields.of_answer(each) for each in _decode_tokens(raw)]) or None

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.dialect import ChatDialect, FramedReader, Request, StreamReader
 from llmedge.dialects.openai_answer import parse_error
 from llmedge.dialects.openai_common import parse_body
@@ -15,7 +15,7 @@ from llmedge.dialects.openai_responses.decoder import Decoder
 from llmedge.dialects.openai_responses.encoder import Encoder
 from llmedge.dialects.openai_responses.envelope import parse_usage
 from llmedge.dialects.openai_responses.reader import EventReader
-from llmedge.dialects.rendering import Carries, Saying
+from llmedge.dialects.rendering import Carries, RenderContext
 from llmedge.errors import EdgeError, ValidationError
 from llmedge.model import RawObject, Usage
 
@@ -89,7 +89,7 @@ class OpenAIResponses(ChatDialect):
     def error_frame(self, error: EdgeError) -> bytes:
         """The fields flat, as the reference has them, and nested, as the API sends them: the SDK raises on nothing
         else (openai/openai-python issue 2487). Who writes it does not know how many events came before."""
-        say = {
+        payload = {
             "type": "error",
             "sequence_number": 0,
             "code": error.code,
@@ -97,7 +97,7 @@ class OpenAIResponses(ChatDialect):
             "param": error.param,
             **error.body(),
         }
-        return b"event: error\ndata: " + _encode(say) + b"\n\n"
+        return b"event: error\ndata: " + _encode(payload) + b"\n\n"
 
     def forward(self, fields: RawObject, model: str, *, stream: bool, ask_usage: bool) -> bytes:
         return _encode({**fields, "model": model})
@@ -113,13 +113,13 @@ class OpenAIResponses(ChatDialect):
     parse = staticmethod(request.parse)
 
     def _render(
-        self, request: form.Request, model: str, saying: Saying, *, stream: bool, quirks: frozenset[str]
+        self, request: ir.Request, model: str, context: RenderContext, *, stream: bool, quirks: frozenset[str]
     ) -> bytes:
-        return render.render(request, model, saying, stream=stream)
+        return render.render(request, model, context, stream=stream)
 
     parse_answer = staticmethod(answer.parse)
     render_answer = staticmethod(answer.render)
     encoder = staticmethod(Encoder)
 
-    def decoder(self, *, choices: int, max_event: int) -> FramedReader[form.StreamEvent]:
+    def decoder(self, *, choices: int, max_event: int) -> FramedReader[ir.StreamEvent]:
         return Decoder(max_event=max_event)

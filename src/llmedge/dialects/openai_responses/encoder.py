@@ -1,4 +1,4 @@
-"""The form → events for a client (platform.openai.com/docs/api-reference/responses-streaming).
+"""The IR → events for a client (platform.openai.com/docs/api-reference/responses-streaming).
 
 Every event the API documents is written, numbered from 0: SDKs build the answer from them and check it against the
 one in the last. Heads of deltas are made once a block.
@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import form
-from llmedge.dialects.dialect import Asked
+from llmedge.dialects import ir
+from llmedge.dialects.dialect import ResponseContext
 from llmedge.dialects.openai_responses.answer import (
     call_item,
     call_status,
@@ -43,7 +43,7 @@ class _Item:
 class _Block:
     """An open block: a part of a message's, or an item of its own."""
 
-    def __init__(self, item: _Item, part: int, opened: form.Open, type: bytes, where: bytes, tail: bytes) -> None:
+    def __init__(self, item: _Item, part: int, opened: ir.Open, type: bytes, where: bytes, tail: bytes) -> None:
         self.item = item
         self.part = part
         self.opened = opened
@@ -52,7 +52,7 @@ class _Block:
         self.tail = tail
         self.texts: list[str] = []
         self.length = 0
-        self.tokens: list[form.TokenLogprob] = []
+        self.tokens: list[ir.TokenLogprob] = []
         self.annotations: list[Any] = []
         self.signature = opened.signature
         self.begun = False  # a thought's summary
@@ -61,8 +61,8 @@ class _Block:
 class Encoder:
     """Writes one stream. The API gives one answer: of several, the first."""
 
-    def __init__(self, asked: Asked) -> None:
-        self._asked = asked
+    def __init__(self, context: ResponseContext) -> None:
+        self._context = context
         self._envelope: Envelope
         self._sequence = 0
         self._said = False
@@ -70,13 +70,13 @@ class Encoder:
         self._output: list[Any] = []
         self._messages: list[_Item] = []
         self._refused = False
-        self._finish: form.FinishReason = "stop"
+        self._finish: ir.FinishReason = "stop"
         self._usage: Usage | None = None
 
-    def encode(self, events: list[form.StreamEvent]) -> list[Event]:
+    def encode(self, events: list[ir.StreamEvent]) -> list[Event]:
         out: list[Event] = []
         for event in events:
-            if type(event) is form.Delta:
+            if type(event) is ir.Delta:
                 if event.choice == 0 and (block := self._blocks.get(event.block)) is not None:
                     self._delta(event, block, out)
             elif not getattr(event, "choice", 0) and (handle := _HANDLERS.get(type(event))) is not None:
@@ -85,17 +85,17 @@ class Encoder:
 
     # Frames
 
-    def _event(self, type: str, say: dict[str, Any], out: list[Event], content: bool = True) -> None:
-        self._frame(type, _encode(say), out, content)
+    def _event(self, type: str, payload: dict[str, Any], out: list[Event], content: bool = True) -> None:
+        self._frame(type, _encode(payload), out, content)
 
-    def _frame(self, type: str, say: bytes, out: list[Event], content: bool = True) -> None:
+    def _frame(self, type: str, payload: bytes, out: list[Event], content: bool = True) -> None:
         name = type.encode()
-        frame = b'event: %b\ndata: {"type":"%b","sequence_number":%d,%b\n\n' % (name, name, self._sequence, say[1:])
+        frame = b'event: %b\ndata: {"type":"%b","sequence_number":%d,%b\n\n' % (name, name, self._sequence, payload[1:])
         self._sequence += 1
         self._said = self._said or content
         out.append(Event(_CONTENT if self._said else _LIFECYCLE, frame))
 
-    def _delta(self, event: form.Delta, block: _Block, out: list[Event]) -> None:
+    def _delta(self, event: ir.Delta, block: _Block, out: list[Event]) -> None:
         text = event.text
         block.texts.append(text)
         tail = block.tail
@@ -113,21 +113,21 @@ class Encoder:
         self._said = True
         out.append(Event(_CONTENT, frame))
 
-    # Events of the form
+    # Events of the IR
 
-    def _begin(self, event: form.Begin, out: list[Event]) -> None:
-        self._envelope = Envelope(self._asked, event.id, event.model, event.created, event.service_tier)
-        say = _encode({"response": self._envelope.body("in_progress", [])})
-        self._frame("response.created", say, out, False)
-        self._frame("response.in_progress", say, out, False)
+    def _begin(self, event: ir.Begin, out: list[Event]) -> None:
+        self._envelope = Envelope(self._context, event.id, event.model, event.created, event.service_tier)
+        payload = _encode({"response": self._envelope.body("in_progress", [])})
+        self._frame("response.created", payload, out, False)
+        self._frame("response.in_progress", payload, out, False)
 
-    def _open(self, event: form.Open, out: list[Event]) -> None:
+    def _open(self, event: ir.Open, out: list[Event]) -> None:
         if event.kind in ("text", "refusal"):
             self._open_part(event, out)
         elif event.kind == "tool":
             item = self._item("fc", out)
-            said = call_item(item.id, event.tool_id, event.name, "", "in_progress")
-            self._item_event("added", item, said, out)
+            rendered = call_item(item.id, event.tool_id, event.name, "", "in_progress")
+            self._item_event("added", item, rendered, out)
             self._blocks[event.block] = _Block(item, 0, event, b"response.function_call_arguments.delta", b"", b"}\n\n")
         elif event.kind == "thinking":
             item = self._item("rs", out)
@@ -136,7 +136,7 @@ class Encoder:
                 item, 0, event, b"response.reasoning_summary_text.delta", b'"summary_index":0,', b"}\n\n"
             )
 
-    def _open_part(self, event: form.Open, out: list[Event]) -> None:
+    def _open_part(self, event: ir.Open, out: list[Event]) -> None:
         message = self._messages[-1] if self._messages else None
         if message is None or message.index != len(self._output) - 1:
             message = self._item("msg", out)
@@ -161,19 +161,19 @@ class Encoder:
         self._output.append(None)
         return item
 
-    def _sign(self, event: form.Sign, out: list[Event]) -> None:
+    def _sign(self, event: ir.Sign, out: list[Event]) -> None:
         if (block := self._blocks.get(event.block)) is not None:
             block.signature = event.signature
 
-    def _cite(self, event: form.Cite, out: list[Event]) -> None:
+    def _cite(self, event: ir.Cite, out: list[Event]) -> None:
         block = self._blocks.get(event.block)
-        if block is None or (said := render_citation(event.citation, block.length)) is None:
+        if block is None or (rendered := render_citation(event.citation, block.length)) is None:
             return
-        say = {"annotation_index": len(block.annotations), "annotation": said}
-        block.annotations.append(said)
-        self._part_event("response.output_text.annotation.added", block, say, out)
+        payload = {"annotation_index": len(block.annotations), "annotation": rendered}
+        block.annotations.append(rendered)
+        self._part_event("response.output_text.annotation.added", block, payload, out)
 
-    def _close(self, event: form.Close, out: list[Event]) -> None:
+    def _close(self, event: ir.Close, out: list[Event]) -> None:
         block = self._blocks.pop(event.block, None)
         if block is None:
             return
@@ -181,8 +181,8 @@ class Encoder:
         opened, item = block.opened, block.item
         if opened.kind == "text":
             logprobs = tuple(block.tokens)
-            say = {"text": text, "logprobs": render_tokens(logprobs, with_bytes=False)}
-            self._part_event("response.output_text.done", block, say, out)
+            payload = {"text": text, "logprobs": render_tokens(logprobs, with_bytes=False)}
+            self._part_event("response.output_text.done", block, payload, out)
             self._close_part(block, text_part(text, block.annotations, logprobs), out)
         elif opened.kind == "refusal":
             self._part_event("response.refusal.done", block, {"refusal": text}, out)
@@ -190,12 +190,12 @@ class Encoder:
         elif opened.kind == "tool":
             if not text:  # clients read the arguments of every call as JSON
                 text = "{}"
-                self._delta(form.Delta(event.block, text), block, out)
+                self._delta(ir.Delta(event.block, text), block, out)
             place = {"item_id": item.id, "output_index": item.index}
             self._event("response.function_call_arguments.done", {**place, "arguments": text}, out)
             status = call_status(text)
-            said = call_item(item.id, opened.tool_id, opened.name, text, status, block.signature)
-            self._complete(item, said, out)
+            rendered = call_item(item.id, opened.tool_id, opened.name, text, status, block.signature)
+            self._complete(item, rendered, out)
         else:
             if block.begun:
                 self._summary_event("response.reasoning_summary_text.done", block, {"text": text}, out)
@@ -214,17 +214,17 @@ class Encoder:
         self._messages.remove(message)
         self._complete(message, message_item(message.id, status, message.content), out)
 
-    def _complete(self, item: _Item, said: dict[str, Any], out: list[Event]) -> None:
-        self._output[item.index] = said
-        self._item_event("done", item, said, out)
+    def _complete(self, item: _Item, payload: dict[str, Any], out: list[Event]) -> None:
+        self._output[item.index] = payload
+        self._item_event("done", item, payload, out)
 
-    def _finished(self, event: form.Finish, out: list[Event]) -> None:
+    def _finished(self, event: ir.Finish, out: list[Event]) -> None:
         self._finish = event.reason
 
-    def _counted(self, event: form.Counted, out: list[Event]) -> None:
+    def _counted(self, event: ir.Counted, out: list[Event]) -> None:
         self._usage = event.usage
 
-    def _end(self, event: form.End, out: list[Event]) -> None:
+    def _end(self, event: ir.End, out: list[Event]) -> None:
         status, reason = ended(self._finish, self._refused)
         for message in list(self._messages):
             last = message.index == len(self._output) - 1
@@ -235,20 +235,22 @@ class Encoder:
 
     # Where an event belongs
 
-    def _item_event(self, what: str, item: _Item, said: dict[str, Any], out: list[Event], content: bool = True) -> None:
-        self._event(f"response.output_item.{what}", {"output_index": item.index, "item": said}, out, content)
+    def _item_event(
+        self, what: str, item: _Item, payload: dict[str, Any], out: list[Event], content: bool = True
+    ) -> None:
+        self._event(f"response.output_item.{what}", {"output_index": item.index, "item": payload}, out, content)
 
     def _part_event(
-        self, type: str, block: _Block, say: dict[str, Any], out: list[Event], content: bool = True
+        self, type: str, block: _Block, payload: dict[str, Any], out: list[Event], content: bool = True
     ) -> None:
         place = {"item_id": block.item.id, "output_index": block.item.index, "content_index": block.part}
-        self._event(type, {**place, **say}, out, content)
+        self._event(type, {**place, **payload}, out, content)
 
     def _summary_event(
-        self, type: str, block: _Block, say: dict[str, Any], out: list[Event], content: bool = True
+        self, type: str, block: _Block, payload: dict[str, Any], out: list[Event], content: bool = True
     ) -> None:
         place = {"item_id": block.item.id, "output_index": block.item.index, "summary_index": 0}
-        self._event(type, {**place, **say}, out, content)
+        self._event(type, {**place, **payload}, out, content)
 
 
 def _summary(text: str) -> dict[str, Any]:
@@ -256,12 +258,12 @@ def _summary(text: str) -> dict[str, Any]:
 
 
 _HANDLERS: dict[Any, Callable[[Encoder, Any, list[Event]], None]] = {
-    form.Begin: Encoder._begin,
-    form.Open: Encoder._open,
-    form.Sign: Encoder._sign,
-    form.Cite: Encoder._cite,
-    form.Close: Encoder._close,
-    form.Finish: Encoder._finished,
-    form.Counted: Encoder._counted,
-    form.End: Encoder._end,
+    ir.Begin: Encoder._begin,
+    ir.Open: Encoder._open,
+    ir.Sign: Encoder._sign,
+    ir.Cite: Encoder._cite,
+    ir.Close: Encoder._close,
+    ir.Finish: Encoder._finished,
+    ir.Counted: Encoder._counted,
+    ir.End: Encoder._end,
 }

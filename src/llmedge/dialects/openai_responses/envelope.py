@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import form
-from llmedge.dialects.dialect import Asked
+from llmedge.dialects import ir
+from llmedge.dialects.dialect import ResponseContext
 from llmedge.errors import ElsewhereError, VendorFailed, VendorRateLimited, VendorUnavailable
 from llmedge.model import Usage
 
@@ -42,16 +42,18 @@ _MERGED = ("reasoning", "text")
 class Envelope:
     """The response object of one answer to one request."""
 
-    def __init__(self, asked: Asked, id: str = "", model: str = "", created: int = 0, service_tier: str = "") -> None:
-        self.id = id or f"resp_{asked.id.removeprefix('resp_')}"
+    def __init__(
+        self, context: ResponseContext, id: str = "", model: str = "", created: int = 0, service_tier: str = ""
+    ) -> None:
+        self.id = id or f"resp_{context.id.removeprefix('resp_')}"
         self._stem = self.id.removeprefix("resp_")
         self._fixed: dict[str, Any] = {
             "id": self.id,
             "object": "response",
-            "created_at": created or asked.created,
-            "model": model or asked.model,
+            "created_at": created or context.created,
+            "model": model or context.model,
         }
-        self._echo = {name: _asked(asked, name, value) for name, value in _ECHO.items()}
+        self._echo = {name: _context(context, name, value) for name, value in _ECHO.items()}
         self._echo["service_tier"] = service_tier or None
         self._echo["store"] = False
 
@@ -81,8 +83,8 @@ class Envelope:
         }
 
 
-def _asked(asked: Asked, name: str, default: Any) -> Any:
-    raw = asked.fields.get(name)
+def _context(context: ResponseContext, name: str, default: Any) -> Any:
+    raw = context.fields.get(name)
     if raw is None or bytes(raw) == b"null":
         return default
     if name in _MERGED and isinstance(given := _decode(raw), dict):
@@ -94,7 +96,7 @@ def _asked(asked: Asked, name: str, default: Any) -> Any:
 # Why it ended
 
 
-def ended(finish: form.FinishReason, refused: bool) -> tuple[str, str | None]:
+def ended(finish: ir.FinishReason, refused: bool) -> tuple[str, str | None]:
     """Status and the reason of ``incomplete_details``.
 
     :param refused: the answer has a refusal in it, which says by itself what a reason would have to.
@@ -106,7 +108,7 @@ def ended(finish: form.FinishReason, refused: bool) -> tuple[str, str | None]:
     return "completed", None
 
 
-def finish_of(status: str, reason: str, called: bool, refused: bool) -> form.FinishReason:
+def finish_of(status: str, reason: str, called: bool, refused: bool) -> ir.FinishReason:
     """The opposite.
 
     :param called: the answer calls a tool.

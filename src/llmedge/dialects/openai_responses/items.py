@@ -1,6 +1,6 @@
 """Input items → messages (platform.openai.com/docs/api-reference/responses/create#responses-create-input).
 
-What the assistant said in a row, be it thoughts, texts or calls, is one message of the form, and so are tool results
+What the assistant said in a row, be it thoughts, texts or calls, is one message of the IR, and so are tool results
 in a row. Ids and states of items only matter to a vendor who stored them; a thought's is kept.
 """
 
@@ -8,41 +8,41 @@ from __future__ import annotations
 
 import re
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.media import AUDIO_FORMATS, split_data_url
 
 _MERGED = ("assistant", "tool")
 
 
-def parse_input(top: Fields, unread: list[str]) -> list[form.Message]:
-    """:param unread: collects the paths of items that have no place in the form.
+def parse_input(top: Fields, unread: list[str]) -> list[ir.Message]:
+    """:param unread: collects the paths of items that have no place in the IR.
     :raises ValidationError: a field is mistyped.
     """
     if top.is_text("input"):
         text = top.text("input")
-        return [form.Message("user", (form.Text(text),) if text else (), at="input")]
-    messages: list[form.Message] = []
+        return [ir.Message("user", (ir.Text(text),) if text else (), at="input")]
+    messages: list[ir.Message] = []
     for item in top.objects("input"):
         message = _message(item, unread)
         if message is None:
             continue
         if messages and message.role in _MERGED and messages[-1].role == message.role:
             last = messages.pop()
-            message = form.Message(last.role, last.parts + message.parts, at=last.at)
+            message = ir.Message(last.role, last.parts + message.parts, at=last.at)
         messages.append(message)
     return messages
 
 
-def _message(fields: Fields, unread: list[str]) -> form.Message | None:
+def _message(fields: Fields, unread: list[str]) -> ir.Message | None:
     kind = fields.text("type") or ("message" if fields.has("role") else "item_reference")
-    role: form.Role = "assistant"
-    parts: tuple[form.Part, ...]
+    role: ir.Role = "assistant"
+    parts: tuple[ir.Part, ...]
     if kind == "message":
-        said = fields.text("role", None)
-        if said not in ("user", "assistant", "system", "developer"):
+        speaker = fields.text("role", None)
+        if speaker not in ("user", "assistant", "system", "developer"):
             fields.fail("role", "must be one of user, assistant, system, developer")
-        role = said  # type: ignore[assignment]
+        role = speaker  # type: ignore[assignment]
         parts = _content(fields, "content", unread)
         if fields.text("phase", "final_answer") != "final_answer":
             unread.append(fields.at("phase"))
@@ -52,9 +52,9 @@ def _message(fields: Fields, unread: list[str]) -> form.Message | None:
         role = "tool"
         content = _content(fields, "output", unread)
         for part in content:
-            if not isinstance(part, form.Text | form.Image | form.File):
+            if not isinstance(part, ir.Text | ir.Image | ir.File):
                 fields.fail("output", "must hold texts, images and files only")
-        parts = (form.ToolResult(fields.text("call_id", None), content, fields.text("name")),)  # type: ignore[arg-type]
+        parts = (ir.ToolResult(fields.text("call_id", None), content, fields.text("name")),)  # type: ignore[arg-type]
     elif kind == "reasoning":
         parts = (parse_thought(fields),)
     else:
@@ -62,39 +62,39 @@ def _message(fields: Fields, unread: list[str]) -> form.Message | None:
         return None
     fields.ignore("id", "status")
     fields.finish()
-    return form.Message(role, parts, at=fields.path)
+    return ir.Message(role, parts, at=fields.path)
 
 
-def _content(fields: Fields, name: str, unread: list[str]) -> tuple[form.Part, ...]:
+def _content(fields: Fields, name: str, unread: list[str]) -> tuple[ir.Part, ...]:
     if fields.is_text(name):
         text = fields.text(name)
-        return (form.Text(text),) if text else ()
+        return (ir.Text(text),) if text else ()
     if not fields.has(name):
         fields.fail(name, "is required")
     parts = (_part(each, unread) for each in fields.objects(name))
-    return tuple(part for part in parts if part != form.Text(""))
+    return tuple(part for part in parts if part != ir.Text(""))
 
 
-def _part(fields: Fields, unread: list[str]) -> form.Part:
+def _part(fields: Fields, unread: list[str]) -> ir.Part:
     kind = fields.text("type", None)
-    part: form.Part
+    part: ir.Part
     if kind in ("input_text", "output_text", "text"):
         part = parse_text(fields)
         if len(part.citations) < len(fields.objects("annotations")):
             unread.append(fields.at("annotations"))
     elif kind == "refusal":
-        part = form.Refusal(fields.text("refusal", None))
+        part = ir.Refusal(fields.text("refusal", None))
     elif kind == "input_image":
-        part = form.Image(_image_source(fields), _detail(fields))
+        part = ir.Image(_image_source(fields), _detail(fields))
     elif kind == "input_file":
-        part = form.File(_file_source(fields), fields.text("filename"))
+        part = ir.File(_file_source(fields), fields.text("filename"))
         if fields.text("detail", "auto") != "auto":
             unread.append(fields.at("detail"))
     elif kind == "input_audio" and (audio := fields.object("input_audio")) is not None:
         media_type = AUDIO_FORMATS.get(audio.text("format", None))
         if media_type is None:
             audio.fail("format", f"must be one of {', '.join(AUDIO_FORMATS)}")
-        part = form.Audio(form.Source("base64", audio.text("data", None), media_type))
+        part = ir.Audio(ir.Source("base64", audio.text("data", None), media_type))
         audio.finish()
     else:
         fields.fail("type", "is not a kind of content there is, or its content is missing")
@@ -102,9 +102,9 @@ def _part(fields: Fields, unread: list[str]) -> form.Part:
     return part
 
 
-def _image_source(fields: Fields) -> form.Source:
+def _image_source(fields: Fields) -> ir.Source:
     if identifier := fields.text("file_id"):
-        return form.Source("file", identifier)
+        return ir.Source("file", identifier)
     return split_data_url(fields.text("image_url", None))
 
 
@@ -113,30 +113,30 @@ def _detail(fields: Fields) -> str:
     return "" if detail == "auto" else detail
 
 
-def _file_source(fields: Fields) -> form.Source:
+def _file_source(fields: Fields) -> ir.Source:
     if identifier := fields.text("file_id"):
-        return form.Source("file", identifier)
+        return ir.Source("file", identifier)
     if url := fields.text("file_url"):
-        return form.Source("url", url)
+        return ir.Source("url", url)
     data = fields.text("file_data", None)
-    return split_data_url(data) if data.startswith("data:") else form.Source("base64", data)
+    return split_data_url(data) if data.startswith("data:") else ir.Source("base64", data)
 
 
 # Of requests and answers alike
 
 
-def parse_text(fields: Fields) -> form.Text:
+def parse_text(fields: Fields) -> ir.Text:
     """A text with its annotations."""
     citations = tuple(cite for each in fields.objects("annotations") if (cite := parse_citation(each)) is not None)
     fields.ignore("logprobs")
-    return form.Text(fields.text("text", None), citations)
+    return ir.Text(fields.text("text", None), citations)
 
 
-def parse_citation(fields: Fields) -> form.Citation | None:
+def parse_citation(fields: Fields) -> ir.Citation | None:
     """One of ``annotations``; ``None`` for those of the vendor's own tools that cite nothing."""
     kind = fields.text("type")
     if kind == "url_citation":
-        return form.Citation(
+        return ir.Citation(
             "url",
             url=fields.text("url"),
             title=fields.text("title"),
@@ -145,11 +145,11 @@ def parse_citation(fields: Fields) -> form.Citation | None:
         )
     if kind == "file_citation":
         start = fields.integer("index")
-        return form.Citation("file", file=fields.text("file_id"), title=fields.text("filename"), text_start=start)
+        return ir.Citation("file", file=fields.text("file_id"), title=fields.text("filename"), text_start=start)
     return None
 
 
-def parse_call(fields: Fields) -> form.ToolCall:
+def parse_call(fields: Fields) -> ir.ToolCall:
     """A ``function_call``; a thought signature is where Google's compatible API has it in chats."""
     signature = ""
     if (extra := fields.object("extra_content")) is not None:
@@ -157,12 +157,12 @@ def parse_call(fields: Fields) -> form.ToolCall:
             signature = google.text("thought_signature")
             google.finish()
         extra.finish()
-    return form.ToolCall(
+    return ir.ToolCall(
         fields.text("call_id", None), fields.text("name", None), fields.text("arguments") or "{}", signature
     )
 
 
-def parse_thought(fields: Fields) -> form.Thinking:
+def parse_thought(fields: Fields) -> ir.Thinking:
     """A ``reasoning`` item. Of its content and summary, the content is the thought and the summary says it again."""
     texts = [each.text("text") for each in fields.objects("content")]
     summary = [each.text("text") for each in fields.objects("summary")]
@@ -171,7 +171,7 @@ def parse_thought(fields: Fields) -> form.Thinking:
     identifier = fields.text("id")
     if _MADE.fullmatch(identifier):
         identifier = ""
-    return form.Thinking(text, signature, redacted=bool(signature and not text), id=identifier)
+    return ir.Thinking(text, signature, redacted=bool(signature and not text), id=identifier)
 
 
 _MADE = re.compile(r"rs_.*_[0-9]+")

@@ -1,4 +1,4 @@
-"""Responses requests → the form (platform.openai.com/docs/api-reference/responses/create).
+"""Responses requests → the IR (platform.openai.com/docs/api-reference/responses/create).
 
 Read as saying nothing, because another model's answer would not differ: ``prompt_cache_*`` and ``stream_options``, of
 ``include`` the encrypted reasoning (always given) and of ``reasoning.summary`` how detailed it is. ``store`` is true
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from llmedge.dialects import form
+from llmedge.dialects import ir
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_chat.request import parse_output, parse_tool_choice
 from llmedge.dialects.openai_responses.items import parse_input
@@ -34,7 +34,7 @@ LOGPROBS = "message.output_text.logprobs"
 ENCRYPTED = "reasoning.encrypted_content"
 
 
-def parse(fields: RawObject) -> form.Request:
+def parse(fields: RawObject) -> ir.Request:
     """:raises ValidationError: a field is mistyped."""
     unread: list[str] = []
     top = Fields(fields, "", unread)
@@ -42,7 +42,7 @@ def parse(fields: RawObject) -> form.Request:
     top.ignore("prompt_cache_key", "prompt_cache_retention", "prompt_cache_options")
     messages = parse_input(top, unread)
     if instructions := top.text("instructions"):
-        messages.insert(0, form.Message("system", (form.Text(instructions),), at="instructions"))
+        messages.insert(0, ir.Message("system", (ir.Text(instructions),), at="instructions"))
     include = top.texts("include")
     unread += [f"include[{index}]" for index, each in enumerate(include) if each not in (LOGPROBS, ENCRYPTED)]
     logprobs = LOGPROBS in include
@@ -56,7 +56,7 @@ def parse(fields: RawObject) -> form.Request:
     if top.text("truncation") == "auto":
         unread.append("truncation")
     settings.setdefault("user", top.text("safety_identifier"))
-    request = form.Request(
+    request = ir.Request(
         messages=tuple(messages),
         tools=tuple(tool for each in top.objects("tools") if (tool := _tool(each, unread)) is not None),
         tool_choice=parse_tool_choice(top, unread, nested=False),
@@ -73,7 +73,7 @@ def parse(fields: RawObject) -> form.Request:
     return msgspec.structs.replace(request, extra=tuple(unread)) if unread else request
 
 
-def _tool(fields: Fields, unread: list[str]) -> form.Tool | None:
+def _tool(fields: Fields, unread: list[str]) -> ir.Tool | None:
     if fields.text("type", None) != "function":
         unread.append(fields.path)  # the vendor's built-in tools, MCP servers, custom tools
         return None
@@ -81,7 +81,7 @@ def _tool(fields: Fields, unread: list[str]) -> form.Tool | None:
         if fields.value(name):
             unread.append(fields.at(name))
     # Where ``strict`` is left out the API is strict if the schema lets it, else not: nobody insists on it.
-    tool = form.Tool(
+    tool = ir.Tool(
         fields.text("name", None),
         fields.text("description"),
         fields.raw("parameters"),
@@ -91,7 +91,7 @@ def _tool(fields: Fields, unread: list[str]) -> form.Tool | None:
     return tool
 
 
-def _text(fields: Fields | None) -> tuple[form.Output | None, str]:
+def _text(fields: Fields | None) -> tuple[ir.Output | None, str]:
     """The answer's form and verbosity."""
     if fields is None:
         return None, ""
@@ -101,7 +101,7 @@ def _text(fields: Fields | None) -> tuple[form.Output | None, str]:
     return output, verbosity
 
 
-def _reasoning(fields: Fields | None, unread: list[str]) -> form.Reasoning | None:
+def _reasoning(fields: Fields | None, unread: list[str]) -> ir.Reasoning | None:
     if fields is None:
         return None
     effort = fields.text("effort")
@@ -113,4 +113,4 @@ def _reasoning(fields: Fields | None, unread: list[str]) -> form.Reasoning | Non
     fields.finish()
     if not effort and not summary:
         return None
-    return form.Reasoning(effort=effort, show=True if summary else None)
+    return ir.Reasoning(effort=effort, show=True if summary else None)

@@ -7,9 +7,9 @@ import binascii
 import struct
 from abc import abstractmethod
 
-from llmedge.dialects.dialect import Asked, Dialect
-from llmedge.dialects.form import Struct
-from llmedge.dialects.rendering import Saying, ignore, view
+from llmedge.dialects.dialect import Dialect, ResponseContext
+from llmedge.dialects.ir import Struct
+from llmedge.dialects.rendering import RenderContext, ignore, view
 from llmedge.errors import UpstreamMalformed
 from llmedge.model import RawObject, Usage
 from llmedge.operations import Operation
@@ -17,10 +17,10 @@ from llmedge.operations import Operation
 
 class EmbeddingRequest(Struct, frozen=True):
     """:ivar inputs: each a text, or the ids of its tokens.
-    :ivar single: the asker sent one input, not a list of one.
+    :ivar single: the client sent one input, not a list of one.
     :ivar base64: vectors are wanted as base64 of little-endian 32-bit floats.
     :ivar task: what the vectors are for, in Google's words (``RETRIEVAL_QUERY`` …). :ivar title: of a document.
-    :ivar extra: fields of the asker's that have no place in this form, by path.
+    :ivar extra: fields of the client's that have no place in the IR, by path.
     """
 
     inputs: tuple[str | tuple[int, ...], ...]
@@ -53,15 +53,15 @@ class EmbeddingDialect(Dialect):
         :raises ValidationError: a field is mistyped.
         """
 
-    def render(self, request: EmbeddingRequest, model: str, saying: Saying) -> bytes:
+    def render(self, request: EmbeddingRequest, model: str, context: RenderContext) -> bytes:
         """The body for a vendor.
 
-        :raises Unsupported: a field cannot be said, and ``saying`` does not let it be dropped.
+        :raises Unsupported: a field cannot be said, and ``context`` does not let it be dropped.
         """
         seen = view(request)
         ignore(seen, "single", "base64")  # both are about the answer, which is made here
         body = self._render(seen, model)
-        saying.rest(seen, seen.extra)
+        context.rest(seen, seen.extra)
         return body
 
     @abstractmethod
@@ -80,7 +80,7 @@ class EmbeddingDialect(Dialect):
         """
 
     @abstractmethod
-    def render_answer(self, answer: EmbeddingAnswer, request: EmbeddingRequest, asked: Asked) -> bytes:
+    def render_answer(self, answer: EmbeddingAnswer, request: EmbeddingRequest, context: ResponseContext) -> bytes:
         """The answer for the client who sent ``request``."""
 
 

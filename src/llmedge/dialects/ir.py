@@ -1,6 +1,6 @@
-"""The intermediate form: what any of the dialects can say of a request, an answer and a stream. Frozen values.
+"""The intermediate representation (IR): what the dialects can say of a request, an answer and a stream. Frozen values.
 
-A dialect that differs from the vendor's is translated through it: the asker's dialect parses into the form, the
+A dialect that differs from the vendor's is translated through it: the client's dialect parses into the IR, the
 vendor's renders from it, and back. Canonical, so that ``parse(render(x)) == x`` can hold: tool results stand only in
 messages of role ``"tool"``; texts that are empty are not there; a field left at its default says nothing.
 """
@@ -21,7 +21,7 @@ window was full, with a tool call that cannot be read (Gemini's ``MALFORMED_FUNC
 
 
 class Struct(msgspec.Struct, frozen=True, gc=False):
-    """One value of the form."""
+    """One value of the IR."""
 
 
 # Parts of messages
@@ -141,7 +141,7 @@ Part = Text | Image | Audio | File | ToolCall | ToolResult | Thinking | Refusal
 
 
 class Message(Struct, frozen=True):
-    """:ivar at: the message's path in the asker's request, for error messages."""
+    """:ivar at: the message's path in the client's request, for error messages."""
 
     role: Role
     parts: tuple[Part, ...]
@@ -201,7 +201,7 @@ class Request(Struct, frozen=True):
     :ivar top_logprobs: how many alternatives; only with ``logprobs``.
     :ivar logit_bias: token id to bias, raw JSON object.
     :ivar metadata: texts the client attaches for its own use.
-    :ivar extra: fields of the asker's that have no place in this form, by path: no other dialect can say them.
+    :ivar extra: fields of the client's that have no place in the IR, by path: no other dialect can say them.
     """
 
     messages: tuple[Message, ...]

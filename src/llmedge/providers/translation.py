@@ -10,27 +10,27 @@ import msgspec
 from llmedge.call import Call
 from llmedge.config.model_quirks import model_quirks
 from llmedge.dialects.dialect import (
-    Asked,
-    Asker,
     ChatDialect,
+    ClientDialect,
     CountingDialect,
     Dialect,
+    ResponseContext,
     StreamReader,
     TranslatedReader,
     unstreamed,
 )
-from llmedge.dialects.embedding_form import EmbeddingDialect
-from llmedge.dialects.rendering import Saying
+from llmedge.dialects.embedding_ir import EmbeddingDialect
+from llmedge.dialects.rendering import RenderContext
 from llmedge.errors import Unsupported, UpstreamMalformed
 from llmedge.model import DROPPED, Answer
 from llmedge.operations import Operation
 
 
-class Wire(Protocol):
-    """The way between an asker's dialect and a vendor's. Stateless; everything here is CPU work only."""
+class Translation(Protocol):
+    """The way between a client's dialect and a vendor's. Stateless; everything here is CPU work only."""
 
     @property
-    def spoken(self) -> Dialect:
+    def vendor_dialect(self) -> Dialect:
         """What the vendor speaks."""
 
     def body(self, call: Call, model: str, drop: bool) -> bytes:
@@ -40,79 +40,79 @@ class Wire(Protocol):
         """
 
     def answer(self, body: bytes, call: Call, created: int) -> Answer:
-        """The vendor's whole answer, for the asker.
+        """The vendor's whole answer, for the client.
 
         :raises ElsewhereError: it is malformed, or an error.
         """
 
     def reader(self, call: Call, max_event: int, created: int) -> StreamReader:
-        """A reader of the vendor's stream, writing events for the asker."""
+        """A reader of the vendor's stream, writing events for the client."""
 
 
 class PassThrough:
     """Both speak the same dialect."""
 
     def __init__(self, dialect: Dialect, stream_usage: bool, quirks: frozenset[str]) -> None:
-        self.spoken = dialect
+        self.vendor_dialect = dialect
         self._stream_usage = stream_usage
         self._quirks = quirks
 
     def body(self, call: Call, model: str, drop: bool) -> bytes:
-        body = self.spoken.forward(call.fields, model, stream=call.stream, ask_usage=self._stream_usage)
+        body = self.vendor_dialect.forward(call.fields, model, stream=call.stream, ask_usage=self._stream_usage)
         return continued(body, self._quirks) if call.continues else body
 
     def answer(self, body: bytes, call: Call, created: int) -> Answer:
-        return Answer(body, self.spoken.read_answer(body))
+        return Answer(body, self.vendor_dialect.read_answer(body))
 
     def reader(self, call: Call, max_event: int, created: int) -> StreamReader:
-        return self.spoken.reader(strip_usage=not call.wants_usage, choices=call.choices, max_event=max_event)
+        return self.vendor_dialect.reader(strip_usage=not call.wants_usage, choices=call.choices, max_event=max_event)
 
 
 class Translated:
     """A chat in one dialect put to a vendor in another."""
 
-    def __init__(self, asker: Asker, spoken: ChatDialect, quirks: frozenset[str], name: str) -> None:
-        self.spoken = spoken
-        self._asker = asker
+    def __init__(self, client: ClientDialect, vendor_dialect: ChatDialect, quirks: frozenset[str], name: str) -> None:
+        self.vendor_dialect = vendor_dialect
+        self._client = client
         self._quirks = quirks
         self._name = name
 
     def body(self, call: Call, model: str, drop: bool) -> bytes:
-        saying = Saying(self._asker.field_names, drop, f"the provider '{self._name}'")
+        context = RenderContext(self._client.field_names, drop, f"the provider '{self._name}'")
         quirks = self._quirks | model_quirks(model)
-        body = self.spoken.render(call.said(), model, saying, stream=call.stream, quirks=quirks)
-        _note_dropped(call, saying)
+        body = self.vendor_dialect.render(call.said(), model, context, stream=call.stream, quirks=quirks)
+        _note_dropped(call, context)
         return continued(body, self._quirks) if call.continues else body
 
     def answer(self, body: bytes, call: Call, created: int) -> Answer:
-        said = self.spoken.parse_answer(body)
-        if not said.choices:
+        parsed = self.vendor_dialect.parse_answer(body)
+        if not parsed.choices:
             raise UpstreamMalformed("answered without an answer in it")
-        return Answer(self._asker.render_answer(said, _asked(call, created)), said.usage)
+        return Answer(self._client.render_answer(parsed, _context(call, created)), parsed.usage)
 
     def reader(self, call: Call, max_event: int, created: int) -> StreamReader:
-        decoder = self.spoken.decoder(choices=call.choices, max_event=max_event)
-        return TranslatedReader(decoder, self._asker.encoder(_asked(call, created)))
+        decoder = self.vendor_dialect.decoder(choices=call.choices, max_event=max_event)
+        return TranslatedReader(decoder, self._client.encoder(_context(call, created)))
 
 
 class TranslatedEmbeddings:
     """Embeddings asked for in one dialect and made in another."""
 
-    def __init__(self, asker: EmbeddingDialect, spoken: EmbeddingDialect, name: str) -> None:
-        self.spoken: Dialect = spoken
-        self._asker = asker
-        self._maker = spoken
+    def __init__(self, client: EmbeddingDialect, vendor_dialect: EmbeddingDialect, name: str) -> None:
+        self.vendor_dialect: Dialect = vendor_dialect
+        self._client = client
+        self._maker = vendor_dialect
         self._name = name
 
     def body(self, call: Call, model: str, drop: bool) -> bytes:
-        saying = Saying(self._asker.field_names, drop, f"the provider '{self._name}'")
-        body = self._maker.render(call.embedded(), model, saying)
-        _note_dropped(call, saying)
+        context = RenderContext(self._client.field_names, drop, f"the provider '{self._name}'")
+        body = self._maker.render(call.embedded(), model, context)
+        _note_dropped(call, context)
         return body
 
     def answer(self, body: bytes, call: Call, created: int) -> Answer:
-        said = self._maker.parse_answer(body)
-        return Answer(self._asker.render_answer(said, call.embedded(), _asked(call, created)), said.usage)
+        parsed = self._maker.parse_answer(body)
+        return Answer(self._client.render_answer(parsed, call.embedded(), _context(call, created)), parsed.usage)
 
     def reader(self, call: Call, max_event: int, created: int) -> StreamReader:
         raise unstreamed()
@@ -121,30 +121,30 @@ class TranslatedEmbeddings:
 class Counting:
     """Tokens counted by the vendor."""
 
-    def __init__(self, asker: CountingDialect, spoken: CountingDialect, name: str) -> None:
-        self.spoken: Dialect = spoken
-        self._asker = asker
-        self._counter = spoken
+    def __init__(self, client: CountingDialect, vendor_dialect: CountingDialect, name: str) -> None:
+        self.vendor_dialect: Dialect = vendor_dialect
+        self._client = client
+        self._counter = vendor_dialect
         self._name = name
 
     def body(self, call: Call, model: str, drop: bool) -> bytes:
-        if self._asker.name == self._counter.name:
+        if self._client.name == self._counter.name:
             return self._counter.forward_count(call.fields, model)
-        saying = Saying(self._asker.field_names, drop, f"the provider '{self._name}'")
-        body = self._counter.render_count(call.said(), model, saying)
-        _note_dropped(call, saying)
+        context = RenderContext(self._client.field_names, drop, f"the provider '{self._name}'")
+        body = self._counter.render_count(call.said(), model, context)
+        _note_dropped(call, context)
         return body
 
     def answer(self, body: bytes, call: Call, created: int) -> Answer:
-        return Answer(self._asker.render_count_answer(self._counter.parse_count(body)))
+        return Answer(self._client.render_count_answer(self._counter.parse_count(body)))
 
     def reader(self, call: Call, max_event: int, created: int) -> StreamReader:
         raise unstreamed()
 
 
-def _note_dropped(call: Call, saying: Saying) -> None:
-    if saying.dropped:
-        call.record.facts[DROPPED] = saying.dropped
+def _note_dropped(call: Call, context: RenderContext) -> None:
+    if context.dropped:
+        call.record.facts[DROPPED] = context.dropped
     else:
         call.record.facts.pop(DROPPED, None)  # of a target that was asked before
 
@@ -167,36 +167,36 @@ def continued(body: bytes, quirks: frozenset[str]) -> bytes:
 _BEGUN = {"prefill_prefix": "prefix", "prefill_partial": "partial"}
 
 
-def _asked(call: Call, created: int) -> Asked:
-    return Asked(call.model, call.record.request_id, created, call.wants_usage, call.fields)
+def _context(call: Call, created: int) -> ResponseContext:
+    return ResponseContext(call.model, call.record.request_id, created, call.wants_usage, call.fields)
 
 
-def wire_for(
-    asker: Dialect, spoken: Iterable[Dialect], *, quirks: frozenset[str], stream_usage: bool, name: str
-) -> Wire | None:
-    """The best way from ``asker`` to a vendor that speaks ``spoken``, the preferred one first; ``None`` for none."""
-    dialects = list(spoken)
-    fit = asker.name != "openai_responses" or "bare_responses" not in quirks
-    if fit and any(dialect.name == asker.name for dialect in dialects):
-        return PassThrough(asker, stream_usage, quirks)
-    if isinstance(asker, Asker):
+def translation_for(
+    client: Dialect, vendor_dialect: Iterable[Dialect], *, quirks: frozenset[str], stream_usage: bool, name: str
+) -> Translation | None:
+    """The best way from ``client`` to a vendor that speaks ``spoken``, the preferred one first; ``None`` for none."""
+    dialects = list(vendor_dialect)
+    fit = client.name != "openai_responses" or "bare_responses" not in quirks
+    if fit and any(dialect.name == client.name for dialect in dialects):
+        return PassThrough(client, stream_usage, quirks)
+    if isinstance(client, ClientDialect):
         for dialect in dialects:
             if isinstance(dialect, ChatDialect):
-                said = quirks if stream_usage else quirks | {"no_stream_options"}
-                return Translated(asker, dialect, said, name)
-    if isinstance(asker, EmbeddingDialect):
+                flags = quirks if stream_usage else quirks | {"no_stream_options"}
+                return Translated(client, dialect, flags, name)
+    if isinstance(client, EmbeddingDialect):
         for dialect in dialects:
             if isinstance(dialect, EmbeddingDialect):
-                return TranslatedEmbeddings(asker, dialect, name)
+                return TranslatedEmbeddings(client, dialect, name)
     return None
 
 
-def count_wire_for(asker: Dialect, counting: Iterable[Dialect], name: str) -> Wire | None:
+def count_translation_for(client: Dialect, counting: Iterable[Dialect], name: str) -> Translation | None:
     """The way to have a vendor count tokens that does so in the dialects ``counting``."""
     able = [dialect for dialect in counting if isinstance(dialect, CountingDialect)]
-    if not isinstance(asker, CountingDialect) or not able:
+    if not isinstance(client, CountingDialect) or not able:
         return None
-    return Counting(asker, next((dialect for dialect in able if dialect.name == asker.name), able[0]), name)
+    return Counting(client, next((dialect for dialect in able if dialect.name == client.name), able[0]), name)
 
 
 def no_way(provider: str, operation: Operation) -> Unsupported:

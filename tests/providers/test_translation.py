@@ -4,17 +4,17 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import UpstreamMalformed
-from llmedge.providers.wire import PassThrough, Translated, wire_for
+from llmedge.providers.translation import PassThrough, Translated, translation_for
 
 OWN = ("openai_chat", "openai_responses", "anthropic")
 
 
 def spoken(asker: str, *quirks: str, speaks: tuple[str, ...] = OWN) -> tuple[type, str]:
-    wire = wire_for(
+    translation = translation_for(
         DIALECTS[asker], [DIALECTS[name] for name in speaks], quirks=frozenset(quirks), stream_usage=True, name="v"
     )
-    assert wire is not None
-    return type(wire), wire.spoken.name
+    assert translation is not None
+    return type(translation), translation.vendor_dialect.name
 
 
 class Wires(SynchronousTestCase):
@@ -34,6 +34,8 @@ class Wires(SynchronousTestCase):
         """It is the vendor's failure, which another may do better, and no defect of ours."""
         call: Any = None  # it is not looked at
         for asker in ("anthropic", "openai_responses", "gemini"):
-            wire = wire_for(DIALECTS[asker], [DIALECTS["openai_chat"]], quirks=frozenset(), stream_usage=True, name="v")
-            assert wire is not None
-            self.assertRaises(UpstreamMalformed, wire.answer, b'{"id":"x","choices":[]}', call, 0)
+            translation = translation_for(
+                DIALECTS[asker], [DIALECTS["openai_chat"]], quirks=frozenset(), stream_usage=True, name="v"
+            )
+            assert translation is not None
+            self.assertRaises(UpstreamMalformed, translation.answer, b'{"id":"x","choices":[]}', call, 0)
