@@ -29,17 +29,15 @@ class Requests:
         self._name = name
         self._offer = offer
         self._clock = clock
-        vendor_dialect = [DIALECTS[dialect] for dialect in offer.paths]
-        self._wires: dict[str, Translation | None] = {
-            name_of: translation_for(
-                dialect, vendor_dialect, quirks=offer.quirks, stream_usage=offer.stream_usage, name=name
+        vendor_dialects = [DIALECTS[dialect] for dialect in offer.paths]
+        self._translations: dict[str, Translation | None] = {
+            client: translation_for(
+                dialect, vendor_dialects, quirks=offer.quirks, stream_usage=offer.stream_usage, name=name
             )
-            for name_of, dialect in DIALECTS.items()
+            for client, dialect in DIALECTS.items()
         }
         counting = [DIALECTS[dialect] for dialect in offer.count_paths]
-        self._counts = {
-            name_of: count_translation_for(dialect, counting, name) for name_of, dialect in DIALECTS.items()
-        }
+        self._counts = {client: count_translation_for(dialect, counting, name) for client, dialect in DIALECTS.items()}
         self._fields = self._head_fields()
         self._heads: dict[tuple[str, str, bool], bytes] = {}
 
@@ -49,7 +47,7 @@ class Requests:
         :raises Unsupported: there is none.
         """
         counts = call.operation is Operation.COUNT_TOKENS
-        translation = (self._counts if counts else self._wires)[call.dialect]
+        translation = (self._counts if counts else self._translations)[call.dialect]
         if translation is None:
             raise no_way(self._name, call.operation)
         return translation

@@ -172,10 +172,10 @@ def _context(call: Call, created: int) -> ResponseContext:
 
 
 def translation_for(
-    client: Dialect, vendor_dialect: Iterable[Dialect], *, quirks: frozenset[str], stream_usage: bool, name: str
+    client: Dialect, vendor_dialects: Iterable[Dialect], *, quirks: frozenset[str], stream_usage: bool, name: str
 ) -> Translation | None:
-    """The best way from ``client`` to a vendor that speaks ``spoken``, the preferred one first; ``None`` for none."""
-    dialects = list(vendor_dialect)
+    """The best way from ``client`` to a vendor of ``vendor_dialects``, the preferred first; ``None`` for none."""
+    dialects = list(vendor_dialects)
     fit = client.name != "openai_responses" or "bare_responses" not in quirks
     if fit and any(dialect.name == client.name for dialect in dialects):
         return PassThrough(client, stream_usage, quirks)
