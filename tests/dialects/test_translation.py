@@ -37,7 +37,7 @@ UNLISTED = {
     "Tool.description": "in the cases of tools",
 }
 """Leaves without a row, and why."""
-SAME, CARRIED, REFUSED = "as is", "yes", "--"
+SAME, CARRIED, REFUSED, NAMED = "as is", "yes", "--", "named"
 
 
 def saying(client: str, what: str) -> Call:
@@ -57,12 +57,27 @@ def refused(client: str, vendor: str, what: str) -> str:
     return ""
 
 
+def named(client: str, vendor: str, what: str) -> str:
+    """The field that the vendor cannot be told and that is no reason to refuse; ``""`` for none."""
+    call = saying(client, what)
+    try:
+        translation_of(client, vendor).body(call, MODELS[vendor], False)
+    except Unsupported:
+        return ""
+    return ", ".join(call.record.facts.get(DROPPED, []))
+
+
 def row(client: str, what: str) -> list[str]:
     """One line: what, the field's name where somebody refuses it, and a word for each vendor."""
     fields = {vendor: "" if vendor == client else refused(client, vendor, what) for vendor in VENDORS}
+    hints = {vendor: "" if vendor == client else named(client, vendor, what) for vendor in VENDORS}
     # What stands in parentheses is the part of a message; dialects call it differently.
-    name = min((field.partition(" (")[0] for field in fields.values() if field), key=len, default="")
-    words = [SAME if vendor == client else REFUSED if fields[vendor] else CARRIED for vendor in VENDORS]
+    told = [field for field in (*fields.values(), *hints.values()) if field]
+    name = min((field.partition(" (")[0] for field in told), key=len, default="")
+    words = [
+        SAME if vendor == client else REFUSED if fields[vendor] else NAMED if hints[vendor] else CARRIED
+        for vendor in VENDORS
+    ]
     return [what, f"``{name}``" if name else "", *words]
 
 

@@ -21,6 +21,10 @@ S = TypeVar("S", bound=ir.Struct)
 ANYWAY: Mapping[str, Any] = {"parallel_tools": True, "store": False, "reasoning.show": False}
 """Fields with the value that every vendor goes by where nothing is said: they need not be said."""
 
+HINTS = frozenset({"reasoning.show"})
+"""Fields that change nothing of what is answered: where they cannot be said they are left out and named, and no reason
+to refuse. Agents ask for summaries of thoughts by default."""
+
 _WORDS = {"cache": "cache_control", "citations": "citations"}
 _ALWAYS = "Message.at ToolResult.name Tool.description Tool.schema Tool.strict"
 """Everybody's, and what need not be said: our own note, and the name that the call has said."""
@@ -146,11 +150,11 @@ class RenderContext:
     def unsupported(self, field: str, why: str = "") -> None:
         """``field`` (of the IR, or a path in the request) cannot be said.
 
-        :raises Unsupported: unless it may be dropped.
+        :raises Unsupported: unless it may be dropped, or is one of :data:`HINTS`.
         """
         name = self._names.get(field, field)
         self._refused.add(field)
-        if not self._drop:
+        if not self._drop and field not in HINTS:
             raise Unsupported(
                 f"The field '{name}' cannot be said to {self._target or 'the target'}{why and f' ({why})'}. "
                 'Leave it out, or have the operator set on_unsupported = "drop" for this model.',
@@ -165,6 +169,6 @@ class RenderContext:
         :raises Unsupported: there is something, and it may not be dropped.
         """
         for field in unread(seen, self._refused):
-            self.unsupported(field if field in self._names else field.partition(".")[0])
+            self.unsupported(field if field in self._names or field in HINTS else field.partition(".")[0])
         for field in more:
             self.unsupported(field)
