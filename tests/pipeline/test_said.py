@@ -21,7 +21,7 @@ class Words:
     def __init__(self) -> None:
         self.count = 0
 
-    def take(self, events: list[ir.StreamEvent]) -> list[ir.StreamEvent]:
+    def __call__(self, events: list[ir.StreamEvent]) -> list[ir.StreamEvent]:
         self.count += sum(len(event.text.split()) for event in events if isinstance(event, ir.Delta))
         return events
 
@@ -31,7 +31,7 @@ class Shout:
 
     calls = 0
 
-    def take(self, events: list[ir.StreamEvent]) -> list[ir.StreamEvent]:
+    def __call__(self, events: list[ir.StreamEvent]) -> list[ir.StreamEvent]:
         self.calls += 1
         if self.calls < 3:
             return events
@@ -72,7 +72,7 @@ class Answers(SynchronousTestCase):
         body = {"id": "c", "model": "up", "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
         events = said_in(call("openai_chat"), Answer(json.dumps(body).encode()))
         words = Words()
-        self.assertIs(words.take(events), events)
+        self.assertIs(words(events), events)
         self.assertEqual(words.count, 4)
         kinds = [type(event).__name__ for event in events]
         self.assertEqual(kinds, ["Begin", "Open", "Delta", "Close", "Open", "Delta", "Close", "Finish", "End"])

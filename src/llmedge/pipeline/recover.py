@@ -156,9 +156,9 @@ class RecoveringStream(FilteredStream):
                 kind = "continue"
                 tokens = max(1, len(text.encode()) // BYTES_A_TOKEN)
                 asked = _continued(call, dialect, text.rstrip(), tokens)
-                join = Continuation(seen, text[len(text.rstrip()) :], tokens)
+                join = Continuation(seen, text[len(text.rstrip()) :], tokens).take
             else:
-                join = Splicer(seen)
+                join = Splicer(seen).take
             try:
                 stream = await _in_time(make(plan, option, kind, asked), asked)
             except EdgeError as failure:

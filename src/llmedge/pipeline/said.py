@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -18,11 +17,9 @@ MAX_EVENT = 1 << 24
 """Bytes of one event; its vendor's were bounded already."""
 
 
-class SaidFilter(Protocol):
-    """Looks at what is said, or changes it."""
-
-    def take(self, events: list[ir.StreamEvent]) -> list[ir.StreamEvent]:
-        """What goes on of ``events``, maybe nothing; the list itself where nothing was changed."""
+SaidFilter = Callable[[list[ir.StreamEvent]], list[ir.StreamEvent]]
+"""Looks at what is said, or changes it: gives what goes on of the events, maybe nothing; the list itself where nothing
+was changed."""
 
 
 class SaidStream(FilteredStream):
@@ -52,7 +49,7 @@ class SaidStream(FilteredStream):
             said += self._decoder.end()
         if self._names and said and isinstance(said[0], ir.Begin):  # each chunk says who wrote it
             self._encoder.encode([msgspec.structs.replace(self._begun or ir.Begin(), model=said[0].model)])
-        left = self._filter.take(said)
+        left = self._filter(said)
         frames = self._encoder.encode(left)
         return events if left is said else frames
 
