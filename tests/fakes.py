@@ -220,7 +220,7 @@ class Edge:
         self.service = EdgeService(self.reactor, chosen)
         self.site = self.service.site
         self.records: list[Record] = []
-        access: Any = self.site.edge.resource.original
+        access: Any = self.site.edge.resource.inner
         access._observers = (*access._observers, self.records.append)
 
     def wire(self, peer: str = "127.0.0.1") -> Wire:

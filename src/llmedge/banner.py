@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from llmedge._version import __version__
 from llmedge.config import Settings
+from llmedge.identity.configured import mode
 
 
-def banner(settings: Settings, authentication: str) -> list[str]:
-    """Version, providers, models, authentication, limits. Holds no secret.
-
-    :param authentication: ``keys``, ``loopback`` or ``off``.
-    """
+def banner(settings: Settings) -> list[str]:
+    """Version, providers, models, authentication, limits. Holds no secret."""
     lines = [f"llmedge {__version__}"]
     for name, vendor in settings.providers.items():
         where = "answers by itself, no vendor is asked" if vendor.dialect == "mock" else vendor.base_url
@@ -31,7 +29,7 @@ def banner(settings: Settings, authentication: str) -> list[str]:
             "keys": f"authentication: on, {count} key{'' if count == 1 else 's'}",
             "loopback": "authentication: no keys configured, so only callers on this machine; set API_KEYS for others",
             "off": "authentication: OFF, everyone is let in (auth.enabled, AUTH_ENABLED)",
-        }[authentication]
+        }[mode(settings.auth)]
     )
     limit = settings.rate_limit
     lines.append(

@@ -10,30 +10,16 @@ import attrs
 from prometheus_client import CollectorRegistry
 
 from llmedge.config import Settings
+from llmedge.identity.configured import identifiers
 from llmedge.observe.access import AccessLog
 from llmedge.observe.metrics import Metrics
 from llmedge.pipeline import build as pipeline_build
 from llmedge.pipeline.build import Pipeline, PipelineDeps
 from llmedge.pipeline.deployments import Deployments
+from llmedge.state.limits import Concurrency, RateLimiter
 from llmedge.upstream.client import Client
-from llmedge.web.api import Api, failed
-from llmedge.web.auth import Authenticator
-from llmedge.web.compress import Compress
-from llmedge.web.limits import Concurrency, RateLimiter
-from llmedge.web.ops import Ops
-from llmedge.web.relay import RelayLimits
-from llmedge.web.routes import Routes
-from llmedge.web.tree import Tree
-from llmedge.web.wrappers import (
-    AccessRecord,
-    Authenticate,
-    Cors,
-    EnforceDeadline,
-    LimitConcurrency,
-    RateLimit,
-    Refuse,
-    ShowLimits,
-)
+from llmedge.web import build as web_build
+from llmedge.web.layer import WebDeps
 
 
 class ProcessState:
@@ -68,7 +54,6 @@ class Graph:
     settings: Settings
     client: Client
     pipeline: Pipeline
-    authenticator: Authenticator
     limiter: RateLimiter
     resource: Any
     admin: Any
@@ -100,44 +85,21 @@ def build(process: ProcessState, settings: Settings, previous: Graph | None = No
         client = Client(reactor, settings.upstream)
     deps = PipelineDeps(reactor, client, process.deployments, process.observers, process.random)
     pipeline = pipeline_build.build(settings, deps)
-    authenticator = Authenticator(settings.auth.enabled, settings.auth.keys)
     limiter = RateLimiter(settings.rate_limit, reactor, previous.limiter if previous else None)
-    server, admin = settings.server, settings.admin
-    relay = RelayLimits(server.heartbeat, server.write_timeout, server.stream_timeout)
-    api = Api(pipeline.handler, pipeline.models, pipeline.vendor_models, relay, process.started)
-    render = process.metrics.render if settings.metrics.enabled else None
-    public = Ops(reactor, render, process.ready, expose=not admin.listen or admin.keep_public)
-    routes: Any = Routes
-    tree: Any = Tree(routes(api.app, failed), routes(public.app, failed))
-    resource: Any = EnforceDeadline(tree, server.timeout)
-    resource = LimitConcurrency(resource, process.concurrency)
-    if settings.rate_limit.enabled:
-        resource = RateLimit(resource, limiter)
-    authenticate = _authenticate(resource, settings, authenticator)
-    resource = authenticate
-    resource = Refuse(resource)
-    if settings.rate_limit.enabled:
-        resource = ShowLimits(resource, limiter)
-    cors = settings.cors
-    resource = Cors(resource, cors.origins, cors.methods, cors.headers, cors.credentials, cors.max_age)
-    inside = routes(Ops(reactor, render, process.ready, expose=True).app, failed)
-    return Graph(
+    web = web_build.build(
         settings,
-        client,
         pipeline,
-        authenticator,
-        limiter,
-        _record(resource, process, process.tracing.begin if process.tracing is not None else None),
-        _record(_authenticate(Refuse(inside), settings, authenticator), process),
-        authenticate.gate,
+        WebDeps(
+            reactor,
+            process.ready,
+            process.started,
+            process.observers,
+            process.metrics.in_flight,
+            process.metrics.render,
+            process.concurrency,
+            limiter,
+            identifiers(settings.auth),
+            None if process.tracing is None else process.tracing.begin,
+        ),
     )
-
-
-def _record(resource: Any, process: ProcessState, begin_trace: Any = None) -> Any:
-    record: Any = AccessRecord(resource, process.observers, process.metrics.in_flight, begin_trace)
-    return Compress(record)
-
-
-def _authenticate(resource: Any, settings: Settings, authenticator: Authenticator) -> Authenticate:
-    auth = settings.auth
-    return Authenticate(resource, authenticator, health_check=auth.health_check, metrics=auth.metrics)
+    return Graph(settings, client, pipeline, limiter, web.resource, web.admin, web.gate)

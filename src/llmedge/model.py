@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
+from fnmatch import translate
 from typing import Any, Protocol, TypeVar
 
 import attrs
@@ -84,12 +86,23 @@ class Caller:
     :ivar models: patterns of the models this caller may ask for; ``("*",)`` for all.
     :ivar rpm: requests a minute of the caller's own bucket, ``None`` for the global limit only.
     :ivar burst: capacity of that bucket.
+    :ivar scopes: what this caller may do: ``"inference"`` is to ask for models.
+    :ivar may_use: whether ``models`` allow a model; compiled once.
     """
 
     name: str
     models: tuple[str, ...] = ("*",)
     rpm: int | None = None
     burst: int | None = None
+    scopes: frozenset[str] = frozenset({"inference"})
+    may_use: Callable[[str], bool] = attrs.field(init=False, eq=False, repr=False)
+
+    @may_use.default
+    def _compile(self) -> Callable[[str], bool]:
+        if "*" in self.models:
+            return lambda model: True
+        match = re.compile("|".join(map(translate, self.models)) or r"(?!)").match
+        return lambda model: match(model) is not None
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -279,8 +292,6 @@ class Record(msgspec.Struct):
     model_label: str = "other"
     stream: bool = False
     message_count: int | None = None
-    authenticated: float | None = None
-    admitted: float | None = None
     first_event: float | None = None
     ended: float | None = None
     attempts: list[Attempt] = msgspec.field(default_factory=list)

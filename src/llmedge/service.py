@@ -88,7 +88,7 @@ class EdgeService(Service):
             self._certificates.start(CERTIFICATE_CHECK, now=False)
         self.graph.pipeline.health.start()
         self._reactor.addSystemEventTrigger("after", "shutdown", logs.finish)
-        for line in banner(self.graph.settings, self.graph.authenticator.mode):
+        for line in banner(self.graph.settings):
             log.info(line.replace("{", "{{").replace("}", "}}"))
         # Said when signals are handled too: who has read it may stop the service.
         self._reactor.callWhenRunning(self._say_where)

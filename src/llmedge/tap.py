@@ -23,9 +23,11 @@ from llmedge.endpoints import EndpointError, parse
 from llmedge.observe import logs
 from llmedge.providers import plugged
 from llmedge.service import EdgeService, StartError
-from llmedge.web.auth import Authenticator
+from llmedge.web.build import layers
 
 log = Logger()
+_WORD = re.compile(r"(?<!^)(?=[A-Z])")
+"""Between two words of a class's name."""
 
 
 class Options(UsageOptions):
@@ -161,12 +163,14 @@ def _check(settings: Settings) -> NoReturn:
             importlib.import_module("llmedge.observe.tracing").connect(settings.tracing)
         except ConfigError as error:
             _stop(str(error))
-    for line in banner(settings, Authenticator(settings.auth.enabled, settings.auth.keys).mode):
+    for line in banner(settings):
         print(line)
     for description in settings.server.listen:
         print(f"would listen on {description}")
     for description in settings.admin.listen:
         print(f"would listen for operators on {description}")
+    for onion, around in (("http", layers(settings)),):
+        print(f"{onion}: {' → '.join(_WORD.sub(' ', layer.__name__).lower() for layer in around)}")
     print("configuration: good")
     raise SystemExit(0)
 

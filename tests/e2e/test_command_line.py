@@ -64,6 +64,10 @@ class CommandLine(TestCase):
         for words in ("model m: p/x", "authentication: on, 1 key", "would listen on tcp:8080", "configuration: good"):
             self.assertIn(words, out)
         self.assertNotIn("canary", out)
+        order = "compress → access record → cors → refuse → authenticate → rate limit → limit concurrency → "
+        self.assertIn(f"http: {order}enforce deadline\n", out)
+        _, out, _ = await self.run_it("--check", RATE_LIMIT_ENABLED="false")
+        self.assertIn("authenticate → limit concurrency", out)
         Path("bad.toml").write_text("[serv]\n[server]\ntimeout = 0\n")
         code, out, err = await self.run_it("--check", "--config", os.path.abspath("bad.toml"))
         self.assertEqual(code, 1)

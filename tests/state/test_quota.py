@@ -3,12 +3,15 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.errors import TargetBusy
+from llmedge.state.interfaces import Level
 from llmedge.state.memory import TokenBucket, quota
 from llmedge.state.quota import Quota, Reservation
 
 
 class Remote:
     """A bucket that has to ask somebody."""
+
+    rpm = burst = 60
 
     def __init__(self) -> None:
         self.asked: list[Deferred[float]] = []
@@ -19,6 +22,9 @@ class Remote:
 
     def refund(self, amount: float = 1.0) -> None:
         raise AssertionError("nothing was taken")
+
+    def level(self) -> Level:
+        return Level(self.rpm, 1, 0.0)
 
 
 class Limits(SynchronousTestCase):
@@ -65,7 +71,7 @@ class Limits(SynchronousTestCase):
         hog = TokenBucket(self.clock, 60, 1)
         hog.take()
         self.assertEqual(self.refusal(Quota(requests := TokenBucket(self.clock, 60, 1), hog), 1), 1)
-        self.assertEqual(requests.remaining, 1)
+        self.assertEqual(requests.level().remaining, 1)
         self.reserve(limits, 100).cancel()
         self.reserve(limits, 100)
 
@@ -89,11 +95,11 @@ class Limits(SynchronousTestCase):
         self.assertNoResult(pending)
         pending.cancel()
         self.failureResultOf(pending, CancelledError)
-        self.assertEqual(requests.remaining, 1)
+        self.assertEqual(requests.level().remaining, 1)
         pending = Deferred.fromCoroutine(limits.reserve(7))
         remote.asked[-1].callback(3.0)
         self.assertEqual(self.failureResultOf(pending, TargetBusy).value.retry_after, 3.0)
-        self.assertEqual(requests.remaining, 1)
+        self.assertEqual(requests.level().remaining, 1)
         pending = Deferred.fromCoroutine(limits.reserve(7))
         remote.asked[-1].callback(0.0)
         self.successResultOf(pending)

@@ -18,7 +18,6 @@ from llmedge.state.breaker import CircuitBreaker, State
 from llmedge.state.budget import Budget, backoff
 from llmedge.state.concurrency import AimdLimit, Outcome
 from llmedge.state.fair_queue import FairQueue
-from llmedge.state.interfaces import Breaker
 from llmedge.state.latency import PeakEwma, Quantile, choose
 from llmedge.state.memory import MemoryStore
 
@@ -88,7 +87,7 @@ class Deployment:
 
     name: str
     script: list[tuple[float, float, str]]
-    breaker: Breaker
+    breaker: CircuitBreaker
     queue: FairQueue
     ewma: PeakEwma
     p99: Quantile

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.fakes import Edge
-from tests.web import test_edge, test_http1, test_relay, test_websocket
+from tests.web import test_edge, test_http1, test_onion, test_relay, test_websocket
 
 
 class Reference:
@@ -18,7 +18,7 @@ class Reference:
 
 def _again() -> dict[str, Any]:
     cases: dict[str, Any] = {}
-    for module in (test_edge, test_http1, test_relay, test_websocket):
+    for module in (test_edge, test_http1, test_onion, test_relay, test_websocket):
         for name, case in vars(module).items():
             if isinstance(case, type) and case.__module__ == module.__name__ and hasattr(case, "debug"):
                 title = f"{module.__name__.rpartition('_')[2].title()}{name}"

@@ -151,7 +151,7 @@ class Leaving(SynchronousTestCase):
             edge = mock("heartbeat = 0", **options)
             idle = len(edge.reactor.pending())
             settled: list[str] = []
-            access = edge.site.edge.resource.original
+            access = edge.site.edge.resource.inner
             access._observers = (*access._observers, lambda r, s=settled: s.extend(a.outcome for a in r.attempts))
             wire = edge.wire()
             wire.send(request(body=body))

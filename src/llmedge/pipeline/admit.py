@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from fnmatch import fnmatchcase
 
 from llmedge.call import Call
 from llmedge.errors import NotFound, PermissionDenied
-from llmedge.model import Caller
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.stage import Handler
 from llmedge.streams import Reply
-
-_ALL = ("*",)
-
-
-def may_use(caller: Caller, model: str) -> bool:
-    """Whether ``caller``'s patterns allow ``model``."""
-    return caller.models == _ALL or any(pattern == "*" or fnmatchcase(model, pattern) for pattern in caller.models)
 
 
 class Admit:
@@ -25,7 +16,10 @@ class Admit:
         self._models = models
 
     def __call__(self, call: Call, proceed: Handler) -> Awaitable[Reply]:
-        if not may_use(call.caller, call.model):
+        caller = call.caller
+        if "inference" not in caller.scopes:
+            raise PermissionDenied("This key may not ask for models.")
+        if not caller.may_use(call.model):
             raise PermissionDenied(f"This key may not use the model '{call.model}'.", param="model")
         match = self._models.find(call.model)
         if match is None:

@@ -1,6 +1,6 @@
 """State of one process: token buckets, and one of something for each deployment.
 
-``breakers`` and ``quota`` are typed by their interfaces, so mypy says whether what is here conforms.
+``quota`` is typed by its interface, so mypy says whether ``TokenBucket`` conforms.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from llmedge.model import Clock
+from llmedge.state.interfaces import Level
 from llmedge.state.quota import Quota
 
 T = TypeVar("T")
@@ -55,21 +56,12 @@ class TokenBucket:
         """Give ``amount`` back: the work it stood for was not done. A negative one is owed: more was done."""
         self._level = min(float(self.burst), self._level + amount)
 
-    @property
-    def remaining(self) -> int:
-        """Whole tokens left now."""
-        self.take(0.0)
-        return self.left
-
-    @property
-    def left(self) -> int:
-        """Whole tokens that were left when the last one was taken, or given back."""
-        return int(self._level + 1e-9) if self._level > 0.0 else 0
-
-    @property
-    def reset(self) -> float:
-        """Seconds until the bucket is full again, from when the last token was taken."""
-        return (self.burst - self._level) / self._rate
+    def level(self) -> Level:
+        now, level = self._clock.seconds(), self._level
+        if now > self._then:
+            level = min(float(self.burst), level + (now - self._then) * self._rate)
+        remaining = int(level + 1e-9) if level > 0.0 else 0
+        return Level(self.rpm, remaining, (self.burst - level) / self._rate)
 
 
 class MemoryStore(Generic[T]):

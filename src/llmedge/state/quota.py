@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from collections.abc import Awaitable
 
 from llmedge.errors import TargetBusy
 from llmedge.state.interfaces import Bucket
+from llmedge.state.limiter import Claim, take_all
 
 
 class Quota:
@@ -24,15 +25,17 @@ class Quota:
 
         :raises TargetBusy: with the seconds to wait.
         """
+        claims: list[Claim] = []
         if self._requests is not None:
-            await _take(self._requests, 1.0, "requests")
+            claims.append((self._requests, 1.0))
         if self._tokens is not None:
-            try:
-                await _take(self._tokens, float(tokens), "tokens")
-            except BaseException:  # cancelled too
-                if self._requests is not None:
-                    self._requests.refund()
-                raise
+            claims.append((self._tokens, float(tokens)))
+        shortage = take_all(claims)
+        if isinstance(shortage, Awaitable):
+            shortage = await shortage
+        if shortage is not None:
+            what = "requests" if shortage.bucket is self._requests else "tokens"
+            raise TargetBusy(f"has no {what} left this minute", retry_after=shortage.wait)
         return Reservation(self._requests, self._tokens, tokens)
 
 
@@ -60,11 +63,3 @@ class Reservation:
             self.settle(0)
             if self._requests is not None:
                 self._requests.refund()
-
-
-async def _take(bucket: Bucket, amount: float, what: str) -> None:
-    wait = bucket.take(amount)
-    if isinstance(wait, Deferred):
-        wait = await wait
-    if wait:
-        raise TargetBusy(f"has no {what} left this minute", retry_after=wait)

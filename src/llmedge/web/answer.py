@@ -92,8 +92,6 @@ def send_error(request: EdgeRequest, error: EdgeError) -> None:
     if request.startedWriting:
         request.abort()
         return
-    if request.context.show_limits is not None:
-        request.context.show_limits(request)
     headers = request.responseHeaders
     if error.retry_after is not None:
         headers.setRawHeaders(b"retry-after", [b"%d" % max(1, math.ceil(error.retry_after))])

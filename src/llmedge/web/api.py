@@ -20,7 +20,6 @@ from llmedge.call import Call, RoutingHints
 from llmedge.dialects.dialect import CountingDialect, Dialect, Request
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import (
-    DeadlineExceeded,
     EdgeError,
     InternalError,
     MethodNotAllowed,
@@ -30,7 +29,6 @@ from llmedge.errors import (
 )
 from llmedge.model import Answer
 from llmedge.operations import Endpoint, Operation
-from llmedge.pipeline.admit import may_use
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.stage import Handler
 from llmedge.pipeline.vendor_models import VendorModels
@@ -40,6 +38,7 @@ from llmedge.web import websocket
 from llmedge.web.answer import SLICE, send_answer, send_body, send_error, send_json, show_call
 from llmedge.web.driver import CoroutineDriver
 from llmedge.web.head import header_in
+from llmedge.web.limits import deadline_exceeded
 from llmedge.web.listing import OPENAI_SHAPE, SHAPES, Listed
 from llmedge.web.passthrough import is_upload, media_type, pass_on, take_upload, whole_body
 from llmedge.web.paths import dialect_of, endpoint_of
@@ -129,12 +128,12 @@ class Api:
         if made != version:
             names = sorted({*self._models.names(), *self._vendors.names()})
             _, shape = SHAPES.get(key[0], OPENAI_SHAPE)
-            listed = msgspec.json.encode(shape([self._model(name) for name in names if may_use(caller, name)]))
+            listed = msgspec.json.encode(shape([self._model(name) for name in names if caller.may_use(name)]))
             self._listed[key] = (version, listed)
         send_body(request, 200, listed)
 
     def get_model(self, request: EdgeRequest, id: str) -> None:
-        if not may_use(request.context.caller, id) or self._models.find(id) is None:
+        if not request.context.caller.may_use(id) or self._models.find(id) is None:
             raise NotFound(f"The model '{id}' does not exist here.", param="model")
         shape, _ = SHAPES.get(dialect_of(request), OPENAI_SHAPE)
         send_json(request, 200, shape(self._model(id)))
@@ -188,9 +187,7 @@ class Api:
         if request._disconnected:
             return
         if request.context.expired:
-            error = DeadlineExceeded(f"No complete answer within {request.context.deadline.seconds:g} s.")
-            request.context.record.fail(error, "timeout")
-            raise error
+            raise deadline_exceeded(request)
         raise CancelledError
 
     def _call_now(self, request: EdgeRequest, endpoint: Endpoint, dialect: Dialect) -> Call | None:

@@ -7,7 +7,10 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from twisted.web.resource import IResource, Resource
+from twisted.web.resource import IResource
+
+from llmedge.config import Settings
+from llmedge.web.layer import Layer, WebDeps
 
 MINIMUM = 1024
 """Bytes below which compressing costs more than it saves."""
@@ -36,15 +39,12 @@ _VARY = [b"Accept-Encoding"]
 _TYPES = (b"application/json", b"text/plain", b"text/html")
 
 
-class Compress(Resource):
+class Compress(Layer):
     """Outermost, so that it has to do with every answer. What is written in pieces (event streams) is left alone."""
 
-    isLeaf = True
-
-    def __init__(self, inner: IResource) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # twisted has no types here
-        self.original = inner
-        self.render: Any = inner.render
+    def __init__(self, inner: IResource, settings: Settings, deps: WebDeps) -> None:
+        super().__init__(inner, settings, deps)
+        self.render: Any = self.proceed
 
     def pack(self, request: Any, data: bytes) -> bytes:
         """``data``, the first or only piece of an answer whose head is not out yet, as it is to be sent."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -25,7 +24,7 @@ class RequestContext:
     :ivar record: from ``AccessRecord`` on: what happens to it.
     :ivar caller: from ``Authenticate`` on: who asks; not there where it is ``exempt`` from saying so.
     :ivar deadline: from ``EnforceDeadline`` on; kept by ``deadlines``.
-    :ivar show_limits: puts the rate limits on an answer that stops before ``RateLimit``.
+    :ivar identifying: who sent it, or why they may not, where that was asked before its body was here.
     :ivar work: what answers, for the deadline to cancel.
     :ivar expired: it was cancelled by the deadline.
     """
@@ -38,7 +37,7 @@ class RequestContext:
     exempt: bool = False
     deadline: Deadline = attrs.field(init=False)
     deadlines: Deadlines | None = None
-    show_limits: Callable[[Any], None] | None = None
+    identifying: Deferred[Caller | EdgeError] | None = None
     work: Deferred[Any] | CoroutineDriver | None = None
     expired: bool = False
 

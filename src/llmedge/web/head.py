@@ -32,7 +32,7 @@ class RequestHead:
     :ivar checked_with: the limits it was found good by.
     :ivar route: the path's template; ``endpoint`` and ``operation`` what is there, ``probe`` whether that is health or
         metrics.
-    :ivar caller: who sent it, as ``caller_by`` (an Authenticator) found out from its key.
+    :ivar caller: who sent it, as ``caller_by`` (an IdentifierChain) found out from its key.
     :ivar timeout: the client's own deadline, 0 for none; ``None``: not looked for yet, as for what follows.
     :ivar is_json: it announces a plain JSON body.
     """

@@ -1,106 +1,100 @@
-"""Requests a minute: the bucket all callers share and each caller's own."""
+"""The layers that bound what a request takes: tokens of the minute, a place among those under way, time."""
 
 from __future__ import annotations
 
-from llmedge.config.settings import RateLimit as RateLimitSettings
-from llmedge.errors import Overloaded, RateLimited
-from llmedge.model import Caller, Clock
-from llmedge.state.memory import TokenBucket
+from twisted.web.resource import IResource
+
+from llmedge.config import Settings
+from llmedge.deadlines import Deadlines
+from llmedge.errors import DeadlineExceeded, ValidationError
+from llmedge.model import Deadline
+from llmedge.state.interfaces import Level
+from llmedge.state.limits import Taken
+from llmedge.web.context import RequestContext
+from llmedge.web.layer import Layer, WebDeps
+from llmedge.web.request import EdgeRequest
+
+LIMITS = b"\nX-Ratelimit-"
+"""What is among the header lines of an answer that :class:`RateLimit` has seen."""
 
 
-class RateLimiter:
-    """Callers come from configuration, so the number of buckets is bounded."""
+class RateLimit(Layer):
+    """Takes a token for each API request, from the global bucket and the caller's own."""
 
-    def __init__(self, settings: RateLimitSettings, clock: Clock, previous: RateLimiter | None = None) -> None:
-        self._settings = settings
-        self._clock = clock
-        self._shared = TokenBucket(clock, settings.rpm, settings.burst)
-        self._own: dict[str, TokenBucket] = {}
-        if previous is not None:  # a change of configuration refills no bucket
-            if (previous._shared.rpm, previous._shared.burst) == (settings.rpm, settings.burst):
-                self._shared = previous._shared
-            self._own = dict(previous._own)
+    def render(self, request: EdgeRequest) -> int:
+        if request.context.exempt:
+            self.show_shared(request)
+            return self.proceed(request)
+        taken = self.deps.limiter.take(request.context.caller)
+        if isinstance(taken, tuple):
+            return self._taken(request, taken)
+        return self.later(request, taken, self._taken)
 
-    def take(self, caller: Caller) -> tuple[int, int, bytes]:
-        """Take a token for one request of ``caller``, from its own bucket and the shared one, or from neither.
+    def show_shared(self, request: EdgeRequest) -> None:
+        """For answers that stop before this layer."""
+        show_level(request, self.deps.limiter.level())
 
-        :returns: see :meth:`state`.
-        :raises RateLimited: with the seconds to wait.
-        """
-        shared = self._shared
-        own = None if caller.rpm is None else self._bucket(caller)
-        if own is not None and (wait := own.take()):
-            raise RateLimited(
-                f"The key '{caller.name}' is over its {own.rpm} requests a minute, {own.burst} at once.",
-                scope="key",
-                retry_after=wait,
-            )
-        if wait := shared.take():
-            if own is not None:
-                own.refund()
-            raise RateLimited(
-                f"The gateway is over its {shared.rpm} requests a minute, {shared.burst} at once.",
-                scope="global",
-                retry_after=wait,
-            )
-        left = shared.left
-        if own is not None and (mine := own.left) <= left:
-            return own.rpm, mine, duration(own.reset)
-        return shared.rpm, left, duration(shared.reset)
-
-    def state(self, caller: Caller | None) -> tuple[int, int, bytes]:
-        """``(limit, remaining, reset)`` of the bucket nearest to refusing ``caller``."""
-        own = self._bucket(caller) if caller is not None else None
-        bucket, left = self._shared, self._shared.remaining
-        if own is not None and own.remaining <= left:
-            bucket, left = own, own.left
-        return bucket.rpm, left, duration(bucket.reset)
-
-    def _bucket(self, caller: Caller) -> TokenBucket | None:
-        if caller.rpm is None:
-            return None
-        bucket = self._own.get(caller.name)
-        burst = caller.burst or self._settings.burst
-        if bucket is None or (bucket.rpm, bucket.burst) != (caller.rpm, burst):
-            bucket = TokenBucket(self._clock, caller.rpm, burst)
-            self._own[caller.name] = bucket
-        return bucket
+    def _taken(self, request: EdgeRequest, taken: Taken) -> int:
+        level, refusal = taken
+        show_level(request, level)
+        if refusal is not None:
+            raise refusal
+        return self.proceed(request)
 
 
-class Concurrency:
-    """Requests under way.
+class LimitConcurrency(Layer):
+    """At most so many API requests under way, in all and from one address."""
 
-    :param total: how many there may be; ``each`` from one address, 0 for no limit of its own.
-    """
+    def render(self, request: EdgeRequest) -> int:
+        if not request.context.exempt:
+            self.deps.concurrency.enter(request.context.record.peer)
+            request.over.append(self._left)
+        return self.proceed(request)
 
-    def __init__(self, total: int, each: int) -> None:
-        self._total = total
-        self._each = each
-        self._count = 0
-        self._by_address: dict[str, int] = {}
+    def _left(self, request: EdgeRequest, lost: bool) -> None:
+        self.deps.concurrency.leave(request.context.record.peer)
 
-    def limit(self, total: int, each: int) -> None:
-        """Change the limits; those inside stay."""
-        self._total = total
-        self._each = each
 
-    def enter(self, address: str) -> None:
-        """:raises Overloaded: there are too many."""
-        if self._count >= self._total:
-            raise Overloaded("The gateway has as many requests under way as it takes (server.max_requests).")
-        count = self._by_address.get(address, 0)
-        if self._each and count >= self._each:
-            raise Overloaded("Your address has as many requests under way as it may (server.max_requests_per_address).")
-        self._count += 1
-        self._by_address[address] = count + 1
+class EnforceDeadline(Layer):
+    """Starts the clock of a request, where none has that waited; when it runs out, the work under way is cancelled."""
 
-    def leave(self, address: str) -> None:
-        self._count -= 1
-        count = self._by_address[address] - 1
-        if count:
-            self._by_address[address] = count
-        else:
-            del self._by_address[address]
+    def __init__(self, inner: IResource, settings: Settings, deps: WebDeps) -> None:
+        super().__init__(inner, settings, deps)
+        self._seconds = settings.server.timeout
+        self._deadlines = Deadlines(deps.reactor, RequestContext.expire)
+
+    def begin_waiting(self, request: EdgeRequest) -> None:
+        if request.context.deadlines is None:
+            self._begin(request, self._seconds)
+
+    def render(self, request: EdgeRequest) -> int:
+        head = request.context.head
+        wished = head.timeout
+        if wished is None:
+            wished = head.timeout = _wished(request)
+        seconds = wished if 0 < wished < self._seconds else self._seconds
+        if request.context.deadlines is None:
+            self._begin(request, seconds)
+        elif wished:  # it has begun, while a layer further out waited
+            deadline = request.context.deadline
+            deadline.at += seconds - deadline.seconds
+            deadline.seconds = seconds
+            request.context.deadlines.set(request.context, deadline.at)
+        return self.proceed(request)
+
+    def _begin(self, request: EdgeRequest, seconds: float) -> None:
+        deadline = request.context.deadline = Deadline(request.edge.clock, seconds)
+        deadlines = request.context.deadlines = self._deadlines
+        deadlines.set(request.context, deadline.at)
+        request.over.append(_ended)
+
+
+def show_level(request: EdgeRequest, level: Level) -> None:
+    """Say how near a bucket is to refusing, in OpenAI's headers."""
+    request.lines.append(
+        b"X-Ratelimit-Limit-Requests: %d\r\nX-Ratelimit-Remaining-Requests: %d\r\nX-Ratelimit-Reset-Requests: %b\r\n"
+        % (level.limit, level.remaining, duration(level.reset))
+    )
 
 
 def duration(seconds: float) -> bytes:
@@ -112,3 +106,32 @@ def duration(seconds: float) -> bytes:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return (b"%dh" % hours if hours else b"") + b"%dm%ds" % (minutes, rest)
+
+
+def deadline_exceeded(request: EdgeRequest) -> DeadlineExceeded:
+    """What the client is told once the deadline has passed; the record says ``timeout``."""
+    error = DeadlineExceeded(f"No complete answer within {request.context.deadline.seconds:g} s.")
+    request.context.record.fail(error, "timeout")
+    return error
+
+
+def _ended(request: EdgeRequest, lost: bool) -> None:
+    assert request.context.deadlines is not None
+    request.context.deadlines.drop(request.context)
+
+
+def _wished(request: EdgeRequest) -> float:
+    """The client's own deadline, ``x-llmedge-timeout`` in seconds; 0 where it has none.
+
+    :raises ValidationError: it is not a number above 0.
+    """
+    given = request.getHeader(b"x-llmedge-timeout")
+    if given is None:
+        return 0.0
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = 0.0
+    if not 0.0 < seconds < 1e9:
+        raise ValidationError("The header x-llmedge-timeout must be a number of seconds.", param="x-llmedge-timeout")
+    return seconds

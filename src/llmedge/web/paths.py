@@ -84,6 +84,9 @@ _METRICS = {endpoint.path.encode() for endpoint in ENDPOINTS if endpoint.key == 
 
 def dialect_of(request: Any) -> str:
     """The dialect of whoever sent ``request``: of the endpoint, else by the headers its SDK sends."""
+    known: Endpoint | None = request.context.head.endpoint
+    if known is not None:
+        return known.dialect
     for endpoint in PATHS.find(request.path).values():
         if endpoint.dialect:
             return endpoint.dialect

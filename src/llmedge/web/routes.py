@@ -100,3 +100,18 @@ class Routes(Resource):
                 log.failure("a request failed after its end", failure=result)
         except Exception:
             log.failure("a failure could not be told")
+
+
+class Tree(Resource):
+    """``/v1/…`` and ``/v1beta/…`` go to the API, everything else to the operators' routes."""
+
+    isLeaf = True
+
+    def __init__(self, api: Resource, ops: Resource) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # twisted has no types here
+        self._api = api
+        self._ops = ops
+
+    def render(self, request: Any) -> int:
+        resource: Any = self._api if request.path.startswith((b"/v1/", b"/v1beta/")) else self._ops
+        return cast(int, resource.render(request))

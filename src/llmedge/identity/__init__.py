@@ -1,0 +1,1 @@
+"""Who asks: from what a request shows to a Caller."""

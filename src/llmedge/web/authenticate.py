@@ -1,0 +1,93 @@
+"""Who may come in: known callers, with requests that nothing was wrong with while they were parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from twisted.internet.defer import Deferred
+
+from llmedge.errors import EdgeError
+from llmedge.identity.credentials import Credentials
+from llmedge.model import Caller
+from llmedge.web.layer import Layer
+from llmedge.web.paths import is_health, is_metrics
+from llmedge.web.request import EdgeRequest
+
+
+class Refuse(Layer):
+    """Answers requests that were found unacceptable while they were parsed, by the gate of ``Authenticate`` too."""
+
+    def render(self, request: EdgeRequest) -> int:
+        if request.context.refusal is not None:
+            raise request.context.refusal
+        return self.proceed(request)
+
+
+class Authenticate(Layer):
+    """Finds out who asks. Health and metrics may be left open, each by its own setting."""
+
+    def gate(self, request: EdgeRequest, path: bytes) -> EdgeError | None:
+        """What is wrong with a request of which only the head is here: nobody fills our memory without a key.
+
+        Where an identifier has to ask somebody, its body is read meanwhile, capped as any other
+        (``server.max_request_size``); a refusal that comes before the body's end ends the reading.
+        """
+        if self._is_exempt(path):
+            return None
+        try:
+            found = self._identify(request)
+        except EdgeError as error:
+            return error
+        if not isinstance(found, Caller):
+            asking = request.context.identifying = Deferred.fromCoroutine(_ask_early(request, found))
+            request.over.append(lambda request, lost: _abandon(asking))
+        return request.context.refusal
+
+    def _is_exempt(self, path: bytes) -> bool:
+        auth = self.settings.auth
+        return path == b"/" or (not auth.health_check and is_health(path)) or (not auth.metrics and is_metrics(path))
+
+    def _identify(self, request: EdgeRequest) -> Caller | Awaitable[Caller | EdgeError]:
+        head, identifiers = request.context.head, self.deps.identifiers
+        if head.caller_by is identifiers and head.caller is not None:
+            return head.caller
+
+        def keep(caller: Caller) -> None:
+            head.caller, head.caller_by = caller, identifiers
+
+        peer = getattr(request.client, "host", None)
+        table = request.requestHeaders._rawHeaders
+        return identifiers.identify(Credentials(table, request.uri, peer, request.certificate_names, keep))
+
+    def render(self, request: EdgeRequest) -> int:
+        if self._is_exempt(request.path):
+            request.context.exempt = True
+            return self.proceed(request)
+        found = request.context.identifying or self._identify(request)
+        if isinstance(found, Caller):
+            return self._found(request, found)
+        return self.later(request, found, self._found)
+
+    def _found(self, request: EdgeRequest, caller: Caller | EdgeError) -> int:
+        if isinstance(caller, EdgeError):
+            raise caller
+        request.context.caller = caller
+        request.context.record.caller = caller.name
+        return self.proceed(request)
+
+
+async def _ask_early(request: EdgeRequest, asking: Awaitable[Caller | EdgeError]) -> Caller | EdgeError:
+    """Who is asking, or why they may not, for the onion to take; the latter also ends the reading of the body."""
+    try:
+        return await asking
+    except EdgeError as error:
+        if request.channel is not None:
+            request.context.refusal = request.context.refusal or error
+            request.channel.refuse_soon(request)
+        return error
+
+
+def _abandon(asking: Deferred[Caller | EdgeError]) -> None:
+    """The request is over: nobody wants to know any more."""
+    asking.cancel()
+    asking.addErrback(lambda reason: None)

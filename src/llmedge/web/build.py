@@ -1,0 +1,67 @@
+"""The web room: the resources of the two sites, each an onion of layers around its routes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from llmedge.config import Settings
+from llmedge.pipeline.build import Pipeline
+from llmedge.web.access_record import AccessRecord
+from llmedge.web.api import Api, failed
+from llmedge.web.authenticate import Authenticate, Refuse
+from llmedge.web.compress import Compress
+from llmedge.web.cors import Cors
+from llmedge.web.layer import Layer, WebDeps
+from llmedge.web.limits import EnforceDeadline, LimitConcurrency, RateLimit
+from llmedge.web.ops import Ops
+from llmedge.web.relay import RelayLimits
+from llmedge.web.routes import Routes, Tree
+
+
+@attrs.frozen
+class Web:
+    """What the sites serve.
+
+    :ivar resource: the outermost of the public site; ``admin`` of the operators'.
+    :ivar gate: judges a request of which only the head is here; see ``EdgeSite``.
+    """
+
+    resource: Layer
+    admin: Layer
+    gate: Any
+
+
+ADMIN_LAYERS: list[type[Layer]] = [Compress, AccessRecord, Refuse, Authenticate, EnforceDeadline]
+"""The operators' site's, outermost first."""
+
+
+def layers(settings: Settings) -> list[type[Layer]]:
+    """The public site's, outermost first. Those that are off are not among them."""
+    limits: list[type[Layer]] = [RateLimit] if settings.rate_limit.enabled else []
+    return [Compress, AccessRecord, Cors, Refuse, Authenticate, *limits, LimitConcurrency, EnforceDeadline]
+
+
+def build(settings: Settings, pipeline: Pipeline, deps: WebDeps) -> Web:
+    """Everything between the sites and the pipeline."""
+    server, admin = settings.server, settings.admin
+    relay = RelayLimits(server.heartbeat, server.write_timeout, server.stream_timeout)
+    api = Api(pipeline.handler, pipeline.models, pipeline.vendor_models, relay, deps.started)
+    render = deps.render_metrics if settings.metrics.enabled else None
+    public = Ops(deps.reactor, render, deps.ready, expose=not admin.listen or admin.keep_public)
+    inside = Ops(deps.reactor, render, deps.ready, expose=True)
+    routes: Any = Routes
+    tree: Any = Tree(routes(api.app, failed), routes(public.app, failed))
+    resource = _wrap(tree, layers(settings), settings, deps)
+    return Web(
+        resource,
+        _wrap(routes(inside.app, failed), ADMIN_LAYERS, settings, attrs.evolve(deps, begin_trace=None)),
+        next(layer.gate for layer in resource.inside() if isinstance(layer, Authenticate)),
+    )
+
+
+def _wrap(resource: Any, around: list[type[Layer]], settings: Settings, deps: WebDeps) -> Any:
+    for layer in reversed(around):
+        resource = layer(resource, settings, deps)
+    return resource

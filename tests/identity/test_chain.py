@@ -1,0 +1,159 @@
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge.config.secret import Secret
+from llmedge.config.settings import Auth, Key
+from llmedge.errors import AuthError
+from llmedge.identity.chain import IdentifierChain
+from llmedge.identity.configured import identifiers, mode
+from llmedge.identity.credentials import Credentials
+from llmedge.model import Caller
+
+
+class Shown(Credentials):
+    """What a request shows.
+
+    :ivar kept: the callers that were kept with its head.
+    """
+
+    def __init__(
+        self,
+        key: bytes | None = None,
+        names: Sequence[str] = (),
+        peer: str | None = "8.8.8.8",
+        host: bytes = b"localhost:8080",
+        **headers: bytes,
+    ) -> None:
+        table = {b"Host": [host]} | {name.encode(): [value] for name, value in headers.items()}
+        if key is not None:
+            table[b"X-Api-Key"] = [key]
+        kept: list[Caller] = []
+        super().__init__(table, b"/v1/models", peer, lambda: frozenset(names), kept.append)
+        object.__setattr__(self, "kept", kept)
+
+    kept: list[Caller]
+
+
+class Says:
+    """An identifier that gives ``answer``, or raises it."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+        self.asked = 0
+
+    def identify(self, credentials: Any) -> Any:
+        self.asked += 1
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+async def later(wait: Deferred[Any]) -> Any:
+    return await wait
+
+
+class Chain(SynchronousTestCase):
+    def test_the_first_that_knows(self) -> None:
+        says = [Says(None), Says(Caller("a")), Says(Caller("b"))]
+        self.assertEqual(IdentifierChain(says).identify(Shown()), Caller("a"))
+        self.assertEqual([each.asked for each in says], [1, 1, 0])
+
+    def test_nobody_knows(self) -> None:
+        chain = IdentifierChain([Says(None), Says(None)])
+        for key, message in ((None, "Missing API key"), (b"secret", "Invalid API key")):
+            error = self.assertRaises(AuthError, chain.identify, Shown(key))
+            self.assertIn(message, error.message)
+            self.assertNotIn("secret", error.message)
+
+    def test_no_repr_shows_a_key(self) -> None:
+        self.assertNotIn("secret", repr(Shown(b"secret")))
+
+    def test_one_refuses(self) -> None:
+        """Nobody else is asked."""
+        says = [Says(AuthError("Expired.")), Says(Caller("a"))]
+        self.assertEqual(self.assertRaises(AuthError, IdentifierChain(says).identify, Shown()).message, "Expired.")
+        self.assertEqual(says[1].asked, 0)
+
+    def test_one_answers_later(self) -> None:
+        """With a Deferred or a coroutine; the next is asked when it does not know, and may answer later too."""
+        for first, second, then, found in (
+            (Caller("a"), None, [1, 0, 0], "a"),
+            (None, Caller("b"), [1, 1, 0], "b"),
+            (None, None, [1, 1, 1], "c"),
+        ):
+            waits: list[Deferred[Any]] = [Deferred(), Deferred()]
+            says = [Says(waits[0]), Says(later(waits[1])), Says(Caller("c"))]
+            asking: Any = IdentifierChain(says).identify(Shown())
+            asked = Deferred.fromCoroutine(asking)
+            self.assertNoResult(asked)
+            waits[0].callback(first)
+            if first is None:
+                self.assertNoResult(asked)
+                waits[1].callback(second)
+            else:
+                says[1].answer.close()
+            self.assertEqual(self.successResultOf(asked), Caller(found))
+            self.assertEqual([each.asked for each in says], then)
+
+    def test_nobody_knows_later(self) -> None:
+        wait: Deferred[None] = Deferred()
+        asking: Any = IdentifierChain([Says(wait)]).identify(Shown(b"k"))
+        asked = Deferred.fromCoroutine(asking)
+        wait.callback(None)
+        self.failureResultOf(asked, AuthError)
+
+    def test_nobody_waits_any_more(self) -> None:
+        wait: Deferred[None] = Deferred()
+        asking: Any = IdentifierChain([Says(wait), Says(Caller("a"))]).identify(Shown())
+        asked = Deferred.fromCoroutine(asking)
+        asked.cancel()
+        self.failureResultOf(asked, CancelledError)
+        self.assertTrue(wait.called)
+
+
+def key(name: str, secret: str = "", **more: Any) -> Key:
+    return Key(name=name, key=None if not secret else Secret(secret), **more)
+
+
+class Configured(SynchronousTestCase):
+    def refusal(self, auth: Auth, shown: Shown) -> str:
+        return self.assertRaises(AuthError, identifiers(auth).identify, shown).message
+
+    def test_keys(self) -> None:
+        """By their digest; known callers are kept, with what they may do."""
+        auth = Auth(keys=(key("a", "key-a", models=("gpt-*",), rpm=7), key("b", "key-b")))
+        shown = Shown(b"key-a")
+        caller = identifiers(auth).identify(shown)
+        self.assertEqual(caller, Caller("a", ("gpt-*",), 7))
+        self.assertEqual((shown.kept, mode(auth)), ([caller], "keys"))
+        self.assertIn("Invalid", self.refusal(auth, shown := Shown(b"key-c")))
+        self.assertEqual(shown.kept, [])
+
+    def test_certificates(self) -> None:
+        """They stand for a key where none is presented; what a connection shows is not kept."""
+        auth = Auth(keys=(key("a", "key-a"), key("c", certificate="robot")))
+        shown = Shown(names=("robot", "other"))
+        self.assertEqual((identifiers(auth).identify(shown), shown.kept), (Caller("c"), []))
+        self.assertEqual(identifiers(auth).identify(Shown(b"key-a", names=("robot",))), Caller("a"))
+        self.assertIn("Invalid", self.refusal(auth, Shown(b"wrong", names=("robot",))))
+        self.assertIn("Missing", self.refusal(auth, Shown(names=("other",))))
+
+    def test_loopback(self) -> None:
+        """No keys: this machine only, directly and by a local name; a UNIX socket is the file system's business."""
+        auth = Auth()
+        chain = identifiers(auth)
+        self.assertEqual(mode(auth), "loopback")
+        for shown in (Shown(peer="127.0.0.1"), Shown(peer="::1", host=b"[::1]:80"), Shown(peer=None, host=b"any.name")):
+            self.assertEqual(chain.identify(shown), Caller("anonymous"))
+            self.assertEqual(shown.kept, [])
+        self.assertIn("this machine", self.refusal(auth, Shown()))
+        self.assertIn("by a proxy", self.refusal(auth, Shown(peer="127.0.0.1", Forwarded=b"for=x")))
+        self.assertIn("by a proxy", self.refusal(auth, Shown(peer=None, Via=b"x")))
+        self.assertIn("name localhost", self.refusal(auth, Shown(peer="127.0.0.1", host=b"evil.example")))
+
+    def test_off(self) -> None:
+        auth = Auth(enabled=False, keys=(key("a", "key-a"),))
+        self.assertEqual((identifiers(auth).identify(Shown(b"x")), mode(auth)), (Caller("anonymous"), "off"))
