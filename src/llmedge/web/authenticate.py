@@ -64,15 +64,15 @@ class Authenticate(Layer):
             request.context.exempt = True
             return self.proceed(request)
         found = request.context.identifying or self._identify(request)
-        if isinstance(found, Caller):
-            return self._found(request, found)
-        return self.later(request, found, self._found)
+        if not isinstance(found, Caller):
+            return self.later(request, found, self._found)
+        return self._found(request, found)
 
     def _found(self, request: EdgeRequest, caller: Caller | EdgeError) -> int:
         if isinstance(caller, EdgeError):
             raise caller
-        request.context.caller = caller
-        request.context.record.caller = caller.name
+        context = request.context
+        context.caller, context.record.caller = caller, caller.name
         return self.proceed(request)
 
 

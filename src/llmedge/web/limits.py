@@ -68,24 +68,26 @@ class EnforceDeadline(Layer):
             self._begin(request, self._seconds)
 
     def render(self, request: EdgeRequest) -> int:
-        head = request.context.head
+        context = request.context
+        head = context.head
         wished = head.timeout
         if wished is None:
             wished = head.timeout = _wished(request)
         seconds = wished if 0 < wished < self._seconds else self._seconds
-        if request.context.deadlines is None:
+        if context.deadlines is None:
             self._begin(request, seconds)
         elif wished:  # it has begun, while a layer further out waited
-            deadline = request.context.deadline
+            deadline = context.deadline
             deadline.at += seconds - deadline.seconds
             deadline.seconds = seconds
-            request.context.deadlines.set(request.context, deadline.at)
+            context.deadlines.set(context, deadline.at)
         return self.proceed(request)
 
     def _begin(self, request: EdgeRequest, seconds: float) -> None:
-        deadline = request.context.deadline = Deadline(request.edge.clock, seconds)
-        deadlines = request.context.deadlines = self._deadlines
-        deadlines.set(request.context, deadline.at)
+        context, deadlines = request.context, self._deadlines
+        deadline = context.deadline = Deadline(request.edge.clock, seconds)
+        context.deadlines = deadlines
+        deadlines.set(context, deadline.at)
         request.over.append(_ended)
 
 
@@ -116,8 +118,9 @@ def deadline_exceeded(request: EdgeRequest) -> DeadlineExceeded:
 
 
 def _ended(request: EdgeRequest, lost: bool) -> None:
-    assert request.context.deadlines is not None
-    request.context.deadlines.drop(request.context)
+    context = request.context
+    assert context.deadlines is not None
+    context.deadlines.drop(context)
 
 
 def _wished(request: EdgeRequest) -> float:
