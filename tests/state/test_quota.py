@@ -12,6 +12,7 @@ class Remote:
     """A bucket that has to ask somebody."""
 
     rpm = burst = 60
+    left = 1.0
 
     def __init__(self) -> None:
         self.asked: list[Deferred[float]] = []

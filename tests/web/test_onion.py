@@ -437,6 +437,7 @@ class Remote:
     """A bucket of 60 a minute that has to ask somebody."""
 
     rpm = burst = 60
+    left = 7.0
 
     def __init__(self) -> None:
         self.asked: list[Deferred[float]] = []

@@ -38,10 +38,12 @@ class Bucket(Protocol):
     """Tokens that come back with time.
 
     :ivar rpm: tokens a minute; ``burst`` tokens at once.
+    :ivar left: tokens when they were last taken or given back, below zero where some are owed.
     """
 
     rpm: int
     burst: int
+    left: float
 
     def take(self, amount: float = 1.0) -> float | Deferred[float]:
         """Take ``amount``: 0.0, or the seconds until it will be there (nothing is taken then).

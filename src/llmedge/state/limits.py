@@ -67,12 +67,11 @@ class RateLimiter:
 
 def _nearest(claims: Sequence[Claim]) -> Level:
     """Of the bucket nearest to refusing; the first of those that are as near."""
-    nearest = claims[0][0].level()
+    nearest = claims[0][0]
     for bucket, _ in claims[1:]:
-        level = bucket.level()
-        if level.remaining < nearest.remaining:
-            nearest = level
-    return nearest
+        if bucket.left < nearest.left:
+            nearest = bucket
+    return nearest.level()
 
 
 class Concurrency:

@@ -22,14 +22,14 @@ class TokenBucket:
     worked out when asked. N requests at once never take more than is there, since taking is one step on one thread.
     """
 
-    __slots__ = ("_clock", "_level", "_rate", "_then", "burst", "rpm")
+    __slots__ = ("_clock", "_rate", "_then", "burst", "left", "rpm")
 
     def __init__(self, clock: Clock, rpm: int, burst: int) -> None:
         self._clock = clock
         self.rpm = rpm
         self.burst = burst
         self._rate = rpm / 60.0
-        self._level = float(burst)
+        self.left = float(burst)
         self._then = clock.seconds()
 
     def take(self, amount: float = 1.0) -> float:
@@ -39,7 +39,7 @@ class TokenBucket:
         minute would otherwise wait for ever.
         """
         now = self._clock.seconds()
-        level = self._level
+        level = self.left
         if now > self._then:
             level += (now - self._then) * self._rate
             if level > self.burst:
@@ -47,17 +47,17 @@ class TokenBucket:
         self._then = now  # also when the clock was set back: never wait for a time that was skipped
         enough = amount if amount < self.burst else float(self.burst)
         if level >= enough - 1e-9:
-            self._level = level - amount
+            self.left = level - amount
             return 0.0
-        self._level = level
+        self.left = level
         return (enough - level) / self._rate
 
     def refund(self, amount: float = 1.0) -> None:
         """Give ``amount`` back: the work it stood for was not done. A negative one is owed: more was done."""
-        self._level = min(float(self.burst), self._level + amount)
+        self.left = min(float(self.burst), self.left + amount)
 
     def level(self) -> Level:
-        now, level = self._clock.seconds(), self._level
+        now, level = self._clock.seconds(), self.left
         if now > self._then:
             level = min(float(self.burst), level + (now - self._then) * self._rate)
         remaining = int(level + 1e-9) if level > 0.0 else 0
