@@ -12,8 +12,10 @@ from prometheus_client import CollectorRegistry
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge import errors
-from llmedge.config import capabilities, load, settings, vendors
+from llmedge.config import capabilities, load, sections, settings, vendors
 from llmedge.config.catalogue import VENDORS
+from llmedge.config.sections.routing import Routing
+from llmedge.config.sections.server import Server
 from llmedge.config.settings import Settings
 from llmedge.model import FACTS
 from llmedge.observe.metrics import Metrics
@@ -71,7 +73,8 @@ class Reference(SynchronousTestCase):
                 self.assertIn(option.kind.name, entry, f"{header} {field.name}")
                 for variable in option.env:
                     self.assertIn(f"``{variable}``", entry)
-        defined = sum(Path(module.__file__).read_text().count(" = option(") for module in (settings, capabilities))
+        modules = (*Path(sections.__file__).parent.glob("*.py"), Path(capabilities.__file__))
+        defined = sum(module.read_text().count(" = option(") for module in modules)
         self.assertEqual(len(seen), defined, "a section that the reference does not reach")
 
     def test_nested_sections(self) -> None:
@@ -241,12 +244,12 @@ class Pages(SynchronousTestCase):
         """The numbers the page names are the defaults."""
         page = " ".join((DOCS / "routing.rst").read_text().split())
         for name, value in re.findall(r"``(\w+)`` \(([\d.]+)(?: s)?\)", page):
-            section = next(s for s in (settings.Routing, settings.Server) if hasattr(s(), name))
+            section = next(s for s in (Routing, Server) if hasattr(s(), name))
             self.assertEqual(float(value), getattr(section(), name), name)
         self.assertIn("``routing.retries`` (2)", page)
         self.assertIn("``server.timeout`` (30 s)", page)
-        self.assertEqual((settings.Routing().retries, settings.Server().timeout), (2, 30.0))
-        self.assertEqual((settings.Routing().hedge_ratio, settings.Routing().breaker_failures), (0.05, 5))
+        self.assertEqual((Routing().retries, Server().timeout), (2, 30.0))
+        self.assertEqual((Routing().hedge_ratio, Routing().breaker_failures), (0.05, 5))
 
     def test_pages_are_reached(self) -> None:
         """Each page is in the table of contents."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import attrs
 
 from llmedge.config import capabilities
-from llmedge.config import settings as definitions
 from llmedge.config.option import Option
 from llmedge.config.settings import Settings
 
@@ -115,8 +115,8 @@ def setup(app: Any) -> dict[str, Any]:
 
     class SettingsReference(SphinxDirective):
         def run(self) -> list[Any]:
-            for module in (definitions.__file__, capabilities.__file__, __file__):
-                self.env.note_dependency(module)
+            for module in (*Path(capabilities.__file__).parent.rglob("*.py"), __file__):
+                self.env.note_dependency(str(module))
             return self.parse_text_to_nodes(reference(), allow_section_headings=True)
 
     app.add_directive("settings-reference", SettingsReference)

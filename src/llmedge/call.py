@@ -10,7 +10,7 @@ import msgspec
 
 from llmedge.config.capabilities import Capabilities
 from llmedge.config.kinds import TargetEntry
-from llmedge.config.settings import Model
+from llmedge.config.sections.models import Model
 from llmedge.dialects import ir
 from llmedge.dialects.dialect import ClientDialect
 from llmedge.dialects.embedding_ir import EmbeddingDialect, EmbeddingRequest

@@ -9,7 +9,7 @@ import attrs
 from twisted.internet.endpoints import serverFromString
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from llmedge.config.settings import Tls
+from llmedge.config.sections.tls import Tls
 from llmedge.tls import Identity, ServerTls, TlsError
 
 

@@ -5,7 +5,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.secret import Secret
-from llmedge.config.settings import Auth, Key
+from llmedge.config.sections.auth import Auth, Key
 from llmedge.errors import AuthError
 from llmedge.identity.chain import IdentifierChain
 from llmedge.identity.configured import identifiers, mode

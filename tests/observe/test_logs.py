@@ -5,7 +5,7 @@ from typing import Any
 from twisted.logger import Logger, LogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.config.settings import Log
+from llmedge.config.sections.log import Log
 from llmedge.observe import access
 from llmedge.observe.logs import FilteredLog, JsonLog, Levels
 from llmedge.observe.writer import LIMIT, LineWriter

@@ -21,7 +21,7 @@ from twisted.web.http_headers import Headers
 
 import tests
 from llmedge.config import ConfigError
-from llmedge.config.settings import Tracing as Settings
+from llmedge.config.sections.tracing import Tracing as Settings
 from llmedge.observe import traceparent, tracing
 from llmedge.observe.collector import Collector
 from llmedge.service import EdgeService, StartError

@@ -13,8 +13,9 @@ from twisted.internet.task import Clock
 
 from llmedge.call import Call, RoutingHints
 from llmedge.config.kinds import TargetEntry
-from llmedge.config.settings import Model, Provider
-from llmedge.config.settings import Routing as Settings
+from llmedge.config.sections.models import Model
+from llmedge.config.sections.providers import Provider
+from llmedge.config.sections.routing import Routing as Settings
 from llmedge.model import Answer, Attempt, Caller, Deadline, Event, EventKind, Record, Usage
 from llmedge.operations import Operation
 from llmedge.pipeline.deployments import Deployment, Deployments

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.call import Call
-from llmedge.config.settings import Model
+from llmedge.config.sections.models import Model
 from llmedge.errors import NotFound, PermissionDenied
 from llmedge.model import Caller, Deadline, Record
 from llmedge.operations import Operation

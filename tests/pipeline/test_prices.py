@@ -18,7 +18,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config import ConfigError
-from llmedge.config.settings import Price
+from llmedge.config.sections.prices import Price
 from llmedge.model import Target, Usage
 from llmedge.pipeline.prices import _CORRECTED, VENDORS, Prices, load_catalogue
 from tests.fakes import settings

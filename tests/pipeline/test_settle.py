@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.call import Call
-from llmedge.config.settings import Price
+from llmedge.config.sections.prices import Price
 from llmedge.errors import UpstreamCut
 from llmedge.model import Answer, Attempt, Caller, Deadline, Event, EventKind, Record, Target, Usage
 from llmedge.operations import Operation

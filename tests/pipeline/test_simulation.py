@@ -13,8 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.call import Call
 from llmedge.config.kinds import TargetEntry
-from llmedge.config.settings import Model, Provider
-from llmedge.config.settings import Routing as Settings
+from llmedge.config.sections.models import Model
+from llmedge.config.sections.providers import Provider
+from llmedge.config.sections.routing import Routing as Settings
 from llmedge.errors import ConnectFailed, EdgeError, UpstreamCut, VendorRateLimited
 from llmedge.model import Answer, Attempt, Caller, Deadline, Event, EventKind, Record, Usage
 from llmedge.operations import Operation

@@ -10,7 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.call import RoutingHints
 from llmedge.config.kinds import TargetEntry
-from llmedge.config.settings import Model, Price
+from llmedge.config.sections.models import Model
+from llmedge.config.sections.prices import Price
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.strategies import Strategies
 from tests.pipeline.harness import ANSWER, World

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
-from llmedge.config.settings import Upstream
+from llmedge.config.sections.upstream import Upstream
 from llmedge.upstream.client import Client
 
 

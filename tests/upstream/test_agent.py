@@ -22,7 +22,7 @@ from twisted.web.util import redirectTo
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from llmedge.config.settings import Upstream
+from llmedge.config.sections.upstream import Upstream
 from llmedge.errors import ConnectFailed, UpstreamCut, UpstreamMalformed, UpstreamTimeout, UpstreamTooLarge
 from llmedge.upstream.agent import UpstreamAgent
 from llmedge.upstream.body_producer import HELD

@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.config.settings import Upstream
+from llmedge.config.sections.upstream import Upstream
 from llmedge.errors import ConnectFailed, TargetBusy, UpstreamCut
 from llmedge.model import Attempt, Record, Target
 from llmedge.upstream.client import Client, Pool

@@ -2,7 +2,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.config.settings import Upstream
+from llmedge.config.sections.upstream import Upstream
 from llmedge.errors import UpstreamCut, UpstreamMalformed, UpstreamTimeout, UpstreamTooLarge
 from llmedge.model import Attempt, Record, Target
 from llmedge.upstream.connection import Connection

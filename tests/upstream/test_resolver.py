@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
-from llmedge.config.settings import Upstream
+from llmedge.config.sections.upstream import Upstream
 from llmedge.upstream import resolver as module
 from llmedge.upstream.resolver import FRESH, MAX_NAMES, PAUSE, STALE, THREADS, LookUps, NameEndpoint, Names, Resolver
 from tests.upstream import loopback

@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from llmedge.config.settings import Upstream
+from llmedge.config.sections.upstream import Upstream
 from llmedge.errors import ConnectFailed
 from llmedge.model import Attempt, Record, Target
 from llmedge.upstream.tls import SESSION_LIFE, Sessions, TlsContexts

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from llmedge.config.settings import Server
+from llmedge.config.sections.server import Server
 from llmedge.errors import EdgeError, RequestTimeout
 from llmedge.web.answer import send_body, send_error
 from llmedge.web.site import EdgeSite

@@ -5,7 +5,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.config.settings import Server
+from llmedge.config.sections.server import Server
 from llmedge.errors import ValidationError
 from llmedge.web.edge import Edge
 from llmedge.web.http1_parser import Body, RequestParser

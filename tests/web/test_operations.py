@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.catalogue import OPERATIONS
-from llmedge.config.settings import Server
+from llmedge.config.sections.server import Server
 from llmedge.operations import ENDPOINTS, Endpoint, Operation
 from llmedge.web.answer import send_json
 from llmedge.web.api import Api, failed, handle_errors

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from llmedge.config.settings import Server
+from llmedge.config.sections.server import Server
 from llmedge.web.edge import Edge
 from llmedge.web.head import RequestHead
 from llmedge.web.http1_llhttp import LlhttpChannel

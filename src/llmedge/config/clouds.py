@@ -17,8 +17,8 @@ from collections.abc import Mapping
 import attrs
 
 from llmedge.config.secret import Secret, read
+from llmedge.config.sections.providers import Provider
 from llmedge.config.service_account import ServiceAccount, is_safe
-from llmedge.config.settings import Provider
 
 Problems = list[tuple[str, str]]
 """What is wrong: (option or ``""``, words)."""

@@ -17,7 +17,11 @@ from llmedge.config.locate import line_of, locate
 from llmedge.config.nearest import nearest
 from llmedge.config.option import Option
 from llmedge.config.secret import Secret, resolve
-from llmedge.config.settings import Key, Model, Price, Provider, Settings
+from llmedge.config.sections.auth import Key
+from llmedge.config.sections.models import Model
+from llmedge.config.sections.prices import Price
+from llmedge.config.sections.providers import Provider
+from llmedge.config.settings import Settings
 from llmedge.config.vendors import Plugged, from_environment, settle
 
 S = TypeVar("S")
@@ -99,7 +103,7 @@ def dotted(path: KeyPath) -> str:
 
 
 class _Reader:
-    """Walks the definitions of :mod:`llmedge.config.settings`, collecting problems instead of raising."""
+    """Walks the definitions of :mod:`llmedge.config.sections`, collecting problems instead of raising."""
 
     def __init__(self, environ: Mapping[str, str], file: str, lines: dict[KeyPath, int], plugged: Plugged) -> None:
         self.environ = environ

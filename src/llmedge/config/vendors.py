@@ -13,7 +13,8 @@ from llmedge.config.capabilities import Capabilities
 from llmedge.config.catalogue import DIALECTS, OPERATIONS, VENDORS, Vendor, capabilities
 from llmedge.config.nearest import nearest
 from llmedge.config.secret import Secret, resolve
-from llmedge.config.settings import Model, Provider
+from llmedge.config.sections.models import Model
+from llmedge.config.sections.providers import Provider
 
 
 def _compatible(name: str, like: str, *dialects: str) -> Vendor:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import ip_address
 
-from llmedge.config.settings import Auth, Key
+from llmedge.config.sections.auth import Auth, Key
 from llmedge.errors import AuthError
 from llmedge.identity.chain import IdentifierChain
 from llmedge.identity.credentials import Credentials

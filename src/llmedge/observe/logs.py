@@ -16,7 +16,7 @@ from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
 from llmedge.config.levels import LEVELS, parse_filter
-from llmedge.config.settings import Log
+from llmedge.config.sections.log import Log
 from llmedge.observe.writer import LineWriter
 
 _WEIGHT = {

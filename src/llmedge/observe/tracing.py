@@ -17,7 +17,7 @@ from twisted.web.http_headers import Headers
 
 from llmedge._version import __version__
 from llmedge.config import ConfigError
-from llmedge.config.settings import Tracing as Settings
+from llmedge.config.sections.tracing import Tracing as Settings
 from llmedge.model import Attempt, Record, TraceContext, Usage
 from llmedge.observe import traceparent
 from llmedge.observe.collector import Chatter, Collector

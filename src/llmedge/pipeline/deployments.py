@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from random import Random
 
 from llmedge.config.kinds import TargetEntry
-from llmedge.config.settings import Model, Routing
+from llmedge.config.sections.models import Model
+from llmedge.config.sections.routing import Routing
 from llmedge.errors import TargetBusy
 from llmedge.model import Clock
 from llmedge.pipeline.verdicts import Verdict

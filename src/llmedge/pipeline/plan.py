@@ -9,7 +9,7 @@ from random import Random
 import attrs
 
 from llmedge.call import Call, Candidate, Match
-from llmedge.config.settings import Routing
+from llmedge.config.sections.routing import Routing
 from llmedge.errors import (
     EdgeError,
     ElsewhereError,

@@ -17,7 +17,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from llmedge.config.settings import Price
+from llmedge.config.sections.prices import Price
 from llmedge.model import Clock, InThread, Target, Usage
 
 log = Logger()

@@ -11,7 +11,7 @@ from random import Random
 import msgspec
 
 from llmedge.call import Call, Candidate
-from llmedge.config.settings import Model
+from llmedge.config.sections.models import Model
 from llmedge.dialects.registry import DIALECTS
 from llmedge.model import Usage
 from llmedge.pipeline.deployments import Deployment, Deployments

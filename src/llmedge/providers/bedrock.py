@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmedge.config.settings import Provider
+from llmedge.config.sections.providers import Provider
 from llmedge.providers.signing import BearerToken, Signer
 from llmedge.providers.sigv4 import AwsCredentials, SigV4
 

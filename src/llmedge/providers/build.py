@@ -6,8 +6,8 @@ from typing import Any
 
 import attrs
 
-from llmedge.config.settings import Provider as ProviderSettings
-from llmedge.config.settings import Upstream
+from llmedge.config.sections.providers import Provider as ProviderSettings
+from llmedge.config.sections.upstream import Upstream
 from llmedge.config.vendors import is_plugged
 from llmedge.providers.http import HttpProvider
 from llmedge.providers.mock import MockProvider

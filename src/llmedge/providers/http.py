@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 import attrs
 
 from llmedge.call import Call
-from llmedge.config.settings import Upstream
+from llmedge.config.sections.upstream import Upstream
 from llmedge.dialects.dialect import Dialect, StreamReader, VendorError
 from llmedge.dialects.registry import PASSED
 from llmedge.errors import (

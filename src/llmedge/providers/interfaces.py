@@ -14,7 +14,7 @@ class IVendor(Interface):  # type: ignore[misc]  # zope.interface has no types
         """What is wrong with the settings, for ``--check`` and the start: a list of ``(option, words)``, such as
         ``("options", "needs greeting")``; an empty option is about the table as a whole.
 
-        :param settings: a :class:`llmedge.config.settings.Provider`. ``options`` is the plugin's own table: texts,
+        :param settings: a :class:`~llmedge.config.sections.providers.Provider`. ``options`` is the plugin's own: texts,
             numbers, booleans, and a :class:`llmedge.config.secret.Secret` for each ``env:`` and ``file:`` reference.
         """
 
@@ -23,6 +23,6 @@ class IVendor(Interface):  # type: ignore[misc]  # zope.interface has no types
         and asks nobody before it is asked.
 
         :param client: the pools of connections to vendors, a :class:`llmedge.upstream.client.Client`.
-        :param limits: ``[upstream]``, a :class:`llmedge.config.settings.Upstream`.
+        :param limits: ``[upstream]``, a :class:`llmedge.config.sections.upstream.Upstream`.
         :raises ValueError: it cannot be made; the message is a predicate about the provider.
         """

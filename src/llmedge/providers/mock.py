@@ -13,8 +13,8 @@ import msgspec
 from twisted.internet.task import deferLater
 
 from llmedge.call import Call
-from llmedge.config.settings import Provider as ProviderSettings
-from llmedge.config.settings import Upstream
+from llmedge.config.sections.providers import Provider as ProviderSettings
+from llmedge.config.sections.upstream import Upstream
 from llmedge.dialects.dialect import (
     ClientDialect,
     CountingDialect,

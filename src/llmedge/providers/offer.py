@@ -9,7 +9,7 @@ import attrs
 
 from llmedge.config.catalogue import OPERATIONS, Vendor
 from llmedge.config.secret import Secret
-from llmedge.config.settings import Provider as ProviderSettings
+from llmedge.config.sections.providers import Provider as ProviderSettings
 from llmedge.config.vendors import paths_of, vendor_of
 from llmedge.dialects.registry import DIALECTS
 from llmedge.operations import Operation

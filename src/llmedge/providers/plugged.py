@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from llmedge.config import ConfigError
-from llmedge.config.settings import Provider as ProviderSettings
-from llmedge.config.settings import Upstream
+from llmedge.config.sections.providers import Provider as ProviderSettings
+from llmedge.config.sections.upstream import Upstream
 from llmedge.providers.interfaces import IVendor
 from llmedge.providers.provider import Provider
 from llmedge.upstream.client import Client

@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 from treq.client import HTTPClient
 
+from llmedge.config.sections.providers import Provider
+from llmedge.config.sections.upstream import Upstream
 from llmedge.config.service_account import ServiceAccount
-from llmedge.config.settings import Provider, Upstream
 from llmedge.operations import Operation
 from llmedge.providers.google_token import VertexToken
 from llmedge.upstream.agent import UpstreamAgent

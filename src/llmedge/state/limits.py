@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
 
-from llmedge.config.settings import RateLimit as RateLimitSettings
+from llmedge.config.sections.rate_limit import RateLimit as RateLimitSettings
 from llmedge.errors import Overloaded, RateLimited
 from llmedge.model import Caller, Clock
 from llmedge.state.interfaces import Bucket, Level

@@ -18,7 +18,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IClientRequest, IResponse
 from zope.interface import implementer
 
-from llmedge.config.settings import Upstream
+from llmedge.config.sections.upstream import Upstream
 from llmedge.errors import UpstreamTimeout, UpstreamTooLarge
 from llmedge.model import Attempt, Record, Target
 from llmedge.upstream.body_producer import BodyProducerReader

@@ -15,7 +15,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from llmedge.config.settings import Upstream
+from llmedge.config.sections.upstream import Upstream
 from llmedge.deadlines import Deadlines
 from llmedge.errors import ConnectFailed, TargetBusy
 from llmedge.model import Attempt, Record, UploadBody

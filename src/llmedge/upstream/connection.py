@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IHandshakeListener
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from llmedge.config.settings import Upstream
+from llmedge.config.sections.upstream import Upstream
 from llmedge.deadlines import Deadlines
 from llmedge.errors import UpstreamCut, UpstreamMalformed
 from llmedge.model import Attempt, Clock, Record

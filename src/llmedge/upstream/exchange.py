@@ -9,7 +9,7 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
-from llmedge.config.settings import Upstream
+from llmedge.config.sections.upstream import Upstream
 from llmedge.errors import ElsewhereError, UpstreamTimeout, UpstreamTooLarge
 from llmedge.model import Attempt, Clock, Record
 

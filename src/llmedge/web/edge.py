@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.web.http import datetimeToString
 
-from llmedge.config.settings import Server
+from llmedge.config.sections.server import Server
 from llmedge.deadlines import Deadlines
 from llmedge.errors import EdgeError
 from llmedge.web.head import HeadCache

@@ -8,7 +8,7 @@ import attrs
 from twisted.web.http_headers import _nameEncoder
 
 from llmedge.call import RoutingHints
-from llmedge.config.settings import Server
+from llmedge.config.sections.server import Server
 from llmedge.model import Caller
 from llmedge.operations import Endpoint
 from llmedge.web.paths import endpoint_of, is_health, is_metrics, operation_of, route_of, streams_body

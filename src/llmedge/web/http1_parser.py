@@ -19,7 +19,7 @@ from twisted.web._abnf import _istoken
 from twisted.web.http import _ChunkedTransferDecoder, _MalformedChunkedDataError
 from twisted.web.http_headers import _nameEncoder
 
-from llmedge.config.settings import Server
+from llmedge.config.sections.server import Server
 from llmedge.web.edge import Edge
 from llmedge.web.head import RequestHead, Table
 from llmedge.web.refusals import head_too_large, not_http

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from llmedge.config.settings import Server
+from llmedge.config.sections.server import Server
 from llmedge.errors import RequestTooLarge
 from llmedge.web.body import BodyStream
 from llmedge.web.context import RequestContext

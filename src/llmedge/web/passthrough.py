@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 
 from twisted.internet.defer import succeed
 
-from llmedge.config.settings import Server
+from llmedge.config.sections.server import Server
 from llmedge.dialects.registry import PASSED
 from llmedge.errors import EdgeError, RequestTooLarge, UnsupportedMediaType, ValidationError
 from llmedge.model import Answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from llmedge.config.settings import Server
+from llmedge.config.sections.server import Server
 from llmedge.errors import EdgeError, ValidationError
 
 _REASON = {

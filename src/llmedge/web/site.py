@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from zope.interface import implementer
 
-from llmedge.config.settings import Server
+from llmedge.config.sections.server import Server
 from llmedge.web.answer import send_error
 from llmedge.web.edge import Edge, Gate
 from llmedge.web.http1_llhttp import LlhttpChannel

@@ -1,0 +1,43 @@
+"""``[auth]``: who may ask."""
+
+from __future__ import annotations
+
+import hashlib
+
+import attrs
+
+from llmedge.config import kinds
+from llmedge.config.option import option
+from llmedge.config.secret import Secret
+
+
+@attrs.frozen
+class Key:
+    """One API key."""
+
+    name: str = option(kinds.string, "", "What logs and metrics show for this key.")
+    key: Secret | None = option(kinds.secret, None, 'The key, or "sha256:HEX" of it, or a reference.')
+    certificate: str = option(
+        kinds.string, "", "A verified client certificate with this common or alternative name is this key as well."
+    )
+    models: tuple[str, ...] = option(kinds.strings, ("*",), "Patterns of the models it may ask for.")
+    rpm: int | None = option(kinds.integer(1), None, "Requests a minute; default: only the global limit.")
+    burst: int | None = option(kinds.integer(1), None, "Requests at once; default: rate_limit.burst.")
+
+    def digest(self) -> bytes:
+        """SHA-256 of the key, 32 bytes."""
+        assert self.key is not None
+        value = self.key.reveal()
+        if value.startswith("sha256:"):
+            return bytes.fromhex(value.removeprefix("sha256:"))
+        return hashlib.sha256(value.encode()).digest()
+
+
+@attrs.frozen
+class Auth:
+    """Who may ask."""
+
+    enabled: bool = option(kinds.boolean, True, "Ask callers for a key.", env="AUTH_ENABLED")
+    health_check: bool = option(kinds.boolean, False, "Ask for a key on /health as well.", env="AUTH_HEALTH_CHECK")
+    metrics: bool = option(kinds.boolean, False, "Ask for a key on /metrics as well.", env="AUTH_METRICS")
+    keys: tuple[Key, ...] = attrs.field(default=(), metadata={"items": Key, "env": "API_KEYS"})

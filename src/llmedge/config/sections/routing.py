@@ -1,0 +1,47 @@
+"""``[routing]``: what is done when a target fails, is slow or busy."""
+
+from __future__ import annotations
+
+import attrs
+
+from llmedge.config import kinds
+from llmedge.config.option import option
+
+
+@attrs.frozen
+class Routing:
+    """What is done when a target fails, is slow or has enough to do. Models may say otherwise for themselves."""
+
+    retries: int = option(kinds.integer(0, 10), 2, "Times one target may be asked again, at most.")
+    retry_base: float = option(
+        kinds.number(0.001, 60), 0.25, "Seconds: a first retry comes after anything up to this, each next after twice."
+    )
+    retry_cap: float = option(kinds.number(0.001, 600), 5.0, "Seconds: the longest pause before a retry.")
+    retry_ratio: float = option(
+        kinds.number(0, 10), 0.2, "Retries for each call, over the last ten seconds: an outage is not multiplied."
+    )
+    retry_after_max: float = option(
+        kinds.number(0, 600), 5.0, "Seconds of a vendor's Retry-After that are waited for where nobody else is left."
+    )
+    hedge: str | float = option(
+        kinds.hedge, "tail", 'Ask the next target as well when one is slow: "tail" is slower than it ever is.'
+    )
+    hedge_ratio: float = option(kinds.number(0, 1), 0.05, "Such extra calls for each call, at most.")
+    breaker_failures: int = option(kinds.integer(1), 5, "Failures in a row that have a target left alone.")
+    breaker_rate: float = option(
+        kinds.number(0.01, 2), 0.5, "Share of failures in ten seconds with the same effect; above 1: none has."
+    )
+    breaker_open: float = option(
+        kinds.number(0.01, 600), 1.0, "Seconds a target is left alone at first, doubled each time."
+    )
+    breaker_max_open: float = option(kinds.number(0.01, 3600), 8.0, "Seconds it is left alone at most.")
+    adaptive: bool = option(
+        kinds.boolean, True, "Learn how many calls at once each target takes, from its refusals and its pace."
+    )
+    queue: int = option(kinds.integer(0), 100, "Calls that may wait for one target.")
+    queue_wait: float = option(kinds.number(0, 600), 5.0, "Seconds a call may wait for a target.")
+    health_check: float = option(
+        kinds.number(0, 3600),
+        0.0,
+        "Seconds between looks at targets left alone; 0: calls find out themselves.",
+    )
