@@ -20,11 +20,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.fakes import Endpoint, Reactor, Transport, Wire, request
+from tests.fakes import Endpoint, Reactor, Transport, Wire, load, request
 from twisted.logger import globalLogBeginner
 
 from benchmarks.stub import ANSWER, ANSWER_STREAM, STREAM
-from llmedge.config import load
 from llmedge.observe import logs
 from llmedge.service import EdgeService
 from llmedge.upstream import client as upstream_client

@@ -13,7 +13,7 @@ from tests.pipeline.harness import END, World, chunk
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from llmedge.config.kinds import TargetEntry
+from llmedge.config.sections.models import TargetEntry
 from llmedge.errors import EdgeError
 
 CALLS = 20_000

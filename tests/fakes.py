@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
 from twisted.python.failure import Failure
 
-from llmedge.config import load
+from llmedge import config
 from llmedge.model import Record
+from llmedge.providers.registry import Vendors
 from llmedge.service import EdgeService
+
+load = partial(config.load, vendors=Vendors())
 
 
 class Reactor(MemoryReactorClock):

@@ -21,10 +21,10 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from llmedge import __version__
-from llmedge.config import ConfigError, Settings, load, vendors
+from llmedge.config import ConfigError, Settings, vendors
 from llmedge.observe.metrics import Metrics
 from tests.e2e.service import ROOT, Gateway, Process, command, free_port
-from tests.fakes import CHAT, Edge
+from tests.fakes import CHAT, Edge, load
 
 DOCKER = Path(ROOT) / "docker"
 MANIFESTS = sorted((DOCKER / "kubernetes").iterdir())

@@ -1,19 +1,24 @@
 """The documentation says what the code does: settings, variables, errors, metrics, and examples that load."""
 
+import ast
 import importlib.util
+import json
 import re
 import textwrap
+import tomllib
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import attrs
+from jsonschema import Draft202012Validator
 from prometheus_client import CollectorRegistry
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge import errors
-from llmedge.config import capabilities, load, sections, settings, vendors
+from llmedge.config import settings, vendors
+from llmedge.config.capabilities import Capabilities
 from llmedge.config.catalogue import VENDORS
+from llmedge.config.schema import schema
 from llmedge.config.sections.routing import Routing
 from llmedge.config.sections.server import Server
 from llmedge.config.settings import Settings
@@ -21,7 +26,8 @@ from llmedge.model import FACTS
 from llmedge.observe.metrics import Metrics
 from llmedge.operations import ENDPOINTS
 from llmedge.pipeline.verdicts import VERDICTS, Next
-from tests.fakes import write_service_account
+from llmedge.providers.registry import OURS
+from tests.fakes import load, write_service_account
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -41,6 +47,43 @@ def extension(name: str = "settings_reference") -> Any:
 def rows(page: str) -> list[str]:
     """The rows of the list-tables of ``page``."""
     return re.split(r"\n +\* - ", (DOCS / page).read_text())[1:]
+
+
+def plugin_example() -> Any:
+    """The vendor that plugins.rst teaches."""
+    code = re.search(r"code-block:: python\n\n((?: {4}.*\n|\n)+)", (DOCS / "plugins.rst").read_text())
+    assert code is not None
+    module: dict[str, Any] = {"__name__": "acme"}
+    exec(textwrap.dedent(code[1]), module)
+    return module["acme"]
+
+
+def reads() -> tuple[set[str], set[str]]:
+    """The attributes that code reads of anything, and those it reads of a :class:`Capabilities`.
+
+    Such a one is what another object has as ``capabilities``, what a function gives that says so, and what has got a
+    name in the same function. What merely has the name of a capability does not count.
+    """
+    capable: set[str] = set()
+    nodes = [node for path in SOURCE.rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    makers = {each.name for each in functions if getattr(each.returns, "id", None) == "Capabilities"}
+
+    def is_one(node: ast.expr, names: set[str]) -> bool:
+        if isinstance(node, ast.Call):
+            called = node.func
+            return getattr(called, "attr", None) in makers or getattr(called, "id", None) in makers
+        return getattr(node, "attr", None) == "capabilities" or getattr(node, "id", None) in names
+
+    for function in functions:
+        names: set[str] = set()
+        for node in ast.walk(function):
+            if isinstance(node, ast.Assign) and is_one(node.value, set()):
+                names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        for node in ast.walk(function):
+            if isinstance(node, ast.Attribute) and is_one(node.value, names):
+                capable.add(node.attr)
+    return {node.attr for node in nodes if isinstance(node, ast.Attribute)}, capable
 
 
 def vendor_variables() -> set[str]:
@@ -65,7 +108,7 @@ class Reference(SynchronousTestCase):
                 self.assertIn(f"``{variable}``", part)
             for field in attrs.fields(cls):
                 option = field.metadata.get("option")
-                if option is None:
+                if option is None or field.inherited:
                     continue
                 seen.add((cls, field.name))
                 entry = part.partition(f"\n``{field.name}``\n")[2].partition("\n.. _setting-")[0].replace("\\", "")
@@ -73,12 +116,18 @@ class Reference(SynchronousTestCase):
                 self.assertIn(option.kind.name, entry, f"{header} {field.name}")
                 for variable in option.env:
                     self.assertIn(f"``{variable}``", entry)
-        modules = (*Path(sections.__file__).parent.glob("*.py"), Path(capabilities.__file__))
-        defined = sum(module.read_text().count(" = option(") for module in modules)
+        defined = sum(module.read_text().count(" = option(") for module in SOURCE.rglob("*.py"))
         self.assertEqual(len(seen), defined, "a section that the reference does not reach")
 
     def test_nested_sections(self) -> None:
-        for header in ("[server]", "[[auth.keys]]", "[providers.NAME]", "[models.NAME]", "[models.NAME.capabilities]"):
+        for header in (
+            "[server]",
+            "[[auth.keys]]",
+            "[providers.NAME]",
+            "[providers.bedrock]",
+            "[models.NAME]",
+            "[models.NAME.capabilities]",
+        ):
             self.assertTrue(self.part(header), header)
 
     def test_defaults_are_toml(self) -> None:
@@ -89,22 +138,26 @@ class Reference(SynchronousTestCase):
         self.assertIn("not set by default", self.part("[tls]"))
 
     def test_what_nothing_heeds_is_named(self) -> None:
-        """A setting that no code reads would have to stand in a list of such; one that gets used leaves it."""
-        text = "".join(
-            path.read_text()
-            for path in SOURCE.rglob("*.py")
-            if path.parent.name != "config" or path.name in ("load.py", "vendors.py")
-        )
+        """What the definitions call not heeded is what nobody reads, and what the page lists."""
+        read, capable = reads()
+        self.assertIn("thinking", read - capable)  # of other things
         unread = {
             f"{header.strip('[]')}.{field.name}"
             for header, cls, _ in self.extension.sections(Settings)
             for field in attrs.fields(cls)
-            if "option" in field.metadata and not re.search(rf"\.{field.name}\b", text)
+            if "option" in field.metadata and field.name not in (capable if cls is Capabilities else read)
         }
+        declared = {
+            f"{header.strip('[]')}.{field.name}"
+            for header, cls, _ in self.extension.sections(Settings)
+            for field in attrs.fields(cls)
+            if "option" in field.metadata and not field.metadata["option"].heeded
+        }
+        self.assertEqual(declared, unread)
         page = (DOCS / "configuration.rst").read_text()
         listed = page.partition("\nNot heeded yet\n")[2].partition("\nReference\n")[0]
         named = set(re.findall(r"``([a-zA-Z_.]+\.[a-z_]+)``", listed))
-        self.assertEqual(named, unread)
+        self.assertEqual(named, declared)
 
 
 class Pages(SynchronousTestCase):
@@ -169,6 +222,8 @@ class Pages(SynchronousTestCase):
         """Each TOML example, README's too, loads with the variables it names set and the key file it names there."""
         count = 0
         write_service_account()
+        known = OURS | {"acme": plugin_example()}
+        validator = Draft202012Validator(json.loads(schema(known)))
         for page in (ROOT / "README.rst", *DOCS.glob("*.rst")):
             for block in re.findall(r"(?<=::|ml)\n\n((?: {4}.*\n|\n)+)", page.read_text()):
                 example = textwrap.dedent(block)
@@ -177,10 +232,10 @@ class Pages(SynchronousTestCase):
                 count += 1
                 Path("example.toml").write_text(example)
                 names = set(re.findall(r'"env:(\w+)"', example))
-                plugins = {"acme": Mock(problems=lambda settings: [])}  # tests/e2e/test_plugins.py has the real one
                 environ = {name: f"value-of-{name}" for name in names}
-                found = load(environ, "example.toml", plugged=lambda plugins=plugins: plugins)
+                found = load(environ, "example.toml", vendors=known)
                 self.assertTrue(found.providers)
+                self.assertEqual([error.message for error in validator.iter_errors(tomllib.loads(example))], [])
         self.assertGreater(count, 3)
 
     def test_readme_configures_what_it_says(self) -> None:

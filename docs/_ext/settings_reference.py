@@ -13,9 +13,11 @@ from typing import Any
 
 import attrs
 
-from llmedge.config import capabilities
+import llmedge
 from llmedge.config.option import Option
+from llmedge.config.sections.providers import Provider
 from llmedge.config.settings import Settings
+from llmedge.providers.registry import OURS
 
 UNDERLINES = "-~^"
 
@@ -41,6 +43,8 @@ def sections(cls: type, path: tuple[str, ...] = ()) -> Iterator[tuple[str, type,
     for field in attrs.fields(cls):
         meta, here = field.metadata, (*path, field.name)
         if "option" in meta:
+            if (table := meta["option"].kind.table) is not None:
+                yield f"[[{'.'.join(here)}]]", table, ()
             continue
         if "items" in meta:
             header, inner = f"[[{'.'.join(here)}]]", meta["items"]
@@ -52,6 +56,9 @@ def sections(cls: type, path: tuple[str, ...] = ()) -> Iterator[tuple[str, type,
         env = meta.get("env", ())
         yield header, inner, (env,) if isinstance(env, str) else tuple(env)
         yield from sections(inner, here)
+        if inner is Provider:
+            special = {name: vendor.settings for name, vendor in OURS.items() if vendor.settings is not Provider}
+            yield from ((f"[{field.name}.{name}]", settings, ()) for name, settings in special.items())
 
 
 def toml(value: Any) -> str:
@@ -79,7 +86,7 @@ def _section(header: str, cls: type, env: tuple[str, ...]) -> Iterator[str]:
     if env:
         yield from (f"The variable {_literals(env)}, a comma-separated list, stands in for all of them.", "")
     for field in attrs.fields(cls):
-        if (option := field.metadata.get("option")) is not None:
+        if (option := field.metadata.get("option")) is not None and not field.inherited:
             yield from _option(header, field, option)
 
 
@@ -115,7 +122,7 @@ def setup(app: Any) -> dict[str, Any]:
 
     class SettingsReference(SphinxDirective):
         def run(self) -> list[Any]:
-            for module in (*Path(capabilities.__file__).parent.rglob("*.py"), __file__):
+            for module in (*Path(llmedge.__file__).parent.rglob("*.py"), __file__):
                 self.env.note_dependency(str(module))
             return self.parse_text_to_nodes(reference(), allow_section_headings=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llmedge._version import __version__
 from llmedge.config import Settings
+from llmedge.config.vendors import vendor_of
 from llmedge.identity.configured import mode
 
 
@@ -11,7 +12,7 @@ def banner(settings: Settings) -> list[str]:
     """Version, providers, models, authentication, limits. Holds no secret."""
     lines = [f"llmedge {__version__}"]
     for name, vendor in settings.providers.items():
-        where = "answers by itself, no vendor is asked" if vendor.dialect == "mock" else vendor.base_url
+        where = "answers by itself, no vendor is asked" if vendor_of(vendor).rehearsal else vendor.base_url
         if vendor.vendor not in ("", name, "openai-compatible"):
             where += f" ({vendor.vendor})"
         patterns = f"; models {', '.join(vendor.models)}" if vendor.models else ""
@@ -21,7 +22,7 @@ def banner(settings: Settings) -> list[str]:
         how = "" if model.strategy == "priority" or len(model.targets) == 1 else f" by {model.strategy}"
         more = "".join(f"; or else {other}" for other in model.fallbacks)
         lines.append(f"model {name}: {between.join(map(str, model.targets))}{how}{more}")
-    if all(vendor.dialect == "mock" for vendor in settings.providers.values()):
+    if all(vendor_of(vendor).rehearsal for vendor in settings.providers.values()):
         lines.append("only the mock provider is on: set OPENAI_API_KEY or another vendor's key, or write a config file")
     count = len(settings.auth.keys)
     lines.append(

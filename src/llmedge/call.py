@@ -9,8 +9,7 @@ import attrs
 import msgspec
 
 from llmedge.config.capabilities import Capabilities
-from llmedge.config.kinds import TargetEntry
-from llmedge.config.sections.models import Model
+from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.dialects import ir
 from llmedge.dialects.dialect import ClientDialect
 from llmedge.dialects.embedding_ir import EmbeddingDialect, EmbeddingRequest

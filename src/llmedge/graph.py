@@ -10,6 +10,7 @@ import attrs
 from prometheus_client import CollectorRegistry
 
 from llmedge.config import Settings
+from llmedge.identity.chain import IdentifierChain
 from llmedge.identity.configured import identifiers
 from llmedge.observe.access import AccessLog
 from llmedge.observe.metrics import Metrics
@@ -19,6 +20,7 @@ from llmedge.pipeline.deployments import Deployments
 from llmedge.state.limits import Concurrency, RateLimiter
 from llmedge.upstream.client import Client
 from llmedge.web import build as web_build
+from llmedge.web.build import Web
 from llmedge.web.layer import WebDeps
 
 
@@ -46,22 +48,40 @@ class ProcessState:
         self.deployments = Deployments(reactor, self.random)
         self.metrics.show_deployments(self.deployments.figures, self.deployments.label)
 
+    def web_deps(self, limiter: RateLimiter, identifiers: IdentifierChain) -> WebDeps:
+        """What the web room is built with."""
+        return WebDeps(
+            self.reactor,
+            self.ready,
+            self.started,
+            self.observers,
+            self.metrics.in_flight,
+            self.metrics.render,
+            self.concurrency,
+            limiter,
+            identifiers,
+            None if self.tracing is None else self.tracing.begin,
+        )
+
 
 @attrs.define
 class Graph:
-    """The objects of one configuration. ``resource`` and ``admin`` are the outermost resources of the two sites."""
+    """The objects of one configuration, in a process."""
 
+    process: ProcessState
     settings: Settings
     client: Client
     pipeline: Pipeline
     limiter: RateLimiter
-    resource: Any
-    admin: Any
-    gate: Any
+    web: Web
 
     def enter(self, previous: Graph | None = None) -> None:
         """Put it in force for new calls, in the place of ``previous``, whose calls under way go on."""
         self.pipeline.enter(None if previous is None else previous.pipeline)
+        if self.process.tracing is not None:
+            self.process.tracing.provider_names = self.pipeline.otel_names
+        server = self.settings.server
+        self.process.concurrency.limit(server.max_requests, server.max_requests_per_address)
         if previous is not None:
             previous.retire()
             if previous.client is not self.client:
@@ -79,27 +99,12 @@ def build(process: ProcessState, settings: Settings, previous: Graph | None = No
     :raises ConfigError: a plugin cannot make its provider.
     """
     reactor = process.reactor
+    limiter = RateLimiter(settings.rate_limit, reactor, None if previous is None else previous.limiter)
     if previous is not None and previous.settings.upstream == settings.upstream:
         client = previous.client
     else:
         client = Client(reactor, settings.upstream)
     deps = PipelineDeps(reactor, client, process.deployments, process.observers, process.random)
     pipeline = pipeline_build.build(settings, deps)
-    limiter = RateLimiter(settings.rate_limit, reactor, previous.limiter if previous else None)
-    web = web_build.build(
-        settings,
-        pipeline,
-        WebDeps(
-            reactor,
-            process.ready,
-            process.started,
-            process.observers,
-            process.metrics.in_flight,
-            process.metrics.render,
-            process.concurrency,
-            limiter,
-            identifiers(settings.auth),
-            None if process.tracing is None else process.tracing.begin,
-        ),
-    )
-    return Graph(settings, client, pipeline, limiter, web.resource, web.admin, web.gate)
+    web = web_build.build(settings, pipeline, process.web_deps(limiter, identifiers(settings.auth)))
+    return Graph(process, settings, client, pipeline, limiter, web)

@@ -53,8 +53,8 @@ class EdgeService(Service):
             self.graph.enter()
         except ConfigError as error:
             raise StartError(str(error)) from None
-        self.site = EdgeSite(self.graph.resource, reactor, settings.server, self.graph.gate)
-        self.admin_site = EdgeSite(self.graph.admin, reactor, settings.server, self.graph.gate)
+        self.site = EdgeSite(self.graph.web.resource, reactor, settings.server, self.graph.web.gate)
+        self.admin_site = EdgeSite(self.graph.web.admin, reactor, settings.server, self.graph.web.gate)
         self._waiting = [(endpoint, self.site) for endpoint in self._endpoints(settings.server.listen)]
         self._waiting += [(endpoint, self.admin_site) for endpoint in self._endpoints(settings.admin.listen)]
         self._tls: list[ServerTls] = [endpoint.tls for endpoint, _ in self._waiting if endpoint.tls is not None]
@@ -136,9 +136,8 @@ class EdgeService(Service):
         graph.enter(self.graph)
         graph.pipeline.health.start()
         self.graph = graph
-        self.site.edge.put_in_force(graph.resource, settings.server, graph.gate)
-        self.admin_site.edge.put_in_force(graph.admin, settings.server, graph.gate)
-        self._process.concurrency.limit(settings.server.max_requests, settings.server.max_requests_per_address)
+        self.site.edge.put_in_force(graph.web.resource, settings.server, graph.web.gate)
+        self.admin_site.edge.put_in_force(graph.web.admin, settings.server, graph.web.gate)
         logs.configure(settings.log)
         for change in changes:
             late = change.startswith(_RESTART) and ": " in change

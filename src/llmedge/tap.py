@@ -21,7 +21,7 @@ from llmedge.config import ConfigError, Settings, load
 from llmedge.descriptors import raise_limit, shortage
 from llmedge.endpoints import EndpointError, parse
 from llmedge.observe import logs
-from llmedge.providers import plugged
+from llmedge.providers.registry import Vendors
 from llmedge.service import EdgeService, StartError
 from llmedge.web.build import layers
 
@@ -64,6 +64,13 @@ class Options(UsageOptions):
 
     opt_c = opt_config
 
+    def opt_schema(self) -> NoReturn:
+        """Print the JSON Schema of the configuration file, options of installed plugins included, and exit."""
+        from llmedge.config.schema import schema
+
+        print(schema(Vendors()), end="")
+        raise SystemExit(0)
+
     def opt_version(self) -> NoReturn:
         """Print the version and exit."""
         print(f"llmedge {__version__}")
@@ -88,7 +95,7 @@ class Options(UsageOptions):
         :raises ConfigError: they cannot be used.
         """
         config = self["config"] or os.environ.get("LLMEDGE_CONFIG") or None
-        return load(os.environ, config, self["ports"], self["admin-ports"], plugged.vendors)
+        return load(os.environ, config, self["ports"], self["admin-ports"], vendors=Vendors())
 
     def _take_over_logging(self) -> None:
         """Have twist or twistd log through us: JSON lines where it would write JSON or a plain file."""

@@ -5,7 +5,10 @@ from urllib.parse import urlsplit
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.capabilities import MODEL_CAPABILITIES, Capabilities, plain
-from llmedge.config.catalogue import AUTHS, DIALECTS, OPERATIONS, QUIRKS, VENDORS, capabilities
+from llmedge.config.catalogue import AUTHS, DIALECTS, OPERATIONS, VENDORS, capabilities
+from llmedge.config.vendor_quirks import QUIRKS
+from llmedge.providers.azure import AzureSettings
+from llmedge.providers.registry import OURS
 
 EXPECTED = """
     openai anthropic gemini azure ollama vllm llamacpp groq mistral deepseek together fireworks openrouter xai
@@ -39,13 +42,13 @@ class Catalogue(SynchronousTestCase):
 
     def test_paths(self) -> None:
         """Each is for a dialect or operation there is, and begins where a path begins."""
-        for vendor in VENDORS.values():
+        dated = OURS["azure"].entry(AzureSettings(vendor="azure", api_version="1"))
+        for vendor in (*VENDORS.values(), dated):
             self.assertTrue(vendor.dialects, vendor.name)
             self.assertLessEqual(set(vendor.dialects), set(DIALECTS), vendor.name)
             self.assertLessEqual(set(vendor.stream_paths), set(vendor.dialects), vendor.name)
             self.assertLessEqual(set(vendor.passthrough), set(OPERATIONS), vendor.name)
-            self.assertLessEqual(set(vendor.versioned), {*DIALECTS, *OPERATIONS}, vendor.name)
-            tables = (vendor.dialects, vendor.stream_paths, vendor.passthrough, vendor.versioned)
+            tables = (vendor.dialects, vendor.stream_paths, vendor.passthrough)
             paths = [path for table in tables for path in table.values()]
             for path in [*paths, *filter(None, (vendor.count_tokens, vendor.models_path))]:
                 self.assertRegex(path, r"^(/|\{origin\}/)[\x21-\x7e]+$", vendor.name)

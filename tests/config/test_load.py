@@ -3,8 +3,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.config import ConfigError, Settings, load
-from tests.fakes import settings
+from llmedge.config import ConfigError, Settings
+from tests.fakes import load, settings
 
 GOOD = """
 [server]
@@ -150,7 +150,7 @@ class Load(SynchronousTestCase):
             ),
             (key, {"API_KEYS": ","}, "holds no key"),
             (key + key.replace('"a"', '"b"'), {}, "'a' and 'b' are the same key"),
-            ('[providers.p]\nbase_url = "http://h"\nfault = "cut"\n', {}, 'is for the dialect "mock" only'),
+            ('[providers.p]\nbase_url = "http://h"\nfault = "cut"\n', {}, 'is for the vendor "mock" only'),
             ('[providers.p]\nbase_url = "http://h/v1\\r\\nX: 1"\n', {}, "visible ASCII"),
             ('[providers.p]\nbase_url = "http://[h"\n', {}, "must be a URL"),
             ("", {"SERVER_ADDRESS": "a:b:80"}, "must be HOST:PORT"),

@@ -1,13 +1,21 @@
 """Providers as the catalogue has them: two lines for a vendor it knows, four for one it does not."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.config import ConfigError, load
+from llmedge.config import ConfigError, kinds
 from llmedge.config.catalogue import VENDORS
+from llmedge.config.option import option
+from llmedge.config.secret import Secret
+from llmedge.config.sections.providers import Provider
 from llmedge.config.vendors import capabilities_at, paths_of, variables, vendor_of
-from tests.fakes import settings
+from llmedge.providers.registry import OURS
+from llmedge.providers.vendor import HttpVendor
+from tests.fakes import load, settings
 
 
 class Files(SynchronousTestCase):
@@ -74,12 +82,43 @@ class Files(SynchronousTestCase):
         v1 = self.provider(azure, "azure")
         self.assertEqual(paths_of(v1)["openai_chat"], "/openai/v1/chat/completions")
         dated = self.provider(f'{azure}api_version = "2024-10-21"\n', "azure")
-        self.assertIn("/openai/deployments/{model}/chat/completions?api-version=", paths_of(dated)["openai_chat"])
+        self.assertIn(
+            "/openai/deployments/{model}/chat/completions?api-version=",
+            paths_of(dated, OURS["azure"].entry(dated))["openai_chat"],
+        )
         self.assertIn("https://RESOURCE.openai.azure.com", self.problems('[providers.azure]\napi_key = "k"\n'))
         self.assertIn('for the vendor "azure" only', self.problems('[providers.groq]\napi_version = "1"\n'))
 
-    def test_what_is_a_clouds_only(self) -> None:
-        self.assertIn('for the vendor "bedrock" only', self.problems('[providers.groq]\nregion = "r"\n'))
+    def test_what_is_another_vendors(self) -> None:
+        """A key that belongs to another vendor says whose it is; with a mistake in it too, and with its line."""
+        for vendor in ("azure", "bedrock", "mock", "vertex"):
+            fields = attrs.fields(OURS[vendor].settings)
+            for name in [field.name for field in fields if not field.inherited]:
+                text = self.problems(f'[providers.p]\nbase_url = "http://h"\n{name} = []\n')
+                self.assertEqual(text, f'llmedge-test.toml:3: providers.p.{name} is for the vendor "{vendor}" only')
+                text = self.problems(f'[providers.p]\nvendor = "nobody"\n{name} = []\n')
+                self.assertNotIn(f"providers.p.{name}", text)
+
+    def test_a_table_of_a_plugins_own(self) -> None:
+        """Any names, texts and numbers, true and false, and secrets; nothing deeper."""
+
+        @attrs.frozen
+        class Free(Provider):
+            options: Mapping[str, Any] = option(kinds.option_table, attrs.Factory(dict), "Whatever it knows.")
+
+        class Plugin(HttpVendor):
+            name = "free"
+            settings = Free
+
+        def read(toml: str) -> Any:
+            Path("free.toml").write_text(f'[providers.p]\nvendor = "free"\nbase_url = "http://h"\n{toml}')
+            return load({"KEY": "k"}, "free.toml", vendors=OURS | {"free": Plugin()}).providers["p"].options
+
+        found = read('[providers.p.options]\na = 1\nb = "env:KEY"\nc = "text"\nd = true\n')
+        self.assertEqual(found, {"a": 1, "b": Secret("k"), "c": "text", "d": True})
+        for line, words in {"a = [1]": "must hold texts, numbers", 'a = "env:NONE"': "has a, which refers"}.items():
+            error = self.assertRaises(ConfigError, read, f"[providers.p.options]\n{line}\n")
+            self.assertIn(f"free.toml:4: providers.p.options {words}", str(error))
 
     def test_paths_of_ones_own(self) -> None:
         toml = '[providers.groq]\n[providers.groq.paths]\nrerank = "/v9/rerank"\nopenai_chat = "{origin}/c"\n'
@@ -98,7 +137,8 @@ class Files(SynchronousTestCase):
         text = self.problems('[providers.p]\nvendor = "grok"\n')
         said = "is not in the catalogue, and no plugin: 'grok'; did you mean 'groq'?"
         self.assertIn(f":2: providers.p.vendor {said}", text)
-        self.assertIn("is not for", self.problems('[providers.p]\ndialect = "mock"\nvendor = "groq"\n'))
+        both = '[providers.p]\ndialect = "mock"\nvendor = "groq"\n'
+        self.assertIn("providers.p.dialect is not spoken by groq", self.problems(both))
 
     def test_what_a_vendor_refuses_is_not_asked(self) -> None:
         self.assertFalse(self.provider('[providers.mistral]\napi_key = "k"\n', "mistral").stream_usage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -73,6 +74,11 @@ class CommandLine(TestCase):
         self.assertEqual(code, 1)
         self.assertIn("bad.toml:1: serv is not a setting; did you mean 'server'?", err)
         self.assertIn("bad.toml:3: server.timeout must be", err)
+
+    async def test_schema(self) -> None:
+        """Printed without a look at any configuration."""
+        code, out, _ = await self.run_it("--schema", LLMEDGE_CONFIG="/nowhere.toml")
+        self.assertEqual((code, json.loads(out)["title"]), (0, "llmedge.toml"))
 
     async def test_version_and_help(self) -> None:
         code, out, _ = await self.run_it("--version")

@@ -78,10 +78,12 @@ class Plugins(TestCase):
 
     async def test_what_is_wrong(self) -> None:
         """The plugin's own words with the line of the file; a vendor nobody knows is told the plugins there are."""
-        text = await self.check(block("toml").replace('"env:ACME_SECRET"', '"plain"'))
-        self.assertIn(":6: providers.acme.options needs secret", text)
+        toml, line = block("toml"), 'secret = "env:ACME_SECRET"\n'
+        self.assertIn(":1: providers.acme needs secret", await self.check(toml.replace(line, "")))
+        self.assertIn(":5: providers.acme.secret must be a text", await self.check(toml.replace(line, "secret = 5\n")))
+        text = await self.check(toml.replace("secret =", "secrets ="))
+        self.assertIn(":5: providers.acme.secrets is not a setting; did you mean 'secret'?", text)
         text = await self.check('[providers.p]\nvendor = "acmee"\n')
         self.assertIn("is not in the catalogue, and no plugin: 'acmee'; did you mean 'acme'? (plugins: acme)", text)
-        self.assertIn("for vendors that are plugins only", await self.check("[providers.groq.options]\na = 1\n"))
-        self.assertIn("options must hold texts, numbers", await self.check("[providers.groq.options]\na = [1]\n"))
-        self.assertIn("options has a, which refers", await self.check('[providers.groq.options]\na = "env:NONE"\n'))
+        text = await self.check('[providers.groq]\nsecret = "a"\n')
+        self.assertIn(':2: providers.groq.secret is for the vendor "acme" only', text)

@@ -113,6 +113,17 @@ class Spans(Base):
         self.assertLessEqual(expected.items(), attempt.attributes.items())
         self.assertEqual(attempt.resource.attributes["service.name"], "llmedge")
 
+    def test_a_vendor_goes_by_the_name_of_the_conventions(self) -> None:
+        """Whatever its provider is called; one that they do not know by its provider's name. A reload may change it."""
+        edge = self.edge(
+            '[providers.west]\nvendor = "mistral"\nbase_url = "http://127.0.0.1:9"\n[providers.own]\n'
+            'base_url = "http://127.0.0.1:9"\n'
+        )
+        for model, name in (("west/m", "mistral_ai"), ("own/m", "own")):
+            edge.wire().send(request(body=CHAT | {"model": model}))
+            edge.reactor.advance(6)
+            self.assertEqual(self.exported()[-1].attributes["gen_ai.provider.name"], name)
+
     def test_a_stream_marks_its_first_token(self) -> None:
         edge = self.edge(MOCK)
         wire = edge.wire()

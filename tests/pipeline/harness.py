@@ -12,8 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from llmedge.call import Call, RoutingHints
-from llmedge.config.kinds import TargetEntry
-from llmedge.config.sections.models import Model
+from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.providers import Provider
 from llmedge.config.sections.routing import Routing as Settings
 from llmedge.model import Answer, Attempt, Caller, Deadline, Event, EventKind, Record, Usage

@@ -5,8 +5,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.config.kinds import TargetEntry
-from llmedge.config.sections.models import Model
+from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.routing import Routing as Settings
 from llmedge.errors import ConnectFailed, TargetBusy, VendorRateLimited, VendorRefused, VendorUnavailable
 from llmedge.model import Usage

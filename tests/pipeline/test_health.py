@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.call import RoutingHints
-from llmedge.config.kinds import TargetEntry
+from llmedge.config.sections.models import TargetEntry
 from llmedge.errors import ConnectFailed, EdgeError, ValidationError
 from llmedge.pipeline.health import PATIENCE, HealthChecks
 from llmedge.state.breaker import State

@@ -1,7 +1,6 @@
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.config.kinds import TargetEntry
-from llmedge.config.sections.models import Model
+from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.providers import Provider
 from llmedge.model import Target
 from llmedge.pipeline.models import ModelIndex

@@ -7,8 +7,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.capabilities import Capabilities
-from llmedge.config.kinds import TargetEntry
-from llmedge.config.sections.models import Model
+from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.errors import AnswerDiverged, ConnectFailed, EdgeError, UpstreamCut, VendorRefused
 from llmedge.model import Event, EventKind, Usage
 from llmedge.pipeline import recover

@@ -7,8 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.call import RoutingHints
 from llmedge.config.capabilities import Capabilities
-from llmedge.config.kinds import TargetEntry
-from llmedge.config.sections.models import Model
+from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.errors import (
     ConnectFailed,
     EdgeError,

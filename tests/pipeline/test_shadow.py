@@ -7,8 +7,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.config.kinds import TargetEntry
-from llmedge.config.sections.models import Model
+from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.prices import Price
 from llmedge.errors import ConnectFailed, VendorRateLimited
 from llmedge.model import Record

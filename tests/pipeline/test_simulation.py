@@ -12,8 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.call import Call
-from llmedge.config.kinds import TargetEntry
-from llmedge.config.sections.models import Model
+from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.providers import Provider
 from llmedge.config.sections.routing import Routing as Settings
 from llmedge.errors import ConnectFailed, EdgeError, UpstreamCut, VendorRateLimited

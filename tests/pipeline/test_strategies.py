@@ -9,8 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.call import RoutingHints
-from llmedge.config.kinds import TargetEntry
-from llmedge.config.sections.models import Model
+from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.prices import Price
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.strategies import Strategies

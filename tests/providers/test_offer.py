@@ -2,11 +2,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.catalogue import VENDORS
 from llmedge.providers.offer import Offer, offer_of
+from llmedge.providers.registry import OURS
 from tests.fakes import settings, write_service_account
 
 
 def offer(toml: str, name: str) -> Offer:
-    return offer_of(settings(toml).providers[name])
+    provider = settings(toml).providers[name]
+    return offer_of(provider, OURS[provider.vendor].entry(provider))
 
 
 class Offers(SynchronousTestCase):

@@ -18,11 +18,11 @@ from twisted.web.client import ResponseDone
 from twisted.web.resource import Resource
 
 from llmedge.config.secret import Secret
-from llmedge.config.service_account import ServiceAccount
 from llmedge.errors import ConnectFailed, UpstreamTimeout, VendorRejectedCredentials
 from llmedge.operations import Operation
 from llmedge.providers import sigv4, vertex
 from llmedge.providers.google_token import SCOPE, VertexToken
+from llmedge.providers.service_account import ServiceAccount
 from llmedge.providers.signing import BearerToken
 from tests.fakes import Reactor
 

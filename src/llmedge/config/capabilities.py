@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from typing import Any
 
 import attrs
 
@@ -22,16 +23,16 @@ class Capabilities:
     context: int | None = option(kinds.integer(1), None, "Tokens of prompt and answer together.")
     max_output: int | None = option(kinds.integer(1), None, "Tokens of the longest answer.")
     tools: bool | None = option(kinds.boolean, None, "Calls tools.")
-    parallel_tools: bool | None = option(kinds.boolean, None, "Calls several tools in one answer.")
-    vision: bool | None = option(kinds.boolean, None, "Takes images.")
-    audio: bool | None = option(kinds.boolean, None, "Takes audio.")
-    files: bool | None = option(kinds.boolean, None, "Takes documents, such as PDF.")
-    json_object: bool | None = option(kinds.boolean, None, "Can be held to JSON.")
-    json_schema: bool | None = option(kinds.boolean, None, "Can be held to a JSON schema.")
-    thinking: bool | None = option(kinds.boolean, None, "Reasons before it answers.")
+    parallel_tools: bool | None = option(kinds.boolean, None, "Calls several tools in one answer.", heeded=False)
+    vision: bool | None = option(kinds.boolean, None, "Takes images.", heeded=False)
+    audio: bool | None = option(kinds.boolean, None, "Takes audio.", heeded=False)
+    files: bool | None = option(kinds.boolean, None, "Takes documents, such as PDF.", heeded=False)
+    json_object: bool | None = option(kinds.boolean, None, "Can be held to JSON.", heeded=False)
+    json_schema: bool | None = option(kinds.boolean, None, "Can be held to a JSON schema.", heeded=False)
+    thinking: bool | None = option(kinds.boolean, None, "Reasons before it answers.", heeded=False)
     prefill: bool | None = option(kinds.boolean, None, "Continues an answer begun in the request.")
-    system: bool | None = option(kinds.boolean, None, "Takes a system prompt.")
-    embeddings: bool | None = option(kinds.boolean, None, "Makes embeddings, and no text.")
+    system: bool | None = option(kinds.boolean, None, "Takes a system prompt.", heeded=False)
+    embeddings: bool | None = option(kinds.boolean, None, "Makes embeddings, and no text.", heeded=False)
 
     def over(self, other: Capabilities) -> Capabilities:
         """``other``, with what is known here in the place of what is said there."""
@@ -79,20 +80,8 @@ def _chat(context: int | None, max_output: int | None = None, **known: bool) -> 
 
 
 def _embedding(context: int) -> Capabilities:
-    return Capabilities(
-        context=context,
-        tools=False,
-        parallel_tools=False,
-        vision=False,
-        audio=False,
-        files=False,
-        json_object=False,
-        json_schema=False,
-        thinking=False,
-        prefill=False,
-        system=False,
-        embeddings=True,
-    )
+    nothing: dict[str, Any] = dict.fromkeys(_NAMES, False)
+    return Capabilities(**nothing | {"context": context, "max_output": None, "embeddings": True})
 
 
 _TALKS: dict[str, bool] = {"tools": True, "system": True, "embeddings": False}

@@ -4,7 +4,7 @@ Data and a few lookups, no I/O. Read from the vendors' own pages in November 202
 
 A path stands behind the base URL; one that begins with ``{origin}`` stands at the root of the base URL's host
 instead. ``{model}`` is the model's name, percent-encoded; ``{api_version}``, ``{project}`` and ``{location}`` are
-the provider's settings.
+options of the vendors that have them.
 """
 
 from __future__ import annotations
@@ -25,30 +25,6 @@ OPERATIONS = tuple(_PASSED)
 
 AUTHS = ("bearer", "x-api-key", "x-goog-api-key", "api-key", "none", "sigv4", "oauth")
 
-QUIRKS: Mapping[str, str] = {
-    "max_tokens": "Wants max_tokens; max_completion_tokens is not in its API.",
-    "no_developer_role": "Refuses the role developer, or its chat templates do not know it: say system.",
-    "no_stream_options": "Refuses stream_options; usage comes with the last chunk all the same.",
-    "no_n": "Answers with one choice only.",
-    "no_logprobs": "Refuses logprobs and top_logprobs.",
-    "no_logit_bias": "Refuses, or does not know, logit_bias.",
-    "no_penalties": "Refuses frequency_penalty and presence_penalty.",
-    "no_message_name": "Refuses name in a message.",
-    "no_parallel_tool_calls": "Refuses parallel_tool_calls.",
-    "random_seed": "Calls seed random_seed.",
-    "tool_choice_any": "Says any where OpenAI says required.",
-    "tool_choice_auto": "Takes no tool_choice but auto.",
-    "tool_ids_9": "Wants tool call ids of nine characters, a-z, A-Z and 0-9.",
-    "prefill_prefix": 'An answer begun in the request is continued if its message says "prefix": true.',
-    "prefill_partial": 'An answer begun in the request is continued if its message says "partial": true.',
-    "prefill_continue": "… if the request says continue_final_message: true and add_generation_prompt: false.",
-    "thinking_back": "Wants the thinking of an earlier turn that called tools back, as reasoning_content.",
-    "stateless_responses": "Its Responses API keeps nothing: no previous_response_id, no conversation.",
-    "bare_responses": "Its Responses answers lack what SDKs read them by, such as output_index: they are written anew.",
-    "beta_prefill": "prefill_prefix works behind {origin}/beta only.",
-}
-"""Where a vendor differs from the dialect it speaks, as far as a renderer can act on it."""
-
 
 @attrs.frozen(eq=False)
 class Vendor:
@@ -59,17 +35,21 @@ class Vendor:
     :ivar auth: how the key is shown, one of :data:`AUTHS`.
     :ivar dialects: dialect → path.
     :ivar stream_paths: dialect → path, where a streamed call has another one.
-    :ivar versioned: dialect or operation → path, once ``api_version`` is set (Azure's deployments).
     :ivar passthrough: operation → path.
     :ivar count_tokens: where it counts tokens itself, in its first dialect that is not OpenAI's.
     :ivar models_path: where it lists its models, if it does.
     :ivar models_shape: how: openai, anthropic, gemini, cohere or array (OpenAI's without what is around it).
     :ivar models: patterns of the names that go there when its key is in the environment.
     :ivar headers: sent with each request.
-    :ivar quirks: of :data:`QUIRKS`.
+    :ivar quirks: of :data:`llmedge.config.vendor_quirks.QUIRKS`.
     :ivar capabilities: of its models, where nothing else is known; ``False`` is what its API cannot do at all.
     :ivar anywhere: it is a server of the user's own, so a base URL does not make it another vendor.
     :ivar variants: pattern of model names → the vendor it is for these, behind the same base URL.
+    :ivar price_name: its id in genai-prices, which has list prices; ``""`` where it has none. What a model's name says
+        behind a colon stands for ``*``.
+    :ivar otel_name: ``gen_ai.provider.name`` in traces (github.com/open-telemetry/semantic-conventions-genai);
+        ``""``: what the provider is called.
+    :ivar rehearsal: it answers by itself: nobody is asked.
     :ivar source: the page all this is from.
     """
 
@@ -80,7 +60,6 @@ class Vendor:
     auth: str = "bearer"
     dialects: Mapping[str, str] = attrs.field(factory=dict)
     stream_paths: Mapping[str, str] = attrs.field(factory=dict)
-    versioned: Mapping[str, str] = attrs.field(factory=dict)
     passthrough: Mapping[str, str] = attrs.field(factory=dict)
     count_tokens: str = ""
     models_path: str = "/models"
@@ -91,6 +70,9 @@ class Vendor:
     capabilities: Capabilities = Capabilities(tools=True, system=True, prefill=False)
     anywhere: bool = False
     variants: Mapping[str, Vendor] = attrs.field(factory=dict)
+    price_name: str = attrs.field(default=attrs.Factory(lambda self: self.name, takes_self=True))
+    otel_name: str = attrs.field(default=attrs.Factory(lambda self: self.name, takes_self=True))
+    rehearsal: bool = False
 
 
 def capabilities(vendor: str, model: str) -> Capabilities:
@@ -99,11 +81,11 @@ def capabilities(vendor: str, model: str) -> Capabilities:
     return capabilities_of(model, known.capabilities if known else Capabilities())
 
 
-_AUDIO = ("audio_speech", "audio_transcriptions", "audio_translations")
-_ALL = ("moderations", "images_generations", "images_edits", *_AUDIO)
+AUDIO = ("audio_speech", "audio_transcriptions", "audio_translations")
+_ALL = ("moderations", "images_generations", "images_edits", *AUDIO)
 
 
-def _paths(*names: str, before: str = "", after: str = "", **more: str) -> dict[str, str]:
+def paths(*names: str, before: str = "", after: str = "", **more: str) -> dict[str, str]:
     """OpenAI's own paths for ``names``, and ``more``. ``chat`` is ``openai_chat`` and so on."""
     full = (name if name in _STANDARD else f"openai_{name}" for name in names)
     return {name: f"{before}{_STANDARD[name]}{after}" for name in full} | more
@@ -129,8 +111,8 @@ _LISTED = (
         base_url="https://api.openai.com/v1",
         source="https://developers.openai.com/api/reference/overview",
         env=("OPENAI_API_KEY",),
-        dialects=_paths("chat", "text", "embeddings", "responses"),
-        passthrough=_paths(*_ALL),
+        dialects=paths("chat", "text", "embeddings", "responses"),
+        passthrough=paths(*_ALL),
         models=(
             *("gpt-*", "chatgpt-*", "o[0-9]", "o*-*", "text-embedding-3-*", "text-embedding-ada-*"),
             *("omni-moderation-*", "text-moderation-*", "tts-*", "whisper-*", "dall-e-*"),
@@ -155,6 +137,8 @@ _LISTED = (
         name="gemini",
         base_url="https://generativelanguage.googleapis.com",
         source="https://ai.google.dev/api",
+        price_name="google",
+        otel_name="gcp.gemini",
         env=("GEMINI_API_KEY",),
         auth="x-goog-api-key",
         dialects=_gemini("/v1beta", "generateContent"),
@@ -169,19 +153,14 @@ _LISTED = (
         name="azure",
         base_url="",  # https://RESOURCE.openai.azure.com; Claude: https://RESOURCE.services.ai.azure.com
         source="https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle",
+        otel_name="azure.ai.openai",
         env=("AZURE_OPENAI_API_KEY",),
         auth="api-key",
         models_path="",
-        dialects=_paths(
+        dialects=paths(
             "chat", "text", "embeddings", "responses", before="/openai/v1", anthropic="/anthropic/v1/messages"
         ),
-        versioned=_paths(
-            *("chat", "text", "embeddings", "images_generations", "images_edits", *_AUDIO),
-            before="/openai/deployments/{model}",
-            after="?api-version={api_version}",
-        )
-        | {"openai_responses": "/openai/responses?api-version={api_version}"},
-        passthrough=_paths("images_generations", "images_edits", *_AUDIO, before="/openai/v1"),
+        passthrough=paths("images_generations", "images_edits", *AUDIO, before="/openai/v1"),
         capabilities=_OPENAI,
         anywhere=True,
     ),
@@ -189,6 +168,8 @@ _LISTED = (
         name="bedrock",
         base_url="",  # https://bedrock-runtime.REGION.amazonaws.com
         source="https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html",
+        price_name="aws",
+        otel_name="aws.bedrock",
         env=("AWS_BEARER_TOKEN_BEDROCK",),
         auth="sigv4",  # or bearer, once there is a key: …/userguide/api-keys-use.html
         models_path="",
@@ -203,6 +184,8 @@ _LISTED = (
         name="vertex",
         base_url="",  # https://LOCATION-aiplatform.googleapis.com, https://aiplatform.googleapis.com for global
         source="https://cloud.google.com/vertex-ai/generative-ai/docs/reference/rest",
+        price_name="google",
+        otel_name="gcp.vertex_ai",
         auth="oauth",
         models_path="",
         dialects=_gemini(f"{_VERTEX}/google", "generateContent"),
@@ -228,8 +211,8 @@ _LISTED = (
         base_url="https://api.groq.com/openai/v1",
         source="https://console.groq.com/docs/openai",
         env=("GROQ_API_KEY",),
-        dialects=_paths("chat", "responses"),
-        passthrough=_paths(*_AUDIO),
+        dialects=paths("chat", "responses"),
+        passthrough=paths(*AUDIO),
         quirks=_quirks("no_n no_logprobs no_logit_bias no_message_name"),
         capabilities=Capabilities(tools=True, json_object=True, system=True),
     ),
@@ -237,9 +220,10 @@ _LISTED = (
         name="mistral",
         base_url="https://api.mistral.ai/v1",
         source="https://docs.mistral.ai/api",
+        otel_name="mistral_ai",
         env=("MISTRAL_API_KEY",),
-        dialects=_paths("chat", "embeddings"),
-        passthrough=_paths("moderations", "audio_transcriptions"),
+        dialects=paths("chat", "embeddings"),
+        passthrough=paths("moderations", "audio_transcriptions"),
         models=("mistral-*", "ministral-*", "magistral-*", "codestral-*", "devstral-*", "pixtral-*"),
         # github.com/mistralai/client-python, models/chatcompletionrequest.py; ids: the API's error 3280
         quirks=_quirks(
@@ -253,7 +237,7 @@ _LISTED = (
         base_url="https://api.deepseek.com",
         source="https://api-docs.deepseek.com/quick_start/pricing",
         env=("DEEPSEEK_API_KEY",),
-        dialects=_paths(
+        dialects=paths(
             "chat", "responses", openai_text="{origin}/beta/completions", anthropic="{origin}/anthropic/v1/messages"
         ),
         models=("deepseek-*",),
@@ -265,8 +249,8 @@ _LISTED = (
         base_url="https://api.together.ai/v1",
         source="https://docs.together.ai/docs/inference/openai-compatibility",
         env=("TOGETHER_API_KEY",),
-        dialects=_paths("chat", "text", "embeddings"),
-        passthrough=_paths("images_generations", *_AUDIO, "rerank"),
+        dialects=paths("chat", "text", "embeddings"),
+        passthrough=paths("images_generations", *AUDIO, "rerank"),
         models_shape="array",
         quirks=_quirks("max_tokens"),
         capabilities=_HOST,
@@ -276,8 +260,8 @@ _LISTED = (
         base_url="https://api.fireworks.ai/inference/v1",
         source="https://docs.fireworks.ai/tools-sdks/openai-compatibility",
         env=("FIREWORKS_API_KEY",),
-        dialects=_paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
-        passthrough=_paths("rerank"),
+        dialects=paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
+        passthrough=paths("rerank"),
         capabilities=_HOST,
     ),
     Vendor(
@@ -285,7 +269,7 @@ _LISTED = (
         base_url="https://openrouter.ai/api/v1",
         source="https://openrouter.ai/docs/api-reference/overview",
         env=("OPENROUTER_API_KEY",),
-        dialects=_paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
+        dialects=paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
         quirks=_quirks("stateless_responses"),
         capabilities=Capabilities(tools=True, system=True),
     ),
@@ -293,9 +277,11 @@ _LISTED = (
         name="xai",
         base_url="https://api.x.ai/v1",
         source="https://docs.x.ai/developers/rest-api-reference",  # its /v1/messages is deprecated, so not here
+        price_name="x-ai",
+        otel_name="x_ai",
         env=("XAI_API_KEY",),
-        dialects=_paths("chat", "text", "responses"),
-        passthrough=_paths("images_generations"),
+        dialects=paths("chat", "text", "responses"),
+        passthrough=paths("images_generations"),
         models=("grok-*",),
         capabilities=_OPENAI,
     ),
@@ -304,7 +290,7 @@ _LISTED = (
         base_url="https://api.cerebras.ai/v1",
         source="https://inference-docs.cerebras.ai/resources/openai",
         env=("CEREBRAS_API_KEY",),
-        dialects=_paths("chat", "text"),
+        dialects=paths("chat", "text"),
         quirks=_quirks("no_developer_role no_logit_bias no_penalties"),
         capabilities=_HOST,
     ),
@@ -314,7 +300,7 @@ _LISTED = (
         source="https://docs.perplexity.ai/docs/agent-api/migrate-from-sonar/overview",  # chat ended 2026-09-27
         env=("PERPLEXITY_API_KEY",),
         models_path="",
-        dialects=_paths("responses", "embeddings"),
+        dialects=paths("responses", "embeddings"),
         capabilities=Capabilities(tools=True, system=True, prefill=False, audio=False),
     ),
     Vendor(
@@ -322,7 +308,7 @@ _LISTED = (
         base_url="https://api.cohere.ai/compatibility/v1",
         source="https://docs.cohere.com/docs/compatibility-api",
         env=("COHERE_API_KEY", "CO_API_KEY"),
-        dialects=_paths("chat", "embeddings"),
+        dialects=paths("chat", "embeddings"),
         passthrough={"rerank": "{origin}/v2/rerank"},
         models_path="{origin}/v1/models",
         models_shape="cohere",
@@ -334,17 +320,19 @@ _LISTED = (
         name="nvidia",
         base_url="https://integrate.api.nvidia.com/v1",
         source="https://docs.api.nvidia.com/nim/reference/llm-apis",  # reranking is on another host
+        price_name="",
         env=("NVIDIA_API_KEY",),
-        dialects=_paths("chat", "text", "embeddings"),
+        dialects=paths("chat", "text", "embeddings"),
         quirks=_quirks("max_tokens"),
         capabilities=_HOST,
     ),
     Vendor(
         name="huggingface",
         base_url="https://router.huggingface.co/v1",
+        price_name="huggingface_*",  # the vendors behind it
         source="https://huggingface.co/docs/inference-providers/tasks/chat-completion",
         env=("HF_TOKEN",),
-        dialects=_paths("chat", "responses"),
+        dialects=paths("chat", "responses"),
         quirks=_quirks("max_tokens stateless_responses"),
         capabilities=_HOST,
     ),
@@ -352,9 +340,10 @@ _LISTED = (
         name="sambanova",
         base_url="https://api.sambanova.ai/v1",
         source="https://docs.sambanova.ai/docs/en/features/openai-compatibility",
+        price_name="",
         env=("SAMBANOVA_API_KEY",),
-        dialects=_paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
-        passthrough=_paths("audio_transcriptions", "audio_translations"),
+        dialects=paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
+        passthrough=paths("audio_transcriptions", "audio_translations"),
         quirks=_quirks("max_tokens no_n no_logprobs no_logit_bias no_penalties"),
         capabilities=_HOST,
     ),
@@ -362,8 +351,9 @@ _LISTED = (
         name="moonshot",
         base_url="https://api.moonshot.ai/v1",  # in China https://api.moonshot.cn/v1, with keys of its own
         source="https://platform.kimi.ai/docs/api/overview",
+        price_name="moonshotai",
         env=("MOONSHOT_API_KEY",),
-        dialects=_paths("chat", "responses", anthropic="{origin}/anthropic/v1/messages"),
+        dialects=paths("chat", "responses", anthropic="{origin}/anthropic/v1/messages"),
         models=("kimi-*", "moonshot-*"),
         quirks=_quirks("no_developer_role prefill_partial thinking_back"),
         capabilities=Capabilities(tools=True, json_object=True, system=True),
@@ -372,8 +362,9 @@ _LISTED = (
         name="dashscope",
         base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",  # a key belongs to one region
         source="https://www.alibabacloud.com/help/en/model-studio/compatibility-of-openai-with-dashscope",
+        price_name="",
         env=("DASHSCOPE_API_KEY",),
-        dialects=_paths("chat", "text", "embeddings", anthropic="{origin}/apps/anthropic/v1/messages"),
+        dialects=paths("chat", "text", "embeddings", anthropic="{origin}/apps/anthropic/v1/messages"),
         passthrough={"rerank": "{origin}/compatible-api/v1/reranks"},
         models=("qwen-*",),
         quirks=_quirks("max_tokens no_developer_role prefill_partial"),
@@ -383,9 +374,10 @@ _LISTED = (
         name="zhipu",
         base_url="https://api.z.ai/api/paas/v4",  # in China https://open.bigmodel.cn/api/paas/v4
         source="https://docs.z.ai/guides/develop/openai/python",
+        price_name="zhipuai",
         env=("ZAI_API_KEY",),
         models_path="",
-        dialects=_paths("chat", "embeddings", anthropic="{origin}/api/anthropic/v1/messages"),
+        dialects=paths("chat", "embeddings", anthropic="{origin}/api/anthropic/v1/messages"),
         models=("glm-*",),
         quirks=_quirks("max_tokens no_developer_role no_penalties no_message_name tool_choice_auto thinking_back"),
         capabilities=_HOST,
@@ -394,8 +386,9 @@ _LISTED = (
         name="ollama",
         base_url="http://127.0.0.1:11434/v1",
         source="https://docs.ollama.com/api/openai-compatibility",
-        dialects=_paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
-        passthrough=_paths("audio_speech", "audio_transcriptions"),
+        price_name="",
+        dialects=paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
+        passthrough=paths("audio_speech", "audio_transcriptions"),
         models=("*",),
         quirks=_LOCAL | {"max_tokens", "no_n", "no_logit_bias", "stateless_responses"},
         capabilities=_OPENAI,
@@ -405,8 +398,9 @@ _LISTED = (
         name="vllm",
         base_url="",
         source="https://docs.vllm.ai/en/latest/serving/online_serving/",
-        dialects=_paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
-        passthrough=_paths("audio_transcriptions", "audio_translations", "rerank"),
+        price_name="",
+        dialects=paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
+        passthrough=paths("audio_transcriptions", "audio_translations", "rerank"),
         count_tokens="/messages/count_tokens",
         quirks=_LOCAL | {"prefill_continue"},
         capabilities=_OPEN,
@@ -416,8 +410,9 @@ _LISTED = (
         name="llamacpp",
         base_url="http://127.0.0.1:8080/v1",
         source="https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md",
-        dialects=_paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
-        passthrough=_paths("audio_transcriptions", "rerank"),
+        price_name="",
+        dialects=paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
+        passthrough=paths("audio_transcriptions", "rerank"),
         count_tokens="/messages/count_tokens",
         quirks=_LOCAL | {"bare_responses"},
         capabilities=_OPEN,
@@ -427,7 +422,8 @@ _LISTED = (
         name="lmstudio",
         base_url="http://127.0.0.1:1234/v1",
         source="https://lmstudio.ai/docs/developer/openai-compat",
-        dialects=_paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
+        price_name="",
+        dialects=paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
         quirks=_LOCAL | {"max_tokens"},
         capabilities=_OPENAI,
         anywhere=True,

@@ -39,7 +39,7 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
 
 
 def _holds_objects(value: Any) -> bool:
-    return isinstance(value, tuple) and any(attrs.has(type(item)) for item in value)
+    return attrs.has(type(value)) or (isinstance(value, tuple) and any(attrs.has(type(item)) for item in value))
 
 
 def _show(value: Any) -> str:

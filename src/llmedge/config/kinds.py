@@ -15,6 +15,8 @@ import attrs
 
 from llmedge.config.secret import Secret, read, resolve
 
+Environ = Mapping[str, str]
+
 
 @attrs.frozen
 class Kind:
@@ -22,20 +24,31 @@ class Kind:
 
     :ivar name: what the documentation calls it.
     :ivar from_toml: TOML value, environment → our value; raises ``ValueError`` saying what it must be.
-    :ivar from_text: the same from the text of an environment variable.
+    :ivar schema: JSON Schema of the TOML value, as far as it can say it.
+    :ivar parse: text of an environment variable → what TOML would have; a text it cannot read stays one.
+    :ivar table: the class of its tables, where it is a list of such.
     """
 
     name: str
-    from_toml: Callable[[Any, Mapping[str, str]], Any]
-    from_text: Callable[[str, Mapping[str, str]], Any]
+    from_toml: Callable[[Any, Environ], Any]
+    schema: Mapping[str, Any]
+    parse: Callable[[str], Any] = str
+    table: type | None = None
+
+    def from_text(self, text: str, environ: Environ) -> Any:
+        """Our value, from the text of an environment variable.
+
+        :raises ValueError: saying what it must be.
+        """
+        return self.from_toml(self.parse(text), environ)
 
 
-_TRUE = {"true", "1", "yes", "on"}
-_FALSE = {"false", "0", "no", "off"}
+def _simple(name: str, check: Callable[[Any], Any], schema: Mapping[str, Any], parse: Any = str) -> Kind:
+    return Kind(name, lambda value, _: check(value), schema, parse)
 
 
-def _simple(name: str, check: Callable[[Any], Any], parse: Callable[[str], Any]) -> Kind:
-    return Kind(name, lambda value, _: check(value), lambda text, _: check(parse(text)))
+_TEXT = {"type": "string"}
+_TRUTHS = dict.fromkeys(("true", "1", "yes", "on"), True) | dict.fromkeys(("false", "0", "no", "off"), False)
 
 
 def _bool(value: Any) -> bool:
@@ -44,53 +57,37 @@ def _bool(value: Any) -> bool:
     return value
 
 
-def _bool_text(text: str) -> bool:
-    if text.lower() in _TRUE:
-        return True
-    if text.lower() in _FALSE:
-        return False
-    raise ValueError("must be true or false")
-
-
-boolean = _simple("true or false", _bool, _bool_text)
+boolean = _simple("true or false", _bool, {"type": "boolean"}, lambda text: _TRUTHS.get(text.lower(), text))
 
 
 def integer(low: int, high: int = 2**53) -> Kind:
     """A whole number in ``[low, high]``."""
     bound = f"a whole number from {low}" + (f" to {high}" if high < 2**53 else "")
-
-    def check(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise ValueError(f"must be {bound}")
-        return value
-
-    def parse(text: str) -> int:
-        try:
-            return int(text)
-        except ValueError:
-            raise ValueError(f"must be {bound}") from None
-
-    return _simple(bound, check, parse)
+    return _between("integer", bound, int, low, high)
 
 
 def number(low: float, high: float = math.inf) -> Kind:
     """A finite number in ``[low, high]``."""
     bound = f"a number from {low:g}" + (f" to {high:g}" if math.isfinite(high) else "")
+    return _between("number", bound, float, low, high)
 
-    def check(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
+
+def _between(type_: str, bound: str, cast: type[int] | type[float], low: float, high: float) -> Kind:
+    def check(value: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int | cast):
             raise ValueError(f"must be {bound}")
         if not math.isfinite(value) or not low <= value <= high:
             raise ValueError(f"must be {bound}")
-        return float(value)
+        return cast(value)
 
-    def parse(text: str) -> float:
+    def parse(text: str) -> Any:
         try:
-            return float(text)
+            return cast(text)
         except ValueError:
-            raise ValueError(f"must be {bound}") from None
+            return text
 
-    return _simple(bound, check, parse)
+    limits = {"minimum": low} | ({"maximum": high} if high < 2**53 else {})
+    return _simple(bound, check, {"type": type_, **limits}, parse)
 
 
 def _price(value: Any) -> Decimal:
@@ -105,7 +102,7 @@ def _price(value: Any) -> Decimal:
     raise ValueError("must be USD per million tokens, a number from 0 to 1000000")
 
 
-price = _simple("USD per million tokens", _price, str)
+price = _simple("USD per million tokens", _price, {"type": ["number", "string"], "minimum": 0, "maximum": 10**6})
 
 
 def _str(value: Any) -> str:
@@ -114,7 +111,7 @@ def _str(value: Any) -> str:
     return value.strip()
 
 
-string = _simple("text", _str, str)
+string = _simple("text", _str, {**_TEXT, "pattern": r"\S"})
 
 
 def choice(*options: str) -> Kind:
@@ -127,7 +124,7 @@ def choice(*options: str) -> Kind:
             raise ValueError(f"must be one of {listed}" + (f"; did you mean {close[0]!r}?" if close else ""))
         return str(value)
 
-    return _simple(f"one of {listed}", check, str.lower)
+    return _simple(f"one of {listed}", check, {"enum": list(options)}, str.lower)
 
 
 def _strs(value: Any) -> tuple[str, ...]:
@@ -136,83 +133,33 @@ def _strs(value: Any) -> tuple[str, ...]:
     return tuple(item.strip() for item in value)
 
 
-strings = _simple("list of texts", _strs, lambda text: [part for part in text.split(",") if part.strip()])
+_LIST = {"type": "array", "items": string.schema}
 
-
-@attrs.frozen
-class TargetEntry:
-    """One of a model's targets.
-
-    :ivar target: ``PROVIDER/MODEL``.
-    :ivar weight: its share where targets share the load.
-    :ivar max_concurrency: calls at once, ``rpm`` requests and ``tpm`` tokens a minute; ``None`` for no limit.
-    :ivar tags: what clients may ask for with ``x-llmedge-tags``, such as ``eu``.
-    """
-
-    target: str
-    weight: float = 1.0
-    max_concurrency: int | None = None
-    rpm: int | None = None
-    tpm: int | None = None
-    tags: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return self.target
-
-
-def _target_list(value: Any) -> tuple[TargetEntry, ...]:
-    if not isinstance(value, list):
-        raise ValueError('must be a list of "PROVIDER/MODEL" texts or tables')
-    if not value:
-        raise ValueError("must name at least one target")
-    entries = tuple(_target(item) for item in value)
-    names = [entry.target for entry in entries]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"names {name!r} twice")
-    return entries
-
-
-def _target(item: Any) -> TargetEntry:
-    table = {"target": item} if isinstance(item, str) else item
-    if not isinstance(table, dict) or not isinstance(table.get("target"), str):
-        raise ValueError('must hold "PROVIDER/MODEL" texts, or tables such as {target = "openai/gpt-4o", weight = 3}')
-    for name in table:
-        if name not in ("target", "weight", "max_concurrency", "rpm", "tpm", "tags"):
-            raise ValueError(f"has a target with {name!r}; there is: max_concurrency, rpm, tags, target, tpm, weight")
-    provider, slash, model = table["target"].strip().partition("/")
-    if not (provider and slash and model):
-        raise ValueError(f'must hold "PROVIDER/MODEL" texts, not {table["target"]!r}')
-    checks: dict[str, Kind] = {
-        "weight": number(0, 1e6),
-        "max_concurrency": integer(1),
-        "rpm": integer(1),
-        "tpm": integer(1),
-        "tags": strings,
-    }
-    values: dict[str, Any] = {}
-    for name, kind in checks.items():
-        if name in table:
-            try:
-                values[name] = kind.from_toml(table[name], {})
-            except ValueError as error:
-                raise ValueError(f"has a target whose {name} {error}") from None
-    return TargetEntry(f"{provider}/{model}", **values)
-
-
-targets = _simple('list of "PROVIDER/MODEL" or of tables', _target_list, lambda text: text.split(","))
+strings = _simple("list of texts", _strs, _LIST, lambda text: [part for part in text.split(",") if part.strip()])
 
 
 def _hedge_value(value: Any) -> str | float:
     if value in ("off", "tail"):
         return str(value)
     if isinstance(value, dict) and set(value) == {"after"}:
-        after: float = number(0.01, 3600).from_toml(value["after"], {})
+        after: float = _SECONDS.from_toml(value["after"], {})
         return after
     raise ValueError('must be "off", "tail" or {after = SECONDS}')
 
 
-hedge = _simple('"off", "tail" or {after = SECONDS}', _hedge_value, str)
+_SECONDS = number(0.01, 3600)
+_AFTER = {
+    "type": "object",
+    "properties": {"after": _SECONDS.schema},
+    "required": ["after"],
+    "additionalProperties": False,
+}
+
+hedge = _simple(
+    '"off", "tail" or {after = SECONDS}',
+    _hedge_value,
+    {"anyOf": [{"enum": ["off", "tail"]}, {"type": "object", **_AFTER}]},
+)
 
 
 def _url(value: Any) -> str:
@@ -236,7 +183,7 @@ def _url(value: Any) -> str:
     return text.rstrip("/")
 
 
-url = _simple("http or https URL", _url, str)
+url = _simple("http or https URL", _url, {**_TEXT, "pattern": r"^\s*[Hh][Tt][Tt][Pp][Ss]?://[^?#]+$"})
 
 
 def _network_list(value: Any) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -246,28 +193,28 @@ def _network_list(value: Any) -> tuple[IPv4Network | IPv6Network, ...]:
         raise ValueError(f"must be a list of addresses or networks such as 10.0.0.0/8 ({error})") from None
 
 
-networks = _simple("list of addresses or networks", _network_list, lambda text: text.split(","))
+networks = _simple("list of addresses or networks", _network_list, _LIST)
 
 
-def _secret(value: Any, environ: Mapping[str, str]) -> Secret:
+def _secret(value: Any, environ: Environ) -> Secret:
     if not isinstance(value, str):
         raise ValueError('must be a text: the secret itself, "env:NAME" or "file:/path"')
     return Secret(resolve(value, environ))
 
 
-secret = Kind('secret: "env:NAME", "file:/path" or the value', _secret, _secret)
+secret = Kind('secret: "env:NAME", "file:/path" or the value', _secret, string.schema)
 
 
-def _document(value: Any, environ: Mapping[str, str]) -> Secret:
+def _document(value: Any, environ: Environ) -> Secret:
     if not isinstance(value, str):
         raise ValueError('must be a text: a path, "file:/path" or "env:NAME"')
     return Secret(read(value, environ))
 
 
-document = Kind('path of a secret file, or "env:NAME" of what would be in it', _document, _document)
+document = Kind('path of a secret file, or "env:NAME" of what would be in it', _document, string.schema)
 
 
-def _options(value: Any, environ: Mapping[str, str]) -> dict[str, str | int | float | bool | Secret]:
+def _options(value: Any, environ: Environ) -> dict[str, str | int | float | bool | Secret]:
     if not isinstance(value, dict):
         raise ValueError("must be a table")
     options: dict[str, str | int | float | bool | Secret] = {}
@@ -285,11 +232,13 @@ def _options(value: Any, environ: Mapping[str, str]) -> dict[str, str | int | fl
 
 
 option_table = Kind(
-    'table of texts, numbers, true or false, and secrets ("env:NAME", "file:/path")', _options, _options
+    'table of texts, numbers, true or false, and secrets ("env:NAME", "file:/path")',
+    _options,
+    {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}},
 )
 
 
-def _headers(value: Any, environ: Mapping[str, str]) -> dict[str, Secret]:
+def _headers(value: Any, environ: Environ) -> dict[str, Secret]:
     if not isinstance(value, dict):
         raise ValueError("must be a table of header names and texts")
     headers: dict[str, Secret] = {}
@@ -305,11 +254,13 @@ def _headers(value: Any, environ: Mapping[str, str]) -> dict[str, Secret]:
 _OURS = {"host", "content-length", "transfer-encoding", "connection", "content-type", "accept-encoding"}
 
 header_table = Kind(
-    "table of headers, each value a text or a secret", _headers, lambda text, environ: _headers(text, environ)
+    "table of headers, each value a text or a secret",
+    _headers,
+    {"type": "object", "patternProperties": {"^[A-Za-z0-9_-]+$": string.schema}, "additionalProperties": False},
 )
 
 
-def _paths(value: Any, environ: Mapping[str, str]) -> dict[str, str]:
+def _paths(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
         raise ValueError("must be a table of paths")
     for name, path in value.items():
@@ -326,4 +277,6 @@ def _paths(value: Any, environ: Mapping[str, str]) -> dict[str, str]:
 _PLACES = ("origin", "model", "api_version", "project", "location")
 _BRACES = re.compile(r"\{(\w*)\}")
 
-path_table = Kind("table of paths", _paths, lambda text, environ: _paths(text, environ))
+path_table = _simple(
+    "table of paths", _paths, {"type": "object", "additionalProperties": {**_TEXT, "pattern": r"^(/|\{origin\}/)"}}
+)

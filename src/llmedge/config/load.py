@@ -16,19 +16,14 @@ from llmedge.config.locate import Path as KeyPath
 from llmedge.config.locate import line_of, locate
 from llmedge.config.nearest import nearest
 from llmedge.config.option import Option
-from llmedge.config.secret import Secret, resolve
-from llmedge.config.sections.auth import Key
+from llmedge.config.sections.auth import KEY, Key
 from llmedge.config.sections.models import Model
 from llmedge.config.sections.prices import Price
 from llmedge.config.sections.providers import Provider
-from llmedge.config.settings import Settings
-from llmedge.config.vendors import Plugged, from_environment, settle
+from llmedge.config.settings import NAME, Settings
+from llmedge.config.vendors import Vendors, choose, from_environment, meant
 
 S = TypeVar("S")
-
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$")
-_MOCK_ONLY = ("latency", "chunk_interval", "fault", "fault_status", "fault_after", "fault_rate")
-_SHA256 = re.compile(r"^[0-9a-fA-F]{64}$")
 
 
 class ConfigError(Exception):
@@ -50,7 +45,8 @@ def load(
     path: str | None = None,
     listen: Sequence[str] = (),
     admin_listen: Sequence[str] = (),
-    plugged: Plugged = dict,
+    *,
+    vendors: Vendors,
 ) -> Settings:
     """The settings in force.
 
@@ -58,14 +54,14 @@ def load(
     :param path: a TOML file, or ``None``.
     :param listen: endpoint strings from ``--port``; they replace those of file and environment.
     :param admin_listen: the same from ``--admin-port``.
-    :param plugged: finds the vendors that are plugins; there are none otherwise.
+    :param vendors: those there are, whose options the tables of ``[providers]`` may hold.
     :raises ConfigError: with every problem found.
     """
     data: dict[str, Any] = {}
     lines: dict[KeyPath, int] = {}
     if path is not None:
         data, lines = _read_file(path)
-    reader = _Reader(environ, path or "", lines, plugged)
+    reader = _Reader(environ, path or "", lines, vendors)
     if environ.get("SERVER_ADDRESS", "").strip() and isinstance(data.get("server"), dict):
         data["server"].pop("listen", None)  # the environment stands over the file
     settings = reader.section(Settings, data, ())
@@ -105,9 +101,9 @@ def dotted(path: KeyPath) -> str:
 class _Reader:
     """Walks the definitions of :mod:`llmedge.config.sections`, collecting problems instead of raising."""
 
-    def __init__(self, environ: Mapping[str, str], file: str, lines: dict[KeyPath, int], plugged: Plugged) -> None:
+    def __init__(self, environ: Mapping[str, str], file: str, lines: dict[KeyPath, int], vendors: Vendors) -> None:
         self.environ = environ
-        self.plugged = plugged
+        self.vendors = vendors
         self.file = file
         self.lines = lines
         self.problems: list[str] = []
@@ -125,6 +121,9 @@ class _Reader:
         for name in data:
             if name not in fields:
                 self.problem((*path, name), "is not a setting" + nearest(name, fields))
+        return cls(**self._values(fields, data, path))
+
+    def _values(self, fields: Mapping[str, Any], data: dict[str, Any], path: KeyPath) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for name, field in fields.items():
             here = (*path, name)
@@ -136,8 +135,8 @@ class _Reader:
             elif "table_of" in meta:
                 values[name] = self._tables(meta["table_of"], data.get(name, {}), here)
             else:
-                values[name] = self.section(field.default.factory, data.get(name, {}), here)  # type: ignore
-        return cls(**values)
+                values[name] = self.section(field.default.factory, data.get(name, {}), here)
+        return values
 
     def _option(self, option: Option, name: str, data: dict[str, Any], path: KeyPath, values: dict[str, Any]) -> None:
         for variable in option.env:
@@ -160,11 +159,48 @@ class _Reader:
             return ()
         return tuple(self.section(cls, item, (*path, index)) for index, item in enumerate(data))
 
-    def _tables(self, cls: type[S], data: Any, path: KeyPath) -> dict[str, S]:
+    def _tables(self, cls: type[S], data: Any, path: KeyPath) -> dict[str, Any]:
         if not isinstance(data, dict):
             self.problem(path, "must be a table")
             return {}
+        if cls is Provider:
+            return {name: self._provider(name, item, (*path, name)) for name, item in data.items()}
         return {name: self.section(cls, item, (*path, name)) for name, item in data.items()}
+
+    def _provider(self, name: str, data: Any, path: KeyPath) -> Provider:
+        """What all providers have tells which vendor it is, and that what else its table may hold."""
+        if not re.match(NAME, name):
+            self.problem(path, "must have a short name: letters, digits, '-', '_' and '.'")
+        if not isinstance(data, dict):
+            return self.section(Provider, data, path)
+        common = attrs.fields_dict(Provider)
+        values = self._values(common, data, path)
+        vendor, what = choose(name, Provider(**values), self.vendors)
+        fields = attrs.fields_dict(vendor.settings) if vendor else common
+        for key in data:
+            if key not in fields:
+                owners = [each.name for each in self.vendors.values() if key in attrs.fields_dict(each.settings)]
+                if not owners:
+                    self.problem((*path, key), "is not a setting" + nearest(key, fields))
+                elif vendor:
+                    self.problem((*path, key), f'is for the vendor "{owners[0]}" only')
+        if not vendor:
+            self.problem((*path, "vendor"), what)
+            return Provider(**values)
+        own = {key: field for key, field in fields.items() if key not in common}
+        settings: Provider = vendor.settings(**values, **self._values(own, data, path))
+        try:
+            settings = vendor.settle(attrs.evolve(settings, vendor=vendor.name), self.environ)
+            problems = list(vendor.problems(settings))
+        except ValueError as error:
+            problems = [("", str(error))]
+        for option, words in problems:
+            needed = re.match(r"needs (\w+)", words)
+            if needed and (*path, needed[1]) in self.lines:
+                continue  # it is there, and what is wrong with it has been said
+            hint = meant(name) if needed and needed[1] == "base_url" and "vendor" not in values else ""
+            self.problem((*path, option) if option else path, words + hint)
+        return settings
 
     # What no single value can tell.
 
@@ -200,11 +236,9 @@ class _Reader:
         if settings.cors.credentials and "*" in settings.cors.origins:
             self.problem(("cors", "credentials"), 'needs origins by name: browsers refuse it with "*"')
         providers = settings.providers
-        if providers:
-            providers = {name: self._provider(name, provider) for name, provider in providers.items()}
-        else:
+        if not providers:
             try:
-                providers = from_environment(self.environ)
+                providers = from_environment(self.environ, self.vendors)
             except ValueError as error:
                 self.problems.append(str(error))
         for name, model in settings.models.items():
@@ -268,13 +302,10 @@ class _Reader:
         else:
             for index, key in enumerate(keys):
                 path: KeyPath = ("auth", "keys", index)
-                if not _NAME.match(key.name):
+                if not re.match(NAME, key.name):
                     self.problem((*path, "name"), "must be a short name: letters, digits, '-', '_' and '.'")
-                if key.key is None:
-                    if (*path, "key") not in self.lines and not key.certificate:
-                        self.problem(path, 'needs key = "sha256:…", "env:NAME" or the key itself')
-                else:
-                    self._sha256(key.key, lambda what, path=path: self.problem((*path, "key"), what))
+                if key.key is None and (*path, "key") not in self.lines and not key.certificate:
+                    self.problem(path, 'needs key = "sha256:…", "env:NAME" or the key itself')
         names = [key.name for key in keys]
         for index, name in enumerate(names):
             if name in names[:index]:
@@ -283,48 +314,13 @@ class _Reader:
                 )
         seen: dict[bytes, str] = {}
         for key in keys:
-            digest = self._digest(key)
-            if digest is not None and seen.setdefault(digest, key.name) != key.name:
-                self.problems.append(f"auth.keys: {seen[digest]!r} and {key.name!r} are the same key")
+            if key.key is not None and (first := seen.setdefault(key.digest(), key.name)) != key.name:
+                self.problems.append(f"auth.keys: {first!r} and {key.name!r} are the same key")
         return keys
-
-    def _digest(self, key: Key) -> bytes | None:
-        try:
-            return key.digest() if key.key is not None else None
-        except ValueError:
-            return None  # said already
 
     def _environment_keys(self, text: str) -> Iterable[Key]:
         for number, part in enumerate(filter(None, map(str.strip, text.split(","))), 1):
             try:
-                secret = Secret(resolve(part, self.environ))
+                yield Key(name=f"key-{number}", key=KEY.from_toml(part, self.environ))
             except ValueError as error:
                 self.problems.append(f"environment variable API_KEYS, key {number}, {error}")
-                continue
-            self._sha256(
-                secret,
-                lambda what, number=number: self.problems.append(
-                    f"environment variable API_KEYS, key {number}, {what}"
-                ),
-            )
-            yield Key(name=f"key-{number}", key=secret)
-
-    def _sha256(self, secret: Secret, complain: Any) -> None:
-        value = secret.reveal()
-        if value.startswith("sha256:") and not _SHA256.match(value.removeprefix("sha256:")):
-            complain('must have 64 hexadecimal digits after "sha256:"')
-
-    def _provider(self, name: str, provider: Provider) -> Provider:
-        path: KeyPath = ("providers", name)
-        if not _NAME.match(name):
-            self.problem(path, "must have a short name: letters, digits, '-', '_' and '.'")
-        settled, problems = settle(name, provider, self.environ, self.plugged)
-        for option, what in problems:
-            if (needed := re.match(r"needs (\w+)", what)) and (*path, needed[1]) in self.lines:
-                continue  # it is there, and what is wrong with it has been said
-            self.problem((*path, option) if option else path, what)
-        if provider.dialect != "mock":
-            for option in _MOCK_ONLY:
-                if (*path, option) in self.lines:
-                    self.problem((*path, option), 'is for the dialect "mock" only')
-        return settled

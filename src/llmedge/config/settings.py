@@ -21,6 +21,9 @@ from llmedge.config.sections.tls import Tls
 from llmedge.config.sections.tracing import Tracing
 from llmedge.config.sections.upstream import Upstream
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$"
+"""What providers and keys may be called."""
+
 
 @attrs.frozen
 class Settings:
@@ -37,6 +40,6 @@ class Settings:
     tracing: Tracing = attrs.field(factory=Tracing)
     upstream: Upstream = attrs.field(factory=Upstream)
     routing: Routing = attrs.field(factory=Routing)
-    providers: Mapping[str, Provider] = attrs.field(factory=dict, metadata={"table_of": Provider})
-    models: Mapping[str, Model] = attrs.field(factory=dict, metadata={"table_of": Model})
-    prices: Mapping[str, Price] = attrs.field(factory=dict, metadata={"table_of": Price})
+    providers: Mapping[str, Provider] = attrs.field(factory=dict, metadata={"table_of": Provider, "named": NAME})
+    models: Mapping[str, Model] = attrs.field(factory=dict, metadata={"table_of": Model, "named": "."})
+    prices: Mapping[str, Price] = attrs.field(factory=dict, metadata={"table_of": Price, "named": ".+/.+"})

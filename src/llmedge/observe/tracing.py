@@ -47,7 +47,6 @@ GOODBYE = 2.0
 """Seconds that stopping may take for what is still to be exported."""
 _SCOPE = InstrumentationScope("llmedge", __version__)
 _OPERATIONS = {"chat": "chat", "text": "text_completion"}
-_PROVIDERS = {"gemini": "gcp.gemini"}
 _METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
 # The boundaries the conventions ask for.
 _TOKENS = [4**power for power in range(14)]
@@ -89,6 +88,8 @@ class Tracing:
     def __init__(self, settings: Settings, lost: Callable[[float], None] = lambda count: None) -> None:
         self._settings = settings
         self._lost = lost
+        self.provider_names: Mapping[str, str] = {}
+        """Provider → ``gen_ai.provider.name``; what is not here goes by its own name."""
         self._resource = Resource.create({"service.name": "llmedge", "service.version": __version__}).merge(
             OTELResourceDetector().detect()
         )
@@ -182,10 +183,10 @@ class Tracing:
         for attempt in record.attempts:
             ended = attempt.ended if attempt.ended is not None else record.ended or attempt.started
             self._operation.record(
-                max(0.0, ended - attempt.started), common | _provider(attempt) | _error(_attempt_error(attempt))
+                max(0.0, ended - attempt.started), common | self._provider(attempt) | _error(_attempt_error(attempt))
             )
         if by is not None:
-            common |= _provider(by)
+            common |= self._provider(by)
         self._duration.record(
             max(0.0, (record.ended or record.received) - record.received), common | _error(_server_error(record))
         )
@@ -250,20 +251,20 @@ class Tracing:
                     attempt.started,
                     attempt.ended if attempt.ended is not None else over,
                     kind=SpanKind.CLIENT,
-                    attributes=_attempt_attributes(record, attempt, record.usage if answered else None),
+                    attributes=_attempt_attributes(record, attempt, record.usage if answered else None)
+                    | self._provider(attempt),
                     events=() if first is None else (Event("first token", timestamp=_ns(first)),),
                 )
             )
         return spans
 
+    def _provider(self, attempt: Attempt) -> dict[str, Any]:
+        name = attempt.target.provider
+        return {"gen_ai.provider.name": self.provider_names.get(name, name)}
+
 
 def _ns(seconds: float) -> int:
     return int(seconds * 1e9)
-
-
-def _provider(attempt: Attempt) -> dict[str, Any]:
-    name = attempt.target.provider
-    return {"gen_ai.provider.name": _PROVIDERS.get(name, name)}
 
 
 def _error(failed: str) -> dict[str, Any]:
@@ -317,7 +318,7 @@ def _decisions(record: Record) -> tuple[Event, ...]:
     return tuple(sorted(events, key=lambda event: event.timestamp))
 
 
-def _attempt_attributes(record: Record, attempt: Attempt, usage: Usage | None) -> Mapping[str, Any]:
+def _attempt_attributes(record: Record, attempt: Attempt, usage: Usage | None) -> dict[str, Any]:
     attributes: dict[str, Any] = {
         "gen_ai.operation.name": _OPERATIONS.get(record.operation, record.operation),
         "gen_ai.request.model": attempt.target.model,
@@ -330,7 +331,7 @@ def _attempt_attributes(record: Record, attempt: Attempt, usage: Usage | None) -
         attributes["llmedge.cause"] = attempt.cause
     if attempt.queued:
         attributes["llmedge.queued"] = attempt.queued
-    attributes |= _provider(attempt) | _error(_attempt_error(attempt))
+    attributes |= _error(_attempt_error(attempt))
     if attempt.status is not None:
         attributes["http.response.status_code"] = attempt.status
     if attempt.upstream_request_id:

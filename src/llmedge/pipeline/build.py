@@ -26,8 +26,8 @@ from llmedge.pipeline.stage import Handler, Stage, compose
 from llmedge.pipeline.strategies import Strategies
 from llmedge.pipeline.tokens import TokenCounter
 from llmedge.pipeline.vendor_models import VendorModels
-from llmedge.providers.build import provider_of
 from llmedge.providers.provider import Provider
+from llmedge.providers.registry import provider_of, vendor_behind
 from llmedge.upstream.client import Client
 
 
@@ -46,12 +46,14 @@ class PipelineDeps:
 class Pipeline:
     """The objects of one configuration.
 
+    :ivar otel_names: provider → ``gen_ai.provider.name``.
     :ivar stages: from the outside in; ``handler`` is all of them, around the route.
     """
 
     settings: Settings
     deps: PipelineDeps
     models: ModelIndex
+    otel_names: Mapping[str, str]
     providers: Mapping[str, Provider]
     vendor_models: VendorModels
     health: HealthChecks
@@ -89,8 +91,9 @@ def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
         name: provider_of(name, each, deps.client, settings.upstream, reactor)
         for name, each in settings.providers.items()
     }
-    vendors = {name: provider.vendor for name, provider in settings.providers.items()}
-    prices = Prices(settings.prices, vendors, reactor, in_thread)
+    vendors = {name: vendor_behind(name, each) for name, each in settings.providers.items()}
+    price_names = {name: vendor.price_name for name, vendor in vendors.items()}
+    prices = Prices(settings.prices, price_names, reactor, in_thread)
     tokens = TokenCounter(in_thread)
     strategies = Strategies(deps.deployments, prices, deps.random)
     routing = RouteDeps(models, providers, deps.deployments, strategies, settings.routing, reactor, deps.random)
@@ -99,6 +102,7 @@ def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
         settings,
         deps,
         models,
+        {name: vendor.otel_name or name for name, vendor in vendors.items()},
         providers,
         VendorModels(providers, models, settings.upstream.models_refresh, reactor),
         HealthChecks(deps.deployments, providers, settings.routing.health_check, reactor),

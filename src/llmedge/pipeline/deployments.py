@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from random import Random
 
-from llmedge.config.kinds import TargetEntry
-from llmedge.config.sections.models import Model
+from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.routing import Routing
 from llmedge.errors import TargetBusy
 from llmedge.model import Clock

@@ -9,8 +9,7 @@ import attrs
 
 from llmedge.call import Candidate, Match
 from llmedge.config.capabilities import Capabilities
-from llmedge.config.kinds import TargetEntry
-from llmedge.config.sections.models import Model
+from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.providers import Provider
 from llmedge.config.vendors import capabilities_at
 from llmedge.model import Target

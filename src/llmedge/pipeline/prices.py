@@ -22,46 +22,6 @@ from llmedge.model import Clock, InThread, Target, Usage
 
 log = Logger()
 
-VENDORS = {
-    "anthropic": "anthropic",
-    "aws": "aws",
-    "azure": "azure",
-    "baseten": "baseten",
-    "bedrock": "aws",
-    "cerebras": "cerebras",
-    "cloudflare": "cloudflare",
-    "cohere": "cohere",
-    "databricks": "databricks",
-    "deepseek": "deepseek",
-    "fireworks": "fireworks",
-    "gemini": "google",
-    "google": "google",
-    "groq": "groq",
-    "huggingface": "huggingface",
-    "meta": "meta",
-    "minimax": "minimax",
-    "mistral": "mistral",
-    "moonshot": "moonshotai",
-    "moonshotai": "moonshotai",
-    "novita": "novita",
-    "openai": "openai",
-    "openrouter": "openrouter",
-    "ovhcloud": "ovhcloud",
-    "perplexity": "perplexity",
-    "together": "together",
-    "vertex": "google",
-    "voyage": "voyageai",
-    "voyageai": "voyageai",
-    "x-ai": "x-ai",
-    "xai": "x-ai",
-    "zai": "zai",
-    "zhipu": "zhipuai",
-    "zhipuai": "zhipuai",
-}
-"""Kind of vendor → its id in genai-prices. It has none for NVIDIA, SambaNova, Nebius, Hyperbolic, AI21 and Replicate,
-nor for what one runs oneself (Ollama, vLLM, llama.cpp); of Hugging Face it knows the vendors behind it, which a model
-name there ends with (``MODEL:novita``)."""
-
 _REMEMBERED = 4096
 """Looked-up models kept: a caller can ask for any name behind ``PROVIDER/``."""
 
@@ -174,12 +134,11 @@ class Catalogue:
         self._providers = list(providers)
         self._by_id = {provider.id: provider for provider in self._providers}
 
-    def find(self, kind: str, model: str) -> Tariffs | None:
-        """What ``model`` costs at this kind of vendor."""
-        vendor = VENDORS.get(kind, "")
-        if vendor == "huggingface":
+    def find(self, vendor: str, model: str) -> Tariffs | None:
+        """What ``model`` costs at ``vendor``, a price name as the catalogue's."""
+        if vendor.endswith("*"):
             model, _, behind = model.rpartition(":")
-            vendor = f"huggingface_{behind}"
+            vendor = vendor.removesuffix("*") + behind
         provider = self._by_id.get(vendor)
         if provider is None:
             return None
@@ -223,11 +182,11 @@ class Prices:
     """Prices of one configuration.
 
     :param configured: by target or pattern of targets; they go before list prices.
-    :param kinds: provider's name → kind of vendor, ``""`` for one that has no list prices.
+    :param vendors: provider's name → price name of its vendor, ``""`` for one that has no list prices.
     """
 
     def __init__(
-        self, configured: Mapping[str, Price], kinds: Mapping[str, str], clock: Clock, in_thread: InThread
+        self, configured: Mapping[str, Price], vendors: Mapping[str, str], clock: Clock, in_thread: InThread
     ) -> None:
         self._exact: dict[str, Tariffs] = {}
         self._patterns: list[tuple[str, Tariffs]] = []
@@ -238,12 +197,11 @@ class Prices:
             else:
                 self._exact[name] = tariffs
         self._patterns.sort(key=lambda item: -len(item[0]))  # as for models: the longest pattern says most
-        self._kinds = {name: kind.lower().replace("_", "-") for name, kind in kinds.items()}
+        self._vendors = vendors
         self._clock = clock
         self._in_thread = in_thread
         self._found: dict[tuple[str, str, str], Tariffs | None] = {}
-        listed = any(kind in VENDORS for kind in self._kinds.values())
-        self._catalogue: Catalogue | None = None if listed else Catalogue(())
+        self._catalogue: Catalogue | None = None if any(vendors.values()) else Catalogue(())
         self._warming = False
 
     @property
@@ -270,18 +228,18 @@ class Prices:
 
     def price(self, target: Target, usage: Usage) -> Decimal | None:
         """What ``usage`` of ``target`` costs, in USD."""
-        return self.cost(self._kinds.get(target.provider, ""), target.provider, target.model, usage)
+        return self.cost(self._vendors.get(target.provider, ""), target.provider, target.model, usage)
 
-    def cost(self, kind: str, provider: str, model: str, usage: Usage) -> Decimal | None:
+    def cost(self, vendor: str, provider: str, model: str, usage: Usage) -> Decimal | None:
         """USD, or ``None`` if nobody knows. Microseconds, but for a model's first time.
 
-        :param kind: of vendor, a key of :data:`VENDORS`, or anything else for one without list prices.
+        :param vendor: a price name, ``""`` for one without list prices.
         """
-        key = (kind, provider, model)
+        key = (vendor, provider, model)
         try:
             tariffs = self._found[key]
         except KeyError:
-            tariffs = self._find(kind, f"{provider}/{model}", model)
+            tariffs = self._find(vendor, f"{provider}/{model}", model)
             if self._catalogue is not None:
                 if len(self._found) >= _REMEMBERED:
                     self._found.clear()
@@ -290,13 +248,13 @@ class Prices:
             return None
         return (tariffs[0] if len(tariffs) == 1 else self._now(tariffs)).total(usage)
 
-    def _find(self, kind: str, target: str, model: str) -> Tariffs | None:
+    def _find(self, vendor: str, target: str, model: str) -> Tariffs | None:
         if (tariffs := self._exact.get(target)) is not None:
             return tariffs
         for pattern, tariffs in self._patterns:
             if fnmatchcase(target, pattern):
                 return tariffs
-        return self._catalogue.find(kind, model) if self._catalogue is not None else None
+        return self._catalogue.find(vendor, model) if self._catalogue is not None else None
 
     def _now(self, tariffs: Tariffs) -> Tariff:
         """The last one in force; the first one if none is, as genai-prices has it."""

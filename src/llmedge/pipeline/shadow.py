@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from llmedge.call import Call, Candidate, Match
 from llmedge.config.capabilities import Capabilities
-from llmedge.config.kinds import TargetEntry
+from llmedge.config.sections.models import TargetEntry
 from llmedge.errors import EdgeError, InternalError
 from llmedge.model import Answer, Attempt, Deadline, EventKind, Record, Target
 from llmedge.pipeline.attempt import attempt, tokens_of

@@ -19,8 +19,8 @@ from twisted.logger import Logger
 from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
-from llmedge.config.service_account import ServiceAccount
 from llmedge.errors import ConnectFailed, ElsewhereError, UpstreamTooLarge, VendorRejectedCredentials
+from llmedge.providers.service_account import ServiceAccount
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 AHEAD = 600.0

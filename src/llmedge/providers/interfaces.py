@@ -1,4 +1,4 @@
-"""What a plugin brings that teaches the gateway a vendor: see ``docs/plugins.rst``."""
+"""What a vendor is to the gateway, its own and those that plugins bring: see ``docs/plugins.rst``."""
 
 from __future__ import annotations
 
@@ -6,17 +6,28 @@ from zope.interface import Attribute, Interface
 
 
 class IVendor(Interface):  # type: ignore[misc]  # zope.interface has no types
-    """A vendor with behaviour of its own, found by ``twisted.plugin`` in ``llmedge.plugins``."""
+    """A kind of provider: what its ``[providers.NAME]`` tables may hold, and what is made of them.
 
-    name = Attribute("What ``vendor`` says in ``[providers.NAME]``. The catalogue's own names go before it.")
+    :class:`llmedge.providers.vendor.HttpVendor` has all of it for a server that speaks a dialect; those of others are
+    found by ``twisted.plugin`` in ``llmedge.plugins``.
+    """
+
+    name = Attribute("What ``vendor`` says in ``[providers.NAME]``. The catalogue's own names go before a plugin's.")
+    settings = Attribute(
+        "The class of its tables: :class:`llmedge.config.sections.providers.Provider`, or a subclass with more options."
+    )
+    price_name = Attribute("Its id in genai-prices, whose list prices count; ``''`` where it has none.")
+    otel_name = Attribute("``gen_ai.provider.name`` of its spans; ``''``: what the provider is called.")
+
+    def settle(settings, environ):  # type: ignore[no-untyped-def]
+        """``settings`` with what is known where the file is silent: from ``environ``, or because it is always so.
+
+        :raises ValueError: it cannot be said; the message is a predicate about the table.
+        """
 
     def problems(settings):  # type: ignore[no-untyped-def]
-        """What is wrong with the settings, for ``--check`` and the start: a list of ``(option, words)``, such as
-        ``("options", "needs greeting")``; an empty option is about the table as a whole.
-
-        :param settings: a :class:`~llmedge.config.sections.providers.Provider`. ``options`` is the plugin's own: texts,
-            numbers, booleans, and a :class:`llmedge.config.secret.Secret` for each ``env:`` and ``file:`` reference.
-        """
+        """What is wrong with settled ``settings``, for ``--check`` and the start: ``(option, words)`` each, such as
+        ``("region", "is not one of AWS's")``; an empty option is about the table as a whole."""
 
     def provider(name, settings, client, limits, reactor):  # type: ignore[no-untyped-def]
         """The :class:`llmedge.providers.provider.Provider` of one ``[providers.NAME]`` table. It listens to nothing

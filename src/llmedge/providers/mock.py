@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
+import attrs
 import msgspec
 from twisted.internet.task import deferLater
 
 from llmedge.call import Call
-from llmedge.config.sections.providers import Provider as ProviderSettings
+from llmedge.config import kinds
+from llmedge.config.option import option
+from llmedge.config.sections.providers import Provider
 from llmedge.config.sections.upstream import Upstream
 from llmedge.dialects.dialect import (
     ClientDialect,
@@ -32,6 +36,7 @@ from llmedge.operations import Operation
 from llmedge.providers import mock_media
 from llmedge.providers.failures import failure_for
 from llmedge.providers.translation import no_way
+from llmedge.providers.vendor import HttpVendor
 from llmedge.streams import AwaitedStream, Batch, Reply
 
 MAX_CHOICES = 128
@@ -40,10 +45,34 @@ _encode = msgspec.json.encode
 _decode = msgspec.json.decode
 
 
+@attrs.frozen
+class MockSettings(Provider):
+    """What only the dialect ``mock`` has."""
+
+    latency: float = option(kinds.number(0, 3600), 0.0, "Seconds before the answer begins.")
+    chunk_interval: float = option(kinds.number(0, 3600), 0.0, "Seconds between the events of a stream.")
+    fault: str = option(kinds.choice("none", "status", "cut", "stall", "malformed"), "none", "The failure to rehearse.")
+    fault_status: int = option(kinds.integer(400, 599), 503, "The status of the fault 'status'.")
+    fault_after: int = option(kinds.integer(0, 10**6), 3, "Events of a stream before the fault.")
+    fault_rate: float = option(kinds.number(0, 1), 1.0, "Share of calls that fail, spread evenly: 0.25 is each fourth.")
+
+
+class Mock(HttpVendor):
+    """Asked over no network, so that nothing can be wrong with its table."""
+
+    settings = MockSettings
+
+    def problems(self, settings: MockSettings) -> Iterator[tuple[str, str]]:
+        return iter(())
+
+    def provider(self, name: str, settings: MockSettings, client: Any, limits: Upstream, reactor: Any) -> MockProvider:
+        return MockProvider(name, settings, limits, reactor)
+
+
 class MockProvider:
     """Answers every model. Fails as its settings say: ``status``, ``cut``, ``stall`` or ``malformed``."""
 
-    def __init__(self, name: str, settings: ProviderSettings, limits: Upstream, clock: Any) -> None:
+    def __init__(self, name: str, settings: MockSettings, limits: Upstream, clock: Any) -> None:
         self.name = name
         self._settings = settings
         self._limits = limits

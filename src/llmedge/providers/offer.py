@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from urllib.parse import quote, urlsplit
 
@@ -50,7 +51,7 @@ class Offer:
     adapt: Callable[[Operation, bytes], bytes] | None = None
     variants: Mapping[str, Offer] = {}
 
-    def signed(self, signer: Signer) -> Offer:
+    def signed(self, signer: Signer | None) -> Offer:
         """The same, with ``signer``."""
         variants = {pattern: offer.signed(signer) for pattern, offer in self.variants.items()}
         return attrs.evolve(self, signer=signer, variants=variants)
@@ -67,21 +68,23 @@ class Offer:
 
 
 _GENERATE = ":generateContent"
+_OPTION = re.compile(r"\{(?!model\})(\w+)\}")
 
 
-def offer_of(settings: ProviderSettings) -> Offer:
-    """The offer of a provider as it is configured, without a signer."""
-    vendor = vendor_of(settings)
-    offer = _offer(settings, vendor, paths_of(settings))
+def offer_of(settings: ProviderSettings, vendor: Vendor | None = None) -> Offer:
+    """The offer of a provider as it is configured, without a signer.
+
+    :param vendor: by default what the catalogue has under its vendor's name, else what its dialect tells.
+    """
+    vendor = vendor or vendor_of(settings)
+    offer = _offer(settings, vendor, paths_of(settings, vendor))
     variants = {
-        pattern: _offer(settings, variant, {**variant.dialects, **_named(settings.paths, variant)})
+        pattern: _offer(
+            settings, variant, {name: settings.paths.get(name, path) for name, path in variant.dialects.items()}
+        )
         for pattern, variant in vendor.variants.items()
     }
-    return attrs.evolve(offer, variants=variants) if variants else offer
-
-
-def _named(paths: Mapping[str, str], vendor: Vendor) -> dict[str, str]:
-    return {name: path for name, path in paths.items() if name in vendor.dialects}
+    return attrs.evolve(offer, variants=variants)
 
 
 def _offer(settings: ProviderSettings, vendor: Vendor, paths: dict[str, str]) -> Offer:
@@ -94,15 +97,12 @@ def _offer(settings: ProviderSettings, vendor: Vendor, paths: dict[str, str]) ->
     if paths.get("gemini", "").endswith(_GENERATE) and vendor.auth != "oauth":  # Vertex embeds by another API
         paths["gemini_embeddings"] = paths["gemini"].removesuffix(_GENERATE) + ":batchEmbedContents"
     counter = next((name for name in paths if name in ("anthropic", "gemini")), "") if vendor.count_tokens else ""
-    filled = {"api_version": settings.api_version, "project": settings.project, "location": settings.location}
 
     def whole(path: str) -> str:
         """The path from the host's root on, with everything filled in that is known before a call."""
         base = "" if path.startswith("{origin}") else urlsplit(settings.base_url).path
         path = path.removeprefix("{origin}")
-        for name, value in filled.items():
-            path = path.replace(f"{{{name}}}", quote(value, safe=""))
-        return base + path
+        return base + _OPTION.sub(lambda found: quote(getattr(settings, found[1], ""), safe=""), path)
 
     return Offer(
         settings.base_url,
@@ -115,7 +115,7 @@ def _offer(settings: ProviderSettings, vendor: Vendor, paths: dict[str, str]) ->
         vendor.models_shape,
         headers=headers | dict(settings.headers),
         fixed=vendor.headers,
-        quirks=vendor.quirks | ({"max_tokens"} if vendor.name == "openai-compatible" else set()),
+        quirks=vendor.quirks,
         stream_usage=settings.stream_usage,
         drop=settings.on_unsupported == "drop",
     )

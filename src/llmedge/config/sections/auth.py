@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from typing import Any
 
 import attrs
 
@@ -11,12 +13,23 @@ from llmedge.config.option import option
 from llmedge.config.secret import Secret
 
 
+def _key(value: Any, environ: kinds.Environ) -> Secret:
+    key: Secret = kinds.secret.from_toml(value, environ)
+    if re.fullmatch(r"sha256:(?![0-9a-fA-F]{64}$).*", key.reveal()):
+        raise ValueError('must have 64 hexadecimal digits after "sha256:"')
+    return key
+
+
+KEY = kinds.Kind(kinds.secret.name, _key, kinds.secret.schema)
+"""A secret, or ``sha256:HEX`` of it."""
+
+
 @attrs.frozen
 class Key:
     """One API key."""
 
     name: str = option(kinds.string, "", "What logs and metrics show for this key.")
-    key: Secret | None = option(kinds.secret, None, 'The key, or "sha256:HEX" of it, or a reference.')
+    key: Secret | None = option(KEY, None, 'The key, or "sha256:HEX" of it, or a reference.')
     certificate: str = option(
         kinds.string, "", "A verified client certificate with this common or alternative name is this key as well."
     )

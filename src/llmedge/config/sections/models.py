@@ -2,12 +2,69 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
 from llmedge.config import kinds
 from llmedge.config.capabilities import Capabilities
-from llmedge.config.kinds import TargetEntry
-from llmedge.config.option import option
+from llmedge.config.option import option, table_schema
+
+
+@attrs.frozen
+class TargetEntry:
+    """One of a model's targets."""
+
+    target: str = option(kinds.string, "", 'Where: "PROVIDER/MODEL".')
+    weight: float = option(kinds.number(0, 1e6), 1.0, "Its share where targets share the load.")
+    max_concurrency: int | None = option(kinds.integer(1), None, "Calls at once; default: no limit.")
+    rpm: int | None = option(kinds.integer(1), None, "Requests a minute; default: no limit.")
+    tpm: int | None = option(kinds.integer(1), None, "Tokens a minute; default: no limit.")
+    tags: tuple[str, ...] = option(kinds.strings, (), 'What clients may ask for with x-llmedge-tags, such as "eu".')
+
+    def __str__(self) -> str:
+        return self.target
+
+
+def _target_list(value: Any, environ: kinds.Environ) -> tuple[TargetEntry, ...]:
+    if not isinstance(value, list):
+        raise ValueError('must be a list of "PROVIDER/MODEL" texts or tables')
+    if not value:
+        raise ValueError("must name at least one target")
+    entries = tuple(_target(item) for item in value)
+    names = [entry.target for entry in entries]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"names {name!r} twice")
+    return entries
+
+
+def _target(item: Any) -> TargetEntry:
+    table = {"target": item} if isinstance(item, str) else item
+    if not isinstance(table, dict) or not isinstance(table.get("target"), str):
+        raise ValueError('must hold "PROVIDER/MODEL" texts, or tables such as {target = "openai/gpt-4o", weight = 3}')
+    provider, slash, model = table["target"].strip().partition("/")
+    if not (provider and slash and model):
+        raise ValueError(f'must hold "PROVIDER/MODEL" texts, not {table["target"]!r}')
+    fields = attrs.fields_dict(TargetEntry)
+    values: dict[str, Any] = {}
+    for name, value in table.items():
+        if name not in fields:
+            raise ValueError(f"has a target with {name!r}; there is: {', '.join(sorted(fields))}")
+        try:
+            values[name] = fields[name].metadata["option"].kind.from_toml(value, {})
+        except ValueError as error:
+            raise ValueError(f"has a target whose {name} {error}") from None
+    return TargetEntry(**values)
+
+
+_NAME = {"type": "string", "pattern": ".+/.+"}
+_TARGETS = kinds.Kind(
+    'list of "PROVIDER/MODEL" or of tables',
+    _target_list,
+    {"type": "array", "minItems": 1, "items": {"anyOf": [_NAME, table_schema(TargetEntry) | {"required": ["target"]}]}},
+    table=TargetEntry,
+)
 
 
 @attrs.frozen
@@ -15,7 +72,7 @@ class Model:
     """One model name clients may ask for."""
 
     targets: tuple[TargetEntry, ...] = option(
-        kinds.targets, (), 'Where it goes: "PROVIDER/MODEL", or {target = "PROVIDER/MODEL", weight = 3, rpm = 600}.'
+        _TARGETS, (), 'Where it goes: "PROVIDER/MODEL", or {target = "PROVIDER/MODEL", weight = 3, rpm = 600}.'
     )
     strategy: str = option(
         kinds.choice("priority", "weighted", "round_robin", "least_busy", "latency", "cost"),

@@ -12,12 +12,11 @@ from llmedge.config.secret import Secret
 
 SPOKEN = ("openai", "openai_responses", "anthropic", "gemini", "bedrock", "vertex", "mock")
 """What ``dialect`` may say: ``openai`` is chat, legacy completions and embeddings."""
-FAULTS = ("none", "status", "cut", "stall", "malformed")
 
 
 @attrs.frozen
 class Provider:
-    """One vendor, or one server of yours."""
+    """One vendor, or one server of yours: what all of them have. What only some have stands with these vendors."""
 
     vendor: str = option(
         kinds.string, "", "Its entry in the catalogue; a provider called as one, and without base_url, is that one."
@@ -41,34 +40,4 @@ class Provider:
     )
     paths: Mapping[str, str] = option(
         kinds.path_table, attrs.Factory(dict), "Paths that differ, by dialect (openai_chat) or operation (rerank)."
-    )
-    api_version: str = option(kinds.string, "", "azure: the api-version of deployments; without it the v1 API.")
-    options: Mapping[str, str | int | float | bool | Secret] = option(
-        kinds.option_table, attrs.Factory(dict), "A plugin's own settings: whatever the plugin knows."
-    )
-    region: str = option(kinds.string, "", "bedrock: the AWS region; default: AWS_REGION, else AWS_DEFAULT_REGION.")
-    access_key: Secret | None = option(
-        kinds.secret, None, "bedrock: AWS access key id, where there is no api_key; with neither, AWS's variables."
-    )
-    secret_key: Secret | None = option(kinds.secret, None, "bedrock: AWS secret access key.")
-    session_token: Secret | None = option(kinds.secret, None, "bedrock: AWS session token of temporary keys.")
-    project: str = option(
-        kinds.string, "", "vertex: the Google Cloud project; default: GOOGLE_CLOUD_PROJECT, else the key's."
-    )
-    location: str = option(
-        kinds.string, "", "vertex: the location, such as europe-west4 or global; default: GOOGLE_CLOUD_LOCATION."
-    )
-    credentials: Secret | None = option(
-        kinds.document, None, "vertex: the service account's JSON key; default: GOOGLE_APPLICATION_CREDENTIALS, a path."
-    )
-    token_url: str = option(
-        kinds.url, "", "vertex: where its access tokens come from, in the place of https://oauth2.googleapis.com/token."
-    )
-    latency: float = option(kinds.number(0, 3600), 0.0, "mock: seconds before the answer begins.")
-    chunk_interval: float = option(kinds.number(0, 3600), 0.0, "mock: seconds between the events of a stream.")
-    fault: str = option(kinds.choice(*FAULTS), "none", "mock: the failure to rehearse.")
-    fault_status: int = option(kinds.integer(400, 599), 503, "mock: the status of the fault 'status'.")
-    fault_after: int = option(kinds.integer(0, 10**6), 3, "mock: events of a stream before the fault.")
-    fault_rate: float = option(
-        kinds.number(0, 1), 1.0, "mock: share of calls that fail, spread evenly: 0.25 is each fourth."
     )
