@@ -94,6 +94,8 @@ def _option(header: str, field: Any, option: Option) -> Iterator[str]:
     default = field.default.factory() if isinstance(field.default, type(attrs.Factory(dict))) else field.default
     written = toml(default)
     facts = [_plain(option.kind.name), f"default ``{written}``" if written else "not set by default"]
+    if option.fallback:
+        facts.append(f"where the file is silent: {_literals(option.fallback)}")
     if option.env:
         facts.append(("variable " if len(option.env) == 1 else "variables ") + _literals(option.env))
     yield from ("", f".. _setting-{_anchor(header)}-{_anchor(field.name)}:", "")

@@ -139,7 +139,7 @@ class _Reader:
         return values
 
     def _option(self, option: Option, name: str, data: dict[str, Any], path: KeyPath, values: dict[str, Any]) -> None:
-        for variable in option.env:
+        for variable in option.env if name in data else option.env + option.fallback:
             text = self.environ.get(variable, "").strip()
             if text:
                 try:
@@ -189,12 +189,8 @@ class _Reader:
             return Provider(**values)
         own = {key: field for key, field in fields.items() if key not in common}
         settings: Provider = vendor.settings(**values, **self._values(own, data, path))
-        try:
-            settings = vendor.settle(attrs.evolve(settings, vendor=vendor.name), self.environ)
-            problems = list(vendor.problems(settings))
-        except ValueError as error:
-            problems = [("", str(error))]
-        for option, words in problems:
+        settings = vendor.settle(attrs.evolve(settings, vendor=vendor.name), self.environ)
+        for option, words in vendor.problems(settings):
             needed = re.match(r"needs (\w+)", words)
             if needed and (*path, needed[1]) in self.lines:
                 continue  # it is there, and what is wrong with it has been said

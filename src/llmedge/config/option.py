@@ -13,21 +13,31 @@ from llmedge.config.kinds import Kind
 class Option:
     """How one field of a section is set.
 
-    :ivar env: the variables that hold it, and go before the file.
+    :ivar env: the variables that hold it, and go before the file; ``fallback``: those that are asked where the file is
+        silent.
     :ivar heeded: ``False``: it is read and checked, and nothing acts on it yet.
     """
 
     kind: Kind
     doc: str
     env: tuple[str, ...] = ()
+    fallback: tuple[str, ...] = ()
     heeded: bool = True
 
 
-def option(kind: Kind, default: Any, doc: str, *, env: str | tuple[str, ...] = (), heeded: bool = True) -> Any:
+def option(
+    kind: Kind,
+    default: Any,
+    doc: str,
+    *,
+    env: str | tuple[str, ...] = (),
+    fallback: tuple[str, ...] = (),
+    heeded: bool = True,
+) -> Any:
     """A field of a section. See :class:`Option`."""
     names = (env,) if isinstance(env, str) else env
     doc = doc if heeded else f"{doc} Not heeded yet."
-    return attrs.field(default=default, metadata={"option": Option(kind, doc, names, heeded)})
+    return attrs.field(default=default, metadata={"option": Option(kind, doc, names, fallback, heeded)})
 
 
 def table_schema(cls: type) -> dict[str, Any]:

@@ -97,11 +97,6 @@ def meant(name: str) -> str:
     return f"; did you mean [providers.{close[0]}]?" if close and close[0] != name else ""
 
 
-def first_set(environ: Mapping[str, str], *names: str) -> str:
-    """The value of the first of these variables that is set; ``""`` if none is."""
-    return next((value for name in names if (value := environ.get(name, "").strip())), "")
-
-
 def from_environment(environ: Mapping[str, str], vendors: Vendors) -> dict[str, Provider]:
     """Providers by name, never empty: vendors whose key is there and who need nothing else, else ``mock``.
 

@@ -19,7 +19,6 @@ from llmedge.config.option import option
 from llmedge.config.secret import Secret
 from llmedge.config.sections.providers import Provider
 from llmedge.config.sections.upstream import Upstream
-from llmedge.config.vendors import first_set
 from llmedge.providers.signing import BearerToken, Signer
 from llmedge.providers.vendor import HttpVendor
 from llmedge.upstream.client import Client
@@ -29,7 +28,7 @@ from llmedge.upstream.client import Client
 class BedrockSettings(Provider):
     """What only the vendor ``bedrock`` has."""
 
-    region: str = option(kinds.string, "", "The AWS region; default: AWS_REGION, else AWS_DEFAULT_REGION.")
+    region: str = option(kinds.string, "", "The AWS region.", fallback=("AWS_REGION", "AWS_DEFAULT_REGION"))
     access_key: Secret | None = option(
         kinds.secret, None, "AWS access key id, where there is no api_key; with neither, AWS's variables."
     )
@@ -44,17 +43,17 @@ class Bedrock(HttpVendor):
     base_url_example = ""
 
     def settle(self, settings: BedrockSettings, environ: Mapping[str, str]) -> BedrockSettings:
-        region = settings.region or first_set(environ, "AWS_REGION", "AWS_DEFAULT_REGION")
-        base_url = settings.base_url
-        if _is_region(region) and not base_url:
-            base_url = f"https://bedrock-runtime.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
-        settings = attrs.evolve(settings, region=region, base_url=base_url)
+        region = settings.region
+        if _is_region(region) and not settings.base_url:
+            host = f"bedrock-runtime.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
+            settings = attrs.evolve(settings, base_url=f"https://{host}")
         if settings.api_key or settings.access_key or settings.secret_key:
             return settings
-        if key := first_set(environ, "AWS_BEARER_TOKEN_BEDROCK"):
-            return attrs.evolve(settings, api_key=Secret(key))
-        names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-        access, secret, session = (Secret(value) if (value := first_set(environ, name)) else None for name in names)
+        names = ("AWS_BEARER_TOKEN_BEDROCK", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+        found = (environ.get(name, "").strip() for name in names)
+        key, access, secret, session = (Secret(value) if value else None for value in found)
+        if key is not None:
+            return attrs.evolve(settings, api_key=key)
         return attrs.evolve(settings, access_key=access, secret_key=secret, session_token=session)
 
     def problems(self, settings: BedrockSettings) -> Iterator[tuple[str, str]]:

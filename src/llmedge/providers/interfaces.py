@@ -20,10 +20,7 @@ class IVendor(Interface):  # type: ignore[misc]  # zope.interface has no types
     otel_name = Attribute("``gen_ai.provider.name`` of its spans; ``''``: what the provider is called.")
 
     def settle(settings, environ):  # type: ignore[no-untyped-def]
-        """``settings`` with what is known where the file is silent: from ``environ``, or because it is always so.
-
-        :raises ValueError: it cannot be said; the message is a predicate about the table.
-        """
+        """``settings`` with what follows from them or, beyond the options' own ``fallback``, from ``environ``."""
 
     def problems(settings):  # type: ignore[no-untyped-def]
         """What is wrong with settled ``settings``, for ``--check`` and the start: ``(option, words)`` each, such as

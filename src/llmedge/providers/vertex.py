@@ -17,10 +17,9 @@ import msgspec
 
 from llmedge.config import kinds
 from llmedge.config.option import option
-from llmedge.config.secret import Secret, read
+from llmedge.config.secret import Secret
 from llmedge.config.sections.providers import Provider
 from llmedge.config.sections.upstream import Upstream
-from llmedge.config.vendors import first_set
 from llmedge.operations import Operation
 from llmedge.providers.offer import Offer
 from llmedge.providers.service_account import ServiceAccount, is_safe
@@ -40,12 +39,14 @@ _VERSION = msgspec.Raw(_encode(ANTHROPIC_VERSION))
 class VertexSettings(Provider):
     """What only the vendor ``vertex`` has."""
 
-    project: str = option(kinds.string, "", "The Google Cloud project; default: GOOGLE_CLOUD_PROJECT, else the key's.")
+    project: str = option(
+        kinds.string, "", "The Google Cloud project; default: the key's.", fallback=("GOOGLE_CLOUD_PROJECT",)
+    )
     location: str = option(
-        kinds.string, "", "The location, such as europe-west4 or global; default: GOOGLE_CLOUD_LOCATION."
+        kinds.string, "", "The location, such as europe-west4 or global.", fallback=("GOOGLE_CLOUD_LOCATION",)
     )
     credentials: Secret | None = option(
-        kinds.document, None, "The service account's JSON key; default: GOOGLE_APPLICATION_CREDENTIALS, a path."
+        kinds.document, None, "The service account's JSON key.", fallback=("GOOGLE_APPLICATION_CREDENTIALS",)
     )
     token_url: str = option(
         kinds.url, "", "Where its access tokens come from, in the place of https://oauth2.googleapis.com/token."
@@ -63,18 +64,14 @@ class Vertex(HttpVendor):
     base_url_example = ""
 
     def settle(self, settings: VertexSettings, environ: Mapping[str, str]) -> VertexSettings:
-        credentials, project = settings.credentials, settings.project or first_set(environ, "GOOGLE_CLOUD_PROJECT")
-        if credentials is None and (path := first_set(environ, "GOOGLE_APPLICATION_CREDENTIALS")):
-            credentials = Secret(read(f"file:{path}", environ))
-        settings = attrs.evolve(settings, credentials=credentials)
+        project, location = settings.project, settings.location
         if not project:
             try:
                 project = settings.account().project
             except ValueError:
                 pass  # problems() says it
-        location = settings.location or first_set(environ, "GOOGLE_CLOUD_LOCATION")
         base_url = settings.base_url or (f"https://{_host(location)}" if _is_location(location) else "")
-        return attrs.evolve(settings, project=project, location=location, base_url=base_url)
+        return attrs.evolve(settings, project=project, base_url=base_url)
 
     def problems(self, settings: VertexSettings) -> Iterator[tuple[str, str]]:
         if settings.api_key is not None:
