@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import attrs
-
 from llmedge.config.capabilities import Capabilities, capabilities_of
+from llmedge.config.vendor_entry import Vendor
 from llmedge.operations import ENDPOINTS, Operation
 
 _OPENAIS = {each.dialect: each.path.removeprefix("/v1") for each in ENDPOINTS if each.dialect.startswith("openai_")}
@@ -22,57 +21,6 @@ _STANDARD = _OPENAIS | _PASSED
 DIALECTS = (*_OPENAIS, "anthropic", "gemini", "bedrock")
 OPERATIONS = tuple(_PASSED)
 """What is passed through, never translated."""
-
-AUTHS = ("bearer", "x-api-key", "x-goog-api-key", "api-key", "none", "sigv4", "oauth")
-
-
-@attrs.frozen(eq=False)
-class Vendor:
-    """One vendor.
-
-    :ivar base_url: ``""`` where only the user can say it.
-    :ivar env: variables its key may be in, the first that is set counts.
-    :ivar auth: how the key is shown, one of :data:`AUTHS`.
-    :ivar dialects: dialect → path.
-    :ivar stream_paths: dialect → path, where a streamed call has another one.
-    :ivar passthrough: operation → path.
-    :ivar count_tokens: where it counts tokens itself, in its first dialect that is not OpenAI's.
-    :ivar models_path: where it lists its models, if it does.
-    :ivar models_shape: how: openai, anthropic, gemini, cohere or array (OpenAI's without what is around it).
-    :ivar models: patterns of the names that go there when its key is in the environment.
-    :ivar headers: sent with each request.
-    :ivar quirks: of :data:`llmedge.config.vendor_quirks.QUIRKS`.
-    :ivar capabilities: of its models, where nothing else is known; ``False`` is what its API cannot do at all.
-    :ivar anywhere: it is a server of the user's own, so a base URL does not make it another vendor.
-    :ivar variants: pattern of model names → the vendor it is for these, behind the same base URL.
-    :ivar price_name: its id in genai-prices, which has list prices; ``""`` where it has none. What a model's name says
-        behind a colon stands for ``*``.
-    :ivar otel_name: ``gen_ai.provider.name`` in traces (github.com/open-telemetry/semantic-conventions-genai);
-        ``""``: what the provider is called.
-    :ivar rehearsal: it answers by itself: nobody is asked.
-    :ivar source: the page all this is from.
-    """
-
-    name: str
-    base_url: str
-    source: str
-    env: tuple[str, ...] = ()
-    auth: str = "bearer"
-    dialects: Mapping[str, str] = attrs.field(factory=dict)
-    stream_paths: Mapping[str, str] = attrs.field(factory=dict)
-    passthrough: Mapping[str, str] = attrs.field(factory=dict)
-    count_tokens: str = ""
-    models_path: str = "/models"
-    models_shape: str = "openai"
-    models: tuple[str, ...] = ()
-    headers: Mapping[str, str] = attrs.field(factory=dict)
-    quirks: frozenset[str] = frozenset()
-    capabilities: Capabilities = Capabilities(tools=True, system=True, prefill=False)
-    anywhere: bool = False
-    variants: Mapping[str, Vendor] = attrs.field(factory=dict)
-    price_name: str = attrs.field(default=attrs.Factory(lambda self: self.name, takes_self=True))
-    otel_name: str = attrs.field(default=attrs.Factory(lambda self: self.name, takes_self=True))
-    rehearsal: bool = False
 
 
 def capabilities(vendor: str, model: str) -> Capabilities:

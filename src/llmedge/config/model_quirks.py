@@ -1,5 +1,5 @@
 """Where models differ from the others of their dialect, by name: what renderers can act on, as in
-:data:`~llmedge.config.vendor_quirks.QUIRKS`, which is about vendors."""
+:data:`~llmedge.config.vendor_entry.QUIRKS`, which is about vendors."""
 
 from __future__ import annotations
 

@@ -10,11 +10,12 @@ import attrs
 
 from llmedge.config import kinds
 from llmedge.config.capabilities import Capabilities
-from llmedge.config.catalogue import OPERATIONS, VENDORS, Vendor, capabilities
+from llmedge.config.catalogue import OPERATIONS, VENDORS, capabilities
 from llmedge.config.nearest import nearest
 from llmedge.config.secret import Secret, resolve
 from llmedge.config.sections.models import Model
 from llmedge.config.sections.providers import Provider
+from llmedge.config.vendor_entry import Vendor
 
 Vendors = Mapping[str, Any]
 """Name → :class:`~llmedge.providers.interfaces.IVendor`, plugins too, which know the configuration and not it them."""

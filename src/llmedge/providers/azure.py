@@ -6,9 +6,10 @@ from __future__ import annotations
 import attrs
 
 from llmedge.config import kinds
-from llmedge.config.catalogue import AUDIO, Vendor, paths
+from llmedge.config.catalogue import AUDIO, paths
 from llmedge.config.option import option
 from llmedge.config.sections.providers import Provider
+from llmedge.config.vendor_entry import Vendor
 from llmedge.config.vendors import vendor_of
 from llmedge.providers.vendor import HttpVendor
 

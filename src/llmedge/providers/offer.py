@@ -8,9 +8,10 @@ from urllib.parse import quote, urlsplit
 
 import attrs
 
-from llmedge.config.catalogue import OPERATIONS, Vendor
+from llmedge.config.catalogue import OPERATIONS
 from llmedge.config.secret import Secret
 from llmedge.config.sections.providers import Provider as ProviderSettings
+from llmedge.config.vendor_entry import Vendor
 from llmedge.config.vendors import paths_of, vendor_of
 from llmedge.dialects.registry import DIALECTS
 from llmedge.operations import Operation
