@@ -174,6 +174,15 @@ class Environment(SynchronousTestCase):
                 self.assertEqual(found[name].vendor, name)
                 self.assertIn(variable, variables())
 
+    def test_what_no_key_can_be(self) -> None:
+        """The variable is named, not what it holds."""
+        error = self.assertRaises(ConfigError, load, {"OPENAI_API_KEY": "canary key"})
+        said = "providers.openai.api_key refers to env:OPENAI_API_KEY, which holds a space or another character"
+        self.assertIn(said, str(error))
+        self.assertNotIn("canary", str(error))
+        error = self.assertRaises(ConfigError, load, {"OLLAMA_HOST": "http://a b"})
+        self.assertIn("environment variable OLLAMA_HOST must be a URL", str(error))
+
     def test_native(self) -> None:
         found = load({"ANTHROPIC_API_KEY": "a", "GEMINI_API_KEY": "g"}).providers
         self.assertEqual(paths_of(found["anthropic"]), {"anthropic": "/v1/messages"})

@@ -231,10 +231,10 @@ class _Reader:
             self.problems.append(f"log.filter (LOG_FILTER, RUST_LOG) {error}")
         if settings.cors.credentials and "*" in settings.cors.origins:
             self.problem(("cors", "credentials"), 'needs origins by name: browsers refuse it with "*"')
-        providers = settings.providers
+        providers: Mapping[str, Any] = settings.providers
         if not providers:
             try:
-                providers = from_environment(self.environ, self.vendors)
+                providers = self._tables(Provider, from_environment(self.environ), ("providers",))
             except ValueError as error:
                 self.problems.append(str(error))
         for name, model in settings.models.items():

@@ -70,5 +70,6 @@ def resolve(reference: str, environ: Mapping[str, str]) -> str:
         if not value:
             raise ValueError("must not be empty")
     if any(ord(char) < 0x21 or ord(char) > 0x7E for char in value):
-        raise ValueError("holds a space or another character that no key has (only visible ASCII)")
+        where = f"refers to {reference}, which " if scheme in ("env", "file") else ""
+        raise ValueError(f"{where}holds a space or another character that no key has (only visible ASCII)")
     return value

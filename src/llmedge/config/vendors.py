@@ -12,7 +12,6 @@ from llmedge.config import kinds
 from llmedge.config.capabilities import Capabilities
 from llmedge.config.catalogue import OPERATIONS, VENDORS, capabilities
 from llmedge.config.nearest import nearest
-from llmedge.config.secret import Secret, resolve
 from llmedge.config.sections.models import Model
 from llmedge.config.sections.providers import Provider
 from llmedge.config.vendor_entry import Vendor
@@ -49,8 +48,7 @@ GENERIC: Mapping[str, Vendor] = {
     "gemini": _compatible("gemini-compatible", "gemini", "gemini"),
     "bedrock": VENDORS["bedrock"],
     "vertex": VENDORS["vertex"],
-    # Its models have any name, as Ollama's: it takes what nobody else does.
-    "mock": Vendor("mock", "", "", models=("*",), price_name="", otel_name="", rehearsal=True),
+    "mock": Vendor("mock", "", "", price_name="", otel_name="", rehearsal=True),
 }
 """By ``dialect``: what a provider is that the catalogue does not have."""
 
@@ -98,33 +96,24 @@ def meant(name: str) -> str:
     return f"; did you mean [providers.{close[0]}]?" if close and close[0] != name else ""
 
 
-def from_environment(environ: Mapping[str, str], vendors: Vendors) -> dict[str, Provider]:
-    """Providers by name, never empty: vendors whose key is there and who need nothing else, else ``mock``.
+def from_environment(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Tables of ``[providers]`` where the file has none: vendors whose key is there and who need nothing else, else
+    ``mock``. What has any name, Ollama's models and the mock's, takes what nobody else does.
 
     :raises ValueError: a variable is set to something unusable; the message names it, not its value.
     """
-    found: dict[str, Provider] = {}
-
-    def make(entry: Vendor, **values: Any) -> Any:
-        vendor = vendors[entry.name]
-        return vendor.settle(vendor.settings(vendor=entry.name, models=entry.models, **values), environ)
-
+    found: dict[str, dict[str, Any]] = {}
     for vendor in VENDORS.values():
-        variable = next((name for name in vendor.env if environ.get(name, "").strip()), None)
-        if variable is None or not vendor.base_url:
-            continue
-        try:
-            key = Secret(resolve(f"env:{variable}", environ))
-        except ValueError as error:
-            raise ValueError(f"environment variable {variable}: {error}") from None
-        found[vendor.name] = make(vendor, api_key=key)
+        variable = next((name for name in vendor.env if environ.get(name, "").strip()), "")
+        if variable and vendor.base_url:
+            found[vendor.name] = {"api_key": f"env:{variable}", "models": list(vendor.models)}
     if host := environ.get("OLLAMA_HOST", "").strip():
         try:
             base_url = kinds.url.from_text(_ollama_url(host), environ)
         except ValueError as error:
             raise ValueError(f"environment variable OLLAMA_HOST {error}") from None
-        found["ollama"] = make(VENDORS["ollama"], base_url=f"{base_url}/v1")
-    return found or {"mock": make(GENERIC["mock"], dialect="mock")}
+        found["ollama"] = {"base_url": f"{base_url}/v1", "models": ["*"]}
+    return found or {"mock": {"dialect": "mock", "models": ["*"]}}
 
 
 def variables() -> list[str]:
