@@ -21,7 +21,7 @@ from llmedge.dialects.bedrock import Bedrock as BedrockDialect
 from llmedge.dialects.dialect import ResponseContext as Wanted
 from llmedge.model import Usage
 from tests.e2e.service import Gateway, until
-from tests.e2e.vendor import ResponseContext, Vendor
+from tests.e2e.vendor import Asked, Vendor
 from tests.fakes import write_service_account
 
 try:
@@ -34,7 +34,7 @@ PROFILE = "arn:aws:bedrock:eu-central-1:123456789012:inference-profile/eu.anthro
 ASK: dict[str, Any] = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 20}
 
 
-def signature_of(asked: ResponseContext) -> str:
+def signature_of(asked: Asked) -> str:
     """The signature botocore makes of what was asked, at the same second."""
     from botocore import auth, awsrequest, credentials
 
@@ -47,7 +47,7 @@ def signature_of(asked: ResponseContext) -> str:
     return str(request.headers["Authorization"])
 
 
-def converse(asked: ResponseContext) -> None:
+def converse(asked: Asked) -> None:
     """Bedrock: refuses a bad signature, else greets, whole or as an event stream."""
     shown = asked.headers.get("authorization")
     if shown != "Bearer canary-api-key" and shown != signature_of(asked):
@@ -183,7 +183,7 @@ KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_byt
 )
 
 
-def vertex(asked: ResponseContext) -> None:
+def vertex(asked: Asked) -> None:
     """Vertex, and Google's token endpoint."""
     line = asked.line.split(" ")[1]
     if line == "/token":
