@@ -28,8 +28,8 @@ class Web:
     :ivar gate: judges a request of which only the head is here; see ``EdgeSite``.
     """
 
-    resource: Layer
-    admin: Layer
+    resource: Any
+    admin: Any
     gate: Any
 
 
