@@ -19,6 +19,7 @@ from llmedge import config
 from llmedge.model import Record
 from llmedge.providers.registry import Vendors
 from llmedge.service import EdgeService
+from tests.folders import new_folder
 
 load = partial(config.load, vendors=Vendors())
 
@@ -40,11 +41,11 @@ class Reactor(MemoryReactorClock):
         function(*args, **kw)
 
 
-def settings(toml: str = "", environ: Mapping[str, str] | None = None, directory: str = ".") -> Any:
-    """Settings from a TOML text."""
+def settings(toml: str = "", environ: Mapping[str, str] | None = None) -> Any:
+    """Settings from a TOML text, which problems call ``gateway.toml``."""
     if "[routing]" not in toml:
         toml += "\n[routing]\nretries = 0\n"  # nothing asks again unless a test is about it
-    path = Path(directory) / "llmedge-test.toml"
+    path = new_folder() / "gateway.toml"
     path.write_text(toml)
     return load(environ or {}, str(path))
 
@@ -59,11 +60,11 @@ SERVICE_ACCOUNT = {
 }
 
 
-def write_service_account(path: str = "service-account.json", **fields: str) -> str:
-    """A key file as Google hands out, and the line of TOML that names it."""
-    file = Path(path).absolute()
+def write_service_account(**fields: str) -> Path:
+    """A key file as Google hands out."""
+    file = new_folder() / "service-account.json"
     file.write_text(json.dumps(SERVICE_ACCOUNT | fields))
-    return f'credentials = "{file}"'
+    return file
 
 
 @attrs.define
@@ -213,12 +214,10 @@ class Edge:
 
     http_parser = ""  # what test_reference runs everything with; else as configured
 
-    def __init__(
-        self, toml: str = "", environ: Mapping[str, str] | None = None, directory: str = ".", **replace: Any
-    ) -> None:
+    def __init__(self, toml: str = "", environ: Mapping[str, str] | None = None) -> None:
         self.reactor = Reactor()
         self.reactor.advance(1_700_000_000)
-        chosen = settings(toml, environ, directory)
+        chosen = settings(toml, environ)
         if self.http_parser:
             chosen = attrs.evolve(chosen, server=attrs.evolve(chosen.server, http_parser=self.http_parser))
         self.service = EdgeService(self.reactor, chosen)

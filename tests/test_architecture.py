@@ -1,6 +1,7 @@
 """The house rules that a reader relies on, kept by reading the source."""
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -108,6 +109,11 @@ class Architecture(SynchronousTestCase):
         """Past 450 lines a file has a second subject."""
         for path in SOURCE.rglob("*.py"):
             self.assertLess(len(path.read_text().splitlines()), 450, str(path))
+
+    def test_tests_write_into_folders_of_their_own(self) -> None:
+        """No path of a test begins in the current folder."""
+        for path in Path(__file__).parent.rglob("*.py"):
+            self.assertEqual(re.findall(r'(?<![.\w])(?:Path|open)\("(?!/)[^"]+"', path.read_text()), [], str(path))
 
     def test_the_plugin_imports_nothing_of_ours(self) -> None:
         """klein imports the reactor: whoever loads the plugin must still be free to choose one."""

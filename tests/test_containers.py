@@ -25,6 +25,7 @@ from llmedge.config import ConfigError, Settings, vendors
 from llmedge.observe.metrics import Metrics
 from tests.e2e.service import ROOT, Gateway, Process, command, free_port
 from tests.fakes import CHAT, Edge, load
+from tests.folders import new_folder
 
 DOCKER = Path(ROOT) / "docker"
 MANIFESTS = sorted((DOCKER / "kubernetes").iterdir())
@@ -98,7 +99,7 @@ class Judged(SynchronousTestCase):
             for number, expression in enumerate(panel_queries())
         ]
         self.assertGreater(len(rules), 10)
-        path = Path("dashboard.rules.yml")
+        path = new_folder() / "dashboard.rules.yml"
         path.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
         self.promtool("check", "rules", path)
 
@@ -295,8 +296,9 @@ class Configured(SynchronousTestCase):
         (container,) = manifest("deployment.yaml")["spec"]["template"]["spec"]["containers"]
         (mount,) = container["volumeMounts"]
         self.assertEqual(container["env"], [{"name": "LLMEDGE_CONFIG", "value": f"{mount['mountPath']}/{name}"}])
-        Path(name).write_text(text)
-        return load({"SERVER_ADDRESS": in_dockerfile(r"\bSERVER_ADDRESS=(\S+)")} | environ, name)
+        file = new_folder() / name
+        file.write_text(text)
+        return load({"SERVER_ADDRESS": in_dockerfile(r"\bSERVER_ADDRESS=(\S+)")} | environ, str(file))
 
     def test_config_map(self) -> None:
         settings = self.settings()
@@ -381,7 +383,7 @@ def certificate() -> str:
     pem += key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    path = Path("edge.pem").absolute()
+    path = new_folder() / "edge.pem"
     path.write_bytes(pem)
     return str(path)
 

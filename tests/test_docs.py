@@ -28,6 +28,7 @@ from llmedge.operations import ENDPOINTS
 from llmedge.pipeline.verdicts import VERDICTS, Next
 from llmedge.providers.registry import OURS
 from tests.fakes import load, write_service_account
+from tests.folders import new_folder
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -221,7 +222,8 @@ class Pages(SynchronousTestCase):
     def test_examples_load(self) -> None:
         """Each TOML example, README's too, loads with the variables it names set and the key file it names there."""
         count = 0
-        write_service_account()
+        account = write_service_account()
+        file = new_folder() / "example.toml"
         known = OURS | {"acme": plugin_example()}
         validator = Draft202012Validator(json.loads(schema(known)))
         for page in (ROOT / "README.rst", *DOCS.glob("*.rst")):
@@ -230,10 +232,10 @@ class Pages(SynchronousTestCase):
                 if not example.startswith("["):
                     continue
                 count += 1
-                Path("example.toml").write_text(example)
+                file.write_text(example.replace("service-account.json", str(account)))
                 names = set(re.findall(r'"env:(\w+)"', example))
                 environ = {name: f"value-of-{name}" for name in names}
-                found = load(environ, "example.toml", vendors=known)
+                found = load(environ, str(file), vendors=known)
                 self.assertTrue(found.providers)
                 self.assertEqual([error.message for error in validator.iter_errors(tomllib.loads(example))], [])
         self.assertGreater(count, 3)
@@ -241,8 +243,9 @@ class Pages(SynchronousTestCase):
     def test_readme_configures_what_it_says(self) -> None:
         block = re.search(r"\n\n( {4}\[server\]\n(?: {4}.*\n)+)", (ROOT / "README.rst").read_text())
         assert block is not None
-        Path("readme.toml").write_text(textwrap.dedent(block[1]))
-        found = load({"TEAM_A_KEY": "a-key", "OPENAI_API_KEY": "another"}, "readme.toml")
+        file = new_folder() / "readme.toml"
+        file.write_text(textwrap.dedent(block[1]))
+        found = load({"TEAM_A_KEY": "a-key", "OPENAI_API_KEY": "another"}, str(file))
         self.assertEqual([key.name for key in found.auth.keys], ["team-a"])
         self.assertEqual(found.providers["openai"].base_url, "https://api.openai.com/v1")
         self.assertEqual([str(each) for each in found.models["gpt-4"].targets], ["local/tiny", "openai/gpt-4o"])

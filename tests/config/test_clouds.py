@@ -1,7 +1,6 @@
 """Bedrock and Vertex: from the file, from their own environment variables, and what is said when that is not enough."""
 
 import importlib.util
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -72,7 +71,7 @@ class Bedrock(Clouds):
 
 class Vertex(Clouds):
     def test_where_it_is(self) -> None:
-        key = write_service_account()
+        key = f'credentials = "{write_service_account()}"'
         for location, host in (
             ("global", "aiplatform.googleapis.com"),
             ("eu", "aiplatform.eu.rep.googleapis.com"),
@@ -83,16 +82,16 @@ class Vertex(Clouds):
 
     def test_the_environment(self) -> None:
         """The variables Google's own SDKs read; the key itself may be in one."""
-        write_service_account("adc.json")
+        file = write_service_account()
         place = {"GOOGLE_CLOUD_PROJECT": "other", "GOOGLE_CLOUD_LOCATION": "global"}
-        found = provider("", "vertex", GOOGLE_APPLICATION_CREDENTIALS="adc.json", **place)
+        found = provider("", "vertex", GOOGLE_APPLICATION_CREDENTIALS=str(file), **place)
         self.assertEqual((found.project, found.location), ("other", "global"))
-        inline = provider('credentials = "env:KEY"', "vertex", KEY=Path("adc.json").read_text(), **place)
+        inline = provider('credentials = "env:KEY"', "vertex", KEY=file.read_text(), **place)
         self.assertEqual(inline.credentials, found.credentials)
         self.assertNotIn("no key", repr(inline))
 
     def test_what_is_missing(self) -> None:
-        key = write_service_account()
+        key = f'credentials = "{write_service_account()}"'
         for toml, words in (
             ('location = "global"', "needs credentials"),
             (key, "needs project and location"),
@@ -103,7 +102,7 @@ class Vertex(Clouds):
             (f'location = "global"\ntoken_url = "http://sts.example/token"\n{key}', "token_url must be https"),
         ):
             self.assertIn(words, self.problem(toml, "vertex"))
-        evil = write_service_account("evil.json", token_uri="https://evil.example/token")
+        evil = f'credentials = "{write_service_account(token_uri="https://evil.example/token")}"'
         self.assertIn("credentials has a token_uri", self.problem(f'location = "global"\n{evil}', "vertex"))
         provider(f'location = "global"\ntoken_url = "http://127.0.0.1:1/token"\n{evil}', "vertex")
 

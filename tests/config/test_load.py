@@ -1,10 +1,10 @@
 import hashlib
-from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config import ConfigError, Settings
 from tests.fakes import load, settings
+from tests.folders import new_folder
 
 GOOD = """
 [server]
@@ -32,7 +32,7 @@ targets = ["local/tiny"]
 
 class Load(SynchronousTestCase):
     def problems(self, toml: str, environ: dict[str, str] | None = None) -> tuple[str, ...]:
-        return self.assertRaises(ConfigError, settings, toml, environ, ".").problems
+        return self.assertRaises(ConfigError, settings, toml, environ).problems
 
     def test_a_whole_file(self) -> None:
         """Everything the issue's example says arrives where it belongs."""
@@ -68,8 +68,9 @@ class Load(SynchronousTestCase):
         self.assertEqual(loaded.server.timeout, 9.0)
         self.assertEqual(loaded.server.listen, ("tcp:2:interface=127.0.0.1",))
         self.assertEqual(loaded.rate_limit.rpm, 7)
-        Path("flags.toml").write_text(toml)
-        flagged = load({"SERVER_ADDRESS": "127.0.0.1:2"}, "flags.toml", ["tcp:3"])
+        file = new_folder() / "flags.toml"
+        file.write_text(toml)
+        flagged = load({"SERVER_ADDRESS": "127.0.0.1:2"}, str(file), ["tcp:3"])
         self.assertEqual(flagged.server.listen, ("tcp:3",))
 
     def test_every_documented_variable_is_read(self) -> None:
@@ -112,13 +113,13 @@ class Load(SynchronousTestCase):
         problems = self.problems(toml, {"RATE_LIMIT_RPM": "many"})
         text = "\n".join(problems)
         for expected in (
-            "llmedge-test.toml:3: server.timeuot is not a setting; did you mean 'timeout'?",
-            "llmedge-test.toml:4: server.timeout must be a number from 0.01 to 86400",
-            "llmedge-test.toml:5: serverr is not a setting; did you mean 'server'?",
-            "llmedge-test.toml:8: providers.p.base_url must be an http or https URL",
-            "llmedge-test.toml:10: models.m.targets names the provider 'q', which is not configured",
-            "llmedge-test.toml:13: auth.keys[0].key refers to the environment variable NOT_SET, which is not set",
-            "llmedge-test.toml:14: auth.keys[0].rmp is not a setting; did you mean 'rpm'?",
+            "gateway.toml:3: server.timeuot is not a setting; did you mean 'timeout'?",
+            "gateway.toml:4: server.timeout must be a number from 0.01 to 86400",
+            "gateway.toml:5: serverr is not a setting; did you mean 'server'?",
+            "gateway.toml:8: providers.p.base_url must be an http or https URL",
+            "gateway.toml:10: models.m.targets names the provider 'q', which is not configured",
+            "gateway.toml:13: auth.keys[0].key refers to the environment variable NOT_SET, which is not set",
+            "gateway.toml:14: auth.keys[0].rmp is not a setting; did you mean 'rpm'?",
             "environment variable RATE_LIMIT_RPM must be a whole number from 1",
         ):
             self.assertIn(expected, text)
@@ -173,8 +174,9 @@ class Load(SynchronousTestCase):
         self.assertNotIn("canary 1", repr(bad))
 
     def test_secret_from_a_file(self) -> None:
-        Path("secret.txt").write_text("from-file\n")
-        loaded = settings('[providers.p]\nbase_url = "http://h"\napi_key = "file:secret.txt"\n')
+        file = new_folder() / "secret.txt"
+        file.write_text("from-file\n")
+        loaded = settings(f'[providers.p]\nbase_url = "http://h"\napi_key = "file:{file}"\n')
         self.assertEqual(loaded.providers["p"].api_key.reveal(), "from-file")
 
     def test_vendors_from_the_environment(self) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import attrs
 
 from tests.e2e.service import CANARY_VENDOR, Process, free_port
 from tests.e2e.tools import find, node_module
+from tests.folders import new_folder
 
 CITY = {"type": "object", "properties": {"city": {"type": "string", "enum": ["Oslo"]}}, "required": ["city"]}
 ANSWER = "This is a mock answer to: hello"
@@ -73,7 +73,7 @@ class Aimock:
 
     async def start(self) -> Aimock:
         node, script = find("node"), node_module("@copilotkit/aimock/dist/cli.cjs")
-        fixtures = Path("aimock.json").absolute()
+        fixtures = new_folder() / "aimock.json"
         fixtures.write_text(json.dumps({"fixtures": list(_cases())}))
         self.port = free_port()
         arguments = ["-h", "127.0.0.1", "-p", str(self.port), "-f", str(fixtures), "--strict", "--validate-on-load"]

@@ -10,13 +10,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tests.folders import new_folder
+
 
 class Authority:
     """A certificate authority; ``path`` is its certificate as PEM."""
 
-    def __init__(self, folder: str = ".", name: str = "ca") -> None:
-        self._folder = Path(folder).absolute()
-        self._folder.mkdir(exist_ok=True)
+    def __init__(self, name: str = "ca") -> None:
+        self._folder = new_folder()
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{name} of the tests")])
         usage = dict.fromkeys(

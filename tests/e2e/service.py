@@ -17,6 +17,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 import tests
+from tests.folders import new_folder, shared_folder
 
 reactor: Any = _reactor
 ROOT = str(Path(tests.__file__).parent.parent)
@@ -77,6 +78,7 @@ class Gateway:
     """``twist llmedge`` on a free loopback port.
 
     :param toml: a configuration file's text; ``PORT`` of vendors is the caller's to fill in.
+    :ivar config: where that file is.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Gateway:
         runner: tuple[str, ...] = ("twist",),
     ) -> None:
         self._toml = toml
+        self.config = new_folder() / "gateway.toml"
         self._environ = {"PYTHONPATH": PYTHONPATH, "RATE_LIMIT_ENABLED": "false", "LOG_LEVEL": "debug"} | dict(
             environ or {}
         )
@@ -99,9 +102,8 @@ class Gateway:
         """Start without waiting."""
         arguments = list(self._arguments)
         if self._toml:
-            path = Path("gateway.toml").absolute()
-            path.write_text(self._toml)
-            arguments += ["--config", str(path)]
+            self.config.write_text(self._toml)
+            arguments += ["--config", str(self.config)]
         runner = [command(self._runner[0]), *self._runner[1:]]
         self.process.start([*runner, "llmedge", *arguments], self._environ, ROOT)
 
@@ -145,7 +147,7 @@ class LlamaServer:
     async def start(self) -> LlamaServer:
         from tests.e2e import tiny_model
 
-        model = Path("tiny.gguf").absolute()
+        model = shared_folder() / "tiny.gguf"
         if not model.exists():
             tiny_model.write(str(model))
         self.port = self.port or free_port()

@@ -213,7 +213,7 @@ def vertex(asked: Asked) -> None:
 class Vertex(Clouds):
     async def test_both_kinds_of_models(self) -> None:
         """Google's models in their dialect, Claude in Anthropic's, with one token for all."""
-        key = write_service_account("key.json", private_key=KEY.decode())
+        key = f'credentials = "{write_service_account(private_key=KEY.decode())}"'
         toml = f'[providers.vertex]\nbase_url = "URL"\nlocation = "europe-west4"\ntoken_url = "URL/token"\n{key}\n'
         vendor, gateway = await self.begin(vertex, toml)
 
@@ -251,7 +251,7 @@ class Vertex(Clouds):
 
     async def test_a_service_account_that_is_refused(self) -> None:
         """Our trouble, said as such, and the key is nowhere."""
-        key = write_service_account("key.json", private_key=KEY.decode())
+        key = f'credentials = "{write_service_account(private_key=KEY.decode())}"'
         toml = f'[providers.vertex]\nbase_url = "URL"\nlocation = "global"\ntoken_url = "URL/token"\n{key}\n'
         _, gateway = await self.begin(lambda asked: asked.connection.answer(400, {"error": "invalid_grant"}), toml)
 

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-from pathlib import Path
 from typing import Any
 
 import treq
@@ -14,7 +13,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from llmedge import __version__
-from tests.e2e.service import PYTHONPATH, ROOT, Gateway, Process, command
+from tests.e2e.service import PYTHONPATH, ROOT, Gateway, Process, command, until
+from tests.folders import new_folder
 
 
 class CommandLine(TestCase):
@@ -53,14 +53,16 @@ class CommandLine(TestCase):
         await self.refused("there is no argument 'serve'", "serve")
 
     async def test_bad_certificate(self) -> None:
-        Path("bad.pem").write_text("not a certificate")
-        bad = os.path.abspath("bad.pem")
+        file = new_folder() / "bad.pem"
+        file.write_text("not a certificate")
+        bad = str(file)
         await self.refused("not good PEM", "--port", "ssl:0", TLS_CERT_PATH=bad, TLS_KEY_PATH=bad)
 
     async def test_check(self) -> None:
         """Says what would run, and whether the configuration is good, without listening."""
-        Path("good.toml").write_text('[providers.p]\ndialect = "mock"\n[models.m]\ntargets = ["p/x"]\n')
-        code, out, _ = await self.run_it("--check", "--config", os.path.abspath("good.toml"), API_KEYS="canary-check")
+        good, bad = (new_folder() / name for name in ("good.toml", "bad.toml"))
+        good.write_text('[providers.p]\ndialect = "mock"\n[models.m]\ntargets = ["p/x"]\n')
+        code, out, _ = await self.run_it("--check", "--config", str(good), API_KEYS="canary-check")
         self.assertEqual(code, 0)
         for words in ("model m: p/x", "authentication: on, 1 key", "would listen on tcp:8080", "configuration: good"):
             self.assertIn(words, out)
@@ -69,8 +71,8 @@ class CommandLine(TestCase):
         self.assertIn(f"http: {order}enforce deadline\n", out)
         _, out, _ = await self.run_it("--check", RATE_LIMIT_ENABLED="false")
         self.assertIn("authenticate → limit concurrency", out)
-        Path("bad.toml").write_text("[serv]\n[server]\ntimeout = 0\n")
-        code, out, err = await self.run_it("--check", "--config", os.path.abspath("bad.toml"))
+        bad.write_text("[serv]\n[server]\ntimeout = 0\n")
+        code, out, err = await self.run_it("--check", "--config", str(bad))
         self.assertEqual(code, 1)
         self.assertIn("bad.toml:1: serv is not a setting; did you mean 'server'?", err)
         self.assertIn("bad.toml:3: server.timeout must be", err)
@@ -98,10 +100,9 @@ class CommandLine(TestCase):
         self.assertNotIn("\x1e", gateway.process.out)
 
     async def test_several_ports(self) -> None:
-        gateway = await Gateway(
-            arguments=("--port", "tcp:0:interface=127.0.0.1", "-p", "unix:" + os.path.abspath("edge.sock"))
-        ).start()
-        self.assertTrue(os.path.exists("edge.sock"))
+        path = new_folder() / "edge.sock"
+        gateway = await Gateway(arguments=("--port", "tcp:0:interface=127.0.0.1", "-p", f"unix:{path}")).start()
+        self.assertTrue(path.exists())
         await gateway.stop()
 
     async def test_twistd(self) -> None:
@@ -124,20 +125,17 @@ class CommandLine(TestCase):
 
     async def test_daemon(self) -> None:
         """As a daemon it still logs: the writer's thread starts after the fork."""
-        log, pid = os.path.abspath("d.log"), os.path.abspath("d.pid")
+        folder = new_folder()
+        log, pid = folder / "d.log", folder / "d.pid"
         code, _, err = await self.run_it(
             "--port",
-            "unix:" + os.path.abspath("daemon.sock"),
+            f"unix:{folder / 'daemon.sock'}",
             runner=("twistd", f"--pidfile={pid}", f"--logfile={log}"),
         )
         self.assertEqual(code, 0, err)
-        from tests.e2e.service import until
-
-        await until(
-            lambda: os.path.exists(log) and '"message":"listening on' in Path(log).read_text(), "a JSON log line"
-        )
-        os.kill(int(Path(pid).read_text()), signal.SIGTERM)
-        await until(lambda: not os.path.exists(pid), "the end of the daemon", 30)
+        await until(lambda: log.exists() and '"message":"listening on' in log.read_text(), "a JSON log line")
+        os.kill(int(pid.read_text()), signal.SIGTERM)
+        await until(lambda: not pid.exists(), "the end of the daemon", 30)
 
 
 class Stop(TestCase):

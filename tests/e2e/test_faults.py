@@ -163,7 +163,7 @@ class Faulty(TestCase):
         self.addCleanup(self.deaf.stop)
         for vendor in (self.bad, self.good):
             self.addCleanup(lambda vendor=vendor: Deferred.fromCoroutine(vendor.stop()))
-        cert, key = Authority("pki").issue("localhost", "localhost")
+        cert, key = Authority().issue("localhost", "localhost")
         tls = reactor.listenSSL(0, self.good, ssl.DefaultOpenSSLContextFactory(key, cert), interface="127.0.0.1")
         self.addCleanup(tls.stopListening)
         places = {

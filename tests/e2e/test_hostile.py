@@ -12,7 +12,6 @@ import resource
 import socket
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 import h2.config
@@ -28,6 +27,7 @@ from tests.e2e.client import Client, reactor, wait
 from tests.e2e.service import Gateway, until
 from tests.e2e.tools import find, run
 from tests.fakes import CHAT, Edge, parse_response, request
+from tests.folders import new_folder
 
 LONG = os.environ.get("LLMEDGE_LONG") == "1"
 SECONDS = 60 if LONG else 7
@@ -161,8 +161,9 @@ class Many(Serving):
         """20,000 requests on kept connections leave no more than 3 MB behind, after 5,000 to warm up (lesson 21)."""
         find("h2load")
         gateway = await self.begin(environ={"LOG_LEVEL": "info", "LOG_FILTER": "llmedge.access=warn"})
-        Path("body.json").write_bytes(request(body=CHAT).partition(b"\r\n\r\n")[2])
-        common = ("--h1", "-c", "4", "-d", "body.json", "-H", "content-type: application/json")
+        file = new_folder() / "body.json"
+        file.write_bytes(request(body=CHAT).partition(b"\r\n\r\n")[2])
+        common = ("--h1", "-c", "4", "-d", str(file), "-H", "content-type: application/json")
         before = 0
         for count in (5000, 20000):
             before = gateway.memory()
@@ -370,7 +371,7 @@ class RandomBytesOnTheWire(Serving):
     async def test_on_sockets(self) -> None:
         """The same on real sockets, in cleartext and within TLS: each ends, no 500, no traceback, still serving."""
         limits = "[server]\nheader_timeout = 0.3\nbody_timeout = 0.3\nidle_timeout = 0.3\n"
-        cert, key = Authority("pki").issue("server", "localhost")
+        cert, key = Authority().issue("server", "localhost")
         tls = f'[tls]\ncert = "{cert}"\nkey = "{key}"\n'
         listen = ("--port", "tcp:0:interface=127.0.0.1")
         plain = await self.begin(MOCK + limits, arguments=listen)

@@ -14,6 +14,7 @@ from twisted.trial.unittest import TestCase
 from tests.e2e.client import Client, wait
 from tests.e2e.service import Gateway, until
 from tests.fakes import CHAT, request
+from tests.folders import new_folder
 
 STREAM = CHAT | {"stream": True}
 MOCK = '[providers.m]\ndialect = "mock"\nmodels = ["*"]\n'
@@ -75,9 +76,7 @@ class Operating(TestCase):
 
     async def test_ready_is_503_while_stopping(self) -> None:
         """On the admin port, which stays until the end; it has taken health and metrics off the public one."""
-        folder = Path("admin").absolute()
-        folder.mkdir(exist_ok=True)
-        path = folder / "admin.sock"
+        path = new_folder() / "admin.sock"
         gateway = await self.begin(
             MOCK + "latency = 1.5\n",
             arguments=("--port", "tcp:0:interface=127.0.0.1", "--admin-port", f"unix:{path}"),
@@ -111,7 +110,7 @@ class Operating(TestCase):
         """A good configuration is in force for new calls at once, a bad one changes nothing (lesson 26)."""
         one = MOCK + '[models.one]\ntargets = ["m/one"]\n'
         gateway = await self.begin(one)
-        path = Path("gateway.toml")
+        path = gateway.config
 
         async def models() -> list[str]:
             response = await treq.get(gateway.url + "/v1/models", persistent=False)
@@ -146,7 +145,7 @@ class Operating(TestCase):
         askers = [Deferred.fromCoroutine(ask()) for _ in range(8)]
         streams = [Deferred.fromCoroutine(self.stream(gateway)) for _ in range(50)]
         for number in range(50):
-            Path("gateway.toml").write_text(
+            gateway.config.write_text(
                 MOCK + f"chunk_interval = 0.1\nlatency = 0.05\n[server]\ntimeout = {10 + number}\n"
             )
             self.signal(gateway, signal.SIGHUP)
@@ -197,7 +196,7 @@ class Operating(TestCase):
             return response.code
 
         self.assertEqual([await ask() for _ in range(3)], [200, 200, 429])
-        Path("gateway.toml").write_text(toml + "[server]\ntimeout = 3\n")
+        gateway.config.write_text(toml + "[server]\ntimeout = 3\n")
         self.signal(gateway, signal.SIGHUP)
         await until(lambda: "read again" in gateway.process.out, "the reload")
         self.assertEqual(await ask(), 429)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import openai
@@ -16,6 +15,7 @@ from twisted.trial.unittest import TestCase
 from tests.e2e.client import Client, reactor, wait
 from tests.e2e.service import Gateway, until
 from tests.e2e.vendor import Asked, Vendor
+from tests.folders import new_folder
 from tests.web.test_multipart import FILE, MODEL, TYPE, body
 
 SOUND = bytes(range(256)) * 1200
@@ -79,8 +79,8 @@ class PassedThrough(WithSdk):
             events = list(client.audio.transcriptions.create(file=file, model="nick", stream=True))
             self.assertEqual([event.type for event in events], ["transcript.text.delta", "transcript.text.done"])
             with client.audio.speech.with_streaming_response.create(model="nick", voice="alloy", input="hi") as said:
-                said.stream_to_file("speech.mp3")
-            self.assertEqual(Path("speech.mp3").read_bytes(), SOUND)
+                said.stream_to_file(path := new_folder() / "speech.mp3")
+            self.assertEqual(path.read_bytes(), SOUND)
             self.assertEqual(said.headers["content-type"], "audio/mpeg")
             pictures = client.images.generate(model="nick", prompt="a cat", size="1024x1024")
             self.assertEqual((pictures.data[0].b64_json, pictures.usage.output_tokens), ("AAAA", 5))

@@ -17,6 +17,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.e2e.service import PYTHONPATH, ROOT, Gateway
 from tests.e2e.vendor import ANSWER, Asked, Vendor
+from tests.folders import new_folder
 
 SECRET = "canary-acme-secret"
 ASK: dict[str, Any] = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 9}
@@ -42,8 +43,8 @@ class Plugins(TestCase):
     timeout = 60
 
     def setUp(self) -> None:
-        folder = Path("site/llmedge/plugins").absolute()
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = new_folder() / "llmedge" / "plugins"
+        folder.mkdir(parents=True)
         (folder / "acme.py").write_text(block("python"))
         self.path = f"{folder.parent.parent}{os.pathsep}{PYTHONPATH}"
 

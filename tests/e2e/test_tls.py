@@ -27,7 +27,7 @@ class Tls(TestCase):
     timeout = 60
 
     def setUp(self) -> None:
-        self.authority = Authority("pki")
+        self.authority = Authority()
         self.cert, self.key = self.authority.issue("server", "localhost")
 
     async def begin(self, toml: str = "", port: str = "ssl:0:interface=127.0.0.1", **environ: str) -> Gateway:
@@ -118,7 +118,7 @@ class Tls(TestCase):
     async def test_client_certificates(self) -> None:
         """A verified certificate is a credential; without one a key is, where that is allowed."""
         cert, key = self.authority.issue("client", "robot.example", client=True)
-        stranger = Authority("pki2", "stranger").issue("client", "robot.example", client=True)
+        stranger = Authority("stranger").issue("client", "robot.example", client=True)
         for auth in ("optional", "require"):
             toml = (
                 f'[tls]\ncert = "{self.cert}"\nkey = "{self.key}"\n'
@@ -182,7 +182,7 @@ class Tls(TestCase):
         vendor = await self.begin(TLS_CERT_PATH=self.cert, TLS_KEY_PATH=self.key)
         for host, trusted, status in (("localhost", True, 200), ("localhost", False, 502), ("127.0.0.1", True, 502)):
             toml = f'[providers.v]\nbase_url = "https://{host}:{vendor.port}/v1"\nmodels = ["*"]\n'
-            authority = self.authority.path if trusted else Authority("pki3", "other").path
+            authority = self.authority.path if trusted else Authority("other").path
             gateway = await self.begin(toml, "tcp:0:interface=127.0.0.1", SSL_CERT_FILE=authority)
             client = await Client.connect(gateway.port)
             client.send(request(body=CHAT))

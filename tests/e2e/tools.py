@@ -10,6 +10,8 @@ import attrs
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SkipTest
 
+from tests.folders import new_folder
+
 PACKAGES = {
     "curl": "curl",
     "h2load": "nghttp2-client",
@@ -51,7 +53,8 @@ class Output:
     code: int
 
 
-async def run(name: str, *arguments: str, stdin: bytes = b"") -> Output:
-    """Run the program to its end, in an empty environment."""
-    out, err, code = await getProcessOutputAndValue(find(name), arguments, env={}, stdinBytes=stdin)
+async def run(name: str, *arguments: str, stdin: bytes = b"", folder: Path | None = None) -> Output:
+    """Run the program to its end, in ``folder`` (or a new one) and an empty environment."""
+    where = str(folder or new_folder())
+    out, err, code = await getProcessOutputAndValue(find(name), arguments, env={}, path=where, stdinBytes=stdin)
     return Output(out.decode("utf-8", "replace"), err.decode("utf-8", "replace"), code)

@@ -261,10 +261,10 @@ class Configured(SynchronousTestCase):
         text = "\n".join(problems)
         self.assertEqual(len(problems), 5, text)
         for words in (
-            'llmedge-test.toml:3: prices."locl/m" needs output',
+            'gateway.toml:3: prices."locl/m" needs output',
             "did you mean 'local'?",
-            "llmedge-test.toml:6: prices.m.input must be USD per million tokens",
-            "llmedge-test.toml:7: prices.m.output must be USD",
+            "gateway.toml:6: prices.m.input must be USD per million tokens",
+            "gateway.toml:7: prices.m.output must be USD",
             'must be named [prices."PROVIDER/MODEL"]',
         ):
             self.assertIn(words, text)

@@ -21,7 +21,7 @@ class Offers(SynchronousTestCase):
                 "bedrock": 'region = "eu-central-1"',
                 "vertex": 'project = "p"\nlocation = "europe-west4"',
             }.get(name, "")
-            key = write_service_account() if name == "vertex" else 'api_key = "a-key"'
+            key = f'credentials = "{write_service_account()}"' if name == "vertex" else 'api_key = "a-key"'
             found = offer(f"[providers.{name}]\n{key}\n{more}\n", name)
             self.assertEqual(set(found.variants), set(vendor.variants))
             for path in (*found.paths.values(), *found.stream_paths.values(), *found.passthrough.values()):

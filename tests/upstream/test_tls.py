@@ -63,7 +63,7 @@ class Resumption(TestCase):
     timeout = 30
 
     def setUp(self) -> None:
-        self.authority = Authority("pki")
+        self.authority = Authority()
         roots = [Certificate.loadPEM(Path(self.authority.path).read_bytes())]
         self.client = loopback.client(self, Upstream(connect_timeout=10))
         self.client._tls = TlsContexts(reactor, trustRootFromCertificates(roots))
