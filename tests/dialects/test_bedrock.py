@@ -648,7 +648,7 @@ class Streams(SynchronousTestCase):
         self.assertEqual(read(BEGIN + stopped)[1], ir.Finish("stop_sequence", stop_sequence="END"))
 
     def test_a_cut_is_never_an_end(self) -> None:
-        """Wherever it is cut before messageStop is complete, or within the metadata (lesson 1)."""
+        """Wherever it is cut before messageStop is complete, or within the metadata: it is never taken for whole."""
         for end in range(len(WHOLE)):
             if end != len(WHOLE) - len(METADATA):
                 self.assertRaises(UpstreamCut, read, WHOLE[:end])

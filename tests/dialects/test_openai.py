@@ -125,7 +125,7 @@ class Answers(SynchronousTestCase):
             self.assertIn(usage.output, (0, 1), strange)
 
     def test_what_is_no_answer(self) -> None:
-        """An error behind status 200, and what is not an answer at all, are failures (lesson 3)."""
+        """An error behind status 200, and what is not an answer at all, are failures, never a 200."""
         error = self.assertRaises(VendorFailed, CHAT.parse_answer, b'{"error":{"message":"boom"}}')
         self.assertIn("boom", error.message)
         for said in (b"5", b"true", b'["a"]'):
@@ -164,7 +164,7 @@ def read(data: bytes, *, strip: bool = True, choices: int = 1, step: int = 10**9
 
 class Streams(SynchronousTestCase):
     def test_a_whole_stream(self) -> None:
-        """Roles are held back as lifecycle, usage is taken out and accounted (lesson 6)."""
+        """Roles are held back as lifecycle, usage is taken out and accounted."""
         events, reader = read(ROLE + HELLO + STOP + USAGE + DONE)
         kinds = [event.kind.name for event in events]
         self.assertEqual(kinds, ["LIFECYCLE", "CONTENT", "CONTENT", "DONE"])
@@ -195,7 +195,7 @@ class Streams(SynchronousTestCase):
         self.assertEqual(read(data, step=step)[0], read(data)[0])
 
     def test_a_cut_is_never_an_end(self) -> None:
-        """Wherever a stream is cut before every choice has finished, it is broken (lesson 1)."""
+        """Wherever a stream is cut before every choice has finished, it is broken, not ended."""
         whole = ROLE + HELLO + STOP
         for end in range(len(whole) - 2):
             self.assertRaises(UpstreamCut, read, whole[:end])

@@ -234,8 +234,8 @@ class Table(Faulty):
     async def test_every_row(self) -> None:
         """Each row, streamed or not, alone or with a fallback: what the client saw, the vendor saw, the ledger says.
 
-        Lessons 1 to 5 (an honest end, held back frames, no early 200, no leak, both errors kept), 12 (each limit
-        fires), 13 (Retry-After is honoured and passed on) and 14 (a silent target is left, not asked again).
+        An honest end, held back frames, no early 200, no leak, both errors kept; each limit fires, Retry-After is
+        honoured and passed on, a silent target is left and not asked again.
         """
         rows = {row.cause for row in TABLE} | {"busy", "unsupported"}
         self.assertEqual(rows, set(VERDICTS))
@@ -378,7 +378,7 @@ class Others(Faulty):
         )
 
     async def test_recovery(self) -> None:
-        """splice, continue, buffer and off; a different answer is one explicit error (lesson 1), never a clean end."""
+        """splice, continue, buffer and off; a different answer is one explicit error, never a clean end."""
         modes = ("splice", "continue", "buffer", "off")
         await self.begin(
             "".join(

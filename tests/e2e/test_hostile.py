@@ -158,7 +158,7 @@ class Slow(Serving):
 
 class Many(Serving):
     async def test_memory_is_flat(self) -> None:
-        """20,000 requests on kept connections leave no more than 3 MB behind, after 5,000 to warm up (lesson 21)."""
+        """20,000 requests on kept connections leave no more than 3 MB behind, after 5,000 to warm up."""
         find("h2load")
         gateway = await self.begin(environ={"LOG_LEVEL": "info", "LOG_FILTER": "llmedge.access=warn"})
         file = new_folder() / "body.json"

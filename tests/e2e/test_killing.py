@@ -45,7 +45,7 @@ class Killing(TestCase):
         return text
 
     async def test_every_answer_is_whole(self) -> None:
-        """Every answer is complete and equal to the undisturbed one, whatever dies meanwhile (lessons 1 and 4)."""
+        """Every answer is complete and equal to the undisturbed one, whatever dies meanwhile."""
         servers = [await LlamaServer().start() for _ in range(2)]
 
         async def stop() -> None:

@@ -107,7 +107,7 @@ class Operating(TestCase):
         self.assertEqual(await gateway.process.ended, 0)
 
     async def test_reload(self) -> None:
-        """A good configuration is in force for new calls at once, a bad one changes nothing (lesson 26)."""
+        """A good configuration is in force for new calls at once, a bad one changes nothing."""
         one = MOCK + '[models.one]\ntargets = ["m/one"]\n'
         gateway = await self.begin(one)
         path = gateway.config

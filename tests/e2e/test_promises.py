@@ -46,7 +46,7 @@ class WithVendor(TestCase):
 
 class Streams(WithVendor):
     async def test_a_cut_answer_is_never_shown_as_finished(self) -> None:
-        """However the vendor breaks off: an error event, no [DONE], no clean end (lesson 1)."""
+        """However the vendor breaks off: an error event, no [DONE], no clean end."""
 
         def cut(asked: Asked) -> None:
             how = asked.json()["messages"][0]["content"]
@@ -95,7 +95,7 @@ class Streams(WithVendor):
             self.assertEqual(text, "hello", how)
 
     async def test_early_failures_are_a_status(self) -> None:
-        """Nothing that fails before content arrives as status 200 (lesson 3)."""
+        """Nothing that fails before content arrives as status 200."""
 
         def fail(asked: Asked) -> None:
             how = asked.json()["messages"][0]["content"]
@@ -139,7 +139,7 @@ class Streams(WithVendor):
                     self.assertIn(response.headers["retry-after"], ("6", "7"))
 
     async def test_usage_is_asked_for_and_accounted(self) -> None:
-        """The vendor is always asked, the client sees it only if it asked (lesson 6)."""
+        """The vendor is always asked, the client sees it only if it asked."""
 
         def answer(asked: Asked) -> None:
             vendor = asked.connection
@@ -160,7 +160,7 @@ class Streams(WithVendor):
         self.assertIn('"completion_tokens":', asked.body.decode().replace(" ", ""))
 
     async def test_events_arrive_as_they_are_sent(self) -> None:
-        """Compression and buffering never hold an event back (lesson 9)."""
+        """Compression and buffering never hold an event back."""
         go: list[Asked] = []
         await self.begin(go.append)
         client = await Client.connect(self.gateway.port)
@@ -175,7 +175,7 @@ class Streams(WithVendor):
         client.leave()
 
     async def test_heartbeats(self) -> None:
-        """A silent vendor's stream is kept alive with comments (lesson 8)."""
+        """A silent vendor's stream is kept alive with comments."""
         await self.begin(lambda asked: None, "[server]\nheartbeat = 0.2\n")
         client = await Client.connect(self.gateway.port)
         client.send(request(body=STREAM))
@@ -221,7 +221,7 @@ class Streams(WithVendor):
 
 class Leaving(WithVendor):
     async def test_in_each_phase(self) -> None:
-        """The vendor sees the close within a second and the record is settled (lesson 10)."""
+        """The vendor sees the close within a second and the record is settled."""
 
         def script(asked: Asked) -> None:
             if asked.json()["stream"]:
@@ -270,7 +270,7 @@ class Leaving(WithVendor):
 
 class Time(WithVendor):
     async def test_every_limit_fires(self) -> None:
-        """First byte, first token, idle, and the whole: each ends a silent vendor's call (lesson 12)."""
+        """First byte, first token, idle, and the whole: each ends a silent vendor's call."""
 
         def script(asked: Asked) -> None:
             how = asked.json()["messages"][0]["content"]
@@ -311,7 +311,7 @@ class Time(WithVendor):
 
 class Secrets(WithVendor):
     async def test_canaries(self) -> None:
-        """Neither key turns up in a log, an answer, a metric, or a header sent to the other side (lesson 24)."""
+        """Neither key turns up in a log, an answer, a metric, or a header sent to the other side."""
 
         def script(asked: Asked) -> None:
             how = asked.json()["messages"][0]["content"]
@@ -363,7 +363,7 @@ class Secrets(WithVendor):
             self.assertNotIn(CANARY_KEY, str(asked.headers))
 
     async def test_destinations_come_from_configuration(self) -> None:
-        """Nothing a client sends makes the gateway call another address (lesson 25)."""
+        """Nothing a client sends makes the gateway call another address."""
         await self.begin(lambda asked: asked.connection.answer(200, ANSWER))
         target = Vendor(lambda asked: asked.connection.answer(200, ANSWER))
         self.addCleanup(lambda: Deferred.fromCoroutine(target.stop()))

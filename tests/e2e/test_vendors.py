@@ -45,7 +45,7 @@ class Vendors(TestCase):
                 self.assertEqual(said, wanted, (asker.name, vendor, stream, content))
 
     async def test_parallel_tool_calls(self) -> None:
-        """Each call keeps its place and its arguments (lesson 7): byte for byte where both dialects have them as
+        """Each call keeps its place and its arguments: byte for byte where both dialects have them as
         text, the same value where one of them has them as an object."""
         for asker, vendor, stream in EVERY:
             said = await self.ask(asker, vendor, "many", stream, schema=CITY)
@@ -61,8 +61,7 @@ class Vendors(TestCase):
             self.assertTrue(said.clean, which)
 
     async def test_usage_is_asked_for_and_stripped(self) -> None:
-        """A chat that did not ask for usage sees none, whoever answers; the vendor is asked, and it is accounted for
-        (lesson 6)."""
+        """A chat that did not ask for usage sees none, whoever answers; the vendor is always asked for it."""
         for vendor in VENDORS:
             client = await Client.connect(self.gateway.port)
             say = [{"role": "user", "content": "hello"}]
@@ -82,8 +81,7 @@ class Vendors(TestCase):
             )
 
     async def test_a_cut_answer_is_an_error(self) -> None:
-        """However a vendor breaks off, in text or in a call: an explicit error in the asker's dialect, and no clean
-        end (lesson 1)."""
+        """However a vendor breaks off, in text or in a call: an explicit error in the asker's dialect, no clean end."""
 
         async def cut(asker: Asker, vendor: str, content: str) -> None:
             said = await self.ask(asker, vendor, content, True, schema=CITY)
@@ -129,7 +127,7 @@ class Interleaved(TestCase):
 
     async def test_parallel_deltas(self) -> None:
         """Pieces of several calls in turns, as some servers send them: each call is put together again byte for byte,
-        in its place, whatever the asker speaks (lesson 7)."""
+        in its place, whatever the asker speaks."""
 
         def piece(index: int, arguments: str, **more: Any) -> Any:
             function = {"arguments": arguments} | ({"name": "get_weather"} if more else {})

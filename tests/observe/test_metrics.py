@@ -127,7 +127,7 @@ class Exposition(SynchronousTestCase):
         self.assertEqual(value(found, "llm_rate_limited_total", scope="global"), 1)
 
     def test_labels_are_bounded(self) -> None:
-        """Whatever clients invent - models, paths, methods - no new series appears (lesson 23)."""
+        """Whatever clients invent - models, paths, methods - no new series appears."""
         toml = '[rate_limit]\nenabled = false\n[providers.p]\ndialect = "mock"\n[models.known]\ntargets = ["p/x"]\n'
         edge = Edge(toml)
         edge.chat(model="known")

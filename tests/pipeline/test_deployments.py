@@ -87,7 +87,7 @@ class Limits(SynchronousTestCase):
         self.assertEqual(limit.value, 1)
 
     def test_concurrency(self) -> None:
-        """So many at once, never more; the others wait their turn, within bounds and the deadline (lesson 15)."""
+        """So many at once, never more; the others wait their turn, within bounds and the deadline."""
         world = World(
             (1.0, ANSWER),
             entries=(TargetEntry("p0/x", max_concurrency=2),),
@@ -147,7 +147,7 @@ class Limits(SynchronousTestCase):
         self.assertTrue(world.at_rest())
 
     def test_tokens_a_minute(self) -> None:
-        """What was not used is given back, what failed before the vendor did anything wholly (lesson 15)."""
+        """What was not used is given back, what failed before the vendor did anything wholly."""
         fields = {"max_tokens": b"600"}
         world = World(
             [(ANSWER,), (ConnectFailed("down", cause="refused"),), (ANSWER,), (ANSWER,)],

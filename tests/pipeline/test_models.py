@@ -33,7 +33,7 @@ class Index(SynchronousTestCase):
             self.assertIsNone(self.index.find(unknown), unknown)
 
     def test_labels_are_configured_words(self) -> None:
-        """However many names clients invent, the labels stay few (lesson 23)."""
+        """However many names clients invent, the labels stay few."""
         names = [f"gpt-{i}" for i in range(500)] + [f"local/{i}" for i in range(500)] + ["gpt-4", "local/tiny"]
         labels = {match.label for name in names if (match := self.index.find(name))}
         self.assertEqual(labels, {"gpt-*", "local/*", "gpt-4", "local/tiny"})

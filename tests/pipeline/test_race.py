@@ -52,7 +52,7 @@ class Races(SynchronousTestCase):
         self.assertTrue(world.at_rest())
 
     def test_leaving_ends_all_of_them(self) -> None:
-        """The client leaves while two are asked: both are cut off within the turn (lessons 10 and 11)."""
+        """The client leaves while two are asked: both are cut off within the turn."""
         world = self.world((SILENT, ANSWER), (SILENT, ANSWER), (SILENT, ANSWER))
         asking = world.ask()
         world.pass_time(2.5)
@@ -93,7 +93,7 @@ class Races(SynchronousTestCase):
         self.assertTrue(world.at_rest())
 
     def test_all_fail(self) -> None:
-        """Both errors are told (lesson 5)."""
+        """Both errors are told: the second does not hide the first."""
         world = self.world((1.5, ConnectFailed("A is down.")), (1.5, UpstreamCut("B broke.")))
         asking = world.ask()
         world.pass_time(3)
@@ -148,7 +148,7 @@ class Races(SynchronousTestCase):
         self.assertTrue(world.at_rest())
 
     def test_silence_opens_the_breaker(self) -> None:
-        """A target that hangs, and is beaten by the next each time, is soon not asked any more (lesson 14)."""
+        """A target that hangs, and is beaten by the next each time, is soon not asked any more."""
         world = self.world((SILENT, ANSWER), (0.1, lambda call: Stream(world.clock, [chunk("x")])), hedge="tail")
         for _ in range(5):
             asking = world.ask(stream=True)
@@ -219,7 +219,7 @@ class Races(SynchronousTestCase):
 
 class Cancelling(SynchronousTestCase):
     def test_at_any_moment(self) -> None:
-        """Wherever the client leaves, slots, probes and timers are given back (lesson 11)."""
+        """Wherever the client leaves, slots, probes and timers are given back."""
         for tenth in range(80):
             world = World(
                 (0.3, ConnectFailed("down")),

@@ -146,7 +146,7 @@ class Splicing(Recovery):
         self.assertTrue(world.at_rest())
 
     def test_silence_has_an_end(self) -> None:
-        """Who is asked to go on has as long as a call has for its first content, all of them together (lesson 12)."""
+        """Who is asked to go on has as long as a call has for its first content, all of them together."""
         world = self.world((stream([chunk("one ")], CUT),), (1e6,), (1e6,))
         reading = self.read(world, seconds=0)
         world.pass_time(29.9, 0.1)
@@ -170,7 +170,7 @@ class Splicing(Recovery):
         self.assertTrue(world.at_rest())
 
     def test_leaving_while_it_is_recovered(self) -> None:
-        """Ends whoever is asked then (lesson 10)."""
+        """A client that leaves ends whoever is asked then."""
         for mode in ("splice", "buffer"):
             world = self.world((stream([chunk("one ")], CUT),), (1e6,), stream_recovery=mode)
             reading = self.read(world)

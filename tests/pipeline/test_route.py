@@ -103,7 +103,7 @@ class Routing(SynchronousTestCase):
         self.assertEqual((self.record.error_code, self.record.outcome), ("", "ok"))
 
     def test_all_fail(self) -> None:
-        """The message keeps every reason (lesson 5), the delay is the shortest one asked for (lesson 13)."""
+        """The message keeps every reason, the delay is the shortest one asked for."""
         limited = VendorRateLimited("B.", retry_after=9)
         error = self.failureResultOf(self.route(VendorRateLimited("A.", retry_after=4), limited), EdgeError).value
         self.assertEqual(error.message, "All 2 attempts failed. A. B.")
@@ -121,7 +121,7 @@ class Routing(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_lifecycle_is_held_back(self) -> None:
-        """A stream that fails after its role frame falls back without a trace of it (lessons 2 and 4)."""
+        """A stream that fails after its role frame falls back without a trace of it."""
         broken, good = Stream([[ROLE], UpstreamCut("cut")]), Stream([[ROLE], [WORD], [DONE]])
         reply = self.successResultOf(self.route(broken, good, stream=True))
         self.assertTrue(broken.aborted)

@@ -181,13 +181,13 @@ class Retries(SynchronousTestCase):
         self.assertTrue(world.at_rest())
 
     def test_silence_is_left(self) -> None:
-        """A silent target is not asked again, whatever is left (lesson 14)."""
+        """A silent target is not asked again, whatever is left."""
         world = World((UpstreamTimeout("Nothing."),))
         self.failureResultOf(world.ask(), UpstreamTimeout)
         self.assertEqual(len(world.vendors[0].calls), 1)
 
     def test_one_deadline(self) -> None:
-        """A pause that does not fit into what is left is not begun (lesson 12)."""
+        """A pause that does not fit into what is left is not begun."""
         world = World((VendorRateLimited("slow down", retry_after=4.0),))
         error = self.failureResultOf(world.ask(seconds=3.0), VendorRateLimited).value
         self.assertEqual(error.retry_after, 4.0)
@@ -204,7 +204,7 @@ class Retries(SynchronousTestCase):
 
 class RetryAfter(SynchronousTestCase):
     def test_waited_for(self) -> None:
-        """Where nobody else is left, it is short enough and fits (lesson 13)."""
+        """Where nobody else is left, it is short enough and fits: Retry-After is heeded."""
         world = World([(VendorRateLimited("slow down", retry_after=4.0),), (ANSWER,)])
         asking = world.ask()
         world.clock.advance(3.9)

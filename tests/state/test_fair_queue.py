@@ -282,5 +282,5 @@ class Machine(RuleBasedStateMachine):
 
 class Conformance(SynchronousTestCase):
     def test_any_order_of_events(self) -> None:
-        """Never over the limit, no slot leaks, nobody waits beside a free slot (lessons 11 and 15)."""
+        """Never over the limit, no slot leaks, nobody waits beside a free slot."""
         run_state_machine_as_test(Machine, settings=settings(max_examples=120, stateful_step_count=60, deadline=None))

@@ -20,7 +20,7 @@ class Bucket(SynchronousTestCase):
         self.assertEqual(bucket.level(), Level(60, 0, 3.0))
 
     def test_refund(self) -> None:
-        """Refused work is given back, never beyond the burst (lesson 15)."""
+        """Refused work is given back, never beyond the burst."""
         bucket = TokenBucket(Clock(), rpm=60, burst=2)
         bucket.take()
         bucket.refund()

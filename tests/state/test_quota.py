@@ -67,7 +67,7 @@ class Limits(SynchronousTestCase):
         self.reserve(limits, 9000)
 
     def test_both_or_neither(self) -> None:
-        """Refused for its tokens, a call has not used up a request (lesson 15)."""
+        """Refused for its tokens, a call has not used up a request."""
         limits = quota(self.clock, requests=1, tokens=100)
         hog = TokenBucket(self.clock, 60, 1)
         hog.take()

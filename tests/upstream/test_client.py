@@ -85,7 +85,7 @@ class Pooling(SynchronousTestCase):
         self.assertIsNone(first._exchange)
 
     def test_at_most_max_connections(self) -> None:
-        """More calls wait their turn; one that gives up gives its turn on (lesson 11)."""
+        """More calls wait their turn; one that gives up gives its turn on, so that no place is lost."""
         self.send()
         self.send()
         third, fourth = self.send(), self.send()
@@ -225,7 +225,7 @@ class Pooling(SynchronousTestCase):
         self.assertEqual(self.pool._opening, 0)
 
     def test_connect_timeout(self) -> None:
-        """connect_timeout fires (lesson 12)."""
+        """connect_timeout fires."""
         sending = self.send()
         self.clock.advance(4.9)
         self.assertNoResult(sending)
@@ -234,7 +234,7 @@ class Pooling(SynchronousTestCase):
         self.assertEqual((self.pool._opening, self.clock.getDelayedCalls()), (0, []))
 
     def test_leaving_while_connecting(self) -> None:
-        """A client that leaves stops the connecting, and no place is lost (lesson 10)."""
+        """A client that leaves stops the connecting, and no place is lost."""
         sending = self.send()
         sending.cancel()
         self.failureResultOf(sending, CancelledError)

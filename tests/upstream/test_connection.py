@@ -175,7 +175,7 @@ class Http(SynchronousTestCase):
         self.assertEqual((exchange.fields[b"link"], exchange.fields[b"retry-after"]), (b"a, b", b"2"))
 
     def test_silence_before_headers(self) -> None:
-        """first_byte_timeout fires (lesson 12) and closes the vendor's connection."""
+        """first_byte_timeout fires, and closes the vendor's connection."""
         headers = self.later(self.start().headers())
         self.clock.advance(6.9)
         self.assertNoResult(headers)
@@ -234,7 +234,7 @@ class Http(SynchronousTestCase):
         self.failureResultOf(self.later(exchange.read_all()), UpstreamTooLarge)
 
     def test_cancelling_aborts(self) -> None:
-        """Whoever stops waiting stops the vendor (lesson 10)."""
+        """Whoever stops waiting stops the vendor: nobody pays for what nobody reads."""
         headers = self.later(self.start().headers())
         headers.cancel()
         self.failureResultOf(headers, CancelledError)

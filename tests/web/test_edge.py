@@ -419,7 +419,7 @@ class Errors(SynchronousTestCase):
             self.assertRegex(given, r"^req_[0-9a-f]{24}$")
 
     def test_absolute_and_strange_targets(self) -> None:
-        """No request line makes the gateway call anything: destinations come from configuration only (lesson 25)."""
+        """No request line makes the gateway call anything: destinations come from configuration only."""
         edge = Edge()
         for path in ("//evil/v1/chat/completions", "/v1/../v1/models"):
             self.assertEqual(edge.ask(path=path, body=CHAT).status, 404)
@@ -471,7 +471,7 @@ class Authentication(SynchronousTestCase):
         self.assertEqual(Edge(KEYS).ask("GET", "/v1/nope").status, 401)
 
     def test_health_and_metrics_are_open_unless_locked(self) -> None:
-        """Each by its own setting (lesson 23: lockable)."""
+        """Each can be locked, by its own setting."""
         edge = Edge(KEYS)
         self.assertEqual([edge.ask("GET", p).status for p in ("/health", "/health/ready", "/metrics")], [200, 200, 200])
         locked = Edge(KEYS, {"AUTH_HEALTH_CHECK": "true", "AUTH_METRICS": "true"})
@@ -534,7 +534,7 @@ class Limits(SynchronousTestCase):
         self.assertEqual(edge.chat().status, 200)
 
     def test_per_key(self) -> None:
-        """A key's own limit does not touch the others, and refused work is given back (lesson 15)."""
+        """A key's own limit does not touch the others, and refused work is given back."""
         toml = '[rate_limit]\nrpm = 60\nburst = 5\n[[auth.keys]]\nname = "a"\nkey = "ka"\nrpm = 60\nburst = 1\n'
         edge = Edge(toml + '[[auth.keys]]\nname = "b"\nkey = "kb"\n')
         a, b = {"x-api-key": "ka"}, {"x-api-key": "kb"}
@@ -666,7 +666,7 @@ class Gzip(SynchronousTestCase):
             self.assertEqual(unpack[coding](response.body), plain)
 
     def test_streams_are_never_held_back(self) -> None:
-        """Each event is readable the moment the vendor gave it, whatever the client accepts (lesson 9)."""
+        """Each event is readable the moment the vendor gave it, whatever the client accepts."""
         edge = Edge('[providers.m]\ndialect = "mock"\nmodels = ["*"]\nchunk_interval = 1\n')
         wire = edge.wire()
         wire.send(request(body=CHAT | {"stream": True}, headers=self.ACCEPT))

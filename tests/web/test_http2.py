@@ -140,7 +140,7 @@ class Streams(SynchronousTestCase):
         self.assertTrue(client.ended(stream))
 
     def test_a_broken_stream_is_reset(self) -> None:
-        """After the error event comes RST_STREAM, never a clean end (lesson 1); its siblings go on."""
+        """After the error event comes RST_STREAM, never a clean end; its siblings go on."""
         client = Http2(Edge(MOCK + 'fault = "cut"\nfault_after = 4\nchunk_interval = 1\nfault_rate = 0.5\n'))
         good, bad = client.ask(CHAT | {"stream": True}), client.ask(CHAT | {"stream": True})
         for _ in range(14):
@@ -181,7 +181,7 @@ class Streams(SynchronousTestCase):
         self.assertTrue(client.ended(other))
 
     def test_a_client_that_resets(self) -> None:
-        """RST_STREAM stops the work at once and settles the record (lesson 10)."""
+        """RST_STREAM stops the work at once and settles the record."""
         edge = Edge(MOCK + "latency = 9\n")
         client = Http2(edge)
         stream = client.ask(CHAT)

@@ -18,7 +18,7 @@ def mock(server: str = "", upstream: str = "", **options: object) -> Edge:
 
 class Faults(SynchronousTestCase):
     def test_a_cut_stream_never_ends_cleanly(self) -> None:
-        """An error event, no [DONE], and the response visibly unfinished (lesson 1)."""
+        """An error event, no [DONE], and the response visibly unfinished: never a clean end after a cut."""
         for fault, code in (("cut", "UPSTREAM_ERROR"), ("malformed", "UPSTREAM_ERROR"), ("stall", "TIMEOUT_ERROR")):
             edge = mock(fault=fault, fault_after=4)
             wire = edge.wire()
@@ -37,7 +37,7 @@ class Faults(SynchronousTestCase):
             self.assertEqual(record.outcome, {"stall": "timeout"}.get(fault, fault))
 
     def test_a_failure_before_the_first_content_is_a_status(self) -> None:
-        """A role frame is no answer yet: the client gets a real HTTP error (lessons 2 and 3)."""
+        """A role frame is no answer yet: the client gets a real HTTP error."""
         for options, status in (
             ({"fault": "status", "fault_status": 503}, 503),
             ({"fault": "status", "fault_status": 500}, 502),
@@ -57,7 +57,7 @@ class Faults(SynchronousTestCase):
 
 class Deadlines(SynchronousTestCase):
     def test_a_whole_answer(self) -> None:
-        """server.timeout is the limit of the whole call: 504, and nothing is left running (lesson 12)."""
+        """server.timeout is the limit of the whole call: 504, and nothing is left running."""
         edge = mock("timeout = 5", latency=60)
         wire = edge.wire()
         wire.send(request(body=CHAT))
@@ -102,7 +102,7 @@ class Deadlines(SynchronousTestCase):
 
 class Heartbeats(SynchronousTestCase):
     def test_before_the_first_token(self) -> None:
-        """A thinking vendor's stream is kept alive (lesson 8); after that a failure is an error event."""
+        """A thinking vendor's stream is kept alive by comments; after that a failure is an error event."""
         edge = mock("heartbeat = 5\ntimeout = 60", latency=12)
         wire = edge.wire()
         wire.send(request(body=STREAM))
@@ -142,7 +142,7 @@ class Heartbeats(SynchronousTestCase):
 
 class Leaving(SynchronousTestCase):
     def test_in_each_phase(self) -> None:
-        """The work stops at once and the record is settled, whatever was under way (lessons 10 and 11)."""
+        """The work stops at once and the record is settled, nothing leaks, whatever was under way."""
         for options, body, seconds in (
             ({"latency": 9}, CHAT, 1),
             ({"latency": 9}, STREAM, 1),
@@ -225,7 +225,7 @@ class SlowReader(SynchronousTestCase):
 
 class Fallback(SynchronousTestCase):
     def test_the_next_target_answers(self) -> None:
-        """A broken target is invisible while nothing has been sent (lessons 2 and 4)."""
+        """A broken target is invisible while nothing has been sent."""
         for fault in ("status", "cut", "malformed"):
             edge = Edge(
                 f'[providers.bad]\ndialect = "mock"\nfault = "{fault}"\nfault_after = 1\n'

@@ -187,7 +187,7 @@ class Holding(SynchronousTestCase):
         self.assertFalse(socket.wire.transport.gone)
 
     def test_leaving(self) -> None:
-        """A client that goes stops the vendor's work, and the record is settled (lesson 10)."""
+        """A client that goes stops the vendor's work, and the record is settled."""
         edge = Edge(MOCK + "latency = 9\n")
         socket = Socket(edge)
         socket.ask()
