@@ -30,7 +30,7 @@ class Edge(TestCase):
     def setUp(self) -> None:
         self.folder = new_folder()
 
-    async def run(self, name: str, *arguments: str, stdin: bytes = b"") -> Output:
+    async def program(self, name: str, *arguments: str, stdin: bytes = b"") -> Output:
         """Run a program in the test's folder."""
         return await run(name, *arguments, stdin=stdin, folder=self.folder)
 
@@ -47,7 +47,7 @@ class Edge(TestCase):
 
     async def curl(self, *arguments: str) -> tuple[int, dict[str, str], str]:
         """Status, headers and body of the last answer, whatever its status."""
-        result = await self.run("curl", "-sS", "--max-time", "20", "-D", "headers", *arguments)
+        result = await self.program("curl", "-sS", "--max-time", "20", "-D", "headers", *arguments)
         self.assertEqual((result.code, result.err), (0, ""))
         top = (self.folder / "headers").read_text().strip().replace("\r\n", "\n").split("\n\n")[-1]
         line, *fields = top.split("\n")
@@ -68,7 +68,7 @@ class Protocols(Edge):
         self.assertTrue(headers["content-type"].startswith("text/event-stream"))
         self.assertTrue(body.endswith("data: [DONE]\n\n"))
         url = f"{gateway.url}/health"
-        result = await self.run(
+        result = await self.program(
             "curl", "-sS", "-o", "one", "-o", "two", "-w", "%{num_connects} %{http_version} ", url, url
         )
         self.assertEqual(result.out, "1 1.1 0 1.1 ")
@@ -78,7 +78,7 @@ class Protocols(Edge):
         gateway = await self.begin_tls()
         (self.folder / "body.json").write_text(BODY)
         arguments = ("-n", "100", "-c", "1", "-m", "10", "-d", "body.json", "-H", "content-type: application/json")
-        result = await self.run("h2load", *arguments, f"https://127.0.0.1:{gateway.port}{PATH}")
+        result = await self.program("h2load", *arguments, f"https://127.0.0.1:{gateway.port}{PATH}")
         self.assertIn("Application protocol: h2", result.out)
         self.assertIn("100 succeeded, 0 failed, 0 errored, 0 timeout", result.out)
         self.assertIn("status codes: 100 2xx, 0 3xx, 0 4xx, 0 5xx", result.out)
@@ -88,13 +88,13 @@ class Protocols(Edge):
         gateway = await self.begin_tls()
         for version, number in (("--http2", "2"), ("--http1.1", "1.1")):
             arguments = ("-sS", "--cacert", self.authority.path, version, "-w", " %{http_version} %{http_code}", *CHAT)
-            result = await self.run("curl", *arguments, f"https://localhost:{gateway.port}{PATH}")
+            result = await self.program("curl", *arguments, f"https://localhost:{gateway.port}{PATH}")
             self.assertTrue(result.out.endswith(f"}} {number} 200"), result)
 
     async def test_h2c_by_nghttp(self) -> None:
         """Prior knowledge: HTTP/2 in cleartext on the same port, settings first, then the answer; curl likewise."""
         gateway = await self.begin()
-        result = await self.run("nghttp", "-v", "--no-dep", "--timeout=10", f"{gateway.url}/health")
+        result = await self.program("nghttp", "-v", "--no-dep", "--timeout=10", f"{gateway.url}/health")
         self.assertEqual(result.code, 0, result)
         first = re.search(r"recv (\w+) frame", result.out)
         assert first is not None
@@ -103,7 +103,7 @@ class Protocols(Edge):
             self.assertIn(setting, result.out)
         self.assertIn(":status: 200", result.out)
         arguments = ("-sS", "--http2-prior-knowledge", "-w", " %{http_version} %{http_code}", *CHAT)
-        result = await self.run("curl", *arguments, gateway.url + PATH)
+        result = await self.program("curl", *arguments, gateway.url + PATH)
         self.assertTrue(result.out.endswith("} 2 200"), result)
 
     async def test_gzip_by_curl(self) -> None:
@@ -141,7 +141,7 @@ class Tls(Edge):
         hello = b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
         verify = ("-CAfile", self.authority.path, "-verify_return_error", "-servername", "localhost")
         at = ("-connect", f"127.0.0.1:{gateway.port}", "-ign_eof")
-        return await self.run("openssl", "s_client", *at, *verify, *arguments, stdin=hello)
+        return await self.program("openssl", "s_client", *at, *verify, *arguments, stdin=hello)
 
     async def test_versions_by_openssl(self) -> None:
         """TLS 1.2 and 1.3 are spoken; 1.1 and 1.0 are refused by name."""
@@ -170,7 +170,7 @@ class Tls(Edge):
     async def test_nothing_weak_by_sslscan(self) -> None:
         """No old version, no cipher without forward secrecy and AEAD, no compression, renegotiation or Heartbleed."""
         gateway = await self.begin_tls()
-        result = await self.run("sslscan", "--no-colour", f"127.0.0.1:{gateway.port}")
+        result = await self.program("sslscan", "--no-colour", f"127.0.0.1:{gateway.port}")
         self.assertEqual(result.code, 0, result)
         versions = dict(re.findall(r"^((?:SSL|TLS)v[\d.]+) +(enabled|disabled)$", result.out, re.M))
         off = dict.fromkeys(("SSLv2", "SSLv3", "TLSv1.0", "TLSv1.1"), "disabled")
@@ -191,7 +191,7 @@ class Tls(Edge):
     async def test_no_finding_by_sslyze(self) -> None:
         """Every check of sslyze passes; what it tells beyond that (curves, staples) is information."""
         gateway = await self.begin_tls()
-        result = await self.run("sslyze", "--json_out=sslyze.json", f"localhost:{gateway.port}")
+        result = await self.program("sslyze", "--json_out=sslyze.json", f"localhost:{gateway.port}")
         self.assertIn("SCANS COMPLETED", result.out, result)
         (server,) = json.loads((self.folder / "sslyze.json").read_text())["server_scan_results"]
         scan = {
@@ -285,7 +285,7 @@ class Operators(Edge):
         _, headers, scrape = await self.curl(f"{gateway.url}/metrics")
         self.assertTrue(headers["content-type"].startswith("text/plain; version=0.0.4"))
         self.assertIn('status="200"', scrape)
-        result = await self.run("promtool", "check", "metrics", stdin=scrape.encode())
+        result = await self.program("promtool", "check", "metrics", stdin=scrape.encode())
         self.assertEqual((result.code, result.out, result.err), (0, "", ""))
 
     async def test_log_lines(self) -> None:
@@ -359,7 +359,7 @@ class Operators(Edge):
         process.start([find("haproxy"), "-db", "-f", str(config)], {})
         self.addCleanup(lambda: Deferred.fromCoroutine(process.stop()))
         for _ in range(100):
-            result = await self.run("curl", "-s", "-o", "ignored", f"http://127.0.0.1:{port}/health")
+            result = await self.program("curl", "-s", "-o", "ignored", f"http://127.0.0.1:{port}/health")
             if result.code == 0:
                 return port
         raise AssertionError(process.err)
