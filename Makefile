@@ -7,7 +7,7 @@ export PYTHONPATH := $(CURDIR)/src:$(CURDIR)
 ARGS ?=
 SOURCES := $(shell find src twisted -name '*.py')
 
-.PHONY: run test debian-packages lint format bench docs image-check clean
+.PHONY: run test quick soak guard debian-packages lint format bench docs image-check clean
 
 # On loopback unless a variable, LLMEDGE_CONFIG or ARGS="--port …" says otherwise.
 run: $(VENV)/run.stamp
@@ -15,6 +15,14 @@ run: $(VENV)/run.stamp
 
 test: $(VENV)/test.stamp $(VENV)/sslyze.stamp $(VENV)/openai2.stamp $(VENV)/node.stamp | debian-packages
 	@$(BIN)/python tests/run.py
+
+# What is tried with every change: no gateway's process, fewer examples. Half a minute.
+quick: $(VENV)/test.stamp
+	@$(BIN)/python tests/run.py --quick
+
+# Properties and simulations, as hard as they go: before a release, or when one of them is in doubt.
+soak: $(VENV)/test.stamp
+	@$(BIN)/python tests/run.py --soak
 
 debian-packages:
 	@tests/debian-packages

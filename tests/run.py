@@ -1,4 +1,8 @@
-"""Runs the whole suite under trial and ends with the line ``N passed, N failed, N skipped`` of true counts."""
+"""Runs tests under trial, says how far it is, and ends with the line ``N passed, N failed, N skipped`` of true counts.
+
+``make test`` runs all of them, ``make quick`` (``--quick``) those that need no gateway's process and little patience,
+``make soak`` (``--soak``) those whose effort can be raised (``tests/effort.py``), with all of it; or what is named.
+"""
 
 from __future__ import annotations
 
@@ -6,35 +10,95 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+TESTS = ROOT / "tests"
+EVERY = 5.0
+"""Seconds from one line that says how far it is to the next: the same on a terminal and in a log."""
+TAKES = {"quick": "half a minute", "usual": "3 to 4 minutes", "soak": "5 minutes"}
+"""How long it takes on two idle cores."""
+FINISHED = re.compile(r"^(\S+) \.\.\. \[(.+)\]$")
 
 
-def main() -> int:
-    workers = str(min(4, os.cpu_count() or 1))
-    command = [sys.executable, "-m", "twisted.trial", "-j", workers, "--reporter=text", *(sys.argv[1:] or ["tests"])]
-    environ = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
-    process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True)
-    tail = ""
-    assert process.stdout is not None
-    for line in process.stdout:
-        print(line, end="", flush=True)
+def modules(effort: str) -> Iterable[str]:
+    """What to run: names of packages and modules."""
+    if effort == "usual":
+        return ["tests"]
+    files = [path for path in sorted(TESTS.rglob("test_*.py")) if effort == "soak" or "e2e" not in path.parts]
+    if effort == "soak":
+        files = [path for path in files if "from tests.effort import" in path.read_text()]
+    return [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files]
+
+
+def follow(output: Iterable[str], clock: Callable[[], float] = time.monotonic) -> str:
+    """Print what trial says, but for the tests that passed: how many have ended is said now and then.
+
+    :returns: the last of it, with the counts.
+    """
+    tail, total, finished = "", "", 0
+    began = said = clock()
+    summary = False  # errors in full, and the counts
+    for line in output:
         tail = (tail + line)[-4000:]
-    code = process.wait()
+        summary = summary or line.startswith(("=====", "-----"))
+        ended = None if summary else FINISHED.match(line)
+        if ended:
+            finished += 1
+        if ended and ended[2] == "OK":
+            if (now := clock()) - said >= EVERY:
+                said = now
+                print(f"  {finished} of {total} tests, {now - began:.0f} s", flush=True)
+            continue
+        if running := re.match(r"Running (\d+) tests", line):
+            total = running[1]
+        print(line, end="", flush=True)
+    return tail
+
+
+def judge(tail: str, code: int, everything: bool) -> tuple[int, int, int, str]:
+    """How many passed, failed and were skipped, and what is wrong with the run as such.
+
+    :param tail: the end of trial's output.
+    :param code: its exit status.
+    :param everything: nothing may be skipped.
+    """
     counts = {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", tail.rpartition("\nRan ")[2])}
     ran = re.search(r"\nRan (\d+) tests", tail)
     failed = sum(counts.get(name, 0) for name in ("failures", "errors", "unexpectedSuccesses"))
     skipped = counts.get("skips", 0)
     passed = counts.get("successes", 0) + counts.get("expectedFailures", 0)
+    problem = ""
     if ran is None or (code == 0 and passed + skipped != int(ran[1])):
-        print("the test runner did not finish", flush=True)
-        code = code or 1
-    if skipped and os.environ.get("CI"):
-        print("nothing may be skipped in CI", flush=True)
-        code = code or 1
-    print(f"{passed} passed, {max(failed, int(code != 0))} failed, {skipped} skipped")
-    return code
+        problem = "the test runner did not finish"
+    elif skipped and everything:
+        problem = "nothing may be skipped in CI"
+    return passed, max(failed, int(code != 0 or bool(problem))), skipped, problem
+
+
+def main() -> int:
+    names = [name for name in sys.argv[1:] if not name.startswith("--")]
+    effort = "quick" if "--quick" in sys.argv else "soak" if "--soak" in sys.argv else "usual"
+    workers = str(min(4, os.cpu_count() or 1))
+    command = [sys.executable, "-u", "-m", "twisted.trial", "-j", workers, "--reporter=bwverbose"]
+    environ = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "LLMEDGE_EFFORT": effort}
+    if not names:
+        print(f"This takes about {TAKES[effort]} on two idle cores; here are {os.cpu_count()}.", flush=True)
+    command += names or modules(effort)
+    with tempfile.TemporaryDirectory(prefix="llmedge-tests-") as folder:
+        environ |= {"TMPDIR": folder, "HYPOTHESIS_STORAGE_DIRECTORY": f"{folder}/hypothesis"}
+        process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        tail = follow(process.stdout)
+        code = process.wait()
+    passed, failed, skipped, problem = judge(tail, code, bool(os.environ.get("CI")))
+    if problem:
+        print(problem, flush=True)
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    return code or int(failed > 0)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from llmedge.errors import (
     VendorUnavailable,
 )
 from llmedge.model import Event, EventKind, Usage
+from tests.effort import examples
 
 CLAUDE = Anthropic()
 ASKED = ResponseContext("asked", "msg_asked")
@@ -625,7 +626,7 @@ def streamed(answer: ir.Answer) -> list[ir.StreamEvent]:
 
 
 class RoundTrips(SynchronousTestCase):
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=examples(150), deadline=None)
     @given(requests())
     def test_requests(self, request: ir.Request) -> None:
         quirks = frozenset({"system_messages"})
@@ -633,12 +634,12 @@ class RoundTrips(SynchronousTestCase):
         again = CLAUDE.parse(CLAUDE.parse_request(body).fields)
         self.assertEqual(without_places(again), without_places(request))
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=examples(150), deadline=None)
     @given(answers)
     def test_answers(self, answer: ir.Answer) -> None:
         self.assertEqual(CLAUDE.parse_answer(CLAUDE.render_answer(answer, ASKED)), answer)
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=examples(150), deadline=None)
     @given(answers, st.integers(1, 50))
     def test_streams(self, answer: ir.Answer, step: int) -> None:
         """Both ways, wherever the bytes are cut; and passed on unchanged."""
@@ -650,7 +651,7 @@ class RoundTrips(SynchronousTestCase):
         passed, usage = read(data, step)
         self.assertEqual((joined(passed), usage), (data, answer.usage))
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=examples(150), deadline=None)
     @given(answers, st.randoms())
     def test_mixed_blocks(self, answer: ir.Answer, random: Any) -> None:
         """However the events of blocks are mixed, a client gets the blocks one after another, whole and in order."""

@@ -34,6 +34,7 @@ from llmedge.errors import (
     VendorUnavailable,
 )
 from llmedge.model import EventKind, Usage
+from tests.effort import examples
 
 try:
     from botocore.eventstream import EventStreamBuffer  # type: ignore[import-not-found]
@@ -849,7 +850,7 @@ class EventStreams(SynchronousTestCase):
             whole += struct.pack(">I", crc32(whole))
             self.assertRaises(EventStreamError, list, EventStreamParser(1000).feed(whole))
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=examples(150), deadline=None)
     @given(
         st.lists(
             st.tuples(
@@ -1033,7 +1034,7 @@ answers = st.builds(
 
 
 class RoundTrips(SynchronousTestCase):
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=examples(200), deadline=None)
     @given(requests().filter(distinct_documents))
     def test_requests(self, request: ir.Request) -> None:
         """What the dialect can say is read back as it was said."""
@@ -1089,7 +1090,7 @@ class RoundTrips(SynchronousTestCase):
                 self.assertEqual(message.headers[":event-type"], name)
                 self.assertEqual(set(found[name]), set(payload), "a field AWS's client does not know")
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=examples(200), deadline=None)
     @given(answers)
     def test_answers(self, said: ir.Answer) -> None:
         self.assertEqual(DIALECT.parse_answer(DIALECT.render_answer(said, ResponseContext("m"))), said)

@@ -20,10 +20,11 @@ from llmedge.errors import (
 )
 from llmedge.model import Usage
 from tests.dialects.gemini_cases import answers, requests
+from tests.effort import examples
 
 GEMINI = Gemini()
 CONTENTS = [{"role": "user", "parts": [{"text": "hi"}]}]
-SLOW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SLOW = settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def parsed(body: dict) -> ir.Request:

@@ -10,6 +10,7 @@ from llmedge.dialects.openai_common import ChunkReader, is_deeper
 from llmedge.dialects.openai_text import OpenAIText
 from llmedge.errors import EdgeError, UpstreamCut, UpstreamMalformed, ValidationError, VendorFailed
 from llmedge.model import Event, EventKind, Usage
+from tests.effort import examples
 
 CHAT = OpenAIChat()
 MESSAGE = {"role": "user", "content": "hi"}
@@ -84,7 +85,7 @@ class Requests(SynchronousTestCase):
         plain = json.loads(CHAT.forward(request.fields, "m", stream=True, ask_usage=False))
         self.assertEqual(plain["stream_options"], {"include_obfuscation": False})
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=examples(200), deadline=None)
     @given(
         st.recursive(
             st.none() | st.text(alphabet='[]{}"\\a'),
@@ -188,7 +189,7 @@ class Streams(SynchronousTestCase):
         events, _ = read(text + STOP + DONE)
         self.assertEqual(events[0].frame, text)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=examples(60), deadline=None)
     @given(st.integers(1, 60))
     def test_split_anywhere(self, step: int) -> None:
         data = ROLE + HELLO + chunk({"content": "é✓"}) + STOP + USAGE + DONE

@@ -27,6 +27,7 @@ from llmedge.errors import (
     VendorUnavailable,
 )
 from llmedge.model import EventKind, Usage
+from tests.effort import examples
 
 try:
     import httpx2 as httpx
@@ -1247,14 +1248,14 @@ def streams(draw: Any) -> list[ir.StreamEvent]:
 
 
 class RoundTrips(SynchronousTestCase):
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=examples(150), deadline=None)
     @given(requests)
     def test_requests(self, request: ir.Request) -> None:
         """What can be said is understood."""
         said, _ = rendered(request)
         self.assertEqual(DIALECT.parse(raw(packed(said))), schemas_of(request))
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=examples(150), deadline=None)
     @given(answers())
     def test_answers(self, answer: ir.Answer) -> None:
         """A client that is a gateway gets what we were given."""
@@ -1262,7 +1263,7 @@ class RoundTrips(SynchronousTestCase):
         self.assertEqual(DIALECT.parse_answer(body), answer)
         Response.model_validate_json(body)
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=examples(150), deadline=None)
     @given(streams(), st.integers(1, 200))
     def test_streams(self, events: list[ir.StreamEvent], size: int) -> None:
         """Event by event, wherever the bytes are split; and its last event is the whole answer."""

@@ -15,9 +15,10 @@ from llmedge.dialects.registry import DIALECTS
 from llmedge.dialects.rendering import RenderContext
 from tests.dialects import strategies
 from tests.dialects.matrix.cases import MODELS
+from tests.effort import examples
 
 ASKERS = ("openai_chat", "openai_responses", "anthropic", "gemini")
-MODERATE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MODERATE = settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def placeless(request: ir.Request) -> ir.Request:
@@ -60,7 +61,7 @@ class RoundTrips(SynchronousTestCase):
     def streams(self, name: str) -> None:
         dialect: Any = DIALECTS[name]
 
-        @settings(MODERATE, max_examples=30)
+        @settings(MODERATE, max_examples=examples(20))
         @given(strategies.streams(name), st.lists(st.integers(0, 3000), max_size=9))
         def check(events: list[ir.StreamEvent], cuts: list[int]) -> None:
             encoder = dialect.encoder(ResponseContext("m", "i", 5, wants_usage=True))

@@ -26,6 +26,7 @@ from tests.e2e.certificates import Authority
 from tests.e2e.client import Client, reactor, wait
 from tests.e2e.service import Gateway, until
 from tests.e2e.tools import find, run
+from tests.effort import examples
 from tests.fakes import CHAT, Edge, parse_response, request
 from tests.folders import new_folder
 
@@ -318,7 +319,7 @@ class RandomBytes(SynchronousTestCase):
     def test_in_memory(self) -> None:
         """Whatever comes, however it is cut: no 500, no traceback, an end within the limits, and nothing left over."""
 
-        @settings(_settings, max_examples=150)
+        @settings(_settings, max_examples=examples(150))
         @given(pieces, st.booleans(), st.booleans(), st.booleans())
         def try_it(data: list[bytes], patient: bool, leaves: bool, half: bool) -> None:
             edge = Edge(MOCK, {"RATE_LIMIT_ENABLED": "false"})
@@ -377,7 +378,7 @@ class RandomBytesOnTheWire(Serving):
         plain = await self.begin(MOCK + limits, arguments=listen)
         secure = await self.begin(MOCK + limits + tls, arguments=("--port", "ssl:0:interface=127.0.0.1"))
 
-        @settings(_settings, max_examples=30)
+        @settings(_settings, max_examples=examples(30))
         @given(pieces, st.booleans(), st.sampled_from((plain, secure)))
         def try_it(data: list[bytes], leaves: bool, gateway: Gateway) -> None:
             with socket.create_connection(("127.0.0.1", gateway.port), 10) as sock:

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from llmedge.dialects import ir
 from llmedge.model import Usage
 from llmedge.pipeline.splice import Continuation, Diverged, Splicer, spoken
+from tests.effort import examples
 
 BLOCK = st.tuples(
     st.sampled_from(["text", "thinking", "tool", "refusal"]),
@@ -77,7 +78,7 @@ def heard(events: list[ir.StreamEvent]) -> Any:
 
 
 class Splicing(SynchronousTestCase):
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=examples(200), deadline=None)
     @given(ANSWERS, st.data())
     def test_the_whole_answer(self, answer: list[Any], data: Any) -> None:
         """Cut anywhere, in whatever frames, and repeated in any others: exactly the whole answer, nothing twice."""
@@ -93,7 +94,7 @@ class Splicing(SynchronousTestCase):
             again = again[size:]
         self.assertEqual(heard(seen + out), heard(whole))
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=examples(200), deadline=None)
     @given(ANSWERS, ANSWERS, st.data())
     def test_a_different_answer_diverges(self, answer: list[Any], other: list[Any], data: Any) -> None:
         """If it does not repeat what the client has, nothing of it is taken for the rest."""
@@ -134,7 +135,7 @@ class Splicing(SynchronousTestCase):
 
 
 class Continuing(SynchronousTestCase):
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=examples(200), deadline=None)
     @given(st.text(min_size=1), st.text(min_size=1, alphabet="ab \n"), st.text(min_size=1), st.data())
     def test_joined(self, thought: str, first: str, rest: str, data: Any) -> None:
         """The rest is joined to the block the client knows; late thoughts are left out, blocks keep their order."""

@@ -8,6 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.state.breaker import BreakerSettings, CircuitBreaker, State, Ticket
+from tests.effort import examples
 
 SETTINGS = BreakerSettings()
 
@@ -210,7 +211,7 @@ class Breaking(SynchronousTestCase):
         self.begin().succeed()
         self.assertIs(self.breaker.state, State.CLOSED)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=examples(60), deadline=None)
     @given(st.integers(0, 2**32), st.floats(1, 300), st.floats(0.05, 1.0))
     def test_back_within_ten_seconds(self, seed: int, outage: float, every: float) -> None:
         """However long the outage, with any traffic, it is closed 10 s after the vendor is back."""
@@ -380,4 +381,6 @@ class Model(RuleBasedStateMachine):
 
 class Conformance(SynchronousTestCase):
     def test_against_a_model(self) -> None:
-        run_state_machine_as_test(Model, settings=settings(max_examples=120, stateful_step_count=60, deadline=None))
+        run_state_machine_as_test(
+            Model, settings=settings(max_examples=examples(120), stateful_step_count=60, deadline=None)
+        )

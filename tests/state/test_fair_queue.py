@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from llmedge.errors import TargetBusy
 from llmedge.state.concurrency import AimdLimit, FixedLimit, Outcome
 from llmedge.state.fair_queue import FairQueue, Slot
+from tests.effort import examples
 
 
 class Queue(SynchronousTestCase):
@@ -283,4 +284,6 @@ class Machine(RuleBasedStateMachine):
 class Conformance(SynchronousTestCase):
     def test_any_order_of_events(self) -> None:
         """Never over the limit, no slot leaks, nobody waits beside a free slot."""
-        run_state_machine_as_test(Machine, settings=settings(max_examples=120, stateful_step_count=60, deadline=None))
+        run_state_machine_as_test(
+            Machine, settings=settings(max_examples=examples(120), stateful_step_count=60, deadline=None)
+        )

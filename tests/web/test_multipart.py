@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from llmedge.errors import EdgeError, UnsupportedMediaType, ValidationError
 from llmedge.web.multipart import Multipart, boundary_of
 from llmedge.web.upload import HELD, HeldUpload
+from tests.effort import examples
 
 B = b"XyZ-7"
 TYPE = f"multipart/form-data; boundary={B.decode()}"
@@ -46,7 +47,7 @@ WORD = st.text("abc-./:é", min_size=1, max_size=20).map(str.encode)
 
 
 class GoingBy(SynchronousTestCase):
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=examples(400), deadline=None)
     @given(PARTS, PARTS, WORD, WORD, st.lists(st.integers(0, 10000), max_size=30))
     def test_only_the_model_changes(
         self, before: list[bytes], behind: list[bytes], old: bytes, new: bytes, cuts: list[int]
@@ -57,7 +58,7 @@ class GoingBy(SynchronousTestCase):
         self.assertEqual(go_by(of(old), new, cuts), of(new))
         self.assertEqual(go_by(of(old), new, list(range(len(of(old))))), of(new))
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=examples(100), deadline=None)
     @given(PARTS.filter(bool), WORD, st.lists(st.integers(0, 10000), max_size=10))
     def test_a_model_told_elsewhere(self, parts: list[bytes], new: bytes, cuts: list[int]) -> None:
         """A body that names none gets it as its last field; one that names it is as ever."""

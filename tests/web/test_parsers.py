@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.effort import examples
 from tests.web.bare import BareEdge
 
 Seen = list[tuple[bytes, bytes, list[tuple[bytes, bytes]], bytes]]
@@ -147,7 +148,7 @@ class Differences(SynchronousTestCase):
         return method, target, sorted((n, v.lower() if n == b"transfer-encoding" else v) for n, v in headers), body
 
     @given(st.lists(requests(), min_size=1, max_size=3))
-    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
     def test_what_all_take(self, sent: list[bytes]) -> None:
         """Method, target, headers and body are the same."""
         data = b"".join(sent)
@@ -161,7 +162,7 @@ class Differences(SynchronousTestCase):
     @example(TRAILERS)
     @example(b"POST /HTTP/1.+\n1: HTTP/1.1\r\nHost: h\r\n\r\n")
     @example(b"POST  /:HTTP/1.1\r\nHost: h\r\n\r\n")
-    @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(400), deadline=None, suppress_health_check=list(HealthCheck))
     @example(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
     @example(
         b"GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -174,7 +175,7 @@ class Differences(SynchronousTestCase):
             self.assertEqual(ours, theirs[: len(ours)])
 
     @given(mutated(), st.lists(st.integers(1, 300), max_size=6))
-    @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(200), deadline=None, suppress_health_check=list(HealthCheck))
     def test_however_it_is_cut(self, data: bytes, cuts: list[int]) -> None:
         """How bytes come in is no part of what they mean."""
         bounds = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
