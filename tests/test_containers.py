@@ -23,7 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from llmedge import __version__
 from llmedge.config import ConfigError, Settings, vendors
 from llmedge.observe.metrics import Metrics
-from tests.e2e.service import ROOT, Gateway, Process, command, free_port
+from tests.e2e.service import ROOT, TIMEOUT, Gateway, Process, command, free_port
 from tests.fakes import CHAT, Edge, load
 from tests.folders import new_folder
 
@@ -391,7 +391,7 @@ def certificate() -> str:
 class HealthCheck(TestCase):
     """docker/health.py, asking a real gateway."""
 
-    timeout = 60
+    timeout = TIMEOUT
 
     async def ask(self, port: int, **environ: str) -> tuple[int, str]:
         process = Process(None)

@@ -35,7 +35,7 @@ class Load(SynchronousTestCase):
         return self.assertRaises(ConfigError, settings, toml, environ).problems
 
     def test_a_whole_file(self) -> None:
-        """Everything the issue's example says arrives where it belongs."""
+        """Everything arrives where it belongs."""
         digest = hashlib.sha256(b"b-key").hexdigest()
         loaded = settings(GOOD.format(digest=digest), {"TEAM_A_KEY": "a-key", "LOCAL_KEY": "vendor"})
         self.assertEqual(loaded.server.listen, ("tcp:9000",))

@@ -45,7 +45,7 @@ def _cases() -> Iterator[dict[str, Any]]:
         truncateAfterChunks=8,
     )
     yield case("truncated", {"content": ANSWER}, chunkSize=4, latency=5, truncateAfterChunks=7)
-    yield case("disconnected", {"content": ANSWER * 50}, chunkSize=4, latency=20, disconnectAfterMs=1500)
+    yield case("disconnected", {"content": ANSWER * 50}, chunkSize=4, latency=5, truncateAfterChunks=60)
     yield case("gone", {"content": ANSWER}, chaos={"disconnectRate": 1})
     yield {"match": {"endpoint": "embedding"}, "response": {"embedding": [0.25, -0.5, 0.125]}}
     for status in (400, 429, 500):

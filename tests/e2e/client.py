@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol
 
+from tests.e2e.service import PATIENCE
 from tests.fakes import Response, parse_response
 
 reactor: Any = _reactor
@@ -20,7 +21,7 @@ class Client(Protocol):
     def __init__(self) -> None:
         self.received = b""
         self.closed: Deferred[None] = Deferred()
-        self._waiters: list[tuple[bytes, Deferred[None]]] = []
+        self._waiting: list[Deferred[None]] = []
 
     @classmethod
     async def connect(cls, port: int) -> Client:
@@ -32,24 +33,30 @@ class Client(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         self.received += data
-        for waiter in [w for w in self._waiters if w[0] in self.received]:
-            self._waiters.remove(waiter)
-            waiter[1].callback(None)
+        self._wake()
 
     def connectionLost(self, reason: Any = None) -> None:
-        for _, waiting in self._waiters:
-            waiting.errback(AssertionError(f"closed; received {self.received!r}"))
-        self._waiters.clear()
         self.closed.callback(None)
+        self._wake()
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if not each.called:  # by its timeout
+                each.callback(None)
 
     async def wait_for(self, text: bytes) -> None:
         """Until ``text`` has been received."""
-        if text in self.received:
-            return
-        waiting: Deferred[None] = Deferred()
-        self._waiters.append((text, waiting))
-        waiting.addTimeout(15, reactor)
-        await waiting
+        while text not in self.received:
+            assert not self.closed.called, f"closed; received {self.received!r}"
+            await self.wait_for_more()
+
+    async def wait_for_more(self) -> None:
+        """Until something comes, or the end."""
+        more: Deferred[None] = Deferred()
+        self._waiting.append(more)
+        more.addTimeout(PATIENCE, reactor)
+        await more
 
     async def response(self) -> Response:
         """The answer of a connection that has been closed or is complete."""
@@ -59,7 +66,7 @@ class Client(Protocol):
                 if response.complete or self.closed.called:
                     return response
             assert not self.closed.called, f"closed with {self.received!r}"
-            await wait(0.01)
+            await self.wait_for_more()
 
     def leave(self) -> None:
         self.transport.abortConnection()  # type: ignore[union-attr]

@@ -159,12 +159,12 @@ def cut(asked: Asked) -> None:
         begin(asked.connection, BEFORE)
     else:
         asked.connection.send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 999\r\n\r\n{")
-    reactor.callLater(0.1, asked.connection.close)
+    asked.connection.close()
 
 
 def reset_after_words(asked: Asked) -> None:
+    """The reset is the test's to ask for, by :meth:`FaultServer.reset`: it takes with it what was not read yet."""
     begin(asked.connection, BEFORE)
-    reactor.callLater(0.1, asked.connection.reset)
 
 
 def ended_early(asked: Asked) -> None:
@@ -258,6 +258,10 @@ class FaultServer(Vendor):
 
     def __init__(self) -> None:
         super().__init__(lambda asked: FAULTS[asked.json()["model"].partition(":")[0]](asked))
+
+    def reset(self, model: str) -> None:
+        """Break off the answer for ``model``."""
+        next(asked for asked in self.asked if asked.json()["model"] == model).connection.reset()
 
     def times(self, model: str) -> list[float]:
         """When ``model`` was asked for."""

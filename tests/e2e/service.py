@@ -22,6 +22,15 @@ from tests.folders import new_folder, shared_folder
 reactor: Any = _reactor
 ROOT = str(Path(tests.__file__).parent.parent)
 PYTHONPATH = f"{ROOT}/src{os.pathsep}{ROOT}"
+PATIENCE = 120.0
+"""Seconds after which something will not come any more: no test waits for this, on a busy machine neither."""
+TIMEOUT = 5 * PATIENCE
+"""Of a whole test, for trial."""
+PATIENT = {
+    "server": f"timeout = {PATIENCE}",
+    "upstream": f"connect_timeout = {PATIENCE}\nidle_timeout = {PATIENCE}",
+}
+"""Sections for a test that has none of its own, so that no limit fires only because the machine is slow."""
 CANARY_KEY = "canary-client-key-9f31c2"
 CANARY_VENDOR = "canary-vendor-key-77ab10"
 
@@ -102,10 +111,15 @@ class Gateway:
         """Start without waiting."""
         arguments = list(self._arguments)
         if self._toml:
-            self.config.write_text(self._toml)
+            self.write(self._toml)
             arguments += ["--config", str(self.config)]
         runner = [command(self._runner[0]), *self._runner[1:]]
         self.process.start([*runner, "llmedge", *arguments], self._environ, ROOT)
+
+    def write(self, toml: str) -> None:
+        """Make ``toml`` the configuration, to be read by the start or the next reload."""
+        more = (f"\n[{name}]\n{lines}\n" for name, lines in PATIENT.items() if f"[{name}]\n" not in toml)
+        self.config.write_text(toml + "".join(more))
 
     async def start(self) -> Gateway:
         self.launch()
@@ -174,12 +188,22 @@ def free_port() -> int:
         return port
 
 
-async def until(condition: Any, what: str, seconds: float = 5.0) -> None:
-    """Wait for ``condition()``, looking every 10 ms; fail after ``seconds``."""
+async def until(condition: Any, what: str) -> None:
+    """Wait for ``condition()``, looking every 10 ms."""
     from twisted.internet.task import deferLater
 
-    deadline = reactor.seconds() + seconds
+    deadline = reactor.seconds() + PATIENCE
     while not condition():
         if reactor.seconds() > deadline:
-            raise AssertionError(f"not within {seconds:g} s: {what}")
+            raise AssertionError(f"not within {PATIENCE:g} s: {what}")
         await deferLater(reactor, 0.01)
+
+
+def connections(port: int, state: str = "01", *, remote: bool = False) -> int:
+    """How many IPv4 connections with ``port`` on this side, or the other, the kernel has in ``state``.
+
+    :param state: ``01`` established, ``02`` asked for, ``0A`` listening.
+    """
+    at = 2 if remote else 1
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[at].endswith(f":{port:04X}") and row[3] == state for row in rows)

@@ -20,7 +20,7 @@ from llmedge.dialects import ir
 from llmedge.dialects.bedrock import Bedrock as BedrockDialect
 from llmedge.dialects.dialect import ResponseContext as Wanted
 from llmedge.model import Usage
-from tests.e2e.service import Gateway, until
+from tests.e2e.service import TIMEOUT, Gateway, until
 from tests.e2e.vendor import Asked, Vendor
 from tests.fakes import write_service_account
 
@@ -79,7 +79,7 @@ def converse(asked: Asked) -> None:
 
 
 class Clouds(TestCase):
-    timeout = 120
+    timeout = TIMEOUT
 
     async def begin(self, script: Any, toml: str, **environ: str) -> tuple[Vendor, Gateway]:
         vendor = Vendor(script)

@@ -13,12 +13,12 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from llmedge import __version__
-from tests.e2e.service import PYTHONPATH, ROOT, Gateway, Process, command, until
+from tests.e2e.service import PYTHONPATH, ROOT, TIMEOUT, Gateway, Process, command, until
 from tests.folders import new_folder
 
 
 class CommandLine(TestCase):
-    timeout = 60
+    timeout = TIMEOUT
 
     async def run_it(
         self, *arguments: str, runner: tuple[str, ...] = ("twist",), **environ: str
@@ -135,7 +135,7 @@ class CommandLine(TestCase):
         self.assertEqual(code, 0, err)
         await until(lambda: log.exists() and '"message":"listening on' in log.read_text(), "a JSON log line")
         os.kill(int(pid.read_text()), signal.SIGTERM)
-        await until(lambda: not pid.exists(), "the end of the daemon", 30)
+        await until(lambda: not pid.exists(), "the end of the daemon")
 
 
 class Stop(TestCase):

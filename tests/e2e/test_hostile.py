@@ -23,11 +23,11 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.e2e.certificates import Authority
-from tests.e2e.client import Client, reactor, wait
-from tests.e2e.service import Gateway, until
+from tests.e2e.client import Client, wait
+from tests.e2e.service import PATIENCE, TIMEOUT, Gateway, until
 from tests.e2e.tools import find, run
 from tests.effort import examples
-from tests.fakes import CHAT, Edge, parse_response, request
+from tests.fakes import CHAT, Edge, request
 from tests.folders import new_folder
 
 LONG = os.environ.get("LLMEDGE_LONG") == "1"
@@ -47,7 +47,7 @@ def open_files() -> None:
 
 
 class Serving(TestCase):
-    timeout = 150
+    timeout = TIMEOUT
 
     async def begin(self, toml: str = MOCK, **kw: Any) -> Gateway:
         gateway = Gateway(toml, **kw)
@@ -60,28 +60,6 @@ class Serving(TestCase):
         return len(os.listdir(f"/proc/{gateway.process.pid}/fd"))
 
 
-class Asking(Client):
-    """A connection that can wait for the next bytes, whatever they are."""
-
-    _more: Deferred[None] | None = None
-
-    def dataReceived(self, data: bytes) -> None:
-        super().dataReceived(data)
-        if self._more is not None:
-            more, self._more = self._more, None
-            more.callback(None)
-
-    def connectionLost(self, reason: Any = None) -> None:
-        if self._more is not None:
-            self._more.errback(AssertionError("closed"))
-        super().connectionLost(reason)
-
-    async def wait_for_more(self) -> None:
-        self._more = Deferred()
-        self._more.addTimeout(30, reactor)
-        await self._more
-
-
 class Slow(Serving):
     """slowhttptest holds 1,000 connections open in each way it knows."""
 
@@ -89,23 +67,17 @@ class Slow(Serving):
         find("slowhttptest")
         open_files()
 
-    async def ask(self, client: Asking, body: bytes) -> float:
+    async def ask(self, client: Client, body: bytes) -> float:
         """Seconds until one request of a kept connection was answered with 200."""
         client.received = b""
         start = time.perf_counter()
         client.send(body)
-        while True:
-            if b"\r\n\r\n" in client.received:
-                response, _ = parse_response(client.received)
-                if response.complete:
-                    break
-            await client.wait_for_more()
-        self.assertEqual(response.status, 200)
+        self.assertEqual((await client.response()).status, 200)
         return time.perf_counter() - start
 
     async def attack(self, name: str, gateway: Gateway, *arguments: str) -> None:
         """Ask all the while, and look at the memory while the slow connections are open."""
-        client = await Asking.connect(gateway.port)
+        client = await Client.connect(gateway.port)
         body = request(body=CHAT)
         for _ in range(200):
             await self.ask(client, body)
@@ -118,8 +90,7 @@ class Slow(Serving):
         memory = held = 0
         while not done:
             seconds.append(await self.ask(client, body))
-            if len(seconds) % 20 == 0:
-                memory, held = max(memory, gateway.memory()), max(held, self.files(gateway) - files)
+            memory, held = max(memory, gateway.memory()), max(held, self.files(gateway) - files)
             await wait(0.01)
         self.assertEqual(done[0].code, 0, done[0])
         self.assertGreater(held, CONNECTIONS * 0.9, "slow connections")
@@ -131,8 +102,8 @@ class Slow(Serving):
             f"{len(seconds)} requests, median {median * 1000:.1f} ms, p99 {p99 * 1000:.1f} ms"
         )
         self.assertLess(each, 100_000)
-        self.assertLess(median, 0.5)
-        await until(lambda: self.files(gateway) <= files, "the slow connections to be gone", 20)
+        self.assertGreater(len(seconds), 20)
+        await until(lambda: self.files(gateway) <= files, "the slow connections to be gone")
         await self.ask(client, body)
         client.leave()
         self.assertNotIn('"traceback"', gateway.process.out)
@@ -381,7 +352,7 @@ class RandomBytesOnTheWire(Serving):
         @settings(_settings, max_examples=examples(30))
         @given(pieces, st.booleans(), st.sampled_from((plain, secure)))
         def try_it(data: list[bytes], leaves: bool, gateway: Gateway) -> None:
-            with socket.create_connection(("127.0.0.1", gateway.port), 10) as sock:
+            with socket.create_connection(("127.0.0.1", gateway.port), PATIENCE) as sock:
                 try:
                     for piece in data:
                         sock.sendall(piece)

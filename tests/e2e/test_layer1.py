@@ -14,7 +14,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.e2e.certificates import Authority
 from tests.e2e.client import Client, reactor
-from tests.e2e.service import Gateway, Process, free_port, until
+from tests.e2e.service import PATIENCE, TIMEOUT, Gateway, Process, free_port, until
 from tests.e2e.tools import Output, find, run
 from tests.folders import new_folder
 
@@ -25,7 +25,7 @@ PATH = "/v1/chat/completions"
 
 
 class Edge(TestCase):
-    timeout = 60
+    timeout = TIMEOUT
 
     def setUp(self) -> None:
         self.folder = new_folder()
@@ -47,7 +47,7 @@ class Edge(TestCase):
 
     async def curl(self, *arguments: str) -> tuple[int, dict[str, str], str]:
         """Status, headers and body of the last answer, whatever its status."""
-        result = await self.program("curl", "-sS", "--max-time", "20", "-D", "headers", *arguments)
+        result = await self.program("curl", "-sS", "--max-time", str(PATIENCE), "-D", "headers", *arguments)
         self.assertEqual((result.code, result.err), (0, ""))
         top = (self.folder / "headers").read_text().strip().replace("\r\n", "\n").split("\n\n")[-1]
         line, *fields = top.split("\n")
@@ -94,7 +94,7 @@ class Protocols(Edge):
     async def test_h2c_by_nghttp(self) -> None:
         """Prior knowledge: HTTP/2 in cleartext on the same port, settings first, then the answer; curl likewise."""
         gateway = await self.begin()
-        result = await self.program("nghttp", "-v", "--no-dep", "--timeout=10", f"{gateway.url}/health")
+        result = await self.program("nghttp", "-v", "--no-dep", f"--timeout={PATIENCE:g}", f"{gateway.url}/health")
         self.assertEqual(result.code, 0, result)
         first = re.search(r"recv (\w+) frame", result.out)
         assert first is not None
@@ -237,12 +237,12 @@ class Callers(Edge):
 
     async def test_rate_limit_by_curl(self) -> None:
         """Over the limit: 429 that says how many seconds to wait."""
-        toml = "[rate_limit]\nenabled = true\nrpm = 6\nburst = 2\n"
+        toml = "[rate_limit]\nenabled = true\nrpm = 1\nburst = 2\n"
         gateway = await self.begin(MOCK + toml, RATE_LIMIT_ENABLED="true")
         answers = [await self.curl(*CHAT, gateway.url + PATH) for _ in range(3)]
         self.assertEqual([status for status, _, _ in answers], [200, 200, 429])
         _, headers, body = answers[-1]
-        self.assertIn(int(headers["retry-after"]), range(1, 11))
+        self.assertIn(int(headers["retry-after"]), range(1, 61))
         self.assertIn("requests a minute", json.loads(body)["error"]["message"])
 
     async def test_body_limit_by_curl(self) -> None:
@@ -257,7 +257,7 @@ class Callers(Edge):
 
     async def test_deadline_by_curl(self) -> None:
         """A vendor that takes too long is a 504, whole or as a stream."""
-        gateway = await self.begin(MOCK + "latency = 20\n[server]\ntimeout = 0.3\n")
+        gateway = await self.begin(MOCK + "latency = 3600\n[server]\ntimeout = 0.3\n")
         for body in (BODY, BODY.replace("{", '{"stream":true,', 1)):
             status, _, answer = await self.curl(*CHAT[:3], body, gateway.url + PATH)
             self.assertEqual((status, json.loads(answer)["error"]["code"]), (504, "TIMEOUT_ERROR"))

@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from tests.e2e.askers import ASKERS, Asker, Said
-from tests.e2e.service import Gateway, LlamaServer
+from tests.e2e.service import TIMEOUT, Gateway, LlamaServer
 
 SPOKEN = {"openai": "chat", "openai_responses": "responses", "anthropic": "anthropic"}
 """Dialect of a provider → the asker that speaks it."""
@@ -20,7 +20,7 @@ class LlamaDialects(TestCase):
     ``max_output_tokens``, and its Messages API ``end_turn`` of one that met a stop sequence.
     """
 
-    timeout = 120
+    timeout = TIMEOUT
 
     async def setUp(self) -> None:
         self.llama = await LlamaServer().start()

@@ -13,7 +13,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.e2e.client import wait
-from tests.e2e.service import CANARY_VENDOR, Gateway, LlamaServer, until
+from tests.e2e.service import CANARY_VENDOR, TIMEOUT, Gateway, LlamaServer, until
 from tests.e2e.vendor import Asked, Vendor
 
 
@@ -35,7 +35,7 @@ def script(asked: Asked) -> None:
 
 
 class Models(TestCase):
-    timeout = 120
+    timeout = TIMEOUT
 
     async def begin(self, toml: str) -> Gateway:
         gateway = Gateway(toml)

@@ -13,7 +13,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.e2e.client import Client, reactor, wait
-from tests.e2e.service import Gateway, until
+from tests.e2e.service import TIMEOUT, Gateway, until
 from tests.e2e.vendor import Asked, Vendor
 from tests.folders import new_folder
 from tests.web.test_multipart import FILE, MODEL, TYPE, body
@@ -23,7 +23,7 @@ PICTURE = {"created": 1, "data": [{"b64_json": "AAAA"}], "usage": {"input_tokens
 
 
 class WithSdk(TestCase):
-    timeout = 60
+    timeout = TIMEOUT
 
     async def begin(self, toml: str) -> None:
         self.gateway = await Gateway(toml).start()

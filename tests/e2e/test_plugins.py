@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from tests.e2e.service import PYTHONPATH, ROOT, Gateway
+from tests.e2e.service import PYTHONPATH, ROOT, TIMEOUT, Gateway
 from tests.e2e.vendor import ANSWER, Asked, Vendor
 from tests.folders import new_folder
 
@@ -40,7 +40,7 @@ def acme(asked: Asked) -> None:
 
 
 class Plugins(TestCase):
-    timeout = 60
+    timeout = TIMEOUT
 
     def setUp(self) -> None:
         folder = new_folder() / "llmedge" / "plugins"

@@ -11,26 +11,27 @@ import treq
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from tests.e2e.client import Client, reactor, wait
-from tests.e2e.service import CANARY_KEY, CANARY_VENDOR, Gateway, until
+from tests.e2e.client import Client, wait
+from tests.e2e.service import CANARY_KEY, CANARY_VENDOR, TIMEOUT, Gateway, connections, until
 from tests.e2e.vendor import ANSWER, ROLE, Asked, Script, Vendor, delta
 from tests.fakes import CHAT, Response, request
 
 STREAM = CHAT | {"stream": True}
+NO_LIMITS = "[server]\ntimeout = 86400\n[upstream]\nconnect_timeout = 3600\nidle_timeout = 3600\n"
 
 
 class WithVendor(TestCase):
-    timeout = 60
+    timeout = TIMEOUT
 
     async def begin(self, script: Script, more: str = "", **kw: Any) -> None:
-        self.vendor = Vendor(script)
-        self.addCleanup(lambda: Deferred.fromCoroutine(self.vendor.stop()))
+        self.vendor = vendor = Vendor(script)
+        self.addCleanup(lambda: Deferred.fromCoroutine(vendor.stop()))
         if "[routing]" not in more:
             # The vendor's failures are looked at one by one: nothing is asked again, nobody is left alone.
             more += "\n[routing]\nretries = 0\nbreaker_failures = 10000\nbreaker_rate = 2\n"
-        self.gateway = Gateway(self.vendor.toml + more, **kw)
-        await self.gateway.start()
-        self.addCleanup(lambda: Deferred.fromCoroutine(self.gateway.stop()))
+        self.gateway = gateway = Gateway(vendor.toml + more, **kw)
+        await gateway.start()
+        self.addCleanup(lambda: Deferred.fromCoroutine(gateway.stop()))
 
     async def ask(self, body: Any, **headers: str) -> Response:
         client = await Client.connect(self.gateway.port)
@@ -57,7 +58,7 @@ class Streams(WithVendor):
             if how == "close":
                 vendor.close()
             elif how == "reset":
-                reactor.callLater(0.1, vendor.reset)
+                pass  # once the client has heard it: a reset takes what was not read yet with it
             elif how == "clean end":
                 vendor.end()
             elif how == "malformed":
@@ -86,7 +87,13 @@ class Streams(WithVendor):
             "bad chunk",
         ]
         for how in ways:
-            response = await self.ask(STREAM | {"messages": [{"role": "user", "content": how}]})
+            client = await Client.connect(self.gateway.port)
+            client.send(request(body=STREAM | {"messages": [{"role": "user", "content": how}]}))
+            if how == "reset":
+                await client.wait_for(b'"lo"')
+                self.vendor.asked[-1].connection.reset()
+            response = await client.response()
+            client.leave()
             self.assertFalse(response.complete, how)
             events = response.events()
             self.assertNotIn("[DONE]", events, how)
@@ -220,8 +227,10 @@ class Streams(WithVendor):
 
 
 class Leaving(WithVendor):
+    """Nothing else ends these calls: the gateway's own limits are far away."""
+
     async def test_in_each_phase(self) -> None:
-        """The vendor sees the close within a second and the record is settled."""
+        """The vendor sees the close and the record is settled."""
 
         def script(asked: Asked) -> None:
             if asked.json()["stream"]:
@@ -229,7 +238,7 @@ class Leaving(WithVendor):
                 if asked.json()["messages"][0]["content"] == "content":
                     asked.connection.event(delta("x"))
 
-        await self.begin(script)
+        await self.begin(script, NO_LIMITS)
         for content in ("headers", "content"):
             for stream in (False, True):
                 self.vendor.asked.clear()
@@ -241,8 +250,8 @@ class Leaving(WithVendor):
                     await client.wait_for(b"data: ")
                 client.leave()
                 connection = self.vendor.asked[0].connection
-                await until(lambda c=connection: c.closed_at is not None, "the close at the vendor", 1.0)
-                await until(lambda n=count: len(self.gateway.access()) > n, "the record", 1.0)
+                await until(lambda c=connection: c.closed_at is not None, "the close at the vendor")
+                await until(lambda n=count: len(self.gateway.access()) > n, "the record")
                 self.assertEqual(self.gateway.access()[-1]["outcome"], "client_closed")
 
     async def test_while_connecting(self) -> None:
@@ -259,10 +268,12 @@ class Leaving(WithVendor):
             filler.connect_ex(full.getsockname())
             self.addCleanup(filler.close)
         more = f'[providers.full]\nbase_url = "http://127.0.0.1:{full.getsockname()[1]}"\n'
-        await self.begin(lambda asked: None, more)
+        await self.begin(lambda asked: None, more + NO_LIMITS)
+        port = full.getsockname()[1]
+        before = connections(port, "02", remote=True)
         client = await Client.connect(self.gateway.port)
         client.send(request(body=CHAT | {"model": "full/x"}))
-        await wait(0.3)
+        await until(lambda: connections(port, "02", remote=True) > before, "the connecting")
         client.leave()
         record = await self.record()
         self.assertEqual((record["outcome"], record["attempts"][0]["outcome"]), ("client_closed", "aborted"))
@@ -284,22 +295,27 @@ class Time(WithVendor):
             elif how == "half a body":
                 vendor.send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{")
 
-        limits = "[upstream]\nfirst_byte_timeout = 0.5\nfirst_token_timeout = 0.7\nidle_timeout = 0.4\n"
-        await self.begin(script, limits + "[server]\ntimeout = 20\n")
-        for how, body, words in (
-            ("silent", CHAT, "first byte of its answer within 0.5 s"),
-            ("silent", STREAM, "first byte of its answer within 0.5 s"),
-            ("headers only", STREAM, "first content of its answer within 0."),
-            ("half a body", CHAT, "go on with its answer within 0.4 s"),
+        for how, limit, seconds, body, words in (
+            ("silent", "first_byte", 0.3, CHAT, "first byte of its answer within 0.3 s"),
+            ("silent", "first_byte", 0.3, STREAM, "first byte of its answer within 0.3 s"),
+            ("headers only", "first_token", 0.5, STREAM, "first content of its answer within 0."),
+            ("half a body", "idle", 0.3, CHAT, "go on with its answer within 0.3 s"),
         ):
+            await self.begin(script, f"[upstream]\n{limit}_timeout = {seconds}\n")
             response = await self.ask(body | {"messages": [{"role": "user", "content": how}]})
             self.assertEqual((response.status, response.error["code"]), (504, "TIMEOUT_ERROR"), how)
             self.assertIn(words, response.error["message"])
+            await self.closed()
+        await self.begin(script, "[upstream]\nidle_timeout = 0.3\n")
         response = await self.ask(STREAM | {"messages": [{"role": "user", "content": "one word"}]})
         self.assertFalse(response.complete)
-        self.assertIn("go on with its answer within 0.4 s", json.loads(response.events()[-1])["error"]["message"])
+        self.assertIn("go on with its answer within 0.3 s", json.loads(response.events()[-1])["error"]["message"])
+        await self.closed()
+
+    async def closed(self) -> None:
+        """Until the vendor has seen the close of every connection."""
         for asked in self.vendor.asked:
-            await until(lambda c=asked.connection: c.closed_at is not None, "the close at the vendor", 1.0)
+            await until(lambda c=asked.connection: c.closed_at is not None, "the close at the vendor")
 
     async def test_the_whole_call(self) -> None:
         """A silent vendor is a 504 after server.timeout, whatever the other limits are."""
@@ -350,7 +366,7 @@ class Secrets(WithVendor):
             seen += str(await self.ask(CHAT, **{"x-api-key": key}))
         await self.ask(b"{" + CANARY_KEY.encode(), **{"x-api-key": CANARY_KEY})
         metrics = await treq.content(await treq.get(f"{self.gateway.url}/metrics", persistent=False))
-        await wait(0.2)
+        await self.gateway.stop()  # all is logged
         seen += metrics.decode() + self.gateway.process.out + self.gateway.process.err
         for secret in (CANARY_VENDOR, CANARY_KEY, "canary-extra", "vendor-server", "set-cookie", "internal"):
             self.assertNotIn(secret, seen, secret)

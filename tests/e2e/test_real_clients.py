@@ -12,7 +12,7 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SkipTest, TestCase
 
 from tests.e2e.aimock import VENDORS, Aimock
-from tests.e2e.service import CANARY_KEY, PYTHONPATH, ROOT, Gateway, LlamaServer
+from tests.e2e.service import CANARY_KEY, PYTHONPATH, ROOT, TIMEOUT, Gateway, LlamaServer
 from tests.e2e.tools import find, node_module
 
 MODELS = ("m-mock", *(f"m-{name}" for name in VENDORS if name not in ("azure", "ollama")))
@@ -37,7 +37,7 @@ def llama(server: LlamaServer) -> str:
 class RealClients(TestCase):
     """Each client asks every model the same, whole and streamed, with tools: no unknown field, no warning."""
 
-    timeout = 120
+    timeout = TIMEOUT
 
     async def setUp(self) -> None:
         self.aimock = await Aimock().start()

@@ -11,8 +11,8 @@ from twisted.internet.defer import gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from tests.e2e.client import Client, reactor
-from tests.e2e.service import CANARY_KEY, CANARY_VENDOR, Gateway, LlamaServer, until
+from tests.e2e.client import Client
+from tests.e2e.service import CANARY_KEY, CANARY_VENDOR, TIMEOUT, Gateway, LlamaServer, until
 from tests.fakes import request
 
 ASK: dict[str, Any] = {
@@ -24,7 +24,7 @@ ASK: dict[str, Any] = {
 
 
 class RealServer(TestCase):
-    timeout = 120
+    timeout = TIMEOUT
 
     async def setUp(self) -> None:
         self.llama = await LlamaServer(api_key=CANARY_VENDOR).start()
@@ -192,12 +192,10 @@ class RealServer(TestCase):
         self.assertNotIn(CANARY_VENDOR, gateway.process.out + before.process.out)
 
     async def test_leaving_stops_the_server(self) -> None:
-        """The server's slot is free again within a second of the client's leaving."""
+        """The server's slot is free again when the client has left: nobody generates the other thousand tokens."""
         client = await Client.connect(self.gateway.port)
         client.send(request(body=ASK | {"stream": True, "max_tokens": 1000}, headers={"x-api-key": CANARY_KEY}))
         await client.wait_for(b"data: ")
         client.leave()
-        left = reactor.seconds()
-        await until(lambda: bool(self.gateway.access()), "an access line", 1.0)
-        self.assertLess(reactor.seconds() - left, 1.0)
+        await until(lambda: bool(self.gateway.access()), "an access line")
         self.assertEqual(self.gateway.access()[0]["outcome"], "client_closed")

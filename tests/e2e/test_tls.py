@@ -16,7 +16,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.e2e.certificates import Authority
 from tests.e2e.client import Client
-from tests.e2e.service import Gateway, until
+from tests.e2e.service import PATIENCE, TIMEOUT, Gateway, until
 from tests.fakes import CHAT, request
 
 reactor: Any = _reactor
@@ -24,7 +24,7 @@ HELLO = b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\
 
 
 class Tls(TestCase):
-    timeout = 60
+    timeout = TIMEOUT
 
     def setUp(self) -> None:
         self.authority = Authority()
@@ -43,7 +43,7 @@ class Tls(TestCase):
         """The TLS connection's facts and the answer to one request."""
 
         def work() -> tuple[Any, bytes]:
-            with socket.create_connection(("127.0.0.1", gateway.port), 10) as sock:
+            with socket.create_connection(("127.0.0.1", gateway.port), PATIENCE) as sock:
                 with context.wrap_socket(sock, server_hostname=name) as tls:
                     facts = (tls.version(), tls.cipher(), tls.selected_alpn_protocol(), tls.getpeercert())
                     tls.sendall(HELLO)
@@ -69,7 +69,7 @@ class Tls(TestCase):
         context.set_alpn_protocols(["h2", "http/1.1"])
 
         def negotiated() -> str | None:
-            with socket.create_connection(("127.0.0.1", gateway.port), 10) as sock:
+            with socket.create_connection(("127.0.0.1", gateway.port), PATIENCE) as sock:
                 with context.wrap_socket(sock, server_hostname="localhost") as tls:
                     return tls.selected_alpn_protocol()
 
@@ -156,7 +156,7 @@ class Tls(TestCase):
             return certificate["serialNumber"]
 
         def connect() -> ssl.SSLSocket:
-            sock = socket.create_connection(("127.0.0.1", gateway.port), 10)
+            sock = socket.create_connection(("127.0.0.1", gateway.port), PATIENCE)
             return self.context().wrap_socket(sock, server_hostname="localhost")
 
         held = await deferToThread(connect)
@@ -164,10 +164,10 @@ class Tls(TestCase):
         before = await serial()
         good = Path(self.cert).read_bytes(), Path(self.key).read_bytes()
         Path(self.cert).write_text("broken")
-        await until(lambda: "a certificate is refused" in gateway.process.out, "the refusal", 12)
+        await until(lambda: "a certificate is refused" in gateway.process.out, "the refusal")
         self.assertEqual(await serial(), before)
         self.authority.issue("server", "localhost")
-        await until(lambda: "a renewed certificate is in force" in gateway.process.out, "the renewal", 12)
+        await until(lambda: "a renewed certificate is in force" in gateway.process.out, "the renewal")
         self.assertNotEqual(await serial(), before)
         held.sendall(HELLO)
         self.assertTrue((await deferToThread(held.recv, 100)).startswith(b"HTTP/1.1 200"))
@@ -201,7 +201,7 @@ class Tls(TestCase):
             context.minimum_version = context.maximum_version = version
             session = None
             for _ in range(2):
-                with socket.create_connection(("127.0.0.1", gateway.port), 10) as sock:
+                with socket.create_connection(("127.0.0.1", gateway.port), PATIENCE) as sock:
                     with context.wrap_socket(sock, server_hostname="localhost", session=session) as tls:
                         tls.sendall(HELLO)
                         while tls.recv(65536):

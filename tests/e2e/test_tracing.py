@@ -14,7 +14,7 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 
 from tests.e2e.client import Client, wait
-from tests.e2e.service import Gateway, Process, free_port, reactor, until
+from tests.e2e.service import TIMEOUT, Gateway, Process, connections, free_port, reactor, until
 from tests.e2e.vendor import ANSWER, Vendor
 from tests.fakes import CHAT, request
 
@@ -24,7 +24,7 @@ QUICK = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_METRIC_EXPORT_INTERVAL": "300",
 
 
 class Traces(TestCase):
-    timeout = 60
+    timeout = TIMEOUT
 
     async def gateway(self, endpoint: str) -> Gateway:
         self.vendor = vendor = Vendor(lambda asked: asked.connection.answer(200, ANSWER))
@@ -41,18 +41,7 @@ class Traces(TestCase):
         return process
 
     async def listening(self, port: int) -> None:
-        async def there() -> bool:
-            try:
-                (await Client.connect(port)).leave()
-            except Exception:
-                return False
-            return True
-
-        for _ in range(100):
-            if await there():
-                return
-            await wait(0.1)
-        raise AssertionError(f"nothing listens on {port}")
+        await until(lambda: connections(port, "0A"), f"somebody listening on {port}")
 
     async def ask(self, gateway: Gateway) -> Any:
         client = await Client.connect(gateway.port)
@@ -80,7 +69,7 @@ class Traces(TestCase):
         self.assertEqual((version, trace_id, flags), ("00", TRACE, "01"))
         self.assertNotEqual(span_id, PARENT)
         self.assertEqual(self.vendor.asked[0].headers["tracestate"], "a=1")
-        await until(lambda: "gen_ai.client.token.usage" in tap.out and "chat mock-model" in tap.out, "both came", 15)
+        await until(lambda: "gen_ai.client.token.usage" in tap.out and "chat mock-model" in tap.out, "both came")
         lines = [json.loads(line) for line in tap.out.splitlines() if line.startswith("{")]
         spans = {
             span["name"]: span for span in find(lines, "name") if "POST " in span["name"] or "chat " in span["name"]
@@ -112,7 +101,7 @@ class Traces(TestCase):
         gateway = await self.gateway(f"http://127.0.0.1:{port}")
         await self.ask(gateway)
         self.assertEqual(await gateway.stop(), 0)
-        await until(lambda: "chat mock-model" in collector.out + collector.err, "the spans", 10)
+        await until(lambda: "chat mock-model" in collector.out + collector.err, "the spans")
         out = collector.out + collector.err
         self.assertIn(TRACE, out)
         self.assertIn(self.vendor.asked[0].headers["traceparent"].split("-")[2], out)
@@ -125,7 +114,7 @@ class Traces(TestCase):
             gateway = await self.gateway(endpoint)
             for _ in range(20):
                 await self.ask(gateway)
-            await until(lambda gateway=gateway: self.warnings(gateway), "the warning", 15)
+            await until(lambda gateway=gateway: self.warnings(gateway), "the warning")
             for _ in range(3):
                 await self.ask(gateway)
                 await wait(0.5)
@@ -133,7 +122,7 @@ class Traces(TestCase):
             self.assertIn(f"{endpoint} takes no ", warning)
             began = reactor.seconds()
             self.assertEqual(await gateway.stop(), 0)
-            self.assertLess(reactor.seconds() - began, 4)
+            self.assertLess(reactor.seconds() - began, 30)  # an exporter left alone tries for a minute
             self.assertEqual(gateway.process.err, "")
             self.assertEqual(len(self.warnings(gateway)), 1)
 

@@ -12,7 +12,7 @@ from twisted.trial.unittest import TestCase
 from tests.e2e.aimock import ANSWER, CITY, ODD, USAGE, VENDORS, Aimock
 from tests.e2e.askers import ASKERS, Asker, Said, code_of
 from tests.e2e.client import Client
-from tests.e2e.service import Gateway, until
+from tests.e2e.service import TIMEOUT, Gateway, until
 from tests.e2e.test_real_clients import CALM
 from tests.e2e.vendor import ROLE, Asked, Vendor, delta
 from tests.fakes import request
@@ -21,7 +21,7 @@ EVERY = [(asker, vendor, stream) for asker in ASKERS for vendor in VENDORS for s
 
 
 class Vendors(TestCase):
-    timeout = 120
+    timeout = TIMEOUT
 
     async def setUp(self) -> None:
         self.aimock = await Aimock().start()
@@ -123,7 +123,7 @@ class Vendors(TestCase):
 
 
 class Interleaved(TestCase):
-    timeout = 60
+    timeout = TIMEOUT
 
     async def test_parallel_deltas(self) -> None:
         """Pieces of several calls in turns, as some servers send them: each call is put together again byte for byte,

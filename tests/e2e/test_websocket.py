@@ -10,14 +10,14 @@ from twisted.trial.unittest import TestCase
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from tests.e2e.service import Gateway, until
+from tests.e2e.service import PATIENCE, TIMEOUT, Gateway, until
 from tests.fakes import CHAT
 
 KEYS = '[[auth.keys]]\nname = "page"\nkey = "page-key-1"\n'
 
 
 class WebSocket(TestCase):
-    timeout = 60
+    timeout = TIMEOUT
 
     async def begin(self, toml: str) -> Gateway:
         gateway = await Gateway(toml).start()
@@ -33,7 +33,7 @@ class WebSocket(TestCase):
             socket.send(json.dumps(body))
             texts = []
             while not texts or (texts[-1] != "[DONE]" and "error" not in texts[-1]):
-                texts.append(socket.recv(timeout=10))
+                texts.append(socket.recv(timeout=PATIENCE))
             return texts
 
         def work() -> None:
@@ -44,10 +44,10 @@ class WebSocket(TestCase):
                     text = "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)
                     self.assertEqual(text, "This is a mock answer to: one two three")
                 self.assertEqual(json.loads(ask(socket, {"model": "m"})[-1])["error"]["param"], "messages")
-                socket.ping().wait(5)
+                socket.ping().wait(PATIENCE)
                 with self.assertRaises(ConnectionClosed) as caught:
                     socket.send("x" * 11_000_000)
-                    socket.recv(timeout=10)
+                    socket.recv(timeout=PATIENCE)
                 self.assertEqual(caught.exception.rcvd.code, 1009)
             with self.assertRaises(InvalidStatus) as refused:
                 connect(url)

@@ -29,6 +29,7 @@ from llmedge.upstream.body_producer import HELD
 from llmedge.upstream.client import Client, Pool
 from llmedge.upstream.connection import Connection
 from llmedge.upstream.exchange import HIGH_WATER
+from tests.e2e.service import TIMEOUT
 from tests.upstream import loopback
 from tests.upstream.test_client import Endpoint
 
@@ -468,7 +469,7 @@ class Echo(Resource):
 class Loopback(TestCase):
     """treq on top, over sockets, to twisted.web's server."""
 
-    timeout = 30
+    timeout = TIMEOUT
 
     def setUp(self) -> None:
         port = reactor.listenTCP(0, Site(Echo()), interface="127.0.0.1")

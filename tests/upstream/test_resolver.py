@@ -19,6 +19,7 @@ from zope.interface.verify import verifyObject
 from llmedge.config.sections.upstream import Upstream
 from llmedge.upstream import resolver as module
 from llmedge.upstream.resolver import FRESH, MAX_NAMES, PAUSE, STALE, THREADS, LookUps, NameEndpoint, Names, Resolver
+from tests.e2e.service import TIMEOUT
 from tests.upstream import loopback
 
 reactor: Any = _reactor
@@ -259,7 +260,7 @@ class Endpoints(SynchronousTestCase):
 
 
 class Threads(TestCase):
-    timeout = 30
+    timeout = TIMEOUT
 
     def setUp(self) -> None:
         self.gate = threading.Event()
@@ -330,7 +331,7 @@ class Threads(TestCase):
 
 
 class Loopback(TestCase):
-    timeout = 30
+    timeout = TIMEOUT
 
     async def test_localhost(self) -> None:
         """A real name, looked up for real, once, and called."""

@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -20,6 +20,7 @@ from llmedge.errors import ConnectFailed
 from llmedge.model import Attempt, Record, Target
 from llmedge.upstream.tls import SESSION_LIFE, Sessions, TlsContexts
 from tests.e2e.certificates import Authority
+from tests.e2e.service import PATIENCE, TIMEOUT
 from tests.upstream import loopback
 
 reactor: Any = _reactor
@@ -45,7 +46,7 @@ class Server:
                 return
             try:
                 with self.context.wrap_socket(plain, server_side=True) as tls:
-                    tls.settimeout(10)
+                    tls.settimeout(PATIENCE)
                     tls.recv(65536)
                     self.seen.append(tls.session_reused)
                     tls.sendall(ANSWER)
@@ -56,16 +57,16 @@ class Server:
     def stop(self) -> Deferred[None]:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        return deferToThread(self._thread.join, 10)
+        return deferToThread(self._thread.join, PATIENCE)
 
 
 class Resumption(TestCase):
-    timeout = 30
+    timeout = TIMEOUT
 
     def setUp(self) -> None:
         self.authority = Authority()
         roots = [Certificate.loadPEM(Path(self.authority.path).read_bytes())]
-        self.client = loopback.client(self, Upstream(connect_timeout=10))
+        self.client = loopback.client(self, Upstream(connect_timeout=PATIENCE))
         self.client._tls = TlsContexts(reactor, trustRootFromCertificates(roots))
 
     def context(self, name: str, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
@@ -83,7 +84,9 @@ class Resumption(TestCase):
         pool = self.client.pool_for(f"https://localhost:{server.port}")
         record = Record("id", "GET", "/", "peer", 0.0)
         exchange = await pool.send(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", Attempt(Target("p", "m"), 0.0), record)
-        return await exchange.read_all()
+        answer = await exchange.read_all()
+        await deferLater(reactor, 0)  # the read that brought its end is over, and tickets in it are seen
+        return answer
 
     def sessions(self, server: Server) -> Sessions:
         return self.client.pool_for(f"https://localhost:{server.port}")._endpoint._sessions
