@@ -347,8 +347,14 @@ class Buffering(Recovery):
     def test_longer_than_the_deadline(self) -> None:
         """Which is for the first content; the rest may take as long as a stream may."""
         world = self.world((stream([chunk("one ")], 100.0, [chunk("two")], END),), stream_recovery="buffer")
-        asking = world.ask(stream=True)
-        self.successResultOf(asking)
+        reply = self.successResultOf(world.ask(stream=True, seconds=30.0))
+        reading = Deferred.fromCoroutine(read(reply))
+        world.pass_time(90)
+        self.assertNoResult(reading)
+        world.pass_time(11)
+        self.assertEqual(self.successResultOf(reading), "one two")
+        self.assertEqual(world.attempts(), [("p0", "first", "ok")])
+        self.assertTrue(world.at_rest())
 
     def test_the_same_target(self) -> None:
         """After the pause of a retry, as before the first word."""

@@ -85,8 +85,19 @@ class Limits(SynchronousTestCase):
         self.assertEqual(self.refusal(limits, 50), 6)
 
     def test_no_limit(self) -> None:
-        for _ in range(100):
-            self.reserve(quota(self.clock), 10**6).cancel()
+        """What has no limit is never used up, nor owed; the same calls use up any other."""
+        for limits, wait in (
+            (quota(self.clock), None),
+            (quota(self.clock, requests=100), 0.6),
+            (quota(self.clock, tokens=10**8), 0.6),
+        ):
+            for _ in range(100):
+                self.reserve(limits, 10**6).settle(10**6)
+            if wait is None:
+                self.reserve(limits, 10**6).settle(10**9)
+                self.reserve(limits, 10**6)
+            else:
+                self.assertAlmostEqual(self.refusal(limits, 10**6), wait)
 
     def test_a_bucket_elsewhere(self) -> None:
         """One that answers later is waited for; cancelled meanwhile, what was taken here is given back."""

@@ -75,12 +75,16 @@ class OnOurs:
         self.patch(http, "HTTPChannel", Channel)  # type: ignore[attr-defined]
 
 
-class Available(TestCase):
-    def test_available(self) -> None:
-        if test_http is None:
-            self.skipTest("twisted.web's tests need PyHamcrest")
-
-
+_CASES = (
+    "HTTP1_0Tests",
+    "HTTP1_1Tests",
+    "HTTP1_1_close_Tests",
+    "PipeliningBodyTests",
+    "ShutdownTests",
+    "SecurityTests",
+    "ChunkingTests",
+    "Expect100ContinueServerTests",
+)
 _LEFT_OUT = {
     "test_requestBodyTimeout",
     "test_requestBodyDefaultTimeout",
@@ -98,22 +102,27 @@ _LEFT_OUT = {
 def _on_ours() -> dict[str, Any]:
     """In a function, for trial takes any test case it finds in a module, twisted's own too."""
     cases: dict[str, Any] = {}
-    for name in (
-        "HTTP1_0Tests",
-        "HTTP1_1Tests",
-        "HTTP1_1_close_Tests",
-        "PipeliningBodyTests",
-        "ShutdownTests",
-        "SecurityTests",
-        "ChunkingTests",
-        "Expect100ContinueServerTests",
-    ):
+    for name in _CASES:
         body: dict[str, Any] = {}
         for base in reversed(getattr(test_http, name).__mro__):  # copied, since an inherited test cannot be left out
             if base.__module__ == test_http.__name__:
                 body |= {attribute: value for attribute, value in vars(base).items() if attribute not in _LEFT_OUT}
         cases[name] = type(name, (OnOurs, TestCase), body | {"__module__": __name__})
     return cases
+
+
+class Borrowed(TestCase):
+    def test_all_that_is_meant(self) -> None:
+        """Each of twisted's cases has tests here, on our channel; what is left out is there to be left out."""
+        if test_http is None:
+            self.skipTest("twisted.web's tests need PyHamcrest")
+        theirs: set[str] = set()
+        for name in _CASES:
+            case = globals()[name]
+            tests = [attribute for attribute in vars(case) if attribute.startswith("test")]
+            self.assertTrue(issubclass(case, OnOurs) and tests, name)
+            theirs |= {attribute for base in getattr(test_http, name).__mro__ for attribute in vars(base)}
+        self.assertEqual(_LEFT_OUT - theirs, set())
 
 
 if test_http is not None:
