@@ -136,6 +136,7 @@ def main() -> int:
         bench = Bench(folder)
         kinds = {kind: data for kind, data in requests().items() if not arguments.kind or kind in arguments.kind}
         if arguments.calls:
+            logs.finish()  # lines are written by this thread: how often another wakes for them is chance
             for kind, data in kinds.items():
                 bench.run(data, 50)
                 gc.collect()
