@@ -115,6 +115,13 @@ class Architecture(SynchronousTestCase):
         for path in Path(__file__).parent.rglob("*.py"):
             self.assertEqual(re.findall(r'(?<![.\w])(?:Path|open)\("(?!/)[^"]+"', path.read_text()), [], str(path))
 
+    def test_the_map_of_the_tests_names_what_is_there(self) -> None:
+        """Whoever looks for a source file's tests in tests/README.rst finds them."""
+        here = Path(__file__).parent
+        names = set(re.findall(r"\b(test_[a-z0-9_]+)``", (here / "README.rst").read_text()))
+        self.assertGreater(len(names), 50)
+        self.assertEqual(names - {path.stem for path in here.rglob("test_*.py")}, set())
+
     def test_the_plugin_imports_nothing_of_ours(self) -> None:
         """klein imports the reactor: whoever loads the plugin must still be free to choose one."""
         plugin = Path(__file__).parent.parent / "twisted" / "plugins" / "llmedge_plugin.py"
