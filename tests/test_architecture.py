@@ -122,6 +122,14 @@ class Architecture(SynchronousTestCase):
         self.assertGreater(len(names), 50)
         self.assertEqual(names - {path.stem for path in here.rglob("test_*.py")}, set())
 
+    def test_pages_name_files_that_are_there(self) -> None:
+        """``room/file`` on a page is a file of that room."""
+        root = Path(__file__).parent.parent
+        rooms = "|".join(path.name for path in SOURCE.iterdir() if path.is_dir())
+        for page in (root / "CONTRIBUTING.rst", *(root / "docs").rglob("*.rst")):
+            for name in re.findall(rf"``(?:src/llmedge/)?((?:{rooms})/\w+)(?:\.py)?``", page.read_text()):
+                self.assertTrue((SOURCE / name).is_dir() or (SOURCE / f"{name}.py").exists(), f"{page}: {name}")
+
     def test_the_plugin_imports_nothing_of_ours(self) -> None:
         """klein imports the reactor: whoever loads the plugin must still be free to choose one."""
         plugin = Path(__file__).parent.parent / "twisted" / "plugins" / "llmedge_plugin.py"
