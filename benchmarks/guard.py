@@ -23,7 +23,8 @@ ROOT = Path(__file__).parent.parent
 RECORD = ROOT / "benchmarks" / "instructions.json"
 CALLS = 100
 ALLOWED = 1.005
-"""Of what is on record. The same code differs by less than 0.1 % from run to run, whatever else the machine does."""
+"""Of what is on record. Runs of the same code differ by less than 0.1 % with Python 3.11, however busy the machine is;
+later ones may put 1 % on top now and then, and are measured again."""
 ALLOWED_ELSEWHERE = 1.10
 """The same by another build of that Python: compiled otherwise, the same code takes other instructions."""
 BUILD = f"{platform.python_version()} {platform.python_compiler()}"
@@ -54,6 +55,12 @@ def measure() -> dict[str, int]:
         return found
 
 
+def least(times: int, known: dict[str, int] | None = None) -> dict[str, int]:
+    """The least of so many measurements, and of what is ``known``: whatever comes by chance only adds."""
+    found = [measure() for _ in range(times)] + ([known] if known else [])
+    return {kind: min(each[kind] for each in found) for kind in found[0]}
+
+
 def main() -> int:
     options = argparse.ArgumentParser(prog="python -m benchmarks.guard", description=__doc__)
     options.add_argument("--record", action="store_true", help="write the figures down instead of comparing them")
@@ -63,7 +70,7 @@ def main() -> int:
         return 1
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     records = json.loads(RECORD.read_text()) if RECORD.exists() else {}
-    found = measure()
+    found = least(3 if arguments.record else 1)
     if arguments.record or version not in records:
         if arguments.record:
             records |= {version: {"build": BUILD, "calls": found}}
@@ -72,18 +79,20 @@ def main() -> int:
         return 0
     recorded = records[version]
     allowed = ALLOWED if recorded["build"] == BUILD else ALLOWED_ELSEWHERE
-    dearer = 0
-    for kind, before in recorded["calls"].items():
-        ratio = found[kind] / before
+    ratios = {kind: found[kind] / before for kind, before in recorded["calls"].items()}
+    if max(ratios.values()) > allowed:  # or was it chance?
+        found = least(2, found)
+        ratios = {kind: found[kind] / before for kind, before in recorded["calls"].items()}
+    for kind, ratio in ratios.items():
         print(f"{kind:12}{found[kind]:>10} instructions, {ratio - 1:+.2%} of what is on record")
-        dearer += ratio > allowed
+    dearer = max(ratios.values()) > allowed
     if dearer:
         print(
             f"Calls have become dearer by more than {allowed - 1:.1%}. Find out why (python -m benchmarks.calls "
             "--profile), or if it is worth it: python -m benchmarks.guard --record, in the same commit.",
             file=sys.stderr,
         )
-    return 1 if dearer else 0
+    return int(dearer)
 
 
 if __name__ == "__main__":
