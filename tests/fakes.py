@@ -212,7 +212,7 @@ def request(
 class Edge:
     """A service in memory, started, with the records of its finished requests."""
 
-    http_parser = ""  # what test_reference runs everything with; else as configured
+    http_parser = ""  # what test_http1_on_both_parsers runs everything with; else as configured
 
     def __init__(self, toml: str = "", environ: Mapping[str, str] | None = None) -> None:
         self.reactor = Reactor()

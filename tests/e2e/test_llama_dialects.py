@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from tests.e2e.askers import ASKERS, Asker, Said
+from tests.e2e.dialect_clients import ASKERS, Asker, Said
 from tests.e2e.service import TIMEOUT, Gateway, LlamaServer
 
 SPOKEN = {"openai": "chat", "openai_responses": "responses", "anthropic": "anthropic"}

@@ -10,8 +10,8 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
 from tests.e2e.aimock import ANSWER, CITY, ODD, USAGE, VENDORS, Aimock
-from tests.e2e.askers import ASKERS, Asker, Said, code_of
 from tests.e2e.client import Client
+from tests.e2e.dialect_clients import ASKERS, Asker, Said, code_of
 from tests.e2e.service import TIMEOUT, Gateway, until
 from tests.e2e.test_real_clients import CALM
 from tests.e2e.vendor import ROLE, Asked, Vendor, delta

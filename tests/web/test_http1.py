@@ -1,4 +1,4 @@
-"""HTTP/1.1 on the wire. ``test_reference`` runs all of it with the other parser as well."""
+"""HTTP/1.1 on the wire. ``test_http1_on_both_parsers`` runs all of it with the other parser as well."""
 
 from typing import Any
 
