@@ -42,7 +42,7 @@ def run(*arguments: str | Path, stdin: str = "") -> tuple[int, str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=60,
+        timeout=600,
     )
     return done.returncode, done.stdout
 

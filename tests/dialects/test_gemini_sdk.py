@@ -62,14 +62,14 @@ class Sdk(SynchronousTestCase):
         self.server.bodies = []
         thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
-        options = types.HttpOptions(base_url=f"http://127.0.0.1:{self.server.server_port}", timeout=10_000)
+        options = types.HttpOptions(base_url=f"http://127.0.0.1:{self.server.server_port}", timeout=600_000)
         self.client = genai.Client(api_key="k", http_options=options)
 
         def stop() -> None:
             self.client.close()
             self.server.shutdown()
             self.server.server_close()
-            thread.join(10)
+            thread.join(600)
 
         self.addCleanup(stop)
 

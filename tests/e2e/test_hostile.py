@@ -82,7 +82,7 @@ class Slow(Serving):
         for _ in range(200):
             await self.ask(client, body)
         before, files = gateway.memory(), self.files(gateway)
-        common = ("-c", str(CONNECTIONS), "-r", "500", "-l", str(SECONDS), "-p", "3", "-i", "3")
+        common = ("-c", str(CONNECTIONS), "-r", "500", "-l", str(SECONDS), "-p", f"{PATIENCE:g}", "-i", "3")
         done = []
         attack = Deferred.fromCoroutine(run("slowhttptest", *arguments, *common))
         attack.addBoth(done.append)

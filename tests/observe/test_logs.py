@@ -24,7 +24,7 @@ class Capture:
         return Logger(namespace, observer=self.publisher)
 
     def lines(self) -> list[dict[str, Any]]:
-        assert self.observer.writer.flush()
+        assert self.observer.writer.flush(600)
         return [json.loads(line) for line in self.out.getvalue().splitlines()]
 
 
@@ -106,7 +106,7 @@ class Stuck(io.StringIO):
         self.open = threading.Event()
 
     def write(self, text: str) -> int:
-        self.open.wait(20)
+        self.open.wait(600)
         return super().write(text)
 
 
@@ -118,9 +118,9 @@ class Writer(SynchronousTestCase):
         for number in range(LIMIT + 1000):
             writer.write(f"{number}\n")
         out.open.set()
-        self.assertTrue(writer.flush(10))
+        self.assertTrue(writer.flush(600))
         writer.write("last\n")
-        self.assertTrue(writer.flush(10))
+        self.assertTrue(writer.flush(600))
         text = out.getvalue()
         self.assertIn("log lines dropped", text)
         self.assertTrue(text.startswith("0\n1\n2\n"))

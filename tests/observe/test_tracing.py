@@ -400,7 +400,7 @@ class Import(SynchronousTestCase):
     def run_python(self, code: str) -> str:
         root = Path(tests.__file__).parent.parent
         environ = os.environ | {"PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}"}
-        process = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=60)
+        process = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=600)
         self.assertEqual(process.returncode, 0, process.stderr)
         return process.stdout.strip()
 

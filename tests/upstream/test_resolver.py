@@ -272,7 +272,7 @@ class Threads(TestCase):
 
     def getaddrinfo(self, host: str, port: int, family: int, kind: int) -> list[Any]:
         self.threads.add(threading.current_thread())
-        self.gate.wait(10)
+        self.gate.wait(600)
         if host == "bad":
             raise socket.gaierror(socket.EAI_NONAME, "unknown")
         row = (V4, socket.SOCK_STREAM, 6, "", (host, port))
