@@ -46,6 +46,7 @@ guard: $(VENV)/test.stamp | debian-packages
 docs: $(VENV)/dev.stamp
 	@mkdir -p docs/_build
 	$(BIN)/docutils --strict README.rst docs/_build/README.html
+	for page in CONTRIBUTING SECURITY tests/README; do $(BIN)/docutils --strict $$page.rst docs/_build/page.html || exit 1; done
 	$(BIN)/sphinx-build -W --keep-going -n -q -E -d docs/_build/doctrees docs docs/_build/html
 
 # Not part of `make test`: it takes two minutes, root, and the Debian packages buildah and debootstrap.
