@@ -11,7 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.config.catalogue import QUIRKS
+from llmedge.config.vendor_entry import QUIRKS
 from llmedge.dialects import ir
 from llmedge.dialects.dialect import ChatDialect
 from llmedge.dialects.registry import DIALECTS
