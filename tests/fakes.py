@@ -16,8 +16,8 @@ from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisc
 from twisted.python.failure import Failure
 
 from llmedge import config
-from llmedge.model import Record
 from llmedge.providers.registry import Vendors
+from llmedge.record import Record
 from llmedge.service import EdgeService
 from tests.folders import new_folder
 

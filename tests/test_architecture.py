@@ -35,11 +35,25 @@ LAYERS = {
     "tls": set(),
     "config": set(),
     "model": set(),
+    "record": set(),
     "operations": set(),
     "errors": set(),
     "_version": set(),
 }
-EVERYONE_MAY = {"deadlines", "threads", "tls", "config", "sockets", "model", "operations", "errors", "_version"}
+EVERYONE_MAY = {
+    *("deadlines", "threads", "tls", "config", "sockets", "model", "record", "operations", "errors", "_version"),
+}
+    "deadlines",
+    "threads",
+    "tls",
+    "config",
+    "sockets",
+    "model",
+    "record",
+    "operations",
+    "errors",
+    "_version",
+}
 GROUND = {
     "config": {"_version", "operations"},
     "model": {"errors"},

@@ -22,11 +22,11 @@ from llmedge.config.schema import schema
 from llmedge.config.sections.routing import Routing
 from llmedge.config.sections.server import Server
 from llmedge.config.settings import Settings
-from llmedge.model import FACTS
 from llmedge.observe.metrics import Metrics
 from llmedge.operations import ENDPOINTS
 from llmedge.pipeline.verdicts import VERDICTS, Next
 from llmedge.providers.registry import OURS
+from llmedge.record import FACTS
 from tests.fakes import load, write_service_account
 from tests.folders import new_folder
 

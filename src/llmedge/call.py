@@ -14,8 +14,9 @@ from llmedge.dialects import ir
 from llmedge.dialects.dialect import ClientDialect
 from llmedge.dialects.embedding_ir import EmbeddingDialect, EmbeddingRequest
 from llmedge.dialects.registry import DIALECTS
-from llmedge.model import Caller, Deadline, RawObject, Record, Target, Upload
+from llmedge.model import Caller, Deadline, RawObject, Target, Upload
 from llmedge.operations import Operation
+from llmedge.record import Record
 
 
 @attrs.frozen(eq=False)

@@ -17,10 +17,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from llmedge.call import Call
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import EdgeError, ElsewhereError, Unsupported
-from llmedge.model import DROPPED, Caller, Deadline, EventKind, Record
+from llmedge.model import Caller, Deadline, EventKind
 from llmedge.operations import Operation
 from llmedge.providers.failures import failure_for
 from llmedge.providers.translation import Translation, translation_for
+from llmedge.record import DROPPED, Record
 from tests.dialects.matrix import anthropic, bedrock, cases, gemini, openai_chat, openai_responses, table
 from tests.dialects.matrix.cases import CASES, MODELS, Told
 

@@ -14,7 +14,7 @@ from llmedge.call import Call
 from llmedge.dialects.dialect import ClientDialect
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import Unsupported
-from llmedge.model import DROPPED
+from llmedge.record import DROPPED
 from tests.dialects import leaves
 from tests.dialects.matrix import cases, table
 from tests.dialects.matrix.fields import FIELDS

@@ -2,8 +2,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.model import Record, Usage
+from llmedge.model import Usage
 from llmedge.observe.metrics import Metrics
+from llmedge.record import Record
 from tests.fakes import CHAT, Edge, request
 
 KEYS = '[[auth.keys]]\nname = "a"\nkey = "key-a"\n'
@@ -70,7 +71,7 @@ class Exposition(SynchronousTestCase):
         """Each kind of token has its series, and estimates are counted."""
         registry = CollectorRegistry()
         record = Record("id", "POST", "/", "peer", 0.0, operation="chat")
-        record.usage = Usage(100, 50, 10, 20, 30, 5, 7, 8, estimated=True)
+        record.accounting.usage = Usage(100, 50, 10, 20, 30, 5, 7, 8, estimated=True)
         Metrics(registry)(record)
         labels = {"operation": "chat", "provider": "none", "model": "other"}
         for kind, count in {

@@ -99,7 +99,7 @@ class Spans(Base):
         self.assertEqual(server.end_time - server.start_time, 2_000_000_000)
         self.assertEqual(server.start_time, 1_700_000_000_000_000_000)
         record = edge.records[0]
-        self.assertEqual(f"{attempt.context.span_id:016x}", record.attempts[0].span_id)
+        self.assertEqual(f"{attempt.context.span_id:016x}", record.routing.attempts[0].span_id)
         self.assertEqual(attempt.parent.span_id, server.context.span_id)
         self.assertEqual(attempt.context.trace_id, server.context.trace_id)
         self.assertEqual((attempt.name, attempt.kind), ("chat mock-model", SpanKind.CLIENT))
@@ -107,8 +107,8 @@ class Spans(Base):
             "gen_ai.operation.name": "chat",
             "gen_ai.provider.name": "m",
             "gen_ai.request.model": "mock-model",
-            "gen_ai.usage.input_tokens": record.usage.input,
-            "gen_ai.usage.output_tokens": record.usage.output,
+            "gen_ai.usage.input_tokens": record.accounting.usage.input,
+            "gen_ai.usage.output_tokens": record.accounting.usage.output,
         }
         self.assertLessEqual(expected.items(), attempt.attributes.items())
         self.assertEqual(attempt.resource.attributes["service.name"], "llmedge")
@@ -244,7 +244,7 @@ class Content(Base):
         self.assertNotIn(self.SECRET, text)
         self.assertNotIn("gen_ai.input", text)
         self.assertNotIn("gen_ai.output", text)
-        self.assertFalse([record for record in edge.records if record.asked or record.answered])
+        self.assertFalse([record for record in edge.records if record.content is not None])
 
     def test_exported_when_asked_for(self) -> None:
         edge = self.edge(TWO + '[models.mock-model]\ntargets = ["b/two"]\n', more="capture_content = true\n")
@@ -413,8 +413,8 @@ class Import(SynchronousTestCase):
     def test_only_when_on(self) -> None:
         """Off, OpenTelemetry takes neither memory nor time."""
         code = (
-            "import sys; from tests.fakes import Edge; e = Edge({!r}); e.chat(); e.records[0];"
-            "print('opentelemetry' in sys.modules, e.records[0].trace is None, repr(e.records[0].attempts[0].span_id))"
+            "import sys; from tests.fakes import Edge; e = Edge({!r}); e.chat(); record = e.records[0];"
+            "print('opentelemetry' in sys.modules, record.trace is None, repr(record.routing.attempts[0].span_id))"
         )
         self.assertEqual(self.run_python(code.format("")), "False True ''")
         self.assertTrue(self.run_python(code.format(ON)).startswith("True False"))

@@ -15,13 +15,14 @@ from llmedge.call import Call, RoutingHints
 from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.providers import Provider
 from llmedge.config.sections.routing import Routing as Settings
-from llmedge.model import Answer, Attempt, Caller, Deadline, Event, EventKind, Record, Usage
+from llmedge.model import Answer, Caller, Deadline, Event, EventKind, Usage
 from llmedge.operations import Operation
 from llmedge.pipeline.deployments import Deployment, Deployments
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.plan import RouteDeps
 from llmedge.pipeline.route import Route
 from llmedge.pipeline.strategies import Strategies
+from llmedge.record import Attempt, Record
 from llmedge.streams import AwaitedStream
 
 ANSWER = Answer(b"{}", Usage(3, 4))
@@ -183,7 +184,7 @@ class World:
         return self.records[-1]
 
     def attempts(self) -> list[tuple[str, str, str]]:
-        return [(each.target.provider, each.kind, each.cause or each.outcome) for each in self.record.attempts]
+        return [(each.target.provider, each.kind, each.cause or each.outcome) for each in self.record.routing.attempts]
 
     def at_rest(self) -> bool:
         """No slot taken, nobody waiting, no timer, no vendor at work, no probe under way."""
@@ -192,7 +193,7 @@ class World:
             and not any(vendor.under_way for vendor in self.vendors)
             and not self.clock.getDelayedCalls()
             and not any(each.breaker._probe for each in self.deployments.all())
-            and not any(record.waiting for record in self.records)
+            and not any(record.routing.waiting for record in self.records)
         )
 
 

@@ -10,10 +10,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from llmedge.call import Call
 from llmedge.config.sections.models import Model
 from llmedge.errors import NotFound, PermissionDenied
-from llmedge.model import Caller, Deadline, Record
+from llmedge.model import Caller, Deadline
 from llmedge.operations import Operation
 from llmedge.pipeline.admit import Admit
 from llmedge.pipeline.models import ModelIndex
+from llmedge.record import Record
 
 
 class Admission(SynchronousTestCase):

@@ -8,9 +8,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.call import Call
-from llmedge.model import Answer, Caller, Deadline, Record
+from llmedge.model import Answer, Caller, Deadline
 from llmedge.operations import Operation
 from llmedge.pipeline import content
+from llmedge.record import Record
 
 
 def call(dialect: str, operation: Operation = Operation.CHAT, **fields: Any) -> Call:

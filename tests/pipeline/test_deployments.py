@@ -100,8 +100,10 @@ class Limits(SynchronousTestCase):
         world.pass_time(2.1)
         for call in calls[:4]:
             self.successResultOf(call)
-        self.assertEqual([round(record.waited, 1) for record in world.records[:4]], [0.0, 0.0, 1.0, 1.0])
-        self.assertEqual([round(record.attempts[0].queued, 1) for record in world.records[:4]], [0.0, 0.0, 1.0, 1.0])
+        self.assertEqual([round(record.routing.waited, 1) for record in world.records[:4]], [0.0, 0.0, 1.0, 1.0])
+        self.assertEqual(
+            [round(record.routing.attempts[0].queued, 1) for record in world.records[:4]], [0.0, 0.0, 1.0, 1.0]
+        )
         self.assertTrue(world.at_rest())
 
     def test_the_queue_is_left_in_time(self) -> None:
@@ -112,7 +114,7 @@ class Limits(SynchronousTestCase):
         self.failureResultOf(hasty, CancelledError)
         world.pass_time(5.1)
         self.failureResultOf(late, TargetBusy)
-        self.assertEqual(world.records[1].attempts, [])
+        self.assertEqual(world.records[1].routing.attempts, [])
         world.pass_time(5)
         self.assertTrue(world.at_rest())
 
@@ -127,7 +129,7 @@ class Limits(SynchronousTestCase):
         first, second = world.ask(), world.ask()
         world.pass_time(0.2)
         self.successResultOf(second)
-        self.assertEqual(world.records[1].passed_over[0].target, "p0/x")
+        self.assertEqual(world.records[1].routing.skipped[0].target, "p0/x")
         world.pass_time(1)
         self.successResultOf(first)
 
@@ -143,7 +145,7 @@ class Limits(SynchronousTestCase):
         world.pass_time(2.1)
         self.successResultOf(first)
         self.successResultOf(second)
-        self.assertEqual([each.kind for each in world.records[1].attempts], ["next", "next"])
+        self.assertEqual([each.kind for each in world.records[1].routing.attempts], ["next", "next"])
         self.assertTrue(world.at_rest())
 
     def test_tokens_a_minute(self) -> None:
@@ -157,7 +159,7 @@ class Limits(SynchronousTestCase):
         self.successResultOf(world.ask(fields=fields))  # used 7
         self.failureResultOf(world.ask(fields=fields), ConnectFailed)
         self.successResultOf(world.ask(fields=fields))
-        self.assertEqual(world.record.attempts[0].usage, Usage(3, 4))
+        self.assertEqual(world.record.routing.attempts[0].usage, Usage(3, 4))
         self.successResultOf(world.ask(fields=fields))
 
 

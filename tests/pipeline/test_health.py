@@ -90,7 +90,7 @@ class Tags(SynchronousTestCase):
     def test_only_targets_that_have_them(self) -> None:
         world = World([(ANSWER,)], [(ANSWER,)], entries=self.ENTRIES)
         self.assertIs(self.successResultOf(world.ask(hints=RoutingHints(tags=frozenset({"eu"})))), ANSWER)
-        self.assertEqual([str(attempt.target) for attempt in world.records[-1].attempts], ["p1/x"])
+        self.assertEqual([str(attempt.target) for attempt in world.records[-1].routing.attempts], ["p1/x"])
 
     def test_nobody_has_them(self) -> None:
         world = World([(ANSWER,)], [(ANSWER,)], entries=self.ENTRIES)

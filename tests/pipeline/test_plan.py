@@ -18,7 +18,7 @@ from llmedge.errors import (
     VendorRefused,
     VendorUnavailable,
 )
-from llmedge.model import FALLBACK
+from llmedge.record import FALLBACK
 from llmedge.state.breaker import BreakerSettings
 from tests.pipeline.harness import ANSWER, World
 
@@ -47,7 +47,7 @@ class Fallbacks(SynchronousTestCase):
             },
         )
         self.successResultOf(world.ask())
-        found = [(each.target.provider, each.kind) for each in world.record.attempts]
+        found = [(each.target.provider, each.kind) for each in world.record.routing.attempts]
         self.assertEqual(found, [("p0", "first"), ("p1", "fallback"), ("p2", "fallback"), ("p3", "fallback")])
         self.assertEqual(world.record.facts[FALLBACK], "c")
 
@@ -62,7 +62,7 @@ class Fallbacks(SynchronousTestCase):
             settings={"retries": 0},
         )
         self.failureResultOf(world.ask(), ConnectFailed)
-        self.assertEqual(len(world.record.attempts), 2)
+        self.assertEqual(len(world.record.routing.attempts), 2)
         self.assertTrue(world.at_rest())
 
     def test_not_wanted(self) -> None:
@@ -85,7 +85,7 @@ class Fallbacks(SynchronousTestCase):
         """A target that cannot call them is not asked to."""
         world = World((ANSWER,), (ANSWER,), models={"a": model("p1/x")}, capabilities=Capabilities(tools=False))
         self.failureResultOf(world.ask(fields={"tools": b"[]"}), TargetBusy)
-        self.assertEqual({each.why for each in world.record.passed_over}, {"cannot call tools"})
+        self.assertEqual({each.why for each in world.record.routing.skipped}, {"cannot call tools"})
 
 
 class ContextLength(SynchronousTestCase):
@@ -102,7 +102,7 @@ class ContextLength(SynchronousTestCase):
             capabilities=Capabilities(context=1000),
         )
         self.successResultOf(world.ask())
-        self.assertEqual([each.target.provider for each in world.record.attempts], ["p0", "p2"])
+        self.assertEqual([each.target.provider for each in world.record.routing.attempts], ["p0", "p2"])
         self.assertEqual(world.record.facts[FALLBACK], "large")
 
     def test_those_of_a_fallback(self) -> None:
@@ -121,7 +121,7 @@ class ContextLength(SynchronousTestCase):
                 **{option: ("small",)},
             )
             self.successResultOf(world.ask())
-            self.assertEqual([each.target.provider for each in world.record.attempts], ["p0", "p1", "p2"])
+            self.assertEqual([each.target.provider for each in world.record.routing.attempts], ["p0", "p1", "p2"])
             self.assertEqual(world.record.facts[FALLBACK], "large")
 
     def test_nobody_has_one(self) -> None:
@@ -143,7 +143,7 @@ class ContextLength(SynchronousTestCase):
         asking = world.ask()
         world.pass_time(1)
         self.successResultOf(asking)
-        self.assertEqual([each.target.provider for each in world.record.attempts], ["p0", "p1", "p2", "p2"])
+        self.assertEqual([each.target.provider for each in world.record.routing.attempts], ["p0", "p1", "p2", "p2"])
 
 
 class Retries(SynchronousTestCase):
@@ -157,8 +157,8 @@ class Retries(SynchronousTestCase):
             self.failureResultOf(asking, ConnectFailed)
             first, second, third = world.vendors[0].at
             longest = [max(longest[0], second - first), max(longest[1], third - second)]
-            self.assertAlmostEqual(world.record.paused, third - first)
-            self.assertEqual(world.record.waited, world.record.paused)
+            self.assertAlmostEqual(world.record.routing.paused, third - first)
+            self.assertEqual(world.record.routing.waited, world.record.routing.paused)
         self.assertTrue(0.8 < longest[0] <= 1.1 < longest[1] <= 1.6, longest)
 
     def test_the_clients_wish(self) -> None:
@@ -198,7 +198,7 @@ class Retries(SynchronousTestCase):
         world.clock.advance(1)
         asking.cancel()
         self.failureResultOf(asking, CancelledError)
-        self.assertEqual((world.record.paused, world.record.waited), (1.0, 1.0))
+        self.assertEqual((world.record.routing.paused, world.record.routing.waited), (1.0, 1.0))
         self.assertTrue(world.at_rest())
 
 
@@ -211,7 +211,7 @@ class RetryAfter(SynchronousTestCase):
         self.assertEqual(len(world.vendors[0].calls), 1)
         world.clock.advance(0.1)
         self.successResultOf(asking)
-        self.assertEqual([each.kind for each in world.record.attempts], ["first", "retry"])
+        self.assertEqual([each.kind for each in world.record.routing.attempts], ["first", "retry"])
 
     def test_too_long(self) -> None:
         """The client is told, at once."""
@@ -221,7 +221,7 @@ class RetryAfter(SynchronousTestCase):
     def test_elsewhere_first(self) -> None:
         world = World((VendorRateLimited("slow down", retry_after=1.0),), (ANSWER,))
         self.successResultOf(world.ask())
-        self.assertEqual([each.kind for each in world.record.attempts], ["first", "next"])
+        self.assertEqual([each.kind for each in world.record.routing.attempts], ["first", "next"])
 
     def test_all_cool_down(self) -> None:
         """Calls that come meanwhile get a 429 and the time, not a 503."""
@@ -230,7 +230,7 @@ class RetryAfter(SynchronousTestCase):
         error = self.failureResultOf(world.ask(), VendorRateLimited).value
         self.assertEqual(error.retry_after, 60.0)
         self.assertEqual([len(vendor.calls) for vendor in world.vendors], [1, 1])
-        self.assertEqual(world.record.attempts, [])
+        self.assertEqual(world.record.routing.attempts, [])
 
     def test_some_are_out(self) -> None:
         """A 503 that names each reason."""
@@ -252,6 +252,6 @@ class Recovering(SynchronousTestCase):
         asking = world.ask()
         world.pass_time(1.2)
         self.successResultOf(asking)
-        found = [(each.target.provider, each.kind) for each in world.record.attempts]
+        found = [(each.target.provider, each.kind) for each in world.record.routing.attempts]
         self.assertEqual(found, [("p1", "first"), ("p0", "next")])
         self.assertTrue(world.at_rest())

@@ -34,11 +34,11 @@ class Races(SynchronousTestCase):
             asking = world.ask()
             world.pass_time(2)
             self.successResultOf(asking)
-            by = world.record.by
+            by = world.record.routing.deciding_attempt
             assert by is not None
             self.assertEqual(by.target.provider, winner)
-            self.assertEqual([each.kind for each in world.record.attempts], ["first", "hedge"])
-            self.assertEqual(sorted(each.outcome for each in world.record.attempts), ["aborted", "ok"])
+            self.assertEqual([each.kind for each in world.record.routing.attempts], ["first", "hedge"])
+            self.assertEqual(sorted(each.outcome for each in world.record.routing.attempts), ["aborted", "ok"])
             self.assertTrue(world.at_rest())
 
     def test_the_loser_of_a_stream_is_aborted(self) -> None:
@@ -59,7 +59,7 @@ class Races(SynchronousTestCase):
         self.assertEqual([vendor.under_way for vendor in world.vendors], [1, 1, 1])
         asking.cancel()
         self.failureResultOf(asking, CancelledError)
-        self.assertEqual([each.outcome for each in world.record.attempts], ["aborted"] * 3)
+        self.assertEqual([each.outcome for each in world.record.routing.attempts], ["aborted"] * 3)
         self.assertTrue(world.at_rest())
 
     def test_a_failure_before_the_timer(self) -> None:
@@ -89,7 +89,7 @@ class Races(SynchronousTestCase):
         asking = world.ask()
         world.pass_time(1.1)
         self.successResultOf(asking)
-        self.assertEqual([each.kind for each in world.record.attempts], ["first", "hedge", "hedge"])
+        self.assertEqual([each.kind for each in world.record.routing.attempts], ["first", "hedge", "hedge"])
         self.assertTrue(world.at_rest())
 
     def test_all_fail(self) -> None:
@@ -155,11 +155,11 @@ class Races(SynchronousTestCase):
             world.pass_time(10.5, 0.1)
             self.successResultOf(asking).abort()
         self.assertIs(world.deployment().breaker.state, State.OPEN)
-        self.assertEqual({each.attempts[0].cause for each in world.records}, {"silent"})
+        self.assertEqual({each.routing.attempts[0].cause for each in world.records}, {"silent"})
         asking = world.ask(stream=True)
         world.pass_time(0.2)
         self.successResultOf(asking).abort()
-        self.assertEqual(world.record.passed_over[0].why, "breaker: open")
+        self.assertEqual(world.record.routing.skipped[0].why, "breaker: open")
         self.assertTrue(world.at_rest())
 
     def test_silence_until_the_deadline(self) -> None:
@@ -197,13 +197,13 @@ class Races(SynchronousTestCase):
     def test_waiting_counts_once(self) -> None:
         """While two are waited for, the time is the same: overhead is never negative."""
         record = self.world((ANSWER,)).call().record
-        record.begin_wait(1.0)
-        record.begin_wait(2.0)
-        record.end_wait(3.0)
-        record.end_wait(4.0)
-        record.begin_wait(6.0)
-        record.end_wait(6.5)
-        self.assertEqual(record.waited, 3.5)
+        record.routing.begin_wait(1.0)
+        record.routing.begin_wait(2.0)
+        record.routing.end_wait(3.0)
+        record.routing.end_wait(4.0)
+        record.routing.begin_wait(6.0)
+        record.routing.end_wait(6.5)
+        self.assertEqual(record.routing.waited, 3.5)
 
     def test_no_hedge(self) -> None:
         """``off`` is off; and where nobody is left, nobody is raced."""
@@ -232,4 +232,4 @@ class Cancelling(SynchronousTestCase):
             asking.cancel()
             asking.addErrback(lambda failure: failure.trap(CancelledError))
             self.assertTrue(world.at_rest(), tenth)
-            self.assertTrue(all(each.outcome for each in world.record.attempts), tenth)
+            self.assertTrue(all(each.outcome for each in world.record.routing.attempts), tenth)

@@ -86,7 +86,7 @@ class Splicing(Recovery):
         self.assertEqual(self.successResultOf(self.read(world)), "one two three")
         self.assertEqual(world.attempts(), [("p0", "first", "cut"), ("p1", "splice", "ok")])
         self.assertEqual(self.reply.usage, Usage(5, 6))
-        by = world.record.by
+        by = world.record.routing.deciding_attempt
         assert by is not None
         self.assertEqual(by.target.provider, "p1")
         self.assertTrue(world.at_rest())
@@ -127,7 +127,7 @@ class Splicing(Recovery):
         """Then a third is asked; what the client has by then is compared."""
         world = self.world((stream([chunk("one ")], CUT),), (stream([chunk("one two ")], CUT),), (stream(*GOOD),))
         self.assertEqual(self.successResultOf(self.read(world)), "one two three")
-        self.assertEqual([each.kind for each in world.record.attempts], ["first", "splice", "splice"])
+        self.assertEqual([each.kind for each in world.record.routing.attempts], ["first", "splice", "splice"])
         self.assertTrue(world.at_rest())
 
     def test_a_different_answer(self) -> None:
@@ -154,7 +154,7 @@ class Splicing(Recovery):
         world.pass_time(0.2)
         self.assertIn("Nothing came within 30 s", self.failureResultOf(reading, UpstreamCut).value.message)
         self.assertEqual(world.attempts()[1], ("p1", "splice", "silent"))
-        self.assertEqual(len(world.record.attempts), 2)
+        self.assertEqual(len(world.record.routing.attempts), 2)
         self.assertTrue(world.at_rest())
 
     def test_long_after_the_first_deadline(self) -> None:
@@ -178,7 +178,7 @@ class Splicing(Recovery):
             reading.cancel()
             self.failureResultOf(reading, CancelledError)
             self.reply.abort()
-            self.assertEqual([each.outcome for each in world.record.attempts], ["cut", "aborted"])
+            self.assertEqual([each.outcome for each in world.record.routing.attempts], ["cut", "aborted"])
             self.assertTrue(world.at_rest())
 
     def test_leaving_before_it_is_taken(self) -> None:
@@ -198,7 +198,7 @@ class Splicing(Recovery):
         self.assertEqual(woken, [True])
         reply.abort()
         self.assertTrue(more[0].aborted)
-        self.assertEqual([each.outcome for each in world.record.attempts], ["cut", "aborted"])
+        self.assertEqual([each.outcome for each in world.record.routing.attempts], ["cut", "aborted"])
         self.assertTrue(world.at_rest())
 
     def test_the_same_target_again(self) -> None:
@@ -212,10 +212,10 @@ class Splicing(Recovery):
         reading = self.read(world)
         world.pass_time(1)
         self.failureResultOf(reading, UpstreamCut)
-        self.assertEqual(len(world.record.attempts), 3)
+        self.assertEqual(len(world.record.routing.attempts), 3)
         world = self.world(script)
         self.failureResultOf(self.read(world), UpstreamCut)
-        self.assertEqual(len(world.record.attempts), 1)
+        self.assertEqual(len(world.record.routing.attempts), 1)
 
     def test_who_had_failed_before(self) -> None:
         """Or could not be asked, may be back by the time a stream breaks: asked again, after a pause."""
@@ -224,7 +224,7 @@ class Splicing(Recovery):
         reading = self.read(world)
         world.pass_time(2)
         self.assertEqual(self.successResultOf(reading), "one two three")
-        kinds = [(each.target.provider, each.kind) for each in world.record.attempts]
+        kinds = [(each.target.provider, each.kind) for each in world.record.routing.attempts]
         self.assertEqual(kinds, [("p0", "first"), ("p1", "next"), ("p0", "splice"), ("p0", "splice")])
         self.assertTrue(world.at_rest())
         world = self.world(
@@ -234,10 +234,10 @@ class Splicing(Recovery):
         reading.cancel()
         self.failureResultOf(reading, CancelledError)
         reading = self.read(world)
-        self.assertEqual(world.record.passed_over[0].why, "breaker: open")
+        self.assertEqual(world.record.routing.skipped[0].why, "breaker: open")
         world.pass_time(2)
         self.assertEqual(self.successResultOf(reading), "one two three")
-        self.assertEqual(len(world.record.attempts), 2)
+        self.assertEqual(len(world.record.routing.attempts), 2)
 
     def test_who_breaks_it_as_well_is_left(self) -> None:
         """A target that had failed before the stream is asked to go on with it, and once only if that breaks too."""
@@ -283,7 +283,7 @@ class Splicing(Recovery):
             world = self.world((stream(*GOOD),), stream_recovery=mode)
             self.successResultOf(self.read(world))
             self.reply.abort()
-            self.assertEqual([each.outcome for each in world.record.attempts], ["ok"])
+            self.assertEqual([each.outcome for each in world.record.routing.attempts], ["ok"])
             self.assertTrue(world.at_rest())
 
 
@@ -362,7 +362,7 @@ class Buffering(Recovery):
         reading = self.read(world)
         world.pass_time(0.2)
         self.assertEqual(self.successResultOf(reading), "one two three")
-        self.assertEqual([each.kind for each in world.record.attempts], ["first", "retry"])
+        self.assertEqual([each.kind for each in world.record.routing.attempts], ["first", "retry"])
         self.assertTrue(world.at_rest())
 
     def test_nobody_gives_a_whole_one(self) -> None:
@@ -372,7 +372,7 @@ class Buffering(Recovery):
         reading = self.read(world)
         world.pass_time(2)
         self.failureResultOf(reading, EdgeError)
-        self.assertEqual(len(world.record.attempts), 3)
+        self.assertEqual(len(world.record.routing.attempts), 3)
         self.assertTrue(world.at_rest())
 
     def test_too_much_to_hold(self) -> None:

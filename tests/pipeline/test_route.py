@@ -10,7 +10,7 @@ from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.providers import Provider
 from llmedge.config.sections.routing import Routing as Settings
 from llmedge.errors import ConnectFailed, EdgeError, UpstreamCut, VendorRateLimited, VendorRefused
-from llmedge.model import Answer, Attempt, Caller, Deadline, Event, EventKind, Record, Usage
+from llmedge.model import Answer, Caller, Deadline, Event, EventKind, Usage
 from llmedge.operations import Operation
 from llmedge.pipeline.deployments import Deployments
 from llmedge.pipeline.models import ModelIndex
@@ -21,6 +21,7 @@ from llmedge.pipeline.settle import Settle
 from llmedge.pipeline.stage import compose
 from llmedge.pipeline.strategies import Strategies
 from llmedge.pipeline.tokens import TokenCounter
+from llmedge.record import Attempt, Record
 from llmedge.streams import AwaitedStream
 from tests.pipeline.test_prices import at_once
 
@@ -87,12 +88,12 @@ class Routing(SynchronousTestCase):
         return Deferred.fromCoroutine(handler(call))
 
     def outcomes(self) -> list[tuple[str, str]]:
-        return [(str(attempt.target), attempt.outcome) for attempt in self.record.attempts]
+        return [(str(attempt.target), attempt.outcome) for attempt in self.record.routing.attempts]
 
     def test_an_answer(self) -> None:
         answer = Answer(b"{}", Usage(3, 4))
         self.assertIs(self.successResultOf(self.route(answer)), answer)
-        self.assertEqual((self.record.usage, self.record.outcome), (Usage(3, 4), "ok"))
+        self.assertEqual((self.record.accounting.usage, self.record.outcome), (Usage(3, 4), "ok"))
         self.assertEqual(self.outcomes(), [("p0/x", "ok")])
 
     def test_the_next_target(self) -> None:
@@ -128,7 +129,7 @@ class Routing(SynchronousTestCase):
         self.assertEqual(self.successResultOf(Deferred.fromCoroutine(reply.read())), [ROLE, WORD])
         self.assertEqual(self.record.outcome, "")
         self.assertEqual(self.successResultOf(Deferred.fromCoroutine(reply.read())), [DONE])
-        self.assertEqual((self.record.outcome, self.record.usage), ("ok", Usage(1, 2)))
+        self.assertEqual((self.record.outcome, self.record.accounting.usage), ("ok", Usage(1, 2)))
         self.assertEqual(self.outcomes(), [("p0/x", "cut"), ("p1/x", "ok")])
 
     def test_a_break_after_content(self) -> None:

@@ -12,12 +12,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from llmedge.call import Call
 from llmedge.config.sections.prices import Price
 from llmedge.errors import UpstreamCut
-from llmedge.model import Answer, Attempt, Caller, Deadline, Event, EventKind, Record, Target, Usage
+from llmedge.model import Answer, Caller, Deadline, Event, EventKind, Target, Usage
 from llmedge.operations import Operation
 from llmedge.pipeline import tokens
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.settle import Settle
 from llmedge.pipeline.tokens import TokenCounter
+from llmedge.record import Attempt, Record
 from llmedge.streams import AwaitedStream
 from tests.pipeline.test_prices import at_once
 
@@ -56,7 +57,7 @@ class Costs(SynchronousTestCase):
         )
 
         async def proceed(call: Call) -> Any:
-            call.record.attempts += [Attempt(Target("a", "x"), 0.0), Attempt(Target("b", "y"), 0.0)]
+            call.record.routing.attempts += [Attempt(Target("a", "x"), 0.0), Attempt(Target("b", "y"), 0.0)]
             return reply
 
         return self.successResultOf(Deferred.fromCoroutine(self.settle(call, proceed)))
@@ -67,54 +68,54 @@ class Costs(SynchronousTestCase):
     def test_an_answer(self) -> None:
         """The price of the target that answered, not of the one that failed before."""
         self.ask(Answer(b"{}", Usage(1000, 100)))
-        self.assertEqual((self.record.cost, self.record.cost_estimated), (Decimal("0.002"), False))
+        self.assertEqual((self.record.accounting.cost, self.record.accounting.estimated), (Decimal("0.002"), False))
 
     def test_attempts_that_broke(self) -> None:
         """What others said before they broke is paid for as well, estimated where they did not tell."""
         for told, extra in ((Usage(10, 20), "0.000270"), (None, "0.000216")):
             stream = self.ask(Stream([[DONE]], Usage(1000, 100)), stream=True)
-            broken = self.record.attempts[0]
+            broken = self.record.routing.attempts[0]
             broken.usage, broken.said = told, 5
             self.next(stream)
-            self.assertEqual(self.record.cost, Decimal("0.002") + Decimal(extra))
-            self.assertEqual(self.record.usage, Usage(1000, 100))
-            self.assertEqual([each.cost for each in self.record.attempts], [Decimal(extra), Decimal("0.002")])
+            self.assertEqual(self.record.accounting.cost, Decimal("0.002") + Decimal(extra))
+            self.assertEqual(self.record.accounting.usage, Usage(1000, 100))
+            self.assertEqual([each.cost for each in self.record.routing.attempts], [Decimal(extra), Decimal("0.002")])
             assert broken.usage is not None
             self.assertEqual((broken.usage.output, broken.usage.estimated), (20, False) if told else (5, True))
 
     def test_an_answer_without_usage(self) -> None:
         self.ask(Answer(b'{"choices":[{"message":{"content":"12345678"}}]}'))
-        self.assertEqual(self.record.usage, Usage(10 + 7, 2, estimated=True))
-        self.assertEqual((self.record.cost, self.record.cost_estimated), (Decimal("0.000037"), True))
+        self.assertEqual(self.record.accounting.usage, Usage(10 + 7, 2, estimated=True))
+        self.assertEqual((self.record.accounting.cost, self.record.accounting.estimated), (Decimal("0.000037"), True))
 
     def test_a_stream(self) -> None:
         stream = self.ask(Stream([[word("a")], [DONE]], Usage(1000, 100)), stream=True)
         self.next(stream)
-        self.assertIsNone(self.record.cost)
+        self.assertIsNone(self.record.accounting.cost)
         self.next(stream)
-        self.assertEqual((self.record.cost, self.record.outcome), (Decimal("0.002"), "ok"))
+        self.assertEqual((self.record.accounting.cost, self.record.outcome), (Decimal("0.002"), "ok"))
 
     def test_a_stream_that_takes_no_comment(self) -> None:
         """google-genai reads a comment as a piece of JSON, and raises."""
         stream = self.ask(Stream([[word("a"), DONE]], Usage(1000, 100)), stream=True, dialect="gemini")
         self.assertEqual(self.next(stream)[-1].frame, DONE.frame)
-        self.assertEqual(self.record.cost, Decimal("0.002"))
+        self.assertEqual(self.record.accounting.cost, Decimal("0.002"))
 
     def test_a_stream_without_usage(self) -> None:
         """Counted before DONE is handed on. Of a provider that told last time nothing was kept: a rougher estimate."""
         script = [[word("1234"), word("5678")], [word("12"), DONE]]
         stream = self.ask(Stream([*script], None), stream=True)
         self.next(stream)
-        self.assertIsNone(self.record.usage)
+        self.assertIsNone(self.record.accounting.usage)
         self.assertEqual(self.next(stream)[-1].frame, b": x-llmedge-cost-usd 0.000047\n" + DONE.frame)
-        self.assertEqual(self.record.usage, Usage(17, 3, estimated=True))
+        self.assertEqual(self.record.accounting.usage, Usage(17, 3, estimated=True))
         self.settle.telling.add("b")
         stream = self.ask(Stream([*script], None), stream=True)
         self.next(stream)
         self.assertEqual(stream._frames, [])
         self.next(stream)
-        assert self.record.usage is not None
-        self.assertEqual((self.record.usage.output, self.record.usage.estimated), (4, True))
+        assert self.record.accounting.usage is not None
+        self.assertEqual((self.record.accounting.usage.output, self.record.accounting.usage.estimated), (4, True))
         self.assertEqual(self.settle.telling, set())
 
     def test_a_long_stream(self) -> None:
@@ -123,8 +124,8 @@ class Costs(SynchronousTestCase):
         stream = self.ask(Stream([[word("1234")] for _ in range(50)] + [[DONE]], None), stream=True)
         for _ in range(51):
             self.next(stream)
-        assert self.record.usage is not None
-        self.assertEqual(self.record.usage.output, 50)
+        assert self.record.accounting.usage is not None
+        self.assertEqual(self.record.accounting.usage.output, 50)
 
     def test_left_and_broken(self) -> None:
         """What is known is charged at once, what is not is estimated; nothing said, nothing charged."""
@@ -137,13 +138,13 @@ class Costs(SynchronousTestCase):
             self.next(stream)
             stream.abort()
             stream.abort()
-            found = self.record.usage
+            found = self.record.accounting.usage
             assert found is not None
             self.assertEqual((found.estimated, found.output), expected)
-            self.assertIsNotNone(self.record.cost)
+            self.assertIsNotNone(self.record.accounting.cost)
         stream = self.ask(Stream([[word("a")], UpstreamCut("it broke")], None), stream=True)
         self.next(stream)
         self.failureResultOf(Deferred.fromCoroutine(stream.read()), UpstreamCut)
-        self.assertTrue(self.record.cost_estimated)
+        self.assertTrue(self.record.accounting.estimated)
         self.ask(Stream([], None), stream=True).abort()
-        self.assertIsNone(self.record.usage)
+        self.assertIsNone(self.record.accounting.usage)

@@ -10,10 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.prices import Price
 from llmedge.errors import ConnectFailed, VendorRateLimited
-from llmedge.model import Record
 from llmedge.pipeline import shadow
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.shadow import Shadows
+from llmedge.record import Record
 from tests.pipeline.harness import ANSWER, END, Stream, Vendor, World, chunk
 from tests.pipeline.test_prices import at_once
 
@@ -32,12 +32,12 @@ class Shadowing(SynchronousTestCase):
         """The client has its answer at once; the copy has a record of its own, as ``shadow``, with usage and cost."""
         world = self.world(2.0, ANSWER)
         self.assertIs(self.successResultOf(world.ask()), ANSWER)
-        self.assertEqual([str(each.target) for each in world.record.attempts], ["p0/x"])
+        self.assertEqual([str(each.target) for each in world.record.routing.attempts], ["p0/x"])
         world.clock.advance(2)
         (record,) = self.records
         self.assertEqual((record.operation, record.outcome, record.status), ("shadow", "ok", 200))
-        self.assertEqual((str(record.attempts[0].target), record.attempts[0].kind), ("s/new", "shadow"))
-        self.assertEqual((record.usage, record.cost), (ANSWER.usage, Decimal("0.000007")))
+        self.assertEqual((str(record.routing.attempts[0].target), record.routing.attempts[0].kind), ("s/new", "shadow"))
+        self.assertEqual((record.accounting.usage, record.accounting.cost), (ANSWER.usage, Decimal("0.000007")))
         self.assertEqual(world.clock.getDelayedCalls(), [])
 
     def test_a_stream(self) -> None:
@@ -54,7 +54,8 @@ class Shadowing(SynchronousTestCase):
         self.assertIs(self.successResultOf(world.ask()), ANSWER)
         (record,) = self.records
         self.assertEqual(
-            (record.outcome, record.attempts[0].outcome, record.attempts[0].cause), ("error", "connect", "refused")
+            (record.outcome, record.routing.attempts[0].outcome, record.routing.attempts[0].cause),
+            ("error", "connect", "refused"),
         )
         world = self.world(ValueError("a defect"))
         self.assertIs(self.successResultOf(world.ask()), ANSWER)
@@ -75,7 +76,7 @@ class Shadowing(SynchronousTestCase):
         for _ in range(5):
             self.assertIs(self.successResultOf(world.ask()), ANSWER)
         self.assertEqual(self.vendor.under_way, 2)
-        self.assertEqual([each.attempts[0].cause for each in self.records], ["busy"] * 3)
+        self.assertEqual([each.routing.attempts[0].cause for each in self.records], ["busy"] * 3)
         world.clock.advance(1)
         self.assertTrue(world.at_rest())
 

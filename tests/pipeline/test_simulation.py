@@ -16,7 +16,7 @@ from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.providers import Provider
 from llmedge.config.sections.routing import Routing as Settings
 from llmedge.errors import ConnectFailed, EdgeError, UpstreamCut, VendorRateLimited
-from llmedge.model import Answer, Attempt, Caller, Deadline, Event, EventKind, Record, Usage
+from llmedge.model import Answer, Caller, Deadline, Event, EventKind, Usage
 from llmedge.operations import Operation
 from llmedge.pipeline import attempt as attempts
 from llmedge.pipeline.deployments import Deployments
@@ -24,6 +24,7 @@ from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.plan import RouteDeps
 from llmedge.pipeline.route import Route
 from llmedge.pipeline.strategies import Strategies
+from llmedge.record import Attempt, Record
 from llmedge.state.breaker import State
 from llmedge.streams import AwaitedStream
 from tests.effort import so_many
@@ -215,11 +216,11 @@ class Simulation(SynchronousTestCase):
         for record in world.records:
             assert record.ended is not None
             self.assertLessEqual(record.ended - record.received, SECONDS + 1e-6)
-            for attempt in record.attempts:
+            for attempt in record.routing.attempts:
                 self.assertTrue(attempt.outcome)
             if record.outcome == "ok":
-                assert record.answered_by is not None
-                self.assertEqual(record.answered_by.outcome, "ok")
+                assert record.routing.answered_by is not None
+                self.assertEqual(record.routing.answered_by.outcome, "ok")
         # Those that have somebody else to ask lose nothing to an outage: only clients that left, cuts, and who waits
         # for a target that has only just begun to hang.
         elsewhere = [record for number, record in enumerate(world.records) if number % 5 != 4]
@@ -231,11 +232,11 @@ class Simulation(SynchronousTestCase):
             self.assertEqual((deployment.queue.in_flight, deployment.queue.waiting), (0, 0), deployment.name)
             self.assertIsNone(deployment.breaker._probe)
         self.assertEqual({vendor.under_way for vendor in world.vendors.values()}, {0})
-        self.assertEqual({record.waiting for record in world.records}, {0})
+        self.assertEqual({record.routing.waiting for record in world.records}, {0})
 
     def budgets_hold(self, world: World) -> None:
         """Retries in any nine seconds (ten are sure to be in one span of the budget, with what paused before)."""
-        retries = sorted(a.started for record in world.records for a in record.attempts if a.kind == "retry")
+        retries = sorted(a.started for record in world.records for a in record.routing.attempts if a.kind == "retry")
         self.assertTrue(retries)
         longest = world.settings.retry_after_max
         for index, at in enumerate(retries):
@@ -243,7 +244,7 @@ class Simulation(SynchronousTestCase):
             calls = bisect_right(world.arrived, at) - bisect_right(world.arrived, at - 11.0 - longest)
             self.assertLessEqual(within, world.settings.retry_ratio * calls + 10.0)
         # Beside a target whose breaker has opened a hedge is no extra call, so these may be some more.
-        hedges = [a for record in world.records for a in record.attempts if a.kind == "hedge"]
+        hedges = [a for record in world.records for a in record.routing.attempts if a.kind == "hedge"]
         self.assertTrue(hedges)
         self.assertLess(len(hedges), 2 * world.settings.hedge_ratio * CALLS)
 
@@ -261,9 +262,9 @@ class Simulation(SynchronousTestCase):
         """While all are well: by weight (chi-squared, p = 0.001), and by latency away from who is slow."""
         shares = {"steady/w": 1 / 8, "down/w": 2 / 8, "slow/w": 5 / 8}
         firsts = Counter(
-            str(record.attempts[0].target)
+            str(record.routing.attempts[0].target)
             for number, record in enumerate(world.records)
-            if number % 5 in (1, 3) and record.received < 55 and record.attempts
+            if number % 5 in (1, 3) and record.received < 55 and record.routing.attempts
         )
         total = sum(firsts.values())
         self.assertGreater(total, 0.04 * CALLS)
@@ -271,8 +272,8 @@ class Simulation(SynchronousTestCase):
             sum((firsts[name] - total * share) ** 2 / (total * share) for name, share in shares.items()), 13.8
         )
         slow = Counter(
-            record.attempts[0].target.provider
+            record.routing.attempts[0].target.provider
             for number, record in enumerate(world.records)
-            if number % 5 in (0, 2) and 35 < record.received < 55 and record.attempts
+            if number % 5 in (0, 2) and 35 < record.received < 55 and record.routing.attempts
         )
         self.assertLess(slow["slow"], 0.05 * sum(slow.values()), slow)

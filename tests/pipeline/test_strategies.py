@@ -142,6 +142,6 @@ class Index(SynchronousTestCase):
         """What a pattern sends on is a deployment of its own, by its own name."""
         world = World((ANSWER,), models={"claude-*": Model((TargetEntry("p0/*"),))})
         self.successResultOf(world.ask(model="claude-9"))
-        self.assertEqual(str(world.record.attempts[0].target), "p0/claude-9")
+        self.assertEqual(str(world.record.routing.attempts[0].target), "p0/claude-9")
         self.assertEqual([each.name for each in world.deployments.all()], ["p0/claude-9"])
         self.assertEqual(world.deployments.label("p0/claude-9"), "p0/*")

@@ -7,10 +7,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from llmedge.call import Call
-from llmedge.model import Caller, Deadline, Record, Usage
+from llmedge.model import Caller, Deadline, Usage
 from llmedge.operations import Operation
 from llmedge.pipeline import tokens
 from llmedge.pipeline.tokens import TokenCounter, rough, texts
+from llmedge.record import Record
 from tests.pipeline.test_prices import at_once
 
 

@@ -9,9 +9,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from llmedge.call import Call
 from llmedge.config.catalogue import VENDORS
 from llmedge.dialects.registry import DIALECTS
-from llmedge.model import Caller, Deadline, Record
+from llmedge.model import Caller, Deadline
 from llmedge.operations import Operation
 from llmedge.providers.translation import translation_for
+from llmedge.record import Record
 
 MESSAGES = [{"role": "user", "content": "go"}, {"role": "assistant", "content": "one two"}]
 

@@ -3,10 +3,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.call import Call
 from llmedge.dialects.registry import DIALECTS
-from llmedge.model import Attempt, Caller, Deadline, Record, Target
+from llmedge.model import Caller, Deadline, Target
 from llmedge.operations import Operation
 from llmedge.providers.offer import Offer
 from llmedge.providers.requests import Requests
+from llmedge.record import Attempt, Record
 
 
 class Heads(SynchronousTestCase):

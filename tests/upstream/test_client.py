@@ -8,7 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.sections.upstream import Upstream
 from llmedge.errors import ConnectFailed, TargetBusy, UpstreamCut
-from llmedge.model import Attempt, Record, Target
+from llmedge.model import Target
+from llmedge.record import Attempt, Routing
 from llmedge.upstream.client import Client, Pool
 from llmedge.upstream.connection import Connection
 from tests.fakes import Transport
@@ -63,7 +64,7 @@ class Pooling(SynchronousTestCase):
         self.clock = Clock()
         self.endpoint = Endpoint()
         self.pool = Pool(self.clock, self.endpoint, Upstream(max_connections=2, connect_timeout=5), secure=False)
-        self.record = Record("id", "POST", "/", "peer", 0.0)
+        self.record = Routing()
 
     def exchanges(self) -> int:
         """How many requests are on the way."""

@@ -4,7 +4,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.sections.upstream import Upstream
 from llmedge.errors import UpstreamCut, UpstreamMalformed, UpstreamTimeout, UpstreamTooLarge
-from llmedge.model import Attempt, Record, Target
+from llmedge.model import Target
+from llmedge.record import Attempt, Routing
 from llmedge.upstream.connection import Connection
 from llmedge.upstream.exchange import HIGH_WATER, Exchange
 from tests.fakes import Transport
@@ -22,7 +23,7 @@ class Http(SynchronousTestCase):
         self.transport = Transport()
         self.transport.protocol = self.connection
         self.connection.makeConnection(self.transport)
-        self.record = Record("id", "POST", "/", "peer", 0.0)
+        self.record = Routing()
 
     def start(self) -> Exchange:
         return self.connection.start(b"request", Attempt(Target("p", "m"), 0.0), self.record)

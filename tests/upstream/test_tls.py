@@ -17,7 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from llmedge.config.sections.upstream import Upstream
 from llmedge.errors import ConnectFailed
-from llmedge.model import Attempt, Record, Target
+from llmedge.model import Target
+from llmedge.record import Attempt, Routing
 from llmedge.upstream.tls import SESSION_LIFE, Sessions, TlsContexts
 from tests.e2e.certificates import Authority
 from tests.e2e.service import PATIENCE, TIMEOUT
@@ -82,7 +83,7 @@ class Resumption(TestCase):
 
     async def ask(self, server: Server) -> bytes:
         pool = self.client.pool_for(f"https://localhost:{server.port}")
-        record = Record("id", "GET", "/", "peer", 0.0)
+        record = Routing()
         exchange = await pool.send(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", Attempt(Target("p", "m"), 0.0), record)
         answer = await exchange.read_all()
         await deferLater(reactor, 0)  # the read that brought its end is over, and tickets in it are seen

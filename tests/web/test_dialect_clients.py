@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.model import DROPPED
+from llmedge.record import DROPPED
 from tests.fakes import CHAT, Edge, request
 
 KEYED = '[[auth.keys]]\nname = "a"\nkey = "the-key"\n'
@@ -120,12 +120,12 @@ class Wishes(SynchronousTestCase):
         edge = Edge(self.TWO + routing)
         headers = {"x-llmedge-retries": "0", "x-llmedge-no-fallback": "1"}
         self.assertEqual(edge.ask(body=CHAT | {"model": "m"}, headers=headers).status, 503)
-        self.assertEqual(len(edge.records[-1].attempts), 1)
+        self.assertEqual(len(edge.records[-1].routing.attempts), 1)
         wire = edge.wire()
         wire.send(request(body=CHAT | {"model": "m"}, headers=headers | {"x-llmedge-retries": "9"}))
         edge.reactor.pump([0.1] * 50)
         self.assertEqual(wire.response().status, 503)
-        self.assertEqual([attempt.kind for attempt in edge.records[-1].attempts], ["first", "retry"])
+        self.assertEqual([attempt.kind for attempt in edge.records[-1].routing.attempts], ["first", "retry"])
 
     def test_timeout(self) -> None:
         edge = Edge('[providers.m]\ndialect = "mock"\nmodels = ["*"]\nlatency = 5\n')

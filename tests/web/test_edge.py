@@ -106,8 +106,8 @@ class Chat(SynchronousTestCase):
         self.assertEqual(edge.chat(model="free").headers["x-llmedge-cost-usd"], "0")
         self.assertNotIn("x-llmedge-cost-usd", edge.chat(model="other").headers)
         self.assertNotIn("x-llmedge-cost-usd", edge.chat(model="cheap", stream=True).headers)
-        streamed = edge.records[-1].cost
-        self.assertEqual(streamed, edge.records[0].cost)
+        streamed = edge.records[-1].accounting.cost
+        self.assertEqual(streamed, edge.records[0].accounting.cost)
 
     def test_deterministic(self) -> None:
         self.assertEqual(Edge().chat().body, Edge().chat().body)

@@ -188,7 +188,7 @@ class Streams(SynchronousTestCase):
         client.h2.reset_stream(stream)
         client.flush()
         self.assertEqual([record.outcome for record in edge.records], ["client_closed"])
-        self.assertEqual(edge.records[0].attempts[0].outcome, "aborted")
+        self.assertEqual(edge.records[0].routing.attempts[0].outcome, "aborted")
         self.assertEqual(client.status(client.ask(path="/health", method="GET")), 200)
 
     def test_bodies_are_capped(self) -> None:

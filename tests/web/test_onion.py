@@ -10,7 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.errors import AuthError, PermissionDenied
 from llmedge.identity.chain import IdentifierChain
-from llmedge.model import REFUSED_BY, Caller
+from llmedge.model import Caller
+from llmedge.record import REFUSED_BY
 from llmedge.state.interfaces import Level
 from llmedge.web import build
 from llmedge.web.authenticate import Authenticate

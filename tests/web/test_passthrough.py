@@ -115,7 +115,9 @@ class Json(Through):
             self.assertEqual(response.headers["x-llmedge-model"], "real")
             self.assertEqual((self.record.route, self.record.model_label), (path, "nick"))
             self.assertEqual(self.record.operation, path[4:].replace("/", "_"))
-            self.assertEqual((self.record.outcome, self.record.usage, self.record.stream), ("ok", None, False))
+            self.assertEqual(
+                (self.record.outcome, self.record.accounting.usage, self.record.stream), ("ok", None, False)
+            )
 
     def test_moderations_need_no_model(self) -> None:
         self.begin()
@@ -148,7 +150,7 @@ class Json(Through):
         ):
             self.ask("/v1/moderations", {"model": "m"})
             self.vendor().answer(200, {"data": []} | said)
-            usage = self.record.usage
+            usage = self.record.accounting.usage
             self.assertEqual(usage and (usage.input, usage.output, usage.audio_input), counted, said)
 
     def test_errors(self) -> None:
@@ -200,7 +202,7 @@ class Media(Through):
         response = wire.response()
         self.assertEqual((response.status, response.headers["content-type"]), (200, "audio/mpeg"))
         self.assertEqual((response.body, response.complete), (b"ID3data: not an event\n\n", True))
-        self.assertEqual((self.record.outcome, self.record.stream, self.record.usage), ("ok", False, None))
+        self.assertEqual((self.record.outcome, self.record.stream, self.record.accounting.usage), ("ok", False, None))
 
     def test_the_length_is_kept(self) -> None:
         self.begin()
@@ -265,7 +267,7 @@ class Media(Through):
             self.assertEqual(b"UPSTREAM_ERROR" in response.body, not whole)
             self.assertEqual((self.record.stream, self.record.outcome), (True, "ok" if whole else "cut"))
             if whole:
-                self.assertEqual((self.record.usage.input, self.record.usage.output), (4, 6))
+                self.assertEqual((self.record.accounting.usage.input, self.record.accounting.usage.output), (4, 6))
 
     def test_several_pictures(self) -> None:
         """With two asked for, the first one completed is not the end."""
@@ -364,7 +366,7 @@ class Streamed(_Uploading):
         wire.send(data[HELD + 100 : HELD + 200])
         self.edge.reactor.advance(5.1)
         self.assertTrue(vendor.transport.aborted)
-        self.assertEqual((wire.response().status, self.record.attempts[0].cause), (504, "silent"))
+        self.assertEqual((wire.response().status, self.record.routing.attempts[0].cause), (504, "silent"))
 
     def test_an_early_refusal_ends_it(self) -> None:
         """Nothing more is sent, the client hears at once, and neither connection is used again."""

@@ -68,7 +68,7 @@ class Deadlines(SynchronousTestCase):
         self.assertEqual((response.status, response.error["code"]), (504, "TIMEOUT_ERROR"))
         self.assertIn("5 s", response.error["message"])
         self.assertEqual(edge.records[0].outcome, "timeout")
-        self.assertEqual(edge.records[0].attempts[0].outcome, "aborted")
+        self.assertEqual(edge.records[0].routing.attempts[0].outcome, "aborted")
 
     def test_the_first_event_of_a_stream(self) -> None:
         edge = mock("timeout = 5\nheartbeat = 0", latency=60)
@@ -152,7 +152,10 @@ class Leaving(SynchronousTestCase):
             idle = len(edge.reactor.pending())
             settled: list[str] = []
             access = edge.site.edge.resource.inner
-            access._observers = (*access._observers, lambda r, s=settled: s.extend(a.outcome for a in r.attempts))
+            access._observers = (
+                *access._observers,
+                lambda r, s=settled: s.extend(a.outcome for a in r.routing.attempts),
+            )
             wire = edge.wire()
             wire.send(request(body=body))
             edge.reactor.pump([1.0] * seconds)
@@ -235,4 +238,4 @@ class Fallback(SynchronousTestCase):
                 response = edge.chat(model="m", stream=stream)
                 self.assertEqual((response.status, response.complete), (200, True))
                 self.assertNotIn(b'"x"', response.body)
-                self.assertEqual([a.outcome for a in edge.records[-1].attempts][-1], "ok")
+                self.assertEqual([a.outcome for a in edge.records[-1].routing.attempts][-1], "ok")

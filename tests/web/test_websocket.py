@@ -194,7 +194,7 @@ class Holding(SynchronousTestCase):
         before = len(edge.records)
         socket.wire.leave()
         self.assertEqual(next(r.outcome for r in edge.records[before:]), "client_closed")
-        self.assertEqual(edge.records[before].attempts[0].outcome, "aborted")
+        self.assertEqual(edge.records[before].routing.attempts[0].outcome, "aborted")
         self.assertEqual(edge.reactor.pending(), [])
 
     def test_close(self) -> None:

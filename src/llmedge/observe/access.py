@@ -13,8 +13,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from twisted.logger import LogLevel, globalLogPublisher
 
-from llmedge.model import Attempt, Fact, Record
 from llmedge.observe import logs
+from llmedge.record import Attempt, Fact, Record
 
 NAMESPACE = "llmedge.access"
 _INFO, _DEBUG = LogLevel.info, LogLevel.debug
@@ -122,6 +122,7 @@ class AccessLog:
 
 def access_line(record: Record, at: float) -> str:
     """The line, its newline included. ``at`` is when, in seconds since 1970."""
+    routing, accounting = record.routing, record.accounting
     received, ended = record.received, record.ended or record.received
     took = _ms(ended - received)
     fields = _Fields(
@@ -131,7 +132,7 @@ def access_line(record: Record, at: float) -> str:
         record.status,
         record.outcome,
         took,
-        _ms(ended - received - record.waited),
+        _ms(ended - received - routing.waited),
         record.peer,
         record.caller,
         record.bytes_in,
@@ -143,9 +144,9 @@ def access_line(record: Record, at: float) -> str:
         fields.message_count = record.message_count
         fields.stream = record.stream
         fields.first_event_ms = None if first is None else _ms(first - received)
-    if record.attempts:
-        fields.attempts = [_tried(attempt) for attempt in record.attempts]
-    if (usage := record.usage) is not None:
+    if routing.attempts:
+        fields.attempts = [_tried(attempt) for attempt in routing.attempts]
+    if (usage := accounting.usage) is not None:
         fields.input_tokens = usage.input
         fields.output_tokens = usage.output
         fields.cached_tokens = usage.cached
@@ -154,13 +155,13 @@ def access_line(record: Record, at: float) -> str:
         fields.audio_input_tokens = usage.audio_input
         fields.audio_output_tokens = usage.audio_output
         fields.tokens_estimated = usage.estimated
-        fields.cost_usd = None if record.cost is None else float(record.cost)
+        fields.cost_usd = None if accounting.cost is None else float(accounting.cost)
     if record.error_code:
         fields.error_code, fields.error = record.error_code, record.error_message
-    if record.passed_over:
-        fields.passed_over = [{"target": each.target, "why": each.why} for each in record.passed_over]
-    if record.paused:
-        fields.paused_ms = _ms(record.paused)
+    if routing.skipped:
+        fields.passed_over = [{"target": each.target, "why": each.why} for each in routing.skipped]
+    if routing.paused:
+        fields.paused_ms = _ms(routing.paused)
     line = _Line(
         logs.timestamp(at),
         "INFO" if record.operation else "DEBUG",

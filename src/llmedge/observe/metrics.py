@@ -19,9 +19,10 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from llmedge._version import __version__
-from llmedge.model import FACTS, Attempt, Clock, Fact, Record
+from llmedge.model import Clock
 from llmedge.observe import tally
 from llmedge.observe.tally import Tallies
+from llmedge.record import FACTS, Attempt, Fact, Record
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _SMALL = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1)
@@ -135,13 +136,13 @@ class Metrics:
         if record.error_code:
             known = record.error_code in _ERROR_CODES
             self._errors.labels(record.error_code if known else "VENDOR_ERROR").inc()
-        by = record.answered_by or record.by
+        by = record.routing.deciding_attempt
         key = (record.operation, "none" if by is None else by.target.provider, record.model_label)
         metrics = self._children.get(key)
         if metrics is None:
             metrics = self._children[key] = _CallMetrics(self, key)
         metrics.count(record)
-        for attempt in record.attempts:
+        for attempt in record.routing.attempts:
             if attempt.ended is not None:
                 target = attempt.target
                 key = (target.provider, target.model, attempt.outcome)
@@ -243,11 +244,11 @@ class _CallMetrics:
         requests.value += 1.0
         took = (record.ended or record.received) - record.received
         self._duration.observe(took)
-        if record.attempts:
-            self._overhead.observe(took - record.waited if took > record.waited else 0.0)
+        if record.routing.attempts:
+            self._overhead.observe(took - record.routing.waited if took > record.routing.waited else 0.0)
         if record.first_event is not None:
             self._first_token.observe(record.first_event - record.received)
-        usage, cost = record.usage, record.cost
+        usage, cost = record.accounting.usage, record.accounting.cost
         if usage is not None:
             if usage.input:
                 self._of("input").value += usage.input

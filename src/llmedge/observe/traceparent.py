@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from twisted.web.http_headers import Headers
 
-from llmedge.model import TraceContext
+from llmedge.record import TraceContext
 
 _PARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-[!-~]*)?")
 _MEMBER = re.compile(

@@ -18,9 +18,10 @@ from twisted.web.http_headers import Headers
 from llmedge._version import __version__
 from llmedge.config import ConfigError
 from llmedge.config.sections.tracing import Tracing as Settings
-from llmedge.model import Attempt, Record, TraceContext, Usage
+from llmedge.model import Usage
 from llmedge.observe import traceparent
 from llmedge.observe.collector import Chatter, Collector
+from llmedge.record import Attempt, Record, TraceContext
 
 try:
     from opentelemetry.sdk.metrics import MeterProvider
@@ -179,8 +180,8 @@ class Tracing:
     def _measure(self, record: Record) -> None:
         name = _OPERATIONS.get(record.operation, record.operation)
         common: dict[str, Any] = {"gen_ai.operation.name": name, "gen_ai.request.model": record.model_label}
-        by = record.by
-        for attempt in record.attempts:
+        by = record.routing.deciding_attempt
+        for attempt in record.routing.attempts:
             ended = attempt.ended if attempt.ended is not None else record.ended or attempt.started
             self._operation.record(
                 max(0.0, ended - attempt.started), common | self._provider(attempt) | _error(_attempt_error(attempt))
@@ -192,9 +193,9 @@ class Tracing:
         )
         if record.stream and record.first_event is not None:
             self._first.record(max(0.0, record.first_event - record.received), common)
-        if record.usage is not None:
-            self._tokens.record(record.usage.input, common | {"gen_ai.token.type": "input"})
-            self._tokens.record(record.usage.output, common | {"gen_ai.token.type": "output"})
+        if record.accounting.usage is not None:
+            self._tokens.record(record.accounting.usage.input, common | {"gen_ai.token.type": "input"})
+            self._tokens.record(record.accounting.usage.output, common | {"gen_ai.token.type": "output"})
 
     # Spans
 
@@ -238,8 +239,8 @@ class Tracing:
             )
         ]
         inside = context(trace.span_id)
-        for attempt in record.attempts:
-            answered = attempt is record.by
+        for attempt in record.routing.attempts:
+            answered = attempt is record.routing.deciding_attempt
             failed = _attempt_error(attempt)
             first = attempt.first_event
             spans.append(
@@ -251,7 +252,7 @@ class Tracing:
                     attempt.started,
                     attempt.ended if attempt.ended is not None else over,
                     kind=SpanKind.CLIENT,
-                    attributes=_attempt_attributes(record, attempt, record.usage if answered else None)
+                    attributes=_attempt_attributes(record, attempt, record.accounting.usage if answered else None)
                     | self._provider(attempt),
                     events=() if first is None else (Event("first token", timestamp=_ns(first)),),
                 )
@@ -308,11 +309,11 @@ def _decisions(record: Record) -> tuple[Event, ...]:
     """Who was passed over, and why more than one attempt was made. Our words only, no vendor's."""
     events = [
         Event("passed over", {"llmedge.target": each.target, "llmedge.why": each.why}, _ns(each.at))
-        for each in record.passed_over
+        for each in record.routing.skipped
     ]
     events += [
         Event(each.kind, {"llmedge.target": str(each.target)}, _ns(each.started))
-        for each in record.attempts
+        for each in record.routing.attempts
         if each.kind != "first"
     ]
     return tuple(sorted(events, key=lambda event: event.timestamp))
@@ -345,10 +346,11 @@ def _attempt_attributes(record: Record, attempt: Attempt, usage: Usage | None) -
             attributes["gen_ai.usage.cache_read.input_tokens"] = usage.cached
         if usage.reasoning:
             attributes["gen_ai.usage.reasoning.output_tokens"] = usage.reasoning
-    if record.asked:
-        attributes["gen_ai.input.messages"] = record.asked.decode()
-    if record.answered and attempt.outcome == "ok":
-        attributes["gen_ai.output.messages"] = record.answered.decode()
+    if record.content is not None:
+        if record.content.prompt:
+            attributes["gen_ai.input.messages"] = record.content.prompt.decode()
+        if record.content.answer and attempt.outcome == "ok":
+            attributes["gen_ai.output.messages"] = record.content.answer.decode()
     return attributes
 
 

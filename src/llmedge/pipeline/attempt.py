@@ -12,12 +12,13 @@ from twisted.logger import Logger
 from llmedge.call import Call, Candidate
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import EdgeError, ElsewhereError, InternalError, TargetBusy
-from llmedge.model import Answer, Attempt
+from llmedge.model import Answer
 from llmedge.pipeline import content
 from llmedge.pipeline.deployments import Lease
 from llmedge.pipeline.plan import Option, Plan, RouteDeps
 from llmedge.pipeline.routed import RoutedStream
 from llmedge.pipeline.verdicts import VERDICTS, cause_of, verdict_of
+from llmedge.record import Attempt, Content
 from llmedge.state.concurrency import Outcome
 from llmedge.streams import Reply
 
@@ -37,11 +38,11 @@ async def attempt(
     record, clock, candidate = call.record, deps.clock, option.candidate
     started = clock.seconds()
     made = Attempt(candidate.target, started, kind=kind, queued=lease.waited)
-    record.attempts.append(made)
+    record.routing.attempts.append(made)
     if (trace := record.trace) is not None:
         made.span_id = trace.new_span_id()
         if trace.capture:
-            record.asked = content.prompt(call)
+            record.content = Content(content.prompt(call))
     try:
         reply = await deps.providers[candidate.target.provider].complete(call, made)
         if not isinstance(reply, Answer):
@@ -53,9 +54,9 @@ async def attempt(
             made.usage = usage = reply.usage
             lease.end(None if usage is None else usage.input + usage.output)
             made.end(ended, "ok")
-            if trace is not None and trace.capture:
-                record.answered = content.answer(call, reply)
-        record.answered_by = made
+            if record.content is not None:
+                record.content.answer = content.answer(call, reply)
+        record.routing.answered_by = made
         if plan is not None:
             plan.won(option)
         return reply
@@ -128,14 +129,14 @@ def make(plan: Plan, option: Option, kind: str, call: Call) -> Coroutine[Any, An
 async def _make_later(plan: Plan, option: Option, kind: str, call: Call) -> Reply:
     wait = 0.0 if plan.others_left else call.deadline.left()
     clock = plan.deps.clock
-    call.record.begin_wait(clock.seconds())
+    call.record.routing.begin_wait(clock.seconds())
     try:
         lease = await option.deployment.lease(call.caller.name, wait, tokens_of(call), not call.stream)
     except TargetBusy as error:
         plan.busy(option, error)
         raise
     finally:
-        call.record.end_wait(clock.seconds())
+        call.record.routing.end_wait(clock.seconds())
     return await attempt(plan.deps, call, option, lease, kind, plan)
 
 
@@ -149,10 +150,10 @@ async def choose(plan: Plan, call: Call) -> Option | None:
     if pause > 0.0:
         record, clock = call.record, plan.deps.clock
         since = clock.seconds()
-        record.begin_wait(since)
+        record.routing.begin_wait(since)
         try:
             await deferLater(clock, pause)  # type: ignore[arg-type]  # a Clock is all it needs
         finally:
-            record.end_wait(clock.seconds())
-            record.paused += clock.seconds() - since
+            record.routing.end_wait(clock.seconds())
+            record.routing.paused += clock.seconds() - since
     return option

@@ -11,7 +11,6 @@ import attrs
 from twisted.internet.threads import deferToThreadPool
 
 from llmedge.config import Settings
-from llmedge.model import Record
 from llmedge.pipeline.admit import Admit
 from llmedge.pipeline.count import CountTokens
 from llmedge.pipeline.deployments import Deployments
@@ -28,6 +27,7 @@ from llmedge.pipeline.tokens import TokenCounter
 from llmedge.pipeline.vendor_models import VendorModels
 from llmedge.providers.provider import Provider
 from llmedge.providers.registry import provider_of, vendor_behind
+from llmedge.record import Record
 from llmedge.upstream.client import Client
 
 

@@ -18,12 +18,13 @@ from llmedge.errors import (
     ValidationError,
     VendorRateLimited,
 )
-from llmedge.model import FALLBACK, Clock, Passed
+from llmedge.model import Clock
 from llmedge.pipeline.deployments import Deployment, Deployments
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.strategies import Strategies
 from llmedge.pipeline.verdicts import Next, cause_of, verdict_of
 from llmedge.providers.provider import Provider
+from llmedge.record import FALLBACK, Skipped
 from llmedge.state.budget import backoff
 
 UNTAGGED = "has not the tags asked for"
@@ -209,7 +210,7 @@ class Plan:
         return ""
 
     def _pass_over(self, candidate: Candidate, why: str) -> None:
-        self._call.record.passed_over.append(Passed(candidate.name, why, self.deps.clock.seconds()))
+        self._call.record.routing.skipped.append(Skipped(candidate.name, why, self.deps.clock.seconds()))
 
     # What came of it
 
@@ -294,7 +295,7 @@ def _all_passed_over(call: Call, wait: float) -> EdgeError:
 
     :param wait: seconds until somebody may be.
     """
-    passed = call.record.passed_over
+    passed = call.record.routing.skipped
     if passed and all(each.why == UNTAGGED for each in passed):
         return ValidationError(
             f"No target of '{call.model}' has all the tags asked for (x-llmedge-tags).", param="x-llmedge-tags"

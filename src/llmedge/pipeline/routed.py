@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from llmedge.errors import EdgeError, ElsewhereError
-from llmedge.model import Attempt, Clock, EventKind
+from llmedge.model import Clock, EventKind
 from llmedge.pipeline.deployments import Lease
 from llmedge.pipeline.verdicts import cause_of, verdict_of
+from llmedge.record import Attempt
 from llmedge.streams import Batch, FilteredStream, ReplyStream
 
 

@@ -58,20 +58,20 @@ class Settle:
 
     def model(self, call: Call) -> str:
         """The model that answered, by its vendor's name."""
-        by = call.record.by
+        by = call.record.routing.deciding_attempt
         return by.target.model if by is not None else call.model
 
     def charge(self, call: Call, usage: Usage) -> None:
         """Write down what was used, and what it costs."""
-        record = call.record
-        record.usage = usage
-        by = record.answered_by or record.by
+        accounting, routing = call.record.accounting, call.record.routing
+        accounting.usage = usage
+        by = routing.deciding_attempt
         if by is None or not call.operation.priced:
             return
-        record.cost = by.cost = self.prices.price(by.target, usage)
-        if len(record.attempts) == 1:
+        accounting.cost = by.cost = self.prices.price(by.target, usage)
+        if len(routing.attempts) == 1:
             return
-        for attempt in record.attempts:  # what others used before they broke is paid for as well
+        for attempt in routing.attempts:  # what others used before they broke is paid for as well
             if attempt is by:
                 continue
             used = attempt.usage
@@ -79,8 +79,8 @@ class Settle:
                 used = attempt.usage = rough(call.fields, 4 * attempt.said)
             if used is not None:
                 more = attempt.cost = self.prices.price(attempt.target, used)
-                if more is not None and record.cost is not None:
-                    record.cost += more
+                if more is not None and accounting.cost is not None:
+                    accounting.cost += more
 
 
 class SettledStream(FilteredStream):
@@ -90,7 +90,8 @@ class SettledStream(FilteredStream):
         super().__init__(stream)
         self._call = call
         self._settle = settle
-        self._provider = call.record.by.target.provider if call.record.by else ""
+        by = call.record.routing.deciding_attempt
+        self._provider = by.target.provider if by is not None else ""
         self._estimates = not call.operation.passes_through
         self._keep = self._estimates and self._provider not in settle.telling
         self._frames: list[bytes] = []
@@ -131,8 +132,8 @@ class SettledStream(FilteredStream):
         record.outcome = "ok"
         # Headers are out; a comment is seen by who looks for it, and by no SDK. Bytes of a sound take none.
         wanted = DIALECTS[self._call.dialect].comments and (self._estimates or record.stream)
-        if record.cost is not None and wanted:
-            note = f": x-llmedge-cost-usd {record.cost.normalize():f}\n".encode()
+        if record.accounting.cost is not None and wanted:
+            note = f": x-llmedge-cost-usd {record.accounting.cost.normalize():f}\n".encode()
             last = events[-1]
             events[-1] = Event(last.kind, note + (last.frame or b"\n"))
         return events

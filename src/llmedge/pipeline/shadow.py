@@ -14,11 +14,12 @@ from llmedge.call import Call, Candidate, Match
 from llmedge.config.capabilities import Capabilities
 from llmedge.config.sections.models import TargetEntry
 from llmedge.errors import EdgeError, InternalError
-from llmedge.model import Answer, Attempt, Deadline, EventKind, Record, Target
+from llmedge.model import Answer, Deadline, EventKind, Target
 from llmedge.pipeline.attempt import attempt, tokens_of
 from llmedge.pipeline.plan import Option, RouteDeps
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.verdicts import cause_of
+from llmedge.record import Attempt, Record
 
 log = Logger()
 
@@ -81,16 +82,16 @@ class Shadows:
                 finally:
                     reply.abort()
         except EdgeError as error:
-            if not record.attempts:  # there was no place for it
+            if not record.routing.attempts:  # there was no place for it
                 now = deps.clock.seconds()
-                record.attempts.append(Attempt(target, now, kind="shadow", cause=cause_of(error)))
-                record.attempts[0].end(now, cause_of(error), error.message)
+                record.routing.attempts.append(Attempt(target, now, kind="shadow", cause=cause_of(error)))
+                record.routing.attempts[0].end(now, cause_of(error), error.message)
             record.status = error.status
             record.fail(error, "defect" if isinstance(error, InternalError) else "error")
             return
-        record.usage = reply.usage
+        record.accounting.usage = reply.usage
         if reply.usage is not None:
-            record.cost = record.attempts[0].cost = self._prices.price(target, reply.usage)
+            record.accounting.cost = record.routing.attempts[0].cost = self._prices.price(target, reply.usage)
         record.outcome, record.status = "ok", 200
 
     def _ended(self, result: Any, late: Any, record: Record) -> None:

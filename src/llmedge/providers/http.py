@@ -18,7 +18,7 @@ from llmedge.errors import (
     UpstreamTooLarge,
     VendorFailed,
 )
-from llmedge.model import Answer, Attempt, Clock, EventKind, Record, Target, Usage
+from llmedge.model import Answer, Clock, EventKind, Target, Usage
 from llmedge.providers.failures import failure_for, parse_retry_after
 from llmedge.providers.listing import QUERIES
 from llmedge.providers.listing import parse as parse_list
@@ -26,6 +26,7 @@ from llmedge.providers.offer import Offer
 from llmedge.providers.passthrough import EVENTS, JSON, note_media, reader_for
 from llmedge.providers.provider import ModelInfo
 from llmedge.providers.requests import Requests
+from llmedge.record import Attempt, Routing
 from llmedge.streams import Batch, Reply, ReplyStream, Wake
 from llmedge.threads import LARGE, aside
 from llmedge.upstream.client import Client
@@ -60,7 +61,7 @@ class HttpProvider:
             request = requests.request_now(call, attempt, translation) or await requests.request(
                 call, attempt, translation
             )
-            exchange = await self._pool.send(request, attempt, call.record)
+            exchange = await self._pool.send(request, attempt, call.record.routing)
             if not self._is_good(exchange, attempt):
                 await self._check(exchange, translation.vendor_dialect)
             created = int(self._clock.seconds())
@@ -88,7 +89,7 @@ class HttpProvider:
         exchange: Exchange | None = None
         try:
             request, body = await self._requests.passed(call, attempt)
-            exchange = await self._pool.send(request, attempt, record, body)
+            exchange = await self._pool.send(request, attempt, record.routing, body)
             if not self._is_good(exchange, attempt):
                 await self._check(exchange, PASSED)
             media = note_media(attempt, exchange.fields)
@@ -162,11 +163,10 @@ class HttpProvider:
         if not offer.models_path:
             return []
         started = self._clock.seconds()
-        record = Record("", "GET", "", "", started)  # not a client's request: nobody reads it
         exchange: Exchange | None = None
         try:
             request = await self._requests.list_request(QUERIES.get(offer.models_shape, ""))
-            exchange = await self._pool.send(request, Attempt(Target(self.name, ""), started), record)
+            exchange = await self._pool.send(request, Attempt(Target(self.name, ""), started), Routing())
             if exchange.status != 200:
                 raise UpstreamMalformed(f"answered with status {exchange.status}")
             body = await exchange.read_all()

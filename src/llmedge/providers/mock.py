@@ -31,12 +31,13 @@ from llmedge.dialects.embedding_ir import EmbeddingDialect
 from llmedge.dialects.registry import CHAT, DIALECTS
 from llmedge.dialects.rendering import RenderContext
 from llmedge.errors import EdgeError, UpstreamCut, UpstreamMalformed, UpstreamTimeout, ValidationError
-from llmedge.model import Answer, Attempt, Event, EventKind, RawObject, Record, Usage
+from llmedge.model import Answer, Event, EventKind, RawObject, Usage
 from llmedge.operations import Operation
 from llmedge.providers import mock_media
 from llmedge.providers.failures import failure_for
 from llmedge.providers.translation import no_way
 from llmedge.providers.vendor import HttpVendor
+from llmedge.record import Attempt, Record
 from llmedge.streams import AwaitedStream, Batch, Reply
 
 MAX_CHOICES = 128
@@ -137,11 +138,11 @@ class MockProvider:
 
     async def pause(self, seconds: float, record: Record) -> None:
         if seconds:
-            record.begin_wait(self._clock.seconds())
+            record.routing.begin_wait(self._clock.seconds())
             try:
                 await deferLater(self._clock, seconds)
             finally:
-                record.end_wait(self._clock.seconds())
+                record.routing.end_wait(self._clock.seconds())
 
     async def failure(self, fault: str, record: Record) -> EdgeError:
         """The error of ``fault``; a stall takes its time first."""

@@ -15,8 +15,9 @@ from llmedge.call import Call
 from llmedge.dialects.dialect import ResponseContext
 from llmedge.dialects.embedding_ir import EmbeddingAnswer, EmbeddingDialect
 from llmedge.errors import VendorRefused
-from llmedge.model import Answer, Attempt, Event, EventKind, Usage
+from llmedge.model import Answer, Event, EventKind, Usage
 from llmedge.operations import Operation
+from llmedge.record import Attempt
 from llmedge.streams import AwaitedStream, Batch, Reply
 
 _encode = msgspec.json.encode

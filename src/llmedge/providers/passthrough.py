@@ -9,8 +9,8 @@ from llmedge.call import Call
 from llmedge.dialects.dialect import StreamReader
 from llmedge.dialects.passthrough import PassedBytes, PassedEvents
 from llmedge.errors import UpstreamMalformed
-from llmedge.model import Attempt
 from llmedge.operations import Operation
+from llmedge.record import Attempt
 
 _TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(?:[ \t]*;[\x20-\x7e]*)?")
 _ALLOWED = ("application/json", "application/octet-stream", "text/", "audio/", "image/")

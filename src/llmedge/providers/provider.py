@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import attrs
 
 from llmedge.call import Call
-from llmedge.model import Attempt
+from llmedge.record import Attempt
 from llmedge.streams import Reply
 
 

@@ -11,10 +11,11 @@ from llmedge.dialects.dialect import Dialect
 from llmedge.dialects.gemini_embeddings import GeminiEmbeddings
 from llmedge.dialects.registry import DIALECTS, PASSED
 from llmedge.errors import NotFound
-from llmedge.model import Attempt, Clock
+from llmedge.model import Clock
 from llmedge.operations import Operation
 from llmedge.providers.offer import Offer
 from llmedge.providers.translation import Translation, count_translation_for, no_way, translation_for
+from llmedge.record import Attempt
 from llmedge.threads import LARGE, aside
 
 

@@ -22,8 +22,9 @@ from llmedge.dialects.dialect import (
 from llmedge.dialects.embedding_ir import EmbeddingDialect
 from llmedge.dialects.rendering import RenderContext
 from llmedge.errors import Unsupported, UpstreamMalformed
-from llmedge.model import DROPPED, Answer
+from llmedge.model import Answer
 from llmedge.operations import Operation
+from llmedge.record import DROPPED
 
 
 class Translation(Protocol):

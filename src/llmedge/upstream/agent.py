@@ -20,7 +20,8 @@ from zope.interface import implementer
 
 from llmedge.config.sections.upstream import Upstream
 from llmedge.errors import UpstreamTimeout, UpstreamTooLarge
-from llmedge.model import Attempt, Record, Target
+from llmedge.model import Target
+from llmedge.record import Attempt, Routing
 from llmedge.upstream.body_producer import BodyProducerReader
 from llmedge.upstream.client import Client
 from llmedge.upstream.exchange import Exchange
@@ -90,16 +91,16 @@ class UpstreamAgent:
         if self._origins is not None and origin not in self._origins:
             raise ValueError(f"{origin} is not among the origins that may be asked")
         attempt = Attempt(Target("agent", origin), self._reactor.seconds())
-        record = Record("", request.method.decode("ascii"), "", "", self._reactor.seconds())
+        routing = Routing()  # not a call's: nobody reads it
         pool = self._client.pool_for(url)
         body = None if producer is None else await BodyProducerReader.of(producer)
         try:
             if body is None or body.data is not None:
                 data = b"" if body is None or body.data is None else body.data
                 length = len(data) if body is not None or request.method in _WITH_BODY else None
-                exchange = await pool.send(request.head(length) + data, attempt, record)
+                exchange = await pool.send(request.head(length) + data, attempt, routing)
             else:
-                exchange = await pool.send(request.head(body.length, body=True), attempt, record, body)
+                exchange = await pool.send(request.head(body.length, body=True), attempt, routing, body)
         finally:
             if body is not None:
                 body.close()

@@ -18,7 +18,8 @@ from twisted.python.failure import Failure
 from llmedge.config.sections.upstream import Upstream
 from llmedge.deadlines import Deadlines
 from llmedge.errors import ConnectFailed, TargetBusy
-from llmedge.model import Attempt, Record, UploadBody
+from llmedge.model import UploadBody
+from llmedge.record import Attempt, Routing
 from llmedge.upstream.connection import Connection, StaleConnection
 from llmedge.upstream.exchange import Exchange
 from llmedge.upstream.resolver import Names
@@ -80,7 +81,9 @@ class Pool:
         self._deadlines = Deadlines(reactor, Connection.expire)
         self._waiting: deque[Deferred[None]] = deque()
 
-    async def send(self, request: bytes, attempt: Attempt, record: Record, body: UploadBody | None = None) -> Exchange:
+    async def send(
+        self, request: bytes, attempt: Attempt, routing: Routing, body: UploadBody | None = None
+    ) -> Exchange:
         """Send one request, head and body, and wait for the headers of the answer.
 
         A kept connection that the vendor had closed is replaced, as long as nothing of the request went out.
@@ -94,17 +97,17 @@ class Pool:
         while True:
             connection = self._kept() if body is None or body.whole else None
             if connection is None:
-                record.begin_wait(self._reactor.seconds())
+                routing.begin_wait(self._reactor.seconds())
                 try:
                     connection = await self._acquire(new=body is not None and not body.whole)
                 finally:
-                    record.end_wait(self._reactor.seconds())
+                    routing.end_wait(self._reactor.seconds())
             attempt.connected = self._reactor.seconds()
-            exchange = connection.start(request, attempt, record)
+            exchange = connection.start(request, attempt, routing)
             try:
                 if body is not None:
                     connection.sending = True
-                    await self._send_body(connection, exchange, body, record)
+                    await self._send_body(connection, exchange, body, routing)
                 await exchange.headers()
                 return exchange
             except StaleConnection:
@@ -126,12 +129,12 @@ class Pool:
         for connection in tuple(self._idle):
             connection.lose()
 
-    async def _send_body(self, connection: Connection, exchange: Exchange, body: UploadBody, record: Record) -> None:
-        record.begin_wait(self._reactor.seconds())
+    async def _send_body(self, connection: Connection, exchange: Exchange, body: UploadBody, routing: Routing) -> None:
+        routing.begin_wait(self._reactor.seconds())
         try:
             await Sender(connection, exchange, body, self._reactor, self._limits.idle_timeout).run()
         finally:
-            record.end_wait(self._reactor.seconds())
+            routing.end_wait(self._reactor.seconds())
 
     async def _acquire(self, new: bool = False) -> Connection:
         while True:

@@ -17,7 +17,8 @@ from zope.interface import implementer
 from llmedge.config.sections.upstream import Upstream
 from llmedge.deadlines import Deadlines
 from llmedge.errors import UpstreamCut, UpstreamMalformed
-from llmedge.model import Attempt, Clock, Record
+from llmedge.model import Clock
+from llmedge.record import Attempt, Routing
 from llmedge.sockets import unsent, was_closed, write_now
 from llmedge.upstream.exchange import Exchange
 
@@ -181,11 +182,11 @@ class Connection(protocol.Protocol):
     def usable(self) -> bool:
         return self._state is IDLE and not was_closed(self.transport)
 
-    def start(self, request: bytes, attempt: Attempt, record: Record) -> Exchange:
+    def start(self, request: bytes, attempt: Attempt, routing: Routing) -> Exchange:
         """Send ``request``: head and body, or the head alone and the body with :meth:`send`. Only on a connection that
         carries no exchange."""
         self._state = TRANSITIONS["start"][self._state]
-        exchange = self._exchange = Exchange(self, self._clock, self._limits, attempt, record)
+        exchange = self._exchange = Exchange(self, self._clock, self._limits, attempt, routing)
         self._request_size = len(request)
         self._field_bytes = self._field_count = self._head_bytes = 0
         self._used += 1

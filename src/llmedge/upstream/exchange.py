@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred
 
 from llmedge.config.sections.upstream import Upstream
 from llmedge.errors import ElsewhereError, UpstreamTimeout, UpstreamTooLarge
-from llmedge.model import Attempt, Clock, Record
+from llmedge.model import Clock
+from llmedge.record import Attempt, Routing
 
 HIGH_WATER = 65536
 """Bytes an exchange holds for a slow consumer before the vendor's socket is paused."""
@@ -91,13 +92,13 @@ class Exchange:
     _due = inf
     _timer_due = inf
 
-    def __init__(self, flow: Flow, clock: Clock, limits: Upstream, attempt: Attempt, record: Record) -> None:
+    def __init__(self, flow: Flow, clock: Clock, limits: Upstream, attempt: Attempt, routing: Routing) -> None:
         self.fields: dict[bytes, bytes] = {}
         self._flow: Flow | None = flow
         self._clock = clock
         self._limits = limits
         self._attempt = attempt
-        self._record = record
+        self._routing = routing
         self._chunks: list[bytes] = []
 
     def _move(self, event: str) -> State:
@@ -212,7 +213,7 @@ class Exchange:
         if due < self._timer_due:  # a later one is set when the timer has fired
             self._set_timer(due)
         if self._owed is None:
-            self._record.begin_wait(now)
+            self._routing.begin_wait(now)
         self._owed = owed
 
     def _set_timer(self, due: float) -> None:
@@ -223,7 +224,7 @@ class Exchange:
     def _stop_waiting(self) -> None:
         if self._owed is not None:
             self._owed = None
-            self._record.end_wait(self._clock.seconds())
+            self._routing.end_wait(self._clock.seconds())
 
     def arrival(self) -> Deferred[None]:
         """Fires at the next :meth:`notify`, which then calls nobody else; cancelling it aborts the exchange."""

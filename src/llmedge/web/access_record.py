@@ -14,7 +14,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from llmedge.config import Settings
 from llmedge.errors import EdgeError, InternalError
-from llmedge.model import Record
+from llmedge.record import Record
 from llmedge.web.answer import send_error
 from llmedge.web.layer import Layer, WebDeps
 from llmedge.web.limits import LIMITS, RateLimit, deadline_exceeded

@@ -25,15 +25,16 @@ SLICE = 262144
 def show_call(request: EdgeRequest) -> None:
     """What became of the call, as headers of its answer."""
     headers, record = request.responseHeaders, request.context.record
-    if (by := record.answered_by) is not None:
-        overhead = (request.edge.clock.seconds() - record.received - record.waited) * 1000
+    routing, cost = record.routing, record.accounting.cost
+    if (by := routing.answered_by) is not None:
+        overhead = (request.edge.clock.seconds() - record.received - routing.waited) * 1000
         target = by.target
         request.lines.append(
             b"%bX-Llmedge-Attempts: %d\r\nX-Llmedge-Overhead-Ms: %.3f\r\n"
-            % (_target_lines(target.provider, target.model), len(record.attempts), overhead if overhead > 0 else 0)
+            % (_target_lines(target.provider, target.model), len(routing.attempts), overhead if overhead > 0 else 0)
         )
-    if record.cost is not None and not record.stream:
-        headers.setRawHeaders(b"x-llmedge-cost-usd", [f"{record.cost.normalize():f}".encode()])
+    if cost is not None and not record.stream:
+        headers.setRawHeaders(b"x-llmedge-cost-usd", [f"{cost.normalize():f}".encode()])
     for fact, value in record.facts.items():
         if fact.header:
             shown = ", ".join(value) if isinstance(value, list) else str(value)

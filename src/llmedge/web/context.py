@@ -9,7 +9,8 @@ from twisted.internet.defer import Deferred
 
 from llmedge.deadlines import Deadlines
 from llmedge.errors import EdgeError, RateLimited
-from llmedge.model import REFUSED_BY, Caller, Deadline, Record
+from llmedge.model import Caller, Deadline
+from llmedge.record import REFUSED_BY, Record
 from llmedge.web.driver import CoroutineDriver
 from llmedge.web.head import NO_HEAD, RequestHead
 

@@ -13,7 +13,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from llmedge.config import Settings
 from llmedge.identity.chain import IdentifierChain
-from llmedge.model import Record, TraceContext
+from llmedge.record import Record, TraceContext
 from llmedge.state.limits import Concurrency, RateLimiter
 from llmedge.web.driver import CoroutineDriver
 from llmedge.web.request import EdgeRequest

@@ -71,7 +71,7 @@ async def take_upload(request: EdgeRequest) -> tuple[HeldUpload, str]:
     length = (request.getHeader(b"content-length") or b"").decode("latin-1")
     upload = HeldUpload(boundary, _told(request), body.read, int(length) if length.isdecimal() else None, is_read)
     model = await upload.begin()
-    request.context.record.waited += clock.seconds() - request.context.received  # for the client
+    request.context.record.routing.waited += clock.seconds() - request.context.received  # for the client
     return upload, model
 
 
@@ -111,7 +111,7 @@ class MediaRelay(Relay):
         request = self._request
         if not request.startedWriting:
             show_call(request)
-            by = request.context.record.answered_by
+            by = request.context.record.routing.answered_by
             assert by is not None
             request.responseHeaders.setRawHeaders(b"content-type", [by.content_type.encode("latin-1")])
             if by.content_length is not None:

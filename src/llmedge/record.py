@@ -1,0 +1,238 @@
+"""What happened to one request: its Record, which every layer writes into and the observers read once, at the end."""
+
+from __future__ import annotations
+
+import secrets
+from decimal import Decimal
+from typing import Any
+
+import attrs
+import msgspec
+
+from llmedge.errors import EdgeError
+from llmedge.model import Target, Usage
+
+
+@attrs.frozen
+class TraceContext:
+    """The trace a request belongs to (W3C Trace Context). Ids are lower-case hex.
+
+    :ivar span_id: of our own span of the request; ``parent_id`` is the client's, ``""`` where it sent none.
+    :ivar flags: 1 when the trace is sampled.
+    :ivar capture: what was said may be exported with it.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_id: str = ""
+    flags: int = 0
+    tracestate: str = ""
+    capture: bool = False
+
+    def new_span_id(self) -> str:
+        """The id of one more span in this trace."""
+        return secrets.token_hex(8)
+
+    def headers(self, span_id: str) -> bytes:
+        """The header lines that put a request of ours under the span ``span_id``."""
+        state = f"tracestate: {self.tracestate}\r\n" if self.tracestate else ""
+        return f"traceparent: 00-{self.trace_id}-{span_id}-{self.flags:02x}\r\n{state}".encode()
+
+
+class Attempt(msgspec.Struct):
+    """One try at one target. Times are the clock's seconds, ``None`` for what did not happen.
+
+    :ivar kind: why it was made: ``first``, ``next`` (a target before it failed), ``retry``, ``fallback``, ``hedge``,
+        ``splice``, ``continue``, ``shadow``.
+    :ivar cause: the row of the table in ``pipeline/verdicts.py``, where it failed.
+    :ivar queued: seconds it waited for its turn.
+    :ivar skipped_events: malformed events of its stream that were left out. ``said``: events of it that were read.
+    :ivar cost: what its usage costs; the record's is that of all attempts together.
+    :ivar content_type: of an answer that is passed on as it is; ``content_length`` too, where the vendor told it.
+    """
+
+    target: Target
+    started: float
+    connected: float | None = None
+    first_byte: float | None = None
+    first_event: float | None = None
+    ended: float | None = None
+    status: int | None = None
+    reused: bool = False
+    outcome: str = ""
+    error: str = ""
+    upstream_request_id: str = ""
+    span_id: str = ""
+    kind: str = "first"
+    cause: str = ""
+    queued: float = 0.0
+    skipped_events: int = 0
+    said: int = 0
+    usage: Usage | None = None
+    cost: Decimal | None = None
+    content_type: str = ""
+    content_length: int | None = None
+
+    def end(self, now: float, outcome: str, error: str = "") -> None:
+        """Note how it ended; the first time counts."""
+        if self.ended is None:
+            self.ended, self.outcome, self.error = now, outcome, error
+
+
+@attrs.frozen
+class Skipped:
+    """A target that was not asked, and why. ``at`` is in the clock's seconds."""
+
+    target: str
+    why: str
+    at: float = 0.0
+
+
+@attrs.frozen(eq=False)
+class Fact:
+    """Something that a stage may say of a call, declared in one place: the access log, the server's span, the answer's
+    headers, the metrics and the docs follow. A declared fact is in :data:`FACTS`; said, it is in ``Record.facts``.
+
+    :ivar name: in the access log.
+    :ivar doc: for docs/operations.rst.
+    :ivar attribute: of the span.
+    :ivar header: of the answer.
+    :ivar metric: a counter of its values, and the label that has them; ``values`` bounds it, another value counts as
+        ``other``.
+    """
+
+    name: str
+    doc: str
+    attribute: str = ""
+    header: str = ""
+    metric: tuple[str, str] | None = None
+    values: tuple[str, ...] = ()
+
+    def __attrs_post_init__(self) -> None:
+        FACTS.append(self)
+
+
+FACTS: list[Fact] = []
+"""All that are declared, in the order of their stages."""
+
+FALLBACK = Fact(
+    "fallback",
+    "the model through which the target that answered was found",
+    "llmedge.fallback",
+    "x-llmedge-fallback",
+)
+DROPPED = Fact(
+    "dropped",
+    "the fields that the target could not be told and the configuration lets go",
+    "llmedge.dropped",
+    "x-llmedge-dropped",
+)
+REFUSED_BY = Fact(
+    "refused_by",
+    "whose rate limit refused the request",
+    "llmedge.refused_by",
+    metric=("llm_rate_limited_total", "scope"),
+    values=("global", "key"),
+)
+
+
+class Routing(msgspec.Struct):
+    """How a call was routed.
+
+    :ivar skipped: targets that were not asked, and why.
+    :ivar answered_by: the attempt whose answer the client got.
+    :ivar paused: seconds waited before retries, and for Retry-After.
+    :ivar waited: seconds spent waiting for vendors; total less this is our overhead. Where two are waited for at once
+        (``waiting`` counts them) the time counts once.
+    """
+
+    attempts: list[Attempt] = []
+    skipped: list[Skipped] = []
+    answered_by: Attempt | None = None
+    paused: float = 0.0
+    waited: float = 0.0
+    waiting: int = 0
+    waiting_since: float = 0.0
+
+    @property
+    def deciding_attempt(self) -> Attempt | None:
+        """The attempt that answered; if none did, the last one."""
+        return self.answered_by or (self.attempts[-1] if self.attempts else None)
+
+    def begin_wait(self, now: float) -> None:
+        """Something outside is waited for. Each has its :meth:`end_wait`."""
+        if not self.waiting:
+            self.waiting_since = now
+        self.waiting += 1
+
+    def end_wait(self, now: float) -> None:
+        """It came, or is not waited for any more."""
+        self.waiting -= 1
+        if not self.waiting:
+            self.waited += now - self.waiting_since
+
+
+class Accounting(msgspec.Struct):
+    """What a call used, and what that costs.
+
+    :ivar cost: USD of the answer, with all attempts; ``None`` where the price is not known, or nothing was used.
+    """
+
+    usage: Usage | None = None
+    cost: Decimal | None = None
+
+    @property
+    def estimated(self) -> bool:
+        """Whether ``cost`` comes from tokens that were estimated here."""
+        return self.cost is not None and self.usage is not None and self.usage.estimated
+
+
+class Content(msgspec.Struct):
+    """What was said, as JSON that OpenTelemetry's conventions describe; only where the trace captures it."""
+
+    prompt: bytes = b""
+    answer: bytes = b""
+
+
+class Record(msgspec.Struct):
+    """What happened to one request. The one source of the access log, the metrics and the response headers.
+
+    :ivar route: the path's template (bounded), not the path.
+    :ivar model: what the client asked for; ``model_label`` is the bounded form for metrics.
+    :ivar outcome: ``ok``, ``error``, ``client_closed``, or what broke the stream (``cut``, ``timeout`` ...).
+    :ivar facts: what the stages said of the call besides: texts, lists of texts, numbers and booleans.
+    :ivar trace: ``None`` where nothing is traced.
+    """
+
+    request_id: str
+    method: str
+    route: str
+    peer: str
+    received: float
+    operation: str = ""
+    caller: str = ""
+    model: str = ""
+    model_label: str = "other"
+    stream: bool = False
+    message_count: int | None = None
+    first_event: float | None = None
+    ended: float | None = None
+    status: int = 0
+    error_code: str = ""
+    error_message: str = ""
+    outcome: str = ""
+    bytes_in: int = 0
+    bytes_out: int = 0
+    trace: TraceContext | None = None
+    facts: dict[Fact, Any] = {}
+    routing: Routing = msgspec.field(default_factory=Routing)
+    accounting: Accounting = msgspec.field(default_factory=Accounting)
+    content: Content | None = None
+
+    def fail(self, error: EdgeError, outcome: str = "error") -> None:
+        """Note the error the client is given; the first one stands."""
+        if not self.error_code:
+            self.error_code = error.code
+            self.error_message = error.message
+        if not self.outcome:
+            self.outcome = outcome
