@@ -43,17 +43,6 @@ LAYERS = {
 EVERYONE_MAY = {
     *("deadlines", "threads", "tls", "config", "sockets", "model", "record", "operations", "errors", "_version"),
 }
-    "deadlines",
-    "threads",
-    "tls",
-    "config",
-    "sockets",
-    "model",
-    "record",
-    "operations",
-    "errors",
-    "_version",
-}
 GROUND = {
     "config": {"_version", "operations"},
     "model": {"errors"},

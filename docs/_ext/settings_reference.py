@@ -99,7 +99,7 @@ def _option(header: str, field: Any, option: Option) -> Iterator[str]:
     if option.env:
         facts.append(("variable " if len(option.env) == 1 else "variables ") + _literals(option.env))
     yield from ("", f".. _setting-{_anchor(header)}-{_anchor(field.name)}:", "")
-    yield from (f"``{field.name}``", f"    {_plain(option.doc)}", "", f"    *Kind:* {'; '.join(facts)}.", "")
+    yield from (f"``{field.name}``", f"    {_plain(option.doc)}", "", f"    *ValueType:* {'; '.join(facts)}.", "")
 
 
 def _literals(names: tuple[str, ...]) -> str:

@@ -2,7 +2,7 @@
 
 An :class:`EdgeError` carries what the client is told (status, code, type, param, message, retry delay).
 ``web/answer.py`` is the one place that renders it. Whether another target may be asked is a *type*:
-:class:`ElsewhereError` and its subclasses.
+:class:`TargetError` and its subclasses.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ class VendorRefused(EdgeError):
     type = "invalid_request_error"
 
 
-class ElsewhereError(EdgeError):
+class TargetError(EdgeError):
     """A target failed in a way another target may not.
 
     :ivar outcome: short fixed word for the record and the metrics (``connect``, ``status``, ``cut`` ...).
@@ -202,7 +202,7 @@ class ElsewhereError(EdgeError):
         if cause is not None:
             self.cause = cause
 
-    def of(self, provider: str) -> ElsewhereError:
+    def of(self, provider: str) -> TargetError:
         """The same error as a sentence about ``provider``; one that is a sentence already stays what it is."""
         if not self.provider:
             self.provider = provider
@@ -211,7 +211,7 @@ class ElsewhereError(EdgeError):
         return self
 
 
-class Unsupported(ElsewhereError):
+class Unsupported(TargetError):
     """The target's dialect cannot say a field of the request; ``param`` names it. Another target may be able to."""
 
     status = 400
@@ -220,19 +220,19 @@ class Unsupported(ElsewhereError):
     outcome = "unsupported"
     cause = "unsupported"
 
-    def of(self, provider: str) -> ElsewhereError:
+    def of(self, provider: str) -> TargetError:
         """It is a sentence about the request already."""
         return self
 
 
-class ConnectFailed(ElsewhereError):
+class ConnectFailed(TargetError):
     """No connection to the target: refused, unresolvable, TLS, or too slow to open."""
 
     outcome = "connect"
     cause = "connect"
 
 
-class TargetBusy(ElsewhereError):
+class TargetBusy(TargetError):
     """A limit of ours for the target is reached, and its queue was no help; it was not asked."""
 
     status = 503
@@ -241,7 +241,7 @@ class TargetBusy(ElsewhereError):
     cause = "busy"
 
 
-class UpstreamTimeout(ElsewhereError):
+class UpstreamTimeout(TargetError):
     """The target was silent for longer than a limit; the message names the limit."""
 
     status = 504
@@ -251,14 +251,14 @@ class UpstreamTimeout(ElsewhereError):
     cause = "silent"
 
 
-class UpstreamCut(ElsewhereError):
+class UpstreamCut(TargetError):
     """The target's answer ended before it was complete."""
 
     outcome = "cut"
     cause = "cut"
 
 
-class UpstreamMalformed(ElsewhereError):
+class UpstreamMalformed(TargetError):
     """The target answered with something that is not its protocol."""
 
     outcome = "malformed"
@@ -269,21 +269,21 @@ class MalformedEvent(UpstreamMalformed):
     """One event of a stream cannot be read. It is left out; the stream's end tells whether the answer is whole."""
 
 
-class UpstreamTooLarge(ElsewhereError):
+class UpstreamTooLarge(TargetError):
     """The target's answer is over ``upstream.max_response_size``."""
 
     outcome = "too_large"
     cause = "too_large"
 
 
-class VendorFailed(ElsewhereError):
+class VendorFailed(TargetError):
     """The target answered that it failed (5xx, or an error object with status 200)."""
 
     outcome = "status"
     cause = "error_event"
 
 
-class VendorUnavailable(ElsewhereError):
+class VendorUnavailable(TargetError):
     """The target is overloaded or starting (503, 529)."""
 
     status = 503
@@ -292,7 +292,7 @@ class VendorUnavailable(ElsewhereError):
     cause = "status_503"
 
 
-class VendorRateLimited(ElsewhereError):
+class VendorRateLimited(TargetError):
     """The target's own rate limit (429)."""
 
     status = 429
@@ -302,7 +302,7 @@ class VendorRateLimited(ElsewhereError):
     cause = "status_429"
 
 
-class VendorRejectedCredentials(ElsewhereError):
+class VendorRejectedCredentials(TargetError):
     """The target refuses *our* credentials (401, 403); the client is told so without seeing them."""
 
     outcome = "credentials"

@@ -92,7 +92,7 @@ class EdgeService(Service):
             log.info(line.replace("{", "{{").replace("}", "}}"))
         # Said when signals are handled too: who has read it may stop the service.
         self._reactor.callWhenRunning(self._say_where)
-        self._reactor.callWhenRunning(_settle_memory)
+        self._reactor.callWhenRunning(_freeze_heap)
 
     def _say_where(self) -> None:
         for port, site in self._ports:
@@ -207,7 +207,7 @@ class EdgeService(Service):
         self._ports = [(port, of) for port, of in self._ports if of is not site]
 
 
-def _settle_memory() -> None:
+def _freeze_heap() -> None:
     """What is there now stays: the collector need not look at it again, which takes 50 ms each time it does."""
     gc.collect()
     gc.freeze()

@@ -13,7 +13,7 @@ LARGE = 262144
 """Bytes of JSON from which reading or writing them takes more than a millisecond."""
 
 
-async def aside(reactor: Any, size: int, function: Callable[..., R], *args: Any, **kw: Any) -> R:
+async def maybe_in_thread(reactor: Any, size: int, function: Callable[..., R], *args: Any, **kw: Any) -> R:
     """``function(*args, **kw)``, in a thread if it has ``size`` bytes or more of :data:`LARGE` to deal with."""
     if size < LARGE:
         return function(*args, **kw)

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.call import Call
 from llmedge.dialects.registry import DIALECTS
-from llmedge.errors import EdgeError, ElsewhereError, Unsupported
+from llmedge.errors import EdgeError, TargetError, Unsupported
 from llmedge.model import Caller, Deadline, EventKind
 from llmedge.operations import Operation
 from llmedge.providers.failures import failure_for
@@ -226,7 +226,7 @@ class Errors(SynchronousTestCase):
     def behind_200(self, client: str, vendor: str) -> None:
         """An error object where an answer should be is never an answer."""
         call, _, _ = ask(client, "plain", False)
-        with self.assertRaises(ElsewhereError) as caught:
+        with self.assertRaises(TargetError) as caught:
             translation_of(client, vendor).answer(cases.dump(SAYS[vendor].ERROR).encode(), call, cases.NOW)
         self.assertEqual(caught.exception.status, 502)
         self.assertIn("No such thing.", caught.exception.message)
@@ -247,7 +247,7 @@ class Errors(SynchronousTestCase):
                     except EdgeError as raised:
                         error = raised
                         break
-                assert isinstance(error, ElsewhereError)
+                assert isinstance(error, TargetError)
                 if client == vendor:
                     self.assertEqual(stream, sent(vendor, before))
                 else:

@@ -166,15 +166,15 @@ class Limits(SynchronousTestCase):
 class Health(SynchronousTestCase):
     def test_what_counts(self) -> None:
         """Each verdict opens the breaker, or does not, as the table says (part 2 of it)."""
-        from llmedge.errors import ElsewhereError
+        from llmedge.errors import TargetError
 
         for cause, verdict in VERDICTS.items():
             if cause in ("context_length", "content_filter", "client"):
                 continue
-            error = ElsewhereError("it failed", cause=cause)
+            error = TargetError("it failed", cause=cause)
             world = World((error,), settings=OFF)
             for _ in range(6):
-                world.ask().addErrback(lambda failure: failure.trap(ElsewhereError, TargetBusy))
+                world.ask().addErrback(lambda failure: failure.trap(TargetError, TargetBusy))
             opened = world.deployment().breaker.state is State.OPEN
             self.assertEqual(opened, verdict.unhealthy, cause)
             self.assertEqual(len(world.vendors[0].calls), 5 if opened else 6, cause)

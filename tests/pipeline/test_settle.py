@@ -109,14 +109,14 @@ class Costs(SynchronousTestCase):
         self.assertIsNone(self.record.accounting.usage)
         self.assertEqual(self.next(stream)[-1].frame, b": x-llmedge-cost-usd 0.000047\n" + DONE.frame)
         self.assertEqual(self.record.accounting.usage, Usage(17, 3, estimated=True))
-        self.settle.telling.add("b")
+        self.settle.reports_usage.add("b")
         stream = self.ask(Stream([*script], None), stream=True)
         self.next(stream)
         self.assertEqual(stream._frames, [])
         self.next(stream)
         assert self.record.accounting.usage is not None
         self.assertEqual((self.record.accounting.usage.output, self.record.accounting.usage.estimated), (4, True))
-        self.assertEqual(self.settle.telling, set())
+        self.assertEqual(self.settle.reports_usage, set())
 
     def test_a_long_stream(self) -> None:
         """Beyond the bound nothing more is kept; the rest is taken to be alike."""

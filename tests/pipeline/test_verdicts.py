@@ -3,7 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge import errors
-from llmedge.errors import ElsewhereError, InternalError, ValidationError, VendorRefused
+from llmedge.errors import InternalError, TargetError, ValidationError, VendorRefused
 from llmedge.pipeline.verdicts import VERDICTS, Next, cause_of, verdict_of
 from llmedge.state.concurrency import Outcome
 
@@ -11,11 +11,11 @@ from llmedge.state.concurrency import Outcome
 class Causes(SynchronousTestCase):
     def test_every_error_has_a_row(self) -> None:
         """Each class's own cause is in the table; an unknown one is a failure like any other."""
-        family = [ElsewhereError]
+        family = [TargetError]
         for cls in family:
             family += [each for each in cls.__subclasses__() if each.__module__ == errors.__name__]
             self.assertIn(cls.cause, VERDICTS, cls.__name__)
-        self.assertEqual(cause_of(ElsewhereError("x", cause="new")), "status_other")
+        self.assertEqual(cause_of(TargetError("x", cause="new")), "status_other")
 
     def test_context_length(self) -> None:
         """By code or by the vendor's own words; only of a 400, 413 or 422."""

@@ -3,7 +3,7 @@ from email.utils import formatdate
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects.dialect import VendorError
-from llmedge.errors import ElsewhereError, UpstreamCut, VendorRefused
+from llmedge.errors import TargetError, UpstreamCut, VendorRefused
 from llmedge.providers.failures import failure_for, parse_retry_after
 
 
@@ -30,7 +30,7 @@ class Failures(SynchronousTestCase):
         ):
             error = failure_for("p", status, VendorError("too long", "t", "context_length_exceeded", "messages"), 3.0)
             self.assertEqual((error.status, error.code), (expected, code), status)
-            self.assertEqual(isinstance(error, VendorRefused), not isinstance(error, ElsewhereError))
+            self.assertEqual(isinstance(error, VendorRefused), not isinstance(error, TargetError))
 
     def test_a_refusal_is_passed_on(self) -> None:
         error = failure_for("p", 400, VendorError("too long", "t", "", "messages"), None)
@@ -49,7 +49,7 @@ class Failures(SynchronousTestCase):
     def test_google_says_400_for_a_bad_key(self) -> None:
         """It is our key, not the client's request."""
         error = failure_for("p", 400, VendorError("API key not valid.", "", "API_KEY_INVALID"), None)
-        self.assertEqual((error.status, isinstance(error, ElsewhereError)), (502, True))
+        self.assertEqual((error.status, isinstance(error, TargetError)), (502, True))
 
     def test_a_sentence_has_one_subject(self) -> None:
         """The first provider that is named stays, whatever the predicate begins with."""

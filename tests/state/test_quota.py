@@ -42,7 +42,7 @@ class Limits(SynchronousTestCase):
     def test_requests(self) -> None:
         limits = quota(self.clock, requests=2)
         self.reserve(limits, 10**9)
-        self.reserve(limits, 0).settle(5)
+        self.reserve(limits, 0).commit(5)
         self.assertEqual(self.refusal(limits, 0), 30)
 
     def test_what_was_not_used_comes_back(self) -> None:
@@ -50,12 +50,12 @@ class Limits(SynchronousTestCase):
         limits = quota(self.clock, tokens=6000)
         first = self.reserve(limits, 4000)
         self.assertEqual(self.refusal(limits, 4000), 20)
-        first.settle(100)
+        first.commit(100)
         self.reserve(limits, 4000)
 
     def test_what_was_used_beyond_is_owed(self) -> None:
         limits = quota(self.clock, tokens=6000)
-        self.reserve(limits, 100).settle(6600)
+        self.reserve(limits, 100).commit(6600)
         self.assertEqual(self.refusal(limits, 1), 6.01)
 
     def test_larger_than_the_limit(self) -> None:
@@ -79,8 +79,8 @@ class Limits(SynchronousTestCase):
     def test_settled_once(self) -> None:
         limits = quota(self.clock, requests=5, tokens=100)
         reservation = self.reserve(limits, 100)
-        reservation.settle(60)
-        reservation.settle(0)
+        reservation.commit(60)
+        reservation.commit(0)
         reservation.cancel()
         self.assertEqual(self.refusal(limits, 50), 6)
 
@@ -92,9 +92,9 @@ class Limits(SynchronousTestCase):
             (quota(self.clock, tokens=10**8), 0.6),
         ):
             for _ in range(100):
-                self.reserve(limits, 10**6).settle(10**6)
+                self.reserve(limits, 10**6).commit(10**6)
             if wait is None:
-                self.reserve(limits, 10**6).settle(10**9)
+                self.reserve(limits, 10**6).commit(10**9)
                 self.reserve(limits, 10**6)
             else:
                 self.assertAlmostEqual(self.refusal(limits, 10**6), wait)

@@ -19,7 +19,7 @@ Environ = Mapping[str, str]
 
 
 @attrs.frozen
-class Kind:
+class ValueType:
     """One kind of value.
 
     :ivar name: what the documentation calls it.
@@ -43,8 +43,8 @@ class Kind:
         return self.from_toml(self.parse(text), environ)
 
 
-def _simple(name: str, check: Callable[[Any], Any], schema: Mapping[str, Any], parse: Any = str) -> Kind:
-    return Kind(name, lambda value, _: check(value), schema, parse)
+def _simple(name: str, check: Callable[[Any], Any], schema: Mapping[str, Any], parse: Any = str) -> ValueType:
+    return ValueType(name, lambda value, _: check(value), schema, parse)
 
 
 _TEXT = {"type": "string"}
@@ -60,19 +60,19 @@ def _bool(value: Any) -> bool:
 boolean = _simple("true or false", _bool, {"type": "boolean"}, lambda text: _TRUTHS.get(text.lower(), text))
 
 
-def integer(low: int, high: int = 2**53) -> Kind:
+def integer(low: int, high: int = 2**53) -> ValueType:
     """A whole number in ``[low, high]``."""
     bound = f"a whole number from {low}" + (f" to {high}" if high < 2**53 else "")
     return _between("integer", bound, int, low, high)
 
 
-def number(low: float, high: float = math.inf) -> Kind:
+def number(low: float, high: float = math.inf) -> ValueType:
     """A finite number in ``[low, high]``."""
     bound = f"a number from {low:g}" + (f" to {high:g}" if math.isfinite(high) else "")
     return _between("number", bound, float, low, high)
 
 
-def _between(type_: str, bound: str, cast: type[int] | type[float], low: float, high: float) -> Kind:
+def _between(type_: str, bound: str, cast: type[int] | type[float], low: float, high: float) -> ValueType:
     def check(value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, int | cast):
             raise ValueError(f"must be {bound}")
@@ -114,7 +114,7 @@ def _str(value: Any) -> str:
 string = _simple("text", _str, {**_TEXT, "pattern": r"\S"})
 
 
-def choice(*options: str) -> Kind:
+def choice(*options: str) -> ValueType:
     """One of a few words."""
     listed = ", ".join(options)
 
@@ -202,7 +202,7 @@ def _secret(value: Any, environ: Environ) -> Secret:
     return Secret(resolve(value, environ))
 
 
-secret = Kind('secret: "env:NAME", "file:/path" or the value', _secret, string.schema)
+secret = ValueType('secret: "env:NAME", "file:/path" or the value', _secret, string.schema)
 
 
 def _document(value: Any, environ: Environ) -> Secret:
@@ -211,7 +211,7 @@ def _document(value: Any, environ: Environ) -> Secret:
     return Secret(read(value, environ))
 
 
-document = Kind('path of a secret file, or "env:NAME" of what would be in it', _document, string.schema)
+document = ValueType('path of a secret file, or "env:NAME" of what would be in it', _document, string.schema)
 
 
 def _options(value: Any, environ: Environ) -> dict[str, str | int | float | bool | Secret]:
@@ -231,7 +231,7 @@ def _options(value: Any, environ: Environ) -> dict[str, str | int | float | bool
     return options
 
 
-option_table = Kind(
+option_table = ValueType(
     'table of texts, numbers, true or false, and secrets ("env:NAME", "file:/path")',
     _options,
     {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}},
@@ -253,7 +253,7 @@ def _headers(value: Any, environ: Environ) -> dict[str, Secret]:
 
 _OURS = {"host", "content-length", "transfer-encoding", "connection", "content-type", "accept-encoding"}
 
-header_table = Kind(
+header_table = ValueType(
     "table of headers, each value a text or a secret",
     _headers,
     {"type": "object", "patternProperties": {"^[A-Za-z0-9_-]+$": string.schema}, "additionalProperties": False},

@@ -189,7 +189,7 @@ class _Reader:
             return Provider(**values)
         own = {key: field for key, field in fields.items() if key not in common}
         settings: Provider = vendor.settings(**values, **self._values(own, data, path))
-        settings = vendor.settle(attrs.evolve(settings, vendor=vendor.name), self.environ)
+        settings = vendor.resolve(attrs.evolve(settings, vendor=vendor.name), self.environ)
         for option, words in vendor.problems(settings):
             needed = re.match(r"needs (\w+)", words)
             if needed and (*path, needed[1]) in self.lines:

@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from llmedge.config.kinds import Kind
+from llmedge.config.kinds import ValueType
 
 
 @attrs.frozen
@@ -18,7 +18,7 @@ class Option:
     :ivar heeded: ``False``: it is read and checked, and nothing acts on it yet.
     """
 
-    kind: Kind
+    kind: ValueType
     doc: str
     env: tuple[str, ...] = ()
     fallback: tuple[str, ...] = ()
@@ -26,7 +26,7 @@ class Option:
 
 
 def option(
-    kind: Kind,
+    kind: ValueType,
     default: Any,
     doc: str,
     *,

@@ -20,8 +20,8 @@ from prometheus_client.process_collector import ProcessCollector
 
 from llmedge._version import __version__
 from llmedge.model import Clock
-from llmedge.observe import tally
-from llmedge.observe.tally import Tallies
+from llmedge.observe import fast_metrics
+from llmedge.observe.fast_metrics import FastRegistry
 from llmedge.record import FACTS, Attempt, Fact, Record
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -57,10 +57,10 @@ class Metrics:
         GCCollector(registry=registry)
         call = ["operation", "provider", "model"]
 
-        tallies = Tallies(registry)
+        tallies = FastRegistry(registry)
         counter = tallies.counter
 
-        def histogram(name: str, doc: str, labels: list[str], buckets: Any = _SECONDS) -> tally.Histogram:
+        def histogram(name: str, doc: str, labels: list[str], buckets: Any = _SECONDS) -> fast_metrics.Histogram:
             return tallies.histogram(name, doc, labels, buckets)
 
         self._requests = counter(
@@ -100,7 +100,7 @@ class Metrics:
         self._unpriced = counter("llm_cost_unknown_total", "Answers with tokens whose price is not known.", call)
         self._errors = counter("llm_errors_total", "Requests that ended in an error, by code.", ["code"])
         self._ended = counter("llm_streams_total", "Streams by how they ended.", ["outcome"])
-        self._facts: dict[Fact, tally.Counter] = {}
+        self._facts: dict[Fact, fast_metrics.Counter] = {}
         for fact in FACTS:
             if fact.metric is not None:
                 name, label = fact.metric
@@ -127,7 +127,7 @@ class Metrics:
         self._children: dict[tuple[str, str, str], _CallMetrics] = {}
 
     def __call__(self, record: Record) -> None:
-        """Count one finished request."""
+        """CounterChild one finished request."""
         for fact, value in record.facts.items():
             if (counter := self._facts.get(fact)) is not None:
                 counter.labels(value if value in fact.values else "other").inc()
@@ -215,9 +215,9 @@ class Metrics:
 class _AttemptMetrics(NamedTuple):
     """The children of one (target, outcome), looked up once."""
 
-    duration: tally.Spread
-    attempts: tally.Count
-    at_deployment: tally.Count
+    duration: fast_metrics.HistogramChild
+    attempts: fast_metrics.CounterChild
+    at_deployment: fast_metrics.CounterChild
 
 
 class _CallMetrics:
@@ -233,9 +233,9 @@ class _CallMetrics:
         self._duration = metrics._duration.labels(*key)
         self._overhead = metrics._overhead.labels(*key)
         self._first_token = metrics._first_token.labels(*key)
-        self._by_status: dict[int, tally.Count] = {}
-        self._by_kind: dict[str, tally.Count] = {}
-        self._by_caller: dict[str, tally.Count] = {}
+        self._by_status: dict[int, fast_metrics.CounterChild] = {}
+        self._by_kind: dict[str, fast_metrics.CounterChild] = {}
+        self._by_caller: dict[str, fast_metrics.CounterChild] = {}
 
     def count(self, record: Record) -> None:
         requests = self._by_status.get(record.status)
@@ -267,7 +267,7 @@ class _CallMetrics:
                 spent = self._by_caller[record.caller] = self._cost.labels(*self._key, record.caller)
             spent.value += float(cost)
 
-    def _of(self, kind: str) -> tally.Count:
+    def _of(self, kind: str) -> fast_metrics.CounterChild:
         tokens = self._by_kind.get(kind)
         if tokens is None:
             tokens = self._by_kind[kind] = self._tokens.labels(*self._key, kind)

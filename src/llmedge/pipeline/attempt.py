@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from llmedge.call import Call, Candidate
 from llmedge.dialects.registry import DIALECTS
-from llmedge.errors import EdgeError, ElsewhereError, InternalError, TargetBusy
+from llmedge.errors import EdgeError, InternalError, TargetBusy, TargetError
 from llmedge.model import Answer
 from llmedge.pipeline import content
 from llmedge.pipeline.deployments import Lease
@@ -33,7 +33,7 @@ async def attempt(
 
     :param kind: why; see :class:`~llmedge.model.Attempt`.
     :param plan: is told what came of it.
-    :raises ElsewhereError: it failed. :raises EdgeError: the request itself is at fault.
+    :raises TargetError: it failed. :raises EdgeError: the request itself is at fault.
     """
     record, clock, candidate = call.record, deps.clock, option.candidate
     started = clock.seconds()
@@ -85,7 +85,7 @@ def _failed(made: Attempt, candidate: Candidate, lease: Lease, error: EdgeError,
     verdict = verdict_of(error)
     made.cause = cause_of(error)
     lease.failed(verdict, now - made.started)
-    if not isinstance(error, ElsewhereError):
+    if not isinstance(error, TargetError):
         made.end(now, "refused", error.message)
         return
     made.end(now, error.outcome, error.message)

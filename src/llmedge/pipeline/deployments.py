@@ -195,7 +195,7 @@ class Lease:
             self._ticket.abandon()
         self._slot.release(outcome, self.pace)
         if self._reservation is not None and tokens is not None:
-            self._reservation.settle(tokens)
+            self._reservation.commit(tokens)
 
 
 class Deployments:

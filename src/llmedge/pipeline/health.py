@@ -29,7 +29,7 @@ class Checkable(Protocol):
         """Whether this one can."""
 
     async def check(self) -> None:
-        """:raises ElsewhereError: it is not, or does not answer as it should."""
+        """:raises TargetError: it is not, or does not answer as it should."""
 
 
 class HealthChecks:

@@ -12,8 +12,8 @@ from llmedge.call import Call, Candidate, Match
 from llmedge.config.sections.routing import Routing
 from llmedge.errors import (
     EdgeError,
-    ElsewhereError,
     TargetBusy,
+    TargetError,
     Unsupported,
     ValidationError,
     VendorRateLimited,
@@ -51,7 +51,7 @@ class Option:
     """
 
     failures = 0
-    error: ElsewhereError | None = None
+    error: TargetError | None = None
     ready_at = 0.0
     turned_away = False
 
@@ -239,7 +239,7 @@ class Plan:
             context, known = option.candidate.capabilities.context, self._least_context
             self._least_context = context if known is None or context is None else min(known, context)
         self.failures.append(error)
-        if not isinstance(error, ElsewhereError):
+        if not isinstance(error, TargetError):
             self._forget(option)  # whatever it had failed of before: it would refuse the request again
             return
         routing = self.deps.routing
@@ -254,7 +254,7 @@ class Plan:
         if option not in self._tried:
             self._tried.append(option)
 
-    def broke(self, error: ElsewhereError, again: bool = True) -> None:
+    def broke(self, error: TargetError, again: bool = True) -> None:
         """The stream of the winner broke; ``again``: it may be asked once more, as after any failure."""
         assert self.winner is not None
         if again:

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from llmedge.call import Call
-from llmedge.errors import EdgeError, ElsewhereError
+from llmedge.errors import EdgeError, TargetError
 from llmedge.model import Answer
 from llmedge.pipeline.attempt import make
 from llmedge.pipeline.plan import Option, Plan
@@ -99,7 +99,7 @@ class _Race:
 
 def _may_differ(error: BaseException) -> bool:
     """Whether the other target may answer all the same."""
-    return isinstance(error, ElsewhereError) or (isinstance(error, EdgeError) and verdict_of(error).next is Next.LARGER)
+    return isinstance(error, TargetError) or (isinstance(error, EdgeError) and verdict_of(error).next is Next.LARGER)
 
 
 def _give_up(result: Any) -> None:

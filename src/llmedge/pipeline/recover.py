@@ -14,7 +14,7 @@ from llmedge.dialects import ir
 from llmedge.dialects.dialect import ChatDialect
 from llmedge.dialects.registry import DIALECTS
 from llmedge.dialects.rendering import RenderContext
-from llmedge.errors import AnswerDiverged, EdgeError, ElsewhereError, UpstreamTimeout, UpstreamTooLarge
+from llmedge.errors import AnswerDiverged, EdgeError, TargetError, UpstreamTimeout, UpstreamTooLarge
 from llmedge.model import Answer, Deadline, EventKind, Usage
 from llmedge.pipeline.attempt import choose, make
 from llmedge.pipeline.plan import Plan
@@ -71,7 +71,7 @@ class BufferedStream(AwaitedStream):
         while True:
             try:
                 events = await self._stream.read()
-            except ElsewhereError as error:
+            except TargetError as error:
                 held, size = [], 0
                 self._stream = await self._again(error)
                 continue
@@ -83,7 +83,7 @@ class BufferedStream(AwaitedStream):
                 self._stream.abort()
                 raise UpstreamTooLarge(f"The answer has more than {HELD} bytes, too much to hold.")
 
-    async def _again(self, error: ElsewhereError) -> ReplyStream:
+    async def _again(self, error: TargetError) -> ReplyStream:
         if self._call.upload is not None and self._call.upload.spent:
             raise error
         self._plan.broke(error)
@@ -124,7 +124,7 @@ class RecoveringStream(FilteredStream):
         return events
 
     def on_error(self, error: EdgeError) -> Awaitable[ReplyStream] | None:
-        return self._recovered(error) if isinstance(error, ElsewhereError) else None
+        return self._recovered(error) if isinstance(error, TargetError) else None
 
     def on_abort(self) -> None:
         self._forget()
@@ -135,10 +135,10 @@ class RecoveringStream(FilteredStream):
             self._frames = None
             self._all.total -= self._size
 
-    async def _recovered(self, error: ElsewhereError) -> ReplyStream:
+    async def _recovered(self, error: TargetError) -> ReplyStream:
         """A stream that goes on.
 
-        :raises ElsewhereError: there is none; what broke the first one, and what came of the others.
+        :raises TargetError: there is none; what broke the first one, and what came of the others.
         """
         plan, call = self._plan, _with_time(self._call)
         dialect = DIALECTS[call.dialect]
@@ -185,7 +185,7 @@ class JoinedStream(SaidStream):
         join: SaidFilter,
         call: Call,
         seen: list[ir.StreamEvent],
-        broke: ElsewhereError,
+        broke: TargetError,
     ) -> None:
         super().__init__(stream, join, call, seen)
         self._broke = broke

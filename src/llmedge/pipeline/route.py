@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from functools import partial
 
 from llmedge.call import Call
-from llmedge.errors import EdgeError, ElsewhereError
+from llmedge.errors import EdgeError, TargetError
 from llmedge.pipeline.attempt import choose, make
 from llmedge.pipeline.plan import Plan, RouteDeps
 from llmedge.pipeline.race import race
@@ -64,7 +64,7 @@ async def ask(plan: Plan, call: Call) -> Reply:
             if plan.hedges and plan.others_left:
                 return await race(plan, option, call)
             return await make(plan, option, plan.kind, call)
-        except ElsewhereError:
+        except TargetError:
             if call.upload is not None and call.upload.spent:
                 raise plan.none_left() from None
             plan.kind = "next"

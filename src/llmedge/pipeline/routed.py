@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmedge.errors import EdgeError, ElsewhereError
+from llmedge.errors import EdgeError, TargetError
 from llmedge.model import Clock, EventKind
 from llmedge.pipeline.deployments import Lease
 from llmedge.pipeline.verdicts import cause_of, verdict_of
@@ -47,7 +47,7 @@ class RoutedStream(FilteredStream):
     def on_error(self, error: EdgeError) -> None:
         self.attempt.cause = cause_of(error)
         self._lease.failed(verdict_of(error), self._clock.seconds() - self.attempt.started)
-        self._end(error.outcome if isinstance(error, ElsewhereError) else "refused", error.message)
+        self._end(error.outcome if isinstance(error, TargetError) else "refused", error.message)
 
     def on_abort(self) -> None:
         self._lease.abandon()

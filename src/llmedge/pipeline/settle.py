@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError
 
 from llmedge.call import Call
 from llmedge.dialects.registry import DIALECTS
-from llmedge.errors import EdgeError, ElsewhereError
+from llmedge.errors import EdgeError, TargetError
 from llmedge.model import Answer, Event, EventKind, Usage
 from llmedge.operations import Operation
 from llmedge.pipeline.prices import Prices
@@ -27,7 +27,7 @@ class Settle:
     def __init__(self, prices: Prices, tokens: TokenCounter) -> None:
         self.prices = prices
         self.tokens = tokens
-        self.telling: set[str] = set()
+        self.reports_usage: set[str] = set()
         """Providers whose last stream told its usage: of their streams nothing need be kept."""
 
     async def __call__(self, call: Call, proceed: Handler) -> Reply:
@@ -93,7 +93,7 @@ class SettledStream(FilteredStream):
         by = call.record.routing.deciding_attempt
         self._provider = by.target.provider if by is not None else ""
         self._estimates = not call.operation.passes_through
-        self._keep = self._estimates and self._provider not in settle.telling
+        self._keep = self._estimates and self._provider not in settle.reports_usage
         self._frames: list[bytes] = []
         self._kept = 0
         # Of all content frames: how many, how long together, how long the shortest.
@@ -105,7 +105,7 @@ class SettledStream(FilteredStream):
         """The record is complete before the client is told of the end: it is read as soon as that has been."""
         usage = self.usage
         if self._estimates:
-            (self._settle.telling.discard if usage is None else self._settle.telling.add)(self._provider)
+            (self._settle.reports_usage.discard if usage is None else self._settle.reports_usage.add)(self._provider)
         if (usage is None and self._estimates) or not self._settle.prices.are_here:
             return self._charge_later(events, usage)
         if usage is not None:
@@ -140,7 +140,7 @@ class SettledStream(FilteredStream):
 
     def on_error(self, error: EdgeError) -> None:
         self._charge_now()
-        self._call.record.fail(error, error.outcome if isinstance(error, ElsewhereError) else "error")
+        self._call.record.fail(error, error.outcome if isinstance(error, TargetError) else "error")
 
     def on_abort(self) -> None:
         if not self._charged:

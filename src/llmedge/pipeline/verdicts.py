@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from llmedge.errors import EdgeError, ElsewhereError, VendorRefused
+from llmedge.errors import EdgeError, TargetError, VendorRefused
 from llmedge.state.concurrency import Outcome
 
 
@@ -92,7 +92,7 @@ _FILTER_CODES = {"content_filter", "content_policy_violation", "responsibleaipol
 
 def cause_of(error: EdgeError) -> str:
     """The row of the table for ``error``."""
-    if isinstance(error, ElsewhereError):
+    if isinstance(error, TargetError):
         return error.cause if error.cause in VERDICTS else "status_other"
     if isinstance(error, VendorRefused) and error.status in (400, 413, 422):
         if error.code.lower() in _CONTEXT_CODES or _CONTEXT.search(error.message):

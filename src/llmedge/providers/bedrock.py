@@ -42,7 +42,7 @@ class Bedrock(HttpVendor):
     settings = BedrockSettings
     base_url_example = ""
 
-    def settle(self, settings: BedrockSettings, environ: Mapping[str, str]) -> BedrockSettings:
+    def resolve(self, settings: BedrockSettings, environ: Mapping[str, str]) -> BedrockSettings:
         region = settings.region
         if _is_region(region) and not settings.base_url:
             host = f"bedrock-runtime.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"

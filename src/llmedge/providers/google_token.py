@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
-from llmedge.errors import ConnectFailed, ElsewhereError, UpstreamTooLarge, VendorRejectedCredentials
+from llmedge.errors import ConnectFailed, TargetError, UpstreamTooLarge, VendorRejectedCredentials
 from llmedge.providers.service_account import ServiceAccount
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -62,7 +62,7 @@ class VertexToken:
         self._timer: Any = None
         self._failures = 0
         self._retry_at = 0.0
-        self._failure: tuple[type[ElsewhereError], str] = (ConnectFailed, "")
+        self._failure: tuple[type[TargetError], str] = (ConnectFailed, "")
         self._closed = False
 
     def __repr__(self) -> str:
@@ -100,7 +100,7 @@ class VertexToken:
     def _usable(self) -> bool:
         return bool(self._headers) and self._reactor.seconds() < self._expires - MARGIN
 
-    def _error(self) -> ElsewhereError:
+    def _error(self) -> TargetError:
         kind, message = self._failure
         return kind(message)  # a new one each time: whoever catches it completes its message
 
@@ -125,7 +125,7 @@ class VertexToken:
     async def _fetch(self) -> None:
         try:
             token, lifetime = await self._ask()
-        except ElsewhereError as error:
+        except TargetError as error:
             self._failed(error)
         except CancelledError:
             self._failed(ConnectFailed("could not get an access token: the gateway is closing"))
@@ -144,7 +144,7 @@ class VertexToken:
             for turn in waiting:
                 turn.callback(None)
 
-    def _failed(self, error: ElsewhereError) -> None:
+    def _failed(self, error: TargetError) -> None:
         pause = min(MAX_BACKOFF, 2.0**self._failures)
         self._failures = min(self._failures + 1, 10)
         self._failure = (type(error), error.message)
@@ -161,7 +161,7 @@ class VertexToken:
     async def _ask(self) -> tuple[str, float]:
         """A new token and its life in seconds.
 
-        :raises ElsewhereError: there is none.
+        :raises TargetError: there is none.
         """
         account, now = self._account, int(self._reactor.seconds())
         pool = self._reactor.getThreadPool()
@@ -177,7 +177,7 @@ class VertexToken:
         answer.addTimeout(TIMEOUT, self._reactor, onTimeoutCancel=give_up)
         try:
             status, body = await answer
-        except ElsewhereError as error:  # a predicate about the endpoint
+        except TargetError as error:  # a predicate about the endpoint
             raise ConnectFailed(f"could not get an access token: its endpoint {error.message}") from None
         except Exception:
             if timed_out:

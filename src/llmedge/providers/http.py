@@ -12,7 +12,7 @@ from llmedge.dialects.dialect import Dialect, StreamReader, VendorError
 from llmedge.dialects.registry import PASSED
 from llmedge.errors import (
     EdgeError,
-    ElsewhereError,
+    TargetError,
     UpstreamMalformed,
     UpstreamTimeout,
     UpstreamTooLarge,
@@ -22,13 +22,13 @@ from llmedge.model import Answer, Clock, EventKind, Target, Usage
 from llmedge.providers.failures import failure_for, parse_retry_after
 from llmedge.providers.listing import QUERIES
 from llmedge.providers.listing import parse as parse_list
-from llmedge.providers.offer import Offer
 from llmedge.providers.passthrough import EVENTS, JSON, note_media, reader_for
 from llmedge.providers.provider import ModelInfo
 from llmedge.providers.requests import Requests
+from llmedge.providers.spec import ProviderSpec
 from llmedge.record import Attempt, Routing
 from llmedge.streams import Batch, Reply, ReplyStream, Wake
-from llmedge.threads import LARGE, aside
+from llmedge.threads import LARGE, maybe_in_thread
 from llmedge.upstream.client import Client
 from llmedge.upstream.exchange import ANSWERING, CONTENT, END, Exchange
 
@@ -39,14 +39,14 @@ class HttpProvider:
     :param clock: the reactor: large bodies are rendered and read in its threads.
     """
 
-    def __init__(self, name: str, offer: Offer, client: Client, limits: Upstream, clock: Clock) -> None:
+    def __init__(self, name: str, spec: ProviderSpec, client: Client, limits: Upstream, clock: Clock) -> None:
         self.name = name
-        self._offer = offer
+        self._spec = spec
         self._limits = limits
         self._clock = clock
-        self._pool = client.pool_for(offer.base_url)
-        self._requests = Requests(name, offer, clock)
-        self._variants = [(pattern, Requests(name, each, clock)) for pattern, each in offer.variants.items()]
+        self._pool = client.pool_for(spec.base_url)
+        self._requests = Requests(name, spec, clock)
+        self._variants = [(pattern, Requests(name, each, clock)) for pattern, each in spec.variants.items()]
 
     async def complete(self, call: Call, attempt: Attempt) -> Reply:
         if call.operation.passes_through:
@@ -78,7 +78,7 @@ class HttpProvider:
             answer = await exchange.read_all()
             if len(answer) < LARGE:
                 return translation.answer(answer, call, created)
-            return await aside(self._clock, len(answer), translation.answer, answer, call, created)
+            return await maybe_in_thread(self._clock, len(answer), translation.answer, answer, call, created)
         except BaseException as error:
             self.failed(error, exchange)
             raise
@@ -96,7 +96,7 @@ class HttpProvider:
             record.stream = media == EVENTS
             if media == JSON:
                 answer = await exchange.read_all()
-                return Answer(answer, await aside(self._clock, len(answer), PASSED.read_answer, answer))
+                return Answer(answer, await maybe_in_thread(self._clock, len(answer), PASSED.read_answer, answer))
             reader = reader_for(media, call, self._limits.max_event_size)
             return HttpStream(self, exchange, reader, attempt, since=self._clock.seconds())
         except BaseException as error:
@@ -125,14 +125,14 @@ class HttpProvider:
         credential."""
         if exchange is not None:
             exchange.abort()
-        if isinstance(error, ElsewhereError) and not error.provider:
+        if isinstance(error, TargetError) and not error.provider:
             error.message = self._requests.scrub(error.message)
             error.of(self.name)
 
     async def _failure(self, dialect: Dialect, status: int, exchange: Exchange) -> EdgeError:
         try:
             error = dialect.parse_error(await exchange.read_all())
-        except ElsewhereError:
+        except TargetError:
             error = VendorError()  # it failed even to say why
         if not error.code and (kind := exchange.fields.get(b"x-amzn-errortype")):  # "ValidationException:http://…"
             error = attrs.evolve(error, code=kind.partition(b":")[0].decode("latin-1"))
@@ -148,36 +148,36 @@ class HttpProvider:
     @property
     def checkable(self) -> bool:
         """Whether it has a list of models, which is asked for to see that it is there."""
-        return bool(self._offer.models_path)
+        return bool(self._spec.models_path)
 
     async def check(self) -> None:
-        """:raises ElsewhereError: the vendor is not there, or does not list its models."""
+        """:raises TargetError: the vendor is not there, or does not list its models."""
         await self.list_models()
 
     async def list_models(self) -> list[ModelInfo]:
         """The vendor's own list; empty if it has none.
 
-        :raises ElsewhereError: it failed.
+        :raises TargetError: it failed.
         """
-        offer = self._offer
-        if not offer.models_path:
+        spec = self._spec
+        if not spec.models_path:
             return []
         started = self._clock.seconds()
         exchange: Exchange | None = None
         try:
-            request = await self._requests.list_request(QUERIES.get(offer.models_shape, ""))
+            request = await self._requests.list_request(QUERIES.get(spec.models_shape, ""))
             exchange = await self._pool.send(request, Attempt(Target(self.name, ""), started), Routing())
             if exchange.status != 200:
                 raise UpstreamMalformed(f"answered with status {exchange.status}")
             body = await exchange.read_all()
-            return await aside(self._clock, len(body), parse_list, offer.models_shape, offer.vendor, body)
+            return await maybe_in_thread(self._clock, len(body), parse_list, spec.models_shape, spec.vendor, body)
         except BaseException as error:
             self.failed(error, exchange)
             raise
 
     def close(self) -> None:
-        if self._offer.signer is not None:
-            self._offer.signer.close()
+        if self._spec.signer is not None:
+            self._spec.signer.close()
 
     async def _no_stream(self, dialect: Dialect, exchange: Exchange) -> None:
         """What came is no event stream: say what it is."""

@@ -19,7 +19,7 @@ class IVendor(Interface):  # type: ignore[misc]  # zope.interface has no types
     price_name = Attribute("Its id in genai-prices, whose list prices count; ``''`` where it has none.")
     otel_name = Attribute("``gen_ai.provider.name`` of its spans; ``''``: what the provider is called.")
 
-    def settle(settings, environ):  # type: ignore[no-untyped-def]
+    def resolve(settings, environ):  # type: ignore[no-untyped-def]
         """``settings`` with what follows from them or, beyond the options' own ``fallback``, from ``environ``."""
 
     def problems(settings):  # type: ignore[no-untyped-def]

@@ -21,7 +21,7 @@ class Provider(Protocol):
 
         A stream is returned as soon as the vendor's headers are good; its first event may be long in coming.
 
-        :raises ElsewhereError: it failed in a way another target may not.
+        :raises TargetError: it failed in a way another target may not.
         :raises EdgeError: the request itself is at fault.
         """
 
@@ -47,4 +47,4 @@ class ListsModels(Protocol):
     """A provider that can tell which models it has."""
 
     async def list_models(self) -> list[ModelInfo]:
-        """:raises ElsewhereError: it failed; the message is a sentence about the provider."""
+        """:raises TargetError: it failed; the message is a sentence about the provider."""

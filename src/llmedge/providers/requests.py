@@ -13,31 +13,31 @@ from llmedge.dialects.registry import DIALECTS, PASSED
 from llmedge.errors import NotFound
 from llmedge.model import Clock
 from llmedge.operations import Operation
-from llmedge.providers.offer import Offer
+from llmedge.providers.spec import ProviderSpec
 from llmedge.providers.translation import Translation, count_translation_for, no_way, translation_for
 from llmedge.record import Attempt
-from llmedge.threads import LARGE, aside
+from llmedge.threads import LARGE, maybe_in_thread
 
 
 class Requests:
-    """Makes the requests for one offer. Of the client's headers only those its dialect passes on are sent.
+    """Makes the requests for one spec. Of the client's headers only those its dialect passes on are sent.
 
     :param name: the provider's.
     :param clock: the reactor: large bodies are rendered in its threads.
     """
 
-    def __init__(self, name: str, offer: Offer, clock: Clock) -> None:
+    def __init__(self, name: str, spec: ProviderSpec, clock: Clock) -> None:
         self._name = name
-        self._offer = offer
+        self._spec = spec
         self._clock = clock
-        vendor_dialects = [DIALECTS[dialect] for dialect in offer.paths]
+        vendor_dialects = [DIALECTS[dialect] for dialect in spec.paths]
         self._translations: dict[str, Translation | None] = {
             client: translation_for(
-                dialect, vendor_dialects, quirks=offer.quirks, stream_usage=offer.stream_usage, name=name
+                dialect, vendor_dialects, quirks=spec.quirks, stream_usage=spec.stream_usage, name=name
             )
             for client, dialect in DIALECTS.items()
         }
-        counting = [DIALECTS[dialect] for dialect in offer.count_paths]
+        counting = [DIALECTS[dialect] for dialect in spec.count_paths]
         self._counts = {client: count_translation_for(dialect, counting, name) for client, dialect in DIALECTS.items()}
         self._fields = self._head_fields()
         self._heads: dict[tuple[str, str, bool], bytes] = {}
@@ -55,13 +55,13 @@ class Requests:
 
     def request_now(self, call: Call, attempt: Attempt, translation: Translation) -> bytes | None:
         """Head and body, where they are made at once; else ask :meth:`request`, which raises the same."""
-        offer, record = self._offer, call.record
-        if offer.signer is not None or record.bytes_in >= LARGE:
+        spec, record = self._spec, call.record
+        if spec.signer is not None or record.bytes_in >= LARGE:
             return None
         target, vendor_dialect = attempt.target, translation.vendor_dialect
-        body = translation.body(call, target.model, offer.drop if target.drop is None else target.drop)
-        if offer.adapt is not None:
-            body = offer.adapt(call.operation, body)
+        body = translation.body(call, target.model, spec.drop if target.drop is None else target.drop)
+        if spec.adapt is not None:
+            body = spec.adapt(call.operation, body)
         if call.headers and vendor_dialect.name == call.dialect:
             head = self._head(call, target.model, vendor_dialect, dict(call.headers))
         else:
@@ -86,17 +86,17 @@ class Requests:
         """Head and body.
 
         :raises Unsupported: the vendor's dialect cannot say a field, and it may not be dropped.
-        :raises ElsewhereError: the signer has no credentials; a predicate about the provider.
+        :raises TargetError: the signer has no credentials; a predicate about the provider.
         """
-        offer, model = self._offer, attempt.target.model
-        drop = offer.drop if attempt.target.drop is None else attempt.target.drop
-        body = await aside(self._clock, call.record.bytes_in, self._body, call, translation, model, drop)
+        spec, model = self._spec, attempt.target.model
+        drop = spec.drop if attempt.target.drop is None else attempt.target.drop
+        body = await maybe_in_thread(self._clock, call.record.bytes_in, self._body, call, translation, model, drop)
         vendor_dialect = translation.vendor_dialect
         passed = dict(call.headers) if call.headers and vendor_dialect.name == call.dialect else {}
-        if offer.signer is not None:
-            fixed = {**vendor_dialect.headers, **offer.fixed, **passed}
+        if spec.signer is not None:
+            fixed = {**vendor_dialect.headers, **spec.fixed, **passed}
             path = _path(self._template(call, vendor_dialect), model)
-            passed = fixed | dict(await offer.signer.headers("POST", offer.origin + path, body))
+            passed = fixed | dict(await spec.signer.headers("POST", spec.origin + path, body))
         trace = call.record.trace
         return b"%bx-request-id: %b\r\n%bcontent-length: %d\r\n\r\n%b" % (
             self._head(call, model, vendor_dialect, passed),
@@ -110,10 +110,7 @@ class Requests:
         """What does not differ from call to call."""
         accept = (vendor_dialect.stream_type if call.stream else b"application/json").decode()
         more = "".join(
-            [
-                f"{name}: {value}\r\n"
-                for name, value in {**vendor_dialect.headers, **self._offer.fixed, **passed}.items()
-            ]
+            [f"{name}: {value}\r\n" for name, value in {**vendor_dialect.headers, **self._spec.fixed, **passed}.items()]
         )
         path = _path(self._template(call, vendor_dialect), model)
         return f"POST {path} HTTP/1.1\r\n{self._fields}accept: {accept}\r\n{more}".encode()
@@ -123,7 +120,7 @@ class Requests:
 
         :raises Unsupported: the vendor has no such thing.
         """
-        template = self._offer.passthrough.get(call.operation.value)
+        template = self._spec.passthrough.get(call.operation.value)
         if template is None:
             raise no_way(self._name, call.operation)
         record, model, upload = call.record, attempt.target.model, call.upload
@@ -136,9 +133,9 @@ class Requests:
             data, kind = b"", upload.content_type
             framing = "transfer-encoding: chunked" if body.length is None else f"content-length: {body.length}"
         path = _path(template, model)
-        passed = dict(self._offer.fixed)
-        if self._offer.signer is not None:
-            passed |= await self._offer.signer.headers("POST", self._offer.origin + path, data)
+        passed = dict(self._spec.fixed)
+        if self._spec.signer is not None:
+            passed |= await self._spec.signer.headers("POST", self._spec.origin + path, data)
         more = "".join(f"{name}: {value}\r\n" for name, value in passed.items())
         fields = self._fields.replace("content-type: application/json\r\n", f"content-type: {kind}\r\n")
         trace = b"" if record.trace is None else record.trace.headers(attempt.span_id)
@@ -149,19 +146,19 @@ class Requests:
 
     async def list_request(self, query: str) -> bytes:
         """The request for the list of models."""
-        offer = self._offer
-        path = offer.models_path + query
-        more = dict(offer.fixed)
-        if offer.signer is not None:
-            more |= await offer.signer.headers("GET", offer.origin + path, b"")
+        spec = self._spec
+        path = spec.models_path + query
+        more = dict(spec.fixed)
+        if spec.signer is not None:
+            more |= await spec.signer.headers("GET", spec.origin + path, b"")
         fields = "".join(f"{name}: {value}\r\n" for name, value in more.items())
         return f"GET {path} HTTP/1.1\r\n{self._fields}{fields}accept: application/json\r\n\r\n".encode()
 
     def scrub(self, text: str) -> str:
         """``text`` without our credentials."""
-        words = [word for secret in self._offer.headers.values() for word in secret.reveal().split()]  # "Bearer KEY"
-        if self._offer.signer is not None:
-            words += self._offer.signer.secrets()
+        words = [word for secret in self._spec.headers.values() for word in secret.reveal().split()]  # "Bearer KEY"
+        if self._spec.signer is not None:
+            words += self._spec.signer.secrets()
         for word in words:
             if len(word) >= 4 and word != "Bearer":
                 text = text.replace(word, "***")
@@ -169,14 +166,14 @@ class Requests:
 
     def _body(self, call: Call, translation: Translation, model: str, drop: bool) -> bytes:
         body = translation.body(call, model, drop)
-        adapt = self._offer.adapt
+        adapt = self._spec.adapt
         return body if adapt is None else adapt(call.operation, body)
 
     def _template(self, call: Call, vendor_dialect: Dialect) -> str:
         if call.operation is Operation.COUNT_TOKENS:
-            return self._offer.count_paths[vendor_dialect.name]
-        template = self._offer.path(vendor_dialect.name, call.stream)
-        if call.continues and "beta_prefill" in self._offer.quirks and vendor_dialect.name == "openai_chat":
+            return self._spec.count_paths[vendor_dialect.name]
+        template = self._spec.path(vendor_dialect.name, call.stream)
+        if call.continues and "beta_prefill" in self._spec.quirks and vendor_dialect.name == "openai_chat":
             return "/beta/chat/completions"
         same = vendor_dialect.name == call.dialect
         if same and isinstance(vendor_dialect, GeminiEmbeddings) and not vendor_dialect.is_batch(call.fields):
@@ -185,12 +182,12 @@ class Requests:
 
     def _head_fields(self) -> str:
         fields = {
-            "host": urlsplit(self._offer.base_url).netloc,
+            "host": urlsplit(self._spec.base_url).netloc,
             "user-agent": f"llmedge/{__version__}",
             "content-type": "application/json",
             "accept-encoding": "identity",
         }
-        fields |= {name: secret.reveal() for name, secret in self._offer.headers.items()}
+        fields |= {name: secret.reveal() for name, secret in self._spec.headers.items()}
         return "".join(f"{name}: {value}\r\n" for name, value in fields.items())
 
 

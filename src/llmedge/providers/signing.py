@@ -14,7 +14,7 @@ class Signer(Protocol):
         """Header lines to add to a request. May wait for a fresh token; never blocks the reactor.
 
         :param url: as it is sent, path and query already quoted.
-        :raises ElsewhereError: no credentials can be had; a predicate about the provider, as upstream errors are.
+        :raises TargetError: no credentials can be had; a predicate about the provider, as upstream errors are.
         """
 
     def secrets(self) -> tuple[str, ...]:

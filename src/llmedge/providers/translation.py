@@ -43,7 +43,7 @@ class Translation(Protocol):
     def answer(self, body: bytes, call: Call, created: int) -> Answer:
         """The vendor's whole answer, for the client.
 
-        :raises ElsewhereError: it is malformed, or an error.
+        :raises TargetError: it is malformed, or an error.
         """
 
     def reader(self, call: Call, max_event: int, created: int) -> StreamReader:

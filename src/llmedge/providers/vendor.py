@@ -16,9 +16,9 @@ from llmedge.config.vendor_entry import Vendor
 from llmedge.config.vendors import GENERIC, paths_of, vendor_of
 from llmedge.providers.http import HttpProvider
 from llmedge.providers.interfaces import IVendor
-from llmedge.providers.offer import Offer, offer_of
 from llmedge.providers.provider import Provider
 from llmedge.providers.signing import Signer
+from llmedge.providers.spec import ProviderSpec, spec_of
 from llmedge.upstream.client import Client
 
 
@@ -44,7 +44,7 @@ class HttpVendor:
         """What the catalogue knows of it, as ``settings`` make it. Of a plugin's, what its dialect tells."""
         return vendor_of(settings)
 
-    def settle(self, settings: Any, environ: Mapping[str, str]) -> Any:
+    def resolve(self, settings: Any, environ: Mapping[str, str]) -> Any:
         entry = self.entry(settings)
         asks_usage = settings.stream_usage and "no_stream_options" not in entry.quirks
         return attrs.evolve(settings, base_url=settings.base_url or entry.base_url, stream_usage=asks_usage)
@@ -60,14 +60,14 @@ class HttpVendor:
         if generic and not any(dialect in paths_of(settings, entry) for dialect in generic.dialects):
             yield "dialect", f"is not spoken by {entry.name}, which speaks {', '.join(entry.dialects)}"
 
-    def offer(self, settings: Any) -> Offer:
+    def spec(self, settings: Any) -> ProviderSpec:
         """What is sent where."""
-        return offer_of(settings, self.entry(settings))
+        return spec_of(settings, self.entry(settings))
 
     def signer(self, settings: Any, client: Client, limits: Upstream, reactor: Any) -> Signer | None:
         """What proves who asks, where that takes more than a header."""
         return None
 
     def provider(self, name: str, settings: Any, client: Client, limits: Upstream, reactor: Any) -> Provider:
-        offer = self.offer(settings).signed(self.signer(settings, client, limits, reactor))
-        return HttpProvider(name, offer, client, limits, reactor)
+        spec = self.spec(settings).signed(self.signer(settings, client, limits, reactor))
+        return HttpProvider(name, spec, client, limits, reactor)

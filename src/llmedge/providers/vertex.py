@@ -21,9 +21,9 @@ from llmedge.config.secret import Secret
 from llmedge.config.sections.providers import Provider
 from llmedge.config.sections.upstream import Upstream
 from llmedge.operations import Operation
-from llmedge.providers.offer import Offer
 from llmedge.providers.service_account import ServiceAccount, is_safe
 from llmedge.providers.signing import Signer
+from llmedge.providers.spec import ProviderSpec
 from llmedge.providers.vendor import HttpVendor
 from llmedge.upstream.client import Client
 
@@ -63,7 +63,7 @@ class Vertex(HttpVendor):
     settings = VertexSettings
     base_url_example = ""
 
-    def settle(self, settings: VertexSettings, environ: Mapping[str, str]) -> VertexSettings:
+    def resolve(self, settings: VertexSettings, environ: Mapping[str, str]) -> VertexSettings:
         project, location = settings.project, settings.location
         if not project:
             try:
@@ -96,10 +96,10 @@ class Vertex(HttpVendor):
             yield "location", "is not one of Google's, such as global or europe-west1"
         yield from super().problems(settings)
 
-    def offer(self, settings: VertexSettings) -> Offer:
-        offer = super().offer(settings)
-        claude = {name: attrs.evolve(variant, adapt=claude_body) for name, variant in offer.variants.items()}
-        return attrs.evolve(offer, variants=claude)
+    def spec(self, settings: VertexSettings) -> ProviderSpec:
+        spec = super().spec(settings)
+        claude = {name: attrs.evolve(variant, adapt=claude_body) for name, variant in spec.variants.items()}
+        return attrs.evolve(spec, variants=claude)
 
     def signer(self, settings: VertexSettings, client: Client, limits: Upstream, reactor: Any) -> Signer:
         """Access tokens for the service account. They are fetched over connections of ``client``, which closes them."""

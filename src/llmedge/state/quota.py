@@ -40,7 +40,7 @@ class Quota:
 
 
 class Reservation:
-    """What was taken for one call. The first of ``settle`` and ``cancel`` counts."""
+    """What was taken for one call. The first of ``commit`` and ``cancel`` counts."""
 
     __slots__ = ("_open", "_requests", "_reserved", "_tokens")
 
@@ -50,7 +50,7 @@ class Reservation:
         self._reserved = reserved
         self._open = True
 
-    def settle(self, used: int) -> None:
+    def commit(self, used: int) -> None:
         """The call was made and used ``used`` tokens."""
         if self._open:
             self._open = False
@@ -58,8 +58,8 @@ class Reservation:
                 self._tokens.refund(float(self._reserved - used))
 
     def cancel(self) -> None:
-        """The call was never put to the vendor. Harmless after ``settle``."""
+        """The call was never put to the vendor. Harmless after ``commit``."""
         if self._open:
-            self.settle(0)
+            self.commit(0)
             if self._requests is not None:
                 self._requests.refund()

@@ -175,7 +175,7 @@ class _Response:
 
     def deliverBody(self, protocol: Any) -> None:
         """``ResponseDone`` ends a body that is whole, ``PotentialDataLoss`` one of which only the end of the
-        connection says that it is (RFC 9112 section 6.3, rule 8), :class:`~llmedge.errors.ElsewhereError` one that is
+        connection says that it is (RFC 9112 section 6.3, rule 8), :class:`~llmedge.errors.TargetError` one that is
         cut, stalls or is larger than ``upstream.max_response_size``.
         """
         if self._delivered:

@@ -92,7 +92,7 @@ class Pool:
             may not be had a second time gets a new connection: a kept one might be closed already.
         :raises EdgeError: ``body`` cannot be read.
         :raises ConnectFailed: no connection could be had.
-        :raises ElsewhereError: it was cut, malformed or silent before the headers were complete.
+        :raises TargetError: it was cut, malformed or silent before the headers were complete.
         """
         while True:
             connection = self._kept() if body is None or body.whole else None

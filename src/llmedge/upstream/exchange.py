@@ -10,7 +10,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 
 from llmedge.config.sections.upstream import Upstream
-from llmedge.errors import ElsewhereError, UpstreamTimeout, UpstreamTooLarge
+from llmedge.errors import TargetError, UpstreamTimeout, UpstreamTooLarge
 from llmedge.model import Clock
 from llmedge.record import Attempt, Routing
 
@@ -84,7 +84,7 @@ class Exchange:
     status = 0
     _held = 0
     _paused = False
-    _error: ElsewhereError | None = None
+    _error: TargetError | None = None
     _wake: Callable[[], None] | None = None
     _arrived: Deferred[None] | None = None
     _owed: Owed | None = None
@@ -113,7 +113,7 @@ class Exchange:
     async def headers(self) -> int:
         """Wait for the status line and headers; their status.
 
-        :raises ElsewhereError: cut, malformed, or silent for ``first_byte_timeout``.
+        :raises TargetError: cut, malformed, or silent for ``first_byte_timeout``.
         """
         while not self.status:
             if self._error is not None:
@@ -125,7 +125,7 @@ class Exchange:
     async def read(self) -> bytes:
         """What has arrived since the last call, at least one byte; ``b""`` at the end.
 
-        :raises ElsewhereError: cut, malformed, or silent for ``idle_timeout``. What arrived before comes first.
+        :raises TargetError: cut, malformed, or silent for ``idle_timeout``. What arrived before comes first.
         """
         while (data := self.take()) is None:
             self.expect()
@@ -178,7 +178,7 @@ class Exchange:
             self._close()
             self._wake = None
 
-    def fail(self, error: ElsewhereError) -> None:
+    def fail(self, error: TargetError) -> None:
         """Give up: close the connection, and tell whoever listens."""
         if self.state is not FAILED and self._move("error") is FAILED:
             self._error = error

@@ -33,7 +33,7 @@ from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.stage import Handler
 from llmedge.pipeline.vendor_models import VendorModels
 from llmedge.streams import ReplyStream
-from llmedge.threads import LARGE, aside
+from llmedge.threads import LARGE, maybe_in_thread
 from llmedge.web import websocket
 from llmedge.web.answer import SLICE, send_answer, send_body, send_error, send_json, show_call
 from llmedge.web.driver import CoroutineDriver
@@ -212,7 +212,7 @@ class Api:
         if endpoint.operation is Operation.COUNT_TOKENS:
             assert isinstance(dialect, CountingDialect)
             parse = dialect.parse_count_request
-        parsed = await aside(
+        parsed = await maybe_in_thread(
             edge.clock,
             len(body),
             parse,

@@ -20,7 +20,7 @@ def _key(value: Any, environ: kinds.Environ) -> Secret:
     return key
 
 
-KEY = kinds.Kind(kinds.secret.name, _key, kinds.secret.schema)
+KEY = kinds.ValueType(kinds.secret.name, _key, kinds.secret.schema)
 """A secret, or ``sha256:HEX`` of it."""
 
 

@@ -59,7 +59,7 @@ def _target(item: Any) -> TargetEntry:
 
 
 _NAME = {"type": "string", "pattern": ".+/.+"}
-_TARGETS = kinds.Kind(
+_TARGETS = kinds.ValueType(
     'list of "PROVIDER/MODEL" or of tables',
     _target_list,
     {"type": "array", "minItems": 1, "items": {"anyOf": [_NAME, table_schema(TargetEntry) | {"required": ["target"]}]}},

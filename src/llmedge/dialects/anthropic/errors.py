@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from llmedge.dialects.openai_answer import parse_error
-from llmedge.errors import EdgeError, ElsewhereError, VendorFailed, VendorRateLimited, VendorUnavailable
+from llmedge.errors import EdgeError, TargetError, VendorFailed, VendorRateLimited, VendorUnavailable
 
 _encode = msgspec.json.Encoder().encode
 
@@ -42,7 +42,7 @@ def frame(error: EdgeError) -> bytes:
     return b"event: error\ndata: " + body(error) + b"\n\n"
 
 
-def failure(data: bytes, when: str) -> ElsewhereError:
+def failure(data: bytes, when: str) -> TargetError:
     """The exception for an error object that came behind a status of 200. :param when: such as ``while answering``."""
     error = parse_error(data)
     message = f"failed {when}: {error.message or 'it gave no reason'}"

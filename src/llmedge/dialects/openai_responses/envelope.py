@@ -9,7 +9,7 @@ import msgspec
 
 from llmedge.dialects import ir
 from llmedge.dialects.dialect import ResponseContext
-from llmedge.errors import ElsewhereError, VendorFailed, VendorRateLimited, VendorUnavailable
+from llmedge.errors import TargetError, VendorFailed, VendorRateLimited, VendorUnavailable
 from llmedge.model import Usage
 
 _decode = msgspec.json.Decoder().decode
@@ -159,7 +159,7 @@ _RATE = {"rate_limit_exceeded", "rate_limit_error", "insufficient_quota", "slow_
 _LOAD = {"overloaded", "overloaded_error", "server_overloaded", "server_is_overloaded", "service_unavailable", "503"}
 
 
-def failure(error: Any, cancelled: bool = False) -> ElsewhereError:
+def failure(error: Any, cancelled: bool = False) -> TargetError:
     """The exception for an error object: of a response whose status is ``failed``, or of an ``error`` event, whose
     fields the reference has flat and the API nested."""
     if not isinstance(error, dict):

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from prometheus_client.utils import floatToGoString
 
 
-class Count:
+class CounterChild:
     """One child of a counter."""
 
     __slots__ = ("value",)
@@ -33,13 +33,13 @@ class Counter:
         self._name = name
         self._doc = doc
         self._names = tuple(labels)
-        self._children: dict[tuple[str, ...], Count] = {}
+        self._children: dict[tuple[str, ...], CounterChild] = {}
 
-    def labels(self, *values: str) -> Count:
+    def labels(self, *values: str) -> CounterChild:
         """The child with these labels."""
         child = self._children.get(values)
         if child is None:
-            child = self._children[values] = Count()
+            child = self._children[values] = CounterChild()
         return child
 
     def collect(self) -> Metric:
@@ -49,7 +49,7 @@ class Counter:
         return family
 
 
-class Spread:
+class HistogramChild:
     """One child of a histogram."""
 
     __slots__ = ("bounds", "counts", "sum")
@@ -76,13 +76,13 @@ class Histogram:
         self._names = tuple(labels)
         self._bounds = tuple(map(float, bounds))
         self._shown = [*map(floatToGoString, self._bounds), "+Inf"]
-        self._children: dict[tuple[str, ...], Spread] = {}
+        self._children: dict[tuple[str, ...], HistogramChild] = {}
 
-    def labels(self, *values: str) -> Spread:
+    def labels(self, *values: str) -> HistogramChild:
         """The child with these labels."""
         child = self._children.get(values)
         if child is None:
-            child = self._children[values] = Spread(self._bounds)
+            child = self._children[values] = HistogramChild(self._bounds)
         return child
 
     def collect(self) -> Metric:
@@ -97,7 +97,7 @@ class Histogram:
         return family
 
 
-class Tallies(Collector):
+class FastRegistry(Collector):
     """All counters and histograms of a registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:

@@ -19,7 +19,7 @@ from llmedge.providers.signing import Signer
 
 
 @attrs.frozen
-class Offer:
+class ProviderSpec:
     """One vendor.
 
     :ivar paths: dialect spoken → path template from the root on, the preferred dialect first; ``{model}`` stands for
@@ -50,11 +50,11 @@ class Offer:
     drop: bool = False
     signer: Signer | None = None
     adapt: Callable[[Operation, bytes], bytes] | None = None
-    variants: Mapping[str, Offer] = {}
+    variants: Mapping[str, ProviderSpec] = {}
 
-    def signed(self, signer: Signer | None) -> Offer:
+    def signed(self, signer: Signer | None) -> ProviderSpec:
         """The same, with ``signer``."""
-        variants = {pattern: offer.signed(signer) for pattern, offer in self.variants.items()}
+        variants = {pattern: spec.signed(signer) for pattern, spec in self.variants.items()}
         return attrs.evolve(self, signer=signer, variants=variants)
 
     @property
@@ -72,23 +72,23 @@ _GENERATE = ":generateContent"
 _OPTION = re.compile(r"\{(?!model\})(\w+)\}")
 
 
-def offer_of(settings: ProviderSettings, vendor: Vendor | None = None) -> Offer:
-    """The offer of a provider as it is configured, without a signer.
+def spec_of(settings: ProviderSettings, vendor: Vendor | None = None) -> ProviderSpec:
+    """The spec of a provider as it is configured, without a signer.
 
     :param vendor: by default what the catalogue has under its vendor's name, else what its dialect tells.
     """
     vendor = vendor or vendor_of(settings)
-    offer = _offer(settings, vendor, paths_of(settings, vendor))
+    spec = _spec(settings, vendor, paths_of(settings, vendor))
     variants = {
-        pattern: _offer(
+        pattern: _spec(
             settings, variant, {name: settings.paths.get(name, path) for name, path in variant.dialects.items()}
         )
         for pattern, variant in vendor.variants.items()
     }
-    return attrs.evolve(offer, variants=variants)
+    return attrs.evolve(spec, variants=variants)
 
 
-def _offer(settings: ProviderSettings, vendor: Vendor, paths: dict[str, str]) -> Offer:
+def _spec(settings: ProviderSettings, vendor: Vendor, paths: dict[str, str]) -> ProviderSpec:
     streams = {name: path for name, path in vendor.stream_paths.items() if settings.paths.get(name) is None}
     headers: dict[str, Secret] = {}
     if settings.api_key is not None and vendor.auth not in ("sigv4", "oauth"):
@@ -105,7 +105,7 @@ def _offer(settings: ProviderSettings, vendor: Vendor, paths: dict[str, str]) ->
         path = path.removeprefix("{origin}")
         return base + _OPTION.sub(lambda found: quote(getattr(settings, found[1], ""), safe=""), path)
 
-    return Offer(
+    return ProviderSpec(
         settings.base_url,
         vendor.name,
         {name: whole(path) for name, path in paths.items() if name in DIALECTS},
