@@ -11,7 +11,7 @@ import llmedge
 
 SOURCE = Path(llmedge.__file__).parent
 LAYERS = {
-    "tap": {"descriptors", "signals", "service", "banner", "web", "observe", "endpoints", "providers"},
+    "tap": {"pipeline", "descriptors", "signals", "service", "banner", "web", "observe", "endpoints", "providers"},
     "signals": {"service"},
     "service": {"graph", "banner", "web", "observe", "endpoints"},
     "graph": {"web", "identity", "pipeline", "providers", "dialects", "upstream", "state", "observe"},

@@ -69,6 +69,7 @@ class CommandLine(TestCase):
         self.assertNotIn("canary", out)
         order = "compress → access record → cors → refuse → authenticate → rate limit → limit concurrency → "
         self.assertIn(f"http: {order}enforce deadline\n", out)
+        self.assertIn("call: settle → admit → count tokens → route\n", out)
         _, out, _ = await self.run_it("--check", RATE_LIMIT_ENABLED="false")
         self.assertIn("authenticate → limit concurrency", out)
         bad.write_text("[serv]\n[server]\ntimeout = 0\n")

@@ -14,14 +14,20 @@ from llmedge.model import Caller, Deadline
 from llmedge.operations import Operation
 from llmedge.pipeline.admit import Admit
 from llmedge.pipeline.models import ModelIndex
+from llmedge.pipeline.prices import Prices
+from llmedge.pipeline.stage import StageDeps
+from llmedge.pipeline.tokens import TokenCounter
 from llmedge.record import Record
+from tests.pipeline.test_prices import at_once
 
 
 class Admission(SynchronousTestCase):
     def ask(self, caller: Caller, model: str = "known") -> Any:
         record = Record("r", "POST", "/x", "p", 0.0)
         call = Call(Operation.CHAT, "openai_chat", model, {}, False, False, 1, caller, Deadline(Clock(), 9), record)
-        return Admit(ModelIndex({"known": Model(targets=())}, {}))(call, lambda call: call.model)  # type: ignore
+        index = ModelIndex({"known": Model(targets=())}, {})
+        deps = StageDeps(index, Prices({}, {}, Clock(), at_once), TokenCounter(at_once))
+        return Admit(deps)(call, lambda call: call.model)  # type: ignore[arg-type,return-value]
 
     def test_what_a_caller_may(self) -> None:
         self.assertEqual(self.ask(Caller("a", ("kn*",))), "known")

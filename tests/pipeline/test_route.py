@@ -18,7 +18,7 @@ from llmedge.pipeline.plan import RouteDeps
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.route import Route
 from llmedge.pipeline.settle import Settle
-from llmedge.pipeline.stage import compose
+from llmedge.pipeline.stage import StageDeps, compose
 from llmedge.pipeline.strategies import Strategies
 from llmedge.pipeline.tokens import TokenCounter
 from llmedge.record import Attempt, Record
@@ -79,7 +79,7 @@ class Routing(SynchronousTestCase):
             Operation.CHAT, "openai_chat", "m", {}, stream, False, 1, Caller("c"), Deadline(clock, 30), self.record
         )
         call.match = index.find("m")
-        settle = Settle(Prices({}, {}, clock, at_once), TokenCounter(at_once))
+        settle = Settle(StageDeps(index, Prices({}, {}, clock, at_once), TokenCounter(at_once)))
         random = Random(1)
         deployments = Deployments(clock, random)
         strategies = Strategies(deployments, None, random)

@@ -15,8 +15,10 @@ from llmedge.errors import UpstreamCut
 from llmedge.model import Answer, Caller, Deadline, Event, EventKind, Target, Usage
 from llmedge.operations import Operation
 from llmedge.pipeline import tokens
+from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.settle import Settle
+from llmedge.pipeline.stage import StageDeps
 from llmedge.pipeline.tokens import TokenCounter
 from llmedge.record import Attempt, Record
 from llmedge.streams import AwaitedStream
@@ -47,7 +49,9 @@ class Costs(SynchronousTestCase):
     def setUp(self) -> None:
         self.patch(tokens, "_load_tokenizer", lambda name: None)  # four bytes a token
         configured = {"a/x": Price(Decimal(9), Decimal(9)), "b/y": Price(Decimal(1), Decimal(10))}
-        self.settle = Settle(Prices(configured, {}, Clock(), at_once), TokenCounter(at_once))
+        self.settle = Settle(
+            StageDeps(ModelIndex({}, {}), Prices(configured, {}, Clock(), at_once), TokenCounter(at_once))
+        )
 
     def ask(self, reply: Any, stream: bool = False, dialect: str = "openai_chat") -> Any:
         self.record = Record("id", "POST", "/", "peer", 0.0)

@@ -3,7 +3,7 @@ in use; :meth:`Pipeline.enter` puts it in force."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
@@ -21,7 +21,7 @@ from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.route import Route
 from llmedge.pipeline.settle import Settle
 from llmedge.pipeline.shadow import Shadows
-from llmedge.pipeline.stage import Handler, Stage, compose
+from llmedge.pipeline.stage import Handler, Stage, StageDeps, compose
 from llmedge.pipeline.strategies import Strategies
 from llmedge.pipeline.tokens import TokenCounter
 from llmedge.pipeline.vendor_models import VendorModels
@@ -29,6 +29,9 @@ from llmedge.providers.provider import Provider
 from llmedge.providers.registry import provider_of, vendor_behind
 from llmedge.record import Record
 from llmedge.upstream.client import Client
+
+STAGES: list[type[Stage]] = [Settle, Admit, CountTokens]
+"""The call onion, outermost first. ``Route`` is at its heart."""
 
 
 @attrs.frozen
@@ -47,7 +50,7 @@ class Pipeline:
     """The objects of one configuration.
 
     :ivar otel_names: provider → ``gen_ai.provider.name``.
-    :ivar stages: from the outside in; ``handler`` is all of them, around the route.
+    :ivar handler: all stages, around the route.
     """
 
     settings: Settings
@@ -57,7 +60,6 @@ class Pipeline:
     providers: Mapping[str, Provider]
     vendor_models: VendorModels
     health: HealthChecks
-    stages: Sequence[Stage]
     handler: Handler
 
     def enter(self, previous: Pipeline | None) -> None:
@@ -94,10 +96,9 @@ def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
     vendors = {name: vendor_behind(name, each) for name, each in settings.providers.items()}
     price_names = {name: vendor.price_name for name, vendor in vendors.items()}
     prices = Prices(settings.prices, price_names, reactor, in_thread)
-    tokens = TokenCounter(in_thread)
     strategies = Strategies(deps.deployments, prices, deps.random)
     routing = RouteDeps(models, providers, deps.deployments, strategies, settings.routing, reactor, deps.random)
-    stages: list[Stage] = [Settle(prices, tokens), Admit(models), CountTokens(tokens)]
+    parts = StageDeps(models, prices, TokenCounter(in_thread))
     return Pipeline(
         settings,
         deps,
@@ -106,6 +107,5 @@ def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
         providers,
         VendorModels(providers, models, settings.upstream.models_refresh, reactor),
         HealthChecks(deps.deployments, providers, settings.routing.health_check, reactor),
-        stages,
-        compose(stages, Route(routing, Shadows(routing, prices, deps.observers))),
+        compose([stage(parts) for stage in STAGES], Route(routing, Shadows(routing, prices, deps.observers))),
     )

@@ -10,16 +10,12 @@ from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import Unsupported
 from llmedge.model import Answer
 from llmedge.operations import Operation
-from llmedge.pipeline.stage import Handler
-from llmedge.pipeline.tokens import TokenCounter
+from llmedge.pipeline.stage import Handler, Stage
 from llmedge.streams import Reply
 
 
-class CountTokens:
+class CountTokens(Stage):
     """Estimates where no target of the model counts tokens. Leaves other calls alone."""
-
-    def __init__(self, tokens: TokenCounter) -> None:
-        self._tokens = tokens
 
     def __call__(self, call: Call, proceed: Handler) -> Awaitable[Reply]:
         return self._count(call, proceed) if call.operation is Operation.COUNT_TOKENS else proceed(call)
@@ -28,7 +24,7 @@ class CountTokens:
         try:
             return await proceed(call)
         except Unsupported:
-            usage = await self._tokens.estimate(call, [], call.model)
+            usage = await self.deps.tokens.estimate(call, [], call.model)
             dialect = DIALECTS[call.dialect]
             assert isinstance(dialect, CountingDialect)
             return Answer(dialect.render_count_answer(usage.input))

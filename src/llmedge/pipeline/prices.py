@@ -183,6 +183,7 @@ class Prices:
 
     :param configured: by target or pattern of targets; they go before list prices.
     :param vendors: provider's name → price name of its vendor, ``""`` for one that has no list prices.
+    :ivar catalogue: the list prices, once there was need of them.
     """
 
     def __init__(
@@ -201,13 +202,8 @@ class Prices:
         self._clock = clock
         self._in_thread = in_thread
         self._found: dict[tuple[str, str, str], Tariffs | None] = {}
-        self._catalogue: Catalogue | None = None if any(vendors.values()) else Catalogue(())
+        self.catalogue: Catalogue | None = None if any(vendors.values()) else Catalogue(())
         self._warming = False
-
-    @property
-    def are_here(self) -> bool:
-        """Whether :meth:`cost` knows all it can."""
-        return self._catalogue is not None
 
     def warm(self) -> None:
         """Begin to load what there will be need of. At the first call, not at the start: what nobody asks costs no
@@ -218,13 +214,13 @@ class Prices:
 
     async def ready(self) -> None:
         """Wait until :meth:`cost` knows all it can."""
-        if self._catalogue is not None:
+        if self.catalogue is not None:
             return
         try:
-            self._catalogue = await self._in_thread(load_catalogue)
+            self.catalogue = await self._in_thread(load_catalogue)
         except Exception:
             log.failure("the list prices cannot be read; only configured prices count")
-            self._catalogue = Catalogue(())
+            self.catalogue = Catalogue(())
 
     def price(self, target: Target, usage: Usage) -> Decimal | None:
         """What ``usage`` of ``target`` costs, in USD."""
@@ -240,7 +236,7 @@ class Prices:
             tariffs = self._found[key]
         except KeyError:
             tariffs = self._find(vendor, f"{provider}/{model}", model)
-            if self._catalogue is not None:
+            if self.catalogue is not None:
                 if len(self._found) >= _REMEMBERED:
                     self._found.clear()
                 self._found[key] = tariffs
@@ -254,7 +250,7 @@ class Prices:
         for pattern, tariffs in self._patterns:
             if fnmatchcase(target, pattern):
                 return tariffs
-        return self._catalogue.find(vendor, model) if self._catalogue is not None else None
+        return self.catalogue.find(vendor, model) if self.catalogue is not None else None
 
     def _now(self, tariffs: Tariffs) -> Tariff:
         """The last one in force; the first one if none is, as genai-prices has it."""

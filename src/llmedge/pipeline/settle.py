@@ -12,27 +12,26 @@ from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import EdgeError, TargetError
 from llmedge.model import Answer, Event, EventKind, Usage
 from llmedge.operations import Operation
-from llmedge.pipeline.prices import Prices
-from llmedge.pipeline.stage import Handler
-from llmedge.pipeline.tokens import TokenCounter, rough
+from llmedge.pipeline.stage import Handler, Stage, StageDeps
+from llmedge.pipeline.tokens import rough
 from llmedge.streams import Batch, FilteredStream, Reply, ReplyStream
 
 KEPT = 1048576
 """Bytes of a stream without usage that are kept to count its tokens; what is beyond them is taken to be alike."""
 
 
-class Settle:
+class Settle(Stage):
     """The outermost stage: sees whatever the others did."""
 
-    def __init__(self, prices: Prices, tokens: TokenCounter) -> None:
-        self.prices = prices
-        self.tokens = tokens
+    def __init__(self, deps: StageDeps) -> None:
+        super().__init__(deps)
+        self.prices, self.tokens = deps.prices, deps.tokens
         self.reports_usage: set[str] = set()
         """Providers whose last stream told its usage: of their streams nothing need be kept."""
 
     async def __call__(self, call: Call, proceed: Handler) -> Reply:
         record = call.record
-        if not self.prices.are_here:
+        if self.prices.catalogue is None:
             self.prices.warm()
         try:
             reply = await proceed(call)
@@ -51,7 +50,7 @@ class Settle:
             if call.operation.passes_through:
                 return reply  # pictures and sounds are not counted in words
             usage = await self.tokens.estimate(call, [reply.body], self.model(call))
-        if not self.prices.are_here:
+        if self.prices.catalogue is None:
             await self.prices.ready()
         self.charge(call, usage)
         return reply
@@ -106,7 +105,7 @@ class SettledStream(FilteredStream):
         usage = self.usage
         if self._estimates:
             (self._settle.reports_usage.discard if usage is None else self._settle.reports_usage.add)(self._provider)
-        if (usage is None and self._estimates) or not self._settle.prices.are_here:
+        if (usage is None and self._estimates) or self._settle.prices.catalogue is None:
             return self._charge_later(events, usage)
         if usage is not None:
             self._settle.charge(self._call, usage)

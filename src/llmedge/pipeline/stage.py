@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Protocol
+
+import attrs
 
 from llmedge.call import Call
+from llmedge.pipeline.models import ModelIndex
+from llmedge.pipeline.prices import Prices
+from llmedge.pipeline.tokens import TokenCounter
 from llmedge.streams import Reply
 
 Handler = Callable[[Call], Awaitable[Reply]]
 
 
-class Stage(Protocol):
-    """One layer. Raises :class:`~llmedge.errors.EdgeError` to refuse."""
+@attrs.frozen
+class StageDeps:
+    """What stages are built with."""
 
-    def __call__(self, call: Call, proceed: Handler) -> Awaitable[Reply]: ...
+    models: ModelIndex
+    prices: Prices
+    tokens: TokenCounter
+
+
+class Stage(ABC):
+    """One layer."""
+
+    def __init__(self, deps: StageDeps) -> None:
+        self.deps = deps
+
+    @abstractmethod
+    def __call__(self, call: Call, proceed: Handler) -> Awaitable[Reply]:
+        """Answer ``call``, or have ``proceed`` do so, which is the next stage.
+
+        :raises EdgeError: to refuse.
+        """
 
 
 def compose(stages: Sequence[Stage], last: Handler) -> Handler:
