@@ -142,6 +142,33 @@ class AwaitedStream(ReplyStream):
             coming.cancel()
 
 
+class Meter:
+    """Measures the content that goes by.
+
+    :param keep: bytes of frames that are kept, about.
+    :ivar count: content events, ``length`` their bytes, ``shortest`` those of the shortest one.
+    """
+
+    def __init__(self, keep: int = 0) -> None:
+        self.count = self.length = 0
+        self.shortest = 1 << 30
+        self.frames: list[bytes] = []
+        self._left = keep
+
+    def add(self, events: Batch) -> None:
+        for event in events:
+            if event.kind is EventKind.CONTENT:
+                size = len(event.frame)
+                self.count += event.count
+                self.length += size
+                each = size if event.count == 1 else size // event.count
+                if each < self.shortest:
+                    self.shortest = each
+                if self._left > 0:
+                    self.frames.append(event.frame)
+                    self._left -= size
+
+
 class FilteredStream(ReplyStream):
     """A stream around another that looks at what goes by, or changes it. A stage overrides the hooks it needs.
 
@@ -150,6 +177,9 @@ class FilteredStream(ReplyStream):
 
     on_events: Callable[[Batch], Batch | Awaitable[Batch]] | None = None
     """Gets each batch, the last one too; gives what goes on, maybe nothing, now or later."""
+
+    meter: Meter | None = None
+    """Measures what comes, before :attr:`on_events` sees it."""
 
     def __init__(self, stream: ReplyStream, held: Batch | None = None) -> None:
         """:param held: events that were read from ``stream`` already, and come first."""
@@ -203,6 +233,8 @@ class FilteredStream(ReplyStream):
                 continue
             else:
                 events, self._coming = coming, None
+            if self.meter is not None:
+                self.meter.add(events)
             filtered: Batch | Awaitable[Batch] = events
             if self.on_events is not None:
                 filtered = self.on_events(events)

@@ -116,7 +116,7 @@ class Costs(SynchronousTestCase):
         self.settle.reports_usage.add("b")
         stream = self.ask(Stream([*script], None), stream=True)
         self.next(stream)
-        self.assertEqual(stream._frames, [])
+        self.assertEqual(stream.meter.frames, [])
         self.next(stream)
         assert self.record.accounting.usage is not None
         self.assertEqual((self.record.accounting.usage.output, self.record.accounting.usage.estimated), (4, True))

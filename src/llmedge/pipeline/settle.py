@@ -10,11 +10,11 @@ from twisted.internet.defer import CancelledError
 from llmedge.call import Call
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import EdgeError, TargetError
-from llmedge.model import Answer, Event, EventKind, Usage
+from llmedge.model import Answer, Event, Usage
 from llmedge.operations import Operation
 from llmedge.pipeline.stage import Handler, Stage, StageDeps
 from llmedge.pipeline.tokens import rough
-from llmedge.streams import Batch, FilteredStream, Reply, ReplyStream
+from llmedge.streams import Batch, FilteredStream, Meter, Reply, ReplyStream
 
 KEPT = 1048576
 """Bytes of a stream without usage that are kept to count its tokens; what is beyond them is taken to be alike."""
@@ -92,12 +92,8 @@ class SettledStream(FilteredStream):
         by = call.record.routing.deciding_attempt
         self._provider = by.target.provider if by is not None else ""
         self._estimates = not call.operation.passes_through
-        self._keep = self._estimates and self._provider not in settle.reports_usage
-        self._frames: list[bytes] = []
-        self._kept = 0
-        # Of all content frames: how many, how long together, how long the shortest.
-        self._count = self._length = 0
-        self._shortest = KEPT
+        kept = KEPT if self._estimates and self._provider not in settle.reports_usage else 0
+        self.meter: Meter = Meter(kept)
         self._charged = False
 
     def on_end(self, events: Batch) -> Batch | Awaitable[Batch]:
@@ -113,10 +109,10 @@ class SettledStream(FilteredStream):
 
     async def _charge_later(self, events: Batch, usage: Usage | None) -> Batch:
         if usage is None and self._estimates:
-            if self._frames:
-                missing = self._length / self._kept
+            if frames := self.meter.frames:
+                missing = self.meter.length / sum(map(len, frames))
                 model = self._settle.model(self._call)
-                usage = await self._settle.tokens.estimate(self._call, self._frames, model, missing)
+                usage = await self._settle.tokens.estimate(self._call, frames, model, missing)
             else:
                 usage = self._rough()
         await self._settle.prices.ready()
@@ -126,7 +122,7 @@ class SettledStream(FilteredStream):
 
     def _charged_for(self, events: Batch) -> Batch:
         self._charged = True
-        self._frames = []
+        self.meter.frames = []
         record = self._call.record
         record.outcome = "ok"
         # Headers are out; a comment is seen by who looks for it, and by no SDK. Bytes of a sound take none.
@@ -145,28 +141,13 @@ class SettledStream(FilteredStream):
         if not self._charged:
             self._charge_now()
 
-    def on_events(self, events: Batch) -> Batch:
-        keep = self._keep and self._kept < KEPT and self.stream.usage is None
-        for event in events:
-            if event.kind is EventKind.CONTENT:
-                size = len(event.frame)
-                self._count += event.count
-                self._length += size
-                each = size if event.count == 1 else size // event.count
-                if each < self._shortest:
-                    self._shortest = each
-                if keep:
-                    self._frames.append(event.frame)
-                    self._kept += size
-        return events
-
     def _charge_now(self) -> None:
         """Of a stream that was left or broke. Most vendors tell the usage last, some a first count at the beginning:
         what they did not get to tell is estimated."""
         self._charged = True
         usage, least = self.stream.usage, self._rough()
         if usage is None:
-            usage = least if self._count and self._estimates else None
+            usage = least if self.meter.count and self._estimates else None
         elif self._estimates and usage.output < least.output:
             usage = msgspec.structs.replace(usage, output=least.output, estimated=True)
         if usage is not None:
@@ -175,5 +156,6 @@ class SettledStream(FilteredStream):
     def _rough(self) -> Usage:
         """Frames differ by what is said in them: each is as much longer than the shortest one, which says about one
         token, as it says more."""
-        said = self._length - self._count * self._shortest + 4 * self._count if self._count else 0
+        meter = self.meter
+        said = meter.length - meter.count * meter.shortest + 4 * meter.count if meter.count else 0
         return rough(self._call.fields, said)
