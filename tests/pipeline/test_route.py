@@ -84,7 +84,7 @@ class Routing(SynchronousTestCase):
         deployments = Deployments(clock, random)
         strategies = Strategies(deployments, None, random)
         route = Route(RouteDeps(index, providers, deployments, strategies, Settings(retries=0), clock, random))
-        handler = compose([settle], route)
+        handler = compose([settle], route)[Operation.CHAT]
         return Deferred.fromCoroutine(handler(call))
 
     def outcomes(self) -> list[tuple[str, str]]:

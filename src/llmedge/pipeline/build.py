@@ -11,6 +11,7 @@ import attrs
 from twisted.internet.threads import deferToThreadPool
 
 from llmedge.config import Settings
+from llmedge.operations import Operation
 from llmedge.pipeline.admit import Admit
 from llmedge.pipeline.count import CountTokens
 from llmedge.pipeline.deployments import Deployments
@@ -50,7 +51,7 @@ class Pipeline:
     """The objects of one configuration.
 
     :ivar otel_names: provider → ``gen_ai.provider.name``.
-    :ivar handler: all stages, around the route.
+    :ivar handlers: by operation: its stages, around the route.
     """
 
     settings: Settings
@@ -60,7 +61,7 @@ class Pipeline:
     providers: Mapping[str, Provider]
     vendor_models: VendorModels
     health: HealthChecks
-    handler: Handler
+    handlers: Mapping[Operation, Handler]
 
     def enter(self, previous: Pipeline | None) -> None:
         """Put it in force, in the place of ``previous``: what was learned is carried over."""

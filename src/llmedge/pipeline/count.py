@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-
 from llmedge.call import Call
 from llmedge.dialects.dialect import CountingDialect
 from llmedge.dialects.registry import DIALECTS
@@ -15,12 +13,11 @@ from llmedge.streams import Reply
 
 
 class CountTokens(Stage):
-    """Estimates where no target of the model counts tokens. Leaves other calls alone."""
+    """Estimates where no target of the model counts tokens."""
 
-    def __call__(self, call: Call, proceed: Handler) -> Awaitable[Reply]:
-        return self._count(call, proceed) if call.operation is Operation.COUNT_TOKENS else proceed(call)
+    operations = (Operation.COUNT_TOKENS,)
 
-    async def _count(self, call: Call, proceed: Handler) -> Reply:
+    async def __call__(self, call: Call, proceed: Handler) -> Reply:
         try:
             return await proceed(call)
         except Unsupported:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
+from typing import ClassVar
 
 import attrs
 
 from llmedge.call import Call
+from llmedge.operations import Operation
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.tokens import TokenCounter
@@ -27,7 +29,12 @@ class StageDeps:
 
 
 class Stage(ABC):
-    """One layer."""
+    """One layer.
+
+    :cvar operations: those it is for; ``None``: all.
+    """
+
+    operations: ClassVar[Collection[Operation] | None] = None
 
     def __init__(self, deps: StageDeps) -> None:
         self.deps = deps
@@ -40,13 +47,13 @@ class Stage(ABC):
         """
 
 
-def compose(stages: Sequence[Stage], last: Handler) -> Handler:
-    """``stages`` around ``last``, the first one outermost."""
-    handler = last
-    for stage in reversed(stages):
-        handler = _bind(stage, handler)
-    return handler
-
-
-def _bind(stage: Stage, proceed: Handler) -> Handler:
-    return partial(stage, proceed=proceed)
+def compose(stages: Sequence[Stage], last: Handler) -> Mapping[Operation, Handler]:
+    """For each operation ``last`` inside those of ``stages`` that are for it, the first one outermost."""
+    handlers: dict[Operation, Handler] = {}
+    for operation in Operation:
+        handler = last
+        for stage in reversed(stages):
+            if stage.operations is None or operation in stage.operations:
+                handler = partial(stage, proceed=handler)
+        handlers[operation] = handler
+    return handlers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -80,9 +80,14 @@ class Api:
     app = Klein()
 
     def __init__(
-        self, pipeline: Handler, models: ModelIndex, vendors: VendorModels, limits: RelayLimits, started: int
+        self,
+        handlers: Mapping[Operation, Handler],
+        models: ModelIndex,
+        vendors: VendorModels,
+        limits: RelayLimits,
+        started: int,
     ) -> None:
-        self._pipeline = pipeline
+        self._handlers = handlers
         self._models = models
         self._vendors = vendors
         self._limits = limits
@@ -154,7 +159,7 @@ class Api:
         dialect = DIALECTS[endpoint.dialect]
         try:
             call = self._call_now(request, endpoint, dialect) or await self._call(request, endpoint, dialect)
-            reply = self._pipeline(call)
+            reply = self._handlers[call.operation](call)
             if call.stream:
                 await Relay(request, dialect, self._limits).run(cast("Awaitable[ReplyStream]", reply))
                 return
@@ -179,7 +184,7 @@ class Api:
                 call.upload = upload
             else:
                 call = await self._call(request, endpoint, dialect)
-            await pass_on(request, self._pipeline(call), self._limits)
+            await pass_on(request, self._handlers[call.operation](call), self._limits)
         except CancelledError:
             self._cancelled(request)
 

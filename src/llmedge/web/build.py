@@ -47,7 +47,7 @@ def build(settings: Settings, pipeline: Pipeline, deps: WebDeps) -> Web:
     """Everything between the sites and the pipeline."""
     server, admin = settings.server, settings.admin
     relay = RelayLimits(server.heartbeat, server.write_timeout, server.stream_timeout)
-    api = Api(pipeline.handler, pipeline.models, pipeline.vendor_models, relay, deps.started)
+    api = Api(pipeline.handlers, pipeline.models, pipeline.vendor_models, relay, deps.started)
     render = deps.render_metrics if settings.metrics.enabled else None
     public = Ops(deps.reactor, render, deps.ready, expose=not admin.listen or admin.keep_public)
     inside = Ops(deps.reactor, render, deps.ready, expose=True)
