@@ -3,7 +3,32 @@
 from typing import Any
 
 from tests.fakes import Edge
-from tests.web import test_edge, test_http1, test_onion, test_relay, test_websocket
+from tests.providers import test_mock
+from tests.web import (
+    test_access_record,
+    test_api,
+    test_authenticate,
+    test_compress,
+    test_cors,
+    test_head,
+    test_http1,
+    test_intake,
+    test_limits,
+    test_onion,
+    test_ops,
+    test_paths,
+    test_peers,
+    test_refusals,
+    test_relay,
+    test_site,
+    test_websocket,
+)
+
+MODULES = (
+    *(test_access_record, test_api, test_authenticate, test_compress, test_cors, test_head, test_http1, test_intake),
+    *(test_limits, test_mock, test_onion, test_ops, test_paths, test_peers, test_refusals, test_relay, test_site),
+    test_websocket,
+)
 
 
 class Reference:
@@ -18,7 +43,7 @@ class Reference:
 
 def _again() -> dict[str, Any]:
     cases: dict[str, Any] = {}
-    for module in (test_edge, test_http1, test_onion, test_relay, test_websocket):
+    for module in MODULES:
         for name, case in vars(module).items():
             if isinstance(case, type) and case.__module__ == module.__name__ and hasattr(case, "debug"):
                 title = f"{module.__name__.rpartition('_')[2].title()}{name}"

@@ -1,0 +1,80 @@
+"""Who may ask: keys, and this machine where there are none."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.fakes import CHAT, Edge, request
+from tests.web.common import KEYS
+
+
+class Authentication(SynchronousTestCase):
+    def test_keys(self) -> None:
+        """Either header, plain or hashed; the caller's name is on record, the key nowhere."""
+        edge = Edge(KEYS)
+        for headers, status in (
+            ({"authorization": "Bearer key-a"}, 200),
+            ({"authorization": "bearer  key-a "}, 200),
+            ({"x-api-key": "key-a"}, 200),
+            ({"authorization": "Bearer wrong"}, 401),
+            ({"authorization": "Basic a2V5LWE="}, 401),
+            ({"authorization": "Bearer "}, 401),
+            ({"x-api-key": "wrong"}, 401),
+            ({}, 401),
+        ):
+            response = edge.ask("GET", "/v1/models", headers=headers)
+            self.assertEqual(response.status, status, headers)
+            if status == 401:
+                self.assertEqual(
+                    (response.error["code"], response.error["type"]), ("AUTH_ERROR", "authentication_error")
+                )
+                self.assertIn("Bearer", response.headers["www-authenticate"])
+                self.assertNotIn("wrong", response.body.decode())
+        wrong = edge.ask("GET", "/v1/models", headers={"x-api-key": "wrong"})
+        self.assertEqual(wrong.error["message"], "Invalid API key")
+        self.assertEqual([record.caller for record in edge.records[:4]], ["a", "a", "a", ""])
+        self.assertNotIn("key-a", repr(edge.records))
+
+    def test_refused_before_anything_else(self) -> None:
+        """Without a key nobody learns which paths exist."""
+        self.assertEqual(Edge(KEYS).ask("GET", "/v1/nope").status, 401)
+
+    def test_health_and_metrics_are_open_unless_locked(self) -> None:
+        """Each can be locked, by its own setting."""
+        edge = Edge(KEYS)
+        self.assertEqual([edge.ask("GET", p).status for p in ("/health", "/health/ready", "/metrics")], [200, 200, 200])
+        locked = Edge(KEYS, {"AUTH_HEALTH_CHECK": "true", "AUTH_METRICS": "true"})
+        self.assertEqual([locked.ask("GET", p).status for p in ("/health", "/health/ready", "/metrics")], [401] * 3)
+        self.assertEqual(locked.ask("GET", "/metrics", headers={"x-api-key": "key-a"}).status, 200)
+
+    def test_no_keys_means_this_machine_only(self) -> None:
+        """Never an open proxy: no remote peer, no forwarded request, no foreign name (DNS rebinding)."""
+        edge = Edge()
+        ask = lambda **kw: edge.ask("GET", "/v1/models", **kw)  # noqa: E731
+        self.assertEqual([ask(peer=p).status for p in ("127.0.0.1", "::1", "::ffff:127.0.0.1")], [200] * 3)
+        for peer in ("10.0.0.1", "192.168.1.1", "8.8.8.8", "fe80::1"):
+            response = ask(peer=peer)
+            self.assertEqual(response.status, 401)
+            self.assertIn("API_KEYS", response.error["message"])
+        for name in ("x-forwarded-for", "forwarded", "via", "x-real-ip"):
+            self.assertEqual(ask(headers={name: "127.0.0.1"}).status, 401, name)
+        self.assertEqual(ask(headers={"host": "evil.example"}).status, 401)
+        self.assertEqual(
+            [ask(headers={"host": h}).status for h in ("localhost", "127.0.0.1:8080", "[::1]:8080")], [200] * 3
+        )
+
+    def test_without_a_key_no_body_is_read(self) -> None:
+        """The head is enough for a 401; whatever follows is not kept."""
+        edge = Edge(KEYS)
+        for extra in ({}, {"expect": "100-continue"}):
+            wire = edge.wire()
+            wire.send(request("POST", headers={"content-length": "9000000"} | extra))
+            edge.reactor.advance(0)
+            response = wire.response()
+            self.assertEqual((response.status, response.headers["connection"]), (401, "close"))
+        self.assertEqual([record.error_code for record in edge.records], ["AUTH_ERROR"] * 2)
+        small = edge.wire()
+        small.send(request(body=CHAT))
+        self.assertEqual(small.response().status, 401)
+
+    def test_off(self) -> None:
+        edge = Edge("", {"AUTH_ENABLED": "false"})
+        self.assertEqual(edge.ask("GET", "/v1/models", peer="8.8.8.8").status, 200)
