@@ -1,3 +1,5 @@
+"""Requests, read and written."""
+
 import json
 
 import msgspec
@@ -11,20 +13,15 @@ from llmedge.dialects.gemini import Gemini, chunks, wire
 from llmedge.dialects.gemini.schema import to_json_schema
 from llmedge.dialects.rendering import RenderContext
 from llmedge.errors import (
-    EdgeError,
-    RateLimited,
     Unsupported,
-    UpstreamMalformed,
     ValidationError,
-    VendorFailed,
 )
-from llmedge.model import Usage
-from tests.dialects.gemini_cases import answers, requests
+from tests.dialects.gemini.strategies import requests
 from tests.effort import examples
 
 GEMINI = Gemini()
-CONTENTS = [{"role": "user", "parts": [{"text": "hi"}]}]
 SLOW = settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+CONTENTS = [{"role": "user", "parts": [{"text": "hi"}]}]
 
 
 def parsed(body: dict) -> ir.Request:
@@ -473,219 +470,3 @@ class Requests(SynchronousTestCase):
         raw = GEMINI.render(request, "gemini-3-pro", RenderContext({}, False), stream=False)
         again = GEMINI.parse(GEMINI.parse_request(raw, model="gemini-3-pro").fields)
         self.assertEqual(placeless(again), request)
-
-
-class Answers(SynchronousTestCase):
-    BODY = {
-        "candidates": [
-            {
-                "content": {
-                    "role": "model",
-                    "parts": [
-                        {"text": "Hm", "thought": True},
-                        {"text": "é is it", "thoughtSignature": "Uw=="},
-                        {"functionCall": {"name": "f", "args": {"a": 1.0}}, "thoughtSignature": "VA=="},
-                        {"functionCall": {"id": "x", "name": "g", "args": {}}},
-                    ],
-                },
-                "finishReason": "STOP",
-                "index": 0,
-                "groundingMetadata": {
-                    "groundingChunks": [{"web": {"uri": "https://a", "title": "A"}}, {"web": {"uri": "https://b"}}],
-                    "groundingSupports": [
-                        {"segment": {"partIndex": 1, "endIndex": 2, "text": "é"}, "groundingChunkIndices": [0]}
-                    ],
-                },
-                "citationMetadata": {"citationSources": [{"startIndex": 3, "endIndex": 5, "uri": "https://c"}]},
-                "logprobsResult": {
-                    "chosenCandidates": [{"token": "é", "tokenId": 1, "logProbability": -0.5}],
-                    "topCandidates": [{"candidates": [{"token": "é", "logProbability": -0.5}]}],
-                },
-            }
-        ],
-        "usageMetadata": {
-            "promptTokenCount": 10,
-            "cachedContentTokenCount": 4,
-            "candidatesTokenCount": 5,
-            "thoughtsTokenCount": 7,
-            "toolUsePromptTokenCount": 2,
-            "totalTokenCount": 24,
-            "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 7}, {"modality": "AUDIO", "tokenCount": 3}],
-            "candidatesTokensDetails": [{"modality": "AUDIO", "tokenCount": 1}],
-        },
-        "modelVersion": "gemini-3-pro",
-        "responseId": "abc-D_e",
-        "createTime": "2026-01-02T03:04:05.5Z",
-    }
-    USAGE = Usage(input=12, output=12, cached=4, reasoning=7, audio_input=3, audio_output=1)
-
-    def test_a_whole_answer(self) -> None:
-        body = json.dumps(self.BODY).encode()
-        self.assertEqual(GEMINI.read_answer(body), self.USAGE)
-        cites = (
-            ir.Citation("url", "https://a", "A", text_start=0, text_end=1),
-            ir.Citation("url", "https://b"),
-            ir.Citation("url", "https://c", text_start=2, text_end=4),
-        )
-        self.assertEqual(
-            GEMINI.parse_answer(body),
-            ir.Answer(
-                (
-                    ir.Choice(
-                        (
-                            ir.Thinking("Hm"),
-                            ir.Text("é is it", cites),
-                            ir.Thinking("", "Uw==", redacted=True),
-                            ir.ToolCall("call_abc-D_e_0", "f", '{"a": 1.0}', "VA=="),
-                            ir.ToolCall("x", "g", "{}"),
-                        ),
-                        "tool",
-                        logprobs=(ir.TokenLogprob("é", -0.5, top=(ir.TokenLogprob("é", -0.5),)),),
-                    ),
-                ),
-                "abc-D_e",
-                "gemini-3-pro",
-                1767323045,
-                self.USAGE,
-            ),
-        )
-
-    def test_reasons(self) -> None:
-        for reason, finish in (
-            ("STOP", "stop"),
-            ("MAX_TOKENS", "length"),
-            ("SAFETY", "filter"),
-            ("RECITATION", "filter"),
-            ("LANGUAGE", "filter"),
-            ("OTHER", "filter"),
-            ("BLOCKLIST", "filter"),
-            ("PROHIBITED_CONTENT", "filter"),
-            ("SPII", "filter"),
-            ("IMAGE_SAFETY", "filter"),
-            ("MALFORMED_FUNCTION_CALL", "malformed"),
-            ("UNEXPECTED_TOOL_CALL", "malformed"),
-            ("SOMETHING_NEW", "stop"),
-        ):
-            body = json.dumps({"candidates": [{"finishReason": reason}]}).encode()
-            self.assertEqual(GEMINI.parse_answer(body).choices, (ir.Choice((), finish),))
-        for finish, reason in (
-            ("stop", "STOP"),
-            ("stop_sequence", "STOP"),
-            ("tool", "STOP"),
-            ("pause", "STOP"),
-            ("length", "MAX_TOKENS"),
-            ("context", "MAX_TOKENS"),
-            ("filter", "SAFETY"),
-            ("refusal", "SAFETY"),
-            ("malformed", "MALFORMED_FUNCTION_CALL"),
-        ):
-            answer = ir.Answer((ir.Choice((ir.Refusal("no"),), finish),))
-            candidate = json.loads(GEMINI.render_answer(answer, ResponseContext("m")))["candidates"][0]
-            self.assertEqual(candidate["finishReason"], reason)
-            self.assertEqual(candidate["content"], {"parts": [{"text": "no"}], "role": "model"})
-
-    def test_a_blocked_prompt(self) -> None:
-        body = b'{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"promptTokenCount":3}}'
-        self.assertEqual(GEMINI.parse_answer(body), ir.Answer((ir.Choice((), "filter"),), usage=Usage(3)))
-
-    def test_arguments_that_are_no_object(self) -> None:
-        """Gemini's calls hold objects; the reason says what became of one that does not."""
-        for finish, reason in (("tool", "MALFORMED_FUNCTION_CALL"), ("length", "MAX_TOKENS")):
-            answer = ir.Answer((ir.Choice((ir.ToolCall("1", "f", '{"a":'),), finish),))
-            candidate = json.loads(GEMINI.render_answer(answer, ResponseContext("m")))["candidates"][0]
-            self.assertEqual((candidate["content"]["parts"], candidate["finishReason"]), ([], reason))
-
-    def test_what_is_no_answer(self) -> None:
-        error = self.assertRaises(VendorFailed, GEMINI.parse_answer, b'{"error":{"code":500,"message":"boom"}}')
-        self.assertIn("boom", error.message)
-        for raw in (
-            b"",
-            b"<html>",
-            b"[]",
-            b"{}",
-            b'{"candidates":5}',
-            b'{"candidates":[{"content":{"parts":["\xff"]}}]}',
-        ):
-            self.assertRaises(UpstreamMalformed, GEMINI.parse_answer, raw)
-            self.assertRaises(UpstreamMalformed, GEMINI.read_answer, raw)
-        for strange in (b"-1", b"1e30", b'"7"', b"[]"):
-            body = b'{"candidates":[],"usageMetadata":{"promptTokenCount":' + strange + b"}}"
-            self.assertIsNone(GEMINI.read_answer(body))
-
-    @SLOW
-    @given(answers())
-    def test_round_trip(self, answer: ir.Answer) -> None:
-        """And Google's own types take what is rendered."""
-        raw = GEMINI.render_answer(answer, ResponseContext("m"))
-        self.assertEqual(GEMINI.parse_answer(raw), answer)
-        types.GenerateContentResponse.model_validate(json.loads(raw))
-
-
-class Errors(SynchronousTestCase):
-    def test_ours_as_google_says_them(self) -> None:
-        for error, code, status in (
-            (ValidationError("m", param="a.b"), 400, "INVALID_ARGUMENT"),
-            (RateLimited("m", scope="key", retry_after=1), 429, "RESOURCE_EXHAUSTED"),
-            (EdgeError("m"), 500, "INTERNAL"),
-            (EdgeError("m", status=502), 502, "UNAVAILABLE"),
-            (EdgeError("m", status=504), 504, "DEADLINE_EXCEEDED"),
-            (EdgeError("m", status=413), 413, "INVALID_ARGUMENT"),
-            (EdgeError("m", status=599), 599, "INTERNAL"),
-        ):
-            said = json.loads(GEMINI.error_body(error))["error"]
-            info = {
-                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-                "reason": error.code,
-                "domain": "llmedge",
-                "metadata": {"param": "a.b"} if error.param else {},
-            }
-            self.assertEqual(said, {"code": code, "message": "m", "status": status, "details": [info]})
-            frame = GEMINI.error_frame(error)
-            self.assertTrue(frame.startswith(b'data: {"error":{"code":'))
-            self.assertTrue(frame.endswith(b"\r\n\r\n"))
-            self.assertEqual(GEMINI.parse_error(GEMINI.error_body(error)).param, error.param)
-
-    def test_googles(self) -> None:
-        invalid = b'{"error":{"code":400,"message":"m","status":"INVALID_ARGUMENT","details":[{"@type":"t","reason":'
-        violations = b'{"error":{"message":"m","status":"S","details":[{"fieldViolations":[{"field":"contents"}]}]}}'
-        for raw, message, code, param in (
-            (invalid + b'"API_KEY_INVALID"}]}}', "m", "API_KEY_INVALID", None),
-            (b'[{"error":{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED"}}]', "m", "RESOURCE_EXHAUSTED", None),
-            (violations, "m", "S", "contents"),
-            (b'{"error":"plain"}', "plain", "", None),
-            (b'{"error":{"message":5,"details":7}}', "", "", None),
-            (b"<html>", "", "", None),
-            (b"[]", "", "", None),
-        ):
-            error = GEMINI.parse_error(raw)
-            self.assertEqual((error.message, error.code, error.param), (message, code, param))
-
-
-class Counts(SynchronousTestCase):
-    def test_requests(self) -> None:
-        plain = GEMINI.parse_count_request(b'{"contents":[{"parts":[{"text":"a"}]}]}', model="m")
-        self.assertEqual(GEMINI.forward_count(plain.fields, "v"), b'{"contents":[{"parts":[{"text":"a"}]}]}')
-        raw = b'{"generate_content_request":{"model":"models/m","contents":[{}],"system_instruction":{"parts":[]}}}'
-        wrapped = GEMINI.parse_count_request(raw, model="m")
-        self.assertEqual(
-            json.loads(GEMINI.forward_count(wrapped.fields, "v")),
-            {"generateContentRequest": {"model": "models/v", "contents": [{}], "systemInstruction": {"parts": []}}},
-        )
-        request = GEMINI.parse(plain.fields)
-        self.assertEqual(
-            json.loads(GEMINI.render_count(request, "v", RenderContext({}, False))),
-            {
-                "generateContentRequest": {
-                    "model": "models/v",
-                    "contents": [{"role": "user", "parts": [{"text": "a"}]}],
-                }
-            },
-        )
-        self.assertRaises(ValidationError, GEMINI.parse_count_request, b"{}", model="m")
-
-    def test_answers(self) -> None:
-        self.assertEqual(GEMINI.parse_count(b'{"totalTokens":7,"promptTokensDetails":[]}'), 7)
-        self.assertEqual(GEMINI.parse_count(GEMINI.render_count_answer(9)), 9)
-        for raw in (b"", b"{}", b'{"totalTokens":"x"}', b'{"totalTokens":-1}'):
-            self.assertRaises(UpstreamMalformed, GEMINI.parse_count, raw)
-        self.assertRaises(VendorFailed, GEMINI.parse_count, b'{"error":{"message":"m"}}')

@@ -14,7 +14,7 @@ from llmedge.dialects.embedding_ir import EmbeddingAnswer, EmbeddingRequest
 from llmedge.dialects.gemini import Gemini
 from llmedge.dialects.gemini_embeddings import GeminiEmbeddings
 from llmedge.errors import EdgeError
-from tests.dialects import test_gemini_streams as streams
+from tests.dialects.gemini import test_streams as streams
 
 GEMINI = Gemini()
 EMBEDDINGS = GeminiEmbeddings()

@@ -1,7 +1,7 @@
 import json
 
 from google.genai import types
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects import ir
@@ -10,10 +10,11 @@ from llmedge.dialects.gemini import Gemini
 from llmedge.dialects.sse import SseParser
 from llmedge.errors import EdgeError, UpstreamCut, UpstreamMalformed, UpstreamTooLarge, VendorFailed
 from llmedge.model import Event, EventKind, Usage
-from tests.dialects.gemini_cases import answers
-from tests.dialects.test_gemini import SLOW
+from tests.dialects.gemini.strategies import answers
+from tests.effort import examples
 
 GEMINI = Gemini()
+SLOW = settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 HEAD = {"modelVersion": "gemini-3-pro", "responseId": "r1"}
 
 
