@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.call import RoutingHints
@@ -12,14 +11,12 @@ from llmedge.errors import (
     ConnectFailed,
     EdgeError,
     TargetBusy,
-    UpstreamTimeout,
     VendorFailed,
     VendorRateLimited,
     VendorRefused,
     VendorUnavailable,
 )
 from llmedge.record import FALLBACK
-from llmedge.state.breaker import BreakerSettings
 from tests.pipeline.harness import ANSWER, World
 
 DOWN = ConnectFailed("It is down.", cause="refused")
@@ -144,62 +141,6 @@ class ContextLength(SynchronousTestCase):
         world.pass_time(1)
         self.successResultOf(asking)
         self.assertEqual([each.target.provider for each in world.record.routing.attempts], ["p0", "p1", "p2", "p2"])
-
-
-class Retries(SynchronousTestCase):
-    def test_pauses(self) -> None:
-        """Anything up to the base, then up to twice that, never beyond the cap; on record as paused."""
-        longest = [0.0, 0.0]
-        for seed in range(50):
-            world = World((DOWN,), seed=seed, settings={"retry_base": 1.0, "retry_cap": 1.5})
-            asking = world.ask()
-            world.pass_time(3)
-            self.failureResultOf(asking, ConnectFailed)
-            first, second, third = world.vendors[0].at
-            longest = [max(longest[0], second - first), max(longest[1], third - second)]
-            self.assertAlmostEqual(world.record.routing.paused, third - first)
-            self.assertEqual(world.record.routing.waited, world.record.routing.paused)
-        self.assertTrue(0.8 < longest[0] <= 1.1 < longest[1] <= 1.6, longest)
-
-    def test_the_clients_wish(self) -> None:
-        """Fewer, never more."""
-        for wished, calls in ((0, 1), (1, 2), (9, 3)):
-            world = World((DOWN,))
-            asking = world.ask(hints=RoutingHints(retries=wished))
-            world.pass_time(2)
-            self.failureResultOf(asking, ConnectFailed)
-            self.assertEqual(len(world.vendors[0].calls), calls)
-
-    def test_budget(self) -> None:
-        """An outage is not multiplied: 10 and a fifth of the calls."""
-        world = World((DOWN,), settings={"retry_base": 0.01})
-        world.deployment().breaker.settings = BreakerSettings(minimum_calls=10**6, consecutive_failures=10**6)
-        for _ in range(100):
-            world.ask().addErrback(lambda failure: failure.trap(ConnectFailed))
-        world.pass_time(2)
-        self.assertEqual(len(world.vendors[0].calls), 100 + 10 + 20)
-        self.assertTrue(world.at_rest())
-
-    def test_silence_is_left(self) -> None:
-        """A silent target is not asked again, whatever is left."""
-        world = World((UpstreamTimeout("Nothing."),))
-        self.failureResultOf(world.ask(), UpstreamTimeout)
-        self.assertEqual(len(world.vendors[0].calls), 1)
-
-    def test_one_deadline(self) -> None:
-        """A pause that does not fit into what is left is not begun."""
-        world = World((VendorRateLimited("slow down", retry_after=4.0),))
-        error = self.failureResultOf(world.ask(seconds=3.0), VendorRateLimited).value
-        self.assertEqual(error.retry_after, 4.0)
-
-    def test_leaving_in_a_pause(self) -> None:
-        world = World((VendorRateLimited("slow down", retry_after=4.0),))
-        asking = world.ask()
-        world.clock.advance(1)
-        asking.cancel()
-        self.failureResultOf(asking, CancelledError)
-        self.assertEqual((world.record.routing.paused, world.record.routing.waited), (1.0, 1.0))
-        self.assertTrue(world.at_rest())
 
 
 class RetryAfter(SynchronousTestCase):
