@@ -10,6 +10,7 @@ from tests.web import (
     test_authenticate,
     test_compress,
     test_cors,
+    test_elsewhere,
     test_head,
     test_http1,
     test_intake,
@@ -26,7 +27,18 @@ from tests.web import (
 
 MODULES = (
     *(test_access_record, test_api, test_authenticate, test_compress, test_cors, test_head, test_http1, test_intake),
-    *(test_limits, test_mock, test_onion, test_ops, test_paths, test_peers, test_refusals, test_relay, test_site),
+    *(
+        test_elsewhere,
+        test_limits,
+        test_mock,
+        test_onion,
+        test_ops,
+        test_paths,
+        test_peers,
+        test_refusals,
+        test_relay,
+        test_site,
+    ),
     test_websocket,
 )
 
