@@ -11,19 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
-from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from twisted.internet.defer import Deferred
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.http_headers import Headers
 
 import tests
 from llmedge.config import ConfigError
 from llmedge.config.sections.tracing import Tracing as Settings
-from llmedge.observe import traceparent, tracing
-from llmedge.observe.collector import Collector
+from llmedge.observe import tracing
 from llmedge.service import EdgeService, StartError
 from tests.fakes import CHAT, Edge, Reactor, request, settings
 
@@ -289,64 +286,6 @@ class GenAiMetrics(Base):
         self.assertTrue(point.attributes["error.type"])
 
 
-class Context(SynchronousTestCase):
-    def begin(self, *parents: str, state: tuple[str, ...] = (), ratio: float = 1.0) -> Any:
-        headers = Headers({"traceparent": list(parents), "tracestate": list(state)})
-        return traceparent.begin(headers, ratio, False)
-
-    def test_malformed_is_ignored(self) -> None:
-        """A new trace begins, and nothing of the old is sent on."""
-        for wrong in (
-            "",
-            "x",
-            COMING.upper(),
-            COMING + "-",
-            COMING + "-x",
-            COMING[:-1],
-            f"ff-{TRACE}-{PARENT}-01",
-            f"00-{'0' * 32}-{PARENT}-01",
-            f"00-{TRACE}-{'0' * 16}-01",
-            f"00-{TRACE}-{PARENT}-0g",
-            f"00-{TRACE}x-{PARENT}-01",
-            f"01-{TRACE}-{PARENT}-01x",
-        ):
-            trace = self.begin(wrong, state=("a=1",))
-            self.assertNotEqual(trace.trace_id, TRACE, wrong)
-            self.assertEqual((trace.parent_id, trace.tracestate, trace.flags), ("", "", 1))
-        self.assertEqual(self.begin(COMING, COMING).parent_id, "")
-
-    def test_a_later_version_is_read_as_far_as_it_is_known(self) -> None:
-        trace = self.begin(f"cc-{TRACE}-{PARENT}-03-what-comes")
-        self.assertEqual((trace.trace_id, trace.parent_id, trace.flags), (TRACE, PARENT, 1))
-
-    def test_tracestate(self) -> None:
-        """Sent on when all of it is well-formed, several lines as one; dropped whole otherwise."""
-        for good, sent in (
-            (("a=1", "b=2 x"), "a=1,b=2 x"),
-            (("t9@v=1 , ,x/y-*_z=!",), "t9@v=1,x/y-*_z=!"),
-            ((), ""),
-        ):
-            self.assertEqual(self.begin(COMING, state=good).tracestate, sent)
-        many = ",".join(f"k{number}=1" for number in range(33))
-        for wrong in (
-            "A=1",
-            "a",
-            "a=",
-            "a=1,a=2",
-            "a=x=y",
-            "a=\xe9",
-            "a=1\x7f",
-            many,
-            f"a={'x' * 257}",
-            f"a={'x' * 600}",
-        ):
-            self.assertEqual(self.begin(COMING, state=(wrong,)).tracestate, "", wrong)
-
-    def test_ratio(self) -> None:
-        kept = sum(self.begin(ratio=0.25).flags for _ in range(2000))
-        self.assertTrue(380 < kept < 620, kept)
-
-
 class Transport(SynchronousTestCase):
     def test_chosen_by_the_endpoint(self) -> None:
         for endpoint, protocol, expected in (
@@ -365,35 +304,6 @@ class Transport(SynchronousTestCase):
             self.assertEqual(
                 (spans._endpoint, metrics._endpoint), ("http://c:4318/v1/traces", "http://c:4318/v1/metrics")
             )
-
-
-class Complaints(SynchronousTestCase):
-    def test_said_once(self) -> None:
-        """One line when it stops answering, one when it answers again; a kind it never takes does not take turns."""
-        said: list[Any] = []
-        collector = Collector("http://c", lambda write, text, **more: said.append(write.__name__))
-        for _ in range(3):
-            collector.told("spans", False)
-            collector.told("metrics", False)
-        self.assertEqual(said, ["warn"])
-        collector.told("metrics", True)
-        collector.told("spans", True)
-        self.assertEqual(said, ["warn", "info"])
-        for _ in range(3):
-            collector.told("metrics", False)
-            collector.told("spans", True)
-        self.assertEqual(said, ["warn", "info", "warn"])
-
-    def test_an_exporter_that_raises(self) -> None:
-        lost: list[float] = []
-
-        class Broken(InMemorySpanExporter):
-            def export(self, spans: Any) -> SpanExportResult:
-                raise ValueError
-
-        spans = tracing._Spans(Broken(), Collector("c", lambda *a, **kw: None), lost.append)
-        self.assertIs(spans.export([object()] * 4), SpanExportResult.FAILURE)  # type: ignore[list-item]
-        self.assertEqual(lost, [4])
 
 
 class Import(SynchronousTestCase):
