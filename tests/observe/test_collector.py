@@ -30,6 +30,7 @@ class Complaints(SynchronousTestCase):
         self.assertEqual(said, ["warn", "info", "warn"])
 
     def test_an_exporter_that_raises(self) -> None:
+        """Its spans are lost, and counted."""
         lost: list[float] = []
 
         class Broken(InMemorySpanExporter):

@@ -40,6 +40,7 @@ class Context(SynchronousTestCase):
         self.assertEqual(self.begin(COMING, COMING).parent_id, "")
 
     def test_a_later_version_is_read_as_far_as_it_is_known(self) -> None:
+        """What it adds at the end is passed over."""
         trace = self.begin(f"cc-{TRACE}-{PARENT}-03-what-comes")
         self.assertEqual((trace.trace_id, trace.parent_id, trace.flags), (TRACE, PARENT, 1))
 
@@ -67,5 +68,6 @@ class Context(SynchronousTestCase):
             self.assertEqual(self.begin(COMING, state=(wrong,)).tracestate, "", wrong)
 
     def test_ratio(self) -> None:
+        """About as many traces are kept as it says."""
         kept = sum(self.begin(ratio=0.25).flags for _ in range(2000))
         self.assertTrue(380 < kept < 620, kept)

@@ -122,6 +122,7 @@ class Spans(Base):
             self.assertEqual(self.exported()[-1].attributes["gen_ai.provider.name"], name)
 
     def test_a_stream_marks_its_first_token(self) -> None:
+        """As an event of its attempt."""
         edge = self.edge(MOCK)
         wire = edge.wire()
         wire.send(request(body=CHAT | {"stream": True}))
@@ -171,6 +172,7 @@ class Spans(Base):
         self.assertEqual(failed.attributes["error.type"], str(failed.attributes["http.response.status_code"]))
 
     def test_probes_and_scrapes_are_not_traced(self) -> None:
+        """Other requests are, whatever becomes of them."""
         edge = self.edge()
         edge.ask("GET", "/health")
         edge.ask("GET", "/metrics")
@@ -188,6 +190,7 @@ class Spans(Base):
         self.assertEqual(trace.headers("b" * 16), f"traceparent: 00-{TRACE}-{'b' * 16}-00\r\n".encode())
 
     def test_the_ratio_is_for_those_without_a_parent(self) -> None:
+        """A parent that is sampled decides for its call."""
         edge = self.edge(more="sample_ratio = 0\n")
         edge.ask(body=CHAT)
         self.assertEqual(self.exported(), [])
@@ -195,6 +198,7 @@ class Spans(Base):
         self.assertEqual(len(self.exported()), 2)
 
     def test_a_full_queue_drops_and_counts(self) -> None:
+        """What does not fit is lost, and the metric says how much."""
         edge = self.edge()
         self.patch(tracing, "QUEUE", 3)
         for _ in range(4):
@@ -205,6 +209,7 @@ class Spans(Base):
 
 class Reload(SynchronousTestCase):
     def test_changes_wait_for_a_restart(self) -> None:
+        """They are named, and nothing is switched on meanwhile."""
         said: list[str] = []
 
         def listen(event: Any) -> None:
@@ -234,6 +239,7 @@ class Content(Base):
         edge.chat(messages=messages, model="a/one")
 
     def test_never_exported_unless_asked_for(self) -> None:
+        """Nothing of what is said is in a span or on record."""
         edge = self.edge(TWO + '[models.mock-model]\ntargets = ["b/two"]\n')
         self.say(edge)
         text = self.text()
@@ -244,6 +250,7 @@ class Content(Base):
         self.assertFalse([record for record in edge.records if record.content is not None])
 
     def test_exported_when_asked_for(self) -> None:
+        """Question and answer, as the conventions shape them."""
         edge = self.edge(TWO + '[models.mock-model]\ntargets = ["b/two"]\n', more="capture_content = true\n")
         answer = edge.chat(messages=[{"role": "user", "content": self.SECRET}]).json()
         attributes = self.exported()[1].attributes
@@ -260,6 +267,7 @@ class Content(Base):
 
 class GenAiMetrics(Base):
     def test_names_and_values(self) -> None:
+        """As the conventions name them, whole and streamed."""
         edge = self.edge(MOCK)
         for stream in (False, True):
             wire = edge.wire()
@@ -279,6 +287,7 @@ class GenAiMetrics(Base):
         self.assertEqual(tokens["input"].explicit_bounds[:3], (1, 4, 16))
 
     def test_a_failure_says_what_it_was(self) -> None:
+        """By the attribute the conventions have for it."""
         edge = self.edge(TWO)
         edge.chat(model="a/one")
         self.exported()
@@ -288,6 +297,7 @@ class GenAiMetrics(Base):
 
 class Transport(SynchronousTestCase):
     def test_chosen_by_the_endpoint(self) -> None:
+        """By its port or path, unless the protocol is set."""
         for endpoint, protocol, expected in (
             ("http://c:4317", "auto", "grpc"),
             ("https://c", "auto", "grpc"),
@@ -299,6 +309,7 @@ class Transport(SynchronousTestCase):
             self.assertEqual(Settings(endpoint=endpoint, protocol=protocol).transport, expected)
 
     def test_paths_of_http(self) -> None:
+        """Each signal has its own path, whatever the endpoint ends in."""
         for endpoint in ("http://c:4318", "http://c:4318/v1/traces"):
             spans, metrics = tracing.connect(Settings(endpoint=endpoint))
             self.assertEqual(
@@ -338,6 +349,7 @@ class Import(SynchronousTestCase):
         self.assertIn("pip install 'llmedge[otel]'", str(raised.exception))
 
     def test_an_exporter_is_missing(self) -> None:
+        """Said in one line, with what to install."""
         self.hide("opentelemetry.exporter.otlp.proto.http")
         with self.assertRaises(ConfigError) as raised:
             tracing.connect(Settings(protocol="http"))

@@ -62,6 +62,7 @@ class Retries(SynchronousTestCase):
         self.assertEqual(error.retry_after, 4.0)
 
     def test_leaving_in_a_pause(self) -> None:
+        """The pause ends with its client, on record as far as it went."""
         world = World((VendorRateLimited("slow down", retry_after=4.0),))
         asking = world.ask()
         world.clock.advance(1)

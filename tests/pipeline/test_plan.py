@@ -160,6 +160,7 @@ class RetryAfter(SynchronousTestCase):
         self.assertEqual(self.failureResultOf(world.ask(), VendorRateLimited).value.retry_after, 6.0)
 
     def test_elsewhere_first(self) -> None:
+        """Nobody waits while another target is left."""
         world = World((VendorRateLimited("slow down", retry_after=1.0),), (ANSWER,))
         self.successResultOf(world.ask())
         self.assertEqual([each.kind for each in world.record.routing.attempts], ["first", "next"])

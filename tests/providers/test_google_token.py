@@ -217,6 +217,7 @@ class Tokens(SynchronousTestCase):
             self.assertEqual(error.of("v").message.count("The provider"), 1)
 
     def test_silence(self) -> None:
+        """A token that does not come is a failure after 15 s."""
         self.make(None)
         waiting = self.ask()
         self.reactor.advance(14)
@@ -225,6 +226,7 @@ class Tokens(SynchronousTestCase):
         self.assertIn("within 15 s", self.failureResultOf(waiting, ConnectFailed).value.message)
 
     def test_what_is_no_token(self) -> None:
+        """An answer that holds none is a failure to connect."""
         for body in (
             b"",
             b"<html>",
@@ -269,6 +271,7 @@ class Tokens(SynchronousTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_bad_keys(self) -> None:
+        """A key that is none is the credentials' fault."""
         self.make(private_key="-----BEGIN PRIVATE KEY-----\nnope\n-----END PRIVATE KEY-----\n")
         self.fails(VendorRejectedCredentials, "key is not an RSA key")
 
@@ -292,6 +295,7 @@ class Tokens(SynchronousTestCase):
         self.assertEqual(found.token_uri, "https://sts.x/token")
 
     def test_nothing_secret_shows(self) -> None:
+        """Neither the key nor a token is in what is shown of the signer."""
         self.make(token("hush-token"))
         self.has("hush-token")
         for shown in (repr(self.signer), repr(self.signer._account)):

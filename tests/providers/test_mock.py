@@ -42,4 +42,5 @@ class Mock(Answers):
         self.assertEqual(edge.chat(tools=[tool], tool_choice="none").json()["choices"][0]["finish_reason"], "stop")
 
     def test_deterministic(self) -> None:
+        """The same question has the same answer, to the byte."""
         self.assertEqual(Edge().chat().body, Edge().chat().body)

@@ -9,6 +9,7 @@ from llmedge.providers.signing import BearerToken
 
 class Bearers(SynchronousTestCase):
     def test_nothing_secret_shows(self) -> None:
+        """The key is in the header, and in nothing that is shown."""
         bearer = BearerToken(Secret("xyz"))
         headers = self.successResultOf(Deferred.fromCoroutine(bearer.headers("POST", "https://x", b"")))
         self.assertEqual((headers, bearer.secrets()), ([("authorization", "Bearer xyz")], ("xyz",)))

@@ -37,6 +37,7 @@ class SignatureVersion4(SynchronousTestCase):
         return dict(self.successResultOf(Deferred.fromCoroutine(signer.headers(method, url, body))))
 
     def test_published_vectors(self) -> None:
+        """Headers as AWS published them."""
         for name, method, path, signature in (
             ("get-vanilla", "GET", "/", "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"),
             ("post-vanilla", "POST", "/", "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"),
@@ -86,6 +87,7 @@ class SignatureVersion4(SynchronousTestCase):
             )
 
     def test_large_bodies_are_hashed_in_a_thread(self) -> None:
+        """Small ones are not worth it."""
         signer = self.signer()
         self.headers(signer, "POST", "https://x/")
         self.assertEqual(self.reactor.threads, 1)  # loading botocore, once
@@ -95,6 +97,7 @@ class SignatureVersion4(SynchronousTestCase):
         self.assertEqual(self.reactor.threads, 2)
 
     def test_the_time_is_the_clocks(self) -> None:
+        """A signature is as old as the reactor's clock says."""
         signer = self.signer()
         first = self.headers(signer, "GET", "https://x/")
         self.reactor.advance(61)
@@ -103,6 +106,7 @@ class SignatureVersion4(SynchronousTestCase):
         self.assertNotEqual(first["authorization"], second["authorization"])
 
     def test_nothing_secret_shows(self) -> None:
+        """Neither the key nor the session's token is in what is shown of the signer."""
         signer = self.signer("session")
         self.headers(signer, "GET", "https://x/")
         for shown in (repr(signer), repr(signer._credentials), repr(vars(signer))):

@@ -21,6 +21,7 @@ from tests.upstream.in_memory import EMPTY, OK, URL, Bytes, InMemory, Producer, 
 
 class Requests(InMemory):
     def test_the_head(self) -> None:
+        """Headers of the caller's, without those that frame the request."""
         self.assertTrue(verifyObject(IAgent, self.agent))
         self.ask(headers={"x-a": ["1", "2"], "content-length": ["7"], "connection": ["close"]})
         head = b"GET /x?y=1 HTTP/1.1\r\nHost: a.example\r\nX-A: 1\r\nX-A: 2\r\n\r\n"
@@ -40,6 +41,7 @@ class Requests(InMemory):
             self.assertEqual(self.sent(), b"POST /x?y=1 HTTP/1.1\r\nHost: a.example\r\n" + sent)
 
     def test_a_small_body_survives_a_stale_connection(self) -> None:
+        """It is sent again on a new one."""
         self.answer(self.ask(), EMPTY)
         stale = self.connected()
         stale.transport.clear()
@@ -93,6 +95,7 @@ class Requests(InMemory):
             self.assertEqual([call for call in producer.calls if call == "stop"], calls)
 
     def test_a_body_that_fails(self) -> None:
+        """Its failure is the request's, and the connection is closed."""
         for length in (3, UNKNOWN_LENGTH):
             producer = Producer(length)
             asking = self.ask(b"POST", producer)
@@ -115,6 +118,7 @@ class Requests(InMemory):
         self.assertFalse(connection.usable)
 
     def test_what_cannot_be_asked(self) -> None:
+        """It is refused before anything is sent, and no error says a secret."""
         for method, url, headers in (
             (b"GET", "ftp://a.example/", {}),
             (b"GET", "/x", {}),
@@ -249,6 +253,7 @@ class Answers(InMemory):
             self.assertEqual(self.connected().usable, method == b"GET")
 
     def test_redirects_are_answers(self) -> None:
+        """The agent follows none."""
         response = self.answer(self.ask(), b"HTTP/1.1 302 X\r\nLocation: http://b/\r\nContent-Length: 0\r\n\r\n")
         self.assertEqual((response.code, response.headers.getRawHeaders("location")), (302, ["http://b/"]))
         other = self.answer(self.ask(), EMPTY)
@@ -256,10 +261,12 @@ class Answers(InMemory):
         self.assertIs(other.previousResponse, response)
 
     def test_interim_answers(self) -> None:
+        """They are passed over."""
         response = self.answer(self.ask(), b"HTTP/1.1 103 X\r\nlink: x\r\n\r\n", EMPTY)
         self.assertEqual((response.code, response.headers.hasHeader("link")), (200, False))
 
     def test_too_much(self) -> None:
+        """Too many headers are malformed; a body past the limit is cut there."""
         asking = self.ask()
         self.connected().dataReceived(OK + b"".join(b"x-%d: y\r\n" % i for i in range(300)) + b"\r\n")
         self.failureResultOf(asking, UpstreamMalformed)
@@ -296,6 +303,7 @@ class Answers(InMemory):
             self.assertTrue(self.connected().transport.aborted)
 
     def test_a_reader_that_fails(self) -> None:
+        """It hears its own failure, and the connection is closed."""
         reader = Reader()
         reader.dataReceived = lambda data: {}["no"]  # type: ignore
         self.answer(self.ask(), OK + b"Content-Length: 9\r\n\r\nx").deliverBody(reader)

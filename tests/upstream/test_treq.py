@@ -29,6 +29,7 @@ class Treq(InMemory):
     """treq on top, in memory."""
 
     def test_json(self) -> None:
+        """Bodies are sent with their length and read as JSON."""
         http = HTTPClient(self.agent, data_to_body_producer=Bytes)  # type: ignore
         asking = http.post(URL, json={"a": 1}, reactor=self.clock)
         response = self.answer(asking, OK + b"Content-Type: application/json\r\nContent-Length: 7\r\n\r\n")
@@ -54,6 +55,7 @@ class Treq(InMemory):
                 self.failureResultOf(asking, ValueError)
 
     def test_a_cut(self) -> None:
+        """A body that is not whole fails."""
         response = self.answer(HTTPClient(self.agent).get(URL, reactor=self.clock), OK + b"Content-Length: 7\r\n\r\n")  # type: ignore
         reading = response.content()
         self.connected().transport.loseConnection()
@@ -94,6 +96,7 @@ class Loopback(TestCase):
         self.pool = client.pool_for(self.url)
 
     async def test_asking(self) -> None:
+        """Methods, bodies of known and unknown length, and redirects that are not followed."""
         response = await self.http.get(f"{self.url}/a", params={"b": "c d"})
         self.assertEqual((response.code, await response.text()), (200, "GET /a?b=c+d"))
         response = await self.http.post(self.url, json=[1, {"a": "é"}])

@@ -30,11 +30,13 @@ class Chat(SynchronousTestCase):
         self.assertNotIn("usage", response.body.decode())
 
     def test_usage_on_request(self) -> None:
+        """A stream says it in a last chunk where it is asked for."""
         response = Edge().chat(stream=True, stream_options={"include_usage": True})
         last = json.loads(response.events()[-2])
         self.assertEqual((last["choices"], last["usage"]["completion_tokens"]), ([], 9))
 
     def test_legacy_completions(self) -> None:
+        """Whole and streamed, the text is the same."""
         edge = Edge()
         body = {"model": "m", "prompt": "one two"}
         answer = edge.ask(path="/v1/completions", body=body).json()
@@ -67,6 +69,7 @@ class Models(SynchronousTestCase):
     )
 
     def test_list_and_get(self) -> None:
+        """Each caller sees the models it may use, and no others."""
         edge = Edge(self.TOML)
         a, b = {"x-api-key": "key-a"}, {"x-api-key": "key-b"}
         names = [m["id"] for m in edge.ask("GET", "/v1/models", headers=a).json()["data"]]
@@ -77,6 +80,7 @@ class Models(SynchronousTestCase):
         self.assertEqual(edge.ask("GET", "/v1/models/other", headers=b).status, 404)
 
     def test_unknown_model(self) -> None:
+        """A 404 that names the field."""
         edge = Edge(self.TOML)
         response = edge.ask(body=CHAT | {"model": "nope"}, headers={"x-api-key": "key-a"})
         self.assertEqual(
@@ -84,10 +88,12 @@ class Models(SynchronousTestCase):
         )
 
     def test_forbidden_model(self) -> None:
+        """A 403 for a model that the key may not use."""
         edge = Edge(self.TOML)
         response = edge.ask(body=CHAT | {"model": "other"}, headers={"x-api-key": "key-b"})
         self.assertEqual((response.status, response.error["code"]), (403, "PERMISSION_ERROR"))
 
     def test_long_model_name(self) -> None:
+        """A 400 that names the field."""
         response = Edge().chat(model="x" * 257)
         self.assertEqual((response.status, response.error["param"]), (400, "model"))

@@ -76,5 +76,6 @@ class Authentication(SynchronousTestCase):
         self.assertEqual(small.response().status, 401)
 
     def test_off(self) -> None:
+        """Anybody may ask, from anywhere."""
         edge = Edge("", {"AUTH_ENABLED": "false"})
         self.assertEqual(edge.ask("GET", "/v1/models", peer="8.8.8.8").status, 200)

@@ -12,6 +12,7 @@ class Gzip(SynchronousTestCase):
     ACCEPT = {"accept-encoding": "gzip, deflate"}
 
     def test_long_answers(self) -> None:
+        """They are packed where the client takes that, and unpack to the same."""
         edge = Edge()
         plain = edge.ask(body=CHAT | self.LONG)
         packed = edge.ask(body=CHAT | self.LONG, headers=self.ACCEPT)

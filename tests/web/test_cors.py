@@ -17,6 +17,7 @@ class Cross(SynchronousTestCase):
         return edge.ask("OPTIONS", "/v1/chat/completions", headers=asked)
 
     def test_preflight_needs_no_key(self) -> None:
+        """Browsers send none with it."""
         response = self.preflight(Edge(self.TOML), "https://app.example")
         self.assertEqual((response.status, response.body), (204, b""))
         self.assertEqual(response.headers["access-control-allow-origin"], "https://app.example")
@@ -26,6 +27,7 @@ class Cross(SynchronousTestCase):
         self.assertIn("Origin", response.headers["vary"])
 
     def test_others_are_refused(self) -> None:
+        """Neither other origins nor other headers are let in."""
         edge = Edge(self.TOML)
         self.assertEqual(self.preflight(edge, "https://evil.example").status, 403)
         self.assertEqual(self.preflight(edge, "https://app.example", "x-evil").status, 403)
@@ -55,5 +57,6 @@ class Cross(SynchronousTestCase):
             Edge('[cors]\norigins = ["*"]\ncredentials = true\n')
 
     def test_off_by_default(self) -> None:
+        """No origin is named unless one is configured."""
         response = Edge().ask("GET", "/v1/models", headers={"origin": "https://app.example"})
         self.assertNotIn("access-control-allow-origin", response.headers)

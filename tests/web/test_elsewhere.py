@@ -52,6 +52,7 @@ class AsksLater(Onion):
         return wire, data[-20:]
 
     def test_a_request_without_a_body(self) -> None:
+        """It waits for what the key is worth."""
         edge = self.keys()
         for caller, status in ((Caller("a"), 200), (None, 401)):
             wire = edge.wire()
@@ -61,6 +62,7 @@ class AsksLater(Onion):
             self.assertEqual((wire.response().status, edge.records[-1].caller), (status, caller.name if caller else ""))
 
     def test_what_is_known_is_known_now(self) -> None:
+        """A key that is known at once asks nobody."""
         edge = self.keys()
         self.assertEqual(edge.ask(body=CHAT, headers={"x-api-key": "now"}).status, 200)
         self.assertEqual((edge.records[-1].caller, self.asked), ("now", []))
@@ -107,6 +109,7 @@ class AsksLater(Onion):
             self.assertEqual((wire.received(), len(edge.records)), (b"", 1))
 
     def test_refused_when_the_body_is_here(self) -> None:
+        """The connection stays usable."""
         edge = self.keys()
         wire, rest = self.half(edge)
         wire.send(rest)
@@ -124,6 +127,7 @@ class AsksLater(Onion):
         self.assertEqual(len(edge.records), 1)
 
     def test_a_defect(self) -> None:
+        """A failure of the identifier's is a 500 without a word of it."""
         edge = self.keys()
         wire, rest = self.half(edge)
         self.asked[0].errback(RuntimeError("secret"))
@@ -153,6 +157,7 @@ class AsksLater(Onion):
         self.assertEqual((wire.response().status, self.asked[0].called), (413, True))
 
     def test_its_time_is_over(self) -> None:
+        """The call's time includes the asking, which is cancelled."""
         edge = self.keys("[server]\ntimeout = 5\n")
         wire, rest = self.half(edge)
         wire.send(rest)
@@ -183,6 +188,7 @@ class BucketElsewhere(Onion):
     """A bucket that several processes share."""
 
     def test_a_token_is_waited_for(self) -> None:
+        """What the bucket says decides, and its level is shown."""
         edge, bucket = Edge(), Remote()
         self.layer(edge, RateLimit).deps.limiter._shared = bucket
         for wait, status in ((0.0, 200), (3.0, 429)):

@@ -6,6 +6,7 @@ from tests.web.common import Answers
 
 class Bodies(Answers):
     def test_content_type_may_have_parameters(self) -> None:
+        """And has no case."""
         response = Edge().ask(body=CHAT, content_type="Application/JSON; charset=utf-8")
         self.assertEqual(response.status, 200)
 

@@ -73,6 +73,7 @@ class Limits(SynchronousTestCase):
             self.assertEqual((response.status, response.headers["x-ratelimit-remaining-requests"]), (200, "0"))
 
     def test_off(self) -> None:
+        """Nothing is limited, and no header says so."""
         edge = Edge("[rate_limit]\nenabled = false\nburst = 1\n")
         self.assertEqual([edge.chat().status for _ in range(5)], [200] * 5)
         self.assertNotIn("x-ratelimit-limit-requests", edge.chat().headers)

@@ -53,6 +53,7 @@ class Waits(Onion):
         return edge, wire
 
     def test_then_goes_on(self) -> None:
+        """The call is answered and on record once."""
         edge, wire = self.ask(Waiting)
         self.waits[0].callback(None)
         self.assertEqual(wire.response().status, 200)
@@ -146,6 +147,8 @@ class Waits(Onion):
         self.assertEqual(wire.response().status, 200)
 
     def test_what_it_waits_for_is_there(self) -> None:
+        """Nothing is waited for then."""
+
         class Ready(Layer):
             def render(self, request: Any) -> int:
                 return self.later(request, succeed(None), lambda request, _: self.proceed(request))
@@ -165,6 +168,7 @@ class WaitsOverHttp2(Onion):
     """What HTTP/2 does of its own accord while a layer waits."""
 
     def test_then_goes_on_or_not(self) -> None:
+        """Each outcome is a status, on record once."""
         for answer, status in ((None, 200), (PermissionDenied("Not today."), 403), (RuntimeError("secret"), 500)):
             edge = self.edge(Waiting)
             client = Stream(edge)
@@ -188,6 +192,7 @@ class WaitsOverHttp2(Onion):
         self.assertEqual(client.status(other), 200)
 
     def test_the_next_request_does_not_wait(self) -> None:
+        """Streams of a connection are answered in any order."""
         edge = self.edge(Waiting)
         client = Stream(edge)
         other = client.ask(CHAT)

@@ -17,10 +17,12 @@ class Health(SynchronousTestCase):
             self.assertEqual(response.json(), expected)
 
     def test_head(self) -> None:
+        """The status, without a body."""
         response = Edge().ask("HEAD", "/health")
         self.assertEqual((response.status, response.body), (200, b""))
 
     def test_index_points_to_the_docs(self) -> None:
+        """Whoever opens the address finds them."""
         self.assertIn("docs", Edge().ask("GET", "/").json())
 
     def test_stopping(self) -> None:

@@ -32,6 +32,7 @@ class Json(Through):
             )
 
     def test_moderations_need_no_model(self) -> None:
+        """They have a default; other operations name what is missing."""
         self.begin()
         self.ask("/v1/moderations", {"input": "x"})
         self.assertEqual(json.loads(self.vendor().body), {"input": "x", "model": "omni-moderation-latest"})
@@ -102,6 +103,7 @@ class Media(Through):
     SPEECH: dict[str, Any] = {"model": "tts-1", "input": "hi", "voice": "alloy"}
 
     def test_bytes_as_they_come(self) -> None:
+        """The status waits for content, the rest for nothing."""
         self.begin()
         wire = self.ask("/v1/audio/speech", self.SPEECH)
         vendor = self.vendor()
@@ -117,6 +119,7 @@ class Media(Through):
         self.assertEqual((self.record.outcome, self.record.stream, self.record.accounting.usage), ("ok", False, None))
 
     def test_the_length_is_kept(self) -> None:
+        """A body of known length is one for the client as well."""
         self.begin()
         wire = self.ask("/v1/audio/speech", self.SPEECH)
         self.vendor().answer(200, b"RIFF" * 1000, "audio/wav")
@@ -137,6 +140,7 @@ class Media(Through):
             self.assertEqual((self.record.outcome, self.record.error_code), ("cut", "UPSTREAM_ERROR"))
 
     def test_a_cut_before_the_first_byte_is_a_status(self) -> None:
+        """The client gets a 502, not half an answer."""
         self.begin()
         wire = self.ask("/v1/audio/speech", self.SPEECH)
         vendor = self.vendor()
@@ -196,6 +200,7 @@ class Media(Through):
         self.assertTrue(wire.response().complete)
 
     def test_an_error_event(self) -> None:
+        """As the first event it is a status, with the vendor's words."""
         self.begin()
         wire = self.ask("/v1/images/generations", {"model": "g", "prompt": "p", "stream": True})
         vendor = self.vendor()

@@ -56,6 +56,7 @@ class Refusals(Answers):
         self.assertTrue(wire.transport.gone)
 
     def test_a_client_that_does_not_stop_pushing(self) -> None:
+        """It is heard out for a while, then cut off."""
         edge = Edge("[server]\nmax_request_size = 1000\n")
         wire = edge.wire()
         wire.send(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99999999\r\n\r\n")

@@ -77,6 +77,7 @@ class Streamed(_Uploading):
         self.assertIsNone(vendor.transport.producer)
 
     def test_a_vendor_that_takes_nothing(self) -> None:
+        """After the idle time it is left, as silent."""
         self.begin("[upstream]\nidle_timeout = 5\n")
         data = body(MODEL + b"m", FILE + b"s" * 3 * HELD)
         wire = self.edge.wire()
@@ -103,6 +104,7 @@ class Streamed(_Uploading):
         self.assertEqual(len(self.edge.records), 1)
 
     def test_a_client_that_leaves(self) -> None:
+        """The vendor's connection ends with it."""
         self.begin()
         data = body(MODEL + b"m", FILE + b"s" * 3 * HELD)
         wire = self.edge.wire()
@@ -113,6 +115,7 @@ class Streamed(_Uploading):
         self.assertEqual(self.record.outcome, "client_closed")
 
     def test_the_deadline_begins_when_it_is_here(self) -> None:
+        """The time of a slow upload is not the vendor's."""
         self.begin("[server]\ntimeout = 5\nbody_timeout = 20\n")
         data = body(MODEL + b"m", FILE + b"s" * 2 * HELD)
         wire = self.edge.wire()
@@ -153,6 +156,7 @@ class Streamed(_Uploading):
 
 class Uploads(_Uploading):
     def test_a_small_one(self) -> None:
+        """Only the model's name changes on its way."""
         self.begin('[models.nick]\ntargets = ["v/whisper-1"]\n')
         wire = self.upload(body(FILE + b"sound", MODEL + b"nick"))
         vendor = self.vendor()
@@ -168,6 +172,7 @@ class Uploads(_Uploading):
         self.assertEqual((self.record.operation, self.record.model), ("audio_transcriptions", "nick"))
 
     def test_only_what_is_held_can_be_sent_again(self) -> None:
+        """A large one gets one attempt."""
         for size, again in ((1000, True), (2 * HELD, False)):
             self.begin(toml=TWO)
             data = body(MODEL + b"m", FILE + b"s" * size)
@@ -197,6 +202,7 @@ class Uploads(_Uploading):
         self.assertEqual(wire.response().status, 200)
 
     def test_refused_before_it_is_read(self) -> None:
+        """By its length or its type."""
         self.begin("[server]\nmax_upload_size = 1000\nmax_request_size = 100\n")
         self.assertEqual(self.upload(body(MODEL + b"m", FILE + b"s" * 500)).transport.gone, False)
         self.vendor()

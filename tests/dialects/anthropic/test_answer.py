@@ -67,6 +67,7 @@ def finished(finish: ir.FinishReason, *parts: ir.Part, stop: str = "") -> ir.Ans
 
 class Answers(SynchronousTestCase):
     def test_a_whole_answer(self) -> None:
+        """Every block with a place in the form is read and written back; the vendor's own tools are left out."""
         self.assertEqual(CLAUDE.parse_answer(ANSWER), PARSED)
         self.assertEqual(CLAUDE.read_answer(ANSWER), USAGE)
         said = CLAUDE.render_answer(PARSED, ASKED)
@@ -78,6 +79,7 @@ class Answers(SynchronousTestCase):
         self.assertEqual(document, original)
 
     def test_what_is_missing_is_filled(self) -> None:
+        """The SDK's types require fields that other vendors never send."""
         document = json.loads(CLAUDE.render_answer(finished("stop", ir.Text("x")), ASKED))
         Message.model_validate(document, strict=True)
         self.assertEqual(
@@ -101,6 +103,7 @@ class Answers(SynchronousTestCase):
         )
 
     def test_every_reason(self) -> None:
+        """Each reason to stop has its counterpart, there and back."""
         for theirs, ours in (
             ("end_turn", "stop"),
             ("max_tokens", "length"),
@@ -128,6 +131,7 @@ class Answers(SynchronousTestCase):
         self.assertEqual(CLAUDE.parse_answer(raw), finished("refusal", ir.Refusal("bio")))
 
     def test_what_cannot_be_said_does_not_break_the_rest(self) -> None:
+        """Bad arguments, sound and foreign citations become what the form can say."""
         parts = (
             ir.ToolCall("a", "f", "{no"),
             ir.ToolCall("b", "f", ""),
@@ -142,6 +146,7 @@ class Answers(SynchronousTestCase):
         self.assertEqual([cite["url"] for cite in said["content"][3]["citations"]], ["https://x"])
 
     def test_what_is_no_answer(self) -> None:
+        """Errors in a 200 are raised as such, anything else is malformed."""
         error = b'{"type":"error","error":{"type":"%b","message":"boom"}}'
         for kind, raised in (
             (b"api_error", VendorFailed),
@@ -154,6 +159,7 @@ class Answers(SynchronousTestCase):
             self.assertRaises(UpstreamMalformed, CLAUDE.parse_answer, raw)
 
     def test_usage_nobody_can_read(self) -> None:
+        """It counts as unknown or as nothing, and the answer stands."""
         for strange in (b"5", b"null", b"[]"):
             self.assertIsNone(CLAUDE.read_answer(b'{"content":[],"usage":%b}' % strange))
         self.assertEqual(CLAUDE.read_answer(b'{"content":[],"usage":{"input_tokens":-1}}'), Usage())

@@ -19,6 +19,7 @@ class Broken(SynchronousTestCase):
     """What is not a whole stream, passed on or translated."""
 
     def test_a_cut_is_never_an_end(self) -> None:
+        """Wherever it is cut before ``message_stop``, and where there is nothing but that."""
         for reading in (read, decode):
             for at in range(len(WHOLE) - 3):
                 self.assertRaises(UpstreamCut, reading, WHOLE[:at])
@@ -47,6 +48,7 @@ class Broken(SynchronousTestCase):
         self.assertRaises(UpstreamTooLarge, read, b"data: " + b"x" * 20000)
 
     def test_error_events(self) -> None:
+        """A vendor's error is raised with its words, wherever in the stream it comes."""
         for kind, raised in (
             ("overloaded_error", VendorUnavailable),
             ("rate_limit_error", VendorRateLimited),

@@ -11,9 +11,11 @@ from tests.dialects.anthropic.streams import CLAUDE, EVENTS, LAST, START, STOP, 
 
 class Decoding(SynchronousTestCase):
     def test_a_whole_stream(self) -> None:
+        """Every event has its counterpart in the form."""
         self.assertEqual(decode(WHOLE), EVENTS)
 
     def test_split_at_every_byte(self) -> None:
+        """How bytes come in is no part of what they mean."""
         for step in range(1, 80):
             self.assertEqual(decode(WHOLE, step), EVENTS)
         for at in range(len(WHOLE)):
@@ -21,6 +23,7 @@ class Decoding(SynchronousTestCase):
             self.assertEqual(decoder.feed(WHOLE[:at]) + decoder.feed(WHOLE[at:]), EVENTS)
 
     def test_every_reason(self) -> None:
+        """Each reason to stop has its counterpart; a new one is a plain stop."""
         for theirs, ours in (
             ("end_turn", "stop"),
             ("max_tokens", "length"),
@@ -34,6 +37,7 @@ class Decoding(SynchronousTestCase):
             self.assertEqual(events[2:], [ir.Finish(ours, 0, "x"), ir.Counted(Usage(23, 20, 5, 0, 7, 3)), ir.End()])
 
     def test_the_explanation_of_a_refusal(self) -> None:
+        """It is said as a block of the answer."""
         details = {"type": "refusal", "category": "bio", "explanation": "no"}
         events = decode(START + end("refusal", details=details) + STOP)
         self.assertEqual(
@@ -57,6 +61,7 @@ class Decoding(SynchronousTestCase):
         )
 
     def test_for_an_openai_client(self) -> None:
+        """The stream ends as OpenAI's do, and its usage is known."""
         reader = TranslatedReader(
             CLAUDE.decoder(choices=1, max_event=9999), OpenAIChat().encoder(ResponseContext("m", wants_usage=True))
         )

@@ -176,10 +176,12 @@ class Encoding(SynchronousTestCase):
         self.assertEqual(message["stop_reason"], "refusal")
 
     def test_an_empty_answer(self) -> None:
+        """It has a beginning and an end, and no block."""
         events = encode([ir.Begin("a", "m"), ir.Finish("length", 0), ir.End()])
         self.assertEqual(
             [each["type"] for each in documents(events)], ["message_start", "message_delta", "message_stop"]
         )
 
     def test_heartbeats_and_errors_are_events(self) -> None:
+        """The heartbeat is the vendor's own ping."""
         self.assertEqual(CLAUDE.heartbeat, PING)

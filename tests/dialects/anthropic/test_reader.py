@@ -20,6 +20,7 @@ class Reading(SynchronousTestCase):
         self.assertEqual(set(content), {EventKind.CONTENT})
 
     def test_split_at_every_byte(self) -> None:
+        """How bytes come in is no part of what they mean."""
         whole = read(WHOLE)
         for step in range(1, 80):
             self.assertEqual(read(WHOLE, step), whole)
@@ -28,6 +29,7 @@ class Reading(SynchronousTestCase):
             self.assertEqual(reader.feed(WHOLE[:at]) + reader.feed(WHOLE[at:]), whole[0])
 
     def test_what_counts_as_content(self) -> None:
+        """What a client would see counts, an empty block does not."""
         for data, content in (
             (START, False),
             (PING, False),
@@ -48,5 +50,6 @@ class Reading(SynchronousTestCase):
         self.assertEqual(joined(read(bare)[0]), WHOLE)
 
     def test_without_the_last_blank_line(self) -> None:
+        """The last event counts without it."""
         for reading in (read, decode):
             self.assertEqual(reading(WHOLE[:-1]), reading(WHOLE))

@@ -198,6 +198,7 @@ class Rendering(SynchronousTestCase):
         self.assertEqual((said["system"], said["messages"][1]), ("a", {"role": "system", "content": "c"}))
 
     def test_models_that_take_no_sampling(self) -> None:
+        """What such a model refuses is refused here, or dropped where that is wished."""
         quirks = frozenset({"no_sampling"})
         for name in ("temperature", "top_p", "top_k"):
             request = asked(**{name: 0.5})
@@ -212,6 +213,7 @@ class Rendering(SynchronousTestCase):
         self.assertEqual(said["messages"][0]["content"], [{"type": "document", "source": source, "title": "n"}])
 
     def test_counting(self) -> None:
+        """A request to count says only what counts, and a count is a whole number."""
         raw = b'{"model":"m","messages":[{"role":"user","content":"x"}],"system":"s"}'
         fields = CLAUDE.parse_count_request(raw).fields
         request = CLAUDE.parse(fields)

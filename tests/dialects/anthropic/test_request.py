@@ -35,6 +35,7 @@ CACHED = {"type": "ephemeral", "ttl": "1h"}
 
 class Requests(SynchronousTestCase):
     def test_what_is_wrong_is_named(self) -> None:
+        """The error names the field."""
         for raw, param in (
             (b"{}", "model"),
             (b'{"model":"m","max_tokens":1}', "messages"),
@@ -52,6 +53,8 @@ class Requests(SynchronousTestCase):
             self.assertEqual(self.assertRaises(ValidationError, CLAUDE.parse_request, raw).param, param, raw)
 
     def test_what_is_wrong_inside_is_named(self) -> None:
+        """The error names the field by its whole path."""
+
         def block(value: Any, role: str = "user") -> dict[str, Any]:
             return {"messages": [{"role": role, "content": [value]}]}
 
@@ -69,6 +72,7 @@ class Requests(SynchronousTestCase):
             self.assertEqual(self.assertRaises(ValidationError, parse, **fields).param, param)
 
     def test_one_level(self) -> None:
+        """What routing needs is read off the top of the body."""
         request = CLAUDE.parse_request(body(stream=True))
         self.assertEqual(
             (request.model, request.stream, request.wants_usage, request.choices, request.message_count),
@@ -131,6 +135,7 @@ class Requests(SynchronousTestCase):
         )
 
     def test_ways_to_think(self) -> None:
+        """Each has its place in the form; a new one is named as left over."""
         for fields, reasoning in (
             ({"thinking": {"type": "disabled"}}, ir.Reasoning(False)),
             ({"thinking": {"type": "adaptive", "display": "summarized"}}, ir.Reasoning(True, "", -1, True)),
@@ -142,10 +147,12 @@ class Requests(SynchronousTestCase):
         self.assertEqual((between.reasoning, between.extra), (None, ("thinking",)))
 
     def test_the_beta_form_of_structured_output(self) -> None:
+        """It means the same as the one in ``output_config``."""
         request = parse(output_format={"type": "json_schema", "schema": {}})
         self.assertEqual((request.output, request.extra), (ir.Output("json_schema", b"{}"), ()))
 
     def test_what_a_user_says(self) -> None:
+        """Every block a user may send is read."""
         source = {"type": "base64", "media_type": "application/pdf", "data": "JVBE"}
         said = messages(
             {"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}},
@@ -232,6 +239,7 @@ class Requests(SynchronousTestCase):
         )
 
     def test_nothing_is_lost_silently(self) -> None:
+        """What has no place in the form is named with its path."""
         blocks = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
         source = {"type": "content", "content": blocks}
         request = parse(

@@ -151,6 +151,7 @@ class RoundTrips(SynchronousTestCase):
     @settings(max_examples=examples(150), deadline=None)
     @given(requests())
     def test_requests(self, request: ir.Request) -> None:
+        """What can be said is read back as it was said."""
         quirks = frozenset({"system_messages"})
         body = CLAUDE.render(request, "m", RenderContext({}, False), stream=True, quirks=quirks)
         again = CLAUDE.parse(CLAUDE.parse_request(body).fields)
@@ -159,6 +160,7 @@ class RoundTrips(SynchronousTestCase):
     @settings(max_examples=examples(150), deadline=None)
     @given(answers)
     def test_answers(self, answer: ir.Answer) -> None:
+        """What can be said is read back as it was said."""
         self.assertEqual(CLAUDE.parse_answer(CLAUDE.render_answer(answer, ASKED)), answer)
 
     @settings(max_examples=examples(150), deadline=None)

@@ -74,12 +74,14 @@ class Answers(SynchronousTestCase):
         self.assertEqual(json.loads(DIALECT.render_answer(expected, ResponseContext("m")))["usage"], USAGE)
 
     def test_reasons(self) -> None:
+        """Each reason to stop has its counterpart; a new one is a plain stop."""
         for reason, finish in REASONS.items():
             self.assertEqual(DIALECT.parse_answer(answer([], reason)).choices, (ir.Choice((), finish),))  # type: ignore[arg-type]
         stopped = answer([], "stop_sequence", additionalModelResponseFields={"stop_sequence": "END"})
         self.assertEqual(DIALECT.parse_answer(stopped).choices[0].stop_sequence, "END")
 
     def test_what_is_no_answer(self) -> None:
+        """Errors in a 200 are raised as such, anything else is malformed; usage that makes no sense breaks nothing."""
         error = self.assertRaises(VendorFailed, DIALECT.parse_answer, b'{"message":"boom"}')
         self.assertIn("boom", error.message)
         for raw in (b"", b"<html>", b"[]", b"{}", b'{"output":{}}', b'{"output":5}', b'{"output":"\xff"}'):
@@ -88,6 +90,7 @@ class Answers(SynchronousTestCase):
         self.assertIsNone(DIALECT.read_answer(answer([], usage=5)))
 
     def test_errors(self) -> None:
+        """Message and code, however AWS spells them."""
         for raw, message, code in (
             (b'{"message":"The model is busy"}', "The model is busy", ""),
             (b'{"Message":"User is not authorized"}', "User is not authorized", ""),

@@ -48,6 +48,7 @@ class EventStreams(SynchronousTestCase):
             self.assertEqual(next(buffer).headers, expected)
 
     def test_bad_headers(self) -> None:
+        """Headers that are cut, of no type or not text break the stream."""
         for raw in (b"\x05a", b"\x01a", b"\x01a\x07\x00\x09hi", b"\x01a\x63", b"\x01a\x05\x00", b"\x01\xff\x00"):
             head = struct.pack(">II", 16 + len(raw), len(raw))
             whole = head + struct.pack(">I", crc32(head)) + raw

@@ -93,6 +93,7 @@ class Requests(SynchronousTestCase):
         self.assertEqual(render(msgspec.structs.replace(FORM, extra=()))[0], expected)
 
     def test_what_has_no_place_is_named(self) -> None:
+        """With its path."""
         body = {
             "messages": [
                 {
@@ -133,6 +134,7 @@ class Requests(SynchronousTestCase):
         self.assertEqual(request.tool_choice, ir.ToolChoice("required"))
 
     def test_what_is_wrong_is_named(self) -> None:
+        """The error names the field."""
         message = {"role": "user", "content": [{"text": "x"}]}
         for body, param in (
             ({"messages": []}, "messages"),
@@ -286,6 +288,7 @@ class Requests(SynchronousTestCase):
         self.assertEqual(message.parts, (ir.ToolResult("t", (ir.Text('{"a": 1.0}'),)),))
 
     def test_forward(self) -> None:
+        """A body for a vendor of the same dialect keeps its bytes; a stream cannot be passed on."""
         raw = b'{"messages":[{"role":"user"}],"x":1.0}'
         request = DIALECT.parse_request(raw, model="m", stream=True)
         self.assertEqual((request.model, request.stream, request.message_count), ("m", True, 1))

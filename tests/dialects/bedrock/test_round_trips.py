@@ -229,4 +229,5 @@ class RoundTrips(SynchronousTestCase):
     @settings(max_examples=examples(200), deadline=None)
     @given(answers)
     def test_answers(self, said: ir.Answer) -> None:
+        """What can be said is read back as it was said."""
         self.assertEqual(DIALECT.parse_answer(DIALECT.render_answer(said, ResponseContext("m"))), said)

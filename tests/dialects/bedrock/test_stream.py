@@ -52,6 +52,7 @@ class Streams(SynchronousTestCase):
         self.assertEqual(read(WHOLE), EVENTS)
 
     def test_split_at_every_byte(self) -> None:
+        """How bytes come in is no part of what they mean."""
         for at in range(len(WHOLE)):
             self.assertEqual(read(WHOLE[:at], WHOLE[at:]), EVENTS)
         self.assertEqual(read(*(WHOLE[at : at + 1] for at in range(len(WHOLE)))), EVENTS)
@@ -66,11 +67,13 @@ class Streams(SynchronousTestCase):
         self.assertEqual(decoder.end(), [ir.End()])
 
     def test_encoded_and_read_again(self) -> None:
+        """What we write is read back as it was said."""
         events = DIALECT.encoder(ResponseContext("m")).encode(EVENTS)
         self.assertIs(events[-1].kind, EventKind.DONE)
         self.assertEqual(read(*(event.frame for event in events)), EVENTS)
 
     def test_reasons(self) -> None:
+        """Each reason to stop has its counterpart."""
         for reason, finish in REASONS.items():
             expected = [ir.Begin(), ir.Finish(finish), ir.End()]  # type: ignore[arg-type]
             self.assertEqual(read(BEGIN + stop(reason)), expected)
@@ -104,6 +107,7 @@ class Streams(SynchronousTestCase):
         self.assertRaises(UpstreamMalformed, read, b"data: {}\n\n  ")  # not this framing at all
 
     def test_errors_in_the_stream(self) -> None:
+        """A vendor's exception is raised with its words, or its name where it has none."""
         for name, kind, words in (
             ("throttlingException", VendorRateLimited, "slow down"),
             ("serviceUnavailableException", VendorUnavailable, "slow down"),
@@ -124,6 +128,7 @@ class Streams(SynchronousTestCase):
         self.assertIn("oddException", silent.message)
 
     def test_what_breaks_the_protocol(self) -> None:
+        """An event that makes no sense breaks the stream."""
         for bad in (
             frame("contentBlockDelta", {"delta": 5, "contentBlockIndex": 0}),
             frame("contentBlockDelta", {"delta": {"text": "x"}}),
@@ -154,5 +159,6 @@ class Streams(SynchronousTestCase):
         self.assertEqual(read(new + BEGIN + server + result + delta(2, text="Hi") + close(9) + stop()), expected)
 
     def test_redacted_in_pieces(self) -> None:
+        """The pieces are one thought."""
         events = read(BEGIN + thought(0, redactedContent="eA==") + thought(0, redactedContent="eQ==") + stop())
         self.assertEqual(events[1], ir.Open(0, "thinking", signature="eHk=", redacted=True))

@@ -18,6 +18,7 @@ class Translated(SynchronousTestCase):
     maxDiff = None
 
     def test_a_request(self) -> None:
+        """Turns, tools and settings are said as Converse has them."""
         asked = {
             "model": "m",
             "max_tokens": 50,

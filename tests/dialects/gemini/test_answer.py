@@ -97,6 +97,7 @@ class Answers(SynchronousTestCase):
         )
 
     def test_reasons(self) -> None:
+        """Each reason to stop has its counterpart, there and back."""
         for reason, finish in (
             ("STOP", "stop"),
             ("MAX_TOKENS", "length"),
@@ -131,6 +132,7 @@ class Answers(SynchronousTestCase):
             self.assertEqual(candidate["content"], {"parts": [{"text": "no"}], "role": "model"})
 
     def test_a_blocked_prompt(self) -> None:
+        """It is an answer that the filter ended."""
         body = b'{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"promptTokenCount":3}}'
         self.assertEqual(GEMINI.parse_answer(body), ir.Answer((ir.Choice((), "filter"),), usage=Usage(3)))
 
@@ -142,6 +144,7 @@ class Answers(SynchronousTestCase):
             self.assertEqual((candidate["content"]["parts"], candidate["finishReason"]), ([], reason))
 
     def test_what_is_no_answer(self) -> None:
+        """Errors in a 200 are raised as such, anything else is malformed; usage that makes no sense breaks nothing."""
         error = self.assertRaises(VendorFailed, GEMINI.parse_answer, b'{"error":{"code":500,"message":"boom"}}')
         self.assertIn("boom", error.message)
         for raw in (

@@ -17,6 +17,7 @@ GEMINI = Gemini()
 
 class Counts(SynchronousTestCase):
     def test_requests(self) -> None:
+        """Both shapes are understood, and counted for the vendor's model."""
         plain = GEMINI.parse_count_request(b'{"contents":[{"parts":[{"text":"a"}]}]}', model="m")
         self.assertEqual(GEMINI.forward_count(plain.fields, "v"), b'{"contents":[{"parts":[{"text":"a"}]}]}')
         raw = b'{"generate_content_request":{"model":"models/m","contents":[{}],"system_instruction":{"parts":[]}}}'
@@ -38,6 +39,7 @@ class Counts(SynchronousTestCase):
         self.assertRaises(ValidationError, GEMINI.parse_count_request, b"{}", model="m")
 
     def test_answers(self) -> None:
+        """A count is a whole number; an error is raised."""
         self.assertEqual(GEMINI.parse_count(b'{"totalTokens":7,"promptTokensDetails":[]}'), 7)
         self.assertEqual(GEMINI.parse_count(GEMINI.render_count_answer(9)), 9)
         for raw in (b"", b"{}", b'{"totalTokens":"x"}', b'{"totalTokens":-1}'):

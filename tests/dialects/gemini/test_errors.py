@@ -16,6 +16,7 @@ GEMINI = Gemini()
 
 class Errors(SynchronousTestCase):
     def test_ours_as_google_says_them(self) -> None:
+        """Code, status and reason; the field in the metadata."""
         for error, code, status in (
             (ValidationError("m", param="a.b"), 400, "INVALID_ARGUMENT"),
             (RateLimited("m", scope="key", retry_after=1), 429, "RESOURCE_EXHAUSTED"),
@@ -39,6 +40,7 @@ class Errors(SynchronousTestCase):
             self.assertEqual(GEMINI.parse_error(GEMINI.error_body(error)).param, error.param)
 
     def test_googles(self) -> None:
+        """Message, reason and field, as far as they are there."""
         invalid = b'{"error":{"code":400,"message":"m","status":"INVALID_ARGUMENT","details":[{"@type":"t","reason":'
         violations = b'{"error":{"message":"m","status":"S","details":[{"fieldViolations":[{"field":"contents"}]}]}}'
         for raw, message, code, param in (

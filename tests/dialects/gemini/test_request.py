@@ -44,6 +44,7 @@ def ask(*messages: ir.Message, **fields: object) -> ir.Request:
 
 class Requests(SynchronousTestCase):
     def test_what_is_wrong_is_named(self) -> None:
+        """The error names the field by its whole path."""
         for body, param in (
             (b"", None),
             (b"[]", None),
@@ -81,6 +82,7 @@ class Requests(SynchronousTestCase):
         )
 
     def test_everything_a_request_can_say(self) -> None:
+        """A request with all there is, read and written; Google's own types judge it."""
         body = {
             "systemInstruction": {"parts": [{"text": "Be brief."}]},
             "contents": [
@@ -257,6 +259,7 @@ class Requests(SynchronousTestCase):
         self.assertEqual(request.extra, ())
 
     def test_what_has_no_place_is_named(self) -> None:
+        """With its path."""
         request = parsed(
             {
                 "contents": [
@@ -349,6 +352,7 @@ class Requests(SynchronousTestCase):
         self.assertNotIn("skip_thought", json.dumps(rendered(request, "gemini-2.5-pro")))
 
     def test_effort_by_generation(self) -> None:
+        """Older models think by a budget, newer ones by a level."""
         for model, reasoning, said in (
             ("gemini-2.5-flash", ir.Reasoning(effort="low"), {"thinkingBudget": 1024}),
             ("gemini-2.5-pro", ir.Reasoning(effort="high"), {"thinkingBudget": 24576}),
@@ -423,10 +427,12 @@ class Requests(SynchronousTestCase):
                 self.assertEqual(json.loads(raw)["contents"][0]["parts"], [{"text": "a"}])
 
     def test_times_that_are_none(self) -> None:
+        """A time no calendar has is said as the first one."""
         for seconds in (2**63, -(2**70), 10**12):
             self.assertEqual(chunks.timestamp(seconds), "1970-01-01T00:00:00Z")
 
     def test_signatures_that_look_wrapped(self) -> None:
+        """They come back as they were."""
         for signature in ("bGxtZWRnZTo6", "bGxtZWRnZTo6YQ=="):
             self.assertEqual(wire.unwrap_signature(wire.wrap_signature(signature)), signature)
 
@@ -458,6 +464,7 @@ class Requests(SynchronousTestCase):
                 self.assertEqual(json.loads(raw), wanted)
 
     def test_strictness_is_a_mode(self) -> None:
+        """Strict tools make the mode, an output's description goes into its schema."""
         config = rendered(ask(tools=(ir.Tool("f", strict=True),)))["toolConfig"]["functionCallingConfig"]
         self.assertEqual(config, {"mode": "VALIDATED"})
         described = ir.Output("json_schema", b'{"type":"object"}', "n", "what it is", True)
@@ -467,6 +474,7 @@ class Requests(SynchronousTestCase):
     @SLOW
     @given(requests())
     def test_round_trip(self, request: ir.Request) -> None:
+        """What can be said is read back as it was said."""
         raw = GEMINI.render(request, "gemini-3-pro", RenderContext({}, False), stream=False)
         again = GEMINI.parse(GEMINI.parse_request(raw, model="gemini-3-pro").fields)
         self.assertEqual(placeless(again), request)

@@ -106,6 +106,7 @@ class Sdk(SynchronousTestCase):
         )
 
     def test_a_stream_with_heartbeats(self) -> None:
+        """Text, calls and usage arrive; heartbeats do no harm."""
         chunks = list(self.client.models.generate_content_stream(model="m", contents="hello"))
         parts = [part for chunk in chunks for part in chunk.candidates[0].content.parts]
         self.assertEqual("".join(part.text or "" for part in parts if not part.thought), "Héllo")
@@ -121,6 +122,7 @@ class Sdk(SynchronousTestCase):
         self.assertEqual((error.code, error.status, error.message), (502, "UNAVAILABLE", "cut off"))
 
     def test_counts_and_embeddings(self) -> None:
+        """The SDK's own methods understand them."""
         self.assertEqual(self.client.models.count_tokens(model="m", contents="x").total_tokens, 5)
         config = types.EmbedContentConfig(output_dimensionality=2)
         answer = self.client.models.embed_content(model="text-embedding-004", contents=["a"], config=config)

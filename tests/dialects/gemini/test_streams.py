@@ -98,6 +98,7 @@ class Decoding(SynchronousTestCase):
     ]
 
     def test_thoughts_texts_and_calls(self) -> None:
+        """Every part has its counterpart in the form."""
         self.assertEqual(decode(TALK), self.EVENTS)
 
     def test_split_at_every_byte(self) -> None:
@@ -128,6 +129,7 @@ class Decoding(SynchronousTestCase):
         self.assertEqual(decode(apart), wanted)
 
     def test_grounding_and_likelihoods(self) -> None:
+        """Bytes are counted as characters, and tokens keep their likelihood."""
         grounding = {
             "groundingChunks": [{"web": {"uri": "https://a", "title": "A"}}],
             "groundingSupports": [{"segment": {"startIndex": 2, "endIndex": 4}, "groundingChunkIndices": [0, 7]}],
@@ -141,6 +143,7 @@ class Decoding(SynchronousTestCase):
         self.assertIn(ir.Delta(0, "b!", 0, (ir.TokenLogprob("b", -1.5),)), events)
 
     def test_choices_and_sound(self) -> None:
+        """Several choices mix, and each ends for its own reason."""
         sound = {"inlineData": {"mimeType": "audio/L16;rate=24000", "data": "AAA="}}
         data = chunk({"text": "a"}) + chunk(sound, index=1, finish="STOP") + chunk({"text": "b"}, finish="SAFETY")
         self.assertEqual(
@@ -160,6 +163,7 @@ class Decoding(SynchronousTestCase):
         )
 
     def test_a_blocked_prompt(self) -> None:
+        """It is an answer that the filter ended."""
         data = event(promptFeedback={"blockReason": "SAFETY"}, **HEAD)
         self.assertEqual(decode(data), [ir.Begin("r1", "gemini-3-pro"), ir.Finish("filter"), ir.End()])
         events, _ = read(data)
@@ -221,10 +225,12 @@ class Passing(SynchronousTestCase):
         self.assertEqual(events[-1], Event(EventKind.DONE, b""))
 
     def test_what_says_nothing_is_held_back(self) -> None:
+        """Frames without content are lifecycle."""
         events, _ = read(event(**HEAD) + chunk() + chunk({"text": "a"}, finish="STOP"))
         self.assertEqual([each.kind.name for each in events], ["LIFECYCLE", "LIFECYCLE", "CONTENT", "DONE"])
 
     def test_lines(self) -> None:
+        """JSON over several lines is passed on with Google's line ends."""
         pretty = b'data: {\ndata:  "candidates": [{"finishReason": "STOP"}]\ndata: }\n\n'
         events, _ = read(pretty)
         self.assertEqual(
@@ -234,6 +240,7 @@ class Passing(SynchronousTestCase):
 
 class Encoding(SynchronousTestCase):
     def test_everything(self) -> None:
+        """Each event as Google's frames have it."""
         head = {"modelVersion": "gemini-3-pro", "responseId": "r1"}
 
         def said(part: dict, **more: object) -> dict:
@@ -278,6 +285,7 @@ class Encoding(SynchronousTestCase):
         self.assertIs(done.kind, EventKind.DONE)
 
     def test_refusals_citations_and_likelihoods(self) -> None:
+        """Characters are counted as bytes, and refusals end for safety."""
         events = [
             ir.Begin("r", "m"),
             ir.Open(0, "text"),
@@ -340,6 +348,7 @@ class Encoding(SynchronousTestCase):
         self.assertEqual(GEMINI.heartbeat.strip(), b"")
 
     def test_errors_in_a_stream(self) -> None:
+        """An error is a frame with Google's code and status."""
         (frame,) = SseParser(10_000).feed(GEMINI.error_frame(EdgeError("m")))
         self.assertTrue(frame.data.startswith(b'{"error":{"code":500,"message":"m","status":"INTERNAL"'))
 

@@ -164,6 +164,7 @@ class Decoding(SynchronousTestCase):
         )
 
     def test_refusals_and_logprobs(self) -> None:
+        """A refusal is a block of its own; tokens keep their likelihood."""
         place = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
         tokens = [{"token": "a", "logprob": -1, "top_logprobs": [{"token": "b", "logprob": -2}]}]
         maker = Maker().say("response.output_text.delta", **place, delta="a", logprobs=tokens)

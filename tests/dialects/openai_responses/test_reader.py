@@ -34,6 +34,7 @@ class Passing(SynchronousTestCase):
         self.assertEqual(self.read(stream[:-2])[0], events)
 
     def test_a_call_is_content(self) -> None:
+        """So is a thought; only what comes before says nothing."""
         events, _ = self.read(thinking_and_tools())
         self.assertEqual(sum(event.kind is EventKind.LIFECYCLE for event in events), 4)
 
