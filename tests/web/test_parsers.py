@@ -162,6 +162,10 @@ class Differences(SynchronousTestCase):
     @example(TRAILERS)
     @example(b"POST /HTTP/1.+\n1: HTTP/1.1\r\nHost: h\r\n\r\n")
     @example(b"POST  /:HTTP/1.1\r\nHost: h\r\n\r\n")
+    @example(
+        b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx"
+        b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: \r\n\r\n"
+    )
     @settings(max_examples=examples(400), deadline=None, suppress_health_check=list(HealthCheck))
     @example(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
     @example(

@@ -113,8 +113,8 @@ class HeadCache:
 
 
 def _without_length(data: bytes, end: int) -> tuple[bytes, bytes]:
-    """The head that ends at ``end`` without the digits of its ``Content-Length``, and these; ``b""`` where it has none,
-    or one in no usual form."""
+    """The head that ends at ``end`` without the digits of its ``Content-Length``, and these, ``b""`` where it has none. No
+    head at all where its length is in no usual form: such heads are neither kept nor found."""
     start = data.find(_NAME, 0, end)
     if start < 0:
         start = data.find(_LOWER, 0, end)
@@ -122,6 +122,7 @@ def _without_length(data: bytes, end: int) -> tuple[bytes, bytes]:
         start += len(_NAME)
         stop = data.find(b"\r", start, end)
         length = data[start:stop]
-        if len(length) <= 9 and length.isdigit():
-            return data[:start] + data[stop:end], length
+        if len(length) > 9 or not length.isdigit():
+            return b"", b""  # without digits it would be the key of a head that had some
+        return data[:start] + data[stop:end], length
     return data[:end], b""
