@@ -113,8 +113,8 @@ class HeadCache:
 
 
 def _without_length(data: bytes, end: int) -> tuple[bytes, bytes]:
-    """The head that ends at ``end`` without the digits of its ``Content-Length``, and these, ``b""`` where it has none. No
-    head at all where its length is in no usual form: such heads are neither kept nor found."""
+    """The head that ends at ``end`` without the digits of its ``Content-Length``, and these, ``b""`` where it has none.
+    No head at all where its length is in no usual form: such heads are neither kept nor found."""
     start = data.find(_NAME, 0, end)
     if start < 0:
         start = data.find(_LOWER, 0, end)
