@@ -43,6 +43,7 @@ class ProcessState:
             self.tracing = Tracing(settings.tracing, self.metrics.lost_spans.inc)
             self.observers.append(self.tracing)
         self.concurrency = Concurrency(settings.server.max_requests, settings.server.max_requests_per_address)
+        self.metrics.show_calls(lambda: self.concurrency.calls)
         self.started = int(reactor.seconds())
         self.random = Random()  # noqa: S311 - for spreading load, not for secrets
         self.deployments = Deployments(reactor, self.random)
@@ -55,7 +56,6 @@ class ProcessState:
             self.ready,
             self.started,
             self.observers,
-            self.metrics.in_flight,
             self.metrics.render,
             self.concurrency,
             limiter,

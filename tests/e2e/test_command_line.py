@@ -61,17 +61,17 @@ class CommandLine(TestCase):
     async def test_check(self) -> None:
         """Says what would run, and whether the configuration is good, without listening."""
         good, bad = (new_folder() / name for name in ("good.toml", "bad.toml"))
-        good.write_text('[providers.p]\ndialect = "mock"\n[models.m]\ntargets = ["p/x"]\n')
+        good.write_text('[providers.p]\ndialect = "mock"\n[models.m]\ntargets = ["p/x"]\n[cors]\norigins = ["*"]\n')
         code, out, _ = await self.run_it("--check", "--config", str(good), API_KEYS="canary-check")
         self.assertEqual(code, 0)
         for words in ("model m: p/x", "authentication: on, 1 key", "would listen on tcp:8080", "configuration: good"):
             self.assertIn(words, out)
         self.assertNotIn("canary", out)
-        order = "compress → access record → cors → refuse → authenticate → rate limit → limit concurrency → "
+        order = "compress → access record → cors → authenticate → rate limit → limit concurrency → "
         self.assertIn(f"http: {order}enforce deadline\n", out)
         self.assertIn("call: settle → admit → count tokens → route\n", out)
         _, out, _ = await self.run_it("--check", RATE_LIMIT_ENABLED="false")
-        self.assertIn("authenticate → limit concurrency", out)
+        self.assertIn("access record → authenticate → limit concurrency", out)
         bad.write_text("[serv]\n[server]\ntimeout = 0\n")
         code, out, err = await self.run_it("--check", "--config", str(bad))
         self.assertEqual(code, 1)

@@ -14,10 +14,7 @@ from llmedge.model import Caller
 
 
 class Shown(Credentials):
-    """What a request shows.
-
-    :ivar kept: the callers that were kept with its head.
-    """
+    """What a request shows."""
 
     def __init__(
         self,
@@ -30,11 +27,7 @@ class Shown(Credentials):
         table = {b"Host": [host]} | {name.encode(): [value] for name, value in headers.items()}
         if key is not None:
             table[b"X-Api-Key"] = [key]
-        kept: list[Caller] = []
-        super().__init__(table, b"/v1/models", peer, lambda: frozenset(names), kept.append)
-        object.__setattr__(self, "kept", kept)
-
-    kept: list[Caller]
+        super().__init__(table, b"/v1/models", peer, lambda: frozenset(names))
 
 
 class Says:
@@ -128,15 +121,15 @@ class Configured(SynchronousTestCase):
         shown = Shown(b"key-a")
         caller = identifiers(auth).identify(shown)
         self.assertEqual(caller, Caller("a", ("gpt-*",), 7))
-        self.assertEqual((shown.kept, mode(auth)), ([caller], "keys"))
+        self.assertEqual((shown.lasting, mode(auth)), (True, "keys"))
         self.assertIn("Invalid", self.refusal(auth, shown := Shown(b"key-c")))
-        self.assertEqual(shown.kept, [])
+        self.assertFalse(shown.lasting)
 
     def test_certificates(self) -> None:
         """They stand for a key where none is presented; what a connection shows is not kept."""
         auth = Auth(keys=(key("a", "key-a"), key("c", certificate="robot")))
         shown = Shown(names=("robot", "other"))
-        self.assertEqual((identifiers(auth).identify(shown), shown.kept), (Caller("c"), []))
+        self.assertEqual((identifiers(auth).identify(shown), shown.lasting), (Caller("c"), False))
         self.assertEqual(identifiers(auth).identify(Shown(b"key-a", names=("robot",))), Caller("a"))
         self.assertIn("Invalid", self.refusal(auth, Shown(b"wrong", names=("robot",))))
         self.assertIn("Missing", self.refusal(auth, Shown(names=("other",))))
@@ -148,7 +141,7 @@ class Configured(SynchronousTestCase):
         self.assertEqual(mode(auth), "loopback")
         for shown in (Shown(peer="127.0.0.1"), Shown(peer="::1", host=b"[::1]:80"), Shown(peer=None, host=b"any.name")):
             self.assertEqual(chain.identify(shown), Caller("anonymous"))
-            self.assertEqual(shown.kept, [])
+            self.assertFalse(shown.lasting)
         self.assertIn("this machine", self.refusal(auth, Shown()))
         self.assertIn("by a proxy", self.refusal(auth, Shown(peer="127.0.0.1", Forwarded=b"for=x")))
         self.assertIn("by a proxy", self.refusal(auth, Shown(peer=None, Via=b"x")))

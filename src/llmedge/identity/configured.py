@@ -50,7 +50,7 @@ class FileKeys:
         known, caller = self._callers.get(digest, (b"\0" * 32, None))
         if not hmac.compare_digest(known, digest) or caller is None:
             return None
-        credentials.keep(caller)
+        credentials.lasting = True
         return caller
 
 

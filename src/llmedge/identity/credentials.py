@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from urllib.parse import unquote_to_bytes
 
-import attrs
-
-from llmedge.model import Caller
-
 _FORWARDED = frozenset(  # in the form that twisted.web's Headers keep names in
     b"-".join(part.capitalize() for part in name.split(b"-"))
     for name in (
@@ -27,7 +23,6 @@ _FORWARDED = frozenset(  # in the form that twisted.web's Headers keep names in
 )
 
 
-@attrs.define(repr=False)
 class Credentials:
     """What identifiers see of a request. Has no ``repr`` that would show a key.
 
@@ -35,24 +30,26 @@ class Credentials:
     :ivar uri: path and query.
     :ivar peer: the address at the other end of the connection; ``None`` for a UNIX socket.
     :ivar certificate_names: the names in the client's verified certificate; none without one.
-    :ivar keep: requests with the same head come from this caller, as long as this chain is in force. Only for what
-        follows from the key alone and holds until the next reload; what the connection shows (peer, certificate), or
-        what may expire or be revoked, does not.
+    :ivar key: the key or token presented; ``None`` for none.
+    :ivar lasting: set by an identifier whose answer, given at once, holds for all requests with the same head as long
+        as this chain is in force. Only for what follows from the key alone and holds until the next reload; what the
+        connection shows (peer, certificate), or what may expire or be revoked, does not.
     """
 
-    headers: Mapping[bytes, list[bytes]]
-    uri: bytes
-    peer: str | None
-    certificate_names: Callable[[], frozenset[str]]
-    keep: Callable[[Caller], None]
-    _key: bytes | None = attrs.field(default=b"", init=False)
+    lasting = False
 
-    @property
-    def key(self) -> bytes | None:
-        """The key or token presented; ``None`` for none."""
-        if self._key == b"":  # not looked for yet
-            self._key = self._find_key()
-        return self._key
+    def __init__(
+        self,
+        headers: Mapping[bytes, list[bytes]],
+        uri: bytes,
+        peer: str | None,
+        certificate_names: Callable[[], frozenset[str]],
+    ) -> None:
+        self.headers = headers
+        self.uri = uri
+        self.peer = peer
+        self.certificate_names = certificate_names
+        self.key = self._find_key()
 
     def _find_key(self) -> bytes | None:
         """``x-api-key``, ``x-goog-api-key``, ``Authorization: Bearer`` (RFC 6750 section 2.1), ``?key=`` on Google's

@@ -109,9 +109,8 @@ class Metrics:
                     self._facts[fact].labels(value)
         self._cache_hits = counter("llm_cache_hit_total", "Answers from a cache.", ["level"])
         self._cache_hits.labels("memory")
-        self._under_way = 0
         in_flight = Gauge("llm_requests_in_flight", "Inference requests under way.", registry=registry)
-        in_flight.set_function(lambda: self._under_way)
+        self.show_calls: Callable[[Callable[[], float]], None] = in_flight.set_function
         # Moved by OpenTelemetry's thread, so with a lock.
         self.lost_spans = Counter(
             "llm_trace_spans_lost_total", "Spans dropped or not taken by the collector.", registry=registry
@@ -154,10 +153,6 @@ class Metrics:
                     self._deployment_queue.labels(self._label(str(attempt.target))).observe(attempt.queued)
         if record.stream and record.first_event is not None:
             self._ended.labels(record.outcome).inc()
-
-    def in_flight(self, change: int) -> None:
-        """A request began (1) or ended (-1)."""
-        self._under_way += change
 
     def _at_deployment(self, attempt: Attempt, key: tuple[str, str, str]) -> _AttemptMetrics:
         target, outcome = attempt.target, attempt.outcome

@@ -78,11 +78,13 @@ class Concurrency:
     """Requests under way.
 
     :param total: how many there may be; ``each`` from one address, 0 for no limit of its own.
+    :ivar calls: those for inference, admitted or not, as ``AccessRecord`` counts them.
     """
 
     def __init__(self, total: int, each: int) -> None:
         self._total = total
         self._each = each
+        self.calls = 0
         self._count = 0
         self._by_address: dict[str, int] = {}
 

@@ -34,7 +34,6 @@ class AccessRecord(Layer):
         super().__init__(inner, settings, deps)
         self._begin_trace = deps.begin_trace
         self._observers = tuple(deps.observers)
-        self._in_flight = deps.in_flight
         self._show_limits: Callable[[EdgeRequest], None] | None = None
         for layer in self.inside():
             layer.fail = self.fail
@@ -59,7 +58,7 @@ class AccessRecord(Layer):
             record.trace = self._begin_trace(request.requestHeaders)
         request.lines.append(b"X-Request-Id: %b\r\n" % request_id.encode())
         if head.operation:
-            self._in_flight(1)
+            self.deps.concurrency.calls += 1
         request.over.append(self._done)
         try:
             return self.proceed(request)
@@ -96,7 +95,7 @@ class AccessRecord(Layer):
         elif not record.outcome:
             record.outcome = "ok" if request.code < 400 else "error"
         if record.operation:
-            self._in_flight(-1)
+            self.deps.concurrency.calls -= 1
         for observe in self._observers:
             observe(record)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Collection, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -24,6 +24,7 @@ from llmedge.errors import (
     InternalError,
     MethodNotAllowed,
     NotFound,
+    PermissionDenied,
     UnsupportedMediaType,
     ValidationError,
 )
@@ -75,7 +76,10 @@ def as_edge_error(request: EdgeRequest, failure: Failure) -> EdgeError:
 
 
 class Api:
-    """The routes, the pipeline behind them, and what a client's body must look like."""
+    """The routes, the pipeline behind them, and what a client's body must look like.
+
+    :param origins: of web pages that may open a WebSocket; ``"*"`` for all.
+    """
 
     app = Klein()
 
@@ -86,12 +90,14 @@ class Api:
         vendors: VendorModels,
         limits: RelayLimits,
         started: int,
+        origins: Collection[str] = (),
     ) -> None:
         self._handlers = handlers
         self._models = models
         self._vendors = vendors
         self._limits = limits
         self._started = started
+        self._origins = origins
         self._listed: dict[tuple[str, tuple[str, ...]], tuple[int, bytes]] = {}
 
     def infer(self, request: EdgeRequest) -> Any:  # CoroutineDriver, which Klein does not know and never sees
@@ -118,6 +124,10 @@ class Api:
     def chat_socket(self, request: EdgeRequest) -> None:
         if not websocket.wants_upgrade(request):
             raise MethodNotAllowed("GET is for WebSockets here; allowed: POST.", ("POST",))
+        origin = request.getHeader(b"origin")
+        if origin is not None and not {"*", origin.decode("latin-1")}.intersection(self._origins):
+            # Browsers let any page open a WebSocket anywhere: the rule of CORS has to be kept on this side.
+            raise PermissionDenied("This origin may not open a WebSocket (cors.origins).")
         websocket.accept(request)
 
     async def list_models(self, request: EdgeRequest) -> None:

@@ -14,17 +14,9 @@ from llmedge.web.paths import is_health, is_metrics
 from llmedge.web.request import EdgeRequest
 
 
-class Refuse(Layer):
-    """Answers requests that were found unacceptable while they were parsed, by the gate of ``Authenticate`` too."""
-
-    def render(self, request: EdgeRequest) -> int:
-        if request.context.refusal is not None:
-            raise request.context.refusal
-        return self.proceed(request)
-
-
 class Authenticate(Layer):
-    """Finds out who asks. Health and metrics may be left open, each by its own setting."""
+    """Refuses requests that were found unacceptable while they were parsed; finds out who sent the others. Health and
+    metrics may be left open, each by its own setting."""
 
     def gate(self, request: EdgeRequest, path: bytes) -> EdgeError | None:
         """What is wrong with a request of which only the head is here: nobody fills our memory without a key.
@@ -32,7 +24,7 @@ class Authenticate(Layer):
         Where an identifier has to ask somebody, its body is read meanwhile, capped as any other
         (``server.max_request_size``); a refusal that comes before the body's end ends the reading.
         """
-        if self._is_exempt(path):
+        if path == b"/" or self._is_open(path):
             return None
         try:
             found = self._identify(request)
@@ -43,27 +35,30 @@ class Authenticate(Layer):
             request.over.append(lambda request, lost: _abandon(asking))
         return request.context.refusal
 
-    def _is_exempt(self, path: bytes) -> bool:
+    def _is_open(self, path: bytes) -> bool:
         auth = self.settings.auth
-        return path == b"/" or (not auth.health_check and is_health(path)) or (not auth.metrics and is_metrics(path))
+        return (not auth.health_check and is_health(path)) or (not auth.metrics and is_metrics(path))
 
     def _identify(self, request: EdgeRequest) -> Caller | Awaitable[Caller | EdgeError]:
         head, identifiers = request.context.head, self.deps.identifiers
         if head.caller_by is identifiers and head.caller is not None:
             return head.caller
-
-        def keep(caller: Caller) -> None:
-            head.caller, head.caller_by = caller, identifiers
-
         peer = getattr(request.client, "host", None)
         table = request.requestHeaders._rawHeaders
-        return identifiers.identify(Credentials(table, request.uri, peer, request.certificate_names, keep))
+        credentials = Credentials(table, request.uri, peer, request.certificate_names)
+        found = identifiers.identify(credentials)
+        if credentials.lasting and isinstance(found, Caller):
+            head.caller, head.caller_by = found, identifiers
+        return found
 
     def render(self, request: EdgeRequest) -> int:
-        if self._is_exempt(request.path):
-            request.context.exempt = True
+        context = request.context
+        if context.refusal is not None:
+            raise context.refusal
+        if request.path == b"/" or (context.head.probe and self._is_open(request.path)):
+            context.exempt = True
             return self.proceed(request)
-        found = request.context.identifying or self._identify(request)
+        found = context.identifying or self._identify(request)
         if not isinstance(found, Caller):
             return self.later(request, found, self._found)
         return self._found(request, found)

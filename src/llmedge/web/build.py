@@ -10,7 +10,7 @@ from llmedge.config import Settings
 from llmedge.pipeline.build import Pipeline
 from llmedge.web.access_record import AccessRecord
 from llmedge.web.api import Api, failed
-from llmedge.web.authenticate import Authenticate, Refuse
+from llmedge.web.authenticate import Authenticate
 from llmedge.web.compress import Compress
 from llmedge.web.cors import Cors
 from llmedge.web.layer import Layer, WebDeps
@@ -33,21 +33,22 @@ class Web:
     gate: Any
 
 
-ADMIN_LAYERS: list[type[Layer]] = [Compress, AccessRecord, Refuse, Authenticate, EnforceDeadline]
+ADMIN_LAYERS: list[type[Layer]] = [Compress, AccessRecord, Authenticate, EnforceDeadline]
 """The operators' site's, outermost first."""
 
 
 def layers(settings: Settings) -> list[type[Layer]]:
     """The public site's, outermost first. Those that are off are not among them."""
+    cors: list[type[Layer]] = [Cors] if settings.cors.origins else []
     limits: list[type[Layer]] = [RateLimit] if settings.rate_limit.enabled else []
-    return [Compress, AccessRecord, Cors, Refuse, Authenticate, *limits, LimitConcurrency, EnforceDeadline]
+    return [Compress, AccessRecord, *cors, Authenticate, *limits, LimitConcurrency, EnforceDeadline]
 
 
 def build(settings: Settings, pipeline: Pipeline, deps: WebDeps) -> Web:
     """Everything between the sites and the pipeline."""
     server, admin = settings.server, settings.admin
     relay = RelayLimits(server.heartbeat, server.write_timeout, server.stream_timeout)
-    api = Api(pipeline.handlers, pipeline.models, pipeline.vendor_models, relay, deps.started)
+    api = Api(pipeline.handlers, pipeline.models, pipeline.vendor_models, relay, deps.started, settings.cors.origins)
     render = deps.render_metrics if settings.metrics.enabled else None
     public = Ops(deps.reactor, render, deps.ready, expose=not admin.listen or admin.keep_public)
     inside = Ops(deps.reactor, render, deps.ready, expose=True)

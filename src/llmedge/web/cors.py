@@ -6,10 +6,9 @@ from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
 
 from llmedge.config import Settings
-from llmedge.errors import EdgeError
+from llmedge.errors import PermissionDenied
 from llmedge.web.layer import Layer, WebDeps
 from llmedge.web.request import EdgeRequest
-from llmedge.web.websocket import wants_upgrade
 
 
 class Cors(Layer):
@@ -28,14 +27,11 @@ class Cors(Layer):
         self._max_age = b"%d" % cors.max_age
 
     def render(self, request: EdgeRequest) -> int:
-        origin = request.getHeader(b"origin") if b"Origin" in request.requestHeaders._rawHeaders else None
+        origin = request.getHeader(b"origin")
         headers = request.responseHeaders
-        if self._origins and not self._any:
+        if not self._any:
             headers.addRawHeader(b"vary", b"Origin")
-        if origin is not None and wants_upgrade(request) and not self._any and origin not in self._origins:
-            # Browsers let any page open a WebSocket anywhere: the same rule has to be kept on this side.
-            raise _CorsRefused("This origin may not open a WebSocket (cors.origins).")
-        if origin is None or not self._origins:
+        if origin is None:
             return self.proceed(request)
         allowed = self._any or origin in self._origins
         asked = request.getHeader(b"access-control-request-method")
@@ -51,11 +47,11 @@ class Cors(Layer):
         wanted = (request.getHeader(b"access-control-request-headers") or b"").decode("latin-1").lower()
         names = [name for name in map(str.strip, wanted.split(",")) if name]
         if not allowed:
-            raise _CorsRefused("This origin may not call the gateway from a browser (cors.origins).")
+            raise PermissionDenied("This origin may not call the gateway from a browser (cors.origins).")
         if asked not in self._method_set:
-            raise _CorsRefused("This method is not allowed from a browser (cors.methods).")
+            raise PermissionDenied("This method is not allowed from a browser (cors.methods).")
         if not all(name in self._headers or name.startswith(self._prefixes or ("\0",)) for name in names):
-            raise _CorsRefused("A request header is not allowed from a browser (cors.headers).")
+            raise PermissionDenied("A request header is not allowed from a browser (cors.headers).")
         headers.setRawHeaders(b"access-control-allow-methods", [self._methods])
         headers.setRawHeaders(b"access-control-allow-headers", [", ".join(names).encode("latin-1")])
         headers.setRawHeaders(b"access-control-max-age", [self._max_age])
@@ -71,9 +67,3 @@ _EXPOSED = (
     + b"".join(b"x-llmedge-%b, " % name.encode() for name in _CALL)
     + b", ".join(b"x-ratelimit-%b-requests" % name for name in (b"limit", b"remaining", b"reset"))
 )
-
-
-class _CorsRefused(EdgeError):
-    status = 403
-    code = "PERMISSION_ERROR"
-    type = "permission_error"

@@ -25,6 +25,7 @@ class Edge:
     :ivar limits: what clients may send and hold open.
     :ivar heads: those that were found good by these limits.
     :ivar heartbeats: when the streams under way are due for one.
+    :ivar usual_lines: those that the head of each answer has; good for ``second``.
     :ivar draining: the service is stopping; no connection is kept.
     """
 
@@ -35,7 +36,7 @@ class Edge:
         self.failed = failed
         self.draining = False
         self.heartbeats = Deadlines(clock, lambda relay: relay.beat(), min_interval=0.05)
-        self._usual = (0, b"")
+        self.usual_lines, self.second = b"", 0
         self.put_in_force(resource, limits, gate)
 
     def put_in_force(self, resource: Any, limits: Server, gate: Gate) -> None:
@@ -46,10 +47,8 @@ class Edge:
         self.gate = gate
         self.heads = HeadCache()  # with the old one go keys that are none any more
 
-    def usual_lines(self) -> bytes:
-        """The lines that the head of each answer has; made once a second."""
-        now = int(self.clock.seconds())
-        if now != self._usual[0]:
-            date = datetimeToString(now)  # type: ignore[no-untyped-call]  # twisted has no types here
-            self._usual = (now, b"Server: llmedge\r\nDate: %b\r\nX-Content-Type-Options: nosniff\r\n" % date)
-        return self._usual[1]
+    def renew_usual_lines(self, second: int) -> bytes:
+        date = datetimeToString(second)  # type: ignore[no-untyped-call]  # twisted has no types here
+        self.usual_lines = b"Server: llmedge\r\nDate: %b\r\nX-Content-Type-Options: nosniff\r\n" % date
+        self.second = second
+        return self.usual_lines

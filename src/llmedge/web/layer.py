@@ -27,7 +27,6 @@ class WebDeps:
 
     :ivar ready: whether new requests are welcome. ``started``: seconds since the epoch.
     :ivar observers: told of each finished record.
-    :ivar in_flight: told of each call that begins (1) and ends (-1).
     :ivar begin_trace: makes the trace of a request with these headers; ``None`` where nothing is traced.
     :ivar render_metrics: the exposition text; run in ``reactor``'s pool.
     """
@@ -36,7 +35,6 @@ class WebDeps:
     ready: Callable[[], bool]
     started: int
     observers: Sequence[Callable[[Record], None]]
-    in_flight: Callable[[int], None]
     render_metrics: Callable[[], bytes]
     concurrency: Concurrency
     limiter: RateLimiter

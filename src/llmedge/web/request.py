@@ -163,7 +163,8 @@ class EdgeRequest(Request):
         else:
             error = self.check_head()  # also of what is refused already: its path is the decoded one
             context.refusal = context.refusal or error
-        self.lines.append(edge.usual_lines())
+        now = edge.clock.seconds()
+        self.lines.append(edge.usual_lines if int(now) == edge.second else edge.renew_usual_lines(int(now)))
         try:
             edge.resource.render(self)
         except BaseException:

@@ -42,10 +42,6 @@ class EdgeProtocol(Protocol):
         self._timer = edge.clock.callLater(edge.limits.header_timeout, transport.abortConnection)
 
     def dataReceived(self, data: bytes) -> None:
-        channel = self.channel
-        if channel is not None:
-            channel.dataReceived(data)
-            return
         if not self.counted:
             return
         transport: Any = self.transport
@@ -65,6 +61,7 @@ class EdgeProtocol(Protocol):
         channel.makeConnection(transport)
         if http2:
             transport.registerProducer(channel, True)
+        self.dataReceived = channel.dataReceived  # type: ignore[method-assign]  # from now on without a detour
         channel.dataReceived(first)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
