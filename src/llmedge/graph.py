@@ -17,7 +17,8 @@ from llmedge.observe.metrics import Metrics
 from llmedge.pipeline import build as pipeline_build
 from llmedge.pipeline.build import Pipeline, PipelineDeps
 from llmedge.pipeline.deployments import Deployments
-from llmedge.state.limits import Concurrency, RateLimiter
+from llmedge.state.concurrency import Concurrency
+from llmedge.state.rates import RateLimiter
 from llmedge.upstream.client import Client
 from llmedge.web import build as web_build
 from llmedge.web.build import Web

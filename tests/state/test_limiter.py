@@ -4,8 +4,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.state.limiter import Shortage, take_all
 from llmedge.state.memory import TokenBucket
+from llmedge.state.rates import Shortage, take_all
 from tests.state.test_quota import Remote
 
 

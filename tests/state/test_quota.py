@@ -4,8 +4,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.errors import TargetBusy
 from llmedge.state.interfaces import Level
-from llmedge.state.memory import TokenBucket, quota
-from llmedge.state.quota import Quota, Reservation
+from llmedge.state.memory import TokenBucket
+from llmedge.state.rates import Quota, Reservation, quota
 
 
 class Remote:

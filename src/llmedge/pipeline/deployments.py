@@ -17,8 +17,8 @@ from llmedge.state.concurrency import AimdLimit, FixedLimit, Limit, Outcome
 from llmedge.state.fair_queue import FairQueue, Slot
 from llmedge.state.interfaces import Store
 from llmedge.state.latency import PeakEwma, Quantile
-from llmedge.state.memory import MemoryStore, quota
-from llmedge.state.quota import Quota, Reservation
+from llmedge.state.memory import MemoryStore
+from llmedge.state.rates import Quota, Reservation, quota
 
 UNLIMITED = 1_000_000
 """Calls at once at a deployment that has not refused any yet."""

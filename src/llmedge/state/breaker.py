@@ -60,25 +60,6 @@ class CircuitBreaker:
     begun before a change of state is ignored when it ends after it: old news about another time.
     """
 
-    __slots__ = (
-        "_breaks",
-        "_clock",
-        "_closed_at",
-        "_consecutive",
-        "_cool_until",
-        "_epoch",
-        "_failures",
-        "_observer",
-        "_openings",
-        "_probe",
-        "_probe_until",
-        "_random",
-        "_successes",
-        "_until",
-        "settings",
-        "state",
-    )
-
     def __init__(
         self,
         clock: Clock,

@@ -1,9 +1,12 @@
-"""How many calls a deployment is given at once: a fixed number, or one learned from what happens."""
+"""How many calls a deployment is given at once: a fixed number, or one learned from what happens. And how many requests
+the gateway takes at once."""
 
 from __future__ import annotations
 
 import enum
 from typing import Protocol
+
+from llmedge.errors import Overloaded
 
 
 class Outcome(enum.Enum):
@@ -69,21 +72,6 @@ class AimdLimit:
         a round of ours takes seconds.
     """
 
-    __slots__ = (
-        "_answers",
-        "_backoff",
-        "_decreased_at",
-        "_limit",
-        "_long",
-        "_maximum",
-        "_minimum",
-        "_sequence",
-        "_short",
-        "_slow_floor",
-        "_slow_start",
-        "_tolerance",
-    )
-
     def __init__(
         self,
         initial: int = 100,
@@ -138,3 +126,41 @@ class AimdLimit:
         self._short += (latency - self._short) * (first if first > 0.1 else 0.1)
         self._long += (latency - self._long) * (first if first > 0.002 else 0.002)
         return self._short > self._tolerance * self._long
+
+
+class Concurrency:
+    """Requests under way.
+
+    :param total: how many there may be; ``each`` from one address, 0 for no limit of its own.
+    :ivar calls: those for inference, admitted or not, as ``AccessRecord`` counts them.
+    """
+
+    def __init__(self, total: int, each: int) -> None:
+        self._total = total
+        self._each = each
+        self.calls = 0
+        self._count = 0
+        self._by_address: dict[str, int] = {}
+
+    def limit(self, total: int, each: int) -> None:
+        """Change the limits; those inside stay."""
+        self._total = total
+        self._each = each
+
+    def enter(self, address: str) -> None:
+        """:raises Overloaded: there are too many."""
+        if self._count >= self._total:
+            raise Overloaded("The gateway has as many requests under way as it takes (server.max_requests).")
+        count = self._by_address.get(address, 0)
+        if self._each and count >= self._each:
+            raise Overloaded("Your address has as many requests under way as it may (server.max_requests_per_address).")
+        self._count += 1
+        self._by_address[address] = count + 1
+
+    def leave(self, address: str) -> None:
+        self._count -= 1
+        count = self._by_address[address] - 1
+        if count:
+            self._by_address[address] = count
+        else:
+            del self._by_address[address]

@@ -3,7 +3,7 @@
 Two kinds, because the pipeline must stay cheap here and honest there:
 
 - What several processes must count together, requests and tokens of a minute, may need the network. ``Bucket.take``
-  answers with a number where it knows, and with a Deferred where it must ask. ``limiter`` is the only place that awaits
+  answers with a number where it knows, and with a Deferred where it must ask. ``rates`` is the only place that awaits
   it, so the memory implementation costs neither a coroutine nor a Deferred.
 - What a process judges for itself never waits. A breaker is asked for every candidate of every call and its evidence
   is this process's own view of the network, so breakers, latencies and limits of concurrency are local everywhere. A

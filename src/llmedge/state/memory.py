@@ -1,7 +1,4 @@
-"""State of one process: token buckets, and one of something for each deployment.
-
-``quota`` is typed by its interface, so mypy says whether ``TokenBucket`` conforms.
-"""
+"""State of one process: token buckets, and one of something for each deployment."""
 
 from __future__ import annotations
 
@@ -10,7 +7,6 @@ from typing import Generic, TypeVar
 
 from llmedge.model import Clock
 from llmedge.state.interfaces import Level
-from llmedge.state.quota import Quota
 
 T = TypeVar("T")
 
@@ -95,11 +91,3 @@ class MemoryStore(Generic[T]):
     def items(self) -> Iterator[tuple[str, T]]:
         """What is there, for the metrics; a copy."""
         return iter(list(self._values.items()))
-
-
-def quota(clock: Clock, requests: int | None = None, tokens: int | None = None) -> Quota:
-    """Limits of requests and tokens a minute, ``None`` for none; a whole minute's worth may be taken at once."""
-    return Quota(
-        None if requests is None else TokenBucket(clock, requests, requests),
-        None if tokens is None else TokenBucket(clock, tokens, tokens),
-    )

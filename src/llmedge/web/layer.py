@@ -14,7 +14,8 @@ from twisted.web.server import NOT_DONE_YET
 from llmedge.config import Settings
 from llmedge.identity.chain import IdentifierChain
 from llmedge.record import Record, TraceContext
-from llmedge.state.limits import Concurrency, RateLimiter
+from llmedge.state.concurrency import Concurrency
+from llmedge.state.rates import RateLimiter
 from llmedge.web.driver import CoroutineDriver
 from llmedge.web.request import EdgeRequest
 

@@ -9,7 +9,7 @@ from llmedge.deadlines import Deadlines
 from llmedge.errors import DeadlineExceeded, ValidationError
 from llmedge.model import Deadline
 from llmedge.state.interfaces import Level
-from llmedge.state.limits import Taken
+from llmedge.state.rates import Taken
 from llmedge.web.context import RequestContext
 from llmedge.web.layer import Layer, WebDeps
 from llmedge.web.request import EdgeRequest

@@ -1,0 +1,191 @@
+"""Requests and tokens a minute: of all callers together, of each alone, of a deployment. What has to be taken from
+several buckets is taken from all of them, or from none."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from typing import NamedTuple
+
+from twisted.internet.defer import Deferred
+
+from llmedge.config.sections.rate_limit import RateLimit as RateLimitSettings
+from llmedge.errors import RateLimited, TargetBusy
+from llmedge.model import Caller, Clock
+from llmedge.state.interfaces import Bucket, Level
+from llmedge.state.memory import TokenBucket
+
+Claim = tuple[Bucket, float]
+"""A bucket, and how much is to be taken from it."""
+
+
+class Shortage(NamedTuple):
+    """The bucket that has too little, and the seconds until it has enough."""
+
+    bucket: Bucket
+    wait: float
+
+
+def take_all(claims: Sequence[Claim]) -> Shortage | Awaitable[Shortage | None] | None:
+    """Take every claim, in order: ``None``, or the first that cannot be had (nothing is taken then).
+
+    An awaitable only where a bucket has to ask somebody; if that is cancelled or fails, nothing is taken.
+    """
+    for count, (bucket, amount) in enumerate(claims):
+        wait = bucket.take(amount)
+        if wait:
+            if isinstance(wait, Deferred):
+                return _take_rest(claims, count, wait)
+            give_back(claims[:count])
+            return Shortage(bucket, wait)
+    return None
+
+
+async def _take_rest(claims: Sequence[Claim], count: int, answer: Deferred[float]) -> Shortage | None:
+    """Go on with ``claims[count]``, whose bucket has been asked."""
+    taken = claims[:count]
+    try:
+        if wait := await answer:
+            shortage: Shortage | None = Shortage(claims[count][0], wait)
+        else:
+            taken = claims[: count + 1]
+            rest = take_all(claims[count + 1 :])
+            shortage = await rest if isinstance(rest, Awaitable) else rest
+    except BaseException:  # cancelled too
+        give_back(taken)
+        raise
+    if shortage is not None:
+        give_back(taken)
+    return shortage
+
+
+def give_back(claims: Sequence[Claim]) -> None:
+    """What the claims stood for was not done."""
+    for bucket, amount in claims:
+        bucket.refund(amount)
+
+
+Taken = tuple[Level, RateLimited | None]
+"""The level of the bucket nearest to refusing, and the refusal where nothing was taken."""
+
+
+class RateLimiter:
+    """Callers come from configuration, so the number of buckets is bounded."""
+
+    def __init__(self, settings: RateLimitSettings, clock: Clock, previous: RateLimiter | None = None) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._shared: Bucket = TokenBucket(clock, settings.rpm, settings.burst)
+        self._own: dict[str, Bucket] = {}
+        if previous is not None:  # a change of configuration refills no bucket
+            if (previous._shared.rpm, previous._shared.burst) == (settings.rpm, settings.burst):
+                self._shared = previous._shared
+            self._own = dict(previous._own)
+
+    def take(self, caller: Caller) -> Taken | Awaitable[Taken]:
+        """Take a token for one request of ``caller``, from its own bucket and the shared one, or from neither."""
+        claims = self._claims(caller)
+        shortage = take_all(claims)
+        if shortage is None or isinstance(shortage, Shortage):
+            return _nearest(claims), shortage and self._refusal(caller, shortage)
+        return self._take_later(caller, claims, shortage)
+
+    async def _take_later(self, caller: Caller, claims: Sequence[Claim], asking: Awaitable[Shortage | None]) -> Taken:
+        shortage = await asking
+        return _nearest(claims), shortage and self._refusal(caller, shortage)
+
+    def level(self) -> Level:
+        """Of the bucket that all share."""
+        return self._shared.level()
+
+    def _claims(self, caller: Caller) -> tuple[Claim, ...]:
+        shared = (self._shared, 1.0)
+        if caller.rpm is None:
+            return (shared,)
+        own = self._own.get(caller.name)
+        burst = caller.burst or self._settings.burst
+        if own is None or own.rpm != caller.rpm or own.burst != burst:
+            own = self._own[caller.name] = TokenBucket(self._clock, caller.rpm, burst)
+        return (own, 1.0), shared
+
+    def _refusal(self, caller: Caller, shortage: Shortage) -> RateLimited:
+        bucket, wait = shortage
+        shared = bucket is self._shared
+        who = "The gateway" if shared else f"The key '{caller.name}'"
+        return RateLimited(
+            f"{who} is over its {bucket.rpm} requests a minute, {bucket.burst} at once.",
+            scope="global" if shared else "key",
+            retry_after=wait,
+        )
+
+
+def _nearest(claims: Sequence[Claim]) -> Level:
+    """Of the bucket nearest to refusing; the first of those that are as near."""
+    nearest = claims[0][0]
+    for bucket, _ in claims[1:]:
+        if bucket.left < nearest.left:
+            nearest = bucket
+    return nearest.level()
+
+
+class Quota:
+    """Takes from both buckets or from neither; ``None`` is no limit.
+
+    How many tokens a call uses is known when it is over. An estimate is taken before, the difference settled after:
+    what was not used is given back, what was used beyond it is owed.
+    """
+
+    def __init__(self, requests: Bucket | None = None, tokens: Bucket | None = None) -> None:
+        self._requests = requests
+        self._tokens = tokens
+
+    async def reserve(self, tokens: int) -> Reservation:
+        """Take one request and ``tokens`` tokens (input and the most that may be written).
+
+        :raises TargetBusy: with the seconds to wait.
+        """
+        claims: list[Claim] = []
+        if self._requests is not None:
+            claims.append((self._requests, 1.0))
+        if self._tokens is not None:
+            claims.append((self._tokens, float(tokens)))
+        shortage = take_all(claims)
+        if isinstance(shortage, Awaitable):
+            shortage = await shortage
+        if shortage is not None:
+            what = "requests" if shortage.bucket is self._requests else "tokens"
+            raise TargetBusy(f"has no {what} left this minute", retry_after=shortage.wait)
+        return Reservation(self._requests, self._tokens, tokens)
+
+
+class Reservation:
+    """What was taken for one call. The first of ``commit`` and ``cancel`` counts."""
+
+    __slots__ = ("_open", "_requests", "_reserved", "_tokens")
+
+    def __init__(self, requests: Bucket | None, tokens: Bucket | None, reserved: int) -> None:
+        self._requests = requests
+        self._tokens = tokens
+        self._reserved = reserved
+        self._open = True
+
+    def commit(self, used: int) -> None:
+        """The call was made and used ``used`` tokens."""
+        if self._open:
+            self._open = False
+            if self._tokens is not None and used != self._reserved:
+                self._tokens.refund(float(self._reserved - used))
+
+    def cancel(self) -> None:
+        """The call was never put to the vendor. Harmless after ``commit``."""
+        if self._open:
+            self.commit(0)
+            if self._requests is not None:
+                self._requests.refund()
+
+
+def quota(clock: Clock, requests: int | None = None, tokens: int | None = None) -> Quota:
+    """Limits of requests and tokens a minute, ``None`` for none; a whole minute's worth may be taken at once."""
+    return Quota(
+        None if requests is None else TokenBucket(clock, requests, requests),
+        None if tokens is None else TokenBucket(clock, tokens, tokens),
+    )
