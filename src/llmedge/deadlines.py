@@ -1,4 +1,4 @@
-"""Many deadlines on one timer: what ends in time, as nearly all does, costs no ``callLater``."""
+"""Timers; many deadlines on one: what ends in time, as nearly all does, costs no ``callLater``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from typing import Any
 from twisted.logger import Logger
 
 log = Logger()
+
+
+def stop(timer: Any) -> None:
+    """Cancel what ``callLater`` gave, where it gave something, and that is still to come."""
+    if timer is not None and timer.active():
+        timer.cancel()
 
 
 class Deadlines:
@@ -46,10 +52,8 @@ class Deadlines:
     def close(self) -> None:
         """Forget all of them."""
         self._due.clear()
-        if self._timer is not None:
-            if self._timer.active():
-                self._timer.cancel()
-            self._timer = None
+        stop(self._timer)
+        self._timer = None
 
     def _arm(self, due: float) -> None:
         self._armed = due

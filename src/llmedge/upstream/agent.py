@@ -19,6 +19,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IClientRequest, IResponse
 from zope.interface import implementer
 
 from llmedge.config.sections.upstream import Upstream
+from llmedge.deadlines import stop
 from llmedge.errors import UpstreamTimeout, UpstreamTooLarge
 from llmedge.model import Target
 from llmedge.record import Attempt, Routing
@@ -181,8 +182,7 @@ class _Response:
         if self._delivered:
             raise RuntimeError("the body was delivered before")
         self._delivered = True
-        if self._unread is not None and self._unread.active():
-            self._unread.cancel()
+        stop(self._unread)
         delivery = _Delivery(self._exchange, protocol, self._limits.max_response_size)
         protocol.makeConnection(delivery)
         delivery.begin(self._bodiless, ResponseDone() if self._has_end else PotentialDataLoss())

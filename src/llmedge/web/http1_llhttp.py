@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
+from llmedge.deadlines import stop
 from llmedge.errors import EdgeError, RequestTimeout
 from llmedge.sockets import unsent, write_now
 from llmedge.web.edge import Edge
@@ -102,7 +103,7 @@ class LlhttpChannel:
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._become(CLOSED)
         self._parser.stop()
-        self._stop_timer()
+        stop(self._timer)
         if self._upgraded is not None:
             self._upgraded.connection_lost(reason)
         requests, self.requests = self.requests, []
@@ -270,11 +271,6 @@ class LlhttpChannel:
         else:
             self._timer = self._clock.callLater(seconds, self._overdue)
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
-
     def _overdue(self) -> None:
         state = self._state
         if state == CLOSING:
@@ -330,7 +326,8 @@ class LlhttpChannel:
         return self.transport
 
     def requestDone(self, request: Any) -> None:
-        self.write_body(b"", False)
+        if self._answer:  # to HEAD
+            self.write_body(b"", False)
         self.requests.remove(request)
         if self._state == CLOSING:
             return
@@ -388,7 +385,7 @@ class LlhttpChannel:
             return
         self._become(CLOSING)
         self._parser.stop()
-        self._stop_timer()
+        stop(self._timer)
         half_close = getattr(transport, "loseWriteConnection", None)
         transport.unregisterProducer()
         if not still_sends or half_close is None:

@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 
+from llmedge.deadlines import stop
 from llmedge.errors import EdgeError, RequestTimeout
 from llmedge.sockets import unsent
 from llmedge.web.edge import Edge
@@ -77,9 +78,7 @@ class TwistedChannel(HTTPChannel):
         if phase == self._phase:
             return
         self._phase = phase
-        if self._phase_timer is not None and self._phase_timer.active():
-            self._phase_timer.cancel()
-        self._phase_timer = None
+        stop(self._phase_timer)
         if phase:
             limits = self.edge.limits
             seconds = limits.header_timeout if phase == "header" else limits.body_timeout
@@ -164,9 +163,8 @@ class TwistedChannel(HTTPChannel):
         half_close()
 
     def forceAbortClient(self) -> None:
-        timer, self._abortingCall = self._abortingCall, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        stop(self._abortingCall)
+        self._abortingCall = None
         transport: Any = self.transport
         if transport is not None:
             transport.abortConnection()

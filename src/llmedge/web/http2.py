@@ -26,6 +26,7 @@ from twisted.python.failure import Failure
 from twisted.web import _http2
 from twisted.web.http_headers import Headers
 
+from llmedge.deadlines import stop
 from llmedge.web.edge import Edge
 from llmedge.web.refusals import LINGER
 from llmedge.web.writer import with_lines
@@ -120,16 +121,12 @@ class EdgeStream(_H2Stream):  # type: ignore[misc]
             self.write(data)
 
     def requestComplete(self) -> None:
-        self._stop_timer()
+        stop(self._body_timer)
         super().requestComplete()
 
     def connectionLost(self, reason: Any) -> None:
-        self._stop_timer()
+        stop(self._body_timer)
         super().connectionLost(reason)
-
-    def _stop_timer(self) -> None:
-        if self._body_timer.active():
-            self._body_timer.cancel()
 
     def abort(self) -> None:
         """Reset the stream; whoever works on it is told that its client is gone."""
@@ -274,10 +271,8 @@ class EdgeHttp2(_H2Connection):  # type: ignore[misc]
         transport = self.transport
         if transport is not None:
             transport.loseConnection()
-            timer = self.edge.clock.callLater(LINGER, transport.abortConnection)
-            self._leaving = timer
+            self._leaving = self.edge.clock.callLater(LINGER, transport.abortConnection)
 
     def connectionLost(self, reason: Any, _cancelTimeouts: bool = True) -> None:
-        if self._leaving is not None and self._leaving.active():
-            self._leaving.cancel()
+        stop(self._leaving)
         super().connectionLost(reason, _cancelTimeouts=_cancelTimeouts)

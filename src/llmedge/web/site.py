@@ -13,6 +13,7 @@ from twisted.web.resource import IResource
 from zope.interface import implementer
 
 from llmedge.config.sections.server import Server
+from llmedge.deadlines import stop
 from llmedge.web.answer import send_error
 from llmedge.web.edge import Edge, Gate
 from llmedge.web.http1_llhttp import LlhttpChannel
@@ -57,7 +58,7 @@ class EdgeProtocol(Protocol):
         edge = self.factory.edge
         kind: Any = EdgeHttp2 if http2 else LlhttpChannel if edge.limits.http_parser == "llhttp" else TwistedChannel
         channel = self.channel = kind(edge, EdgeRequest)
-        self._stop_timer()
+        stop(self._timer)
         channel.makeConnection(transport)
         if http2:
             transport.registerProducer(channel, True)
@@ -65,15 +66,10 @@ class EdgeProtocol(Protocol):
         channel.dataReceived(first)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._stop_timer()
+        stop(self._timer)
         self.factory.forget(self)
         if self.channel is not None:
             self.channel.connectionLost(reason)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
 
     def drain(self) -> None:
         """Close, at once or when the work under way is done."""

@@ -20,6 +20,7 @@ from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.utilities import RemoteProtocolError
 
+from llmedge.deadlines import stop
 from llmedge.dialects.sse import SseParser
 from llmedge.errors import ValidationError
 from llmedge.web.paths import CHAT
@@ -132,8 +133,7 @@ class ChatSocket:
             self.say(_encode(ValidationError(f"More than {WAITING} messages wait for their answer.").body()))
 
     def connection_lost(self, reason: Failure) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        stop(self._timer)
         self._leaving = True
         self._waiting.clear()
         current, self._current = self._current, None
