@@ -40,9 +40,22 @@ LAYERS = {
     "operations": set(),
     "errors": set(),
     "_version": set(),
+    "body": set(),
 }
 EVERYONE_MAY = {
-    *("deadlines", "threads", "tls", "config", "sockets", "model", "record", "operations", "errors", "_version"),
+    *(
+        "body",
+        "deadlines",
+        "threads",
+        "tls",
+        "config",
+        "sockets",
+        "model",
+        "record",
+        "operations",
+        "errors",
+        "_version",
+    ),
 }
 GROUND = {
     "config": {"_version", "operations"},

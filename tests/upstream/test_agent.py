@@ -12,9 +12,9 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IClientRequest, IResponse
 from zope.interface.verify import verifyObject
 
+from llmedge.body import HIGH_WATER as HELD
 from llmedge.errors import ConnectFailed, UpstreamCut, UpstreamMalformed, UpstreamTimeout, UpstreamTooLarge
 from llmedge.upstream.agent import UpstreamAgent
-from llmedge.upstream.body_producer import HELD
 from llmedge.upstream.exchange import HIGH_WATER
 from tests.upstream.in_memory import EMPTY, OK, URL, Bytes, InMemory, Producer, Reader
 

@@ -7,9 +7,9 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from llmedge.body import HIGH_WATER, ClientGone
 from llmedge.web import paths
 from llmedge.web.answer import send_body
-from llmedge.web.body import HIGH_WATER, ClientGone
 from tests.fakes import CHAT, Edge, parse_response, request
 from tests.web.bare import BareEdge
 

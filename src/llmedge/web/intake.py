@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 
+from llmedge.body import BodyStream
 from llmedge.config.sections.server import Server
 from llmedge.errors import RequestTooLarge
-from llmedge.web.body import BodyStream
 from llmedge.web.context import RequestContext
 from llmedge.web.paths import streams_body
 

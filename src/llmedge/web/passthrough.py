@@ -7,13 +7,13 @@ from urllib.parse import parse_qs
 
 from twisted.internet.defer import succeed
 
+from llmedge.body import BodyStream
 from llmedge.config.sections.server import Server
 from llmedge.dialects.registry import PASSED
 from llmedge.errors import EdgeError, RequestTooLarge, UnsupportedMediaType, ValidationError
 from llmedge.model import Answer
 from llmedge.streams import Reply
 from llmedge.web.answer import send_answer, show_call
-from llmedge.web.body import BodyStream
 from llmedge.web.multipart import boundary_of
 from llmedge.web.relay import Relay, RelayLimits
 from llmedge.web.request import EdgeRequest

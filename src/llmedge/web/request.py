@@ -14,9 +14,9 @@ from twisted.web.http import NO_BODY_CODES
 from twisted.web.http_headers import Headers
 from twisted.web.server import Request
 
+from llmedge.body import BodyStream, ClientGone
 from llmedge.errors import EdgeError, InternalError, NotFound, ValidationError
 from llmedge.tls import certificate_names
-from llmedge.web.body import BodyStream, ClientGone
 from llmedge.web.context import RequestContext
 from llmedge.web.head import NO_HEAD, RequestHead
 from llmedge.web.intake import Intake

@@ -1,16 +1,15 @@
-"""A request's body as it arrives, for handlers that do not want it whole."""
+"""A body as it arrives, for whoever does not want it whole."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 
-from llmedge.errors import EdgeError, RequestTimeout
+from llmedge.errors import RequestTimeout
 
 HIGH_WATER = 65536
-"""Unread bytes from which the client's socket is paused."""
+"""Unread bytes from which whoever sends them is paused."""
 
 
 class ClientGone(RequestTimeout):
@@ -21,25 +20,26 @@ class BodyStream:
     """What ``request.body`` is where :func:`llmedge.web.paths.streams_body` says so.
 
     :param pause: called when more than 64 KiB are unread; ``resume`` when they have been read.
+    :ivar over: no more of it will come.
     """
 
     def __init__(self, pause: Callable[[], None] | None = None, resume: Callable[[], None] | None = None) -> None:
         self._pause = pause
         self._resume = resume
-        self._chunks: deque[bytes] = deque()
+        self._chunks: list[bytes] = []
         self._held = 0
         self._paused = False
-        self._complete = False
-        self._error: EdgeError | None = None
+        self.over = False
+        self._error: Exception | None = None
         self._waiter: Deferred[None] | None = None
 
     async def read(self) -> bytes:
-        """The next piece of the body; ``b""`` when there is no more.
+        """What has come of the body since the last time; ``b""`` when there is no more.
 
         :raises EdgeError: it will not be complete: over the cap (413), too slow (408), malformed (400), or the
             client has gone (:class:`ClientGone`). What had arrived by then is not given out any more.
         """
-        while self._error is None and not self._chunks and not self._complete:
+        while not self._chunks and not self.over:
             waiter = self._waiter = Deferred()
             try:
                 await waiter
@@ -47,21 +47,20 @@ class BodyStream:
                 self._waiter = None
         if self._error is not None:
             raise self._error
-        if not self._chunks:
-            return b""
-        data = self._chunks.popleft()
-        self._held -= len(data)
-        if self._paused and self._held <= HIGH_WATER:
+        data = b"".join(self._chunks)
+        self._chunks.clear()
+        self._held = 0
+        if self._paused:
             self._paused = False
             if self._resume is not None:
                 self._resume()
         return data
 
-    # The channel's side.
+    # The side it comes from.
 
     def feed(self, data: bytes) -> None:
         """More of it has arrived."""
-        if self._error is not None or not data:
+        if self.over or not data:
             return
         self._chunks.append(data)
         self._held += len(data)
@@ -72,16 +71,15 @@ class BodyStream:
 
     def end(self) -> None:
         """All of it has arrived."""
-        self._complete = True
+        self.over = True
         self._wake()
 
-    def fail(self, error: EdgeError) -> None:
+    def fail(self, error: Exception) -> None:
         """It will not be complete. The first reason stands."""
-        if self._complete or self._error is not None:
-            return
-        self._error = error
-        self._chunks.clear()
-        self._wake()
+        if not self.over:
+            self._error = error
+            self._chunks.clear()
+            self.end()
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
