@@ -41,10 +41,11 @@ LAYERS = {
     "errors": set(),
     "_version": set(),
     "body": set(),
+    "backpressure": set(),
 }
 EVERYONE_MAY = {
     *(
-        "body",
+        *("body", "backpressure"),
         "deadlines",
         "threads",
         "tls",

@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.internet.task import Clock, deferLater
 from twisted.internet.threads import deferToThread
@@ -90,7 +91,8 @@ class Resumption(TestCase):
         return answer
 
     def sessions(self, server: Server) -> Sessions:
-        return self.client.pool_for(f"https://localhost:{server.port}")._endpoint._sessions
+        endpoint = self.client.pool_for(f"https://localhost:{server.port}")._endpoint
+        return endpoint._wrapperFactory(Factory()).sessions
 
     async def test_a_second_connection_resumes(self) -> None:
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):

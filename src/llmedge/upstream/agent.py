@@ -183,71 +183,71 @@ class _Response:
             raise RuntimeError("the body was delivered before")
         self._delivered = True
         stop(self._unread)
-        delivery = _Delivery(self._exchange, protocol, self._limits.max_response_size)
+        end = ResponseDone() if self._has_end else PotentialDataLoss()
+        delivery = _Delivery(self._exchange, protocol, self._limits.max_response_size, end)
         protocol.makeConnection(delivery)
-        delivery.begin(self._bodiless, ResponseDone() if self._has_end else PotentialDataLoss())
+        if self._bodiless:
+            delivery.end(end)
+        else:
+            self._exchange.listen(delivery.deliver)
+            delivery.deliver()
 
     def _nobody_reads(self) -> None:
         self._exchange.fail(UpstreamTimeout("answered with a body that nobody read"))
 
 
 class _Delivery:
-    """Takes a body to ``protocol``, whose transport it is."""
+    """Takes a body to ``protocol``, whose transport it is.
+
+    :param end: what to tell it of a whole one.
+    """
 
     disconnecting = False
 
-    def __init__(self, exchange: Exchange, protocol: Any, limit: int) -> None:
+    def __init__(self, exchange: Exchange, protocol: Any, limit: int, end: Exception) -> None:
         self._exchange = exchange
         self._protocol = protocol
         self._limit = limit
-        self._reading: Deferred[bytes] | None = None
+        self._end_reason = end
+        self._size = 0
         self._paused = False
-        self._resumed: Deferred[None] | None = None
+        self._delivering = False
 
-    def begin(self, bodiless: bool, end: Exception) -> None:
-        Deferred.fromCoroutine(self._run(bodiless, end)).addErrback(
-            lambda failure: _log.failure("whoever read an answer failed", failure)
-        )
-
-    async def _run(self, bodiless: bool, end: Exception) -> None:
-        reason = end
+    def deliver(self) -> None:
+        """Hand on what is here; called when there is more."""
+        if self._delivering:
+            return  # from within ``dataReceived``: the loop below goes on
+        self._delivering = True
         try:
-            if not bodiless:
-                await self._read()
-        except CancelledError:
-            reason = ConnectionAborted()
+            while not self._paused and not self.disconnecting:
+                data = self._exchange.take()
+                if data is None:
+                    self._exchange.expect()
+                    break
+                self._size += len(data)
+                if self._size > self._limit:
+                    raise UpstreamTooLarge(f"answered with more than {self._limit} bytes (upstream.max_response_size)")
+                if not data:
+                    self.end(self._end_reason)
+                else:
+                    self._protocol.dataReceived(data)
         except Exception as error:
-            reason = error
-        finally:
+            self.end(error)
+        self._delivering = False
+        if self.disconnecting:
+            self.end(ConnectionAborted())
+
+    def end(self, reason: Exception) -> None:
+        """Nothing more comes; the first reason is told."""
+        protocol, self._protocol = self._protocol, None
+        if protocol is not None:
             self.disconnecting = True
+            self._exchange.listen(None)
             self._exchange.abort()
-        self._protocol.connectionLost(Failure(reason))  # type: ignore[no-untyped-call]  # twisted has no types here
-
-    async def _read(self) -> None:
-        size = 0
-        while True:
-            if self.disconnecting:
-                raise ConnectionAborted
-            if self._paused:
-                self._resumed = Deferred()
-                await self._resumed
-                continue
-            self._reading = Deferred.fromCoroutine(self._exchange.read())
             try:
-                data = await self._reading
-            finally:
-                self._reading = None
-            if not data:
-                return
-            size += len(data)
-            if size > self._limit:
-                raise UpstreamTooLarge(f"answered with more than {self._limit} bytes (upstream.max_response_size)")
-            self._protocol.dataReceived(data)
-
-    def _resume(self) -> None:
-        resumed, self._resumed = self._resumed, None
-        if resumed is not None:
-            resumed.callback(None)
+                protocol.connectionLost(Failure(reason))  # type: ignore[no-untyped-call]  # twisted has no types here
+            except Exception:
+                _log.failure("whoever read an answer failed")
 
     # The protocol's transport, as far as Twisted's agents have one.
 
@@ -256,19 +256,14 @@ class _Delivery:
 
     def resumeProducing(self) -> None:
         self._paused = False
-        self._resume()
-
-    def stopProducing(self) -> None:
-        self.loseConnection()
+        self.deliver()
 
     def loseConnection(self) -> None:
         """No more is wanted."""
         self.disconnecting = True
-        if self._reading is not None:
-            self._reading.cancel()
-        self._resume()
+        self.deliver()
 
-    abortConnection = loseConnection
+    stopProducing = abortConnection = loseConnection
 
 
 def _origin(url: str) -> str:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IPushProducer
-from zope.interface import implementer
 
+from llmedge.backpressure import WriteBackpressure
 from llmedge.errors import UpstreamTimeout
 from llmedge.model import Clock, UploadBody
 from llmedge.sockets import unsent
@@ -15,7 +12,6 @@ from llmedge.upstream.connection import Connection
 from llmedge.upstream.exchange import Exchange
 
 
-@implementer(IPushProducer)
 class Sender:
     """Reads ``body`` and writes it behind the head that ``connection`` has sent for ``exchange``.
 
@@ -32,13 +28,10 @@ class Sender:
         self._connection = connection
         self._exchange = exchange
         self._body = body
-        self._clock = clock
         self._patience = patience
-        self._paused = False
-        self._resumed: Deferred[None] | None = None
         self._reading: Deferred[bytes] | None = None
-        self._timer: Any = None
-        self._unsent = -1
+        transport = connection.transport
+        self._pace = WriteBackpressure(transport, clock, patience, lambda: unsent(transport), self._stalled)
 
     async def run(self) -> None:
         """Return when the body is out, or nothing is to be sent any more; what came of it, the exchange tells.
@@ -48,7 +41,7 @@ class Sender:
         connection, exchange = self._connection, self._exchange
         chunked = self._body.length is None
         exchange.listen(self._stop_if_unwanted)
-        connection.transport.registerProducer(self, True)
+        self._pace.start()
         try:
             while exchange.wants_body:
                 data = await self._read()
@@ -61,19 +54,17 @@ class Sender:
                         connection.send(b"0\r\n\r\n")
                     connection.sending = False
                     return
-                while self._paused and exchange.wants_body:
-                    await self._resumption()
+                await self._pace.ready()
         finally:
             exchange.listen(None)
-            self._stop_timer()
-            connection.transport.unregisterProducer()
+            self._pace.stop()
 
     def _stop_if_unwanted(self) -> None:
         if not self._exchange.wants_body:
             reading, self._reading = self._reading, None
             if reading is not None:
                 reading.cancel()
-            self._resume()
+            self._pace.resumeProducing()
 
     async def _read(self) -> bytes:
         reading = self._reading = Deferred.fromCoroutine(self._body.read())
@@ -86,45 +77,5 @@ class Sender:
         finally:
             self._reading = None
 
-    async def _resumption(self) -> None:
-        self._resumed = Deferred()
-        if self._timer is None:
-            self._watch()
-        try:
-            await self._resumed
-        finally:
-            self._resumed = None
-
-    def _resume(self) -> None:
-        resumed, self._resumed = self._resumed, None
-        if resumed is not None:
-            resumed.callback(None)
-
-    def _watch(self) -> None:
-        self._unsent = unsent(self._connection.transport)
-        self._timer = self._clock.callLater(self._patience, self._check_progress)
-
-    def _check_progress(self) -> None:
-        self._timer = None
-        if unsent(self._connection.transport) != self._unsent:
-            self._watch()
-        else:
-            self._exchange.fail(UpstreamTimeout(f"did not take the request's body within {self._patience:g} s"))
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
-
-    # IPushProducer, of the vendor's transport.
-
-    def pauseProducing(self) -> None:
-        self._paused = True
-
-    def resumeProducing(self) -> None:
-        self._paused = False
-        self._stop_timer()
-        self._resume()
-
-    def stopProducing(self) -> None:
-        """The connection is going; the exchange is told."""
+    def _stalled(self) -> None:
+        self._exchange.fail(UpstreamTimeout(f"did not take the request's body within {self._patience:g} s"))

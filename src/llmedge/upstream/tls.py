@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 from OpenSSL import SSL
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IStreamClientEndpoint
+from twisted.internet.endpoints import _WrapperEndpoint
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import connectionDone
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
@@ -44,7 +45,9 @@ class TlsContexts:
 
     def secure(self, host: str, endpoint: Any) -> Any:
         """``endpoint`` with TLS to ``host`` on it. What it connects resumes its own sessions, and nobody else's."""
-        return _SecuredEndpoint(Sessions(self.for_host(host), self._reactor), endpoint, self._reactor)
+        sessions = Sessions(self.for_host(host), self._reactor)
+        wrap = partial(_TlsFactory, sessions, self._reactor)
+        return _WrapperEndpoint(endpoint, wrap)  # type: ignore[no-untyped-call]  # twisted has no types here
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -130,20 +133,6 @@ class _Transport(BufferingTLSTransport):
 class _TlsFactory(TLSMemoryBIOFactory):
     protocol = _Transport
 
-    def __init__(self, sessions: Any, wrapped: Any, reactor: Any) -> None:
-        super().__init__(sessions, True, wrapped, reactor)
+    def __init__(self, sessions: Sessions, reactor: Any, wrapped: Any) -> None:
+        super().__init__(cast(Any, sessions), True, wrapped, reactor)
         self.sessions = sessions
-
-
-@implementer(IStreamClientEndpoint)
-class _SecuredEndpoint:
-    """What ``wrapClientTLS`` makes, with :class:`Sessions`."""
-
-    def __init__(self, sessions: Sessions, endpoint: Any, reactor: Any) -> None:
-        self._sessions = sessions
-        self._endpoint = endpoint
-        self._reactor = reactor
-
-    def connect(self, factory: Any) -> Deferred[Any]:
-        connecting: Deferred[Any] = self._endpoint.connect(_TlsFactory(self._sessions, factory, self._reactor))
-        return connecting.addCallback(lambda tls: tls.wrappedProtocol)

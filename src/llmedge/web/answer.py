@@ -12,7 +12,6 @@ import msgspec
 
 from llmedge.dialects.registry import CHAT, DIALECTS
 from llmedge.errors import AuthError, EdgeError, MethodNotAllowed
-from llmedge.web.backpressure import WriteBackpressure
 from llmedge.web.paths import dialect_of
 from llmedge.web.request import EdgeRequest
 
@@ -76,7 +75,7 @@ async def send_answer(request: EdgeRequest, body: bytes, write_timeout: float) -
     headers = request.responseHeaders
     headers.setRawHeaders(b"content-type", [b"application/json"])
     headers.setRawHeaders(b"content-length", [b"%d" % len(body)])
-    flow = WriteBackpressure(request, write_timeout)
+    flow = request.backpressure(write_timeout)
     flow.start()
     try:
         for start in range(0, len(body), SLICE):

@@ -13,7 +13,6 @@ from llmedge.errors import DeadlineExceeded, EdgeError
 from llmedge.model import Event, EventKind
 from llmedge.streams import ReplyStream, nobody
 from llmedge.web.answer import show_call
-from llmedge.web.backpressure import WriteBackpressure
 from llmedge.web.request import EdgeRequest
 
 
@@ -39,7 +38,7 @@ class Relay:
         self._dialect = dialect
         self._limits = limits
         self._clock = request.edge.clock
-        self._flow = WriteBackpressure(request, limits.write_timeout, self._pump)
+        self._flow = request.backpressure(limits.write_timeout, self._pump)
         self._over: Deferred[None] | None = None
         self._stream: ReplyStream
         self._wrote = self._clock.seconds()

@@ -14,6 +14,7 @@ from twisted.web.http import NO_BODY_CODES
 from twisted.web.http_headers import Headers
 from twisted.web.server import Request
 
+from llmedge.backpressure import WriteBackpressure
 from llmedge.body import BodyStream, ClientGone
 from llmedge.errors import EdgeError, InternalError, NotFound, ValidationError
 from llmedge.tls import certificate_names
@@ -56,7 +57,6 @@ class EdgeRequest(Request):
     if TYPE_CHECKING:  # twisted.web gives these no types
 
         def registerProducer(self, producer: Any, streaming: bool) -> None: ...
-        def unregisterProducer(self) -> None: ...
 
     def __init__(self, channel: Writer, queued: object = False, head: RequestHead = NO_HEAD) -> None:
         # What http.Request, server.Request and Componentized set, without their three calls.
@@ -252,8 +252,7 @@ class EdgeRequest(Request):
             self.sentLength += len(last)
             channel.write_body(last, True)
         self.finished = 1
-        if self.producer is not None:
-            self.unregisterProducer()
+        self.unregisterProducer()
         self._call_over(False)  # first, since the next of a pipeline may begin before requestDone returns
         channel.requestDone(self)
         self.channel = None
@@ -262,6 +261,22 @@ class EdgeRequest(Request):
             notifications, self.notifications = self.notifications, []
             for waiting in notifications:
                 waiting.callback(None)
+
+    def backpressure(self, patience: float, resumed: Callable[[], None] | None = None) -> WriteBackpressure:
+        """For an answer in pieces. A client that takes not one byte of it for ``patience`` seconds is cut off: it does
+        not get to hold a vendor's work.
+
+        :param resumed: called when it takes more again.
+        """
+        return WriteBackpressure(self, self.edge.clock, patience, self._progress, self.abort_now, resumed)
+
+    def _progress(self) -> int:
+        return 0 if self.channel is None else self.channel.progress()
+
+    def unregisterProducer(self) -> None:
+        """Harmless where there is none."""
+        if self.producer is not None and self.channel is not None:
+            super().unregisterProducer()  # type: ignore[no-untyped-call]  # twisted has no types here
 
     def connectionLost(self, reason: Failure) -> None:
         self._disconnected = True
@@ -302,8 +317,7 @@ class EdgeRequest(Request):
         stream (HTTP/2) ends with the response visibly unfinished."""
         self.aborted = True
         if self.channel is not None:
-            if self.producer is not None:
-                self.unregisterProducer()
+            self.unregisterProducer()
             self.channel.break_off()
 
     def abort_now(self) -> None:
