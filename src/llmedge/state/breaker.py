@@ -197,15 +197,13 @@ class CircuitBreaker:
                 self._open(self._clock.seconds())
 
 
+@attrs.define(eq=False)
 class Ticket:
     """One call's place in a breaker. The first of ``succeed``, ``fail``, ``abandon`` counts, the others do nothing."""
 
-    __slots__ = ("_breaker", "_epoch", "_settled")
-
-    def __init__(self, breaker: CircuitBreaker, epoch: int) -> None:
-        self._breaker = breaker
-        self._epoch = epoch
-        self._settled = False
+    _breaker: CircuitBreaker
+    _epoch: int
+    _settled: bool = False
 
     def succeed(self) -> None:
         """The deployment works. Say so at the first token: a probe that waits for a long answer holds up recovery."""

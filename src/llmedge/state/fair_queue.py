@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred
 
+from llmedge.deadlines import stop
 from llmedge.errors import TargetBusy
 from llmedge.model import Clock
 from llmedge.state.concurrency import Limit, Outcome
@@ -92,8 +94,7 @@ class FairQueue:
         if not line:
             del self._callers[waiter.caller]
         self.waiting -= 1
-        if waiter.timer.active():
-            waiter.timer.cancel()
+        stop(waiter.timer)
 
     def _expire(self, waiter: _Waiter) -> None:
         self._leave(waiter)
@@ -107,9 +108,7 @@ class FairQueue:
             self._grant()
 
     def _grant(self) -> None:
-        if (
-            self._granting
-        ):  # a waiter ended at once, within its callback: the loop below goes on, the stack does not grow
+        if self._granting:  # a waiter ended at once, in its callback: the loop goes on, the stack does not grow
             return
         self._granting = True
         try:
@@ -125,18 +124,16 @@ class FairQueue:
             self._granting = False
 
 
+@attrs.define(eq=False)
 class Slot:
     """The right to one call. ``release`` it on every way out; only the first time counts.
 
     :ivar waited: seconds spent in the queue.
     """
 
-    __slots__ = ("_mark", "_queue", "waited")
-
-    def __init__(self, queue: FairQueue, mark: int, waited: float) -> None:
-        self._queue: FairQueue | None = queue
-        self._mark = mark
-        self.waited = waited
+    _queue: FairQueue | None
+    _mark: int
+    waited: float
 
     def release(self, outcome: Outcome = Outcome.IGNORED, latency: float | None = None) -> None:
         """:param latency: seconds to the first token."""
@@ -145,12 +142,9 @@ class Slot:
             queue._release(self._mark, outcome, latency)
 
 
+@attrs.define(eq=False)
 class _Waiter:
-    __slots__ = ("caller", "result", "since", "timer")
-
-    timer: Any
-
-    def __init__(self, caller: str, since: float, result: Deferred[Slot]) -> None:
-        self.caller = caller
-        self.since = since
-        self.result = result
+    caller: str
+    since: float
+    result: Deferred[Slot]
+    timer: Any = None

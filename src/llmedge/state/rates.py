@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import NamedTuple
 
+import attrs
 from twisted.internet.defer import Deferred
 
 from llmedge.config.sections.rate_limit import RateLimit as RateLimitSettings
@@ -157,16 +158,14 @@ class Quota:
         return Reservation(self._requests, self._tokens, tokens)
 
 
+@attrs.define(eq=False)
 class Reservation:
     """What was taken for one call. The first of ``commit`` and ``cancel`` counts."""
 
-    __slots__ = ("_open", "_requests", "_reserved", "_tokens")
-
-    def __init__(self, requests: Bucket | None, tokens: Bucket | None, reserved: int) -> None:
-        self._requests = requests
-        self._tokens = tokens
-        self._reserved = reserved
-        self._open = True
+    _requests: Bucket | None
+    _tokens: Bucket | None
+    _reserved: int
+    _open: bool = True
 
     def commit(self, used: int) -> None:
         """The call was made and used ``used`` tokens."""

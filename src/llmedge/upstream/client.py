@@ -23,7 +23,7 @@ from llmedge.record import Attempt, Routing
 from llmedge.upstream.connection import Connection, StaleConnection
 from llmedge.upstream.exchange import Exchange
 from llmedge.upstream.resolver import Names
-from llmedge.upstream.sender import Sender
+from llmedge.upstream.sender import send_body
 from llmedge.upstream.tls import TlsContexts
 
 
@@ -107,7 +107,11 @@ class Pool:
             try:
                 if body is not None:
                     connection.sending = True
-                    await self._send_body(connection, exchange, body, routing)
+                    routing.begin_wait(self._reactor.seconds())
+                    try:
+                        await send_body(connection, exchange, body, self._reactor, self._limits.idle_timeout)
+                    finally:
+                        routing.end_wait(self._reactor.seconds())
                 await exchange.headers()
                 return exchange
             except StaleConnection:
@@ -128,13 +132,6 @@ class Pool:
         self._retired = True
         for connection in tuple(self._idle):
             connection.lose()
-
-    async def _send_body(self, connection: Connection, exchange: Exchange, body: UploadBody, routing: Routing) -> None:
-        routing.begin_wait(self._reactor.seconds())
-        try:
-            await Sender(connection, exchange, body, self._reactor, self._limits.idle_timeout).run()
-        finally:
-            routing.end_wait(self._reactor.seconds())
 
     async def _acquire(self, new: bool = False) -> Connection:
         while True:

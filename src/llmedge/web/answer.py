@@ -67,7 +67,7 @@ def send_body(request: EdgeRequest, status: int, body: bytes, content_type: byte
     request.finish(body)
 
 
-async def send_answer(request: EdgeRequest, body: bytes, write_timeout: float) -> None:
+async def send_answer(request: EdgeRequest, body: bytes) -> None:
     """Answer with a JSON ``body`` of any size. A long one goes out as the client takes it."""
     if len(body) <= SLICE or request.method == b"HEAD":
         send_body(request, 200, body)
@@ -75,7 +75,7 @@ async def send_answer(request: EdgeRequest, body: bytes, write_timeout: float) -
     headers = request.responseHeaders
     headers.setRawHeaders(b"content-type", [b"application/json"])
     headers.setRawHeaders(b"content-length", [b"%d" % len(body)])
-    flow = request.backpressure(write_timeout)
+    flow = request.backpressure()
     flow.start()
     try:
         for start in range(0, len(body), SLICE):

@@ -14,7 +14,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
-from werkzeug.exceptions import NotFound as WerkzeugNotFound
 
 from llmedge.call import Call, RoutingHints
 from llmedge.dialects.dialect import CountingDialect, Dialect, Request
@@ -43,9 +42,9 @@ from llmedge.web.limits import deadline_exceeded
 from llmedge.web.listing import OPENAI_SHAPE, SHAPES, Listed
 from llmedge.web.passthrough import is_upload, media_type, pass_on, take_upload, whole_body
 from llmedge.web.paths import dialect_of, endpoint_of
-from llmedge.web.relay import Relay, RelayLimits
-from llmedge.web.request import EdgeRequest
-from llmedge.web.routes import declare
+from llmedge.web.relay import Relay
+from llmedge.web.request import NOTHING_HERE, EdgeRequest
+from llmedge.web.routes import declare, not_allowed
 
 log = Logger()
 
@@ -66,11 +65,9 @@ def as_edge_error(request: EdgeRequest, failure: Failure) -> EdgeError:
     if isinstance(error, EdgeError):
         return error
     if isinstance(error, WerkzeugMethodNotAllowed):
-        allowed = tuple(sorted(error.valid_methods or ()))
-        method = request.method.decode("latin-1")
-        return MethodNotAllowed(f"{method} is not allowed here; allowed: {', '.join(allowed)}.", allowed)
-    if isinstance(error, WerkzeugNotFound | HTTPException):
-        return NotFound("There is nothing at this path. GET / says what there is.")
+        return not_allowed(request, error.valid_methods or ())
+    if isinstance(error, HTTPException):
+        return NotFound(NOTHING_HERE)
     log.failure("a request failed", failure=failure, request_id=request.context.record.request_id)
     return InternalError()
 
@@ -88,14 +85,12 @@ class Api:
         handlers: Mapping[Operation, Handler],
         models: ModelIndex,
         vendors: VendorModels,
-        limits: RelayLimits,
         started: int,
         origins: Collection[str] = (),
     ) -> None:
         self._handlers = handlers
         self._models = models
         self._vendors = vendors
-        self._limits = limits
         self._started = started
         self._origins = origins
         self._listed: dict[tuple[str, tuple[str, ...]], tuple[int, bytes]] = {}
@@ -115,7 +110,7 @@ class Api:
     def infer_of_model(self, request: EdgeRequest, model: str) -> Deferred[None]:
         endpoint = endpoint_of(request.path)
         if endpoint is None:
-            raise NotFound("There is nothing at this path. GET / says what there is.")
+            raise NotFound(NOTHING_HERE)
         if endpoint.streams == "path" and b"alt=sse" not in request.uri:
             raise ValidationError("Streams are sent as events: add ?alt=sse to the URL.", param="alt")
         work = request.context.work = Deferred.fromCoroutine(self._infer(request, endpoint))
@@ -171,7 +166,7 @@ class Api:
             call = self._call_now(request, endpoint, dialect) or await self._call(request, endpoint, dialect)
             reply = self._handlers[call.operation](call)
             if call.stream:
-                await Relay(request, dialect, self._limits).run(cast("Awaitable[ReplyStream]", reply))
+                await Relay(request, dialect).run(cast("Awaitable[ReplyStream]", reply))
                 return
             answer = await reply
             assert isinstance(answer, Answer)
@@ -180,8 +175,8 @@ class Api:
             if len(answer.body) <= SLICE:
                 send_body(request, 200, answer.body)
             else:
-                request.context.extend_deadline(self._limits.stream_timeout)
-                await send_answer(request, answer.body, self._limits.write_timeout)
+                request.context.extend_deadline(request.edge.limits.stream_timeout)
+                await send_answer(request, answer.body)
         except CancelledError:
             self._cancelled(request)
 
@@ -194,7 +189,7 @@ class Api:
                 call.upload = upload
             else:
                 call = await self._call(request, endpoint, dialect)
-            await pass_on(request, self._handlers[call.operation](call), self._limits)
+            await pass_on(request, self._handlers[call.operation](call))
         except CancelledError:
             self._cancelled(request)
 

@@ -16,7 +16,6 @@ from llmedge.web.cors import Cors
 from llmedge.web.layer import Layer, WebDeps
 from llmedge.web.limits import EnforceDeadline, LimitConcurrency, RateLimit
 from llmedge.web.ops import Ops
-from llmedge.web.relay import RelayLimits
 from llmedge.web.routes import Routes, Tree
 
 
@@ -46,9 +45,8 @@ def layers(settings: Settings) -> list[type[Layer]]:
 
 def build(settings: Settings, pipeline: Pipeline, deps: WebDeps) -> Web:
     """Everything between the sites and the pipeline."""
-    server, admin = settings.server, settings.admin
-    relay = RelayLimits(server.heartbeat, server.write_timeout, server.stream_timeout)
-    api = Api(pipeline.handlers, pipeline.models, pipeline.vendor_models, relay, deps.started, settings.cors.origins)
+    admin = settings.admin
+    api = Api(pipeline.handlers, pipeline.models, pipeline.vendor_models, deps.started, settings.cors.origins)
     render = deps.render_metrics if settings.metrics.enabled else None
     public = Ops(deps.reactor, render, deps.ready, expose=not admin.listen or admin.keep_public)
     inside = Ops(deps.reactor, render, deps.ready, expose=True)

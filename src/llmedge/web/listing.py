@@ -29,13 +29,7 @@ class Listed:
 
 
 def openai_model(model: Listed) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "id": model.name,
-        "object": "model",
-        "created": model.created,
-        "owned_by": model.owner,
-    }
-    return shown
+    return {"id": model.name, "object": "model", "created": model.created, "owned_by": model.owner}
 
 
 def anthropic_model(model: Listed) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from llmedge.model import Answer
 from llmedge.streams import Reply
 from llmedge.web.answer import send_answer, show_call
 from llmedge.web.multipart import boundary_of
-from llmedge.web.relay import Relay, RelayLimits
+from llmedge.web.relay import Relay
 from llmedge.web.request import EdgeRequest
 from llmedge.web.upload import HeldUpload
 
@@ -87,17 +87,17 @@ def _told(request: EdgeRequest) -> str:
     return told[0] if told else ""
 
 
-async def pass_on(request: EdgeRequest, reply: Awaitable[Reply], limits: RelayLimits) -> None:
+async def pass_on(request: EdgeRequest, reply: Awaitable[Reply]) -> None:
     """Answer with what a vendor answered: a JSON body, events, or bytes of any kind."""
     said = await reply
     if isinstance(said, Answer):
         request.context.record.first_event = request.edge.clock.seconds()
-        request.context.extend_deadline(limits.stream_timeout)
+        request.context.extend_deadline(request.edge.limits.stream_timeout)
         show_call(request)
-        await send_answer(request, said.body, limits.write_timeout)
+        await send_answer(request, said.body)
     else:
         relay = Relay if request.context.record.stream else MediaRelay
-        await relay(request, PASSED, limits).run(succeed(said))
+        await relay(request, PASSED).run(succeed(said))
 
 
 class MediaRelay(Relay):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
-import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
@@ -16,15 +15,6 @@ from llmedge.web.answer import show_call
 from llmedge.web.request import EdgeRequest
 
 
-@attrs.frozen
-class RelayLimits:
-    """All in seconds; see ``[server]`` in the configuration reference."""
-
-    heartbeat: float
-    write_timeout: float
-    stream_timeout: float
-
-
 class Relay:
     """Writes one stream to one client.
 
@@ -33,12 +23,12 @@ class Relay:
     terminal event and never otherwise.
     """
 
-    def __init__(self, request: EdgeRequest, dialect: Dialect, limits: RelayLimits) -> None:
+    def __init__(self, request: EdgeRequest, dialect: Dialect) -> None:
         self._request = request
         self._dialect = dialect
-        self._limits = limits
+        self._limits = request.edge.limits
         self._clock = request.edge.clock
-        self._flow = request.backpressure(limits.write_timeout, self._pump)
+        self._flow = request.backpressure(self._pump)
         self._over: Deferred[None] | None = None
         self._stream: ReplyStream
         self._wrote = self._clock.seconds()
@@ -123,8 +113,8 @@ class Relay:
         request.abort()
 
     def _limit(self) -> float:
-        started = self._request.context.record.first_event is not None
-        return self._limits.stream_timeout if started else self._request.context.deadline.seconds
+        context = self._request.context
+        return context.deadline.seconds if context.record.first_event is None else self._limits.stream_timeout
 
     def _stop(self) -> None:
         self._request.edge.heartbeats.drop(self)

@@ -24,6 +24,7 @@ from llmedge.web.intake import Intake
 from llmedge.web.paths import split_target, streams_body
 from llmedge.web.writer import Writer
 
+NOTHING_HERE = "There is nothing at this path. GET / says what there is."
 _HOST = re.compile(rb"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_~\-][A-Za-z0-9._~\-]{0,254})(:\d{0,5})?$")
 
 
@@ -203,7 +204,7 @@ class EdgeRequest(Request):
                 self.path.decode()
             except UnicodeDecodeError:
                 return ValidationError("The URL is not UTF-8.")
-            return NotFound("There is nothing at this path. GET / says what there is.")
+            return NotFound(NOTHING_HERE)
         return None
 
     # No route of ours depends on the host, and Klein would fail on names that IDNA cannot encode.
@@ -262,13 +263,14 @@ class EdgeRequest(Request):
             for waiting in notifications:
                 waiting.callback(None)
 
-    def backpressure(self, patience: float, resumed: Callable[[], None] | None = None) -> WriteBackpressure:
-        """For an answer in pieces. A client that takes not one byte of it for ``patience`` seconds is cut off: it does
-        not get to hold a vendor's work.
+    def backpressure(self, resumed: Callable[[], None] | None = None) -> WriteBackpressure:
+        """For an answer in pieces. A client that takes not one byte of it for ``server.write_timeout`` seconds is cut
+        off: it does not get to hold a vendor's work.
 
         :param resumed: called when it takes more again.
         """
-        return WriteBackpressure(self, self.edge.clock, patience, self._progress, self.abort_now, resumed)
+        edge = self.edge
+        return WriteBackpressure(self, edge.clock, edge.limits.write_timeout, self._progress, self.abort_now, resumed)
 
     def _progress(self) -> int:
         return 0 if self.channel is None else self.channel.progress()

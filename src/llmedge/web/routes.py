@@ -63,10 +63,8 @@ class Routes(Resource):
         route = self._fixed.get((request.method, request.path))
         if route is None:
             if not request.method.isupper():  # Werkzeug would overlook the case, which counts (RFC 9110 section 9.1)
-                allowed = tuple(sorted(self._app.url_map.bind("localhost").allowed_methods(request.path.decode())))
-                if allowed:
-                    method = request.method.decode("latin-1")
-                    raise MethodNotAllowed(f"{method} is not allowed here; allowed: {', '.join(allowed)}.", allowed)
+                if allowed := self._app.url_map.bind("localhost").allowed_methods(request.path.decode()):
+                    raise not_allowed(request, allowed)
             request.prepath = []
             request.postpath = request.path[1:].split(b"/")
             return cast(int, self._klein.render(request))
@@ -100,6 +98,14 @@ class Routes(Resource):
                 log.failure("a request failed after its end", failure=result)
         except Exception:
             log.failure("a failure could not be told")
+
+
+def not_allowed(request: EdgeRequest, methods: Iterable[str]) -> MethodNotAllowed:
+    """What to say where only ``methods`` are allowed."""
+    allowed = tuple(sorted(methods))
+    return MethodNotAllowed(
+        f"{request.method.decode('latin-1')} is not allowed here; allowed: {', '.join(allowed)}.", allowed
+    )
 
 
 class Tree(Resource):

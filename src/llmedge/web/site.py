@@ -29,7 +29,6 @@ class EdgeProtocol(Protocol):
 
     def __init__(self) -> None:
         self.channel: Any = None  # for HTTP/1.1 or HTTP/2, once it is known
-        self.counted = False
         self.address = ""  # what it is counted for
         self._first = b""
         self._timer: Any = None
@@ -43,7 +42,7 @@ class EdgeProtocol(Protocol):
         self._timer = edge.clock.callLater(edge.limits.header_timeout, transport.abortConnection)
 
     def dataReceived(self, data: bytes) -> None:
-        if not self.counted:
+        if self not in self.factory.connections:
             return
         transport: Any = self.transport
         if not self.factory.recount(self):
@@ -116,7 +115,6 @@ class EdgeSite(Factory):
         self.connections.add(protocol)
         self._by_address[address] += 1
         protocol.address = address
-        protocol.counted = True
         return True
 
     def recount(self, protocol: EdgeProtocol) -> bool:
@@ -141,9 +139,8 @@ class EdgeSite(Factory):
             del self._by_address[address]
 
     def forget(self, protocol: EdgeProtocol) -> None:
-        if protocol.counted:
-            protocol.counted = False
-            self.connections.discard(protocol)
+        if protocol in self.connections:
+            self.connections.remove(protocol)
             self._uncount(protocol.address)
             if not self.connections and self._empty is not None:
                 empty, self._empty = self._empty, None
