@@ -48,7 +48,8 @@ class WriteBackpressure:
         self._consumer.registerProducer(self, True)
 
     def stop(self) -> None:
-        stop(self._timer)
+        if self._timer is not None:
+            stop(self._timer)
         self._on_resume = None
         self._consumer.unregisterProducer()
 

@@ -15,8 +15,8 @@ from llmedge.upstream.exchange import Exchange
 async def send_body(
     connection: Connection, exchange: Exchange, body: UploadBody, clock: Clock, patience: float
 ) -> None:
-    """Read ``body`` and write it behind the head that ``connection`` has sent for ``exchange``. Return when it is out, or
-    nothing is to be sent any more; what came of it, the exchange tells.
+    """Read ``body`` and write it behind the head that ``connection`` has sent for ``exchange``. Return when it is out,
+    or nothing is to be sent any more; what came of it, the exchange tells.
 
     Not more is read than the vendor's socket takes. A vendor that answers before it has everything, with an error or
     a whole answer, is sent no more (RFC 9110 section 10.1.1, RFC 9112 section 9.5); the connection then cannot be

@@ -253,7 +253,8 @@ class EdgeRequest(Request):
             self.sentLength += len(last)
             channel.write_body(last, True)
         self.finished = 1
-        self.unregisterProducer()
+        if self.producer is not None:
+            self.unregisterProducer()
         self._call_over(False)  # first, since the next of a pipeline may begin before requestDone returns
         channel.requestDone(self)
         self.channel = None

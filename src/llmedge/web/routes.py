@@ -62,9 +62,10 @@ class Routes(Resource):
     def render(self, request: Any) -> int:
         route = self._fixed.get((request.method, request.path))
         if route is None:
-            if not request.method.isupper():  # Werkzeug would overlook the case, which counts (RFC 9110 section 9.1)
-                if allowed := self._app.url_map.bind("localhost").allowed_methods(request.path.decode()):
-                    raise not_allowed(request, allowed)
+            # Werkzeug would overlook the case of a method, which counts (RFC 9110 section 9.1).
+            url_map = self._app.url_map.bind("localhost")
+            if not request.method.isupper() and (allowed := url_map.allowed_methods(request.path.decode())):
+                raise not_allowed(request, allowed)
             request.prepath = []
             request.postpath = request.path[1:].split(b"/")
             return cast(int, self._klein.render(request))
@@ -102,10 +103,8 @@ class Routes(Resource):
 
 def not_allowed(request: EdgeRequest, methods: Iterable[str]) -> MethodNotAllowed:
     """What to say where only ``methods`` are allowed."""
-    allowed = tuple(sorted(methods))
-    return MethodNotAllowed(
-        f"{request.method.decode('latin-1')} is not allowed here; allowed: {', '.join(allowed)}.", allowed
-    )
+    method, allowed = request.method.decode("latin-1"), tuple(sorted(methods))
+    return MethodNotAllowed(f"{method} is not allowed here; allowed: {', '.join(allowed)}.", allowed)
 
 
 class Tree(Resource):
