@@ -202,15 +202,12 @@ class Api:
 
     def _call_now(self, request: EdgeRequest, endpoint: Endpoint, dialect: Dialect) -> Call | None:
         """What is asked, where it is found out at once; else ask :meth:`_call`, which raises the same."""
-        size = request.size
-        if request.body is not None or size >= LARGE or endpoint.operation is Operation.COUNT_TOKENS:
+        if request.body is not None or request.size >= LARGE:
             return None
         if not request.context.head.is_json:
             _expect_json(request)
-        request.context.record.bytes_in = size
-        depth = request.edge.limits.max_json_depth
-        body = request.content.read()
-        parsed = dialect.parse_request(body, depth, model=endpoint.model, stream=endpoint.streams == "path")
+        request.context.record.bytes_in = request.size
+        parsed = _parse(request, endpoint, dialect, request.content.read())
         return self._called(request, endpoint, dialect, parsed)
 
     async def _call(self, request: EdgeRequest, endpoint: Endpoint, dialect: Dialect) -> Call:
@@ -218,19 +215,7 @@ class Api:
         edge = request.edge
         body = request.content.read() if request.body is None else await whole_body(request.body, edge.limits)
         request.context.record.bytes_in = len(body)
-        parse = dialect.parse_request
-        if endpoint.operation is Operation.COUNT_TOKENS:
-            assert isinstance(dialect, CountingDialect)
-            parse = dialect.parse_count_request
-        parsed = await maybe_in_thread(
-            edge.clock,
-            len(body),
-            parse,
-            body,
-            edge.limits.max_json_depth,
-            model=endpoint.model,
-            stream=endpoint.streams == "path",
-        )
+        parsed = await maybe_in_thread(edge.clock, len(body), _parse, request, endpoint, dialect, body)
         return self._called(request, endpoint, dialect, parsed)
 
     def _called(self, request: EdgeRequest, endpoint: Endpoint, dialect: Dialect, parsed: Request) -> Call:
@@ -257,6 +242,19 @@ class Api:
             _passed_on(request) if dialect.name == "anthropic" else (),
             hints,
         )
+
+
+def _parse(request: EdgeRequest, endpoint: Endpoint, dialect: Dialect, body: bytes) -> Request:
+    """Read ``body``, maybe in a thread.
+
+    :raises ValidationError: it is no request of this operation.
+    """
+    parse = dialect.parse_request
+    if endpoint.operation is Operation.COUNT_TOKENS:
+        assert isinstance(dialect, CountingDialect)
+        parse = dialect.parse_count_request
+    depth = request.edge.limits.max_json_depth
+    return parse(body, depth, model=endpoint.model, stream=endpoint.streams == "path")
 
 
 def _expect_json(request: EdgeRequest) -> None:

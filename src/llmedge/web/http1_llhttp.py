@@ -23,6 +23,7 @@ from llmedge.web.head import RequestHead, Table
 from llmedge.web.http1_parser import Body, RequestParser
 from llmedge.web.http1_states import TRANSITIONS, State
 from llmedge.web.refusals import LINGER, not_http, plain_refusal
+from llmedge.web.writer import Http1Writer
 
 EAGER = 65536
 """Bytes of further requests that are kept while one is answered."""
@@ -31,7 +32,7 @@ IDLE, HEAD, BODY, STREAMING, ANSWERING, UPGRADED, REFUSING, CLOSING, CLOSED = St
 
 
 @implementer(IPushProducer)
-class LlhttpChannel:
+class LlhttpChannel(Http1Writer):
     """One HTTP/1.1 connection; what twisted.web's requests know as ``HTTPChannel``, and a
     :class:`llmedge.web.writer.Writer`.
 
@@ -53,7 +54,6 @@ class LlhttpChannel:
         self.persistent = True
         self._state: State = IDLE
         self._parser = RequestParser(edge)
-        self._upgraded: Any = None
         self._clock = edge.clock
         self._running = False  # the parser is on the stack
         # Who wants no more for now, in whatever state:
@@ -220,10 +220,6 @@ class LlhttpChannel:
 
     # Refusing.
 
-    def refuse_soon(self, request: Any) -> None:
-        """Answer ``request`` with its refusal as soon as the parser is off the stack, without waiting for its body."""
-        self._clock.callLater(0, self._refuse_early, request)
-
     def _refuse_early(self, request: Any) -> None:
         if self.requests and self.requests[0] is request and BODY <= self._state <= STREAMING:
             self._give_up(request.context.refusal)
@@ -319,12 +315,6 @@ class LlhttpChannel:
         if data:
             write_now(self.transport, data)
 
-    def progress(self) -> int:
-        return -unsent(self.transport)
-
-    def connection(self) -> Any:
-        return self.transport
-
     def requestDone(self, request: Any) -> None:
         if self._answer:  # to HEAD
             self.write_body(b"", False)
@@ -352,18 +342,6 @@ class LlhttpChannel:
         self._upgraded = protocol
 
     # Ending.
-
-    def drain(self) -> None:
-        """Close as soon as the request under way, if there is one, is answered."""
-        if self._upgraded is not None:
-            self._upgraded.drain()
-        elif not self.requests:
-            self._close()
-        else:
-            self.persistent = False
-            request = self.requests[0]
-            if not request.startedWriting:
-                request.responseHeaders.setRawHeaders(b"connection", [b"close"])
 
     def _close(self) -> None:
         self.write_body(b"", False)

@@ -15,10 +15,10 @@ from llmedge.errors import EdgeError, RequestTimeout
 from llmedge.sockets import unsent
 from llmedge.web.edge import Edge
 from llmedge.web.refusals import LINGER, head_too_large, not_http, plain_refusal
-from llmedge.web.writer import with_lines
+from llmedge.web.writer import Http1Writer, with_lines
 
 
-class TwistedChannel(HTTPChannel):
+class TwistedChannel(Http1Writer, HTTPChannel):
     """One HTTP/1.1 connection, and a :class:`llmedge.web.writer.Writer`.
 
     ``idle_timeout`` holds between requests (it is reset by every byte), ``header_timeout`` and ``body_timeout``
@@ -30,7 +30,6 @@ class TwistedChannel(HTTPChannel):
     _discarding = False
     _progress: int | None = None
     _optimisticEagerReadSize = 65536
-    _upgraded: Any = None
     _chunked = False
 
     def __init__(self, edge: Edge, requestFactory: Any) -> None:
@@ -117,10 +116,6 @@ class TwistedChannel(HTTPChannel):
             self.requests[-1].judge(target)
         super().allHeadersReceived()  # type: ignore[no-untyped-call]  # twisted has no types here
 
-    def refuse_soon(self, request: Any) -> None:
-        """Answer ``request`` when the parser is off the stack."""
-        self.edge.clock.callLater(0, self._refuse_early, request)
-
     def _refuse_early(self, request: Any) -> None:
         if self.requests and self.requests[-1] is request and not self._handlingRequest and not self._discarding:
             self._refuse(request.context.refusal)
@@ -190,27 +185,8 @@ class TwistedChannel(HTTPChannel):
     def upgrade(self, protocol: Any) -> None:
         self._upgraded = protocol
 
-    def progress(self) -> int:
-        return -unsent(self.transport)
-
-    def connection(self) -> Any:
-        return self.transport
-
     def checkPersistence(self, request: Any, version: bytes) -> bool:
         if self.edge.draining:
             request.responseHeaders.setRawHeaders(b"connection", [b"close"])
             return False
         return bool(super().checkPersistence(request, version))  # type: ignore[no-untyped-call]
-
-    def drain(self) -> None:
-        """Close as soon as the request under way, if there is one, is answered."""
-        if self._upgraded is not None:
-            self._upgraded.drain()
-            return
-        if not self.requests:
-            self._close()
-            return
-        self.persistent = 0
-        request = self.requests[0]
-        if not request.startedWriting:
-            request.responseHeaders.setRawHeaders(b"connection", [b"close"])

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from twisted.web.http_headers import Headers
 
+from llmedge.sockets import unsent
 from llmedge.web.edge import Edge
 
 
@@ -40,6 +41,40 @@ class Writer(Protocol):
     def getPeer(self) -> Any: ...
     def getHost(self) -> Any: ...
     def isSecure(self) -> bool: ...
+
+
+class Http1Writer:
+    """What both channels of HTTP/1.1 do alike as a :class:`Writer`, and for their site."""
+
+    edge: Edge
+    transport: Any
+    requests: Any
+    persistent: Any
+    _upgraded: Any = None
+    _refuse_early: Any
+    _close: Any
+
+    def refuse_soon(self, request: Any) -> None:
+        """Answer ``request`` with its refusal as soon as the parser is off the stack, without waiting for its body."""
+        self.edge.clock.callLater(0, self._refuse_early, request)
+
+    def progress(self) -> int:
+        return -unsent(self.transport)
+
+    def connection(self) -> Any:
+        return self.transport
+
+    def drain(self) -> None:
+        """Close as soon as the request under way, if there is one, is answered."""
+        if self._upgraded is not None:
+            self._upgraded.drain()
+        elif not self.requests:
+            self._close()
+        else:
+            self.persistent = False
+            request = self.requests[0]
+            if not request.startedWriting:
+                request.responseHeaders.setRawHeaders(b"connection", [b"close"])
 
 
 def with_lines(headers: Headers, lines: list[bytes]) -> Headers:
