@@ -26,7 +26,7 @@ from twisted.logger import globalLogBeginner
 from benchmarks.stub import ANSWER, ANSWER_STREAM, STREAM
 from llmedge.observe import logs
 from llmedge.service import EdgeService
-from llmedge.upstream import client as upstream_client
+from llmedge.upstream.resolver import Names
 
 KEYS = 100
 HEAD = ANSWER_STREAM[: ANSWER_STREAM.index(b"\r\n\r\n") + 4]
@@ -95,7 +95,7 @@ class Bench:
     """One service in memory, and one client connection to it."""
 
     def __init__(self, folder: str) -> None:
-        upstream_client._endpoint = lambda *_: Endpoint(Vendor)
+        Names.endpoint = lambda *_: Endpoint(Vendor)
         path = Path(folder) / "bench.toml"
         path.write_text(configuration())
         logs.configure(load({}, str(path)).log)

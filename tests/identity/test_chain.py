@@ -7,9 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from llmedge.config.secret import Secret
 from llmedge.config.sections.auth import Auth, Key
 from llmedge.errors import AuthError
-from llmedge.identity.chain import IdentifierChain
+from llmedge.identity.chain import Credentials, IdentifierChain
 from llmedge.identity.configured import identifiers, mode
-from llmedge.identity.credentials import Credentials
 from llmedge.model import Caller
 
 

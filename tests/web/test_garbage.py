@@ -5,7 +5,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.upstream import client
+from llmedge.upstream.resolver import Names
 from llmedge.web.head import HeadCache
 from tests.fakes import CHAT, Edge, Endpoint, Transport, request
 
@@ -67,7 +67,7 @@ class Leftovers(SynchronousTestCase):
                 gc.enable()
 
     def test_a_stream_that_was_left(self) -> None:
-        self.patch(client, "_endpoint", lambda *_: Endpoint(Vendor))
+        self.patch(Names, "endpoint", lambda *_: Endpoint(Vendor))
         self.assertEqual(self.left_by(Edge(TOML), CHAT | {"model": "m", "stream": True}), [])
 
     def test_a_whole_answer(self) -> None:

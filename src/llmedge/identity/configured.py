@@ -10,8 +10,7 @@ from ipaddress import ip_address
 
 from llmedge.config.sections.auth import Auth, Key
 from llmedge.errors import AuthError
-from llmedge.identity.chain import IdentifierChain
-from llmedge.identity.credentials import Credentials
+from llmedge.identity.chain import Credentials, IdentifierChain
 from llmedge.model import Caller
 
 ANONYMOUS = Caller("anonymous")

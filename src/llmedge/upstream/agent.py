@@ -8,8 +8,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.error import ConnectionAborted
+from twisted.internet.interfaces import IConsumer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
@@ -18,12 +19,12 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IClientRequest, IResponse
 from zope.interface import implementer
 
+from llmedge.body import HIGH_WATER, BodyStream
 from llmedge.config.sections.upstream import Upstream
 from llmedge.deadlines import stop
 from llmedge.errors import UpstreamTimeout, UpstreamTooLarge
 from llmedge.model import Target
 from llmedge.record import Attempt, Routing
-from llmedge.upstream.body_producer import BodyProducerReader
 from llmedge.upstream.client import Client
 from llmedge.upstream.exchange import Exchange
 
@@ -94,7 +95,7 @@ class UpstreamAgent:
         attempt = Attempt(Target("agent", origin), self._reactor.seconds())
         routing = Routing()  # not a call's: nobody reads it
         pool = self._client.pool_for(url)
-        body = None if producer is None else await BodyProducerReader.of(producer)
+        body = None if producer is None else await _ProducedBody.of(producer)
         try:
             if body is None or body.data is not None:
                 data = b"" if body is None or body.data is None else body.data
@@ -194,6 +195,92 @@ class _Response:
 
     def _nobody_reads(self) -> None:
         self._exchange.fail(UpstreamTimeout("answered with a body that nobody read"))
+
+
+@implementer(IConsumer)
+class _ProducedBody(BodyStream):
+    """A :class:`~llmedge.model.UploadBody` made of an ``IBodyProducer``, which produces its body once.
+
+    :ivar length: in bytes, as the producer says; ``None`` where it does not know.
+    :ivar data: the whole body, if it was small: one of known length that is held anyway is sent in one piece, and
+        again where a kept connection turns out closed.
+    """
+
+    whole = False
+
+    def __init__(self, producer: Any) -> None:
+        super().__init__(producer.pauseProducing, self._resume_producer)
+        self.length: int | None = None if producer.length is UNKNOWN_LENGTH else int(producer.length)
+        self.data: bytes | None = None
+        self._producer = producer
+        self._size = 0
+        self._producing: Deferred[Any] | None = None
+
+    @classmethod
+    async def of(cls, producer: Any) -> _ProducedBody:
+        """The body; a small one is all here then.
+
+        :raises Exception: what the producer failed with. :raises ValueError: it is not as long as it says.
+        """
+        body = cls(producer)
+        if body.length is not None and body.length <= HIGH_WATER:
+            parts = []
+            try:
+                while data := await body.read():
+                    parts.append(data)
+            except BaseException:
+                body.close()
+                raise
+            body.data = b"".join(parts)
+        return body
+
+    @property
+    def again(self) -> bool:
+        return self._producing is None
+
+    def rewind(self) -> None:
+        """Nothing was taken yet."""
+
+    async def read(self) -> bytes:
+        """The next piece; ``b""`` at the end. Errors as for :meth:`of`."""
+        if self._producing is None:
+            self._producing = Deferred()  # in case the producer is done at once, or asks for more
+            self._producing = maybeDeferred(self._producer.startProducing, self)
+            self._producing.addCallbacks(self._done, lambda failure: self.fail(failure.value))
+        return await super().read()
+
+    def close(self) -> None:
+        """No more of it is wanted. Harmless when repeated, and at the end."""
+        if not self.over:
+            self.over = True
+            if self._producing is not None:
+                self._producer.stopProducing()
+
+    def _done(self, _: Any) -> None:
+        if self.length is not None and self._size < self.length:
+            self.fail(ValueError(f"a body of {self.length} bytes had {self._size}"))
+        self.end()
+
+    def _resume_producer(self) -> None:
+        if not self.over:
+            self._producer.resumeProducing()
+
+    # IConsumer, of the producer.
+
+    def write(self, data: bytes) -> None:
+        if self.over:
+            return
+        self._size += len(data)
+        if self.length is not None and self._size > self.length:
+            self.fail(ValueError(f"a body of {self.length} bytes has more"))
+            self._producer.stopProducing()
+        else:
+            self.feed(data)
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Body producers do not register (``IBodyProducer``)."""
+
+    def unregisterProducer(self) -> None: ...
 
 
 class _Delivery:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,7 +10,6 @@ from OpenSSL import SSL
 from service_identity import VerificationError
 from twisted.internet import error as internet_error
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
@@ -47,7 +45,7 @@ class Client:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         key = (parts.scheme, host, port)
         if key not in self._pools:
-            endpoint = _endpoint(self._reactor, self._names, host, port, self._limits.connect_timeout)
+            endpoint = self._names.endpoint(host, port, self._limits.connect_timeout)
             if parts.scheme == "https":
                 endpoint = self._tls.secure(host, endpoint)
             self._pools[key] = Pool(self._reactor, endpoint, self._limits, secure=parts.scheme == "https")
@@ -208,16 +206,6 @@ class Pool:
     def _wake_next(self) -> None:
         if self._waiting:
             self._waiting.popleft().callback(None)
-
-
-def _endpoint(reactor: Any, names: Names, host: str, port: int, timeout: float) -> Any:
-    """An address is called as it is: Happy Eyeballs would take 0.3 s to give up on one."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return names.endpoint(host, port, timeout)
-    kind = TCP4ClientEndpoint if address.version == 4 else TCP6ClientEndpoint
-    return kind(reactor, host, port, timeout=timeout)
 
 
 def _explain(error: BaseException) -> tuple[str, str]:

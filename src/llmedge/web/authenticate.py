@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from twisted.internet.defer import Deferred
 
 from llmedge.errors import EdgeError
-from llmedge.identity.credentials import Credentials
+from llmedge.identity.chain import Credentials
 from llmedge.model import Caller
 from llmedge.web.layer import Layer
 from llmedge.web.paths import is_health, is_metrics
