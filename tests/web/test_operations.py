@@ -16,7 +16,7 @@ from llmedge.web.answer import send_json
 from llmedge.web.api import Api, failed, handle_errors
 from llmedge.web.openapi import openapi
 from llmedge.web.ops import Ops
-from llmedge.web.paths import SLASHED, Paths, endpoint_of, is_health, is_metrics, operation_of, route_of, streams_body
+from llmedge.web.paths import KEYS, SLASHED, Paths, endpoint_of, operation_of, route_of, streams_body
 from llmedge.web.routes import Routes, declare
 from llmedge.web.site import EdgeSite
 from tests.fakes import Edge, Wire, request
@@ -108,9 +108,9 @@ class Table(SynchronousTestCase):
 
     def test_probes(self) -> None:
         for path in (b"/health", b"/health/live", b"/health/ready"):
-            self.assertEqual((is_health(path), is_metrics(path)), (True, False))
-        self.assertEqual((is_health(b"/metrics"), is_metrics(b"/metrics")), (False, True))
-        self.assertEqual((is_health(b"/"), is_metrics(b"/")), (False, False))
+            self.assertEqual(KEYS[path], "auth.health_check")
+        self.assertEqual(KEYS[b"/metrics"], "auth.metrics")
+        self.assertEqual(KEYS[b"/"], "never")
 
     def test_what_operations_are(self) -> None:
         """Of those passed through the catalogue has the names; pictures have no price, since Usage does not tell their

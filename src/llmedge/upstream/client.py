@@ -13,15 +13,16 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
+from llmedge.backpressure import WriteBackpressure
 from llmedge.config.sections.upstream import Upstream
 from llmedge.deadlines import Deadlines
-from llmedge.errors import ConnectFailed, TargetBusy
-from llmedge.model import UploadBody
+from llmedge.errors import ConnectFailed, TargetBusy, UpstreamTimeout
+from llmedge.model import Clock, UploadBody
 from llmedge.record import Attempt, Routing
+from llmedge.sockets import unsent
 from llmedge.upstream.connection import Connection, StaleConnection
 from llmedge.upstream.exchange import Exchange
 from llmedge.upstream.resolver import Names
-from llmedge.upstream.sender import send_body
 from llmedge.upstream.tls import TlsContexts
 
 
@@ -107,7 +108,7 @@ class Pool:
                     connection.sending = True
                     routing.begin_wait(self._reactor.seconds())
                     try:
-                        await send_body(connection, exchange, body, self._reactor, self._limits.idle_timeout)
+                        await _send_body(connection, exchange, body, self._reactor, self._limits.idle_timeout)
                     finally:
                         routing.end_wait(self._reactor.seconds())
                 await exchange.headers()
@@ -206,6 +207,62 @@ class Pool:
     def _wake_next(self) -> None:
         if self._waiting:
             self._waiting.popleft().callback(None)
+
+
+async def _send_body(
+    connection: Connection, exchange: Exchange, body: UploadBody, clock: Clock, patience: float
+) -> None:
+    """Read ``body`` and write it behind the head that ``connection`` has sent for ``exchange``. Return when it is out,
+    or nothing is to be sent any more; what came of it, the exchange tells.
+
+    Not more is read than the vendor's socket takes. A vendor that answers before it has everything, with an error or
+    a whole answer, is sent no more (RFC 9110 section 10.1.1, RFC 9112 section 9.5); the connection then cannot be
+    used again.
+
+    :param patience: seconds in which the vendor has to take something, while some waits for it.
+    :raises EdgeError: the body cannot be read.
+    """
+    transport = connection.transport
+    chunked = body.length is None
+    reading: Deferred[bytes] | None = None
+
+    def stalled() -> None:
+        exchange.fail(UpstreamTimeout(f"did not take the request's body within {patience:g} s"))
+
+    def stop_if_unwanted() -> None:
+        nonlocal reading
+        if not exchange.wants_body:
+            unwanted, reading = reading, None
+            if unwanted is not None:
+                unwanted.cancel()
+            pace.resumeProducing()
+
+    pace = WriteBackpressure(transport, clock, patience, lambda: unsent(transport), stalled)
+    exchange.listen(stop_if_unwanted)
+    pace.start()
+    try:
+        while exchange.wants_body:
+            reading = Deferred.fromCoroutine(body.read())
+            try:
+                data = await reading
+            except CancelledError:
+                if reading is not None or exchange.wants_body:
+                    raise  # it is the call that was cancelled
+                return
+            reading = None
+            if not exchange.wants_body:
+                return
+            if data:
+                connection.send(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
+            else:
+                if chunked:
+                    connection.send(b"0\r\n\r\n")
+                connection.sending = False
+                return
+            await pace.ready()
+    finally:
+        exchange.listen(None)
+        pace.stop()
 
 
 def _explain(error: BaseException) -> tuple[str, str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from twisted.internet.defer import Deferred
+from twisted.web.resource import IResource
 
+from llmedge.config import Settings
 from llmedge.errors import EdgeError
 from llmedge.identity.chain import Credentials
 from llmedge.model import Caller
-from llmedge.web.layer import Layer
-from llmedge.web.paths import is_health, is_metrics
+from llmedge.web.layer import Layer, WebDeps
+from llmedge.web.paths import KEYS
 from llmedge.web.request import EdgeRequest
 
 
@@ -18,13 +20,18 @@ class Authenticate(Layer):
     """Refuses requests that were found unacceptable while they were parsed; finds out who sent the others. Health and
     metrics may be left open, each by its own setting."""
 
+    def __init__(self, inner: IResource, settings: Settings, deps: WebDeps) -> None:
+        super().__init__(inner, settings, deps)
+        off = {"never"} | {f"auth.{name}" for name in ("health_check", "metrics") if not getattr(settings.auth, name)}
+        self._open = {path for path, key in KEYS.items() if key in off}
+
     def gate(self, request: EdgeRequest, path: bytes) -> EdgeError | None:
         """What is wrong with a request of which only the head is here: nobody fills our memory without a key.
 
         Where an identifier has to ask somebody, its body is read meanwhile, capped as any other
         (``server.max_request_size``); a refusal that comes before the body's end ends the reading.
         """
-        if path == b"/" or self._is_open(path):
+        if path in self._open:
             return None
         try:
             found = self._identify(request)
@@ -34,10 +41,6 @@ class Authenticate(Layer):
             asking = request.context.identifying = Deferred.fromCoroutine(_ask_early(request, found))
             request.over.append(lambda request, lost: _abandon(asking))
         return request.context.refusal
-
-    def _is_open(self, path: bytes) -> bool:
-        auth = self.settings.auth
-        return (not auth.health_check and is_health(path)) or (not auth.metrics and is_metrics(path))
 
     def _identify(self, request: EdgeRequest) -> Caller | Awaitable[Caller | EdgeError]:
         head, identifiers = request.context.head, self.deps.identifiers
@@ -55,7 +58,7 @@ class Authenticate(Layer):
         context = request.context
         if context.refusal is not None:
             raise context.refusal
-        if request.path == b"/" or (context.head.probe and self._is_open(request.path)):
+        if request.path in self._open:
             context.exempt = True
             return self.proceed(request)
         found = context.identifying or self._identify(request)

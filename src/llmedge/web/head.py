@@ -11,7 +11,7 @@ from llmedge.call import RoutingHints
 from llmedge.config.sections.server import Server
 from llmedge.model import Caller
 from llmedge.operations import Endpoint
-from llmedge.web.paths import endpoint_of, is_health, is_metrics, operation_of, route_of, streams_body
+from llmedge.web.paths import KEYS, endpoint_of, operation_of, route_of, streams_body
 
 Table = dict[bytes, list[bytes]]
 """Headers as twisted keeps them."""
@@ -63,7 +63,7 @@ class RequestHead:
         self.route = route_of(path)
         self.endpoint = endpoint_of(path, method)
         self.operation = operation_of(method, path)
-        self.probe = is_health(path) or is_metrics(path)
+        self.probe = KEYS.get(path, "never") != "never"
 
 
 NO_HEAD = RequestHead(b"", b"", b"", {})

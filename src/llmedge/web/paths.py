@@ -78,8 +78,8 @@ def _pattern(template: str) -> re.Pattern[bytes]:
 PATHS = Paths(ENDPOINTS)
 endpoint_of, operation_of, route_of = PATHS.endpoint_of, PATHS.operation_of, PATHS.route_of
 streams_body = PATHS.streams_body
-_HEALTH = {endpoint.path.encode() for endpoint in ENDPOINTS if endpoint.key == "auth.health_check"}
-_METRICS = {endpoint.path.encode() for endpoint in ENDPOINTS if endpoint.key == "auth.metrics"}
+KEYS = {endpoint.path.encode(): endpoint.key for endpoint in ENDPOINTS if endpoint.key != "always"}
+"""The paths that do not always ask for an API key: the setting that says so, or ``never``."""
 
 
 def dialect_of(request: Any) -> str:
@@ -100,14 +100,6 @@ def dialect_of(request: Any) -> str:
 def is_googles(request: Any) -> bool:
     """Whether an SDK of Google's sent ``request``, which may also ask below ``/v1/``."""
     return request.getHeader(b"x-goog-api-key") is not None or request.getHeader(b"x-goog-api-client") is not None
-
-
-def is_health(path: bytes) -> bool:
-    return path in _HEALTH
-
-
-def is_metrics(path: bytes) -> bool:
-    return path in _METRICS
 
 
 def split_target(target: bytes) -> tuple[bytes | None, bytes] | None:
