@@ -46,19 +46,14 @@ class PeakEwma:
             self._value = self._value * kept + latency * (1.0 - kept)
         self._then = now
 
-    @property
-    def value(self) -> float:
-        """Seconds; 0.0 if there was no sample yet."""
-        return self._value * exp(min(0.0, self._then - self._clock.seconds()) / self._decay)
-
     def score(self, pending: int) -> float:
-        """What one more call would meet where ``pending`` wait or run: lower is better.
+        """What one more call would meet where ``pending`` wait or run: lower is better. Seconds.
 
         A deployment never heard of gets one call at once (score 0) and no second one until it has answered.
         """
         if self._value == 0.0:
             return _UNKNOWN + pending if pending else 0.0
-        past = exp(min(0.0, self._then - self._clock.seconds()) / self._decay)  # as in ``value``: this is asked often
+        past = exp(min(0.0, self._then - self._clock.seconds()) / self._decay)
         return self._value * past * (pending + 1)
 
 
