@@ -49,6 +49,11 @@ class FixedLimit:
 
 _CALM = 10
 """Rounds without an overload after which it grows as at the beginning."""
+_BACKOFF = 0.7
+"""What is left after an overload: CUBIC's (RFC 9438). Netflix has 0.9, for calls of milliseconds: a round of ours takes
+seconds."""
+_TOLERANCE = 4.0
+_SLOW_FLOOR = 8.0
 
 
 class AimdLimit:
@@ -58,7 +63,7 @@ class AimdLimit:
     it is without load, which presumes calls that are alike. The time to first token of an LLM varies a hundredfold with
     the prompt and the vendor's cache, while an overloaded vendor says so with 429, 503 or 529. So refusals are the
     signal. Latency is a second, blunt one, for servers that queue instead of refusing (llama.cpp, vLLM): the recent
-    average is ``tolerance`` times the long one. It never takes the limit below ``slow_floor``: prompts that grow look
+    average is four times the long one. It never takes the limit below eight: prompts that grow look
     the same, and calls put in a row would not make them faster.
 
     - It doubles with each round of answers until the first overload (slow start, RFC 5681), then grows by one a round.
@@ -68,25 +73,12 @@ class AimdLimit:
 
     :param initial: calls at once; high, because the vendor's own limit is found within a round, and a call that waits
         without need is worse than one 429 that goes elsewhere.
-    :param backoff: what is left after an overload; CUBIC's 0.7 (RFC 9438). Netflix has 0.9, for calls of milliseconds:
-        a round of ours takes seconds.
     """
 
-    def __init__(
-        self,
-        initial: int = 100,
-        minimum: int = 1,
-        maximum: int = 10_000,
-        backoff: float = 0.7,
-        tolerance: float = 4.0,
-        slow_floor: int = 8,
-    ) -> None:
+    def __init__(self, initial: int = 100, minimum: int = 1, maximum: int = 10_000) -> None:
         self._limit = float(min(initial, maximum))
         self._minimum = float(minimum)
         self._maximum = float(maximum)
-        self._backoff = backoff
-        self._tolerance = tolerance
-        self._slow_floor = max(float(slow_floor), self._minimum)
         self._slow_start = True
         self._sequence = 0
         self._decreased_at = 0
@@ -109,9 +101,9 @@ class AimdLimit:
         loaded = in_flight * 2 >= self._limit
         if outcome is Outcome.OVERLOADED or (slow and loaded):
             if mark > self._decreased_at:
-                floor = min(self._slow_floor, self._limit) if slow else self._minimum
+                floor = min(max(_SLOW_FLOOR, self._minimum), self._limit) if slow else self._minimum
                 # What was under way was too much; a limit far above it says nothing.
-                self._limit = max(floor, min(self._limit, float(in_flight)) * self._backoff)
+                self._limit = max(floor, min(self._limit, float(in_flight)) * _BACKOFF)
                 self._decreased_at = self._sequence
                 self._slow_start = False
                 self._short = self._long
@@ -125,7 +117,7 @@ class AimdLimit:
         first = 1.0 / self._answers  # plain averages until there are enough
         self._short += (latency - self._short) * (first if first > 0.1 else 0.1)
         self._long += (latency - self._long) * (first if first > 0.002 else 0.002)
-        return self._short > self._tolerance * self._long
+        return self._short > _TOLERANCE * self._long
 
 
 class Concurrency:
