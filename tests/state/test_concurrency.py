@@ -47,7 +47,7 @@ class Learned(SynchronousTestCase):
         self.assertEqual(limit.value, 10)
 
     def test_a_server_that_queues(self) -> None:
-        """It refuses nothing but answers ten times later under load: the limit comes down, not below ``slow_floor``."""
+        """It refuses nothing but answers ten times later under load: the limit comes down, not below eight."""
         limit = AimdLimit(initial=40)
         limit._slow_start = False
         rounds(limit, 5)

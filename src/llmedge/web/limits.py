@@ -69,10 +69,9 @@ class EnforceDeadline(Layer):
 
     def render(self, request: EdgeRequest) -> int:
         context = request.context
-        head = context.head
-        wished = head.timeout
+        wished = context.head.timeout
         if wished is None:
-            wished = head.timeout = _wished(request)
+            wished = context.head.timeout = _wished(request)
         seconds = wished if 0 < wished < self._seconds else self._seconds
         if context.deadlines is None:
             self._begin(request, seconds)

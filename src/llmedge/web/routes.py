@@ -93,9 +93,7 @@ class Routes(Resource):
                 request.finish()
             elif not request.finished and not request._disconnected:
                 self._failed(request, result)
-            elif not isinstance(
-                result.value, CancelledError | EdgeError
-            ):  # those are told to nobody: the client has gone
+            elif not isinstance(result.value, CancelledError | EdgeError):  # those the client has gone before
                 log.failure("a request failed after its end", failure=result)
         except Exception:
             log.failure("a failure could not be told")
