@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.capabilities import MODEL_CAPABILITIES, Capabilities, plain
-from llmedge.config.catalogue import DIALECTS, OPERATIONS, VENDORS, capabilities
-from llmedge.config.vendor_entry import AUTHS, QUIRKS
+from llmedge.config.catalogue import DIALECTS, VENDORS, capabilities
+from llmedge.config.vendor_entry import AUTHS, OPERATIONS, QUIRKS
 from llmedge.providers.azure import AzureSettings
 from llmedge.providers.registry import OURS
 

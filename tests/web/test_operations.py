@@ -9,8 +9,8 @@ from klein import Klein
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.config.catalogue import OPERATIONS
 from llmedge.config.sections.server import Server
+from llmedge.config.vendor_entry import OPERATIONS
 from llmedge.operations import ENDPOINTS, Endpoint, Operation
 from llmedge.web.answer import send_json
 from llmedge.web.api import Api, failed, handle_errors

@@ -19,8 +19,6 @@ _OPENAIS = {each.dialect: each.path.removeprefix("/v1") for each in ENDPOINTS if
 _PASSED = {each.value: each.endpoints[0].path.removeprefix("/v1") for each in Operation if each.passes_through}
 _STANDARD = _OPENAIS | _PASSED
 DIALECTS = (*_OPENAIS, "anthropic", "gemini", "bedrock")
-OPERATIONS = tuple(_PASSED)
-"""What is passed through, never translated."""
 
 
 def capabilities(vendor: str, model: str) -> Capabilities:
@@ -29,13 +27,12 @@ def capabilities(vendor: str, model: str) -> Capabilities:
     return capabilities_of(model, known.capabilities if known else Capabilities())
 
 
-AUDIO = ("audio_speech", "audio_transcriptions", "audio_translations")
-_ALL = ("moderations", "images_generations", "images_edits", *AUDIO)
+AUDIO = "audio_speech audio_transcriptions audio_translations"
 
 
-def paths(*names: str, before: str = "", after: str = "", **more: str) -> dict[str, str]:
-    """OpenAI's own paths for ``names``, and ``more``. ``chat`` is ``openai_chat`` and so on."""
-    full = (name if name in _STANDARD else f"openai_{name}" for name in names)
+def paths(names: str, before: str = "", after: str = "", **more: str) -> dict[str, str]:
+    """OpenAI's own paths for the words of ``names``, and ``more``. ``chat`` is ``openai_chat`` and so on."""
+    full = (name if name in _STANDARD else f"openai_{name}" for name in names.split())
     return {name: f"{before}{_STANDARD[name]}{after}" for name in full} | more
 
 
@@ -48,7 +45,6 @@ def _gemini(before: str, after: str) -> dict[str, str]:
 
 
 _OPENAI = Capabilities(tools=True, json_object=True, json_schema=True, system=True, prefill=False)
-_HOST = Capabilities(tools=True, json_object=True, system=True, prefill=False)
 _OPEN = Capabilities(tools=True, json_object=True, json_schema=True, system=True)
 _LOCAL = frozenset({"no_developer_role"})  # chat templates know system, user, assistant and tool
 _VERTEX = "/v1/projects/{project}/locations/{location}/publishers"
@@ -58,9 +54,7 @@ _LISTED = (
         name="openai",
         base_url="https://api.openai.com/v1",
         source="https://developers.openai.com/api/reference/overview",
-        env=("OPENAI_API_KEY",),
-        dialects=paths("chat", "text", "embeddings", "responses"),
-        passthrough=paths(*_ALL),
+        paths=paths(f"chat text embeddings responses moderations images_generations images_edits {AUDIO}"),
         models=(
             *("gpt-*", "chatgpt-*", "o[0-9]", "o*-*", "text-embedding-3-*", "text-embedding-ada-*"),
             *("omni-moderation-*", "text-moderation-*", "tts-*", "whisper-*", "dall-e-*"),
@@ -71,9 +65,8 @@ _LISTED = (
         name="anthropic",
         base_url="https://api.anthropic.com",
         source="https://platform.claude.com/docs/en/api/overview",
-        env=("ANTHROPIC_API_KEY",),
         auth="x-api-key",
-        dialects={"anthropic": "/v1/messages"},
+        paths={"anthropic": "/v1/messages"},
         count_tokens="/v1/messages/count_tokens",
         models_path="/v1/models",
         models_shape="anthropic",
@@ -87,15 +80,14 @@ _LISTED = (
         source="https://ai.google.dev/api",
         price_name="google",
         otel_name="gcp.gemini",
-        env=("GEMINI_API_KEY",),
         auth="x-goog-api-key",
-        dialects=_gemini("/v1beta", "generateContent"),
+        paths=_gemini("/v1beta", "generateContent"),
         stream_paths=_gemini("/v1beta", "streamGenerateContent?alt=sse"),
         count_tokens="/v1beta/models/{model}:countTokens",
         models_path="/v1beta/models",
         models_shape="gemini",
         models=("gemini-*",),
-        capabilities=Capabilities(tools=True, json_object=True, json_schema=True, system=True),
+        capabilities=_OPEN,
     ),
     Vendor(
         name="azure",
@@ -105,10 +97,11 @@ _LISTED = (
         env=("AZURE_OPENAI_API_KEY",),
         auth="api-key",
         models_path="",
-        dialects=paths(
-            "chat", "text", "embeddings", "responses", before="/openai/v1", anthropic="/anthropic/v1/messages"
+        paths=paths(
+            f"chat text embeddings responses images_generations images_edits {AUDIO}",
+            before="/openai/v1",
+            anthropic="/anthropic/v1/messages",
         ),
-        passthrough=paths("images_generations", "images_edits", *AUDIO, before="/openai/v1"),
         capabilities=_OPENAI,
         anywhere=True,
     ),
@@ -121,7 +114,7 @@ _LISTED = (
         env=("AWS_BEARER_TOKEN_BEDROCK",),
         auth="sigv4",  # or bearer, once there is a key: …/userguide/api-keys-use.html
         models_path="",
-        dialects={"bedrock": "/model/{model}/converse"},
+        paths={"bedrock": "/model/{model}/converse"},
         stream_paths={"bedrock": "/model/{model}/converse-stream"},
         count_tokens="/model/{model}/count-tokens",
         # structured output: docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html
@@ -136,10 +129,10 @@ _LISTED = (
         otel_name="gcp.vertex_ai",
         auth="oauth",
         models_path="",
-        dialects=_gemini(f"{_VERTEX}/google", "generateContent"),
+        paths=_gemini(f"{_VERTEX}/google", "generateContent"),
         stream_paths=_gemini(f"{_VERTEX}/google", "streamGenerateContent?alt=sse"),
         count_tokens=f"{_VERTEX}/google/models/{{model}}:countTokens",
-        capabilities=Capabilities(tools=True, json_object=True, json_schema=True, system=True),
+        capabilities=_OPEN,
         anywhere=True,
         variants={
             "claude-*": Vendor(
@@ -148,7 +141,7 @@ _LISTED = (
                 source="https://platform.claude.com/docs/en/api/claude-on-vertex-ai",
                 auth="oauth",
                 models_path="",
-                dialects={"anthropic": f"{_VERTEX}/anthropic/models/{{model}}:rawPredict"},
+                paths={"anthropic": f"{_VERTEX}/anthropic/models/{{model}}:rawPredict"},
                 stream_paths={"anthropic": f"{_VERTEX}/anthropic/models/{{model}}:streamRawPredict"},
                 count_tokens=f"{_VERTEX}/anthropic/models/count-tokens:rawPredict",  # the model is in the body
             )
@@ -158,9 +151,7 @@ _LISTED = (
         name="groq",
         base_url="https://api.groq.com/openai/v1",
         source="https://console.groq.com/docs/openai",
-        env=("GROQ_API_KEY",),
-        dialects=paths("chat", "responses"),
-        passthrough=paths(*AUDIO),
+        paths=paths(f"chat responses {AUDIO}"),
         quirks=_quirks("no_n no_logprobs no_logit_bias no_message_name"),
         capabilities=Capabilities(tools=True, json_object=True, system=True),
     ),
@@ -169,9 +160,7 @@ _LISTED = (
         base_url="https://api.mistral.ai/v1",
         source="https://docs.mistral.ai/api",
         otel_name="mistral_ai",
-        env=("MISTRAL_API_KEY",),
-        dialects=paths("chat", "embeddings"),
-        passthrough=paths("moderations", "audio_transcriptions"),
+        paths=paths("chat embeddings moderations audio_transcriptions"),
         models=("mistral-*", "ministral-*", "magistral-*", "codestral-*", "devstral-*", "pixtral-*"),
         # github.com/mistralai/client-python, models/chatcompletionrequest.py; ids: the API's error 3280
         quirks=_quirks(
@@ -184,9 +173,8 @@ _LISTED = (
         name="deepseek",
         base_url="https://api.deepseek.com",
         source="https://api-docs.deepseek.com/quick_start/pricing",
-        env=("DEEPSEEK_API_KEY",),
-        dialects=paths(
-            "chat", "responses", openai_text="{origin}/beta/completions", anthropic="{origin}/anthropic/v1/messages"
+        paths=paths(
+            "chat responses", openai_text="{origin}/beta/completions", anthropic="{origin}/anthropic/v1/messages"
         ),
         models=("deepseek-*",),
         quirks=_quirks("max_tokens no_developer_role prefill_prefix beta_prefill thinking_back"),
@@ -196,28 +184,21 @@ _LISTED = (
         name="together",
         base_url="https://api.together.ai/v1",
         source="https://docs.together.ai/docs/inference/openai-compatibility",
-        env=("TOGETHER_API_KEY",),
-        dialects=paths("chat", "text", "embeddings"),
-        passthrough=paths("images_generations", *AUDIO, "rerank"),
+        paths=paths(f"chat text embeddings images_generations {AUDIO} rerank"),
         models_shape="array",
         quirks=_quirks("max_tokens"),
-        capabilities=_HOST,
     ),
     Vendor(
         name="fireworks",
         base_url="https://api.fireworks.ai/inference/v1",
         source="https://docs.fireworks.ai/tools-sdks/openai-compatibility",
-        env=("FIREWORKS_API_KEY",),
-        dialects=paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
-        passthrough=paths("rerank"),
-        capabilities=_HOST,
+        paths=paths("chat text embeddings responses rerank", anthropic="/messages"),
     ),
     Vendor(
         name="openrouter",
         base_url="https://openrouter.ai/api/v1",
         source="https://openrouter.ai/docs/api-reference/overview",
-        env=("OPENROUTER_API_KEY",),
-        dialects=paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
+        paths=paths("chat text embeddings responses", anthropic="/messages"),
         quirks=_quirks("stateless_responses"),
         capabilities=Capabilities(tools=True, system=True),
     ),
@@ -227,9 +208,7 @@ _LISTED = (
         source="https://docs.x.ai/developers/rest-api-reference",  # its /v1/messages is deprecated, so not here
         price_name="x-ai",
         otel_name="x_ai",
-        env=("XAI_API_KEY",),
-        dialects=paths("chat", "text", "responses"),
-        passthrough=paths("images_generations"),
+        paths=paths("chat text responses images_generations"),
         models=("grok-*",),
         capabilities=_OPENAI,
     ),
@@ -237,18 +216,15 @@ _LISTED = (
         name="cerebras",
         base_url="https://api.cerebras.ai/v1",
         source="https://inference-docs.cerebras.ai/resources/openai",
-        env=("CEREBRAS_API_KEY",),
-        dialects=paths("chat", "text"),
+        paths=paths("chat text"),
         quirks=_quirks("no_developer_role no_logit_bias no_penalties"),
-        capabilities=_HOST,
     ),
     Vendor(
         name="perplexity",
         base_url="https://api.perplexity.ai/v1",
         source="https://docs.perplexity.ai/docs/agent-api/migrate-from-sonar/overview",  # chat ended 2026-09-27
-        env=("PERPLEXITY_API_KEY",),
         models_path="",
-        dialects=paths("responses", "embeddings"),
+        paths=paths("responses embeddings"),
         capabilities=Capabilities(tools=True, system=True, prefill=False, audio=False),
     ),
     Vendor(
@@ -256,8 +232,7 @@ _LISTED = (
         base_url="https://api.cohere.ai/compatibility/v1",
         source="https://docs.cohere.com/docs/compatibility-api",
         env=("COHERE_API_KEY", "CO_API_KEY"),
-        dialects=paths("chat", "embeddings"),
-        passthrough={"rerank": "{origin}/v2/rerank"},
+        paths=paths("chat embeddings", rerank="{origin}/v2/rerank"),
         models_path="{origin}/v1/models",
         models_shape="cohere",
         models=("command-*",),
@@ -269,10 +244,8 @@ _LISTED = (
         base_url="https://integrate.api.nvidia.com/v1",
         source="https://docs.api.nvidia.com/nim/reference/llm-apis",  # reranking is on another host
         price_name="",
-        env=("NVIDIA_API_KEY",),
-        dialects=paths("chat", "text", "embeddings"),
+        paths=paths("chat text embeddings"),
         quirks=_quirks("max_tokens"),
-        capabilities=_HOST,
     ),
     Vendor(
         name="huggingface",
@@ -280,28 +253,23 @@ _LISTED = (
         price_name="huggingface_*",  # the vendors behind it
         source="https://huggingface.co/docs/inference-providers/tasks/chat-completion",
         env=("HF_TOKEN",),
-        dialects=paths("chat", "responses"),
+        paths=paths("chat responses"),
         quirks=_quirks("max_tokens stateless_responses"),
-        capabilities=_HOST,
     ),
     Vendor(
         name="sambanova",
         base_url="https://api.sambanova.ai/v1",
         source="https://docs.sambanova.ai/docs/en/features/openai-compatibility",
         price_name="",
-        env=("SAMBANOVA_API_KEY",),
-        dialects=paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
-        passthrough=paths("audio_transcriptions", "audio_translations"),
+        paths=paths("chat text embeddings responses audio_transcriptions audio_translations", anthropic="/messages"),
         quirks=_quirks("max_tokens no_n no_logprobs no_logit_bias no_penalties"),
-        capabilities=_HOST,
     ),
     Vendor(
         name="moonshot",
         base_url="https://api.moonshot.ai/v1",  # in China https://api.moonshot.cn/v1, with keys of its own
         source="https://platform.kimi.ai/docs/api/overview",
         price_name="moonshotai",
-        env=("MOONSHOT_API_KEY",),
-        dialects=paths("chat", "responses", anthropic="{origin}/anthropic/v1/messages"),
+        paths=paths("chat responses", anthropic="{origin}/anthropic/v1/messages"),
         models=("kimi-*", "moonshot-*"),
         quirks=_quirks("no_developer_role prefill_partial thinking_back"),
         capabilities=Capabilities(tools=True, json_object=True, system=True),
@@ -311,9 +279,11 @@ _LISTED = (
         base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",  # a key belongs to one region
         source="https://www.alibabacloud.com/help/en/model-studio/compatibility-of-openai-with-dashscope",
         price_name="",
-        env=("DASHSCOPE_API_KEY",),
-        dialects=paths("chat", "text", "embeddings", anthropic="{origin}/apps/anthropic/v1/messages"),
-        passthrough={"rerank": "{origin}/compatible-api/v1/reranks"},
+        paths=paths(
+            "chat text embeddings",
+            anthropic="{origin}/apps/anthropic/v1/messages",
+            rerank="{origin}/compatible-api/v1/reranks",
+        ),
         models=("qwen-*",),
         quirks=_quirks("max_tokens no_developer_role prefill_partial"),
         capabilities=Capabilities(tools=True, json_object=True, system=True),
@@ -325,18 +295,16 @@ _LISTED = (
         price_name="zhipuai",
         env=("ZAI_API_KEY",),
         models_path="",
-        dialects=paths("chat", "embeddings", anthropic="{origin}/api/anthropic/v1/messages"),
+        paths=paths("chat embeddings", anthropic="{origin}/api/anthropic/v1/messages"),
         models=("glm-*",),
         quirks=_quirks("max_tokens no_developer_role no_penalties no_message_name tool_choice_auto thinking_back"),
-        capabilities=_HOST,
     ),
     Vendor(
         name="ollama",
         base_url="http://127.0.0.1:11434/v1",
         source="https://docs.ollama.com/api/openai-compatibility",
         price_name="",
-        dialects=paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
-        passthrough=paths("audio_speech", "audio_transcriptions"),
+        paths=paths("chat text embeddings responses audio_speech audio_transcriptions", anthropic="/messages"),
         models=("*",),
         quirks=_LOCAL | {"max_tokens", "no_n", "no_logit_bias", "stateless_responses"},
         capabilities=_OPENAI,
@@ -347,8 +315,9 @@ _LISTED = (
         base_url="",
         source="https://docs.vllm.ai/en/latest/serving/online_serving/",
         price_name="",
-        dialects=paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
-        passthrough=paths("audio_transcriptions", "audio_translations", "rerank"),
+        paths=paths(
+            "chat text embeddings responses audio_transcriptions audio_translations rerank", anthropic="/messages"
+        ),
         count_tokens="/messages/count_tokens",
         quirks=_LOCAL | {"prefill_continue"},
         capabilities=_OPEN,
@@ -359,8 +328,7 @@ _LISTED = (
         base_url="http://127.0.0.1:8080/v1",
         source="https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md",
         price_name="",
-        dialects=paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
-        passthrough=paths("audio_transcriptions", "rerank"),
+        paths=paths("chat text embeddings responses audio_transcriptions rerank", anthropic="/messages"),
         count_tokens="/messages/count_tokens",
         quirks=_LOCAL | {"bare_responses"},
         capabilities=_OPEN,
@@ -371,7 +339,7 @@ _LISTED = (
         base_url="http://127.0.0.1:1234/v1",
         source="https://lmstudio.ai/docs/developer/openai-compat",
         price_name="",
-        dialects=paths("chat", "text", "embeddings", "responses", anthropic="/messages"),
+        paths=paths("chat text embeddings responses", anthropic="/messages"),
         quirks=_LOCAL | {"max_tokens"},
         capabilities=_OPENAI,
         anywhere=True,

@@ -7,6 +7,10 @@ from collections.abc import Mapping
 import attrs
 
 from llmedge.config.capabilities import Capabilities
+from llmedge.operations import Operation
+
+OPERATIONS = tuple(each.value for each in Operation if each.passes_through)
+"""What is passed through, never translated."""
 
 AUTHS = ("bearer", "x-api-key", "x-goog-api-key", "api-key", "none", "sigv4", "oauth")
 
@@ -40,11 +44,11 @@ class Vendor:
     """One vendor.
 
     :ivar base_url: ``""`` where only the user can say it.
-    :ivar env: variables its key may be in, the first that is set counts.
+    :ivar env: variables its key may be in, the first that is set counts; ``NAME_API_KEY`` by default, where it has a
+        place on the internet.
     :ivar auth: how the key is shown, one of :data:`AUTHS`.
-    :ivar dialects: dialect → path.
+    :ivar paths: dialect → path, the preferred dialect first; and operation → path, of what is passed through.
     :ivar stream_paths: dialect → path, where a streamed call has another one.
-    :ivar passthrough: operation → path.
     :ivar count_tokens: where it counts tokens itself, in its first dialect that is not OpenAI's.
     :ivar models_path: where it lists its models, if it does.
     :ivar models_shape: how: openai, anthropic, gemini, cohere or array (OpenAI's without what is around it).
@@ -65,20 +69,32 @@ class Vendor:
     name: str
     base_url: str
     source: str
-    env: tuple[str, ...] = ()
+    env: tuple[str, ...] = attrs.field(default=attrs.Factory(lambda self: self._variables(), takes_self=True))
     auth: str = "bearer"
-    dialects: Mapping[str, str] = attrs.field(factory=dict)
+    paths: Mapping[str, str] = attrs.field(factory=dict)
     stream_paths: Mapping[str, str] = attrs.field(factory=dict)
-    passthrough: Mapping[str, str] = attrs.field(factory=dict)
     count_tokens: str = ""
     models_path: str = "/models"
     models_shape: str = "openai"
     models: tuple[str, ...] = ()
     headers: Mapping[str, str] = attrs.field(factory=dict)
     quirks: frozenset[str] = frozenset()
-    capabilities: Capabilities = Capabilities(tools=True, system=True, prefill=False)
+    capabilities: Capabilities = Capabilities(tools=True, json_object=True, system=True, prefill=False)
     anywhere: bool = False
     variants: Mapping[str, Vendor] = attrs.field(factory=dict)
     price_name: str = attrs.field(default=attrs.Factory(lambda self: self.name, takes_self=True))
     otel_name: str = attrs.field(default=attrs.Factory(lambda self: self.name, takes_self=True))
     rehearsal: bool = False
+
+    def _variables(self) -> tuple[str, ...]:
+        return (f"{self.name.upper()}_API_KEY",) if self.base_url.startswith("https:") else ()
+
+    @property
+    def dialects(self) -> dict[str, str]:
+        """Dialect → path, what is passed through left out."""
+        return {name: path for name, path in self.paths.items() if name not in OPERATIONS}
+
+    @property
+    def passthrough(self) -> dict[str, str]:
+        """Operation → path, of what is passed through."""
+        return {name: path for name, path in self.paths.items() if name in OPERATIONS}

@@ -10,11 +10,11 @@ import attrs
 
 from llmedge.config import kinds
 from llmedge.config.capabilities import Capabilities
-from llmedge.config.catalogue import OPERATIONS, VENDORS, capabilities
+from llmedge.config.catalogue import VENDORS, capabilities
 from llmedge.config.nearest import nearest
 from llmedge.config.sections.models import Model
 from llmedge.config.sections.providers import Provider
-from llmedge.config.vendor_entry import Vendor
+from llmedge.config.vendor_entry import OPERATIONS, Vendor
 
 Vendors = Mapping[str, Any]
 """Name → :class:`~llmedge.providers.interfaces.IVendor`, plugins too, which know the configuration and not it them."""
@@ -32,7 +32,7 @@ def _compatible(name: str, like: str, *dialects: str, quirks: str = "") -> Vendo
         env=(),
         models=(),
         anywhere=True,
-        dialects={dialect: vendor.dialects[dialect] for dialect in dialects},
+        paths={dialect: vendor.paths[dialect] for dialect in dialects} | vendor.passthrough,
         stream_paths={dialect: path for dialect, path in vendor.stream_paths.items() if dialect in dialects},
         quirks=frozenset(quirks.split()),
         capabilities=Capabilities(),
@@ -63,9 +63,9 @@ def vendor_of(provider: Provider) -> Vendor:
 def paths_of(provider: Provider, vendor: Vendor | None = None) -> dict[str, str]:
     """Dialect or operation → path, all ``provider`` speaks: those of ``vendor``, its own by default, and ``paths``."""
     vendor = vendor or vendor_of(provider)
-    paths = {**vendor.dialects, **vendor.passthrough, **provider.paths}
+    paths = {**vendor.paths, **provider.paths}
     if provider.dialect:
-        spoken = GENERIC[provider.dialect].dialects
+        spoken = GENERIC[provider.dialect].paths
         paths = {name: path for name, path in paths.items() if name in spoken or name in OPERATIONS}
     return paths
 

@@ -15,8 +15,9 @@ from llmedge.providers.vendor import HttpVendor
 
 _PLACE = {"before": "/openai/deployments/{model}", "after": "?api-version={api_version}"}
 _RESPONSES = "/openai/responses?api-version={api_version}"
-_DEPLOYMENTS = paths("chat", "text", "embeddings", **_PLACE) | {"openai_responses": _RESPONSES}
-_PASSED = paths("images_generations", "images_edits", *AUDIO, **_PLACE)
+_DEPLOYMENTS = paths(
+    f"chat text embeddings images_generations images_edits {AUDIO}", openai_responses=_RESPONSES, **_PLACE
+)
 
 
 @attrs.frozen
@@ -34,4 +35,4 @@ class Azure(HttpVendor):
 
     def entry(self, settings: AzureSettings) -> Vendor:
         entry = vendor_of(settings)
-        return attrs.evolve(entry, dialects=_DEPLOYMENTS, passthrough=_PASSED) if settings.api_version else entry
+        return attrs.evolve(entry, paths=_DEPLOYMENTS) if settings.api_version else entry

@@ -8,10 +8,9 @@ from urllib.parse import quote, urlsplit
 
 import attrs
 
-from llmedge.config.catalogue import OPERATIONS
 from llmedge.config.secret import Secret
 from llmedge.config.sections.providers import Provider as ProviderSettings
-from llmedge.config.vendor_entry import Vendor
+from llmedge.config.vendor_entry import OPERATIONS, Vendor
 from llmedge.config.vendors import paths_of, vendor_of
 from llmedge.dialects.registry import DIALECTS
 from llmedge.operations import Operation
@@ -81,7 +80,7 @@ def spec_of(settings: ProviderSettings, vendor: Vendor | None = None) -> Provide
     spec = _spec(settings, vendor, paths_of(settings, vendor))
     variants = {
         pattern: _spec(
-            settings, variant, {name: settings.paths.get(name, path) for name, path in variant.dialects.items()}
+            settings, variant, {name: settings.paths.get(name, path) for name, path in variant.paths.items()}
         )
         for pattern, variant in vendor.variants.items()
     }

@@ -8,11 +8,11 @@ from typing import Any
 import attrs
 from zope.interface import implementer
 
-from llmedge.config.catalogue import DIALECTS, OPERATIONS
+from llmedge.config.catalogue import DIALECTS
 from llmedge.config.nearest import nearest
 from llmedge.config.sections.providers import Provider as ProviderSettings
 from llmedge.config.sections.upstream import Upstream
-from llmedge.config.vendor_entry import Vendor
+from llmedge.config.vendor_entry import OPERATIONS, Vendor
 from llmedge.config.vendors import GENERIC, paths_of, vendor_of
 from llmedge.providers.http import HttpProvider
 from llmedge.providers.interfaces import IVendor
