@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -11,7 +12,7 @@ from llmedge.dialects.dialect import Dialect
 from llmedge.dialects.gemini_embeddings import GeminiEmbeddings
 from llmedge.dialects.registry import DIALECTS, PASSED
 from llmedge.errors import NotFound
-from llmedge.model import Clock
+from llmedge.model import Clock, Target
 from llmedge.operations import Operation
 from llmedge.providers.spec import ProviderSpec
 from llmedge.providers.translation import Translation, count_translation_for, no_way, translation_for
@@ -55,32 +56,10 @@ class Requests:
 
     def request_now(self, call: Call, attempt: Attempt, translation: Translation) -> bytes | None:
         """Head and body, where they are made at once; else ask :meth:`request`, which raises the same."""
-        spec, record = self._spec, call.record
-        if spec.signer is not None or record.bytes_in >= LARGE:
+        if self._spec.signer is not None or call.record.bytes_in >= LARGE:
             return None
-        target, vendor_dialect = attempt.target, translation.vendor_dialect
-        body = translation.body(call, target.model, spec.drop if target.drop is None else target.drop)
-        if spec.adapt is not None:
-            body = spec.adapt(call.operation, body)
-        if call.headers and vendor_dialect.name == call.dialect:
-            head = self._head(call, target.model, vendor_dialect, dict(call.headers))
-        else:
-            template = self._template(call, vendor_dialect)
-            key = vendor_dialect.name, template, call.stream  # an operator may give two dialects one path
-            found = self._heads.get(key)
-            if found is None:
-                found = self._head(call, target.model, vendor_dialect, {})
-                if "{model}" not in template:
-                    self._heads[key] = found
-            head = found
-        trace = record.trace
-        return b"%bx-request-id: %b\r\n%bcontent-length: %d\r\n\r\n%b" % (
-            head,
-            record.request_id.encode(),
-            b"" if trace is None else trace.headers(attempt.span_id),
-            len(body),
-            body,
-        )
+        body = self._body(call, attempt.target, translation)
+        return self._request(call, attempt, translation.vendor_dialect, body, _passed(call, translation))
 
     async def request(self, call: Call, attempt: Attempt, translation: Translation) -> bytes:
         """Head and body.
@@ -88,32 +67,42 @@ class Requests:
         :raises Unsupported: the vendor's dialect cannot say a field, and it may not be dropped.
         :raises TargetError: the signer has no credentials; a predicate about the provider.
         """
-        spec, model = self._spec, attempt.target.model
-        drop = spec.drop if attempt.target.drop is None else attempt.target.drop
-        body = await maybe_in_thread(self._clock, call.record.bytes_in, self._body, call, translation, model, drop)
-        vendor_dialect = translation.vendor_dialect
-        passed = dict(call.headers) if call.headers and vendor_dialect.name == call.dialect else {}
+        spec, target, vendor_dialect = self._spec, attempt.target, translation.vendor_dialect
+        body = await maybe_in_thread(self._clock, call.record.bytes_in, self._body, call, target, translation)
+        fields = _passed(call, translation)
         if spec.signer is not None:
-            fixed = {**vendor_dialect.headers, **spec.fixed, **passed}
-            path = _path(self._template(call, vendor_dialect), model)
-            passed = fixed | dict(await spec.signer.headers("POST", spec.origin + path, body))
+            path = _path(self._template(call, vendor_dialect), target.model)
+            fields = {**vendor_dialect.headers, **spec.fixed, **fields}
+            fields |= await spec.signer.headers("POST", spec.origin + path, body)
+        return self._request(call, attempt, vendor_dialect, body, fields)
+
+    def _body(self, call: Call, target: Target, translation: Translation) -> bytes:
+        spec = self._spec
+        body = translation.body(call, target.model, spec.drop if target.drop is None else target.drop)
+        return body if spec.adapt is None else spec.adapt(call.operation, body)
+
+    def _request(
+        self, call: Call, attempt: Attempt, vendor_dialect: Dialect, body: bytes, fields: dict[str, str]
+    ) -> bytes:
+        """``body`` with its head, whose beginning is kept where it is the same from call to call."""
+        template = self._template(call, vendor_dialect)
+        key = vendor_dialect.name, template, call.stream  # an operator may give two dialects one path
+        head = None if fields else self._heads.get(key)
+        if head is None:
+            accept = (vendor_dialect.stream_type if call.stream else b"application/json").decode()
+            more = _lines({**vendor_dialect.headers, **self._spec.fixed, **fields})
+            path = _path(template, attempt.target.model)
+            head = f"POST {path} HTTP/1.1\r\n{self._fields}accept: {accept}\r\n{more}".encode()
+            if not fields and "{model}" not in template:
+                self._heads[key] = head
         trace = call.record.trace
         return b"%bx-request-id: %b\r\n%bcontent-length: %d\r\n\r\n%b" % (
-            self._head(call, model, vendor_dialect, passed),
+            head,
             call.record.request_id.encode(),
             b"" if trace is None else trace.headers(attempt.span_id),
             len(body),
             body,
         )
-
-    def _head(self, call: Call, model: str, vendor_dialect: Dialect, passed: dict[str, str]) -> bytes:
-        """What does not differ from call to call."""
-        accept = (vendor_dialect.stream_type if call.stream else b"application/json").decode()
-        more = "".join(
-            [f"{name}: {value}\r\n" for name, value in {**vendor_dialect.headers, **self._spec.fixed, **passed}.items()]
-        )
-        path = _path(self._template(call, vendor_dialect), model)
-        return f"POST {path} HTTP/1.1\r\n{self._fields}accept: {accept}\r\n{more}".encode()
 
     async def passed(self, call: Call, attempt: Attempt) -> tuple[bytes, Any]:
         """Of a call that is passed through: head and body, or the head and what gives the body piece by piece.
@@ -133,11 +122,8 @@ class Requests:
             data, kind = b"", upload.content_type
             framing = "transfer-encoding: chunked" if body.length is None else f"content-length: {body.length}"
         path = _path(template, model)
-        passed = dict(self._spec.fixed)
-        if self._spec.signer is not None:
-            passed |= await self._spec.signer.headers("POST", self._spec.origin + path, data)
-        more = "".join(f"{name}: {value}\r\n" for name, value in passed.items())
         fields = self._fields.replace("content-type: application/json\r\n", f"content-type: {kind}\r\n")
+        more = await self._fixed("POST", path, data)
         trace = b"" if record.trace is None else record.trace.headers(attempt.span_id)
         head = (
             f"POST {path} HTTP/1.1\r\n{fields}accept: */*\r\nx-request-id: {record.request_id}\r\n{more}{framing}\r\n"
@@ -146,13 +132,15 @@ class Requests:
 
     async def list_request(self, query: str) -> bytes:
         """The request for the list of models."""
+        path = self._spec.models_path + query
+        more = await self._fixed("GET", path, b"")
+        return f"GET {path} HTTP/1.1\r\n{self._fields}{more}accept: application/json\r\n\r\n".encode()
+
+    async def _fixed(self, method: str, path: str, body: bytes) -> str:
+        """The header lines that the vendor needs, a signature's among them."""
         spec = self._spec
-        path = spec.models_path + query
-        more = dict(spec.fixed)
-        if spec.signer is not None:
-            more |= await spec.signer.headers("GET", spec.origin + path, b"")
-        fields = "".join(f"{name}: {value}\r\n" for name, value in more.items())
-        return f"GET {path} HTTP/1.1\r\n{self._fields}{fields}accept: application/json\r\n\r\n".encode()
+        signed = () if spec.signer is None else await spec.signer.headers(method, spec.origin + path, body)
+        return _lines({**spec.fixed, **dict(signed)})
 
     def scrub(self, text: str) -> str:
         """``text`` without our credentials."""
@@ -163,11 +151,6 @@ class Requests:
             if len(word) >= 4 and word != "Bearer":
                 text = text.replace(word, "***")
         return text
-
-    def _body(self, call: Call, translation: Translation, model: str, drop: bool) -> bytes:
-        body = translation.body(call, model, drop)
-        adapt = self._spec.adapt
-        return body if adapt is None else adapt(call.operation, body)
 
     def _template(self, call: Call, vendor_dialect: Dialect) -> str:
         if call.operation is Operation.COUNT_TOKENS:
@@ -187,8 +170,16 @@ class Requests:
             "content-type": "application/json",
             "accept-encoding": "identity",
         }
-        fields |= {name: secret.reveal() for name, secret in self._spec.headers.items()}
-        return "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        return _lines(fields | {name: secret.reveal() for name, secret in self._spec.headers.items()})
+
+
+def _passed(call: Call, translation: Translation) -> dict[str, str]:
+    """The client's headers that go to a vendor who speaks its dialect."""
+    return dict(call.headers) if call.headers and translation.vendor_dialect.name == call.dialect else {}
+
+
+def _lines(fields: Mapping[str, str]) -> str:
+    return "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
 
 
 def _path(template: str, model: str) -> str:

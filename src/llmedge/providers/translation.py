@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -69,20 +70,41 @@ class PassThrough:
         return self.vendor_dialect.reader(strip_usage=not call.wants_usage, choices=call.choices, max_event=max_event)
 
 
-class Translated:
-    """A chat in one dialect put to a vendor in another."""
+C = TypeVar("C", bound=Dialect)
+V = TypeVar("V", bound=Dialect)
 
-    def __init__(self, client: ClientDialect, vendor_dialect: ChatDialect, quirks: frozenset[str], name: str) -> None:
+
+class _Between(Generic[C, V]):
+    """The way from the client's dialect to another of the vendor's."""
+
+    def __init__(self, client: C, vendor_dialect: V, name: str, quirks: frozenset[str] = frozenset()) -> None:
         self.vendor_dialect = vendor_dialect
         self._client = client
-        self._quirks = quirks
         self._name = name
+        self._quirks = quirks
 
     def body(self, call: Call, model: str, drop: bool) -> bytes:
         context = RenderContext(self._client.field_names, drop, f"the provider '{self._name}'")
+        body = self._render(call, model, context)
+        if context.dropped:
+            call.record.facts[DROPPED] = context.dropped
+        else:
+            call.record.facts.pop(DROPPED, None)  # of a target that was asked before
+        return body
+
+    @abstractmethod
+    def _render(self, call: Call, model: str, context: RenderContext) -> bytes: ...
+
+    def reader(self, call: Call, max_event: int, created: int) -> StreamReader:
+        raise unstreamed()
+
+
+class Translated(_Between[ClientDialect, ChatDialect]):
+    """A chat in one dialect put to a vendor in another."""
+
+    def _render(self, call: Call, model: str, context: RenderContext) -> bytes:
         quirks = self._quirks | model_quirks(model)
         body = self.vendor_dialect.render(call.said(), model, context, stream=call.stream, quirks=quirks)
-        _note_dropped(call, context)
         return continued(body, self._quirks) if call.continues else body
 
     def answer(self, body: bytes, call: Call, created: int) -> Answer:
@@ -96,58 +118,27 @@ class Translated:
         return TranslatedReader(decoder, self._client.encoder(_context(call, created)))
 
 
-class TranslatedEmbeddings:
+class TranslatedEmbeddings(_Between[EmbeddingDialect, EmbeddingDialect]):
     """Embeddings asked for in one dialect and made in another."""
 
-    def __init__(self, client: EmbeddingDialect, vendor_dialect: EmbeddingDialect, name: str) -> None:
-        self.vendor_dialect: Dialect = vendor_dialect
-        self._client = client
-        self._maker = vendor_dialect
-        self._name = name
-
-    def body(self, call: Call, model: str, drop: bool) -> bytes:
-        context = RenderContext(self._client.field_names, drop, f"the provider '{self._name}'")
-        body = self._maker.render(call.embedded(), model, context)
-        _note_dropped(call, context)
-        return body
+    def _render(self, call: Call, model: str, context: RenderContext) -> bytes:
+        return self.vendor_dialect.render(call.embedded(), model, context)
 
     def answer(self, body: bytes, call: Call, created: int) -> Answer:
-        parsed = self._maker.parse_answer(body)
+        parsed = self.vendor_dialect.parse_answer(body)
         return Answer(self._client.render_answer(parsed, call.embedded(), _context(call, created)), parsed.usage)
 
-    def reader(self, call: Call, max_event: int, created: int) -> StreamReader:
-        raise unstreamed()
 
+class Counting(_Between[CountingDialect, CountingDialect]):
+    """Tokens counted by the vendor, in the same dialect or another."""
 
-class Counting:
-    """Tokens counted by the vendor."""
-
-    def __init__(self, client: CountingDialect, vendor_dialect: CountingDialect, name: str) -> None:
-        self.vendor_dialect: Dialect = vendor_dialect
-        self._client = client
-        self._counter = vendor_dialect
-        self._name = name
-
-    def body(self, call: Call, model: str, drop: bool) -> bytes:
-        if self._client.name == self._counter.name:
-            return self._counter.forward_count(call.fields, model)
-        context = RenderContext(self._client.field_names, drop, f"the provider '{self._name}'")
-        body = self._counter.render_count(call.said(), model, context)
-        _note_dropped(call, context)
-        return body
+    def _render(self, call: Call, model: str, context: RenderContext) -> bytes:
+        if self._client.name == self.vendor_dialect.name:
+            return self.vendor_dialect.forward_count(call.fields, model)
+        return self.vendor_dialect.render_count(call.said(), model, context)
 
     def answer(self, body: bytes, call: Call, created: int) -> Answer:
-        return Answer(self._client.render_count_answer(self._counter.parse_count(body)))
-
-    def reader(self, call: Call, max_event: int, created: int) -> StreamReader:
-        raise unstreamed()
-
-
-def _note_dropped(call: Call, context: RenderContext) -> None:
-    if context.dropped:
-        call.record.facts[DROPPED] = context.dropped
-    else:
-        call.record.facts.pop(DROPPED, None)  # of a target that was asked before
+        return Answer(self._client.render_count_answer(self.vendor_dialect.parse_count(body)))
 
 
 def continued(body: bytes, quirks: frozenset[str]) -> bytes:
@@ -180,15 +171,12 @@ def translation_for(
     fit = client.name != "openai_responses" or "bare_responses" not in quirks
     if fit and any(dialect.name == client.name for dialect in dialects):
         return PassThrough(client, stream_usage, quirks)
-    if isinstance(client, ClientDialect):
-        for dialect in dialects:
-            if isinstance(dialect, ChatDialect):
-                flags = quirks if stream_usage else quirks | {"no_stream_options"}
-                return Translated(client, dialect, flags, name)
-    if isinstance(client, EmbeddingDialect):
-        for dialect in dialects:
-            if isinstance(dialect, EmbeddingDialect):
-                return TranslatedEmbeddings(client, dialect, name)
+    for dialect in dialects:
+        if isinstance(client, ClientDialect) and isinstance(dialect, ChatDialect):
+            flags = quirks if stream_usage else quirks | {"no_stream_options"}
+            return Translated(client, dialect, name, flags)
+        if isinstance(client, EmbeddingDialect) and isinstance(dialect, EmbeddingDialect):
+            return TranslatedEmbeddings(client, dialect, name)
     return None
 
 
