@@ -98,7 +98,7 @@ class Bench:
         Names.endpoint = lambda *_: Endpoint(Vendor)
         path = Path(folder) / "bench.toml"
         path.write_text(configuration())
-        logs.configure(load({}, str(path)).log)
+        logs.levels.set(load({}, str(path)).log)
         self._log = open(Path(folder) / "access.log", "w")  # noqa: SIM115 - open as long as the process
         observer = logs.sole(logs.JsonLog(self._log, logs.levels))
         globalLogBeginner.beginLoggingTo([observer], discardBuffer=True, redirectStandardIO=False)

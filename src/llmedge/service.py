@@ -138,7 +138,7 @@ class EdgeService(Service):
         self.graph = graph
         self.site.edge.put_in_force(graph.web.resource, settings.server, graph.web.gate)
         self.admin_site.edge.put_in_force(graph.web.admin, settings.server, graph.web.gate)
-        logs.configure(settings.log)
+        logs.levels.set(settings.log)
         for change in changes:
             late = change.startswith(_RESTART) and ": " in change
             log.info("{change}{late}", change=change, late=" (after a restart)" if late else "")

@@ -101,7 +101,7 @@ class Options(UsageOptions):
 
     def _take_over_logging(self) -> None:
         """Have twist or twistd log through us: JSON lines where it would write JSON or a plain file."""
-        logs.configure(self.settings.log)
+        logs.levels.set(self.settings.log)
         parent: Any = self.parent
         if parent is None:
             return

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 from prometheus_client.utils import floatToGoString
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
 class CounterChild:
@@ -88,12 +91,8 @@ class Histogram:
     def collect(self) -> Metric:
         family = HistogramMetricFamily(self._name, self._doc, labels=self._names)
         for values, child in list(self._children.items()):
-            total = 0
-            buckets: list[tuple[str, float]] = []
-            for shown, count in zip(self._shown, list(child.counts), strict=True):
-                total += count
-                buckets.append((shown, float(total)))
-            family.add_metric(values, buckets, child.sum)
+            totals = map(float, accumulate(list(child.counts)))
+            family.add_metric(values, list(zip(self._shown, totals, strict=True)), child.sum)
         return family
 
 
@@ -109,7 +108,7 @@ class FastRegistry(Collector):
         self._families.append(family := Counter(name, doc, labels))
         return family
 
-    def histogram(self, name: str, doc: str, labels: Sequence[str], bounds: Sequence[float]) -> Histogram:
+    def histogram(self, name: str, doc: str, labels: Sequence[str], bounds: Sequence[float] = SECONDS) -> Histogram:
         """One more histogram."""
         self._families.append(family := Histogram(name, doc, labels, bounds))
         return family

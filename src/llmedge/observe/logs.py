@@ -19,20 +19,8 @@ from llmedge.config.levels import LEVELS, parse_filter
 from llmedge.config.sections.log import Log
 from llmedge.observe.writer import LineWriter
 
-_WEIGHT = {
-    LogLevel.debug: LEVELS["debug"],
-    LogLevel.info: LEVELS["info"],
-    LogLevel.warn: LEVELS["warn"],
-    LogLevel.error: LEVELS["error"],
-    LogLevel.critical: LEVELS["critical"],
-}
-_NAME = {
-    LogLevel.debug: "DEBUG",
-    LogLevel.info: "INFO",
-    LogLevel.warn: "WARN",
-    LogLevel.error: "ERROR",
-    LogLevel.critical: "ERROR",
-}
+_WEIGHT = {level: LEVELS[level.name] for level in LogLevel.iterconstants()}
+_NAME = {level: level.name.upper() for level in _WEIGHT} | {LogLevel.critical: "ERROR"}
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
@@ -45,19 +33,16 @@ class Levels:
     def set(self, settings: Log) -> None:
         """Change what is wanted, from the next message on."""
         default, by_namespace = parse_filter(settings.filter)
-        self._default = LEVELS[default or settings.level]
-        self._by_namespace = {name: LEVELS[level] for name, level in by_namespace.items()}
+        self._lowest = {"": default or settings.level} | by_namespace
         self._known: dict[str, int] = {}
 
     def wanted(self, namespace: str, level: Any) -> bool:
         lowest = self._known.get(namespace)
         if lowest is None:
-            lowest = self._default
-            parts = namespace.split(".")
-            for end in range(len(parts), 0, -1):
-                if (found := self._by_namespace.get(".".join(parts[:end]))) is not None:
-                    lowest = found
-                    break
+            prefix = namespace
+            while prefix not in self._lowest:
+                prefix = prefix.rpartition(".")[0]
+            lowest = LEVELS[self._lowest[prefix]]
             if len(self._known) < 1000:
                 self._known[namespace] = lowest
         return _WEIGHT.get(level, LEVELS["info"]) >= lowest
@@ -170,10 +155,7 @@ def direct(level: Any) -> Callable[[str], None] | None:
     if _sole is None or len(getattr(globalLogPublisher, "_observers", ())) != 1:
         return None
     log, lowest = _sole
-    return log.writer.write if _WEIGHT[level] >= lowest else _nowhere
-
-
-def _nowhere(line: str) -> None: ...
+    return log.writer.write if _WEIGHT[level] >= lowest else lambda line: None
 
 
 def finish() -> None:
@@ -184,12 +166,6 @@ def finish() -> None:
 
 levels = Levels(Log())
 """The levels in force; one process has one log."""
-
-
-def configure(settings: Log) -> None:
-    """Put the levels of ``settings`` in force."""
-    levels.set(settings)
-
 
 path = "-"
 """Where :func:`json_to_path` writes; ``-`` is the standard output."""

@@ -6,14 +6,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Any, NamedTuple
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -24,7 +17,6 @@ from llmedge.observe import fast_metrics
 from llmedge.observe.fast_metrics import FastRegistry
 from llmedge.record import FACTS, Attempt, Fact, Record
 
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _SMALL = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1)
 _ERROR_CODES = {
     "VALIDATION_ERROR",
@@ -56,13 +48,8 @@ class Metrics:
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
         call = ["operation", "provider", "model"]
-
         tallies = FastRegistry(registry)
-        counter = tallies.counter
-
-        def histogram(name: str, doc: str, labels: list[str], buckets: Any = _SECONDS) -> fast_metrics.Histogram:
-            return tallies.histogram(name, doc, labels, buckets)
-
+        counter, histogram = tallies.counter, tallies.histogram
         self._requests = counter(
             "llm_requests_total", "Inference requests answered, refused ones included.", [*call, "status"]
         )
@@ -79,19 +66,6 @@ class Metrics:
         self._deployment_queue = histogram(
             "llm_deployment_queue_seconds", "How long calls waited for their turn, if they had to.", ["deployment"]
         )
-
-        def gauge(name: str, doc: str) -> Gauge:
-            return Gauge(name, doc, ["deployment"], registry=registry)
-
-        self._deployment_gauges = (
-            gauge("llm_deployment_state", "Circuit breaker: 0 closed, 1 half open, 2 open."),
-            gauge("llm_deployment_in_flight", "Calls under way."),
-            gauge("llm_deployment_limit", "Calls at once it is given, configured or learned."),
-        )
-        self._figures: Callable[[], list[tuple[str, int, int, float]]] = list
-        self._label: Callable[[str], str] = lambda name: f"{name.partition('/')[0]}/*"
-        self._rendering = Lock()
-        self._deployments: dict[tuple[str, str, str], _AttemptMetrics] = {}
         self._tokens = counter("llm_tokens_total", "Tokens by kind.", [*call, "kind"])
         self._estimated = counter(
             "llm_usage_estimated_total", "Answers whose tokens were estimated, because the vendor told none.", call
@@ -100,33 +74,37 @@ class Metrics:
         self._unpriced = counter("llm_cost_unknown_total", "Answers with tokens whose price is not known.", call)
         self._errors = counter("llm_errors_total", "Requests that ended in an error, by code.", ["code"])
         self._ended = counter("llm_streams_total", "Streams by how they ended.", ["outcome"])
-        self._facts: dict[Fact, fast_metrics.Counter] = {}
-        for fact in FACTS:
-            if fact.metric is not None:
-                name, label = fact.metric
-                self._facts[fact] = counter(name, f"Requests by {fact.doc}.", [label])
-                for value in fact.values:
-                    self._facts[fact].labels(value)
-        self._cache_hits = counter("llm_cache_hit_total", "Answers from a cache.", ["level"])
-        self._cache_hits.labels("memory")
+        self._facts = _fact_counters(counter)
+        counter("llm_cache_hit_total", "Answers from a cache.", ["level"]).labels("memory")
+        self._tick = histogram(
+            "llm_reactor_tick_delay_seconds", "How late the event loop runs a timer.", [], _SMALL
+        ).labels()
+        self._gauges(registry)
+        self._children: dict[tuple[str, str, str], _CallMetrics] = {}
+        self._deployments: dict[tuple[str, str, str], _AttemptMetrics] = {}
+        self._figures: Callable[[], list[tuple[str, int, int, float]]] = list
+        self._label: Callable[[str], str] = lambda name: f"{name.partition('/')[0]}/*"
+        self._rendering = Lock()
+
+    def _gauges(self, registry: CollectorRegistry) -> None:
+        """What is not counted by the reactor's thread alone: prometheus-client's own."""
         in_flight = Gauge("llm_requests_in_flight", "Inference requests under way.", registry=registry)
         self.show_calls: Callable[[Callable[[], float]], None] = in_flight.set_function
-        # Moved by OpenTelemetry's thread, so with a lock.
+        self._deployment_gauges = [
+            Gauge(name, doc, ["deployment"], registry=registry)
+            for name, doc in (
+                ("llm_deployment_state", "Circuit breaker: 0 closed, 1 half open, 2 open."),
+                ("llm_deployment_in_flight", "Calls under way."),
+                ("llm_deployment_limit", "Calls at once it is given, configured or learned."),
+            )
+        ]
         self.lost_spans = Counter(
             "llm_trace_spans_lost_total", "Spans dropped or not taken by the collector.", registry=registry
         )
-        self._tick = Histogram(
-            "llm_reactor_tick_delay_seconds",
-            "How late the event loop runs a timer.",
-            registry=registry,
-            buckets=_SMALL,
-        )
-        build = Gauge("llm_build_info", "Version in its label.", ["version"], registry=registry)
-        build.labels(__version__).set(1)
-        self._children: dict[tuple[str, str, str], _CallMetrics] = {}
+        Gauge("llm_build_info", "Version in its label.", ["version"], registry=registry).labels(__version__).set(1)
 
     def __call__(self, record: Record) -> None:
-        """CounterChild one finished request."""
+        """Count one finished request."""
         for fact, value in record.facts.items():
             if (counter := self._facts.get(fact)) is not None:
                 counter.labels(value if value in fact.values else "other").inc()
@@ -215,28 +193,32 @@ class _AttemptMetrics(NamedTuple):
     at_deployment: fast_metrics.CounterChild
 
 
+def _fact_counters(counter: Callable[[str, str, list[str]], fast_metrics.Counter]) -> dict[Fact, fast_metrics.Counter]:
+    """Of the facts that have a metric, each value at 0."""
+    found: dict[Fact, fast_metrics.Counter] = {}
+    for fact in FACTS:
+        if fact.metric is not None:
+            name, label = fact.metric
+            found[fact] = counter(name, f"Requests by {fact.doc}.", [label])
+            for value in fact.values:
+                found[fact].labels(value)
+    return found
+
+
 class _CallMetrics:
     """The children of one (operation, provider, model), looked up once."""
 
     def __init__(self, metrics: Metrics, key: tuple[str, str, str]) -> None:
-        self._requests = metrics._requests
-        self._tokens = metrics._tokens
-        self._cost = metrics._cost
-        self._estimated = metrics._estimated
-        self._unpriced = metrics._unpriced
+        self._metrics = metrics
         self._key = key
         self._duration = metrics._duration.labels(*key)
         self._overhead = metrics._overhead.labels(*key)
         self._first_token = metrics._first_token.labels(*key)
-        self._by_status: dict[int, fast_metrics.CounterChild] = {}
-        self._by_kind: dict[str, fast_metrics.CounterChild] = {}
-        self._by_caller: dict[str, fast_metrics.CounterChild] = {}
+        self._children: dict[tuple[fast_metrics.Counter, str | int], fast_metrics.CounterChild] = {}
 
     def count(self, record: Record) -> None:
-        requests = self._by_status.get(record.status)
-        if requests is None:
-            requests = self._by_status[record.status] = self._requests.labels(*self._key, str(record.status))
-        requests.value += 1.0
+        metrics = self._metrics
+        self._of(metrics._requests, record.status).value += 1.0
         took = (record.ended or record.received) - record.received
         self._duration.observe(took)
         if record.routing.attempts:
@@ -246,24 +228,22 @@ class _CallMetrics:
         usage, cost = record.accounting.usage, record.accounting.cost
         if usage is not None:
             if usage.input:
-                self._of("input").value += usage.input
+                self._of(metrics._tokens, "input").value += usage.input
             if usage.output:
-                self._of("output").value += usage.output
+                self._of(metrics._tokens, "output").value += usage.output
             if usage.cached or usage.reasoning or usage.cache_write or usage.audio_input or usage.audio_output:
                 for kind in ("cached", "reasoning", "cache_write", "audio_input", "audio_output"):
-                    self._of(kind).value += getattr(usage, kind)
+                    self._of(metrics._tokens, kind).value += getattr(usage, kind)
             if usage.estimated:
-                self._estimated.labels(*self._key).inc()
+                metrics._estimated.labels(*self._key).inc()
             if cost is None:
-                self._unpriced.labels(*self._key).inc()
+                metrics._unpriced.labels(*self._key).inc()
         if cost is not None:
-            spent = self._by_caller.get(record.caller)
-            if spent is None:
-                spent = self._by_caller[record.caller] = self._cost.labels(*self._key, record.caller)
-            spent.value += float(cost)
+            self._of(metrics._cost, record.caller).value += float(cost)
 
-    def _of(self, kind: str) -> fast_metrics.CounterChild:
-        tokens = self._by_kind.get(kind)
-        if tokens is None:
-            tokens = self._by_kind[kind] = self._tokens.labels(*self._key, kind)
-        return tokens
+    def _of(self, counter: fast_metrics.Counter, label: str | int) -> fast_metrics.CounterChild:
+        """The child of ``counter`` whose last label is ``label``."""
+        child = self._children.get((counter, label))
+        if child is None:
+            child = self._children[counter, label] = counter.labels(*self._key, str(label))
+        return child

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import Deferred, TimeoutError, succeed
 from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 
 from llmedge._version import __version__
 from llmedge.config import ConfigError
 from llmedge.config.sections.tracing import Tracing as Settings
-from llmedge.model import Usage
 from llmedge.observe import traceparent
 from llmedge.observe.collector import Chatter, Collector
-from llmedge.record import Attempt, Record, TraceContext
+from llmedge.record import Attempt, Content, Record, TraceContext
 
 try:
     from opentelemetry.sdk.metrics import MeterProvider
@@ -60,24 +60,16 @@ def connect(settings: Settings) -> tuple[SpanExporter, MetricExporter]:
 
     :raises ConfigError: the exporter's package is missing.
     """
-    endpoint = settings.endpoint
+    package = f"opentelemetry.exporter.otlp.proto.{settings.transport}"
     try:
-        if settings.transport == "grpc":
-            from opentelemetry.exporter.otlp.proto.grpc import metric_exporter, trace_exporter
-
-            return (
-                trace_exporter.OTLPSpanExporter(endpoint, timeout=PATIENCE),
-                metric_exporter.OTLPMetricExporter(endpoint, timeout=PATIENCE),
-            )
-        from opentelemetry.exporter.otlp.proto.http import metric_exporter as metrics
-        from opentelemetry.exporter.otlp.proto.http import trace_exporter as spans
+        spans = import_module(f"{package}.trace_exporter").OTLPSpanExporter
+        metrics = import_module(f"{package}.metric_exporter").OTLPMetricExporter
     except ImportError as error:
         raise ConfigError([f"tracing needs {error.name}: pip install 'llmedge[otel]'"]) from None
-    base = endpoint.removesuffix("/v1/traces")
-    return (
-        spans.OTLPSpanExporter(f"{base}/v1/traces", timeout=PATIENCE),
-        metrics.OTLPMetricExporter(f"{base}/v1/metrics", timeout=PATIENCE),
-    )
+    if settings.transport == "grpc":
+        return spans(settings.endpoint, timeout=PATIENCE), metrics(settings.endpoint, timeout=PATIENCE)
+    base = settings.endpoint.removesuffix("/v1/traces")
+    return spans(f"{base}/v1/traces", timeout=PATIENCE), metrics(f"{base}/v1/metrics", timeout=PATIENCE)
 
 
 class Tracing:
@@ -136,11 +128,10 @@ class Tracing:
 
     def stop(self) -> Deferred[None]:
         """Export what is waiting, off the reactor's thread, and give up after ``GOODBYE`` seconds."""
-        done: Deferred[None] = Deferred()
         processor, self._processor = self._processor, None
         if processor is None:
-            done.callback(None)
-            return done
+            return succeed(None)
+        done: Deferred[None] = Deferred()
 
         def work() -> None:
             # Not of the reactor's pool, which is waited for: these threads end with the process.
@@ -148,21 +139,11 @@ class Tracing:
             meters.start()
             processor.shutdown()  # type: ignore[no-untyped-call]
             meters.join()
-            self._reactor.callFromThread(finished)
-
-        def finished() -> None:
-            if not done.called:
-                done.callback(None)
+            self._reactor.callFromThread(done.callback, None)  # after a time-out, it goes nowhere
 
         threading.Thread(target=work, name="llmedge-tracing-stop", daemon=True).start()
-        done.addTimeout(GOODBYE, self._reactor)
-
-        def over(outcome: Any) -> None:
-            self._chatter.close()
-            if isinstance(outcome, Failure):
-                outcome.trap(TimeoutError)  # type: ignore[no-untyped-call]
-
-        return done.addBoth(over)
+        done.addTimeout(GOODBYE, self._reactor).addErrback(Failure.trap, TimeoutError)
+        return done.addCallback(lambda _: self._chatter.close())
 
     def __call__(self, record: Record) -> None:
         """Export one finished request."""
@@ -178,11 +159,10 @@ class Tracing:
     # Metrics
 
     def _measure(self, record: Record) -> None:
-        name = _OPERATIONS.get(record.operation, record.operation)
-        common: dict[str, Any] = {"gen_ai.operation.name": name, "gen_ai.request.model": record.model_label}
+        common = {"gen_ai.operation.name": _operation(record), "gen_ai.request.model": record.model_label}
         by = record.routing.deciding_attempt
         for attempt in record.routing.attempts:
-            ended = attempt.ended if attempt.ended is not None else record.ended or attempt.started
+            ended = attempt.ended or record.ended or attempt.started
             self._operation.record(
                 max(0.0, ended - attempt.started), common | self._provider(attempt) | _error(_attempt_error(attempt))
             )
@@ -220,14 +200,13 @@ class Tracing:
                 **more,
             )
 
-        over = record.ended if record.ended is not None else record.received
-        routed = record.route != "other"
+        over = record.ended or record.received
         method = record.method if record.method in _METHODS else "_OTHER"
         named = method if method != "_OTHER" else "HTTP"
         failed = _server_error(record)
         spans = [
             span(
-                f"{named} {record.route}" if routed else named,
+                f"{named} {record.route}" if record.route != "other" else named,
                 trace.span_id,
                 context(trace.parent_id, remote=True) if trace.parent_id else None,
                 "" if failed == "client_closed" else failed,
@@ -240,35 +219,37 @@ class Tracing:
         ]
         inside = context(trace.span_id)
         for attempt in record.routing.attempts:
-            answered = attempt is record.routing.deciding_attempt
             failed = _attempt_error(attempt)
             first = attempt.first_event
             spans.append(
                 span(
-                    f"{_OPERATIONS.get(record.operation, record.operation)} {attempt.target.model}",
+                    f"{_operation(record)} {attempt.target.model}",
                     attempt.span_id,
                     inside,
                     "" if failed == "aborted" else failed,
                     attempt.started,
-                    attempt.ended if attempt.ended is not None else over,
+                    attempt.ended or over,
                     kind=SpanKind.CLIENT,
-                    attributes=_attempt_attributes(record, attempt, record.accounting.usage if answered else None)
-                    | self._provider(attempt),
+                    attributes=_attempt_attributes(record, attempt) | self._provider(attempt),
                     events=() if first is None else (Event("first token", timestamp=_ns(first)),),
                 )
             )
         return spans
 
-    def _provider(self, attempt: Attempt) -> dict[str, Any]:
+    def _provider(self, attempt: Attempt) -> dict[str, str]:
         name = attempt.target.provider
         return {"gen_ai.provider.name": self.provider_names.get(name, name)}
+
+
+def _operation(record: Record) -> str:
+    return _OPERATIONS.get(record.operation, record.operation)
 
 
 def _ns(seconds: float) -> int:
     return int(seconds * 1e9)
 
 
-def _error(failed: str) -> dict[str, Any]:
+def _error(failed: str) -> dict[str, str]:
     return {"error.type": failed} if failed else {}
 
 
@@ -285,24 +266,25 @@ def _server_error(record: Record) -> str:
     return "" if record.outcome == "ok" or (record.outcome == "error" and record.status >= 400) else record.outcome
 
 
+def _known(attributes: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in attributes.items() if value is not None}
+
+
 def _server_attributes(record: Record, method: str, failed: str) -> Mapping[str, Any]:
-    attributes: dict[str, Any] = {
+    attributes = {
         "http.request.method": method,
+        "http.request.method_original": record.method if method == "_OTHER" else None,
         "http.response.status_code": record.status,
+        "http.route": record.route if record.route != "other" else None,
         "client.address": record.peer,
+        "error.type": failed or None,
+        "gen_ai.request.model": record.model or None,
         "llmedge.request_id": record.request_id,
         "llmedge.outcome": record.outcome,
-    } | _error(failed)
-    if method == "_OTHER":
-        attributes["http.request.method_original"] = record.method
-    if record.route != "other":
-        attributes["http.route"] = record.route
-    if record.caller:
-        attributes["llmedge.caller"] = record.caller
-    if record.model:
-        attributes["gen_ai.request.model"] = record.model
-        attributes["llmedge.stream"] = record.stream
-    return attributes | {fact.attribute: value for fact, value in record.facts.items() if fact.attribute}
+        "llmedge.caller": record.caller or None,
+        "llmedge.stream": record.stream if record.model else None,
+    }
+    return _known(attributes) | {fact.attribute: value for fact, value in record.facts.items() if fact.attribute}
 
 
 def _decisions(record: Record) -> tuple[Event, ...]:
@@ -319,39 +301,32 @@ def _decisions(record: Record) -> tuple[Event, ...]:
     return tuple(sorted(events, key=lambda event: event.timestamp))
 
 
-def _attempt_attributes(record: Record, attempt: Attempt, usage: Usage | None) -> dict[str, Any]:
-    attributes: dict[str, Any] = {
-        "gen_ai.operation.name": _OPERATIONS.get(record.operation, record.operation),
-        "gen_ai.request.model": attempt.target.model,
-        "gen_ai.request.stream": record.stream,
-        "llmedge.outcome": attempt.outcome,
-        "llmedge.attempt.kind": attempt.kind,
-        "llmedge.connection.reused": attempt.reused,
-    }
-    if attempt.cause:
-        attributes["llmedge.cause"] = attempt.cause
-    if attempt.queued:
-        attributes["llmedge.queued"] = attempt.queued
-    attributes |= _error(_attempt_error(attempt))
-    if attempt.status is not None:
-        attributes["http.response.status_code"] = attempt.status
-    if attempt.upstream_request_id:
-        attributes["llmedge.upstream_request_id"] = attempt.upstream_request_id
-    if record.stream and attempt.first_event is not None:
-        attributes["gen_ai.response.time_to_first_chunk"] = attempt.first_event - attempt.started
-    if usage is not None:
-        attributes["gen_ai.usage.input_tokens"] = usage.input
-        attributes["gen_ai.usage.output_tokens"] = usage.output
-        if usage.cached:
-            attributes["gen_ai.usage.cache_read.input_tokens"] = usage.cached
-        if usage.reasoning:
-            attributes["gen_ai.usage.reasoning.output_tokens"] = usage.reasoning
-    if record.content is not None:
-        if record.content.prompt:
-            attributes["gen_ai.input.messages"] = record.content.prompt.decode()
-        if record.content.answer and attempt.outcome == "ok":
-            attributes["gen_ai.output.messages"] = record.content.answer.decode()
-    return attributes
+def _attempt_attributes(record: Record, attempt: Attempt) -> dict[str, Any]:
+    usage = record.accounting.usage if attempt is record.routing.deciding_attempt else None
+    first = attempt.first_event if record.stream else None
+    content = record.content or Content()
+    return _known(
+        {
+            "gen_ai.operation.name": _operation(record),
+            "gen_ai.request.model": attempt.target.model,
+            "gen_ai.request.stream": record.stream,
+            "gen_ai.response.time_to_first_chunk": None if first is None else first - attempt.started,
+            "gen_ai.usage.input_tokens": None if usage is None else usage.input,
+            "gen_ai.usage.output_tokens": None if usage is None else usage.output,
+            "gen_ai.usage.cache_read.input_tokens": None if usage is None else usage.cached or None,
+            "gen_ai.usage.reasoning.output_tokens": None if usage is None else usage.reasoning or None,
+            "gen_ai.input.messages": content.prompt.decode() or None,
+            "gen_ai.output.messages": (attempt.outcome == "ok" and content.answer.decode()) or None,
+            "http.response.status_code": attempt.status,
+            "error.type": _attempt_error(attempt) or None,
+            "llmedge.outcome": attempt.outcome,
+            "llmedge.attempt.kind": attempt.kind,
+            "llmedge.cause": attempt.cause or None,
+            "llmedge.queued": attempt.queued or None,
+            "llmedge.connection.reused": attempt.reused,
+            "llmedge.upstream_request_id": attempt.upstream_request_id or None,
+        }
+    )
 
 
 # Exporting: the SDK's threads call these
