@@ -52,6 +52,19 @@ class Counter:
         return family
 
 
+class LastLabel(dict[str | int, CounterChild]):
+    """The children of a counter that share the labels ``shared``, by the last one. A look into it is cheap."""
+
+    def __init__(self, counter: Counter, *shared: str) -> None:
+        super().__init__()
+        self._counter = counter
+        self._shared = shared
+
+    def __missing__(self, label: str | int) -> CounterChild:
+        child = self[label] = self._counter.labels(*self._shared, str(label))
+        return child
+
+
 class HistogramChild:
     """One child of a histogram."""
 

@@ -14,7 +14,7 @@ from prometheus_client.process_collector import ProcessCollector
 from llmedge._version import __version__
 from llmedge.model import Clock
 from llmedge.observe import fast_metrics
-from llmedge.observe.fast_metrics import FastRegistry
+from llmedge.observe.fast_metrics import FastRegistry, LastLabel
 from llmedge.record import FACTS, Attempt, Fact, Record
 
 _SMALL = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1)
@@ -72,8 +72,8 @@ class Metrics:
         )
         self._cost = counter("llm_cost_usd_total", "What answers cost, in USD.", [*call, "caller"])
         self._unpriced = counter("llm_cost_unknown_total", "Answers with tokens whose price is not known.", call)
-        self._errors = counter("llm_errors_total", "Requests that ended in an error, by code.", ["code"])
-        self._ended = counter("llm_streams_total", "Streams by how they ended.", ["outcome"])
+        self._errors = LastLabel(counter("llm_errors_total", "Requests that ended in an error, by code.", ["code"]))
+        self._ended = LastLabel(counter("llm_streams_total", "Streams by how they ended.", ["outcome"]))
         self._facts = _fact_counters(counter)
         counter("llm_cache_hit_total", "Answers from a cache.", ["level"]).labels("memory")
         self._tick = histogram(
@@ -111,8 +111,7 @@ class Metrics:
         if not record.operation:
             return
         if record.error_code:
-            known = record.error_code in _ERROR_CODES
-            self._errors.labels(record.error_code if known else "VENDOR_ERROR").inc()
+            self._errors[record.error_code if record.error_code in _ERROR_CODES else "VENDOR_ERROR"].value += 1.0
         by = record.routing.deciding_attempt
         key = (record.operation, "none" if by is None else by.target.provider, record.model_label)
         metrics = self._children.get(key)
@@ -130,7 +129,7 @@ class Metrics:
                 if attempt.queued:
                     self._deployment_queue.labels(self._label(str(attempt.target))).observe(attempt.queued)
         if record.stream and record.first_event is not None:
-            self._ended.labels(record.outcome).inc()
+            self._ended[record.outcome].value += 1.0
 
     def _at_deployment(self, attempt: Attempt, key: tuple[str, str, str]) -> _AttemptMetrics:
         target, outcome = attempt.target, attempt.outcome
@@ -214,11 +213,12 @@ class _CallMetrics:
         self._duration = metrics._duration.labels(*key)
         self._overhead = metrics._overhead.labels(*key)
         self._first_token = metrics._first_token.labels(*key)
-        self._children: dict[tuple[fast_metrics.Counter, str | int], fast_metrics.CounterChild] = {}
+        self._requests = LastLabel(metrics._requests, *key)
+        self._tokens = LastLabel(metrics._tokens, *key)
+        self._cost = LastLabel(metrics._cost, *key)
 
     def count(self, record: Record) -> None:
-        metrics = self._metrics
-        self._of(metrics._requests, record.status).value += 1.0
+        self._requests[record.status].value += 1.0
         took = (record.ended or record.received) - record.received
         self._duration.observe(took)
         if record.routing.attempts:
@@ -228,22 +228,15 @@ class _CallMetrics:
         usage, cost = record.accounting.usage, record.accounting.cost
         if usage is not None:
             if usage.input:
-                self._of(metrics._tokens, "input").value += usage.input
+                self._tokens["input"].value += usage.input
             if usage.output:
-                self._of(metrics._tokens, "output").value += usage.output
+                self._tokens["output"].value += usage.output
             if usage.cached or usage.reasoning or usage.cache_write or usage.audio_input or usage.audio_output:
                 for kind in ("cached", "reasoning", "cache_write", "audio_input", "audio_output"):
-                    self._of(metrics._tokens, kind).value += getattr(usage, kind)
+                    self._tokens[kind].value += getattr(usage, kind)
             if usage.estimated:
-                metrics._estimated.labels(*self._key).inc()
+                self._metrics._estimated.labels(*self._key).inc()
             if cost is None:
-                metrics._unpriced.labels(*self._key).inc()
+                self._metrics._unpriced.labels(*self._key).inc()
         if cost is not None:
-            self._of(metrics._cost, record.caller).value += float(cost)
-
-    def _of(self, counter: fast_metrics.Counter, label: str | int) -> fast_metrics.CounterChild:
-        """The child of ``counter`` whose last label is ``label``."""
-        child = self._children.get((counter, label))
-        if child is None:
-            child = self._children[counter, label] = counter.labels(*self._key, str(label))
-        return child
+            self._cost[record.caller].value += float(cost)

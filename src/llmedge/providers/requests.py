@@ -58,8 +58,9 @@ class Requests:
         """Head and body, where they are made at once; else ask :meth:`request`, which raises the same."""
         if self._spec.signer is not None or call.record.bytes_in >= LARGE:
             return None
-        body = self._body(call, attempt.target, translation)
-        return self._request(call, attempt, translation.vendor_dialect, body, _passed(call, translation))
+        return self._request(
+            call, attempt, translation.vendor_dialect, self._body(call, attempt.target, translation), {}
+        )
 
     async def request(self, call: Call, attempt: Attempt, translation: Translation) -> bytes:
         """Head and body.
@@ -69,12 +70,11 @@ class Requests:
         """
         spec, target, vendor_dialect = self._spec, attempt.target, translation.vendor_dialect
         body = await maybe_in_thread(self._clock, call.record.bytes_in, self._body, call, target, translation)
-        fields = _passed(call, translation)
+        signed: dict[str, str] = {}
         if spec.signer is not None:
             path = _path(self._template(call, vendor_dialect), target.model)
-            fields = {**vendor_dialect.headers, **spec.fixed, **fields}
-            fields |= await spec.signer.headers("POST", spec.origin + path, body)
-        return self._request(call, attempt, vendor_dialect, body, fields)
+            signed = dict(await spec.signer.headers("POST", spec.origin + path, body))
+        return self._request(call, attempt, vendor_dialect, body, signed)
 
     def _body(self, call: Call, target: Target, translation: Translation) -> bytes:
         spec = self._spec
@@ -82,18 +82,19 @@ class Requests:
         return body if spec.adapt is None else spec.adapt(call.operation, body)
 
     def _request(
-        self, call: Call, attempt: Attempt, vendor_dialect: Dialect, body: bytes, fields: dict[str, str]
+        self, call: Call, attempt: Attempt, vendor_dialect: Dialect, body: bytes, signed: dict[str, str]
     ) -> bytes:
         """``body`` with its head, whose beginning is kept where it is the same from call to call."""
         template = self._template(call, vendor_dialect)
         key = vendor_dialect.name, template, call.stream  # an operator may give two dialects one path
-        head = None if fields else self._heads.get(key)
+        passed = call.headers if vendor_dialect.name == call.dialect else ()
+        head = None if passed or signed else self._heads.get(key)
         if head is None:
             accept = (vendor_dialect.stream_type if call.stream else b"application/json").decode()
-            more = _lines({**vendor_dialect.headers, **self._spec.fixed, **fields})
+            more = _lines({**vendor_dialect.headers, **self._spec.fixed, **dict(passed), **signed})
             path = _path(template, attempt.target.model)
             head = f"POST {path} HTTP/1.1\r\n{self._fields}accept: {accept}\r\n{more}".encode()
-            if not fields and "{model}" not in template:
+            if not (passed or signed or "{model}" in template):
                 self._heads[key] = head
         trace = call.record.trace
         return b"%bx-request-id: %b\r\n%bcontent-length: %d\r\n\r\n%b" % (
@@ -171,11 +172,6 @@ class Requests:
             "accept-encoding": "identity",
         }
         return _lines(fields | {name: secret.reveal() for name, secret in self._spec.headers.items()})
-
-
-def _passed(call: Call, translation: Translation) -> dict[str, str]:
-    """The client's headers that go to a vendor who speaks its dialect."""
-    return dict(call.headers) if call.headers and translation.vendor_dialect.name == call.dialect else {}
 
 
 def _lines(fields: Mapping[str, str]) -> str:
