@@ -155,6 +155,8 @@ class Load(SynchronousTestCase):
             ('[providers.p]\nbase_url = "http://h/v1\\r\\nX: 1"\n', {}, "visible ASCII"),
             ('[providers.p]\nbase_url = "http://[h"\n', {}, "must be a URL"),
             ("", {"SERVER_ADDRESS": "a:b:80"}, "must be HOST:PORT"),
+            (f"[server]\ntimeout = 1{'0' * 400}\n", {}, "must be a number from 0.01 to 86400"),
+            ('[models.m]\ntargets = ["mock/m"]\nshadow_share = nan\n', {}, "must be a number from 0 to 1"),
         ):
             self.assertIn(words, "\n".join(self.problems(toml, environ)))
 

@@ -16,7 +16,8 @@ from llmedge.web.answer import send_json
 from llmedge.web.api import Api, failed, handle_errors
 from llmedge.web.openapi import openapi
 from llmedge.web.ops import Ops
-from llmedge.web.paths import KEYS, SLASHED, Paths, endpoint_of, operation_of, route_of, streams_body
+from llmedge.web.head import RequestHead
+from llmedge.web.paths import KEYS, SLASHED, Paths, endpoint_of, route_of, streams_body
 from llmedge.web.routes import Routes, declare
 from llmedge.web.site import EdgeSite
 from tests.fakes import Edge, Wire, request
@@ -61,6 +62,13 @@ declare(Files.app, Files, FILES)
 handle_errors(Files.app)
 
 
+def head_of(method: bytes, path: bytes) -> RequestHead:
+    """What is known of a request from its first line."""
+    head = RequestHead(method, path, b"HTTP/1.1", {})
+    head.resolve_route(method, path)
+    return head
+
+
 class Table(SynchronousTestCase):
     def test_every_row_has_one_handler(self) -> None:
         """Each row is answered by a method of the API's or the operators', and no two rows are the same."""
@@ -77,7 +85,7 @@ class Table(SynchronousTestCase):
             path = re.sub(r"\{(\w+)\}", lambda name: "a/b:c" if name[1] in SLASHED else "a:c", endpoint.path).encode()
             method = endpoint.method.encode()
             self.assertEqual(route_of(path), endpoint.path)
-            self.assertEqual(operation_of(method, path), endpoint.operation.value if endpoint.dialect else "")
+            self.assertEqual(head_of(method, path).operation, endpoint.operation.value if endpoint.dialect else "")
             found = endpoint_of(path, method)
             if endpoint.dialect:
                 assert found is not None
@@ -102,7 +110,7 @@ class Table(SynchronousTestCase):
             expected = "/v1beta/models/{id}" if path.startswith(b"/v1beta/models/") else "other"
             self.assertEqual(route_of(path), expected, path)
             self.assertIsNone(endpoint_of(path))
-        self.assertEqual(operation_of(b"GET", b"/v1/rerank"), "")
+        self.assertEqual(head_of(b"GET", b"/v1/rerank").operation, "")
         self.assertEqual(route_of(b"/v1beta/models/m:predict"), "/v1beta/models/{id}")
         self.assertIsNone(endpoint_of(b"/v1beta/models/m:predict"))
 
@@ -158,9 +166,9 @@ class Others(SynchronousTestCase):
             (b"GET", b"/v1/stores/s/files/f", "/v1/stores/{store_id}/files/{file_id}"),
         ):
             self.assertEqual(self.paths.route_of(path), route)
-            self.assertEqual(self.paths.operation_of(method, path), "rerank")
             endpoint = self.paths.endpoint_of(path, method)
             assert endpoint is not None
+            self.assertEqual(endpoint.operation, "rerank")
             self.assertEqual((endpoint.path, endpoint.method.encode()), (route, method))
         self.assertTrue(self.paths.streams_body(b"/v1/files"))
 
@@ -174,7 +182,7 @@ class Others(SynchronousTestCase):
             b"/v1/files/a/content/",
         ):
             self.assertEqual(self.paths.route_of(path), "other", path)
-        self.assertEqual(self.paths.operation_of(b"PUT", b"/v1/files/a"), "")
+        self.assertIsNone(self.paths.endpoint_of(b"/v1/files/a", b"PUT"))
         self.assertEqual(self.paths.route_of(b"/v1/files/a"), "/v1/files/{file_id}")
         self.assertIsNone(self.paths.endpoint_of(b"/v1/files/a"))
 

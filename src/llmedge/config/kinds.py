@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import math
 import re
+import sys
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -66,17 +66,15 @@ def integer(low: int, high: int = 2**53) -> ValueType:
     return _between("integer", bound, int, low, high)
 
 
-def number(low: float, high: float = math.inf) -> ValueType:
+def number(low: float, high: float = sys.float_info.max) -> ValueType:
     """A finite number in ``[low, high]``."""
-    bound = f"a number from {low:g}" + (f" to {high:g}" if math.isfinite(high) else "")
+    bound = f"a number from {low:g}" + (f" to {high:g}" if high < sys.float_info.max else "")
     return _between("number", bound, float, low, high)
 
 
 def _between(type_: str, bound: str, cast: type[int] | type[float], low: float, high: float) -> ValueType:
     def check(value: Any) -> Any:
-        if isinstance(value, bool) or not isinstance(value, int | cast):
-            raise ValueError(f"must be {bound}")
-        if not math.isfinite(value) or not low <= value <= high:
+        if isinstance(value, bool) or not isinstance(value, int | cast) or not low <= value <= high:
             raise ValueError(f"must be {bound}")
         return cast(value)
 
@@ -148,12 +146,7 @@ def _hedge_value(value: Any) -> str | float:
 
 
 _SECONDS = number(0.01, 3600)
-_AFTER = {
-    "type": "object",
-    "properties": {"after": _SECONDS.schema},
-    "required": ["after"],
-    "additionalProperties": False,
-}
+_AFTER = {"properties": {"after": _SECONDS.schema}, "required": ["after"], "additionalProperties": False}
 
 hedge = _simple(
     '"off", "tail" or {after = SECONDS}',

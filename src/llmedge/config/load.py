@@ -31,13 +31,8 @@ class ConfigError(Exception):
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
-        if len(self.problems) == 1:
-            text = self.problems[0]
-        else:
-            text = f"{len(self.problems)} problems in the configuration:\n" + "\n".join(
-                f"  {problem}" for problem in self.problems
-            )
-        super().__init__(text)
+        head = [] if len(problems) == 1 else [f"{len(problems)} problems in the configuration:"]
+        super().__init__("\n  ".join([*head, *problems]))
 
 
 def load(
@@ -248,21 +243,14 @@ class _Reader:
     def _route(self, name: str, model: Model, models: Iterable[str], providers: Iterable[str]) -> None:
         shadow = [("shadow", model.shadow)] if model.shadow else []
         for option, target in [("targets", str(target)) for target in model.targets] + shadow:
-            provider = target.partition("/")[0]
-            if provider not in providers:
-                self.problem(
-                    ("models", name, option),
-                    f"names the provider {provider!r}, which is not configured" + nearest(provider, providers),
-                )
+            if (provider := target.partition("/")[0]) not in providers:
+                self._unknown(("models", name, option), "provider", provider, providers)
         for option in ("fallbacks", "context_fallbacks"):
             for other in getattr(model, option):
                 if other == name:
                     self.problem(("models", name, option), "names the model itself")
                 elif other not in models and other.partition("/")[0] not in providers:
-                    self.problem(
-                        ("models", name, option),
-                        f"names the model {other!r}, which is not configured" + nearest(other, models),
-                    )
+                    self._unknown(("models", name, option), "model", other, models)
         if model.sticky and model.sticky != "prompt" and not re.fullmatch(r"header:[A-Za-z0-9_\-]+", model.sticky):
             self.problem(("models", name, "sticky"), 'must be "prompt" or "header:NAME"')
 
@@ -275,9 +263,10 @@ class _Reader:
         if not (provider and slash and model):
             self.problem(path, 'must be named [prices."PROVIDER/MODEL"]; patterns are allowed')
         elif not any(fnmatchcase(known, provider) for known in providers):
-            self.problem(
-                path, f"names the provider {provider!r}, which is not configured{nearest(provider, providers)}"
-            )
+            self._unknown(path, "provider", provider, providers)
+
+    def _unknown(self, path: KeyPath, what: str, name: str, names: Iterable[str]) -> None:
+        self.problem(path, f"names the {what} {name!r}, which is not configured{nearest(name, names)}")
 
     def _address(self, address: str, tls: bool) -> tuple[str, ...]:
         host, colon, port = address.rpartition(":")

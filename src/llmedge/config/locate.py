@@ -7,8 +7,8 @@ import tomllib
 
 Path = tuple[str | int, ...]
 
-_TABLE = re.compile(r"^\s*(\[\[?)(.+?)\]\]?\s*(#.*)?$")
-_KEY = re.compile(r"""^\s*((?:"(?:[^"\\]|\\.)*"|'[^']*'|[A-Za-z0-9_\-]+|\s*\.\s*)+?)\s*=""")
+_TABLE = re.compile(r"^\s*(?P<open>\[\[?)(?P<names>.+?)\]\]?\s*(#.*)?$")
+_KEY = re.compile(r"""^\s*(?P<names>(?:"(?:[^"\\]|\\.)*"|'[^']*'|[A-Za-z0-9_\-]+|\s*\.\s*)+?)\s*=""")
 
 
 def locate(text: str) -> dict[Path, int]:
@@ -21,25 +21,22 @@ def locate(text: str) -> dict[Path, int]:
     table: Path = ()
     arrays: dict[Path, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
-        if match := _TABLE.match(line):
-            names = _names(match[2])
-            if names is None:
-                continue
-            if match[1] == "[[":
-                base = _indexed(names[:-1], arrays) + names[-1:]
-                arrays[base] = arrays.get(base, -1) + 1
-                table = (*base, arrays[base])
-            else:
-                table = _indexed(names, arrays)
-            for depth in range(1, len(table) + 1):
-                lines.setdefault(table[:depth], number)
+        header = _TABLE.match(line)
+        match = header or _KEY.match(line)
+        if match is None or (names := _names(match["names"])) is None:
+            continue
+        if header is None:
+            path = table + names
+        elif header["open"] == "[[":
+            base = _indexed(names[:-1], arrays) + names[-1:]
+            arrays[base] = arrays.get(base, -1) + 1
+            path = table = (*base, arrays[base])
+        else:
+            path = table = _indexed(names, arrays)
+        for depth in range(1, len(path) + 1):
+            lines.setdefault(path[:depth], number)
+        if header is not None:
             lines[table] = number
-        elif match := _KEY.match(line):
-            names = _names(match[1])
-            if names is None:
-                continue
-            for depth in range(1, len(names) + 1):
-                lines.setdefault(table + names[:depth], number)
     return lines
 
 

@@ -35,11 +35,14 @@ def read(reference: str, environ: Mapping[str, str]) -> str:
     """
     scheme, _, rest = reference.strip().partition(":")
     if scheme == "env":
-        text = environ.get(rest, "").strip()
-        if not text:
-            raise ValueError(f"refers to the environment variable {rest}, which is not set")
-        return text
+        return _variable(rest, environ)
     return _file(rest if scheme == "file" else reference.strip())
+
+
+def _variable(name: str, environ: Mapping[str, str]) -> str:
+    if not (text := environ.get(name, "").strip()):
+        raise ValueError(f"refers to the environment variable {name}, which is not set")
+    return text
 
 
 def _file(path: str) -> str:
@@ -60,15 +63,11 @@ def resolve(reference: str, environ: Mapping[str, str]) -> str:
     """
     scheme, _, rest = reference.partition(":")
     if scheme == "env":
-        value = environ.get(rest, "").strip()
-        if not value:
-            raise ValueError(f"refers to the environment variable {rest}, which is not set")
+        value = _variable(rest, environ)
     elif scheme == "file":
         value = _file(rest)
-    else:
-        value = reference.strip()
-        if not value:
-            raise ValueError("must not be empty")
+    elif not (value := reference.strip()):
+        raise ValueError("must not be empty")
     if any(ord(char) < 0x21 or ord(char) > 0x7E for char in value):
         where = f"refers to {reference}, which " if scheme in ("env", "file") else ""
         raise ValueError(f"{where}holds a space or another character that no key has (only visible ASCII)")

@@ -11,7 +11,7 @@ from llmedge.call import RoutingHints
 from llmedge.config.sections.server import Server
 from llmedge.model import Caller
 from llmedge.operations import Endpoint
-from llmedge.web.paths import KEYS, endpoint_of, operation_of, route_of, streams_body
+from llmedge.web.paths import KEYS, endpoint_of, route_of, streams_body
 
 Table = dict[bytes, list[bytes]]
 """Headers as twisted keeps them."""
@@ -62,7 +62,7 @@ class RequestHead:
         """Find out what is at ``path``."""
         self.route = route_of(path)
         self.endpoint = endpoint_of(path, method)
-        self.operation = operation_of(method, path)
+        self.operation = "" if self.endpoint is None else self.endpoint.operation.value
         self.probe = KEYS.get(path, "never") != "never"
 
 

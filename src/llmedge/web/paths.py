@@ -54,11 +54,6 @@ class Paths:
         endpoint = self.find(path).get(method)
         return endpoint if endpoint is not None and endpoint.dialect else None
 
-    def operation_of(self, method: bytes, path: bytes) -> str:
-        """The inference operation a request is for, or ``""``."""
-        endpoint = self.endpoint_of(path, method)
-        return "" if endpoint is None else endpoint.operation.value
-
     def route_of(self, path: bytes) -> str:
         """The path's template, ``"other"`` for one we do not serve."""
         return next((endpoint.path for endpoint in self.find(path).values()), "other")
@@ -76,8 +71,7 @@ def _pattern(template: str) -> re.Pattern[bytes]:
 
 
 PATHS = Paths(ENDPOINTS)
-endpoint_of, operation_of, route_of = PATHS.endpoint_of, PATHS.operation_of, PATHS.route_of
-streams_body = PATHS.streams_body
+endpoint_of, route_of, streams_body = PATHS.endpoint_of, PATHS.route_of, PATHS.streams_body
 KEYS = {endpoint.path.encode(): endpoint.key for endpoint in ENDPOINTS if endpoint.key != "always"}
 """The paths that do not always ask for an API key: the setting that says so, or ``never``."""
 

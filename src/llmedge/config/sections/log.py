@@ -16,8 +16,5 @@ class Log:
         kinds.choice("trace", "debug", "info", "warn", "error", "off"), "info", "Lowest level.", env="LOG_LEVEL"
     )
     filter: str = option(
-        kinds.string,
-        "",
-        "Levels by namespace: llmedge=debug,twisted=warn.",
-        env=("LOG_FILTER", "RUST_LOG"),
+        kinds.string, "", "Levels by namespace: llmedge=debug,twisted=warn.", env=("LOG_FILTER", "RUST_LOG")
     )

@@ -41,7 +41,5 @@ class Routing:
     queue: int = option(kinds.integer(0), 100, "Calls that may wait for one target.")
     queue_wait: float = option(kinds.number(0, 600), 5.0, "Seconds a call may wait for a target.")
     health_check: float = option(
-        kinds.number(0, 3600),
-        0.0,
-        "Seconds between looks at targets left alone; 0: calls find out themselves.",
+        kinds.number(0, 3600), 0.0, "Seconds between looks at targets left alone; 0: calls find out themselves."
     )

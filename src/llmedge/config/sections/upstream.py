@@ -19,9 +19,7 @@ class Upstream:
         kinds.number(0, 3600), 0.0, "Seconds from the request sent to the answer's headers; 0: the deadline alone."
     )
     first_token_timeout: float = option(
-        kinds.number(0, 3600),
-        0.0,
-        "Seconds from the request sent to a stream's first content; 0: the deadline alone.",
+        kinds.number(0, 3600), 0.0, "Seconds from the request sent to a stream's first content; 0: the deadline alone."
     )
     idle_timeout: float = option(kinds.number(0.01, 3600), 30.0, "Seconds of silence within an answer that has begun.")
     max_response_size: int = option(kinds.integer(1024), 67108864, "Largest whole answer, in bytes.")
