@@ -12,7 +12,7 @@ from llmedge.operations import Operation
 OPERATIONS = tuple(each.value for each in Operation if each.passes_through)
 """What is passed through, never translated."""
 
-AUTHS = ("bearer", "x-api-key", "x-goog-api-key", "api-key", "none", "sigv4", "oauth")
+AUTHS = ("bearer", "x-api-key", "x-goog-api-key", "api-key", "sigv4", "oauth")
 
 QUIRKS: Mapping[str, str] = {
     "max_tokens": "Wants max_tokens; max_completion_tokens is not in its API.",

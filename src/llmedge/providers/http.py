@@ -10,14 +10,7 @@ from llmedge.call import Call
 from llmedge.config.sections.upstream import Upstream
 from llmedge.dialects.dialect import Dialect, StreamReader, VendorError
 from llmedge.dialects.registry import PASSED
-from llmedge.errors import (
-    EdgeError,
-    TargetError,
-    UpstreamMalformed,
-    UpstreamTimeout,
-    UpstreamTooLarge,
-    VendorFailed,
-)
+from llmedge.errors import EdgeError, TargetError, UpstreamMalformed, UpstreamTimeout, UpstreamTooLarge, VendorFailed
 from llmedge.model import Answer, Clock, EventKind, Target, Usage
 from llmedge.providers.failures import failure_for, parse_retry_after
 from llmedge.providers.listing import QUERIES
@@ -66,15 +59,11 @@ class HttpProvider:
                 await self._check(exchange, translation.vendor_dialect)
             created = int(self._clock.seconds())
             if call.stream:
-                if (
-                    not exchange.fields.get(b"content-type", b"")
-                    .lower()
-                    .startswith(translation.vendor_dialect.stream_type)
-                ):
+                kind = exchange.fields.get(b"content-type", b"").lower()
+                if not kind.startswith(translation.vendor_dialect.stream_type):
                     await self._no_stream(translation.vendor_dialect, exchange)
-                return HttpStream(
-                    self, exchange, translation.reader(call, self._limits.max_event_size, created), attempt
-                )
+                reader = translation.reader(call, self._limits.max_event_size, created)
+                return HttpStream(self, exchange, reader, attempt)
             answer = await exchange.read_all()
             if len(answer) < LARGE:
                 return translation.answer(answer, call, created)
@@ -136,12 +125,9 @@ class HttpProvider:
             error = VendorError()  # it failed even to say why
         if not error.code and (kind := exchange.fields.get(b"x-amzn-errortype")):  # "ValidationException:http://…"
             error = attrs.evolve(error, code=kind.partition(b":")[0].decode("latin-1"))
-        error = VendorError(
-            message=self._requests.scrub(error.message)[:4096],
-            type=self._requests.scrub(error.type),
-            code=self._requests.scrub(error.code),
-            param=self._requests.scrub(error.param)[:256] if error.param else None,
-        )
+        scrub = self._requests.scrub
+        param = scrub(error.param)[:256] if error.param else None
+        error = VendorError(scrub(error.message)[:4096], scrub(error.type), scrub(error.code), param)
         retry_after = parse_retry_after(exchange.fields, self._clock.seconds())
         return failure_for(self.name, status, error, retry_after)
 

@@ -91,9 +91,8 @@ def _spec(settings: ProviderSettings, vendor: Vendor, paths: dict[str, str]) -> 
     streams = {name: path for name, path in vendor.stream_paths.items() if settings.paths.get(name) is None}
     headers: dict[str, Secret] = {}
     if settings.api_key is not None and vendor.auth not in ("sigv4", "oauth"):
-        key = settings.api_key.reveal()
-        name = {"x-api-key": "x-api-key", "x-goog-api-key": "x-goog-api-key", "api-key": "api-key"}.get(vendor.auth)
-        headers[name or "authorization"] = Secret(key if name else f"Bearer {key}")
+        key, is_bearer = settings.api_key.reveal(), vendor.auth == "bearer"
+        headers["authorization" if is_bearer else vendor.auth] = Secret(f"Bearer {key}" if is_bearer else key)
     if paths.get("gemini", "").endswith(_GENERATE) and vendor.auth != "oauth":  # Vertex embeds by another API
         paths["gemini_embeddings"] = paths["gemini"].removesuffix(_GENERATE) + ":batchEmbedContents"
     counter = next((name for name in paths if name in ("anthropic", "gemini")), "") if vendor.count_tokens else ""

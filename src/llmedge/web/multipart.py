@@ -40,11 +40,8 @@ def boundary_of(content_type: bytes) -> bytes:
     if content_type.partition(b";")[0].strip().lower() != b"multipart/form-data":
         raise UnsupportedMediaType("Send the body as content-type: multipart/form-data.")
     match = _TYPE.fullmatch(content_type.strip())
-    found = (
-        []
-        if match is None
-        else [quoted or word for name, quoted, word in _parameters(_EACH_TYPE, match[1]) if name == b"boundary"]
-    )
+    parameters = _parameters(_EACH_TYPE, match[1] if match else b"")
+    found = [quoted or word for name, quoted, word in parameters if name == b"boundary"]
     if len(found) != 1 or not _BOUNDARY.fullmatch(found[0]):
         raise ValidationError("The content-type must name one boundary of 1 to 70 characters (RFC 2046).")
     return found[0]
