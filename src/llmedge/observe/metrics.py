@@ -11,6 +11,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from llmedge import errors
 from llmedge._version import __version__
 from llmedge.model import Clock
 from llmedge.observe import fast_metrics
@@ -19,19 +20,7 @@ from llmedge.record import FACTS, Attempt, Fact, Record
 
 _SMALL = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1)
 _ERROR_CODES = {
-    "VALIDATION_ERROR",
-    "AUTH_ERROR",
-    "PERMISSION_ERROR",
-    "NOT_FOUND",
-    "METHOD_NOT_ALLOWED",
-    "REQUEST_TIMEOUT",
-    "REQUEST_TOO_LARGE",
-    "UNSUPPORTED_MEDIA_TYPE",
-    "RATE_LIMIT_ERROR",
-    "INTERNAL_ERROR",
-    "UPSTREAM_ERROR",
-    "UNAVAILABLE",
-    "TIMEOUT_ERROR",
+    each.code for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.EdgeError)
 }
 
 

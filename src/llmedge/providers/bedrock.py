@@ -19,7 +19,8 @@ from llmedge.config.option import option
 from llmedge.config.secret import Secret
 from llmedge.config.sections.providers import Provider
 from llmedge.config.sections.upstream import Upstream
-from llmedge.providers.signing import BearerToken, Signer
+from llmedge.config.vendor_entry import Vendor
+from llmedge.providers.signing import Signer
 from llmedge.providers.vendor import HttpVendor
 from llmedge.upstream.client import Client
 
@@ -73,10 +74,14 @@ class Bedrock(HttpVendor):
             yield "", "needs botocore to sign requests: install llmedge[bedrock], or use an api_key"
         yield from super().problems(settings)
 
-    def signer(self, settings: BedrockSettings, client: Client, limits: Upstream, reactor: Any) -> Signer:
-        """By its API key, which goes before an access key. :meth:`problems` has seen to it that there is one."""
+    def entry(self, settings: BedrockSettings) -> Vendor:
+        entry = super().entry(settings)
+        return attrs.evolve(entry, auth="bearer") if settings.api_key is not None else entry
+
+    def signer(self, settings: BedrockSettings, client: Client, limits: Upstream, reactor: Any) -> Signer | None:
+        """By its access key, unless there is an API key. :meth:`problems` has seen to it that there is one of them."""
         if settings.api_key is not None:
-            return BearerToken(settings.api_key)
+            return None
         from llmedge.providers.sigv4 import AwsCredentials, SigV4
 
         assert settings.access_key is not None

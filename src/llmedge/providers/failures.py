@@ -10,6 +10,9 @@ from email.utils import parsedate_to_datetime
 from llmedge.dialects.dialect import VendorError
 from llmedge.errors import (
     EdgeError,
+    NotFound,
+    RequestTooLarge,
+    UnsupportedMediaType,
     VendorFailed,
     VendorRateLimited,
     VendorRefused,
@@ -26,11 +29,7 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|d|h|m|s)")
 _DURATION = re.compile(rf"(?:{_PART.pattern})+")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
-_CODES = {
-    404: "NOT_FOUND",
-    413: "REQUEST_TOO_LARGE",
-    415: "UNSUPPORTED_MEDIA_TYPE",
-}
+_CODES = {each.status: each.code for each in (NotFound, RequestTooLarge, UnsupportedMediaType)}
 """Our code where a vendor's refusal has none."""
 
 

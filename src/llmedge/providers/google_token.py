@@ -4,7 +4,7 @@ developers.google.com/identity/protocols/oauth2/service-account)."""
 from __future__ import annotations
 
 import base64
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 from urllib.parse import urlencode
 
 import msgspec
@@ -168,21 +168,15 @@ class VertexToken:
         assertion: str = await deferToThreadPool(self._reactor, pool, make_assertion, account, now)
         form = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": assertion}
         answer = Deferred.fromCoroutine(self._post(urlencode(form).encode()))
-        timed_out: list[bool] = []
 
-        def give_up(result: Any, timeout: float) -> Any:
-            timed_out.append(True)
-            return result
+        def give_up(result: object, timeout: float) -> NoReturn:
+            raise ConnectFailed(f"did not answer within {timeout:g} s")
 
-        answer.addTimeout(TIMEOUT, self._reactor, onTimeoutCancel=give_up)
+        answer.addTimeout(TIMEOUT, self._reactor, give_up)
         try:
             status, body = await answer
         except TargetError as error:  # a predicate about the endpoint
             raise ConnectFailed(f"could not get an access token: its endpoint {error.message}") from None
-        except Exception:
-            if timed_out:
-                raise ConnectFailed(f"could not get an access token within {TIMEOUT:g} s") from None
-            raise
         try:
             fields = _decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

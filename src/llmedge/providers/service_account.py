@@ -37,13 +37,11 @@ class ServiceAccount:
             raise ValueError("is not JSON") from None
         if not isinstance(fields, dict) or fields.get("type") != "service_account":
             raise ValueError('is not the key of a service account (its "type" must be "service_account")')
-        values: list[str] = []
-        for name in ("client_email", "private_key_id", "private_key", "token_uri"):
-            value = fields.get(name)
-            if not isinstance(value, str) or not value:
+        names = ("client_email", "private_key_id", "private_key", "token_uri")
+        for name in names:
+            if not isinstance(fields.get(name), str) or not fields[name]:
                 raise ValueError(f"has no {name}")
-            values.append(value)
-        email, key_id, key, uri = values
+        email, key_id, key, uri = (fields[name] for name in names)
         if token_url:
             uri = token_url
         elif uri != GOOGLES:

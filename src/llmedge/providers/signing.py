@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from llmedge.config.secret import Secret
-
 
 class Signer(Protocol):
     """Makes the header lines that authenticate one request."""
@@ -22,20 +20,3 @@ class Signer(Protocol):
 
     def close(self) -> None:
         """Stop what runs in the background. Harmless when repeated."""
-
-
-class BearerToken:
-    """A fixed token, such as an API key of Amazon Bedrock
-    (docs.aws.amazon.com/bedrock/latest/userguide/api-keys.html)."""
-
-    def __init__(self, token: Secret) -> None:
-        self._token = token
-        self._headers = [("authorization", f"Bearer {token.reveal()}")]
-
-    async def headers(self, method: str, url: str, body: bytes) -> list[tuple[str, str]]:
-        return self._headers
-
-    def secrets(self) -> tuple[str, ...]:
-        return (self._token.reveal(),)
-
-    def close(self) -> None: ...
