@@ -11,7 +11,7 @@ import re
 import sys
 from typing import Any, NoReturn
 
-from twisted.logger import Logger, LogLevel, jsonFileLogObserver, textFileLogObserver
+from twisted.logger import FilteringLogObserver, Logger, LogLevel, jsonFileLogObserver, textFileLogObserver
 from twisted.python.usage import Options as UsageOptions
 
 from llmedge import signals
@@ -112,7 +112,8 @@ class Options(UsageOptions):
                     logs.JsonLog(out, logs.levels), parent["logLevel"]
                 )
             elif chosen is textFileLogObserver:
-                parent["fileLogObserverFactory"] = lambda out: logs.FilteredLog(textFileLogObserver(out), logs.levels)
+                levels: Any = logs.levels  # mypy knows no ILogFilterPredicate
+                parent["fileLogObserverFactory"] = lambda out: FilteringLogObserver(textFileLogObserver(out), [levels])
             if parent["logLevel"] is LogLevel.info:  # its default: ours decide
                 parent["logLevel"] = LogLevel.debug
         elif "logger" in parent and not (parent["logger"] or parent.get("syslog")):  # twistd

@@ -2,12 +2,12 @@ import io
 import json
 from typing import Any
 
-from twisted.logger import Logger, LogPublisher
+from twisted.logger import FilteringLogObserver, Logger, LogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.sections.log import Log
 from llmedge.observe import access
-from llmedge.observe.logs import FilteredLog, JsonLog, Levels
+from llmedge.observe.logs import JsonLog, Levels
 from llmedge.observe.writer import LIMIT, LineWriter
 from tests.fakes import CHAT, Edge
 
@@ -90,7 +90,7 @@ class Filters(SynchronousTestCase):
 
     def test_the_text_log_is_filtered_too(self) -> None:
         seen: list[Any] = []
-        publisher = LogPublisher(FilteredLog(seen.append, Levels(Log(level="error"))))
+        publisher = LogPublisher(FilteringLogObserver(seen.append, [Levels(Log(level="error"))]))
         Logger("a", observer=publisher).info("x")
         Logger("a", observer=publisher).error("y")
         self.assertEqual(len(seen), 1)

@@ -15,17 +15,11 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
     if old == new:
         return []
     if attrs.has(type(old)) and type(old) is type(new):
-        return [
-            line
-            for field in attrs.fields(type(old))
-            for line in differences(
-                getattr(old, field.name), getattr(new, field.name), f"{path}.{field.name}" if path else field.name
-            )
-        ]
+        old, new = attrs.asdict(old, recurse=False), attrs.asdict(new, recurse=False)
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         lines: list[str] = []
-        for name in sorted({*old, *new}):
-            here = f"{path}.{name}"
+        for name in {**old, **new}:
+            here = f"{path}.{name}" if path else name
             if name not in old:
                 lines.append(f"{here}: added")
             elif name not in new:

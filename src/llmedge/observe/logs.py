@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import IO, Any
 
 import msgspec
-from twisted.logger import ILogObserver, LogLevel, formatEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogLevel, PredicateResult, formatEvent, globalLogPublisher
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
@@ -47,6 +47,11 @@ class Levels:
                 self._known[namespace] = lowest
         return _WEIGHT.get(level, LEVELS["info"]) >= lowest
 
+    def __call__(self, event: dict[str, Any]) -> Any:
+        """A predicate for Twisted's ``FilteringLogObserver``: the text log of a terminal heeds our levels too."""
+        wanted = self.wanted(event.get("log_namespace") or "-", event.get("log_level") or LogLevel.info)
+        return PredicateResult.maybe if wanted else PredicateResult.no
+
 
 @implementer(ILogObserver)
 class JsonLog:
@@ -78,9 +83,7 @@ class JsonLog:
             "target": namespace,
         }
         if namespace.startswith("llmedge"):
-            for name, value in event.items():
-                if not name.startswith("log_"):
-                    fields[name] = value
+            fields |= {name: value for name, value in event.items() if not name.startswith("log_")}
             if (span := fields.pop("span", None)) is not None:
                 line["span"] = {"name": span}
             if (request_id := fields.pop("request_id", None)) is not None:
@@ -96,19 +99,6 @@ class JsonLog:
         except UnicodeEncodeError:  # half a surrogate pair: json escapes what UTF-8 cannot hold
             text = json.dumps(line, default=str)
         self.writer.write(text + "\n")
-
-
-@implementer(ILogObserver)
-class FilteredLog:
-    """Another observer, behind our levels: for the text log of a terminal."""
-
-    def __init__(self, observer: Callable[[dict[str, Any]], None], levels: Levels) -> None:
-        self._observer = observer
-        self._levels = levels
-
-    def __call__(self, event: dict[str, Any]) -> None:
-        if self._levels.wanted(event.get("log_namespace") or "-", event.get("log_level") or LogLevel.info):
-            self._observer(event)
 
 
 @lru_cache(4)

@@ -8,7 +8,6 @@ docs.aws.amazon.com/sdkref/latest/guide/environment-variables.html.
 from __future__ import annotations
 
 import importlib.util
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,7 +20,7 @@ from llmedge.config.sections.providers import Provider
 from llmedge.config.sections.upstream import Upstream
 from llmedge.config.vendor_entry import Vendor
 from llmedge.providers.signing import Signer
-from llmedge.providers.vendor import HttpVendor
+from llmedge.providers.vendor import HttpVendor, is_place
 from llmedge.upstream.client import Client
 
 
@@ -45,7 +44,7 @@ class Bedrock(HttpVendor):
 
     def resolve(self, settings: BedrockSettings, environ: Mapping[str, str]) -> BedrockSettings:
         region = settings.region
-        if _is_region(region) and not settings.base_url:
+        if is_place(region) and not settings.base_url:
             host = f"bedrock-runtime.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
             settings = attrs.evolve(settings, base_url=f"https://{host}")
         if settings.api_key or settings.access_key or settings.secret_key:
@@ -60,7 +59,7 @@ class Bedrock(HttpVendor):
     def problems(self, settings: BedrockSettings) -> Iterator[tuple[str, str]]:
         if not settings.region:
             yield "", 'needs region, such as region = "eu-central-1", or the variable AWS_REGION'
-        elif not _is_region(settings.region):
+        elif not is_place(settings.region):
             yield "region", "is not one of AWS's, such as us-east-1"
         if not (settings.api_key or settings.access_key or settings.secret_key):
             yield (
@@ -88,7 +87,3 @@ class Bedrock(HttpVendor):
         assert settings.secret_key is not None
         credentials = AwsCredentials(settings.access_key.reveal(), settings.secret_key, settings.session_token)
         return SigV4(reactor, credentials, settings.region)
-
-
-def _is_region(text: str) -> bool:
-    return re.fullmatch(r"[a-z0-9-]{1,32}", text) is not None

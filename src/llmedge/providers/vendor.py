@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -71,3 +72,8 @@ class HttpVendor:
     def provider(self, name: str, settings: Any, client: Client, limits: Upstream, reactor: Any) -> Provider:
         spec = self.spec(settings).signed(self.signer(settings, client, limits, reactor))
         return HttpProvider(name, spec, client, limits, reactor)
+
+
+def is_place(text: str) -> bool:
+    """Whether it can be a cloud's region: it becomes a part of a host's name."""
+    return re.fullmatch(r"[a-z0-9-]{1,32}", text) is not None

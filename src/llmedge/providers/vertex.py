@@ -24,7 +24,7 @@ from llmedge.operations import Operation
 from llmedge.providers.service_account import ServiceAccount, is_safe
 from llmedge.providers.signing import Signer
 from llmedge.providers.spec import ProviderSpec
-from llmedge.providers.vendor import HttpVendor
+from llmedge.providers.vendor import HttpVendor, is_place
 from llmedge.upstream.client import Client
 
 ANTHROPIC_VERSION = "vertex-2023-10-16"
@@ -70,7 +70,7 @@ class Vertex(HttpVendor):
                 project = settings.account().project
             except ValueError:
                 pass  # problems() says it
-        base_url = settings.base_url or (f"https://{_host(location)}" if _is_location(location) else "")
+        base_url = settings.base_url or (f"https://{_host(location)}" if is_place(location) else "")
         return attrs.evolve(settings, project=project, base_url=base_url)
 
     def problems(self, settings: VertexSettings) -> Iterator[tuple[str, str]]:
@@ -92,7 +92,7 @@ class Vertex(HttpVendor):
             yield "", 'needs project and location, such as location = "europe-west4"'
         if settings.project and not re.fullmatch(r"[a-z0-9][a-z0-9:.-]{0,62}", settings.project):
             yield "project", "is not the id or number of one"
-        if settings.location and not _is_location(settings.location):
+        if settings.location and not is_place(settings.location):
             yield "location", "is not one of Google's, such as global or europe-west1"
         yield from super().problems(settings)
 
@@ -112,10 +112,6 @@ class Vertex(HttpVendor):
         agent: Any = UpstreamAgent(reactor, client, limits, origins=[account.token_uri])  # mypy knows no implementer()
         http: Any = HTTPClient(agent)
         return VertexToken(reactor, account, http)
-
-
-def _is_location(text: str) -> bool:
-    return re.fullmatch(r"[a-z0-9-]{1,32}", text) is not None
 
 
 def _host(location: str) -> str:

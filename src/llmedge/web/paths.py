@@ -15,6 +15,7 @@ CHAT = b"/v1/chat/completions"
 SLASHED = ("model", "id")
 """Parameters that may have slashes in them: names of models have."""
 PARAMETER = re.compile(r"\{(\w+)\}")
+_ABSOLUTE = re.compile(rb"https?://([^/?]+)(.*)", re.IGNORECASE | re.DOTALL)
 
 
 class Paths:
@@ -104,14 +105,7 @@ def split_target(target: bytes) -> tuple[bytes | None, bytes] | None:
     """
     if target.startswith(b"/") or target == b"*":
         return None, target
-    scheme, separator, rest = target.partition(b"://")
-    if not separator or scheme.lower() not in (b"http", b"https"):
+    if (match := _ABSOLUTE.fullmatch(target)) is None:
         return None
-    end = len(rest)
-    for mark in (b"/", b"?"):
-        if (found := rest.find(mark, 0, end)) >= 0:
-            end = found
-    authority, path = rest[:end], rest[end:]
-    if not authority:
-        return None
+    authority, path = match.groups()
     return authority, path if path.startswith(b"/") else b"/" + path
