@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
-from functools import lru_cache
 from time import time
 from typing import Any
 
@@ -73,20 +72,16 @@ class _Fields(msgspec.Struct):
     error: str | UnsetType = UNSET
 
 
-class _Span(msgspec.Struct):
-    name: str
-
-
 class _Line(msgspec.Struct):
     timestamp: str
     level: str
     fields: _Fields | msgspec.Raw
-    target: str
-    span: _Span
+    span: dict[str, str]
     request_id: str
     threadId: int
-    filename: str
     line_number: int
+    target: str = NAMESPACE
+    filename: str = "llmedge/observe/access.py"
 
 
 _encode = msgspec.json.Encoder().encode
@@ -166,11 +161,9 @@ def access_line(record: Record, at: float) -> str:
         logs.timestamp(at),
         "INFO" if record.operation else "DEBUG",
         fields if not record.facts else _with_facts(fields, record.facts),
-        NAMESPACE,
-        _span(record.operation or record.route),
+        {"name": record.operation or record.route},
         record.request_id,
         threading.get_ident(),
-        "llmedge/observe/access.py",
         _LINE,
     )
     try:
@@ -210,11 +203,6 @@ def _tried(attempt: Attempt) -> _Tried:
 def _ms(seconds: float) -> float:
     """To the microsecond."""
     return int(seconds * 1e6 + 0.5) / 1000
-
-
-@lru_cache(256)
-def _span(name: str) -> _Span:
-    return _Span(name)
 
 
 _LINE = access_line.__code__.co_firstlineno
