@@ -9,6 +9,7 @@ from llmedge.config.sections.log import Log
 from llmedge.observe import access
 from llmedge.observe.logs import JsonLog, Levels
 from llmedge.observe.writer import LIMIT, LineWriter
+from llmedge.record import DROPPED, Record
 from tests.fakes import CHAT, Edge
 
 
@@ -59,6 +60,14 @@ class Json(SynchronousTestCase):
         capture.logger("llmedge.x").info("x", value=object, half="\ud800")
         capture.logger("llmedge.x").info("{missing}")
         self.assertEqual(len(capture.lines()), 2)
+
+    def test_an_access_line_that_cannot_be_utf8(self) -> None:
+        """Half a surrogate pair in a model's name is escaped, whatever the stages said of the call."""
+        record = Record("r", "POST", "/v1/chat/completions", "peer", 0.0, model="\ud800")
+        for facts in ({}, {DROPPED: ["seed"]}):
+            record.facts |= facts
+            fields = json.loads(access.access_line(record, 0.0))["fields"]
+            self.assertEqual((fields["model"], fields.get(DROPPED.name)), ("\ud800", facts.get(DROPPED)))
 
     def test_other_packages_show_their_message_only(self) -> None:
         capture = Capture()

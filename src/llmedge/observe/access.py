@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Mapping
 from time import time
@@ -75,16 +74,13 @@ class _Fields(msgspec.Struct):
 class _Line(msgspec.Struct):
     timestamp: str
     level: str
-    fields: _Fields | msgspec.Raw
+    fields: _Fields | dict[str, Any]
     span: dict[str, str]
     request_id: str
     threadId: int
     line_number: int
     target: str = NAMESPACE
     filename: str = "llmedge/observe/access.py"
-
-
-_encode = msgspec.json.Encoder().encode
 
 
 class AccessLog:
@@ -157,24 +153,22 @@ def access_line(record: Record, at: float) -> str:
         fields.passed_over = [{"target": each.target, "why": each.why} for each in routing.skipped]
     if routing.paused:
         fields.paused_ms = _ms(routing.paused)
-    line = _Line(
-        logs.timestamp(at),
-        "INFO" if record.operation else "DEBUG",
-        fields if not record.facts else _with_facts(fields, record.facts),
-        {"name": record.operation or record.route},
-        record.request_id,
-        threading.get_ident(),
-        _LINE,
+    return logs.json_line(
+        _Line(
+            logs.timestamp(at),
+            "INFO" if record.operation else "DEBUG",
+            _with_facts(fields, record.facts) if record.facts else fields,
+            {"name": record.operation or record.route},
+            record.request_id,
+            threading.get_ident(),
+            _LINE,
+        )
     )
-    try:
-        return _encode(line).decode() + "\n"
-    except UnicodeEncodeError:  # half a surrogate pair: json escapes what UTF-8 cannot hold
-        return json.dumps(msgspec.to_builtins(line)) + "\n"
 
 
-def _with_facts(fields: _Fields, facts: Mapping[Fact, Any]) -> msgspec.Raw:
-    more = {fact.name: value for fact, value in facts.items()}
-    return msgspec.Raw(_encode(fields)[:-1] + b"," + _encode(more)[1:])
+def _with_facts(fields: _Fields, facts: Mapping[Fact, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = msgspec.to_builtins(fields)
+    return shown | {fact.name: value for fact, value in facts.items()}
 
 
 def _tried(attempt: Attempt) -> _Tried:

@@ -7,6 +7,7 @@ are moved by the reactor's thread alone; another thread may read them at any tim
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
@@ -36,14 +37,11 @@ class Counter:
         self._name = name
         self._doc = doc
         self._names = tuple(labels)
-        self._children: dict[tuple[str, ...], CounterChild] = {}
+        self._children: defaultdict[tuple[str, ...], CounterChild] = defaultdict(CounterChild)
 
     def labels(self, *values: str) -> CounterChild:
         """The child with these labels."""
-        child = self._children.get(values)
-        if child is None:
-            child = self._children[values] = CounterChild()
-        return child
+        return self._children[values]
 
     def collect(self) -> Metric:
         family = CounterMetricFamily(self._name, self._doc, labels=self._names)
@@ -90,16 +88,13 @@ class Histogram:
         self._name = name
         self._doc = doc
         self._names = tuple(labels)
-        self._bounds = tuple(map(float, bounds))
-        self._shown = [*map(floatToGoString, self._bounds), "+Inf"]
-        self._children: dict[tuple[str, ...], HistogramChild] = {}
+        upper = tuple(map(float, bounds))
+        self._shown = [*map(floatToGoString, upper), "+Inf"]
+        self._children: defaultdict[tuple[str, ...], HistogramChild] = defaultdict(lambda: HistogramChild(upper))
 
     def labels(self, *values: str) -> HistogramChild:
         """The child with these labels."""
-        child = self._children.get(values)
-        if child is None:
-            child = self._children[values] = HistogramChild(self._bounds)
-        return child
+        return self._children[values]
 
     def collect(self) -> Metric:
         family = HistogramMetricFamily(self._name, self._doc, labels=self._names)

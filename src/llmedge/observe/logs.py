@@ -94,11 +94,7 @@ class JsonLog:
         line["threadId"] = threading.get_ident()
         if (place := _caller()) is not None:
             line["filename"], line["line_number"] = place
-        try:
-            text = _encode(line).decode()
-        except UnicodeEncodeError:  # half a surrogate pair: json escapes what UTF-8 cannot hold
-            text = json.dumps(line, default=str)
-        self.writer.write(text + "\n")
+        self.writer.write(json_line(line))
 
 
 @lru_cache(4)
@@ -110,6 +106,14 @@ def timestamp(seconds: float) -> str:
     """RFC 3339, in UTC, to the microsecond; ``seconds`` since 1970."""
     micros = round(seconds * 1e6)
     return f"{_second(micros // 1000000)}.{micros % 1000000:06d}Z"
+
+
+def json_line(value: Any) -> str:
+    """``value`` as JSON, with a newline."""
+    try:
+        return _encode(value).decode() + "\n"
+    except UnicodeEncodeError:  # half a surrogate pair: json escapes what UTF-8 cannot hold
+        return json.dumps(msgspec.to_builtins(value, enc_hook=str)) + "\n"
 
 
 def _caller() -> tuple[str, int] | None:
