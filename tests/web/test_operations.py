@@ -14,9 +14,9 @@ from llmedge.config.vendor_entry import OPERATIONS
 from llmedge.operations import ENDPOINTS, Endpoint, Operation
 from llmedge.web.answer import send_json
 from llmedge.web.api import Api, failed, handle_errors
+from llmedge.web.head import RequestHead
 from llmedge.web.openapi import openapi
 from llmedge.web.ops import Ops
-from llmedge.web.head import RequestHead
 from llmedge.web.paths import KEYS, SLASHED, Paths, endpoint_of, route_of, streams_body
 from llmedge.web.routes import Routes, declare
 from llmedge.web.site import EdgeSite
