@@ -2,6 +2,7 @@
 
 import ast
 import re
+from configparser import ConfigParser
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -163,6 +164,14 @@ class Architecture(SynchronousTestCase):
         for page in (root / "CONTRIBUTING.rst", *(root / "docs").rglob("*.rst")):
             for name in re.findall(rf"``(?:src/llmedge/)?((?:{rooms})/\w+)(?:\.py)?``", page.read_text()):
                 self.assertTrue((SOURCE / name).is_dir() or (SOURCE / f"{name}.py").exists(), f"{page}: {name}")
+
+    def test_every_package_is_installed(self) -> None:
+        """``setup.cfg`` names them one by one; a wheel has those only."""
+        config = ConfigParser()
+        config.read(SOURCE.parent.parent / "setup.cfg")
+        named = {each for each in config["options"]["packages"].split() if each.startswith("llmedge")}
+        found = {".".join(path.parent.relative_to(SOURCE.parent).parts) for path in SOURCE.rglob("__init__.py")}
+        self.assertEqual(named, found)
 
     def test_the_plugin_imports_nothing_of_ours(self) -> None:
         """klein imports the reactor: whoever loads the plugin must still be free to choose one."""
