@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import ClassVar, Protocol
 
 import attrs
 import msgspec
 
 from llmedge.dialects import ir
 from llmedge.dialects.rendering import Carries, RenderContext, view
-from llmedge.dialects.sse import SseError, SseParser, parse_block
-from llmedge.errors import EdgeError, MalformedEvent, Unsupported, UpstreamMalformed, UpstreamTooLarge
+from llmedge.dialects.sse import FramedReader
+from llmedge.errors import EdgeError, Unsupported
 from llmedge.model import Event, RawObject, Usage
 from llmedge.operations import Operation
-
-T = TypeVar("T")
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -90,111 +88,6 @@ class StreamReader(Protocol):
 
         :raises UpstreamCut: the answer was not complete.
         """
-
-
-class FramedReader(ABC, Generic[T]):
-    """Takes a stream of frames apart, and gives good items before the error that follows them.
-
-    ``T`` is :class:`~llmedge.model.Event` where the frames are passed on, an event of the IR where they are read.
-    """
-
-    def __init__(self) -> None:
-        self.done = False
-        self.skipped = 0
-        """Malformed events left out. What they said is lost; whether the answer is whole, the terminal event tells."""
-        self._error: EdgeError | None = None
-
-    @property
-    def complete(self) -> bool:
-        """Nothing is owed but the terminal event, which some vendors never send."""
-        return False
-
-    @property
-    def broken(self) -> EdgeError | None:
-        return self._error
-
-    def feed(self, data: bytes) -> list[T]:
-        """The items completed by ``data``; see :class:`StreamReader`."""
-        items: list[T] = []
-        if self._error is None and not self.done:
-            try:
-                self._feed(data, items)
-            except EdgeError as error:
-                self._error = error
-        if self._error is not None and not items:
-            raise self._error
-        return items
-
-    def end(self) -> list[T]:
-        """The items still owed when the body has ended.
-
-        :raises EdgeError: it is not complete.
-        """
-        if self._error is not None:
-            raise self._error
-        items: list[T] = []
-        if not self.done:
-            self._end(items)
-        return items
-
-    @abstractmethod
-    def _feed(self, data: bytes, items: list[T]) -> None:
-        """Append what ``data`` completes; set ``done`` at the terminal event.
-
-        :raises EdgeError: the rest is broken.
-        """
-
-    @abstractmethod
-    def _end(self, items: list[T]) -> None:
-        """Append what is owed at the end.
-
-        :raises UpstreamCut: the terminal event is missing.
-        """
-
-
-class SseReader(FramedReader[T]):
-    """A stream of server-sent events."""
-
-    def __init__(self, max_event: int) -> None:
-        super().__init__()
-        self._sse = SseParser(max_event)
-
-    def _feed(self, data: bytes, items: list[T]) -> None:
-        try:
-            self._take_blocks(self._sse.blocks(data), items)
-        except SseError as error:
-            raise UpstreamTooLarge(f"sent {error} (upstream.max_event_size)") from None
-
-    def _take_blocks(self, blocks: list[bytes], items: list[T]) -> None:
-        for block in blocks:
-            self._take_block(block, items)
-            if self.done:
-                break
-
-    def _take_block(self, block: bytes, items: list[T]) -> None:
-        event = parse_block(block)
-        if event is None:
-            return
-        try:
-            self._take(event.name, event.data, items)
-        except UpstreamMalformed as error:
-            if not isinstance(error, MalformedEvent) and _is_object(event.data):
-                raise  # it can be read, and contradicts what came before
-            self.skipped += 1
-
-    @abstractmethod
-    def _take(self, name: bytes, data: bytes, items: list[T]) -> None:
-        """One event.
-
-        :raises EdgeError: it is an error, or broken.
-        """
-
-
-def _is_object(data: bytes) -> bool:
-    try:
-        return isinstance(msgspec.json.decode(data), dict)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
 
 
 class Encoder(Protocol):

@@ -13,12 +13,14 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects.dialect import Dialect, SseReader, StreamReader, VendorError
+from llmedge.dialects.dialect import Dialect, StreamReader, VendorError
 from llmedge.dialects.openai_answer import parse_error, parse_usage, read_usage
+from llmedge.dialects.sse import SseReader
 from llmedge.errors import EdgeError, MalformedEvent, UpstreamCut, ValidationError, VendorFailed
 from llmedge.model import Event, EventKind, RawObject, Usage
 
 DONE = Event(EventKind.DONE, b"data: [DONE]\n\n")
+LAST = re.compile(rb"\A\[DONE\]\Z")
 
 _Fields = dict[str, msgspec.Raw]
 _decode_fields = msgspec.json.Decoder(_Fields).decode
@@ -218,6 +220,8 @@ class ChunkReader(SseReader[Event]):
     It knows when content begins, when every choice has finished, what was used, and refuses what is broken.
     """
 
+    last = LAST
+
     def __init__(self, *, strip_usage: bool, choices: int, max_event: int) -> None:
         super().__init__(max_event)
         self.usage: Usage | None = None
@@ -235,15 +239,9 @@ class ChunkReader(SseReader[Event]):
         return not self._open and len(self._finished) >= self._choices
 
     def _end(self, items: list[Event]) -> None:
-        for event in self._sse.close():
-            if event.data == b"[DONE]":
-                self._take(event.name, event.data, items)
-        if self.done:
-            return
-        # Some vendors never send [DONE]: an answer whose every choice gave its finish_reason is whole.
-        if not self.complete:
-            raise UpstreamCut("ended its stream before the answer was complete")
-        items.append(DONE)
+        super()._end(items)
+        if not self.done:  # some vendors never send [DONE]: when every choice gave its finish_reason, all is said
+            items.append(DONE)
 
     def _feed(self, data: bytes, items: list[Event]) -> None:
         passed = False

@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects.dialect import Request, SseReader
+from llmedge.dialects.dialect import Request
 from llmedge.dialects.openai_answer import parse_error
 from llmedge.dialects.openai_common import OpenAIDialect, decode_body
+from llmedge.dialects.sse import SseReader
 from llmedge.errors import UpstreamCut, UpstreamMalformed, ValidationError, VendorFailed
 from llmedge.model import Event, EventKind, RawObject, Usage
 

@@ -1,8 +1,18 @@
-"""Server-sent events (WHATWG HTML, section 9.2): bytes in, events out, split anywhere."""
+"""Server-sent events (WHATWG HTML, section 9.2): bytes in, events out, split anywhere; and readers of streams."""
 
 from __future__ import annotations
 
+import re
+from abc import ABC, abstractmethod
+from typing import ClassVar, Generic, TypeVar
+
 import msgspec
+
+from llmedge.errors import EdgeError, MalformedEvent, UpstreamCut, UpstreamMalformed, UpstreamTooLarge
+
+T = TypeVar("T")
+
+CUT = "ended its stream before the answer was complete"
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -107,3 +117,127 @@ def parse_block(block: bytes) -> SseEvent | None:
         elif field == b"event":
             name = value
     return SseEvent(name, b"\n".join(data)) if data else None
+
+
+class FramedReader(ABC, Generic[T]):
+    """Takes a stream of frames apart, and gives good items before the error that follows them.
+
+    ``T`` is :class:`~llmedge.model.Event` where the frames are passed on, an event of the IR where they are read.
+    """
+
+    def __init__(self) -> None:
+        self.done = False
+        self.skipped = 0
+        """Malformed events left out. What they said is lost; whether the answer is whole, the terminal event tells."""
+        self._error: EdgeError | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is owed but the terminal event, which some vendors never send."""
+        return False
+
+    @property
+    def broken(self) -> EdgeError | None:
+        return self._error
+
+    def feed(self, data: bytes) -> list[T]:
+        """The items completed by ``data``; see :class:`~llmedge.dialects.dialect.StreamReader`."""
+        items: list[T] = []
+        if self._error is None and not self.done:
+            try:
+                self._feed(data, items)
+            except EdgeError as error:
+                self._error = error
+        if self._error is not None and not items:
+            raise self._error
+        return items
+
+    def end(self) -> list[T]:
+        """The items still owed when the body has ended.
+
+        :raises EdgeError: it is not complete.
+        """
+        if self._error is not None:
+            raise self._error
+        items: list[T] = []
+        if not self.done:
+            self._end(items)
+        return items
+
+    @abstractmethod
+    def _feed(self, data: bytes, items: list[T]) -> None:
+        """Append what ``data`` completes; set ``done`` at the terminal event.
+
+        :raises EdgeError: the rest is broken.
+        """
+
+    @abstractmethod
+    def _end(self, items: list[T]) -> None:
+        """Append what is owed at the end.
+
+        :raises UpstreamCut: the terminal event is missing.
+        """
+
+
+class SseReader(FramedReader[T]):
+    """A stream of server-sent events.
+
+    :cvar last: found in the data of what may be the last event.
+    """
+
+    last: ClassVar[re.Pattern[bytes]] = re.compile(b"")
+
+    def __init__(self, max_event: int) -> None:
+        super().__init__()
+        self._sse = SseParser(max_event)
+
+    def _feed(self, data: bytes, items: list[T]) -> None:
+        try:
+            self._take_blocks(self._sse.blocks(data), items)
+        except SseError as error:
+            raise UpstreamTooLarge(f"sent {error} (upstream.max_event_size)") from None
+
+    def _end(self, items: list[T]) -> None:
+        self._take_rest(items)
+        if not (self.done or self.complete):
+            raise UpstreamCut(CUT)
+
+    def _take_rest(self, items: list[T]) -> None:
+        """The last event, where only its blank line never came and it is one that may be the last."""
+        for event in self._sse.close():
+            if self.last.search(event.data):
+                try:
+                    self._take(event.name, event.data, items)
+                except UpstreamMalformed:  # half an event
+                    raise UpstreamCut(CUT) from None
+
+    def _take_blocks(self, blocks: list[bytes], items: list[T]) -> None:
+        for block in blocks:
+            self._take_block(block, items)
+            if self.done:
+                break
+
+    def _take_block(self, block: bytes, items: list[T]) -> None:
+        event = parse_block(block)
+        if event is None:
+            return
+        try:
+            self._take(event.name, event.data, items)
+        except UpstreamMalformed as error:
+            if not isinstance(error, MalformedEvent) and _is_object(event.data):
+                raise  # it can be read, and contradicts what came before
+            self.skipped += 1
+
+    @abstractmethod
+    def _take(self, name: bytes, data: bytes, items: list[T]) -> None:
+        """One event.
+
+        :raises EdgeError: it is an error, or broken.
+        """
+
+
+def _is_object(data: bytes) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(data), dict)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False

@@ -9,6 +9,7 @@ from llmedge.dialects.anthropic import citations, usage
 from llmedge.dialects.anthropic.answer import FINISH, service_tier
 from llmedge.dialects.anthropic.errors import failure
 from llmedge.dialects.anthropic.events import (
+    LAST,
     WRONG,
     Block,
     StreamedEvent,
@@ -17,8 +18,8 @@ from llmedge.dialects.anthropic.events import (
     decode_message,
     malformed,
 )
-from llmedge.dialects.dialect import SseReader
 from llmedge.dialects.fields import Fields
+from llmedge.dialects.sse import SseReader
 from llmedge.errors import UpstreamCut
 
 _Kind = Literal["text", "thinking", "tool"]
@@ -39,6 +40,8 @@ class _Open:
 class Decoder(SseReader[ir.StreamEvent]):
     """A vendor's events into the IR. Blocks of the vendor's own tools are passed over."""
 
+    last = LAST
+
     def __init__(self, max_event: int) -> None:
         super().__init__(max_event)
         self._counts: dict[str, Any] = {}
@@ -46,13 +49,6 @@ class Decoder(SseReader[ir.StreamEvent]):
         self._finished = False
         self._number = 0
         self._open: dict[int, _Open | None] = {}
-
-    def _end(self, items: list[ir.StreamEvent]) -> None:
-        for event in self._sse.close():
-            if event.data.endswith(b"}") and b'"message_stop"' in event.data:  # only its blank line is missing
-                self._take(event.name, event.data, items)
-        if not self.done:
-            raise UpstreamCut("ended its stream before the answer was complete")
 
     def _take(self, name: bytes, data: bytes, items: list[ir.StreamEvent]) -> None:
         if name == b"error":

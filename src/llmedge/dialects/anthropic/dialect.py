@@ -11,11 +11,12 @@ from llmedge.dialects.anthropic import answer, errors, render, request
 from llmedge.dialects.anthropic.decoder import Decoder
 from llmedge.dialects.anthropic.encoder import Encoder
 from llmedge.dialects.anthropic.reader import MessageReader
-from llmedge.dialects.dialect import ChatDialect, CountingDialect, FramedReader, Request, StreamReader
+from llmedge.dialects.dialect import ChatDialect, CountingDialect, Request, StreamReader
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_answer import parse_error
 from llmedge.dialects.openai_common import parse_body
 from llmedge.dialects.rendering import Carries, RenderContext, view
+from llmedge.dialects.sse import FramedReader
 from llmedge.errors import ValidationError
 from llmedge.model import RawObject, Usage
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from llmedge.errors import UpstreamMalformed
@@ -58,6 +60,7 @@ decode_event = msgspec.json.Decoder(StreamedEvent).decode
 decode_block = msgspec.json.Decoder(Block).decode
 decode_message = msgspec.json.Decoder(Message).decode
 
+LAST = re.compile(b'"message_stop"')
 WRONG = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, TypeError)
 
 

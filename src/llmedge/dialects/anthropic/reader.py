@@ -8,8 +8,8 @@ import msgspec
 
 from llmedge.dialects.anthropic import usage
 from llmedge.dialects.anthropic.errors import failure
-from llmedge.dialects.anthropic.events import WRONG, decode_block, decode_event, decode_message, malformed
-from llmedge.dialects.dialect import SseReader
+from llmedge.dialects.anthropic.events import LAST, WRONG, decode_block, decode_event, decode_message, malformed
+from llmedge.dialects.sse import SseReader
 from llmedge.errors import UpstreamCut
 from llmedge.model import Event, EventKind, Usage
 
@@ -27,6 +27,8 @@ class MessageReader(SseReader[Event]):
     Frames keep their data as it came; each gets its ``event:`` line, which SDKs need and some vendors forget.
     """
 
+    last = LAST
+
     def __init__(self, max_event: int) -> None:
         super().__init__(max_event)
         self.usage: Usage | None = None
@@ -34,13 +36,6 @@ class MessageReader(SseReader[Event]):
         self._content = False
         self._begun = False
         self._stopped = False
-
-    def _end(self, items: list[Event]) -> None:
-        for event in self._sse.close():
-            if event.data.endswith(b"}") and b'"message_stop"' in event.data:  # only its blank line is missing
-                self._take(event.name, event.data, items)
-        if not self.done:
-            raise UpstreamCut("ended its stream before the answer was complete")
 
     def _take(self, name: bytes, data: bytes, items: list[Event]) -> None:
         try:

@@ -12,8 +12,8 @@ from llmedge.dialects import ir
 from llmedge.dialects.bedrock.answer import FINISH, REASONS, parse_usage, render_usage, stop_sequence
 from llmedge.dialects.bedrock.content import citation, citation_fields
 from llmedge.dialects.bedrock.eventstream import EventStreamError, EventStreamParser, Message, encode
-from llmedge.dialects.dialect import FramedReader
 from llmedge.dialects.fields import Fields
+from llmedge.dialects.sse import CUT, FramedReader
 from llmedge.errors import (
     EdgeError,
     UpstreamCut,
@@ -147,7 +147,7 @@ class Decoder(FramedReader[ir.StreamEvent]):
 
     def _end(self, items: list[ir.StreamEvent]) -> None:
         if not self._stopped or self._parser.partial:
-            raise UpstreamCut("ended its stream before the answer was complete")
+            raise UpstreamCut(CUT)
         self.done = True
         items.append(ir.End())
 

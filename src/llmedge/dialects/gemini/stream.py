@@ -7,12 +7,11 @@ end of a candidate: some models give ``STOP`` in each event.
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import Literal
 
 import msgspec
 
 from llmedge.dialects import ir
-from llmedge.dialects.dialect import SseReader
 from llmedge.dialects.gemini import usage
 from llmedge.dialects.gemini.chunks import (
     BROKEN,
@@ -29,14 +28,12 @@ from llmedge.dialects.gemini.chunks import (
 )
 from llmedge.dialects.gemini.citations import parse_citations, parse_logprobs
 from llmedge.dialects.gemini.wire import failed
+from llmedge.dialects.sse import CUT, SseReader
 from llmedge.errors import UpstreamCut, UpstreamMalformed, VendorFailed
 from llmedge.model import Event, EventKind, Usage
 
-T = TypeVar("T")
-
 _NO_CHUNK = "sent an event that is not a piece of an answer"
 _FAILED = "failed while answering"
-_CUT = "ended its stream before the answer was complete"
 
 
 class _ThinContent(msgspec.Struct, gc=False):
@@ -103,20 +100,11 @@ class Reader(SseReader[Event]):
         items.append(Event(kind, b"data: " + data + b"\r\n\r\n"))
 
     def _end(self, items: list[Event]) -> None:
-        _take_rest(self, items)
+        self._take_rest(items)
         if not self._blocked and (len(self._finished) < self._wanted or not all(self._finished.values())):
-            raise UpstreamCut(_CUT)
+            raise UpstreamCut(CUT)
         self.done = True
         items.append(Event(EventKind.DONE, b""))
-
-
-def _take_rest(reader: SseReader[T], items: list[T]) -> None:
-    """The last event, where its blank line never came; half an event is a cut."""
-    for event in reader._sse.close():
-        try:
-            reader._take(event.name, event.data, items)
-        except UpstreamMalformed:
-            raise UpstreamCut(_CUT) from None
 
 
 class _State:
@@ -167,12 +155,12 @@ class Decoder(SseReader[ir.StreamEvent]):
             self._blocked = True
 
     def _end(self, items: list[ir.StreamEvent]) -> None:
-        _take_rest(self, items)
+        self._take_rest(items)
         if self._blocked:
             items.append(ir.Finish("filter"))
         else:
             if len(self._states) < self._wanted or not all(state.reason for state in self._states.values()):
-                raise UpstreamCut(_CUT)
+                raise UpstreamCut(CUT)
             for index, state in sorted(self._states.items()):
                 self._close(state, index, items)
                 reason = FINISH.get(state.reason, "stop")

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from llmedge.dialects import ir
-from llmedge.dialects.dialect import ResponseContext, SseReader
+from llmedge.dialects.dialect import ResponseContext
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_answer import parse_error, parse_usage
 from llmedge.dialects.openai_chat.answer import (
@@ -20,7 +20,8 @@ from llmedge.dialects.openai_chat.answer import (
     thought_detail,
 )
 from llmedge.dialects.openai_chat.answer import tokens as parse_tokens
-from llmedge.dialects.openai_common import DONE
+from llmedge.dialects.openai_common import DONE, LAST
+from llmedge.dialects.sse import SseReader
 from llmedge.errors import MalformedEvent, UpstreamCut, UpstreamMalformed, VendorFailed
 from llmedge.model import Event, EventKind, Usage
 
@@ -101,6 +102,8 @@ class Decoder(SseReader[ir.StreamEvent]):
     :param choices: how many answers were asked for.
     """
 
+    last = LAST
+
     def __init__(self, *, choices: int, max_event: int) -> None:
         super().__init__(max_event)
         self._wanted = choices
@@ -112,15 +115,10 @@ class Decoder(SseReader[ir.StreamEvent]):
         return self._whole() and len(self._choices) >= self._wanted
 
     def _end(self, items: list[ir.StreamEvent]) -> None:
-        for event in self._sse.close():
-            if event.data == b"[DONE]":
-                self._take(event.name, event.data, items)
-        if self.done:
-            return
-        if not self.complete:
-            raise UpstreamCut("ended its stream before the answer was complete")
-        self.done = True
-        items.append(ir.End())
+        super()._end(items)
+        if not self.done:
+            self.done = True
+            items.append(ir.End())
 
     def _whole(self) -> bool:
         return bool(self._choices) and all(choice.finished for choice in self._choices.values())

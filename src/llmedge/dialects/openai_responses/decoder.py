@@ -11,7 +11,6 @@ from typing import Any, Literal
 import msgspec
 
 from llmedge.dialects import ir
-from llmedge.dialects.dialect import SseReader
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_chat.answer import tokens
 from llmedge.dialects.openai_responses.answer import incomplete_reason
@@ -24,6 +23,7 @@ from llmedge.dialects.openai_responses.items import (
     parse_thought,
 )
 from llmedge.dialects.openai_responses.reader import ENDS, FAILS, failed
+from llmedge.dialects.sse import SseReader
 from llmedge.errors import UpstreamCut, UpstreamMalformed
 
 Kind = Literal["text", "thinking", "refusal", "tool"]
@@ -77,15 +77,6 @@ class Decoder(SseReader[ir.StreamEvent]):
         self._blocks: dict[tuple[int, int], _Block] = {}
         self._closed: set[tuple[int, int]] = set()
         self._ids: dict[str, int] = {}  # of items without an index: the number they were given here
-
-    def _end(self, items: list[ir.StreamEvent]) -> None:
-        for event in self._sse.close():
-            try:
-                self._take(event.name, event.data, items)
-            except UpstreamMalformed:
-                break  # half an event: the body was cut
-        if not self.done:
-            raise UpstreamCut("ended its stream before the answer was complete")
 
     def _take(self, name: bytes, data: bytes, items: list[ir.StreamEvent]) -> None:
         if data == b"[DONE]":  # not of this API, but some servers end every stream so

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from llmedge.dialects import ir
-from llmedge.dialects.dialect import ChatDialect, FramedReader, Request, StreamReader
+from llmedge.dialects.dialect import ChatDialect, Request, StreamReader
 from llmedge.dialects.openai_answer import parse_error
 from llmedge.dialects.openai_common import parse_body
 from llmedge.dialects.openai_responses import answer, render, request
@@ -16,6 +16,7 @@ from llmedge.dialects.openai_responses.encoder import Encoder
 from llmedge.dialects.openai_responses.envelope import parse_usage
 from llmedge.dialects.openai_responses.reader import EventReader
 from llmedge.dialects.rendering import Carries, RenderContext
+from llmedge.dialects.sse import FramedReader
 from llmedge.errors import EdgeError, ValidationError
 from llmedge.model import RawObject, Usage
 

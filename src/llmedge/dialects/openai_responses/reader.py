@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects.dialect import SseReader
 from llmedge.dialects.openai_responses.envelope import failure, parse_usage
+from llmedge.dialects.sse import SseReader
 from llmedge.errors import UpstreamCut, UpstreamMalformed
 from llmedge.model import Event, EventKind, Usage
 
@@ -60,15 +60,6 @@ class EventReader(SseReader[Event]):
         super().__init__(max_event)
         self.usage: Usage | None = None
         self._content = False
-
-    def _end(self, items: list[Event]) -> None:
-        for event in self._sse.close():
-            try:
-                self._take(event.name, event.data, items)
-            except UpstreamMalformed:
-                break  # half an event: the body was cut
-        if not self.done:
-            raise UpstreamCut("ended its stream before the answer was complete")
 
     def _take(self, name: bytes, data: bytes, items: list[Event]) -> None:
         if data == b"[DONE]":  # not of this API, but some servers end every stream so
