@@ -8,6 +8,7 @@ from typing import Any, NoReturn, Self
 
 import msgspec
 
+from llmedge.dialects.lenient import UNREADABLE
 from llmedge.errors import EdgeError, UpstreamMalformed, ValidationError
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -47,8 +48,10 @@ class Fields:
         :raises UpstreamMalformed: it is not one.
         """
         try:
-            return cls(_decode_object(body), wrong=malformed)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+            if not (raw := bytes(body)).isascii():
+                raw.decode()
+            return cls(_decode_object(raw), wrong=malformed)
+        except UNREADABLE:
             raise UpstreamMalformed("answered with something that is not a JSON object") from None
 
     def at(self, name: str) -> str:

@@ -6,13 +6,14 @@ from typing import Any
 
 import msgspec
 
+from llmedge.dialects import lenient
 from llmedge.dialects.dialect import VendorError
+from llmedge.dialects.lenient import UNREADABLE, count, text
 from llmedge.errors import UpstreamMalformed, VendorFailed
 from llmedge.model import Usage
 
 _Fields = dict[str, msgspec.Raw]
 _decode_fields = msgspec.json.Decoder(_Fields).decode
-_decode_any = msgspec.json.Decoder().decode
 
 
 class _Details(msgspec.Struct):
@@ -62,7 +63,7 @@ def read_usage(body: bytes) -> Usage | None:
     """
     try:
         known = _decode_answer(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         known = None
     if known is not None and known.choices is not msgspec.UNSET and body.isascii():
         if known.usage is None:
@@ -82,7 +83,7 @@ def check_answer(body: bytes) -> _Fields:
         if not body.isascii():
             body.decode()
         fields = _decode_fields(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ValueError, TypeError):
+    except UNREADABLE:
         raise UpstreamMalformed("answered with something that is not a JSON object") from None
     if "choices" not in fields:
         if bytes(fields.get("error", msgspec.Raw(b"null"))) != b"null":
@@ -94,10 +95,7 @@ def check_answer(body: bytes) -> _Fields:
 
 def parse_error(body: bytes) -> VendorError:
     """The error object in ``body``; empty if there is none. Never raises."""
-    try:
-        document = _decode_any(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return VendorError()
+    document = lenient.decode(body)
     if isinstance(document, list) and len(document) == 1:
         document = document[0]  # Google's compatible API puts its errors into lists
     error = document.get("error", document) if isinstance(document, dict) else None
@@ -106,14 +104,10 @@ def parse_error(body: bytes) -> VendorError:
     if not isinstance(error, dict):
         return VendorError()
 
-    def text(name: str) -> str:
-        value = error.get(name)
-        return value if isinstance(value, str) else ""
-
     message = error.get("message")
     detail = message.get("detail") if isinstance(message, dict) else error.get("detail")  # Mistral's, FastAPI's
-    out = text("message") or (detail if isinstance(detail, str) else _complaints(detail))
-    return VendorError(out, text("type"), text("code"), text("param") or None)
+    out = text(error, "message") or (detail if isinstance(detail, str) else _complaints(detail))
+    return VendorError(out, text(error, "type"), text(error, "code"), text(error, "param") or None)
 
 
 def _complaints(detail: Any) -> str:
@@ -136,30 +130,19 @@ def parse_usage(raw: Any) -> Usage | None:
             return known
     except msgspec.DecodeError:
         pass  # not as most tell it
-    try:
-        usage = _decode_any(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None  # JSON, but with a number that no float can be
+    usage = lenient.decode(raw)  # None for JSON with a number that no float can be
     if not isinstance(usage, dict):
         return None
-    prompt, output = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
-    reasoning = _count(usage.get("completion_tokens_details"), "reasoning_tokens")
-    if reasoning and _count(usage, "total_tokens") == prompt + output + reasoning:
+    prompt, output = count(usage, "prompt_tokens"), count(usage, "completion_tokens")
+    reasoning = count(usage.get("completion_tokens_details"), "reasoning_tokens")
+    if reasoning and count(usage, "total_tokens") == prompt + output + reasoning:
         output += reasoning  # xAI and Google's compatible API count thoughts beside the answer, not in it
     return Usage(
         input=prompt,
         output=output,
-        cached=_count(usage.get("prompt_tokens_details"), "cached_tokens"),
+        cached=count(usage.get("prompt_tokens_details"), "cached_tokens"),
         reasoning=reasoning,
-        cache_write=_count(usage.get("prompt_tokens_details"), "cache_write_tokens"),
-        audio_input=_count(usage.get("prompt_tokens_details"), "audio_tokens"),
-        audio_output=_count(usage.get("completion_tokens_details"), "audio_tokens"),
+        cache_write=count(usage.get("prompt_tokens_details"), "cache_write_tokens"),
+        audio_input=count(usage.get("prompt_tokens_details"), "audio_tokens"),
+        audio_output=count(usage.get("completion_tokens_details"), "audio_tokens"),
     )
-
-
-def _count(details: Any, name: str) -> int:
-    """A token count that can be believed, else 0."""
-    value = details.get(name) if isinstance(details, dict) else None
-    if isinstance(value, int | float) and 0 <= value <= 1_000_000_000:
-        return int(value)
-    return 0

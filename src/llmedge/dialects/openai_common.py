@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from llmedge.dialects.dialect import Dialect, StreamReader, VendorError
+from llmedge.dialects.lenient import UNREADABLE
 from llmedge.dialects.openai_answer import parse_error, parse_usage, read_usage
 from llmedge.dialects.sse import SseReader
 from llmedge.errors import EdgeError, MalformedEvent, UpstreamCut, ValidationError, VendorFailed
@@ -309,7 +310,7 @@ class ChunkReader(SseReader[Event]):
             chunk = _decode_chunk(data) if self._content else _decode_full_chunk(data)
             if b'"usage"' in data:
                 data = self._usage(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, ValueError):
+        except UNREADABLE:
             raise MalformedEvent("sent an event that is not a chunk of an answer") from None
         if chunk.error or name == b"error":
             error = parse_error(data)

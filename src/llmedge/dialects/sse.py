@@ -8,6 +8,7 @@ from typing import ClassVar, Generic, TypeVar
 
 import msgspec
 
+from llmedge.dialects import lenient
 from llmedge.errors import EdgeError, MalformedEvent, UpstreamCut, UpstreamMalformed, UpstreamTooLarge
 
 T = TypeVar("T")
@@ -224,7 +225,7 @@ class SseReader(FramedReader[T]):
         try:
             self._take(event.name, event.data, items)
         except UpstreamMalformed as error:
-            if not isinstance(error, MalformedEvent) and _is_object(event.data):
+            if not isinstance(error, MalformedEvent) and isinstance(lenient.decode(event.data), dict):
                 raise  # it can be read, and contradicts what came before
             self.skipped += 1
 
@@ -234,10 +235,3 @@ class SseReader(FramedReader[T]):
 
         :raises EdgeError: it is an error, or broken.
         """
-
-
-def _is_object(data: bytes) -> bool:
-    try:
-        return isinstance(msgspec.json.decode(data), dict)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False

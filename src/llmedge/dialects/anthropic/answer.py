@@ -8,10 +8,11 @@ import msgspec
 
 from llmedge.dialects import ir
 from llmedge.dialects.anthropic import citations, usage
-from llmedge.dialects.anthropic.content import broken_input, tool_input
+from llmedge.dialects.anthropic.content import broken_input
 from llmedge.dialects.anthropic.errors import failure
 from llmedge.dialects.dialect import ResponseContext
 from llmedge.dialects.fields import Fields
+from llmedge.dialects.lenient import raw_object
 from llmedge.errors import UpstreamMalformed
 from llmedge.model import Usage
 
@@ -49,11 +50,6 @@ def check(body: bytes) -> Fields:
     :raises UpstreamMalformed: it is not one.
     :raises VendorFailed: it is an error object behind a status of 200.
     """
-    try:
-        if not body.isascii():
-            body.decode()
-    except UnicodeDecodeError:
-        raise UpstreamMalformed("answered with something that is not a JSON object") from None
     top = Fields.of_answer(body)
     if not top.has("content"):
         if top.has("error"):
@@ -154,7 +150,7 @@ def _block(part: ir.Part) -> dict[str, Any] | None:
             return {"type": "redacted_thinking", "data": part.signature}
         return {"type": "thinking", "thinking": part.text, "signature": part.signature}
     if isinstance(part, ir.ToolCall):
-        arguments = tool_input(part.arguments) or broken_input(part.arguments)
+        arguments = raw_object(part.arguments or "{}") or broken_input(part.arguments)
         return {"type": "tool_use", "id": part.id, "name": part.name, "input": arguments}
     if isinstance(part, ir.Refusal):
         return {"type": "text", "text": part.text, "citations": None}

@@ -5,27 +5,14 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-import msgspec
-
 from llmedge.dialects import ir
 from llmedge.dialects.anthropic import citations
+from llmedge.dialects.lenient import raw_object
 from llmedge.dialects.rendering import RenderContext, unread, view
 from llmedge.dialects.tool_ids import word_id
 
 IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 """The media types the API takes (platform.claude.com/docs/en/build-with-claude/vision)."""
-
-_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-
-
-def tool_input(arguments: str) -> msgspec.Raw | None:
-    """A call's arguments as ``input``, byte for byte, none as an empty object; ``None`` if they are not an object."""
-    arguments = arguments or "{}"
-    try:
-        _decode_object(arguments)
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    return msgspec.Raw(arguments.encode())
 
 
 def broken_input(arguments: str) -> dict[str, str]:
@@ -134,7 +121,7 @@ class Blocks:
         return None
 
     def _call(self, part: ir.ToolCall) -> dict[str, Any]:
-        out: Any = tool_input(part.arguments)
+        out: Any = raw_object(part.arguments or "{}")
         if out is None:
             self._unsupported("a tool call's arguments that are not a JSON object")
             out = broken_input(part.arguments)

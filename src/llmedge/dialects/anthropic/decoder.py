@@ -10,7 +10,6 @@ from llmedge.dialects.anthropic.answer import FINISH, service_tier
 from llmedge.dialects.anthropic.errors import failure
 from llmedge.dialects.anthropic.events import (
     LAST,
-    WRONG,
     Block,
     StreamedEvent,
     decode_block,
@@ -19,6 +18,7 @@ from llmedge.dialects.anthropic.events import (
     malformed,
 )
 from llmedge.dialects.fields import Fields
+from llmedge.dialects.lenient import UNREADABLE
 from llmedge.dialects.sse import SseReader
 from llmedge.errors import UpstreamCut
 
@@ -59,7 +59,7 @@ class Decoder(SseReader[ir.StreamEvent]):
                 self._delta(event, items)
             else:
                 self._other(event, data, items)
-        except WRONG:
+        except UNREADABLE:
             raise malformed() from None
 
     def _delta(self, event: StreamedEvent, items: list[ir.StreamEvent]) -> None:

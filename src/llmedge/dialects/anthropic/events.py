@@ -61,7 +61,6 @@ decode_block = msgspec.json.Decoder(Block).decode
 decode_message = msgspec.json.Decoder(Message).decode
 
 LAST = re.compile(b'"message_stop"')
-WRONG = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, TypeError)
 
 
 def malformed() -> UpstreamMalformed:

@@ -8,7 +8,8 @@ import msgspec
 
 from llmedge.dialects.anthropic import usage
 from llmedge.dialects.anthropic.errors import failure
-from llmedge.dialects.anthropic.events import LAST, WRONG, decode_block, decode_event, decode_message, malformed
+from llmedge.dialects.anthropic.events import LAST, decode_block, decode_event, decode_message, malformed
+from llmedge.dialects.lenient import UNREADABLE
 from llmedge.dialects.sse import SseReader
 from llmedge.errors import UpstreamCut
 from llmedge.model import Event, EventKind, Usage
@@ -48,7 +49,7 @@ class MessageReader(SseReader[Event]):
                 raise malformed()
             else:
                 self._content = True
-        except WRONG:
+        except UNREADABLE:
             if name == b"error":
                 raise failure(data, "while answering") from None
             raise malformed() from None

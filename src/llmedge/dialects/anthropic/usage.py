@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from llmedge.dialects.lenient import count
 from llmedge.model import Usage
 
 _decode = msgspec.json.Decoder().decode
@@ -17,15 +18,15 @@ def parse(document: Any) -> Usage | None:
     if not isinstance(document, dict):
         return None
     details = document.get("cache_creation")
-    hour = _count(details, "ephemeral_1h_input_tokens")
-    cached = _count(document, "cache_read_input_tokens")
+    hour = count(details, "ephemeral_1h_input_tokens")
+    cached = count(document, "cache_read_input_tokens")
     # Some compatible vendors give only the breakdown.
-    written = max(_count(document, "cache_creation_input_tokens"), hour + _count(details, "ephemeral_5m_input_tokens"))
+    written = max(count(document, "cache_creation_input_tokens"), hour + count(details, "ephemeral_5m_input_tokens"))
     return Usage(
-        input=_count(document, "input_tokens") + cached + written,
-        output=_count(document, "output_tokens"),
+        input=count(document, "input_tokens") + cached + written,
+        output=count(document, "output_tokens"),
         cached=cached,
-        reasoning=_count(document.get("output_tokens_details"), "thinking_tokens"),
+        reasoning=count(document.get("output_tokens_details"), "thinking_tokens"),
         cache_write=written,
         cache_write_1h=hour,
     )
@@ -56,11 +57,3 @@ def render(usage: Usage, *, delta: bool = False) -> dict[str, Any]:
     if usage.reasoning:
         out["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
     return out
-
-
-def _count(document: Any, name: str) -> int:
-    """A token count that can be believed, else 0."""
-    value = document.get(name) if isinstance(document, dict) else None
-    if isinstance(value, int | float) and 0 <= value <= 1_000_000_000:
-        return int(value)
-    return 0

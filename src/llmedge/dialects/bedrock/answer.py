@@ -6,15 +6,15 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import ir
+from llmedge.dialects import ir, lenient
 from llmedge.dialects.bedrock.content import Blocks, parse_blocks
 from llmedge.dialects.dialect import ResponseContext, VendorError
 from llmedge.dialects.fields import Fields
+from llmedge.dialects.lenient import count, text
 from llmedge.errors import UpstreamMalformed, VendorFailed
 from llmedge.model import Usage
 
 _encode = msgspec.json.Encoder().encode
-_decode_any = msgspec.json.Decoder().decode
 
 FINISH: dict[str, ir.FinishReason] = {
     "end_turn": "stop",
@@ -68,11 +68,6 @@ def read_usage(body: bytes) -> Usage | None:
 
 
 def _check(body: bytes) -> Fields:
-    try:
-        if not body.isascii():
-            body.decode()
-    except UnicodeDecodeError:
-        raise UpstreamMalformed("answered with something that is not UTF-8") from None
     top = Fields.of_answer(body)
     if not top.has("output"):
         if message := parse_error(body).message:
@@ -83,8 +78,7 @@ def _check(body: bytes) -> Fields:
 
 def stop_sequence(fields: Any) -> str:
     """Which sequence stopped the model, of ``additionalModelResponseFields``: asked for where it can be had."""
-    value = fields.get("stop_sequence") if isinstance(fields, dict) else None
-    return value if isinstance(value, str) else ""
+    return text(fields, "stop_sequence")
 
 
 def parse_usage(usage: Any) -> Usage | None:
@@ -92,41 +86,28 @@ def parse_usage(usage: Any) -> Usage | None:
     (docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html). Counts nobody can read are none."""
     if not isinstance(usage, dict):
         return None
-    read, write = _count(usage, "cacheReadInputTokens"), _count(usage, "cacheWriteInputTokens")
+    read, write = count(usage, "cacheReadInputTokens"), count(usage, "cacheWriteInputTokens")
     details = usage.get("cacheDetails")
     hour = sum(
-        _count(each, "inputTokens")
+        count(each, "inputTokens")
         for each in (details if isinstance(details, list) else ())
         if isinstance(each, dict) and each.get("ttl") == "1h"
     )
     return Usage(
-        input=_count(usage, "inputTokens") + read + write,
-        output=_count(usage, "outputTokens"),
+        input=count(usage, "inputTokens") + read + write,
+        output=count(usage, "outputTokens"),
         cached=read,
         cache_write=write,
         cache_write_1h=hour,
     )
 
 
-def _count(usage: dict[str, Any], name: str) -> int:
-    value = usage.get(name)
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1_000_000_000:
-        return int(value)
-    return 0
-
-
 def parse_error(body: bytes) -> VendorError:
     """AWS's error object; empty if there is none. Never raises. The exception's name is in the header
     ``x-amzn-errortype``, in some answers in ``__type`` too (smithy.io/2.0/aws/protocols, restJson1)."""
-    try:
-        error = _decode_any(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return VendorError()
-    if not isinstance(error, dict):
-        return VendorError()
-    texts = [error.get(name) for name in ("message", "Message", "__type")]
-    message, other, kind = (text if isinstance(text, str) else "" for text in texts)
-    return VendorError(message or other, code=kind.rpartition("#")[2].partition(":")[0])
+    error = lenient.decode(body)
+    message, kind = text(error, "message") or text(error, "Message"), text(error, "__type")
+    return VendorError(message, code=kind.rpartition("#")[2].partition(":")[0])
 
 
 # For a client: fakes and tests

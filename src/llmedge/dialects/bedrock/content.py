@@ -15,10 +15,9 @@ import msgspec
 
 from llmedge.dialects import ir
 from llmedge.dialects.fields import Fields
+from llmedge.dialects.lenient import raw_object
 from llmedge.dialects.rendering import unread, view
 from llmedge.dialects.tool_ids import word_id
-
-_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 IMAGES = {"png": "image/png", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp"}
 DOCUMENTS = {
@@ -305,12 +304,10 @@ def render_cache_point(ttl: str, refuse: Refuse) -> list[dict[str, Any]]:
 
 
 def _arguments(call: ir.ToolCall, refuse: Refuse) -> msgspec.Raw:
-    try:
-        _decode_object(call.arguments)
-    except (msgspec.DecodeError, RecursionError):
-        refuse("arguments of a tool call that are not a JSON object")
-        return msgspec.Raw(b"{}")
-    return msgspec.Raw(call.arguments.encode())
+    if (arguments := raw_object(call.arguments)) is not None:
+        return arguments
+    refuse("arguments of a tool call that are not a JSON object")
+    return msgspec.Raw(b"{}")
 
 
 def _render_source(source: ir.Source) -> dict[str, Any] | None:

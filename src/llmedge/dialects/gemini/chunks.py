@@ -11,6 +11,7 @@ import msgspec
 
 from llmedge.dialects import ir
 from llmedge.dialects.gemini.citations import Grounding, Logprobs, Recitation
+from llmedge.dialects.lenient import UNREADABLE
 from llmedge.errors import UpstreamMalformed
 
 FINISH: dict[str, ir.FinishReason] = {
@@ -102,14 +103,13 @@ class Chunk(msgspec.Struct, gc=False, rename="camel"):
 
 _decode = msgspec.json.Decoder(Chunk).decode
 _NOT_ID = re.compile(r"[^A-Za-z0-9_-]")
-BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, TypeError)
 
 
 def decode(data: bytes, what: str) -> Chunk:
     """:raises UpstreamMalformed: it is none; ``what`` says what it was to be."""
     try:
         return _decode(data)
-    except BROKEN:
+    except UNREADABLE:
         raise UpstreamMalformed(what) from None
 
 

@@ -11,9 +11,9 @@ from llmedge.dialects import ir
 from llmedge.dialects.gemini.contents import DETAILS, FILE_PREFIXES, guess_type
 from llmedge.dialects.gemini.results import render_result
 from llmedge.dialects.gemini.wire import NO_SIGNATURE, is_base64, wrap_signature
+from llmedge.dialects.lenient import raw_object
 from llmedge.dialects.rendering import RenderContext
 
-_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _LEVELS = {detail: level for level, detail in DETAILS.items()}
 
 
@@ -102,7 +102,7 @@ def render_thought(thought: ir.Thinking) -> dict[str, Any]:
 
 def render_call(call: ir.ToolCall, ids: bool = True) -> dict[str, Any] | None:
     """A call of a function; ``None`` if its arguments are no JSON object."""
-    arguments = parse_arguments(call.arguments)
+    arguments = raw_object(call.arguments.strip() or "{}")
     if arguments is None:
         return None
     rendered: dict[str, Any] = {"id": call.id} if ids and call.id else {}
@@ -110,16 +110,6 @@ def render_call(call: ir.ToolCall, ids: bool = True) -> dict[str, Any] | None:
     if call.signature:
         out["thoughtSignature"] = wrap_signature(call.signature)
     return out
-
-
-def parse_arguments(text: str) -> msgspec.Raw | None:
-    """Arguments as they are said, byte for byte; ``None`` if they are no JSON object."""
-    text = text.strip() or "{}"
-    try:
-        _decode_object(text)
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    return msgspec.Raw(text.encode())
 
 
 def _media(part: ir.Image | ir.Audio | ir.File, message: ir.Message, context: RenderContext) -> dict[str, Any] | None:

@@ -14,7 +14,6 @@ import msgspec
 from llmedge.dialects import ir
 from llmedge.dialects.gemini import usage
 from llmedge.dialects.gemini.chunks import (
-    BROKEN,
     FINISH,
     Blob,
     Candidate,
@@ -28,6 +27,7 @@ from llmedge.dialects.gemini.chunks import (
 )
 from llmedge.dialects.gemini.citations import parse_citations, parse_logprobs
 from llmedge.dialects.gemini.wire import failed
+from llmedge.dialects.lenient import UNREADABLE
 from llmedge.dialects.sse import CUT, SseReader
 from llmedge.errors import UpstreamCut, UpstreamMalformed, VendorFailed
 from llmedge.model import Event, EventKind, Usage
@@ -78,7 +78,7 @@ class Reader(SseReader[Event]):
             if not data.isascii():
                 data.decode()
             chunk = _decode_thin(data)
-        except BROKEN:
+        except UNREADABLE:
             raise UpstreamMalformed(_NO_CHUNK) from None
         if chunk.error and bytes(chunk.error) != b"null":
             raise failed(data, _FAILED)

@@ -14,12 +14,13 @@ from typing import Any, Self
 
 import msgspec
 
+from llmedge.dialects import lenient
 from llmedge.dialects.dialect import VendorError
 from llmedge.dialects.fields import Fields
+from llmedge.dialects.lenient import text
 from llmedge.errors import EdgeError, VendorFailed
 
 _encode = msgspec.json.Encoder().encode
-_decode_any = msgspec.json.Decoder().decode
 _SNAKE = re.compile(r"_([a-z0-9])")
 
 HEARTBEAT = b"\r\n\r\n"
@@ -148,10 +149,7 @@ def error_frame(error: EdgeError) -> bytes:
 
 def parse_error(body: bytes) -> VendorError:
     """Google's error object, also in a list of one, as a stream that is not SSE has it. Never raises."""
-    try:
-        document = _decode_any(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return VendorError()
+    document = lenient.decode(body)
     if isinstance(document, list) and document:
         document = document[0]
     error = document.get("error") if isinstance(document, dict) else None
@@ -164,18 +162,13 @@ def parse_error(body: bytes) -> VendorError:
     for detail in details if isinstance(details, list) else ():
         if not isinstance(detail, dict):
             continue
-        reason = reason or _text(detail, "reason")
+        reason = reason or text(detail, "reason")
         metadata = detail.get("metadata")
-        param = param or _text(metadata, "param") or None
+        param = param or text(metadata, "param") or None
         violations = detail.get("fieldViolations")
         if isinstance(violations, list) and violations:
-            param = param or _text(violations[0], "field") or None
-    return VendorError(_text(error, "message"), "", reason or _text(error, "status"), param)
-
-
-def _text(table: Any, name: str) -> str:
-    value = table.get(name) if isinstance(table, dict) else None
-    return value if isinstance(value, str) else ""
+            param = param or text(violations[0], "field") or None
+    return VendorError(text(error, "message"), "", reason or text(error, "status"), param)
 
 
 def failed(body: bytes, when: str) -> VendorFailed:

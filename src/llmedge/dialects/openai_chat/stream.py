@@ -9,6 +9,7 @@ import msgspec
 from llmedge.dialects import ir
 from llmedge.dialects.dialect import ResponseContext
 from llmedge.dialects.fields import Fields
+from llmedge.dialects.lenient import UNREADABLE, is_json
 from llmedge.dialects.openai_answer import parse_error, parse_usage
 from llmedge.dialects.openai_chat.answer import (
     FINISH,
@@ -75,7 +76,6 @@ class _Chunk(msgspec.Struct, gc=False):
 
 
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
-_decode_any = msgspec.json.Decoder().decode
 
 
 class _Open:
@@ -132,7 +132,7 @@ class Decoder(SseReader[ir.StreamEvent]):
             return
         try:
             chunk = _decode_chunk(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, TypeError):
+        except UNREADABLE:
             raise MalformedEvent("sent an event that is not a chunk of an answer") from None
         if chunk.error or name == b"error":
             raise VendorFailed(f"failed while answering: {parse_error(data).message or 'it gave no reason'}")
@@ -219,7 +219,7 @@ class Decoder(SseReader[ir.StreamEvent]):
     def _close_whole(self, state: _Open, index: int, items: list[ir.StreamEvent]) -> None:
         """Close the tool calls whose arguments are complete."""
         for block, parts in list(state.arguments.items()):
-            if _complete("".join(parts)):
+            if is_json("".join(parts)):
                 del state.arguments[block]
                 state.closed.add(block)
                 items.append(ir.Close(block, index))
@@ -252,14 +252,6 @@ class Decoder(SseReader[ir.StreamEvent]):
             return None
         fields = Fields.of_answer(choice.logprobs)
         return parse_tokens(fields.objects("content")) if fields.has("content") else None
-
-
-def _complete(arguments: str) -> bool:
-    try:
-        _decode_any(arguments)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    return True
 
 
 class Encoder:

@@ -12,6 +12,7 @@ import msgspec
 
 from llmedge.dialects import ir
 from llmedge.dialects.fields import Fields
+from llmedge.dialects.lenient import UNREADABLE
 from llmedge.dialects.openai_chat.answer import tokens
 from llmedge.dialects.openai_responses.answer import incomplete_reason
 from llmedge.dialects.openai_responses.envelope import failure, finish_of, parse_usage
@@ -96,7 +97,7 @@ class Decoder(SseReader[ir.StreamEvent]):
                 handle(self, event, items)
             elif type in ENDS:
                 self._finish(event, type == "response.incomplete", items)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, TypeError):
+        except UNREADABLE:
             raise UpstreamMalformed("sent an event that is not one of an answer") from None
 
     def _begin(self, event: _Event, items: list[ir.StreamEvent]) -> None:

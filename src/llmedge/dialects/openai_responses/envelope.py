@@ -9,6 +9,7 @@ import msgspec
 
 from llmedge.dialects import ir
 from llmedge.dialects.dialect import ResponseContext
+from llmedge.dialects.lenient import count
 from llmedge.errors import TargetError, VendorFailed, VendorRateLimited, VendorUnavailable
 from llmedge.model import Usage
 
@@ -139,18 +140,12 @@ def parse_usage(raw: Any) -> Usage | None:
         return None
     read, written = usage.get("input_tokens_details"), usage.get("output_tokens_details")
     return Usage(
-        input=_count(usage, "input_tokens"),
-        output=_count(usage, "output_tokens"),
-        cached=_count(read, "cached_tokens"),
-        cache_write=_count(read, "cache_write_tokens"),
-        reasoning=_count(written, "reasoning_tokens"),
+        input=count(usage, "input_tokens"),
+        output=count(usage, "output_tokens"),
+        cached=count(read, "cached_tokens"),
+        cache_write=count(read, "cache_write_tokens"),
+        reasoning=count(written, "reasoning_tokens"),
     )
-
-
-def _count(details: Any, name: str) -> int:
-    """A token count that can be believed, else 0."""
-    value = details.get(name) if isinstance(details, dict) else None
-    return int(value) if isinstance(value, int | float) and 0 <= value <= 1_000_000_000 else 0
 
 
 # Errors

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from llmedge.dialects.lenient import UNREADABLE
 from llmedge.dialects.openai_responses.envelope import failure, parse_usage
 from llmedge.dialects.sse import SseReader
 from llmedge.errors import UpstreamCut, UpstreamMalformed
@@ -69,7 +70,7 @@ class EventReader(SseReader[Event]):
                 data.decode()
             event = _decode_event(data)
             kind = self._kind(event, name, data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, ValueError):
+        except UNREADABLE:
             raise UpstreamMalformed("sent an event that is not one of an answer") from None
         if b"\n" in data:
             data = data.replace(b"\n", b"\ndata: ")  # each line of an event's data has the field name before it

@@ -1,0 +1,53 @@
+"""JSON of others, of which what can be read is read. Nothing here raises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, TypeError)
+"""What a decoder raises on what is not JSON, or not of its shape."""
+
+_decode = msgspec.json.Decoder().decode
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def decode(data: bytes | msgspec.Raw) -> Any:
+    """What ``data`` says; ``None`` if it is not JSON."""
+    try:
+        return _decode(data)
+    except UNREADABLE:
+        return None
+
+
+def is_json(text: str) -> bool:
+    """Whether a text is JSON: arguments of a tool call are complete then."""
+    try:
+        _decode(text)
+    except UNREADABLE:
+        return False
+    return True
+
+
+def raw_object(text: str) -> msgspec.Raw | None:
+    """An object's JSON, byte for byte; ``None`` if ``text`` is not one."""
+    try:
+        _decode_object(text)
+    except UNREADABLE:
+        return None
+    return msgspec.Raw(text.encode())
+
+
+def text(table: Any, name: str) -> str:
+    """A field of a decoded object; empty if it is no text, or ``table`` no object."""
+    value = table.get(name) if isinstance(table, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def count(table: Any, name: str) -> int:
+    """A token count that can be believed, else 0."""
+    value = table.get(name) if isinstance(table, dict) else None
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1_000_000_000:
+        return int(value)
+    return 0
