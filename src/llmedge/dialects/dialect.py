@@ -16,6 +16,8 @@ from llmedge.errors import EdgeError, Unsupported
 from llmedge.model import Event, RawObject, Usage
 from llmedge.operations import Operation
 
+_encode = msgspec.json.Encoder().encode
+
 
 class Request(msgspec.Struct, frozen=True):
     """A client's request, checked. ``choices`` is how many answers it asks for."""
@@ -177,9 +179,9 @@ class Dialect(ABC):
 
     # For a vendor who speaks it too: bodies pass through
 
-    @abstractmethod
     def forward(self, fields: RawObject, model: str, *, stream: bool, ask_usage: bool) -> bytes:
         """The body for a vendor of the same dialect: as it came, but for the model and what asks for usage."""
+        return _encode({**fields, "model": model})
 
     @abstractmethod
     def read_answer(self, body: bytes) -> Usage | None:
@@ -199,38 +201,6 @@ class Dialect(ABC):
         :raises Unsupported: there is no such stream.
         """
         raise unstreamed()
-
-
-class CountingDialect(Dialect):
-    """A dialect in which tokens can be counted without an answer."""
-
-    @abstractmethod
-    def parse_count_request(
-        self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False
-    ) -> Request:
-        """A client's body; see :meth:`parse_request`."""
-
-    @abstractmethod
-    def forward_count(self, fields: RawObject, model: str) -> bytes:
-        """The body for a vendor of the same dialect."""
-
-    @abstractmethod
-    def render_count(self, request: ir.Request, model: str, context: RenderContext) -> bytes:
-        """The body for a vendor.
-
-        :raises Unsupported: a field cannot be said.
-        """
-
-    @abstractmethod
-    def parse_count(self, body: bytes) -> int:
-        """A vendor's count of tokens.
-
-        :raises UpstreamMalformed: it is none.
-        """
-
-    @abstractmethod
-    def render_count_answer(self, tokens: int) -> bytes:
-        """A count for a client."""
 
 
 class ClientDialect(Dialect):
@@ -300,3 +270,42 @@ class ChatDialect(ClientDialect):
     @abstractmethod
     def decoder(self, *, choices: int, max_event: int) -> FramedReader[ir.StreamEvent]:
         """A reader of one vendor's stream into the IR."""
+
+
+class CountingDialect(ChatDialect):
+    """A dialect in which tokens can be counted without an answer."""
+
+    @abstractmethod
+    def parse_count_request(
+        self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False
+    ) -> Request:
+        """A client's body; see :meth:`parse_request`."""
+
+    @abstractmethod
+    def forward_count(self, fields: RawObject, model: str) -> bytes:
+        """The body for a vendor of the same dialect; see :meth:`forward`."""
+
+    def render_count(
+        self, request: ir.Request, model: str, context: RenderContext, *, quirks: frozenset[str] = frozenset()
+    ) -> bytes:
+        """The body that has a vendor count the tokens of a request; see :meth:`render`."""
+        seen = view(request)
+        body = self._render_count(seen, model, context, quirks)
+        context.rest(seen, (*seen.extra, *self.carries.lacking(request)))
+        return body
+
+    @abstractmethod
+    def _render_count(self, request: ir.Request, model: str, context: RenderContext, quirks: frozenset[str]) -> bytes:
+        """The same; what it does not read is refused."""
+
+    @abstractmethod
+    def parse_count(self, body: bytes) -> int:
+        """A vendor's count of tokens.
+
+        :raises UpstreamMalformed: it is none.
+        :raises VendorFailed: it is an error object behind a status of 200.
+        """
+
+    @abstractmethod
+    def render_count_answer(self, tokens: int) -> bytes:
+        """A count for a client."""

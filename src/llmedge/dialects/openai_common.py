@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects.dialect import Dialect, StreamReader, VendorError
+from llmedge.dialects.dialect import Dialect, StreamReader
 from llmedge.dialects.lenient import UNREADABLE
 from llmedge.dialects.openai_answer import parse_error, parse_usage, read_usage
 from llmedge.dialects.sse import SseReader
@@ -150,16 +150,9 @@ class OpenAIDialect(Dialect):
         return _encode(changed)
 
     def read_answer(self, body: bytes) -> Usage | None:
-        """The usage of a whole answer.
-
-        :raises UpstreamMalformed: it is not an answer of this operation.
-        :raises VendorFailed: it is an error object behind a status of 200.
-        """
         return read_usage(body)
 
-    def parse_error(self, body: bytes) -> VendorError:
-        """The error object in ``body``; empty if there is none. Never raises."""
-        return parse_error(body)
+    parse_error = staticmethod(parse_error)
 
     def error_body(self, error: EdgeError) -> bytes:
         return _encode(error.body())

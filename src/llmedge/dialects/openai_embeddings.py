@@ -70,9 +70,6 @@ class OpenAIEmbeddings(OpenAIDialect, EmbeddingDialect):
         inputs, _ = _inputs(known.input)
         return Request(fields, known.model, False, False, len(inputs), None)
 
-    def forward(self, fields: RawObject, model: str, *, stream: bool, ask_usage: bool) -> bytes:
-        return _encode({**fields, "model": model})
-
     def read_answer(self, body: bytes) -> Usage | None:
         return parse_usage(_check(body, _decode_thin).usage)
 

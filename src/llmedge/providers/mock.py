@@ -124,7 +124,7 @@ class MockProvider:
         client, model = DIALECTS[call.dialect], attempt.target.model
         if isinstance(client, EmbeddingDialect):
             return mock_media.embeddings(call, client, model, created)
-        if not isinstance(client, CountingDialect) or not isinstance(client, ClientDialect):
+        if not isinstance(client, CountingDialect):
             raise no_way(self.name, call.operation)
         said = CHAT.render(call.said(), call.model, RenderContext({}, drop=True), stream=False)
         return Answer(client.render_count_answer(len(_words(_everything(_decode(said))))))

@@ -11,11 +11,11 @@ from llmedge.dialects.anthropic import answer, errors, render, request
 from llmedge.dialects.anthropic.decoder import Decoder
 from llmedge.dialects.anthropic.encoder import Encoder
 from llmedge.dialects.anthropic.reader import MessageReader
-from llmedge.dialects.dialect import ChatDialect, CountingDialect, Request, StreamReader
+from llmedge.dialects.dialect import CountingDialect, Request, StreamReader
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_answer import parse_error
 from llmedge.dialects.openai_common import parse_body
-from llmedge.dialects.rendering import Carries, RenderContext, view
+from llmedge.dialects.rendering import Carries
 from llmedge.dialects.sse import FramedReader
 from llmedge.errors import ValidationError
 from llmedge.model import RawObject, Usage
@@ -55,7 +55,7 @@ _decoder = msgspec.json.Decoder(_MessagesRequest)
 _count_decoder = msgspec.json.Decoder(_CountRequest)
 
 
-class Anthropic(ChatDialect, CountingDialect):
+class Anthropic(CountingDialect):
     """Quirks of vendors it knows are listed at :func:`llmedge.dialects.anthropic.render.render`."""
 
     name = "anthropic"
@@ -77,10 +77,7 @@ class Anthropic(ChatDialect, CountingDialect):
     def parse_count_request(
         self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False
     ) -> Request:
-        """A body for ``/v1/messages/count_tokens``: the same without ``max_tokens``.
-
-        :raises ValidationError: the body is not one.
-        """
+        """The same without ``max_tokens``."""
         return _checked(raw, _count_decoder, max_depth)
 
     parse = staticmethod(request.parse)
@@ -90,43 +87,22 @@ class Anthropic(ChatDialect, CountingDialect):
     error_frame = staticmethod(errors.frame)
 
     def render_count_answer(self, tokens: int) -> bytes:
-        """The answer of ``/v1/messages/count_tokens``."""
         return _encode({"input_tokens": tokens})
 
     # For a vendor who speaks it
 
-    def forward(self, fields: RawObject, model: str, *, stream: bool, ask_usage: bool) -> bytes:
-        return _encode({**fields, "model": model})
-
     def forward_count(self, fields: RawObject, model: str) -> bytes:
-        """The body of a count, for a vendor of the same dialect: as it came, but for the model."""
         return _encode({**fields, "model": model})
 
     _render = staticmethod(render.render)
+    _render_count = staticmethod(render.render_count)
     parse_answer = staticmethod(answer.parse)
     parse_error = staticmethod(parse_error)
-
-    def render_count(
-        self, request: ir.Request, model: str, context: RenderContext, *, quirks: frozenset[str] = frozenset()
-    ) -> bytes:
-        """The body that has the vendor count the tokens of a request.
-
-        :raises Unsupported: a field cannot be said.
-        """
-        seen = view(request)
-        body = render.render_count(seen, model, context, quirks=quirks)
-        context.rest(seen, (*seen.extra, *self.carries.lacking(request)))
-        return body
 
     def read_answer(self, body: bytes) -> Usage | None:
         return answer.read_usage(answer.check(body))
 
     def parse_count(self, body: bytes) -> int:
-        """The tokens a vendor counted.
-
-        :raises UpstreamMalformed: it is not such an answer.
-        :raises VendorFailed: it is an error object behind a status of 200.
-        """
         top = Fields.of_answer(body)
         if not top.has("input_tokens") and top.has("error"):
             raise errors.failure(body, "with status 200")

@@ -38,7 +38,7 @@ def render(request: ir.Request, model: str, context: RenderContext, *, stream: b
     return _encode(payload)
 
 
-def render_count(request: ir.Request, model: str, context: RenderContext, *, quirks: frozenset[str]) -> bytes:
+def render_count(request: ir.Request, model: str, context: RenderContext, quirks: frozenset[str]) -> bytes:
     """The body for ``/v1/messages/count_tokens``: what of a request is read.
 
     :raises Unsupported: a field cannot be said.

@@ -25,7 +25,7 @@ class _Counted(msgspec.Struct, rename="camel"):
 _decode = msgspec.json.Decoder(_Counted).decode
 
 
-def parse_request(raw: bytes, max_depth: int, model: str) -> Request:
+def parse_request(raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
     """A client's request. Its ``fields`` are a generateContent request's, which :meth:`Gemini.parse` reads: the body
     holds one in ``generateContentRequest``, or its ``contents`` alone.
 

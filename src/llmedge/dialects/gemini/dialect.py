@@ -6,18 +6,18 @@ from __future__ import annotations
 import msgspec
 
 from llmedge.dialects import ir
-from llmedge.dialects.dialect import ChatDialect, CountingDialect, Request, StreamReader
+from llmedge.dialects.dialect import CountingDialect, Request, StreamReader
 from llmedge.dialects.gemini import answer, count, encoder, render, request, stream, usage, wire
 from llmedge.dialects.gemini.wire import GoogleFields
 from llmedge.dialects.openai_common import decode_body
-from llmedge.dialects.rendering import Carries, RenderContext, view
+from llmedge.dialects.rendering import Carries, RenderContext
 from llmedge.model import RawObject, Usage
 
 _encode = msgspec.json.Encoder().encode
 _any = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-class Gemini(ChatDialect, CountingDialect):
+class Gemini(CountingDialect):
     name = "gemini"
     prompt = ("systemInstruction", "system_instruction", "contents")
     heartbeat = wire.HEARTBEAT
@@ -83,33 +83,8 @@ class Gemini(ChatDialect, CountingDialect):
 
     # countTokens; see :mod:`llmedge.dialects.gemini.count`
 
-    def parse_count_request(
-        self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False
-    ) -> Request:
-        """:raises ValidationError: the body is not one."""
-        return count.parse_request(raw, max_depth, model)
-
-    def forward_count(self, fields: RawObject, model: str) -> bytes:
-        """The body for a vendor of the same dialect."""
-        return count.forward(fields, model)
-
-    def render_count(
-        self, request: ir.Request, model: str, context: RenderContext, *, quirks: frozenset[str] = frozenset()
-    ) -> bytes:
-        """The body for a vendor.
-
-        :raises Unsupported: a field cannot be said.
-        """
-        seen = view(request)
-        body = count.render(seen, model, context, quirks)
-        context.rest(seen, (*seen.extra, *self.carries.lacking(request)))
-        return body
-
-    def parse_count(self, body: bytes) -> int:
-        """A vendor's answer: the tokens. :raises UpstreamMalformed: it is not one. :raises VendorFailed: it is an
-        error."""
-        return count.parse_answer(body)
-
-    def render_count_answer(self, tokens: int) -> bytes:
-        """An answer for a client."""
-        return count.render_answer(tokens)
+    parse_count_request = staticmethod(count.parse_request)
+    forward_count = staticmethod(count.forward)
+    _render_count = staticmethod(count.render)
+    parse_count = staticmethod(count.parse_answer)
+    render_count_answer = staticmethod(count.render_answer)

@@ -18,7 +18,7 @@ from llmedge.dialects.openai_responses.reader import EventReader
 from llmedge.dialects.rendering import Carries, RenderContext
 from llmedge.dialects.sse import FramedReader
 from llmedge.errors import EdgeError, ValidationError
-from llmedge.model import RawObject, Usage
+from llmedge.model import Usage
 
 _encode = msgspec.json.Encoder().encode
 
@@ -99,9 +99,6 @@ class OpenAIResponses(ChatDialect):
             **error.body(),
         }
         return b"event: error\ndata: " + _encode(payload) + b"\n\n"
-
-    def forward(self, fields: RawObject, model: str, *, stream: bool, ask_usage: bool) -> bytes:
-        return _encode({**fields, "model": model})
 
     def read_answer(self, body: bytes) -> Usage | None:
         return parse_usage(answer.check(body).raw("usage"))
