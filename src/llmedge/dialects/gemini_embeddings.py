@@ -15,6 +15,7 @@ from llmedge.dialects.embedding_ir import EmbeddingAnswer, EmbeddingDialect, Emb
 from llmedge.dialects.gemini import usage, wire
 from llmedge.dialects.gemini.wire import GoogleFields
 from llmedge.dialects.openai_common import decode_body
+from llmedge.dialects.scalars import render_scalars
 from llmedge.errors import Unsupported, UpstreamMalformed
 from llmedge.model import RawObject, Usage
 
@@ -110,12 +111,7 @@ class GeminiEmbeddings(EmbeddingDialect):
 
     def _render(self, seen: EmbeddingRequest, model: str) -> bytes:
         shared: dict[str, Any] = {"model": f"models/{model}"}
-        if seen.task:
-            shared["taskType"] = seen.task
-        if seen.title:
-            shared["title"] = seen.title
-        if seen.dimensions is not None:
-            shared["outputDimensionality"] = seen.dimensions
+        render_scalars(seen, {"title": "title", **self.field_names}, shared)
         requests: list[dict[str, Any]] = []
         for text in seen.inputs:
             if not isinstance(text, str):

@@ -17,6 +17,7 @@ from llmedge.dialects.embedding_ir import (
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_answer import parse_error, parse_usage
 from llmedge.dialects.openai_common import OpenAIDialect, decode_body
+from llmedge.dialects.scalars import render_scalars
 from llmedge.errors import UpstreamMalformed, ValidationError, VendorFailed
 from llmedge.model import RawObject, Usage
 
@@ -88,12 +89,9 @@ class OpenAIEmbeddings(OpenAIDialect, EmbeddingDialect):
     def _render(self, seen: EmbeddingRequest, model: str) -> bytes:
         inputs = [each if isinstance(each, str) else list(each) for each in seen.inputs]
         payload: dict[str, Any] = {"model": model, "input": inputs[0] if seen.single else inputs}
-        if seen.dimensions is not None:
-            payload["dimensions"] = seen.dimensions
+        render_scalars(seen, {"dimensions": "dimensions", "user": "user"}, payload)
         if seen.base64:
             payload["encoding_format"] = "base64"
-        if seen.user:
-            payload["user"] = seen.user
         return _encode(payload)
 
     def parse_answer(self, body: bytes) -> EmbeddingAnswer:

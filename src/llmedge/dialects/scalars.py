@@ -24,6 +24,9 @@ _ANYWAY = {
 }
 """Values that say what goes without saying."""
 
+TOOL = {"description": "description", "strict": "strict"}
+"""What most dialects say of a tool in the same words."""
+
 
 def parse_scalars(fields: Fields, names: Mapping[str, str]) -> dict[str, Any]:
     """The settings there are, by the IR's names.
@@ -38,8 +41,8 @@ def parse_scalars(fields: Fields, names: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-def render_scalars(request: ir.Request, names: Mapping[str, str], out: dict[str, Any]) -> None:
-    """Put the settings that are set into ``out``."""
+def render_scalars(struct: ir.Struct, names: Mapping[str, str], out: dict[str, Any]) -> None:
+    """Put what is set of a request, a tool or an output into ``out``."""
     for ours, theirs in names.items():
-        if (value := getattr(request, ours)) not in (None, "", ()):
+        if (value := getattr(struct, ours)) not in (None, "", ()):
             out[theirs] = value

@@ -11,6 +11,7 @@ from llmedge.dialects import ir
 from llmedge.dialects.anthropic.content import Blocks
 from llmedge.dialects.effort import BUDGETS, budget_of, effort_of
 from llmedge.dialects.rendering import RenderContext, ignore
+from llmedge.dialects.scalars import TOOL, render_scalars
 
 _encode = msgspec.json.Encoder().encode
 
@@ -142,12 +143,9 @@ def _short(blocks: list[dict[str, Any]]) -> Any:
 
 def _tool(tool: ir.Tool) -> dict[str, Any]:
     out: dict[str, Any] = {"name": tool.name}
-    if tool.description:
-        out["description"] = tool.description
+    render_scalars(tool, TOOL, out)
     # A schema is required, and so is its type.
     out["input_schema"] = msgspec.Raw(b'{"type":"object"}' if tool.schema in (b"", b"{}") else tool.schema)
-    if tool.strict is not None:
-        out["strict"] = tool.strict
     if tool.cache:
         out["cache_control"] = {"type": "ephemeral"} | ({"ttl": tool.cache} if tool.cache != "5m" else {})
     return out

@@ -11,7 +11,7 @@ from llmedge.dialects import ir
 from llmedge.dialects.bedrock.content import Blocks, Refuse, render_cache_point
 from llmedge.dialects.bedrock.request import SCALARS, STOP_SEQUENCE
 from llmedge.dialects.rendering import RenderContext, ignore
-from llmedge.dialects.scalars import render_scalars
+from llmedge.dialects.scalars import TOOL, render_scalars
 
 _encode = msgspec.json.Encoder().encode
 _SERVICE_TIERS = ("priority", "default", "flex", "reserved")
@@ -128,11 +128,8 @@ def _tools(request: ir.Request, context: RenderContext) -> dict[str, Any]:
     tools: list[dict[str, Any]] = []
     for tool in offered:
         spec: dict[str, Any] = {"name": tool.name}
-        if tool.description:
-            spec["description"] = tool.description
+        render_scalars(tool, TOOL, spec)
         spec["inputSchema"] = {"json": msgspec.Raw(tool.schema or b'{"type":"object","properties":{}}')}
-        if tool.strict is not None:
-            spec["strict"] = tool.strict
         tools.append({"toolSpec": spec})
         if tool.cache:
             tools += render_cache_point(tool.cache, partial(_unsupported_tool, context, tool.name))
@@ -155,11 +152,8 @@ def _output(output: ir.Output, context: RenderContext) -> dict[str, Any]:
         context.unsupported("output", "it needs a JSON schema")
         return {}
     ignore(output, "strict")
-    schema = {"schema": output.schema.decode()}
-    if output.name:
-        schema["name"] = output.name
-    if output.description:
-        schema["description"] = output.description
+    schema: dict[str, Any] = {"schema": output.schema.decode()}
+    render_scalars(output, {"name": "name", "description": "description"}, schema)
     return {"type": "json_schema", "structure": {"jsonSchema": schema}}
 
 

@@ -13,7 +13,7 @@ from llmedge.dialects.effort import effort_of
 from llmedge.dialects.media import AUDIO_FORMATS, data_url
 from llmedge.dialects.openai_chat.request import SCALARS
 from llmedge.dialects.rendering import RenderContext
-from llmedge.dialects.scalars import render_scalars
+from llmedge.dialects.scalars import TOOL, render_scalars
 from llmedge.dialects.tool_ids import nine_id, short_id
 
 _encode = msgspec.json.Encoder().encode
@@ -170,12 +170,9 @@ def _render_result(
 
 def _render_tool(tool: ir.Tool) -> dict[str, Any]:
     function: dict[str, Any] = {"name": tool.name}
-    if tool.description:
-        function["description"] = tool.description
+    render_scalars(tool, TOOL, function)
     if tool.schema:
         function["parameters"] = msgspec.Raw(tool.schema)
-    if tool.strict is not None:
-        function["strict"] = tool.strict
     return {"type": "function", "function": function}
 
 
@@ -198,10 +195,7 @@ def render_schema(output: ir.Output) -> dict[str, Any] | None:
     if output.kind == "json":
         return None
     schema: dict[str, Any] = {"name": output.name or "answer"}
-    if output.description:
-        schema["description"] = output.description
+    render_scalars(output, TOOL, schema)
     if output.schema:
         schema["schema"] = msgspec.Raw(output.schema)
-    if output.strict is not None:
-        schema["strict"] = output.strict
     return schema
