@@ -20,6 +20,7 @@ _ANYWAY = {
     **dict.fromkeys(("presence_penalty", "frequency_penalty", "top_logprobs"), 0),
     **dict.fromkeys(("logprobs", "store"), False),
     "n": 1,
+    "parallel_tools": True,
     "service_tier": "auto",
 }
 """Values that say what goes without saying."""

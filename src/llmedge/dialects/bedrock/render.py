@@ -73,8 +73,6 @@ def render(request: ir.Request, model: str, context: RenderContext, *, quirks: f
         payload["serviceTier"] = {"type": request.service_tier}
     elif request.service_tier:
         context.unsupported("service_tier", f"it has {', '.join(_SERVICE_TIERS)}")
-    if request.parallel_tools is False:
-        context.unsupported("parallel_tools")
     return _encode(payload)
 
 

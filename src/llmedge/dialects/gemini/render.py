@@ -70,8 +70,6 @@ def render_fields(
             context.unsupported("service_tier")
     if request.store is not None:
         payload["store"] = request.store
-    if request.parallel_tools is False:
-        context.unsupported("parallel_tools")
     return payload
 
 

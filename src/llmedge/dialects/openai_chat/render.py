@@ -35,8 +35,6 @@ def render(request: ir.Request, model: str, context: RenderContext, *, stream: b
             context.unsupported("tool_choice", "it takes auto only")
         else:
             payload["tool_choice"] = "any" if choice == "required" and "tool_choice_any" in quirks else choice
-    if "no_parallel_tool_calls" not in quirks and request.parallel_tools is not None:
-        payload["parallel_tool_calls"] = request.parallel_tools
     if request.output is not None:
         payload["response_format"] = _render_output(request.output)
     if request.reasoning is not None and (effort := effort_of(request.reasoning)):
@@ -60,6 +58,7 @@ _UNLESS: Mapping[str, Mapping[str, str]] = {
     "random_seed": {"seed": "random_seed"},
     "top_k": {"top_k": "top_k"},
     "no_n": {"n": ""},
+    "no_parallel_tool_calls": {"parallel_tools": ""},
     "no_logprobs": {"logprobs": "", "top_logprobs": ""},
     "no_penalties": {"presence_penalty": "", "frequency_penalty": ""},
 }

@@ -23,6 +23,7 @@ COMMON = ("temperature", "top_p", "n", "seed", "presence_penalty", "frequency_pe
 
 SCALARS = {
     "max_tokens": "max_completion_tokens",
+    "parallel_tools": "parallel_tool_calls",
     **{name: name for name in (*COMMON, "top_k", "logprobs", "top_logprobs", "service_tier", "store", "verbosity")},
 }
 
@@ -49,7 +50,6 @@ def parse(fields: RawObject) -> ir.Request:
         messages=tuple(messages),
         tools=tuple(tool for each in top.objects("tools") if (tool := _tool(each, unread)) is not None),
         tool_choice=parse_tool_choice(top, unread),
-        parallel_tools=False if top.boolean("parallel_tool_calls") is False else None,
         output=parse_output(top.object("response_format")),
         reasoning=ir.Reasoning(effort=effort) if effort else None,
         stop=stop,

@@ -42,8 +42,6 @@ def render(request: ir.Request, model: str, context: RenderContext, *, stream: b
         payload["tools"] = [_render_tool(tool) for tool in request.tools]
     if request.tool_choice is not None:
         payload["tool_choice"] = _render_choice(request.tool_choice)
-    if request.parallel_tools is not None:
-        payload["parallel_tool_calls"] = request.parallel_tools
     text_options: dict[str, Any] = {}
     if request.output is not None:
         text_options["format"] = _render_output(request.output)

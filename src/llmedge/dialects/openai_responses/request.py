@@ -18,6 +18,7 @@ from llmedge.model import RawObject
 
 SCALARS = {
     "max_tokens": "max_output_tokens",
+    "parallel_tools": "parallel_tool_calls",
     **{name: name for name in ("temperature", "top_p", "top_logprobs", "user", "service_tier")},
 }
 FIELD_NAMES = {
@@ -26,7 +27,6 @@ FIELD_NAMES = {
     "output.description": "text.format.description",
     "reasoning.show": "reasoning.summary",
     "verbosity": "text.verbosity",
-    "parallel_tools": "parallel_tool_calls",
     "logprobs": "include",
 }
 
@@ -60,7 +60,6 @@ def parse(fields: RawObject) -> ir.Request:
         messages=tuple(messages),
         tools=tuple(tool for each in top.objects("tools") if (tool := _tool(each, unread)) is not None),
         tool_choice=parse_tool_choice(top, unread, nested=False),
-        parallel_tools=False if top.boolean("parallel_tool_calls") is False else None,
         output=output,
         reasoning=_reasoning(top.object("reasoning"), unread),
         logprobs=logprobs or None,
