@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from llmedge.dialects import ir
 from llmedge.dialects.anthropic import citations, usage
@@ -17,12 +17,11 @@ from llmedge.dialects.anthropic.events import (
     decode_message,
     malformed,
 )
+from llmedge.dialects.blocks import BlockWriter, Kind
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.lenient import UNREADABLE
 from llmedge.dialects.sse import SseReader
 from llmedge.errors import UpstreamCut
-
-_Kind = Literal["text", "thinking", "tool"]
 
 
 class _Open:
@@ -30,8 +29,8 @@ class _Open:
 
     __slots__ = ("has_delta", "input", "kind", "number")
 
-    def __init__(self, kind: _Kind, number: int) -> None:
-        self.kind: _Kind = kind
+    def __init__(self, kind: Kind, number: int) -> None:
+        self.kind: Kind = kind
         self.number = number  # the IR's; -1 until it is open there
         self.has_delta = False
         self.input = ""  # of a tool that began with all of its arguments
@@ -47,7 +46,7 @@ class Decoder(SseReader[ir.StreamEvent]):
         self._counts: dict[str, Any] = {}
         self._begun = False
         self._finished = False
-        self._number = 0
+        self._blocks = BlockWriter()
         self._open: dict[int, _Open | None] = {}
 
     def _take(self, name: bytes, data: bytes, items: list[ir.StreamEvent]) -> None:
@@ -86,13 +85,8 @@ class Decoder(SseReader[ir.StreamEvent]):
     def _number_of(self, block: _Open, items: list[ir.StreamEvent]) -> int:
         """The IR's number of a block, which opens there if it is not."""
         if block.number < 0:
-            block.number = self._next()
-            items.append(ir.Open(block.number, block.kind))
+            block.number = self._blocks.add(block.kind, items)
         return block.number
-
-    def _next(self) -> int:
-        self._number += 1
-        return self._number - 1
 
     def _other(self, event: StreamedEvent, data: bytes, items: list[ir.StreamEvent]) -> None:
         kind = event.type
@@ -127,14 +121,12 @@ class Decoder(SseReader[ir.StreamEvent]):
 
     def _start(self, block: Block, items: list[ir.StreamEvent]) -> _Open | None:
         if block.type == "tool_use":
-            opened = _Open("tool", self._next())
-            items.append(ir.Open(opened.number, "tool", 0, block.id or "", block.name or ""))
+            number = self._blocks.add("tool", items, tool_id=block.id or "", name=block.name or "")
+            opened = _Open("tool", number)
             opened.input = bytes(block.input).decode()
             return opened
         if block.type == "redacted_thinking":
-            opened = _Open("thinking", self._next())
-            items.append(ir.Open(opened.number, "thinking", signature=block.data or "", redacted=True))
-            return opened
+            return _Open("thinking", self._blocks.add("thinking", items, signature=block.data or "", redacted=True))
         if block.type not in ("text", "thinking"):
             return None
         opened = _Open("text" if block.type == "text" else "thinking", -1)
@@ -160,8 +152,8 @@ class Decoder(SseReader[ir.StreamEvent]):
         if bytes(event.delta.stop_details) != b"null":
             explanation = Fields.of_answer(event.delta.stop_details).text("explanation")
             if explanation:
-                number = self._next()
-                items += (ir.Open(number, "refusal"), ir.Delta(number, explanation), ir.Close(number))
+                items.append(ir.Delta(self._blocks.open("refusal", items), explanation))
+                self._blocks.close(items)
         items.append(ir.Finish(FINISH.get(reason, "stop"), 0, event.delta.stop_sequence or ""))
 
     def _count(self, items: list[ir.StreamEvent]) -> None:

@@ -12,6 +12,7 @@ from llmedge.dialects import ir
 from llmedge.dialects.bedrock.answer import FINISH, REASONS, parse_usage, render_usage, stop_sequence
 from llmedge.dialects.bedrock.content import citation, citation_fields
 from llmedge.dialects.bedrock.eventstream import EventStreamError, EventStreamParser, Message, encode
+from llmedge.dialects.blocks import BlockWriter
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.sse import CUT, FramedReader
 from llmedge.errors import (
@@ -128,7 +129,7 @@ class Decoder(FramedReader[ir.StreamEvent]):
         self._parser = EventStreamParser(max_event)
         self._begun = False
         self._stopped = False
-        self._count = 0
+        self._writer = BlockWriter()
         self._blocks: dict[int, _Block] = {}
 
     @property
@@ -186,9 +187,7 @@ class Decoder(FramedReader[ir.StreamEvent]):
         if block is not None:
             self._close(index, items)
         self._begin(items)
-        block = self._blocks[index] = _Block(kind, self._count)
-        self._count += 1
-        items.append(ir.Open(block.number, kind))
+        block = self._blocks[index] = _Block(kind, self._writer.add(kind, items))
         return block
 
     def _start(self, event: _BlockStart, items: list[ir.StreamEvent]) -> None:
@@ -201,9 +200,8 @@ class Decoder(FramedReader[ir.StreamEvent]):
         if index in self._blocks or self._stopped:
             raise UpstreamMalformed("began a block of its answer twice, or after its end")
         self._begin(items)
-        block = self._blocks[index] = _Block("tool", self._count)
-        self._count += 1
-        items.append(ir.Open(block.number, "tool", tool_id=tool.tool_use_id, name=tool.name))
+        number = self._writer.add("tool", items, tool_id=tool.tool_use_id, name=tool.name)
+        self._blocks[index] = _Block("tool", number)
 
     def _delta(self, event: _BlockDelta, items: list[ir.StreamEvent]) -> None:
         index, delta = event.content_block_index, event.delta
@@ -244,10 +242,9 @@ class Decoder(FramedReader[ir.StreamEvent]):
             return
         if block.kind == "redacted":
             self._begin(items)
-            block.number = self._count
-            self._count += 1
-            items.append(ir.Open(block.number, "thinking", signature=_join(block.pieces), redacted=True))
-        elif block.kind == "thinking" and block.pieces:
+            self._writer.redacted(_join(block.pieces), items)
+            return
+        if block.kind == "thinking" and block.pieces:
             items.append(ir.Sign(block.number, "".join(block.pieces)))
         elif block.kind == "tool" and not block.has_delta:
             items.append(ir.Delta(block.number, "{}"))  # a call without arguments

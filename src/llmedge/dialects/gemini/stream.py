@@ -7,11 +7,10 @@ end of a candidate: some models give ``STOP`` in each event.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
 from llmedge.dialects import ir
+from llmedge.dialects.blocks import BlockWriter
 from llmedge.dialects.gemini import usage
 from llmedge.dialects.gemini.chunks import (
     FINISH,
@@ -110,12 +109,10 @@ class Reader(SseReader[Event]):
 class _State:
     """One candidate."""
 
-    __slots__ = ("block", "calls", "count", "kind", "reason", "texts")
+    __slots__ = ("blocks", "calls", "reason", "texts")
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.kind = ""  # of the open block
-        self.block = -1
+    def __init__(self, index: int) -> None:
+        self.blocks = BlockWriter(index)
         self.calls = 0
         self.reason = ""
         self.texts: list[str] = []
@@ -162,7 +159,7 @@ class Decoder(SseReader[ir.StreamEvent]):
             if len(self._states) < self._wanted or not all(state.reason for state in self._states.values()):
                 raise UpstreamCut(CUT)
             for index, state in sorted(self._states.items()):
-                self._close(state, index, items)
+                state.blocks.close(items)
                 reason = FINISH.get(state.reason, "stop")
                 items.append(ir.Finish("tool" if reason == "stop" and state.calls else reason, index))
         self.done = True
@@ -172,17 +169,15 @@ class Decoder(SseReader[ir.StreamEvent]):
         index = candidate.index or 0
         state = self._states.get(index)
         if state is None:
-            state = self._states[index] = _State()
+            state = self._states[index] = _State(index)
         parts = candidate.content.parts if candidate.content is not None else None
         if parts:
             logprobs = parse_logprobs(candidate.logprobs_result)
             state.reason = ""
             for part in parts:
                 if part.text and not part.thought and part.thought_signature is None and part.function_call is None:
-                    if state.kind != "text":
-                        self._open(state, "text", index, items)
                     state.texts.append(part.text)
-                    items.append(ir.Delta(state.block, part.text, index, logprobs))
+                    items.append(ir.Delta(state.blocks.at("text", items), part.text, index, logprobs))
                     logprobs = None
                 else:
                     logprobs = self._part(part, state, index, items, logprobs)
@@ -192,9 +187,7 @@ class Decoder(SseReader[ir.StreamEvent]):
             # The parts of a stream are pieces of one text.
             whole: list[str | None] = ["".join(state.texts)]
             for cite in parse_citations(candidate.grounding_metadata, candidate.citation_metadata, whole):
-                if state.kind != "text":
-                    self._open(state, "text", index, items)
-                items.append(ir.Cite(state.block, cite, index))
+                items.append(ir.Cite(state.blocks.at("text", items), cite, index))
 
     def _part(
         self,
@@ -209,60 +202,32 @@ class Decoder(SseReader[ir.StreamEvent]):
         if (call := part.function_call) is not None:
             identifier = call_id(call, self._id, index, state.calls)
             state.calls += 1
-            self._open(state, "tool", index, items, identifier, call.name or "")
+            block = state.blocks.open("tool", items, tool_id=identifier, name=call.name or "")
             if signature:
-                items.append(ir.Sign(state.block, signature, index))
-            items.append(ir.Delta(state.block, arguments(call), index))
-            self._close(state, index, items)
+                items.append(ir.Sign(block, signature, index))
+            items.append(ir.Delta(block, arguments(call), index))
+            state.blocks.close(items)
             return logprobs
         if part.thought:
-            if (part.text or signature) and state.kind != "thinking":
-                self._open(state, "thinking", index, items)
             if part.text:
-                items.append(ir.Delta(state.block, part.text, index))
+                items.append(ir.Delta(state.blocks.at("thinking", items), part.text, index))
             if signature:  # of this thought: the next is another
-                items.append(ir.Sign(state.block, signature, index))
-                self._close(state, index, items)
+                items.append(ir.Sign(state.blocks.at("thinking", items), signature, index))
+                state.blocks.close(items)
             return logprobs
         if part.text:
-            if state.kind != "text":
-                self._open(state, "text", index, items)
             state.texts.append(part.text)
-            items.append(ir.Delta(state.block, part.text, index, logprobs))
+            items.append(ir.Delta(state.blocks.at("text", items), part.text, index, logprobs))
             logprobs = None
         elif part.inline_data is not None:
             self._sound(part.inline_data, state, index, items)
         if signature:
-            self._close(state, index, items)
-            items.append(ir.Open(state.count, "thinking", index, signature=signature, redacted=True))
-            items.append(ir.Close(state.count, index))
-            state.count += 1
+            state.blocks.redacted(signature, items)
         return logprobs
 
     def _sound(self, blob: Blob, state: _State, index: int, items: list[ir.StreamEvent]) -> None:
         if not (blob.mime_type or "").startswith("audio/"):
             raise VendorFailed("answered with an image, which a stream in the client's dialect has no place for")
-        if state.kind != "audio":
-            self._open(state, "audio", index, items)
+        block = state.blocks.at("audio", items)
         if blob.data:
-            items.append(ir.Delta(state.block, blob.data, index))
-
-    def _open(
-        self,
-        state: _State,
-        kind: Literal["text", "thinking", "tool", "audio"],
-        index: int,
-        items: list[ir.StreamEvent],
-        identifier: str = "",
-        name: str = "",
-    ) -> None:
-        self._close(state, index, items)
-        state.kind = kind
-        state.block = state.count
-        state.count += 1
-        items.append(ir.Open(state.block, kind, index, identifier, name))
-
-    def _close(self, state: _State, index: int, items: list[ir.StreamEvent]) -> None:
-        if state.kind:
-            state.kind = ""
-            items.append(ir.Close(state.block, index))
+            items.append(ir.Delta(block, blob.data, index))

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from llmedge.dialects import ir
+from llmedge.dialects.blocks import BlockWriter, Kind
 from llmedge.dialects.dialect import ResponseContext
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.lenient import UNREADABLE, is_json
@@ -79,12 +80,10 @@ _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 
 
 class _Open:
-    """The blocks of one choice."""
+    """One choice, and its blocks: of tool calls several may be open."""
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.kind = ""  # of the open block that is not a tool call's
-        self.block = -1
+    def __init__(self, index: int) -> None:
+        self.blocks = BlockWriter(index)
         self.tools: dict[int, int] = {}  # index of a tool call → its block
         self.arguments: dict[int, list[str]] = {}  # of the tool blocks that are open
         self.closed: set[int] = set()
@@ -148,7 +147,7 @@ class Decoder(SseReader[ir.StreamEvent]):
         index = choice.index
         state = self._choices.get(index)
         if state is None:
-            state = self._choices[index] = _Open()
+            state = self._choices[index] = _Open(index)
         if state.finished:
             return  # some vendors repeat empty deltas with the usage
         delta = choice.delta
@@ -172,7 +171,7 @@ class Decoder(SseReader[ir.StreamEvent]):
             for number, call in enumerate(delta.tool_calls or ()):
                 self._call(state, call, number, index, items)
         if choice.finish_reason:
-            self._close_plain(state, index, items)
+            state.blocks.close(items)
             for block in sorted(state.arguments):
                 items.append(ir.Close(block, index))
             state.arguments.clear()
@@ -188,33 +187,19 @@ class Decoder(SseReader[ir.StreamEvent]):
         """:param said: the same chunk says the thought's text in ``reasoning``. A signature is the thought's end, and
         may come with the whole of it."""
         if detail.type == "reasoning.encrypted" and detail.data:
-            self._close_plain(state, index, items)
-            block, state.count = state.count, state.count + 1
-            items += (
-                ir.Open(block, "thinking", index, signature=detail.data, redacted=True),
-                ir.Close(block, index),
-            )
+            state.blocks.redacted(detail.data, items)
         elif detail.signature:
             items.append(ir.Sign(self._plain(state, "thinking", index, items), detail.signature, index))
-            self._close_plain(state, index, items)
+            state.blocks.close(items)
         elif detail.text and not has_text:
             items.append(ir.Delta(self._plain(state, "thinking", index, items), detail.text, index))
 
-    def _plain(self, state: _Open, kind: Any, index: int, items: list[ir.StreamEvent]) -> int:
+    def _plain(self, state: _Open, kind: Kind, index: int, items: list[ir.StreamEvent]) -> int:
         """The open block of this kind, opened if there is none."""
-        if state.kind != kind:
-            self._close_plain(state, index, items)
+        if state.blocks.kind != kind:
+            state.blocks.close(items)
             self._close_whole(state, index, items)
-            state.kind = kind
-            state.block = state.count
-            state.count += 1
-            items.append(ir.Open(state.block, kind, index))
-        return state.block
-
-    def _close_plain(self, state: _Open, index: int, items: list[ir.StreamEvent]) -> None:
-        if state.kind:
-            state.kind = ""
-            items.append(ir.Close(state.block, index))
+        return state.blocks.at(kind, items)
 
     def _close_whole(self, state: _Open, index: int, items: list[ir.StreamEvent]) -> None:
         """Close the tool calls whose arguments are complete."""
@@ -231,13 +216,13 @@ class Decoder(SseReader[ir.StreamEvent]):
             key = len(state.tools) if call.id or not state.tools else len(state.tools) - 1
         block = state.tools.get(key)
         if block is None:
-            self._close_plain(state, index, items)
+            state.blocks.close(items)
             self._close_whole(state, index, items)
-            block = state.tools[key] = state.count
-            state.count += 1
+            identifier = call.id or f"call_{index}_{key}"
+            block = state.blocks.add("tool", items, tool_id=identifier, name=function.name or "")
+            state.tools[key] = block
             state.called = True
             state.arguments[block] = []
-            items.append(ir.Open(block, "tool", index, call.id or f"call_{index}_{key}", function.name or ""))
         signature = ((call.extra_content or {}).get("google") or {}).get("thought_signature")
         if isinstance(signature, str) and signature:
             items.append(ir.Sign(block, signature, index))

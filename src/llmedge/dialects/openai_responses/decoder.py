@@ -6,11 +6,12 @@ it and closes with its part or item, or with the answer. What comes in a ``.done
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from llmedge.dialects import ir
+from llmedge.dialects.blocks import BlockWriter, Kind
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.lenient import UNREADABLE
 from llmedge.dialects.openai_chat.answer import tokens
@@ -26,8 +27,6 @@ from llmedge.dialects.openai_responses.items import (
 from llmedge.dialects.openai_responses.reader import ENDS, FAILS, failed
 from llmedge.dialects.sse import SseReader
 from llmedge.errors import UpstreamCut, UpstreamMalformed
-
-Kind = Literal["text", "thinking", "refusal", "tool"]
 
 _NONE = msgspec.Raw(b"null")
 _ITEM = -1
@@ -72,7 +71,7 @@ class Decoder(SseReader[ir.StreamEvent]):
     def __init__(self, *, max_event: int) -> None:
         super().__init__(max_event)
         self._begun = False
-        self._count = 0
+        self._writer = BlockWriter()
         self._called = False
         self._refused = False
         self._blocks: dict[tuple[int, int], _Block] = {}
@@ -148,9 +147,7 @@ class Decoder(SseReader[ir.StreamEvent]):
         if self._ids:  # llama.cpp says at the very end that items are done; the next one has begun long before
             for other in [each for each in self._blocks if each[0] != key[0]]:
                 self._close(other, items)
-        block = self._blocks[key] = _Block(self._count, kind)
-        self._count += 1
-        items.append(ir.Open(block.number, kind, **more))
+        block = self._blocks[key] = _Block(self._writer.add(kind, items, **more), kind)
         return block
 
     def _close(self, key: tuple[int, int], items: list[ir.StreamEvent]) -> None:
@@ -281,7 +278,7 @@ class Decoder(SseReader[ir.StreamEvent]):
         status = response.text("status")
         if status in ("failed", "cancelled"):
             raise failure(response.value("error"))
-        if not self._count:  # some servers stream nothing but the end
+        if not self._writer.count:  # some servers stream nothing but the end
             for index, item in enumerate(response.objects("output")):
                 self._complete(index, item, items)
         for key in sorted(self._blocks, key=lambda key: self._blocks[key].number):
