@@ -14,16 +14,16 @@ class BlockWriter:
     those that :meth:`add` begins.
 
     :ivar count: of the blocks begun so far.
-    :ivar kind: of the open block; empty if there is none.
+    :ivar kind: of the open block, which has this ``number``; empty if there is none.
     """
 
-    __slots__ = ("_choice", "_number", "count", "kind")
+    __slots__ = ("_choice", "count", "kind", "number")
 
     def __init__(self, choice: int = 0) -> None:
         self.kind = ""
         self._choice = choice
         self.count = 0
-        self._number = -1
+        self.number = -1
 
     def add(self, kind: Kind, items: list[ir.StreamEvent], **more: Any) -> int:
         """Begin a block that stands beside the open one and is closed by the caller; its number.
@@ -39,12 +39,12 @@ class BlockWriter:
         """Close the open block and begin the next; its number."""
         self.close(items)
         self.kind = kind
-        self._number = self.add(kind, items, **more)
-        return self._number
+        self.number = self.add(kind, items, **more)
+        return self.number
 
     def at(self, kind: Kind, items: list[ir.StreamEvent]) -> int:
         """The number of the open block, if it is of this kind, else of the next, which is begun."""
-        return self._number if self.kind == kind else self.open(kind, items)
+        return self.number if self.kind == kind else self.open(kind, items)
 
     def redacted(self, signature: str, items: list[ir.StreamEvent]) -> None:
         """A thought of which nothing but its proof is shown."""
@@ -55,4 +55,4 @@ class BlockWriter:
         """End the open block, if there is one."""
         if self.kind:
             self.kind = ""
-            items.append(ir.Close(self._number, self._choice))
+            items.append(ir.Close(self.number, self._choice))

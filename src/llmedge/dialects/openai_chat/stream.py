@@ -184,8 +184,8 @@ class Decoder(SseReader[ir.StreamEvent]):
             items.append(ir.Finish(reason, index))
 
     def _detail(self, state: _Open, detail: _Detail, has_text: bool, index: int, items: list[ir.StreamEvent]) -> None:
-        """:param said: the same chunk says the thought's text in ``reasoning``. A signature is the thought's end, and
-        may come with the whole of it."""
+        """:param has_text: the same chunk says the thought's text in ``reasoning``. A signature is the thought's end,
+        and may come with the whole of it."""
         if detail.type == "reasoning.encrypted" and detail.data:
             state.blocks.redacted(detail.data, items)
         elif detail.signature:
@@ -196,10 +196,12 @@ class Decoder(SseReader[ir.StreamEvent]):
 
     def _plain(self, state: _Open, kind: Kind, index: int, items: list[ir.StreamEvent]) -> int:
         """The open block of this kind, opened if there is none."""
-        if state.blocks.kind != kind:
-            state.blocks.close(items)
-            self._close_whole(state, index, items)
-        return state.blocks.at(kind, items)
+        blocks = state.blocks
+        if blocks.kind == kind:
+            return blocks.number
+        blocks.close(items)
+        self._close_whole(state, index, items)
+        return blocks.open(kind, items)
 
     def _close_whole(self, state: _Open, index: int, items: list[ir.StreamEvent]) -> None:
         """Close the tool calls whose arguments are complete."""
