@@ -38,6 +38,20 @@ class Reload(SynchronousTestCase):
         self.assertTrue(self.reload(edge, ROUTING.format(7)))
         self.assertEqual(self.in_force(edge), (7, 7, 7))
 
+    def test_a_provider_that_cannot_be_closed(self) -> None:
+        """Is said in the log; the new configuration is in force whole all the same."""
+        edge = Edge(ROUTING.format(100))
+        self.assertEqual(edge.chat(model="m").status, 200)
+
+        def fail() -> None:
+            raise ValueError("not now")
+
+        edge.service.graph.pipeline.providers["mock"].close = fail  # type: ignore[method-assign]
+        self.assertTrue(self.reload(edge, ROUTING.format(7) + '[[auth.keys]]\nname = "k"\nkey = "secret"\n'))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(self.in_force(edge), (7, 7, 7))
+        self.assertEqual(edge.chat(model="m").status, 401)
+
     def test_is_refused_whole(self) -> None:
         """A provider that cannot be made refuses the configuration, of which nothing is in force then."""
 

@@ -83,14 +83,12 @@ class Graph:
             self.process.tracing.provider_names = self.pipeline.otel_names
         server = self.settings.server
         self.process.concurrency.limit(server.max_requests, server.max_requests_per_address)
-        if previous is not None:
-            previous.retire()
-            if previous.client is not self.client:
-                previous.client.retire()
 
-    def retire(self) -> None:
+    def retire(self, successor: Graph | None = None) -> None:
         """Another one is in force, or none: stop what runs in the background. Calls under way go on."""
         self.pipeline.retire()
+        if successor is not None and successor.client is not self.client:
+            self.client.retire()
 
 
 def build(process: ProcessState, settings: Settings, previous: Graph | None = None) -> Graph:

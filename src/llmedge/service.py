@@ -135,10 +135,11 @@ class EdgeService(Service):
         changes = differences(self.graph.settings, settings)
         graph.enter(self.graph)
         graph.pipeline.health.start()
-        self.graph = graph
+        old, self.graph = self.graph, graph
         self.site.edge.put_in_force(graph.web.resource, settings.server, graph.web.gate)
         self.admin_site.edge.put_in_force(graph.web.admin, settings.server, graph.web.gate)
         logs.levels.set(settings.log)
+        old.retire(graph)
         for change in changes:
             late = change.startswith(_RESTART) and ": " in change
             log.info("{change}{late}", change=change, late=" (after a restart)" if late else "")

@@ -10,6 +10,8 @@ from llmedge.errors import AuthError
 from llmedge.identity.chain import Credentials, IdentifierChain
 from llmedge.identity.configured import identifiers, mode
 from llmedge.model import Caller
+from llmedge.web.context import RequestContext
+from llmedge.web.head import RequestHead
 
 
 class Shown(Credentials):
@@ -62,6 +64,8 @@ class Chain(SynchronousTestCase):
 
     def test_no_repr_shows_a_key(self) -> None:
         self.assertNotIn("secret", repr(Shown(b"secret")))
+        head = RequestHead(b"GET", b"/", b"HTTP/1.1", {b"X-Api-Key": [b"secret"]})
+        self.assertNotIn("secret", repr(head) + repr(RequestContext(0.0, head)))
 
     def test_one_refuses(self) -> None:
         """Nobody else is asked."""

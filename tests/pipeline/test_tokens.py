@@ -113,9 +113,11 @@ class Estimates(SynchronousTestCase):
 
     def test_rough(self) -> None:
         """At once, from lengths; an image in base64 is left out."""
-        self.assertEqual(rough(fields(prompt="x" * 38), 9), Usage(10, 3, estimated=True))
+        self.assertEqual(rough(call(prompt="x" * 38), 9), Usage(10, 3, estimated=True))
         image = {"role": "user", "content": [{"image_url": {"url": "data:image/png;base64," + "aB3/" * 250000}}]}
-        self.assertLess(rough(fields(messages=[image]), 0).input, 3000)
+        self.assertLess(rough(call(messages=[image]), 0).input, 3000)
         for text in ("word " * 20000, "漢字" * 20000):
             raw = json.dumps(text, ensure_ascii=False).encode()
-            self.assertEqual(rough({"prompt": msgspec.Raw(raw)}, 0).input, -(-len(raw) // 4))
+            said = call(prompt=text, metadata=text)  # only what is said is counted
+            said.fields = {"prompt": msgspec.Raw(raw), "metadata": msgspec.Raw(raw)}
+            self.assertEqual(rough(said, 0).input, -(-len(raw) // 4))

@@ -4,8 +4,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from llmedge.config.sections.rate_limit import RateLimit
+from llmedge.model import Caller
 from llmedge.state.memory import TokenBucket
-from llmedge.state.rates import Shortage, take_all
+from llmedge.state.rates import RateLimiter, Shortage, take_all
 from tests.state.test_quota import Remote
 
 
@@ -77,3 +79,20 @@ class TakeAll(SynchronousTestCase):
             self.failureResultOf(asking, kind)
             self.assertEqual(self.near.level().remaining, 10)
         self.assertEqual(self.left(), (10, 6.0, 0.0))
+
+
+class Shown(SynchronousTestCase):
+    def test_who_refused_is_shown(self) -> None:
+        """Also where the other bucket has filled up since it was last asked, or was never looked at."""
+        clock = Clock()
+        limiter = RateLimiter(RateLimit(rpm=60, burst=5), clock)
+        one, other = Caller("one", rpm=1, burst=1), Caller("other")
+        limiter.take(one)
+        for _ in range(4):
+            limiter.take(other)
+        clock.advance(30)
+        taken = limiter.take(one)
+        assert isinstance(taken, tuple)
+        level, refusal = taken
+        assert refusal is not None
+        self.assertEqual((level.limit, level.remaining, refusal.scope), (1, 0, "key"))

@@ -1,4 +1,5 @@
 import gc
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.error import ConnectionLost
@@ -36,19 +37,23 @@ class Vendor(Transport):
 class Leftovers(SynchronousTestCase):
     """What is over is gone at once: the collector would stop everybody to find it."""
 
-    def left_by(self, edge: Edge, body: dict[str, Any]) -> list[str]:
+    def left_by(
+        self, edge: Edge, body: dict[str, Any], status: bytes = b"200 OK", before: Callable[[], Any] = lambda: None
+    ) -> list[str]:
         """The objects of ours that only the collector finds, after a client that leaves in the middle."""
 
         def once() -> None:
             wire = edge.wire()
             wire.send(request(body=body))
-            self.assertIn(b"200 OK", wire.received())
+            self.assertIn(status, wire.received())
             wire.leave()
             wire.transport.protocol = wire.transport.producer = wire.protocol = None
             edge.reactor.advance(100)
             edge.site.edge.heads = HeadCache()  # as if others had taken its place
 
+        before()
         once()
+        before()
         edge.records.clear()
         while gc.collect():  # what a finalizer brings back, and what was its own, is found by the next round
             pass
@@ -69,6 +74,12 @@ class Leftovers(SynchronousTestCase):
     def test_a_stream_that_was_left(self) -> None:
         self.patch(Names, "endpoint", lambda *_: Endpoint(Vendor))
         self.assertEqual(self.left_by(Edge(TOML), CHAT | {"model": "m", "stream": True}), [])
+
+    def test_a_refusal(self) -> None:
+        """A flood of them is when the collector would be in the way most."""
+        edge = Edge("[rate_limit]\nrpm = 1\nburst = 1\n")
+        left = self.left_by(edge, dict(CHAT), b"429 ", edge.chat)
+        self.assertEqual({"EdgeRequest", "RateLimited", "Record", "RequestContext"} & set(left), set())
 
     def test_a_whole_answer(self) -> None:
         self.assertEqual(self.left_by(Edge(), dict(CHAT)), [])

@@ -152,6 +152,19 @@ class Streams(SynchronousTestCase):
         self.assertTrue(client.ended(good))
         self.assertTrue(client.body(good).endswith(b"data: [DONE]\n\n"))
 
+    def test_a_broken_stream_is_over(self) -> None:
+        """Its place is given back and it is on record, as often as it happens."""
+        edge = Edge("[server]\nmax_requests = 2\n" + MOCK + 'fault = "cut"\nfault_after = 4\n')
+        for _ in range(3):
+            client = Http2(edge)
+            stream = client.ask(CHAT | {"stream": True})
+            for _ in range(5):
+                edge.reactor.advance(0.1)
+                client.flush()
+            self.assertTrue(client.reset(stream))
+        self.assertEqual([record.outcome for record in edge.records], ["cut"] * 3)
+        self.assertEqual(edge.ask("GET", "/v1/models").status, 200)
+
     def test_a_long_silence_kills_nothing(self) -> None:
         """An answer that takes minutes keeps its connection, and its siblings' (Twisted would send GOAWAY)."""
         edge = Edge("[server]\ntimeout = 300\nidle_timeout = 60\nheartbeat = 0\n" + MOCK + "latency = 130\n")

@@ -62,7 +62,7 @@ async def attempt(
         return reply
     except CancelledError:
         waited = clock.seconds() - started
-        if lease.deployment.overdue(not call.stream, waited, not call.deadline.left()):
+        if kind != "shadow" and lease.deployment.overdue(not call.stream, waited, not call.deadline.left()):
             made.cause = "silent"  # whoever stopped waiting for it had reason to
             lease.failed(VERDICTS["silent"], waited)
         made.end(clock.seconds(), "aborted")
@@ -91,7 +91,8 @@ def _failed(made: Attempt, candidate: Candidate, lease: Lease, error: EdgeError,
     made.end(now, error.outcome, error.message)
     if error.retry_after and verdict.load is Outcome.OVERLOADED:
         lease.deployment.breaker.cool_down(now + error.retry_after)
-    tell = log.debug if made.cause == "unsupported" else log.warn  # that is the request's doing
+    quiet = made.cause == "unsupported" or made.kind == "shadow"  # the request's doing, or nobody's loss
+    tell = log.debug if quiet else log.warn
     tell(
         "{target} failed ({cause}): {error}",
         target=candidate.name,

@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
 
 from llmedge.config import Settings
 from llmedge.operations import Operation
@@ -30,6 +31,8 @@ from llmedge.providers.provider import Provider
 from llmedge.providers.registry import provider_of, vendor_behind
 from llmedge.record import Record
 from llmedge.upstream.client import Client
+
+log = Logger()
 
 STAGES: list[type[Stage]] = [Settle, Admit, CountTokens]
 """The call onion, outermost first. ``Route`` is at its heart."""
@@ -75,8 +78,11 @@ class Pipeline:
         """Another one is in force, or none: stop what runs in the background. Calls under way go on."""
         self.vendor_models.close()
         self.health.stop()
-        for provider in self.providers.values():
-            provider.close()
+        for name, provider in self.providers.items():
+            try:
+                provider.close()
+            except Exception:  # a plugin's: the others are closed all the same
+                log.failure("{provider} could not be closed", provider=name)
 
 
 def build(settings: Settings, deps: PipelineDeps) -> Pipeline:

@@ -38,6 +38,10 @@ class RoutedStream(FilteredStream):
             raise
         return cls(stream, held, attempt, clock, lease)
 
+    def on_events(self, events: Batch) -> Batch:
+        self.attempt.said += events[0].count if len(events) == 1 else sum([event.count for event in events])
+        return events
+
     def on_end(self, events: Batch) -> Batch:
         usage = self.usage
         self._lease.end(None if usage is None else usage.input + usage.output)

@@ -75,7 +75,7 @@ class Settle(Stage):
                 continue
             used = attempt.usage
             if used is None and attempt.said:  # most vendors tell the usage last; an event says about a token
-                used = attempt.usage = rough(call.fields, 4 * attempt.said)
+                used = attempt.usage = rough(call, 4 * attempt.said)
             if used is not None:
                 more = attempt.cost = self.prices.price(attempt.target, used)
                 if more is not None and accounting.cost is not None:
@@ -158,4 +158,4 @@ class SettledStream(FilteredStream):
         token, as it says more."""
         meter = self.meter
         said = meter.length - meter.count * meter.shortest + 4 * meter.count if meter.count else 0
-        return rough(self._call.fields, said)
+        return rough(self._call, said)

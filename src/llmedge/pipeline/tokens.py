@@ -23,7 +23,7 @@ from llmedge.dialects import ir
 from llmedge.dialects.dialect import ClientDialect
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import EdgeError
-from llmedge.model import InThread, RawObject, Usage
+from llmedge.model import InThread, Usage
 from llmedge.operations import Operation
 
 _TEXTS = {"prompt", "input", "content", "text", "refusal", "reasoning", "reasoning_content", "thinking", "partial_json"}
@@ -55,12 +55,13 @@ class TokenCounter:
         return await self._in_thread(_estimate, call, answer, model, missing)
 
 
-def rough(fields: RawObject, written: int) -> Usage:
+def rough(call: Call, written: int) -> Usage:
     """An estimate at once, for a call nobody waits for.
 
     :param written: bytes of the answer's text.
     """
-    read = sum(_text_bytes(memoryview(raw)) for raw in fields.values())
+    prompt = DIALECTS[call.dialect].prompt
+    read = sum(_text_bytes(memoryview(call.fields[name])) for name in prompt if name in call.fields)
     return Usage(-(-read // _BYTES_A_TOKEN), -(-written // _BYTES_A_TOKEN), estimated=True)
 
 

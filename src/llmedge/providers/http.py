@@ -235,7 +235,6 @@ class HttpStream(ReplyStream):
         except BaseException as error:
             self._provider.failed(error, self._exchange)
             raise
-        self._attempt.said += events[0].count if len(events) == 1 else sum([event.count for event in events])
         if not self._content and any(event.kind is not EventKind.LIFECYCLE for event in events):
             self._content = True
             self._attempt.first_event = self._provider._clock.seconds()

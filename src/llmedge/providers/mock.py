@@ -276,7 +276,6 @@ class MockStream(AwaitedStream):
                 raise await provider.failure(self._fault, self._record)
         batch = self._events[self._given : end]
         self._given = end
-        self._attempt.said += len(batch)
         self._complete = end == len(self._events)
         if self._attempt.first_event is None and any(e.kind is not EventKind.LIFECYCLE for e in batch):
             self._attempt.first_event = provider._clock.seconds()

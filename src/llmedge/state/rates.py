@@ -87,12 +87,12 @@ class RateLimiter:
         claims = self._claims(caller)
         shortage = take_all(claims)
         if shortage is None or isinstance(shortage, Shortage):
-            return _nearest(claims), shortage and self._refusal(caller, shortage)
+            return _nearest(claims, shortage), shortage and self._refusal(caller, shortage)
         return self._take_later(caller, claims, shortage)
 
     async def _take_later(self, caller: Caller, claims: Sequence[Claim], asking: Awaitable[Shortage | None]) -> Taken:
         shortage = await asking
-        return _nearest(claims), shortage and self._refusal(caller, shortage)
+        return _nearest(claims, shortage), shortage and self._refusal(caller, shortage)
 
     def level(self) -> Level:
         """Of the bucket that all share."""
@@ -119,8 +119,10 @@ class RateLimiter:
         )
 
 
-def _nearest(claims: Sequence[Claim]) -> Level:
-    """Of the bucket nearest to refusing; the first of those that are as near."""
+def _nearest(claims: Sequence[Claim], shortage: Shortage | None) -> Level:
+    """Of the bucket that refused, else of the one nearest to that; the first of those that are as near."""
+    if shortage is not None:
+        return shortage.bucket.level()
     nearest = claims[0][0]
     for bucket, _ in claims[1:]:
         if bucket.left < nearest.left:

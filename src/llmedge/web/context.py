@@ -15,7 +15,7 @@ from llmedge.web.driver import CoroutineDriver
 from llmedge.web.head import NO_HEAD, RequestHead
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)  # its head may hold a key
 class RequestContext:
     """One request's. What has no default is there from the layer on that finds it out; to ask before is a defect.
 

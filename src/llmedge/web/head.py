@@ -22,7 +22,7 @@ _LONGEST = 4096
 _SPECIAL = (b"Transfer-Encoding", b"Expect", b"Upgrade")
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)  # it may hold a key
 class RequestHead:
     """What one head says. Requests whose heads are alike, as those of a client are, share it: whoever finds something
     out that depends on nothing else keeps it here, in a slot of its own.

@@ -117,7 +117,8 @@ class TwistedChannel(Http1Writer, HTTPChannel):
         super().allHeadersReceived()  # type: ignore[no-untyped-call]  # twisted has no types here
 
     def _refuse_early(self, request: Any) -> None:
-        if self.requests and self.requests[-1] is request and not self._handlingRequest and not self._discarding:
+        here = self.requests and self.requests[-1] is request and not request._disconnected
+        if here and not self._handlingRequest and not self._discarding:
             self._refuse(request.context.refusal)
 
     def _refuse(self, error: EdgeError) -> None:

@@ -85,7 +85,6 @@ class Connection(h2.connection.H2Connection):
     def end_stream(self, stream_id: int) -> None:
         """End a stream that is over, the broken one with a reset: it must not look complete."""
         if stream_id in self.broken:
-            self.broken.discard(stream_id)
             self.reset_stream(stream_id, h2.errors.ErrorCodes.INTERNAL_ERROR)
         else:
             super().end_stream(stream_id)
@@ -253,7 +252,9 @@ class EdgeHttp2(_H2Connection):  # type: ignore[misc]
             super().timeoutConnection()
 
     def _requestDone(self, streamID: int) -> None:
-        self.conn.broken.discard(streamID)
+        if streamID in self.conn.broken:  # its request never finished: it is told that it is over all the same
+            self.conn.broken.discard(streamID)
+            self.streams[streamID].connectionLost(Failure(ConnectionAborted()))  # type: ignore[no-untyped-call]
         super()._requestDone(streamID)
         if self._draining and not self.streams:
             self._leave()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from twisted.web.resource import IResource
 
 from llmedge.config import Settings
@@ -25,20 +27,21 @@ class RateLimit(Layer):
         if request.context.exempt:
             self.show_shared(request)
             return self.proceed(request)
-        taken = self.deps.limiter.take(request.context.caller)
-        if isinstance(taken, tuple):
-            return self._taken(request, taken)
-        return self.later(request, taken, self._taken)
+        return self._taken(request, self.deps.limiter.take(request.context.caller))
 
     def show_shared(self, request: EdgeRequest) -> None:
         """For answers that stop before this layer."""
         show_level(request, self.deps.limiter.level())
 
-    def _taken(self, request: EdgeRequest, taken: Taken) -> int:
-        level, refusal = taken
-        show_level(request, level)
-        if refusal is not None:
-            raise refusal
+    def _taken(self, request: EdgeRequest, taken: Taken | Awaitable[Taken]) -> int:
+        if not isinstance(taken, tuple):
+            return self.later(request, taken, self._taken)
+        show_level(request, taken[0])
+        if taken[1] is not None:
+            try:
+                raise taken[1]
+            finally:
+                del taken  # the refusal knows this frame, which must not know the refusal
         return self.proceed(request)
 
 
