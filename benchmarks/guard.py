@@ -32,22 +32,29 @@ BUILD = f"{platform.python_version()} {platform.python_compiler()}"
 
 def measure() -> dict[str, int]:
     """Instructions for one call, by kind."""
-    environ = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
-        "PYTHONHASHSEED": "0",  # dicts in the same order each time
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix="llmedge-guard-") as folder:
+        # Where objects lie decides, too, and with it how long the tree's path is and what was compiled before.
+        tree = Path(folder) / "tree"
+        tree.symlink_to(ROOT)
+        environ = {
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": f"{tree / 'src'}{os.pathsep}{tree}",
+            "PYTHONPYCACHEPREFIX": str(Path(folder) / "none"),
+            "PYTHONHASHSEED": "0",  # dicts in the same order each time
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        python = Path(sys.executable)
+        if python.is_relative_to(ROOT):
+            python = tree / python.relative_to(ROOT)
         out = Path(folder) / "callgrind.out"
         valgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}"]
-        fixed = ["setarch", "--addr-no-randomize"] if shutil.which("setarch") else []  # where objects lie decides, too
-        command = [*fixed, *valgrind, sys.executable, "-m", "benchmarks.calls", f"--calls={CALLS}"]
-        ran = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
+        fixed = ["setarch", "--addr-no-randomize"] if shutil.which("setarch") else []
+        command = [*fixed, *valgrind, str(python), "-m", "benchmarks.calls", f"--calls={CALLS}"]
+        ran = subprocess.run(command, cwd=tree, env=environ, capture_output=True, text=True)
         if ran.returncode:
             sys.exit(ran.stderr)
         found: dict[str, int] = {}
-        for path in Path(folder).iterdir():
+        for path in Path(folder).glob("callgrind.out*"):
             text = path.read_text()
             kind = re.search(r"Trigger: .*?([a-z0-9]+)$", text, re.MULTILINE)
             total = re.search(r"^(?:summary|totals): (\d+)", text, re.MULTILINE)
