@@ -23,8 +23,8 @@ ROOT = Path(__file__).parent.parent
 RECORD = ROOT / "benchmarks" / "instructions.json"
 CALLS = 100
 ALLOWED = 1.01
-"""Of what is on record. The same code differs by 0.25 % at most from run to run, however busy the machine (the slower it
-goes, the more often a second has passed for what is done once in one), and by 0.4 % from one folder to another."""
+"""Of what is on record. The same code differs by 0.25 % at most from run to run, however busy the machine (the slower
+it goes, the more often a second has passed for what is done once in one), and by 0.4 % from folder to folder."""
 ALLOWED_ELSEWHERE = 1.10
 """The same by another build of that Python: compiled otherwise, the same code takes other instructions."""
 BUILD = f"{platform.python_version()} {platform.python_compiler()}"
