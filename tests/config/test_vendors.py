@@ -89,6 +89,11 @@ class Files(SynchronousTestCase):
         self.assertIn("https://RESOURCE.openai.azure.com", self.problems('[providers.azure]\napi_key = "k"\n'))
         self.assertIn('for the vendor "azure" only', self.problems('[providers.groq]\napi_version = "1"\n'))
 
+    def test_a_rehearsal(self) -> None:
+        """With one line more, a vendor's own table is answered by the mock."""
+        found = settings('[providers.bedrock]\nregion = "eu-west-1"\ndialect = "mock"\nlatency = 2\n').providers
+        self.assertEqual((found["bedrock"].vendor, found["bedrock"].latency), ("mock", 2))
+
     def test_what_is_another_vendors(self) -> None:
         """A key that belongs to another vendor says whose it is; with a mistake in it too, and with its line."""
         for vendor in ("azure", "bedrock", "mock", "vertex"):

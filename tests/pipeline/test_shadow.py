@@ -14,6 +14,7 @@ from llmedge.pipeline import shadow
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.shadow import Shadows
 from llmedge.record import Record
+from llmedge.state.breaker import State
 from tests.pipeline.harness import ANSWER, END, Stream, Vendor, World, chunk
 from tests.pipeline.test_prices import at_once
 
@@ -47,6 +48,15 @@ class Shadowing(SynchronousTestCase):
         world.clock.advance(1)
         (record,) = self.records
         self.assertEqual((record.outcome, record.first_event, record.ended), ("ok", 0.0, 1.0))
+
+    def test_what_is_cut_short(self) -> None:
+        """The clients' deadline ends a copy, which says nothing of its deployment's health."""
+        world = self.world(1000.0, ANSWER)
+        for _ in range(20):
+            world.ask()
+            world.clock.advance(30)
+        self.assertEqual({record.outcome for record in self.records}, {"aborted"})
+        self.assertEqual(world.deployment("s/new").breaker.state, State.CLOSED)
 
     def test_failures(self) -> None:
         """Are on record, and nobody else notices; a defect is logged."""
