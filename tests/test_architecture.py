@@ -61,7 +61,7 @@ EVERYONE_MAY = {
 }
 GROUND = {
     "config": {"_version", "operations"},
-    "model": {"errors"},
+    "model": {"errors", "config"},
     "operations": set(),
     "errors": set(),
     "_version": set(),

@@ -28,13 +28,17 @@ class Candidate:
 
     target: Target
     entry: TargetEntry
-    capabilities: Capabilities
     fallback: str = ""
 
     @property
     def name(self) -> str:
         """``PROVIDER/MODEL``."""
         return self.entry.target
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What its model can do."""
+        return self.target.capabilities
 
 
 @attrs.frozen(eq=False)
@@ -107,6 +111,12 @@ class Call(msgspec.Struct):
         """
         said: ir.Request = self._parsed()
         return said
+
+    def own_tools(self) -> dict[str, ir.Tool]:
+        """Tools of a chat that its client knows otherwise than as functions, by name."""
+        if "tools" not in self.fields:
+            return {}
+        return {tool.name: tool for tool in self.said().tools if tool.custom or tool.namespace}
 
     def embedded(self) -> EmbeddingRequest:
         """The same, for a dialect of embeddings."""

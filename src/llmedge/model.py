@@ -11,6 +11,8 @@ from typing import Any, Protocol, TypeVar
 import attrs
 import msgspec
 
+from llmedge.config.capabilities import Capabilities
+
 T = TypeVar("T")
 
 RawObject = Mapping[str, Any]
@@ -125,12 +127,14 @@ class Usage(msgspec.Struct, frozen=True):
 class Target:
     """One place a call can go.
 
-    :ivar drop: what it cannot say of a request is left out; ``None``: as its provider does.
+    :ivar on_unsupported: what becomes of what it cannot be told; ``""``: as its provider has it.
+    :ivar capabilities: of its model.
     """
 
     provider: str
     model: str
-    drop: bool | None = attrs.field(default=None, eq=False)
+    on_unsupported: str = attrs.field(default="", eq=False)
+    capabilities: Capabilities = attrs.field(default=Capabilities(), eq=False)
 
     def __str__(self) -> str:
         return f"{self.provider}/{self.model}"

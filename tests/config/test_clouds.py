@@ -110,15 +110,21 @@ class Vertex(Clouds):
 class Models(SynchronousTestCase):
     def test_quirks_by_name(self) -> None:
         """A version counts as such wherever the name has it; a date does not."""
-        budgets, adaptive = {"thinking_budget"}, {"adaptive_thinking", "no_sampling"}
+        budgets, one = {"thinking_budget"}, {"one_sampling"}
+        adaptive = {"adaptive_thinking", "no_sampling"} | one
         for name, quirks in (
-            ("gpt-5", set()),
+            ("gpt-4o", set()),
+            ("openai/gpt-5.1", {"no_sampling", "no_stop"}),
+            ("gpt-5-chat-latest", set()),
+            ("o4-mini", {"no_sampling", "no_stop"}),
+            ("gemini-2.5-flash", {"text_results"}),
+            ("gemini-3-pro-preview", set()),
             ("claude-3-7-sonnet-20250219", budgets),
             ("claude-sonnet-4-20250514", budgets),
             ("claude-sonnet-4@20250514", budgets),
-            ("eu.anthropic.claude-haiku-4-5-20251001-v1:0", budgets),
-            ("anthropic/claude-opus-4.6", set()),
-            ("global.anthropic.claude-opus-4-6-v1", set()),
+            ("eu.anthropic.claude-haiku-4-5-20251001-v1:0", budgets | one),
+            ("anthropic/claude-opus-4.6", one),
+            ("global.anthropic.claude-opus-4-6-v1", one),
             ("claude-opus-4-7", adaptive),
             ("claude-opus-4-8", adaptive | {"system_messages"}),
             ("claude-sonnet-5-20261001", adaptive | {"system_messages"}),

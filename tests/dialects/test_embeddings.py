@@ -132,7 +132,7 @@ class OpenAI(SynchronousTestCase):
         st.builds(EmbeddingAnswer, VECTORS, TEXTS, st.just(Usage(3))),
     )
     def test_round_trips(self, request: EmbeddingRequest, answer: EmbeddingAnswer) -> None:
-        raw = OPENAI.render(request, "m", RenderContext({}, False))
+        raw = OPENAI.render(request, "m", RenderContext({}, "refuse"))
         self.assertEqual(OPENAI.parse(OPENAI.parse_request(raw).fields), request)
         plain = EmbeddingRequest(("a",))
         self.assertEqual(OPENAI.parse_answer(OPENAI.render_answer(answer, plain, ResponseContext("m"))), answer)
@@ -158,7 +158,7 @@ class Gemini(SynchronousTestCase):
         ):
             request = gemini(**fields)
             self.assertEqual(request.extra, extra)
-            error = self.assertRaises(Unsupported, OPENAI.render, request, "m", RenderContext({}, False))
+            error = self.assertRaises(Unsupported, OPENAI.render, request, "m", RenderContext({}, "refuse"))
             self.assertEqual(error.param, extra[0])
 
     def test_what_is_wrong_is_named(self) -> None:
@@ -214,7 +214,7 @@ class Gemini(SynchronousTestCase):
         st.builds(EmbeddingAnswer, VECTORS),
     )
     def test_round_trips(self, request: EmbeddingRequest, answer: EmbeddingAnswer) -> None:
-        raw = GEMINI.render(request, "m", RenderContext({}, False))
+        raw = GEMINI.render(request, "m", RenderContext({}, "refuse"))
         self.assertEqual(GEMINI.parse(GEMINI.parse_request(raw, model="m").fields), request)
         self.assertEqual(GEMINI.parse_answer(GEMINI.render_answer(answer, request, ResponseContext("m"))), answer)
 
@@ -223,7 +223,7 @@ class Between(SynchronousTestCase):
     def test_openai_to_gemini(self) -> None:
         request = openai(input=["a", "b"], dimensions=8, encoding_format="base64")
         self.assertEqual(
-            json.loads(GEMINI.render(request, "e", RenderContext({}, False))),
+            json.loads(GEMINI.render(request, "e", RenderContext({}, "refuse"))),
             {
                 "requests": [
                     {"model": "models/e", "outputDimensionality": 8, "content": content("a")},
@@ -238,18 +238,18 @@ class Between(SynchronousTestCase):
 
     def test_what_gemini_cannot_say(self) -> None:
         error = self.assertRaises(
-            Unsupported, GEMINI.render, openai(input="a", user="u"), "m", RenderContext({}, False)
+            Unsupported, GEMINI.render, openai(input="a", user="u"), "m", RenderContext({}, "refuse")
         )
         self.assertEqual(error.param, "user")
-        context = RenderContext({}, True)
+        context = RenderContext({}, "drop")
         GEMINI.render(openai(input="a", user="u"), "m", context)
         self.assertEqual(context.dropped, ["user"])
-        tokens = self.assertRaises(Unsupported, GEMINI.render, openai(input=[1]), "m", RenderContext({}, True))
+        tokens = self.assertRaises(Unsupported, GEMINI.render, openai(input=[1]), "m", RenderContext({}, "drop"))
         self.assertEqual(tokens.param, "input")
 
     def test_gemini_to_openai(self) -> None:
         request = gemini(content=content("a"), taskType="CLUSTERING", outputDimensionality=4)
-        context = RenderContext(GEMINI.field_names, True)
+        context = RenderContext(GEMINI.field_names, "drop")
         said = json.loads(OPENAI.render(request, "e", context))
         self.assertEqual(said, {"model": "e", "input": "a", "dimensions": 4})
         self.assertEqual(context.dropped, ["taskType"])

@@ -16,8 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.call import Call
 from llmedge.dialects.registry import DIALECTS
-from llmedge.errors import EdgeError, TargetError, Unsupported
-from llmedge.model import Caller, Deadline, EventKind
+from llmedge.errors import EdgeError, TargetError
+from llmedge.model import Caller, Deadline, EventKind, Target
 from llmedge.operations import Operation
 from llmedge.providers.failures import failure_for
 from llmedge.providers.translation import Translation, translation_for
@@ -86,7 +86,7 @@ def sent(vendor: str, events: list[tuple[str, Any]]) -> bytes:
 
 def read(translation: Translation, call: Call, data: bytes, step: int) -> tuple[bytes, Any]:
     """The client's stream and the usage, the vendor's fed in pieces of ``step`` bytes."""
-    reader = translation.reader(call, LIMIT, cases.NOW)
+    reader = translation.reader(call, Target("v", "m"), LIMIT, cases.NOW)
     events = []
     for start in range(0, len(data), step):
         events += reader.feed(data[start : start + step])
@@ -120,19 +120,13 @@ class Requests(SynchronousTestCase):
         call, _, _ = ask(client, case, stream)
         model = MODELS[vendor]
         translation = translation_of(client, vendor)
-        refused = table.CANNOT.get((client, vendor, case))
-        if refused is not None:
-            with self.assertRaises(Unsupported) as caught:
-                translation.body(call, model, False)
-            self.assertEqual((caught.exception.status, caught.exception.param), (400, refused))
-            self.assertIn(f"'{refused}'", caught.exception.message)
-        body = translation.body(call, model, refused is not None)
+        body = translation.body(call, Target("v", model), "refuse")
         wanted = table.expected(client, vendor, case, SAYS[vendor].request(case, stream, model))
         self.assertEqual(json.loads(body), wanted)
-        self.assertEqual(call.record.facts.get(DROPPED, []), [] if refused is None else [refused])
+        self.assertEqual(call.record.facts.get(DROPPED, []), [])
 
     def test_translated(self) -> None:
-        """The vendor is asked as its own clients would ask it; what it cannot be asked is a 400, or dropped."""
+        """The vendor is asked as its own clients would ask it."""
         for client, vendor in PAIRS:
             for case in CASES:
                 for stream in (False, True):
@@ -147,7 +141,7 @@ class Requests(SynchronousTestCase):
                 for stream in (False, True):
                     with self.subTest(f"{client}, {case}"):
                         call, raw, _ = ask(client, case, stream)
-                        body = translation_of(client, client).body(call, "vendors-own", False)
+                        body = translation_of(client, client).body(call, Target("v", "vendors-own"), "refuse")
                         wanted = raw.replace(cases.ASKED_MODEL.encode(), b"vendors-own")
                         self.assertEqual(body, raw if client == "gemini" else wanted)
 
@@ -163,7 +157,7 @@ class Answers(SynchronousTestCase):
                     call, _, request = ask(client, case, False)
                     told = cases.told(vendor, case, False)
                     raw = cases.dump(SAYS[vendor].answer(told, request)).encode()
-                    answer = translation_of(client, vendor).answer(raw, call, cases.NOW)
+                    answer = translation_of(client, vendor).answer(raw, call, Target("v", "m"), cases.NOW)
                     self.assertEqual(answer.usage, told.usage)
                     if client == vendor:
                         self.assertEqual(answer.body, raw)
@@ -227,7 +221,9 @@ class Errors(SynchronousTestCase):
         """An error object where an answer should be is never an answer."""
         call, _, _ = ask(client, "plain", False)
         with self.assertRaises(TargetError) as caught:
-            translation_of(client, vendor).answer(cases.dump(SAYS[vendor].ERROR).encode(), call, cases.NOW)
+            translation_of(client, vendor).answer(
+                cases.dump(SAYS[vendor].ERROR).encode(), call, Target("v", "m"), cases.NOW
+            )
         self.assertEqual(caught.exception.status, 502)
         self.assertIn("No such thing.", caught.exception.message)
 
@@ -239,7 +235,7 @@ class Errors(SynchronousTestCase):
                 told = cases.told(vendor, "plain", True)
                 before = upto_text(SAYS[vendor].stream(told, request, False))
                 data = sent(vendor, [*before, SAYS[vendor].ERROR_EVENT])
-                reader = translation_of(client, vendor).reader(call, LIMIT, cases.NOW)
+                reader = translation_of(client, vendor).reader(call, Target("v", "m"), LIMIT, cases.NOW)
                 stream, error = b"", None
                 for index in range(len(data)):
                     try:

@@ -14,7 +14,7 @@ from llmedge.dialects.registry import DIALECTS
 from llmedge.dialects.rendering import RenderContext
 from llmedge.dialects.tool_ids import nine_id, short_id, word_id
 from llmedge.errors import Unsupported
-from llmedge.model import Usage
+from llmedge.model import Target, Usage
 from tests.dialects.matrix import cases
 from tests.dialects.matrix.cases import Told
 from tests.dialects.test_matrix import ASKERS, MODELS, PAIRS, SAYS, VENDORS, ask, read, sent, translation_of
@@ -102,11 +102,13 @@ class Thoughts(SynchronousTestCase):
         wire = translation_of(client, vendor)
         if vendor == "openai_chat":  # has no field for it
             with self.assertRaises(Unsupported) as caught:
-                wire.body(call, MODELS[vendor], False)
-            self.assertIn("(thinking)", str(caught.exception.param))
+                wire.body(call, Target("v", MODELS[vendor]), "refuse")
+            self.assertEqual("thinking", str(caught.exception.param))
             return
         dialect: Any = DIALECTS[vendor]
-        said = dialect.parse(dialect.parse_request(wire.body(call, MODELS[vendor], False), model="m").fields)
+        said = dialect.parse(
+            dialect.parse_request(wire.body(call, Target("v", MODELS[vendor]), "refuse"), model="m").fields
+        )
         thought = ir.Thinking("".join(cases.THOUGHT), cases.SIGNATURE)
         self.assertEqual([each.role for each in said.messages], ["user", "assistant", "tool"])
         self.assertEqual(said.messages[1].parts, (thought, ir.ToolCall(*CALL)))
@@ -117,7 +119,9 @@ class Thoughts(SynchronousTestCase):
             if client != vendor:
                 call, _, request = ask(client, "tool", False)
                 raw = cases.dump(SAYS[vendor].answer(turn(vendor, 1), request)).encode()
-                self.check(client, vendor, translation_of(client, vendor).answer(raw, call, cases.NOW).body)
+                self.check(
+                    client, vendor, translation_of(client, vendor).answer(raw, call, Target("v", "m"), cases.NOW).body
+                )
 
     def test_streamed(self) -> None:
         for client, vendor in PAIRS:
@@ -133,7 +137,7 @@ def rendered(vendor: str, *messages: ir.Message, quirks: tuple[str, ...] = (), *
     dialect: Any = DIALECTS[vendor]
     request = ir.Request(messages, **fields)
     return json.loads(
-        dialect.render(request, MODELS[vendor], RenderContext({}, False), stream=False, quirks=frozenset(quirks))
+        dialect.render(request, MODELS[vendor], RenderContext({}, "refuse"), stream=False, quirks=frozenset(quirks))
     )
 
 
@@ -208,7 +212,7 @@ class Turns(SynchronousTestCase):
         request = dialect.parse(dialect.parse_request(raw).fields)
         for vendor in VENDORS:
             other: Any = DIALECTS[vendor]
-            other.render(request, MODELS[vendor], RenderContext({}, False), stream=False)
+            other.render(request, MODELS[vendor], RenderContext({}, "refuse"), stream=False)
 
     def test_the_whole_nucleus(self) -> None:
         """``top_p`` of 1 is nobody's default but OpenAI's and Anthropic's: others have to be told."""
@@ -260,9 +264,9 @@ class Turns(SynchronousTestCase):
             ("no_logprobs", {"logprobs": True}, "logprobs"),
             ("no_logit_bias", {"logit_bias": b'{"1":2}'}, "logit_bias"),
             ("no_penalties", {"presence_penalty": 0.5}, "presence_penalty"),
-            ("no_parallel_tool_calls", {"parallel_tools": False}, "parallel_tools"),
-            ("tool_choice_auto", {"tool_choice": ir.ToolChoice("required")}, "tool_choice"),
-            ("no_message_name", {}, "messages[0].name"),
+            ("no_parallel_tool_calls", {"parallel_tools": False, "tools": (ir.Tool("f"),)}, "parallel_tools"),
+            ("tool_choice_auto", {"tool_choice": ir.ToolChoice("required"), "tools": (ir.Tool("f"),)}, "tool_choice"),
+            ("no_message_name", {}, "name"),
         ):
             rendered("openai_chat", user, **fields)
             with self.assertRaises(Unsupported) as caught:
@@ -270,10 +274,9 @@ class Turns(SynchronousTestCase):
             self.assertEqual(caught.exception.param, param)
         said = rendered("openai_chat", user, quirks=("random_seed", "tool_choice_any"), seed=7)
         self.assertEqual((said["random_seed"], "seed" in said), (7, False))
-        choice = ir.ToolChoice("required")
-        self.assertEqual(
-            rendered("openai_chat", user, quirks=("tool_choice_any",), tool_choice=choice)["tool_choice"], "any"
-        )
+        called: dict[str, Any] = {"tool_choice": ir.ToolChoice("required"), "tools": (ir.Tool("f"),)}
+        said = rendered("openai_chat", user, quirks=("tool_choice_any",), **called)
+        self.assertEqual(said["tool_choice"], "any")
         thought = ir.Message("assistant", (ir.Thinking("hm"), ir.Text("a")))
         said = rendered("openai_chat", thought, quirks=("thinking_back",))
         self.assertEqual(said["messages"][0]["reasoning_content"], "hm")

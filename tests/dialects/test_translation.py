@@ -14,9 +14,10 @@ from llmedge.call import Call
 from llmedge.dialects.dialect import ClientDialect
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import Unsupported
+from llmedge.model import Target
 from llmedge.record import DROPPED
 from tests.dialects import leaves
-from tests.dialects.matrix import cases, table
+from tests.dialects.matrix import cases
 from tests.dialects.matrix.fields import FIELDS
 from tests.dialects.test_matrix import ASKERS, MODELS, VENDORS, ask, translation_of
 
@@ -35,9 +36,13 @@ UNLISTED = {
     "Audio.transcript": "nobody asks with it",
     "Output.strict": "in the case of a JSON schema",
     "Tool.description": "in the cases of tools",
+    "Request.hints": "a client's own",
+    "Request.lost": "a client's own",
+    "Tool.custom": "carried to everybody",
+    "Tool.namespace": "carried to everybody",
 }
 """Leaves without a row, and why."""
-SAME, CARRIED, REFUSED, NAMED = "as is", "yes", "--", "named"
+SAME, CARRIED, REFUSED, NAMED = "as is", "yes", "--", "hint"
 
 
 def saying(client: str, what: str) -> Call:
@@ -51,7 +56,7 @@ def saying(client: str, what: str) -> Call:
 def refused(client: str, vendor: str, what: str) -> str:
     """The field that the vendor cannot be told; ``""`` for none."""
     try:
-        translation_of(client, vendor).body(saying(client, what), MODELS[vendor], False)
+        translation_of(client, vendor).body(saying(client, what), Target("v", MODELS[vendor]), "hints")
     except Unsupported as error:
         return error.param or "?" if error.status == 400 else "?"
     return ""
@@ -61,7 +66,7 @@ def named(client: str, vendor: str, what: str) -> str:
     """The field that the vendor cannot be told and that is no reason to refuse; ``""`` for none."""
     call = saying(client, what)
     try:
-        translation_of(client, vendor).body(call, MODELS[vendor], False)
+        translation_of(client, vendor).body(call, Target("v", MODELS[vendor]), "hints")
     except Unsupported:
         return ""
     return ", ".join(call.record.facts.get(DROPPED, []))
@@ -115,11 +120,10 @@ class Documentation(SynchronousTestCase):
         self.assertEqual(leaves.names() - said, set(UNLISTED))
 
     def test_cases_are_named(self) -> None:
-        """The page names every case of the matrix, and the one that cannot be said to everybody."""
+        """The page names every case of the matrix."""
         page = PAGE.read_text()
         for name in cases.CASES.values():
             self.assertIn(name, page)
-        self.assertEqual({case for _, _, case in table.CANNOT}, {"stop"})
 
     def test_what_is_refused_can_be_dropped(self) -> None:
         """The rest gets through, and the record names exactly what did not."""
@@ -128,7 +132,7 @@ class Documentation(SynchronousTestCase):
                 for vendor in VENDORS:
                     if client != vendor and (name := refused(client, vendor, what)):
                         call = saying(client, what)
-                        json.loads(translation_of(client, vendor).body(call, MODELS[vendor], True))
+                        json.loads(translation_of(client, vendor).body(call, Target("v", MODELS[vendor]), "drop"))
                         self.assertEqual(call.record.facts.get(DROPPED), [name], f"{client} → {vendor}: {what}")
 
 

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from llmedge.call import Call
 from llmedge.config.catalogue import VENDORS
 from llmedge.dialects.registry import DIALECTS
-from llmedge.model import Caller, Deadline
+from llmedge.model import Caller, Deadline, Target
 from llmedge.operations import Operation
 from llmedge.providers.translation import translation_for
 from llmedge.record import Record
@@ -31,7 +31,7 @@ class Prefill(SynchronousTestCase):
         chat = [DIALECTS["openai_chat"]]
         translation = translation_for(dialect, chat, quirks=VENDORS[vendor].quirks, stream_usage=True, name="v")
         assert translation is not None
-        found: dict[str, Any] = msgspec.json.decode(translation.body(call, "m", True))
+        found: dict[str, Any] = msgspec.json.decode(translation.body(call, Target("v", "m"), "drop"))
         return found
 
     def test_marks(self) -> None:

@@ -4,6 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import UpstreamMalformed
+from llmedge.model import Target
 from llmedge.providers.translation import PassThrough, Translated, translation_for
 
 OWN = ("openai_chat", "openai_responses", "anthropic")
@@ -38,4 +39,6 @@ class Wires(SynchronousTestCase):
                 DIALECTS[asker], [DIALECTS["openai_chat"]], quirks=frozenset(), stream_usage=True, name="v"
             )
             assert translation is not None
-            self.assertRaises(UpstreamMalformed, translation.answer, b'{"id":"x","choices":[]}', call, 0)
+            self.assertRaises(
+                UpstreamMalformed, translation.answer, b'{"id":"x","choices":[]}', call, Target("v", "m"), 0
+            )

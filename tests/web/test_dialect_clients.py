@@ -72,7 +72,7 @@ class Dropped(SynchronousTestCase):
 
     def test_refused_or_reported(self) -> None:
         """What the vendor cannot be told is named, or left out, as the configuration has it."""
-        for more, status in (("", 400), ('on_unsupported = "drop"\n', 502)):
+        for more, status in (('on_unsupported = "refuse"\n', 400), ("", 502), ('on_unsupported = "drop"\n', 502)):
             edge = Edge(f'[providers.p]\nbase_url = "http://127.0.0.1:9/v1"\n{more}[models.c]\ntargets = ["p/x"]\n')
             wire = edge.wire()
             wire.send(request(path="/v1/messages", body=self.BODY))

@@ -165,7 +165,7 @@ _LISTED = (
         # github.com/mistralai/client-python, models/chatcompletionrequest.py; ids: the API's error 3280
         quirks=_quirks(
             "max_tokens no_developer_role no_stream_options no_logprobs no_logit_bias random_seed tool_choice_any "
-            "tool_ids_9 prefill_prefix"
+            "tool_ids_9 prefill_prefix no_user_after_tool"
         ),
         capabilities=_OPEN,
     ),

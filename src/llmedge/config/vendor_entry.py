@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import attrs
 
@@ -28,6 +29,7 @@ QUIRKS: Mapping[str, str] = {
     "tool_choice_any": "Says any where OpenAI says required.",
     "tool_choice_auto": "Takes no tool_choice but auto.",
     "tool_ids_9": "Wants tool call ids of nine characters, a-z, A-Z and 0-9.",
+    "no_user_after_tool": "Refuses a user message right behind a tool's.",
     "prefill_prefix": 'An answer begun in the request is continued if its message says "prefix": true.',
     "prefill_partial": 'An answer begun in the request is continued if its message says "partial": true.',
     "prefill_continue": "… if the request says continue_final_message: true and add_generation_prompt: false.",
@@ -55,6 +57,8 @@ class Vendor:
     :ivar models: patterns of the names that go there when its key is in the environment.
     :ivar headers: sent with each request.
     :ivar quirks: of :data:`QUIRKS`.
+    :ivar limits: of values, where they differ from those of its dialects: fields of
+        :class:`~llmedge.config.limits.Limits`.
     :ivar capabilities: of its models, where nothing else is known; ``False`` is what its API cannot do at all.
     :ivar anywhere: it is a server of the user's own, so a base URL does not make it another vendor.
     :ivar variants: pattern of model names → the vendor it is for these, behind the same base URL.
@@ -79,6 +83,7 @@ class Vendor:
     models: tuple[str, ...] = ()
     headers: Mapping[str, str] = attrs.field(factory=dict)
     quirks: frozenset[str] = frozenset()
+    limits: Mapping[str, Any] = attrs.field(factory=dict)
     capabilities: Capabilities = Capabilities(tools=True, json_object=True, system=True, prefill=False)
     anywhere: bool = False
     variants: Mapping[str, Vendor] = attrs.field(factory=dict)

@@ -9,7 +9,10 @@ from typing import ClassVar, Protocol
 import attrs
 import msgspec
 
+from llmedge.config.limits import LIMITS
 from llmedge.dialects import ir
+from llmedge.dialects.fitting.fit import fit
+from llmedge.dialects.fitting.restore import Restored
 from llmedge.dialects.rendering import Carries, RenderContext, view
 from llmedge.dialects.sse import FramedReader
 from llmedge.errors import EdgeError, Unsupported
@@ -47,6 +50,7 @@ class ResponseContext:
     :ivar model: the model's name, ``id`` and ``created`` (seconds since the epoch) stand in for what is missing.
     :ivar wants_usage: the client asked for usage in the stream.
     :ivar fields: the request's fields as received, for a dialect whose answers repeat them.
+    :ivar tools: those that the client knows otherwise than as functions, by name.
     """
 
     model: str
@@ -54,6 +58,7 @@ class ResponseContext:
     created: int = 0
     wants_usage: bool = False
     fields: RawObject = attrs.Factory(dict)
+    tools: Mapping[str, ir.Tool] = attrs.Factory(dict)
 
 
 def unstreamed() -> Unsupported:
@@ -70,6 +75,11 @@ class StreamReader(Protocol):
     @property
     def skipped(self) -> int:
         """Malformed events left out so far."""
+
+    @property
+    def cut(self) -> bool:
+        """The answer was ended before its vendor's: that need not go on."""
+        return False
 
     @property
     def complete(self) -> bool:
@@ -102,10 +112,18 @@ class Encoder(Protocol):
 class TranslatedReader:
     """A vendor's stream in one dialect as a client's in another, event by event."""
 
-    def __init__(self, decoder: FramedReader[ir.StreamEvent], encoder: Encoder) -> None:
+    def __init__(
+        self, decoder: FramedReader[ir.StreamEvent], encoder: Encoder, restored: Restored | None = None
+    ) -> None:
         self.usage: Usage | None = None
         self._decoder = decoder
         self._encoder = encoder
+        self._restored = restored
+
+    @property
+    def cut(self) -> bool:
+        """The answer was ended before its vendor's: that need not go on."""
+        return self._restored is not None and self._restored.cut
 
     @property
     def skipped(self) -> int:
@@ -133,6 +151,8 @@ class TranslatedReader:
         for event in events:
             if isinstance(event, ir.Counted):
                 self.usage = event.usage
+        if self._restored is not None:
+            events = self._restored.events(events)
         return self._encoder.encode(events) if events else []
 
 
@@ -226,10 +246,12 @@ class ChatDialect(ClientDialect):
     """A dialect of chats, which can be translated into any other.
 
     :cvar carries: leaves of messages, parts and tools that it has words for.
+    :cvar needs: quirks that all vendors have who speak it.
     """
 
     operation = Operation.CHAT
     carries: ClassVar[Carries]
+    needs: ClassVar[frozenset[str]] = frozenset()
 
     def render(
         self,
@@ -243,12 +265,27 @@ class ChatDialect(ClientDialect):
         """The body for a vendor.
 
         :param quirks: of the vendor; see ``config/catalogue.py``.
-        :raises Unsupported: a field cannot be said, and ``context`` does not let it be dropped.
+        :raises Unsupported: a field cannot be said, and ``context`` does not let it be left out.
         """
-        seen = view(request)
+        request, seen, quirks = self._fitted(request, context, quirks)
         body = self._render(seen, model, context, stream=stream, quirks=quirks)
-        context.rest(seen, (*seen.extra, *self.carries.lacking(request)))
+        self._rest(seen, request, context)
         return body
+
+    def _fitted(
+        self, request: ir.Request, context: RenderContext, quirks: frozenset[str]
+    ) -> tuple[ir.Request, ir.Request, frozenset[str]]:
+        """The request as the vendor takes it, a view of it, and all quirks."""
+        quirks |= self.needs
+        if context.limits is None:
+            context.limits = LIMITS[self.name]
+        request = fit(request, context, quirks)
+        return request, view(request), quirks
+
+    def _rest(self, seen: ir.Request, request: ir.Request, context: RenderContext) -> None:
+        """What was not said."""
+        context.foreign(seen.hints, seen.extra, seen.lost)
+        context.rest(seen, self.carries.lacking(request))
 
     @abstractmethod
     def _render(
@@ -289,9 +326,9 @@ class CountingDialect(ChatDialect):
         self, request: ir.Request, model: str, context: RenderContext, *, quirks: frozenset[str] = frozenset()
     ) -> bytes:
         """The body that has a vendor count the tokens of a request; see :meth:`render`."""
-        seen = view(request)
+        request, seen, quirks = self._fitted(request, context, quirks)
         body = self._render_count(seen, model, context, quirks)
-        context.rest(seen, (*seen.extra, *self.carries.lacking(request)))
+        self._rest(seen, request, context)
         return body
 
     @abstractmethod

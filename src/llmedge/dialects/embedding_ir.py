@@ -61,7 +61,8 @@ class EmbeddingDialect(Dialect):
         seen = view(request)
         ignore(seen, "single", "base64")  # both are about the answer, which is made here
         body = self._render(seen, model)
-        context.rest(seen, seen.extra)
+        context.foreign((), seen.extra)
+        context.rest(seen)
         return body
 
     @abstractmethod

@@ -24,6 +24,10 @@ class Struct(msgspec.Struct, frozen=True, gc=False):
     """One value of the IR."""
 
 
+replace = msgspec.structs.replace
+encode = msgspec.json.Encoder().encode
+
+
 # Parts of messages
 
 
@@ -153,13 +157,18 @@ class Message(Struct, frozen=True):
 
 
 class Tool(Struct, frozen=True):
-    """:ivar schema: JSON Schema of the arguments, raw; ``b""`` for none. :ivar strict: arguments must keep to it."""
+    """:ivar schema: JSON Schema of the arguments, raw; ``b""`` for none. :ivar strict: arguments must keep to it.
+    :ivar custom: the client takes its input as free text; ``schema`` has one property for it.
+    :ivar namespace: which the client knows it in; ``name`` begins with it.
+    """
 
     name: str
     description: str = ""
     schema: bytes = b""
     strict: bool | None = None
     cache: str = ""
+    custom: bool = False
+    namespace: str = ""
 
 
 class ToolChoice(Struct, frozen=True):
@@ -201,7 +210,9 @@ class Request(Struct, frozen=True):
     :ivar top_logprobs: how many alternatives; only with ``logprobs``.
     :ivar logit_bias: token id to bias, raw JSON object.
     :ivar metadata: texts the client attaches for its own use.
-    :ivar extra: fields of the client's that have no place in the IR, by path: no other dialect can say them.
+    :ivar hints: fields of the client's that have no place in the IR and change nothing of the answer, by path.
+    :ivar extra: those that change it: no other dialect can say them.
+    :ivar lost: what is said to the model in ways that only its own dialect has.
     """
 
     messages: tuple[Message, ...]
@@ -227,7 +238,9 @@ class Request(Struct, frozen=True):
     service_tier: str = ""
     store: bool | None = None
     verbosity: str = ""
+    hints: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
 
 # An answer

@@ -39,6 +39,12 @@ def raw_object(text: str) -> msgspec.Raw | None:
     return msgspec.Raw(text.encode())
 
 
+def broken_input(arguments: str) -> dict[str, str]:
+    """An object for arguments that are not a JSON object: no tool's, so that nothing is done by mistake, and nothing
+    of what the model wrote is hidden."""
+    return {"invalid_arguments": arguments}
+
+
 def text(table: Any, name: str) -> str:
     """A field of a decoded object; empty if it is no text, or ``table`` no object."""
     value = table.get(name) if isinstance(table, dict) else None

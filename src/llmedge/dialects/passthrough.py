@@ -166,6 +166,7 @@ class PassedBytes:
 
     usage: Usage | None = None
     skipped = 0
+    cut = False
     complete = False
     broken = None
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
-from typing import Any, TypeVar, cast, get_args
+from typing import Any, NoReturn, TypeVar, cast, get_args
 
 import msgspec
 
+from llmedge.config.capabilities import Capabilities
+from llmedge.config.limits import Limits
 from llmedge.dialects import ir
 from llmedge.errors import Unsupported
 
@@ -21,13 +23,37 @@ S = TypeVar("S", bound=ir.Struct)
 ANYWAY: Mapping[str, Any] = {"parallel_tools": True, "store": False, "reasoning.show": False}
 """Fields with the value that every vendor goes by where nothing is said: they need not be said."""
 
-HINTS = frozenset({"reasoning.show"})
-"""Fields that change nothing of what is answered: where they cannot be said they are left out and named, and no reason
-to refuse. Agents ask for summaries of thoughts by default."""
+HINTS: Mapping[str, str] = {
+    # what only steers how the vendor works
+    "user": "user",
+    "metadata": "metadata",
+    "store": "store",
+    "service_tier": "service_tier",
+    "verbosity": "verbosity",
+    "parallel_tools": "parallel_tools",
+    "reasoning": "reasoning",
+    "reasoning.show": "reasoning.show",
+    **{name: name for name in ("temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty")},
+    # what only explains
+    "output.name": "output.name",
+    "output.description": "output.description",
+    "Message.name": "name",
+    "Text.citations": "citations",
+    "Image.detail": "detail",
+    "File.name": "title",
+    "ToolResult.error": "is_error",
+    # what only its own vendor reads
+    "Thinking": "thinking",
+    **{f"Thinking.{name}": "thinking" for name in ("text", "signature", "redacted", "id")},
+    "ToolCall.signature": "signature",
+    **{f"{kind}.cache": "cache_control" for kind in ("Text", "Image", "File", "ToolCall", "ToolResult", "Tool")},
+}
+"""Fields that change price, speed or bookkeeping, and not what is asked: where they cannot be said they are left out
+and named, by these words or the client's own, and are no reason to refuse. All others are content."""
 
-_WORDS = {"cache": "cache_control", "citations": "citations"}
-_ALWAYS = "Message.at ToolResult.name Tool.description Tool.schema Tool.strict"
-"""Everybody's, and what need not be said: our own note, and the name that the call has said."""
+_WORDS = {"File.cite": "citations", "File.context": "context", "Audio.id": "audio id"}
+_ALWAYS = "Message.at ToolResult.name Tool.description Tool.schema Tool.strict Tool.custom Tool.namespace"
+"""Everybody's, and what need not be said: our own notes, and the name that the call has said."""
 
 _STRUCT = type(ir.Struct)
 
@@ -110,13 +136,13 @@ class Carries:
             for kind in (ir.Message, ir.Tool, *get_args(ir.Part))
         } | {kind: [] for kind in get_args(ir.Part) if kind.__name__ in carried}
 
-    def lacking(self, request: ir.Request) -> Iterator[str]:
-        """The paths of leaves that are set and not carried."""
+    def lacking(self, request: ir.Request) -> Iterator[tuple[str, str]]:
+        """The leaves that are set and not carried, and where."""
         lacking = self._lacking
         for message in request.messages:
             for name, default in lacking[ir.Message]:
                 if getattr(message, name) != default:
-                    yield f"{message.at}.{name}"
+                    yield f"Message.{name}", message.at
             parts: list[ir.Part] = []
             for part in message.parts:
                 parts.append(part)
@@ -125,50 +151,114 @@ class Carries:
             for part in parts:
                 for name, default in lacking[type(part)]:
                     if getattr(part, name) != default:
-                        yield f"{message.at} ({_WORDS.get(name) or f'{type(part).__name__.lower()} {name}'})"
+                        yield f"{type(part).__name__}.{name}", message.at
         for tool in request.tools:
             for name, default in lacking[ir.Tool]:
                 if getattr(tool, name) != default:
-                    yield f"tools ({tool.name}: {_WORDS.get(name, name)})"
+                    yield f"Tool.{name}", f"tools ({tool.name})"
+
+
+UNKNOWN = Capabilities()
 
 
 class RenderContext:
-    """Collects what a target cannot say of a request.
+    """What is known of a target, and what it cannot be told of a request.
 
     :param names: the client's name of a field of the IR, where it differs.
-    :param drop: leave such fields out, rather than refuse the request.
+    :param on_unsupported: ``hints``: :data:`HINTS` are left out, the rest refused; ``refuse``: all of it is refused;
+        ``drop``: left out.
+    :param target: what the error calls it.
     :ivar dropped: the client's names of the fields left out.
     """
 
-    def __init__(self, names: Mapping[str, str], drop: bool, target: str = "") -> None:
+    def __init__(
+        self,
+        names: Mapping[str, str],
+        on_unsupported: str = "hints",
+        target: str = "the target",
+        limits: Limits | None = None,
+        capabilities: Capabilities = UNKNOWN,
+    ) -> None:
         self._names = names
-        self._drop = drop
+        self._on_unsupported = on_unsupported
         self._target = target
         self._refused: set[str] = set()
+        self.limits = limits
+        self.capabilities = capabilities
         self.dropped: list[str] = []
 
-    def unsupported(self, field: str, why: str = "") -> None:
-        """``field`` (of the IR, or a path in the request) cannot be said.
+    def unsupported(self, field: str, why: str = "", at: str = "") -> None:
+        """``field`` cannot be said.
 
-        :raises Unsupported: unless it may be dropped, or is one of :data:`HINTS`.
+        :param field: of the IR: a setting, a kind of part, or a leaf as ``Text.cache``; or a path in the request.
+        :param at: the message it is in.
+        :raises Unsupported: unless it may be left out.
         """
-        name = self._names.get(field, field)
         self._refused.add(field)
-        if not self._drop and field not in HINTS:
-            raise Unsupported(
-                f"The field '{name}' cannot be said to {self._target or 'the target'}{why and f' ({why})'}. "
-                'Leave it out, or have the operator set on_unsupported = "drop" for this model.',
-                param=name,
-            )
+        hint = field in HINTS
+        name = self._names.get(field) or (HINTS[field] if hint else field)
+        if at and not hint:
+            name = f"{at} ({_WORDS.get(field) or field.lower().replace('.', ' ')})"
+        self._leave_out(name, hint, why)
+
+    def takes(self, source: ir.Source) -> bool:
+        """Whether the vendor fetches from such a URL. The gateway never does."""
+        limits = self.limits
+        return source.kind == "url" and limits is not None and source.data.partition("://")[0].lower() in limits.schemes
+
+    def approximated(self, field: str, why: str = "") -> None:
+        """``field`` is said as near as the vendor has it.
+
+        :raises Unsupported: where that will not do.
+        """
+        self._leave_out(self._names.get(field, field), True, why)
+
+    def hint(self, name: str) -> None:
+        """A field of the client's that is a hint cannot be said.
+
+        :raises Unsupported: where nothing may be left out.
+        """
+        self._leave_out(name, True)
+
+    def _leave_out(self, name: str, hint: bool, why: str = "") -> None:
+        if self._on_unsupported == "refuse" or (self._on_unsupported == "hints" and not hint):
+            setting = "hints" if hint else "drop"
+            raise self._unsaid(name, why, f', or have the operator set on_unsupported = "{setting}" for this model')
         if name not in self.dropped:
             self.dropped.append(name)
 
-    def rest(self, seen: ir.Struct, more: Iterable[str]) -> None:
-        """What is set in a view and was not read cannot be said, nor can ``more``.
+    def lost(self, name: str, why: str = "") -> NoReturn:
+        """Something that is said to the model cannot be said, and is not left out, whatever is set.
 
-        :raises Unsupported: there is something, and it may not be dropped.
+        :raises Unsupported: always.
+        """
+        raise self._unsaid(name, why)
+
+    def _unsaid(self, name: str, why: str, remedy: str = "") -> Unsupported:
+        because = f" ({why})" if why else ""
+        return Unsupported(
+            f"The field '{name}' cannot be said to {self._target}{because}. Leave it out{remedy}.", param=name
+        )
+
+    def rest(self, seen: ir.Struct, lacking: Iterable[tuple[str, str]] = ()) -> None:
+        """What is set in a view and was not read cannot be said, nor can the leaves that are ``lacking``.
+
+        :raises Unsupported: there is something, and it may not be left out.
         """
         for field in unread(seen, self._refused):
-            self.unsupported(field if field in self._names or field in HINTS else field.partition(".")[0])
-        for field in more:
+            known = field in self._names or field in HINTS
+            self.unsupported(field if known else field.partition(".")[0])
+        for field, at in lacking:
+            self.unsupported(field, at=at)
+
+    def foreign(self, hints: Iterable[str], extra: Iterable[str], lost: Iterable[str] = ()) -> None:
+        """The client's fields that have no place in the IR; see :class:`~llmedge.dialects.ir.Request`.
+
+        :raises Unsupported: there is one that may not be left out.
+        """
+        for field in lost:
+            self.lost(field)
+        for field in hints:
+            self.hint(field)
+        for field in extra:
             self.unsupported(field)

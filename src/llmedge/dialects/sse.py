@@ -126,6 +126,9 @@ class FramedReader(ABC, Generic[T]):
     ``T`` is :class:`~llmedge.model.Event` where the frames are passed on, an event of the IR where they are read.
     """
 
+    cut = False
+    """Nothing is ended before its vendor ends it."""
+
     def __init__(self) -> None:
         self.done = False
         self.skipped = 0

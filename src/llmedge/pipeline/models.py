@@ -65,17 +65,16 @@ class ModelIndex:
         return None
 
     def _match(self, label: str, asked: str, model: Model) -> Match:
-        drop = None if not model.on_unsupported else model.on_unsupported == "drop"
-        return Match(label, tuple(self._candidate(entry, asked, model, drop) for entry in model.targets), model)
+        return Match(label, tuple(self._candidate(entry, asked, model) for entry in model.targets), model)
 
-    def _candidate(self, entry: TargetEntry, asked: str, model: Model, drop: bool | None) -> Candidate:
+    def _candidate(self, entry: TargetEntry, asked: str, model: Model) -> Candidate:
         provider, _, name = entry.target.partition("/")
         if name == "*":
             name = asked
             entry = attrs.evolve(entry, target=f"{provider}/{name}")
         settings = self._providers.get(provider)
         known = Capabilities() if settings is None else capabilities_at(settings, name, model)
-        return Candidate(Target(provider, name, drop), entry, known)
+        return Candidate(Target(provider, name, model.on_unsupported, known), entry)
 
     def leads_to(self, model: str, provider: str) -> bool:
         """Whether asking for ``model`` asks ``provider`` for a model of that very name first. Cheaper than

@@ -227,7 +227,7 @@ def _continued(call: Call, dialect: ChatDialect, text: str, tokens: int) -> Call
     begun = ir.Message("assistant", (ir.Text(text),), at="the answer so far")
     most = None if asked.max_tokens is None else max(1, asked.max_tokens - tokens)
     asked = msgspec.structs.replace(asked, messages=(*asked.messages, begun), max_tokens=most)
-    body = dialect.render(asked, call.model, RenderContext({}, drop=True), stream=True)
+    body = dialect.render(asked, call.model, RenderContext({}, "drop"), stream=True)
     fields: dict[str, Any] = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     prompt = {name: raw for name, raw in fields.items() if name in dialect.prompt}
     prompt |= {name: msgspec.Raw(b"%d" % most) for name in dialect.limits if name in call.fields and most is not None}

@@ -37,7 +37,7 @@ class SaidStream(FilteredStream):
         self._filter = filter
         self._decoder = dialect.decoder(choices=call.choices, max_event=MAX_EVENT)
         self._encoder = dialect.encoder(
-            ResponseContext(call.model, call.record.request_id, 0, call.wants_usage, call.fields)
+            ResponseContext(call.model, call.record.request_id, 0, call.wants_usage, call.fields, call.own_tools())
         )
         self._encoder.encode(list(seen))
         self._begun = next((event for event in seen if isinstance(event, ir.Begin)), None)

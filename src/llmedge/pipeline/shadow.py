@@ -11,7 +11,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from llmedge.call import Call, Candidate, Match
-from llmedge.config.capabilities import Capabilities
 from llmedge.config.sections.models import TargetEntry
 from llmedge.errors import EdgeError, InternalError
 from llmedge.model import Answer, Deadline, EventKind, Target
@@ -44,8 +43,8 @@ class Shadows:
         if not model.shadow or self._under_way >= AT_ONCE or deps.random.random() >= model.shadow_share:
             return
         provider, _, name = model.shadow.partition("/")
-        target = Target(provider, call.model if name == "*" else name, drop=True)
-        candidate = Candidate(target, TargetEntry(str(target)), Capabilities())
+        target = Target(provider, call.model if name == "*" else name, "drop")
+        candidate = Candidate(target, TargetEntry(str(target)))
         deployment = deps.deployments.get(candidate.entry)
         if deployment.breaker.blocked_by():
             return

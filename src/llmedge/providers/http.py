@@ -62,12 +62,14 @@ class HttpProvider:
                 kind = exchange.fields.get(b"content-type", b"").lower()
                 if not kind.startswith(translation.vendor_dialect.stream_type):
                     await self._no_stream(translation.vendor_dialect, exchange)
-                reader = translation.reader(call, self._limits.max_event_size, created)
+                reader = translation.reader(call, attempt.target, self._limits.max_event_size, created)
                 return HttpStream(self, exchange, reader, attempt)
             answer = await exchange.read_all()
             if len(answer) < LARGE:
-                return translation.answer(answer, call, created)
-            return await maybe_in_thread(self._clock, len(answer), translation.answer, answer, call, created)
+                return translation.answer(answer, call, attempt.target, created)
+            return await maybe_in_thread(
+                self._clock, len(answer), translation.answer, answer, call, attempt.target, created
+            )
         except BaseException as error:
             self.failed(error, exchange)
             raise
@@ -239,7 +241,10 @@ class HttpStream(ReplyStream):
             self._content = True
             self._attempt.first_event = self._provider._clock.seconds()
         if events[-1].kind is EventKind.DONE:
-            self._exchange.drain()
+            if reader.cut:
+                self._exchange.abort()
+            else:
+                self._exchange.drain()
         elif self._exchange.state is ANSWERING and reader.broken is None:
             self._expect()
             self.drained = True

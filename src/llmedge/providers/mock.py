@@ -102,7 +102,7 @@ class MockProvider:
             reader: StreamReader | None = None
         else:  # it thinks in OpenAI's forms and is translated
             assert isinstance(client, ClientDialect)
-            said = CHAT.render(call.said(), call.model, RenderContext({}, drop=True), stream=False)
+            said = CHAT.render(call.said(), call.model, RenderContext({}, "drop"), stream=False)
             script = Script(call, msgspec.json.decode(said, type=dict[str, msgspec.Raw]), attempt.target.model, created)
             context = ResponseContext(call.model, call.record.request_id, created, call.wants_usage, call.fields)
             reader = TranslatedReader(CHAT.decoder(choices=call.choices, max_event=1 << 24), client.encoder(context))
@@ -126,7 +126,7 @@ class MockProvider:
             return mock_media.embeddings(call, client, model, created)
         if not isinstance(client, CountingDialect):
             raise no_way(self.name, call.operation)
-        said = CHAT.render(call.said(), call.model, RenderContext({}, drop=True), stream=False)
+        said = CHAT.render(call.said(), call.model, RenderContext({}, "drop"), stream=False)
         return Answer(client.render_count_answer(len(_words(_everything(_decode(said))))))
 
     def _fault(self) -> str:

@@ -34,12 +34,20 @@ class Requests:
         vendor_dialects = [DIALECTS[dialect] for dialect in spec.paths]
         self._translations: dict[str, Translation | None] = {
             client: translation_for(
-                dialect, vendor_dialects, quirks=spec.quirks, stream_usage=spec.stream_usage, name=name
+                dialect,
+                vendor_dialects,
+                quirks=spec.quirks,
+                stream_usage=spec.stream_usage,
+                name=name,
+                limits=spec.limits,
             )
             for client, dialect in DIALECTS.items()
         }
         counting = [DIALECTS[dialect] for dialect in spec.count_paths]
-        self._counts = {client: count_translation_for(dialect, counting, name) for client, dialect in DIALECTS.items()}
+        self._counts = {
+            client: count_translation_for(dialect, counting, name, spec.quirks, spec.limits)
+            for client, dialect in DIALECTS.items()
+        }
         self._fields = self._head_fields()
         self._heads: dict[tuple[str, str, bool], bytes] = {}
 
@@ -78,7 +86,7 @@ class Requests:
 
     def _body(self, call: Call, target: Target, translation: Translation) -> bytes:
         spec = self._spec
-        body = translation.body(call, target.model, spec.drop if target.drop is None else target.drop)
+        body = translation.body(call, target, target.on_unsupported or spec.on_unsupported)
         return body if spec.adapt is None else spec.adapt(call.operation, body)
 
     def _request(

@@ -8,6 +8,7 @@ from urllib.parse import quote, urlsplit
 
 import attrs
 
+from llmedge.config.limits import LIMITS, Limits, limits_of
 from llmedge.config.secret import Secret
 from llmedge.config.sections.providers import Provider as ProviderSettings
 from llmedge.config.vendor_entry import OPERATIONS, Vendor
@@ -28,7 +29,8 @@ class ProviderSpec:
     :ivar passthrough: operation → path template, for what is passed on unread.
     :ivar models_path: where the vendor lists its models; ``""`` if it cannot. ``models_shape``: how.
     :ivar headers: sent with each request: credentials, and what the operator adds. ``fixed``: what the vendor needs.
-    :ivar drop: leave out of a request what the vendor's dialect cannot say.
+    :ivar on_unsupported: what becomes of what the vendor's dialect cannot say; see
+        :class:`~llmedge.dialects.rendering.RenderContext`. ``limits``: of values, by dialect.
     :ivar signer: proves who asks, where that takes more than a header.
     :ivar adapt: changes a finished body, where the vendor wants it otherwise than its dialect has it.
     :ivar variants: pattern of model names → what holds for these instead. Base URL and signer are the same.
@@ -46,7 +48,8 @@ class ProviderSpec:
     fixed: Mapping[str, str] = {}
     quirks: frozenset[str] = frozenset()
     stream_usage: bool = True
-    drop: bool = False
+    on_unsupported: str = "hints"
+    limits: Mapping[str, Limits] = LIMITS
     signer: Signer | None = None
     adapt: Callable[[Operation, bytes], bytes] | None = None
     variants: Mapping[str, ProviderSpec] = {}
@@ -116,5 +119,6 @@ def _spec(settings: ProviderSettings, vendor: Vendor, paths: dict[str, str]) -> 
         fixed=vendor.headers,
         quirks=vendor.quirks,
         stream_usage=settings.stream_usage,
-        drop=settings.on_unsupported == "drop",
+        on_unsupported=settings.on_unsupported,
+        limits=limits_of(vendor.limits),
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
 from llmedge.call import Call
+from llmedge.config.limits import LIMITS, Limits
 from llmedge.config.model_quirks import model_quirks
 from llmedge.dialects.dialect import (
     ChatDialect,
@@ -21,9 +22,11 @@ from llmedge.dialects.dialect import (
     unstreamed,
 )
 from llmedge.dialects.embedding_ir import EmbeddingDialect
+from llmedge.dialects.fitting.restore import Restored, restored
+from llmedge.dialects.registry import DIALECTS
 from llmedge.dialects.rendering import RenderContext
 from llmedge.errors import Unsupported, UpstreamMalformed
-from llmedge.model import Answer
+from llmedge.model import Answer, Target
 from llmedge.operations import Operation
 from llmedge.record import DROPPED
 
@@ -35,19 +38,21 @@ class Translation(Protocol):
     def vendor_dialect(self) -> Dialect:
         """What the vendor speaks."""
 
-    def body(self, call: Call, model: str, drop: bool) -> bytes:
-        """The body for the vendor. Notes what was dropped in the call's record.
+    def body(self, call: Call, target: Target, on_unsupported: str) -> bytes:
+        """The body for the vendor. Notes what was left out in the call's record.
 
-        :raises Unsupported: the vendor's dialect cannot say a field, and it may not be dropped.
+        :param on_unsupported: what becomes of what cannot be said; see
+            :class:`~llmedge.dialects.rendering.RenderContext`.
+        :raises Unsupported: the vendor's dialect cannot say a field, and it may not be left out.
         """
 
-    def answer(self, body: bytes, call: Call, created: int) -> Answer:
+    def answer(self, body: bytes, call: Call, target: Target, created: int) -> Answer:
         """The vendor's whole answer, for the client.
 
         :raises TargetError: it is malformed, or an error.
         """
 
-    def reader(self, call: Call, max_event: int, created: int) -> StreamReader:
+    def reader(self, call: Call, target: Target, max_event: int, created: int) -> StreamReader:
         """A reader of the vendor's stream, writing events for the client."""
 
 
@@ -59,14 +64,14 @@ class PassThrough:
         self._stream_usage = stream_usage
         self._quirks = quirks
 
-    def body(self, call: Call, model: str, drop: bool) -> bytes:
-        body = self.vendor_dialect.forward(call.fields, model, stream=call.stream, ask_usage=self._stream_usage)
+    def body(self, call: Call, target: Target, on_unsupported: str) -> bytes:
+        body = self.vendor_dialect.forward(call.fields, target.model, stream=call.stream, ask_usage=self._stream_usage)
         return continued(body, self._quirks) if call.continues else body
 
-    def answer(self, body: bytes, call: Call, created: int) -> Answer:
+    def answer(self, body: bytes, call: Call, target: Target, created: int) -> Answer:
         return Answer(body, self.vendor_dialect.read_answer(body))
 
-    def reader(self, call: Call, max_event: int, created: int) -> StreamReader:
+    def reader(self, call: Call, target: Target, max_event: int, created: int) -> StreamReader:
         return self.vendor_dialect.reader(strip_usage=not call.wants_usage, choices=call.choices, max_event=max_event)
 
 
@@ -77,15 +82,24 @@ V = TypeVar("V", bound=Dialect)
 class _Between(Generic[C, V]):
     """The way from the client's dialect to another of the vendor's."""
 
-    def __init__(self, client: C, vendor_dialect: V, name: str, quirks: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        client: C,
+        vendor_dialect: V,
+        name: str,
+        quirks: frozenset[str] = frozenset(),
+        limits: Mapping[str, Limits] = LIMITS,
+    ) -> None:
         self.vendor_dialect = vendor_dialect
         self._client = client
         self._name = name
         self._quirks = quirks
+        self._limits = limits.get(vendor_dialect.name)
 
-    def body(self, call: Call, model: str, drop: bool) -> bytes:
-        context = RenderContext(self._client.field_names, drop, f"the provider '{self._name}'")
-        body = self._render(call, model, context)
+    def body(self, call: Call, target: Target, on_unsupported: str) -> bytes:
+        name = f"the provider '{self._name}'"
+        context = RenderContext(self._client.field_names, on_unsupported, name, self._limits, target.capabilities)
+        body = self._render(call, target.model, context)
         if context.dropped:
             call.record.facts[DROPPED] = context.dropped
         else:
@@ -95,7 +109,7 @@ class _Between(Generic[C, V]):
     @abstractmethod
     def _render(self, call: Call, model: str, context: RenderContext) -> bytes: ...
 
-    def reader(self, call: Call, max_event: int, created: int) -> StreamReader:
+    def reader(self, call: Call, target: Target, max_event: int, created: int) -> StreamReader:
         raise unstreamed()
 
 
@@ -107,15 +121,23 @@ class Translated(_Between[ClientDialect, ChatDialect]):
         body = self.vendor_dialect.render(call.said(), model, context, stream=call.stream, quirks=quirks)
         return continued(body, self._quirks) if call.continues else body
 
-    def answer(self, body: bytes, call: Call, created: int) -> Answer:
+    def _restored(self, call: Call, target: Target) -> Restored | None:
+        quirks = self._quirks | model_quirks(target.model) | self.vendor_dialect.needs
+        assert self._limits is not None
+        return restored(call.said(), self._limits, quirks, call.choices)
+
+    def answer(self, body: bytes, call: Call, target: Target, created: int) -> Answer:
         parsed = self.vendor_dialect.parse_answer(body)
         if not parsed.choices:
             raise UpstreamMalformed("answered without an answer in it")
+        if (restore := self._restored(call, target)) is not None:
+            parsed = restore.answer(parsed)
         return Answer(self._client.render_answer(parsed, _context(call, created)), parsed.usage)
 
-    def reader(self, call: Call, max_event: int, created: int) -> StreamReader:
+    def reader(self, call: Call, target: Target, max_event: int, created: int) -> StreamReader:
         decoder = self.vendor_dialect.decoder(choices=call.choices, max_event=max_event)
-        return TranslatedReader(decoder, self._client.encoder(_context(call, created)))
+        encoder = self._client.encoder(_context(call, created))
+        return TranslatedReader(decoder, encoder, self._restored(call, target))
 
 
 class TranslatedEmbeddings(_Between[EmbeddingDialect, EmbeddingDialect]):
@@ -124,7 +146,7 @@ class TranslatedEmbeddings(_Between[EmbeddingDialect, EmbeddingDialect]):
     def _render(self, call: Call, model: str, context: RenderContext) -> bytes:
         return self.vendor_dialect.render(call.embedded(), model, context)
 
-    def answer(self, body: bytes, call: Call, created: int) -> Answer:
+    def answer(self, body: bytes, call: Call, target: Target, created: int) -> Answer:
         parsed = self.vendor_dialect.parse_answer(body)
         return Answer(self._client.render_answer(parsed, call.embedded(), _context(call, created)), parsed.usage)
 
@@ -135,9 +157,9 @@ class Counting(_Between[CountingDialect, CountingDialect]):
     def _render(self, call: Call, model: str, context: RenderContext) -> bytes:
         if self._client.name == self.vendor_dialect.name:
             return self.vendor_dialect.forward_count(call.fields, model)
-        return self.vendor_dialect.render_count(call.said(), model, context)
+        return self.vendor_dialect.render_count(call.said(), model, context, quirks=self._quirks | model_quirks(model))
 
-    def answer(self, body: bytes, call: Call, created: int) -> Answer:
+    def answer(self, body: bytes, call: Call, target: Target, created: int) -> Answer:
         return Answer(self._client.render_count_answer(self.vendor_dialect.parse_count(body)))
 
 
@@ -160,11 +182,18 @@ _BEGUN = {"prefill_prefix": "prefix", "prefill_partial": "partial"}
 
 
 def _context(call: Call, created: int) -> ResponseContext:
-    return ResponseContext(call.model, call.record.request_id, created, call.wants_usage, call.fields)
+    tools = call.own_tools() if isinstance(DIALECTS[call.dialect], ChatDialect) else {}
+    return ResponseContext(call.model, call.record.request_id, created, call.wants_usage, call.fields, tools)
 
 
 def translation_for(
-    client: Dialect, vendor_dialects: Iterable[Dialect], *, quirks: frozenset[str], stream_usage: bool, name: str
+    client: Dialect,
+    vendor_dialects: Iterable[Dialect],
+    *,
+    quirks: frozenset[str],
+    stream_usage: bool,
+    name: str,
+    limits: Mapping[str, Limits] = LIMITS,
 ) -> Translation | None:
     """The best way from ``client`` to a vendor of ``vendor_dialects``, the preferred first; ``None`` for none."""
     dialects = list(vendor_dialects)
@@ -174,18 +203,25 @@ def translation_for(
     for dialect in dialects:
         if isinstance(client, ClientDialect) and isinstance(dialect, ChatDialect):
             flags = quirks if stream_usage else quirks | {"no_stream_options"}
-            return Translated(client, dialect, name, flags)
+            return Translated(client, dialect, name, flags, limits)
         if isinstance(client, EmbeddingDialect) and isinstance(dialect, EmbeddingDialect):
             return TranslatedEmbeddings(client, dialect, name)
     return None
 
 
-def count_translation_for(client: Dialect, counting: Iterable[Dialect], name: str) -> Translation | None:
+def count_translation_for(
+    client: Dialect,
+    counting: Iterable[Dialect],
+    name: str,
+    quirks: frozenset[str] = frozenset(),
+    limits: Mapping[str, Limits] = LIMITS,
+) -> Translation | None:
     """The way to have a vendor count tokens that does so in the dialects ``counting``."""
     able = [dialect for dialect in counting if isinstance(dialect, CountingDialect)]
     if not isinstance(client, CountingDialect) or not able:
         return None
-    return Counting(client, next((dialect for dialect in able if dialect.name == client.name), able[0]), name)
+    vendor_dialect = next((dialect for dialect in able if dialect.name == client.name), able[0])
+    return Counting(client, vendor_dialect, name, quirks, limits)
 
 
 def no_way(provider: str, operation: Operation) -> Unsupported:

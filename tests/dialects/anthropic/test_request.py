@@ -210,7 +210,7 @@ class Requests(SynchronousTestCase):
         )
         self.assertEqual(request.messages, (ir.Message("assistant", parts, at="messages[0]"),))
         self.assertEqual(request.extra, ("messages[0].content[4]",))
-        said = CLAUDE.render(msgspec.structs.replace(request, extra=()), "m", RenderContext({}, False), stream=False)
+        said = CLAUDE.render(msgspec.structs.replace(request, extra=()), "m", RenderContext({}, "refuse"), stream=False)
         self.assertIn(b'"input":{"b": 1.0,  "a":"\\u00e9"}', said)
 
     def test_tool_results_stand_alone(self) -> None:

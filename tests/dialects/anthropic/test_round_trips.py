@@ -11,6 +11,7 @@ from llmedge.dialects import ir
 from llmedge.dialects.rendering import RenderContext
 from llmedge.model import Usage
 from tests.dialects.anthropic.streams import ASKED, CLAUDE, decode, documents, encode, joined, read
+from tests.dialects.fitted import fitted
 from tests.effort import examples
 
 words = st.text(max_size=8)
@@ -153,7 +154,8 @@ class RoundTrips(SynchronousTestCase):
     def test_requests(self, request: ir.Request) -> None:
         """What can be said is read back as it was said."""
         quirks = frozenset({"system_messages"})
-        body = CLAUDE.render(request, "m", RenderContext({}, False), stream=True, quirks=quirks)
+        request = fitted(CLAUDE, request, *quirks)
+        body = CLAUDE.render(request, "m", RenderContext({}, "refuse"), stream=True, quirks=quirks)
         again = CLAUDE.parse(CLAUDE.parse_request(body).fields)
         self.assertEqual(without_places(again), without_places(request))
 

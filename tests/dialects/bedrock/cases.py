@@ -111,7 +111,7 @@ REQUEST = {
 def render(
     request: ir.Request, model: str = CLAUDE, drop: bool = False, quirks: frozenset[str] = frozenset()
 ) -> tuple[Any, list[str]]:
-    context = RenderContext({}, drop)
+    context = RenderContext({}, "drop" if drop else "refuse")
     return json.loads(DIALECT.render(request, model, context, stream=False, quirks=quirks)), context.dropped
 
 

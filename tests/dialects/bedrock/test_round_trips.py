@@ -16,6 +16,7 @@ from llmedge.dialects.dialect import ResponseContext
 from llmedge.dialects.rendering import RenderContext
 from llmedge.model import Usage
 from tests.dialects.bedrock.cases import CLAUDE, COUNTED, DIALECT, EVENTS, REQUEST, USAGE
+from tests.dialects.fitted import fitted
 from tests.effort import examples
 
 try:
@@ -174,7 +175,8 @@ class RoundTrips(SynchronousTestCase):
     @given(requests().filter(distinct_documents))
     def test_requests(self, request: ir.Request) -> None:
         """What the dialect can say is read back as it was said."""
-        body = DIALECT.render(request, CLAUDE, RenderContext({}, False), stream=False)
+        request = fitted(DIALECT, request)
+        body = DIALECT.render(request, CLAUDE, RenderContext({}, "refuse"), stream=False)
         self.assertEqual(DIALECT.parse(DIALECT.parse_request(body).fields), request)
         self.assertEqual(faults(body), "")
 

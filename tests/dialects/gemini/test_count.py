@@ -28,7 +28,7 @@ class Counts(SynchronousTestCase):
         )
         request = GEMINI.parse(plain.fields)
         self.assertEqual(
-            json.loads(GEMINI.render_count(request, "v", RenderContext({}, False))),
+            json.loads(GEMINI.render_count(request, "v", RenderContext({}, "refuse"))),
             {
                 "generateContentRequest": {
                     "model": "models/v",

@@ -16,6 +16,7 @@ from llmedge.errors import (
     Unsupported,
     ValidationError,
 )
+from tests.dialects.fitted import fitted
 from tests.dialects.gemini.strategies import requests
 from tests.effort import examples
 
@@ -30,7 +31,7 @@ def parsed(body: dict) -> ir.Request:
 
 
 def rendered(request: ir.Request, model: str = "gemini-3-pro", quirks: frozenset[str] = frozenset()) -> dict:
-    return json.loads(GEMINI.render(request, model, RenderContext({}, False), stream=False, quirks=quirks))
+    return json.loads(GEMINI.render(request, model, RenderContext({}, "refuse"), stream=False, quirks=quirks))
 
 
 def placeless(request: ir.Request) -> ir.Request:
@@ -227,7 +228,7 @@ class Requests(SynchronousTestCase):
                 service_tier="flex",
             ),
         )
-        raw = GEMINI.render(request, "gemini-3-pro", RenderContext({}, False), stream=False)
+        raw = GEMINI.render(request, "gemini-3-pro", RenderContext({}, "refuse"), stream=False)
         again = json.loads(raw)
         reread = GEMINI.parse(GEMINI.parse_request(raw, model="m").fields)
         self.assertEqual(placeless(reread), placeless(request))
@@ -310,7 +311,7 @@ class Requests(SynchronousTestCase):
             (result,) = request.messages[0].parts
             assert isinstance(result, ir.ToolResult)
             self.assertEqual((result.error, [part.text for part in result.content]), (error, texts))
-            again = GEMINI.render(request, "m", RenderContext({}, False), stream=False)
+            again = GEMINI.render(request, "m", RenderContext({}, "refuse"), stream=False)
             self.assertEqual(placeless(GEMINI.parse(GEMINI.parse_request(again, model="m").fields)), placeless(request))
 
     def test_names_of_results_are_found(self) -> None:
@@ -373,35 +374,24 @@ class Requests(SynchronousTestCase):
             (ask(user="u"), "user"),
             (ask(verbosity="low"), "verbosity"),
             (ask(logit_bias=b'{"1":2}'), "logit_bias"),
-            (ask(parallel_tools=False), "parallel_tools"),
+            (ask(parallel_tools=False, tools=(ir.Tool("f"),)), "parallel_tools"),
             (ask(service_tier="scale"), "service_tier"),
             (ask(reasoning=ir.Reasoning(effort="max")), "reasoning"),
             (ask(extra=("x.y",)), "x.y"),
-            (ask(ir.Message("user", (text,), "bob", at="m[0]")), "m[0].name"),
-            (ask(ir.Message("user", (ir.Text("a", cache="5m"),), at="m[0]")), "m[0] (cache_control)"),
-            (ask(ir.Message("assistant", (ir.Refusal("no"),), at="m[0]")), "m[0] (refusal)"),
-            (ask(tools=(ir.Tool("f", cache="5m"),)), "tools (f: cache_control)"),
+            (ask(ir.Message("user", (text,), "bob", at="m[0]")), "name"),
+            (ask(ir.Message("user", (ir.Text("a", cache="5m"),), at="m[0]")), "cache_control"),
+            (ask(tools=(ir.Tool("f", cache="5m"),)), "cache_control"),
             (
                 ask(ir.Message("user", (ir.Image(ir.Source("file", "file-1")),), at="m")),
-                "m (image by the id of a file)",
+                "m (image)",
             ),
-            (
-                ask(ir.Message("assistant", (ir.ToolCall("1", "f", "[1]"),), at="m")),
-                "m (arguments of a tool call that are not a JSON object)",
-            ),
-            (
-                ask(ir.Message("user", (text,)), ir.Message("system", (text,), at="m[1]")),
-                "m[1] (its place: system instructions stand before the conversation)",
-            ),
-            (
-                ask(ir.Message("tool", (ir.ToolResult("9", ()),), at="m")),
-                "m (a result of a tool that was not called)",
-            ),
-            (ask(output=ir.Output("json_schema", b'{"description":"x"}', description="y")), "output"),
+            (ask(output=ir.Output("json_schema", b'{"description":"x"}', description="y")), "output.description"),
         ):
-            error = self.assertRaises(Unsupported, GEMINI.render, request, "m", RenderContext({}, False), stream=False)
+            error = self.assertRaises(
+                Unsupported, GEMINI.render, request, "m", RenderContext({}, "refuse"), stream=False
+            )
             self.assertEqual(error.param, name)
-            context = RenderContext({}, True)
+            context = RenderContext({}, "drop")
             json.loads(GEMINI.render(request, "m", context, stream=False))
             self.assertEqual(context.dropped, [name])
 
@@ -421,9 +411,9 @@ class Requests(SynchronousTestCase):
             self.assertEqual(request.messages[0].parts, (ir.Thinking("t", signature),))
             if not same:
                 error = self.assertRaises(Unsupported, rendered, request)
-                self.assertEqual(error.param, "contents[0] (another vendor's signature)")
+                self.assertEqual(error.param, "thinking")
                 redacted = ask(ir.Message("assistant", (ir.Thinking("", signature, True), ir.Text("a")), at="m"))
-                raw = GEMINI.render(redacted, "m", RenderContext({}, True), stream=False)
+                raw = GEMINI.render(redacted, "m", RenderContext({}, "drop"), stream=False)
                 self.assertEqual(json.loads(raw)["contents"][0]["parts"], [{"text": "a"}])
 
     def test_times_that_are_none(self) -> None:
@@ -475,6 +465,7 @@ class Requests(SynchronousTestCase):
     @given(requests())
     def test_round_trip(self, request: ir.Request) -> None:
         """What can be said is read back as it was said."""
-        raw = GEMINI.render(request, "gemini-3-pro", RenderContext({}, False), stream=False)
+        request = fitted(GEMINI, request)
+        raw = GEMINI.render(request, "gemini-3-pro", RenderContext({}, "refuse"), stream=False)
         again = GEMINI.parse(GEMINI.parse_request(raw, model="gemini-3-pro").fields)
-        self.assertEqual(placeless(again), request)
+        self.assertEqual(placeless(again), placeless(request))

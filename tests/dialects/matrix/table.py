@@ -90,13 +90,6 @@ DIFFERENCES += tuple(
     attrs.evolve(_CALLED, client=client) for client in ("openai_chat", "openai_responses", "anthropic")
 )
 
-CANNOT = {
-    ("openai_chat", "openai_responses", "stop"): "stop",
-    ("anthropic", "openai_responses", "stop"): "stop_sequences",
-    ("gemini", "openai_responses", "stop"): "generationConfig.stopSequences",
-}
-"""Client, vendor and case → the client's name of the field that the vendor's dialect has no word for."""
-
 REFUSED_AS = {
     "openai_chat": ("no_thing", "tools"),
     "openai_responses": ("no_thing", "tools"),

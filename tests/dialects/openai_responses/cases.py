@@ -29,7 +29,7 @@ def parsed(**fields: object) -> ir.Request:
 
 
 def rendered(request: ir.Request, drop: bool = False) -> tuple[dict[str, Any], list[str]]:
-    context = RenderContext(DIALECT.field_names, drop, "it")
+    context = RenderContext(DIALECT.field_names, "drop" if drop else "refuse", "it")
     return json.loads(DIALECT.render(request, "m", context, stream=False)), context.dropped
 
 

@@ -13,6 +13,7 @@ from llmedge.dialects import ir
 from llmedge.dialects.dialect import ResponseContext
 from llmedge.dialects.ir import Begin, Citation, Close, Counted, Delta, End, Finish, Open, Sign, Text, Thinking
 from llmedge.model import Usage
+from tests.dialects.fitted import fitted
 from tests.dialects.openai_responses.cases import DIALECT, decoded, encoded, packed, raw, rendered
 from tests.effort import examples
 
@@ -172,6 +173,7 @@ class RoundTrips(SynchronousTestCase):
     @given(requests)
     def test_requests(self, request: ir.Request) -> None:
         """What can be said is understood."""
+        request = fitted(DIALECT, request)
         said, _ = rendered(request)
         self.assertEqual(DIALECT.parse(raw(packed(said))), schemas_of(request))
 

@@ -95,6 +95,8 @@ class Model:
     shadow: str = option(kinds.string, "", "A target that gets a copy of calls; its answers are only recorded.")
     shadow_share: float = option(kinds.number(0, 1), 1.0, "Share of the calls that are copied.")
     on_unsupported: str = option(
-        kinds.choice("refuse", "drop"), "", "As the provider's, for this model; default: what the provider says."
+        kinds.choice("hints", "refuse", "drop"),
+        "",
+        "As the provider's, for this model; default: what the provider says.",
     )
     capabilities: Capabilities = attrs.field(factory=Capabilities)

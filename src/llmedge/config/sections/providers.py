@@ -36,7 +36,9 @@ class Provider:
         kinds.strings, (), "Patterns of model names that go here without a [models] entry."
     )
     on_unsupported: str = option(
-        kinds.choice("refuse", "drop"), "refuse", "What the vendor cannot be told: a 400 that names it, or left out."
+        kinds.choice("hints", "refuse", "drop"),
+        "hints",
+        "What the vendor cannot be told: hints are left out and the rest is a 400; all of it is a 400; or left out.",
     )
     paths: Mapping[str, str] = option(
         kinds.path_table, attrs.Factory(dict), "Paths that differ, by dialect (openai_chat) or operation (rerank)."

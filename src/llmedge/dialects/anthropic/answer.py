@@ -8,11 +8,10 @@ import msgspec
 
 from llmedge.dialects import ir
 from llmedge.dialects.anthropic import citations, usage
-from llmedge.dialects.anthropic.content import broken_input
 from llmedge.dialects.anthropic.errors import failure
 from llmedge.dialects.dialect import ResponseContext
 from llmedge.dialects.fields import Fields
-from llmedge.dialects.lenient import raw_object
+from llmedge.dialects.lenient import broken_input, raw_object
 from llmedge.errors import UpstreamMalformed
 from llmedge.model import Usage
 

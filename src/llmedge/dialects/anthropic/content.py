@@ -5,20 +5,15 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+import msgspec
+
 from llmedge.dialects import ir
 from llmedge.dialects.anthropic import citations
-from llmedge.dialects.lenient import raw_object
 from llmedge.dialects.rendering import RenderContext, unread, view
 from llmedge.dialects.tool_ids import word_id
 
 IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 """The media types the API takes (platform.claude.com/docs/en/build-with-claude/vision)."""
-
-
-def broken_input(arguments: str) -> dict[str, str]:
-    """An ``input`` for arguments that are not a JSON object: no tool's, so that nothing is done by mistake, and nothing
-    of what the model wrote is hidden."""
-    return {"invalid_arguments": arguments}
 
 
 class Blocks:
@@ -28,8 +23,8 @@ class Blocks:
         self._message = message
         self._context = context
 
-    def _unsupported(self, what: str) -> None:
-        self._context.unsupported(f"{self._message.at} ({what})")
+    def _unsupported(self, part: ir.Part) -> None:
+        self._context.unsupported(type(part).__name__, at=self._message.at)
 
     def system(self) -> list[dict[str, Any]]:
         """Texts only."""
@@ -48,7 +43,7 @@ class Blocks:
         out: list[dict[str, Any]] = []
         for part in self._message.parts:
             if not isinstance(part, kinds):
-                self._unsupported(type(part).__name__.lower())
+                self._unsupported(part)
             elif (block := self._part(part)) is not None:
                 cache = getattr(part, "cache", "")
                 if cache:
@@ -77,7 +72,7 @@ class Blocks:
         # Only the model cites: elsewhere the API refuses them (API version 2026-10-21).
         cites = [_citation(cite) for cite in part.citations] if self._message.role == "assistant" else []
         if None in cites or len(cites) < len(part.citations):
-            self._unsupported("citations")
+            self._context.unsupported("Text.citations")
         if cites := [cite for cite in cites if cite is not None]:
             block["citations"] = cites
         return block
@@ -86,7 +81,7 @@ class Blocks:
         source = part.source
         out = self._source(source) if source.kind != "base64" or source.media_type in IMAGES else None
         if out is None:
-            self._unsupported("image")
+            self._unsupported(part)
             return None
         return {"type": "image", "source": out}
 
@@ -100,7 +95,7 @@ class Blocks:
         else:
             out = None
         if out is None:
-            self._unsupported("file")
+            self._unsupported(part)
             return None
         block: dict[str, Any] = {"type": "document", "source": out}
         if part.name:
@@ -116,16 +111,13 @@ class Blocks:
             return {"type": "base64", "media_type": source.media_type, "data": source.data}
         if source.kind == "file":
             return {"type": "file", "file_id": source.data}
-        if source.kind == "url" and source.data.startswith(("https://", "http://")):
+        if self._context.takes(source):
             return {"type": "url", "url": source.data}
         return None
 
     def _call(self, part: ir.ToolCall) -> dict[str, Any]:
-        out: Any = raw_object(part.arguments or "{}")
-        if out is None:
-            self._unsupported("a tool call's arguments that are not a JSON object")
-            out = broken_input(part.arguments)
-        return {"type": "tool_use", "id": word_id(part.id), "name": part.name, "input": out}
+        arguments = msgspec.Raw(part.arguments.encode())
+        return {"type": "tool_use", "id": word_id(part.id), "name": part.name, "input": arguments}
 
     def _result(self, part: ir.ToolResult) -> dict[str, Any]:
         block: dict[str, Any] = {"type": "tool_result", "tool_use_id": word_id(part.id)}
@@ -140,7 +132,7 @@ class Blocks:
 
     def _thinking(self, part: ir.Thinking) -> dict[str, Any] | None:
         if not part.signature or part.id:  # only its own thoughts are taken back, and they have no ids
-            self._unsupported("thinking")
+            self._unsupported(part)
             return None
         if part.redacted:
             return {"type": "redacted_thinking", "data": part.signature}

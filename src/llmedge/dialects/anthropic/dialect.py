@@ -68,6 +68,16 @@ class Anthropic(CountingDialect):
         "Text.citations Text.cache Image.cache Audio File.name File.context File.cite File.cache ToolCall.cache",
         "ToolResult.error ToolResult.cache Thinking Tool.cache",
     )
+    needs = frozenset(
+        {
+            "system_first",
+            "no_blank_text",
+            "no_allowed_tools",
+            "no_json_object",
+            "schema_required",
+            "no_schema_description",
+        }
+    )
 
     # For a client who speaks it
 

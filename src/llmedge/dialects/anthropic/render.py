@@ -28,8 +28,7 @@ def render(request: ir.Request, model: str, context: RenderContext, *, stream: b
     """The body for a vendor. Quirks it knows:
 
     - ``system_messages``: the model takes messages of role ``system`` anywhere (Claude Opus 4.8 and later);
-    - ``adaptive_thinking``: the model decides how much it thinks and refuses budgets (Claude Opus 4.7 and later);
-    - ``no_sampling``: ``temperature``, ``top_p`` and ``top_k`` are refused (those models, and API version 2026-10-21).
+    - ``adaptive_thinking``: the model decides how much it thinks and refuses budgets (Claude Opus 4.7 and later).
 
     :raises Unsupported: a field cannot be said.
     """
@@ -53,16 +52,17 @@ def _body(request: ir.Request, model: str, context: RenderContext, quirks: froze
     if thinking is not None and (why := _cannot_think(request, thinking["type"])):
         context.unsupported("reasoning", why)
         thinking, room = None, 0
-    if request.output is not None and (output := _output(request.output, context)) is not None:
-        config["format"] = output
+    if request.output is not None:
+        config["format"] = {"type": "json_schema", "schema": msgspec.Raw(request.output.schema)}
+        ignore(request.output, "name", "strict")
     payload: dict[str, Any] = {"model": model}
     payload["max_tokens"] = DEFAULT_MAX_TOKENS + room if request.max_tokens is None else request.max_tokens
-    system, payload["messages"] = _messages(request.messages, context, "system_messages" in quirks)
+    system, payload["messages"] = _messages(request.messages, context)
     if system:
         payload["system"] = system[0]["text"] if len(system) == 1 and len(system[0]) == 2 else system
     if request.tools:
         payload["tools"] = [_tool(tool) for tool in request.tools]
-    if (choice := _tool_choice(request, context)) is not None:
+    if (choice := _tool_choice(request)) is not None:
         payload["tool_choice"] = choice
     if thinking is not None:
         payload["thinking"] = thinking
@@ -75,12 +75,8 @@ def _body(request: ir.Request, model: str, context: RenderContext, quirks: froze
         value = getattr(request, name)
         if value is None or (name == "top_p" and value == 1):  # which is the default: newer models refuse it
             continue
-        if "no_sampling" in quirks:
-            context.unsupported(name)
-        elif thinks and value < least:
+        if thinks and value < least:
             context.unsupported(name, "not while it thinks")
-        elif name == "temperature" and not 0 <= value <= 1:
-            context.unsupported(name, "it goes from 0 to 1 there")
         else:
             payload[name] = value
     if request.user:
@@ -96,7 +92,7 @@ def _body(request: ir.Request, model: str, context: RenderContext, quirks: froze
 
 
 def _messages(
-    messages: tuple[ir.Message, ...], context: RenderContext, anywhere: bool
+    messages: tuple[ir.Message, ...], context: RenderContext
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """``system``, and ``messages``."""
     system: list[dict[str, Any]] = []
@@ -106,13 +102,10 @@ def _messages(
         blocks = Blocks(message, context)
         if message.role in ("system", "developer"):
             rendered = blocks.system()
-            if out and anywhere:
-                out.append({"role": "system", "content": _short(rendered)})
-            else:
-                if out:
-                    context.unsupported(message.at, "a system message in the middle of the conversation")
+            if not out:
                 system += rendered
-                continue  # tool results and what the user says still belong together
+                continue
+            out.append({"role": "system", "content": _short(rendered)})
         elif message.role == "tool":
             results = blocks.results()
             out.append({"role": "user", "content": results})
@@ -144,8 +137,7 @@ def _short(blocks: list[dict[str, Any]]) -> Any:
 def _tool(tool: ir.Tool) -> dict[str, Any]:
     out: dict[str, Any] = {"name": tool.name}
     render_scalars(tool, TOOL, out)
-    # A schema is required, and so is its type.
-    out["input_schema"] = msgspec.Raw(b'{"type":"object"}' if tool.schema in (b"", b"{}") else tool.schema)
+    out["input_schema"] = msgspec.Raw(tool.schema)
     if tool.cache:
         out["cache_control"] = {"type": "ephemeral"} | ({"ttl": tool.cache} if tool.cache != "5m" else {})
     return out
@@ -154,11 +146,9 @@ def _tool(tool: ir.Tool) -> dict[str, Any]:
 _MODES = {"auto": "auto", "required": "any", "named": "tool", "none": "none"}
 
 
-def _tool_choice(request: ir.Request, context: RenderContext) -> dict[str, Any] | None:
+def _tool_choice(request: ir.Request) -> dict[str, Any] | None:
     choice = request.tool_choice
     alone = request.parallel_tools is False
-    if not request.tools and (choice is None or choice.mode in ("auto", "none")):
-        return None  # the API refuses a choice among no tools, and it says nothing
     if choice is None:
         return {"type": "auto", "disable_parallel_tool_use": True} if alone else None
     out: dict[str, Any] = {"type": _MODES[choice.mode]}
@@ -167,15 +157,6 @@ def _tool_choice(request: ir.Request, context: RenderContext) -> dict[str, Any] 
     if alone and choice.mode != "none":
         out["disable_parallel_tool_use"] = True
     return out
-
-
-def _output(output: ir.Output, context: RenderContext) -> dict[str, Any] | None:
-    """``output_config.format``. Its name is a label nobody reads, and every schema is strict."""
-    if output.kind == "json" or not output.schema:
-        context.unsupported("output", "JSON without a schema")
-        return None
-    ignore(output, "name", "strict")
-    return {"type": "json_schema", "schema": msgspec.Raw(output.schema)}
 
 
 def _cannot_think(request: ir.Request, kind: str) -> str:

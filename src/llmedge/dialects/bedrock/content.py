@@ -15,7 +15,7 @@ import msgspec
 
 from llmedge.dialects import ir
 from llmedge.dialects.fields import Fields
-from llmedge.dialects.lenient import raw_object
+from llmedge.dialects.lenient import broken_input, raw_object
 from llmedge.dialects.rendering import unread, view
 from llmedge.dialects.tool_ids import word_id
 
@@ -50,8 +50,8 @@ AUDIO = {
 }
 """Bedrock's names of formats. Of several for one media type the first is said."""
 
-Refuse = Callable[[str], None]
-"""Called with what cannot be said of a message."""
+Refuse = Callable[..., None]
+"""Called with the leaf, or kind of part, of a message that cannot be said; and why."""
 
 
 def _name_of(formats: dict[str, str], media_type: str) -> str:
@@ -214,7 +214,7 @@ class Blocks:
         if isinstance(part, ir.Text):
             return render_text(part, refuse)
         if isinstance(part, ir.ToolCall):
-            return {"toolUse": {"toolUseId": word_id(part.id), "name": part.name, "input": _arguments(part, refuse)}}
+            return {"toolUse": {"toolUseId": word_id(part.id), "name": part.name, "input": _arguments(part)}}
         if isinstance(part, ir.ToolResult):
             return {"toolResult": self._result(part, refuse)}
         if isinstance(part, ir.Thinking):
@@ -226,20 +226,19 @@ class Blocks:
             return self._medium("image", IMAGES, part.source, refuse)
         if isinstance(part, ir.Audio):
             if part.id:  # which stands for its data
-                refuse("audio id")
+                refuse("Audio.id")
                 return None
             return self._medium("audio", AUDIO, part.source, refuse)
         if isinstance(part, ir.File):
             return self._document(part, refuse)
-        refuse(type(part).__name__.lower())
+        refuse(type(part).__name__)
         return None
 
     def _medium(self, kind: str, formats: dict[str, str], source: ir.Source, refuse: Refuse) -> dict[str, Any] | None:
         name = _name_of(formats, source.media_type)
         out = _render_source(source) if source.kind != "text" else None
         if out is None or not name:
-            where = f"of {source.media_type or 'no media type'}" if out is not None else "that is not sent along"
-            refuse(f"{kind} {where}")
+            refuse(kind.capitalize(), _cannot(source, out))
             return None
         return {kind: {"format": name, "source": out}}
 
@@ -248,8 +247,7 @@ class Blocks:
         name = _name_of(DOCUMENTS, source.media_type)
         out = _render_source(source)
         if out is None or (not name and (source.kind == "base64" or source.media_type)):
-            where = f"of {source.media_type or 'no media type'}" if out is not None else "that is not sent along"
-            refuse(f"document {where}")
+            refuse("File", _cannot(source, out))
             return None
         document: dict[str, Any] = {"name": self._document_name(part.name, name), "source": out}
         if name:
@@ -276,9 +274,9 @@ class Blocks:
         content: list[dict[str, Any]] = []
         for each in part.content:
             if each.cache:
-                refuse("cache_control inside a tool result")
+                refuse("Text.cache")
             if isinstance(each, ir.Text) and each.citations:
-                refuse("citations inside a tool result")
+                refuse("Text.citations")
                 each = ir.Text(each.text)
             if (block := self._block(each, refuse)) is not None:
                 content.append(block)
@@ -298,16 +296,18 @@ def render_text(part: ir.Text, refuse: Refuse) -> dict[str, Any]:
 
 def render_cache_point(ttl: str, refuse: Refuse) -> list[dict[str, Any]]:
     if ttl not in ("5m", "1h"):
-        refuse(f"cache_control for {ttl}")
+        refuse("Text.cache")
         return []
     return [{"cachePoint": {"type": "default"} | ({"ttl": ttl} if ttl != "5m" else {})}]
 
 
-def _arguments(call: ir.ToolCall, refuse: Refuse) -> msgspec.Raw:
-    if (arguments := raw_object(call.arguments)) is not None:
-        return arguments
-    refuse("arguments of a tool call that are not a JSON object")
-    return msgspec.Raw(b"{}")
+def _arguments(call: ir.ToolCall) -> Any:
+    return raw_object(call.arguments or "{}") or broken_input(call.arguments)
+
+
+def _cannot(source: ir.Source, rendered: Any) -> str:
+    """Why a medium cannot be said."""
+    return "only what is sent along" if rendered is None else f"its type is {source.media_type or 'not said'}"
 
 
 def _render_source(source: ir.Source) -> dict[str, Any] | None:
@@ -322,7 +322,7 @@ def _render_citation(cite: ir.Citation, refuse: Refuse) -> dict[str, Any]:
     seen = view(cite)
     out = citation_fields(seen)
     if cite.kind == "file" or any(unread(seen)):
-        refuse("citations")
+        refuse("Text.citations")
     return out
 
 

@@ -31,6 +31,9 @@ class Bedrock(ChatDialect):
         "Text.citations Text.cache Image.cache Audio.id File.name File.context File.cite File.cache ToolCall.cache",
         "ToolResult.error ToolResult.cache Thinking.text Thinking.signature Thinking.redacted Tool.cache",
     )
+    needs = frozenset(
+        {"system_first", "no_blank_text", "no_allowed_tools", "no_json_object", "schema_required", "tools_of_history"}
+    )
 
     def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
         if is_deeper(raw, max_depth):

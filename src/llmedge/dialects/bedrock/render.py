@@ -29,14 +29,13 @@ def render(request: ir.Request, model: str, context: RenderContext, *, quirks: f
     """The body; model and streaming are in the URL. Quirks it knows:
 
     - ``claude``: the model is Anthropic's although its name (of an application inference profile, say) hides it;
-    - ``thinking_budget``: it has no adaptive thinking (Claude before 4.6): efforts are said as budgets;
-    - ``system_messages``: it takes messages of role ``system`` after the first turn.
+    - ``thinking_budget``: it has no adaptive thinking (Claude before 4.6): efforts are said as budgets.
 
     :raises Unsupported: a field cannot be said.
     """
     claude = "anthropic." in model or "claude" in quirks
     payload: dict[str, Any] = {}
-    system, messages = _messages(request.messages, context, quirks)
+    system, messages = _messages(request.messages, context)
     payload["messages"] = messages
     if system:
         payload["system"] = system
@@ -50,8 +49,8 @@ def render(request: ir.Request, model: str, context: RenderContext, *, quirks: f
         payload["toolConfig"] = tools
     additional: dict[str, Any] = {}
     output: dict[str, Any] = {}
-    if request.output is not None and (text_format := _output(request.output, context)):
-        output["textFormat"] = text_format
+    if request.output is not None:
+        output["textFormat"] = _output(request.output)
     if claude:
         if request.reasoning is not None:
             thinking, effort = _thinking(request.reasoning, "thinking_budget" in quirks)
@@ -76,29 +75,18 @@ def render(request: ir.Request, model: str, context: RenderContext, *, quirks: f
     return _encode(payload)
 
 
-def _unsupported(context: RenderContext, message: ir.Message) -> Refuse:
-    return lambda what: context.unsupported(f"{message.at} ({what})")
-
-
-def _unsupported_tool(context: RenderContext, name: str, what: str) -> None:
-    context.unsupported(f"tools ({name}: {what})")
-
-
 def _messages(
-    messages: tuple[ir.Message, ...], context: RenderContext, quirks: frozenset[str]
+    messages: tuple[ir.Message, ...], context: RenderContext
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """``system`` and ``messages``. Bedrock wants user and assistant to take turns; tool results are the user's."""
     system: list[dict[str, Any]] = []
     out: list[dict[str, Any]] = []
     blocks = Blocks()
     for message in messages:
-        refuse = _unsupported(context, message)
+        refuse = partial(context.unsupported, at=message.at)
         role = {"tool": "user", "developer": "system"}.get(message.role, message.role)
         if role == "system" and not out:
             system += [block for part in message.parts for block in _system(part, blocks, refuse)]
-            continue
-        if role == "system" and "system_messages" not in quirks:
-            refuse("a system message after the first turn")
             continue
         if not out or out[-1]["role"] != role:
             out.append({"role": role, "content": []})
@@ -109,10 +97,10 @@ def _messages(
 
 def _system(part: ir.Part, blocks: Blocks, refuse: Refuse) -> list[dict[str, Any]]:
     if not isinstance(part, ir.Text):
-        refuse(f"{type(part).__name__.lower()} in the system prompt")
+        refuse(type(part).__name__, "not in the system prompt")
         return []
     if part.citations:
-        refuse("citations in the system prompt")
+        refuse("Text.citations")
     return blocks.render(ir.Text(part.text, cache=part.cache), refuse)
 
 
@@ -127,10 +115,10 @@ def _tools(request: ir.Request, context: RenderContext) -> dict[str, Any]:
     for tool in offered:
         spec: dict[str, Any] = {"name": tool.name}
         render_scalars(tool, TOOL, spec)
-        spec["inputSchema"] = {"json": msgspec.Raw(tool.schema or b'{"type":"object","properties":{}}')}
+        spec["inputSchema"] = {"json": msgspec.Raw(tool.schema)}
         tools.append({"toolSpec": spec})
         if tool.cache:
-            tools += render_cache_point(tool.cache, partial(_unsupported_tool, context, tool.name))
+            tools += render_cache_point(tool.cache, context.unsupported)
     out: dict[str, Any] = {"tools": tools} if tools else {}
     if choice is None:
         return out
@@ -144,11 +132,8 @@ def _tools(request: ir.Request, context: RenderContext) -> dict[str, Any]:
     return out
 
 
-def _output(output: ir.Output, context: RenderContext) -> dict[str, Any]:
+def _output(output: ir.Output) -> dict[str, Any]:
     """Bedrock always holds the model to the schema: ``strict`` needs no saying."""
-    if output.kind != "json_schema" or not output.schema:
-        context.unsupported("output", "it needs a JSON schema")
-        return {}
     ignore(output, "strict")
     schema: dict[str, Any] = {"schema": output.schema.decode()}
     render_scalars(output, {"name": "name", "description": "description"}, schema)

@@ -45,7 +45,7 @@ def render_contents(
                 if isinstance(part, ir.ToolCall):
                     names[part.id] = part.name
                 if isinstance(part, ir.ToolCall | ir.Thinking) and not is_base64(part.signature):
-                    context.unsupported(f"{message.at} (another vendor's signature)")
+                    context.unsupported(f"{type(part).__name__}.signature")
                     if isinstance(part, ir.Thinking) and part.redacted:
                         continue
                     part = msgspec.structs.replace(part, signature="")
@@ -78,15 +78,15 @@ def render_part(part: ir.Part, message: ir.Message, context: RenderContext, ids:
         return [{"text": part.text}]
     if isinstance(part, ir.ToolCall):
         call = render_call(part, ids)
-        if call is None:
-            context.unsupported(f"{message.at} (arguments of a tool call that are not a JSON object)")
         return [] if call is None else [call]
     if isinstance(part, ir.Thinking):
         return [render_thought(part)]
     if isinstance(part, ir.Image | ir.Audio | ir.File):
         media = _media(part, message, context)
         return [] if media is None else [media]
-    context.unsupported(f"{message.at} ({type(part).__name__.lower()})")
+    if isinstance(part, ir.Refusal):
+        return [{"text": part.text}]
+    context.unsupported(type(part).__name__, at=message.at)
     return []
 
 
@@ -117,17 +117,19 @@ def _media(part: ir.Image | ir.Audio | ir.File, message: ir.Message, context: Re
     kind = type(part).__name__.lower()
     name = part.name if isinstance(part, ir.File) else ""
     if isinstance(part, ir.Audio) and part.id:
-        context.unsupported(f"{message.at} (audio of an earlier answer)")
+        context.unsupported("Audio.id", at=message.at)
         return None
-    out = render_source(source, kind, name)
+    known = source.kind != "url" or context.takes(source)
+    out = render_source(source, kind, name) if known else None
     if out is None:
-        context.unsupported(f"{message.at} ({kind} by the id of a file)")
+        why = "by the id of a file" if known else "by such a URL"
+        context.unsupported(type(part).__name__, why, at=message.at)
         return None
     if isinstance(part, ir.Image) and part.detail:
         if part.detail in _LEVELS:
             out["mediaResolution"] = {"level": _LEVELS[part.detail]}
         else:
-            context.unsupported(f"{message.at} (an image's detail '{part.detail}')")
+            context.unsupported("Image.detail")
     return out
 
 
@@ -152,12 +154,9 @@ def _result(
     part: ir.Part, message: ir.Message, names: dict[str, str], context: RenderContext, ids: bool
 ) -> list[dict[str, Any]]:
     if not isinstance(part, ir.ToolResult):
-        context.unsupported(f"{message.at} ({type(part).__name__.lower()})")
+        context.unsupported(type(part).__name__, at=message.at)
         return []
-    name = part.name or names.get(part.id, "")
-    if not name:
-        context.unsupported(f"{message.at} (a result of a tool that was not called)")
-        name = part.id
+    name = part.name or names.get(part.id, "") or part.id  # Gemini wants one
     response: dict[str, Any] = {"id": part.id} if ids and part.id else {}
     texts = [each.text for each in part.content if isinstance(each, ir.Text)]
     response |= {"name": name, "response": render_result(texts, part.error)}

@@ -14,7 +14,6 @@ from llmedge.dialects.rendering import RenderContext, ignore
 from llmedge.dialects.scalars import render_scalars
 
 _encode = msgspec.json.Encoder().encode
-_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 _BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576}
 """Google's scale for its OpenAI-compatible API (ai.google.dev/gemini-api/docs/openai)."""
@@ -55,7 +54,7 @@ def render_fields(
     if request.output is not None:
         config["responseMimeType"] = "application/json"
         if request.output.schema:
-            config["responseJsonSchema"] = msgspec.Raw(_schema(request.output, context))
+            config["responseJsonSchema"] = msgspec.Raw(request.output.schema)
         ignore(request.output, "name", "strict")
     if request.reasoning is not None and (thinking := _thinking(request.reasoning, model, context, quirks)):
         config["thinkingConfig"] = thinking
@@ -74,18 +73,14 @@ def render_fields(
 
 
 def _instruction(request: ir.Request, context: RenderContext) -> list[dict[str, Any]]:
-    """What is said before the conversation. What the system says later is said there as well, for want of a place."""
-    parts: list[dict[str, Any]] = []
-    begun = False
-    for message in request.messages:
-        if message.role not in ("system", "developer"):
-            begun = True
-            continue
-        if begun:
-            context.unsupported(f"{message.at} (its place: system instructions stand before the conversation)")
-        for part in message.parts:
-            parts += render_part(part, message, context)
-    return parts
+    """What is said before the conversation."""
+    return [
+        out
+        for message in request.messages
+        if message.role in ("system", "developer")
+        for part in message.parts
+        for out in render_part(part, message, context)
+    ]
 
 
 def _tool(tool: ir.Tool) -> dict[str, Any]:
@@ -109,21 +104,6 @@ def _calling(request: ir.Request) -> dict[str, Any]:
     else:
         mode, names = ("NONE" if choice.mode == "none" else "ANY"), choice.names
     return {"mode": mode, "allowedFunctionNames": list(names)} if names else {"mode": mode}
-
-
-def _schema(output: ir.Output, context: RenderContext) -> bytes:
-    """The schema, byte for byte, with the output's description in it where it has none. The output's name is a label
-    for logs, and that it is ``strict`` is so anyway."""
-    if not output.description:
-        return output.schema
-    try:
-        fields = _decode_object(output.schema)
-    except msgspec.DecodeError:
-        fields = {"description": msgspec.Raw(b"")}  # true or false: no place for it
-    if "description" in fields:
-        context.unsupported("output", "its schema has a description of its own")
-        return output.schema
-    return _encode({"description": output.description, **fields})
 
 
 def _thinking(reasoning: ir.Reasoning, model: str, context: RenderContext, quirks: frozenset[str]) -> dict[str, Any]:

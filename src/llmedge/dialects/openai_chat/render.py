@@ -83,7 +83,7 @@ def _tool_id(identifier: str, quirks: frozenset[str]) -> str:
 
 def _render_message(message: ir.Message, context: RenderContext, quirks: frozenset[str]) -> list[dict[str, Any]]:
     if message.name and (message.role == "tool" or "no_message_name" in quirks):
-        context.unsupported(f"{message.at}.name")
+        context.unsupported("Message.name")
     if message.role == "tool":
         return [out for part in message.parts for out in _render_result(part, message, context, quirks)]
     role = "system" if message.role == "developer" and "no_developer_role" in quirks else message.role
@@ -104,7 +104,7 @@ def _render_message(message: ir.Message, context: RenderContext, quirks: frozens
             if "thinking_back" in quirks and part.text and not part.signature:
                 out["reasoning_content"] = out.get("reasoning_content", "") + part.text
             else:
-                context.unsupported(f"{message.at} (thinking)")
+                context.unsupported("Thinking")
         elif isinstance(part, ir.Refusal) and message.role == "assistant":
             out["refusal"] = part.text
         elif isinstance(part, ir.Audio) and part.id:
@@ -126,7 +126,7 @@ def _render_message(message: ir.Message, context: RenderContext, quirks: frozens
 def _render_part(part: ir.Part, message: ir.Message, context: RenderContext) -> dict[str, Any]:
     if isinstance(part, ir.Text):
         return {"type": "text", "text": part.text}
-    if isinstance(part, ir.Image) and part.source.kind in ("base64", "url"):
+    if isinstance(part, ir.Image) and (part.source.kind == "base64" or context.takes(part.source)):
         image = {"url": data_url(part.source)}
         if part.detail:
             image["detail"] = part.detail
@@ -136,18 +136,13 @@ def _render_part(part: ir.Part, message: ir.Message, context: RenderContext) -> 
             if media_type == part.source.media_type and part.source.kind == "base64":
                 return {"type": "input_audio", "input_audio": {"data": part.source.data, "format": name}}
     if isinstance(part, ir.File):
-        if part.name and part.source.kind in ("file", "text"):
-            context.unsupported(f"{message.at} (file name)")
         if part.source.kind == "file":
+            if part.name:
+                context.unsupported("File.name")
             return {"type": "file", "file": {"file_id": part.source.data}}
         if part.source.kind == "base64":
-            file = {"file_data": data_url(part.source)}
-            if part.name:
-                file["filename"] = part.name
-            return {"type": "file", "file": file}
-        if part.source.kind == "text":
-            return {"type": "text", "text": part.source.data}
-    context.unsupported(f"{message.at} ({type(part).__name__.lower()})")
+            return {"type": "file", "file": {"file_data": data_url(part.source), "filename": part.name}}
+    context.unsupported(type(part).__name__, at=message.at)
     return {}
 
 
@@ -155,14 +150,9 @@ def _render_result(
     part: ir.Part, message: ir.Message, context: RenderContext, quirks: frozenset[str]
 ) -> list[dict[str, Any]]:
     if not isinstance(part, ir.ToolResult):
-        context.unsupported(f"{message.at} ({type(part).__name__.lower()})")
+        context.unsupported(type(part).__name__, at=message.at)
         return []
-    content: list[dict[str, Any]] = []
-    for each in part.content:
-        if isinstance(each, ir.Text):
-            content.append({"type": "text", "text": each.text})
-        else:
-            context.unsupported(f"{message.at} (a tool result's {type(each).__name__.lower()})")
+    content = [{"type": "text", "text": each.text} for each in part.content if isinstance(each, ir.Text)]
     out: Any = content[0]["text"] if len(content) == 1 else content or ""
     return [{"role": "tool", "tool_call_id": _tool_id(part.id, quirks), "content": out}]
 

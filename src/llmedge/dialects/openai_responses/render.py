@@ -89,7 +89,7 @@ def _items(message: ir.Message, context: RenderContext) -> Iterator[dict[str, An
             if isinstance(part, ir.ToolResult):
                 yield _render_result(part, message, context)
             else:
-                context.unsupported(f"{message.at} ({type(part).__name__.lower()})")
+                context.unsupported(type(part).__name__, at=message.at)
     elif message.role == "assistant":
         yield from _said(message, context)
     else:
@@ -107,7 +107,7 @@ def _said(message: ir.Message, context: RenderContext) -> Iterator[dict[str, Any
         if texts:
             for part in parts:
                 if isinstance(part, ir.Text) and not all(_is_cited(cite) for cite in part.citations):
-                    context.unsupported(f"{message.at} (citations)")
+                    context.unsupported("Text.citations")
             yield {"type": "message", "role": "assistant", "content": render_texts(parts)}
             continue
         for part in parts:
@@ -117,7 +117,7 @@ def _said(message: ir.Message, context: RenderContext) -> Iterator[dict[str, Any
                 call = {"call_id": short_id(part.id, LONGEST_ID), "name": part.name, "arguments": part.arguments}
                 yield {"type": "function_call", **call}
             else:
-                context.unsupported(f"{message.at} ({type(part).__name__.lower()})")
+                context.unsupported(type(part).__name__, at=message.at)
 
 
 def _is_cited(cite: ir.Citation) -> bool:
@@ -147,29 +147,25 @@ def _parts(parts: tuple[ir.Part, ...], message: ir.Message, context: RenderConte
 def _render_part(part: ir.Part, message: ir.Message, context: RenderContext) -> dict[str, Any]:
     if isinstance(part, ir.Text):
         if part.citations:
-            context.unsupported(f"{message.at} (citations)")
+            context.unsupported("Text.citations")
         return {"type": "input_text", "text": part.text}
-    if isinstance(part, ir.Image) and part.source.kind != "text":
+    if isinstance(part, ir.Image) and (part.source.kind in ("file", "base64") or context.takes(part.source)):
         image: dict[str, Any] = {"type": "input_image", "detail": part.detail or "auto"}
         if part.source.kind == "file":
             return {**image, "file_id": part.source.data}
         return {**image, "image_url": data_url(part.source)}
-    if isinstance(part, ir.File):
-        return _render_file(part, message, context)
+    if isinstance(part, ir.File) and (part.source.kind in ("file", "base64") or context.takes(part.source)):
+        return _render_file(part)
     if isinstance(part, ir.Audio):
         for name, media_type in AUDIO_FORMATS.items():
             if media_type == part.source.media_type and part.source.kind == "base64" and not part.id:
                 return {"type": "input_audio", "input_audio": {"data": part.source.data, "format": name}}
-    context.unsupported(f"{message.at} ({type(part).__name__.lower()})")
+    context.unsupported(type(part).__name__, at=message.at)
     return {}
 
 
-def _render_file(part: ir.File, message: ir.Message, context: RenderContext) -> dict[str, Any]:
+def _render_file(part: ir.File) -> dict[str, Any]:
     source = part.source
-    if source.kind == "text":
-        if part.name:
-            context.unsupported(f"{message.at} (file name)")
-        return {"type": "input_text", "text": source.data}
     file = {"type": "input_file"}
     if source.kind == "file":
         file["file_id"] = source.data

@@ -1,0 +1,200 @@
+"""Messages in the order and the form a vendor takes: nothing of what is said is left out."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from llmedge.dialects import ir
+from llmedge.dialects.lenient import broken_input, raw_object
+from llmedge.dialects.rendering import RenderContext
+
+Messages = tuple[ir.Message, ...]
+
+BESIDE = "(From the tool results above:)"
+SEE_BESIDE = "(See the next message.)"
+ACKNOWLEDGED = "OK."
+"""Words of ours, where a vendor wants somebody to say something."""
+
+
+def fit_messages(messages: Messages, context: RenderContext, quirks: frozenset[str]) -> Messages:
+    """Quirks it knows: ``system_first`` (unless ``system_messages``), ``no_blank_text``, ``text_results``,
+    ``no_user_after_tool``, ``no_document_context``, ``no_text_documents``, ``file_names``.
+
+    :raises Unsupported: a document is to be cited, and cannot be.
+    """
+    messages = _readable(messages)
+    if "no_document_context" in quirks:
+        messages = _documents(messages, context, quirks)
+    if any(message.role == "tool" for message in messages):
+        messages = _answered(messages)
+    if "system_first" in quirks and "system_messages" not in quirks:
+        messages = _system_first(messages)
+    messages = _audible(messages, "no_blank_text" in quirks)
+    if "text_results" in quirks:
+        messages = _media_beside(messages)
+    if "no_user_after_tool" in quirks:
+        messages = tuple(_acknowledged(messages))
+    return messages
+
+
+def _readable(messages: Messages) -> Messages:
+    """Calls whose arguments are an object: vendors read those of the history as JSON."""
+    if not any(isinstance(part, ir.ToolCall) for message in messages for part in message.parts):
+        return messages
+    return tuple(
+        ir.replace(
+            message, parts=tuple(_read(part) if isinstance(part, ir.ToolCall) else part for part in message.parts)
+        )
+        for message in messages
+    )
+
+
+def _read(call: ir.ToolCall) -> ir.ToolCall:
+    if not call.arguments.strip():
+        return ir.replace(call, arguments="{}")
+    if raw_object(call.arguments) is not None:
+        return call
+    return ir.replace(call, arguments=ir.encode(broken_input(call.arguments)).decode())
+
+
+def _answered(messages: Messages) -> Messages:
+    """Each call's result directly behind it, whatever was said in between, and each id of a call once: all vendors
+    pair them so (platform.openai.com/docs/guides/function-calling,
+    platform.claude.com/docs/en/agents-and-tools/tool-use/implement-tool-use)."""
+    results: dict[str, list[tuple[int, int, ir.ToolResult]]] = defaultdict(list)
+    for index, message in enumerate(messages):
+        for number, part in enumerate(message.parts if message.role == "tool" else ()):
+            if isinstance(part, ir.ToolResult):
+                results[part.id].append((index, number, part))
+    out: list[ir.Message] = []
+    seen: set[str] = set()
+    taken: set[int] = set()
+    for index, message in enumerate(messages):
+        if message.role == "tool":
+            rest = tuple(part for part in message.parts if id(part) not in taken)
+            if rest and out and (out[-1].role, out[-1].name) == ("tool", message.name):
+                out[-1] = ir.replace(out[-1], parts=out[-1].parts + rest)
+            elif rest:
+                out.append(ir.replace(message, parts=rest))
+            continue
+        parts = list(message.parts)
+        found: list[tuple[int, int, ir.ToolResult]] = []
+        for number, part in enumerate(parts):
+            if not isinstance(part, ir.ToolCall):
+                continue
+            name = part.id
+            while name in seen or not name:
+                name = f"{part.id or 'call'}_{len(seen)}"
+            seen.add(name)
+            result = next((each for each in results[part.id] if each[0] > index and id(each[2]) not in taken), None)
+            if result is not None:
+                taken.add(id(result[2]))
+                found.append((*result[:2], ir.replace(result[2], id=name)))
+            if name != part.id:
+                parts[number] = ir.replace(part, id=name)
+        out.append(ir.replace(message, parts=tuple(parts)))
+        if found:
+            found.sort(key=lambda each: each[:2])
+            out.append(ir.replace(messages[found[0][0]], parts=tuple(part for *_, part in found)))
+    return tuple(out)
+
+
+def _documents(messages: Messages, context: RenderContext, quirks: frozenset[str]) -> Messages:
+    """What is said about a document is a text before it; a document that is a text may be no more than that."""
+    if not any(isinstance(part, ir.File) for message in messages for part in _with_results(message)):
+        return messages
+    as_texts, named = "no_text_documents" in quirks, "file_names" in quirks
+
+    def split(parts: Iterable[Any], at: str) -> Iterator[Any]:
+        for part in parts:
+            if isinstance(part, ir.ToolResult):
+                yield ir.replace(part, content=tuple(split(part.content, at)))
+            elif not isinstance(part, ir.File):
+                yield part
+            elif as_texts and part.source.kind == "text":
+                if part.cite:
+                    context.unsupported("File.cite", at=at)
+                yield ir.Text("\n".join(filter(None, (part.name, part.context, part.source.data))), cache=part.cache)
+            else:
+                if part.context:
+                    yield ir.Text(part.context)
+                name = f"document{mimetypes.guess_extension(part.source.media_type) or ''}"
+                unnamed = named and part.source.kind == "base64" and not part.name
+                yield ir.replace(part, context="", name=name if unnamed else part.name)
+
+    return tuple(ir.replace(message, parts=tuple(split(message.parts, message.at))) for message in messages)
+
+
+def _system_first(messages: Messages) -> Messages:
+    """What the system says later stands where it is, as the user's, marked."""
+    begun = next((index for index, each in enumerate(messages) if each.role not in ("system", "developer")), 0)
+    return messages[:begun] + tuple(
+        ir.replace(message, role="user", parts=_marked(message.parts))
+        if message.role in ("system", "developer") and message.parts
+        else message
+        for message in messages[begun:]
+    )
+
+
+def _marked(parts: tuple[ir.Part, ...]) -> tuple[ir.Part, ...]:
+    if len(parts) == 1 and isinstance(parts[0], ir.Text):
+        return (ir.replace(parts[0], text=f"<system>\n{parts[0].text}\n</system>"),)
+    return ir.Text("<system>"), *parts, ir.Text("</system>")
+
+
+def _audible(messages: Messages, strict: bool) -> Messages:
+    """Without texts that say nothing.
+
+    :param strict: not even white space, and no message without content.
+    """
+
+    def says(part: Any) -> bool:
+        return not isinstance(part, ir.Text) or bool(part.text.strip() if strict else part.text)
+
+    out: list[ir.Message] = []
+    for message in messages:
+        if not all(says(part) for part in _with_results(message)):
+            parts = tuple(
+                ir.replace(part, content=tuple(filter(says, part.content))) if isinstance(part, ir.ToolResult) else part
+                for part in message.parts
+                if says(part)
+            )
+            message = ir.replace(message, parts=parts)
+        out.append(message)
+    return tuple(each for each in out if each.parts) or tuple(out) if strict else tuple(out)
+
+
+def _with_results(message: ir.Message) -> Iterator[ir.Part]:
+    for part in message.parts:
+        yield part
+        if isinstance(part, ir.ToolResult):
+            yield from part.content
+
+
+def _media_beside(messages: Messages) -> Messages:
+    """Pictures and documents of results in a message of the user's behind them: the results are texts."""
+    out: list[ir.Message] = []
+    for message in messages:
+        media: list[ir.Part] = []
+        parts: list[ir.Part] = []
+        for part in message.parts:
+            if isinstance(part, ir.ToolResult) and not all(isinstance(each, ir.Text) for each in part.content):
+                media += [each for each in part.content if not isinstance(each, ir.Text)]
+                texts = tuple(each for each in part.content if isinstance(each, ir.Text))
+                part = ir.replace(part, content=texts or (ir.Text(SEE_BESIDE),))
+            parts.append(part)
+        out.append(ir.replace(message, parts=tuple(parts)) if media else message)
+        if media:
+            out.append(ir.Message("user", (ir.Text(BESIDE), *media), at=message.at))
+    return tuple(out)
+
+
+def _acknowledged(messages: Messages) -> Iterator[ir.Message]:
+    """With a word of the assistant's between a result and what the user says next."""
+    for before, message in zip((None, *messages), messages, strict=False):
+        if before is not None and before.role == "tool" and message.role == "user":
+            yield ir.Message("assistant", (ir.Text(ACKNOWLEDGED),), at=message.at)
+        yield message
