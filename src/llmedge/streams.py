@@ -142,7 +142,17 @@ class AwaitedStream(ReplyStream):
             coming.cancel()
 
 
-class Meter:
+class EventCount:
+    """Counts the events that go by."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add(self, events: Batch) -> None:
+        self.count += events[0].count if len(events) == 1 else sum([event.count for event in events])
+
+
+class Meter(EventCount):
     """Measures the content that goes by.
 
     :param keep: bytes of frames that are kept, about.
@@ -150,7 +160,8 @@ class Meter:
     """
 
     def __init__(self, keep: int = 0) -> None:
-        self.count = self.length = 0
+        super().__init__()
+        self.length = 0
         self.shortest = 1 << 30
         self.frames: list[bytes] = []
         self._left = keep
@@ -178,7 +189,7 @@ class FilteredStream(ReplyStream):
     on_events: Callable[[Batch], Batch | Awaitable[Batch]] | None = None
     """Gets each batch, the last one too; gives what goes on, maybe nothing, now or later."""
 
-    meter: Meter | None = None
+    meter: EventCount | None = None
     """Measures what comes, before :attr:`on_events` sees it."""
 
     def __init__(self, stream: ReplyStream, held: Batch | None = None) -> None:

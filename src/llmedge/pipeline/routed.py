@@ -7,7 +7,7 @@ from llmedge.model import Clock, EventKind
 from llmedge.pipeline.deployments import Lease
 from llmedge.pipeline.verdicts import cause_of, verdict_of
 from llmedge.record import Attempt
-from llmedge.streams import Batch, FilteredStream, ReplyStream
+from llmedge.streams import Batch, EventCount, FilteredStream, ReplyStream
 
 
 class RoutedStream(FilteredStream):
@@ -21,6 +21,7 @@ class RoutedStream(FilteredStream):
         self.attempt = attempt
         self._clock = clock
         self._lease = lease
+        self.meter: EventCount = EventCount()
 
     @classmethod
     async def begin(cls, stream: ReplyStream, attempt: Attempt, clock: Clock, lease: Lease) -> RoutedStream:
@@ -37,10 +38,6 @@ class RoutedStream(FilteredStream):
             stream.abort()
             raise
         return cls(stream, held, attempt, clock, lease)
-
-    def on_events(self, events: Batch) -> Batch:
-        self.attempt.said += events[0].count if len(events) == 1 else sum([event.count for event in events])
-        return events
 
     def on_end(self, events: Batch) -> Batch:
         usage = self.usage
@@ -61,3 +58,4 @@ class RoutedStream(FilteredStream):
         if self.attempt.ended is None:
             self.attempt.end(self._clock.seconds(), outcome, error)
             self.attempt.usage, self.attempt.skipped_events = self.usage, self.skipped
+            self.attempt.said = self.meter.count

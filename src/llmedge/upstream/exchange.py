@@ -88,6 +88,7 @@ class Exchange:
     _wake: Callable[[], None] | None = None
     _arrived: Deferred[None] | None = None
     _owed: Owed | None = None
+    _alone_since: float | None = None
     _patience = 0.0
     _due = inf
     _timer_due = inf
@@ -213,7 +214,10 @@ class Exchange:
         if due < self._timer_due:  # a later one is set when the timer has fired
             self._set_timer(due)
         if self._owed is None:
-            self._routing.begin_wait(now)
+            if self._attempt.first_event is None:
+                self._routing.begin_wait(now)
+            else:  # content has begun: nobody else is waited for, and each event pays for this
+                self._alone_since = now
         self._owed = owed
 
     def _set_timer(self, due: float) -> None:
@@ -224,7 +228,11 @@ class Exchange:
     def _stop_waiting(self) -> None:
         if self._owed is not None:
             self._owed = None
-            self._routing.end_wait(self._clock.seconds())
+            since, self._alone_since = self._alone_since, None
+            if since is None:
+                self._routing.end_wait(self._clock.seconds())
+            else:
+                self._routing.waited += self._clock.seconds() - since
 
     def arrival(self) -> Deferred[None]:
         """Fires at the next :meth:`notify`, which then calls nobody else; cancelling it aborts the exchange."""

@@ -92,9 +92,13 @@ class Relay:
             request.finish(data)
             assert self._over is not None
             self._over.callback(None)
+            return
+        if request.startedWriting and (channel := request.channel) is not None:  # nothing is left to decide
+            request.sentLength += len(data)
+            channel.write_body(data, False)
         else:
             request.write(data)
-            self._wrote = self._clock.seconds()
+        self._wrote = self._clock.seconds()
 
     def _begin(self) -> None:
         request = self._request
