@@ -94,15 +94,17 @@ class Pool:
         :raises TargetError: it was cut, malformed or silent before the headers were complete.
         """
         while True:
-            connection = self._kept() if body is None or body.whole else None
-            if connection is None:
+            if self._idle and (body is None or body.whole):
+                connection = self._idle.pop()  # the one that was used last
+            else:
                 routing.begin_wait(self._reactor.seconds())
                 try:
                     connection = await self._acquire(new=body is not None and not body.whole)
                 finally:
                     routing.end_wait(self._reactor.seconds())
             attempt.connected = self._reactor.seconds()
-            exchange = connection.start(request, attempt, routing)
+            if (exchange := connection.start(request, attempt, routing)) is None:
+                continue
             try:
                 if body is not None:
                     connection.sending = True
@@ -136,8 +138,8 @@ class Pool:
         while True:
             if new and len(self._open) + self._opening < self._limits.max_connections:
                 return await self._connect()
-            if (connection := self._kept()) is not None:
-                return connection
+            if self._idle:
+                return self._idle.pop()
             if len(self._open) + self._opening < self._limits.max_connections:
                 return await self._connect()
             turn: Deferred[None] = Deferred(self._waiting.remove)
@@ -150,15 +152,6 @@ class Pool:
                     f"has {self._limits.max_connections} connections (upstream.max_connections), and none came free "
                     f"within {patience:g} s"
                 ) from None
-
-    def _kept(self) -> Connection | None:
-        """The connection that was used last, of those at rest."""
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.usable:
-                return connection
-            connection.abort()
-        return None
 
     async def _connect(self) -> Connection:
         factory = Factory.forProtocol(

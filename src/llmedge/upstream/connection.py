@@ -96,7 +96,9 @@ class Connection(protocol.Protocol):
         self.sending = False
         self._state = OPENING
         self._exchange: Exchange | None = None
+        self._status = 0
         self._fields: dict[bytes, bytes] = {}
+        self._chunks: list[bytes] = []
         self._field_bytes = 0  # of all heads of an answer: there may be interim ones
         self._field_count = 0
         self._head_bytes = 0  # read before the last head was complete
@@ -126,6 +128,7 @@ class Connection(protocol.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            exchange.got(self._status, self._fields, self._chunks)
             exchange.fail(UpstreamMalformed("answered with something that is not HTTP/1.1"))
             return
         if self._state is HEAD:
@@ -136,14 +139,17 @@ class Connection(protocol.Protocol):
         if self._state is OVERSIZE:
             exchange.fail(UpstreamMalformed("answered with more headers than the gateway takes"))
             return
-        if self._state is ANSWERED or self._state is SPENT:
-            self._end(exchange)
+        chunks, self._chunks = self._chunks, []
+        if self._state is BODY:
+            exchange.got(self._status, self._fields, chunks)
+        else:
+            self._end(exchange, chunks)
         exchange.notify()
 
-    def _end(self, exchange: Exchange) -> None:
-        """The answer is whole: keep the connection for another, or close it."""
+    def _end(self, exchange: Exchange, chunks: list[bytes]) -> None:
+        """The answer is whole, with its last ``chunks``: keep the connection for another, or close it."""
         self._exchange = None
-        exchange.got_end()
+        exchange.got(self._status, self._fields, chunks, whole=True)
         seconds = self._limits.keepalive
         if (field := self._fields.get(b"keep-alive")) and (hint := _KEEP_ALIVE.search(field)):
             seconds = min(seconds, int(hint[1]) - 1.0)  # a second before the vendor closes
@@ -167,7 +173,7 @@ class Connection(protocol.Protocol):
         if exchange is not None:
             framed = b"content-length" in exchange.fields or b"transfer-encoding" in exchange.fields
             if before is BODY and not framed and exchange.status not in (204, 304):
-                exchange.got_end()  # RFC 9112 section 6.3, rule 8
+                exchange.got(self._status, self._fields, [], whole=True)  # RFC 9112 section 6.3, rule 8
                 exchange.notify()
             elif self._used > 1 and unsent(self.transport) >= self._request_size:
                 exchange.fail(StaleConnection())
@@ -180,18 +186,24 @@ class Connection(protocol.Protocol):
 
     @property
     def usable(self) -> bool:
-        return self._state is IDLE and not was_closed(self.transport)
+        """A request can be sent on it, and where it carried one before, the vendor has not closed it since."""
+        return self._state is IDLE and not (self._used and was_closed(self.transport))
 
-    def start(self, request: bytes, attempt: Attempt, routing: Routing) -> Exchange:
-        """Send ``request``: head and body, or the head alone and the body with :meth:`send`. Only on a connection that
-        carries no exchange."""
+    def start(self, request: bytes, attempt: Attempt, routing: Routing) -> Exchange | None:
+        """Send ``request``: head and body, or the head alone and the body with :meth:`send`.
+
+        :returns: ``None`` where the connection is not :attr:`usable`; it is closed then.
+        """
+        if not self.usable:
+            self.abort()
+            return None
+        write_now(self.transport, request)  # before there is an exchange: nothing is read while it is written
         self._state = TRANSITIONS["start"][self._state]
         exchange = self._exchange = Exchange(self, self._clock, self._limits, attempt, routing)
         self._request_size = len(request)
-        self._field_bytes = self._field_count = self._head_bytes = 0
+        self._status = self._field_bytes = self._field_count = self._head_bytes = 0
         self._used += 1
         attempt.reused = self._used > 1
-        write_now(self.transport, request)
         return exchange
 
     def send(self, data: bytes) -> None:
@@ -259,13 +271,13 @@ class Connection(protocol.Protocol):
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
-        if self._state is HEAD and status >= 200 and self._exchange is not None:  # else it is an interim answer
+        if self._state is HEAD and status >= 200:  # else it is an interim answer
             self._state = TRANSITIONS["headers"][self._state]
-            self._exchange.got_headers(status, self._fields)
+            self._status = status
 
     def on_body(self, body: bytes) -> None:
-        if self._state is BODY and self._exchange is not None:
-            self._exchange.got_body(body)
+        if self._state is BODY:
+            self._chunks.append(body)
 
     def on_message_complete(self) -> None:
         if self._state is BODY:  # the parser knows whether the connection can be kept until the next message begins

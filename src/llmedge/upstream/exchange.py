@@ -268,23 +268,24 @@ class Exchange:
             self._paused = True
             self._flow.pause()
 
-    # Called by the connection, which calls notify() when it has read all that was there.
+    # Called by the connection after each read, before notify().
 
-    def got_headers(self, status: int, fields: dict[bytes, bytes]) -> None:
-        self.state = TRANSITIONS["headers"][self.state]
-        self.status = status
-        self.fields = fields
-        self._attempt.status = status
-        if self._attempt.first_byte is None:
-            self._attempt.first_byte = self._clock.seconds()
+    def got(self, status: int, fields: dict[bytes, bytes], chunks: list[bytes], whole: bool = False) -> None:
+        """What came: the status, 0 until all headers are here, and pieces of the body.
 
-    def got_body(self, data: bytes) -> None:
+        :param whole: the answer ends with them.
+        """
+        if status and self.state is ASKED:
+            self.state = TRANSITIONS["headers"][ASKED]
+            self.status, self.fields = status, fields
+            self._attempt.status = status
+            if self._attempt.first_byte is None:
+                self._attempt.first_byte = self._clock.seconds()
         if self.state is ANSWERING:
-            self._chunks.append(data)
-            self._held += len(data)
-
-    def got_end(self) -> None:
-        self.state = TRANSITIONS["end"][self.state]
-        if self._paused:
-            self._resume()  # under TLS what was read before the pause comes after it
-        self._flow = None
+            self._chunks += chunks
+            self._held += len(chunks[0]) if len(chunks) == 1 else sum(map(len, chunks))
+        if whole:
+            self.state = TRANSITIONS["end"][self.state]
+            if self._paused:
+                self._resume()  # under TLS what was read before the pause comes after it
+            self._flow = None
