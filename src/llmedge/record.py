@@ -144,6 +144,7 @@ class Routing(msgspec.Struct):
     :ivar paused: seconds waited before retries, and for Retry-After.
     :ivar waited: seconds spent waiting for vendors; total less this is our overhead. Where two are waited for at once
         (``waiting`` counts them) the time counts once.
+    :ivar raced: two vendors may be waited for at once.
     """
 
     attempts: list[Attempt] = []
@@ -151,6 +152,7 @@ class Routing(msgspec.Struct):
     answered_by: Attempt | None = None
     paused: float = 0.0
     waited: float = 0.0
+    raced: bool = False
     waiting: int = 0
     waiting_since: float = 0.0
 

@@ -101,7 +101,7 @@ class Metrics:
             return
         if record.error_code:
             self._errors[record.error_code if record.error_code in _ERROR_CODES else "VENDOR_ERROR"].value += 1.0
-        by = record.routing.deciding_attempt
+        by = record.routing.answered_by or record.routing.deciding_attempt  # the first is nearly always there
         key = (record.operation, "none" if by is None else by.target.provider, record.model_label)
         metrics = self._children.get(key)
         if metrics is None:

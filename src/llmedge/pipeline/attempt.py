@@ -37,7 +37,7 @@ async def attempt(
     """
     record, clock, candidate = call.record, deps.clock, option.candidate
     started = clock.seconds()
-    made = Attempt(candidate.target, started, kind=kind, queued=lease.waited)
+    made = Attempt(candidate.target, started, kind=kind, queued=lease.slot.waited)
     record.routing.attempts.append(made)
     if (trace := record.trace) is not None:
         made.span_id = trace.new_span_id()

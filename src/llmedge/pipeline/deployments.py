@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from random import Random
 
+import attrs
+
 from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.routing import Routing
 from llmedge.errors import TargetBusy
@@ -82,7 +84,7 @@ class Deployment:
         if ticket is None:
             slot.release()
             return None
-        return Lease(self, ticket, slot, None, whole)
+        return Lease(self, slot, ticket, None, whole)
 
     async def lease(self, caller: str, wait: float, tokens: int, whole: bool) -> Lease:
         """A place for one call.
@@ -101,7 +103,7 @@ class Deployment:
             if reservation is not None:
                 reservation.cancel()
             raise
-        return Lease(self, ticket, slot, reservation, whole)
+        return Lease(self, slot, ticket, reservation, whole)
 
     def patience(self, whole: bool) -> float | None:
         """Seconds it may be silent before another one is asked too, by what it ever took; ``None``: as long as it
@@ -141,22 +143,17 @@ def _limit(entry: TargetEntry | None, routing: Routing) -> Limit:
     return AimdLimit(initial=most, maximum=most)
 
 
+@attrs.define(eq=False)
 class Lease:
     """One call's place at a deployment: its ticket, slot and reservation, given back on every way out, once."""
 
-    __slots__ = ("_reservation", "_slot", "_ticket", "_whole", "deployment", "ended", "pace", "waited")
-
-    def __init__(
-        self, deployment: Deployment, ticket: Ticket, slot: Slot, reservation: Reservation | None, whole: bool
-    ) -> None:
-        self.deployment = deployment
-        self.waited = slot.waited
-        self.pace: float | None = None
-        self._ticket = ticket
-        self._slot = slot
-        self._reservation = reservation
-        self._whole = whole
-        self.ended = False
+    deployment: Deployment
+    slot: Slot
+    _ticket: Ticket
+    _reservation: Reservation | None
+    _whole: bool
+    pace: float | None = None
+    ended: bool = False
 
     def answered(self, seconds: float) -> None:
         """Content came, ``seconds`` after the call was put to the deployment."""
@@ -181,8 +178,8 @@ class Lease:
     def end(self, tokens: int | None) -> None:
         """The answer is complete; ``tokens`` used, if known."""
         if not self.ended:
-            self.deployment.breaker.note_whole()
             self._end(Outcome.OK, tokens)
+            self.deployment.breaker.note_whole()
 
     def abandon(self) -> None:
         """Nothing was learned: the client left, or another target was faster."""
@@ -193,7 +190,7 @@ class Lease:
         self.ended = True
         if self.pace is None:
             self._ticket.abandon()
-        self._slot.release(outcome, self.pace)
+        self.slot.release(outcome, self.pace)
         if self._reservation is not None and tokens is not None:
             self._reservation.commit(tokens)
 

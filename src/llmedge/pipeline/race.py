@@ -39,7 +39,8 @@ class _Race:
         self._late = False
 
     async def result(self, first: Option) -> Reply:
-        newest = first
+        newest, routing = first, self._call.record.routing
+        routing.raced = True
         self._start(first, self._plan.kind)
         try:
             while True:
@@ -70,6 +71,7 @@ class _Race:
                 each.cancel()
             for result, _ in self._ended:
                 _give_up(result)
+            routing.raced = False
 
     def _start(self, option: Option, kind: str) -> None:
         attempt: Deferred[Reply] = Deferred.fromCoroutine(make(self._plan, option, kind, self._call))

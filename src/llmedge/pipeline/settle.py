@@ -64,7 +64,7 @@ class Settle(Stage):
         """Write down what was used, and what it costs."""
         accounting, routing = call.record.accounting, call.record.routing
         accounting.usage = usage
-        by = routing.deciding_attempt
+        by = routing.answered_by or routing.deciding_attempt
         if by is None or not call.operation.priced:
             return
         accounting.cost = by.cost = self.prices.price(by.target, usage)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -49,6 +50,7 @@ class Requests:
             for client, dialect in DIALECTS.items()
         }
         self._fields = self._head_fields()
+        self._template_for = cache(spec.path)
         self._heads: dict[tuple[str, str, bool], bytes] = {}
 
     def translation(self, call: Call) -> Translation:
@@ -164,7 +166,7 @@ class Requests:
     def _template(self, call: Call, vendor_dialect: Dialect) -> str:
         if call.operation is Operation.COUNT_TOKENS:
             return self._spec.count_paths[vendor_dialect.name]
-        template = self._spec.path(vendor_dialect.name, call.stream)
+        template = self._template_for(vendor_dialect.name, call.stream)
         if call.continues and "beta_prefill" in self._spec.quirks and vendor_dialect.name == "openai_chat":
             return "/beta/chat/completions"
         same = vendor_dialect.name == call.dialect

@@ -214,9 +214,9 @@ class Exchange:
         if due < self._timer_due:  # a later one is set when the timer has fired
             self._set_timer(due)
         if self._owed is None:
-            if self._attempt.first_event is None:
+            if self._routing.raced:
                 self._routing.begin_wait(now)
-            else:  # content has begun: nobody else is waited for, and each event pays for this
+            else:  # each event pays for this
                 self._alone_since = now
         self._owed = owed
 
