@@ -17,12 +17,11 @@ from llmedge.observe.metrics import Metrics
 from llmedge.pipeline import build as pipeline_build
 from llmedge.pipeline.build import Pipeline, PipelineDeps
 from llmedge.pipeline.deployments import Deployments
-from llmedge.state.concurrency import Concurrency
 from llmedge.state.rates import RateLimiter
 from llmedge.upstream.client import Client
 from llmedge.web import build as web_build
 from llmedge.web.build import Web
-from llmedge.web.layer import WebDeps
+from llmedge.web.layer import UnderWay, WebDeps
 
 
 class ProcessState:
@@ -43,8 +42,8 @@ class ProcessState:
 
             self.tracing = Tracing(settings.tracing, self.metrics.lost_spans.inc)
             self.observers.append(self.tracing)
-        self.concurrency = Concurrency(settings.server.max_requests, settings.server.max_requests_per_address)
-        self.metrics.show_calls(lambda: self.concurrency.calls)
+        self.under_way = UnderWay(settings.server.max_requests, settings.server.max_requests_per_address)
+        self.metrics.show_calls(lambda: self.under_way.calls)
         self.started = int(reactor.seconds())
         self.random = Random()  # noqa: S311 - for spreading load, not for secrets
         self.deployments = Deployments(reactor, self.random)
@@ -58,7 +57,7 @@ class ProcessState:
             self.started,
             self.observers,
             self.metrics.render,
-            self.concurrency,
+            self.under_way,
             limiter,
             identifiers,
             None if self.tracing is None else self.tracing.begin,
@@ -81,8 +80,8 @@ class Graph:
         self.pipeline.enter(None if previous is None else previous.pipeline)
         if self.process.tracing is not None:
             self.process.tracing.provider_names = self.pipeline.otel_names
-        server = self.settings.server
-        self.process.concurrency.limit(server.max_requests, server.max_requests_per_address)
+        server, under_way = self.settings.server, self.process.under_way
+        under_way.total, under_way.each = server.max_requests, server.max_requests_per_address
 
     def retire(self, successor: Graph | None = None) -> None:
         """Another one is in force, or none: stop what runs in the background. Calls under way go on."""

@@ -1,12 +1,9 @@
-"""How many calls a deployment is given at once: a fixed number, or one learned from what happens. And how many requests
-the gateway takes at once."""
+"""How many calls a deployment is given at once: a fixed number, or one learned from what happens."""
 
 from __future__ import annotations
 
 import enum
 from typing import Protocol
-
-from llmedge.errors import Overloaded
 
 
 class Outcome(enum.Enum):
@@ -118,41 +115,3 @@ class AimdLimit:
         self._short += (latency - self._short) * (first if first > 0.1 else 0.1)
         self._long += (latency - self._long) * (first if first > 0.002 else 0.002)
         return self._short > _TOLERANCE * self._long
-
-
-class Concurrency:
-    """Requests under way.
-
-    :param total: how many there may be; ``each`` from one address, 0 for no limit of its own.
-    :ivar calls: those for inference, admitted or not, as ``AccessRecord`` counts them.
-    """
-
-    def __init__(self, total: int, each: int) -> None:
-        self._total = total
-        self._each = each
-        self.calls = 0
-        self._count = 0
-        self._by_address: dict[str, int] = {}
-
-    def limit(self, total: int, each: int) -> None:
-        """Change the limits; those inside stay."""
-        self._total = total
-        self._each = each
-
-    def enter(self, address: str) -> None:
-        """:raises Overloaded: there are too many."""
-        if self._count >= self._total:
-            raise Overloaded("The gateway has as many requests under way as it takes (server.max_requests).")
-        count = self._by_address.get(address, 0)
-        if self._each and count >= self._each:
-            raise Overloaded("Your address has as many requests under way as it may (server.max_requests_per_address).")
-        self._count += 1
-        self._by_address[address] = count + 1
-
-    def leave(self, address: str) -> None:
-        self._count -= 1
-        count = self._by_address[address] - 1
-        if count:
-            self._by_address[address] = count
-        else:
-            del self._by_address[address]

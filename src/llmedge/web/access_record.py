@@ -58,7 +58,7 @@ class AccessRecord(Layer):
             record.trace = self._begin_trace(request.requestHeaders)
         request.lines.append(b"X-Request-Id: %b\r\n" % request_id.encode())
         if head.operation:
-            self.deps.concurrency.calls += 1
+            self.deps.under_way.calls += 1
         request.over.append(self._done)
         try:
             return self.proceed(request)
@@ -95,7 +95,7 @@ class AccessRecord(Layer):
         elif not record.outcome:
             record.outcome = "ok" if request.code < 400 else "error"
         if record.operation:
-            self.deps.concurrency.calls -= 1
+            self.deps.under_way.calls -= 1
         for observe in self._observers:
             observe(record)
 

@@ -14,12 +14,27 @@ from twisted.web.server import NOT_DONE_YET
 from llmedge.config import Settings
 from llmedge.identity.chain import IdentifierChain
 from llmedge.record import Record, TraceContext
-from llmedge.state.concurrency import Concurrency
 from llmedge.state.rates import RateLimiter
 from llmedge.web.driver import CoroutineDriver
 from llmedge.web.request import EdgeRequest
 
 T = TypeVar("T")
+
+
+@attrs.define
+class UnderWay:
+    """Requests under way. Outlives the configuration that set the limits.
+
+    :ivar total: how many there may be; ``each`` from one address, 0 for no limit of its own.
+    :ivar calls: those for inference, admitted or not, as ``AccessRecord`` counts them.
+    :ivar admitted: those that ``LimitConcurrency`` let in, ``by_address`` too.
+    """
+
+    total: int
+    each: int
+    calls: int = 0
+    admitted: int = 0
+    by_address: dict[str, int] = attrs.Factory(dict)
 
 
 @attrs.frozen
@@ -37,7 +52,7 @@ class WebDeps:
     started: int
     observers: Sequence[Callable[[Record], None]]
     render_metrics: Callable[[], bytes]
-    concurrency: Concurrency
+    under_way: UnderWay
     limiter: RateLimiter
     identifiers: IdentifierChain
     begin_trace: Callable[[Headers], TraceContext | None] | None = None

@@ -8,7 +8,7 @@ from twisted.web.resource import IResource
 
 from llmedge.config import Settings
 from llmedge.deadlines import Deadlines
-from llmedge.errors import DeadlineExceeded, ValidationError
+from llmedge.errors import DeadlineExceeded, Overloaded, ValidationError
 from llmedge.model import Deadline
 from llmedge.state.interfaces import Level
 from llmedge.state.rates import Taken
@@ -50,12 +50,27 @@ class LimitConcurrency(Layer):
 
     def render(self, request: EdgeRequest) -> int:
         if not request.context.exempt:
-            self.deps.concurrency.enter(request.context.record.peer)
+            self._enter(request.context.record.peer)
             request.over.append(self._left)
         return self.proceed(request)
 
+    def _enter(self, address: str) -> None:
+        """:raises Overloaded: there are too many."""
+        under_way = self.deps.under_way
+        if under_way.admitted >= under_way.total:
+            raise Overloaded("The gateway has as many requests under way as it takes (server.max_requests).")
+        count = under_way.by_address.get(address, 0)
+        if under_way.each and count >= under_way.each:
+            raise Overloaded("Your address has as many requests under way as it may (server.max_requests_per_address).")
+        under_way.admitted += 1
+        under_way.by_address[address] = count + 1
+
     def _left(self, request: EdgeRequest, lost: bool) -> None:
-        self.deps.concurrency.leave(request.context.record.peer)
+        under_way, address = self.deps.under_way, request.context.record.peer
+        under_way.admitted -= 1
+        count = under_way.by_address.pop(address) - 1
+        if count:
+            under_way.by_address[address] = count
 
 
 class EnforceDeadline(Layer):
