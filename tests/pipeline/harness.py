@@ -174,7 +174,7 @@ class World:
         return asking
 
     def deployment(self, name: str = "p0/x") -> Deployment:
-        return self.deployments.get(TargetEntry(name))
+        return self.deployments.get(name)
 
     def pass_time(self, seconds: float, step: float = 0.05) -> None:
         self.clock.pump([step] * round(seconds / step))

@@ -55,10 +55,10 @@ class Limits(SynchronousTestCase):
     def test_names_of_clients_push_nobody_out(self) -> None:
         """A pattern's names are without number: what is configured, and what has calls under way, is not forgotten."""
         world = World((1.0, ANSWER), settings=OFF, models={"c-*": Model((TargetEntry("p0/*"),))})
-        busy, idle = world.ask(model="c-busy"), world.deployments.get(TargetEntry("p0/c-idle"))
+        busy, idle = world.ask(model="c-busy"), world.deployments.get("p0/c-idle")
         kept = [world.deployment(), world.deployment("p0/c-busy")]
         for number in range(1100):
-            world.deployments.get(TargetEntry(f"p0/c-{number}"))
+            world.deployments.get(f"p0/c-{number}")
         self.assertEqual(len(world.deployments.all()), 1000)
         self.assertIs(world.deployment(), kept[0])
         self.assertIs(world.deployment("p0/c-busy"), kept[1])
@@ -223,7 +223,7 @@ class Health(SynchronousTestCase):
         told: list[Any] = []
         world = World((ANSWER,))
         deployments = Deployments(world.clock, world.random, lambda *change: told.append(change))
-        breaker = deployments.get(TargetEntry("a/b")).breaker
+        breaker = deployments.get("a/b").breaker
         for _ in range(5):
             ticket = breaker.begin()
             assert ticket is not None

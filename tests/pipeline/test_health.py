@@ -39,7 +39,7 @@ class Checks(SynchronousTestCase):
         checks = HealthChecks(world.deployments, {"p0": vendor}, seconds, world.clock)  # type: ignore[dict-item]
         checks.start()
         self.addCleanup(checks.stop)
-        self.breaker = world.deployments.get(TargetEntry("p0/x")).breaker
+        self.breaker = world.deployments.get("p0/x").breaker
         for _ in range(5):
             ticket = self.breaker.begin()
             assert ticket is not None

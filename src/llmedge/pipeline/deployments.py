@@ -196,7 +196,10 @@ class Lease:
 
 
 class Deployments:
-    """All of them, and what their calls share: the budgets of retries and of hedges."""
+    """All of them, and what their calls share: the budgets of retries and of hedges.
+
+    :ivar get: gives a deployment by its name, that of its target.
+    """
 
     def __init__(self, clock: Clock, random: Random, observer: Observer | None = None) -> None:
         self._clock = clock
@@ -207,6 +210,7 @@ class Deployments:
         self._store: Store[Deployment] = MemoryStore(
             self._make, keep=lambda name, each: name in self._limits or each.load > 0
         )
+        self.get = self._store.get
         self.retries = Budget(clock)
         self.hedges = Budget(clock, ratio=0.05, floor=0.1, beside=self.retries)
 
@@ -224,10 +228,6 @@ class Deployments:
             deployment.limit_as(self._entry(deployment.name), routing, self._clock)
         self.retries.ratio = routing.retry_ratio
         self.hedges.ratio = routing.hedge_ratio
-
-    def get(self, entry: TargetEntry) -> Deployment:
-        """The deployment of ``entry``."""
-        return self._store.get(entry.target)
 
     def all(self) -> list[Deployment]:
         """Those that were asked so far."""

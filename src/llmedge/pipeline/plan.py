@@ -109,7 +109,7 @@ class Plan:
         while True:
             while self._queue:
                 candidate = self._queue.pop(0)
-                option = Option(candidate, self.deps.deployments.get(candidate.entry))
+                option = Option(candidate, self.deps.deployments.get(candidate.entry.target))
                 why = self._why_not(option)
                 if not why:
                     return option
@@ -272,7 +272,7 @@ class Plan:
         if self.failures:
             return _all_failed(self.failures)
         deployments = self.deps.deployments
-        waits = [deployments.get(each.entry).breaker.available_at() for each in self._match.candidates]
+        waits = [deployments.get(each.entry.target).breaker.available_at() for each in self._match.candidates]
         return _all_passed_over(self._call, max(1.0, min(waits, default=0.0) - self.deps.clock.seconds()))
 
 

@@ -45,7 +45,7 @@ class Shadows:
         provider, _, name = model.shadow.partition("/")
         target = Target(provider, call.model if name == "*" else name, "drop")
         candidate = Candidate(target, TargetEntry(str(target)))
-        deployment = deps.deployments.get(candidate.entry)
+        deployment = deps.deployments.get(candidate.entry.target)
         if deployment.breaker.blocked_by():
             return
         record = Record(

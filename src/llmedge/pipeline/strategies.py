@@ -86,7 +86,7 @@ class Strategies:
         return able or candidates
 
     def _deployment(self, candidate: Candidate) -> Deployment:
-        return self._deployments.get(candidate.entry)
+        return self._deployments.get(candidate.entry.target)
 
 
 def sticky_key(sticky: str, call: Call) -> bytes | None:

@@ -197,13 +197,13 @@ class Connection(protocol.Protocol):
         if not self.usable:
             self.abort()
             return None
-        write_now(self.transport, request)  # before there is an exchange: nothing is read while it is written
         self._state = TRANSITIONS["start"][self._state]
         exchange = self._exchange = Exchange(self, self._clock, self._limits, attempt, routing)
         self._request_size = len(request)
         self._status = self._field_bytes = self._field_count = self._head_bytes = 0
         self._used += 1
         attempt.reused = self._used > 1
+        write_now(self.transport, request)
         return exchange
 
     def send(self, data: bytes) -> None:

@@ -7,6 +7,7 @@ from enum import Enum, IntEnum, auto
 from math import inf
 from typing import Protocol
 
+import attrs
 from twisted.internet.defer import Deferred
 
 from llmedge.config.sections.upstream import Upstream
@@ -70,6 +71,7 @@ class Flow(Protocol):
         """Call :meth:`Exchange.expire` at ``due``, in clock seconds, instead of at a time given before."""
 
 
+@attrs.define(eq=False)
 class Exchange:
     """One request on one connection and the response to it.
 
@@ -79,28 +81,25 @@ class Exchange:
     :ivar status: 0 until the headers are here.
     """
 
-    # What an exchange begins with.
-    state = ASKED
-    status = 0
-    _held = 0
-    _paused = False
+    _flow: Flow | None
+    _clock: Clock
+    _limits: Upstream
+    _attempt: Attempt
+    _routing: Routing
+    state: State = ASKED
+    status: int = 0
+    fields: dict[bytes, bytes] = attrs.Factory(dict)
+    _chunks: list[bytes] = attrs.Factory(list)
+    _held: int = 0
+    _paused: bool = False
     _error: TargetError | None = None
     _wake: Callable[[], None] | None = None
     _arrived: Deferred[None] | None = None
     _owed: Owed | None = None
     _alone_since: float | None = None
-    _patience = 0.0
-    _due = inf
-    _timer_due = inf
-
-    def __init__(self, flow: Flow, clock: Clock, limits: Upstream, attempt: Attempt, routing: Routing) -> None:
-        self.fields: dict[bytes, bytes] = {}
-        self._flow: Flow | None = flow
-        self._clock = clock
-        self._limits = limits
-        self._attempt = attempt
-        self._routing = routing
-        self._chunks: list[bytes] = []
+    _patience: float = 0.0
+    _due: float = inf
+    _timer_due: float = inf
 
     def _move(self, event: str) -> State:
         self.state = state = TRANSITIONS[event].get(self.state, self.state)

@@ -79,7 +79,7 @@ class LlhttpChannel(Http1Writer):
         if hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)
-        self._peer, self._host = transport.getPeer(), transport.getHost()  # each a system call
+        self.ends = transport.getPeer(), transport.getHost()  # each a system call
         self._watch()
 
     def dataReceived(self, data: bytes) -> None:
@@ -152,13 +152,14 @@ class LlhttpChannel(Http1Writer):
         if found is None:
             return False
         head, table, length, body = found
+        if body is not None:
+            self._become(ANSWERING)
         request = self._make_request(head, table)
         if self.edge.draining or (body is None and head.ends_connection()):  # no known head with its body does
             self.persistent = False
             if head.version == b"HTTP/1.1":  # HTTP/1.0 expects nothing else
                 request.responseHeaders._rawHeaders[b"Connection"] = [b"close"]
         if body is not None:
-            self._become(ANSWERING)
             request.take(body)
             return True
         method, target, version = head.method, head.target, head.version
@@ -414,10 +415,10 @@ class LlhttpChannel(Http1Writer):
     # What requests ask.
 
     def getPeer(self) -> Any:
-        return self._peer
+        return self.ends[0]
 
     def getHost(self) -> Any:
-        return self._host
+        return self.ends[1]
 
     def isSecure(self) -> bool:
         return ISSLTransport(self.transport, None) is not None

@@ -44,6 +44,7 @@ class TwistedChannel(Http1Writer, HTTPChannel):
         self.maxHeaders = limits.max_headers
         self.totalHeadersSize = limits.max_header_size
         super().connectionMade()  # type: ignore[no-untyped-call]  # twisted has no types here
+        self.ends = self.getPeer(), self.getHost()  # type: ignore[no-untyped-call]
 
     def dataReceived(self, data: bytes) -> None:
         if self._upgraded is not None:

@@ -95,6 +95,7 @@ class EdgeStream(_H2Stream):  # type: ignore[misc]
 
     def __init__(self, streamID: int, connection: EdgeHttp2, headers: Any) -> None:
         self.edge = edge = connection.edge
+        self.ends = connection.getPeer(), connection.getHost()
         self.sent = 0
         self._body_timer = edge.clock.callLater(edge.limits.body_timeout, self.abort)
         super().__init__(streamID, connection, headers, connection.requestFactory, None, None)

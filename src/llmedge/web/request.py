@@ -63,8 +63,7 @@ class EdgeRequest(Request):
         # What http.Request, server.Request and Componentized set, without their three calls.
         self.channel: Writer | None = channel  # type: ignore[assignment]  # all of an HTTPChannel that is used
         self.transport = channel.transport
-        self.client = channel.getPeer()
-        self.host = channel.getHost()
+        self.client, self.host = channel.ends
         self.requestHeaders = Headers()
         self.responseHeaders = Headers()
         self.notifications = []

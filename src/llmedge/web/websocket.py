@@ -232,7 +232,7 @@ class MessageWriter:
         self.connection = channel.connection
         self.registerProducer = channel.registerProducer
         self.unregisterProducer = channel.unregisterProducer
-        self.getPeer, self.getHost, self.isSecure = channel.getPeer, channel.getHost, channel.isSecure
+        self.ends, self.isSecure = channel.ends, channel.isSecure
 
     def write_head(
         self, version: bytes, code: int, reason: bytes, headers: Headers, lines: list[bytes], has_body: bool

@@ -9,6 +9,9 @@ from twisted.web.http_headers import Headers
 from llmedge.sockets import unsent
 from llmedge.web.edge import Edge
 
+Ends = tuple[Any, Any]
+"""The addresses of a connection's ends: the client's, and ours."""
+
 
 class Writer(Protocol):
     """An HTTP/1.1 connection, an HTTP/2 stream, or a message of a WebSocket: each frames an answer in its own way.
@@ -25,6 +28,7 @@ class Writer(Protocol):
 
     edge: Edge
     transport: Any
+    ends: Ends
 
     def write_head(
         self, version: bytes, code: int, reason: bytes, headers: Headers, lines: list[bytes], has_body: bool
@@ -38,8 +42,6 @@ class Writer(Protocol):
     def connection(self) -> Any: ...
     def registerProducer(self, producer: Any, streaming: bool) -> None: ...
     def unregisterProducer(self) -> None: ...
-    def getPeer(self) -> Any: ...
-    def getHost(self) -> Any: ...
     def isSecure(self) -> bool: ...
 
 
