@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -10,7 +12,7 @@ import attrs
 import msgspec
 
 from llmedge.errors import EdgeError
-from llmedge.model import Target, Usage
+from llmedge.model import Clock, Target, Usage
 
 
 @attrs.frozen
@@ -160,6 +162,15 @@ class Routing(msgspec.Struct):
     def deciding_attempt(self) -> Attempt | None:
         """The attempt that answered; if none did, the last one."""
         return self.answered_by or (self.attempts[-1] if self.attempts else None)
+
+    @contextmanager
+    def wait(self, clock: Clock) -> Iterator[None]:
+        """Something outside is waited for."""
+        self.begin_wait(clock.seconds())
+        try:
+            yield
+        finally:
+            self.end_wait(clock.seconds())
 
     def begin_wait(self, now: float) -> None:
         """Something outside is waited for. Each has its :meth:`end_wait`."""

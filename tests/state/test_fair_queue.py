@@ -9,8 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.errors import TargetBusy
-from llmedge.state.concurrency import AimdLimit, FixedLimit, Outcome
-from llmedge.state.fair_queue import FairQueue, Slot
+from llmedge.state.concurrency import AimdLimit, FairQueue, FixedLimit, Outcome, Slot
 from tests.effort import examples
 
 

@@ -16,8 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from llmedge.errors import TargetBusy
 from llmedge.state.breaker import CircuitBreaker, State
 from llmedge.state.budget import Budget, backoff
-from llmedge.state.concurrency import AimdLimit, Outcome
-from llmedge.state.fair_queue import FairQueue
+from llmedge.state.concurrency import AimdLimit, FairQueue, Outcome
 from llmedge.state.latency import PeakEwma, Quantile, choose
 from llmedge.state.memory import MemoryStore
 from tests.effort import so_many

@@ -129,15 +129,12 @@ def make(plan: Plan, option: Option, kind: str, call: Call) -> Coroutine[Any, An
 
 async def _make_later(plan: Plan, option: Option, kind: str, call: Call) -> Reply:
     wait = 0.0 if plan.others_left else call.deadline.left()
-    clock = plan.deps.clock
-    call.record.routing.begin_wait(clock.seconds())
-    try:
-        lease = await option.deployment.lease(call.caller.name, wait, tokens_of(call), not call.stream)
-    except TargetBusy as error:
-        plan.busy(option, error)
-        raise
-    finally:
-        call.record.routing.end_wait(clock.seconds())
+    with call.record.routing.wait(plan.deps.clock):
+        try:
+            lease = await option.deployment.lease(call.caller.name, wait, tokens_of(call), not call.stream)
+        except TargetBusy as error:
+            plan.busy(option, error)
+            raise
     return await attempt(plan.deps, call, option, lease, kind, plan)
 
 
@@ -149,12 +146,11 @@ async def choose(plan: Plan, call: Call) -> Option | None:
         return None
     option, pause = found
     if pause > 0.0:
-        record, clock = call.record, plan.deps.clock
+        routing, clock = call.record.routing, plan.deps.clock
         since = clock.seconds()
-        record.routing.begin_wait(since)
         try:
-            await deferLater(clock, pause)  # type: ignore[arg-type]  # a Clock is all it needs
+            with routing.wait(clock):
+                await deferLater(clock, pause)  # type: ignore[arg-type]  # a Clock is all it needs
         finally:
-            record.routing.end_wait(clock.seconds())
-            record.routing.paused += clock.seconds() - since
+            routing.paused += clock.seconds() - since
     return option

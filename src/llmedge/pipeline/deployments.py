@@ -15,8 +15,7 @@ from llmedge.model import Clock
 from llmedge.pipeline.verdicts import Verdict
 from llmedge.state.breaker import BreakerSettings, CircuitBreaker, State, Ticket
 from llmedge.state.budget import Budget
-from llmedge.state.concurrency import AimdLimit, FixedLimit, Limit, Outcome
-from llmedge.state.fair_queue import FairQueue, Slot
+from llmedge.state.concurrency import AimdLimit, FairQueue, FixedLimit, Limit, Outcome, Slot
 from llmedge.state.interfaces import Store
 from llmedge.state.latency import PeakEwma, Quantile
 from llmedge.state.memory import MemoryStore

@@ -138,11 +138,8 @@ class MockProvider:
 
     async def pause(self, seconds: float, record: Record) -> None:
         if seconds:
-            record.routing.begin_wait(self._clock.seconds())
-            try:
+            with record.routing.wait(self._clock):
                 await deferLater(self._clock, seconds)
-            finally:
-                record.routing.end_wait(self._clock.seconds())
 
     async def failure(self, fault: str, record: Record) -> EdgeError:
         """The error of ``fault``; a stall takes its time first."""

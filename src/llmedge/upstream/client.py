@@ -97,22 +97,16 @@ class Pool:
             if self._idle and (body is None or body.whole):
                 connection = self._idle.pop()  # the one that was used last
             else:
-                routing.begin_wait(self._reactor.seconds())
-                try:
+                with routing.wait(self._reactor):
                     connection = await self._acquire(new=body is not None and not body.whole)
-                finally:
-                    routing.end_wait(self._reactor.seconds())
             attempt.connected = self._reactor.seconds()
             if (exchange := connection.start(request, attempt, routing)) is None:
                 continue
             try:
                 if body is not None:
                     connection.sending = True
-                    routing.begin_wait(self._reactor.seconds())
-                    try:
+                    with routing.wait(self._reactor):
                         await _send_body(connection, exchange, body, self._reactor, self._limits.idle_timeout)
-                    finally:
-                        routing.end_wait(self._reactor.seconds())
                 await exchange.headers()
                 return exchange
             except StaleConnection:
