@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
@@ -14,35 +15,27 @@ from llmedge.model import Clock
 
 
 @implementer(IPushProducer)
+@attrs.define(eq=False)
 class WriteBackpressure:
     """The producer of ``consumer`` between :meth:`start` and :meth:`stop`.
 
     :param patience: seconds in which something has to be taken, while some waits for it.
     :param progress: gives a number that changes when something was taken.
     :param stalled: called when nothing was: nobody gets to hold up the other side.
-    :param resumed: called when more is taken again.
+    :param on_resume: called when more is taken again.
     :ivar paused: no more is taken for now.
     """
 
-    def __init__(
-        self,
-        consumer: Any,
-        clock: Clock,
-        patience: float,
-        progress: Callable[[], int],
-        stalled: Callable[[], None],
-        resumed: Callable[[], None] | None = None,
-    ) -> None:
-        self.paused = False
-        self._consumer = consumer
-        self._clock = clock
-        self._patience = patience
-        self._progress = progress
-        self._stalled = stalled
-        self._on_resume = resumed
-        self._resumed: Deferred[None] | None = None
-        self._timer: Any = None
-        self._taken = 0
+    _consumer: Any
+    _clock: Clock
+    _patience: float
+    _progress: Callable[[], int]
+    _stalled: Callable[[], None]
+    _on_resume: Callable[[], None] | None = None
+    paused: bool = False
+    _resumed: Deferred[None] | None = None
+    _timer: Any = None
+    _taken: int = 0
 
     def start(self) -> None:
         self._consumer.registerProducer(self, True)

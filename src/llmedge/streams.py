@@ -145,8 +145,7 @@ class AwaitedStream(ReplyStream):
 class EventCount:
     """Counts the events that go by."""
 
-    def __init__(self) -> None:
-        self.count = 0
+    count = 0
 
     def add(self, events: Batch) -> None:
         self.count += events[0].count if len(events) == 1 else sum([event.count for event in events])
@@ -160,8 +159,7 @@ class Meter(EventCount):
     """
 
     def __init__(self, keep: int = 0) -> None:
-        super().__init__()
-        self.length = 0
+        self.count = self.length = 0
         self.shortest = 1 << 30
         self.frames: list[bytes] = []
         self._left = keep

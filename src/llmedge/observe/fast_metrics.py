@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
+import attrs
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 from prometheus_client.utils import floatToGoString
@@ -18,13 +19,11 @@ from prometheus_client.utils import floatToGoString
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
+@attrs.define(eq=False)
 class CounterChild:
     """One child of a counter."""
 
-    __slots__ = ("value",)
-
-    def __init__(self) -> None:
-        self.value = 0.0
+    value: float = 0.0
 
     def inc(self, amount: float = 1.0) -> None:
         self.value += amount
@@ -63,15 +62,13 @@ class LastLabel(dict[str | int, CounterChild]):
         return child
 
 
+@attrs.define(eq=False)
 class HistogramChild:
-    """One child of a histogram."""
+    """One child of a histogram. ``counts`` has one more than there are ``bounds``."""
 
-    __slots__ = ("bounds", "counts", "sum")
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.sum = 0.0
+    bounds: Sequence[float]
+    counts: list[int]
+    sum: float = 0.0
 
     def observe(self, value: float) -> None:
         self.counts[bisect_left(self.bounds, value)] += 1
@@ -90,7 +87,9 @@ class Histogram:
         self._names = tuple(labels)
         upper = tuple(map(float, bounds))
         self._shown = [*map(floatToGoString, upper), "+Inf"]
-        self._children: defaultdict[tuple[str, ...], HistogramChild] = defaultdict(lambda: HistogramChild(upper))
+        self._children: defaultdict[tuple[str, ...], HistogramChild] = defaultdict(
+            lambda: HistogramChild(upper, [0] * (len(upper) + 1))
+        )
 
     def labels(self, *values: str) -> HistogramChild:
         """The child with these labels."""

@@ -283,22 +283,21 @@ class _ProducedBody(BodyStream):
     def unregisterProducer(self) -> None: ...
 
 
+@attrs.define(eq=False)
 class _Delivery:
     """Takes a body to ``protocol``, whose transport it is.
 
-    :param end: what to tell it of a whole one.
+    :param end_reason: what to tell it of a whole one.
     """
 
-    disconnecting = False
-
-    def __init__(self, exchange: Exchange, protocol: Any, limit: int, end: Exception) -> None:
-        self._exchange = exchange
-        self._protocol = protocol
-        self._limit = limit
-        self._end_reason = end
-        self._size = 0
-        self._paused = False
-        self._delivering = False
+    _exchange: Exchange
+    _protocol: Any
+    _limit: int
+    _end_reason: Exception
+    _size: int = 0
+    _paused: bool = False
+    _delivering: bool = False
+    disconnecting: bool = False
 
     def deliver(self) -> None:
         """Hand on what is here; called when there is more."""

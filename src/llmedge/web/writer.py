@@ -9,9 +9,6 @@ from twisted.web.http_headers import Headers
 from llmedge.sockets import unsent
 from llmedge.web.edge import Edge
 
-Ends = tuple[Any, Any]
-"""The addresses of a connection's ends: the client's, and ours."""
-
 
 class Writer(Protocol):
     """An HTTP/1.1 connection, an HTTP/2 stream, or a message of a WebSocket: each frames an answer in its own way.
@@ -23,12 +20,13 @@ class Writer(Protocol):
 
     ``refuse_soon`` has a request answered with its refusal, without waiting for its body where that can be.
     ``progress`` is a number that changes when the client has taken something, ``connection`` the transport of all that
-    shares the client's connection; ``transport`` is ``None`` where that is not the writer's alone.
+    shares the client's connection, ``ends`` the addresses of that, the client's first; ``transport`` is ``None`` where
+    that is not the writer's alone.
     """
 
     edge: Edge
     transport: Any
-    ends: Ends
+    ends: tuple[Any, Any]
 
     def write_head(
         self, version: bytes, code: int, reason: bytes, headers: Headers, lines: list[bytes], has_body: bool
