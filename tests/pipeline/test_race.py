@@ -51,6 +51,20 @@ class Races(SynchronousTestCase):
         self.assertTrue(slow.aborted)
         self.assertTrue(world.at_rest())
 
+    def test_it_is_on_record_while_two_may_be_waited_for(self) -> None:
+        """And no longer: one alone need not be counted."""
+        for script in (ANSWER, ConnectFailed("down")):
+            world = self.world((2.0, script), (2.0, script))
+            asking = world.ask()
+            routing = world.record.routing
+            self.assertTrue(routing.raced)
+            world.pass_time(1.5)
+            self.assertTrue(routing.raced)
+            world.pass_time(2)
+            asking.addErrback(lambda _: None)
+            self.successResultOf(asking)
+            self.assertFalse(routing.raced)
+
     def test_leaving_ends_all_of_them(self) -> None:
         """The client leaves while two are asked: both are cut off within the turn."""
         world = self.world((SILENT, ANSWER), (SILENT, ANSWER), (SILENT, ANSWER))

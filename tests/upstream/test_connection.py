@@ -6,6 +6,7 @@ from llmedge.config.sections.upstream import Upstream
 from llmedge.errors import UpstreamCut, UpstreamMalformed, UpstreamTimeout, UpstreamTooLarge
 from llmedge.model import Target
 from llmedge.record import Attempt, Routing
+from llmedge.upstream import connection
 from llmedge.upstream.connection import Connection
 from llmedge.upstream.exchange import HIGH_WATER, Exchange
 from tests.fakes import Transport
@@ -100,6 +101,22 @@ class Http(SynchronousTestCase):
         self.connection.dataReceived(b"SSH-2.0-OpenSSH\r\n")
         self.failureResultOf(headers, UpstreamMalformed)
         self.assertTrue(self.transport.aborted)
+
+    def test_not_http_any_more(self) -> None:
+        """What came before it in the same read is given first."""
+        exchange = self.start()
+        self.connection.dataReceived(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nno size\r\n")
+        self.assertEqual(self.successResultOf(self.later(exchange.headers())), 200)
+        self.assertEqual(self.successResultOf(self.later(exchange.read())), b"hello")
+        self.failureResultOf(self.later(exchange.read()), UpstreamMalformed)
+
+    def test_a_kept_connection_that_its_vendor_has_closed(self) -> None:
+        """It is not used again; a new one is not asked about: it would be replaced for ever."""
+        self.patch(connection, "was_closed", lambda transport: True)
+        self.start()
+        self.connection.dataReceived(OK + b"Content-Length: 0\r\n\r\n")
+        self.assertIsNone(self.start())
+        self.assertEqual((self.transport.value(), self.transport.aborted), (b"request", True))
 
     def test_headers_without_end(self) -> None:
         """A vendor cannot fill our memory with headers."""
@@ -198,6 +215,34 @@ class Http(SynchronousTestCase):
         self.failureResultOf(reading, UpstreamTimeout)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertAlmostEqual(self.record.waited, 13.1)
+
+    def test_two_that_race_are_waited_for_once(self) -> None:
+        """The time in which both are silent counts once; what is waited for alone, when the race is over, as it is."""
+        self.record.raced = True
+        first = self.start()
+        one = self.later(first.headers())
+        other = self.connection
+        self.connection = Connection(self.clock, self.limits, self.idle.append, self.lost.append, secure=False)
+        self.transport = Transport()
+        self.transport.protocol = self.connection
+        self.connection.makeConnection(self.transport)
+        self.clock.advance(1)
+        second = self.start()
+        self.later(second.headers())
+        self.clock.advance(1)
+        other.dataReceived(OK + b"Content-Length: 2\r\n\r\n")
+        self.assertEqual(self.successResultOf(one), 200)
+        reading = self.later(first.read())
+        self.clock.advance(1)
+        second.abort()
+        self.record.raced = False
+        self.clock.advance(1)
+        other.dataReceived(b"a")
+        self.assertEqual((self.successResultOf(reading), self.record.waited, self.record.waiting), (b"a", 4.0, 0))
+        self.later(first.read()).addErrback(lambda _: None)
+        self.clock.advance(2)
+        first.abort()
+        self.assertEqual(self.record.waited, 6.0)
 
     def test_a_slow_consumer_is_no_silence(self) -> None:
         """Time in which nobody asked for more is not held against the vendor."""

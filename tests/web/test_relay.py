@@ -36,6 +36,17 @@ class Faults(SynchronousTestCase):
             self.assertEqual((record.status, record.error_code), (200, code))
             self.assertEqual(record.outcome, {"stall": "timeout"}.get(fault, fault))
 
+    def test_all_that_was_written_is_on_record(self) -> None:
+        """Every piece of a stream counts, the first, those after it and the last; also where it was cut."""
+        for fault in ("none", "cut"):
+            edge = mock(fault=fault, fault_after=4, chunk_interval=1)
+            wire = edge.wire()
+            wire.send(request(body=STREAM))
+            edge.reactor.pump([1.0] * 31)
+            response = wire.response()
+            self.assertGreater(len(response.events()), 3)
+            self.assertEqual(edge.records[0].bytes_out, len(response.body))
+
     def test_a_failure_before_the_first_content_is_a_status(self) -> None:
         """A role frame is no answer yet: the client gets a real HTTP error."""
         for options, status in (
