@@ -53,7 +53,7 @@ async def attempt(
             lease.answered(ended - started)
             made.usage = usage = reply.usage
             lease.end(None if usage is None else usage.input + usage.output)
-            made.end(ended, "ok")
+            made.ended, made.outcome = ended, "ok"
             if record.content is not None:
                 record.content.answer = content.answer(call, reply)
         record.routing.answered_by = made

@@ -38,13 +38,11 @@ class Limit(Protocol):
         """A call ended; ``in_flight`` counts it too, ``latency`` is its seconds to the first token."""
 
 
+@attrs.define(eq=False)
 class FixedLimit:
     """As many as the configuration says."""
 
-    __slots__ = ("value",)
-
-    def __init__(self, value: int) -> None:
-        self.value = value
+    value: int
 
     def begin(self) -> int:
         return 0

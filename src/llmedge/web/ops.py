@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import attrs
 import msgspec
 from klein import Klein
 from twisted.internet.threads import deferToThreadPool
@@ -21,6 +22,7 @@ from llmedge.web.routes import declare
 METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 
+@attrs.define(eq=False, slots=False)  # Klein keeps something in its instance
 class Ops:
     """:param expose: ``False`` where an admin endpoint has health and metrics instead.
     :param render_metrics: the exposition text, or ``None`` where metrics are off; run in ``reactor``'s pool.
@@ -29,18 +31,11 @@ class Ops:
 
     app = Klein()
 
-    def __init__(
-        self,
-        reactor: Any,
-        render_metrics: Callable[[], bytes] | None,
-        ready: Callable[[], bool],
-        expose: bool = True,
-    ) -> None:
-        self._expose = expose
-        self._reactor = reactor
-        self._render_metrics = render_metrics
-        self._ready = ready
-        self._answers: dict[str, tuple[int, bytes]] = {}  # by word; each good for its second
+    _reactor: Any
+    _render_metrics: Callable[[], bytes] | None
+    _ready: Callable[[], bool]
+    _expose: bool = True
+    _answers: dict[str, tuple[int, bytes]] = attrs.Factory(dict)  # by word; each good for its second
 
     def live(self, request: EdgeRequest) -> None:
         self._health(request, 200, "healthy")
