@@ -3,7 +3,8 @@ several buckets is taken from all of them, or from none."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 import attrs
@@ -66,7 +67,10 @@ def give_back(claims: Sequence[Claim]) -> None:
 
 
 Taken = tuple[Level, RateLimited | None]
-"""The level of the bucket nearest to refusing, and the refusal where nothing was taken."""
+"""The level of the bucket that refused, else of the one nearest to it, and the refusal where nothing was taken."""
+
+_bucket: Callable[[Claim], Bucket] = itemgetter(0)
+_left: Callable[[Bucket], float] = attrgetter("left")
 
 
 class RateLimiter:
@@ -86,13 +90,16 @@ class RateLimiter:
         """Take a token for one request of ``caller``, from its own bucket and the shared one, or from neither."""
         claims = self._claims(caller)
         shortage = take_all(claims)
-        if shortage is None or isinstance(shortage, Shortage):
-            return _nearest(claims, shortage), shortage and self._refusal(caller, shortage)
+        if shortage is None:
+            return min(map(_bucket, claims), key=_left).level(), None
+        if isinstance(shortage, Shortage):
+            return shortage.bucket.level(), self._refusal(caller, shortage)
         return self._take_later(caller, claims, shortage)
 
     async def _take_later(self, caller: Caller, claims: Sequence[Claim], asking: Awaitable[Shortage | None]) -> Taken:
-        shortage = await asking
-        return _nearest(claims, shortage), shortage and self._refusal(caller, shortage)
+        if (shortage := await asking) is None:
+            return min(map(_bucket, claims), key=_left).level(), None
+        return shortage.bucket.level(), self._refusal(caller, shortage)
 
     def level(self) -> Level:
         """Of the bucket that all share."""
@@ -117,17 +124,6 @@ class RateLimiter:
             scope="global" if shared else "key",
             retry_after=wait,
         )
-
-
-def _nearest(claims: Sequence[Claim], shortage: Shortage | None) -> Level:
-    """Of the bucket that refused, else of the one nearest to that; the first of those that are as near."""
-    if shortage is not None:
-        return shortage.bucket.level()
-    nearest = claims[0][0]
-    for bucket, _ in claims[1:]:
-        if bucket.left < nearest.left:
-            nearest = bucket
-    return nearest.level()
 
 
 class Quota:
