@@ -140,13 +140,13 @@ class Target:
         return f"{self.provider}/{self.model}"
 
 
+@attrs.define(eq=False)
 class Deadline:
-    """The time one call has, over all its attempts."""
+    """The time one call has, over all its attempts: ``seconds``, until ``at`` by the clock; by default from now on."""
 
-    def __init__(self, clock: Clock, seconds: float) -> None:
-        self.clock: Any = clock
-        self.seconds = seconds
-        self.at = clock.seconds() + seconds
+    clock: Any
+    seconds: float
+    at: float = attrs.Factory(lambda self: self.clock.seconds() + self.seconds, takes_self=True)
 
     def left(self) -> float:
         """Seconds left, never below zero."""

@@ -177,8 +177,9 @@ class Lease:
     def end(self, tokens: int | None) -> None:
         """The answer is complete; ``tokens`` used, if known."""
         if not self.ended:
+            if self.deployment.breaker.breaks:
+                self.deployment.breaker.note_whole()
             self._end(Outcome.OK, tokens)
-            self.deployment.breaker.note_whole()
 
     def abandon(self) -> None:
         """Nothing was learned: the client left, or another target was faster."""

@@ -58,6 +58,8 @@ class CircuitBreaker:
 
     Nothing is scheduled. OPEN lasts until a probe begins, HALF_OPEN until one is answered; both need a call. What was
     begun before a change of state is ignored when it ends after it: old news about another time.
+
+    :ivar breaks: of answers that had begun, in a row.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class CircuitBreaker:
         self._successes = SlidingSum(settings.window)
         self._failures = SlidingSum(settings.window)
         self._consecutive = 0
-        self._breaks = 0  # of answers that had begun, in a row
+        self.breaks = 0
         self._epoch = 0  # counts changes of state
         self._openings = 0  # in a row
         self._closed_at = clock.seconds()
@@ -137,12 +139,12 @@ class CircuitBreaker:
             now = self._clock.seconds()
             if self._successes.total(now) >= 1.0:
                 self._successes.add(now, -1.0)
-            self._breaks += 1
+            self.breaks += 1
             self._failed()
 
     def note_whole(self) -> None:
         """An answer is complete."""
-        self._breaks = 0
+        self.breaks = 0
 
     def _failed(self) -> None:
         now = self._clock.seconds()
@@ -151,7 +153,7 @@ class CircuitBreaker:
         self._consecutive += 1
         failures = self._failures.total(now)
         calls = failures + max(0.0, self._successes.total(now))
-        if max(self._consecutive, self._breaks) >= settings.consecutive_failures or (
+        if max(self._consecutive, self.breaks) >= settings.consecutive_failures or (
             calls >= settings.minimum_calls and failures >= settings.failure_rate * calls
         ):
             if now - self._closed_at >= settings.reset_after:
@@ -167,7 +169,7 @@ class CircuitBreaker:
 
     def _close(self) -> None:
         self._closed_at = self._clock.seconds()
-        self._consecutive = self._breaks = 0
+        self._consecutive = self.breaks = 0
         self._successes.clear()
         self._failures.clear()
         self._change(State.CLOSED)

@@ -101,10 +101,10 @@ class EnforceDeadline(Layer):
         return self.proceed(request)
 
     def _begin(self, request: EdgeRequest, seconds: float) -> None:
-        context, deadlines = request.context, self._deadlines
-        deadline = context.deadline = Deadline(request.edge.clock, seconds)
-        context.deadlines = deadlines
-        deadlines.set(context, deadline.at)
+        context, clock = request.context, request.edge.clock
+        at = clock.seconds() + seconds
+        context.deadline, context.deadlines = Deadline(clock, seconds, at), self._deadlines
+        self._deadlines.set(context, at)
         request.over.append(_ended)
 
 
