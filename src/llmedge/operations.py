@@ -18,7 +18,7 @@ class Endpoint:
     """One method at one path.
 
     :ivar path: a template. ``{model}`` and ``{id}`` stand for a model's name, which may have slashes in it; other
-        parameters may not.
+        parameters may not. ``{provider}`` before ``{model}`` belongs to the name.
     :ivar summary: for people, in reST; ``""`` for another path of the same, which is not listed.
     :ivar handler: the method of ``web.api.Api`` or ``web.ops.Ops`` that answers.
     :ivar dialect: the wire format spoken there; ``""`` where the gateway itself answers and no call is made.
@@ -49,9 +49,11 @@ _get = partial(Endpoint, method="GET", body="none")
 
 
 def _google(verb: str, summary: str, dialect: str, streams: Literal["never", "path"] = "never") -> tuple[Endpoint, ...]:
-    """A custom method of Google's APIs; their SDKs ask below ``/v1`` too."""
+    """A custom method of Google's APIs; their SDKs ask below ``/v1`` too. The AI SDK puts no ``models/`` before a name
+    with a slash in it, as ours of ``PROVIDER/MODEL`` are."""
     listed = Endpoint(f"/v1beta/models/{{model}}:{verb}", summary, dialect, streams, handler="infer_of_model")
-    return listed, attrs.evolve(listed, path=f"/v1/models/{{model}}:{verb}", summary="")
+    others = (f"/v1/models/{{model}}:{verb}", f"/v1beta/{{provider}}/{{model}}:{verb}", f"/v1/{{provider}}/{{model}}:{verb}")
+    return listed, *(attrs.evolve(listed, path=path, summary="") for path in others)
 
 
 class Operation(enum.StrEnum):

@@ -107,7 +107,7 @@ class Api:
         work = request.context.work = Deferred.fromCoroutine(self._pass_through(request, endpoint))
         return work
 
-    def infer_of_model(self, request: EdgeRequest, model: str) -> Deferred[None]:
+    def infer_of_model(self, request: EdgeRequest, model: str, provider: str = "") -> Deferred[None]:
         endpoint = endpoint_of(request.path)
         if endpoint is None:
             raise NotFound(NOTHING_HERE)

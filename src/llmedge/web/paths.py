@@ -43,10 +43,11 @@ class Paths:
             for pattern, methods in self._templates:
                 if (match := pattern.fullmatch(path)) is None:
                     continue
-                model = match.groupdict().get("model")
-                if model is None:
+                parameters = match.groupdict()
+                if "model" not in parameters:
                     return methods
-                named = model.decode(errors="replace")
+                parts = [parameters[name] for name in ("provider", "model") if name in parameters]
+                named = b"/".join(parts).decode(errors="replace")
                 return {method: attrs.evolve(endpoint, model=named) for method, endpoint in methods.items()}
         return {}
 

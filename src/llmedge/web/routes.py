@@ -31,9 +31,9 @@ def declare(app: Klein, owner: type, endpoints: Iterable[Endpoint] = ENDPOINTS) 
 
 
 def _rule(path: str) -> str:
-    """A template as Klein has it. The verb behind a model (``{model}:countTokens``) is left to ``web/paths``: with
+    """A template as Klein has it. The verb behind a model (``models/{model}:countTokens``) is left to ``web/paths``: with
     one that is not known there is nothing at that path, rather than another method allowed."""
-    path = re.sub(r"\}:\w+$", "}", path)
+    path = re.sub(r"(/models/\{model\}):\w+$", r"\1", path)
     return PARAMETER.sub(lambda name: f"<path:{name[1]}>" if name[1] in SLASHED else f"<{name[1]}>", path)
 
 
