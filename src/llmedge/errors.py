@@ -19,11 +19,14 @@ class EdgeError(Exception):
     :ivar param: the request field at fault, if one is.
     :ivar details: anything structured that helps, or ``None``.
     :ivar retry_after: seconds after which the same request may succeed, or ``None``.
+    :ivar should_retry: what ``x-should-retry`` tells the vendors' SDKs: ``False`` where no retry cures it, or what a
+        vendor said itself; ``None``: nothing, and they go by the status.
     """
 
     status: int = 500
     code: str = "INTERNAL_ERROR"
     type: str = "server_error"
+    should_retry: bool | None = None
 
     def __init__(
         self,
@@ -67,6 +70,7 @@ class ValidationError(EdgeError):
     status = 400
     code = "VALIDATION_ERROR"
     type = "invalid_request_error"
+    should_retry = False
 
 
 class AuthError(EdgeError):
@@ -75,6 +79,7 @@ class AuthError(EdgeError):
     status = 401
     code = "AUTH_ERROR"
     type = "authentication_error"
+    should_retry = False
 
 
 class PermissionDenied(EdgeError):
@@ -83,6 +88,7 @@ class PermissionDenied(EdgeError):
     status = 403
     code = "PERMISSION_ERROR"
     type = "permission_error"
+    should_retry = False
 
 
 class NotFound(EdgeError):
@@ -91,6 +97,7 @@ class NotFound(EdgeError):
     status = 404
     code = "NOT_FOUND"
     type = "invalid_request_error"
+    should_retry = False
 
 
 class MethodNotAllowed(EdgeError):
@@ -99,6 +106,7 @@ class MethodNotAllowed(EdgeError):
     status = 405
     code = "METHOD_NOT_ALLOWED"
     type = "invalid_request_error"
+    should_retry = False
 
     def __init__(self, message: str, allowed: tuple[str, ...]) -> None:
         super().__init__(message)
@@ -119,6 +127,7 @@ class RequestTooLarge(EdgeError):
     status = 413
     code = "REQUEST_TOO_LARGE"
     type = "invalid_request_error"
+    should_retry = False
 
 
 class UnsupportedMediaType(EdgeError):
@@ -127,6 +136,7 @@ class UnsupportedMediaType(EdgeError):
     status = 415
     code = "UNSUPPORTED_MEDIA_TYPE"
     type = "invalid_request_error"
+    should_retry = False
 
 
 class RateLimited(EdgeError):
@@ -172,6 +182,7 @@ class DeadlineExceeded(EdgeError):
     status = 504
     code = "TIMEOUT_ERROR"
     type = "timeout_error"
+    should_retry = False
 
 
 class VendorRefused(EdgeError):
@@ -217,6 +228,7 @@ class Unsupported(TargetError):
     status = 400
     code = "VALIDATION_ERROR"
     type = "invalid_request_error"
+    should_retry = False
     outcome = "unsupported"
     cause = "unsupported"
 

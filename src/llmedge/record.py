@@ -129,6 +129,12 @@ DROPPED = Fact(
     "llmedge.dropped",
     "x-llmedge-dropped",
 )
+ESTIMATED = Fact(
+    "estimated",
+    "what of the answer was estimated here, because the vendor does not tell it: ``tokens`` that were to be counted",
+    "llmedge.estimated",
+    "x-llmedge-estimated",
+)
 REFUSED_BY = Fact(
     "refused_by",
     "whose rate limit refused the request",

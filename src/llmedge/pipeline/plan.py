@@ -10,6 +10,7 @@ import attrs
 
 from llmedge.call import Call, Candidate, Match
 from llmedge.config.sections.routing import Routing
+from llmedge.dialects.tool_use import may_call_tools
 from llmedge.errors import (
     EdgeError,
     TargetBusy,
@@ -28,6 +29,9 @@ from llmedge.record import FALLBACK, Skipped
 from llmedge.state.budget import backoff
 
 UNTAGGED = "has not the tags asked for"
+NO_TOOLS = "cannot call tools"
+NEVER = {UNTAGGED, NO_TOOLS}
+"""Why a target was passed over that no other time would change."""
 
 
 @attrs.frozen
@@ -72,6 +76,7 @@ class Plan:
     kind = "first"
     winner: Option | None = None
     _least_context: int | None = None
+    _tools: bool | None = None
 
     def __init__(self, deps: RouteDeps, call: Call, match: Match) -> None:
         self.deps = deps
@@ -203,10 +208,13 @@ class Plan:
         tags = call.hints.tags
         if tags and not tags.issubset(candidate.entry.tags):
             return UNTAGGED
+        if candidate.capabilities.tools is False:  # first, since it holds whatever the target's health is
+            if self._tools is None:
+                self._tools = may_call_tools(call.fields)
+            if self._tools:
+                return NO_TOOLS
         if blocked := option.deployment.breaker.blocked_by():
             return f"breaker: {blocked}"
-        if candidate.capabilities.tools is False and "tools" in call.fields:
-            return "cannot call tools"
         return ""
 
     def _pass_over(self, candidate: Candidate, why: str) -> None:
@@ -268,18 +276,20 @@ class Plan:
             self._tried.remove(option)
 
     def none_left(self) -> EdgeError:
-        """What the client is told where nobody answered and nobody is left."""
-        if self.failures:
+        """What the client is told where nobody answered and nobody is left. That the request cannot be served at all
+        only if no time would change it: not where somebody could not be asked for now."""
+        out = any(each.why not in NEVER for each in self._call.record.routing.skipped)
+        if self.failures and not (out and all(isinstance(each, Unsupported) for each in self.failures)):
             return _all_failed(self.failures)
-        deployments = self.deps.deployments
-        waits = [deployments.get(each.entry.target).breaker.available_at() for each in self._match.candidates]
+        waits = [each.deployment.breaker.available_at() for each in self._blocked]
         return _all_passed_over(self._call, max(1.0, min(waits, default=0.0) - self.deps.clock.seconds()))
 
 
 def _all_failed(failures: list[EdgeError]) -> EdgeError:
     """The error that says most, with every failure's reason."""
-    # What we never asked, or what could not be said to one target, tells less than what a vendor answered.
-    telling = [error for error in failures if not isinstance(error, TargetBusy | Unsupported)] or failures
+    # What we never asked tells less than what a vendor answered, and what could not be said to one target the least.
+    telling = [error for error in failures if not isinstance(error, Unsupported)] or failures
+    telling = [error for error in telling if not isinstance(error, TargetBusy)] or telling
     last = telling[-1]
     if len(failures) > 1:
         reasons = list(dict.fromkeys(error.message for error in failures))
@@ -287,6 +297,8 @@ def _all_failed(failures: list[EdgeError]) -> EdgeError:
             last.message = f"All {len(failures)} attempts failed. " + " ".join(reasons)
         waits = [error.retry_after for error in failures if error.retry_after is not None]
         last.retry_after = min(waits, default=None)
+        if any(error.should_retry is not last.should_retry for error in failures):
+            last.should_retry = None  # one vendor's word is not all of theirs
     return last
 
 
@@ -296,12 +308,16 @@ def _all_passed_over(call: Call, wait: float) -> EdgeError:
     :param wait: seconds until somebody may be.
     """
     passed = call.record.routing.skipped
-    if passed and all(each.why == UNTAGGED for each in passed):
+    left = [each for each in passed if each.why not in NEVER]
+    if not left and any(each.why == NO_TOOLS for each in passed):
+        field = "tools" if "tools" in call.fields else "functions"
+        return Unsupported(f"'{call.model}' cannot call tools: leave the field '{field}' out.", param=field)
+    if not left and passed:
         return ValidationError(
             f"No target of '{call.model}' has all the tags asked for (x-llmedge-tags).", param="x-llmedge-tags"
         )
-    if passed and all(each.why == "breaker: cooldown" for each in passed):  # they said when to come back
-        names = sorted({each.target.partition("/")[0] for each in passed})
+    if left and all(each.why == "breaker: cooldown" for each in left):  # they said when to come back
+        names = sorted({each.target.partition("/")[0] for each in left})
         said = " ".join(f"The provider '{name}' is limiting the gateway's rate." for name in names)
         return VendorRateLimited(said, retry_after=wait)
     reasons = "; ".join(f"{each.target} ({each.why})" for each in passed)

@@ -71,6 +71,11 @@ def failure_for(provider: str, status: int, error: VendorError, retry_after: flo
     )
 
 
+def parse_should_retry(fields: Mapping[bytes, bytes]) -> bool | None:
+    """What a vendor itself says of trying again (OpenAI's and Anthropic's SDKs heed it)."""
+    return {b"true": True, b"false": False}.get(fields.get(b"x-should-retry", b"").strip().lower())
+
+
 def parse_retry_after(fields: Mapping[bytes, bytes], now: float) -> float | None:
     """Seconds a vendor asks to wait: ``retry-after-ms``, else ``Retry-After`` as seconds or date
     (RFC 9110 section 10.2.3), else when the limits that are used up reset: OpenAI's ``x-ratelimit-reset-*``,

@@ -10,20 +10,33 @@ from llmedge.call import Call
 from llmedge.config.sections.upstream import Upstream
 from llmedge.dialects.dialect import Dialect, StreamReader, VendorError
 from llmedge.dialects.registry import PASSED
-from llmedge.errors import EdgeError, TargetError, UpstreamMalformed, UpstreamTimeout, UpstreamTooLarge, VendorFailed
+from llmedge.errors import (
+    EdgeError,
+    TargetError,
+    UpstreamMalformed,
+    UpstreamTimeout,
+    UpstreamTooLarge,
+    VendorFailed,
+    VendorRejectedCredentials,
+)
 from llmedge.model import Answer, Clock, EventKind, Target, Usage
-from llmedge.providers.failures import failure_for, parse_retry_after
+from llmedge.operations import Operation
+from llmedge.providers.failures import failure_for, parse_retry_after, parse_should_retry
 from llmedge.providers.listing import QUERIES
 from llmedge.providers.listing import parse as parse_list
 from llmedge.providers.passthrough import EVENTS, JSON, note_media, reader_for
 from llmedge.providers.provider import ModelInfo
 from llmedge.providers.requests import Requests
 from llmedge.providers.spec import ProviderSpec
+from llmedge.providers.translation import no_way
 from llmedge.record import Attempt, Routing
 from llmedge.streams import Batch, Reply, ReplyStream, Wake
 from llmedge.threads import LARGE, maybe_in_thread
 from llmedge.upstream.client import Client
 from llmedge.upstream.exchange import ANSWERING, CONTENT, END, Exchange
+
+_NO_ENDPOINT = (404, 405, 501)
+"""How a server says that it does not count tokens, which is no failure: they are counted here then."""
 
 
 class HttpProvider:
@@ -56,6 +69,9 @@ class HttpProvider:
             )
             exchange = await self._pool.send(request, attempt, call.record.routing)
             if not self._is_good(exchange, attempt):
+                if call.operation is Operation.COUNT_TOKENS and exchange.status in _NO_ENDPOINT:
+                    await exchange.read_all()
+                    raise no_way(self.name, call.operation)
                 await self._check(exchange, translation.vendor_dialect)
             created = int(self._clock.seconds())
             if call.stream:
@@ -131,7 +147,10 @@ class HttpProvider:
         param = scrub(error.param)[:256] if error.param else None
         error = VendorError(scrub(error.message)[:4096], scrub(error.type), scrub(error.code), param)
         retry_after = parse_retry_after(exchange.fields, self._clock.seconds())
-        return failure_for(self.name, status, error, retry_after)
+        failure = failure_for(self.name, status, error, retry_after)
+        if not isinstance(failure, VendorRejectedCredentials):  # what that says is for the gateway
+            failure.should_retry = parse_should_retry(exchange.fields)
+        return failure
 
     @property
     def checkable(self) -> bool:

@@ -17,6 +17,7 @@ from llmedge.web.request import EdgeRequest
 
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}  # twisted.web does not know 429
 _encode = msgspec.json.encode
+_SHOULD_RETRY = {True: b"X-Should-Retry: true\r\n", False: b"X-Should-Retry: false\r\n"}
 SLICE = 262144
 """Bytes of a long answer written at a time, at the pace of the client."""
 
@@ -93,6 +94,8 @@ def send_error(request: EdgeRequest, error: EdgeError) -> None:
         request.abort()
         return
     headers = request.responseHeaders
+    if error.should_retry is not None:
+        request.lines.append(_SHOULD_RETRY[error.should_retry])
     if error.retry_after is not None:
         headers.setRawHeaders(b"retry-after", [b"%d" % max(1, math.ceil(error.retry_after))])
     if isinstance(error, AuthError):

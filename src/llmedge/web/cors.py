@@ -61,9 +61,9 @@ class Cors(Layer):
         return NOT_DONE_YET
 
 
-_CALL = ("provider", "model", "attempts", "fallback", "overhead-ms", "cost-usd", "dropped")
+_CALL = ("provider", "model", "attempts", "fallback", "overhead-ms", "cost-usd", "dropped", "estimated")
 _EXPOSED = (
-    b"x-request-id, retry-after, "
+    b"x-request-id, retry-after, x-should-retry, "
     + b"".join(b"x-llmedge-%b, " % name.encode() for name in _CALL)
     + b", ".join(b"x-ratelimit-%b-requests" % name for name in (b"limit", b"remaining", b"reset"))
 )
