@@ -74,6 +74,24 @@ class RoutingHints(msgspec.Struct, frozen=True):
     header: Callable[[str], str | None] = lambda name: None
 
 
+class Marks(msgspec.Struct, frozen=True):
+    """What the head of a request says of what is asked, such as beta features: it goes to a vendor of the same dialect, and
+    is told of to no other.
+
+    :ivar headers: names and values.
+    :ivar query: of the URL, as it is sent on.
+    :ivar names: what is left out where another dialect is spoken.
+    """
+
+    headers: tuple[tuple[str, str], ...] = ()
+    query: str = ""
+    names: tuple[str, ...] = ()
+
+
+NO_MARKS = Marks()
+"""Of nearly every request."""
+
+
 class Call(msgspec.Struct):
     """One request for inference.
 
@@ -81,7 +99,6 @@ class Call(msgspec.Struct):
     :ivar fields: the body's top-level fields, each value still the bytes received.
     :ivar wants_usage: the client asked for usage in the stream.
     :ivar choices: how many answers were asked for (``n``).
-    :ivar headers: the client's headers that go to a vendor of the same dialect, and to no other.
     :ivar continues: the last message is the beginning of the answer, to be gone on with.
     :ivar upload: the body, where it is passed on as it comes; ``fields`` is empty then.
     :ivar match: where it may go, once ``Admit`` has found that.
@@ -97,7 +114,7 @@ class Call(msgspec.Struct):
     caller: Caller
     deadline: Deadline
     record: Record
-    headers: tuple[tuple[str, str], ...] = ()
+    marks: Marks = NO_MARKS
     hints: RoutingHints = RoutingHints()
     continues: bool = False
     upload: Upload | None = None

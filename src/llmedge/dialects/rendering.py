@@ -37,6 +37,8 @@ HINTS: Mapping[str, str] = {
     # what only explains
     "output.name": "output.name",
     "output.description": "output.description",
+    "task": "task",
+    "title": "title",
     "Message.name": "name",
     "Text.citations": "citations",
     "Image.detail": "detail",

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from llmedge._version import __version__
-from llmedge.call import Call
+from llmedge.call import NO_MARKS, Call, Marks
 from llmedge.dialects.dialect import Dialect
 from llmedge.dialects.gemini_embeddings import GeminiEmbeddings
 from llmedge.dialects.registry import DIALECTS, PASSED
@@ -97,14 +97,15 @@ class Requests:
         """``body`` with its head, whose beginning is kept where it is the same from call to call."""
         template = self._template(call, vendor_dialect)
         key = vendor_dialect.name, template, call.stream  # an operator may give two dialects one path
-        passed = call.headers if vendor_dialect.name == call.dialect else ()
-        head = None if passed or signed else self._heads.get(key)
+        marks = call.marks if vendor_dialect.name == call.dialect else NO_MARKS
+        plain = marks is NO_MARKS and not signed
+        head = self._heads.get(key) if plain else None
         if head is None:
             accept = (vendor_dialect.stream_type if call.stream else b"application/json").decode()
-            more = _lines({**vendor_dialect.headers, **self._spec.fixed, **dict(passed), **signed})
-            path = _path(template, attempt.target.model)
+            more = _lines({**vendor_dialect.headers, **self._spec.fixed, **dict(marks.headers), **signed})
+            path = self._marked(_path(template, attempt.target.model), marks)
             head = f"POST {path} HTTP/1.1\r\n{self._fields}accept: {accept}\r\n{more}".encode()
-            if not (passed or signed or "{model}" in template):
+            if plain and "{model}" not in template:
                 self._heads[key] = head
         trace = call.record.trace
         return b"%bx-request-id: %b\r\n%bcontent-length: %d\r\n\r\n%b" % (
@@ -132,9 +133,9 @@ class Requests:
             assert upload is not None
             data, kind = b"", upload.content_type
             framing = "transfer-encoding: chunked" if body.length is None else f"content-length: {body.length}"
-        path = _path(template, model)
+        path = self._marked(_path(template, model), call.marks)
         fields = self._fields.replace("content-type: application/json\r\n", f"content-type: {kind}\r\n")
-        more = await self._fixed("POST", path, data)
+        more = _lines(dict(call.marks.headers)) + await self._fixed("POST", path, data)
         trace = b"" if record.trace is None else record.trace.headers(attempt.span_id)
         head = (
             f"POST {path} HTTP/1.1\r\n{fields}accept: */*\r\nx-request-id: {record.request_id}\r\n{more}{framing}\r\n"
@@ -162,6 +163,12 @@ class Requests:
             if len(word) >= 4 and word != "Bearer":
                 text = text.replace(word, "***")
         return text
+
+    def _marked(self, path: str, marks: Marks) -> str:
+        """``path`` with the client's query. Clouds, which sign it, have paths of their own and no such marks there."""
+        if not marks.query or self._spec.signer is not None:
+            return path
+        return f"{path}{'&' if '?' in path else '?'}{marks.query}"
 
     def _template(self, call: Call, vendor_dialect: Dialect) -> str:
         if call.operation is Operation.COUNT_TOKENS:

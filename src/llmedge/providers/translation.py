@@ -99,6 +99,9 @@ class _Between(Generic[C, V]):
     def body(self, call: Call, target: Target, on_unsupported: str) -> bytes:
         name = f"the provider '{self._name}'"
         context = RenderContext(self._client.field_names, on_unsupported, name, self._limits, target.capabilities)
+        if self._client.name != self.vendor_dialect.name:
+            for mark in call.marks.names:
+                context.hint(mark)
         body = self._render(call, target.model, context)
         if context.dropped:
             call.record.facts[DROPPED] = context.dropped

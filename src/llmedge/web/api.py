@@ -40,6 +40,7 @@ from llmedge.web.driver import CoroutineDriver
 from llmedge.web.head import header_in
 from llmedge.web.limits import deadline_exceeded
 from llmedge.web.listing import OPENAI_SHAPE, SHAPES, Listed
+from llmedge.web.marks import marks_of
 from llmedge.web.passthrough import is_upload, media_type, pass_on, take_upload, whole_body
 from llmedge.web.paths import dialect_of, endpoint_of
 from llmedge.web.relay import Relay
@@ -228,6 +229,9 @@ class Api:
         hints = head.hints
         if hints is None:
             hints = head.hints = _hints(request)
+        marks = head.marks
+        if marks is None:
+            marks = head.marks = marks_of(dialect.name, head.table, request.uri)
         return Call(
             endpoint.operation,
             dialect.name,
@@ -239,7 +243,7 @@ class Api:
             request.context.caller,
             request.context.deadline,
             record,
-            _passed_on(request) if dialect.name == "anthropic" else (),
+            marks,
             hints,
         )
 
@@ -287,16 +291,6 @@ def _hints(request: EdgeRequest) -> RoutingHints:
         raise ValidationError("The header x-llmedge-no-fallback must be true or false.", param="x-llmedge-no-fallback")
     tags = frozenset(filter(None, map(str.strip, (header("x-llmedge-tags") or "").split(","))))
     return RoutingHints(None if retries is None else int(retries), alone in ("1", "true"), tags, header)
-
-
-def _passed_on(request: EdgeRequest) -> tuple[tuple[str, str], ...]:
-    """The headers that say what Anthropic's vendors are to do with the body."""
-    found: list[tuple[str, str]] = []
-    for name in ("anthropic-version", "anthropic-beta"):
-        value = b",".join(request.requestHeaders.getRawHeaders(name.encode(), []))
-        if value and len(value) <= 2048 and re.fullmatch(rb"[\x20-\x7e]+", value):
-            found.append((name, value.decode()))
-    return tuple(found)
 
 
 declare(Api.app, Api)

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 from twisted.web.http_headers import _nameEncoder
 
-from llmedge.call import RoutingHints
+from llmedge.call import Marks, RoutingHints
 from llmedge.config.sections.server import Server
 from llmedge.model import Caller
 from llmedge.operations import Endpoint
@@ -52,6 +52,7 @@ class RequestHead:
     timeout: float | None = None
     is_json: bool | None = None
     hints: RoutingHints | None = None
+    marks: Marks | None = None
 
     def ends_connection(self) -> bool:
         """Whether no other request may follow (RFC 9112 section 9.3)."""
@@ -72,8 +73,13 @@ NO_HEAD = RequestHead(b"", b"", b"", {})
 
 def header_in(table: Table, name: str) -> str | None:
     """The last value of a header in ``table``."""
-    values = table.get(_nameEncoder.encode(name.encode()))
+    values = values_in(table, name)
     return values[-1].decode("latin-1") if values else None
+
+
+def values_in(table: Table, name: str) -> list[bytes]:
+    """All values of a header in ``table``."""
+    return table.get(_nameEncoder.encode(name.encode()), [])
 
 
 class HeadCache:
