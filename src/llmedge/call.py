@@ -75,8 +75,8 @@ class RoutingHints(msgspec.Struct, frozen=True):
 
 
 class Marks(msgspec.Struct, frozen=True):
-    """What the head of a request says of what is asked, such as beta features: it goes to a vendor of the same dialect, and
-    is told of to no other.
+    """What the head of a request says of what is asked, such as beta features: for a vendor of the same dialect, and no
+    other.
 
     :ivar headers: names and values.
     :ivar query: of the URL, as it is sent on.

@@ -52,8 +52,8 @@ def _google(verb: str, summary: str, dialect: str, streams: Literal["never", "pa
     """A custom method of Google's APIs; their SDKs ask below ``/v1`` too. The AI SDK puts no ``models/`` before a name
     with a slash in it, as ours of ``PROVIDER/MODEL`` are."""
     listed = Endpoint(f"/v1beta/models/{{model}}:{verb}", summary, dialect, streams, handler="infer_of_model")
-    others = (f"/v1/models/{{model}}:{verb}", f"/v1beta/{{provider}}/{{model}}:{verb}", f"/v1/{{provider}}/{{model}}:{verb}")
-    return listed, *(attrs.evolve(listed, path=path, summary="") for path in others)
+    others = ("/v1/models", "/v1beta/{provider}", "/v1/{provider}")
+    return listed, *(attrs.evolve(listed, path=f"{path}/{{model}}:{verb}", summary="") for path in others)
 
 
 class Operation(enum.StrEnum):
@@ -108,7 +108,13 @@ class Operation(enum.StrEnum):
         "audio_translations",
         _passed("/v1/audio/translations", "what was said, in English", body="multipart"),
     )
-    RERANK = "rerank", _passed("/v1/rerank", "documents by relevance")
+    # Cohere's two versions, and what vLLM and text-embeddings-inference have.
+    RERANK = (
+        "rerank",
+        _passed("/v1/rerank", "documents by relevance"),
+        _passed("/v2/rerank", ""),
+        _passed("/rerank", ""),
+    )
     MODELS = (
         "models",
         _get("/v1/models", "the models the caller may use", handler="list_models"),

@@ -233,6 +233,7 @@ _LISTED = (
         source="https://docs.cohere.com/docs/compatibility-api",
         env=("COHERE_API_KEY", "CO_API_KEY"),
         paths=paths("chat embeddings", rerank="{origin}/v2/rerank"),
+        versions={"/v1/rerank": "{origin}/v1/rerank"},  # with return_documents, which version 2 has not
         models_path="{origin}/v1/models",
         models_shape="cohere",
         models=("command-*",),
@@ -245,7 +246,7 @@ _LISTED = (
         source="https://docs.api.nvidia.com/nim/reference/llm-apis",  # reranking is on another host
         price_name="",
         paths=paths("chat text embeddings"),
-        quirks=_quirks("max_tokens"),
+        quirks=_quirks("max_tokens input_type"),
     ),
     Vendor(
         name="huggingface",

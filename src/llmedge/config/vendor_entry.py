@@ -33,6 +33,7 @@ QUIRKS: Mapping[str, str] = {
     "prefill_prefix": 'An answer begun in the request is continued if its message says "prefix": true.',
     "prefill_partial": 'An answer begun in the request is continued if its message says "partial": true.',
     "prefill_continue": "… if the request says continue_final_message: true and add_generation_prompt: false.",
+    "input_type": "Wants to know of embeddings what they are for: input_type query or passage.",
     "thinking_back": "Wants the thinking of an earlier turn that called tools back, as reasoning_content.",
     "stateless_responses": "Its Responses API keeps nothing: no previous_response_id, no conversation.",
     "bare_responses": "Its Responses answers lack what SDKs read them by, such as output_index: they are written anew.",
@@ -51,6 +52,7 @@ class Vendor:
     :ivar auth: how the key is shown, one of :data:`AUTHS`.
     :ivar paths: dialect → path, the preferred dialect first; and operation → path, of what is passed through.
     :ivar stream_paths: dialect → path, where a streamed call has another one.
+    :ivar versions: a path of ours → path, where the vendor has the same operation in the version asked for there.
     :ivar count_tokens: where it counts tokens itself, in its first dialect that is not OpenAI's.
     :ivar models_path: where it lists its models, if it does.
     :ivar models_shape: how: openai, anthropic, gemini, cohere or array (OpenAI's without what is around it).
@@ -77,6 +79,7 @@ class Vendor:
     auth: str = "bearer"
     paths: Mapping[str, str] = attrs.field(factory=dict)
     stream_paths: Mapping[str, str] = attrs.field(factory=dict)
+    versions: Mapping[str, str] = attrs.field(factory=dict)
     count_tokens: str = ""
     models_path: str = "/models"
     models_shape: str = "openai"

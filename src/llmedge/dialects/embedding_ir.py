@@ -6,6 +6,7 @@ import base64
 import binascii
 import struct
 from abc import abstractmethod
+from collections.abc import Sequence
 
 from llmedge.dialects.dialect import Dialect, ResponseContext
 from llmedge.dialects.ir import Struct
@@ -53,9 +54,12 @@ class EmbeddingDialect(Dialect):
         :raises ValidationError: a field is mistyped.
         """
 
-    def render(self, request: EmbeddingRequest, model: str, context: RenderContext) -> bytes:
+    def render(
+        self, request: EmbeddingRequest, model: str, context: RenderContext, quirks: frozenset[str] = frozenset()
+    ) -> bytes:
         """The body for a vendor.
 
+        :param quirks: of the vendor; see ``config/vendor_entry.py``.
         :raises Unsupported: a field cannot be said, and ``context`` does not let it be dropped.
         """
         seen = view(request)
@@ -65,9 +69,16 @@ class EmbeddingDialect(Dialect):
         context.rest(seen)
         return body
 
+    def as_asked(self, body: bytes, fields: RawObject) -> bytes:
+        """The answer of a vendor of the same dialect, in the form that the request with these fields asks for.
+
+        :raises UpstreamMalformed: it cannot be brought into that.
+        """
+        return body
+
     @abstractmethod
     def _render(self, seen: EmbeddingRequest, model: str) -> bytes:
-        """The body for a vendor. What it does not read of ``seen`` is refused.
+        """The body for a vendor. What it does not read of ``seen`` is refused, or left out if it is a hint.
 
         :raises Unsupported: the vendor cannot read the inputs.
         """
@@ -85,9 +96,15 @@ class EmbeddingDialect(Dialect):
         """The answer for the client who sent ``request``."""
 
 
-def to_base64(vector: tuple[float, ...]) -> str:
-    """A vector as OpenAI packs it: little-endian 32-bit floats in base64."""
-    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+def to_base64(vector: Sequence[float]) -> str:
+    """A vector as OpenAI packs it: little-endian 32-bit floats in base64.
+
+    :raises UpstreamMalformed: a number is too large for that.
+    """
+    try:
+        return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+    except OverflowError:
+        raise UpstreamMalformed("answered with a vector whose numbers are no 32-bit floats") from None
 
 
 def from_base64(text: str) -> tuple[float, ...]:

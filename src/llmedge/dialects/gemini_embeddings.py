@@ -62,13 +62,7 @@ class GeminiEmbeddings(EmbeddingDialect):
     def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
         fields, _ = decode_body(raw, _any, max_depth)
         top = GoogleFields(fields)
-        requests = top.objects("requests") if top.has("requests") else [top]
-        if not requests:
-            top.fail("requests", "must hold at least one request")
-        for each in requests:
-            if each.object("content") is None:
-                each.fail("content", "is required")
-        return Request(fields, model, False, True, len(requests), None)
+        return Request(fields, model, False, True, max(1, len(top.objects("requests"))), None)
 
     def forward(self, fields: RawObject, model: str, *, stream: bool, ask_usage: bool) -> bytes:
         """The body as it came, but for the model, which each request of a batch repeats."""
@@ -92,20 +86,25 @@ class GeminiEmbeddings(EmbeddingDialect):
         top = GoogleFields(fields, "", unread)
         batch = top.has("requests")
         each = top.objects("requests") if batch else [top]
+        if not each:
+            top.fail("requests", "must hold at least one request")
         inputs: list[str] = []
-        shared: tuple[Any, str, str] | None = None
+        settings: list[tuple[int | None, str, str]] = []
         for request in each:
             request.ignore("model")
             content = request.object("content")
-            inputs.append("" if content is None else _text(content, unread))
-            own = (request.integer("outputDimensionality"), request.text("taskType"), request.text("title"))
-            if shared is not None and own != shared:
-                unread.append(request.path)  # no other dialect has settings for each
-            shared = shared or own
+            if content is None:
+                request.fail("content", "is required")
+            inputs.append(_text(content, unread))
+            settings.append((request.integer("outputDimensionality"), request.text("taskType"), request.text("title")))
+            if settings[-1][0] != settings[0][0]:
+                unread.append(request.at("outputDimensionality"))  # no other dialect has settings for each
             request.finish()
         if batch:
             top.finish()
-        dimensions, task, title = shared or (None, "", "")
+        dimensions = settings[0][0]
+        task = _of_all(unread, "task", {each[1] for each in settings})
+        title = _of_all(unread, "title", {each[2] for each in settings})
         task = "" if task == "TASK_TYPE_UNSPECIFIED" else task
         return EmbeddingRequest(tuple(inputs), not batch, dimensions, task=task, title=title, extra=tuple(unread))
 
@@ -131,6 +130,14 @@ class GeminiEmbeddings(EmbeddingDialect):
         if answer.usage is not None:
             payload["usageMetadata"] = {"promptTokenCount": answer.usage.input, "totalTokenCount": answer.usage.input}
         return _encode(payload)
+
+
+def _of_all(unread: list[str], name: str, values: set[str]) -> str:
+    """What all requests of a batch say; where they differ it is a hint that no other dialect can say of each."""
+    if len(values) == 1:
+        return values.pop()
+    unread.append(name)
+    return ""
 
 
 def _text(content: GoogleFields, unread: list[str]) -> str:

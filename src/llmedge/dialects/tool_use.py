@@ -1,4 +1,4 @@
-"""Whether an answer may call a tool, in the words of every dialect: what decides who can be asked, before anybody is."""
+"""Whether an answer may call a tool, in the words of every dialect: it decides who can be asked, before anybody is."""
 
 from __future__ import annotations
 

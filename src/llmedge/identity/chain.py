@@ -66,7 +66,7 @@ class Credentials:
         if scheme.lower() == b"bearer" and token.strip():
             return token.strip()
         path, _, query = self.uri.partition(b"?")
-        if query and path.startswith((b"/v1beta/", b"/v1/models")):
+        if query and (path.startswith((b"/v1beta/", b"/v1/models")) or b":" in path):
             for part in query.split(b"&"):
                 if part.startswith(b"key=") and len(part) > 4:
                     return unquote_to_bytes(part[4:])

@@ -121,10 +121,11 @@ class Requests:
 
         :raises Unsupported: the vendor has no such thing.
         """
-        template = self._spec.passthrough.get(call.operation.value)
+        spec, record = self._spec, call.record
+        template = spec.versions.get(record.route) or spec.passthrough.get(call.operation.value)
         if template is None:
             raise no_way(self._name, call.operation)
-        record, model, upload = call.record, attempt.target.model, call.upload
+        model, upload = attempt.target.model, call.upload
         body = None if upload is None else upload.open(model)
         if body is None:
             data = PASSED.forward(call.fields, model, stream=call.stream, ask_usage=False)

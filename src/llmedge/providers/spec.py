@@ -14,7 +14,7 @@ from llmedge.config.sections.providers import Provider as ProviderSettings
 from llmedge.config.vendor_entry import OPERATIONS, Vendor
 from llmedge.config.vendors import paths_of, vendor_of
 from llmedge.dialects.registry import DIALECTS
-from llmedge.operations import Operation
+from llmedge.operations import ENDPOINTS, Operation
 from llmedge.providers.signing import Signer
 
 
@@ -27,6 +27,7 @@ class ProviderSpec:
     :ivar stream_paths: the same for streams, where they differ.
     :ivar count_paths: dialect → path template for counting tokens.
     :ivar passthrough: operation → path template, for what is passed on unread.
+    :ivar versions: path of ours → path template, of what is passed through in more than one version.
     :ivar models_path: where the vendor lists its models; ``""`` if it cannot. ``models_shape``: how.
     :ivar headers: sent with each request: credentials, and what the operator adds. ``fixed``: what the vendor needs.
     :ivar on_unsupported: what becomes of what the vendor's dialect cannot say; see
@@ -42,6 +43,7 @@ class ProviderSpec:
     stream_paths: Mapping[str, str] = {}
     count_paths: Mapping[str, str] = {}
     passthrough: Mapping[str, str] = {}
+    versions: Mapping[str, str] = {}
     models_path: str = ""
     models_shape: str = "openai"
     headers: Mapping[str, Secret] = {}
@@ -70,6 +72,7 @@ class ProviderSpec:
         return (stream and self.stream_paths.get(dialect)) or self.paths[dialect]
 
 
+_OPERATION_AT = {endpoint.path: endpoint.operation.value for endpoint in ENDPOINTS}
 _GENERATE = ":generateContent"
 _OPTION = re.compile(r"\{(?!model\})(\w+)\}")
 
@@ -113,6 +116,7 @@ def _spec(settings: ProviderSettings, vendor: Vendor, paths: dict[str, str]) -> 
         {name: whole(path) for name, path in streams.items() if name in DIALECTS and name in paths},
         {counter: whole(vendor.count_tokens)} if counter in DIALECTS else {},
         {name: whole(path) for name, path in paths.items() if name in OPERATIONS},
+        {ours: whole(path) for ours, path in vendor.versions.items() if _OPERATION_AT[ours] not in settings.paths},
         whole(vendor.models_path) if vendor.models_path else "",
         vendor.models_shape,
         headers=headers | dict(settings.headers),

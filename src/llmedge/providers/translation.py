@@ -65,6 +65,8 @@ class PassThrough:
         self._quirks = quirks
 
     def body(self, call: Call, target: Target, on_unsupported: str) -> bytes:
+        if call.record.facts:
+            call.record.facts.pop(DROPPED, None)  # of a target that was asked before
         body = self.vendor_dialect.forward(call.fields, target.model, stream=call.stream, ask_usage=self._stream_usage)
         return continued(body, self._quirks) if call.continues else body
 
@@ -73,6 +75,18 @@ class PassThrough:
 
     def reader(self, call: Call, target: Target, max_event: int, created: int) -> StreamReader:
         return self.vendor_dialect.reader(strip_usage=not call.wants_usage, choices=call.choices, max_event=max_event)
+
+
+class PassedEmbeddings(PassThrough):
+    """Embeddings, which the client can ask for in a form that not every vendor knows."""
+
+    def __init__(self, dialect: EmbeddingDialect, stream_usage: bool, quirks: frozenset[str]) -> None:
+        super().__init__(dialect, stream_usage, quirks)
+        self._as_asked = dialect.as_asked
+
+    def answer(self, body: bytes, call: Call, target: Target, created: int) -> Answer:
+        usage = self.vendor_dialect.read_answer(body)
+        return Answer(self._as_asked(body, call.fields), usage)
 
 
 C = TypeVar("C", bound=Dialect)
@@ -147,7 +161,7 @@ class TranslatedEmbeddings(_Between[EmbeddingDialect, EmbeddingDialect]):
     """Embeddings asked for in one dialect and made in another."""
 
     def _render(self, call: Call, model: str, context: RenderContext) -> bytes:
-        return self.vendor_dialect.render(call.embedded(), model, context)
+        return self.vendor_dialect.render(call.embedded(), model, context, self._quirks)
 
     def answer(self, body: bytes, call: Call, target: Target, created: int) -> Answer:
         parsed = self.vendor_dialect.parse_answer(body)
@@ -202,13 +216,15 @@ def translation_for(
     dialects = list(vendor_dialects)
     fit = client.name != "openai_responses" or "bare_responses" not in quirks
     if fit and any(dialect.name == client.name for dialect in dialects):
+        if isinstance(client, EmbeddingDialect):
+            return PassedEmbeddings(client, stream_usage, quirks)
         return PassThrough(client, stream_usage, quirks)
     for dialect in dialects:
         if isinstance(client, ClientDialect) and isinstance(dialect, ChatDialect):
             flags = quirks if stream_usage else quirks | {"no_stream_options"}
             return Translated(client, dialect, name, flags, limits)
         if isinstance(client, EmbeddingDialect) and isinstance(dialect, EmbeddingDialect):
-            return TranslatedEmbeddings(client, dialect, name)
+            return TranslatedEmbeddings(client, dialect, name, quirks)
     return None
 
 
@@ -230,4 +246,7 @@ def count_translation_for(
 def no_way(provider: str, operation: Operation) -> Unsupported:
     """The refusal of a call that a vendor has no way to serve."""
     what = operation.value.replace("_", " ")
-    return Unsupported(f"The provider '{provider}' cannot serve this kind of request ({what}).", param="model")
+    said = f"The provider '{provider}' cannot serve this kind of request ({what})."
+    if operation.passes_through:
+        said += f" If its server can, say at which path: paths.{operation.value} of [providers.{provider}]."
+    return Unsupported(said, param="model")

@@ -1,8 +1,8 @@
 """What a request's URL and headers say of what is asked, which no body says: the marks of beta features.
 
 The SDKs of both vendors set them (``client.beta``): Anthropic's ``?beta=true`` and ``anthropic-beta``
-(platform.claude.com/docs/en/api/beta-headers), OpenAI's ``?beta=true`` and ``openai-beta``. Of the query and the headers
-nothing else goes on.
+(platform.claude.com/docs/en/api/beta-headers), OpenAI's ``?beta=true`` and ``openai-beta``. Nothing else of query and
+headers goes on.
 """
 
 from __future__ import annotations

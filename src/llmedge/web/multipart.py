@@ -28,7 +28,10 @@ _DISPOSITION = re.compile(rb"form-data((?:" + _DISPOSED + rb")+)[ \t]*;?[ \t]*",
 _EACH_TYPE = re.compile(_PARAMETER)
 _EACH_DISPOSED = re.compile(_DISPOSED)
 _HEADER = re.compile(rb"(" + _TOKEN + rb"):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
-_UTF8 = re.compile(rb"text/plain[ \t]*(;[ \t]*charset=\"?(utf-8|us-ascii)\"?)?[ \t]*", re.IGNORECASE)
+_PLAIN = re.compile(rb"text/plain[ \t]*(?:;[ \t]*charset=\"?(utf-8|us-ascii|iso-8859-1)\"?)?[ \t]*", re.IGNORECASE)
+_AS_IT_IS = (b"7bit", b"8bit", b"binary")
+"""Transfer encodings that change nothing (RFC 2045 section 6.2); RFC 7578 section 4.7 wants none, Java's Apache
+HttpClient writes one all the same."""
 
 
 def boundary_of(content_type: bytes) -> bytes:
@@ -73,7 +76,7 @@ class Multipart:
         self._step = self._start
         self._out: list[bytes | None] = []
         self._parts = 0
-        self._is_model = False
+        self._charset = b""  # of the field ``model``, while it goes by
         self._value = b""
 
     def feed(self, data: bytes) -> list[bytes | None]:
@@ -146,8 +149,8 @@ class Multipart:
             raise _wrong(f"the headers of a part are over {_HEADER_BYTES} bytes")
         if end < 0:
             return False
-        self._is_model = _names_model(self._buffer[:end].split(b"\r\n"))
-        if self._is_model:
+        self._charset = _charset_of_model(self._buffer[:end].split(b"\r\n"))
+        if self._charset:
             if self.named:
                 raise ValidationError("The field 'model' is there more than once.", param="model")
             self._value = b""
@@ -165,14 +168,14 @@ class Multipart:
         if at < 2 or self._buffer[at - 2 : at] != b"\r\n":
             raise _wrong("its boundary is not at the beginning of a line")
         self._pass_content(at - 2)
-        if self._is_model:
+        if self._charset:
             self._note_model()
         self._pass(2)
         self._step = self._behind_boundary
         return True
 
     def _pass_content(self, size: int) -> None:
-        if not self._is_model:
+        if not self._charset:
             self._pass(size)
             return
         self._value += self._buffer[:size]
@@ -182,7 +185,8 @@ class Multipart:
 
     def _note_model(self) -> None:
         try:
-            value = self._value.decode()
+            # In the other charsets ASCII is what it is in UTF-8; the rest two servers may read in two ways.
+            value = self._value.decode("utf-8" if self._charset == b"utf-8" else "ascii")
         except UnicodeDecodeError:
             raise ValidationError("The field 'model' is not UTF-8.", param="model") from None
         if not value.strip() or not value.isprintable():
@@ -204,8 +208,8 @@ class Multipart:
         return False
 
 
-def _names_model(lines: list[bytes]) -> bool:
-    """Whether the part with these header lines is the field ``model``."""
+def _charset_of_model(lines: list[bytes]) -> bytes:
+    """The charset of the part with these header lines, if it is the field ``model``; ``b""`` if not."""
     found: dict[bytes, bytes] = {}
     for line in lines:
         match = _HEADER.fullmatch(line)
@@ -226,12 +230,19 @@ def _names_model(lines: list[bytes]) -> bool:
     if not name or b"\\" in name:
         raise _wrong("a part has no name")
     if name != b"model":
-        return False
+        return b""
     if b"filename" in names or b"filename*" in names:
         raise ValidationError("The field 'model' must not be a file.", param="model")
-    if b"content-transfer-encoding" in found or not _UTF8.fullmatch(found.get(b"content-type", b"text/plain")):
+    encoding = found.get(b"content-transfer-encoding", b"binary").strip().lower()
+    if encoding not in _AS_IT_IS:
+        shown = encoding[:32].decode("ascii", "replace")
+        raise ValidationError(
+            f"The field 'model' is encoded ({shown}): send it as it is, without Content-Transfer-Encoding.",
+            param="model",
+        )
+    if (plain := _PLAIN.fullmatch(found.get(b"content-type", b"text/plain"))) is None:
         raise ValidationError("The field 'model' must be plain text in UTF-8.", param="model")
-    return True
+    return (plain[1] or b"utf-8").lower()
 
 
 def _wrong(why: str) -> ValidationError:

@@ -22,6 +22,9 @@ from llmedge.web.request import EdgeRequest
 
 log = Logger()
 
+API = (b"/v1/", b"/v1beta/", b"/v2/", b"/rerank")
+"""How the paths of the API begin."""
+
 
 def declare(app: Klein, owner: type, endpoints: Iterable[Endpoint] = ENDPOINTS) -> None:
     """Give ``app``, which is ``owner``'s, a route for each of ``endpoints`` that a method of ``owner`` answers."""
@@ -31,8 +34,8 @@ def declare(app: Klein, owner: type, endpoints: Iterable[Endpoint] = ENDPOINTS) 
 
 
 def _rule(path: str) -> str:
-    """A template as Klein has it. The verb behind a model (``models/{model}:countTokens``) is left to ``web/paths``: with
-    one that is not known there is nothing at that path, rather than another method allowed."""
+    """A template as Klein has it. The verb behind ``/models/{model}`` is left to ``web/paths``: with one that is not
+    known there is nothing at that path, rather than another method allowed."""
     path = re.sub(r"(/models/\{model\}):\w+$", r"\1", path)
     return PARAMETER.sub(lambda name: f"<path:{name[1]}>" if name[1] in SLASHED else f"<{name[1]}>", path)
 
@@ -106,7 +109,7 @@ def not_allowed(request: EdgeRequest, methods: Iterable[str]) -> MethodNotAllowe
 
 
 class Tree(Resource):
-    """``/v1/…`` and ``/v1beta/…`` go to the API, everything else to the operators' routes."""
+    """``/v1/…`` and the like go to the API, everything else to the operators' routes."""
 
     isLeaf = True
 
@@ -116,5 +119,5 @@ class Tree(Resource):
         self._ops = ops
 
     def render(self, request: Any) -> int:
-        resource: Any = self._api if request.path.startswith((b"/v1/", b"/v1beta/")) else self._ops
+        resource: Any = self._api if request.path.startswith(API) else self._ops
         return cast(int, resource.render(request))
