@@ -8,7 +8,7 @@ from openai.types import CreateEmbeddingResponse
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects.dialect import ResponseContext
-from llmedge.dialects.embedding_ir import EmbeddingAnswer, EmbeddingRequest, from_base64, to_base64
+from llmedge.dialects.embedding_ir import EmbeddingAnswer, EmbeddingDialect, EmbeddingRequest, from_base64, to_base64
 from llmedge.dialects.gemini_embeddings import GeminiEmbeddings
 from llmedge.dialects.openai_embeddings import OpenAIEmbeddings
 from llmedge.dialects.rendering import RenderContext
@@ -22,6 +22,10 @@ MODERATE = settings(max_examples=100, deadline=None)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
 TOKENS = st.lists(st.integers(0, 9), min_size=1, max_size=3).map(tuple)
 VECTORS = st.lists(st.lists(st.floats(-1, 1)).map(tuple)).map(tuple)
+
+
+def read(dialect: EmbeddingDialect, raw: bytes) -> EmbeddingRequest:
+    return dialect.parse(dialect.parse_request(raw, model="m").fields)
 
 
 def openai(**fields: object) -> EmbeddingRequest:
@@ -65,7 +69,8 @@ class OpenAI(SynchronousTestCase):
             (b'{"model":" ","input":"a"}', "model"),
             (b'{"model":"m","input":"a","dimensions":"x"}', "dimensions"),
         ):
-            self.assertEqual(self.assertRaises(ValidationError, OPENAI.parse_request, raw).param, param)
+            error = self.assertRaises(ValidationError, read, OPENAI, raw)
+            self.assertEqual(error.param, param)
         self.assertEqual(
             self.assertRaises(ValidationError, openai, input="a", encoding_format="hex").param, "encoding_format"
         )
@@ -152,8 +157,8 @@ class Gemini(SynchronousTestCase):
             ({"content": content("a", "b")}, ("content.parts",)),
             ({"content": content("a"), "autoTruncate": True}, ("autoTruncate",)),
             (
-                {"requests": [{"content": content("a")}, {"content": content("b"), "taskType": "X"}]},
-                ("requests[1]",),
+                {"requests": [{"content": content("a")}, {"content": content("b"), "outputDimensionality": 2}]},
+                ("requests[1].outputDimensionality",),
             ),
         ):
             request = gemini(**fields)
@@ -168,7 +173,8 @@ class Gemini(SynchronousTestCase):
             (b'{"requests":[]}', "requests"),
             (b'{"requests":[{}]}', "requests[0].content"),
         ):
-            self.assertEqual(self.assertRaises(ValidationError, GEMINI.parse_request, raw, model="m").param, param)
+            error = self.assertRaises(ValidationError, read, GEMINI, raw)
+            self.assertEqual(error.param, param)
 
     def test_the_body_passes_through(self) -> None:
         """But for the model, which each request of a batch repeats."""
@@ -237,19 +243,58 @@ class Between(SynchronousTestCase):
         self.assertEqual((said["model"], said["usage"]), ("m", {"prompt_tokens": 0, "total_tokens": 0}))
 
     def test_what_gemini_cannot_say(self) -> None:
-        error = self.assertRaises(
-            Unsupported, GEMINI.render, openai(input="a", user="u"), "m", RenderContext({}, "refuse")
-        )
-        self.assertEqual(error.param, "user")
-        context = RenderContext({}, "drop")
+        """Who asks is a hint, what else there is may be what is asked."""
+        context = RenderContext(OPENAI.field_names)
         GEMINI.render(openai(input="a", user="u"), "m", context)
         self.assertEqual(context.dropped, ["user"])
+        error = self.assertRaises(Unsupported, GEMINI.render, openai(input="a", modality="image"), "m", context)
+        self.assertEqual(error.param, "modality")
         tokens = self.assertRaises(Unsupported, GEMINI.render, openai(input=[1]), "m", RenderContext({}, "drop"))
         self.assertEqual(tokens.param, "input")
 
     def test_gemini_to_openai(self) -> None:
-        request = gemini(content=content("a"), taskType="CLUSTERING", outputDimensionality=4)
-        context = RenderContext(GEMINI.field_names, "drop")
+        request = gemini(content=content("a"), taskType="CLUSTERING", title="t", outputDimensionality=4)
+        context = RenderContext(GEMINI.field_names)
         said = json.loads(OPENAI.render(request, "e", context))
         self.assertEqual(said, {"model": "e", "input": "a", "dimensions": 4})
-        self.assertEqual(context.dropped, ["taskType"])
+        self.assertEqual(context.dropped, ["taskType", "title"])
+
+    def test_what_they_are_for(self) -> None:
+        """A query or a passage, in each vendor's word, where it has one; else a hint that is left out and named."""
+        words = frozenset({"input_type"})
+        for said, task, word in (
+            ("query", "RETRIEVAL_QUERY", "query"),
+            ("search_query", "RETRIEVAL_QUERY", "query"),
+            ("passage", "RETRIEVAL_DOCUMENT", "passage"),
+            ("search_document", "RETRIEVAL_DOCUMENT", "passage"),
+            ("clustering", "CLUSTERING", None),
+        ):
+            context = RenderContext(OPENAI.field_names)
+            asked = json.loads(GEMINI.render(openai(input="a", input_type=said), "e", context))
+            self.assertEqual((asked["requests"][0]["taskType"], context.dropped), (task, []))
+            context = RenderContext(GEMINI.field_names)
+            asked = json.loads(OPENAI.render(gemini(content=content("a"), taskType=task), "e", context, words))
+            self.assertEqual((asked.get("input_type"), context.dropped), (word, [] if word else ["taskType"]))
+        for request, client, name in (
+            (openai(input="a", input_type="image"), OPENAI, "input_type"),
+            (gemini(requests=[{"content": content("a"), "title": each} for each in "tu"]), GEMINI, "title"),
+            (gemini(requests=[{"content": content("a"), "taskType": each} for each in "tu"]), GEMINI, "taskType"),
+        ):
+            context = RenderContext(client.field_names)
+            OPENAI.render(request, "e", context, words)
+            self.assertEqual(context.dropped, [name])
+
+    def test_as_asked(self) -> None:
+        """Numbers become base64 where that was asked for; whatever else an answer holds stays."""
+        fields = OPENAI.parse_request(b'{"model":"m","input":"a","encoding_format":"base64"}').fields
+        plain = OPENAI.parse_request(b'{"model":"m","input":"a"}').fields
+        lists = b'{"x":1.50,"data":[{"embedding":[0.5],"y":[1e2]},{"embedding" : [1, -2]}],"model":"e"}'
+        packed = b'{"x":1.50,"data":[{"embedding":"AAAAPw==","y":[1e2]},{"embedding":"AACAPwAAAMA="}],"model":"e"}'
+        self.assertEqual(OPENAI.as_asked(lists, fields), packed)
+        self.assertEqual(OPENAI.as_asked(packed, fields), packed)
+        self.assertEqual(OPENAI.as_asked(lists, plain), lists)
+        self.assertEqual(GEMINI.as_asked(lists, fields), lists)
+        mixed = b'{"data":[{"embedding":"AAAAPw=="},{"embedding":[1]}]}'
+        self.assertEqual(json.loads(OPENAI.as_asked(mixed, fields))["data"][0], {"embedding": "AAAAPw=="})
+        for vectors in (b'{"embedding":[null]}', b'{"embedding":[1e300]}', b'[{"embedding":[1]}]'):
+            self.assertRaises(UpstreamMalformed, OPENAI.as_asked, b'{"data":[%b]}' % vectors, fields)

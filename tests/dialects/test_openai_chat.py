@@ -34,7 +34,7 @@ DONE = b"data: [DONE]\n\n"
 
 class Requests(SynchronousTestCase):
     def refused(self, raw: bytes) -> ValidationError:
-        return self.assertRaises(ValidationError, CHAT.parse_request, raw)
+        return self.assertRaises(ValidationError, lambda: CHAT.check(CHAT.parse_request(raw).fields))
 
     def test_what_is_wrong_is_named(self) -> None:
         """Each message says what to change, and param names the field."""
@@ -110,8 +110,8 @@ class Requests(SynchronousTestCase):
             raw = json.dumps({"model": "m", "prompt": prompt, "n": 2}).encode()
             self.assertEqual(OpenAIText().parse_request(raw).choices, choices)
         for prompt in (5, None, [], {"a": 1}):
-            raw = json.dumps({"model": "m", "prompt": prompt}).encode()
-            self.assertEqual(self.assertRaises(ValidationError, OpenAIText().parse_request, raw).param, "prompt")
+            fields = OpenAIText().parse_request(json.dumps({"model": "m", "prompt": prompt}).encode()).fields
+            self.assertEqual(self.assertRaises(ValidationError, OpenAIText().check, fields).param, "prompt")
 
 
 class Answers(SynchronousTestCase):

@@ -11,6 +11,7 @@ from llmedge.errors import (
     ConnectFailed,
     EdgeError,
     TargetBusy,
+    Unsupported,
     VendorFailed,
     VendorRateLimited,
     VendorRefused,
@@ -79,10 +80,38 @@ class Fallbacks(SynchronousTestCase):
             self.assertEqual(world.vendors[1].calls, [])
 
     def test_tools(self) -> None:
-        """A target that cannot call them is not asked to."""
+        """A target that cannot call them is not asked to. Where none can, that is the request's fault for ever."""
         world = World((ANSWER,), (ANSWER,), models={"a": model("p1/x")}, capabilities=Capabilities(tools=False))
-        self.failureResultOf(world.ask(fields={"tools": b"[]"}), TargetBusy)
-        self.assertEqual({each.why for each in world.record.routing.skipped}, {"cannot call tools"})
+        for field in ("tools", "functions"):
+            error = self.failureResultOf(world.ask(fields={field: b'[{"type":"function"}]'}), Unsupported).value
+            self.assertEqual((error.status, error.param, error.retry_after), (400, field, None))
+            self.assertIs(error.should_retry, False)
+            self.assertEqual({each.why for each in world.record.routing.skipped}, {"cannot call tools"})
+        self.successResultOf(world.ask(fields={"tools": b"[]"}))
+
+    def test_out_for_now(self) -> None:
+        """Beside a target that never could, one that only cannot now makes it a matter of time."""
+        entries = (TargetEntry("p0/x"), TargetEntry("p1/x", tags=("fast",)))
+        world = World((VendorUnavailable("away", retry_after=60.0),), (ANSWER,), entries=entries)
+        tags = RoutingHints(tags=frozenset({"fast"}), retries=0)
+        world.deployment("p1/x").breaker.cool_down(world.clock.seconds() + 60)
+        error = self.failureResultOf(world.ask(hints=tags), VendorRateLimited).value
+        self.assertEqual((error.retry_after, error.should_retry), (60.0, None))
+
+    def test_what_one_cannot_say(self) -> None:
+        """It is the answer where nobody else is left; not where another one is out, or was busy, or failed."""
+        unsaid = Unsupported("It cannot be said.", param="seed")
+        world = World((unsaid,), (unsaid,))
+        self.assertIs(self.failureResultOf(world.ask(), Unsupported).value.should_retry, False)
+        world = World((unsaid,), (ANSWER,), settings={"retries": 0, "retry_after_max": 5})
+        world.deployment("p1/x").breaker.cool_down(world.clock.seconds() + 60)
+        self.assertEqual(self.failureResultOf(world.ask(), VendorRateLimited).value.retry_after, 60.0)
+        for other in (TargetBusy("is full"), DOWN):
+            for vendors in (((other,), (unsaid,)), ((unsaid,), (other,))):
+                world = World(*vendors, settings={"retries": 0})
+                error = self.failureResultOf(world.ask(), EdgeError).value
+                self.assertIs(type(error), type(other))
+                self.assertIsNone(error.should_retry)
 
 
 class ContextLength(SynchronousTestCase):

@@ -18,7 +18,7 @@ from llmedge.web.head import RequestHead
 from llmedge.web.openapi import openapi
 from llmedge.web.ops import Ops
 from llmedge.web.paths import KEYS, SLASHED, Paths, endpoint_of, route_of, streams_body
-from llmedge.web.routes import Routes, declare
+from llmedge.web.routes import API, Routes, declare
 from llmedge.web.site import EdgeSite
 from tests.fakes import Edge, Wire, request
 
@@ -75,7 +75,7 @@ class Table(SynchronousTestCase):
         for endpoint in ENDPOINTS:
             owners = [owner for owner in (Api, Ops) if endpoint.handler in vars(owner)]
             self.assertEqual(len(owners), 1, endpoint)
-            self.assertIs(owners[0] is Api, endpoint.path.startswith(("/v1/", "/v1beta/")), endpoint)
+            self.assertIs(owners[0] is Api, endpoint.path.encode().startswith(API), endpoint)
         self.assertEqual(len({(endpoint.method, endpoint.path) for endpoint in ENDPOINTS}), len(ENDPOINTS))
 
     def test_every_row_is_found(self) -> None:
@@ -90,7 +90,8 @@ class Table(SynchronousTestCase):
             if endpoint.dialect:
                 assert found is not None
                 self.assertIs(found.operation, endpoint.operation)
-                self.assertEqual(found.model, "a/b:c" if "{model}" in endpoint.path else endpoint.model)
+                named = "a:c/a/b:c" if "{provider}" in endpoint.path else "a/b:c"
+                self.assertEqual(found.model, named if "{model}" in endpoint.path else endpoint.model)
             else:
                 self.assertIsNone(found)
             if method == b"POST":

@@ -44,9 +44,28 @@ class Json(Through):
         response = self.ask("/v1/rerank", {"model": "m"}).response()
         self.assertEqual((response.status, response.error["code"]), (400, "VALIDATION_ERROR"))
         self.assertEqual(self.edge.reactor.tcpClients, [])
-        self.begin('[providers.c]\nvendor = "cohere"\napi_key = "k"\nbase_url = "http://127.0.0.1:9/v1"\n')
-        self.ask("/v1/rerank", {"model": "c/rerank-v4"})
-        self.assertEqual(self.vendor().head[0], "POST /v2/rerank HTTP/1.1")
+        self.assertIn("paths.rerank of [providers.v]", response.error["message"])
+
+    def test_reranking(self) -> None:
+        """At each path people ask: in the version of that path where the vendor has it as well, else in its own."""
+        body = {"model": "c/r", "query": "q", "documents": ["a"], "top_n": 1}
+        cohere = '[providers.c]\nvendor = "cohere"\napi_key = "k"\nbase_url = "http://127.0.0.1:9/v1"\n'
+        vllm = '[providers.c]\nvendor = "vllm"\nbase_url = "http://127.0.0.1:9/v1"\n'
+        for toml, asked in (
+            (cohere, ("/v1/rerank", "/v2/rerank", "/v2/rerank")),
+            (cohere + 'paths = { rerank = "/other" }\n', ("/v1/other",) * 3),
+            (vllm, ("/v1/rerank",) * 3),
+        ):
+            for path, there in zip(("/v1/rerank", "/v2/rerank", "/rerank"), asked, strict=True):
+                self.begin(toml)
+                wire = self.ask(path, body)
+                vendor = self.vendor()
+                self.assertEqual(vendor.head[0], f"POST {there} HTTP/1.1")
+                self.assertEqual(json.loads(vendor.body), body | {"model": "r"})
+                answer = {"results": [{"index": 0, "relevance_score": 0.9}], "meta": {}}
+                vendor.answer(200, answer)
+                self.assertEqual(wire.response().json(), answer)
+                self.assertEqual((self.record.route, self.record.operation), (path, "rerank"))
 
     def test_usage(self) -> None:
         """As each operation tells it; where it is seconds or nothing, none is made up."""

@@ -226,6 +226,13 @@ class Dialect(ABC):
 class ClientDialect(Dialect):
     """A dialect in which a client can ask any chat model."""
 
+    def check(self, fields: RawObject, *, counts: bool = False) -> None:
+        """Hold a client's request against what the API documents, before it is read by :meth:`parse`.
+
+        :param counts: its tokens are to be counted only.
+        :raises ValidationError: a field is missing or mistyped.
+        """
+
     @abstractmethod
     def parse(self, fields: RawObject) -> ir.Request:
         """A client's request in the intermediate representation. What has no place there goes into ``extra``.

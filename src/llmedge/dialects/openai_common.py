@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -25,6 +24,7 @@ LAST = re.compile(rb"\A\[DONE\]\Z")
 
 _Fields = dict[str, msgspec.Raw]
 _decode_fields = msgspec.json.Decoder(_Fields).decode
+_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 _EMPTY = {b"null", b'""', b"[]", b"{}"}
@@ -34,13 +34,22 @@ class StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
-class CommonRequest(msgspec.Struct, kw_only=True):
-    """The fields both operations have, with the types the API documents. Ranges are the vendor's business."""
+class PassedRequest(msgspec.Struct, kw_only=True):
+    """What passing a request on needs to know of it. Whether the rest makes sense is its vendor's to say: engines take
+    more than the API documents."""
 
     model: str
     stream: bool | None = None
+
+
+class PassedCompletion(PassedRequest, kw_only=True):
     stream_options: StreamOptions | None = None
     n: int | None = None
+
+
+class CommonRequest(PassedCompletion, kw_only=True):
+    """The fields both operations have, with the types the API documents. Ranges are the vendor's business."""
+
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None
@@ -64,8 +73,25 @@ def decode_body(raw: bytes, decoder: msgspec.json.Decoder[Any], max_depth: int) 
     try:
         if not raw.isascii():
             raw.decode()
-        fields = _decode_fields(raw)
-        known = decoder.decode(raw)
+        return _decode_fields(raw), _typed(raw, decoder)
+    except msgspec.ValidationError:
+        raise ValidationError("The body must be a JSON object.") from None
+    except UnicodeDecodeError as error:
+        raise ValidationError(f"The body is not UTF-8: byte {error.start} is wrong.") from None
+    except msgspec.DecodeError as error:
+        reason = str(error).removeprefix("JSON is malformed: ")
+        if "truncated" in reason:
+            reason = f"it ends too early, or has half an escape (byte {len(raw)})"
+        raise ValidationError(f"The body is not valid JSON: {reason}.") from None
+
+
+def _typed(raw: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
+    """What ``decoder`` makes of an object.
+
+    :raises ValidationError: a field is missing or mistyped.
+    """
+    try:
+        return decoder.decode(raw)
     except msgspec.ValidationError as error:
         message, _, where = str(error).partition(" - at `")
         param = where.rstrip("`").removeprefix("$").removeprefix(".") or None
@@ -74,17 +100,7 @@ def decode_body(raw: bytes, decoder: msgspec.json.Decoder[Any], max_depth: int) 
             missing = missing.strip("`")
             param = f"{param}.{missing}" if param else missing
             raise ValidationError(f"The field '{param}' is required.", param=param) from None
-        if param is None:
-            raise ValidationError("The body must be a JSON object.") from None
         raise ValidationError(f"The field '{param}' is mistyped: {_plain(message)}.", param=param) from None
-    except UnicodeDecodeError as error:
-        raise ValidationError(f"The body is not UTF-8: byte {error.start} is wrong.") from None
-    except msgspec.DecodeError as error:
-        reason = str(error).removeprefix("JSON is malformed: ")
-        if "truncated" in reason:
-            reason = f"it ends too early, or has half an escape (byte {len(raw)})"
-        raise ValidationError(f"The body is not valid JSON: {reason}.") from None
-    return fields, known
 
 
 def parse_body(raw: bytes, decoder: msgspec.json.Decoder[Any], max_depth: int) -> tuple[RawObject, Any]:
@@ -95,21 +111,34 @@ def parse_body(raw: bytes, decoder: msgspec.json.Decoder[Any], max_depth: int) -
     fields, known = decode_body(raw, decoder, max_depth)
     if not known.model.strip():
         raise ValidationError("The field 'model' must not be empty.", param="model")
-    if isinstance(known, CommonRequest) and _numbers(known) == _NONE:
-        return fields, known  # as most are
     n = getattr(known, "n", None)
     if n is not None and n < 1:
         raise ValidationError("The field 'n' must be at least 1.", param="n")
+    return fields, known
+
+
+def check_fields(fields: RawObject, decoder: msgspec.json.Decoder[Any]) -> Any:
+    """What ``decoder`` makes of a body that was taken apart before, for whoever has to understand all of it.
+
+    :raises ValidationError: a field is missing or mistyped; or a number is none that can be calculated with.
+    """
+    known = _typed(_encode(fields), decoder)
     for name in _NUMBERS:
         value = getattr(known, name, None)
         if value is not None and not math.isfinite(value):
             raise ValidationError(f"The field '{name}' must be a finite number.", param=name)
-    return fields, known
+    return known
+
+
+def count_items(raw: msgspec.Raw) -> int | None:
+    """How many items a list has; ``None`` if it is no list."""
+    try:
+        return len(_decode_items(raw))
+    except msgspec.DecodeError:
+        return None
 
 
 _NUMBERS = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
-_numbers = attrgetter("n", *_NUMBERS)
-_NONE = (None,) * 5
 
 
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)

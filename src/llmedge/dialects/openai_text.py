@@ -14,7 +14,14 @@ from llmedge.dialects.dialect import ClientDialect, Request, ResponseContext
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_chat.answer import REASONS, render_usage
 from llmedge.dialects.openai_chat.request import COMMON
-from llmedge.dialects.openai_common import DONE, CommonRequest, OpenAIDialect, parse_body
+from llmedge.dialects.openai_common import (
+    DONE,
+    CommonRequest,
+    OpenAIDialect,
+    PassedCompletion,
+    check_fields,
+    parse_body,
+)
 from llmedge.dialects.scalars import parse_scalars
 from llmedge.errors import ValidationError
 from llmedge.model import Event, EventKind, RawObject, Usage
@@ -29,7 +36,12 @@ class _TextRequest(CommonRequest, kw_only=True):
     logprobs: int | None = None
 
 
+class _PassedText(PassedCompletion, kw_only=True):
+    prompt: Any = None
+
+
 _decoder = msgspec.json.Decoder(_TextRequest)
+_passed = msgspec.json.Decoder(_PassedText)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -40,13 +52,10 @@ class OpenAIText(OpenAIDialect, ClientDialect):
     operation = Operation.TEXT
 
     def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
-        fields, known = parse_body(raw, _decoder, max_depth)
+        fields, known = parse_body(raw, _passed, max_depth)
         prompts = 1
-        if isinstance(known.prompt, list):
-            if not known.prompt:
-                raise ValidationError("The field 'prompt' must not be an empty list.", param="prompt")
-            if not isinstance(known.prompt[0], int):  # a list of numbers is one prompt of tokens
-                prompts = len(known.prompt)
+        if isinstance(known.prompt, list) and known.prompt and not isinstance(known.prompt[0], int):
+            prompts = len(known.prompt)  # a list of numbers is one prompt of tokens
         return Request(
             fields=fields,
             model=known.model,
@@ -55,6 +64,10 @@ class OpenAIText(OpenAIDialect, ClientDialect):
             choices=(known.n or 1) * prompts,
             message_count=None,
         )
+
+    def check(self, fields: RawObject, *, counts: bool = False) -> None:
+        if check_fields(fields, _decoder).prompt == []:
+            raise ValidationError("The field 'prompt' must not be an empty list.", param="prompt")
 
     def parse(self, fields: RawObject) -> ir.Request:
         """The prompt as a chat. Several prompts, tokens, ``suffix``, ``echo`` and the rest have no place in one."""

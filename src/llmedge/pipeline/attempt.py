@@ -107,7 +107,7 @@ def tokens_of(call: Call) -> int:
     most = 0
     for name in DIALECTS[call.dialect].limits:
         raw = bytes(call.fields.get(name, b""))
-        if raw.isdigit():
+        if raw.isdigit() and len(raw) < 16:
             most = int(raw)
             break
     return call.record.bytes_in // 4 + most

@@ -94,6 +94,8 @@ class MockProvider:
         if call.choices > MAX_CHOICES:
             raise ValidationError(f"The mock vendor gives at most {MAX_CHOICES} answers at once.", param="n")
         client = DIALECTS[call.dialect]
+        if isinstance(client, ClientDialect):
+            client.check(call.fields, counts=call.operation is Operation.COUNT_TOKENS)
         created = int(self._clock.seconds())
         if call.operation is not Operation.CHAT and call.operation is not Operation.TEXT:
             return await self._other(call, attempt, fault, created)

@@ -134,6 +134,7 @@ class Translated(_Between[ClientDialect, ChatDialect]):
     """A chat in one dialect put to a vendor in another."""
 
     def _render(self, call: Call, model: str, context: RenderContext) -> bytes:
+        self._client.check(call.fields)
         quirks = self._quirks | model_quirks(model)
         body = self.vendor_dialect.render(call.said(), model, context, stream=call.stream, quirks=quirks)
         return continued(body, self._quirks) if call.continues else body
@@ -174,6 +175,7 @@ class Counting(_Between[CountingDialect, CountingDialect]):
     def _render(self, call: Call, model: str, context: RenderContext) -> bytes:
         if self._client.name == self.vendor_dialect.name:
             return self.vendor_dialect.forward_count(call.fields, model)
+        self._client.check(call.fields, counts=True)
         return self.vendor_dialect.render_count(call.said(), model, context, quirks=self._quirks | model_quirks(model))
 
     def answer(self, body: bytes, call: Call, target: Target, created: int) -> Answer:

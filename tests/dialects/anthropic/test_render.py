@@ -221,5 +221,6 @@ class Rendering(SynchronousTestCase):
         for wrong in (b"", b"{}", b'{"input_tokens":"7"}', b'{"input_tokens":-1}'):
             self.assertRaises(UpstreamMalformed, CLAUDE.parse_count, wrong)
         self.assertRaises(VendorFailed, CLAUDE.parse_count, b'{"type":"error","error":{"message":"x"}}')
-        error = self.assertRaises(ValidationError, CLAUDE.parse_count_request, b'{"model":"m"}')
+        bare = CLAUDE.parse_count_request(b'{"model":"m"}').fields
+        error = self.assertRaises(ValidationError, CLAUDE.check, bare, counts=True)
         self.assertEqual(error.param, "messages")

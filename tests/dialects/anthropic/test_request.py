@@ -33,6 +33,10 @@ PNG = {"type": "base64", "media_type": "image/png", "data": "iVBO"}
 CACHED = {"type": "ephemeral", "ttl": "1h"}
 
 
+def checked(raw: bytes) -> None:
+    CLAUDE.check(CLAUDE.parse_request(raw).fields)
+
+
 class Requests(SynchronousTestCase):
     def test_what_is_wrong_is_named(self) -> None:
         """The error names the field."""
@@ -50,7 +54,7 @@ class Requests(SynchronousTestCase):
             (body(system=5), "system"),
             (body(model=" "), "model"),
         ):
-            self.assertEqual(self.assertRaises(ValidationError, CLAUDE.parse_request, raw).param, param, raw)
+            self.assertEqual(self.assertRaises(ValidationError, checked, raw).param, param, raw)
 
     def test_what_is_wrong_inside_is_named(self) -> None:
         """The error names the field by its whole path."""

@@ -36,7 +36,8 @@ class Counts(SynchronousTestCase):
                 }
             },
         )
-        self.assertRaises(ValidationError, GEMINI.parse_count_request, b"{}", model="m")
+        bare = GEMINI.parse_count_request(b"{}", model="m").fields
+        self.assertRaises(ValidationError, GEMINI.check, bare, counts=True)
 
     def test_answers(self) -> None:
         """A count is a whole number; an error is raised."""

@@ -43,6 +43,10 @@ def ask(*messages: ir.Message, **fields: object) -> ir.Request:
     return ir.Request(messages or (ir.Message("user", (ir.Text("hi"),)),), **fields)
 
 
+def checked(raw: bytes) -> None:
+    GEMINI.check(GEMINI.parse_request(raw, model="m").fields)
+
+
 class Requests(SynchronousTestCase):
     def test_what_is_wrong_is_named(self) -> None:
         """The error names the field by its whole path."""
@@ -58,7 +62,7 @@ class Requests(SynchronousTestCase):
             (b'{"contents":[{}],"generation_config":{"candidate_count":-1}}', "generationConfig.candidateCount"),
             (b'{"contents":[{}],"tools":5}', "tools"),
         ):
-            error = self.assertRaises(ValidationError, GEMINI.parse_request, body, model="m")
+            error = self.assertRaises(ValidationError, checked, body)
             self.assertEqual(error.param, param, body)
         for more, param in (
             ({"contents": [{"role": "robot", "parts": []}]}, "contents[0].role"),

@@ -24,6 +24,10 @@ from tests.dialects.openai_responses.cases import (
 )
 
 
+def checked(raw: bytes) -> None:
+    DIALECT.check(DIALECT.parse_request(raw).fields)
+
+
 class Requests(SynchronousTestCase):
     def test_what_is_wrong_is_named(self) -> None:
         """Each message says what to change, and param names the field."""
@@ -37,7 +41,7 @@ class Requests(SynchronousTestCase):
             ({"model": "m", "input": "x", "max_output_tokens": 1.5}, "max_output_tokens", "expected int"),
             ({"model": "m", "input": "x", "tools": [5]}, "tools[0]", "mistyped"),
         ):
-            error = self.assertRaises(ValidationError, DIALECT.parse_request, packed(fields))
+            error = self.assertRaises(ValidationError, checked, packed(fields))
             self.assertEqual(error.param, param)
             self.assertIn(words, error.message)
 

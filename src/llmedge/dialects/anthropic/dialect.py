@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from llmedge.dialects import ir
@@ -14,7 +12,7 @@ from llmedge.dialects.anthropic.reader import MessageReader
 from llmedge.dialects.dialect import CountingDialect, Request, StreamReader
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_answer import parse_error
-from llmedge.dialects.openai_common import parse_body
+from llmedge.dialects.openai_common import PassedRequest, check_fields, count_items, parse_body
 from llmedge.dialects.rendering import Carries
 from llmedge.dialects.sse import FramedReader
 from llmedge.errors import ValidationError
@@ -51,6 +49,11 @@ class _MessagesRequest(_CountRequest, kw_only=True):
     service_tier: str | None = None
 
 
+class _PassedMessages(PassedRequest, kw_only=True):
+    messages: msgspec.Raw = msgspec.Raw(b"")
+
+
+_passed = msgspec.json.Decoder(_PassedMessages)
 _decoder = msgspec.json.Decoder(_MessagesRequest)
 _count_decoder = msgspec.json.Decoder(_CountRequest)
 
@@ -82,13 +85,30 @@ class Anthropic(CountingDialect):
     # For a client who speaks it
 
     def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
-        return _checked(raw, _decoder, max_depth)
+        fields, known = parse_body(raw, _passed, max_depth)
+        return Request(
+            fields=fields,
+            model=known.model,
+            stream=bool(known.stream),
+            wants_usage=True,
+            choices=1,
+            message_count=count_items(known.messages),
+        )
 
     def parse_count_request(
         self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False
     ) -> Request:
-        """The same without ``max_tokens``."""
-        return _checked(raw, _count_decoder, max_depth)
+        return self.parse_request(raw, max_depth)
+
+    def check(self, fields: RawObject, *, counts: bool = False) -> None:
+        """Where tokens are counted only, ``max_tokens`` is not asked for."""
+        known = check_fields(fields, _count_decoder if counts else _decoder)
+        if not known.messages:
+            raise ValidationError("The field 'messages' must hold at least one message.", param="messages")
+        for index, message in enumerate(known.messages):
+            if message.role not in ("user", "assistant", "system"):
+                where = f"messages[{index}].role"
+                raise ValidationError(f"The field '{where}' must be one of user, assistant, system.", param=where)
 
     parse = staticmethod(request.parse)
     render_answer = staticmethod(answer.render)
@@ -127,21 +147,3 @@ class Anthropic(CountingDialect):
 
     def decoder(self, *, choices: int, max_event: int) -> FramedReader[ir.StreamEvent]:
         return Decoder(max_event)
-
-
-def _checked(raw: bytes, decoder: msgspec.json.Decoder[Any], max_depth: int) -> Request:
-    fields, known = parse_body(raw, decoder, max_depth)
-    if not known.messages:
-        raise ValidationError("The field 'messages' must hold at least one message.", param="messages")
-    for index, message in enumerate(known.messages):
-        if message.role not in ("user", "assistant", "system"):
-            where = f"messages[{index}].role"
-            raise ValidationError(f"The field '{where}' must be one of user, assistant, system.", param=where)
-    return Request(
-        fields=fields,
-        model=known.model,
-        stream=bool(getattr(known, "stream", None)),
-        wants_usage=True,
-        choices=1,
-        message_count=len(known.messages),
-    )

@@ -8,7 +8,7 @@ from llmedge.dialects import ir
 from llmedge.dialects.dialect import Request
 from llmedge.dialects.gemini.render import render_fields
 from llmedge.dialects.gemini.wire import GoogleFields, failed
-from llmedge.dialects.openai_common import decode_body
+from llmedge.dialects.openai_common import count_items, decode_body
 from llmedge.dialects.rendering import RenderContext
 from llmedge.errors import UpstreamMalformed
 from llmedge.model import RawObject
@@ -29,16 +29,19 @@ def parse_request(raw: bytes, max_depth: int = 100, *, model: str = "", stream: 
     """A client's request. Its ``fields`` are a generateContent request's, which :meth:`Gemini.parse` reads: the body
     holds one in ``generateContentRequest``, or its ``contents`` alone.
 
-    :raises ValidationError: it holds neither, or a mistyped one.
+    :raises ValidationError: the former is no object.
     """
     fields, _ = decode_body(raw, _any, max_depth)
     top = GoogleFields(fields)
     if (inner := top.object("generateContentRequest")) is not None:
         fields = inner.fields
-    contents = GoogleFields(fields).objects("contents")
-    if not contents:
-        top.fail("contents", "must hold at least one content")
-    return Request(fields, model, False, True, 1, len(contents))
+    return Request(fields, model, False, True, 1, contents_in(fields))
+
+
+def contents_in(fields: RawObject) -> int | None:
+    """How many contents a request has, of which one may stand alone; ``None`` where they are none."""
+    contents = fields.get("contents", msgspec.Raw(b""))
+    return 1 if bytes(contents).startswith(b"{") else count_items(contents)
 
 
 def forward(fields: RawObject, model: str) -> bytes:

@@ -31,15 +31,6 @@ class Gemini(CountingDialect):
         top = GoogleFields(fields)
         if not model.strip():
             top.fail("model", "must be in the URL")
-        contents = top.objects("contents")
-        if not contents:
-            top.fail("contents", "must hold at least one content")
-        for content in contents:
-            content.text("role")
-            content.objects("parts")
-        top.object("systemInstruction")
-        top.objects("tools")
-        top.object("toolConfig")
         choices = 1
         if (config := top.object("generationConfig")) is not None:
             choices = config.integer("candidateCount") or 1
@@ -51,8 +42,20 @@ class Gemini(CountingDialect):
             stream=stream,
             wants_usage=True,
             choices=choices,
-            message_count=len(contents),
+            message_count=count.contents_in(fields),
         )
+
+    def check(self, fields: RawObject, *, counts: bool = False) -> None:
+        top = GoogleFields(fields)
+        contents = top.objects("contents")
+        if not contents:
+            top.fail("contents", "must hold at least one content")
+        for content in contents:
+            content.text("role")
+            content.objects("parts")
+        top.object("systemInstruction")
+        top.objects("tools")
+        top.object("toolConfig")
 
     def forward(self, fields: RawObject, model: str, *, stream: bool, ask_usage: bool) -> bytes:
         """The body as it came; one that repeats the URL's model gets the vendor's."""

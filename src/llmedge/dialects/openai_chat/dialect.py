@@ -8,9 +8,17 @@ import msgspec
 
 from llmedge.dialects.dialect import ChatDialect, Request
 from llmedge.dialects.openai_chat import answer, render, request, stream
-from llmedge.dialects.openai_common import CommonRequest, OpenAIDialect, parse_body
+from llmedge.dialects.openai_common import (
+    CommonRequest,
+    OpenAIDialect,
+    PassedCompletion,
+    check_fields,
+    count_items,
+    parse_body,
+)
 from llmedge.dialects.rendering import Carries
 from llmedge.errors import ValidationError
+from llmedge.model import RawObject
 
 
 class _Message(msgspec.Struct):
@@ -33,7 +41,12 @@ class _ChatRequest(CommonRequest, kw_only=True):
     metadata: dict[str, Any] | None = None
 
 
+class _PassedChat(PassedCompletion, kw_only=True):
+    messages: msgspec.Raw = msgspec.Raw(b"")
+
+
 _decoder = msgspec.json.Decoder(_ChatRequest)
+_passed = msgspec.json.Decoder(_PassedChat)
 
 
 class OpenAIChat(OpenAIDialect, ChatDialect):
@@ -45,21 +58,24 @@ class OpenAIChat(OpenAIDialect, ChatDialect):
     needs = frozenset({"text_results", "no_document_context", "no_text_documents", "file_names"})
 
     def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
-        fields, known = parse_body(raw, _decoder, max_depth)
-        if not known.messages:
-            raise ValidationError("The field 'messages' must hold at least one message.", param="messages")
-        for index, message in enumerate(known.messages):
-            if not message.role:
-                where = f"messages[{index}].role"
-                raise ValidationError(f"The field '{where}' must not be empty.", param=where)
+        fields, known = parse_body(raw, _passed, max_depth)
         return Request(
             fields=fields,
             model=known.model,
             stream=bool(known.stream),
             wants_usage=bool(known.stream_options and known.stream_options.include_usage),
             choices=known.n or 1,
-            message_count=len(known.messages),
+            message_count=count_items(known.messages),
         )
+
+    def check(self, fields: RawObject, *, counts: bool = False) -> None:
+        known = check_fields(fields, _decoder)
+        if not known.messages:
+            raise ValidationError("The field 'messages' must hold at least one message.", param="messages")
+        for index, message in enumerate(known.messages):
+            if not message.role:
+                where = f"messages[{index}].role"
+                raise ValidationError(f"The field '{where}' must not be empty.", param=where)
 
     parse = staticmethod(request.parse)
     _render = staticmethod(render.render)

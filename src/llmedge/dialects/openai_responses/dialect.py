@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
 from llmedge.dialects import ir
 from llmedge.dialects.dialect import ChatDialect, Request, StreamReader
 from llmedge.dialects.openai_answer import parse_error
-from llmedge.dialects.openai_common import parse_body
+from llmedge.dialects.openai_common import PassedRequest, check_fields, count_items, parse_body
 from llmedge.dialects.openai_responses import answer, render, request
 from llmedge.dialects.openai_responses.decoder import Decoder
 from llmedge.dialects.openai_responses.encoder import Encoder
@@ -18,7 +18,7 @@ from llmedge.dialects.openai_responses.reader import EventReader
 from llmedge.dialects.rendering import Carries, RenderContext
 from llmedge.dialects.sse import FramedReader
 from llmedge.errors import EdgeError, ValidationError
-from llmedge.model import Usage
+from llmedge.model import RawObject, Usage
 
 _encode = msgspec.json.Encoder().encode
 
@@ -53,13 +53,14 @@ class _ResponsesRequest(msgspec.Struct, kw_only=True):
     conversation: str | dict[str, msgspec.Raw] | None = None
     metadata: dict[str, Any] | None = None
     user: str | None = None
-    # this API does not have them, the check of the fields its family shares looks at them
-    n: ClassVar[None] = None
-    presence_penalty: ClassVar[None] = None
-    frequency_penalty: ClassVar[None] = None
+
+
+class _PassedResponses(PassedRequest, kw_only=True):
+    input: msgspec.Raw = msgspec.Raw(b"")
 
 
 _decoder = msgspec.json.Decoder(_ResponsesRequest)
+_passed = msgspec.json.Decoder(_PassedResponses)
 
 
 class OpenAIResponses(ChatDialect):
@@ -71,19 +72,23 @@ class OpenAIResponses(ChatDialect):
     needs = frozenset({"no_document_context", "no_text_documents", "file_names"})
 
     def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
-        fields, known = parse_body(raw, _decoder, max_depth)
-        if known.input is None and not (known.prompt or known.previous_response_id or known.conversation):
-            raise ValidationError("The field 'input' is required.", param="input")
-        if known.input == []:
-            raise ValidationError("The field 'input' must hold at least one item.", param="input")
+        fields, known = parse_body(raw, _passed, max_depth)
+        items = count_items(known.input)
         return Request(
             fields=fields,
             model=known.model,
             stream=bool(known.stream),
             wants_usage=True,  # the last event always has it
             choices=1,
-            message_count=len(known.input) if isinstance(known.input, list) else int(known.input is not None),
+            message_count=int(bytes(known.input) not in (b"", b"null")) if items is None else items,
         )
+
+    def check(self, fields: RawObject, *, counts: bool = False) -> None:
+        known = check_fields(fields, _decoder)
+        if known.input is None and not (known.prompt or known.previous_response_id or known.conversation):
+            raise ValidationError("The field 'input' is required.", param="input")
+        if known.input == []:
+            raise ValidationError("The field 'input' must hold at least one item.", param="input")
 
     def error_body(self, error: EdgeError) -> bytes:
         return _encode(error.body())
