@@ -4,7 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects.dialect import VendorError
 from llmedge.errors import TargetError, UpstreamCut, VendorRefused
-from llmedge.providers.failures import failure_for, parse_retry_after
+from llmedge.providers.failures import failure_for, parse_retry_after, parse_should_retry
 
 
 class Failures(SynchronousTestCase):
@@ -55,6 +55,12 @@ class Failures(SynchronousTestCase):
         """The first provider that is named stays, whatever the predicate begins with."""
         error = UpstreamCut("The provider ended").of("a").of("b")
         self.assertEqual((error.message, error.provider), ("The provider 'a' The provider ended.", "a"))
+
+    def test_should_retry(self) -> None:
+        """A vendor's own word, if it is one."""
+        for said, told in ((b"true", True), (b" FALSE ", False), (b"no", None), (b"", None)):
+            self.assertIs(parse_should_retry({b"x-should-retry": said}), told)
+        self.assertIsNone(parse_should_retry({}))
 
     def test_retry_after(self) -> None:
         now = 1_700_000_000.0

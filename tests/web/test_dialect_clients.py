@@ -22,6 +22,7 @@ class Keys(SynchronousTestCase):
             (GENERATE, GEMINI, {"x-goog-api-key": "the-key"}),
             (f"{GENERATE}?key=the-key", GEMINI, {}),
             (f"{GENERATE}?alt=json&key=the%2Dkey", GEMINI, {}),
+            ("/v1/m/x:generateContent?key=the-key", GEMINI, {}),
         ):
             self.assertEqual(edge.ask(path=path, body=body, headers=headers).status, 200, path)
             self.assertEqual(edge.records[-1].caller, "a")

@@ -79,9 +79,29 @@ class GoingBy(SynchronousTestCase):
             b'CONTENT-DISPOSITION: Form-Data; NAME="model"\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n',
         ):
             self.assertEqual(go_by(body(head + b"a"), b"bc"), body(head + b"bc"))
+        for encoding in (b"7bit", b"8BIT", b" binary "):
+            for charset in (b"", b"; charset=ISO-8859-1", b'; charset="us-ascii"', b";charset=UTF-8"):
+                head = MODEL.removesuffix(b"\r\n") + b"Content-Type: text/plain" + charset
+                head += b"\r\nContent-Transfer-Encoding: " + encoding + b"\r\n\r\n"
+                file = FILE.removesuffix(b"\r\n") + b"Content-Transfer-Encoding: " + encoding + b"\r\n\r\nx"
+                self.assertEqual(go_by(body(head + b"a", file), b"bc"), body(head + b"bc", file))
         for filename in (b'filename="na\xc3\xafve; name=model.mp3"', b'filename="a\\\\b"', b"filename*=UTF-8''a%20b"):
             part = b'Content-Disposition: form-data; name="file"; ' + filename + b"\r\n\r\nx"
             self.assertEqual(go_by(body(part, MODEL + b"a"), b"bc"), body(part, MODEL + b"bc"))
+
+    def test_a_model_in_disguise(self) -> None:
+        """The refusal names the encoding; a charset that would read the bytes otherwise is none that can be taken."""
+        for said, value, words in (
+            (b"Content-Transfer-Encoding: base64", b"YQ==", "base64"),
+            (b"Content-Transfer-Encoding: Quoted-Printable", b"=61", "quoted-printable"),
+            (b"Content-Type: text/plain; charset=ISO-8859-1", "é".encode("latin-1"), "UTF-8"),
+            (b"Content-Type: text/plain; charset=ISO-8859-1", "é".encode(), "UTF-8"),
+            (b"Content-Type: application/json", b'"a"', "plain text"),
+        ):
+            data = body(MODEL.removesuffix(b"\r\n") + said + b"\r\n\r\n" + value)
+            error = self.assertRaises(ValidationError, go_by, data, b"b")
+            self.assertEqual(error.param, "model")
+            self.assertIn(words, error.message)
 
     def test_what_two_parsers_could_read_differently(self) -> None:
         """No way to hide another model from us that somebody behind us finds."""

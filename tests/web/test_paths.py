@@ -15,6 +15,39 @@ class Paths(Answers):
             self.check(edge.ask("GET", path), status, "VALIDATION_ERROR" if status == 400 else "NOT_FOUND")
         self.assertEqual(edge.ask("GET", "/v1/models/mock%2Fx").json()["id"], "mock/x")
 
+    def test_models_of_a_provider(self) -> None:
+        """Google's methods take PROVIDER/MODEL right behind the version, as the AI SDK writes it; no other path of that
+        form is anything."""
+        edge = Edge()
+        body = {"contents": [{"parts": [{"text": "x"}]}]}
+        single, several = {"content": body["contents"][0]}, {"requests": [{"content": body["contents"][0]}]}
+        for version in ("v1", "v1beta"):
+            for verb, given, operation in (
+                ("generateContent", body, "chat"),
+                ("streamGenerateContent?alt=sse", body, "chat"),
+                ("countTokens", body, "count_tokens"),
+                ("embedContent", single, "embeddings"),
+                ("batchEmbedContents", several, "embeddings"),
+            ):
+                for written, model in (("mock/x", "mock/x"), ("mock%2Fx", "mock/x"), ("mock/a/b:c", "mock/a/b:c")):
+                    path = f"/{version}/{written}:{verb}"
+                    self.assertEqual(edge.ask(path=path, body=given).status, 200, path)
+                    record = edge.records[-1]
+                    self.assertEqual((record.model, record.operation), (model, operation))
+                    self.assertEqual(record.route, f"/{version}/{{provider}}/{{model}}:{verb.partition('?')[0]}")
+        for method, path, status, allow in (
+            ("GET", "/v1beta/mock/x:generateContent", 405, "POST"),
+            ("POST", "/v1beta/x:generateContent", 404, None),
+            ("POST", "/v1beta/mock/x:predict", 404, None),
+            ("POST", "/v1beta/mock/x", 404, None),
+            ("GET", "/v1beta/mock/x", 404, None),
+            ("POST", "/v1/files/x", 404, None),
+            ("POST", "/v2/mock/x:generateContent", 404, None),
+            ("POST", "/mock/x:generateContent", 404, None),
+        ):
+            response = edge.ask(method, path, body if method == "POST" else None)
+            self.assertEqual((response.status, response.headers.get("allow")), (status, allow), path)
+
     def test_a_method_in_lower_case(self) -> None:
         """Is another method, also where the path is worked out by Klein."""
         edge = Edge()

@@ -84,7 +84,7 @@ class Bodies(Through):
             (
                 "gemini",
                 "/v1beta/models/m:generateContent",
-                {"generationConfig": {"candidateCount": 0}},
+                {"generationConfig": {"candidateCount": -1}},
                 "candidateCount",
             ),
         ):

@@ -14,7 +14,8 @@ class Ours(Through):
     def test_what_no_retry_cures(self) -> None:
         """Each refusal of ours says so, in every dialect, also to web pages."""
         cors = '[cors]\norigins = ["*"]\n'
-        edge = Edge(f"{KEYS}{cors}[server]\nmax_request_size = 300\n")
+        only = '[providers.m]\ndialect = "mock"\n[models.known]\ntargets = ["m/x"]\n'
+        edge = Edge(f"{KEYS}{cors}{only}[server]\nmax_request_size = 300\n")
         for method, path, status, more in (
             ("POST", "/v1/chat/completions", 401, {}),
             ("POST", "/v1/messages", 401, {"headers": {"x-api-key": "wrong"}}),
@@ -55,7 +56,7 @@ class Ours(Through):
 
     def test_what_time_may_cure(self) -> None:
         """Limits and failures say nothing: the SDK goes by the status."""
-        limited = Edge("[rate_limit]\nrequests_per_minute = 1\nburst = 1\n[auth]\n")
+        limited = Edge("[rate_limit]\nrpm = 1\nburst = 1\n")
         limited.chat()
         self.assertEqual(limited.chat().status, 429)
         for edge, status in (
