@@ -50,6 +50,16 @@ class Counts(Through):
                     deployment = self.edge.service.graph.pipeline.deps.deployments.all()[0]
                     self.assertEqual(deployment.breaker.blocked_by(), "")
 
+    def test_who_cannot_be_asked(self) -> None:
+        """Tools for a model that has none, or a vendor that is out for now: a count is no reason to refuse."""
+        tools = {"tools": [{"name": "f", "input_schema": {"type": "object"}}]}
+        vendor = f'{VENDOR}vendor = "anthropic"\n'
+        response = self.counted(vendor, PATHS[0][0], CLAUDE | tools | {"model": "v/claude-2"})
+        self.assertEqual((response.status, response.headers["x-llmedge-estimated"]), (200, "tokens"))
+        self.counted(vendor, "/v1/messages", CLAUDE | {"max_tokens": 9}, (401, {}))
+        response = self.ask(PATHS[0][0], CLAUDE).response()
+        self.assertEqual((response.status, response.headers["x-llmedge-estimated"]), (200, "tokens"))
+
     def test_elsewhere_first(self) -> None:
         """Another target of the model may count."""
         toml = (

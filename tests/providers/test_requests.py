@@ -1,7 +1,8 @@
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.call import Call
+from llmedge.call import NO_MARKS, Call, Marks
 from llmedge.dialects.registry import DIALECTS
 from llmedge.model import Caller, Deadline, Target
 from llmedge.operations import Operation
@@ -10,7 +11,39 @@ from llmedge.providers.spec import ProviderSpec
 from llmedge.record import Attempt, Record
 
 
+class Clouds:
+    """Signs nothing."""
+
+    async def headers(self, method: str, url: str, body: bytes) -> dict[str, str]:
+        return {"x-signed": url}
+
+
 class Heads(SynchronousTestCase):
+    def test_marks(self) -> None:
+        """They are sent behind a query that is there, and to no cloud, whose paths are other ones; the next call that has
+        none sends none."""
+        marks = Marks((("anthropic-beta", "b"),), "beta=true", ("anthropic-beta", "beta"))
+        for path, signer, asked in (
+            ("/ask", None, "/ask?beta=true"),
+            ("/ask?a=b", None, "/ask?a=b&beta=true"),
+            ("/{model}/ask", None, "/m/ask?beta=true"),
+            ("/ask", Clouds(), "/ask"),
+        ):
+            spec = ProviderSpec("http://v.example", "v", {"anthropic": path}, signer=signer)
+            requests = Requests("v", spec, Clock())
+            for given in (marks, NO_MARKS, marks):
+                record = Record("id", "POST", "/", "peer", 0.0)
+                caller, deadline = Caller("c"), Deadline(Clock(), 30.0)
+                call = Call(
+                    Operation.CHAT, "anthropic", "m", {}, False, False, 1, caller, deadline, record, marks=given
+                )
+                attempt, translation = Attempt(Target("v", "m"), 0.0), requests.translation(call)
+                made = self.successResultOf(Deferred.fromCoroutine(requests.request(call, attempt, translation)))
+                line = made.partition(b"\r\n")[0].decode()
+                plain = asked.removesuffix("beta=true").rstrip("?&")
+                self.assertEqual(line, f"POST {asked if given is marks else plain} HTTP/1.1")
+                self.assertEqual(b"anthropic-beta: b\r\n" in made, given is marks)
+
     def test_two_dialects_at_one_path(self) -> None:
         """What each needs is sent with it, and with no other."""
         spec = ProviderSpec("http://v.example", "v", {"openai_chat": "/ask", "anthropic": "/ask"})

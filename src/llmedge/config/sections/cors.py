@@ -27,6 +27,7 @@ class Cors:
             "x-request-id",
             "x-stainless-*",
             "anthropic-*",
+            "openai-beta",
             "x-llmedge-*",
         ),
         "Request headers allowed; a trailing * allows any ending.",
