@@ -20,7 +20,7 @@ class Clouds:
 
 class Heads(SynchronousTestCase):
     def test_marks(self) -> None:
-        """They are sent behind a query that is there, and to no cloud, whose paths are other ones; the next call that has
+        """They are sent behind a query that is there, and to no cloud, whose paths are others; the next call that has
         none sends none."""
         marks = Marks((("anthropic-beta", "b"),), "beta=true", ("anthropic-beta", "beta"))
         for path, signer, asked in (
