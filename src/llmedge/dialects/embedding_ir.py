@@ -20,7 +20,7 @@ class EmbeddingRequest(Struct, frozen=True):
     """:ivar inputs: each a text, or the ids of its tokens.
     :ivar single: the client sent one input, not a list of one.
     :ivar base64: vectors are wanted as base64 of little-endian 32-bit floats.
-    :ivar end_user: who asks, to find abuse.
+    :ivar user: who asks, to find abuse.
     :ivar task: what the vectors are for, in Google's words (``RETRIEVAL_QUERY`` …). :ivar title: of a document.
     :ivar extra: fields of the client's that have no place in the IR, by path.
     """
@@ -29,7 +29,7 @@ class EmbeddingRequest(Struct, frozen=True):
     single: bool = False
     dimensions: int | None = None
     base64: bool = False
-    end_user: str = ""
+    user: str = ""
     task: str = ""
     title: str = ""
     extra: tuple[str, ...] = ()

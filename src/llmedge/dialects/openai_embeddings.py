@@ -81,7 +81,7 @@ _decode_thin = msgspec.json.Decoder(_ThinAnswer)
 class OpenAIEmbeddings(OpenAIDialect, EmbeddingDialect):
     name = "openai_embeddings"
     prompt = ("input",)
-    field_names = {"end_user": "user", "task": "input_type"}
+    field_names = {"task": "input_type"}
 
     def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
         fields, known = decode_body(raw, _decoder, max_depth)
@@ -125,7 +125,7 @@ class OpenAIEmbeddings(OpenAIDialect, EmbeddingDialect):
     def _render(self, seen: EmbeddingRequest, model: str) -> bytes:
         inputs = [each if isinstance(each, str) else list(each) for each in seen.inputs]
         payload: dict[str, Any] = {"model": model, "input": inputs[0] if seen.single else inputs}
-        render_scalars(seen, {"dimensions": "dimensions", "end_user": "user"}, payload)
+        render_scalars(seen, {"dimensions": "dimensions", "user": "user"}, payload)
         if seen.base64:
             payload["encoding_format"] = "base64"
         if seen.task:

@@ -35,10 +35,10 @@ HINTS: Mapping[str, str] = {
     "reasoning.show": "reasoning.show",
     **{name: name for name in ("temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty")},
     # what only explains
-    "output.name": "output.name",
-    "output.description": "output.description",
     "task": "task",
     "title": "title",
+    "output.name": "output.name",
+    "output.description": "output.description",
     "Message.name": "name",
     "Text.citations": "citations",
     "Image.detail": "detail",
