@@ -18,6 +18,8 @@ from llmedge.web.request import EdgeRequest
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}  # twisted.web does not know 429
 _encode = msgspec.json.encode
 _SHOULD_RETRY = {True: b"X-Should-Retry: true\r\n", False: b"X-Should-Retry: false\r\n"}
+_AUTHENTICATE = b'WWW-Authenticate: Bearer realm="llmedge"\r\n'
+"""RFC 9110 section 11.6.1."""
 SLICE = 262144
 """Bytes of a long answer written at a time, at the pace of the client."""
 
@@ -99,7 +101,7 @@ def send_error(request: EdgeRequest, error: EdgeError) -> None:
     if error.retry_after is not None:
         headers.setRawHeaders(b"retry-after", [b"%d" % max(1, math.ceil(error.retry_after))])
     if isinstance(error, AuthError):
-        headers.setRawHeaders(b"www-authenticate", [b'Bearer realm="llmedge"'])  # RFC 9110 section 11.6.1
+        request.lines.append(_AUTHENTICATE)
     elif isinstance(error, MethodNotAllowed):
         headers.setRawHeaders(b"allow", [", ".join(error.allowed).encode()])
     send_body(request, error.status, DIALECTS.get(dialect_of(request), CHAT).error_body(error))
