@@ -7,6 +7,7 @@ An :class:`EdgeError` carries what the client is told (status, code, type, param
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 
@@ -21,8 +22,10 @@ class EdgeError(Exception):
     :ivar retry_after: seconds after which the same request may succeed, or ``None``.
     :ivar should_retry: what ``x-should-retry`` tells the vendors' SDKs: ``False`` where no retry cures it, or what a
         vendor said itself; ``None``: nothing, and they go by the status.
+    :ivar more: what else a vendor's error object has.
     """
 
+    more: Mapping[str, Any] = {}
     status: int = 500
     code: str = "INTERNAL_ERROR"
     type: str = "server_error"
@@ -52,9 +55,10 @@ class EdgeError(Exception):
             self.type = type
 
     def body(self) -> dict[str, Any]:
-        """The JSON object a client sees: ``{"error": {code, message, details, type, param}}``."""
+        """The JSON object a client sees: ``{"error": {code, message, details, type, param, …}}``."""
         return {
             "error": {
+                **self.more,
                 "code": self.code,
                 "message": self.message,
                 "details": self.details,
@@ -275,10 +279,6 @@ class UpstreamMalformed(TargetError):
 
     outcome = "malformed"
     cause = "malformed"
-
-
-class MalformedEvent(UpstreamMalformed):
-    """One event of a stream cannot be read. It is left out; the stream's end tells whether the answer is whole."""
 
 
 class UpstreamTooLarge(TargetError):

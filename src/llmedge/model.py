@@ -155,10 +155,11 @@ class Deadline:
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A whole answer, in the client's dialect."""
+    """A whole answer, in the client's dialect, or in the form that the client asked its vendor for."""
 
     body: bytes
     usage: Usage | None = None
+    content_type: bytes = b"application/json"
 
 
 class EventKind(enum.Enum):

@@ -48,7 +48,7 @@ class Attempt(msgspec.Struct):
         ``splice``, ``continue``, ``shadow``.
     :ivar cause: the row of the table in ``pipeline/verdicts.py``, where it failed.
     :ivar queued: seconds it waited for its turn.
-    :ivar skipped_events: malformed events of its stream that were left out. ``said``: events of it that were read.
+    :ivar said: events of its stream that were read.
     :ivar cost: what its usage costs; the record's is that of all attempts together.
     :ivar content_type: of an answer that is passed on as it is; ``content_length`` too, where the vendor told it.
     """
@@ -68,7 +68,6 @@ class Attempt(msgspec.Struct):
     kind: str = "first"
     cause: str = ""
     queued: float = 0.0
-    skipped_events: int = 0
     said: int = 0
     usage: Usage | None = None
     cost: Decimal | None = None

@@ -39,11 +39,6 @@ class ReplyStream(ABC):
         """The tokens its vendor has told of so far."""
         return None
 
-    @property
-    def skipped(self) -> int:
-        """Malformed events left out so far."""
-        return 0
-
     @abstractmethod
     def read_now(self) -> Batch | None:
         """The next batch; ``None``: it is to come.
@@ -69,6 +64,28 @@ class ReplyStream(ABC):
             finally:
                 self.on_readable(nobody)
         return events
+
+
+class WholeStream(ReplyStream):
+    """An answer that is all here, as a stream."""
+
+    def __init__(self, events: Batch, usage: Usage | None) -> None:
+        self._events: Batch | None = events
+        self._usage = usage
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._usage
+
+    def read_now(self) -> Batch | None:
+        events, self._events = self._events, None
+        return events
+
+    def on_readable(self, wake: Wake) -> None:
+        """Nothing is to come."""
+
+    def abort(self) -> None:
+        """The vendor's work is done."""
 
 
 Reply = Answer | ReplyStream
@@ -209,10 +226,6 @@ class FilteredStream(ReplyStream):
     @property
     def usage(self) -> Usage | None:
         return self.stream.usage
-
-    @property
-    def skipped(self) -> int:
-        return self.stream.skipped
 
     def read_now(self) -> Batch | None:
         while True:

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects.openai_chat import OpenAIChat
-from llmedge.dialects.openai_common import ChunkReader, is_deeper
+from llmedge.dialects.openai_chunks import ChunkReader
+from llmedge.dialects.openai_common import is_deeper
 from llmedge.dialects.openai_text import OpenAIText
 from llmedge.errors import EdgeError, UpstreamCut, UpstreamMalformed, ValidationError, VendorFailed
 from llmedge.model import Event, EventKind, Usage
@@ -176,13 +177,40 @@ class Streams(SynchronousTestCase):
         events, _ = read(ROLE + HELLO + STOP + USAGE + DONE, strip=False)
         self.assertEqual(b"".join(event.frame for event in events), ROLE + HELLO + STOP + USAGE + DONE)
 
-    def test_usage_inside_other_chunks_is_taken_out_too(self) -> None:
-        """Vendors put null on each chunk, or the totals beside the finish reason."""
+    def test_usage_inside_other_chunks(self) -> None:
+        """OpenAI's null on each chunk is there because usage was asked for; totals beside a choice are the vendor's."""
         last = chunk({}, "stop", usage={"prompt_tokens": 1, "completion_tokens": 2})
         events, reader = read(chunk({"content": "a"}, usage=None) + last + DONE)
-        for event in events[:-1]:
-            self.assertNotIn("usage", json.loads(event.frame[6:]))
+        self.assertNotIn("usage", json.loads(events[0].frame[6:]))
+        self.assertEqual(events[1].frame, last)
         self.assertEqual(reader.usage, Usage(1, 2))
+
+    def test_what_a_usage_chunk_says_besides(self) -> None:
+        """It is in the finishing chunk, which waits for it; without one in a chunk of its own."""
+        counts = {"prompt_tokens": 3, "completion_tokens": 5}
+        told = {"timings": {"ms": 1}, "system_fingerprint": "fp", "service_tier": None, "id": "other"}
+        usage = chunk(usage=counts, **told)
+        whole = json.loads(STOP[6:]) | {"timings": {"ms": 1}, "system_fingerprint": "fp"}
+        for step in (1, 50, 10**9):
+            events, reader = read(HELLO + STOP + usage + DONE, step=step)
+            self.assertEqual([json.loads(each.frame[6:]) for each in events[1:-1]], [whole])
+            self.assertEqual(reader.usage, Usage(3, 5))
+        alone = chunk(usage=counts, timings={"ms": 1})
+        events, _ = read(HELLO + alone + STOP + DONE)
+        self.assertEqual(json.loads(events[1].frame[6:]), {"id": "x", "choices": [], "timings": {"ms": 1}})
+        two = chunk({"content": "b"}, "stop", index=1)
+        events, _ = read(HELLO + STOP + two + USAGE + DONE, choices=2)
+        self.assertEqual([each.frame for each in events], [HELLO, STOP, two, DONE])
+
+    def test_a_finishing_chunk_is_never_lost(self) -> None:
+        """It comes before whatever else follows, also the end of the body, and an error."""
+        for rest in (b"", DONE, chunk({}) + DONE, b": nothing\n\n" + DONE):
+            events, _ = read(HELLO + STOP + rest)
+            self.assertIn(STOP, [each.frame for each in events])
+        reader = CHAT.reader(strip_usage=True, choices=1, max_event=1000)
+        self.assertEqual([each.frame for each in reader.feed(HELLO + STOP)], [HELLO])
+        self.assertEqual([each.frame for each in reader.feed(b"data: {nope\n\n")], [STOP])
+        self.assertRaises(UpstreamMalformed, reader.feed, DONE)
 
     def test_the_word_usage_in_content_is_not_touched(self) -> None:
         text = chunk({"content": 'say "usage": null'})
@@ -221,14 +249,12 @@ class Streams(SynchronousTestCase):
         self.assertEqual(events[-1].frame, DONE)
 
     def test_malformed_events_are_never_forwarded(self) -> None:
-        """They are left out and counted; whether the answer is whole, its end tells."""
+        """What was good goes on; what comes behind them does not, whatever its end says."""
         for bad in (b"data: {nope\n\n", b"data: 5\n\n", b"data: \xff\n\n", b'data: {"choices":7}\n\n'):
             reader = CHAT.reader(strip_usage=True, choices=1, max_event=1000)
-            self.assertEqual([event.frame for event in reader.feed(HELLO + bad + STOP)], [HELLO, STOP])
-            self.assertEqual(reader.skipped, 1)
-            reader = CHAT.reader(strip_usage=True, choices=1, max_event=1000)
-            reader.feed(HELLO + bad)
-            self.assertRaises(UpstreamCut, reader.end)
+            self.assertEqual([event.frame for event in reader.feed(HELLO + bad + STOP + DONE)], [HELLO])
+            self.assertRaises(UpstreamMalformed, reader.feed, STOP)
+            self.assertRaises(UpstreamMalformed, reader.end)
 
     def test_error_events(self) -> None:
         """An error in the stream is a failure with the vendor's words."""

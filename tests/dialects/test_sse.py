@@ -14,8 +14,7 @@ EVENTS = [
     SseEvent(b"", b"one"),
     SseEvent(b"x", b"two\nlines"),
     SseEvent(b"", b"no space"),
-    SseEvent(b"", "café".encode()),
-    SseEvent(b"", b""),
+    SseEvent(b"", "café".encode()),  # and behind it one without data, which is none
 ]
 
 

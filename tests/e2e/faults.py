@@ -129,7 +129,7 @@ def not_http(asked: Asked) -> None:
 
 
 def malformed_event(asked: Asked) -> None:
-    """Between two good ones; nothing is missing."""
+    """Between two good ones; whether something was said in it, nobody knows."""
     begin(asked.connection, BEFORE)
     asked.connection.event(b'{"choices":[{')
     for word in WORDS[BEFORE:]:

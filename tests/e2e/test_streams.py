@@ -28,7 +28,9 @@ class Streams(WithVendor):
             elif how == "clean end":
                 vendor.end()
             elif how == "malformed":
-                vendor.event(b'{"choices":[{')  # left out, and what follows decides
+                vendor.event(b'{"choices":[{')
+                vendor.event(delta(" there"))
+                vendor.event(b"[DONE]")
                 vendor.end()
             elif how == "error":
                 vendor.event({"error": {"message": "overloaded"}})

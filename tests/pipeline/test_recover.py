@@ -1,5 +1,6 @@
 """Streams that break after their first words."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -101,6 +102,20 @@ class Splicing(Recovery):
         frames = self.successResultOf(Deferred.fromCoroutine(frames_of(reply)))
         words = [frame for frame in frames if b'"one ' in frame or b'"two' in frame]
         self.assertEqual([b'"down"' in frame for frame in words], [False, True])
+
+    def test_half_a_character_cannot_be_completed(self) -> None:
+        """Who has the first half gets the other from nobody else; between events it is no trouble."""
+        half = Event(EventKind.CONTENT, chunk("one @").frame.replace(b"@", rb"\ud83d"))
+        rest = Event(EventKind.CONTENT, chunk("@ tw").frame.replace(b"@", rb"\ude00"))
+        whole = ([ROLE], [chunk("one \U0001f600 two three")], END)
+        world = self.world((stream([ROLE, half], CUT),), (stream(*whole),))
+        self.failureResultOf(self.read(world), UpstreamCut)
+        world = self.world((stream([ROLE, half, rest], CUT),), (stream(*whole),))
+        reply = self.successResultOf(world.ask(stream=True))
+        frames = self.successResultOf(Deferred.fromCoroutine(frames_of(reply)))
+        said = "".join(json.loads(each[6:])["choices"][0]["delta"].get("content", "") for each in frames[:-1])
+        self.assertEqual(said, "one \ud83d\ude00 two three")
+        self.assertTrue(world.at_rest())
 
     def test_what_is_kept_is_bounded(self) -> None:
         """Of all streams together, too; and nothing is kept of those that are over."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import attrs
 import msgspec
@@ -15,6 +15,7 @@ from llmedge.dialects.fitting.fit import fit
 from llmedge.dialects.fitting.restore import Restored
 from llmedge.dialects.rendering import Carries, RenderContext, view
 from llmedge.dialects.sse import FramedReader
+from llmedge.dialects.whole import events_of
 from llmedge.errors import EdgeError, Unsupported
 from llmedge.model import Event, RawObject, Usage
 from llmedge.operations import Operation
@@ -35,12 +36,16 @@ class Request(msgspec.Struct, frozen=True):
 
 @attrs.frozen
 class VendorError:
-    """A vendor's error object; texts are empty where it gave none."""
+    """A vendor's error object; texts are empty where it gave none.
+
+    :ivar more: its other fields.
+    """
 
     message: str = ""
     type: str = ""
     code: str = ""
     param: str | None = None
+    more: Mapping[str, Any] = attrs.Factory(dict)
 
 
 @attrs.frozen
@@ -71,10 +76,6 @@ class StreamReader(Protocol):
 
     @property
     def usage(self) -> Usage | None: ...
-
-    @property
-    def skipped(self) -> int:
-        """Malformed events left out so far."""
 
     @property
     def cut(self) -> bool:
@@ -126,11 +127,6 @@ class TranslatedReader:
         return self._restored is not None and self._restored.cut
 
     @property
-    def skipped(self) -> int:
-        """See :class:`StreamReader`."""
-        return self._decoder.skipped
-
-    @property
     def complete(self) -> bool:
         """See :class:`StreamReader`."""
         return self._decoder.complete
@@ -141,13 +137,14 @@ class TranslatedReader:
 
     def feed(self, data: bytes) -> list[Event]:
         """See :class:`StreamReader`."""
-        return self._encode(self._decoder.feed(data))
+        return self.encode(self._decoder.feed(data))
 
     def end(self) -> list[Event]:
         """See :class:`StreamReader`."""
-        return self._encode(self._decoder.end())
+        return self.encode(self._decoder.end())
 
-    def _encode(self, events: list[ir.StreamEvent]) -> list[Event]:
+    def encode(self, events: list[ir.StreamEvent]) -> list[Event]:
+        """Events of the vendor's, for the client."""
         for event in events:
             if isinstance(event, ir.Counted):
                 self.usage = event.usage
@@ -222,6 +219,14 @@ class Dialect(ABC):
         """
         raise unstreamed()
 
+    def pieces(self, body: bytes, context: ResponseContext) -> list[Event]:
+        """A whole answer that is passed on as the events of a stream, since its vendor does not stream.
+
+        :raises UpstreamMalformed: it is none. :raises VendorFailed: it is an error.
+        :raises Unsupported: there is no such stream.
+        """
+        raise unstreamed()
+
 
 class ClientDialect(Dialect):
     """A dialect in which a client can ask any chat model."""
@@ -259,6 +264,9 @@ class ChatDialect(ClientDialect):
     operation = Operation.CHAT
     carries: ClassVar[Carries]
     needs: ClassVar[frozenset[str]] = frozenset()
+
+    def pieces(self, body: bytes, context: ResponseContext) -> list[Event]:
+        return self.encoder(context).encode(events_of(self.parse_answer(body)))
 
     def render(
         self,

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from llmedge.dialects.surrogates import mend
+
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, TypeError)
 """What a decoder raises on what is not JSON, or not of its shape."""
 
@@ -18,25 +20,30 @@ def decode(data: bytes | msgspec.Raw) -> Any:
     try:
         return _decode(data)
     except UNREADABLE:
+        pass
+    try:
+        return _decode(mend(bytes(data)))
+    except UNREADABLE:
         return None
 
 
 def is_json(text: str) -> bool:
     """Whether a text is JSON: arguments of a tool call are complete then."""
     try:
-        _decode(text)
+        _decode(mend(text.encode()))
     except UNREADABLE:
         return False
     return True
 
 
 def raw_object(text: str) -> msgspec.Raw | None:
-    """An object's JSON, byte for byte; ``None`` if ``text`` is not one."""
+    """An object's JSON, byte for byte but for halves of characters; ``None`` if ``text`` is not one."""
     try:
-        _decode_object(text)
+        mended = mend(text.encode())
+        _decode_object(mended)
     except UNREADABLE:
         return None
-    return msgspec.Raw(text.encode())
+    return msgspec.Raw(mended)
 
 
 def broken_input(arguments: str) -> dict[str, str]:

@@ -107,7 +107,12 @@ def parse_error(body: bytes) -> VendorError:
     message = error.get("message")
     detail = message.get("detail") if isinstance(message, dict) else error.get("detail")  # Mistral's, FastAPI's
     out = text(error, "message") or (detail if isinstance(detail, str) else _complaints(detail))
-    return VendorError(out, text(error, "type"), text(error, "code"), text(error, "param") or None)
+    more = {name: value for name, value in error.items() if out and name not in _ERROR}
+    return VendorError(out, text(error, "type"), text(error, "code"), text(error, "param") or None, more)
+
+
+_ERROR = {"message", "type", "code", "param", "detail", "details", "object"}
+"""What is told in a place of its own."""
 
 
 def _complaints(detail: Any) -> str:

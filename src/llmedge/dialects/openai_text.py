@@ -14,8 +14,8 @@ from llmedge.dialects.dialect import ClientDialect, Request, ResponseContext
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_chat.answer import REASONS, render_usage
 from llmedge.dialects.openai_chat.request import COMMON
+from llmedge.dialects.openai_chunks import DONE
 from llmedge.dialects.openai_common import (
-    DONE,
     CommonRequest,
     OpenAIDialect,
     PassedCompletion,

@@ -13,7 +13,7 @@ import msgspec
 from llmedge.dialects.dialect import Request
 from llmedge.dialects.openai_answer import parse_error
 from llmedge.dialects.openai_common import OpenAIDialect, decode_body
-from llmedge.dialects.sse import SseReader
+from llmedge.dialects.sse import PassingReader
 from llmedge.errors import UpstreamCut, UpstreamMalformed, ValidationError, VendorFailed
 from llmedge.model import Event, EventKind, RawObject, Usage
 
@@ -110,7 +110,7 @@ def _count(usage: dict[str, Any], *names: str) -> int | None:
     return None
 
 
-class PassedEvents(SseReader[Event]):
+class PassedEvents(PassingReader):
     """Events, each passed on as it came.
 
     :param choices: terminal events there will be; 0 where that is not known: then HTTP tells the end.
@@ -141,6 +141,8 @@ class PassedEvents(SseReader[Event]):
         try:
             payload = _decode_thin(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            if data.lstrip()[:1] == b"{":
+                raise UpstreamMalformed("sent an event that cannot be read") from None
             payload = _Thin()  # whatever it is, it is the client's
         kind = payload.type or name.decode("utf-8", "replace")
         if kind == "error" or payload.error:
@@ -165,7 +167,6 @@ class PassedBytes:
     """A body of any kind, which HTTP tells the end of."""
 
     usage: Usage | None = None
-    skipped = 0
     cut = False
     complete = False
     broken = None

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar, cast
 
 import msgspec
 
-from llmedge.dialects import lenient
-from llmedge.errors import EdgeError, MalformedEvent, UpstreamCut, UpstreamMalformed, UpstreamTooLarge
+from llmedge.dialects import ir, surrogates
+from llmedge.errors import EdgeError, UpstreamCut, UpstreamMalformed, UpstreamTooLarge
+from llmedge.model import Event
 
 T = TypeVar("T")
 
 CUT = "ended its stream before the answer was complete"
 
 _BOM = b"\xef\xbb\xbf"
+LF, _CR, _BACKSLASH = b"\n\r\\"
+"""As numbers: looking for bytes of one byte costs CPython an exception."""
+_PINGS = (b"ping", b"keepalive", b"keep-alive", b"heartbeat")
+"""Names of events that say nothing but that somebody is there, whatever their data."""
 
 
 class SseError(Exception):
@@ -58,7 +63,7 @@ class SseParser:
 
         :raises SseError: an event is over the limit.
         """
-        if self._carriage_return or b"\r" in data:
+        if self._carriage_return or _CR in data:
             data = self._newlines(data)
         blocks = self._blocks(data)
         if len(self._buffer) > self._limit:
@@ -104,8 +109,8 @@ class SseParser:
 
 
 def parse_block(block: bytes) -> SseEvent | None:
-    """The event in a block of lines; ``None`` if there is none in it, as in a comment."""
-    if block.startswith(b"data: ") and b"\n" not in block:
+    """The event in a block of lines; ``None`` if there is none in it, as in a comment, or where its data are empty."""
+    if block.startswith(b"data: ") and LF not in block:
         return SseEvent(b"", block[6:])
     name = b""
     data: list[bytes] = []
@@ -117,7 +122,7 @@ def parse_block(block: bytes) -> SseEvent | None:
             data.append(value)
         elif field == b"event":
             name = value
-    return SseEvent(name, b"\n".join(data)) if data else None
+    return SseEvent(name, b"\n".join(data)) if any(data) else None
 
 
 class FramedReader(ABC, Generic[T]):
@@ -131,9 +136,8 @@ class FramedReader(ABC, Generic[T]):
 
     def __init__(self) -> None:
         self.done = False
-        self.skipped = 0
-        """Malformed events left out. What they said is lost; whether the answer is whole, the terminal event tells."""
         self._error: EdgeError | None = None
+        self._halves: surrogates.Halves | None = None
 
     @property
     def complete(self) -> bool:
@@ -144,6 +148,11 @@ class FramedReader(ABC, Generic[T]):
     def broken(self) -> EdgeError | None:
         return self._error
 
+    @property
+    def is_halved(self) -> bool:
+        """What was read so far ends with half a character, which is not in the items yet."""
+        return self._halves is not None and self._halves.held
+
     def feed(self, data: bytes) -> list[T]:
         """The items completed by ``data``; see :class:`~llmedge.dialects.dialect.StreamReader`."""
         items: list[T] = []
@@ -152,6 +161,8 @@ class FramedReader(ABC, Generic[T]):
                 self._feed(data, items)
             except EdgeError as error:
                 self._error = error
+        if self._halves is not None:
+            items = self._joined(items)
         if self._error is not None and not items:
             raise self._error
         return items
@@ -166,7 +177,19 @@ class FramedReader(ABC, Generic[T]):
         items: list[T] = []
         if not self.done:
             self._end(items)
-        return items
+        return self._joined(items)
+
+    def _marked(self, data: bytes) -> bytes:
+        """JSON of the vendor's as a decoder can read it: see :mod:`~llmedge.dialects.surrogates`."""
+        marked = surrogates.mark(data)
+        if marked is not data and self._halves is None:
+            self._halves = surrogates.Halves()
+        return marked
+
+    def _joined(self, items: list[T]) -> list[T]:
+        if self._halves is None:
+            return items
+        return cast("list[T]", self._halves.join(cast("list[ir.StreamEvent]", items)))
 
     @abstractmethod
     def _feed(self, data: bytes, items: list[T]) -> None:
@@ -211,26 +234,35 @@ class SseReader(FramedReader[T]):
         for event in self._sse.close():
             if self.last.search(event.data):
                 try:
-                    self._take(event.name, event.data, items)
+                    self._take_event(event, items)
                 except UpstreamMalformed:  # half an event
                     raise UpstreamCut(CUT) from None
 
     def _take_blocks(self, blocks: list[bytes], items: list[T]) -> None:
         for block in blocks:
-            self._take_block(block, items)
+            event = parse_block(block)
+            if event is None:
+                continue
+            self._take_event(event, items)
             if self.done:
                 break
 
-    def _take_block(self, block: bytes, items: list[T]) -> None:
-        event = parse_block(block)
-        if event is None:
-            return
+    def _take_event(self, event: SseEvent, items: list[T]) -> None:
+        data = event.data
         try:
-            self._take(event.name, event.data, items)
-        except UpstreamMalformed as error:
-            if not isinstance(error, MalformedEvent) and isinstance(lenient.decode(event.data), dict):
-                raise  # it can be read, and contradicts what came before
-            self.skipped += 1
+            if _BACKSLASH in data and b"\\u" in data:
+                self._take_escaped(event, items)
+            else:
+                self._take(event.name, data, items)
+        except UpstreamMalformed:
+            if data != b"[DONE]" and data.strip() == b"[DONE]":
+                self._take(event.name, b"[DONE]", items)
+            elif event.name not in _PINGS:
+                raise
+
+    def _take_escaped(self, event: SseEvent, items: list[T]) -> None:
+        """An event in which halves of characters may be."""
+        self._take(event.name, self._marked(event.data), items)
 
     @abstractmethod
     def _take(self, name: bytes, data: bytes, items: list[T]) -> None:
@@ -238,3 +270,26 @@ class SseReader(FramedReader[T]):
 
         :raises EdgeError: it is an error, or broken.
         """
+
+
+class PassingReader(SseReader[Event]):
+    """One whose events are passed on, as they came.
+
+    :ivar held: an event that is not given yet.
+    """
+
+    held: Event | None = None
+
+    def _take_escaped(self, event: SseEvent, items: list[Event]) -> None:
+        mended = surrogates.mend(event.data)
+        known = len(items)
+        self._take(event.name, mended, items)
+        if mended is not event.data:
+            for at, item in enumerate(items[known:], known):
+                items[at] = _restored(item, mended, event.data)
+            if self.held is not None:
+                self.held = _restored(self.held, mended, event.data)
+
+
+def _restored(event: Event, mended: bytes, came: bytes) -> Event:
+    return Event(event.kind, surrogates.restore(event.frame, mended, came), event.count)

@@ -27,7 +27,6 @@ class _Tried(msgspec.Struct):
     reused: bool
     error: str | None
     queued_ms: float
-    skipped_events: int
     connect_ms: float | None
     first_byte_ms: float | None
     duration_ms: float | None
@@ -183,7 +182,6 @@ def _tried(attempt: Attempt) -> _Tried:
         attempt.reused,
         attempt.error or None,
         _ms(attempt.queued) if attempt.queued else 0.0,
-        attempt.skipped_events,
         None if connected is None else int((connected - started) * 1e6 + 0.5) / 1000,
         None if first is None else int((first - started) * 1e6 + 0.5) / 1000,
         None if ended is None else int((ended - started) * 1e6 + 0.5) / 1000,

@@ -11,6 +11,7 @@ from llmedge.call import Call
 from llmedge.dialects import ir
 from llmedge.dialects.dialect import ChatDialect, ClientDialect
 from llmedge.dialects.registry import DIALECTS
+from llmedge.dialects.surrogates import mending
 from llmedge.errors import EdgeError
 from llmedge.model import Answer
 from llmedge.operations import Operation
@@ -40,7 +41,7 @@ def answer(call: Call, answer: Answer) -> bytes:
             texts = msgspec.json.decode(answer.body, type=_Completion).choices
             choices = tuple(ir.Choice((ir.Text(each.text),), each.finish_reason) for each in texts)
         elif isinstance(dialect, ChatDialect):
-            choices = dialect.parse_answer(answer.body).choices
+            choices = mending(dialect.parse_answer, answer.body).choices
         else:
             return b""
     except (EdgeError, msgspec.DecodeError):

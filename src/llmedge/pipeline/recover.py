@@ -144,7 +144,10 @@ class RecoveringStream(FilteredStream):
         dialect = DIALECTS[call.dialect]
         if self._frames is None or not isinstance(dialect, ChatDialect):
             raise error
-        seen = dialect.decoder(choices=call.choices, max_event=MAX_EVENT).feed(b"".join(self._frames))
+        decoder = dialect.decoder(choices=call.choices, max_event=MAX_EVENT)
+        seen = decoder.feed(b"".join(self._frames))
+        if decoder.is_halved:
+            raise error  # the client has half a character, and no other stream begins with the rest
         text = spoken(seen) if self._mode == "continue" else None
         why = ""
         assert call.match is not None

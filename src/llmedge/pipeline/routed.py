@@ -34,7 +34,7 @@ class RoutedStream(FilteredStream):
             while not any(event.kind is not EventKind.LIFECYCLE for event in held):
                 held += await stream.read()
         except BaseException:
-            attempt.usage, attempt.skipped_events = stream.usage, stream.skipped
+            attempt.usage = stream.usage
             stream.abort()
             raise
         return cls(stream, held, attempt, clock, lease)
@@ -57,5 +57,5 @@ class RoutedStream(FilteredStream):
     def _end(self, outcome: str, error: str = "") -> None:
         if self.attempt.ended is None:
             self.attempt.end(self._clock.seconds(), outcome, error)
-            self.attempt.usage, self.attempt.skipped_events = self.usage, self.skipped
+            self.attempt.usage = self.usage
             self.attempt.said = self.meter.count

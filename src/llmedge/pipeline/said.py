@@ -10,6 +10,8 @@ from llmedge.call import Call
 from llmedge.dialects import ir
 from llmedge.dialects.dialect import ChatDialect, ResponseContext
 from llmedge.dialects.registry import DIALECTS
+from llmedge.dialects.surrogates import mending
+from llmedge.dialects.whole import events_of
 from llmedge.model import Answer
 from llmedge.streams import Batch, FilteredStream, ReplyStream
 
@@ -59,28 +61,7 @@ def said_in(call: Call, answer: Answer) -> list[ir.StreamEvent]:
 
     :raises UpstreamMalformed: it is none.
     """
-    answered = _chat(call).parse_answer(answer.body)
-    events: list[ir.StreamEvent] = [ir.Begin(answered.id, answered.model, answered.created)]
-    for choice in answered.choices:
-        for block, part in enumerate(choice.parts):
-            opened, text = _block(part, block, choice.index)
-            said = [ir.Delta(block, text, choice.index)] if text else []
-            events += [opened, *said, ir.Close(block, choice.index)]
-        events.append(ir.Finish(choice.finish, choice.index, choice.stop_sequence))
-    return events + ([ir.Counted(answered.usage)] if answered.usage is not None else []) + [ir.End()]
-
-
-def _block(part: ir.Part, block: int, choice: int) -> tuple[ir.Open, str]:
-    """How a part of an answer opens its block, and the text in it."""
-    if isinstance(part, ir.ToolCall):
-        return ir.Open(block, "tool", choice, part.id, part.name), part.arguments
-    if isinstance(part, ir.Thinking):
-        return ir.Open(block, "thinking", choice, redacted=part.redacted, signature=part.signature), part.text
-    if isinstance(part, ir.Refusal):
-        return ir.Open(block, "refusal", choice), part.text
-    if isinstance(part, ir.Audio):
-        return ir.Open(block, "audio", choice), part.transcript
-    return ir.Open(block, "text", choice), part.text if isinstance(part, ir.Text) else ""
+    return events_of(mending(_chat(call).parse_answer, answer.body))
 
 
 def _chat(call: Call) -> ChatDialect:

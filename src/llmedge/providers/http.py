@@ -3,38 +3,43 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from functools import partial
 
 import attrs
+import msgspec
 
 from llmedge.call import Call
 from llmedge.config.sections.upstream import Upstream
 from llmedge.dialects.dialect import Dialect, StreamReader, VendorError
+from llmedge.dialects.lenient import UNREADABLE
 from llmedge.dialects.registry import PASSED
+from llmedge.dialects.surrogates import mend, mending
 from llmedge.errors import (
     EdgeError,
     TargetError,
     UpstreamMalformed,
     UpstreamTimeout,
-    UpstreamTooLarge,
     VendorFailed,
     VendorRejectedCredentials,
 )
-from llmedge.model import Answer, Clock, EventKind, Target, Usage
+from llmedge.model import Answer, Clock, Event, EventKind, Target, Usage
 from llmedge.operations import Operation
 from llmedge.providers.failures import failure_for, parse_retry_after, parse_should_retry
 from llmedge.providers.listing import QUERIES
 from llmedge.providers.listing import parse as parse_list
-from llmedge.providers.passthrough import EVENTS, JSON, note_media, reader_for
+from llmedge.providers.passthrough import EVENTS, JSON, is_asked_for, note_media, reader_for
 from llmedge.providers.provider import ModelInfo
 from llmedge.providers.requests import Requests
 from llmedge.providers.spec import ProviderSpec
-from llmedge.providers.translation import no_way
+from llmedge.providers.translation import Translation, no_way
 from llmedge.record import Attempt, Routing
-from llmedge.streams import Batch, Reply, ReplyStream, Wake
+from llmedge.streams import Batch, Reply, ReplyStream, Wake, WholeStream
 from llmedge.threads import LARGE, maybe_in_thread
 from llmedge.upstream.client import Client
 from llmedge.upstream.exchange import ANSWERING, CONTENT, END, Exchange
 
+_encode = msgspec.json.Encoder().encode
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _NO_ENDPOINT = (404, 405, 501)
 """How a server says that it does not count tokens, which is no failure: they are counted here then."""
 
@@ -77,15 +82,20 @@ class HttpProvider:
             if call.stream:
                 kind = exchange.fields.get(b"content-type", b"").lower()
                 if not kind.startswith(translation.vendor_dialect.stream_type):
-                    await self._no_stream(translation.vendor_dialect, exchange)
+                    return await self._whole(call, exchange, translation, attempt)
                 reader = translation.reader(call, attempt.target, self._limits.max_event_size, created)
                 return HttpStream(self, exchange, reader, attempt)
             answer = await exchange.read_all()
-            if len(answer) < LARGE:
-                return translation.answer(answer, call, attempt.target, created)
-            return await maybe_in_thread(
-                self._clock, len(answer), translation.answer, answer, call, attempt.target, created
-            )
+            try:
+                if len(answer) < LARGE:
+                    return translation.answer(answer, call, attempt.target, created)
+                return await maybe_in_thread(
+                    self._clock, len(answer), translation.answer, answer, call, attempt.target, created
+                )
+            except UpstreamMalformed:
+                if not is_asked_for(call, translation, exchange.fields.get(b"content-type", b"")):
+                    raise
+                return Answer(answer, content_type=b"application/octet-stream")
         except BaseException as error:
             self.failed(error, exchange)
             raise
@@ -99,11 +109,12 @@ class HttpProvider:
             exchange = await self._pool.send(request, attempt, record.routing, body)
             if not self._is_good(exchange, attempt):
                 await self._check(exchange, PASSED)
-            media = note_media(attempt, exchange.fields)
+            media = note_media(attempt, exchange.fields, call.operation)
             record.stream = media == EVENTS
             if media == JSON:
                 answer = await exchange.read_all()
-                return Answer(answer, await maybe_in_thread(self._clock, len(answer), PASSED.read_answer, answer))
+                usage = await maybe_in_thread(self._clock, len(answer), mending, PASSED.read_answer, answer)
+                return Answer(answer, usage)
             reader = reader_for(media, call, self._limits.max_event_size)
             return HttpStream(self, exchange, reader, attempt, since=self._clock.seconds())
         except BaseException as error:
@@ -145,11 +156,13 @@ class HttpProvider:
             error = attrs.evolve(error, code=kind.partition(b":")[0].decode("latin-1"))
         scrub = self._requests.scrub
         param = scrub(error.param)[:256] if error.param else None
-        error = VendorError(scrub(error.message)[:4096], scrub(error.type), scrub(error.code), param)
+        more = self._requests.scrub_all(error.more) if len(_encode(error.more)) <= MORE else {}
+        error = VendorError(scrub(error.message)[:4096], scrub(error.type), scrub(error.code), param, more)
         retry_after = parse_retry_after(exchange.fields, self._clock.seconds())
         failure = failure_for(self.name, status, error, retry_after)
-        if not isinstance(failure, VendorRejectedCredentials):  # what that says is for the gateway
-            failure.should_retry = parse_should_retry(exchange.fields)
+        told = parse_should_retry(exchange.fields)
+        if told is not None and not isinstance(failure, VendorRejectedCredentials):  # what that says is for the gateway
+            failure.should_retry = told
         return failure
 
     @property
@@ -186,18 +199,48 @@ class HttpProvider:
         if self._spec.signer is not None:
             self._spec.signer.close()
 
-    async def _no_stream(self, dialect: Dialect, exchange: Exchange) -> None:
-        """What came is no event stream: say what it is."""
-        if b"json" in exchange.fields.get(b"content-type", b"").lower():
-            try:
-                error = dialect.parse_error(await exchange.read_all())
-            except UpstreamTooLarge:
-                error = VendorError()
-            if error.message:
-                raise VendorFailed(f"answered with an error behind status 200: {error.message}", cause="error_body")
-        raise UpstreamMalformed("was asked for a stream and answered with something else")
+    async def _whole(self, call: Call, exchange: Exchange, translation: Translation, attempt: Attempt) -> ReplyStream:
+        """What came is no event stream: a whole answer is one, too.
+
+        :raises VendorFailed: it is an error. :raises UpstreamMalformed: it is something else.
+        """
+        if b"json" not in exchange.fields.get(b"content-type", b"").lower():
+            raise UpstreamMalformed(_NO_STREAM)
+        body = await exchange.read_all()
+        created = int(self._clock.seconds())
+        try:
+            pieces = partial(_listed, translation) if body.lstrip()[:1] == b"[" else translation.pieces
+            events, usage = await maybe_in_thread(self._clock, len(body), pieces, body, call, attempt.target, created)
+        except UpstreamMalformed:
+            if message := translation.vendor_dialect.parse_error(body).message:
+                raise VendorFailed(f"answered with an error behind status 200: {message}", cause="error_body") from None
+            raise UpstreamMalformed(_NO_STREAM) from None
+        attempt.first_event = self._clock.seconds()
+        return WholeStream(events, usage)
 
 
+def _listed(
+    translation: Translation, body: bytes, call: Call, target: Target, created: int
+) -> tuple[list[Event], Usage | None]:
+    """The events in a list of what they would hold: how Google streams where nobody asked for ``alt=sse``."""
+    try:
+        items = _decode_list(msgspec.json.format(mend(body), indent=-1))
+    except UNREADABLE:
+        raise UpstreamMalformed(_NO_STREAM) from None
+    reader = translation.reader(call, target, len(body), created)
+    events: list[Event] = []
+    for item in items:
+        events += reader.feed(b"data: %b\n\n" % bytes(item))
+    if reader.broken is not None:
+        raise reader.broken
+    return events + reader.end(), reader.usage
+
+
+_NO_STREAM = "was asked for a stream and answered with something else"
+
+
+MORE = 4096
+"""Bytes of what a vendor's error object may have besides."""
 COMPLETE_WAIT = 1.0
 """Seconds a vendor has to send the terminal event, or usage, after the last finish reason."""
 
@@ -226,10 +269,6 @@ class HttpStream(ReplyStream):
     @property
     def usage(self) -> Usage | None:
         return self._reader.usage
-
-    @property
-    def skipped(self) -> int:
-        return self._reader.skipped
 
     def on_readable(self, wake: Wake) -> None:
         self._exchange.listen(wake)

@@ -165,6 +165,16 @@ class Requests:
                 text = text.replace(word, "***")
         return text
 
+    def scrub_all(self, value: Any) -> Any:
+        """A JSON value likewise, in all its texts and names."""
+        if isinstance(value, str):
+            return self.scrub(value)
+        if isinstance(value, list):
+            return [self.scrub_all(each) for each in value]
+        if isinstance(value, dict):
+            return {self.scrub(name): self.scrub_all(each) for name, each in value.items()}
+        return value
+
     def _marked(self, path: str, marks: Marks) -> str:
         """``path`` with the client's query. Clouds, which sign it, have paths of their own and no such marks there."""
         if not marks.query or self._spec.signer is not None:

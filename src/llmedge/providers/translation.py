@@ -11,6 +11,7 @@ import msgspec
 from llmedge.call import Call
 from llmedge.config.limits import LIMITS, Limits
 from llmedge.config.model_quirks import model_quirks
+from llmedge.dialects import ir
 from llmedge.dialects.dialect import (
     ChatDialect,
     ClientDialect,
@@ -25,8 +26,10 @@ from llmedge.dialects.embedding_ir import EmbeddingDialect
 from llmedge.dialects.fitting.restore import Restored, restored
 from llmedge.dialects.registry import DIALECTS
 from llmedge.dialects.rendering import RenderContext
+from llmedge.dialects.surrogates import mend, mending
+from llmedge.dialects.whole import events_of
 from llmedge.errors import Unsupported, UpstreamMalformed
-from llmedge.model import Answer, Target
+from llmedge.model import Answer, Event, Target, Usage
 from llmedge.operations import Operation
 from llmedge.record import DROPPED
 
@@ -55,6 +58,12 @@ class Translation(Protocol):
     def reader(self, call: Call, target: Target, max_event: int, created: int) -> StreamReader:
         """A reader of the vendor's stream, writing events for the client."""
 
+    def pieces(self, body: bytes, call: Call, target: Target, created: int) -> tuple[list[Event], Usage | None]:
+        """The vendor's whole answer as the events of a stream for the client, and what it used.
+
+        :raises TargetError: it is malformed, or an error.
+        """
+
 
 class PassThrough:
     """Both speak the same dialect."""
@@ -71,10 +80,16 @@ class PassThrough:
         return continued(body, self._quirks) if call.continues else body
 
     def answer(self, body: bytes, call: Call, target: Target, created: int) -> Answer:
-        return Answer(body, self.vendor_dialect.read_answer(body))
+        return Answer(body, mending(self.vendor_dialect.read_answer, body))
 
     def reader(self, call: Call, target: Target, max_event: int, created: int) -> StreamReader:
         return self.vendor_dialect.reader(strip_usage=not call.wants_usage, choices=call.choices, max_event=max_event)
+
+    def pieces(self, body: bytes, call: Call, target: Target, created: int) -> tuple[list[Event], Usage | None]:
+        body = mend(body)
+        usage = self.vendor_dialect.read_answer(body)
+        in_one_line = msgspec.json.format(body, indent=-1)
+        return self.vendor_dialect.pieces(in_one_line, _context(call, created)), usage
 
 
 class PassedEmbeddings(PassThrough):
@@ -129,6 +144,9 @@ class _Between(Generic[C, V]):
     def reader(self, call: Call, target: Target, max_event: int, created: int) -> StreamReader:
         raise unstreamed()
 
+    def pieces(self, body: bytes, call: Call, target: Target, created: int) -> tuple[list[Event], Usage | None]:
+        raise unstreamed()
+
 
 class Translated(_Between[ClientDialect, ChatDialect]):
     """A chat in one dialect put to a vendor in another."""
@@ -145,17 +163,25 @@ class Translated(_Between[ClientDialect, ChatDialect]):
         return restored(call.said(), self._limits, quirks, call.choices)
 
     def answer(self, body: bytes, call: Call, target: Target, created: int) -> Answer:
-        parsed = self.vendor_dialect.parse_answer(body)
-        if not parsed.choices:
-            raise UpstreamMalformed("answered without an answer in it")
+        parsed = self._parsed(body)
         if (restore := self._restored(call, target)) is not None:
             parsed = restore.answer(parsed)
         return Answer(self._client.render_answer(parsed, _context(call, created)), parsed.usage)
 
-    def reader(self, call: Call, target: Target, max_event: int, created: int) -> StreamReader:
+    def _parsed(self, body: bytes) -> ir.Answer:
+        parsed = mending(self.vendor_dialect.parse_answer, body)
+        if not parsed.choices:
+            raise UpstreamMalformed("answered without an answer in it")
+        return parsed
+
+    def reader(self, call: Call, target: Target, max_event: int, created: int) -> TranslatedReader:
         decoder = self.vendor_dialect.decoder(choices=call.choices, max_event=max_event)
         encoder = self._client.encoder(_context(call, created))
         return TranslatedReader(decoder, encoder, self._restored(call, target))
+
+    def pieces(self, body: bytes, call: Call, target: Target, created: int) -> tuple[list[Event], Usage | None]:
+        parsed = self._parsed(body)
+        return self.reader(call, target, 0, created).encode(events_of(parsed)), parsed.usage
 
 
 class TranslatedEmbeddings(_Between[EmbeddingDialect, EmbeddingDialect]):
@@ -173,13 +199,18 @@ class Counting(_Between[CountingDialect, CountingDialect]):
     """Tokens counted by the vendor, in the same dialect or another."""
 
     def _render(self, call: Call, model: str, context: RenderContext) -> bytes:
-        if self._client.name == self.vendor_dialect.name:
+        if self._passes:
             return self.vendor_dialect.forward_count(call.fields, model)
         self._client.check(call.fields, counts=True)
         return self.vendor_dialect.render_count(call.said(), model, context, quirks=self._quirks | model_quirks(model))
 
     def answer(self, body: bytes, call: Call, target: Target, created: int) -> Answer:
-        return Answer(self._client.render_count_answer(self.vendor_dialect.parse_count(body)))
+        tokens = self.vendor_dialect.parse_count(body)
+        return Answer(body if self._passes else self._client.render_count_answer(tokens))
+
+    @property
+    def _passes(self) -> bool:
+        return self._client.name == self.vendor_dialect.name
 
 
 def continued(body: bytes, quirks: frozenset[str]) -> bytes:

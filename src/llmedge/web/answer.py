@@ -12,6 +12,7 @@ import msgspec
 
 from llmedge.dialects.registry import CHAT, DIALECTS
 from llmedge.errors import AuthError, EdgeError, MethodNotAllowed
+from llmedge.model import Answer
 from llmedge.web.paths import dialect_of
 from llmedge.web.request import EdgeRequest
 
@@ -70,13 +71,14 @@ def send_body(request: EdgeRequest, status: int, body: bytes, content_type: byte
     request.finish(body)
 
 
-async def send_answer(request: EdgeRequest, body: bytes) -> None:
-    """Answer with a JSON ``body`` of any size. A long one goes out as the client takes it."""
+async def send_answer(request: EdgeRequest, answer: Answer) -> None:
+    """Answer with an ``answer`` of any size. A long one goes out as the client takes it."""
+    body = answer.body
     if len(body) <= SLICE or request.method == b"HEAD":
-        send_body(request, 200, body)
+        send_body(request, 200, body, answer.content_type)
         return
     headers = request.responseHeaders
-    headers.setRawHeaders(b"content-type", [b"application/json"])
+    headers.setRawHeaders(b"content-type", [answer.content_type])
     headers.setRawHeaders(b"content-length", [b"%d" % len(body)])
     flow = request.backpressure()
     flow.start()

@@ -174,10 +174,10 @@ class Api:
             request.context.record.first_event = request.edge.clock.seconds()
             show_call(request)
             if len(answer.body) <= SLICE:
-                send_body(request, 200, answer.body)
+                send_body(request, 200, answer.body, answer.content_type)
             else:
                 request.context.extend_deadline(request.edge.limits.stream_timeout)
-                await send_answer(request, answer.body)
+                await send_answer(request, answer)
         except CancelledError:
             self._cancelled(request)
 

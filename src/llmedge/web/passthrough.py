@@ -94,7 +94,7 @@ async def pass_on(request: EdgeRequest, reply: Awaitable[Reply]) -> None:
         request.context.record.first_event = request.edge.clock.seconds()
         request.context.extend_deadline(request.edge.limits.stream_timeout)
         show_call(request)
-        await send_answer(request, said.body)
+        await send_answer(request, said)
     else:
         relay = Relay if request.context.record.stream else MediaRelay
         await relay(request, PASSED).run(succeed(said))

@@ -195,7 +195,7 @@ class Decoding(SynchronousTestCase):
             (hello + b"data: [DONE]\n\n", UpstreamCut),
             (hello + Maker().end()[:-30], UpstreamCut),
             (b"", UpstreamCut),
-            (hello + b"data: {\n\n", UpstreamCut),
+            (hello + b"data: {\n\n", UpstreamMalformed),
             (hello + b'data: {"x":1}\n\n', UpstreamMalformed),
             (hello + sse({"type": "response.completed"}), UpstreamMalformed),
             (hello + sse({"type": "response.failed", "response": response("failed")}), VendorFailed),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmedge.dialects import ir
+from llmedge.dialects import ir, lenient
 from llmedge.dialects.anthropic import citations, usage
 from llmedge.dialects.anthropic.answer import FINISH, service_tier
 from llmedge.dialects.anthropic.errors import failure
 from llmedge.dialects.anthropic.events import (
+    KINDS,
     LAST,
     Block,
     StreamedEvent,
@@ -54,11 +55,15 @@ class Decoder(SseReader[ir.StreamEvent]):
             raise failure(data, "while answering")
         try:
             event = decode_event(data)
-            if event.type == "content_block_delta":
+            kind = event.type or name.decode()
+            if kind == "content_block_delta":
                 self._delta(event, items)
             else:
-                self._other(event, data, items)
+                self._other(kind, event, data, items)
         except UNREADABLE:
+            said = lenient.decode(data)
+            if isinstance(said, dict) and (lenient.text(said, "type") or name.decode()) not in ("", *KINDS):
+                return  # of a new kind, and shape
             raise malformed() from None
 
     def _delta(self, event: StreamedEvent, items: list[ir.StreamEvent]) -> None:
@@ -88,8 +93,7 @@ class Decoder(SseReader[ir.StreamEvent]):
             block.number = self._blocks.add(block.kind, items)
         return block.number
 
-    def _other(self, event: StreamedEvent, data: bytes, items: list[ir.StreamEvent]) -> None:
-        kind = event.type
+    def _other(self, kind: str, event: StreamedEvent, data: bytes, items: list[ir.StreamEvent]) -> None:
         if kind == "content_block_start":
             if not self._begun or event.index in self._open:
                 raise malformed()
@@ -117,6 +121,8 @@ class Decoder(SseReader[ir.StreamEvent]):
             items.append(ir.End())
         elif kind == "error":
             raise failure(data, "while answering")
+        elif not kind:
+            raise malformed()
         # pings, and what is added to the API: "you should handle unknown event types gracefully"
 
     def _start(self, block: Block, items: list[ir.StreamEvent]) -> _Open | None:

@@ -8,15 +8,16 @@ from llmedge.dialects import ir
 from llmedge.dialects.anthropic import answer, errors, render, request
 from llmedge.dialects.anthropic.decoder import Decoder
 from llmedge.dialects.anthropic.encoder import Encoder
+from llmedge.dialects.anthropic.pieces import pieces
 from llmedge.dialects.anthropic.reader import MessageReader
-from llmedge.dialects.dialect import CountingDialect, Request, StreamReader
+from llmedge.dialects.dialect import CountingDialect, Request, ResponseContext, StreamReader
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.openai_answer import parse_error
 from llmedge.dialects.openai_common import PassedRequest, check_fields, count_items, parse_body
 from llmedge.dialects.rendering import Carries
 from llmedge.dialects.sse import FramedReader
 from llmedge.errors import ValidationError
-from llmedge.model import RawObject, Usage
+from llmedge.model import Event, RawObject, Usage
 
 _encode = msgspec.json.Encoder().encode
 
@@ -144,6 +145,9 @@ class Anthropic(CountingDialect):
     def reader(self, *, strip_usage: bool, choices: int, max_event: int) -> StreamReader:
         """Usage is a part of the stream that cannot be left out, and there is one choice."""
         return MessageReader(max_event)
+
+    def pieces(self, body: bytes, context: ResponseContext) -> list[Event]:
+        return pieces(body)
 
     def decoder(self, *, choices: int, max_event: int) -> FramedReader[ir.StreamEvent]:
         return Decoder(max_event)

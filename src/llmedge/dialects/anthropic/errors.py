@@ -28,6 +28,7 @@ def body(error: EdgeError) -> bytes:
     """The object an Anthropic client sees, ours inside: ``{"type": "error", "error": {type, message, code, …}}``."""
     kind = TYPES.get(error.status) or ("invalid_request_error" if error.status < 500 else "api_error")
     out = {
+        **error.more,
         "type": kind,
         "message": error.message,
         "code": error.code,

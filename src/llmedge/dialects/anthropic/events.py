@@ -60,6 +60,17 @@ decode_event = msgspec.json.Decoder(StreamedEvent).decode
 decode_block = msgspec.json.Decoder(Block).decode
 decode_message = msgspec.json.Decoder(Message).decode
 
+KINDS = (
+    "message_start",
+    "content_block_start",
+    "content_block_delta",
+    "content_block_stop",
+    "message_delta",
+    "message_stop",
+    "error",
+)
+"""Those that are read here; the API may add others."""
+
 LAST = re.compile(b'"message_stop"')
 
 

@@ -10,19 +10,19 @@ from llmedge.dialects.anthropic import usage
 from llmedge.dialects.anthropic.errors import failure
 from llmedge.dialects.anthropic.events import LAST, decode_block, decode_event, decode_message, malformed
 from llmedge.dialects.lenient import UNREADABLE
-from llmedge.dialects.sse import SseReader
+from llmedge.dialects.sse import LF, PassingReader
 from llmedge.errors import UpstreamCut
 from llmedge.model import Event, EventKind, Usage
 
 
 class _Type(msgspec.Struct, gc=False):
-    type: str
+    type: str = ""
 
 
 _decode_type = msgspec.json.Decoder(_Type).decode
 
 
-class MessageReader(SseReader[Event]):
+class MessageReader(PassingReader):
     """Reads one vendor's stream: it knows when content begins, what was used, and refuses what is broken.
 
     Frames keep their data as it came; each gets its ``event:`` line, which SDKs need and some vendors forget.
@@ -42,7 +42,9 @@ class MessageReader(SseReader[Event]):
         try:
             if not data.isascii():
                 data.decode()
-            kind = _decode_type(data).type
+            kind = _decode_type(data).type or name.decode()
+            if not kind:
+                raise malformed()
             if kind != "content_block_delta":
                 self._note(kind, data)
             elif not self._begun:
@@ -55,7 +57,7 @@ class MessageReader(SseReader[Event]):
             raise malformed() from None
         if kind == "error" or name == b"error":
             raise failure(data, "while answering")
-        if b"\n" in data:
+        if LF in data:
             data = data.replace(b"\n", b"\ndata: ")  # each line of an event's data has the field name before it
         if self.done:
             what = EventKind.DONE

@@ -156,19 +156,20 @@ class Decoder(FramedReader[ir.StreamEvent]):
         if message.headers.get(":message-type") != "event":
             raise _failure(message)
         name = str(message.headers.get(":event-type", ""))
+        payload = self._marked(message.payload)
         try:
             if name == "contentBlockDelta":
-                self._delta(_decode_delta(message.payload), items)
+                self._delta(_decode_delta(payload), items)
             elif name == "contentBlockStart":
-                self._start(_decode_start(message.payload), items)
+                self._start(_decode_start(payload), items)
             elif name == "contentBlockStop":
-                self._close(_decode_stop(message.payload).content_block_index, items)
+                self._close(_decode_stop(payload).content_block_index, items)
             elif name == "messageStart":
                 self._begin(items)
             elif name == "messageStop":
-                self._stop(_decode_message_stop(message.payload), items)
+                self._stop(_decode_message_stop(payload), items)
             elif name == "metadata":
-                self._metadata(_decode_metadata(message.payload), items)
+                self._metadata(_decode_metadata(payload), items)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
             raise UpstreamMalformed(f"sent an event '{name}' that cannot be read") from None
 

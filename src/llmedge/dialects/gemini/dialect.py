@@ -6,12 +6,12 @@ from __future__ import annotations
 import msgspec
 
 from llmedge.dialects import ir
-from llmedge.dialects.dialect import CountingDialect, Request, StreamReader
+from llmedge.dialects.dialect import CountingDialect, Request, ResponseContext, StreamReader
 from llmedge.dialects.gemini import answer, count, encoder, render, request, stream, usage, wire
 from llmedge.dialects.gemini.wire import GoogleFields
 from llmedge.dialects.openai_common import decode_body
 from llmedge.dialects.rendering import Carries, RenderContext
-from llmedge.model import RawObject, Usage
+from llmedge.model import Event, EventKind, RawObject, Usage
 
 _encode = msgspec.json.Encoder().encode
 _any = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -72,6 +72,11 @@ class Gemini(CountingDialect):
 
     def reader(self, *, strip_usage: bool, choices: int, max_event: int) -> StreamReader:
         return stream.Reader(choices=choices, max_event=max_event)
+
+    def pieces(self, body: bytes, context: ResponseContext) -> list[Event]:
+        """A stream's only event looks like a whole answer."""
+        answer.check(body)
+        return [Event(EventKind.CONTENT, b"data: " + body + b"\r\n\r\n"), Event(EventKind.DONE, b"")]
 
     parse = staticmethod(request.parse)
 

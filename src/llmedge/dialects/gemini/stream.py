@@ -27,7 +27,7 @@ from llmedge.dialects.gemini.chunks import (
 from llmedge.dialects.gemini.citations import parse_citations, parse_logprobs
 from llmedge.dialects.gemini.wire import failed
 from llmedge.dialects.lenient import UNREADABLE
-from llmedge.dialects.sse import CUT, SseReader
+from llmedge.dialects.sse import CUT, PassingReader, SseReader
 from llmedge.errors import UpstreamCut, UpstreamMalformed, VendorFailed
 from llmedge.model import Event, EventKind, Usage
 
@@ -57,7 +57,7 @@ class _ThinChunk(msgspec.Struct, gc=False, rename="camel"):
 _decode_thin = msgspec.json.Decoder(_ThinChunk).decode
 
 
-class Reader(SseReader[Event]):
+class Reader(PassingReader):
     """A stream that is passed on as it is. Gemini's clients always get usage, so there is nothing to strip."""
 
     def __init__(self, *, choices: int, max_event: int) -> None:
@@ -73,6 +73,8 @@ class Reader(SseReader[Event]):
         return usage.parse(self._usage)
 
     def _take(self, name: bytes, data: bytes, items: list[Event]) -> None:
+        if data == b"[DONE]":  # not of this API, but some servers end every stream so
+            return
         try:
             if not data.isascii():
                 data.decode()
@@ -134,6 +136,8 @@ class Decoder(SseReader[ir.StreamEvent]):
         self._states: dict[int, _State] = {}
 
     def _take(self, name: bytes, data: bytes, items: list[ir.StreamEvent]) -> None:
+        if data == b"[DONE]":
+            return
         chunk = decode(data, _NO_CHUNK)
         if chunk.error and bytes(chunk.error) != b"null":
             raise failed(data, _FAILED)

@@ -22,9 +22,9 @@ from llmedge.dialects.openai_chat.answer import (
     thought_detail,
 )
 from llmedge.dialects.openai_chat.answer import tokens as parse_tokens
-from llmedge.dialects.openai_common import DONE, LAST
+from llmedge.dialects.openai_chunks import DONE, LAST
 from llmedge.dialects.sse import SseReader
-from llmedge.errors import MalformedEvent, UpstreamCut, UpstreamMalformed, VendorFailed
+from llmedge.errors import UpstreamCut, UpstreamMalformed, VendorFailed
 from llmedge.model import Event, EventKind, Usage
 
 _encode = msgspec.json.Encoder().encode
@@ -132,7 +132,7 @@ class Decoder(SseReader[ir.StreamEvent]):
         try:
             chunk = _decode_chunk(data)
         except UNREADABLE:
-            raise MalformedEvent("sent an event that is not a chunk of an answer") from None
+            raise UpstreamMalformed("sent an event that is not a chunk of an answer") from None
         if chunk.error or name == b"error":
             raise VendorFailed(f"failed while answering: {parse_error(data).message or 'it gave no reason'}")
         if not self._begun:

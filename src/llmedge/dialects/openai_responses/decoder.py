@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import ir
+from llmedge.dialects import ir, lenient
 from llmedge.dialects.blocks import BlockWriter, Kind
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.lenient import UNREADABLE
@@ -97,6 +97,9 @@ class Decoder(SseReader[ir.StreamEvent]):
             elif type in ENDS:
                 self._finish(event, type == "response.incomplete", items)
         except UNREADABLE:
+            said = lenient.decode(data)
+            if isinstance(said, dict) and (lenient.text(said, "type") or name.decode()) not in _KINDS:
+                return  # of a new kind, and shape
             raise UpstreamMalformed("sent an event that is not one of an answer") from None
 
     def _begin(self, event: _Event, items: list[ir.StreamEvent]) -> None:
@@ -303,6 +306,10 @@ _HANDLERS = {
     "response.content_part.done": Decoder._part_done,
     "response.output_item.done": Decoder._item_done,
 }
+
+
+_KINDS = {"", "response.output_text.delta", *_HANDLERS, *ENDS, *FAILS}
+"""Those that are read here; the API adds others."""
 
 
 def _text(delta: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from llmedge.dialects import ir
-from llmedge.dialects.dialect import ChatDialect, Request, StreamReader
+from llmedge.dialects.dialect import ChatDialect, Request, ResponseContext, StreamReader
 from llmedge.dialects.openai_answer import parse_error
 from llmedge.dialects.openai_common import PassedRequest, check_fields, count_items, parse_body
 from llmedge.dialects.openai_responses import answer, render, request
@@ -18,7 +18,7 @@ from llmedge.dialects.openai_responses.reader import EventReader
 from llmedge.dialects.rendering import Carries, RenderContext
 from llmedge.dialects.sse import FramedReader
 from llmedge.errors import EdgeError, ValidationError
-from llmedge.model import RawObject, Usage
+from llmedge.model import Event, RawObject, Usage
 
 _encode = msgspec.json.Encoder().encode
 
@@ -113,6 +113,13 @@ class OpenAIResponses(ChatDialect):
 
     def reader(self, *, strip_usage: bool, choices: int, max_event: int) -> StreamReader:
         return EventReader(max_event=max_event)
+
+    def pieces(self, body: bytes, context: ResponseContext) -> list[Event]:
+        """The last event holds the answer as it came."""
+        *events, last = super().pieces(body, context)
+        name = last.frame.partition(b"\n")[0].removeprefix(b"event: ")
+        payload = b'{"type":"%b","sequence_number":%d,"response":%b}' % (name, len(events), body)
+        return [*events, Event(last.kind, b"event: %b\ndata: %b\n\n" % (name, payload))]
 
     parse = staticmethod(request.parse)
 

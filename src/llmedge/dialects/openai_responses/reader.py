@@ -8,7 +8,7 @@ import msgspec
 
 from llmedge.dialects.lenient import UNREADABLE
 from llmedge.dialects.openai_responses.envelope import failure, parse_usage
-from llmedge.dialects.sse import SseReader
+from llmedge.dialects.sse import LF, PassingReader
 from llmedge.errors import UpstreamCut, UpstreamMalformed
 from llmedge.model import Event, EventKind, Usage
 
@@ -54,7 +54,7 @@ _decode_response = msgspec.json.Decoder(_Response).decode
 _decode_any = msgspec.json.Decoder().decode
 
 
-class EventReader(SseReader[Event]):
+class EventReader(PassingReader):
     """Passes events on, says which of them are content, what was used, and refuses what is broken."""
 
     def __init__(self, *, max_event: int) -> None:
@@ -72,7 +72,7 @@ class EventReader(SseReader[Event]):
             kind = self._kind(event, name, data)
         except UNREADABLE:
             raise UpstreamMalformed("sent an event that is not one of an answer") from None
-        if b"\n" in data:
+        if LF in data:
             data = data.replace(b"\n", b"\ndata: ")  # each line of an event's data has the field name before it
         frame = b"event: %b\ndata: %b\n\n" % (name, data) if name else b"data: %b\n\n" % data
         items.append(Event(kind, frame))
