@@ -295,6 +295,16 @@ class VendorFailed(TargetError):
     cause = "error_event"
 
 
+class VendorLacks(TargetError):
+    """The target does not do this kind of request (501, 405). Another one may."""
+
+    status = 501
+    code = "NOT_IMPLEMENTED"
+    should_retry = False
+    outcome = "status"
+    cause = "lacking"
+
+
 class VendorUnavailable(TargetError):
     """The target is overloaded or starting (503, 529)."""
 

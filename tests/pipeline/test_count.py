@@ -56,7 +56,7 @@ class Counts(Through):
         vendor = f'{VENDOR}vendor = "anthropic"\n'
         response = self.counted(vendor, PATHS[0][0], CLAUDE | tools | {"model": "v/claude-2"})
         self.assertEqual((response.status, response.headers["x-llmedge-estimated"]), (200, "tokens"))
-        self.counted(vendor, "/v1/messages", CLAUDE | {"max_tokens": 9}, (401, {}))
+        self.counted(vendor, PATHS[0][0], CLAUDE, (401, {}))
         response = self.ask(PATHS[0][0], CLAUDE).response()
         self.assertEqual((response.status, response.headers["x-llmedge-estimated"]), (200, "tokens"))
 

@@ -7,8 +7,17 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.routing import Routing as Settings
-from llmedge.errors import ConnectFailed, TargetBusy, VendorRateLimited, VendorRefused, VendorUnavailable
+from llmedge.errors import (
+    ConnectFailed,
+    EdgeError,
+    TargetBusy,
+    VendorFailed,
+    VendorRateLimited,
+    VendorRefused,
+    VendorUnavailable,
+)
 from llmedge.model import Usage
+from llmedge.operations import Operation
 from llmedge.pipeline.deployments import Deployments
 from llmedge.pipeline.verdicts import VERDICTS
 from llmedge.state.breaker import State
@@ -179,6 +188,38 @@ class Health(SynchronousTestCase):
             self.assertEqual(opened, verdict.unhealthy, cause)
             self.assertEqual(len(world.vendors[0].calls), 5 if opened else 6, cause)
             self.assertTrue(world.at_rest())
+
+    def test_one_call_that_fails_again_and_again(self) -> None:
+        """It may be the call: it counts once. A connection that fails is no call's doing."""
+        for error, calls in ((VendorFailed("no", cause="malformed"), 5), (ConnectFailed("no", cause="refused"), 2)):
+            world = World((error,), settings=OFF | {"retries": 2})
+            for number in range(calls):
+                self.assertIs(world.deployment().breaker.state, State.CLOSED, (error, number))
+                world.ask().addErrback(lambda failure: failure.trap(EdgeError))
+                world.pass_time(0.8)
+            self.assertIs(world.deployment().breaker.state, State.OPEN, error)
+            world.pass_time(10)
+            self.assertTrue(world.at_rest())
+
+    def test_each_operation_has_its_own(self) -> None:
+        """What cannot be embedded says nothing of chats, whose limits it shares; legacy completions are chats."""
+        world = World((ANSWER,), entries=(TargetEntry("p0/x", max_concurrency=1),))
+        deployment = world.deployment()
+        breaker = deployment.breaker_of(Operation.EMBEDDINGS)
+        for _ in range(5):
+            lease = deployment.lease_now(True, breaker)
+            assert lease is not None
+            self.assertIsNone(deployment.lease_now(True, deployment.breaker))
+            lease.failed(VERDICTS["malformed"], 0.1)
+        self.assertIs(breaker.state, State.OPEN)
+        self.assertIsNone(deployment.lease_now(True, breaker))
+        self.assertIs(deployment.breaker.state, State.CLOSED)
+        self.assertIs(deployment.breaker_of(Operation.TEXT), deployment.breaker)
+        self.assertIs(deployment.breaker_of(Operation.RERANK).state, State.CLOSED)
+        self.assertEqual([figure[:3] for figure in world.deployments.figures()], [("p0/x", 2, 0)])
+        world.deployments.configure(Settings(breaker_open=3.0))
+        self.assertEqual({each.settings.open_time for each in deployment.breakers}, {3.0})
+        self.successResultOf(world.ask())
 
     def test_the_clients_fault(self) -> None:
         """However many, they say nothing about the target."""

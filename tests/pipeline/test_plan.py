@@ -18,7 +18,8 @@ from llmedge.errors import (
     VendorUnavailable,
 )
 from llmedge.record import FALLBACK
-from tests.pipeline.harness import ANSWER, World
+from llmedge.streams import WholeStream
+from tests.pipeline.harness import ANSWER, END, World, chunk
 
 DOWN = ConnectFailed("It is down.", cause="refused")
 TOO_LONG = VendorRefused("too long", code="context_length_exceeded")
@@ -149,6 +150,43 @@ class ContextLength(SynchronousTestCase):
             self.successResultOf(world.ask())
             self.assertEqual([each.target.provider for each in world.record.routing.attempts], ["p0", "p1", "p2"])
             self.assertEqual(world.record.facts[FALLBACK], "large")
+
+    def test_a_fallback_too_small(self) -> None:
+        """Those behind it are asked; what went wrong first is told first where nobody answers."""
+        for right in (True, False):
+            too_long = (VendorRefused("too long", code="context_length_exceeded"),)
+            world = World(
+                (DOWN,),
+                too_long,
+                (ANSWER,) if right else too_long,
+                entries=(TargetEntry("p0/x"),),
+                fallbacks=("small", "big"),
+                models={"small": model("p1/x"), "big": model("p2/x")},
+                settings={"retries": 0},
+            )
+            asking = world.ask()
+            if right:
+                self.successResultOf(asking)
+            else:
+                message = self.failureResultOf(asking, VendorRefused).value.message
+                self.assertLess(message.index(DOWN.message), message.index("too long"))
+            self.assertEqual([each.target.provider for each in world.record.routing.attempts], ["p0", "p1", "p2"])
+
+    def test_said_behind_a_status_of_200(self) -> None:
+        """It is never asked again, and only who has a larger window."""
+        for stream in (False, True):
+            failed = VendorFailed("failed: longer than the context length", cause="error_event")
+            world = World(
+                (failed,),
+                (ANSWER,),
+                (WholeStream([chunk("a"), *END], None) if stream else ANSWER,),
+                entries=(TargetEntry("p0/x"), TargetEntry("p1/x")),
+                context_fallbacks=("large",),
+                models={"large": model("p2/x")},
+                capabilities=Capabilities(context=1000),
+            )
+            self.successResultOf(world.ask(stream))
+            self.assertEqual([each.target.provider for each in world.record.routing.attempts], ["p0", "p2"])
 
     def test_nobody_has_one(self) -> None:
         """The client gets the vendor's words as they are, and nobody is blamed."""

@@ -3,8 +3,15 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge import errors
-from llmedge.errors import InternalError, TargetError, ValidationError, VendorRefused
-from llmedge.pipeline.verdicts import VERDICTS, Next, cause_of, verdict_of
+from llmedge.errors import (
+    InternalError,
+    TargetError,
+    UpstreamMalformed,
+    ValidationError,
+    VendorFailed,
+    VendorRefused,
+)
+from llmedge.pipeline.verdicts import VERDICTS, Next, as_refusal, cause_of, verdict_of
 from llmedge.state.concurrency import Outcome
 
 
@@ -27,10 +34,39 @@ class Causes(SynchronousTestCase):
             ("The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).", ""),
             ("Input is too long for requested model.", ""),
             ("the request exceeds the available context size", ""),
+            ("max_tokens=5000 cannot be greater than max_model_len=2048. Please request fewer output tokens.", ""),
+            ("The decoder prompt (length 9000) is longer than the maximum model length of 8192.", ""),
+            ("`inputs` tokens + `max_new_tokens` must be <= 8193. Given: 9000 `inputs` tokens", "validation_error"),
+            ("inputs tokens + max_new_tokens must be <= 4096", ""),
+            ("`inputs` must have less than 4096 tokens. Given: 5000", ""),
+            ("input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000", "invalid_request_error"),
+            ("This model's maximum prompt length is 131072 but the request contains 537812 tokens.", ""),
+            ("Please reduce the length of the messages or completion.", ""),
+            ("Prompt contains 40000 tokens, too large for model with 32768 maximum context length", ""),
+            ("Invalid request: Your request exceeded model token limit: 8192", ""),
+            ("Range of input length should be [1, 30720]", ""),
+            ("Prompt exceeds max length", ""),
         ):
             for status in (400, 413, 422):
                 self.assertEqual(cause_of(VendorRefused(message, code=code, status=status)), "context_length", message)
             self.assertEqual(cause_of(VendorRefused(message, code=code, status=404)), "client")
+
+    def test_context_length_behind_another_status(self) -> None:
+        """In a body, a stream or a 500: it is a refusal all the same, and no other failure is."""
+        for cause in ("error_event", "error_body", "status_500"):
+            error = VendorFailed("failed: the input is longer than the context length (8192)", cause=cause).of("p")
+            self.assertEqual(cause_of(error), "context_length")
+            refused = as_refusal(error)
+            self.assertEqual((refused.status, refused.code), (400, "context_length_exceeded"))
+            self.assertEqual(cause_of(refused), "context_length")
+        other = VendorFailed("failed: boom")
+        self.assertIs(as_refusal(other), other)
+        self.assertEqual(cause_of(UpstreamMalformed("sent a context length")), "malformed")
+
+    def test_other_limits(self) -> None:
+        """Of tokens a minute, or of an answer's length alone: no larger window helps."""
+        for message in ("Rate limit reached: too much", "max_tokens must be at least 1", "`stop` is too long"):
+            self.assertEqual(cause_of(VendorRefused(message)), "client", message)
 
     def test_content_filter(self) -> None:
         for code in ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"):

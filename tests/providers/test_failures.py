@@ -4,6 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects.dialect import VendorError
 from llmedge.errors import TargetError, UpstreamCut, VendorRefused
+from llmedge.pipeline.verdicts import cause_of
 from llmedge.providers.failures import failure_for, parse_retry_after, parse_should_retry
 
 
@@ -25,7 +26,8 @@ class Failures(SynchronousTestCase):
             (504, 502, "UPSTREAM_ERROR"),
             (529, 503, "UNAVAILABLE"),
             (301, 502, "UPSTREAM_ERROR"),
-            (405, 502, "UPSTREAM_ERROR"),
+            (405, 501, "NOT_IMPLEMENTED"),
+            (501, 501, "NOT_IMPLEMENTED"),
             (407, 502, "UPSTREAM_ERROR"),
         ):
             error = failure_for("p", status, VendorError("too long", "t", "context_length_exceeded", "messages"), 3.0)
@@ -45,6 +47,14 @@ class Failures(SynchronousTestCase):
         """The vendor's words may repeat the key."""
         error = failure_for("p", 401, VendorError("Incorrect API key: sk-123"), None)
         self.assertNotIn("sk-123", error.message)
+
+    def test_a_prompt_that_is_flagged(self) -> None:
+        """OpenRouter's 403 is about what one caller said, not about our key."""
+        error = failure_for(
+            "p", 403, VendorError('m requires moderation. Your input was flagged for "violence".'), None
+        )
+        self.assertEqual((error.status, error.code, isinstance(error, VendorRefused)), (403, "content_filter", True))
+        self.assertEqual(cause_of(error), "content_filter")
 
     def test_google_says_400_for_a_bad_key(self) -> None:
         """It is our key, not the client's request."""

@@ -11,13 +11,13 @@ from twisted.logger import Logger
 
 from llmedge.call import Call, Candidate
 from llmedge.dialects.registry import DIALECTS
-from llmedge.errors import EdgeError, InternalError, TargetBusy, TargetError
+from llmedge.errors import ConnectFailed, EdgeError, InternalError, TargetBusy, TargetError
 from llmedge.model import Answer
 from llmedge.pipeline import content
 from llmedge.pipeline.deployments import Lease
 from llmedge.pipeline.plan import Option, Plan, RouteDeps
 from llmedge.pipeline.routed import RoutedStream
-from llmedge.pipeline.verdicts import VERDICTS, cause_of, verdict_of
+from llmedge.pipeline.verdicts import VERDICTS, as_refusal, cause_of, verdict_of
 from llmedge.record import Attempt, Content
 from llmedge.state.concurrency import Outcome
 from llmedge.streams import Reply
@@ -38,6 +38,7 @@ async def attempt(
     record, clock, candidate = call.record, deps.clock, option.candidate
     started = clock.seconds()
     made = Attempt(candidate.target, started, kind=kind, queued=lease.slot.waited)
+    lease.again = option.error is not None and not isinstance(option.error, ConnectFailed | TargetBusy)
     record.routing.attempts.append(made)
     if (trace := record.trace) is not None:
         made.span_id = trace.new_span_id()
@@ -67,11 +68,12 @@ async def attempt(
             lease.failed(VERDICTS["silent"], waited)
         made.end(clock.seconds(), "aborted")
         raise
-    except EdgeError as error:
+    except EdgeError as failure:
+        error = as_refusal(failure)
         _failed(made, candidate, lease, error, clock.seconds(), record.request_id)
         if plan is not None:
             plan.failed(option, error)
-        raise
+        raise error from failure.__cause__
     except Exception as error:
         made.end(clock.seconds(), "defect", type(error).__name__)
         log.failure("{target} could not be asked", target=candidate.name)
@@ -90,7 +92,7 @@ def _failed(made: Attempt, candidate: Candidate, lease: Lease, error: EdgeError,
         return
     made.end(now, error.outcome, error.message)
     if error.retry_after and verdict.load is Outcome.OVERLOADED:
-        lease.deployment.breaker.cool_down(now + error.retry_after)
+        lease.breaker.cool_down(now + error.retry_after)
     quiet = made.cause == "unsupported" or made.kind == "shadow"  # the request's doing, or nobody's loss
     tell = log.debug if quiet else log.warn
     tell(
@@ -121,7 +123,7 @@ def make(plan: Plan, option: Option, kind: str, call: Call) -> Coroutine[Any, An
     """
     if option.candidate.fallback and kind in ("first", "next"):
         kind = "fallback"
-    lease = option.deployment.lease_now(not call.stream)
+    lease = option.deployment.lease_now(not call.stream, option.breaker)
     if lease is None:
         return _make_later(plan, option, kind, call)
     return attempt(plan.deps, call, option, lease, kind, plan)
@@ -131,7 +133,9 @@ async def _make_later(plan: Plan, option: Option, kind: str, call: Call) -> Repl
     wait = 0.0 if plan.others_left else call.deadline.left()
     with call.record.routing.wait(plan.deps.clock):
         try:
-            lease = await option.deployment.lease(call.caller.name, wait, tokens_of(call), not call.stream)
+            lease = await option.deployment.lease(
+                call.caller.name, wait, tokens_of(call), not call.stream, option.breaker
+            )
         except TargetBusy as error:
             plan.busy(option, error)
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from random import Random
 
 import attrs
@@ -12,6 +13,7 @@ from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.routing import Routing
 from llmedge.errors import TargetBusy
 from llmedge.model import Clock
+from llmedge.operations import Operation
 from llmedge.pipeline.verdicts import Verdict
 from llmedge.state.breaker import BreakerSettings, CircuitBreaker, State, Ticket
 from llmedge.state.budget import Budget
@@ -36,16 +38,31 @@ Observer = Callable[[str, State, State], None]
 class Deployment:
     """One deployment.
 
+    :ivar breaker: of its chats; see :meth:`breaker_of`.
     :ivar pace: time to first content, for choosing; ``tail`` and ``tail_whole``: its 99th percentile, of streams and of
         whole answers, for hedging.
     """
 
-    __slots__ = ("_adaptive", "_entry", "breaker", "name", "pace", "queue", "quota", "tail", "tail_whole")
+    __slots__ = (
+        "_adaptive",
+        "_entry",
+        "_make_breaker",
+        "_others",
+        "breaker",
+        "name",
+        "pace",
+        "queue",
+        "quota",
+        "tail",
+        "tail_whole",
+    )
 
     def __init__(self, name: str, clock: Clock, random: Random, routing: Routing, observer: Observer | None) -> None:
         tell = None if observer is None else lambda before, after: observer(name, before, after)
         self.name = name
-        self.breaker = CircuitBreaker(clock, random, _breaker_settings(routing), tell)
+        self._make_breaker = partial(CircuitBreaker, clock, random, observer=tell)
+        self.breaker = self._make_breaker(_breaker_settings(routing))
+        self._others: dict[Operation, CircuitBreaker] = {}
         self.pace = PeakEwma(clock)
         self.tail = Quantile(clock)
         self.tail_whole = Quantile(clock)
@@ -54,9 +71,23 @@ class Deployment:
         self._entry: TargetEntry | None = None
         self._adaptive = routing.adaptive
 
+    def breaker_of(self, operation: Operation) -> CircuitBreaker:
+        """Its health where it is asked for that: a server that cannot embed may chat well."""
+        if operation is Operation.CHAT or operation is Operation.TEXT:
+            return self.breaker
+        if (breaker := self._others.get(operation)) is None:
+            breaker = self._others[operation] = self._make_breaker(self.breaker.settings)
+        return breaker
+
+    @property
+    def breakers(self) -> list[CircuitBreaker]:
+        """Of all that it was asked for."""
+        return [self.breaker, *self._others.values()]
+
     def apply(self, routing: Routing) -> None:
         """Put other settings in force. What is known of it stays, and the calls under way still count."""
-        self.breaker.settings = _breaker_settings(routing)
+        for breaker in self.breakers:
+            breaker.settings = _breaker_settings(routing)
         self.queue.length, self.queue.max_wait = routing.queue, routing.queue_wait
         if self._adaptive != routing.adaptive:
             self._adaptive = routing.adaptive
@@ -72,29 +103,30 @@ class Deployment:
         if before is None or (before.rpm, before.tpm) != (entry.rpm, entry.tpm):
             self.quota = quota(clock, entry.rpm, entry.tpm) if entry.rpm or entry.tpm else None
 
-    def lease_now(self, whole: bool) -> Lease | None:
-        """A place for one call, where it is had without waiting or counting."""
+    def lease_now(self, whole: bool, breaker: CircuitBreaker) -> Lease | None:
+        """A place for one call, where it is had without waiting or counting; see :meth:`lease`."""
         if self.quota is not None:
             return None
         slot = self.queue.take()
         if slot is None:
             return None
-        ticket = self.breaker.begin()
+        ticket = breaker.begin()
         if ticket is None:
             slot.release()
             return None
-        return Lease(self, slot, ticket, None, whole)
+        return Lease(self, breaker, slot, ticket, None, whole)
 
-    async def lease(self, caller: str, wait: float, tokens: int, whole: bool) -> Lease:
+    async def lease(self, caller: str, wait: float, tokens: int, whole: bool, breaker: CircuitBreaker) -> Lease:
         """A place for one call.
 
         :param wait: seconds it may wait for it. ``tokens``: how many it will use, about.
+        :param breaker: that of the call's operation.
         :raises TargetBusy: there is none.
         """
         reservation = None if self.quota is None else await self.quota.reserve(tokens)
         try:
             slot = await self.queue.acquire(caller, wait)
-            ticket = self.breaker.begin()
+            ticket = breaker.begin()
             if ticket is None:
                 slot.release()
                 raise TargetBusy("is being left alone after failures")
@@ -102,7 +134,7 @@ class Deployment:
             if reservation is not None:
                 reservation.cancel()
             raise
-        return Lease(self, slot, ticket, reservation, whole)
+        return Lease(self, breaker, slot, ticket, reservation, whole)
 
     def patience(self, whole: bool) -> float | None:
         """Seconds it may be silent before another one is asked too, by what it ever took; ``None``: as long as it
@@ -144,13 +176,18 @@ def _limit(entry: TargetEntry | None, routing: Routing) -> Limit:
 
 @attrs.define(eq=False)
 class Lease:
-    """One call's place at a deployment: its ticket, slot and reservation, given back on every way out, once."""
+    """One call's place at a deployment: its ticket, slot and reservation, given back on every way out, once.
+
+    :ivar again: the same call has failed there before, which counts once: it may be the call.
+    """
 
     deployment: Deployment
+    breaker: CircuitBreaker
     slot: Slot
     _ticket: Ticket
     _reservation: Reservation | None
     _whole: bool
+    again: bool = False
     pace: float | None = None
     ended: bool = False
 
@@ -165,11 +202,13 @@ class Lease:
         """The call failed after ``waited`` seconds, before or after the first content."""
         if self.ended:
             return
+        counts = not (self.again and self.breaker.state is State.CLOSED)
         if self.pace is not None:
-            if verdict.unhealthy:
-                self.deployment.breaker.note_failure()
+            if verdict.unhealthy and counts:
+                self.breaker.note_failure()
         elif verdict.unhealthy:
-            self._ticket.fail()
+            if counts:
+                self._ticket.fail()
             if verdict.load is Outcome.OVERLOADED:
                 self.deployment.pace.observe(waited)  # a silence is an answer's time at least
         self._end(verdict.load, 0 if not verdict.billed else None)
@@ -177,8 +216,8 @@ class Lease:
     def end(self, tokens: int | None) -> None:
         """The answer is complete; ``tokens`` used, if known."""
         if not self.ended:
-            if self.deployment.breaker.breaks:
-                self.deployment.breaker.note_whole()
+            if self.breaker.breaks:
+                self.breaker.note_whole()
             self._end(Outcome.OK, tokens)
 
     def abandon(self) -> None:
@@ -247,7 +286,7 @@ class Deployments:
         return [
             (
                 self.label(each.name),
-                _STATES[each.breaker.state],
+                max(_STATES[breaker.state] for breaker in each.breakers),
                 each.queue.in_flight,
                 math.inf if each.queue.limit.value >= UNLIMITED else float(each.queue.limit.value),
             )

@@ -66,8 +66,9 @@ class HealthChecks:
             provider = deployment.name.partition("/")[0]
             if provider not in self._providers or provider in self._asking:
                 continue
-            if deployment.breaker.state is not State.CLOSED and (ticket := deployment.breaker.begin()) is not None:
-                tickets.setdefault(provider, []).append(ticket)
+            for breaker in deployment.breakers:
+                if breaker.state is not State.CLOSED and (ticket := breaker.begin()) is not None:
+                    tickets.setdefault(provider, []).append(ticket)
         for provider, held in tickets.items():
             self._asking.add(provider)
             Deferred.fromCoroutine(self._ask(provider, held))

@@ -17,9 +17,11 @@ from llmedge.errors import (
     TargetError,
     Unsupported,
     ValidationError,
+    VendorLacks,
     VendorRateLimited,
 )
 from llmedge.model import Clock
+from llmedge.operations import Operation
 from llmedge.pipeline.deployments import Deployment, Deployments
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.strategies import Strategies
@@ -52,6 +54,7 @@ class Option:
 
     :ivar error: of the last try, where another one may do better; ``ready_at``: not before then.
     :ivar turned_away: at a full queue, while others were left.
+    :ivar breaker: its health in what the call asks for.
     """
 
     failures = 0
@@ -59,9 +62,10 @@ class Option:
     ready_at = 0.0
     turned_away = False
 
-    def __init__(self, candidate: Candidate, deployment: Deployment) -> None:
+    def __init__(self, candidate: Candidate, deployment: Deployment, operation: Operation) -> None:
         self.candidate = candidate
         self.deployment = deployment
+        self.breaker = deployment.breaker_of(operation)
 
 
 class Plan:
@@ -77,6 +81,7 @@ class Plan:
     winner: Option | None = None
     _least_context: int | None = None
     _tools: bool | None = None
+    _in_fallbacks = False
 
     def __init__(self, deps: RouteDeps, call: Call, match: Match) -> None:
         self.deps = deps
@@ -114,7 +119,7 @@ class Plan:
         while True:
             while self._queue:
                 candidate = self._queue.pop(0)
-                option = Option(candidate, self.deps.deployments.get(candidate.entry.target))
+                option = Option(candidate, self.deps.deployments.get(candidate.entry.target), self._call.operation)
                 why = self._why_not(option)
                 if not why:
                     return option
@@ -131,12 +136,12 @@ class Plan:
         """
         deps = self.deps
         ready = [
-            (max(each.ready_at, each.deployment.breaker.available_at()), each)
+            (max(each.ready_at, each.breaker.available_at()), each)
             for each in self._tried
             if each.error is not None and each.failures <= self._retries and verdict_of(each.error).next is Next.RETRY
         ]
         if self.failures or self.winner is not None:  # who could not be asked at first may be back
-            ready += [(each.deployment.breaker.available_at(), each) for each in self._blocked]
+            ready += [(each.breaker.available_at(), each) for each in self._blocked]
         if not ready:
             return None
         at, option = min(ready, key=lambda each: each[0])
@@ -162,7 +167,7 @@ class Plan:
         :param silent: who is late. Where it is known by now to be out, asking elsewhere is no extra call.
         """
         budget = self.deps.deployments.hedges
-        out = bool(silent.deployment.breaker.blocked_by())
+        out = bool(silent.breaker.blocked_by())
         if not out and budget.balance < 1.0:
             return None
         option = self.next()
@@ -171,8 +176,8 @@ class Plan:
         return option
 
     def go_larger(self) -> bool:
-        """The prompt was too long: only targets with a larger window, and the fallbacks for that, are left. Whether
-        there are any."""
+        """The prompt was too long: targets with a larger window are left, the fallbacks for that and, behind a fallback
+        that was too small, its own. Whether there are any."""
         known = self._least_context
         self._queue = [
             each
@@ -184,9 +189,10 @@ class Plan:
         larger, self._larger = self._larger, []
         for name in larger:
             self._follow(name)
-        self._fallbacks = []
+        if not self._in_fallbacks:
+            self._fallbacks = []
         self.kind = "fallback"
-        return bool(self._queue)
+        return bool(self._queue or self._fallbacks)
 
     def _follow(self, name: str) -> None:
         """Take the targets of the fallback ``name`` in; those already known are left out."""
@@ -213,7 +219,7 @@ class Plan:
                 self._tools = may_call_tools(call.fields)
             if self._tools:
                 return NO_TOOLS
-        if blocked := option.deployment.breaker.blocked_by():
+        if blocked := option.breaker.blocked_by():
             return f"breaker: {blocked}"
         return ""
 
@@ -246,6 +252,7 @@ class Plan:
         if cause_of(error) == "context_length":
             context, known = option.candidate.capabilities.context, self._least_context
             self._least_context = context if known is None or context is None else min(known, context)
+            self._in_fallbacks = bool(option.candidate.fallback)
         self.failures.append(error)
         if not isinstance(error, TargetError):
             self._forget(option)  # whatever it had failed of before: it would refuse the request again
@@ -281,14 +288,14 @@ class Plan:
         out = any(each.why not in NEVER for each in self._call.record.routing.skipped)
         if self.failures and not (out and all(isinstance(each, Unsupported) for each in self.failures)):
             return _all_failed(self.failures)
-        waits = [each.deployment.breaker.available_at() for each in self._blocked]
+        waits = [each.breaker.available_at() for each in self._blocked]
         return _all_passed_over(self._call, max(1.0, min(waits, default=0.0) - self.deps.clock.seconds()))
 
 
 def _all_failed(failures: list[EdgeError]) -> EdgeError:
     """The error that says most, with every failure's reason."""
     # What we never asked tells less than what a vendor answered, and what could not be said to one target the least.
-    telling = [error for error in failures if not isinstance(error, Unsupported)] or failures
+    telling = [error for error in failures if not isinstance(error, Unsupported | VendorLacks)] or failures
     telling = [error for error in telling if not isinstance(error, TargetBusy)] or telling
     last = telling[-1]
     if len(failures) > 1:

@@ -69,5 +69,7 @@ async def ask(plan: Plan, call: Call) -> Reply:
                 raise plan.none_left() from None
             plan.kind = "next"
         except EdgeError as error:
-            if verdict_of(error).next is not Next.LARGER or not plan.go_larger():
+            if verdict_of(error).next is not Next.LARGER:
                 raise
+            if not plan.go_larger():
+                raise plan.none_left() from None

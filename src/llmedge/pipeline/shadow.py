@@ -46,7 +46,8 @@ class Shadows:
         target = Target(provider, call.model if name == "*" else name, "drop")
         candidate = Candidate(target, TargetEntry(str(target)))
         deployment = deps.deployments.get(candidate.entry.target)
-        if deployment.breaker.blocked_by():
+        option = Option(candidate, deployment, call.operation)
+        if option.breaker.blocked_by():
             return
         record = Record(
             request_id=f"shadow_{secrets.token_hex(12)}",
@@ -64,14 +65,16 @@ class Shadows:
         )
         copy = call.changed(record=record, deadline=Deadline(deps.clock, call.deadline.seconds))
         self._under_way += 1
-        asking: Deferred[None] = Deferred.fromCoroutine(self._ask(copy, Option(candidate, deployment)))
+        asking: Deferred[None] = Deferred.fromCoroutine(self._ask(copy, option))
         late: Any = deps.clock.callLater(call.deadline.seconds, asking.cancel)
         asking.addBoth(self._ended, late, record)
 
     async def _ask(self, call: Call, option: Option) -> None:
         record, deps, target = call.record, self._deps, option.candidate.target
         try:
-            lease = await option.deployment.lease(call.caller.name, 0.0, tokens_of(call), not call.stream)
+            lease = await option.deployment.lease(
+                call.caller.name, 0.0, tokens_of(call), not call.stream, option.breaker
+            )
             reply = await attempt(deps, call, option, lease, "shadow")
             if not isinstance(reply, Answer):
                 record.first_event = deps.clock.seconds()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from llmedge.errors import EdgeError, TargetError, VendorRefused
+from llmedge.errors import EdgeError, TargetError, VendorFailed, VendorRefused
 from llmedge.state.concurrency import Outcome
 
 
@@ -65,12 +65,14 @@ VERDICTS: Mapping[str, Verdict] = {
     "status_other": _SICK,
     "credentials": Verdict(Next.ELSEWHERE, unhealthy=True),
     "unsupported": Verdict(Next.ELSEWHERE),
+    "lacking": Verdict(Next.ELSEWHERE),
     "error_body": _SICK_AND_BILLED,
     "error_event": _SICK_AND_BILLED,
     "context_length": Verdict(Next.LARGER),
     "content_filter": Verdict(Next.ANSWER, billed=True),
     "client": Verdict(Next.ANSWER),
     "malformed": _SICK_AND_BILLED,
+    "media_type": Verdict(Next.ELSEWHERE, billed=True),
     "too_large": Verdict(Next.ELSEWHERE, billed=True),
     "cut": _SICK_AND_BILLED,
     "stall": Verdict(Next.ELSEWHERE, unhealthy=True, billed=True),
@@ -80,26 +82,41 @@ VERDICTS: Mapping[str, Verdict] = {
 _CONTEXT_CODES = {
     "context_length_exceeded",
     "exceed_context_size_error",
+    "model_context_window_exceeded",
     "string_above_max_length",
 }
 _CONTEXT = re.compile(
-    r"maximum context length|context (?:window|length|size)|prompt is too long|too many (?:input )?tokens"
-    r"|input (?:token count|is too long)|exceeds? the (?:available )?(?:context|maximum number of tokens)",
+    r"context (?:window|length|size|limit)|max_model_len|max(?:imum)?[_ ](?:model|context|prompt)[_ ]length"
+    r"|prompt(?: is)? too long|prompt exceeds (?:the )?(?:max|length)|exceeds? the maximum number of tokens"
+    r"|too many (?:input )?tokens|input (?:token count|is too long)|exceeded model token limit|too large for model with"
+    r"|`?inputs`? tokens \+ `?max_new_tokens`? must be|`?inputs`? must have less than \d+ tokens"
+    r"|range of input length should be|reduce the length of the messages",
     re.IGNORECASE,
 )
+"""In the words of OpenAI, Anthropic, Google, Bedrock, llama.cpp, vLLM, SGLang, TGI and Together, xAI, Groq, Mistral,
+Moonshot, Z.ai, Alibaba."""
 _FILTER_CODES = {"content_filter", "content_policy_violation", "responsibleaipolicyviolation", "moderation_blocked"}
 
 
 def cause_of(error: EdgeError) -> str:
     """The row of the table for ``error``."""
     if isinstance(error, TargetError):
+        if isinstance(error, VendorFailed) and _CONTEXT.search(error.message):
+            return "context_length"
         return error.cause if error.cause in VERDICTS else "status_other"
-    if isinstance(error, VendorRefused) and error.status in (400, 413, 422):
+    if isinstance(error, VendorRefused) and error.status in (400, 403, 413, 422):
         if error.code.lower() in _CONTEXT_CODES or _CONTEXT.search(error.message):
             return "context_length"
         if error.code.lower() in _FILTER_CODES:
             return "content_filter"
     return "client"
+
+
+def as_refusal(error: EdgeError) -> EdgeError:
+    """A failure that says that the prompt is too long, behind a status of 200 or of 500, as the refusal that it is."""
+    if not isinstance(error, VendorFailed) or cause_of(error) != "context_length":
+        return error
+    return VendorRefused(error.message, code="context_length_exceeded", details={"provider": error.provider})
 
 
 def verdict_of(error: EdgeError) -> Verdict:

@@ -14,6 +14,7 @@ from llmedge.errors import (
     RequestTooLarge,
     UnsupportedMediaType,
     VendorFailed,
+    VendorLacks,
     VendorRateLimited,
     VendorRefused,
     VendorRejectedCredentials,
@@ -29,6 +30,9 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|d|h|m|s)")
 _DURATION = re.compile(rf"(?:{_PART.pattern})+")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
+_FLAGGED = re.compile(r"\bflagged\b|\bmoderation\b", re.IGNORECASE)
+"""OpenRouter's 403 for what its moderation does not let pass (openrouter.ai/docs/api-reference/errors)."""
+
 _CODES = {each.status: each.code for each in (NotFound, RequestTooLarge, UnsupportedMediaType)}
 """Our code where a vendor's refusal has none."""
 
@@ -40,7 +44,9 @@ def failure_for(provider: str, status: int, error: VendorError, retry_after: flo
     :param retry_after: seconds, from the headers.
     """
     said = f": {error.message}" if error.message else ""
-    if status in (401, 403, 407) or error.code == "API_KEY_INVALID":  # Google's is a 400
+    if (
+        status in (401, 403, 407) and not _is_flagged(status, error)
+    ) or error.code == "API_KEY_INVALID":  # Google's is a 400
         # Its message may repeat the credential: the log has the status, the client needs no more.
         return VendorRejectedCredentials(
             f"refused the gateway's credentials (status {status}); the operator has to check its api_key"
@@ -52,23 +58,39 @@ def failure_for(provider: str, status: int, error: VendorError, retry_after: flo
     if status in (503, 529):
         cause = f"status_{status}"
         return VendorUnavailable(f"is not available{said}", retry_after=retry_after, cause=cause).of(provider)
+    if status in (405, 501):
+        what = f"cannot serve this kind of request (status {status}){said}"
+        return VendorLacks(what, type=_word(error.type) or None).of(provider)
     if status >= 500 or status in (408, 409, 424, 425):  # 424: Bedrock's ModelErrorException
         cause = f"status_{status}" if status in (408, 409, 425, 500, 502, 504) else "status_other"
         shown = 409 if status == 409 else None
         failed = VendorFailed(f"failed with status {status}{said}", retry_after=retry_after, cause=cause, status=shown)
         return failed.of(provider)
-    if status < 400 or status == 405:
+    if status < 400:
         said = f"answered with status {status} (check its base_url)"
         return VendorFailed(said, cause="status_other").of(provider)
-    return VendorRefused(
+    rejected = VendorRefused(
         error.message or f"The provider '{provider}' refused the request with status {status}.",
         status=status,
-        code=_word(error.code) or _word(error.type) or _CODES.get(status, "VALIDATION_ERROR"),
+        code=_code(status, error),
         type=_word(error.type) or "invalid_request_error",
         param=error.param,
         details={"provider": provider},
         retry_after=retry_after,
     )
+    rejected.more = error.more
+    return rejected
+
+
+def _is_flagged(status: int, error: VendorError) -> bool:
+    return status == 403 and _FLAGGED.search(error.message) is not None
+
+
+def _code(status: int, error: VendorError) -> str:
+    """The vendor's code for a refusal, its type, or ours."""
+    if _is_flagged(status, error):
+        return "content_filter"
+    return _word(error.code) or _word(error.type) or _CODES.get(status, "VALIDATION_ERROR")
 
 
 def parse_should_retry(fields: Mapping[bytes, bytes]) -> bool | None:
