@@ -90,7 +90,7 @@ CAN = {
         _words("audio pdf detail"),
         ("signed", "unsigned"),
         _EFFORT | st.just(ir.Reasoning(False)) | st.builds(ir.Reasoning, budget=st.integers(1, 9999)),
-        ("stop", "length", "filter", "malformed"),
+        ("stop", "length", "filter"),
         _words("reasoning audio"),
         result_names=True,
         call_signatures=True,
@@ -100,7 +100,7 @@ CAN = {
         _words("audio"),
         ("signed", "unsigned", "redacted"),
         _EFFORT.filter(lambda each: each.effort != "minimal") | st.just(ir.Reasoning(False)),
-        ("stop", "stop_sequence", "length", "filter", "malformed", "context"),
+        ("stop", "stop_sequence", "length", "filter", "context"),
         _words("cache_write"),
         named_schema=True,
         marks=True,
@@ -272,7 +272,8 @@ def answers(draw: st.DrawFn, name: str, streamed: bool = False) -> ir.Answer:
     if not can.told:
         return ir.Answer((choice,), usage=draw(usages(name)))
     created = 0 if name == CLAUDE else draw(st.integers(1, 2**31))
-    return ir.Answer((choice,), draw(words), draw(words), created, draw(usages(name)))
+    tier = "default" if name == RESPONSES else ""  # which always tells one
+    return ir.Answer((choice,), draw(words), draw(words), created, draw(usages(name)), tier)
 
 
 @st.composite
@@ -280,14 +281,12 @@ def streams(draw: st.DrawFn, name: str) -> list[ir.StreamEvent]:
     """An answer event by event, its texts and arguments in pieces; Gemini's calls are whole."""
     answer = draw(answers(name, streamed=True))
     (choice,) = answer.choices
-    events: list[ir.StreamEvent] = [ir.Begin(answer.id, answer.model, answer.created)]
+    events: list[ir.StreamEvent] = [ir.Begin(answer.id, answer.model, answer.created, answer.service_tier)]
     for number, part in enumerate(choice.parts):
         text, sign = "", ""
         if isinstance(part, ir.ToolCall):
-            events.append(ir.Open(number, "tool", 0, part.id, part.name))
+            events.append(ir.Open(number, "tool", 0, part.id, part.name, part.signature))
             text = part.arguments
-            if part.signature:
-                events.append(ir.Sign(number, part.signature))
         elif isinstance(part, ir.Thinking):
             redacted = part.signature if part.redacted else ""
             events.append(ir.Open(number, "thinking", signature=redacted, redacted=part.redacted))

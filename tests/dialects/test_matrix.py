@@ -52,6 +52,8 @@ def ask(client: str, case: str, stream: bool) -> tuple[Call, bytes, dict[str, An
     raw = cases.dump(body).encode()
     dialect = DIALECTS[client]
     parsed = dialect.parse_request(raw, model=cases.ASKED_MODEL, stream=stream)
+    clock = Clock()
+    clock.advance(cases.NOW)
     call = Call(
         Operation.CHAT,
         client,
@@ -61,7 +63,7 @@ def ask(client: str, case: str, stream: bool) -> tuple[Call, bytes, dict[str, An
         parsed.wants_usage,
         parsed.choices,
         Caller("test"),
-        Deadline(Clock(), 1),
+        Deadline(clock, 1),
         Record(cases.REQUEST_ID, "POST", "/", "127.0.0.1", 0),
     )
     return call, raw, body

@@ -126,7 +126,8 @@ TABLE = [
     Row("error_event", "error-later", how="stream", later=True),
     Row("stall", "stall", how="stream", later=True, code="TIMEOUT_ERROR"),
 ]
-"""``busy`` and ``unsupported`` are no vendor's doing, ``media_type`` is no chat's: they have tests of their own."""
+"""``busy`` and ``unsupported`` are no vendor's doing, ``media_type`` is no chat's, ``unusable`` is said in other dialects than
+this vendor's: they have tests of their own."""
 
 
 @attrs.frozen
@@ -252,7 +253,7 @@ class Table(Faulty):
         An honest end, held back frames, no early 200, no leak, both errors kept; each limit fires, Retry-After is
         honoured and passed on, a silent target is left and not asked again.
         """
-        rows = {row.cause for row in TABLE} | {"busy", "unsupported", "media_type"}
+        rows = {row.cause for row in TABLE} | {"busy", "unsupported", "media_type", "unusable"}
         self.assertEqual(rows, set(VERDICTS))
         models = "".join(case.toml for case in CASES)
         patient, waiting = await self.begin(models), await self.another(models, WAIT)

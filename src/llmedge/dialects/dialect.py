@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
 import attrs
@@ -11,6 +11,7 @@ import msgspec
 
 from llmedge.config.limits import LIMITS
 from llmedge.dialects import ir
+from llmedge.dialects.call_ids import CallIds
 from llmedge.dialects.fitting.fit import fit
 from llmedge.dialects.fitting.restore import Restored
 from llmedge.dialects.rendering import Carries, RenderContext, view
@@ -56,6 +57,7 @@ class ResponseContext:
     :ivar wants_usage: the client asked for usage in the stream.
     :ivar fields: the request's fields as received, for a dialect whose answers repeat them.
     :ivar tools: those that the client knows otherwise than as functions, by name.
+    :ivar now: tells the time, in seconds since the epoch, where an answer's end has to be told.
     """
 
     model: str
@@ -64,6 +66,11 @@ class ResponseContext:
     wants_usage: bool = False
     fields: RawObject = attrs.Factory(dict)
     tools: Mapping[str, ir.Tool] = attrs.Factory(dict)
+    now: Callable[[], float] | None = None
+
+    def call_ids(self) -> CallIds:
+        """Ids for the calls of the answer."""
+        return CallIds(f"{self.id} {self.created}")
 
 
 def unstreamed() -> Unsupported:
@@ -114,11 +121,16 @@ class TranslatedReader:
     """A vendor's stream in one dialect as a client's in another, event by event."""
 
     def __init__(
-        self, decoder: FramedReader[ir.StreamEvent], encoder: Encoder, restored: Restored | None = None
+        self,
+        decoder: FramedReader[ir.StreamEvent],
+        encoder: Encoder,
+        ids: CallIds,
+        restored: Restored | None = None,
     ) -> None:
         self.usage: Usage | None = None
         self._decoder = decoder
         self._encoder = encoder
+        self._ids = ids
         self._restored = restored
 
     @property
@@ -145,8 +157,10 @@ class TranslatedReader:
 
     def encode(self, events: list[ir.StreamEvent]) -> list[Event]:
         """Events of the vendor's, for the client."""
-        for event in events:
-            if isinstance(event, ir.Counted):
+        for place, event in enumerate(events):
+            if isinstance(event, ir.Open):
+                events[place] = self._ids.opened(event)
+            elif isinstance(event, ir.Counted):
                 self.usage = event.usage
         if self._restored is not None:
             events = self._restored.events(events)

@@ -8,6 +8,7 @@ from typing import Any, NoReturn, Self
 
 import msgspec
 
+from llmedge.dialects import lenient
 from llmedge.dialects.lenient import UNREADABLE
 from llmedge.errors import EdgeError, UpstreamMalformed, ValidationError
 
@@ -40,19 +41,6 @@ class Fields:
         self._wrong = wrong or invalid
         self._read: set[str] = set()
         self.path = path
-
-    @classmethod
-    def of_answer(cls, body: bytes | msgspec.Raw) -> Self:
-        """A vendor's JSON object; what is wrong with it is the vendor's fault.
-
-        :raises UpstreamMalformed: it is not one.
-        """
-        try:
-            if not (raw := bytes(body)).isascii():
-                raw.decode()
-            return cls(_decode_object(raw), wrong=malformed)
-        except UNREADABLE:
-            raise UpstreamMalformed("answered with something that is not a JSON object") from None
 
     def at(self, name: str) -> str:
         """The path of a field."""
@@ -164,6 +152,67 @@ class Fields:
             for name in self._fields:
                 if name not in self._read and self.has(name):
                     self._unread.append(self.at(name))
+
+
+class AnswerFields(Fields):
+    """One JSON object of a vendor's answer. An answer is not thrown away for a field of another type than it should
+    have: what is no text is the text in it, what is no number or object is absent."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of_answer(cls, body: bytes | msgspec.Raw) -> Self:
+        """A vendor's JSON object; what is wrong with it is the vendor's fault.
+
+        :raises UpstreamMalformed: it is not one.
+        """
+        try:
+            if not (raw := bytes(body)).isascii():
+                raw.decode()
+            return cls(_decode_object(raw), wrong=malformed)
+        except UNREADABLE:
+            raise UpstreamMalformed("answered with something that is not a JSON object") from None
+
+    @classmethod
+    def spare(cls, raw: bytes | msgspec.Raw) -> Self:
+        """An object that nobody needs: without fields where it is none."""
+        try:
+            return cls(_decode_object(raw), wrong=malformed)
+        except UNREADABLE:
+            return cls({}, wrong=malformed)
+
+    def value(self, name: str) -> Any:
+        return lenient.decode(self.raw(name))
+
+    def text(self, name: str, default: str | None = "") -> str:
+        """A text, whatever it came as; without a ``default`` it is required."""
+        if self.is_text(name):
+            return super().text(name)
+        if default is None and not self.has(name):
+            self.fail(name, "is required")
+        return lenient.flat(self.value(name)) or default or ""
+
+    def boolean(self, name: str) -> bool | None:
+        value = self.value(name)
+        return value if isinstance(value, bool) else None
+
+    def integer(self, name: str) -> int | None:
+        return lenient.whole(self.value(name))
+
+    def number(self, name: str) -> float | None:
+        value = self.value(name)
+        usable = isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value)
+        return value if usable else None
+
+    def object(self, name: str) -> Self | None:
+        return super().object(name) if self.raw(name)[:1] == b"{" else None
+
+    def objects(self, name: str) -> list[Self]:
+        """A list of objects, or one alone; what is none is left out."""
+        raw = self.raw(name)
+        items = [raw] if raw[:1] == b"{" else _decode_list(raw) if raw[:1] == b"[" else []
+        kept = [bytes(item) for item in items]
+        return [self._object(item, f"{name}[{index}]") for index, item in enumerate(kept) if item[:1] == b"{"]
 
 
 def _is_finite(value: float) -> bool:

@@ -14,10 +14,10 @@ import msgspec
 from llmedge.model import Usage
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
-FinishReason = Literal["stop", "stop_sequence", "length", "tool", "filter", "refusal", "pause", "context", "malformed"]
+FinishReason = Literal["stop", "stop_sequence", "length", "tool", "filter", "refusal", "pause", "context"]
 """Why an answer ended: of itself, at one of ``stop``, at ``max_tokens``, to have tools called, by the vendor's content
 filter, because the model refused, to be continued by the client (Anthropic's ``pause_turn``), because the context
-window was full, with a tool call that cannot be read (Gemini's ``MALFORMED_FUNCTION_CALL``)."""
+window was full. A vendor's reason that says that there is no answer is an error, and not here."""
 
 
 class Struct(msgspec.Struct, frozen=True, gc=False):
@@ -296,7 +296,7 @@ class Open(Struct, frozen=True):
     """A block begins.
 
     :ivar tool_id: a tool call's, and its ``name``.
-    :ivar signature: of a thought that is ``redacted``.
+    :ivar signature: of a thought that is ``redacted``, or of a tool call, where it is known by then.
     """
 
     block: int

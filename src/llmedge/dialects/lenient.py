@@ -12,6 +12,7 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueErro
 """What a decoder raises on what is not JSON, or not of its shape."""
 
 _decode = msgspec.json.Decoder().decode
+_decode_text = msgspec.json.Decoder(str).decode
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -56,6 +57,41 @@ def text(table: Any, name: str) -> str:
     """A field of a decoded object; empty if it is no text, or ``table`` no object."""
     value = table.get(name) if isinstance(table, dict) else None
     return value if isinstance(value, str) else ""
+
+
+def flat(value: Any) -> str:
+    """The text in ``value``: itself, a number's, that of an object of kind ``text``, all of a list's."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(map(flat, value))
+    if isinstance(value, dict):
+        return next((found for name in _TEXTS if (found := flat(value.get(name)))), "")
+    return "" if value is None else msgspec.json.encode(value).decode()
+
+
+_TEXTS = ("text", "content", "thinking", "summary")
+
+
+def whole(value: Any) -> int | None:
+    """A whole number that may be a text or a fraction, else ``None``."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value[:18])
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e18:
+        return int(value)
+    return None
+
+
+def arguments(raw: bytes | msgspec.Raw) -> str:
+    """The JSON text of a call's arguments, which may come as a text or as the JSON itself; empty for none. PHP's
+    empty objects are empty lists."""
+    raw = bytes(raw)
+    if raw[:1] == b'"':
+        try:
+            return _decode_text(raw)
+        except UNREADABLE:
+            pass
+    return "" if raw in (b"", b"null", b"[]") else raw.decode(errors="replace")
 
 
 def count(table: Any, name: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from llmedge.dialects.lenient import UNREADABLE, count, text
 from llmedge.errors import UpstreamMalformed, VendorFailed
 from llmedge.model import Usage
 
+_NULL = msgspec.Raw(b"null")
 _Fields = dict[str, msgspec.Raw]
 _decode_fields = msgspec.json.Decoder(_Fields).decode
 
@@ -30,11 +32,17 @@ class _UsageObject(msgspec.Struct):
     completion_tokens: int = 0
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
+    prompt_cache_hit_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    input_tokens: int | None = None
 
     def plain(self) -> Usage | None:
         """``None`` where it wants a closer look: see :func:`parse_usage`."""
         read, written = self.prompt_tokens_details, self.completion_tokens_details
         if not (0 <= self.prompt_tokens < 10**9 and 0 <= self.completion_tokens < 10**9):
+            return None
+        if self.prompt_cache_hit_tokens or self.cached_tokens or self.reasoning_tokens or self.input_tokens:
             return None
         cached = 0
         if written is not None and (written.reasoning_tokens or written.audio_tokens):
@@ -66,11 +74,11 @@ def read_usage(body: bytes) -> Usage | None:
     except UNREADABLE:
         known = None
     if known is not None and known.choices is not msgspec.UNSET and body.isascii():
-        if known.usage is None:
+        if known.usage is None and b'"usage"' not in body:
             return None
-        if (usage := known.usage.plain()) is not None:
+        if known.usage is not None and (usage := known.usage.plain()) is not None:
             return usage
-    return parse_usage(check_answer(body).get("usage"))
+    return usage_of(check_answer(body))
 
 
 def check_answer(body: bytes) -> _Fields:
@@ -126,6 +134,43 @@ def _complaints(detail: Any) -> str:
     return "; ".join(complaints)
 
 
+class _UsageHolder(msgspec.Struct, gc=False):
+    usage: msgspec.Raw = _NULL
+
+
+_decode_holder = msgspec.json.Decoder(_UsageHolder).decode
+_decode_holders = msgspec.json.Decoder(list[_UsageHolder]).decode
+
+
+def usage_of(fields: Mapping[str, msgspec.Raw]) -> Usage | None:
+    """The usage in an answer or a chunk, by its top-level fields; see :func:`find_usage`."""
+    choices: list[_UsageHolder] = []
+    try:
+        choices = _decode_holders(fields.get("choices", msgspec.Raw(b"[]")))
+    except UNREADABLE:
+        pass
+    return find_usage(fields.get("usage", _NULL), fields.get("x_groq", _NULL), [each.usage for each in choices])
+
+
+def find_usage(usage: msgspec.Raw, groq: msgspec.Raw, choices: Iterable[msgspec.Raw]) -> Usage | None:
+    """The usage, wherever it stands: where OpenAI has it, in Groq's ``x_groq``, or in a choice, where Moonshot has it
+    (platform.moonshot.ai/docs/api/chat). ``None`` for none."""
+    found = []
+    for raw in (usage, _usage_within(groq), *choices):
+        if (each := parse_usage(raw)) is not None:
+            if each.input or each.output:
+                return each
+            found.append(each)
+    return found[0] if found else None
+
+
+def _usage_within(raw: msgspec.Raw) -> msgspec.Raw:
+    try:
+        return _decode_holder(raw).usage
+    except UNREADABLE:
+        return _NULL
+
+
 def parse_usage(raw: Any) -> Usage | None:
     """OpenAI's usage object, or ``None`` for none. An answer is not worth less for a usage nobody can read."""
     if raw is None or bytes(raw) == b"null":
@@ -139,15 +184,32 @@ def parse_usage(raw: Any) -> Usage | None:
     if not isinstance(usage, dict):
         return None
     prompt, output = count(usage, "prompt_tokens"), count(usage, "completion_tokens")
-    reasoning = count(usage.get("completion_tokens_details"), "reasoning_tokens")
+    if not prompt and not output:
+        return _usage_in_other_words(usage)
+    read, written = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
+    reasoning = count(written, "reasoning_tokens") or count(usage, "reasoning_tokens")  # SGLang's
     if reasoning and count(usage, "total_tokens") == prompt + output + reasoning:
         output += reasoning  # xAI and Google's compatible API count thoughts beside the answer, not in it
     return Usage(
         input=prompt,
         output=output,
-        cached=count(usage.get("prompt_tokens_details"), "cached_tokens"),
+        # DeepSeek's and Moonshot's own places
+        cached=count(read, "cached_tokens") or count(usage, "prompt_cache_hit_tokens") or count(usage, "cached_tokens"),
         reasoning=reasoning,
-        cache_write=count(usage.get("prompt_tokens_details"), "cache_write_tokens"),
-        audio_input=count(usage.get("prompt_tokens_details"), "audio_tokens"),
-        audio_output=count(usage.get("completion_tokens_details"), "audio_tokens"),
+        cache_write=count(read, "cache_write_tokens"),
+        audio_input=count(read, "audio_tokens"),
+        audio_output=count(written, "audio_tokens"),
+    )
+
+
+def _usage_in_other_words(usage: dict[str, Any]) -> Usage:
+    """Of the Responses API, or of Anthropic's, whose ``input_tokens`` are without what the cache had."""
+    read, written = usage.get("input_tokens_details"), usage.get("output_tokens_details")
+    hit, filled = count(usage, "cache_read_input_tokens"), count(usage, "cache_creation_input_tokens")
+    return Usage(
+        input=count(usage, "input_tokens") + hit + filled,
+        output=count(usage, "output_tokens"),
+        cached=hit or count(read, "cached_tokens"),
+        reasoning=count(written, "reasoning_tokens"),
+        cache_write=filled or count(read, "cache_write_tokens"),
     )

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from llmedge.dialects.lenient import UNREADABLE
-from llmedge.dialects.openai_answer import parse_error, parse_usage
+from llmedge.dialects.openai_answer import parse_error, parse_usage, usage_of
 from llmedge.dialects.sse import LF, PassingReader
 from llmedge.errors import UpstreamCut, UpstreamMalformed, VendorFailed
 from llmedge.model import Event, EventKind, Usage
@@ -208,6 +208,7 @@ class ChunkReader(PassingReader):
         """Account for the usage in a chunk; the chunk as the client gets it, ``b""`` for not at all."""
         fields = _decode_fields(data)
         if "usage" not in fields:
+            self.usage = usage_of(fields) or self.usage
             return data
         usage = parse_usage(fields["usage"])
         if usage is not None:

@@ -153,6 +153,11 @@ class FramedReader(ABC, Generic[T]):
         """What was read so far ends with half a character, which is not in the items yet."""
         return self._halves is not None and self._halves.held
 
+    def flush(self) -> list[T]:
+        """Items held back so far because more of them may come, for who has to know all that was said: they come now,
+        and not later."""
+        return []
+
     def feed(self, data: bytes) -> list[T]:
         """The items completed by ``data``; see :class:`~llmedge.dialects.dialect.StreamReader`."""
         items: list[T] = []

@@ -22,7 +22,7 @@ def events_of(answer: ir.Answer) -> list[ir.StreamEvent]:
                 logprobs = None if opened.kind == "text" else logprobs
             if isinstance(part, ir.Text):
                 events += [ir.Cite(block, cite, choice.index) for cite in part.citations]
-            elif isinstance(part, ir.ToolCall | ir.Thinking) and part.signature and not opened.redacted:
+            elif isinstance(part, ir.Thinking) and part.signature and not opened.redacted:
                 events.append(ir.Sign(block, part.signature, choice.index))
             events.append(ir.Close(block, choice.index))
         events.append(ir.Finish(choice.finish, choice.index, choice.stop_sequence))
@@ -34,7 +34,7 @@ def _block(part: ir.Part, block: int, choice: int) -> tuple[ir.Open, str]:
     if isinstance(part, ir.Text):
         return ir.Open(block, "text", choice), part.text
     if isinstance(part, ir.ToolCall):
-        return ir.Open(block, "tool", choice, part.id, part.name), part.arguments or "{}"
+        return ir.Open(block, "tool", choice, part.id, part.name, part.signature), part.arguments or "{}"
     if isinstance(part, ir.Thinking):
         signature = part.signature if part.redacted else ""
         return ir.Open(block, "thinking", choice, redacted=part.redacted, signature=signature), part.text

@@ -145,7 +145,7 @@ class RecoveringStream(FilteredStream):
         if self._frames is None or not isinstance(dialect, ChatDialect):
             raise error
         decoder = dialect.decoder(choices=call.choices, max_event=MAX_EVENT)
-        seen = decoder.feed(b"".join(self._frames))
+        seen = decoder.feed(b"".join(self._frames)) + decoder.flush()
         if decoder.is_halved:
             raise error  # the client has half a character, and no other stream begins with the rest
         text = spoken(seen) if self._mode == "continue" else None

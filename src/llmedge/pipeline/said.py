@@ -39,14 +39,22 @@ class SaidStream(FilteredStream):
         self._filter = filter
         self._decoder = dialect.decoder(choices=call.choices, max_event=MAX_EVENT)
         self._encoder = dialect.encoder(
-            ResponseContext(call.model, call.record.request_id, 0, call.wants_usage, call.fields, call.own_tools())
+            ResponseContext(
+                call.model,
+                call.record.request_id,
+                0,
+                call.wants_usage,
+                call.fields,
+                call.own_tools(),
+                call.deadline.clock.seconds,
+            )
         )
         self._encoder.encode(list(seen))
         self._begun = next((event for event in seen if isinstance(event, ir.Begin)), None)
         self._names = dialect.name == "openai_chat" and bool(seen)
 
     def on_events(self, events: Batch) -> Batch:
-        said = self._decoder.feed(b"".join([event.frame for event in events]))
+        said = self._decoder.feed(b"".join([event.frame for event in events])) + self._decoder.flush()
         if events[-1].frame == b"" and not self._decoder.done:
             said += self._decoder.end()
         if self._names and said and isinstance(said[0], ir.Begin):  # each chunk says who wrote it

@@ -68,6 +68,7 @@ VERDICTS: Mapping[str, Verdict] = {
     "lacking": Verdict(Next.ELSEWHERE),
     "error_body": _SICK_AND_BILLED,
     "error_event": _SICK_AND_BILLED,
+    "unusable": Verdict(Next.RETRY, billed=True),
     "context_length": Verdict(Next.LARGER),
     "content_filter": Verdict(Next.ANSWER, billed=True),
     "client": Verdict(Next.ANSWER),

@@ -22,7 +22,6 @@ from llmedge.config.sections.upstream import Upstream
 from llmedge.dialects.dialect import (
     ClientDialect,
     CountingDialect,
-    ResponseContext,
     StreamReader,
     TranslatedReader,
     VendorError,
@@ -35,7 +34,7 @@ from llmedge.model import Answer, Event, EventKind, RawObject, Usage
 from llmedge.operations import Operation
 from llmedge.providers import mock_media
 from llmedge.providers.failures import failure_for
-from llmedge.providers.translation import no_way
+from llmedge.providers.translation import no_way, response_context
 from llmedge.providers.vendor import HttpVendor
 from llmedge.record import Attempt, Record
 from llmedge.streams import AwaitedStream, Batch, Reply
@@ -106,15 +105,16 @@ class MockProvider:
             assert isinstance(client, ClientDialect)
             said = CHAT.render(call.said(), call.model, RenderContext({}, "drop"), stream=False)
             script = Script(call, msgspec.json.decode(said, type=dict[str, msgspec.Raw]), attempt.target.model, created)
-            context = ResponseContext(call.model, call.record.request_id, created, call.wants_usage, call.fields)
-            reader = TranslatedReader(CHAT.decoder(choices=call.choices, max_event=1 << 24), client.encoder(context))
+            context = response_context(call, created)
+            decoder = CHAT.decoder(choices=call.choices, max_event=1 << 24)
+            reader = TranslatedReader(decoder, client.encoder(context), context.call_ids())
         if call.stream:
             return MockStream(self, script, fault, call.wants_usage, attempt, call.record, reader)
         if fault != "none":
             raise await self.failure(fault, call.record)
         body = _encode(script.whole())
         if reader is not None and isinstance(client, ClientDialect):
-            body = client.render_answer(CHAT.parse_answer(body), context)
+            body = client.render_answer(context.call_ids().answer(CHAT.parse_answer(body)), context)
         return Answer(body, script.usage)
 
     async def _other(self, call: Call, attempt: Attempt, fault: str, created: int) -> Reply:

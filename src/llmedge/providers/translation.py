@@ -89,7 +89,7 @@ class PassThrough:
         body = mend(body)
         usage = self.vendor_dialect.read_answer(body)
         in_one_line = msgspec.json.format(body, indent=-1)
-        return self.vendor_dialect.pieces(in_one_line, _context(call, created)), usage
+        return self.vendor_dialect.pieces(in_one_line, response_context(call, created)), usage
 
 
 class PassedEmbeddings(PassThrough):
@@ -166,7 +166,8 @@ class Translated(_Between[ClientDialect, ChatDialect]):
         parsed = self._parsed(body)
         if (restore := self._restored(call, target)) is not None:
             parsed = restore.answer(parsed)
-        return Answer(self._client.render_answer(parsed, _context(call, created)), parsed.usage)
+        context = response_context(call, created)
+        return Answer(self._client.render_answer(context.call_ids().answer(parsed), context), parsed.usage)
 
     def _parsed(self, body: bytes) -> ir.Answer:
         parsed = mending(self.vendor_dialect.parse_answer, body)
@@ -176,8 +177,10 @@ class Translated(_Between[ClientDialect, ChatDialect]):
 
     def reader(self, call: Call, target: Target, max_event: int, created: int) -> TranslatedReader:
         decoder = self.vendor_dialect.decoder(choices=call.choices, max_event=max_event)
-        encoder = self._client.encoder(_context(call, created))
-        return TranslatedReader(decoder, encoder, self._restored(call, target))
+        context = response_context(call, created)
+        return TranslatedReader(
+            decoder, self._client.encoder(context), context.call_ids(), self._restored(call, target)
+        )
 
     def pieces(self, body: bytes, call: Call, target: Target, created: int) -> tuple[list[Event], Usage | None]:
         parsed = self._parsed(body)
@@ -192,7 +195,9 @@ class TranslatedEmbeddings(_Between[EmbeddingDialect, EmbeddingDialect]):
 
     def answer(self, body: bytes, call: Call, target: Target, created: int) -> Answer:
         parsed = self.vendor_dialect.parse_answer(body)
-        return Answer(self._client.render_answer(parsed, call.embedded(), _context(call, created)), parsed.usage)
+        return Answer(
+            self._client.render_answer(parsed, call.embedded(), response_context(call, created)), parsed.usage
+        )
 
 
 class Counting(_Between[CountingDialect, CountingDialect]):
@@ -231,9 +236,11 @@ def continued(body: bytes, quirks: frozenset[str]) -> bytes:
 _BEGUN = {"prefill_prefix": "prefix", "prefill_partial": "partial"}
 
 
-def _context(call: Call, created: int) -> ResponseContext:
+def response_context(call: Call, created: int) -> ResponseContext:
+    """What the answer to ``call`` has to repeat."""
     tools = call.own_tools() if isinstance(DIALECTS[call.dialect], ChatDialect) else {}
-    return ResponseContext(call.model, call.record.request_id, created, call.wants_usage, call.fields, tools)
+    id, now = call.record.request_id, call.deadline.clock.seconds
+    return ResponseContext(call.model, id, created, call.wants_usage, call.fields, tools, now)
 
 
 def translation_for(

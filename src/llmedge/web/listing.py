@@ -42,6 +42,10 @@ def anthropic_model(model: Listed) -> dict[str, Any]:
         "lifecycle": "active",
         "max_input_tokens": model.context,
         "max_tokens": model.output,
+        "capabilities": None,
+        "deprecated_at": None,
+        "line": None,
+        "retires_at": None,
     }
 
 

@@ -32,10 +32,11 @@ ANSWER = b"""{"id":"msg_1","type":"message","role":"assistant","model":"claude-x
  {"type":"text","text":"Hi","citations":[{"type":"char_location","cited_text":"q","document_index":0,
    "document_title":"t","start_char_index":1,"end_char_index":2,"file_id":"file_1"}]},
  {"type":"tool_use","id":"t1","name":"f","input":{"a": 1.0}},{"type":"tool_use","id":"t2","name":"g","input":{}}],
- "stop_reason":"tool_use","stop_sequence":null,
+ "stop_reason":"tool_use","stop_sequence":null,"stop_details":null,"container":null,
  "usage":{"input_tokens":10,"cache_read_input_tokens":5,"cache_creation_input_tokens":7,
   "cache_creation":{"ephemeral_5m_input_tokens":4,"ephemeral_1h_input_tokens":3},"output_tokens":20,
-  "output_tokens_details":{"thinking_tokens":6},"service_tier":"standard"}}"""
+  "output_tokens_details":{"thinking_tokens":6},"server_tool_use":null,"inference_geo":null,
+  "service_tier":"standard"}}"""
 USAGE = Usage(22, 20, 5, 6, 7, 3)
 PARSED = ir.Answer(
     (
@@ -89,14 +90,20 @@ class Answers(SynchronousTestCase):
                 "type": "message",
                 "role": "assistant",
                 "model": "asked",
-                "content": [{"type": "text", "text": "x", "citations": None}],
+                "content": [{"type": "text", "text": "x"}],
                 "stop_reason": "end_turn",
                 "stop_sequence": None,
+                "stop_details": None,
+                "container": None,
                 "usage": {
                     "input_tokens": 0,
                     "cache_creation_input_tokens": 0,
                     "cache_read_input_tokens": 0,
                     "output_tokens": 0,
+                    "output_tokens_details": None,
+                    "server_tool_use": None,
+                    "inference_geo": None,
+                    "service_tier": None,
                     "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
                 },
             },
@@ -119,7 +126,7 @@ class Answers(SynchronousTestCase):
             said = json.loads(CLAUDE.render_answer(answer, ASKED))
             self.assertEqual((said["stop_reason"], said["stop_sequence"]), (theirs, "x"))
             Message.model_validate(said, strict=True)
-        for ours, theirs in (("filter", "refusal"), ("malformed", "end_turn")):
+        for ours, theirs in (("filter", "refusal"), ("context", "model_context_window_exceeded")):
             self.assertEqual(json.loads(CLAUDE.render_answer(finished(ours), ASKED))["stop_reason"], theirs)
         self.assertEqual(CLAUDE.parse_answer(b'{"content":[],"stop_reason":"new"}').choices[0].finish, "stop")
 
@@ -155,7 +162,7 @@ class Answers(SynchronousTestCase):
         ):
             self.assertIn("boom", self.assertRaises(raised, CLAUDE.parse_answer, error % kind).message)
             self.assertRaises(raised, CLAUDE.read_answer, error % kind)
-        for raw in (b"", b"<html>", b"[]", b'{"x":1}', b'{"content":[{"type":"\xff"}]}', b'{"content":"x"}'):
+        for raw in (b"", b"<html>", b"[]", b'{"x":1}', b'{"content":[{"type":"\xff"}]}', b'{"content":5}'):
             self.assertRaises(UpstreamMalformed, CLAUDE.parse_answer, raw)
 
     def test_usage_nobody_can_read(self) -> None:

@@ -3,6 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects import ir
+from llmedge.dialects.call_ids import CallIds
 from llmedge.dialects.dialect import ResponseContext, TranslatedReader
 from llmedge.dialects.openai_chat import OpenAIChat
 from llmedge.model import EventKind, Usage
@@ -63,7 +64,9 @@ class Decoding(SynchronousTestCase):
     def test_for_an_openai_client(self) -> None:
         """The stream ends as OpenAI's do, and its usage is known."""
         reader = TranslatedReader(
-            CLAUDE.decoder(choices=1, max_event=9999), OpenAIChat().encoder(ResponseContext("m", wants_usage=True))
+            CLAUDE.decoder(choices=1, max_event=9999),
+            OpenAIChat().encoder(ResponseContext("m", wants_usage=True)),
+            CallIds("1"),
         )
         events = reader.feed(WHOLE)
         self.assertIs(events[-1].kind, EventKind.DONE)

@@ -7,6 +7,7 @@ from anthropic.lib.streaming._messages import accumulate_event
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects import ir
+from llmedge.dialects.call_ids import CallIds
 from llmedge.dialects.dialect import TranslatedReader
 from llmedge.dialects.openai_chat import OpenAIChat
 from llmedge.model import Event, Usage
@@ -49,6 +50,8 @@ class Encoding(SynchronousTestCase):
             "cache_creation": {"ephemeral_5m_input_tokens": 4, "ephemeral_1h_input_tokens": 3},
             "output_tokens": 20,
             "output_tokens_details": {"thinking_tokens": 6},
+            "server_tool_use": None,
+            "inference_geo": None,
             "service_tier": "standard",
         }
         self.assertEqual(
@@ -68,6 +71,7 @@ class Encoding(SynchronousTestCase):
                 "stop_reason": "tool_use",
                 "stop_sequence": None,
                 "stop_details": None,
+                "container": None,
                 "usage": usage,
             },
         )
@@ -88,15 +92,15 @@ class Encoding(SynchronousTestCase):
             return ir.Open(number, "tool", 0, f"t{number}", "f")
 
         self.assertEqual(said(ir.Begin("a", "m"), tool(0), tool(1)), [("start", 0, None)])
-        self.assertEqual(said(ir.Delta(1, "b1"), ir.Delta(0, "a1"), tool(2)), [("delta", 0, "a1")])
-        self.assertEqual(said(ir.Delta(2, "c1"), ir.Close(2), ir.Delta(1, "b2")), [])
+        self.assertEqual(said(ir.Delta(1, "{b1"), ir.Delta(0, "{a1"), tool(2)), [("delta", 0, "{a1")])
+        self.assertEqual(said(ir.Delta(2, "{c1"), ir.Close(2), ir.Delta(1, "b2")), [])
         self.assertEqual(
             said(ir.Close(0)),
-            [("stop", 0, None), ("start", 1, None), ("delta", 1, "b1"), ("delta", 1, "b2")],
+            [("stop", 0, None), ("start", 1, None), ("delta", 1, "{b1"), ("delta", 1, "b2")],
         )
         self.assertEqual(said(ir.Delta(1, "b3")), [("delta", 1, "b3")])
         self.assertEqual(
-            said(ir.Close(1)), [("stop", 1, None), ("start", 2, None), ("delta", 2, "c1"), ("stop", 2, None)]
+            said(ir.Close(1)), [("stop", 1, None), ("start", 2, None), ("delta", 2, "{c1"), ("stop", 2, None)]
         )
         self.assertEqual(said(ir.Finish("tool")), [])
         kinds = [event.kind.name for event in encoder.encode([ir.Counted(Usage(5, 6)), ir.End()])]
@@ -127,13 +131,14 @@ class Encoding(SynchronousTestCase):
             + b"data: [DONE]\n\n"
         )
         for step in (1, 7, 10**6):
-            reader = TranslatedReader(OpenAIChat().decoder(choices=1, max_event=9999), CLAUDE.encoder(ASKED))
+            decoder, encoder = OpenAIChat().decoder(choices=1, max_event=9999), CLAUDE.encoder(ASKED)
+            reader = TranslatedReader(decoder, encoder, CallIds("1"))
             events = [out for at in range(0, len(data), step) for out in reader.feed(data[at : at + step])]
             message = together(events)
             self.assertEqual(
                 message["content"],
                 [
-                    {"type": "text", "text": "Let", "citations": None},
+                    {"type": "text", "text": "Let"},
                     {"type": "tool_use", "id": "c0", "name": "f", "input": {"a": 1}},
                     {"type": "tool_use", "id": "c1", "name": "f", "input": {"b": 2}},
                 ],
@@ -169,7 +174,7 @@ class Encoding(SynchronousTestCase):
             message["content"],
             [
                 {"type": "tool_use", "id": "t", "name": "f", "input": {}},
-                {"type": "text", "text": "no", "citations": None},
+                {"type": "text", "text": "no"},
             ],
         )
         self.assertEqual((message["id"], message["model"]), ("msg_asked", "asked"))

@@ -131,8 +131,6 @@ REASONS = {
     "stop_sequence": "stop_sequence",
     "guardrail_intervened": "filter",
     "content_filtered": "filter",
-    "malformed_model_output": "malformed",
-    "malformed_tool_use": "malformed",
     "model_context_window_exceeded": "context",
     "something_new": "stop",
 }

@@ -163,7 +163,7 @@ answers = st.builds(
     ),
     parts(st.builds(ir.Text, texts, st.lists(citations, max_size=2).map(tuple)), thoughts)
     | parts(st.builds(ir.ToolCall, words, words, json_objects), st.builds(ir.Image, image_sources)),
-    st.sampled_from(["stop", "stop_sequence", "length", "tool", "filter", "malformed", "context"]),
+    st.sampled_from(["stop", "stop_sequence", "length", "tool", "filter", "context"]),
     st.just("") | texts,
     st.none() | usages,
     st.sampled_from(["", "flex"]),

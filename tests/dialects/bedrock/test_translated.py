@@ -7,6 +7,7 @@ import json
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects import ir
+from llmedge.dialects.call_ids import CallIds
 from llmedge.dialects.dialect import ResponseContext, TranslatedReader
 from llmedge.dialects.openai_chat import OpenAIChat
 from tests.dialects.bedrock.cases import COUNTED, DIALECT, WHOLE, render
@@ -87,7 +88,7 @@ class Translated(SynchronousTestCase):
     def test_a_stream(self) -> None:
         """Read by the reader of OpenAI's own streams: whole, and with its usage."""
         decoder = DIALECT.decoder(choices=1, max_event=10_000)
-        translated = TranslatedReader(decoder, OpenAIChat().encoder(ResponseContext("m", "id1", 7, True)))
+        translated = TranslatedReader(decoder, OpenAIChat().encoder(ResponseContext("m", "id1", 7, True)), CallIds("1"))
         frames = b"".join(event.frame for event in translated.feed(WHOLE))
         self.assertEqual(translated.usage, COUNTED)
         reader = OpenAIChat().decoder(choices=1, max_event=10_000)

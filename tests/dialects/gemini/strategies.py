@@ -139,7 +139,7 @@ def choices(draw: st.DrawFn, index: int) -> ir.Choice:
     parts += draw(st.lists(st.builds(ir.Image, IMAGE_SOURCES.filter(lambda s: s.kind == "base64")), max_size=1))
     calls = draw(st.integers(0, 2))
     parts += [ir.ToolCall(f"id{i}", draw(NAMES), draw(OBJECTS), draw(SIGNATURES)) for i in range(calls)]
-    finish = draw(st.sampled_from(["length", "filter", "malformed", "tool" if calls else "stop"]))
+    finish = draw(st.sampled_from(["length", "filter", "tool" if calls else "stop"]))
     logprobs = draw(st.none() | st.lists(TOKENS, max_size=2).map(tuple))
     return ir.Choice(tuple(parts), finish, index, logprobs=logprobs)
 

@@ -82,7 +82,7 @@ class Answers(SynchronousTestCase):
                             ir.Thinking("Hm"),
                             ir.Text("é is it", cites),
                             ir.Thinking("", "Uw==", redacted=True),
-                            ir.ToolCall("call_abc-D_e_0", "f", '{"a": 1.0}', "VA=="),
+                            ir.ToolCall("", "f", '{"a": 1.0}', "VA=="),
                             ir.ToolCall("x", "g", "{}"),
                         ),
                         "tool",
@@ -109,8 +109,6 @@ class Answers(SynchronousTestCase):
             ("PROHIBITED_CONTENT", "filter"),
             ("SPII", "filter"),
             ("IMAGE_SAFETY", "filter"),
-            ("MALFORMED_FUNCTION_CALL", "malformed"),
-            ("UNEXPECTED_TOOL_CALL", "malformed"),
             ("SOMETHING_NEW", "stop"),
         ):
             body = json.dumps({"candidates": [{"finishReason": reason}]}).encode()
@@ -124,7 +122,6 @@ class Answers(SynchronousTestCase):
             ("context", "MAX_TOKENS"),
             ("filter", "SAFETY"),
             ("refusal", "SAFETY"),
-            ("malformed", "MALFORMED_FUNCTION_CALL"),
         ):
             answer = ir.Answer((ir.Choice((ir.Refusal("no"),), finish),))
             candidate = json.loads(GEMINI.render_answer(answer, ResponseContext("m")))["candidates"][0]
@@ -137,11 +134,13 @@ class Answers(SynchronousTestCase):
         self.assertEqual(GEMINI.parse_answer(body), ir.Answer((ir.Choice((), "filter"),), usage=Usage(3)))
 
     def test_arguments_that_are_no_object(self) -> None:
-        """Gemini's calls hold objects; the reason says what became of one that does not."""
-        for finish, reason in (("tool", "MALFORMED_FUNCTION_CALL"), ("length", "MAX_TOKENS")):
+        """Gemini's calls hold objects: what is none is put into one, and the reason stays."""
+        for finish, reason in (("tool", "STOP"), ("length", "MAX_TOKENS")):
             answer = ir.Answer((ir.Choice((ir.ToolCall("1", "f", '{"a":'),), finish),))
             candidate = json.loads(GEMINI.render_answer(answer, ResponseContext("m")))["candidates"][0]
-            self.assertEqual((candidate["content"]["parts"], candidate["finishReason"]), ([], reason))
+            call = {"id": "1", "name": "f", "args": {"invalid_arguments": '{"a":'}}
+            self.assertEqual(candidate["content"]["parts"], [{"functionCall": call}])
+            self.assertEqual(candidate["finishReason"], reason)
 
     def test_what_is_no_answer(self) -> None:
         """Errors in a 200 are raised as such, anything else is malformed; usage that makes no sense breaks nothing."""

@@ -65,14 +65,16 @@ def _usage(usage: Usage, delta: bool = False) -> dict[str, Any]:
     }
     if not delta:
         said["cache_creation"] = {"ephemeral_5m_input_tokens": usage.cache_write, "ephemeral_1h_input_tokens": 0}
-    return said | ({"output_tokens_details": {"thinking_tokens": usage.reasoning}} if usage.reasoning else {})
+        said |= {"inference_geo": None, "service_tier": None}
+    details = {"thinking_tokens": usage.reasoning} if usage.reasoning else None
+    return said | {"output_tokens_details": details, "server_tool_use": None}
 
 
 def answer(told: Told, request: dict[str, Any]) -> dict[str, Any]:
     content: list[Any] = []
     for kind, said in told.parts:
         if kind in ("text", "refusal"):
-            content.append({"type": "text", "text": "".join(said), "citations": None})
+            content.append({"type": "text", "text": "".join(said)})
         elif kind == "thinking":
             content.append({"type": "thinking", "thinking": "".join(said), "signature": cases.SIGNATURE})
         else:
@@ -85,6 +87,8 @@ def answer(told: Told, request: dict[str, Any]) -> dict[str, Any]:
         "content": content,
         "stop_reason": FINISH[told.finish],
         "stop_sequence": told.stop_sequence or None,
+        "stop_details": None,
+        "container": None,
         "usage": _usage(told.usage),
     }
 
@@ -97,7 +101,7 @@ def stream(told: Told, request: dict[str, Any], translated: bool) -> list[tuple[
     for index, (kind, said) in enumerate(told.parts):
         block: dict[str, Any]
         if kind in ("text", "refusal"):
-            block = {"type": "text", "text": "", "citations": None}
+            block = {"type": "text", "text": ""}
             deltas = [{"type": "text_delta", "text": piece} for piece in ([said] if kind == "refusal" else said)]
         elif kind == "thinking":
             block = {"type": "thinking", "thinking": "", "signature": ""}
@@ -110,6 +114,7 @@ def stream(told: Told, request: dict[str, Any], translated: bool) -> list[tuple[
         events += [("", {"type": "content_block_delta", "index": index, "delta": delta}) for delta in deltas]
         events.append(("", {"type": "content_block_stop", "index": index}))
     delta = {"stop_reason": FINISH[told.finish], "stop_sequence": told.stop_sequence or None}
+    delta |= {"stop_details": None, "container": None}
     events.append(("", {"type": "message_delta", "delta": delta, "usage": _usage(told.usage, True)}))
     events.append(("", {"type": "message_stop"}))
     return [(event["type"], event) for _, event in events]

@@ -54,7 +54,9 @@ _ECHO: dict[str, Any] = {
     "max_output_tokens": None,
     "max_tool_calls": None,
     "metadata": {},
+    "frequency_penalty": 0,
     "parallel_tool_calls": True,
+    "presence_penalty": 0,
     "previous_response_id": None,
     "prompt_cache_key": None,
     "reasoning": {"effort": None, "summary": None},
@@ -66,8 +68,7 @@ _ECHO: dict[str, Any] = {
     "top_logprobs": 0,
     "top_p": 1.0,
     "truncation": "disabled",
-    "user": None,
-    "service_tier": None,
+    "service_tier": "default",
     "store": False,
 }
 
@@ -87,11 +88,15 @@ def _status(told: Told) -> tuple[str, Any]:
 def _envelope(told: Told, request: dict[str, Any], status: str, why: Any, output: Any, usage: Any) -> dict[str, Any]:
     echo = {name: request.get(name, value) for name, value in _ECHO.items()}
     echo["reasoning"] = _ECHO["reasoning"] | echo["reasoning"]
+    if told.id == cases.VENDORS["openai_responses"].id:
+        echo["service_tier"] = "auto"  # tells nothing that others would have to say
+    echo["tools"] = [{"description": None, "strict": None} | tool for tool in echo["tools"]]
     return {
         "id": _id(told),
         "object": "response",
         "created_at": told.created,
         "model": told.model,
+        "completed_at": cases.NOW if status == "completed" else None,
         "status": status,
         "error": None,
         "incomplete_details": why,
@@ -160,7 +165,7 @@ def stream(told: Told, request: dict[str, Any], translated: bool) -> list[tuple[
             event("output_item.added", output_index=index, item=empty)
             for piece in said[2]:
                 event("function_call_arguments.delta", **place, delta=piece)
-            event("function_call_arguments.done", **place, arguments=item["arguments"])
+            event("function_call_arguments.done", **place, name=item["name"], arguments=item["arguments"])
         elif kind == "thinking":
             bare = {"id": item["id"], "type": "reasoning", "summary": []}
             event("output_item.added", output_index=index, item=bare)

@@ -188,7 +188,7 @@ RICH: list[ir.StreamEvent] = [
     Open(1, "thinking", signature="enc", redacted=True),
     Close(1),
     Open(2, "text"),
-    Delta(2, "Zürich", 0, (ir.TokenLogprob("Zürich", -0.5, None, (ir.TokenLogprob("x", -1.0),)),)),
+    Delta(2, "Zür", 0, (ir.TokenLogprob("Zür", -0.5, (90, 195, 188, 114), (ir.TokenLogprob("x", -1.0, (120,)),)),)),
     ir.Cite(2, Citation("url", "https://a.example", "A", text_start=0, text_end=5)),
     ir.Cite(2, Citation("file", file="file-1", title="a.pdf", text_start=3)),
     Close(2),

@@ -138,7 +138,7 @@ def answers(draw: Any) -> ir.Answer:
 @st.composite
 def streams(draw: Any) -> list[ir.StreamEvent]:
     """Blocks one after the other, but for calls of tools, which mix."""
-    events: list[ir.StreamEvent] = [Begin(draw(words), draw(words), draw(st.integers(1, 2**31)))]
+    events: list[ir.StreamEvent] = [Begin(draw(words), draw(words), draw(st.integers(1, 2**31)), "default")]
     kinds = draw(st.lists(st.sampled_from(["text", "thinking", "redacted", "refusal", "tools"]), max_size=4))
     number, finish = 0, "stop"
     for kind in kinds:

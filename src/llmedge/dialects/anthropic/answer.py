@@ -10,8 +10,10 @@ from llmedge.dialects import ir
 from llmedge.dialects.anthropic import citations, usage
 from llmedge.dialects.anthropic.errors import failure
 from llmedge.dialects.dialect import ResponseContext
-from llmedge.dialects.fields import Fields
-from llmedge.dialects.lenient import broken_input, raw_object
+from llmedge.dialects.endings import check_end
+from llmedge.dialects.fields import AnswerFields, Fields
+from llmedge.dialects.lenient import arguments, broken_input, raw_object
+from llmedge.dialects.tool_ids import signed_id
 from llmedge.errors import UpstreamMalformed
 from llmedge.model import Usage
 
@@ -29,13 +31,13 @@ FINISH: dict[str, ir.FinishReason] = {
 """Anthropic's reasons and ours. What is added to them counts as ``stop``
 (platform.claude.com/docs/en/build-with-claude/handling-stop-reasons)."""
 
-REASONS: dict[ir.FinishReason, str] = {ours: theirs for theirs, ours in FINISH.items()} | {
-    "filter": "refusal",
-    "malformed": "end_turn",
-}
+REASONS: dict[ir.FinishReason, str] = {ours: theirs for theirs, ours in FINISH.items()} | {"filter": "refusal"}
 
 TIERS = {"standard": "default", "priority": "priority", "batch": "batch"}
 """The service tiers of an answer, and what others call them."""
+
+NOTHING = {"container": None, "stop_details": None}
+"""What the API always says of a message, and no other vendor knows."""
 
 _THEIR_TIERS = {ours: theirs for theirs, ours in TIERS.items()}
 
@@ -49,8 +51,8 @@ def check(body: bytes) -> Fields:
     :raises UpstreamMalformed: it is not one.
     :raises VendorFailed: it is an error object behind a status of 200.
     """
-    top = Fields.of_answer(body)
-    if not top.has("content"):
+    top = AnswerFields.of_answer(body)
+    if top.raw("content")[:1] not in (b"[", b"{", b'"'):
         if top.has("error"):
             raise failure(body, "with status 200")
         raise UpstreamMalformed("answered without content")
@@ -64,15 +66,17 @@ def read_usage(top: Fields) -> Usage | None:
 def parse(body: bytes) -> ir.Answer:
     """:raises UpstreamMalformed: it is not one. :raises VendorFailed: it is an error."""
     top = check(body)
+    reason = top.text("stop_reason")
+    check_end(reason)
     parts = [part for each in top.objects("content") if (part := _part(each)) is not None]
+    if top.is_text("content") and (text := top.text("content")):
+        parts = [ir.Text(text)]
     details = top.object("stop_details")
     if details is not None and (explanation := details.text("explanation")):
         parts.append(ir.Refusal(explanation))
     counts = top.value("usage")
     tier = counts.get("service_tier") if isinstance(counts, dict) else None
-    choice = ir.Choice(
-        tuple(parts), FINISH.get(top.text("stop_reason"), "stop"), stop_sequence=top.text("stop_sequence")
-    )
+    choice = ir.Choice(tuple(parts), FINISH.get(reason, "stop"), stop_sequence=top.text("stop_sequence"))
     return ir.Answer((choice,), top.text("id"), top.text("model"), 0, usage.parse(counts), service_tier(tier))
 
 
@@ -92,7 +96,8 @@ def _part(fields: Fields) -> ir.Part | None:
     if kind == "redacted_thinking":
         return ir.Thinking(signature=fields.text("data"), redacted=True)
     if kind == "tool_use":
-        return ir.ToolCall(fields.text("id"), fields.text("name"), fields.raw("input").decode() or "{}")
+        identifier = fields.text("id") if fields.is_text("id") else ""
+        return ir.ToolCall(identifier, fields.text("name"), arguments(fields.raw("input")) or "{}")
     return None  # what the vendor's own tools did: no other dialect has words for it, and the text tells the outcome
 
 
@@ -119,6 +124,7 @@ def render(answer: ir.Answer, context: ResponseContext) -> bytes:
             "stop_reason": REASONS[finish],
             "stop_sequence": choice.stop_sequence or None,
             "usage": out,
+            **NOTHING,
         }
     )
 
@@ -137,22 +143,23 @@ def start(begin: ir.Begin, context: ResponseContext, counts: Usage) -> dict[str,
         "stop_reason": None,
         "stop_sequence": None,
         "usage": out,
+        **NOTHING,
     }
 
 
 def _block(part: ir.Part) -> dict[str, Any] | None:
     if isinstance(part, ir.Text):
         cites = [out for cite in part.citations if (out := citations.render(cite, answer=True)) is not None]
-        return {"type": "text", "text": part.text, "citations": cites or None}
+        return {"type": "text", "text": part.text} | ({"citations": cites} if cites else {})
     if isinstance(part, ir.Thinking):
         if part.redacted:
             return {"type": "redacted_thinking", "data": part.signature}
         return {"type": "thinking", "thinking": part.text, "signature": part.signature}
     if isinstance(part, ir.ToolCall):
-        arguments = raw_object(part.arguments or "{}") or broken_input(part.arguments)
-        return {"type": "tool_use", "id": part.id, "name": part.name, "input": arguments}
+        given = raw_object(part.arguments.strip() or "{}") or broken_input(part.arguments)
+        return {"type": "tool_use", "id": signed_id(part.id, part.signature), "name": part.name, "input": given}
     if isinstance(part, ir.Refusal):
-        return {"type": "text", "text": part.text, "citations": None}
+        return {"type": "text", "text": part.text}
     if isinstance(part, ir.Audio) and part.transcript:
-        return {"type": "text", "text": part.transcript, "citations": None}
+        return {"type": "text", "text": part.transcript}
     return None

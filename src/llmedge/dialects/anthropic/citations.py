@@ -18,7 +18,7 @@ _TYPES = {kind: (name, start, end) for name, (kind, start, end) in _RANGES.items
 def parse(fields: Fields) -> ir.Citation | None:
     """One citation; ``None`` for a kind nobody else knows. Citations of search results are of kind ``block``, with
     the result's source as ``url`` and its number as ``document``."""
-    kind = fields.text("type", None)
+    kind = fields.text("type")
     cite = None
     if kind in _RANGES:
         unit, start, end = _RANGES[kind]

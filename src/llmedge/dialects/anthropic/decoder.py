@@ -11,6 +11,7 @@ from llmedge.dialects.anthropic.errors import failure
 from llmedge.dialects.anthropic.events import (
     KINDS,
     LAST,
+    NULL,
     Block,
     StreamedEvent,
     decode_block,
@@ -19,8 +20,9 @@ from llmedge.dialects.anthropic.events import (
     malformed,
 )
 from llmedge.dialects.blocks import BlockWriter, Kind
-from llmedge.dialects.fields import Fields
-from llmedge.dialects.lenient import UNREADABLE
+from llmedge.dialects.endings import check_end
+from llmedge.dialects.fields import AnswerFields
+from llmedge.dialects.lenient import UNREADABLE, arguments, flat, whole
 from llmedge.dialects.sse import SseReader
 from llmedge.errors import UpstreamCut
 
@@ -47,6 +49,7 @@ class Decoder(SseReader[ir.StreamEvent]):
         self._counts: dict[str, Any] = {}
         self._begun = False
         self._finished = False
+        self._last = -1
         self._blocks = BlockWriter()
         self._open: dict[int, _Open | None] = {}
 
@@ -68,22 +71,24 @@ class Decoder(SseReader[ir.StreamEvent]):
 
     def _delta(self, event: StreamedEvent, items: list[ir.StreamEvent]) -> None:
         delta = event.delta
-        if delta is None or event.index not in self._open:
+        index = self._index(event)
+        if delta is None or index not in self._open:
             raise malformed()
-        block = self._open[event.index]
+        block = self._open[index]
         if block is None:
             return
         if delta.text:
             items.append(ir.Delta(self._number_of(block, items), delta.text))
-        elif delta.partial_json:
-            block.has_delta = True
-            items.append(ir.Delta(self._number_of(block, items), delta.partial_json))
+        elif delta.partial_json != NULL:
+            if piece := arguments(delta.partial_json):
+                block.has_delta = True
+                items.append(ir.Delta(self._number_of(block, items), piece))
         elif delta.thinking:
             items.append(ir.Delta(self._number_of(block, items), delta.thinking))
         elif delta.signature:
             items.append(ir.Sign(self._number_of(block, items), delta.signature))
         elif delta.type == "citations_delta":
-            cite = citations.parse(Fields.of_answer(delta.citation))
+            cite = citations.parse(AnswerFields.spare(delta.citation))
             if cite is not None:
                 items.append(ir.Cite(self._number_of(block, items), cite))
 
@@ -93,26 +98,37 @@ class Decoder(SseReader[ir.StreamEvent]):
             block.number = self._blocks.add(block.kind, items)
         return block.number
 
+    def _index(self, event: StreamedEvent) -> int:
+        """The vendor's number of a block; of the last one where it tells none."""
+        index = event.index
+        if type(index) is not int and (index := whole(index)) is None:
+            return self._last
+        return int(index)
+
     def _other(self, kind: str, event: StreamedEvent, data: bytes, items: list[ir.StreamEvent]) -> None:
+        index = self._index(event)
         if kind == "content_block_start":
-            if not self._begun or event.index in self._open:
+            if whole(event.index) is None:
+                index += 1
+            if not self._begun or index in self._open:
                 raise malformed()
-            self._open[event.index] = self._start(decode_block(event.content_block), items)
+            self._last = index
+            self._open[index] = self._start(decode_block(event.content_block), items)
         elif kind == "content_block_stop":
-            if event.index not in self._open:
+            if index not in self._open:
                 raise malformed()
-            self._stop(event.index, items)
+            self._stop(index, items)
         elif kind == "message_start":
             self._begun = True
             message = decode_message(event.message)
             self._counts = usage.merge(self._counts, bytes(message.usage))
             tier = service_tier(self._counts.get("service_tier"))
-            items.append(ir.Begin(message.id or "", message.model or "", 0, tier))
+            items.append(ir.Begin(flat(message.id), flat(message.model), 0, tier))
             self._count(items)
         elif kind == "message_delta":
             self._counts = usage.merge(self._counts, bytes(event.usage))
             if event.delta is not None and event.delta.stop_reason and not self._finished:
-                self._finish(event.delta.stop_reason, event, items)
+                self._finish(flat(event.delta.stop_reason), event, items)
             self._count(items)
         elif kind == "message_stop":
             if not (self._begun and self._finished):
@@ -127,9 +143,9 @@ class Decoder(SseReader[ir.StreamEvent]):
 
     def _start(self, block: Block, items: list[ir.StreamEvent]) -> _Open | None:
         if block.type == "tool_use":
-            number = self._blocks.add("tool", items, tool_id=block.id or "", name=block.name or "")
-            opened = _Open("tool", number)
-            opened.input = bytes(block.input).decode()
+            identifier = block.id if isinstance(block.id, str) else ""
+            opened = _Open("tool", self._blocks.add("tool", items, tool_id=identifier, name=block.name or ""))
+            opened.input = arguments(block.input)
             return opened
         if block.type == "redacted_thinking":
             return _Open("thinking", self._blocks.add("thinking", items, signature=block.data or "", redacted=True))
@@ -147,20 +163,21 @@ class Decoder(SseReader[ir.StreamEvent]):
         if block is None or block.number < 0:
             return
         if block.kind == "tool" and not block.has_delta:  # no deltas: no arguments, or all of them at the beginning
-            items.append(ir.Delta(block.number, block.input if block.input[:1] == "{" else "{}"))
+            items.append(ir.Delta(block.number, block.input or "{}"))
         items.append(ir.Close(block.number))
 
     def _finish(self, reason: str, event: StreamedEvent, items: list[ir.StreamEvent]) -> None:
         assert event.delta is not None
+        check_end(reason)
         for index in list(self._open):
             self._stop(index, items)
         self._finished = True
         if bytes(event.delta.stop_details) != b"null":
-            explanation = Fields.of_answer(event.delta.stop_details).text("explanation")
+            explanation = AnswerFields.spare(event.delta.stop_details).text("explanation")
             if explanation:
                 items.append(ir.Delta(self._blocks.open("refusal", items), explanation))
                 self._blocks.close(items)
-        items.append(ir.Finish(FINISH.get(reason, "stop"), 0, event.delta.stop_sequence or ""))
+        items.append(ir.Finish(FINISH.get(reason, "stop"), 0, flat(event.delta.stop_sequence)))
 
     def _count(self, items: list[ir.StreamEvent]) -> None:
         counts = usage.parse(self._counts) if self._counts else None

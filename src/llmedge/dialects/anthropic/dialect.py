@@ -11,7 +11,7 @@ from llmedge.dialects.anthropic.encoder import Encoder
 from llmedge.dialects.anthropic.pieces import pieces
 from llmedge.dialects.anthropic.reader import MessageReader
 from llmedge.dialects.dialect import CountingDialect, Request, ResponseContext, StreamReader
-from llmedge.dialects.fields import Fields
+from llmedge.dialects.fields import AnswerFields
 from llmedge.dialects.openai_answer import parse_error
 from llmedge.dialects.openai_common import PassedRequest, check_fields, count_items, parse_body
 from llmedge.dialects.rendering import Carries
@@ -134,11 +134,11 @@ class Anthropic(CountingDialect):
         return answer.read_usage(answer.check(body))
 
     def parse_count(self, body: bytes) -> int:
-        top = Fields.of_answer(body)
+        top = AnswerFields.of_answer(body)
         if not top.has("input_tokens") and top.has("error"):
             raise errors.failure(body, "with status 200")
-        tokens = top.integer("input_tokens")
-        if tokens is None or tokens < 0:
+        tokens = top.value("input_tokens")
+        if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 0:
             top.fail("input_tokens", "is not a number of tokens")
         return tokens
 

@@ -9,6 +9,8 @@ import msgspec
 from llmedge.dialects import ir
 from llmedge.dialects.anthropic import answer, citations, usage
 from llmedge.dialects.dialect import ResponseContext
+from llmedge.dialects.lenient import broken_input
+from llmedge.dialects.tool_ids import signed_id
 from llmedge.model import Event, EventKind, Usage
 
 _encode = msgspec.json.Encoder().encode
@@ -39,13 +41,14 @@ class Encoder:
         self._count = 0
         self._open = -1  # the IR's number of the open block
         self._head = b""  # of a delta of the open block
+        self._input: _Input | None = None  # of the open block, until it is known to be an object
         self._held: dict[int, list[_BlockEvent]] = {}
 
     def encode(self, events: list[ir.StreamEvent]) -> list[Event]:
         out: list[Event] = []
         for event in events:
             if isinstance(event, ir.Delta):
-                if event.block == self._open and self._head and event.choice == 0:
+                if event.block == self._open and self._head and self._input is None and event.choice == 0:
                     if event.text:
                         out.append(Event(EventKind.CONTENT, self._head + _encode(event.text) + b"}}\n\n"))
                 else:
@@ -79,6 +82,9 @@ class Encoder:
         if isinstance(event, ir.Open):
             self._start(event, out)
         elif isinstance(event, ir.Close):
+            if self._input is not None:
+                self._say(self._input.end(), out)
+                self._input = None
             if self._head:
                 out.append(_event(EventKind.CONTENT, b"content_block_stop", b',"index":%d' % self._count))
                 self._count += 1
@@ -87,10 +93,14 @@ class Encoder:
         elif not self._head:
             return
         elif isinstance(event, ir.Delta):
-            if event.text:
-                out.append(Event(EventKind.CONTENT, self._head + _encode(event.text) + b"}}\n\n"))
+            text = event.text
+            if self._input is not None:
+                text = self._input.take(text)
+                if self._input.is_object:
+                    self._input = None
+            self._say(text, out)
         elif isinstance(event, ir.Sign):
-            if b"thinking_delta" in self._head:  # a tool call's signature cannot be said
+            if b"thinking_delta" in self._head:  # a tool call's is in its id, or comes too late
                 self._delta({"type": "signature_delta", "signature": event.signature}, out)
         elif (rendered := citations.render(event.citation, answer=True)) is not None:
             self._delta({"type": "citations_delta", "citation": rendered}, out)
@@ -103,7 +113,9 @@ class Encoder:
         kind = EventKind.LIFECYCLE
         block: dict[str, Any]
         if event.kind == "tool":
-            block = {"type": "tool_use", "id": event.tool_id, "name": event.name, "input": {}}
+            identifier = signed_id(event.tool_id, event.signature)
+            block = {"type": "tool_use", "id": identifier, "name": event.name, "input": {}}
+            self._input = _Input()
             kind = EventKind.CONTENT
         elif event.redacted:
             block = {"type": "redacted_thinking", "data": event.signature}
@@ -111,13 +123,17 @@ class Encoder:
         elif event.kind == "thinking":
             block = {"type": "thinking", "thinking": "", "signature": event.signature}
         else:
-            block = {"type": "text", "text": "", "citations": None}
+            block = {"type": "text", "text": ""}
             self._refused = self._refused or event.kind == "refusal"
         rendered = b',"index":%d,"content_block":%b' % (self._count, _encode(block))
         out.append(_event(kind, b"content_block_start", rendered))
         self._head = (
             b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":' % self._count
         ) + _DELTAS[event.kind]
+
+    def _say(self, text: str, out: list[Event]) -> None:
+        if text:
+            out.append(Event(EventKind.CONTENT, self._head + _encode(text) + b"}}\n\n"))
 
     def _delta(self, delta: dict[str, Any], out: list[Event]) -> None:
         rendered = b',"index":%d,"delta":%b' % (self._count, _encode(delta))
@@ -134,11 +150,52 @@ class Encoder:
         self._message(out)
         finish = self._finish or ir.Finish("stop")
         reason = "refusal" if self._refused and finish.reason == "stop" else answer.REASONS[finish.reason]
-        delta = {"stop_reason": reason, "stop_sequence": finish.stop_sequence or None}
+        delta = {"stop_reason": reason, "stop_sequence": finish.stop_sequence or None, **answer.NOTHING}
         counts = usage.render(self._usage, delta=True)
         rendered = b',"delta":%b,"usage":%b' % (_encode(delta), _encode(counts))
         out.append(_event(EventKind.CONTENT, b"message_delta", rendered))
         out.append(_event(EventKind.DONE, b"message_stop", b""))
+
+
+class _Input:
+    """A tool call's arguments as they come: as they are where they begin an object, else put into one, since clients
+    read an object and nothing of what the model wrote is to be hidden; the same one as in a whole answer.
+
+    An object that never ends goes on as it is: it is out before anybody can know, and Anthropic's own API streams such
+    too (platform.claude.com/docs/en/agents-and-tools/tool-use/fine-grained-tool-streaming).
+    """
+
+    def __init__(self) -> None:
+        self.is_object = False
+        self._space = ""  # in front, not said yet
+        self._broken = False
+
+    def take(self, text: str) -> str:
+        """What is said of them now."""
+        if self._broken:
+            return _escaped(text)
+        text = self._space + text
+        first = text.lstrip()[:1]
+        if not first:
+            self._space = text
+            return ""
+        self.is_object = first == "{"
+        if self.is_object:
+            return text
+        self._broken = True
+        return _BROKEN[:-2] + _escaped(text)
+
+    def end(self) -> str:
+        """The rest."""
+        return _BROKEN[-2:] if self._broken else ""
+
+
+_BROKEN = _encode(broken_input("")).decode()
+
+
+def _escaped(text: str) -> str:
+    """A part of a JSON string."""
+    return _encode(text)[1:-1].decode()
 
 
 def _event(kind: EventKind, name: bytes, rest: bytes) -> Event:

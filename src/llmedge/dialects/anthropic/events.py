@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import msgspec
 
@@ -15,20 +16,20 @@ NULL = msgspec.Raw(b"null")
 class Delta(msgspec.Struct, gc=False):
     """Of a block, or of the message. ``None`` is what is absent."""
 
-    type: str | None = None
+    type: Any = None
     text: str | None = None
-    partial_json: str | None = None
+    partial_json: msgspec.Raw = NULL
     thinking: str | None = None
     signature: str | None = None
     citation: msgspec.Raw = NULL
-    stop_reason: str | None = None
-    stop_sequence: str | None = None
+    stop_reason: Any = None
+    stop_sequence: Any = None
     stop_details: msgspec.Raw = NULL
 
 
 class StreamedEvent(msgspec.Struct, gc=False):
     type: str = ""
-    index: int = 0
+    index: Any = None
     delta: Delta | None = None
     content_block: msgspec.Raw = NULL
     message: msgspec.Raw = NULL
@@ -43,7 +44,7 @@ class Block(msgspec.Struct, gc=False):
     thinking: str | None = None
     signature: str | None = None
     data: str | None = None
-    id: str | None = None
+    id: Any = None
     name: str | None = None
     input: msgspec.Raw = NULL
 
@@ -51,8 +52,8 @@ class Block(msgspec.Struct, gc=False):
 class Message(msgspec.Struct, gc=False):
     """What the stream begins with."""
 
-    id: str | None = None
-    model: str | None = None
+    id: Any = None
+    model: Any = None
     usage: msgspec.Raw = NULL
 
 

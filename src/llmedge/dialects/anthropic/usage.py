@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 
+from llmedge.dialects import openai_answer
 from llmedge.dialects.lenient import count
 from llmedge.model import Usage
 
+_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
@@ -17,6 +19,8 @@ def parse(document: Any) -> Usage | None:
     """A usage object, or ``None`` for none. An answer is not worth less for a usage nobody can read."""
     if not isinstance(document, dict):
         return None
+    if "prompt_tokens" in document and "input_tokens" not in document:  # some compatible servers say it as in chats
+        return openai_answer.parse_usage(_encode(document))
     details = document.get("cache_creation")
     hour = count(details, "ephemeral_1h_input_tokens")
     cached = count(document, "cache_read_input_tokens")
@@ -48,12 +52,14 @@ def render(usage: Usage, *, delta: bool = False) -> dict[str, Any]:
         "cache_creation_input_tokens": usage.cache_write,
         "cache_read_input_tokens": usage.cached,
         "output_tokens": usage.output,
+        "output_tokens_details": {"thinking_tokens": usage.reasoning} if usage.reasoning else None,
+        "server_tool_use": None,
     }
+    if not delta:
+        out |= {"inference_geo": None, "service_tier": None}
     if not delta or hour:
         out["cache_creation"] = {
             "ephemeral_5m_input_tokens": usage.cache_write - hour,
             "ephemeral_1h_input_tokens": hour,
         }
-    if usage.reasoning:
-        out["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
     return out

@@ -9,7 +9,8 @@ import msgspec
 from llmedge.dialects import ir, lenient
 from llmedge.dialects.bedrock.content import Blocks, parse_blocks
 from llmedge.dialects.dialect import ResponseContext, VendorError
-from llmedge.dialects.fields import Fields
+from llmedge.dialects.endings import check_end
+from llmedge.dialects.fields import AnswerFields, Fields
 from llmedge.dialects.lenient import count, text
 from llmedge.errors import UpstreamMalformed, VendorFailed
 from llmedge.model import Usage
@@ -23,12 +24,11 @@ FINISH: dict[str, ir.FinishReason] = {
     "tool_use": "tool",
     "guardrail_intervened": "filter",
     "content_filtered": "filter",
-    "malformed_model_output": "malformed",
-    "malformed_tool_use": "malformed",
     "model_context_window_exceeded": "context",
     "refusal": "refusal",  # Claude's own, which the API reference does not list
 }
-"""Bedrock's reasons and ours. What it adds to them counts as ``stop``."""
+"""Bedrock's reasons and ours, but for those that say that there is no answer (``endings.py``). What it adds to them
+counts as ``stop``."""
 
 REASONS: dict[ir.FinishReason, str] = {
     "stop": "end_turn",
@@ -38,7 +38,6 @@ REASONS: dict[ir.FinishReason, str] = {
     "filter": "content_filtered",
     "refusal": "content_filtered",
     "pause": "end_turn",
-    "malformed": "malformed_model_output",
     "context": "model_context_window_exceeded",
 }
 
@@ -50,6 +49,7 @@ def parse(body: bytes) -> ir.Answer:
     message = output.object("message")
     if message is None:
         raise UpstreamMalformed("answered without a message")
+    check_end(top.text("stopReason"))
     parts = parse_blocks(message.objects("content"), [])
     parts = [part for part in parts if not isinstance(part, ir.ToolResult)]  # of tools the vendor ran itself
     tier = top.object("serviceTier")
@@ -68,7 +68,7 @@ def read_usage(body: bytes) -> Usage | None:
 
 
 def _check(body: bytes) -> Fields:
-    top = Fields.of_answer(body)
+    top = AnswerFields.of_answer(body)
     if not top.has("output"):
         if message := parse_error(body).message:
             raise VendorFailed(f"answered with an error behind status 200: {message}")

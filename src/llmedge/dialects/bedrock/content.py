@@ -15,7 +15,7 @@ import msgspec
 
 from llmedge.dialects import ir
 from llmedge.dialects.fields import Fields
-from llmedge.dialects.lenient import broken_input, raw_object
+from llmedge.dialects.lenient import arguments, broken_input, raw_object
 from llmedge.dialects.rendering import unread, view
 from llmedge.dialects.tool_ids import word_id
 
@@ -100,8 +100,8 @@ def _parse_block(block: Fields, unread: list[str]) -> ir.Part | None:
         if fields.has("type"):  # the vendor runs it itself: no call for the client
             unread.append(fields.path)
             return None
-        arguments = fields.raw("input").decode() or "{}"
-        part = ir.ToolCall(fields.text("toolUseId", None), fields.text("name", None), arguments)
+        given = arguments(fields.raw("input")) or "{}"
+        part = ir.ToolCall(fields.text("toolUseId"), fields.text("name", None), given)
     elif (fields := block.object("toolResult")) is not None:
         part = _tool_result(fields, unread)
     elif (fields := block.object("reasoningContent")) is not None:

@@ -13,7 +13,9 @@ from llmedge.dialects.bedrock.answer import FINISH, REASONS, parse_usage, render
 from llmedge.dialects.bedrock.content import citation, citation_fields
 from llmedge.dialects.bedrock.eventstream import EventStreamError, EventStreamParser, Message, encode
 from llmedge.dialects.blocks import BlockWriter
-from llmedge.dialects.fields import Fields
+from llmedge.dialects.endings import check_end
+from llmedge.dialects.fields import AnswerFields
+from llmedge.dialects.lenient import arguments, flat
 from llmedge.dialects.sse import CUT, FramedReader
 from llmedge.errors import (
     EdgeError,
@@ -36,9 +38,9 @@ class _Struct(msgspec.Struct, gc=False, rename="camel"):
 
 
 class _ToolUse(_Struct):
-    tool_use_id: str
-    name: str
-    type: str | None = None
+    tool_use_id: Any = None
+    name: str = ""
+    type: Any = None
 
 
 class _Start(_Struct):
@@ -48,12 +50,12 @@ class _Start(_Struct):
 
 
 class _BlockStart(_Struct):
-    content_block_index: int
     start: _Start
+    content_block_index: int = 0
 
 
 class _Input(_Struct):
-    input: str = ""
+    input: msgspec.Raw = _NULL
 
 
 class _Reasoning(_Struct):
@@ -70,26 +72,21 @@ class _Delta(_Struct):
 
 
 class _BlockDelta(_Struct):
-    content_block_index: int
     delta: _Delta
+    content_block_index: int = 0
 
 
 class _BlockStop(_Struct):
-    content_block_index: int
+    content_block_index: int = 0
 
 
 class _MessageStop(_Struct):
-    stop_reason: str
+    stop_reason: Any = None
     additional_model_response_fields: Any = None
-
-
-class _Tier(_Struct):
-    type: str = ""
 
 
 class _Metadata(_Struct):
     usage: Any = None
-    service_tier: _Tier | None = None
 
 
 class _Error(_Struct):
@@ -201,7 +198,8 @@ class Decoder(FramedReader[ir.StreamEvent]):
         if index in self._blocks or self._stopped:
             raise UpstreamMalformed("began a block of its answer twice, or after its end")
         self._begin(items)
-        number = self._writer.add("tool", items, tool_id=tool.tool_use_id, name=tool.name)
+        identifier = tool.tool_use_id if isinstance(tool.tool_use_id, str) else ""
+        number = self._writer.add("tool", items, tool_id=identifier, name=tool.name)
         self._blocks[index] = _Block("tool", number)
 
     def _delta(self, event: _BlockDelta, items: list[ir.StreamEvent]) -> None:
@@ -216,13 +214,13 @@ class Decoder(FramedReader[ir.StreamEvent]):
         elif delta.tool_use is not None:
             if block is None or block.kind != "tool":
                 raise UpstreamMalformed("sent arguments of a tool call that it did not begin")
-            if delta.tool_use.input:
+            if piece := arguments(delta.tool_use.input):
                 block.has_delta = True
-                items.append(ir.Delta(block.number, delta.tool_use.input))
+                items.append(ir.Delta(block.number, piece))
         elif (thought := delta.reasoning_content) is not None:
             self._thought(index, thought, items)
         elif bytes(delta.citation) != b"null":
-            cite = citation(Fields.of_answer(delta.citation))
+            cite = citation(AnswerFields.spare(delta.citation))
             items.append(ir.Cite(self._open(index, "text", items).number, cite))
 
     def _thought(self, index: int, thought: _Reasoning, items: list[ir.StreamEvent]) -> None:
@@ -254,11 +252,12 @@ class Decoder(FramedReader[ir.StreamEvent]):
     def _stop(self, event: _MessageStop, items: list[ir.StreamEvent]) -> None:
         if self._stopped:
             raise UpstreamMalformed("ended its answer twice")
+        check_end(event.stop_reason)
         self._begin(items)
         for index in list(self._blocks):
             self._close(index, items)
         self._stopped = True
-        reason = FINISH.get(event.stop_reason, "stop")
+        reason = FINISH.get(flat(event.stop_reason), "stop")
         items.append(ir.Finish(reason, stop_sequence=stop_sequence(event.additional_model_response_fields)))
 
     def _metadata(self, event: _Metadata, items: list[ir.StreamEvent]) -> None:

@@ -10,22 +10,21 @@ from llmedge.dialects import ir
 from llmedge.dialects.dialect import ResponseContext
 from llmedge.dialects.gemini import usage
 from llmedge.dialects.gemini.chunks import (
-    FINISH,
     REASONS,
     Candidate,
     Chunk,
     Part,
-    arguments,
     blocked,
-    call_id,
     created,
     decode,
+    finish_of,
     head,
     texts_of,
 )
 from llmedge.dialects.gemini.citations import parse_citations, parse_logprobs, render_citations, render_logprobs
 from llmedge.dialects.gemini.parts import attach, render_call, render_source, render_thought
 from llmedge.dialects.gemini.wire import failed
+from llmedge.dialects.lenient import broken_input, flat, whole
 from llmedge.errors import UpstreamMalformed
 
 _encode = msgspec.json.Encoder().encode
@@ -51,43 +50,40 @@ def check(body: bytes) -> Chunk:
 def parse(body: bytes) -> ir.Answer:
     """:raises UpstreamMalformed: it is not one. :raises VendorFailed: it is an error."""
     chunk = check(body)
-    response = chunk.response_id or ""
     if blocked(chunk):
         choices: tuple[ir.Choice, ...] = (ir.Choice((), "filter"),)
     else:
-        choices = tuple(_choice(each, index, response) for index, each in enumerate(chunk.candidates or ()))
-    return ir.Answer(choices, response, chunk.model_version or "", created(chunk), usage.parse(chunk.usage_metadata))
+        choices = tuple(_choice(each, index) for index, each in enumerate(chunk.candidates or ()) if each is not None)
+    counted = usage.parse(chunk.usage_metadata)
+    return ir.Answer(choices, flat(chunk.response_id), flat(chunk.model_version), created(chunk), counted)
 
 
-def _choice(candidate: Candidate, number: int, response: str) -> ir.Choice:
-    index = number if candidate.index is None else candidate.index
+def _choice(candidate: Candidate, number: int) -> ir.Choice:
+    index = whole(candidate.index)
     parts: list[ir.Part] = []
     texts: list[str | None] = []
-    calls = 0
-    for part in (candidate.content.parts if candidate.content else None) or ():
+    for part in candidate.content.said if candidate.content is not None else ():
         texts.append(None if part.thought else part.text)
-        calls += _part(part, response, index, calls, parts)
-    finish = FINISH.get(candidate.finish_reason or "STOP", "stop")
-    if finish == "stop" and calls:
-        finish = "tool"
+        _part(part, parts)
+    finish = finish_of(candidate.finish_reason, any(isinstance(part, ir.ToolCall) for part in parts))
     for cite in parse_citations(candidate.grounding_metadata, candidate.citation_metadata, texts):
         _cite(cite, parts)
-    return ir.Choice(tuple(parts), finish, index, logprobs=parse_logprobs(candidate.logprobs_result))
+    place = number if index is None else index
+    return ir.Choice(tuple(parts), finish, place, logprobs=parse_logprobs(candidate.logprobs_result))
 
 
-def _part(part: Part, response: str, choice: int, number: int, parts: list[ir.Part]) -> int:
-    """Append what one part says; 1 if it is a call. Code that Google ran itself has no place in the IR, and nobody
+def _part(part: Part, parts: list[ir.Part]) -> None:
+    """Append what one part says. Code that Google ran itself has no place in the IR, and nobody
     but a client of Google's can ask for it."""
     signature = part.thought_signature or ""
     if part.function_call is not None:
         call = part.function_call
-        identifier = call_id(call, response, choice, number)
-        parts.append(ir.ToolCall(identifier, call.name or "", arguments(call), signature))
-        return 1
+        parts.append(ir.ToolCall(call.identifier, flat(call.name), call.arguments, signature))
+        return
     if part.thought:
         if part.text or signature:
             parts.append(ir.Thinking(part.text or "", signature))
-        return 0
+        return
     if part.text:
         parts.append(ir.Text(part.text))
     elif (blob := part.inline_data) is not None:
@@ -97,7 +93,6 @@ def _part(part: Part, response: str, choice: int, number: int, parts: list[ir.Pa
         parts.append(_medium(ir.Source("url", blob.file_uri or "", blob.mime_type or "")))
     if signature:
         parts.append(ir.Thinking("", signature, redacted=True))
-    return 0
 
 
 def _medium(source: ir.Source) -> ir.Part:
@@ -135,7 +130,6 @@ def render(answer: ir.Answer, context: ResponseContext) -> bytes:
 def _candidate(choice: ir.Choice) -> dict[str, Any]:
     parts: list[dict[str, Any]] = []
     citations: list[ir.Citation] = []
-    broken = False
     for part in choice.parts:
         if isinstance(part, ir.Text):
             citations += part.citations
@@ -146,16 +140,12 @@ def _candidate(choice: ir.Choice) -> dict[str, Any]:
             if not attach(part, parts):
                 parts.append(render_thought(part))
         elif isinstance(part, ir.ToolCall):
-            call = render_call(part)
-            broken = broken or call is None
-            parts += [] if call is None else [call]
+            parts.append(render_answered(part))
         elif isinstance(part, ir.Audio | ir.Image | ir.File):
             media = render_source(part.source, type(part).__name__.lower())
             parts += [] if media is None else [media]
     out: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "index": choice.index}
-    out["finishReason"] = finish_reason(choice.finish, broken)
-    if broken:
-        out["finishMessage"] = BROKEN_CALL
+    out["finishReason"] = REASONS[choice.finish]
     if (grounding := render_citations(citations, texts_of(parts))) is not None:
         out["groundingMetadata"] = grounding
     if choice.logprobs is not None:
@@ -163,11 +153,7 @@ def _candidate(choice: ir.Choice) -> dict[str, Any]:
     return out
 
 
-BROKEN_CALL = "The model called a function with arguments that are not a JSON object."
-
-
-def finish_reason(finish: ir.FinishReason, broken: bool) -> str:
-    """Gemini's calls hold objects: one whose arguments are none is left out, and the reason says so."""
-    if broken and finish in ("tool", "stop"):
-        return REASONS["malformed"]
-    return REASONS[finish]
+def render_answered(call: ir.ToolCall) -> dict[str, Any]:
+    """A call for a client."""
+    wrapped = _encode(broken_input(call.arguments)).decode()
+    return render_call(call) or render_call(msgspec.structs.replace(call, arguments=wrapped)) or {}

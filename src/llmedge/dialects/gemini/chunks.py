@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 import msgspec
 
 from llmedge.dialects import ir
-from llmedge.dialects.gemini.citations import Grounding, Logprobs, Recitation
-from llmedge.dialects.lenient import UNREADABLE
+from llmedge.dialects.endings import check_end
+from llmedge.dialects.gemini.citations import NULL
+from llmedge.dialects.lenient import UNREADABLE, arguments, flat, text
 from llmedge.errors import UpstreamMalformed
 
 FINISH: dict[str, ir.FinishReason] = {
@@ -32,13 +32,9 @@ FINISH: dict[str, ir.FinishReason] = {
     "IMAGE_OTHER": "filter",
     "MODEL_ARMOR": "filter",
     "ESCALATION": "filter",
-    "MALFORMED_FUNCTION_CALL": "malformed",
-    "MALFORMED_RESPONSE": "malformed",
-    "UNEXPECTED_TOOL_CALL": "malformed",
-    "TOO_MANY_TOOL_CALLS": "malformed",
-    "MISSING_THOUGHT_SIGNATURE": "malformed",
 }
-"""Google's reasons and ours. What it adds to them counts as ``stop``."""
+"""Google's reasons and ours, but for those that say that there is no answer (``endings.py``). What it adds to them
+counts as ``stop``."""
 
 REASONS: dict[ir.FinishReason, str] = {
     "stop": "STOP",
@@ -49,14 +45,21 @@ REASONS: dict[ir.FinishReason, str] = {
     "context": "MAX_TOKENS",
     "filter": "SAFETY",
     "refusal": "SAFETY",
-    "malformed": "MALFORMED_FUNCTION_CALL",
 }
 
 
 class Call(msgspec.Struct, gc=False):
-    name: str | None = None
-    id: str | None = None
+    name: Any = None
+    id: Any = None
     args: msgspec.Raw = msgspec.Raw(b"null")
+
+    @property
+    def identifier(self) -> str:
+        return self.id if isinstance(self.id, str) else ""
+
+    @property
+    def arguments(self) -> str:
+        return arguments(self.args) or "{}"
 
 
 class Blob(msgspec.Struct, gc=False, rename="camel"):
@@ -67,7 +70,7 @@ class Blob(msgspec.Struct, gc=False, rename="camel"):
 
 class Part(msgspec.Struct, gc=False, rename="camel"):
     text: str | None = None
-    thought: bool | None = None
+    thought: Any = None
     thought_signature: str | None = None
     function_call: Call | None = None
     inline_data: Blob | None = None
@@ -75,34 +78,34 @@ class Part(msgspec.Struct, gc=False, rename="camel"):
 
 
 class Content(msgspec.Struct, gc=False):
-    parts: list[Part] | None = None
+    parts: list[Part | None] | Part | None = None
+
+    @property
+    def said(self) -> list[Part]:
+        parts = self.parts
+        return [parts] if isinstance(parts, Part) else [part for part in parts or () if part is not None]
 
 
 class Candidate(msgspec.Struct, gc=False, rename="camel"):
     content: Content | None = None
-    finish_reason: str | None = None
-    index: int | None = None
-    grounding_metadata: Grounding | None = None
-    citation_metadata: Recitation | None = None
-    logprobs_result: Logprobs | None = None
-
-
-class Feedback(msgspec.Struct, gc=False, rename="camel"):
-    block_reason: str | None = None
+    finish_reason: Any = None
+    index: Any = None
+    grounding_metadata: msgspec.Raw = NULL
+    citation_metadata: msgspec.Raw = NULL
+    logprobs_result: msgspec.Raw = NULL
 
 
 class Chunk(msgspec.Struct, gc=False, rename="camel"):
-    candidates: list[Candidate] | None = None
+    candidates: list[Candidate | None] | None = None
     usage_metadata: msgspec.Raw = msgspec.Raw(b"")
-    prompt_feedback: Feedback | None = None
-    model_version: str | None = None
-    response_id: str | None = None
-    create_time: str | None = None
+    prompt_feedback: Any = None
+    model_version: Any = None
+    response_id: Any = None
+    create_time: Any = None
     error: msgspec.Raw = msgspec.Raw(b"")
 
 
 _decode = msgspec.json.Decoder(Chunk).decode
-_NOT_ID = re.compile(r"[^A-Za-z0-9_-]")
 
 
 def decode(data: bytes, what: str) -> Chunk:
@@ -115,14 +118,14 @@ def decode(data: bytes, what: str) -> Chunk:
 
 def blocked(chunk: Chunk) -> bool:
     """The prompt was refused: there are no candidates, and there will be none."""
-    return not chunk.candidates and chunk.prompt_feedback is not None and bool(chunk.prompt_feedback.block_reason)
+    return not chunk.candidates and bool(text(chunk.prompt_feedback, "blockReason"))
 
 
 def created(chunk: Chunk) -> int:
     """``createTime`` (RFC 3339) in seconds since the epoch; 0 for none."""
     try:
         return int(datetime.fromisoformat(chunk.create_time).timestamp()) if chunk.create_time else 0
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, TypeError):
         return 0
 
 
@@ -135,23 +138,11 @@ def timestamp(seconds: int) -> str:
     return when.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def call_id(call: Call, response: str, choice: int, number: int) -> str:
-    """A call's id. An invented one names the answer, so that no two calls of a conversation have the same, and keeps
-    to what every vendor takes: letters, digits, ``_`` and ``-``, 40 at most."""
-    if call.id:
-        return call.id
-    answer = _NOT_ID.sub("", response)[-24:]
-    return "_".join(["call", *([answer] if answer else []), *([str(choice)] if choice else []), str(number)])
-
-
-def arguments(call: Call) -> str:
-    """:raises UpstreamMalformed: they are no object."""
-    raw = bytes(call.args)
-    if raw == b"null":
-        return "{}"
-    if raw[:1] != b"{":
-        raise UpstreamMalformed("called a function with arguments that are not an object")
-    return raw.decode()
+def finish_of(reason: Any, called: bool) -> ir.FinishReason:
+    """:raises VendorFailed: it says that there is no answer."""
+    check_end(reason)
+    finish = FINISH.get(flat(reason) or "STOP", "stop")
+    return "tool" if finish == "stop" and called else finish
 
 
 def head(id: str, model: str, seconds: int) -> dict[str, Any]:

@@ -7,11 +7,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from llmedge.dialects import ir
+from llmedge.dialects.lenient import UNREADABLE
 
 
 class _Web(msgspec.Struct):
@@ -36,7 +37,7 @@ class _Support(msgspec.Struct, rename="camel"):
     grounding_chunk_indices: list[int] | None = None
 
 
-class Grounding(msgspec.Struct, rename="camel"):
+class _Grounding(msgspec.Struct, rename="camel"):
     grounding_chunks: list[_Source] | None = None
     grounding_supports: list[_Support] | None = None
 
@@ -48,19 +49,37 @@ class _Recited(msgspec.Struct, rename="camel"):
     title: str = ""
 
 
-class Recitation(msgspec.Struct, rename="camel"):
+class _Recitation(msgspec.Struct, rename="camel"):
     citation_sources: list[_Recited] | None = None
     citations: list[_Recited] | None = None
     """Vertex AI's name of them."""
 
 
+NULL = msgspec.Raw(b"null")
+
+_T = TypeVar("_T")
+
+
+def _read(decoder: msgspec.json.Decoder[_T], raw: msgspec.Raw) -> _T | None:
+    """``None`` for what is not as it should be: an answer is not worth less for it."""
+    try:
+        return decoder.decode(raw)
+    except UNREADABLE:
+        return None
+
+
+_groundings = msgspec.json.Decoder(_Grounding | None)
+_recitations = msgspec.json.Decoder(_Recitation | None)
+
+
 def parse_citations(
-    grounding: Grounding | None, recitation: Recitation | None, texts: list[str | None]
+    grounding_metadata: msgspec.Raw, citation_metadata: msgspec.Raw, texts: list[str | None]
 ) -> list[ir.Citation]:
     """In the order of the supports; pages that support nothing in particular at the end.
 
     :param texts: of the candidate's parts, ``None`` for a part that is no text of the answer.
     """
+    grounding, recitation = _read(_groundings, grounding_metadata), _read(_recitations, citation_metadata)
     citations: list[ir.Citation] = []
     if grounding is not None and grounding.grounding_chunks:
         pages = [each.web or each.retrieved_context or each.maps or _Web() for each in grounding.grounding_chunks]
@@ -154,13 +173,17 @@ class _Top(msgspec.Struct):
     candidates: list[_Token] | None = None
 
 
-class Logprobs(msgspec.Struct, rename="camel"):
+class _Logprobs(msgspec.Struct, rename="camel"):
     chosen_candidates: list[_Token] | None = None
     top_candidates: list[_Top] | None = None
 
 
-def parse_logprobs(payload: Logprobs | None) -> tuple[ir.TokenLogprob, ...] | None:
+_likelihoods = msgspec.json.Decoder(_Logprobs | None)
+
+
+def parse_logprobs(raw: msgspec.Raw) -> tuple[ir.TokenLogprob, ...] | None:
     """The tokens, each with the likeliest alternatives of its step."""
+    payload = None if raw == NULL else _read(_likelihoods, raw)
     if payload is None or payload.chosen_candidates is None:
         return None
     tops = payload.top_candidates or []

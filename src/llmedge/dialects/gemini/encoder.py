@@ -14,10 +14,9 @@ import msgspec
 from llmedge.dialects import ir
 from llmedge.dialects.dialect import ResponseContext
 from llmedge.dialects.gemini import usage
-from llmedge.dialects.gemini.answer import BROKEN_CALL, finish_reason
-from llmedge.dialects.gemini.chunks import head
+from llmedge.dialects.gemini.answer import render_answered
+from llmedge.dialects.gemini.chunks import REASONS, head
 from llmedge.dialects.gemini.citations import render_citations, render_logprobs
-from llmedge.dialects.gemini.parts import render_call
 from llmedge.dialects.gemini.wire import wrap_signature
 from llmedge.model import Event, EventKind, Usage
 
@@ -31,10 +30,9 @@ _ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 class _Choice:
     """What is known of one choice."""
 
-    __slots__ = ("broken", "citations", "finish", "texts")
+    __slots__ = ("citations", "finish", "texts")
 
     def __init__(self) -> None:
-        self.broken = False
         self.citations: list[ir.Citation] = []
         self.finish: ir.FinishReason | None = None
         self.texts: list[str] = []
@@ -132,19 +130,14 @@ class Encoder:
         key = (event.choice, event.block)
         opened = self._opens[key]
         text = "".join(self._calls.pop(key, ()))
-        call = render_call(ir.ToolCall(opened.tool_id, opened.name, text, self._signatures.pop(key, "")))
-        if call is None:
-            self._choices[event.choice].broken = True
-        else:
-            self._part(event.choice, call, out)
+        signature = self._signatures.pop(key, opened.signature)
+        self._part(event.choice, render_answered(ir.ToolCall(opened.tool_id, opened.name, text, signature)), out)
 
     def _end(self, out: list[Event]) -> None:
         candidates: list[dict[str, Any]] = []
         for index, choice in sorted(self._choices.items()):
             rendered: dict[str, Any] = {"content": {"parts": [{"text": ""}], "role": "model"}, "index": index}
-            rendered["finishReason"] = finish_reason(choice.finish or "stop", choice.broken)
-            if choice.broken:
-                rendered["finishMessage"] = BROKEN_CALL
+            rendered["finishReason"] = REASONS[choice.finish or "stop"]
             if choice.citations:
                 grounding = render_citations(choice.citations, ["".join(choice.texts)])
                 if grounding is not None:

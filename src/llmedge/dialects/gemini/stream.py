@@ -7,26 +7,26 @@ end of a candidate: some models give ``STOP`` in each event.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from llmedge.dialects import ir
 from llmedge.dialects.blocks import BlockWriter
+from llmedge.dialects.endings import check_end
 from llmedge.dialects.gemini import usage
 from llmedge.dialects.gemini.chunks import (
-    FINISH,
     Blob,
     Candidate,
-    Feedback,
     Part,
-    arguments,
     blocked,
-    call_id,
     created,
     decode,
+    finish_of,
 )
-from llmedge.dialects.gemini.citations import parse_citations, parse_logprobs
+from llmedge.dialects.gemini.citations import NULL, parse_citations, parse_logprobs
 from llmedge.dialects.gemini.wire import failed
-from llmedge.dialects.lenient import UNREADABLE
+from llmedge.dialects.lenient import UNREADABLE, flat, whole
 from llmedge.dialects.sse import CUT, PassingReader, SseReader
 from llmedge.errors import UpstreamCut, UpstreamMalformed, VendorFailed
 from llmedge.model import Event, EventKind, Usage
@@ -41,8 +41,8 @@ class _ThinContent(msgspec.Struct, gc=False):
 
 class _ThinCandidate(msgspec.Struct, gc=False, rename="camel"):
     content: _ThinContent | None = None
-    finish_reason: str | None = None
-    index: int = 0
+    finish_reason: Any = None
+    index: Any = 0
 
 
 class _ThinChunk(msgspec.Struct, gc=False, rename="camel"):
@@ -50,7 +50,7 @@ class _ThinChunk(msgspec.Struct, gc=False, rename="camel"):
 
     candidates: list[_ThinCandidate] | None = None
     usage_metadata: msgspec.Raw = msgspec.Raw(b"")
-    prompt_feedback: Feedback | None = None
+    prompt_feedback: Any = None
     error: msgspec.Raw = msgspec.Raw(b"")
 
 
@@ -86,11 +86,12 @@ class Reader(PassingReader):
         if chunk.usage_metadata:
             self._usage = chunk.usage_metadata  # running totals: the last one stands
         for candidate in chunk.candidates or ():
+            index = whole(candidate.index) or 0
             has_parts = candidate.content is not None and bool(candidate.content.parts)
             if candidate.finish_reason:
-                self._finished[candidate.index] = True
-            elif has_parts or candidate.index not in self._finished:
-                self._finished[candidate.index] = False
+                self._finished[index] = True
+            elif has_parts or index not in self._finished:
+                self._finished[index] = False
             if has_parts or candidate.finish_reason:
                 self._content = True
         if blocked(chunk):  # type: ignore[arg-type]  # has what is looked at
@@ -111,11 +112,11 @@ class Reader(PassingReader):
 class _State:
     """One candidate."""
 
-    __slots__ = ("blocks", "calls", "reason", "texts")
+    __slots__ = ("blocks", "called", "reason", "texts")
 
     def __init__(self, index: int) -> None:
         self.blocks = BlockWriter(index)
-        self.calls = 0
+        self.called = False
         self.reason = ""
         self.texts: list[str] = []
 
@@ -131,7 +132,6 @@ class Decoder(SseReader[ir.StreamEvent]):
         self._wanted = choices
         self._begun = False
         self._blocked = False
-        self._id = ""
         self._usage: Usage | None = None
         self._states: dict[int, _State] = {}
 
@@ -143,15 +143,15 @@ class Decoder(SseReader[ir.StreamEvent]):
             raise failed(data, _FAILED)
         if not self._begun:
             self._begun = True
-            self._id = chunk.response_id or ""
-            items.append(ir.Begin(self._id, chunk.model_version or "", created(chunk)))
+            items.append(ir.Begin(flat(chunk.response_id), flat(chunk.model_version), created(chunk)))
         if chunk.usage_metadata:
             counted = usage.parse(chunk.usage_metadata)
             if counted is not None and counted != self._usage:
                 self._usage = counted
                 items.append(ir.Counted(counted))
         for candidate in chunk.candidates or ():
-            self._candidate(candidate, items)
+            if candidate is not None:
+                self._candidate(candidate, items)
         if blocked(chunk):
             self._blocked = True
 
@@ -164,17 +164,16 @@ class Decoder(SseReader[ir.StreamEvent]):
                 raise UpstreamCut(CUT)
             for index, state in sorted(self._states.items()):
                 state.blocks.close(items)
-                reason = FINISH.get(state.reason, "stop")
-                items.append(ir.Finish("tool" if reason == "stop" and state.calls else reason, index))
+                items.append(ir.Finish(finish_of(state.reason, state.called), index))
         self.done = True
         items.append(ir.End())
 
     def _candidate(self, candidate: Candidate, items: list[ir.StreamEvent]) -> None:
-        index = candidate.index or 0
+        index = whole(candidate.index) or 0
         state = self._states.get(index)
         if state is None:
             state = self._states[index] = _State(index)
-        parts = candidate.content.parts if candidate.content is not None else None
+        parts = candidate.content.said if candidate.content is not None else None
         if parts:
             logprobs = parse_logprobs(candidate.logprobs_result)
             state.reason = ""
@@ -186,11 +185,12 @@ class Decoder(SseReader[ir.StreamEvent]):
                 else:
                     logprobs = self._part(part, state, index, items, logprobs)
         if candidate.finish_reason:
-            state.reason = candidate.finish_reason
-        if candidate.grounding_metadata is not None or candidate.citation_metadata is not None:
+            check_end(candidate.finish_reason)
+            state.reason = flat(candidate.finish_reason)
+        if candidate.grounding_metadata != NULL or candidate.citation_metadata != NULL:
             # The parts of a stream are pieces of one text.
-            whole: list[str | None] = ["".join(state.texts)]
-            for cite in parse_citations(candidate.grounding_metadata, candidate.citation_metadata, whole):
+            said: list[str | None] = ["".join(state.texts)]
+            for cite in parse_citations(candidate.grounding_metadata, candidate.citation_metadata, said):
                 items.append(ir.Cite(state.blocks.at("text", items), cite, index))
 
     def _part(
@@ -204,12 +204,9 @@ class Decoder(SseReader[ir.StreamEvent]):
         """A part that is no plain text; the likelihoods that are still to be told."""
         signature = part.thought_signature or ""
         if (call := part.function_call) is not None:
-            identifier = call_id(call, self._id, index, state.calls)
-            state.calls += 1
-            block = state.blocks.open("tool", items, tool_id=identifier, name=call.name or "")
-            if signature:
-                items.append(ir.Sign(block, signature, index))
-            items.append(ir.Delta(block, arguments(call), index))
+            state.called = True
+            opened = {"tool_id": call.identifier, "name": flat(call.name), "signature": signature}
+            items.append(ir.Delta(state.blocks.open("tool", items, **opened), call.arguments, index))
             state.blocks.close(items)
             return logprobs
         if part.thought:

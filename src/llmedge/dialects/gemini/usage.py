@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from llmedge.dialects import lenient
+from llmedge.dialects.lenient import UNREADABLE
 from llmedge.model import Usage
 
 _Tokens = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
@@ -32,6 +34,7 @@ class _Usage(msgspec.Struct, gc=False, rename="camel"):
     candidates_tokens_details: list[_Count] | None = None
 
 
+_COUNTS = [field.encode_name for field in msgspec.structs.fields(_Usage) if field.name.endswith("_count")]
 _decode = msgspec.json.Decoder(_Usage).decode
 
 
@@ -41,8 +44,14 @@ def parse(raw: bytes | msgspec.Raw) -> Usage | None:
         return None
     try:
         payload = _decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
+    except UNREADABLE:
+        table = lenient.decode(raw)
+        if not isinstance(table, dict):
+            return None
+        counts = {name: lenient.count(table, name) for name in _COUNTS}
+        if not any(counts.values()):
+            return None
+        payload = msgspec.convert(counts, _Usage)
     prompt, answer = payload.prompt_token_count, payload.candidates_token_count
     thoughts, tools = payload.thoughts_token_count, payload.tool_use_prompt_token_count
     cached = payload.cached_content_token_count

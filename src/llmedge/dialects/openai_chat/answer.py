@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 import msgspec
 
-from llmedge.dialects import ir
+from llmedge.dialects import ir, lenient
 from llmedge.dialects.dialect import ResponseContext
-from llmedge.dialects.fields import Fields
-from llmedge.dialects.openai_answer import check_answer, parse_usage
-from llmedge.dialects.openai_chat.thoughts import parse_thoughts
+from llmedge.dialects.lenient import UNREADABLE, flat, text
+from llmedge.dialects.openai_answer import check_answer
+from llmedge.dialects.openai_chat.chunks import Choice, Message, citation, decode, label, logprobs, pieces
+from llmedge.dialects.openai_chat.thoughts import vendor_thoughts
+from llmedge.errors import UpstreamMalformed
 from llmedge.model import Usage
 
 _encode = msgspec.json.Encoder().encode
-
-FINISH: dict[str, ir.FinishReason] = {
-    "stop": "stop",
-    "length": "length",
-    "tool_calls": "tool",
-    "function_call": "tool",
-    "content_filter": "filter",
-}
-"""OpenAI's reasons and ours. What a vendor adds to them counts as ``stop``."""
 
 REASONS: dict[ir.FinishReason, str] = {
     "stop": "stop",
@@ -33,7 +27,6 @@ REASONS: dict[ir.FinishReason, str] = {
     "filter": "content_filter",
     "refusal": "content_filter",
     "pause": "stop",
-    "malformed": "stop",
 }
 
 
@@ -48,90 +41,52 @@ def finish_reason(finish: ir.FinishReason, refused: bool) -> str:
 def parse(body: bytes) -> ir.Answer:
     """:raises UpstreamMalformed: it is not one. :raises VendorFailed: it is an error."""
     check_answer(body)
-    top = Fields.of_answer(body)
-    choices = tuple(_choice(each, number) for number, each in enumerate(top.objects("choices")))
-    usage = top.raw("usage")
+    try:
+        whole = decode(body)
+    except UNREADABLE:
+        raise UpstreamMalformed("answered with something that is not an answer") from None
+    choices = whole.said
     return ir.Answer(
-        choices,
-        top.text("id"),
-        top.text("model"),
-        top.integer("created") or 0,
-        parse_usage(usage) if usage else None,
-        top.text("service_tier"),
+        tuple(_choice(each, number) for number, each in enumerate(choices)),
+        label(whole.id),
+        label(whole.model),
+        whole.seconds,
+        whole.counted(),
+        label(whole.service_tier),
     )
 
 
-def _choice(fields: Fields, number: int) -> ir.Choice:
-    message = fields.object("message") or Fields({})
-    parts: list[ir.Part] = [*parse_thoughts(message)]
-    text = message.text("content")
-    citations = tuple(cite for each in message.objects("annotations") if (cite := citation(each)) is not None)
-    if text:
-        parts.append(ir.Text(text, citations))
-    if refusal := message.text("refusal"):
-        parts.append(ir.Refusal(refusal))
-    if (audio := message.object("audio")) is not None:
-        source = ir.Source("base64", audio.text("data"))
-        parts.append(ir.Audio(source, audio.text("transcript"), audio.text("id")))
-    for call in message.objects("tool_calls"):
-        function = call.object("function")
-        if function is not None:
-            arguments = function.text("arguments") or "{}"
-            parts.append(ir.ToolCall(call.text("id"), function.text("name"), arguments, _signature(call)))
-    finish = FINISH.get(fields.text("finish_reason"), "stop")
-    if finish == "stop" and any(isinstance(part, ir.ToolCall) for part in parts):
-        finish = "tool"  # some vendors say stop
-    if finish == "stop" and any(isinstance(part, ir.Refusal) for part in parts):
-        finish = "refusal"
-    logprobs = fields.object("logprobs")
-    index = fields.integer("index")
-    return ir.Choice(
-        tuple(parts),
-        finish,
-        number if index is None else index,
-        logprobs=None if logprobs is None or not logprobs.has("content") else tokens(logprobs.objects("content")),
-    )
+def _choice(choice: Choice, number: int) -> ir.Choice:
+    message = next((each for each in (choice.message, choice.delta) if isinstance(each, Message)), Message())
+    parts: list[ir.Part] = [*vendor_thoughts(message.thought, message.reasoning_details)]
+    refused = flat(message.refusal)
+    for kind, run in groupby(pieces(message.content), lambda piece: piece[0]):
+        said = "".join(text for _, text in run)
+        if kind == "refusal":
+            refused += said
+        else:
+            parts.append(ir.Text(said) if kind == "text" else ir.Thinking(said))
+    _cite(parts, message.annotations)
+    if refused:
+        parts.append(ir.Refusal(refused))
+    if isinstance(message.audio, dict):
+        source = ir.Source("base64", text(message.audio, "data"))
+        parts.append(ir.Audio(source, text(message.audio, "transcript"), text(message.audio, "id")))
+    calls = message.calls
+    parts += [ir.ToolCall(each.identifier, each.name, each.arguments or "{}", each.signature) for each in calls]
+    finish, met = choice.ended(bool(calls), bool(refused))
+    index = lenient.whole(choice.index)
+    return ir.Choice(tuple(parts), finish, number if index is None else index, met, logprobs(choice))
 
 
-def _signature(call: Fields) -> str:
-    extra = call.object("extra_content")
-    google = extra.object("google") if extra is not None else None
-    return google.text("thought_signature") if google is not None else ""
-
-
-def citation(fields: Fields) -> ir.Citation | None:
-    """One of ``annotations``."""
-    if (url := fields.object("url_citation")) is not None:
-        return ir.Citation(
-            "url",
-            url=url.text("url"),
-            title=url.text("title"),
-            text_start=url.integer("start_index"),
-            text_end=url.integer("end_index"),
-        )
-    return None
-
-
-def _bytes(item: Fields) -> tuple[int, ...] | None:
-    value = item.value("bytes")
-    if value is None:
-        return None
-    if not isinstance(value, list) or not all(isinstance(each, int) for each in value):
-        item.fail("bytes", "must be a list of numbers")
-    return tuple(value)
-
-
-def tokens(items: list[Fields]) -> tuple[ir.TokenLogprob, ...]:
-    """The items of ``logprobs.content`` or of ``top_logprobs``."""
-    return tuple(
-        ir.TokenLogprob(
-            item.text("token"),
-            item.number("logprob") or 0.0,
-            _bytes(item),
-            tokens(item.objects("top_logprobs")),
-        )
-        for item in items
-    )
+def _cite(parts: list[ir.Part], annotations: Any) -> None:
+    """Put the citations on the last text."""
+    found = annotations if isinstance(annotations, list) else ()
+    cites = tuple(cite for each in found if (cite := citation(each)) is not None)
+    for place in reversed(range(len(parts))):
+        if isinstance(last := parts[place], ir.Text):
+            parts[place] = ir.Text(last.text, cites)
+            break
 
 
 # A client's answer

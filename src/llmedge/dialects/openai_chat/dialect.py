@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 
 from llmedge.dialects.dialect import ChatDialect, Request
-from llmedge.dialects.openai_chat import answer, render, request, stream
+from llmedge.dialects.openai_chat import answer, render, request
+from llmedge.dialects.openai_chat.decoder import Decoder
+from llmedge.dialects.openai_chat.encoder import Encoder
 from llmedge.dialects.openai_common import (
     CommonRequest,
     OpenAIDialect,
@@ -81,5 +83,5 @@ class OpenAIChat(OpenAIDialect, ChatDialect):
     _render = staticmethod(render.render)
     parse_answer = staticmethod(answer.parse)
     render_answer = staticmethod(answer.render)
-    decoder = staticmethod(stream.Decoder)
-    encoder = staticmethod(stream.Encoder)
+    decoder = staticmethod(Decoder)
+    encoder = staticmethod(Encoder)

@@ -9,11 +9,11 @@ import msgspec
 
 from llmedge.dialects import ir
 from llmedge.dialects.dialect import ResponseContext
-from llmedge.dialects.fields import Fields
-from llmedge.dialects.lenient import is_json
-from llmedge.dialects.openai_chat.answer import tokens
+from llmedge.dialects.fields import AnswerFields, Fields
+from llmedge.dialects.lenient import arguments, is_json
+from llmedge.dialects.openai_chat.chunks import tokens
 from llmedge.dialects.openai_responses.envelope import Envelope, ended, failure, finish_of, parse_usage
-from llmedge.dialects.openai_responses.items import parse_call, parse_text, parse_thought
+from llmedge.dialects.openai_responses.items import parse_text, parse_thought
 from llmedge.errors import UpstreamMalformed
 
 _encode = msgspec.json.Encoder().encode
@@ -28,11 +28,11 @@ def check(body: bytes) -> Fields:
     :raises UpstreamMalformed: it is not one.
     :raises VendorFailed: it failed, or is an error object behind a status of 200.
     """
-    top = Fields.of_answer(body)
+    top = AnswerFields.of_answer(body)
     status = top.text("status")
     if status in ("failed", "cancelled") or (top.has("error") and not top.has("output")):
         raise failure(top.value("error"), cancelled=status == "cancelled")
-    if not top.has("output"):
+    if top.raw("output")[:1] not in (b"[", b"{"):
         raise UpstreamMalformed("answered without output")
     return top
 
@@ -59,7 +59,7 @@ def parse(body: bytes) -> ir.Answer:
         (choice,),
         top.text("id"),
         top.text("model"),
-        int(top.number("created_at") or 0),
+        max(0, top.integer("created_at") or 0),
         parse_usage(top.raw("usage")),
         "" if tier == "auto" else tier,
     )
@@ -75,21 +75,35 @@ def _parts(item: Fields, logprobs: list[ir.TokenLogprob]) -> list[ir.Part]:
     """Nothing for calls of the vendor's own tools: they were not asked for."""
     kind = item.text("type")
     if kind == "function_call":
-        return [parse_call(item)]
+        return [call_of(item)]
     if kind == "reasoning":
         thought = parse_thought(item)
         return [thought] if thought.text or thought.signature else []
     parts: list[ir.Part] = []
     if kind == "message":
+        if item.is_text("content"):
+            return [ir.Text(text)] if (text := item.text("content")) else []
         for each in item.objects("content"):
             if each.text("type") == "refusal":
                 if refusal := each.text("refusal"):
                     parts.append(ir.Refusal(refusal))
-            elif each.text("type") == "output_text":
-                logprobs += tokens(each.objects("logprobs"))
-                if (text := parse_text(each)).text:
-                    parts.append(text)
+            elif each.text("type") in TEXTS and each.has("text"):
+                logprobs += tokens(each.value("logprobs"))
+                if (part := parse_text(each)).text:
+                    parts.append(part)
     return parts
+
+
+TEXTS = ("output_text", "text")
+
+
+def call_of(item: Fields) -> ir.ToolCall:
+    """A ``function_call``; its thought signature is where Google's compatible API has it in chats."""
+    extra = item.object("extra_content")
+    google = extra.object("google") if extra is not None else None
+    signature = google.text("thought_signature") if google is not None else ""
+    identifier = item.text("call_id") if item.is_text("call_id") else ""
+    return ir.ToolCall(identifier, item.text("name", None), arguments(item.raw("arguments")) or "{}", signature)
 
 
 # A client's answer
@@ -219,14 +233,13 @@ def render_citation(cite: ir.Citation, length: int) -> dict[str, Any] | None:
     return None
 
 
-def render_tokens(items: tuple[ir.TokenLogprob, ...], top: bool = True, with_bytes: bool = True) -> list[Any]:
-    """The items of ``logprobs``. Bytes are required of whole texts, and are not in the events of a stream."""
+def render_tokens(items: tuple[ir.TokenLogprob, ...], top: bool = True) -> list[Any]:
+    """The items of ``logprobs``. OpenAI has no bytes in the events of a stream, Open Responses requires them."""
     out: list[Any] = []
     for item in items:
         rendered: dict[str, Any] = {"token": item.token, "logprob": item.logprob}
-        if with_bytes:
-            rendered["bytes"] = list(item.token.encode() if item.bytes is None else item.bytes)
+        rendered["bytes"] = list(item.token.encode() if item.bytes is None else item.bytes)
         if top:
-            rendered["top_logprobs"] = render_tokens(item.top, False, with_bytes)
+            rendered["top_logprobs"] = render_tokens(item.top, False)
         out.append(rendered)
     return out

@@ -12,14 +12,13 @@ import msgspec
 
 from llmedge.dialects import ir, lenient
 from llmedge.dialects.blocks import BlockWriter, Kind
-from llmedge.dialects.fields import Fields
-from llmedge.dialects.lenient import UNREADABLE
-from llmedge.dialects.openai_chat.answer import tokens
-from llmedge.dialects.openai_responses.answer import incomplete_reason
+from llmedge.dialects.fields import AnswerFields, Fields
+from llmedge.dialects.lenient import UNREADABLE, arguments, flat, whole
+from llmedge.dialects.openai_chat.chunks import tokens
+from llmedge.dialects.openai_responses.answer import TEXTS, call_of, incomplete_reason
 from llmedge.dialects.openai_responses.envelope import failure, finish_of, parse_usage
 from llmedge.dialects.openai_responses.items import (
     SUMMARY_BREAK,
-    parse_call,
     parse_citation,
     parse_text,
     parse_thought,
@@ -29,18 +28,20 @@ from llmedge.dialects.sse import SseReader
 from llmedge.errors import UpstreamCut, UpstreamMalformed
 
 _NONE = msgspec.Raw(b"null")
+_UNSEEN = -(10**9)
 _ITEM = -1
 """In place of a content index: the item itself, where it is one block."""
 
 
 class _Event(msgspec.Struct, gc=False):
     type: str = ""
-    output_index: int | None = None
-    item_id: str | None = None
-    content_index: int = 0
-    summary_index: int = 0
-    delta: Any = None
-    logprobs: msgspec.Raw = _NONE
+    output_index: Any = None
+    item_id: Any = None
+    content_index: Any = 0
+    summary_index: Any = 0
+    delta: msgspec.Raw = _NONE
+    arguments: msgspec.Raw = _NONE
+    logprobs: Any = None
     item: msgspec.Raw = _NONE
     part: msgspec.Raw = _NONE
     annotation: msgspec.Raw = _NONE
@@ -54,7 +55,7 @@ _decode_event = msgspec.json.Decoder(_Event).decode
 class _Block:
     """An open block."""
 
-    __slots__ = ("cited", "has_delta", "kind", "number", "source", "summary")
+    __slots__ = ("cited", "has_delta", "kind", "number", "signature", "source", "summary")
 
     def __init__(self, number: int, kind: Kind) -> None:
         self.number = number
@@ -63,6 +64,7 @@ class _Block:
         self.cited = False
         self.source = ""  # of a thought: which kind of event told it first
         self.summary = 0
+        self.signature = ""
 
 
 class Decoder(SseReader[ir.StreamEvent]):
@@ -76,7 +78,11 @@ class Decoder(SseReader[ir.StreamEvent]):
         self._refused = False
         self._blocks: dict[tuple[int, int], _Block] = {}
         self._closed: set[tuple[int, int]] = set()
-        self._ids: dict[str, int] = {}  # of items without an index: the number they were given here
+        self._numbers: dict[tuple[int | None, str], int] = {}  # of items, by index and id
+        self._last: dict[int, int] = {}  # by index
+        self._unnumbered = False  # there are items without an index
+        self._call_ids: set[str] = set()
+        self._kinds: set[str] = set()  # of the blocks so far
 
     def _take(self, name: bytes, data: bytes, items: list[ir.StreamEvent]) -> None:
         if data == b"[DONE]":  # not of this API, but some servers end every stream so
@@ -107,27 +113,36 @@ class Decoder(SseReader[ir.StreamEvent]):
         if event.response == _NONE:
             items.append(ir.Begin())
             return
-        response = Fields.of_answer(event.response)
+        response = AnswerFields.spare(event.response)
         tier = response.text("service_tier")
         items.append(
             ir.Begin(
                 response.text("id"),
                 response.text("model"),
-                int(response.number("created_at") or 0),
+                max(0, response.integer("created_at") or 0),
                 "" if tier == "auto" else tier,
             )
         )
 
     def _index(self, event: _Event, item: Fields | None = None) -> int:
-        """The number of the item that ``event`` is about."""
-        if event.output_index is not None:
-            return event.output_index
-        ids = [event.item_id or ""] if item is None else [item.text("id"), item.text("call_id")]
+        """The number of the item that ``event`` is about: its index, but for a call with an id of its own at the index
+        of another, which is a new one."""
+        ids = [flat(event.item_id)] if item is None else [item.text("id"), item.text("call_id")]
+        ids = [id for id in ids if id] or [""]
+        index = whole(event.output_index)
         for id in ids:
-            if id in self._ids:
-                return self._ids[id]
-        number = len(self._ids)
-        self._ids.update({id: number for id in ids if id or len(ids) == 1})
+            if (known := self._numbers.get((index, id))) is not None:
+                return known
+        if index is None:
+            number = len({known for (index, _), known in self._numbers.items() if index is None})
+            self._unnumbered = True
+        elif item is not None and ids != [""] and index in self._last and item.text("type") == "function_call":
+            number = -2 - len(self._numbers)
+        else:
+            number = self._last.get(index, index)
+        if index is not None:
+            self._last[index] = number
+        self._numbers.update({(index, id): number for id in ids})
         return number
 
     # Blocks
@@ -147,10 +162,12 @@ class Decoder(SseReader[ir.StreamEvent]):
         return block
 
     def _open(self, key: tuple[int, int], kind: Kind, items: list[ir.StreamEvent], **more: Any) -> _Block:
-        if self._ids:  # llama.cpp says at the very end that items are done; the next one has begun long before
+        if self._unnumbered:  # llama.cpp says at the very end that items are done; the next one has begun long before
             for other in [each for each in self._blocks if each[0] != key[0]]:
                 self._close(other, items)
+        self._kinds.add(kind)
         block = self._blocks[key] = _Block(self._writer.add(kind, items, **more), kind)
+        block.signature = more.get("signature", "")
         return block
 
     def _close(self, key: tuple[int, int], items: list[ir.StreamEvent]) -> None:
@@ -161,11 +178,11 @@ class Decoder(SseReader[ir.StreamEvent]):
     # Deltas
 
     def _delta(self, event: _Event, kind: Kind, items: list[ir.StreamEvent]) -> None:
-        delta = _text(event.delta)
-        logprobs = None if event.logprobs == _NONE or event.logprobs == b"[]" else _tokens(event.logprobs)
+        delta = arguments(event.delta) if kind == "tool" else _text(event.delta)
+        logprobs = tokens(event.logprobs) or None if event.logprobs else None
         if not delta and not logprobs:
             return
-        index = _ITEM if kind == "tool" else event.content_index
+        index = _ITEM if kind == "tool" else whole(event.content_index) or 0
         block = self._block((self._index(event), index), kind, items)
         block.has_delta = True
         items.append(ir.Delta(block.number, delta, 0, logprobs))
@@ -187,27 +204,34 @@ class Decoder(SseReader[ir.StreamEvent]):
         if not (delta := _text(event.delta)):
             return
         block = self._block((self._index(event), _ITEM), "thinking", items)
+        summary = whole(event.summary_index) or 0
         if not block.source:
-            block.source, block.summary = source, event.summary_index
+            block.source, block.summary = source, summary
         if block.source != source:
             return
-        if block.summary != event.summary_index:
-            block.summary = event.summary_index
+        if block.summary != summary:
+            block.summary = summary
             delta = SUMMARY_BREAK + delta
         block.has_delta = True
         items.append(ir.Delta(block.number, delta))
 
     def _annotation(self, event: _Event, items: list[ir.StreamEvent]) -> None:
-        cite = parse_citation(Fields.of_answer(event.annotation))
+        cite = parse_citation(AnswerFields.spare(event.annotation))
         if cite is not None:
-            block = self._block((self._index(event), event.content_index), "text", items)
+            block = self._block((self._index(event), whole(event.content_index) or 0), "text", items)
             block.cited = True
             items.append(ir.Cite(block.number, cite))
+
+    def _arguments_done(self, event: _Event, items: list[ir.StreamEvent]) -> None:
+        block = self._blocks.get((self._index(event), _ITEM))
+        if block is not None and block.kind == "tool" and not block.has_delta:
+            event.delta = event.arguments
+            self._delta(event, "tool", items)
 
     # What is begun, and what is complete
 
     def _added(self, event: _Event, items: list[ir.StreamEvent]) -> None:
-        item = Fields.of_answer(event.item)
+        item = AnswerFields.of_answer(event.item)
         index = self._index(event, item)
         if item.text("type") == "function_call":
             self._call(index, item, items)
@@ -217,15 +241,17 @@ class Decoder(SseReader[ir.StreamEvent]):
         if key in self._blocks or key in self._closed:
             raise UpstreamMalformed("began the same tool call twice")
         self._called = True
-        return self._open(key, "tool", items, tool_id=item.text("call_id", None), name=item.text("name", None))
+        call = call_of(item)
+        self._call_ids.add(call.id)
+        return self._open(key, "tool", items, tool_id=call.id, name=call.name, signature=call.signature)
 
     def _part_done(self, event: _Event, items: list[ir.StreamEvent]) -> None:
-        part = Fields.of_answer(event.part)
-        self._complete_part((self._index(event), event.content_index), part, items)
+        part = AnswerFields.of_answer(event.part)
+        self._complete_part((self._index(event), whole(event.content_index) or 0), part, items)
 
     def _complete_part(self, key: tuple[int, int], part: Fields, items: list[ir.StreamEvent]) -> None:
         kind = part.text("type")
-        if key in self._closed or kind not in ("output_text", "refusal"):
+        if key in self._closed or not ((part.has("text") and kind in TEXTS) or kind == "refusal"):
             return
         block = self._blocks.get(key)
         if kind == "refusal":
@@ -235,13 +261,13 @@ class Decoder(SseReader[ir.StreamEvent]):
             text = parse_text(part)
             if text.text and (block is None or not block.has_delta):
                 block = self._block(key, "text", items)
-                items.append(ir.Delta(block.number, text.text, 0, tokens(part.objects("logprobs")) or None))
+                items.append(ir.Delta(block.number, text.text, 0, tokens(part.value("logprobs")) or None))
             if block is not None and not block.cited:
                 items += [ir.Cite(block.number, cite) for cite in text.citations]
         self._close(key, items)
 
     def _item_done(self, event: _Event, items: list[ir.StreamEvent]) -> None:
-        item = Fields.of_answer(event.item)
+        item = AnswerFields.of_answer(event.item)
         self._complete(self._index(event, item), item, items)
 
     def _complete(self, index: int, item: Fields, items: list[ir.StreamEvent]) -> None:
@@ -254,13 +280,13 @@ class Decoder(SseReader[ir.StreamEvent]):
             for number, part in enumerate(item.objects("content")):
                 self._complete_part((index, number), part, items)
         elif kind == "function_call":
-            call = parse_call(item)
+            call = call_of(item)
             if block is None:
                 block = self._call(index, item, items)
+            elif call.signature and call.signature != block.signature:
+                items.append(ir.Sign(block.number, call.signature))
             if not block.has_delta:
                 items.append(ir.Delta(block.number, call.arguments))
-            if call.signature:
-                items.append(ir.Sign(block.number, call.signature))
         elif kind == "reasoning":
             self._complete_thought(key, parse_thought(item), items)
         self._close(key, items)
@@ -277,13 +303,11 @@ class Decoder(SseReader[ir.StreamEvent]):
             self._open(key, "thinking", items, signature=thought.signature, redacted=True)
 
     def _finish(self, event: _Event, incomplete: bool, items: list[ir.StreamEvent]) -> None:
-        response = Fields.of_answer(event.response)
+        response = AnswerFields.of_answer(event.response)
         status = response.text("status")
         if status in ("failed", "cancelled"):
             raise failure(response.value("error"))
-        if not self._writer.count:  # some servers stream nothing but the end
-            for index, item in enumerate(response.objects("output")):
-                self._complete(index, item, items)
+        self._unsaid(response, items)
         for key in sorted(self._blocks, key=lambda key: self._blocks[key].number):
             self._close(key, items)
         reason = incomplete_reason(response)
@@ -295,14 +319,28 @@ class Decoder(SseReader[ir.StreamEvent]):
         self.done = True
         items.append(ir.End())
 
+    def _unsaid(self, response: Fields, items: list[ir.StreamEvent]) -> None:
+        """What some servers tell at the end only: all of it, some of the calls, the texts behind thoughts."""
+        said = frozenset(self._kinds)
+        for place, item in enumerate(response.objects("output")):
+            kind = item.text("type")
+            if kind == "function_call":
+                known = call_of(item).id in self._call_ids
+            else:
+                known = "thinking" in said if kind == "reasoning" else bool(said & {"text", "refusal"})
+            if not known:
+                self._complete(_UNSEEN - place, item, items)
+
 
 _HANDLERS = {
     "response.output_item.added": Decoder._added,
     "response.output_text.annotation.added": Decoder._annotation,
     "response.refusal.delta": Decoder._refusal,
     "response.function_call_arguments.delta": Decoder._arguments,
+    "response.function_call_arguments.done": Decoder._arguments_done,
     "response.reasoning_summary_text.delta": Decoder._summary,
     "response.reasoning_text.delta": Decoder._reasoning,
+    "response.reasoning.delta": Decoder._reasoning,  # Open Responses' name
     "response.content_part.done": Decoder._part_done,
     "response.output_item.done": Decoder._item_done,
 }
@@ -312,14 +350,14 @@ _KINDS = {"", "response.output_text.delta", *_HANDLERS, *ENDS, *FAILS}
 """Those that are read here; the API adds others."""
 
 
-def _text(delta: Any) -> str:
-    if not isinstance(delta, str):
+def _text(delta: msgspec.Raw) -> str:
+    """:raises UpstreamMalformed: it is no text, nor nothing."""
+    raw = bytes(delta)
+    if raw[:1] == b'"':
+        return _decode_text(raw)
+    if raw != b"null":
         raise UpstreamMalformed("sent a delta that is not a text")
-    return delta
+    return ""
 
 
-_decode_tokens = msgspec.json.Decoder(list[msgspec.Raw]).decode
-
-
-def _tokens(raw: msgspec.Raw) -> tuple[ir.TokenLogprob, ...] | None:
-    return tokens([Fields.of_answer(each) for each in _decode_tokens(raw)]) or None
+_decode_text = msgspec.json.Decoder(str).decode

@@ -104,7 +104,7 @@ class Encoder:
             block.length += len(text)
             if event.logprobs is not None:
                 block.tokens += event.logprobs
-                tail = b',"logprobs":%b}\n\n' % _encode(render_tokens(event.logprobs, with_bytes=False))
+                tail = b',"logprobs":%b}\n\n' % _encode(render_tokens(event.logprobs))
         elif kind == "thinking" and not block.begun:
             block.begun = True
             self._summary_event("response.reasoning_summary_part.added", block, {"part": _summary("")}, out, False)
@@ -126,7 +126,7 @@ class Encoder:
             self._open_part(event, out)
         elif event.kind == "tool":
             item = self._item("fc", out)
-            rendered = call_item(item.id, event.tool_id, event.name, "", "in_progress")
+            rendered = call_item(item.id, event.tool_id, event.name, "", "in_progress", event.signature)
             self._item_event("added", item, rendered, out)
             self._blocks[event.block] = _Block(item, 0, event, b"response.function_call_arguments.delta", b"", b"}\n\n")
         elif event.kind == "thinking":
@@ -181,7 +181,7 @@ class Encoder:
         opened, item = block.opened, block.item
         if opened.kind == "text":
             logprobs = tuple(block.tokens)
-            payload = {"text": text, "logprobs": render_tokens(logprobs, with_bytes=False)}
+            payload = {"text": text, "logprobs": render_tokens(logprobs)}
             self._part_event("response.output_text.done", block, payload, out)
             self._close_part(block, text_part(text, block.annotations, logprobs), out)
         elif opened.kind == "refusal":
@@ -192,7 +192,7 @@ class Encoder:
                 text = "{}"
                 self._delta(ir.Delta(event.block, text), block, out)
             place = {"item_id": item.id, "output_index": item.index}
-            self._event("response.function_call_arguments.done", {**place, "arguments": text}, out)
+            self._event("response.function_call_arguments.done", {**place, "name": opened.name, "arguments": text}, out)
             status = call_status(text)
             rendered = call_item(item.id, opened.tool_id, opened.name, text, status, block.signature)
             self._complete(item, rendered, out)

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import ir
+from llmedge.dialects import ir, openai_answer
 from llmedge.dialects.dialect import ResponseContext
-from llmedge.dialects.lenient import count
+from llmedge.dialects.lenient import count, decode
 from llmedge.errors import TargetError, VendorFailed, VendorRateLimited, VendorUnavailable
 from llmedge.model import Usage
 
@@ -19,11 +19,13 @@ _decode = msgspec.json.Decoder().decode
 # through a translation can be fetched again, and the answer is honest about it.
 _ECHO: dict[str, Any] = {
     "background": False,
+    "frequency_penalty": 0,
     "instructions": None,
     "max_output_tokens": None,
     "max_tool_calls": None,
     "metadata": {},
     "parallel_tool_calls": True,
+    "presence_penalty": 0,
     "previous_response_id": None,
     "prompt_cache_key": None,
     "reasoning": {"effort": None, "summary": None},
@@ -35,7 +37,6 @@ _ECHO: dict[str, Any] = {
     "top_logprobs": 0,
     "top_p": 1.0,
     "truncation": "disabled",
-    "user": None,
 }
 _MERGED = ("reasoning", "text")
 
@@ -54,9 +55,13 @@ class Envelope:
             "created_at": created or context.created,
             "model": model or context.model,
         }
+        self._now = context.now
         self._echo = {name: _context(context, name, value) for name, value in _ECHO.items()}
-        self._echo["service_tier"] = service_tier or None
+        self._echo["tools"] = _tools(self._echo["tools"])
+        self._echo["service_tier"] = service_tier or "default"
         self._echo["store"] = False
+        if (user := _context(context, "user", None)) is not None:
+            self._echo["user"] = user
 
     def item_id(self, prefix: str, index: int) -> str:
         """The id of the output item at ``index``, where the vendor gave none."""
@@ -75,6 +80,7 @@ class Envelope:
         """
         return {
             **self._fixed,
+            "completed_at": int(self._now()) if self._now is not None and status == "completed" else None,
             "status": status,
             "error": None,
             "incomplete_details": None if incomplete is None else {"reason": incomplete},
@@ -92,6 +98,15 @@ def _context(context: ResponseContext, name: str, default: Any) -> Any:
         return {**default, **given}
     # In a stream the lines of a client's JSON would end the event.
     return msgspec.Raw(msgspec.json.format(bytes(raw), indent=-1))
+
+
+def _tools(raw: Any) -> list[Any]:
+    """The tools as they were given, with every field that the description of a function requires."""
+    tools = msgspec.json.decode(raw, type=list[dict[str, msgspec.Raw]]) if raw else []
+    return [_FUNCTION | tool if bytes(tool.get("type", b"")) == b'"function"' else tool for tool in tools]
+
+
+_FUNCTION: dict[str, Any] = {"description": None, "parameters": None, "strict": None}
 
 
 # Why it ended
@@ -135,9 +150,11 @@ def render_usage(usage: Usage) -> dict[str, Any]:
 
 def parse_usage(raw: Any) -> Usage | None:
     """The usage object, or ``None`` for none. An answer is not worth less for a usage nobody can read."""
-    usage = _decode(raw) if raw else None
+    usage = decode(raw) if raw else None
     if not isinstance(usage, dict):
         return None
+    if "input_tokens" not in usage and "output_tokens" not in usage:
+        return openai_answer.parse_usage(raw)  # some servers say it as in chats
     read, written = usage.get("input_tokens_details"), usage.get("output_tokens_details")
     return Usage(
         input=count(usage, "input_tokens"),
