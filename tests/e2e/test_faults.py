@@ -126,8 +126,8 @@ TABLE = [
     Row("error_event", "error-later", how="stream", later=True),
     Row("stall", "stall", how="stream", later=True, code="TIMEOUT_ERROR"),
 ]
-"""``busy`` and ``unsupported`` are no vendor's doing, ``media_type`` is no chat's, ``unusable`` is said in other dialects than
-this vendor's: they have tests of their own."""
+"""``busy`` and ``unsupported`` are no vendor's doing, ``media_type`` is no chat's, ``unusable`` is said in other
+dialects than this vendor's: they have tests of their own."""
 
 
 @attrs.frozen
