@@ -133,7 +133,7 @@ class Call(msgspec.Struct):
         """Tools of a chat that its client knows otherwise than as functions, by name."""
         if "tools" not in self.fields:
             return {}
-        return {tool.name: tool for tool in self.said().tools if tool.custom or tool.namespace}
+        return {tool.name: tool for tool in self.said().tools if tool.kind or tool.namespace}
 
     def embedded(self) -> EmbeddingRequest:
         """The same, for a dialect of embeddings."""

@@ -9,6 +9,7 @@ from typing import Any, NoReturn, Self
 import msgspec
 
 from llmedge.dialects import lenient
+from llmedge.dialects.foreign import says_something
 from llmedge.dialects.lenient import UNREADABLE
 from llmedge.errors import EdgeError, UpstreamMalformed, ValidationError
 
@@ -72,10 +73,18 @@ class Fields:
         """These fields are dealt with elsewhere, or say nothing."""
         self._read.update(names)
 
+    def unread(self, name: str) -> None:
+        """The field was looked at and has no place in the IR."""
+        self._read.discard(name)
+
     def value(self, name: str) -> Any:
         """A field's value, whatever it is; ``None`` if absent."""
         raw = self.raw(name)
         return _decode(raw) if raw else None
+
+    def everything(self) -> dict[str, Any]:
+        """All of it, decoded."""
+        return {name: self.value(name) for name in self._fields}
 
     def is_text(self, name: str) -> bool:
         """Whether the field is a JSON string."""
@@ -115,6 +124,11 @@ class Fields:
             self.fail(name, "must be a finite number")
         return value
 
+    def given(self, name: str) -> Self | None:
+        """An object; ``None`` if absent, or with nothing in it."""
+        found = self.object(name)
+        return found if found is not None and found.names() else None
+
     def texts(self, name: str) -> tuple[str, ...]:
         """A list of strings; empty if absent."""
         value = self.value(name)
@@ -147,10 +161,10 @@ class Fields:
             self.fail(name, "must be an object")
 
     def finish(self) -> None:
-        """Note what nobody read."""
+        """Note what nobody read and says something."""
         if self._unread is not None:
-            for name in self._fields:
-                if name not in self._read and self.has(name):
+            for name, raw in self._fields.items():
+                if name not in self._read and says_something(name, bytes(raw)):
                     self._unread.append(self.at(name))
 
 

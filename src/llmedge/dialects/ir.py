@@ -158,7 +158,8 @@ class Message(Struct, frozen=True):
 
 class Tool(Struct, frozen=True):
     """:ivar schema: JSON Schema of the arguments, raw; ``b""`` for none. :ivar strict: arguments must keep to it.
-    :ivar custom: the client takes its input as free text; ``schema`` has one property for it.
+    :ivar kind: what the client knows it as, where that is no function: ``custom``, whose input is free text, or a
+        tool that it runs by itself.
     :ivar namespace: which the client knows it in; ``name`` begins with it.
     """
 
@@ -167,7 +168,7 @@ class Tool(Struct, frozen=True):
     schema: bytes = b""
     strict: bool | None = None
     cache: str = ""
-    custom: bool = False
+    kind: str = ""
     namespace: str = ""
 
 

@@ -12,6 +12,7 @@ import msgspec
 from llmedge.dialects import ir
 from llmedge.dialects.dialect import ClientDialect, Request, ResponseContext
 from llmedge.dialects.fields import Fields
+from llmedge.dialects.foreign import Foreign
 from llmedge.dialects.openai_chat.answer import REASONS, render_usage
 from llmedge.dialects.openai_chat.request import COMMON
 from llmedge.dialects.openai_chunks import DONE
@@ -71,8 +72,8 @@ class OpenAIText(OpenAIDialect, ClientDialect):
 
     def parse(self, fields: RawObject) -> ir.Request:
         """The prompt as a chat. Several prompts, tokens, ``suffix``, ``echo`` and the rest have no place in one."""
-        unread: list[str] = []
-        top = Fields(fields, "", unread)
+        foreign = Foreign("openai_text")
+        top = Fields(fields, "", foreign)
         top.ignore("model", "stream", "stream_options")
         if not top.is_text("prompt"):
             prompts = top.value("prompt")
@@ -81,10 +82,6 @@ class OpenAIText(OpenAIDialect, ClientDialect):
             prompt = prompts[0]
         else:
             prompt = top.text("prompt")
-        if top.boolean("echo") is False:
-            top.ignore("echo")
-        else:
-            unread += ["echo"] * top.has("echo")
         request = ir.Request(
             messages=(ir.Message("user", (ir.Text(prompt),), at="prompt"),),
             stop=(top.text("stop"),) if top.is_text("stop") else top.texts("stop"),
@@ -92,7 +89,7 @@ class OpenAIText(OpenAIDialect, ClientDialect):
             **parse_scalars(top, {name: name for name in ("max_tokens", *COMMON)}),
         )
         top.finish()
-        return msgspec.structs.replace(request, extra=tuple(unread)) if unread else request
+        return foreign.placed(request)
 
     def render_answer(self, answer: ir.Answer, context: ResponseContext) -> bytes:
         payload = _envelope(answer.id, answer.created, answer.model, context)

@@ -54,7 +54,7 @@ HINTS: Mapping[str, str] = {
 and named, by these words or the client's own, and are no reason to refuse. All others are content."""
 
 _WORDS = {"File.cite": "citations", "File.context": "context", "Audio.id": "audio id"}
-_ALWAYS = "Message.at ToolResult.name Tool.description Tool.schema Tool.strict Tool.custom Tool.namespace"
+_ALWAYS = "Message.at ToolResult.name Tool.description Tool.schema Tool.strict Tool.kind Tool.namespace"
 """Everybody's, and what need not be said: our own notes, and the name that the call has said."""
 
 _STRUCT = type(ir.Struct)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import msgspec
-
-from llmedge.dialects import ir
+from llmedge.dialects import ir, own_tools
 from llmedge.dialects.anthropic import citations
+from llmedge.dialects.anthropic.tools import parse_cache, parse_choice, parse_tools
 from llmedge.dialects.fields import Fields
+from llmedge.dialects.foreign import Foreign
 from llmedge.dialects.scalars import parse_scalars
+from llmedge.dialects.signatures import own_signature
+from llmedge.dialects.tool_ids import unsigned_id
 from llmedge.model import RawObject
 
 _SAME = {name: name for name in ("max_tokens", "temperature", "top_p", "top_k")}
@@ -23,38 +25,39 @@ FIELD_NAMES = {
 
 def parse(fields: RawObject) -> ir.Request:
     """:raises ValidationError: a field is mistyped."""
-    unread: list[str] = []
-    top = Fields(fields, "", unread)
+    foreign = Foreign("anthropic")
+    top = Fields(fields, "", foreign)
     top.ignore("model", "stream")
     messages: list[ir.Message] = []
-    if system := _content(top, "system", unread):
+    if system := _content(top, "system", foreign):
         messages.append(ir.Message("system", tuple(system), at="system"))
     for each in top.objects("messages"):
-        _message(each, unread, messages)
-    choice, parallel = _tool_choice(top.object("tool_choice"), unread)
+        _message(each, foreign, messages)
+    tools, own = parse_tools(top)
+    choice, parallel = parse_choice(top.given("tool_choice"), tools, own, foreign)
     user = ""
     if (metadata := top.object("metadata")) is not None:
         user = metadata.text("user_id")
         metadata.finish()
     config = top.object("output_config")
-    effort, output = "", top.object("output_format")  # the beta's place, before there was output_config
+    effort, output = "", top.given("output_format")  # the beta's place, before there was output_config
     if config is not None:
         effort = config.text("effort")
-        output = config.object("format") or output
+        output = config.given("format") or output
         config.finish()
     request = ir.Request(
         messages=tuple(messages),
-        tools=tuple(tool for each in top.objects("tools") if (tool := _tool(each, unread)) is not None),
+        tools=tuple(tools),
         tool_choice=choice,
         parallel_tools=parallel,
         output=_output(output),
-        reasoning=_reasoning(top.object("thinking"), effort, unread),
+        reasoning=_reasoning(top.given("thinking"), effort, foreign),
         user=user,
         service_tier=_service_tier(top),
         **parse_scalars(top, {**_SAME, "stop": "stop_sequences"}),
     )
     top.finish()
-    return msgspec.structs.replace(request, extra=tuple(unread)) if unread else request
+    return foreign.placed(request)
 
 
 def _service_tier(top: Fields) -> str:
@@ -66,12 +69,12 @@ def _service_tier(top: Fields) -> str:
 # Messages
 
 
-def _message(fields: Fields, unread: list[str], messages: list[ir.Message]) -> None:
+def _message(fields: Fields, foreign: Foreign, messages: list[ir.Message]) -> None:
     """Append a message: more than one, where tool results and what the user says stand together."""
     role = fields.text("role", None)
     if role not in ("user", "assistant", "system"):
         fields.fail("role", "must be one of user, assistant, system")
-    parts = _content(fields, "content", unread)
+    parts = _content(fields, "content", foreign)
     fields.finish()
     if not any(isinstance(part, ir.ToolResult) for part in parts):
         messages.append(ir.Message(role, tuple(parts), at=fields.path))  # type: ignore[arg-type]
@@ -89,51 +92,82 @@ def _message(fields: Fields, unread: list[str], messages: list[ir.Message]) -> N
         new = False
 
 
-def _content(fields: Fields, name: str, unread: list[str]) -> list[ir.Part]:
+def _content(fields: Fields, name: str, foreign: Foreign) -> list[ir.Part]:
     """A text, or a list of blocks."""
     if fields.is_text(name):
         text = fields.text(name)
         return [ir.Text(text)] if text else []
-    return [part for each in fields.objects(name) if (part := _part(each, unread)) is not None]
+    return [part for each in fields.objects(name) if (part := _part(each, foreign)) is not None]
 
 
-def _part(fields: Fields, unread: list[str]) -> ir.Part | None:
+def _part(fields: Fields, foreign: Foreign) -> ir.Part | None:
     """One block; ``None`` for an empty text, and for what has no place in the IR."""
     kind = fields.text("type", None)
     part: ir.Part | None
     if kind == "text":
-        cites = tuple(_citation(each, unread) for each in fields.objects("citations"))
+        cites = tuple(_citation(each, foreign) for each in fields.objects("citations"))
         text = fields.text("text", None)
-        part = ir.Text(text, tuple(filter(None, cites)), _cache(fields)) if text else None
+        part = ir.Text(text, tuple(filter(None, cites)), parse_cache(fields)) if text else None
         fields.ignore("cache_control")
     elif kind == "image":
         image = _image_source(fields.object("source"))
         if image is None:
             fields.fail("source", "must be of type base64, url or file")
-        part = ir.Image(image, cache=_cache(fields))
+        part = ir.Image(image, cache=parse_cache(fields))
     elif kind == "document":
-        part = _document(fields, unread)
+        part = _document(fields, foreign)
     elif kind == "tool_use":
-        part = ir.ToolCall(fields.text("id", None), fields.text("name", None), _arguments(fields), cache=_cache(fields))
-        if fields.value("caller") not in (None, {"type": "direct"}):
-            unread.append(fields.at("caller"))
-    elif kind == "tool_result":
-        content = tuple(
-            each
-            for each in _content(fields, "content", unread)
-            if isinstance(each, ir.Text | ir.Image | ir.File) or fields.fail("content", "holds a wrong block")
+        id, signature = unsigned_id(fields.text("id", None))
+        part = ir.ToolCall(
+            id, fields.text("name", None), _arguments(fields), own_signature(signature), parse_cache(fields)
         )
-        error = fields.boolean("is_error") or False
-        part = ir.ToolResult(fields.text("tool_use_id", None), content, error=error, cache=_cache(fields))
+    elif kind == "tool_result":
+        part = _result(fields, foreign)
     elif kind == "thinking":
-        part = ir.Thinking(fields.text("thinking"), fields.text("signature"))
+        part = ir.Thinking(fields.text("thinking"), own_signature(fields.text("signature")))
     elif kind == "redacted_thinking":
         part = ir.Thinking(signature=fields.text("data", None), redacted=True)
     else:
-        unread.append(fields.path)  # server tools and their results, search results, uploads to containers
-        return None
+        return _foreign(kind, fields, foreign)
     fields.finish()
     return part
+
+
+_SILENT = ("fallback", "mcp_tool_listing", "tool_reference", "tool_search_tool_result")
+"""Blocks that say nothing to a model that has not the tools they are about."""
+
+
+def _foreign(kind: str, fields: Fields, foreign: Foreign) -> ir.Text | None:
+    """A block that only Anthropic has: what can be read of it."""
+    if kind == "search_result":
+        content = [part.text for part in _content(fields, "content", foreign) if isinstance(part, ir.Text)]
+        lines = (fields.text("title"), fields.text("source"), *content)
+        part = ir.Text("\n".join(filter(None, lines)), cache=parse_cache(fields))
+        fields.finish()
+        return part
+    if kind == "compaction":
+        if text := fields.text("content"):
+            return ir.Text(text, cache=parse_cache(fields))
+        foreign.lost.append(f"{fields.path} ({kind})")
+    elif kind in ("server_tool_use", "mcp_tool_use") or kind.endswith("_tool_result"):
+        if kind not in _SILENT and (text := own_tools.told(kind, fields.everything())):
+            return ir.Text(text, cache=parse_cache(fields))
+        foreign.hint(f"{fields.path} ({kind})")
+    elif kind in _SILENT:
+        foreign.hint(f"{fields.path} ({kind})")
+    else:  # uploads to containers, changes of the tools, and what comes next
+        foreign.lost.append(f"{fields.path} ({kind})")
+    return None
+
+
+def _result(fields: Fields, foreign: Foreign) -> ir.ToolResult:
+    content = tuple(
+        each
+        for each in _content(fields, "content", foreign)
+        if isinstance(each, ir.Text | ir.Image | ir.File) or fields.fail("content", "holds a wrong block")
+    )
+    id, _ = unsigned_id(fields.text("tool_use_id", None))
+    return ir.ToolResult(id, content, error=fields.boolean("is_error") or False, cache=parse_cache(fields))
 
 
 def _arguments(fields: Fields) -> str:
@@ -143,22 +177,11 @@ def _arguments(fields: Fields) -> str:
     return raw.decode()
 
 
-def _citation(fields: Fields, unread: list[str]) -> ir.Citation | None:
+def _citation(fields: Fields, foreign: Foreign) -> ir.Citation | None:
     cite = citations.parse(fields)
     if cite is None:
-        unread.append(fields.path)
+        foreign.append(fields.path)
     return cite
-
-
-def _cache(fields: Fields) -> str:
-    mark = fields.object("cache_control")
-    if mark is None:
-        return ""
-    ttl = mark.text("ttl") or "5m"
-    if mark.text("type", None) != "ephemeral" or ttl not in ("5m", "1h"):
-        fields.fail("cache_control", 'must be {"type": "ephemeral"}, with a ttl of 5m or 1h')
-    mark.finish()
-    return ttl
 
 
 def _image_source(fields: Fields | None) -> ir.Source | None:
@@ -178,7 +201,7 @@ def _image_source(fields: Fields | None) -> ir.Source | None:
     return source
 
 
-def _document(fields: Fields, unread: list[str]) -> ir.File:
+def _document(fields: Fields, foreign: Foreign) -> ir.File:
     cite = False
     if (config := fields.object("citations")) is not None:
         cite = config.boolean("enabled") or False
@@ -191,54 +214,18 @@ def _document(fields: Fields, unread: list[str]) -> ir.File:
             source = ir.Source("text", given.text("data", None), given.text("media_type") or "text/plain")
             given.finish()
         elif kind == "content":
-            blocks = _content(given, "content", unread)
+            blocks = _content(given, "content", foreign)
             texts = [block.text for block in blocks if isinstance(block, ir.Text)]
             if len(texts) < len(blocks) or (cite and len(texts) > 1):
-                unread.append(given.at("content"))  # its pictures, or the blocks its citations would count
+                foreign.append(given.at("content"))  # its pictures, or the blocks its citations would count
             source = ir.Source("text", "\n".join(texts), "text/plain")
             given.finish()
     if source is None:
         fields.fail("source", "must be of type base64, text, url, file or content")
-    return ir.File(source, fields.text("title"), fields.text("context"), cite, _cache(fields))
+    return ir.File(source, fields.text("title"), fields.text("context"), cite, parse_cache(fields))
 
 
 # Settings
-
-
-def _tool(fields: Fields, unread: list[str]) -> ir.Tool | None:
-    if fields.text("type") not in ("", "custom"):
-        unread.append(fields.path)  # a tool that runs at the vendor's, or one whose schema only Claude knows
-        return None
-    tool = ir.Tool(
-        fields.text("name", None),
-        fields.text("description"),
-        fields.raw("input_schema"),
-        fields.boolean("strict") or None,
-        _cache(fields),
-    )
-    fields.finish()
-    return tool
-
-
-def _tool_choice(fields: Fields | None, unread: list[str]) -> tuple[ir.ToolChoice | None, bool | None]:
-    """The choice, and ``parallel_tools``."""
-    if fields is None:
-        return None, None
-    kind = fields.text("type", None)
-    parallel = False if fields.boolean("disable_parallel_tool_use") else None
-    choice = None
-    if kind == "auto":
-        choice = ir.ToolChoice("auto")
-    elif kind == "any":
-        choice = ir.ToolChoice("required")
-    elif kind == "none":
-        choice = ir.ToolChoice("none")
-    elif kind == "tool":
-        choice = ir.ToolChoice("named", (fields.text("name", None),))
-    else:
-        fields.fail("type", "must be one of auto, any, tool, none")
-    fields.finish()
-    return choice, parallel
 
 
 def _output(fields: Fields | None) -> ir.Output | None:
@@ -251,7 +238,7 @@ def _output(fields: Fields | None) -> ir.Output | None:
     return output
 
 
-def _reasoning(fields: Fields | None, effort: str, unread: list[str]) -> ir.Reasoning | None:
+def _reasoning(fields: Fields | None, effort: str, foreign: Foreign) -> ir.Reasoning | None:
     if fields is None:
         return ir.Reasoning(effort=effort) if effort else None
     kind = fields.text("type", None)
@@ -266,7 +253,7 @@ def _reasoning(fields: Fields | None, effort: str, unread: list[str]) -> ir.Reas
     elif kind == "disabled":
         enabled = False
     else:  # between_tools, and what comes next
-        unread.append(fields.path)
+        foreign.hint(fields.path)
         return ir.Reasoning(effort=effort) if effort else None
     show = {"summarized": True, "omitted": False}.get(fields.text("display"))
     fields.finish()

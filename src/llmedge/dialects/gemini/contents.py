@@ -6,7 +6,8 @@ import base64
 import binascii
 from collections.abc import Iterable, Iterator
 
-from llmedge.dialects import ir
+from llmedge.dialects import ir, own_tools
+from llmedge.dialects.foreign import Foreign
 from llmedge.dialects.gemini.results import parse_result
 from llmedge.dialects.gemini.wire import GoogleFields, unwrap_signature
 
@@ -58,16 +59,18 @@ class Calls:
         return identifier or f"call_of_{name}"
 
 
-def parse_contents(contents: list[GoogleFields]) -> list[ir.Message]:
-    """:raises ValidationError: a part is not one there is."""
+def parse_contents(contents: list[GoogleFields], foreign: Foreign) -> list[ir.Message]:
+    """:param foreign: collects the parts that have no place in the IR.
+    :raises ValidationError: a part is mistyped.
+    """
     calls = Calls()
     messages: list[ir.Message] = []
     for content in contents:
-        role = content.text("role") or "user"
+        role = content.text("role") or ("model" if _calls(content) else "user")
         if role not in ("user", "model", "function", "tool"):
             content.fail("role", "must be user, model or function")
         speaker: ir.Role = "assistant" if role == "model" else "user"
-        parts = _joined(part for each in content.objects("parts") for part in _parts(each, calls))
+        parts = _joined(part for each in content.objects("parts") for part in _parts(each, calls, foreign))
         content.finish()
         for index, (is_result, run) in enumerate(_runs(parts)):
             if is_result and messages and messages[-1].role == "tool":
@@ -112,15 +115,20 @@ def _runs(parts: list[ir.Part]) -> Iterator[tuple[bool, tuple[ir.Part, ...]]]:
         yield results, tuple(run)
 
 
-def parse_instruction(content: GoogleFields) -> ir.Message | None:
+def _calls(content: GoogleFields) -> bool:
+    """Whether a function is called: only a model does that."""
+    return any(part.has("functionCall") for part in content.objects("parts"))
+
+
+def parse_instruction(content: GoogleFields, foreign: Foreign) -> ir.Message | None:
     """``systemInstruction``; its role says nothing."""
     content.ignore("role")
-    parts = [part for each in content.objects("parts") for part in _parts(each, Calls())]
+    parts = [part for each in content.objects("parts") for part in _parts(each, Calls(), foreign)]
     content.finish()
     return ir.Message("system", tuple(parts), at=content.path) if parts else None
 
 
-def _parts(fields: GoogleFields, calls: Calls) -> Iterator[ir.Part]:
+def _parts(fields: GoogleFields, calls: Calls, foreign: Foreign) -> Iterator[ir.Part]:
     """One part. A signature on what cannot carry one in the IR follows it as a thought of its own, as Gemini itself
     sends it in streams: in a part with an empty text (ai.google.dev/gemini-api/docs/thought-signatures)."""
     signature = unwrap_signature(fields.text("thoughtSignature"))
@@ -145,7 +153,8 @@ def _parts(fields: GoogleFields, calls: Calls) -> Iterator[ir.Part]:
     elif fields.has("text"):
         text = fields.text("text")
         if thought:
-            yield ir.Thinking(text, signature)
+            if text or signature:
+                yield ir.Thinking(text, signature)
             signature = ""
         elif text:
             yield ir.Text(text)
@@ -154,9 +163,19 @@ def _parts(fields: GoogleFields, calls: Calls) -> Iterator[ir.Part]:
     elif thought and signature:
         yield ir.Thinking("", signature)
         signature = ""
+    elif own := [name for name in fields.names() if name in _OWN]:
+        text = own_tools.told(own[0], fields.value(own[0]))
+        if text:
+            yield ir.Text(text)
+        else:
+            foreign.hint(f"{fields.path} ({own[0]})")
     if signature:
         yield ir.Thinking("", signature, redacted=True)
     fields.finish()
+
+
+_OWN = ("executableCode", "codeExecutionResult", "toolCall", "toolResponse")
+"""Parts of Google's own tools."""
 
 
 def _media(fields: GoogleFields) -> ir.Image | ir.Audio | ir.File:

@@ -10,9 +10,10 @@ import msgspec
 from llmedge.dialects import ir
 from llmedge.dialects.gemini.contents import DETAILS, FILE_PREFIXES, guess_type
 from llmedge.dialects.gemini.results import render_result
-from llmedge.dialects.gemini.wire import NO_SIGNATURE, is_base64, wrap_signature
+from llmedge.dialects.gemini.wire import is_base64, wrap_signature
 from llmedge.dialects.lenient import raw_object
 from llmedge.dialects.rendering import RenderContext
+from llmedge.dialects.signatures import STAND_IN
 
 _LEVELS = {detail: level for level, detail in DETAILS.items()}
 
@@ -55,7 +56,7 @@ def render_contents(
                 parts = [{"text": ""}]  # a content needs one
             first = next((part for part in parts if "functionCall" in part), None)
             if signed and first is not None and index > turn:
-                first.setdefault("thoughtSignature", NO_SIGNATURE)
+                first.setdefault("thoughtSignature", STAND_IN)
             contents.append({"role": "model" if message.role == "assistant" else "user", "parts": parts})
         after_result = message.role == "tool"
     return contents

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
-from llmedge.dialects import ir
+from llmedge.dialects import ir, own_tools
+from llmedge.dialects.foreign import Foreign
 from llmedge.dialects.gemini.contents import parse_contents, parse_instruction
 from llmedge.dialects.gemini.schema import to_json_schema
 from llmedge.dialects.gemini.wire import GoogleFields
@@ -43,24 +42,26 @@ TIERS = {"standard": "default", "unspecified": ""}
 
 def parse(fields: RawObject) -> ir.Request:
     """:raises ValidationError: a field is mistyped."""
-    unread: list[str] = []
-    top = GoogleFields(fields, "", unread)
+    foreign = Foreign("gemini")
+    top = GoogleFields(fields, "", foreign)
     top.ignore("model")
     messages: list[ir.Message] = []
     if (instruction := top.object("systemInstruction")) is not None:
-        system = parse_instruction(instruction)
+        system = parse_instruction(instruction, foreign)
         if system is not None:
             messages.append(system)
-    messages += parse_contents(top.objects("contents"))
+    messages += parse_contents(top.objects("contents"), foreign)
     config = top.object("generationConfig") or GoogleFields({})
     choice, validated = _tool_choice(top.object("toolConfig"))
+    tools, own = _tools(top, validated)
+    own_tools.leave_out(own, tools, False, foreign)
     labels = top.value("labels") or {}
     if not isinstance(labels, dict) or not all(isinstance(each, str) for each in labels.values()):
         top.fail("labels", "must be an object of strings")
     tier = top.text("serviceTier").lower()
     request = ir.Request(
         messages=tuple(messages),
-        tools=tuple(_tools(top, validated)),
+        tools=tuple(tools),
         tool_choice=choice,
         output=_output(config),
         reasoning=_reasoning(config.object("thinkingConfig")),
@@ -75,13 +76,16 @@ def parse(fields: RawObject) -> ir.Request:
         config.unread("responseModalities")
     config.finish()
     top.finish()
-    return msgspec.structs.replace(request, extra=tuple(unread)) if unread else request
+    return foreign.placed(request)
 
 
-def _tools(top: GoogleFields, validated: bool) -> list[ir.Tool]:
-    """The functions; Google's own tools (``googleSearch``, ``codeExecution`` …) nobody else has."""
+def _tools(top: GoogleFields, validated: bool) -> tuple[list[ir.Tool], list[str]]:
+    """The functions, and the paths of Google's own tools (``googleSearch``, ``codeExecution`` …)."""
     tools: list[ir.Tool] = []
+    own: list[str] = []
     for each in top.objects("tools"):
+        kinds = [name for name in each.names() if name != "functionDeclarations" and each.has(name)]
+        own += [f"{each.path} ({name})" for name in kinds]
         for function in each.objects("functionDeclarations"):
             schema = function.raw("parametersJsonSchema")
             if not schema and function.has("parameters"):
@@ -89,8 +93,7 @@ def _tools(top: GoogleFields, validated: bool) -> list[ir.Tool]:
             name, description = function.text("name", None), function.text("description")
             tools.append(ir.Tool(name, description, schema, validated or None))
             function.finish()
-        each.finish()
-    return tools
+    return tools, own
 
 
 def _tool_choice(config: GoogleFields | None) -> tuple[ir.ToolChoice | None, bool]:

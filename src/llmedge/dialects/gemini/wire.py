@@ -18,6 +18,7 @@ from llmedge.dialects import lenient
 from llmedge.dialects.dialect import VendorError
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.lenient import text
+from llmedge.dialects.signatures import own_signature
 from llmedge.errors import EdgeError, VendorFailed
 
 _encode = msgspec.json.Encoder().encode
@@ -59,10 +60,6 @@ class GoogleFields(Fields):
         """The fields, the names in camelCase."""
         return self._fields
 
-    def unread(self, name: str) -> None:
-        """The field was looked at and has no place in the IR."""
-        self._read.discard(name)
-
     def flag(self, name: str) -> bool:
         """A boolean that says nothing when false."""
         return bool(self.boolean(name))
@@ -74,11 +71,6 @@ class GoogleFields(Fields):
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _WRAPPED = "bGxtZWRnZTo6"  # base64 of "llmedge::"
 _STANDARD = str.maketrans("-_", "+/")
-
-
-NO_SIGNATURE = "skip_thought_signature_validator"
-"""Instead of one, for a call that Gemini did not make, or whose client lost it: Gemini 3 refuses calls without
-(ai.google.dev/gemini-api/docs/thought-signatures, "injecting custom function calls")."""
 
 
 def is_base64(signature: str) -> bool:
@@ -96,9 +88,7 @@ def wrap_signature(signature: str) -> str:
 
 def unwrap_signature(signature: str) -> str:
     """The opposite, whichever alphabet it comes back in."""
-    if signature == NO_SIGNATURE:
-        return ""
-    signature = signature.translate(_STANDARD)
+    signature = own_signature(signature).translate(_STANDARD)
     if signature.startswith(_WRAPPED):
         try:
             return base64.b64decode(signature)[9:].decode()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from llmedge.dialects import ir
+from llmedge.dialects.custom_tools import arguments_of
 from llmedge.dialects.fields import Fields
+from llmedge.dialects.foreign import Foreign
 from llmedge.dialects.media import AUDIO_FORMATS, split_data_url
 from llmedge.dialects.openai_chat.thoughts import parse_thoughts
+from llmedge.dialects.openai_chat.tools import parse_choice, parse_tools
 from llmedge.dialects.scalars import parse_scalars
+from llmedge.dialects.signatures import own_signature
 from llmedge.model import RawObject
-
-_encode = msgspec.json.Encoder().encode
 
 FIELD_NAMES = {
     "output": "response_format",
@@ -30,72 +30,123 @@ SCALARS = {
 
 def parse(fields: RawObject) -> ir.Request:
     """:raises ValidationError: a field is mistyped."""
-    unread: list[str] = []
-    top = Fields(fields, "", unread)
+    foreign = Foreign("openai_chat")
+    top = Fields(fields, "", foreign)
     top.ignore("model", "stream", "stream_options")
     messages: list[ir.Message] = []
     for each in top.objects("messages"):
-        message = _message(each)
+        message = _message(each, messages, foreign)
         if message.role == "tool" and messages and messages[-1].role == "tool":
             last = messages.pop()
             message = ir.Message("tool", last.parts + message.parts, at=last.at)
         messages.append(message)
     settings = {"max_tokens": top.integer("max_tokens"), **parse_scalars(top, SCALARS)}
-    effort = top.text("reasoning_effort")
-    stop = (top.text("stop"),) if top.is_text("stop") else top.texts("stop")
-    if top.value("modalities") != ["text"] and top.has("modalities"):
-        unread.append("modalities")
+    if not settings.get("user"):
+        settings["user"] = top.text("safety_identifier")
+    if settings["max_tokens"] == -1:  # engines' word for no limit
+        settings["max_tokens"] = None
+    if top.value("modalities") == ["text"]:
+        top.ignore("modalities")
+    else:
+        top.unread("modalities")
     metadata = top.object("metadata")
+    tools, own = parse_tools(top, _cache)
     request = ir.Request(
         messages=tuple(messages),
-        tools=tuple(tool for each in top.objects("tools") if (tool := _tool(each, unread)) is not None),
-        tool_choice=parse_tool_choice(top, unread),
-        output=parse_output(top.object("response_format")),
-        reasoning=ir.Reasoning(effort=effort) if effort else None,
-        stop=stop,
+        tools=tuple(tools),
+        tool_choice=parse_choice(top, tools, own, foreign),
+        output=parse_output(top.given("response_format")),
+        reasoning=_reasoning(top),
+        stop=(top.text("stop"),) if top.is_text("stop") else top.texts("stop"),
         logit_bias=b"" if (bias := top.raw("logit_bias")) == b"{}" else bias,
         metadata=_texts(metadata) if metadata is not None else (),
         **settings,
     )
     top.finish()
-    return msgspec.structs.replace(request, extra=tuple(unread)) if unread else request
+    return foreign.placed(request)
+
+
+def _reasoning(top: Fields) -> ir.Reasoning | None:
+    """``reasoning_effort``, and what vendors have beside it: OpenRouter's ``reasoning``, Anthropic's ``thinking`` at
+    DeepSeek's and others', Qwen's ``enable_thinking``."""
+    effort = top.text("reasoning_effort")
+    enabled = top.boolean("enable_thinking")
+    budget = show = None
+    if (reasoning := top.object("reasoning")) is not None:
+        effort = effort or reasoning.text("effort")
+        enabled = reasoning.boolean("enabled") if enabled is None else enabled
+        budget = reasoning.integer("max_tokens")
+        show = None if (hidden := reasoning.boolean("exclude")) is None else not hidden
+        reasoning.finish()
+    if (thinking := top.object("thinking")) is not None:
+        enabled = {"enabled": True, "adaptive": True, "disabled": False}.get(thinking.text("type"), enabled)
+        budget = thinking.integer("budget_tokens") or budget
+        thinking.finish()
+    found = ir.Reasoning(enabled, effort, budget or None, show)
+    return None if found == ir.Reasoning() else found
 
 
 def _texts(table: Fields) -> tuple[tuple[str, str], ...]:
     return tuple((name, table.text(name)) for name in table.names())
 
 
-def _message(fields: Fields) -> ir.Message:
+def _message(fields: Fields, before: list[ir.Message], foreign: Foreign) -> ir.Message:
+    """:param before: the messages so far."""
     role = fields.text("role", None)
-    parts: list[ir.Part] = [*parse_thoughts(fields)]
+    if role not in ("system", "developer", "user", "assistant", "tool", "function"):
+        fields.fail("role", "must be one of system, developer, user, assistant, tool")
+    parts: list[ir.Part] = [thought for thought in parse_thoughts(fields) if thought.text or thought.signature]
     if fields.is_text("content"):
         if text := fields.text("content"):
             parts.append(ir.Text(text))
     else:
-        parts += [_part(each) for each in fields.objects("content")]
+        parts += [part for each in fields.objects("content") if (part := _part(each, foreign)) is not None]
     if refusal := fields.text("refusal"):
         parts.append(ir.Refusal(refusal))
     if (audio := fields.object("audio")) is not None:
-        parts.append(ir.Audio(ir.Source("base64", ""), id=audio.text("id", None)))
-        audio.ignore("data", "transcript", "expires_at")
-        audio.finish()
+        if identifier := audio.text("id"):
+            parts.append(ir.Audio(ir.Source("base64", ""), id=identifier))
+        elif transcript := audio.text("transcript"):
+            parts.append(ir.Text(transcript))
     parts += [_call(each) for each in fields.objects("tool_calls")]
-    name = fields.text("name")
-    if role == "tool":
+    if (function := fields.given("function_call")) is not None:
+        parts.append(_function_call(function, f"call_{len(before)}"))
+    name, cache = fields.text("name"), _cache(fields)
+    if role in ("tool", "function"):
         content = tuple(part for part in parts if isinstance(part, ir.Text | ir.Image | ir.File))
         if len(content) < len(parts):
             fields.fail("content", "must hold texts, images and files only")
-        parts, name = [ir.ToolResult(fields.text("tool_call_id", None), content, name)], ""
-    if role not in ("system", "developer", "user", "assistant", "tool"):
-        fields.fail("role", "must be one of system, developer, user, assistant, tool")
-    if not fields.has("annotations") or fields.value("annotations") == []:
-        fields.ignore("annotations")
+        identifier = fields.text("tool_call_id", None) if role == "tool" else _last_call(before, name)
+        parts, name, role = [ir.ToolResult(identifier, content, name)], "", "tool"
+    if cache and parts:
+        if hasattr(parts[-1], "cache"):
+            parts[-1] = ir.replace(parts[-1], cache=parts[-1].cache or cache)  # a message's mark is its last part's
+        else:
+            foreign.hint(fields.at("cache_control"))
     fields.ignore("tool_call_id")
     fields.finish()
     return ir.Message(role, tuple(parts), name, fields.path)  # type: ignore[arg-type]
 
 
-def _part(fields: Fields) -> ir.Part:
+def _function_call(fields: Fields, identifier: str) -> ir.ToolCall:
+    """The older form of a call, which has no id."""
+    return ir.ToolCall(identifier, fields.text("name", None), _arguments(fields))
+
+
+def _last_call(before: list[ir.Message], name: str) -> str:
+    """The id of the call that a message of the older role ``function`` answers."""
+    calls = [part for message in before for part in message.parts if isinstance(part, ir.ToolCall)]
+    return next((call.id for call in reversed(calls) if call.name == name), "")
+
+
+def _arguments(fields: Fields) -> str:
+    """JSON text, which some clients give as the object itself."""
+    raw = fields.raw("arguments")
+    return raw.decode() if raw[:1] == b"{" else fields.text("arguments") or "{}"
+
+
+def _part(fields: Fields, foreign: Foreign) -> ir.Part | None:
+    """One part of the content; ``None`` for one that only some vendor has."""
     kind = fields.text("type", None)
     cache = _cache(fields)
     part: ir.Part
@@ -121,96 +172,46 @@ def _part(fields: Fields) -> ir.Part:
             source = split_data_url(file.text("file_data", None))
         part = ir.File(source, name, cache=cache)
         file.finish()
+    elif kind in ("image_url", "input_audio", "file"):
+        fields.fail(kind, "is required")
     else:
-        fields.fail("type", "is not a kind of content there is, or its content is missing")
+        foreign.lost.append(f"{fields.path} ({kind})")
+        return None
     fields.finish()
     return part
 
 
 def _cache(fields: Fields) -> str:
     """``cache_control`` on a part: not OpenAI's, but what its users send to vendors who have it."""
-    mark = fields.object("cache_control")
-    if mark is None:
-        return ""
-    mark.ignore("type")
-    ttl = mark.text("ttl") or "5m"
-    mark.finish()
-    return ttl
+    mark = fields.given("cache_control")
+    return "" if mark is None else "1h" if mark.text("ttl") == "1h" else "5m"
 
 
 def _call(fields: Fields) -> ir.ToolCall:
-    if fields.text("type") not in ("", "function") or (function := fields.object("function")) is None:
-        fields.fail("type", "must be function, with a function")
+    kind = fields.text("type") or "function"
+    function = fields.object(kind)
+    if function is None or kind not in ("function", "custom"):
+        fields.fail("type", "must be function or custom, with an object of that name")
     signature = ""
     if (extra := fields.object("extra_content")) is not None:
         if (google := extra.object("google")) is not None:
             signature = google.text("thought_signature")
             google.finish()
         extra.finish()
-    call = ir.ToolCall(fields.text("id"), function.text("name", None), function.text("arguments") or "{}", signature)
+    name = function.text("name", None)
+    arguments = arguments_of(function.text("input")) if kind == "custom" else _arguments(function)
+    call = ir.ToolCall(fields.text("id"), name, arguments, own_signature(signature), _cache(fields))
     fields.ignore("index")
     function.finish()
     fields.finish()
     return call
 
 
-def _tool(fields: Fields, unread: list[str]) -> ir.Tool | None:
-    function = fields.object("function")
-    if fields.text("type", None) != "function" or function is None:
-        unread.append(fields.path)  # OpenAI's custom tools, vendors' built-in ones
-        return None
-    tool = ir.Tool(
-        function.text("name", None),
-        function.text("description"),
-        function.raw("parameters"),
-        function.boolean("strict") or None,
-        _cache(fields),
-    )
-    function.finish()
-    fields.finish()
-    return tool
-
-
-# Responses say these two the same, without a level of nesting
-
-
-def parse_tool_choice(top: Fields, unread: list[str], nested: bool = True) -> ir.ToolChoice | None:
-    """:param nested: what a ``type`` has to say stands in an object of that name."""
-    if not top.has("tool_choice"):
-        return None
-    if top.is_text("tool_choice"):
-        mode = top.text("tool_choice")
-        if mode not in ("auto", "none", "required"):
-            top.fail("tool_choice", "must be auto, none, required or an object")
-        return ir.ToolChoice(mode)  # type: ignore[arg-type]
-    choice = top.object("tool_choice")
-    assert choice is not None
-    kind = choice.text("type", None)
-    inner = choice.object(kind) if nested else choice
-    found = None
-    if inner is not None and kind == "function":
-        found = ir.ToolChoice("named", (inner.text("name", None),))
-    elif inner is not None and kind == "allowed_tools":
-        tools = inner.objects("tools")
-        functions = (
-            each.object("function") if nested else each if each.text("type", None) == "function" else None
-            for each in tools
-        )
-        names = tuple(each.text("name", None) for each in functions if each is not None)
-        mode = inner.text("mode", None)
-        if mode in ("auto", "required") and names and len(names) == len(tools):
-            found = ir.ToolChoice(mode, names)  # type: ignore[arg-type]
-    if found is None or inner is None:
-        unread.append("tool_choice")
-        return None
-    inner.finish()
-    if inner is not choice:
-        choice.finish()
-    return found
+# Responses say this the same, without a level of nesting
 
 
 def parse_output(fields: Fields | None, nested: bool = True) -> ir.Output | None:
-    """:param nested: as above."""
+    """:param nested: what a ``type`` has to say stands in an object of that name."""
     if fields is None:
         return None
     kind = fields.text("type", None)

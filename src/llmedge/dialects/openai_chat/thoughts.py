@@ -50,14 +50,12 @@ def _together(text: str, details: list[ir.Thinking]) -> list[ir.Thinking]:
 
 
 def _detail(fields: Fields) -> ir.Thinking:
-    kind = fields.text("type", None)
+    kind = fields.text("type")
     fields.ignore("index", "format")
     if kind == "reasoning.encrypted":
-        thought = ir.Thinking(signature=fields.text("data", None), redacted=True, id=fields.text("id"))
-    elif kind in ("reasoning.text", "reasoning.summary"):
+        thought = ir.Thinking(signature=fields.text("data"), redacted=True, id=fields.text("id"))
+    else:
         text = fields.text("text") or fields.text("summary")
         thought = ir.Thinking(text, fields.text("signature"), id=fields.text("id"))
-    else:
-        fields.fail("type", "must be reasoning.text, reasoning.summary or reasoning.encrypted")
     fields.finish()
     return thought

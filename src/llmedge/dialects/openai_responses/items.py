@@ -8,96 +8,167 @@ from __future__ import annotations
 
 import re
 
-from llmedge.dialects import ir
+from llmedge.dialects import ir, own_tools
+from llmedge.dialects.custom_tools import arguments_of
 from llmedge.dialects.fields import Fields
+from llmedge.dialects.foreign import Foreign
 from llmedge.dialects.media import AUDIO_FORMATS, split_data_url
+from llmedge.dialects.openai_responses.tools import CALLS, CLIENT_TOOLS, name_of, parse_tools
+from llmedge.dialects.signatures import own_signature
 
 _MERGED = ("assistant", "tool")
 
 
-def parse_input(top: Fields, unread: list[str]) -> list[ir.Message]:
-    """:param unread: collects the paths of items that have no place in the IR.
+def parse_input(top: Fields, foreign: Foreign) -> tuple[list[ir.Message], list[ir.Tool]]:
+    """The messages, and the tools that the input brings.
+
+    :param foreign: collects the items that have no place in the IR.
     :raises ValidationError: a field is mistyped.
     """
     if top.is_text("input"):
         text = top.text("input")
-        return [ir.Message("user", (ir.Text(text),) if text else (), at="input")]
+        return [ir.Message("user", (ir.Text(text),) if text else (), at="input")], []
     messages: list[ir.Message] = []
+    tools: list[ir.Tool] = []
     for item in top.objects("input"):
-        message = _message(item, unread)
+        message = _message(item, foreign, tools)
         if message is None:
             continue
         if messages and message.role in _MERGED and messages[-1].role == message.role:
             last = messages.pop()
             message = ir.Message(last.role, last.parts + message.parts, at=last.at)
         messages.append(message)
-    return messages
+    return messages, tools
 
 
-def _message(fields: Fields, unread: list[str]) -> ir.Message | None:
-    kind = fields.text("type") or ("message" if fields.has("role") else "item_reference")
+def _message(fields: Fields, foreign: Foreign, tools: list[ir.Tool]) -> ir.Message | None:
+    kind = fields.text("type") or ("message" if fields.has("role") or fields.has("content") else "item_reference")
     role: ir.Role = "assistant"
     parts: tuple[ir.Part, ...]
     if kind == "message":
-        speaker = fields.text("role", None)
+        speaker = fields.text("role") or "user"
         if speaker not in ("user", "assistant", "system", "developer"):
             fields.fail("role", "must be one of user, assistant, system, developer")
         role = speaker  # type: ignore[assignment]
-        parts = _content(fields, "content", unread)
-        if fields.text("phase", "final_answer") != "final_answer":
-            unread.append(fields.at("phase"))
+        parts = _content(fields, "content", foreign)
     elif kind == "function_call":
         parts = (parse_call(fields),)
-    elif kind == "function_call_output":
-        role = "tool"
-        content = _content(fields, "output", unread)
-        for part in content:
-            if not isinstance(part, ir.Text | ir.Image | ir.File):
-                fields.fail("output", "must hold texts, images and files only")
-        parts = (ir.ToolResult(fields.text("call_id", None), content, fields.text("name")),)  # type: ignore[arg-type]
+    elif kind == "custom_tool_call":
+        text = fields.text("input")
+        parts = (ir.ToolCall(fields.text("call_id", None), name_of(fields), arguments_of(text)),)
+    elif kind in CALLS:
+        parts = (_client_call(fields, kind),)
+    elif kind.endswith("_output") and (kind in _RESULTS or kind.removesuffix("_output") in CALLS):
+        role, parts = "tool", (_result(fields, kind, foreign, tools),)
     elif kind == "reasoning":
         parts = (parse_thought(fields),)
+    elif kind == "additional_tools":
+        tools += parse_tools(fields.objects("tools"))[0]
+        parts = ()
+        fields.ignore("role")
     else:
-        unread.append(fields.path)  # references to stored items, and calls of the vendor's own tools
+        parts = _foreign(fields, kind, foreign)
+    if not parts and kind != "message":
         return None
     fields.ignore("id", "status")
     fields.finish()
     return ir.Message(role, parts, at=fields.path)
 
 
-def _content(fields: Fields, name: str, unread: list[str]) -> tuple[ir.Part, ...]:
+_RESULTS = ("function_call_output", "custom_tool_call_output", "tool_search_output")
+_READABLE = (
+    *("web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call", "mcp_call"),
+    *("program", "program_output"),
+)
+_SILENT = ("mcp_list_tools", "mcp_approval_request", "mcp_approval_response", "ghost_snapshot")
+"""Items that say nothing to a model that has not the tools they are about."""
+
+
+def _foreign(fields: Fields, kind: str, foreign: Foreign) -> tuple[ir.Text, ...]:
+    """An item that only OpenAI has: what can be read of it."""
+    if kind in _READABLE:
+        if text := own_tools.told(kind, fields.everything()):
+            return (ir.Text(text),)
+        foreign.hint(f"{fields.path} ({kind})")
+    elif kind in _SILENT:
+        foreign.hint(f"{fields.path} ({kind})")
+    else:  # references to what is stored, what was compacted, and what comes next
+        foreign.lost.append(f"{fields.path} ({kind})")
+    return ()
+
+
+def _client_call(fields: Fields, kind: str) -> ir.ToolCall:
+    """A call of a tool that the client runs by itself."""
+    tool = CALLS[kind]
+    name = CLIENT_TOOLS[tool].field
+    arguments = fields.raw(name) or fields.raw("actions")
+    if arguments[:1] == b"[":
+        arguments = b'{"actions":%b}' % arguments
+    identifier = fields.text("call_id") or fields.text("id")
+    return ir.ToolCall(identifier, tool, (arguments or b"{}").decode())
+
+
+def _result(fields: Fields, kind: str, foreign: Foreign, tools: list[ir.Tool]) -> ir.ToolResult:
+    """What came of a call. Of the tools that a search found, their names."""
+    identifier = fields.text("call_id") or fields.text("id", None)
+    if kind == "tool_search_output":
+        found = parse_tools(fields.objects("tools"))[0]
+        tools += found
+        said = "Found: " + (", ".join(tool.name for tool in found) or "nothing")
+        return ir.ToolResult(identifier, (ir.Text(said),), "tool_search")
+    content: tuple[ir.Part, ...]
+    if kind in _RESULTS or fields.is_text("output"):
+        content = _content(fields, "output", foreign)
+    elif kind == "computer_call_output":
+        output = fields.object("output")
+        content = (ir.Image(_image_source(output)),) if output is not None else ()
+    else:
+        text = fields.raw("output").decode()
+        content = (ir.Text(text),) if text else ()
+    for part in content:
+        if not isinstance(part, ir.Text | ir.Image | ir.File):
+            fields.fail("output", "must hold texts, images and files only")
+    name = name_of(fields) if fields.has("name") else CALLS.get(kind.removesuffix("_output"), "")
+    status = fields.text("status")
+    if not content and kind == "apply_patch_call_output":
+        content = (ir.Text(status),)
+    return ir.ToolResult(identifier, content, name, error=status == "failed")  # type: ignore[arg-type]
+
+
+def _content(fields: Fields, name: str, foreign: Foreign) -> tuple[ir.Part, ...]:
     if fields.is_text(name):
         text = fields.text(name)
         return (ir.Text(text),) if text else ()
     if not fields.has(name):
         fields.fail(name, "is required")
-    parts = (_part(each, unread) for each in fields.objects(name))
-    return tuple(part for part in parts if part != ir.Text(""))
+    parts = (_part(each, foreign) for each in fields.objects(name))
+    return tuple(part for part in parts if part is not None and part != ir.Text(""))
 
 
-def _part(fields: Fields, unread: list[str]) -> ir.Part:
+def _part(fields: Fields, foreign: Foreign) -> ir.Part | None:
     kind = fields.text("type", None)
     part: ir.Part
-    if kind in ("input_text", "output_text", "text"):
+    if kind in ("input_text", "output_text", "text", "summary_text", "reasoning_text"):
         part = parse_text(fields)
         if len(part.citations) < len(fields.objects("annotations")):
-            unread.append(fields.at("annotations"))
+            foreign.hint(fields.at("annotations"))
     elif kind == "refusal":
         part = ir.Refusal(fields.text("refusal", None))
     elif kind == "input_image":
         part = ir.Image(_image_source(fields), _detail(fields))
     elif kind == "input_file":
         part = ir.File(_file_source(fields), fields.text("filename"))
-        if fields.text("detail", "auto") != "auto":
-            unread.append(fields.at("detail"))
     elif kind == "input_audio" and (audio := fields.object("input_audio")) is not None:
         media_type = AUDIO_FORMATS.get(audio.text("format", None))
         if media_type is None:
             audio.fail("format", f"must be one of {', '.join(AUDIO_FORMATS)}")
         part = ir.Audio(ir.Source("base64", audio.text("data", None), media_type))
         audio.finish()
+    elif kind == "input_audio":
+        fields.fail(kind, "is required")
     else:
-        fields.fail("type", "is not a kind of content there is, or its content is missing")
+        foreign.lost.append(f"{fields.path} ({kind})")
+        return None
     fields.finish()
     return part
 
@@ -157,9 +228,9 @@ def parse_call(fields: Fields) -> ir.ToolCall:
             signature = google.text("thought_signature")
             google.finish()
         extra.finish()
-    return ir.ToolCall(
-        fields.text("call_id", None), fields.text("name", None), fields.text("arguments") or "{}", signature
-    )
+    raw = fields.raw("arguments")
+    arguments = raw.decode() if raw[:1] == b"{" else fields.text("arguments") or "{}"
+    return ir.ToolCall(fields.text("call_id", None), name_of(fields), arguments, own_signature(signature))
 
 
 def parse_thought(fields: Fields) -> ir.Thinking:
@@ -167,7 +238,7 @@ def parse_thought(fields: Fields) -> ir.Thinking:
     texts = [each.text("text") for each in fields.objects("content")]
     summary = [each.text("text") for each in fields.objects("summary")]
     text = "".join(texts) or SUMMARY_BREAK.join(summary)
-    signature = fields.text("encrypted_content")
+    signature = own_signature(fields.text("encrypted_content"))
     identifier = fields.text("id")
     if _MADE.fullmatch(identifier):
         identifier = ""
