@@ -228,11 +228,10 @@ class Turns(SynchronousTestCase):
 
     def test_a_choice_of_tools_that_says_more(self) -> None:
         function = {"type": "function", "function": {"name": "f"}}
-        custom = {"type": "custom", "custom": {"name": "g"}}
         for client, choice in (
             ("openai_chat", {**function, "more": 1}),
             ("openai_chat", {"type": "function", "function": {"name": "f", "more": 1}}),
-            ("openai_chat", {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [function, custom]}}),
+            ("openai_chat", {"type": "web_search"}),
             ("openai_responses", {"type": "function", "name": "f", "more": 1}),
         ):
             dialect: Any = DIALECTS[client]

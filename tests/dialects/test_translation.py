@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.call import Call
+from llmedge.dialects import foreign
 from llmedge.dialects.dialect import ClientDialect
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import Unsupported
@@ -35,14 +37,9 @@ UNLISTED = {
     "Request.top_logprobs": "only with logprobs",
     "Audio.transcript": "nobody asks with it",
     "Output.strict": "in the case of a JSON schema",
-    "Tool.description": "in the cases of tools",
-    "Request.hints": "a client's own",
-    "Request.lost": "a client's own",
-    "Tool.custom": "carried to everybody",
-    "Tool.namespace": "carried to everybody",
 }
 """Leaves without a row, and why."""
-SAME, CARRIED, REFUSED, NAMED = "as is", "yes", "--", "hint"
+SAME, CARRIED, REFUSED, NAMED, LOST = "as is", "yes", "--", "hint", "no"
 
 
 def saying(client: str, what: str) -> Call:
@@ -79,8 +76,9 @@ def row(client: str, what: str) -> list[str]:
     # What stands in parentheses is the part of a message; dialects call it differently.
     told = [field for field in (*fields.values(), *hints.values()) if field]
     name = min((field.partition(" (")[0] for field in told), key=len, default="")
+    refused_as = LOST if saying(client, what).said().lost else REFUSED
     words = [
-        SAME if vendor == client else REFUSED if fields[vendor] else NAMED if hints[vendor] else CARRIED
+        SAME if vendor == client else refused_as if fields[vendor] else NAMED if hints[vendor] else CARRIED
         for vendor in VENDORS
     ]
     return [what, f"``{name}``" if name else "", *words]
@@ -102,12 +100,28 @@ def tables() -> str:
     return "\n".join(line.rstrip() for line in out.splitlines()) + "\n"
 
 
+def lists() -> str:
+    """The hints of each client's own dialect, and what is lost."""
+    out = ""
+    for client in ASKERS:
+        for heading, table in (("hints", foreign.HINTS), ("never left out", foreign.LOST)):
+            names = ", ".join(f"``{name.removeprefix('*.')}``" for name in sorted(table[client].split()))
+            if names:
+                body = textwrap.fill(names, 116, break_long_words=False, break_on_hyphens=False)
+                out += f"{NAMES[client]}, {heading}\n{textwrap.indent(body, '    ')}\n"
+    return out
+
+
 class Documentation(SynchronousTestCase):
     maxDiff = None
 
     def test_tables(self) -> None:
         """Every cell of the page is what happens."""
         self.assertIn(tables().strip(), PAGE.read_text())
+
+    def test_lists(self) -> None:
+        """The page names all hints that are not in the tables, and all that is never left out."""
+        self.assertIn(lists().strip(), PAGE.read_text())
 
     def test_every_leaf_has_a_row(self) -> None:
         """What a client can say is in a table; a new leaf of the form has to be put there."""
@@ -126,15 +140,20 @@ class Documentation(SynchronousTestCase):
             self.assertIn(name, page)
 
     def test_what_is_refused_can_be_dropped(self) -> None:
-        """The rest gets through, and the record names exactly what did not."""
+        """The rest gets through, and the record names exactly what did not; but for what is said to the model."""
         for what, askers in FIELDS.items():
             for client in askers:
                 for vendor in VENDORS:
                     if client != vendor and (name := refused(client, vendor, what)):
                         call = saying(client, what)
+                        if call.said().lost:
+                            with self.assertRaises(Unsupported):
+                                translation_of(client, vendor).body(call, Target("v", MODELS[vendor]), "drop")
+                            continue
                         json.loads(translation_of(client, vendor).body(call, Target("v", MODELS[vendor]), "drop"))
                         self.assertEqual(call.record.facts.get(DROPPED), [name], f"{client} → {vendor}: {what}")
 
 
 if __name__ == "__main__":
     print(tables())
+    print(lists())

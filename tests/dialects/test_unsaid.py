@@ -29,7 +29,7 @@ NEEDLESS = {
     "Thinking.redacted": "seen by there being no text",
     "Citation.file": "beside the number of the document",
     "Output.name": "a label",
-    "Tool.custom": "how the client is answered",
+    "Tool.kind": "how the client is answered",
     "Tool.namespace": "the same",
     "Request.lost": "never left out: whoever sets it is refused",
     "Output.strict": "some vendors keep to every schema",

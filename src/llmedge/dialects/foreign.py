@@ -19,7 +19,7 @@ from llmedge.dialects import ir
 
 _ANYWHERE = "*.cache_control *.prompt_cache_breakpoint *.phase *.caller *.defer_loading *.allowed_callers *.annotations"
 _OPENAI = (
-    "prompt_cache_key prompt_cache_retention prompt_cache_options safety_identifier moderation client_metadata "
+    "prompt_cache_retention prompt_cache_options safety_identifier moderation client_metadata "
     "prediction audio extra_headers "
     # OpenRouter, Groq, LiteLLM
     "provider models route transforms usage include_reasoning reasoning_format citation_options "
@@ -36,7 +36,7 @@ HINTS: Mapping[str, str] = {
     "*.output_schema *.input_examples *.eager_input_streaming *.extra_content *.citations "
     "messages.id messages.weight messages.prefix messages.partial messages.thinking_blocks messages.search_results "
     "messages.provider_specific_fields messages.reasoning messages.audio messages.content.image_url.format",
-    "openai_text": f"{_OPENAI} best_of logprobs top_k",
+    "openai_text": f"{_OPENAI} prompt_cache_key best_of logprobs top_k",
     "openai_responses": f"{_ANYWHERE} {_OPENAI} access_programs background_options context_management image include "
     "max_tool_calls truncation seed top_k presence_penalty frequency_penalty reasoning.context reasoning.mode "
     "*.async *.output_schema *.detail *.status *.end_turn *.created_by *.logprobs *.extra_content "
@@ -51,7 +51,8 @@ HINTS: Mapping[str, str] = {
     "generationConfig.speechConfig generationConfig.imageConfig generationConfig.routingConfig "
     "generationConfig.modelSelectionConfig generationConfig.enableAffectiveDialog "
     "generationConfig.audioTranscriptionConfig generationConfig.translationConfig "
-    "*.behavior *.response *.responseJsonSchema *.mediaResolution *.mediaProcessing *.partMetadata *.audioMetadata "
+    "tools.functionDeclarations.behavior tools.functionDeclarations.response "
+    "tools.functionDeclarations.responseJsonSchema *.mediaResolution *.mediaProcessing *.partMetadata *.audioMetadata "
     "*.documentMetadata *.spreadsheetMetadata *.speechMetadata *.audioTranscription *.partialArgs *.willContinue "
     "*.scheduling *.displayName",
 }

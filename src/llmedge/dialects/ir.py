@@ -211,6 +211,7 @@ class Request(Struct, frozen=True):
     :ivar top_logprobs: how many alternatives; only with ``logprobs``.
     :ivar logit_bias: token id to bias, raw JSON object.
     :ivar metadata: texts the client attaches for its own use.
+    :ivar cache_key: requests with the same one are likely to begin alike.
     :ivar hints: fields of the client's that have no place in the IR and change nothing of the answer, by path.
     :ivar extra: those that change it: no other dialect can say them.
     :ivar lost: what is said to the model in ways that only its own dialect has.
@@ -239,6 +240,7 @@ class Request(Struct, frozen=True):
     service_tier: str = ""
     store: bool | None = None
     verbosity: str = ""
+    cache_key: str = ""
     hints: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()

@@ -30,6 +30,7 @@ HINTS: Mapping[str, str] = {
     "store": "store",
     "service_tier": "service_tier",
     "verbosity": "verbosity",
+    "cache_key": "prompt_cache_key",
     "parallel_tools": "parallel_tools",
     "reasoning": "reasoning",
     "reasoning.show": "reasoning.show",

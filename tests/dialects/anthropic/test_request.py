@@ -134,12 +134,12 @@ class Requests(SynchronousTestCase):
                 stop=("a", "b"),
                 user="u",
                 service_tier="default",
-                extra=("metadata.other", "tools[2]", "container"),
+                hints=("tools[2] (web_search_20250305)", "metadata.other", "container"),
             ),
         )
 
     def test_ways_to_think(self) -> None:
-        """Each has its place in the form; a new one is named as left over."""
+        """Each has its place in the form; a new one is a hint."""
         for fields, reasoning in (
             ({"thinking": {"type": "disabled"}}, ir.Reasoning(False)),
             ({"thinking": {"type": "adaptive", "display": "summarized"}}, ir.Reasoning(True, "", -1, True)),
@@ -148,7 +148,7 @@ class Requests(SynchronousTestCase):
         ):
             self.assertEqual(parse(**fields).reasoning, reasoning)
         between = parse(thinking={"type": "between_tools"})
-        self.assertEqual((between.reasoning, between.extra), (None, ("thinking",)))
+        self.assertEqual((between.reasoning, between.hints), (None, ("thinking",)))
 
     def test_the_beta_form_of_structured_output(self) -> None:
         """It means the same as the one in ``output_config``."""
@@ -213,8 +213,8 @@ class Requests(SynchronousTestCase):
             ir.ToolCall("t1", "f", '{"b": 1.0,  "a":"\\u00e9"}'),
         )
         self.assertEqual(request.messages, (ir.Message("assistant", parts, at="messages[0]"),))
-        self.assertEqual(request.extra, ("messages[0].content[4]",))
-        said = CLAUDE.render(msgspec.structs.replace(request, extra=()), "m", RenderContext({}, "refuse"), stream=False)
+        self.assertEqual(request.hints, ("messages.content (server_tool_use)",))
+        said = CLAUDE.render(msgspec.structs.replace(request, hints=()), "m", RenderContext({}, "refuse"), stream=False)
         self.assertIn(b'"input":{"b": 1.0,  "a":"\\u00e9"}', said)
 
     def test_tool_results_stand_alone(self) -> None:
@@ -252,16 +252,15 @@ class Requests(SynchronousTestCase):
                 {
                     "role": "user",
                     "content": [
-                        {"type": "search_result", "source": "s"},
+                        {"type": "container_upload", "file_id": "f"},
                         {"type": "document", "source": source, "citations": {"enabled": True}},
                         {"type": "text", "text": "x", "new": 1},
-                        {"type": "image", "source": PNG, "transformations": {}},
+                        {"type": "image", "source": PNG, "transformations": {"oversized_image": "x"}},
                     ],
                 }
             ],
         )
         at = "messages[0].content"
-        self.assertEqual(
-            request.extra,
-            (f"{at}[0]", f"{at}[1].source.content", f"{at}[2].new", f"{at}[3].transformations", "cache_control"),
-        )
+        self.assertEqual(request.extra, (f"{at}[1].source.content", f"{at}[2].new"))
+        self.assertEqual(request.hints, ("messages.content.transformations", "cache_control"))
+        self.assertEqual(request.lost, (f"{at}[0] (container_upload)",))

@@ -264,38 +264,49 @@ class Requests(SynchronousTestCase):
         self.assertEqual(request.extra, ())
 
     def test_what_has_no_place_is_named(self) -> None:
-        """With its path."""
+        """With its path: what changes the answer, what is only a hint, and what is said elsewhere."""
         request = parsed(
             {
                 "contents": [
-                    {"role": "model", "parts": [{"executableCode": {"code": "1"}}, {"text": "a", "videoMetadata": {}}]}
+                    {
+                        "role": "model",
+                        "parts": [
+                            {"executableCode": {"language": "PYTHON"}},
+                            {"text": "a", "videoMetadata": {"fps": 1}},
+                        ],
+                    }
                 ],
                 "safetySettings": [{"category": "X"}],
                 "cachedContent": "cachedContents/1",
                 "tools": [{"googleSearch": {}}, {"functionDeclarations": [{"name": "f", "response": {"type": "X"}}]}],
-                "toolConfig": {"retrievalConfig": {}},
+                "toolConfig": {"retrievalConfig": {"languageCode": "pl"}},
                 "generationConfig": {
                     "responseModalities": ["IMAGE"],
                     "responseMimeType": "text/x.enum",
-                    "speechConfig": {},
+                    "speechConfig": {"languageCode": "pl"},
                 },
             }
         )
         self.assertEqual(
             sorted(request.extra),
             [
-                "cachedContent",
-                "contents[0].parts[0].executableCode",
                 "contents[0].parts[1].videoMetadata",
                 "generationConfig.responseMimeType",
                 "generationConfig.responseModalities",
+            ],
+        )
+        self.assertEqual(
+            sorted(request.hints),
+            [
+                "contents.parts (executableCode)",
                 "generationConfig.speechConfig",
                 "safetySettings",
                 "toolConfig.retrievalConfig",
-                "tools[0].googleSearch",
-                "tools[1].functionDeclarations[0].response",
+                "tools.functionDeclarations.response",
+                "tools[0] (googleSearch)",
             ],
         )
+        self.assertEqual(request.lost, ("cachedContent",))
 
     def test_results_keep_their_bytes(self) -> None:
         """Google's wrappers come off; anything else is the JSON as it came, and goes back so."""

@@ -230,6 +230,44 @@ FIELDS: dict[str, dict[str, dict[str, Any]]] = {
         "anthropic": {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
         "gemini": {"tools": [{"googleSearch": {}}]},
     },
+    "tools of the vendor's own, beside others": {
+        "openai_chat": {"tools": [_CHAT, {"type": "openrouter:web_search"}]},
+        "openai_responses": {"tools": [_RESPONSES, {"type": "web_search"}]},
+        "anthropic": {"tools": [_ANTHROPIC, {"type": "web_search_20250305", "name": "web_search"}]},
+        "gemini": {"tools": [_GEMINI, {"googleSearch": {}}]},
+    },
+    "what such tools found": {
+        "openai_responses": _responses_answer(
+            {"type": "web_search_call", "id": "ws_1", "action": {"type": "search", "query": "x"}},
+        ),
+        "anthropic": _chat_answer(
+            content=[
+                {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "x"}},
+                {
+                    "type": "web_search_tool_result",
+                    "tool_use_id": "s",
+                    "content": [{"type": "web_search_result", "title": "t", "url": _URL, "encrypted_content": "Uw=="}],
+                },
+            ]
+        ),
+        "gemini": _gemini_answer(
+            {"executableCode": {"language": "PYTHON", "code": "print(1)"}},
+            {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1"}},
+        ),
+    },
+    "tools the client runs itself": {
+        "openai_responses": {"tools": [{"type": "local_shell"}]},
+        "anthropic": {"tools": [{"type": "bash_20250124", "name": "bash"}]},
+    },
+    "custom tools": {
+        "openai_chat": {"tools": [{"type": "custom", "custom": {"name": "apply_patch"}}]},
+        "openai_responses": {"tools": [{"type": "custom", "name": "apply_patch"}]},
+    },
+    "tools in a namespace": {
+        "openai_responses": {
+            "tools": [{"type": "namespace", "name": "agents", "description": "", "tools": [_RESPONSES]}]
+        },
+    },
     "JSON without a schema": {
         "openai_chat": {"response_format": {"type": "json_object"}},
         "openai_responses": {"text": {"format": {"type": "json_object"}}},
@@ -281,6 +319,14 @@ FIELDS: dict[str, dict[str, dict[str, Any]]] = {
         "openai_responses": {"user": "u"},
         "anthropic": {"metadata": {"user_id": "u"}},
     },
+    "safety identifier": {
+        "openai_chat": {"safety_identifier": "u"},
+        "openai_responses": {"safety_identifier": "u"},
+    },
+    "prompt cache key": {
+        "openai_chat": {"prompt_cache_key": "k"},
+        "openai_responses": {"prompt_cache_key": "k"},
+    },
     "metadata": {
         "openai_chat": {"metadata": {"a": "b"}},
         "openai_responses": {"metadata": {"a": "b"}},
@@ -293,6 +339,38 @@ FIELDS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "to be stored": {"openai_chat": {"store": True}, "openai_responses": {"store": True}, "gemini": {"store": True}},
     "verbosity": {"openai_chat": {"verbosity": "low"}, "openai_responses": {"text": {"verbosity": "low"}}},
-    "earlier answer by its id": {"openai_responses": {"previous_response_id": "resp_1"}},
+    "hints of its own vendor": {
+        "openai_chat": {"prediction": {"type": "content", "content": "x"}},
+        "openai_responses": {"client_metadata": {"a": "b"}},
+        "anthropic": {"context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}},
+        "gemini": {"safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}]},
+    },
+    "phase of an answer": {
+        "openai_responses": _responses_answer(
+            {"type": "message", "role": "assistant", "phase": "commentary", "content": "a"}
+        ),
+    },
+    "empty fields": {
+        "openai_chat": {"logit_bias": {}, "new": [], "tools": []},
+        "openai_responses": {"new": {}, "tools": [], "prompt": {}},
+        "anthropic": {"mcp_servers": [], "container": "", "new": {}},
+        "gemini": {"safetySettings": [], "labels": {}, "cachedContent": ""},
+    },
+    "settings of its own vendor": {
+        "openai_chat": {"web_search_options": {"search_context_size": "low"}},
+        "openai_responses": {"background": True},
+        "anthropic": {"compaction": {"type": "compaction"}},
+        "gemini": {"generationConfig": {"responseModalities": ["IMAGE"]}},
+    },
+    "content of other kinds": {
+        "openai_chat": _chat({"type": "video_url", "video_url": {"url": _URL}}),
+        "openai_responses": {"input": [{"type": "compaction", "encrypted_content": "Uw=="}]},
+        "anthropic": _chat({"type": "container_upload", "file_id": "file_1"}),
+    },
+    "what its vendor keeps": {
+        "openai_responses": {"previous_response_id": "resp_1"},
+        "anthropic": {"thread": {"type": "continue", "previous_message_id": "msg_1"}},
+        "gemini": {"cachedContent": "cachedContents/1"},
+    },
 }
 """What is said → client → the fields that say it, laid over a plain request."""

@@ -66,7 +66,6 @@ class Requests(SynchronousTestCase):
                 background=False,
                 truncation="disabled",
                 include=["reasoning.encrypted_content"],
-                prompt_cache_key="k",
                 top_logprobs=0,
                 service_tier="auto",
                 metadata={},
@@ -199,7 +198,7 @@ class Requests(SynchronousTestCase):
         )
 
     def test_nothing_is_lost_silently(self) -> None:
-        """What has no place in the form is known by its path."""
+        """What has no place in the form is known by its path: as content, as a hint, or as lost."""
         request = parsed(
             input=[
                 {"role": "user", "content": [{"type": "input_text", "text": "a", "new": 1}]},
@@ -212,6 +211,7 @@ class Requests(SynchronousTestCase):
                     "role": "user",
                     "content": [{"type": "input_file", "file_id": "f", "detail": "high"}],
                 },
+                {"role": "user", "content": [{"type": "x"}]},
             ],
             tools=[{"type": "web_search"}, {**TOOL, "defer_loading": True}],
             tool_choice={"type": "web_search"},
@@ -230,25 +230,34 @@ class Requests(SynchronousTestCase):
             set(request.extra),
             {
                 "input[0].content[0].new",
-                "input[1]",
-                "input[2]",
-                "input[3]",
-                "input[4].phase",
-                "input[5].namespace",
-                "input[6].content[0].detail",
-                "tools[0]",
-                "tools[1].defer_loading",
-                "tool_choice",
-                "include[0]",
+                "tools[0] (web_search)",
                 "background",
+                "text.novel",
+            },
+        )
+        self.assertEqual(
+            set(request.hints),
+            {
+                "input (web_search_call)",
+                "input.phase",
+                "input.content.detail",
+                "tools.defer_loading",
+                "include",
                 "truncation",
+                "max_tool_calls",
+                "reasoning.mode",
+                "seed",
+            },
+        )
+        self.assertEqual(
+            set(request.lost),
+            {
+                "input[1] (item_reference)",
+                "input[2] (item_reference)",
+                "input[7].content[0] (x)",
                 "previous_response_id",
                 "conversation",
                 "prompt",
-                "max_tool_calls",
-                "reasoning.mode",
-                "text.novel",
-                "seed",
             },
         )
         self.assertEqual(len(request.extra), len(set(request.extra)))
@@ -344,7 +353,7 @@ class Requests(SynchronousTestCase):
     def test_mistyped_deep_down(self) -> None:
         """The path leads to the field."""
         for item, param in (
-            ({"role": "user", "content": [{"type": "x"}]}, "input[0].content[0].type"),
+            ({"role": "user", "content": [{"type": "input_audio"}]}, "input[0].content[0].input_audio"),
             ({"role": "tool", "content": "a"}, "input[0].role"),
             ({"type": "function_call", "call_id": "a", "arguments": "{}"}, "input[0].name"),
             ({"type": "function_call_output", "output": "a"}, "input[0].call_id"),

@@ -57,6 +57,7 @@ _UNLESS: Mapping[str, Mapping[str, str]] = {
     "max_tokens": {"max_tokens": "max_tokens"},
     "random_seed": {"seed": "random_seed"},
     "top_k": {"top_k": "top_k"},
+    "prompt_cache_key": {"cache_key": "prompt_cache_key"},
     "no_n": {"n": ""},
     "no_parallel_tool_calls": {"parallel_tools": ""},
     "no_logprobs": {"logprobs": "", "top_logprobs": ""},
@@ -67,7 +68,7 @@ _UNLESS: Mapping[str, Mapping[str, str]] = {
 
 @cache
 def _names(quirks: frozenset[str]) -> Mapping[str, str]:
-    names = {**SCALARS, "top_k": ""}
+    names = {**SCALARS, "top_k": "", "cache_key": ""}
     for quirk in quirks & _UNLESS.keys():
         names |= _UNLESS[quirk]
     return {ours: theirs for ours, theirs in names.items() if theirs}

@@ -24,6 +24,7 @@ COMMON = ("temperature", "top_p", "n", "seed", "presence_penalty", "frequency_pe
 SCALARS = {
     "max_tokens": "max_completion_tokens",
     "parallel_tools": "parallel_tool_calls",
+    "cache_key": "prompt_cache_key",
     **{name: name for name in (*COMMON, "top_k", "logprobs", "top_logprobs", "service_tier", "store", "verbosity")},
 }
 

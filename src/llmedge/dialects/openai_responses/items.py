@@ -110,7 +110,8 @@ def _client_call(fields: Fields, kind: str) -> ir.ToolCall:
 
 def _result(fields: Fields, kind: str, foreign: Foreign, tools: list[ir.Tool]) -> ir.ToolResult:
     """What came of a call. Of the tools that a search found, their names."""
-    identifier = fields.text("call_id") or fields.text("id", None)
+    named = "id" if kind == "local_shell_call_output" and not fields.has("call_id") else "call_id"
+    identifier = fields.text(named, None)
     if kind == "tool_search_output":
         found = parse_tools(fields.objects("tools"))[0]
         tools += found

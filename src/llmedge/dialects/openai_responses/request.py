@@ -20,6 +20,7 @@ from llmedge.model import RawObject
 SCALARS = {
     "max_tokens": "max_output_tokens",
     "parallel_tools": "parallel_tool_calls",
+    "cache_key": "prompt_cache_key",
     **{name: name for name in ("temperature", "top_p", "top_logprobs", "user", "service_tier")},
 }
 FIELD_NAMES = {
