@@ -35,11 +35,13 @@ HINTS: Mapping[str, str] = {
     "openai_chat": f"{_ANYWHERE} {_OPENAI} "
     "*.output_schema *.input_examples *.eager_input_streaming *.extra_content *.citations "
     "messages.id messages.weight messages.prefix messages.partial messages.thinking_blocks messages.search_results "
-    "messages.provider_specific_fields messages.reasoning messages.audio messages.content.image_url.format",
+    "messages.provider_specific_fields messages.reasoning messages.audio messages.audio.* "
+    "messages.tool_calls.* messages.tool_calls.extra_content.* messages.reasoning_details.* "
+    "messages.content.image_url.format",
     "openai_text": f"{_OPENAI} prompt_cache_key best_of logprobs top_k",
     "openai_responses": f"{_ANYWHERE} {_OPENAI} access_programs background_options context_management image include "
     "max_tool_calls truncation seed top_k presence_penalty frequency_penalty reasoning.context reasoning.mode "
-    "*.async *.output_schema *.detail *.status *.end_turn *.created_by *.logprobs *.extra_content "
+    "input.metadata *.async *.output_schema *.detail *.status *.end_turn *.created_by *.logprobs *.extra_content "
     "*.acknowledged_safety_checks *.pending_safety_checks *.max_output_length *.execution *.environment",
     "anthropic": f"{_ANYWHERE} context_management betas anthropic_beta anthropic_version billing_policy diagnostics "
     "fallbacks fallback_credit_token inference_geo speed user_profile_id workspace_id container thinking "
