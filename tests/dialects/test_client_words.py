@@ -28,7 +28,7 @@ class Told(SynchronousTestCase):
             ({"content": None, "refusal": None, "annotations": [], "function_call": None, "audio": None}, ()),
             ({"content": "", "tool_calls": [call]}, (ir.ToolCall("c", "f", "{}"),)),
             (
-                {"content": None, "tool_calls": [{**call, "extra_content": {"novel": {"a": 1}}}]},
+                {"tool_calls": [{**call, "extra_content": {"novel": {"a": 1}}, "novel": 1}]},
                 (ir.ToolCall("c", "f", "{}"),),
             ),
             ({"content": "a", "tool_calls": [], "annotations": [{"type": "url_citation"}]}, (ir.Text("a"),)),
@@ -69,6 +69,8 @@ class Told(SynchronousTestCase):
 
     def test_responses(self) -> None:
         """The items of an answer's output."""
+        text = {"type": "output_text", "text": "a", "annotations": [{"type": "novel"}], "logprobs": []}
+        call = {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": ""}
         for item, part in (
             ({"type": "reasoning", "id": "rs_resp_1_0", "summary": []}, ir.Thinking()),
             (
@@ -76,20 +78,9 @@ class Told(SynchronousTestCase):
                 ir.Thinking(id="rs_1"),
             ),
             ({"type": "message", "content": "a", "role": "assistant", "phase": "commentary"}, ir.Text("a")),
-            (
-                {
-                    "role": "assistant",
-                    "content": [
-                        {"type": "output_text", "text": "a", "annotations": [{"type": "novel"}], "logprobs": []}
-                    ],
-                },
-                ir.Text("a"),
-            ),
+            ({"role": "assistant", "content": [text]}, ir.Text("a")),
             ({"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}, ir.Refusal("no")),
-            (
-                {"type": "function_call", "call_id": "c", "name": "f", "arguments": "", "caller": {"type": "direct"}},
-                ir.ToolCall("c", "f", "{}"),
-            ),
+            ({**call, "caller": {"type": "direct"}}, ir.ToolCall("c", "f", "{}")),
         ):
             request = parse("openai_responses", input=[item])
             self.assertEqual(request.messages[0].parts, (part,), item)

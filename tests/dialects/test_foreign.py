@@ -38,7 +38,7 @@ def nested(path: str) -> dict[str, Any]:
 
 def at_top(table: str) -> list[str]:
     """The fields of a table that can be said with a plain request."""
-    deep = ("messages.", "contents.", "tools.", "*.", "metadata.*", "thinking.")
+    deep = ("messages.", "contents.", "input.", "tools.", "*.", "metadata.*", "thinking.")
     return [path for path in table.split() if not path.startswith(deep)]
 
 
