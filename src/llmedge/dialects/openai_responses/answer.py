@@ -10,10 +10,12 @@ import msgspec
 from llmedge.dialects import ir
 from llmedge.dialects.dialect import ResponseContext
 from llmedge.dialects.fields import AnswerFields, Fields
-from llmedge.dialects.lenient import arguments, is_json
+from llmedge.dialects.lenient import arguments
 from llmedge.dialects.openai_chat.chunks import tokens
+from llmedge.dialects.openai_responses.calls import CALLED, FUNCTION, PREFIXES, arguments_in, item_of
 from llmedge.dialects.openai_responses.envelope import Envelope, ended, failure, finish_of, parse_usage
 from llmedge.dialects.openai_responses.items import parse_text, parse_thought
+from llmedge.dialects.openai_responses.tools import CALLS, name_of
 from llmedge.errors import UpstreamMalformed
 
 _encode = msgspec.json.Encoder().encode
@@ -74,7 +76,7 @@ def incomplete_reason(response: Fields) -> str:
 def _parts(item: Fields, logprobs: list[ir.TokenLogprob]) -> list[ir.Part]:
     """Nothing for calls of the vendor's own tools: they were not asked for."""
     kind = item.text("type")
-    if kind == "function_call":
+    if kind in CALLED:
         return [call_of(item)]
     if kind == "reasoning":
         thought = parse_thought(item)
@@ -98,12 +100,17 @@ TEXTS = ("output_text", "text")
 
 
 def call_of(item: Fields) -> ir.ToolCall:
-    """A ``function_call``; its thought signature is where Google's compatible API has it in chats."""
+    """An item that calls a tool; a thought signature is where Google's compatible API has it in chats."""
     extra = item.object("extra_content")
     google = extra.object("google") if extra is not None else None
     signature = google.text("thought_signature") if google is not None else ""
     identifier = item.text("call_id") if item.is_text("call_id") else ""
-    return ir.ToolCall(identifier, item.text("name", None), arguments(item.raw("arguments")) or "{}", signature)
+    kind = item.text("type")
+    if kind == "function_call":
+        said = arguments(item.raw("arguments")) or "{}"
+    else:
+        said = arguments_in(item, kind)
+    return ir.ToolCall(identifier, CALLS.get(kind) or name_of(item), said, signature)
 
 
 # A client's answer
@@ -131,16 +138,9 @@ def render(answer: ir.Answer, context: ResponseContext) -> bytes:
         if isinstance(part, ir.Thinking):
             output.append(thought_item(part.id or envelope.item_id("rs", len(output)), part.text, part.signature))
         elif isinstance(part, ir.ToolCall):
-            output.append(
-                call_item(
-                    envelope.item_id("fc", len(output)),
-                    part.id,
-                    part.name,
-                    part.arguments or "{}",
-                    call_status(part.arguments or "{}"),
-                    part.signature,
-                )
-            )
+            tool = context.tools.get(part.name, FUNCTION)
+            call = ir.replace(part, arguments=part.arguments or "{}")
+            output.append(item_of(envelope.item_id(PREFIXES[tool.kind], len(output)), call, tool))
     if output and output[-1]["type"] == "message":
         output[-1]["status"] = status
     return _encode(envelope.body(status, output, answer.usage, reason))
@@ -149,26 +149,6 @@ def render(answer: ir.Answer, context: ResponseContext) -> bytes:
 def message_item(id: str, status: str, content: list[Any]) -> dict[str, Any]:
     """An item of ``output``."""
     return {"id": id, "type": "message", "status": status, "role": "assistant", "content": content}
-
-
-def call_item(id: str, call_id: str, name: str, arguments: str, status: str, signature: str = "") -> dict[str, Any]:
-    """An item of ``output``."""
-    out: dict[str, Any] = {
-        "id": id,
-        "type": "function_call",
-        "status": status,
-        "arguments": arguments,
-        "call_id": call_id,
-        "name": name,
-    }
-    if signature:
-        out["extra_content"] = {"google": {"thought_signature": signature}}
-    return out
-
-
-def call_status(arguments: str) -> str:
-    """Of a tool call that is given to a client: what was cut off is not complete."""
-    return "completed" if is_json(arguments) else "incomplete"
 
 
 def thought_item(id: str, text: str, signature: str) -> dict[str, Any]:

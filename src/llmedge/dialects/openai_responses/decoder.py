@@ -12,10 +12,12 @@ import msgspec
 
 from llmedge.dialects import ir, lenient
 from llmedge.dialects.blocks import BlockWriter, Kind
+from llmedge.dialects.custom_tools import BEGIN, END, escaped
 from llmedge.dialects.fields import AnswerFields, Fields
 from llmedge.dialects.lenient import UNREADABLE, arguments, flat, whole
 from llmedge.dialects.openai_chat.chunks import tokens
 from llmedge.dialects.openai_responses.answer import TEXTS, call_of, incomplete_reason
+from llmedge.dialects.openai_responses.calls import CALLED
 from llmedge.dialects.openai_responses.envelope import failure, finish_of, parse_usage
 from llmedge.dialects.openai_responses.items import (
     SUMMARY_BREAK,
@@ -55,13 +57,14 @@ _decode_event = msgspec.json.Decoder(_Event).decode
 class _Block:
     """An open block."""
 
-    __slots__ = ("cited", "has_delta", "kind", "number", "signature", "source", "summary")
+    __slots__ = ("cited", "custom", "has_delta", "kind", "number", "signature", "source", "summary")
 
     def __init__(self, number: int, kind: Kind) -> None:
         self.number = number
         self.kind = kind
         self.has_delta = False
         self.cited = False
+        self.custom = False
         self.source = ""  # of a thought: which kind of event told it first
         self.summary = 0
         self.signature = ""
@@ -136,7 +139,7 @@ class Decoder(SseReader[ir.StreamEvent]):
         if index is None:
             number = len({known for (index, _), known in self._numbers.items() if index is None})
             self._unnumbered = True
-        elif item is not None and ids != [""] and index in self._last and item.text("type") == "function_call":
+        elif item is not None and ids != [""] and index in self._last and item.text("type") in CALLED:
             number = -2 - len(self._numbers)
         else:
             number = self._last.get(index, index)
@@ -193,6 +196,13 @@ class Decoder(SseReader[ir.StreamEvent]):
     def _arguments(self, event: _Event, items: list[ir.StreamEvent]) -> None:
         self._delta(event, "tool", items)
 
+    def _input(self, event: _Event, items: list[ir.StreamEvent]) -> None:
+        """More of a custom tool's input, which is the text in its arguments."""
+        block = self._block((self._index(event), _ITEM), "tool", items)
+        if delta := _text(event.delta):
+            items.append(ir.Delta(block.number, ("" if block.has_delta else BEGIN) + escaped(delta)))
+            block.has_delta = True
+
     def _summary(self, event: _Event, items: list[ir.StreamEvent]) -> None:
         self._thought(event, "summary", items)
 
@@ -233,7 +243,7 @@ class Decoder(SseReader[ir.StreamEvent]):
     def _added(self, event: _Event, items: list[ir.StreamEvent]) -> None:
         item = AnswerFields.of_answer(event.item)
         index = self._index(event, item)
-        if item.text("type") == "function_call":
+        if item.text("type") in CALLED:
             self._call(index, item, items)
 
     def _call(self, index: int, item: Fields, items: list[ir.StreamEvent]) -> _Block:
@@ -243,7 +253,9 @@ class Decoder(SseReader[ir.StreamEvent]):
         self._called = True
         call = call_of(item)
         self._call_ids.add(call.id)
-        return self._open(key, "tool", items, tool_id=call.id, name=call.name, signature=call.signature)
+        block = self._open(key, "tool", items, tool_id=call.id, name=call.name, signature=call.signature)
+        block.custom = item.text("type") == "custom_tool_call"
+        return block
 
     def _part_done(self, event: _Event, items: list[ir.StreamEvent]) -> None:
         part = AnswerFields.of_answer(event.part)
@@ -279,7 +291,7 @@ class Decoder(SseReader[ir.StreamEvent]):
         if kind == "message":
             for number, part in enumerate(item.objects("content")):
                 self._complete_part((index, number), part, items)
-        elif kind == "function_call":
+        elif kind in CALLED:
             call = call_of(item)
             if block is None:
                 block = self._call(index, item, items)
@@ -287,6 +299,8 @@ class Decoder(SseReader[ir.StreamEvent]):
                 items.append(ir.Sign(block.number, call.signature))
             if not block.has_delta:
                 items.append(ir.Delta(block.number, call.arguments))
+            elif block.custom:
+                items.append(ir.Delta(block.number, END))
         elif kind == "reasoning":
             self._complete_thought(key, parse_thought(item), items)
         self._close(key, items)
@@ -324,7 +338,7 @@ class Decoder(SseReader[ir.StreamEvent]):
         said = frozenset(self._kinds)
         for place, item in enumerate(response.objects("output")):
             kind = item.text("type")
-            if kind == "function_call":
+            if kind in CALLED:
                 known = call_of(item).id in self._call_ids
             else:
                 known = "thinking" in said if kind == "reasoning" else bool(said & {"text", "refusal"})
@@ -338,6 +352,7 @@ _HANDLERS = {
     "response.refusal.delta": Decoder._refusal,
     "response.function_call_arguments.delta": Decoder._arguments,
     "response.function_call_arguments.done": Decoder._arguments_done,
+    "response.custom_tool_call_input.delta": Decoder._input,
     "response.reasoning_summary_text.delta": Decoder._summary,
     "response.reasoning_text.delta": Decoder._reasoning,
     "response.reasoning.delta": Decoder._reasoning,  # Open Responses' name

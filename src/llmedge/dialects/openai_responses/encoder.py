@@ -12,16 +12,16 @@ from typing import Any
 import msgspec
 
 from llmedge.dialects import ir
+from llmedge.dialects.custom_tools import InputReader, arguments_of
 from llmedge.dialects.dialect import ResponseContext
 from llmedge.dialects.openai_responses.answer import (
-    call_item,
-    call_status,
     message_item,
     render_citation,
     render_tokens,
     text_part,
     thought_item,
 )
+from llmedge.dialects.openai_responses.calls import FUNCTION, PREFIXES, item_of, name_of
 from llmedge.dialects.openai_responses.envelope import Envelope, ended
 from llmedge.model import Event, EventKind, Usage
 
@@ -56,6 +56,8 @@ class _Block:
         self.annotations: list[Any] = []
         self.signature = opened.signature
         self.begun = False  # a thought's summary
+        self.tool = FUNCTION
+        self.input: InputReader | None = None  # of a custom tool
 
 
 class Encoder:
@@ -97,9 +99,11 @@ class Encoder:
 
     def _delta(self, event: ir.Delta, block: _Block, out: list[Event]) -> None:
         text = event.text
-        block.texts.append(text)
         tail = block.tail
         kind = block.opened.kind
+        if kind == "tool" and block.tool.kind and not (text := _input(block, text)):
+            return
+        block.texts.append(text)
         if kind == "text":
             block.length += len(text)
             if event.logprobs is not None:
@@ -125,16 +129,27 @@ class Encoder:
         if event.kind in ("text", "refusal"):
             self._open_part(event, out)
         elif event.kind == "tool":
-            item = self._item("fc", out)
-            rendered = call_item(item.id, event.tool_id, event.name, "", "in_progress", event.signature)
-            self._item_event("added", item, rendered, out)
-            self._blocks[event.block] = _Block(item, 0, event, b"response.function_call_arguments.delta", b"", b"}\n\n")
+            self._open_call(event, out)
         elif event.kind == "thinking":
             item = self._item("rs", out)
             self._item_event("added", item, thought_item(item.id, "", ""), out, False)
             self._blocks[event.block] = _Block(
                 item, 0, event, b"response.reasoning_summary_text.delta", b'"summary_index":0,', b"}\n\n"
             )
+
+    def _open_call(self, event: ir.Open, out: list[Event]) -> None:
+        tool = self._context.tools.get(event.name, FUNCTION)
+        item = self._item(PREFIXES[tool.kind], out)
+        type = b"response.function_call_arguments.delta"
+        if tool.kind == "custom":
+            type = b"response.custom_tool_call_input.delta"
+        block = self._blocks[event.block] = _Block(item, 0, event, type, b"", b"}\n\n")
+        if tool is not FUNCTION:
+            block.tool = tool
+            block.input = InputReader() if tool.kind == "custom" else None
+        if tool.kind in ("", "custom"):  # of the others there is nothing to see before they are complete
+            call = ir.ToolCall(event.tool_id, event.name, "", event.signature)
+            self._item_event("added", item, item_of(item.id, call, tool, "in_progress"), out)
 
     def _open_part(self, event: ir.Open, out: list[Event]) -> None:
         message = self._messages[-1] if self._messages else None
@@ -188,19 +203,33 @@ class Encoder:
             self._part_event("response.refusal.done", block, {"refusal": text}, out)
             self._close_part(block, {"type": "refusal", "refusal": text}, out)
         elif opened.kind == "tool":
-            if not text:  # clients read the arguments of every call as JSON
-                text = "{}"
-                self._delta(ir.Delta(event.block, text), block, out)
-            place = {"item_id": item.id, "output_index": item.index}
-            self._event("response.function_call_arguments.done", {**place, "name": opened.name, "arguments": text}, out)
-            status = call_status(text)
-            rendered = call_item(item.id, opened.tool_id, opened.name, text, status, block.signature)
-            self._complete(item, rendered, out)
+            self._close_call(event, block, text, out)
         else:
             if block.begun:
                 self._summary_event("response.reasoning_summary_text.done", block, {"text": text}, out)
                 self._summary_event("response.reasoning_summary_part.done", block, {"part": _summary(text)}, out)
             self._complete(item, thought_item(item.id, text, block.signature), out)
+
+    def _close_call(self, event: ir.Close, block: _Block, text: str, out: list[Event]) -> None:
+        item, kind = block.item, block.tool.kind
+        place = {"item_id": item.id, "output_index": item.index}
+        if block.input is not None:
+            if left := block.input.end():
+                block.input = None
+                self._delta(ir.Delta(event.block, left), block, out)
+                text += left
+            self._event("response.custom_tool_call_input.done", {**place, "input": text}, out)
+            text = arguments_of(text)
+        elif not kind:
+            if not text:  # clients read the arguments of every call as JSON
+                text = "{}"
+                self._delta(ir.Delta(event.block, text), block, out)
+            done = {**place, "name": name_of(block.opened.name, block.tool), "arguments": text}
+            self._event("response.function_call_arguments.done", done, out)
+        call = ir.ToolCall(block.opened.tool_id, block.opened.name, text or "{}", block.signature)
+        if kind not in ("", "custom"):
+            self._item_event("added", item, item_of(item.id, call, block.tool, "in_progress"), out)
+        self._complete(item, item_of(item.id, call, block.tool), out)
 
     def _close_part(self, block: _Block, part: dict[str, Any], out: list[Event]) -> None:
         message = block.item
@@ -251,6 +280,14 @@ class Encoder:
     ) -> None:
         place = {"item_id": block.item.id, "output_index": block.item.index, "summary_index": 0}
         self._event(type, {**place, **payload}, out, content)
+
+
+def _input(block: _Block, text: str) -> str:
+    """What is shown of more arguments: of those that are no function's, a custom tool's input alone."""
+    if block.tool.kind == "custom":
+        return text if block.input is None else block.input.feed(text)
+    block.texts.append(text)
+    return ""
 
 
 def _summary(text: str) -> dict[str, Any]:
