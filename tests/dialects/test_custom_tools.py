@@ -6,14 +6,18 @@ import json
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openai.types.chat import ChatCompletion
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects import ir
 from llmedge.dialects.custom_tools import BEGIN, END, SCHEMA, InputReader, arguments_of, escaped, input_of
+from llmedge.dialects.dialect import ResponseContext
+from llmedge.dialects.openai_chat.dialect import OpenAIChat
 from tests.dialects.parsing import parse
 from tests.effort import examples
 
 _TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
+CHAT = OpenAIChat()
 PATCH = '*** Begin Patch\n*** Add File: a.txt\n+"hi"\\n 🌦\n*** End Patch'
 GRAMMAR = {"syntax": "lark", "definition": "start: /.+/s"}
 
@@ -135,3 +139,68 @@ class Tools(SynchronousTestCase):
         ):
             self.assertEqual(parse(client, tool_choice=one).tool_choice, named)
             self.assertEqual(parse(client, tool_choice=some).tool_choice, allowed)
+
+
+class ChatCalls(SynchronousTestCase):
+    """As a chat client gets them and gives them back, and as a chat vendor may say them."""
+
+    context = ResponseContext("m", "7", 5, tools={"apply_patch": ir.Tool("apply_patch", kind="custom")})
+
+    def streamed(self, *pieces: str) -> list[ir.StreamEvent]:
+        deltas = [ir.Delta(0, piece) for piece in pieces]
+        opened = ir.Open(0, "tool", 0, "c", "apply_patch")
+        return [ir.Begin("x", "m", 5), opened, *deltas, ir.Close(0), ir.Finish("tool"), ir.End()]
+
+    def test_whole(self) -> None:
+        """``custom`` with its input, and read back as the call it was."""
+        for arguments, text in ((arguments_of(PATCH), PATCH), ("*** Begin", "*** Begin")):
+            call = ir.ToolCall("c", "apply_patch", arguments, "Uw==")
+            body = CHAT.render_answer(ir.Answer((ir.Choice((call,), "tool"),), "x", "m", 5), self.context)
+            (said,) = json.loads(body)["choices"][0]["message"]["tool_calls"]
+            self.assertEqual((said["type"], said["custom"]), ("custom", {"name": "apply_patch", "input": text}))
+            self.assertNotIn("function", said)
+            ChatCompletion.model_validate_json(body)
+            (found,) = CHAT.parse_answer(body).choices[0].parts
+            self.assertEqual(found, ir.ToolCall("c", "apply_patch", arguments_of(text), "Uw=="))
+
+    def test_streamed(self) -> None:
+        """In pieces, of which none is a function's."""
+        for arguments, text in ((arguments_of(PATCH), PATCH), ("*** Begin", "*** Begin"), ("", "")):
+            for step in (1, 7, 99):
+                pieces = [arguments[at : at + step] for at in range(0, len(arguments), step)]
+                frames = CHAT.encoder(self.context).encode(self.streamed(*pieces))
+                stream = b"".join(frame.frame for frame in frames)
+                self.assertNotIn(b'"function"', stream)
+                chunks = [json.loads(line[6:]) for line in stream.split(b"\n\n") if line.startswith(b"data: {")]
+                calls = [
+                    call
+                    for chunk in chunks
+                    for choice in chunk["choices"]
+                    for call in choice["delta"].get("tool_calls", ())
+                ]
+                self.assertEqual((calls[0]["id"], calls[0]["type"]), ("c", "custom"))
+                self.assertEqual("".join(call["custom"]["input"] for call in calls), text)
+                decoder = CHAT.decoder(choices=1, max_event=1 << 20)
+                events = [*decoder.feed(stream), *([] if decoder.done else decoder.end())]
+                spoken = "".join(event.text for event in events if isinstance(event, ir.Delta))
+                self.assertEqual(json.loads(spoken), {"input": text})
+                self.assertEqual([event for event in events if isinstance(event, ir.Open)], [self.streamed()[1]])
+                self.assertEqual(sum(isinstance(event, ir.Close) for event in events), 1)
+                self.assertIn(ir.Finish("tool"), events)
+
+    def test_a_call_between_others(self) -> None:
+        """Each keeps its own arguments."""
+        calls = [
+            {"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+            {"index": 1, "id": "b", "type": "custom", "custom": {"name": "g", "input": 'x"'}},
+            {"index": 1, "custom": {"input": "}"}},
+            {"index": 2, "id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}},
+        ]
+        chunks = [{"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]} for call in calls]
+        chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]})
+        stream = b"".join(b"data: %b\n\n" % json.dumps(chunk).encode() for chunk in chunks) + b"data: [DONE]\n\n"
+        said: dict[int, str] = {}
+        for event in CHAT.decoder(choices=1, max_event=1 << 20).feed(stream):
+            if isinstance(event, ir.Delta):
+                said[event.block] = said.get(event.block, "") + event.text
+        self.assertEqual([json.loads(text) for text in said.values()], [{}, {"input": 'x"}'}, {"a": 1}])

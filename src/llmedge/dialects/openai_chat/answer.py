@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from llmedge.dialects import ir, lenient
+from llmedge.dialects.custom_tools import input_of
 from llmedge.dialects.dialect import ResponseContext
 from llmedge.dialects.lenient import UNREADABLE, flat, text
 from llmedge.dialects.openai_answer import check_answer
@@ -99,7 +100,7 @@ def render(answer: ir.Answer, context: ResponseContext) -> bytes:
         "object": "chat.completion",
         "created": answer.created or context.created,
         "model": answer.model or context.model,
-        "choices": [_render_choice(choice) for choice in answer.choices],
+        "choices": [_render_choice(choice, context) for choice in answer.choices],
     }
     if answer.usage is not None:
         payload["usage"] = render_usage(answer.usage)
@@ -108,7 +109,7 @@ def render(answer: ir.Answer, context: ResponseContext) -> bytes:
     return _encode(payload)
 
 
-def _render_choice(choice: ir.Choice) -> dict[str, Any]:
+def _render_choice(choice: ir.Choice, context: ResponseContext) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
     texts: list[str] = []
     thoughts: list[ir.Thinking] = []
@@ -128,7 +129,7 @@ def _render_choice(choice: ir.Choice) -> dict[str, Any]:
         elif isinstance(part, ir.Refusal):
             message["refusal"] = (message["refusal"] or "") + part.text
         elif isinstance(part, ir.ToolCall):
-            calls.append(render_call(part))
+            calls.append(render_call(part, context.tools.get(part.name)))
         elif isinstance(part, ir.Audio):
             message["audio"] = {
                 "id": part.id,
@@ -154,13 +155,16 @@ def _render_choice(choice: ir.Choice) -> dict[str, Any]:
     return out
 
 
-def render_call(call: ir.ToolCall) -> dict[str, Any]:
-    """One of ``tool_calls``; Google's own compatible API keeps the thought signature in the same place."""
-    out: dict[str, Any] = {
-        "id": call.id,
-        "type": "function",
-        "function": {"name": call.name, "arguments": call.arguments},
-    }
+def render_call(call: ir.ToolCall, tool: ir.Tool | None = None) -> dict[str, Any]:
+    """One of ``tool_calls``; Google's own compatible API keeps the thought signature in the same place.
+
+    :param tool: that is called, if the client knows it otherwise than as a function.
+    """
+    out: dict[str, Any] = {"id": call.id, "type": "function"}
+    if tool is not None and tool.kind == "custom":
+        out["type"], out["custom"] = "custom", {"name": call.name, "input": input_of(call.arguments)}
+    else:
+        out["function"] = {"name": call.name, "arguments": call.arguments}
     if call.signature:
         out["extra_content"] = {"google": {"thought_signature": call.signature}}
     return out

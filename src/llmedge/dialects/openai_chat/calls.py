@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from llmedge.dialects import ir
 from llmedge.dialects.blocks import BlockWriter
-from llmedge.dialects.lenient import is_json, whole
+from llmedge.dialects.custom_tools import BEGIN, END, escaped
+from llmedge.dialects.lenient import flat, is_json, whole
 from llmedge.dialects.openai_chat.chunks import ToolCall
 from llmedge.errors import UpstreamMalformed
 
@@ -18,7 +19,7 @@ from llmedge.errors import UpstreamMalformed
 class _Call:
     """:ivar block: the IR's number; -1 while its name may still grow."""
 
-    __slots__ = ("_last", "arguments", "block", "closed", "id", "name", "signature")
+    __slots__ = ("_last", "arguments", "block", "closed", "custom", "id", "name", "signature")
 
     def __init__(self, id: str) -> None:
         self.id = id
@@ -28,6 +29,7 @@ class _Call:
         self.block = -1
         self.arguments: list[str] = []
         self.closed = False
+        self.custom = False
 
     def add(self, arguments: str) -> None:
         self.arguments.append(arguments)
@@ -59,12 +61,16 @@ class Calls:
         :raises UpstreamMalformed: arguments go on that were complete.
         """
         index = whole(piece.index)
-        id, arguments, name = piece.identifier, piece.arguments, piece.name
+        id, name = piece.identifier, piece.name
+        arguments = piece.arguments if piece.custom is None else escaped(flat(piece.custom.input))
         if index is None and not id:
             index = place
         call = self._known(index, id, name, arguments)
         if call is None:
             call = self._begin(place if index is None else index, id, items)
+        if piece.custom is not None and not call.custom:
+            call.custom = True
+            arguments = BEGIN + arguments
         if name and call.block < 0 and name != call.name:
             call.name += name
         if signature := piece.signature:
@@ -133,4 +139,6 @@ class Calls:
 
     def _close(self, call: _Call, items: list[ir.StreamEvent]) -> None:
         call.closed = True
+        if call.custom:
+            items.append(ir.Delta(call.block, END, self._choice))
         items.append(ir.Close(call.block, self._choice))

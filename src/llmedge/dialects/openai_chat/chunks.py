@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from llmedge.dialects import ir
+from llmedge.dialects.custom_tools import arguments_of
 from llmedge.dialects.endings import check_end
 from llmedge.dialects.lenient import arguments, count, flat, text, whole
 from llmedge.dialects.openai_answer import find_usage
@@ -38,20 +39,30 @@ class Function(msgspec.Struct, gc=False):
     arguments: msgspec.Raw = _NULL
 
 
+class Custom(msgspec.Struct, gc=False):
+    name: Any = None
+    input: Any = None
+
+
 class ToolCall(msgspec.Struct, gc=False):
     """A call or a piece of one."""
 
     index: Any = None
     id: Any = None
     function: Function | None = None
+    custom: Custom | None = None
     extra_content: Any = None
 
     @property
     def name(self) -> str:
-        return flat(self.function.name) if self.function is not None else ""
+        called = self.custom or self.function
+        return flat(called.name) if called is not None else ""
 
     @property
     def arguments(self) -> str:
+        """Of a whole call."""
+        if self.custom is not None:
+            return arguments_of(flat(self.custom.input))
         return arguments(self.function.arguments) if self.function is not None else ""
 
     @property

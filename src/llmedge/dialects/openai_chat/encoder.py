@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from llmedge.dialects import ir
+from llmedge.dialects.custom_tools import InputReader
 from llmedge.dialects.dialect import ResponseContext
 from llmedge.dialects.openai_chat.answer import (
     finish_reason,
@@ -34,6 +35,7 @@ class Encoder:
         self._count: dict[int, int] = {}
         self._lengths: dict[int, int] = {}
         self._thoughts: dict[tuple[int, int], list[str]] = {}
+        self._inputs: dict[tuple[int, int], InputReader] = {}  # of custom tools
         self._refused: set[int] = set()
         self._started: set[int] = set()
 
@@ -53,16 +55,24 @@ class Encoder:
                 number = self._count.get(event.choice, 0)
                 self._count[event.choice] = number + 1
                 self._tools[key] = number
-                call = render_call(ir.ToolCall(event.tool_id, event.name, "", event.signature))
+                tool = self._context.tools.get(event.name)
+                if tool is not None:
+                    self._inputs[key] = InputReader()
+                call = render_call(ir.ToolCall(event.tool_id, event.name, "", event.signature), tool)
                 self._chunk(event.choice, {"tool_calls": [{"index": number, **call}]}, out)
             elif event.redacted:
                 self._signed(event.choice, ir.Thinking(signature=event.signature, redacted=True), out)
+        elif isinstance(event, ir.Close):
+            key = (event.choice, event.block)
+            if self._inputs and (reader := self._inputs.pop(key, None)) is not None:
+                self._input(key, reader.end(), out)
         elif isinstance(event, ir.Sign):
             key = (event.choice, event.block)
             if key in self._tools:
+                piece = {"custom": {"input": ""}} if key in self._inputs else {"function": {"arguments": ""}}
                 call = {
                     "index": self._tools[key],
-                    "function": {"arguments": ""},  # clients read one in every piece
+                    **piece,  # clients read one in every piece
                     "extra_content": {"google": {"thought_signature": event.signature}},
                 }
                 self._chunk(event.choice, {"tool_calls": [call]}, out)
@@ -105,6 +115,8 @@ class Encoder:
         if kind == "text":
             self._lengths[event.choice] = self._lengths.get(event.choice, 0) + len(event.text)
             self._chunk(event.choice, {"content": event.text}, out, logprobs=event.logprobs)
+        elif kind == "tool" and (reader := self._inputs.get(key)) is not None:
+            self._input(key, reader.feed(event.text), out)
         elif kind == "tool":
             call = {"index": self._tools[key], "function": {"arguments": event.text}}
             self._chunk(event.choice, {"tool_calls": [call]}, out)
@@ -114,6 +126,12 @@ class Encoder:
         elif kind == "refusal":
             self._refused.add(event.choice)
             self._chunk(event.choice, {"refusal": event.text}, out)
+
+    def _input(self, key: tuple[int, int], text: str, out: list[Event]) -> None:
+        """More of a custom tool's input."""
+        if text:
+            call = {"index": self._tools[key], "custom": {"input": text}}
+            self._chunk(key[0], {"tool_calls": [call]}, out)
 
     def _chunk(
         self,

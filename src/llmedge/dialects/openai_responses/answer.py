@@ -10,7 +10,6 @@ import msgspec
 from llmedge.dialects import ir
 from llmedge.dialects.dialect import ResponseContext
 from llmedge.dialects.fields import AnswerFields, Fields
-from llmedge.dialects.lenient import arguments
 from llmedge.dialects.openai_chat.chunks import tokens
 from llmedge.dialects.openai_responses.calls import CALLED, FUNCTION, PREFIXES, arguments_in, item_of
 from llmedge.dialects.openai_responses.envelope import Envelope, ended, failure, finish_of, parse_usage
@@ -106,11 +105,7 @@ def call_of(item: Fields) -> ir.ToolCall:
     signature = google.text("thought_signature") if google is not None else ""
     identifier = item.text("call_id") if item.is_text("call_id") else ""
     kind = item.text("type")
-    if kind == "function_call":
-        said = arguments(item.raw("arguments")) or "{}"
-    else:
-        said = arguments_in(item, kind)
-    return ir.ToolCall(identifier, CALLS.get(kind) or name_of(item), said, signature)
+    return ir.ToolCall(identifier, CALLS.get(kind) or name_of(item), arguments_in(item, kind), signature)
 
 
 # A client's answer

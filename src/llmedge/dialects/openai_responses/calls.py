@@ -9,7 +9,7 @@ import msgspec
 from llmedge.dialects import ir
 from llmedge.dialects.custom_tools import arguments_of, input_of
 from llmedge.dialects.fields import Fields
-from llmedge.dialects.lenient import broken_input, is_json, raw_object
+from llmedge.dialects.lenient import arguments, broken_input, is_json, raw_object
 from llmedge.dialects.openai_responses.tools import CALLS, CLIENT_TOOLS, without_namespace
 
 FUNCTION = ir.Tool("")
@@ -61,7 +61,9 @@ def _object(arguments: str, kind: str) -> Any:
 
 
 def arguments_in(item: Fields, kind: str) -> str:
-    """The arguments of a call that is no ``function_call``."""
+    """The arguments of a call."""
+    if kind == "function_call":
+        return arguments(item.raw("arguments")) or "{}"
     if kind == "custom_tool_call":
         return arguments_of(item.text("input"))
     return item.raw(CLIENT_TOOLS[CALLS[kind]].field).decode() or "{}"
