@@ -18,6 +18,9 @@ from llmedge.model import Caller, Deadline, RawObject, Target, Upload
 from llmedge.operations import Operation
 from llmedge.record import Record
 
+_BRINGS_TOOLS = frozenset({"tools", "input"})
+"""Fields that may: Responses has tools in its input as well."""
+
 
 @attrs.frozen(eq=False)
 class Candidate:
@@ -131,7 +134,7 @@ class Call(msgspec.Struct):
 
     def own_tools(self) -> dict[str, ir.Tool]:
         """Tools of a chat that its client knows otherwise than as functions, by name."""
-        if "tools" not in self.fields:
+        if not self.fields.keys() & _BRINGS_TOOLS:
             return {}
         return {tool.name: tool for tool in self.said().tools if tool.kind or tool.namespace}
 

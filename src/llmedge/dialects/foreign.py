@@ -91,6 +91,14 @@ USUAL: Mapping[str, tuple[Any, ...]] = {
 }
 """A field's name → values that need not be said, as that is how things are without."""
 
+WHY_LOST: Mapping[str, str] = {
+    "item_reference": "nothing is kept here: with store = false clients send the item itself",
+    "previous_response_id": "nothing is kept here: the conversation has to be sent",
+    "conversation": "nothing is kept here: the conversation has to be sent",
+    "thread": "nothing is kept here: the conversation has to be sent",
+}
+"""A field, or the kind of an item → what its client can do."""
+
 _NOTHING: tuple[Any, ...] = (None, "", [], {})
 _decode = msgspec.json.Decoder().decode
 _NUMBERS = re.compile(r"\[\d+\]")

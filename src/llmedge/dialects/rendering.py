@@ -16,6 +16,7 @@ import msgspec
 from llmedge.config.capabilities import Capabilities
 from llmedge.config.limits import Limits
 from llmedge.dialects import ir
+from llmedge.dialects.foreign import WHY_LOST
 from llmedge.errors import Unsupported
 
 S = TypeVar("S", bound=ir.Struct)
@@ -260,7 +261,7 @@ class RenderContext:
         :raises Unsupported: there is one that may not be left out.
         """
         for field in lost:
-            self.lost(field)
+            self.lost(field, WHY_LOST.get(field.partition(" (")[2].rstrip(")") or field, ""))
         for field in hints:
             self.hint(field)
         for field in extra:

@@ -364,7 +364,7 @@ class Requests(SynchronousTestCase):
         ]
         self.assertEqual(marks, [None, None, "skip_thought_signature_validator", None, "c2ln"])
         again = parsed(rendered(request))
-        self.assertEqual([part.signature for part in again.messages[4].parts], ["", ""])
+        self.assertEqual([part.signature for part in again.messages[4].parts], ["", "", "c2ln"])
         self.assertNotIn("skip_thought", json.dumps(rendered(request, "gemini-2.5-pro")))
 
     def test_effort_by_generation(self) -> None:

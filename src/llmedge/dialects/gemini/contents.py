@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from llmedge.dialects import ir, own_tools
 from llmedge.dialects.foreign import Foreign
 from llmedge.dialects.gemini.results import parse_result
-from llmedge.dialects.gemini.wire import GoogleFields, unwrap_signature
+from llmedge.dialects.gemini.wire import STANDARD, GoogleFields, unwrap_signature
 
 FILE_PREFIXES = ("https://generativelanguage.googleapis.com/", "gs://")
 """URIs that only Google can read: its files API's, and its cloud storage's."""
@@ -40,6 +40,7 @@ class Calls:
 
     def __init__(self) -> None:
         self._open: list[tuple[str, str]] = []
+        self._answered: set[str] = set()
         self._count = 0
 
     def call(self, identifier: str, name: str) -> str:
@@ -51,7 +52,11 @@ class Calls:
         return identifier
 
     def result(self, identifier: str, name: str) -> str:
-        """The id of the call a result is of."""
+        """The id of the call a result is of; ``""`` for a call that has its result: some clients say it twice."""
+        if identifier in self._answered and not any(called == identifier for called, _ in self._open):
+            return ""
+        if identifier:
+            self._answered.add(identifier)
         for index, (called, its_name) in enumerate(self._open):
             if called == identifier or (not identifier and its_name == name):
                 del self._open[index]
@@ -66,20 +71,22 @@ def parse_contents(contents: list[GoogleFields], foreign: Foreign) -> list[ir.Me
     calls = Calls()
     messages: list[ir.Message] = []
     for content in contents:
-        role = content.text("role") or ("model" if _calls(content) else "user")
+        role = content.text("role") or ("model" if _holds(content, "functionCall") else "user")
         if role not in ("user", "model", "function", "tool"):
             content.fail("role", "must be user, model or function")
         speaker: ir.Role = "assistant" if role == "model" else "user"
         parts = _joined(part for each in content.objects("parts") for part in _parts(each, calls, foreign))
         content.finish()
         for index, (is_result, run) in enumerate(_runs(parts)):
-            if is_result and messages and messages[-1].role == "tool":
+            kind: ir.Role = "tool" if is_result else speaker
+            if messages and messages[-1].role == kind != "user":  # a turn that came in pieces
                 last = messages.pop()
-                messages.append(ir.Message("tool", last.parts + run, at=last.at))
+                messages.append(ir.Message(kind, tuple(_joined((*last.parts, *run))), at=last.at))
             else:
                 at = content.path if index == 0 else f"{content.path} ({index + 1})"
-                messages.append(ir.Message("tool" if is_result else speaker, run, at=at))
-        if not parts:
+                messages.append(ir.Message(kind, run, at=at))
+        repeats = speaker == "assistant" or _holds(content, "functionResponse")
+        if not parts and not (messages and repeats):
             messages.append(ir.Message(speaker, (), at=content.path))
     return messages
 
@@ -115,9 +122,9 @@ def _runs(parts: list[ir.Part]) -> Iterator[tuple[bool, tuple[ir.Part, ...]]]:
         yield results, tuple(run)
 
 
-def _calls(content: GoogleFields) -> bool:
-    """Whether a function is called: only a model does that."""
-    return any(part.has("functionCall") for part in content.objects("parts"))
+def _holds(content: GoogleFields, kind: str) -> bool:
+    """Whether there is such a part."""
+    return any(part.has(kind) for part in content.objects("parts"))
 
 
 def parse_instruction(content: GoogleFields, foreign: Foreign) -> ir.Message | None:
@@ -148,7 +155,8 @@ def _parts(fields: GoogleFields, calls: Calls, foreign: Foreign) -> Iterator[ir.
         identifier = calls.result(response.text("id"), name)
         error, texts = parse_result(response.raw("response"), response)
         response.finish()
-        yield ir.ToolResult(identifier, (*texts, *media), name, error)
+        if identifier:
+            yield ir.ToolResult(identifier, (*texts, *media), name, error)
         signature = ""  # some clients repeat the call's here
     elif fields.has("text"):
         text = fields.text("text")
@@ -183,7 +191,7 @@ def _media(fields: GoogleFields) -> ir.Image | ir.Audio | ir.File:
     name = ""
     if (blob := fields.object("inlineData")) is not None:
         media_type = blob.text("mimeType", None)
-        source = ir.Source("base64", blob.text("data", None), media_type)
+        source = ir.Source("base64", blob.text("data", None).translate(STANDARD), media_type)
     elif (blob := fields.object("fileData")) is not None:
         uri = blob.text("fileUri", None)
         media_type = blob.text("mimeType") or guess_type(uri)

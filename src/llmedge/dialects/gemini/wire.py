@@ -70,7 +70,8 @@ class GoogleFields(Fields):
 
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _WRAPPED = "bGxtZWRnZTo6"  # base64 of "llmedge::"
-_STANDARD = str.maketrans("-_", "+/")
+STANDARD = str.maketrans("-_", "+/")
+"""Google's clients write base64 in either alphabet; others take this one."""
 
 
 def is_base64(signature: str) -> bool:
@@ -88,7 +89,7 @@ def wrap_signature(signature: str) -> str:
 
 def unwrap_signature(signature: str) -> str:
     """The opposite, whichever alphabet it comes back in."""
-    signature = own_signature(signature).translate(_STANDARD)
+    signature = own_signature(signature).translate(STANDARD)
     if signature.startswith(_WRAPPED):
         try:
             return base64.b64decode(signature)[9:].decode()
