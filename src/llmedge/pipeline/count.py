@@ -9,7 +9,7 @@ from llmedge.errors import TargetBusy, Unsupported
 from llmedge.model import Answer
 from llmedge.operations import Operation
 from llmedge.pipeline.stage import Handler, Stage
-from llmedge.record import ESTIMATED
+from llmedge.record import DROPPED, ESTIMATED
 from llmedge.streams import Reply
 
 
@@ -22,6 +22,7 @@ class CountTokens(Stage):
         try:
             return await proceed(call)
         except (Unsupported, TargetBusy):
+            call.record.facts.pop(DROPPED, None)  # of a vendor that does not count after all
             call.record.facts[ESTIMATED] = "tokens"
             usage = await self.deps.tokens.estimate(call, [], call.model)
             dialect = DIALECTS[call.dialect]
