@@ -14,12 +14,10 @@ from llmedge.dialects import ir
 from llmedge.dialects.dialect import ClientDialect
 from llmedge.dialects.embedding_ir import EmbeddingDialect, EmbeddingRequest
 from llmedge.dialects.registry import DIALECTS
+from llmedge.errors import ValidationError
 from llmedge.model import Caller, Deadline, RawObject, Target, Upload
 from llmedge.operations import Operation
 from llmedge.record import Record
-
-_BRINGS_TOOLS = frozenset({"tools", "input"})
-"""Fields that may: Responses has tools in its input as well."""
 
 
 @attrs.frozen(eq=False)
@@ -134,9 +132,13 @@ class Call(msgspec.Struct):
 
     def own_tools(self) -> dict[str, ir.Tool]:
         """Tools of a chat that its client knows otherwise than as functions, by name."""
-        if not self.fields.keys() & _BRINGS_TOOLS:
+        if "tools" not in self.fields and b'"additional_tools"' not in bytes(self.fields.get("input", b"")):
             return {}
-        return {tool.name: tool for tool in self.said().tools if tool.kind or tool.namespace}
+        try:
+            said = self.said()
+        except ValidationError:  # within one dialect only the vendor judges a body
+            return {}
+        return {tool.name: tool for tool in said.tools if tool.kind or tool.namespace}
 
     def embedded(self) -> EmbeddingRequest:
         """The same, for a dialect of embeddings."""

@@ -39,6 +39,8 @@ class Told(SynchronousTestCase):
                 {"content": "a", "reasoning_details": [{"type": "reasoning.text", "text": "t", "signature": "s"}]},
                 (ir.Thinking("t", "s"), ir.Text("a")),
             ),
+            ({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "t"}]}]}, (ir.Thinking("t"),)),
+            ({"content": [{"type": "output_text", "text": "a"}], "parsed": {"a": 1}}, (ir.Text("a"),)),
             ({"content": "a", "audio": {"id": "", "transcript": "b", "data": ""}}, (ir.Text("a"), ir.Text("b"))),
             ({"content": "a", "phase": "commentary", "id": "x", "provider_specific_fields": {"a": 1}}, (ir.Text("a"),)),
         ):
@@ -57,6 +59,7 @@ class Told(SynchronousTestCase):
                 {"type": "tool_use", "id": signed_id("c", "Uw=="), "name": "f", "input": {}},
                 ir.ToolCall("c", "f", "{}", "Uw=="),
             ),
+            ({"type": "tool_use", "id": "c", "name": "f", "input": None}, ir.ToolCall("c", "f", "{}")),
             (
                 {"type": "tool_use", "id": "c", "name": "f", "input": {"invalid_arguments": "x"}},
                 ir.ToolCall("c", "f", '{"invalid_arguments": "x"}'),

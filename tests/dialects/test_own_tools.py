@@ -86,6 +86,13 @@ class Left(SynchronousTestCase):
         request = parse("openai_responses", tools=tools, tool_choice=allowed)
         self.assertEqual((request.tool_choice, request.extra), (ir.ToolChoice("auto", ("f",)), ()))
 
+    def test_search_of_chats(self) -> None:
+        """OpenAI's is asked for by a field, which may be empty."""
+        for options in ({}, {"search_context_size": "low"}):
+            self.assertEqual(parse("openai_chat", web_search_options=options).extra, ("web_search_options",))
+            request = parse("openai_chat", web_search_options=options, tools=[FUNCTION["openai_chat"]])
+            self.assertEqual(request.hints, ("web_search_options",))
+
     def test_servers(self) -> None:
         """Anthropic's MCP servers are such a tool."""
         servers = [{"type": "url", "url": "https://x", "name": "x"}]

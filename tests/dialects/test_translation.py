@@ -105,7 +105,7 @@ def lists() -> str:
     out = ""
     for client in ASKERS:
         for heading, table in (("hints", foreign.HINTS), ("never left out", foreign.LOST)):
-            names = ", ".join(f"``{name.removeprefix('*.')}``" for name in sorted(table[client].split()))
+            names = ", ".join(f"``{name}``" for name in sorted(name.removeprefix("*.") for name in table[client]))
             if names:
                 body = textwrap.fill(names, 116, break_long_words=False, break_on_hyphens=False)
                 out += f"{NAMES[client]}, {heading}\n{textwrap.indent(body, '    ')}\n"

@@ -17,55 +17,90 @@ import msgspec
 
 from llmedge.dialects import ir
 
-_ANYWHERE = "*.cache_control *.prompt_cache_breakpoint *.phase *.caller *.defer_loading *.allowed_callers *.annotations"
-_OPENAI = (
-    "prompt_cache_retention prompt_cache_options safety_identifier moderation client_metadata "
-    "prediction audio extra_headers "
-    # OpenRouter, Groq, LiteLLM
-    "provider models route transforms usage include_reasoning reasoning_format citation_options "
-    "disable_tool_validation session_id trace tags "
-    # how engines sample, and how they work
-    "min_p top_a typical_p repetition_penalty repeat_penalty repeat_last_n length_penalty mirostat mirostat_tau "
-    "mirostat_eta dynatemp_range dynatemp_exponent xtc_probability xtc_threshold dry_multiplier dry_base samplers "
-    "cache_prompt id_slot timings_per_token return_progress return_token_ids return_tokens_as_token_ids "
-    "priority request_id cache_salt keep_alive n_keep"
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_MARKS = _names(
+    "*.cache_control *.prompt_cache_breakpoint *.phase *.caller *.defer_loading *.allowed_callers *.annotations"
 )
+_OPENAI = _names(
+    """
+    audio client_metadata extra_headers moderation prediction prompt_cache_options prompt_cache_retention
+    safety_identifier
 
-HINTS: Mapping[str, str] = {
-    "openai_chat": f"{_ANYWHERE} {_OPENAI} "
-    "*.output_schema *.input_examples *.eager_input_streaming *.extra_content *.citations "
-    "messages.id messages.weight messages.prefix messages.partial messages.thinking_blocks messages.search_results "
-    "messages.provider_specific_fields messages.reasoning messages.audio messages.audio.* "
-    "messages.tool_calls.* messages.tool_calls.extra_content.* messages.reasoning_details.* "
-    "messages.content.image_url.format",
-    "openai_text": f"{_OPENAI} prompt_cache_key best_of logprobs top_k",
-    "openai_responses": f"{_ANYWHERE} {_OPENAI} access_programs background_options context_management image include "
-    "max_tool_calls truncation seed top_k presence_penalty frequency_penalty reasoning.context reasoning.mode "
-    "input.metadata *.async *.output_schema *.detail *.status *.end_turn *.created_by *.logprobs *.extra_content "
-    "*.acknowledged_safety_checks *.pending_safety_checks *.max_output_length *.execution *.environment",
-    "anthropic": f"{_ANYWHERE} context_management betas anthropic_beta anthropic_version billing_policy diagnostics "
-    "fallbacks fallback_credit_token inference_geo speed user_profile_id workspace_id container thinking "
-    "thinking.block_binding metadata.* output_config.task_budget tools.eager_input_streaming *.toolset_name "
-    "*.citations *.transformations messages.id messages.clear_at messages.output_config",
-    "gemini": "safetySettings modelArmorConfig toolConfig.retrievalConfig toolConfig.includeServerSideToolInvocations "
-    "toolConfig.functionCallingConfig.streamFunctionCallArguments "
-    "generationConfig.enableEnhancedCivicAnswers generationConfig.audioTimestamp generationConfig.mediaResolution "
-    "generationConfig.speechConfig generationConfig.imageConfig generationConfig.routingConfig "
-    "generationConfig.modelSelectionConfig generationConfig.enableAffectiveDialog "
-    "generationConfig.audioTranscriptionConfig generationConfig.translationConfig "
-    "tools.functionDeclarations.behavior tools.functionDeclarations.response "
-    "tools.functionDeclarations.responseJsonSchema *.mediaResolution *.mediaProcessing *.partMetadata *.audioMetadata "
-    "*.documentMetadata *.spreadsheetMetadata *.speechMetadata *.audioTranscription *.partialArgs *.willContinue "
-    "*.scheduling *.displayName",
+    citation_options disable_tool_validation include_reasoning models provider reasoning_format route session_id tags
+    trace transforms usage
+
+    cache_prompt cache_salt dry_base dry_multiplier dynatemp_exponent dynatemp_range id_slot keep_alive length_penalty
+    min_p mirostat mirostat_eta mirostat_tau n_keep priority repeat_last_n repeat_penalty repetition_penalty request_id
+    return_progress return_token_ids return_tokens_as_token_ids samplers timings_per_token top_a typical_p
+    xtc_probability xtc_threshold
+    """
+)
+"""OpenAI's own; those of vendors that stand before others; how engines sample and work."""
+
+HINTS: Mapping[str, frozenset[str]] = {
+    "openai_chat": _MARKS
+    | _OPENAI
+    | _names(
+        """
+        *.citations *.eager_input_streaming *.extra_content *.input_examples *.output_schema
+        messages.audio messages.audio.* messages.content.image_url.format messages.id messages.parsed messages.partial
+        messages.prefix messages.provider_specific_fields messages.reasoning messages.reasoning_details.*
+        messages.search_results messages.thinking_blocks messages.tool_calls.* messages.tool_calls.extra_content.*
+        messages.tool_calls.function.* messages.weight
+        """
+    ),
+    "openai_text": _OPENAI | _names("best_of prompt_cache_key top_k"),
+    "openai_responses": _MARKS
+    | _OPENAI
+    | _names(
+        """
+        access_programs background_options context_management frequency_penalty image include max_tool_calls
+        presence_penalty reasoning.context reasoning.mode seed top_k truncation
+        *.acknowledged_safety_checks *.async *.created_by *.detail *.end_turn *.environment *.execution *.extra_content
+        *.logprobs *.max_output_length *.output_schema *.parsed *.parsed_arguments *.pending_safety_checks *.status
+        input.metadata
+        """
+    ),
+    "anthropic": _MARKS
+    | _names(
+        """
+        anthropic_beta anthropic_version betas billing_policy container context_management diagnostics
+        fallback_credit_token fallbacks inference_geo metadata.* output_config.task_budget speed thinking
+        thinking.block_binding user_profile_id workspace_id
+        *.citations *.toolset_name *.transformations tools.eager_input_streaming
+        messages.clear_at messages.container messages.id messages.model messages.output_config messages.stop_details
+        messages.stop_reason messages.stop_sequence messages.type messages.usage
+        """
+    ),
+    "gemini": _names(
+        """
+        modelArmorConfig safetySettings
+        generationConfig.audioTimestamp generationConfig.audioTranscriptionConfig generationConfig.enableAffectiveDialog
+        generationConfig.enableEnhancedCivicAnswers generationConfig.imageConfig generationConfig.mediaResolution
+        generationConfig.modelSelectionConfig generationConfig.routingConfig generationConfig.speechConfig
+        generationConfig.translationConfig
+        toolConfig.functionCallingConfig.streamFunctionCallArguments toolConfig.includeServerSideToolInvocations
+        toolConfig.retrievalConfig
+        tools.functionDeclarations.behavior tools.functionDeclarations.response
+        tools.functionDeclarations.responseJsonSchema
+        *.audioMetadata *.audioTranscription *.displayName *.documentMetadata *.mediaProcessing *.mediaResolution
+        *.partMetadata *.partialArgs *.scheduling *.speechMetadata *.spreadsheetMetadata *.willContinue
+        """
+    ),
 }
-"""A client's dialect → its hints: paths without numbers, or ``*.`` and a name that is one wherever it stands."""
+"""A client's dialect → its hints: paths without numbers; ``*.`` before a name that is one wherever it stands, ``.*``
+behind an object of which all is."""
 
-LOST: Mapping[str, str] = {
-    "openai_chat": "",
-    "openai_text": "",
-    "openai_responses": "previous_response_id conversation prompt",
-    "anthropic": "thread",
-    "gemini": "cachedContent",
+LOST: Mapping[str, frozenset[str]] = {
+    "openai_chat": frozenset(),
+    "openai_text": frozenset(),
+    "openai_responses": _names("conversation previous_response_id prompt"),
+    "anthropic": _names("thread"),
+    "gemini": _names("cachedContent"),
 }
 """What refers to things said that only the client's own vendor keeps."""
 
@@ -121,8 +156,8 @@ class Foreign(list[str]):
         super().__init__()
         self.hints: list[str] = []
         self.lost: list[str] = []
-        self._hints = frozenset(HINTS[dialect].split())
-        self._lost = frozenset(LOST[dialect].split())
+        self._hints = HINTS[dialect]
+        self._lost = LOST[dialect]
 
     def hint(self, path: str) -> None:
         """A field that is left out and named: all of its kind by one name."""

@@ -22,6 +22,7 @@ _ANYWAY = {
     "n": 1,
     "parallel_tools": True,
     "service_tier": "auto",
+    "verbosity": "medium",
 }
 """Values that say what goes without saying."""
 

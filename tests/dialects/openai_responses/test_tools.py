@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects import ir
 from llmedge.dialects.openai_responses.tools import CLIENT_TOOLS, without_namespace
 from tests.dialects.parsing import parse
+from tests.dialects.test_matrix import ask
 
 SPACE = {
     "type": "namespace",
@@ -138,3 +140,17 @@ class ClientTools(SynchronousTestCase):
         request = parse("openai_responses", input=[{"role": "user", "content": "q"}, found, more], tools=[SPACE])
         self.assertEqual([tool.name for tool in request.tools], ["agents__spawn", "agents__note", "f"])
         self.assertEqual(len(request.messages), 2)
+
+    def test_the_answer_knows_them(self) -> None:
+        """Those that the client knows otherwise than as functions, wherever they were said."""
+        call, _, body = ask("openai_responses", "plain", False)
+        more = {"type": "additional_tools", "role": "developer", "tools": [SPACE]}
+        for fields, names in (
+            ({"input": [more, {"role": "user", "content": "q"}]}, {"agents__spawn", "agents__note"}),
+            ({"tools": [SPACE, {"type": "local_shell"}]}, {"agents__spawn", "agents__note", "local_shell"}),
+            ({"tools": [{"type": "function", "name": "f"}]}, set()),
+            ({"tools": [{"type": "function", "name": 5}]}, set()),
+            ({}, set()),
+        ):
+            said = msgspec.json.decode(json.dumps(body | fields).encode(), type=dict[str, msgspec.Raw])
+            self.assertEqual(set(call.changed(fields=said).own_tools()), names)

@@ -171,7 +171,7 @@ def _result(fields: Fields, foreign: Foreign) -> ir.ToolResult:
 
 
 def _arguments(fields: Fields) -> str:
-    raw = fields.raw("input")
+    raw = fields.raw("input") or b"{}"
     if raw[:1] != b"{":
         fields.fail("input", "must be an object")
     return raw.decode()

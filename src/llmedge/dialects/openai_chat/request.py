@@ -6,6 +6,7 @@ from llmedge.dialects import ir
 from llmedge.dialects.custom_tools import arguments_of
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.foreign import Foreign
+from llmedge.dialects.lenient import flat
 from llmedge.dialects.media import AUDIO_FORMATS, split_data_url
 from llmedge.dialects.openai_chat.thoughts import parse_thoughts
 from llmedge.dialects.openai_chat.tools import parse_choice, parse_tools
@@ -151,10 +152,14 @@ def _part(fields: Fields, foreign: Foreign) -> ir.Part | None:
     kind = fields.text("type", None)
     cache = _cache(fields)
     part: ir.Part
-    if kind == "text":
+    if kind in ("text", "input_text", "output_text"):
         part = ir.Text(fields.text("text", None), cache=cache)
     elif kind == "refusal":
         part = ir.Refusal(fields.text("refusal", None))
+    elif kind in ("thinking", "reasoning"):  # Mistral's form of a thought
+        part = ir.Thinking(flat(fields.value(kind)))
+    elif kind == "image_url" and fields.is_text(kind):
+        part = ir.Image(split_data_url(fields.text(kind)), cache=cache)
     elif kind == "image_url" and (image := fields.object("image_url")) is not None:
         detail = image.text("detail")
         part = ir.Image(split_data_url(image.text("url", None)), detail="" if detail == "auto" else detail, cache=cache)

@@ -31,6 +31,9 @@ def parse_tools(top: Fields, cache: Callable[[Fields], str]) -> tuple[list[ir.To
             continue
         inner.finish()
         each.finish()
+    if top.has("web_search_options"):
+        own["web_search_options"] = "web_search_options"
+        top.ignore("web_search_options")
     for each in top.objects("functions"):
         tools.append(parse_function(each))
         each.finish()

@@ -118,7 +118,7 @@ def _result(fields: Fields, kind: str, foreign: Foreign, tools: list[ir.Tool]) -
         said = "Found: " + (", ".join(tool.name for tool in found) or "nothing")
         return ir.ToolResult(identifier, (ir.Text(said),), "tool_search")
     content: tuple[ir.Part, ...]
-    if kind in _RESULTS or fields.is_text("output"):
+    if fields.raw("output")[:1] != b"{" and (kind in _RESULTS or fields.is_text("output")):
         content = _content(fields, "output", foreign)
     elif kind == "computer_call_output":
         output = fields.object("output")

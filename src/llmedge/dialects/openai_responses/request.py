@@ -79,6 +79,7 @@ def _text(fields: Fields | None) -> tuple[ir.Output | None, str]:
     if fields is None:
         return None, ""
     verbosity = fields.text("verbosity")
+    verbosity = "" if verbosity == "medium" else verbosity  # as it is without
     output = parse_output(fields.given("format"), nested=False)
     fields.finish()
     return output, verbosity
