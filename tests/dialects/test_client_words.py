@@ -147,6 +147,14 @@ class Older(SynchronousTestCase):
             request = parse("openai_chat", **fields)
             self.assertEqual((request.reasoning, request.extra), (reasoning, ()), fields)
 
+    def test_words_of_vendors_who_speak_it(self) -> None:
+        """Chats as Mistral and Together have them."""
+        tool = {"type": "function", "function": {"name": "f"}}
+        said = parse("openai_chat", tools=[tool], tool_choice="any")
+        self.assertEqual(said.tool_choice, ir.ToolChoice("required"))
+        said = parse("openai_chat", response_format={"type": "json_object", "schema": {"type": "object"}})
+        self.assertEqual((said.output, said.extra), (ir.Output("json_schema", b'{"type": "object"}'), ()))
+
     def test_items_without_a_type(self) -> None:
         """A message is known by its role or its content."""
         for item, role in (({"role": "developer", "content": "a"}, "developer"), ({"content": "a"}, "user")):

@@ -143,11 +143,11 @@ class Read(SynchronousTestCase):
         """Items sent back are the calls they were."""
         for name, (arguments, _) in CALLS.items():
             answer = ir.Answer(
-                (ir.Choice((ir.ToolCall("c", name, arguments),), "tool"),), "resp_67ccd2bed1ec8190", "m", 5
+                (ir.Choice((ir.ToolCall("c", name, arguments, "Uw=="),), "tool"),), "resp_67ccd2bed1ec8190", "m", 5
             )
             items = json.loads(DIALECT.render_answer(answer, ASKED))["output"]
             (message,) = parsed(input=items).messages
             (call,) = message.parts
             assert isinstance(call, ir.ToolCall)
-            self.assertEqual((call.id, call.name), ("c", name))
+            self.assertEqual((call.id, call.name, call.signature), ("c", name, "Uw=="))
             self.assertEqual({**json.loads(call.arguments), "type": 0}, {**json.loads(arguments), "type": 0})

@@ -223,8 +223,8 @@ def parse_output(fields: Fields | None, nested: bool = True) -> ir.Output | None
     kind = fields.text("type", None)
     schema = fields.object(kind) if nested and kind == "json_schema" else fields
     output = None
-    if kind == "json_object":
-        output = ir.Output("json")
+    if kind == "json_object":  # some vendors take a schema beside it
+        output = ir.Output("json_schema", fields.raw("schema")) if fields.has("schema") else ir.Output("json")
     elif kind == "json_schema" and schema is not None:
         name, description = schema.text("name"), schema.text("description")
         output = ir.Output("json_schema", schema.raw("schema"), name, description, schema.boolean("strict"))

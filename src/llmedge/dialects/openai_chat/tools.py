@@ -128,6 +128,8 @@ def _mode(top: Fields) -> ir.ToolChoice | None:
             function = top.given("function_call")
             return None if function is None else ir.ToolChoice("named", (function.text("name", None),))
         mode = top.text("function_call")
+    if mode == "any":  # Mistral's word
+        mode = "required"
     if mode not in ("", "auto", "none", "required"):
         top.fail("tool_choice", "must be auto, none, required or an object")
     return ir.ToolChoice(mode) if mode else None  # type: ignore[arg-type]

@@ -51,13 +51,8 @@ def _message(fields: Fields, foreign: Foreign, tools: list[ir.Tool]) -> ir.Messa
             fields.fail("role", "must be one of user, assistant, system, developer")
         role = speaker  # type: ignore[assignment]
         parts = _content(fields, "content", foreign)
-    elif kind == "function_call":
-        parts = (parse_call(fields),)
-    elif kind == "custom_tool_call":
-        text = fields.text("input")
-        parts = (ir.ToolCall(fields.text("call_id", None), name_of(fields), arguments_of(text)),)
-    elif kind in CALLS:
-        parts = (_client_call(fields, kind),)
+    elif kind in ("function_call", "custom_tool_call", *CALLS):
+        parts = (_call(fields, kind),)
     elif kind.endswith("_output") and (kind in _RESULTS or kind.removesuffix("_output") in CALLS):
         role, parts = "tool", (_result(fields, kind, foreign, tools),)
     elif kind == "reasoning":
@@ -97,15 +92,24 @@ def _foreign(fields: Fields, kind: str, foreign: Foreign) -> tuple[ir.Text, ...]
     return ()
 
 
-def _client_call(fields: Fields, kind: str) -> ir.ToolCall:
-    """A call of a tool that the client runs by itself."""
-    tool = CALLS[kind]
-    name = CLIENT_TOOLS[tool].field
-    arguments = fields.raw(name) or fields.raw("actions")
-    if arguments[:1] == b"[":
-        arguments = b'{"actions":%b}' % arguments
-    identifier = fields.text("call_id") or fields.text("id")
-    return ir.ToolCall(identifier, tool, (arguments or b"{}").decode())
+def _call(fields: Fields, kind: str) -> ir.ToolCall:
+    """A call; a thought signature is where Google's compatible API has it in chats."""
+    if kind == "custom_tool_call":
+        arguments = arguments_of(fields.text("input"))
+    elif kind == "function_call":
+        raw = fields.raw("arguments")
+        arguments = raw.decode() if raw[:1] == b"{" else fields.text("arguments") or "{}"
+    else:
+        raw = fields.raw(CLIENT_TOOLS[CALLS[kind]].field) or fields.raw("actions") or b"{}"
+        arguments = (b'{"actions":%b}' % raw if raw[:1] == b"[" else raw).decode()
+    signature = ""
+    if (extra := fields.object("extra_content")) is not None:
+        if (google := extra.object("google")) is not None:
+            signature = google.text("thought_signature")
+            google.finish()
+        extra.finish()
+    name = CALLS.get(kind) or name_of(fields)
+    return ir.ToolCall(fields.text("call_id", None), name, arguments, own_signature(signature))
 
 
 def _result(fields: Fields, kind: str, foreign: Foreign, tools: list[ir.Tool]) -> ir.ToolResult:
@@ -219,19 +223,6 @@ def parse_citation(fields: Fields) -> ir.Citation | None:
         start = fields.integer("index")
         return ir.Citation("file", file=fields.text("file_id"), title=fields.text("filename"), text_start=start)
     return None
-
-
-def parse_call(fields: Fields) -> ir.ToolCall:
-    """A ``function_call``; a thought signature is where Google's compatible API has it in chats."""
-    signature = ""
-    if (extra := fields.object("extra_content")) is not None:
-        if (google := extra.object("google")) is not None:
-            signature = google.text("thought_signature")
-            google.finish()
-        extra.finish()
-    raw = fields.raw("arguments")
-    arguments = raw.decode() if raw[:1] == b"{" else fields.text("arguments") or "{}"
-    return ir.ToolCall(fields.text("call_id", None), name_of(fields), arguments, own_signature(signature))
 
 
 def parse_thought(fields: Fields) -> ir.Thinking:
