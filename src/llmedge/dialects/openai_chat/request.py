@@ -136,8 +136,8 @@ def _function_call(fields: Fields, identifier: str) -> ir.ToolCall:
 
 
 def _last_call(before: list[ir.Message], name: str) -> str:
-    """The id of the call that a message of the older role ``function`` answers."""
-    calls = [part for message in before for part in message.parts if isinstance(part, ir.ToolCall)]
+    """The id of the call that a message of the older role ``function`` answers: it stands right behind it."""
+    calls = [part for message in before[-2:] for part in message.parts if isinstance(part, ir.ToolCall)]
     return next((call.id for call in reversed(calls) if call.name == name), "")
 
 
