@@ -11,7 +11,7 @@ from llmedge.dialects.media import AUDIO_FORMATS, split_data_url
 from llmedge.dialects.openai_chat.thoughts import parse_thoughts
 from llmedge.dialects.openai_chat.tools import parse_choice, parse_tools
 from llmedge.dialects.scalars import parse_scalars
-from llmedge.dialects.signatures import own_signature
+from llmedge.dialects.signatures import google_signature
 from llmedge.model import RawObject
 
 FIELD_NAMES = {
@@ -198,15 +198,9 @@ def _call(fields: Fields) -> ir.ToolCall:
     function = fields.object(kind)
     if function is None or kind not in ("function", "custom"):
         fields.fail("type", "must be function or custom, with an object of that name")
-    signature = ""
-    if (extra := fields.object("extra_content")) is not None:
-        if (google := extra.object("google")) is not None:
-            signature = google.text("thought_signature")
-            google.finish()
-        extra.finish()
     name = function.text("name", None)
     arguments = arguments_of(function.text("input")) if kind == "custom" else _arguments(function)
-    call = ir.ToolCall(fields.text("id"), name, arguments, own_signature(signature), _cache(fields))
+    call = ir.ToolCall(fields.text("id"), name, arguments, google_signature(fields), _cache(fields))
     fields.ignore("index")
     function.finish()
     fields.finish()

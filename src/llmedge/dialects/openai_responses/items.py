@@ -14,7 +14,7 @@ from llmedge.dialects.fields import Fields
 from llmedge.dialects.foreign import Foreign
 from llmedge.dialects.media import AUDIO_FORMATS, split_data_url
 from llmedge.dialects.openai_responses.tools import CALLS, CLIENT_TOOLS, name_of, parse_tools
-from llmedge.dialects.signatures import own_signature
+from llmedge.dialects.signatures import google_signature, own_signature
 
 _MERGED = ("assistant", "tool")
 
@@ -93,7 +93,7 @@ def _foreign(fields: Fields, kind: str, foreign: Foreign) -> tuple[ir.Text, ...]
 
 
 def _call(fields: Fields, kind: str) -> ir.ToolCall:
-    """A call; a thought signature is where Google's compatible API has it in chats."""
+    """A call."""
     if kind == "custom_tool_call":
         arguments = arguments_of(fields.text("input"))
     elif kind == "function_call":
@@ -102,14 +102,8 @@ def _call(fields: Fields, kind: str) -> ir.ToolCall:
     else:
         raw = fields.raw(CLIENT_TOOLS[CALLS[kind]].field) or fields.raw("actions") or b"{}"
         arguments = (b'{"actions":%b}' % raw if raw[:1] == b"[" else raw).decode()
-    signature = ""
-    if (extra := fields.object("extra_content")) is not None:
-        if (google := extra.object("google")) is not None:
-            signature = google.text("thought_signature")
-            google.finish()
-        extra.finish()
     name = CALLS.get(kind) or name_of(fields)
-    return ir.ToolCall(fields.text("call_id", None), name, arguments, own_signature(signature))
+    return ir.ToolCall(fields.text("call_id", None), name, arguments, google_signature(fields))
 
 
 def _result(fields: Fields, kind: str, foreign: Foreign, tools: list[ir.Tool]) -> ir.ToolResult:
