@@ -102,6 +102,7 @@ class Call(msgspec.Struct):
     :ivar choices: how many answers were asked for (``n``).
     :ivar continues: the last message is the beginning of the answer, to be gone on with.
     :ivar upload: the body, where it is passed on as it comes; ``fields`` is empty then.
+    :ivar remember: keeps an item of the answer under its id, where the client may refer to it.
     :ivar match: where it may go, once ``Admit`` has found that.
     """
 
@@ -120,6 +121,7 @@ class Call(msgspec.Struct):
     continues: bool = False
     upload: Upload | None = None
     match: Match | None = None
+    remember: Callable[[str, bytes], None] | None = None
     _said: Any = None
 
     def said(self) -> ir.Request:

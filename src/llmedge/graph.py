@@ -17,6 +17,7 @@ from llmedge.observe.metrics import Metrics
 from llmedge.pipeline import build as pipeline_build
 from llmedge.pipeline.build import Pipeline, PipelineDeps
 from llmedge.pipeline.deployments import Deployments
+from llmedge.state.items import ItemMemory
 from llmedge.state.rates import RateLimiter
 from llmedge.upstream.client import Client
 from llmedge.web import build as web_build
@@ -47,6 +48,7 @@ class ProcessState:
         self.started = int(reactor.seconds())
         self.random = Random()  # noqa: S311 - for spreading load, not for secrets
         self.deployments = Deployments(reactor, self.random)
+        self.items = ItemMemory(reactor)
         self.metrics.show_deployments(self.deployments.figures, self.deployments.label)
 
     def web_deps(self, limiter: RateLimiter, identifiers: IdentifierChain) -> WebDeps:
@@ -102,7 +104,7 @@ def build(process: ProcessState, settings: Settings, previous: Graph | None = No
         client = previous.client
     else:
         client = Client(reactor, settings.upstream)
-    deps = PipelineDeps(reactor, client, process.deployments, process.observers, process.random)
+    deps = PipelineDeps(reactor, client, process.deployments, process.observers, process.random, process.items)
     pipeline = pipeline_build.build(settings, deps)
     web = web_build.build(settings, pipeline, process.web_deps(limiter, identifiers(settings.auth)))
     return Graph(process, settings, client, pipeline, limiter, web)

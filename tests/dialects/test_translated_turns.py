@@ -277,6 +277,13 @@ class Turns(SynchronousTestCase):
         said = rendered("openai_chat", user, quirks=("tool_choice_any",), **called)
         self.assertEqual(said["tool_choice"], "any")
         thought = ir.Message("assistant", (ir.Thinking("hm"), ir.Text("a")))
+        said = rendered("openai_responses", thought)
+        self.assertEqual([item["type"] for item in said["input"]], ["reasoning", "message"])
+        with self.assertRaises(Unsupported):
+            rendered("openai_responses", thought, quirks=("encrypted_thoughts",))
+        proved = ir.Message("assistant", (ir.Thinking("hm", "Uw=="), ir.Text("a")))
+        said = rendered("openai_responses", proved, quirks=("encrypted_thoughts",))
+        self.assertEqual(said["input"][0]["encrypted_content"], "Uw==")
         said = rendered("openai_chat", thought, quirks=("thinking_back",))
         self.assertEqual(said["messages"][0]["reasoning_content"], "hm")
 

@@ -22,6 +22,7 @@ from llmedge.pipeline.stage import StageDeps, compose
 from llmedge.pipeline.strategies import Strategies
 from llmedge.pipeline.tokens import TokenCounter
 from llmedge.record import Attempt, Record
+from llmedge.state.items import ItemMemory
 from llmedge.streams import AwaitedStream
 from tests.pipeline.test_prices import at_once
 
@@ -79,7 +80,7 @@ class Routing(SynchronousTestCase):
             Operation.CHAT, "openai_chat", "m", {}, stream, False, 1, Caller("c"), Deadline(clock, 30), self.record
         )
         call.match = index.find("m")
-        settle = Settle(StageDeps(index, Prices({}, {}, clock, at_once), TokenCounter(at_once)))
+        settle = Settle(StageDeps(index, Prices({}, {}, clock, at_once), TokenCounter(at_once), ItemMemory(Clock())))
         random = Random(1)
         deployments = Deployments(clock, random)
         strategies = Strategies(deployments, None, random)

@@ -21,6 +21,7 @@ from llmedge.pipeline.settle import Settle
 from llmedge.pipeline.stage import StageDeps
 from llmedge.pipeline.tokens import TokenCounter
 from llmedge.record import Attempt, Record
+from llmedge.state.items import ItemMemory
 from llmedge.streams import AwaitedStream
 from tests.pipeline.test_prices import at_once
 
@@ -50,7 +51,9 @@ class Costs(SynchronousTestCase):
         self.patch(tokens, "_load_tokenizer", lambda name: None)  # four bytes a token
         configured = {"a/x": Price(Decimal(9), Decimal(9)), "b/y": Price(Decimal(1), Decimal(10))}
         self.settle = Settle(
-            StageDeps(ModelIndex({}, {}), Prices(configured, {}, Clock(), at_once), TokenCounter(at_once))
+            StageDeps(
+                ModelIndex({}, {}), Prices(configured, {}, Clock(), at_once), TokenCounter(at_once), ItemMemory(Clock())
+            )
         )
 
     def ask(self, reply: Any, stream: bool = False, dialect: str = "openai_chat") -> Any:

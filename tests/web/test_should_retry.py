@@ -40,7 +40,7 @@ class Ours(Through):
         """A field that cannot be said, an operation that is not there."""
         self.begin()
         for path, body in (
-            ("/v1/messages", MESSAGES | {"tools": [{"type": "bash_20250124", "name": "bash"}]}),
+            ("/v1/messages", MESSAGES | {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}),
             ("/v1/rerank", {"model": "m"}),
         ):
             response = self.ask(path, body).response()

@@ -59,7 +59,7 @@ _LISTED = (
             *("gpt-*", "chatgpt-*", "o[0-9]", "o*-*", "text-embedding-3-*", "text-embedding-ada-*"),
             *("omni-moderation-*", "text-moderation-*", "tts-*", "whisper-*", "dall-e-*"),
         ),
-        quirks=_quirks("prompt_cache_key"),
+        quirks=_quirks("prompt_cache_key encrypted_thoughts"),
         capabilities=_OPENAI,
     ),
     Vendor(
@@ -103,7 +103,7 @@ _LISTED = (
             before="/openai/v1",
             anthropic="/anthropic/v1/messages",
         ),
-        quirks=_quirks("prompt_cache_key"),
+        quirks=_quirks("prompt_cache_key encrypted_thoughts"),
         capabilities=_OPENAI,
         anywhere=True,
     ),

@@ -35,6 +35,7 @@ QUIRKS: Mapping[str, str] = {
     "prefill_continue": "… if the request says continue_final_message: true and add_generation_prompt: false.",
     "input_type": "Wants to know of embeddings what they are for: input_type query or passage.",
     "thinking_back": "Wants the thinking of an earlier turn that called tools back, as reasoning_content.",
+    "encrypted_thoughts": "Refuses an earlier thought that it did not encrypt itself.",
     "prompt_cache_key": "Takes prompt_cache_key in chats.",
     "stateless_responses": "Its Responses API keeps nothing: no previous_response_id, no conversation.",
     "bare_responses": "Its Responses answers lack what SDKs read them by, such as output_index: they are written anew.",

@@ -57,6 +57,7 @@ class ResponseContext:
     :ivar wants_usage: the client asked for usage in the stream.
     :ivar fields: the request's fields as received, for a dialect whose answers repeat them.
     :ivar tools: those that the client knows otherwise than as functions, by name.
+    :ivar remember: keeps an item of the answer under its id, for who refers to it; ``None``: nobody will.
     :ivar now: tells the time, in seconds since the epoch, where an answer's end has to be told.
     """
 
@@ -67,6 +68,7 @@ class ResponseContext:
     fields: RawObject = attrs.Factory(dict)
     tools: Mapping[str, ir.Tool] = attrs.Factory(dict)
     now: Callable[[], float] | None = None
+    remember: Callable[[str, bytes], None] | None = None
 
     def call_ids(self) -> CallIds:
         """Ids for the calls of the answer."""

@@ -1,10 +1,14 @@
-"""May this caller have this model, and does it exist?"""
+"""May this caller have this model, does it exist, and what of earlier answers does the call refer to?"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from functools import partial
+
+import msgspec
 
 from llmedge.call import Call
+from llmedge.dialects.openai_responses.items import recalled
 from llmedge.errors import NotFound, PermissionDenied
 from llmedge.pipeline.stage import Handler, Stage
 from llmedge.streams import Reply
@@ -24,4 +28,14 @@ class Admit(Stage):
             )
         call.match = match
         call.record.model_label = match.label
-        return proceed(call)
+        return proceed(self._recalling(call) if call.dialect == "openai_responses" else call)
+
+    def _recalling(self, call: Call) -> Call:
+        """What was answered is kept for a while, as the Responses API does, and stands where its id is sent."""
+        items, owner = self.deps.items, call.caller.name
+        if bytes(call.fields.get("store", b"")) != b"false":
+            call.remember = partial(items.put, owner)
+        said = bytes(call.fields.get("input", b""))
+        if (told := recalled(said, partial(items.get, owner))) is said:
+            return call
+        return call.changed(fields={**call.fields, "input": msgspec.Raw(told)})

@@ -30,6 +30,7 @@ from llmedge.pipeline.vendor_models import VendorModels
 from llmedge.providers.provider import Provider
 from llmedge.providers.registry import provider_of, vendor_behind
 from llmedge.record import Record
+from llmedge.state.items import ItemMemory
 from llmedge.upstream.client import Client
 
 log = Logger()
@@ -47,6 +48,7 @@ class PipelineDeps:
     deployments: Deployments
     observers: list[Callable[[Record], None]]
     random: Random
+    items: ItemMemory
 
 
 @attrs.frozen
@@ -105,7 +107,7 @@ def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
     prices = Prices(settings.prices, price_names, reactor, in_thread)
     strategies = Strategies(deps.deployments, prices, deps.random)
     routing = RouteDeps(models, providers, deps.deployments, strategies, settings.routing, reactor, deps.random)
-    parts = StageDeps(models, prices, TokenCounter(in_thread))
+    parts = StageDeps(models, prices, TokenCounter(in_thread), deps.items)
     return Pipeline(
         settings,
         deps,

@@ -14,6 +14,7 @@ from llmedge.operations import Operation
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.tokens import TokenCounter
+from llmedge.state.items import ItemMemory
 from llmedge.streams import Reply
 
 Handler = Callable[[Call], Awaitable[Reply]]
@@ -26,6 +27,7 @@ class StageDeps:
     models: ModelIndex
     prices: Prices
     tokens: TokenCounter
+    items: ItemMemory
 
 
 class Stage(ABC):

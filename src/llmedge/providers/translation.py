@@ -240,7 +240,7 @@ def response_context(call: Call, created: int) -> ResponseContext:
     """What the answer to ``call`` has to repeat."""
     tools = call.own_tools() if isinstance(DIALECTS[call.dialect], ChatDialect) else {}
     id, now = call.record.request_id, call.deadline.clock.seconds
-    return ResponseContext(call.model, id, created, call.wants_usage, call.fields, tools, now)
+    return ResponseContext(call.model, id, created, call.wants_usage, call.fields, tools, now, call.remember)
 
 
 def translation_for(

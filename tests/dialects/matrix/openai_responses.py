@@ -119,7 +119,7 @@ def _usage(told: Told) -> dict[str, Any]:
 
 def _items(told: Told) -> list[dict[str, Any]]:
     output: list[dict[str, Any]] = []
-    stem = _id(told).removeprefix("resp_")
+    stem = cases.REQUEST_ID
     for index, (kind, said) in enumerate(told.parts):
         if kind == "thinking":
             summary = [{"type": "summary_text", "text": "".join(said)}]

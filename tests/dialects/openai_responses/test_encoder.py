@@ -32,8 +32,8 @@ class Encoding(SynchronousTestCase):
             )
         )
         begun = {**whole, "status": "in_progress", "incomplete_details": None, "output": [], "usage": None}
-        item = {"id": "msg_1_0", "type": "message", "status": "in_progress", "role": "assistant", "content": []}
-        place = {"item_id": "msg_1_0", "output_index": 0, "content_index": 0}
+        item = {"id": "msg_7_0", "type": "message", "status": "in_progress", "role": "assistant", "content": []}
+        place = {"item_id": "msg_7_0", "output_index": 0, "content_index": 0}
         done = {**item, "status": "incomplete", "content": [output_text("Hi")]}
         self.assertEqual(
             said,

@@ -239,6 +239,7 @@ class Requests(SynchronousTestCase):
             set(request.hints),
             {
                 "input (web_search_call)",
+                "input (item_reference)",
                 "input.phase",
                 "input.content.detail",
                 "tools.defer_loading",
@@ -253,7 +254,6 @@ class Requests(SynchronousTestCase):
             set(request.lost),
             {
                 "input[1] (item_reference)",
-                "input[2] (item_reference)",
                 "input[7].content[0] (x)",
                 "previous_response_id",
                 "conversation",

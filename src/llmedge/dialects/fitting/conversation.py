@@ -32,6 +32,8 @@ def fit_messages(messages: Messages, context: RenderContext, quirks: frozenset[s
         messages = _answered(messages)
     if "system_first" in quirks and "system_messages" not in quirks:
         messages = _system_first(messages)
+    if "encrypted_thoughts" in quirks:
+        messages = _own_thoughts(messages, context)
     messages = _audible(messages, "no_blank_text" in quirks)
     if "text_results" in quirks:
         messages = _media_beside(messages)
@@ -126,6 +128,23 @@ def _documents(messages: Messages, context: RenderContext, quirks: frozenset[str
                 yield ir.replace(part, context="", name=name if unnamed else part.name)
 
     return tuple(ir.replace(message, parts=tuple(split(message.parts, message.at))) for message in messages)
+
+
+def _own_thoughts(messages: Messages, context: RenderContext) -> Messages:
+    """Without thoughts that another vendor told, or a client without their proofs."""
+
+    def known(part: ir.Part) -> bool:
+        return not isinstance(part, ir.Thinking) or bool(part.signature)
+
+    out = []
+    for message in messages:
+        if not all(map(known, message.parts)):
+            context.unsupported("Thinking", at=message.at)
+            message = ir.replace(message, parts=tuple(filter(known, message.parts)))
+            if not message.parts:
+                continue
+        out.append(message)
+    return tuple(out)
 
 
 def _system_first(messages: Messages) -> Messages:

@@ -138,6 +138,7 @@ def render(answer: ir.Answer, context: ResponseContext) -> bytes:
             output.append(item_of(envelope.item_id(PREFIXES[tool.kind], len(output)), call, tool))
     if output and output[-1]["type"] == "message":
         output[-1]["status"] = status
+    envelope.remember(output)
     return _encode(envelope.body(status, output, answer.usage, reason))
 
 

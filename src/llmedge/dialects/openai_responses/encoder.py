@@ -258,6 +258,7 @@ class Encoder:
         for message in list(self._messages):
             last = message.index == len(self._output) - 1
             self._close_message(message, status if last else "completed", out)
+        self._envelope.remember(self._output)
         response = self._envelope.body(status, self._output, self._usage, reason)
         self._event(f"response.{status}", {"response": response}, out)
         out[-1] = Event(EventKind.DONE, out[-1].frame)

@@ -48,7 +48,8 @@ class Envelope:
         self, context: ResponseContext, id: str = "", model: str = "", created: int = 0, service_tier: str = ""
     ) -> None:
         self.id = id or f"resp_{context.id.removeprefix('resp_')}"
-        self._stem = self.id.removeprefix("resp_")
+        self._stem = context.id.removeprefix("resp_")  # some vendors give all their answers one id
+        self._remember = context.remember
         self._fixed: dict[str, Any] = {
             "id": self.id,
             "object": "response",
@@ -66,6 +67,12 @@ class Envelope:
     def item_id(self, prefix: str, index: int) -> str:
         """The id of the output item at ``index``, where the vendor gave none."""
         return f"{prefix}_{self._stem}_{index}"
+
+    def remember(self, output: list[Any]) -> None:
+        """Keep the items of an answer that is complete, where the client may refer to them."""
+        if self._remember is not None:
+            for item in output:
+                self._remember(item["id"], msgspec.json.encode(item))
 
     def body(
         self,

@@ -7,6 +7,10 @@ in a row. Ids and states of items only matter to a vendor who stored them; a tho
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
 
 from llmedge.dialects import ir, own_tools
 from llmedge.dialects.custom_tools import arguments_of
@@ -70,6 +74,29 @@ def _message(fields: Fields, foreign: Foreign, tools: list[ir.Tool]) -> ir.Messa
     return ir.Message(role, parts, at=fields.path)
 
 
+def recalled(raw: bytes, recall: Callable[[str], bytes | None]) -> bytes:
+    """``input`` with the items that its references stand for, as far as ``recall`` knows them by their ids."""
+    if b"item_reference" not in raw:
+        return raw
+    try:
+        items = msgspec.json.decode(raw, type=list[msgspec.Raw])
+        found = [recall(_reference(item)) or item for item in items]
+    except msgspec.DecodeError:  # which is told when it is read
+        return raw
+    return msgspec.json.encode([msgspec.Raw(item) for item in found])
+
+
+class _Reference(msgspec.Struct):
+    type: Any = None
+    id: Any = None
+
+
+def _reference(item: msgspec.Raw) -> str:
+    """The id that an item refers to; ``""`` for an item that says something itself."""
+    found = msgspec.json.decode(item, type=_Reference)
+    return found.id if found.type == "item_reference" and isinstance(found.id, str) else ""
+
+
 _RESULTS = ("function_call_output", "custom_tool_call_output", "tool_search_output")
 _READABLE = (
     *("web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call", "mcp_call"),
@@ -85,7 +112,7 @@ def _foreign(fields: Fields, kind: str, foreign: Foreign) -> tuple[ir.Text, ...]
         if text := own_tools.told(kind, fields.everything()):
             return (ir.Text(text),)
         foreign.hint(f"{fields.path} ({kind})")
-    elif kind in _SILENT:
+    elif kind in _SILENT or (kind == "item_reference" and fields.text("id").startswith("rs_")):  # of a thought
         foreign.hint(f"{fields.path} ({kind})")
     else:  # references to what is stored, what was compacted, and what comes next
         foreign.lost.append(f"{fields.path} ({kind})")
