@@ -99,7 +99,7 @@ CAN = {
         _words(_BASIC + "top_k stop metadata flex"),
         _words("audio"),
         ("signed", "unsigned", "redacted"),
-        _EFFORT.filter(lambda each: each.effort != "minimal") | st.just(ir.Reasoning(False)),
+        st.just(ir.Reasoning(False)),  # as Anthropic's
         ("stop", "stop_sequence", "length", "filter", "context"),
         _words("cache_write"),
         named_schema=True,

@@ -56,6 +56,12 @@ def render(vendor: str, request: ir.Request, quirks: frozenset[str]) -> tuple[by
     return dialect.render(request, MODELS[vendor], context, stream=False, quirks=quirks), context.dropped
 
 
+def needs(vendor: str) -> frozenset[str]:
+    dialect = DIALECTS[vendor]
+    assert isinstance(dialect, ChatDialect)
+    return dialect.needs
+
+
 class Unsaid(SynchronousTestCase):
     @settings(max_examples=5, phases=[Phase.generate], deadline=None)
     @given(st.integers(0, 999), st.just(frozenset()) | st.frozensets(st.sampled_from(sorted(QUIRKS))))
@@ -70,7 +76,9 @@ class Unsaid(SynchronousTestCase):
                 continue  # of which none may be called
             for vendor in () if anyway or leaf in NEEDLESS else VENDORS:
                 said, dropped = render(vendor, after, quirks)
-                ours = own_stops(after, LIMITS[vendor], quirks)  # which the gateway looks for in the answer
+                ours = own_stops(
+                    after, LIMITS[vendor], quirks | needs(vendor)
+                )  # which the gateway looks for in the answer
                 if not (dropped or ours) and said == render(vendor, before, quirks)[0]:
                     self.fail(f"{leaf} = {value!r} to {vendor} is lost: {after}")
         self.assertLessEqual(names(), tried)

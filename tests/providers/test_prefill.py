@@ -47,7 +47,9 @@ class Prefill(SynchronousTestCase):
                 body = self.body(asker, vendor)
                 self.assertEqual(body["messages"][-1], MESSAGES[-1] | {mark: True}, (asker, vendor))
                 self.assertEqual(body["messages"][0], MESSAGES[0])
-                self.assertNotIn(mark, self.body(asker, vendor, continues=False)["messages"][-1])
+                begun = self.body(asker, vendor, continues=False)["messages"][-1]
+                # Mistral refuses an answer that is begun and not marked; chats pass as they come.
+                self.assertEqual(mark in begun, (asker, vendor) == ("anthropic", "mistral"))
             body = self.body(asker, "vllm")
             self.assertEqual((body["continue_final_message"], body["add_generation_prompt"]), (True, False))
             self.assertEqual(body["messages"][-1], MESSAGES[-1])

@@ -145,18 +145,21 @@ _KNOWN: Mapping[str, Capabilities] = {
     "*llama-4-scout*": Capabilities(10_485_760, vision=True, parallel_tools=True),
     "*llama-4-maverick* *llama4*": Capabilities(1_048_576, vision=True, parallel_tools=True),
     # docs.mistral.ai/getting-started/models; prefix: docs.mistral.ai/capabilities/completion/prefix
-    "mistral-* ministral-* devstral-*": _chat(131_072, parallel_tools=True, prefill=True, **_JSON),
-    "mistral-medium-3-5* mistral-small-2603* devstral-2512*": Capabilities(262_144),
+    # who thinks: docs.mistral.ai/capabilities/reasoning
+    "mistral-* ministral-* devstral-*": _chat(131_072, parallel_tools=True, prefill=True, thinking=False, **_JSON),
+    "mistral-small-latest mistral-small-26* mistral-medium-latest": Capabilities(thinking=True),
+    "mistral-medium-3-5*": Capabilities(262_144, thinking=True),
+    "mistral-small-2603* devstral-2512*": Capabilities(262_144),
     "mistral-medium* mistral-small*": Capabilities(vision=True),
     "mistral-large-2512* ministral-*-2512*": Capabilities(262_144, vision=True),
     "mistral-large-4*": Capabilities(1_048_576, vision=True),
     "mistral-embed* codestral-embed*": _embedding(8_192),
     "magistral-*": _chat(131_072, parallel_tools=True, thinking=True, prefill=True, **_JSON),
-    "codestral-*": _chat(256_000, parallel_tools=True, prefill=True, vision=False, **_JSON),
-    "pixtral-*": _chat(131_072, parallel_tools=True, vision=True, prefill=True, **_JSON),
-    "voxtral-*": _chat(32_768, audio=True, **_JSON),
-    "*mixtral-8x7b*": _chat(32_768, vision=False),
-    "*mixtral-8x22b*": _chat(65_536, vision=False),
+    "codestral-*": _chat(256_000, parallel_tools=True, prefill=True, vision=False, thinking=False, **_JSON),
+    "pixtral-*": _chat(131_072, parallel_tools=True, vision=True, prefill=True, thinking=False, **_JSON),
+    "voxtral-*": _chat(32_768, audio=True, thinking=False, **_JSON),
+    "*mixtral-8x7b*": _chat(32_768, vision=False, thinking=False),
+    "*mixtral-8x22b*": _chat(65_536, vision=False, thinking=False),
     # api-docs.deepseek.com/quick_start/pricing (1M in, 384K out, prefix in beta); older names: its change log
     "deepseek-*": _chat(131_072, parallel_tools=True, prefill=True, json_object=True, json_schema=False),
     "deepseek-chat*": Capabilities(131_072, 8_192, thinking=False, vision=False),
@@ -186,7 +189,7 @@ _KNOWN: Mapping[str, Capabilities] = {
     "grok-code*": Capabilities(256_000, thinking=True, vision=False),
     "grok-build*": Capabilities(256_000, thinking=True),
     # docs.cohere.com/docs/models
-    "command-*": _chat(128_000, 4_096, prefill=False, vision=False, **_JSON),
+    "command-*": _chat(128_000, 4_096, prefill=False, vision=False, thinking=False, **_JSON),
     "command-a*": Capabilities(256_000, 8_000),
     "command-a-vision*": Capabilities(128_000, 8_000, tools=False, vision=True),
     "command-a-reasoning*": Capabilities(256_000, 32_000, thinking=True),
@@ -208,8 +211,8 @@ _KNOWN: Mapping[str, Capabilities] = {
     "glm-4[.][67]* glm-5*": Capabilities(200_000),
     "glm-5[.][2-9]*": Capabilities(1_000_000),
     # docs.aws.amazon.com/nova/latest/userguide/what-is-nova.html
-    "nova-micro*": _chat(128_000, 10_000, vision=False, prefill=True),
-    "nova-lite* nova-pro*": _chat(300_000, 10_000, vision=True, files=True, prefill=True),
+    "nova-micro*": _chat(128_000, 10_000, vision=False, thinking=False, prefill=True),
+    "nova-lite* nova-pro*": _chat(300_000, 10_000, vision=True, files=True, thinking=False, prefill=True),
 }
 """Patterns of plain names → what is known of such models."""
 

@@ -9,6 +9,7 @@ options of the vendors that have them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from llmedge.config.capabilities import Capabilities, capabilities_of
@@ -46,6 +47,15 @@ def _gemini(before: str, after: str) -> dict[str, str]:
 
 _OPENAI = Capabilities(tools=True, json_object=True, json_schema=True, system=True, prefill=False)
 _OPEN = Capabilities(tools=True, json_object=True, json_schema=True, system=True)
+_OPENAIS_OWN = {
+    "tools": 128,
+    "n": 128,
+    "metadata": (16, r"(?s:.){1,64}", r"(?s:.){0,512}"),
+    "images": ("image/jpeg", "image/png", "image/gif", "image/webp"),
+}
+"""developers.openai.com/api/reference: chat/create, responses/create; pictures: …/api/docs/guides/images-vision."""
+_ENGINE = {"stops": None, "user": 0, "temperature": (0, math.inf)}
+"""Limits of a server of the user's own: what OpenAI limits, it does not."""
 _LOCAL = frozenset({"no_developer_role"})  # chat templates know system, user, assistant and tool
 _VERTEX = "/v1/projects/{project}/locations/{location}/publishers"
 
@@ -60,6 +70,7 @@ _LISTED = (
             *("omni-moderation-*", "text-moderation-*", "tts-*", "whisper-*", "dall-e-*"),
         ),
         quirks=_quirks("prompt_cache_key encrypted_thoughts"),
+        limits=_OPENAIS_OWN,
         capabilities=_OPENAI,
     ),
     Vendor(
@@ -104,6 +115,7 @@ _LISTED = (
             anthropic="/anthropic/v1/messages",
         ),
         quirks=_quirks("prompt_cache_key encrypted_thoughts"),
+        limits=_OPENAIS_OWN,
         capabilities=_OPENAI,
         anywhere=True,
     ),
@@ -134,6 +146,7 @@ _LISTED = (
         paths=_gemini(f"{_VERTEX}/google", "generateContent"),
         stream_paths=_gemini(f"{_VERTEX}/google", "streamGenerateContent?alt=sse"),
         count_tokens=f"{_VERTEX}/google/models/{{model}}:countTokens",
+        quirks=_quirks("no_store"),  # google-genai says so
         capabilities=_OPEN,
         anywhere=True,
         variants={
@@ -155,6 +168,7 @@ _LISTED = (
         source="https://console.groq.com/docs/openai",
         paths=paths(f"chat responses {AUDIO}"),
         quirks=_quirks("no_n no_logprobs no_logit_bias no_message_name"),
+        limits={"tools": 128},  # console.groq.com/docs/api-reference
         capabilities=Capabilities(tools=True, json_object=True, system=True),
     ),
     Vendor(
@@ -167,8 +181,11 @@ _LISTED = (
         # github.com/mistralai/client-python, models/chatcompletionrequest.py; ids: the API's error 3280
         quirks=_quirks(
             "max_tokens no_developer_role no_stream_options no_logprobs no_logit_bias random_seed tool_choice_any "
-            "tool_ids_9 prefill_prefix no_user_after_tool"
+            "tool_ids_9 prefill_prefix no_user_after_tool no_assistant_last "
+            "greedy_alone"
         ),
+        # temperature: the API's 422; efforts: docs.mistral.ai/capabilities/reasoning/adjustable
+        limits={"temperature": (0, 1.5), "efforts": ("none", "high"), "stops": None, "top_p": (0.001, 1)},
         capabilities=_OPEN,
     ),
     Vendor(
@@ -180,6 +197,7 @@ _LISTED = (
         ),
         models=("deepseek-*",),
         quirks=_quirks("max_tokens no_developer_role prefill_prefix beta_prefill thinking_back"),
+        limits={"stops": 16, "tools": 128},  # api-docs.deepseek.com/api/create-chat-completion
         capabilities=Capabilities(tools=True, json_object=True, json_schema=False, system=True, audio=False),
     ),
     Vendor(
@@ -188,20 +206,23 @@ _LISTED = (
         source="https://docs.together.ai/docs/inference/openai-compatibility",
         paths=paths(f"chat text embeddings images_generations {AUDIO} rerank"),
         models_shape="array",
-        quirks=_quirks("max_tokens"),
+        quirks=_quirks("max_tokens top_k"),  # docs.together.ai/reference/chat-completions-1
     ),
     Vendor(
         name="fireworks",
         base_url="https://api.fireworks.ai/inference/v1",
         source="https://docs.fireworks.ai/tools-sdks/openai-compatibility",
         paths=paths("chat text embeddings responses rerank", anthropic="/messages"),
+        quirks=_quirks("top_k"),  # docs.fireworks.ai/api-reference/post-chatcompletions, of top_k up to 100
+        limits={"top_k": (1, 100)},
     ),
     Vendor(
         name="openrouter",
         base_url="https://openrouter.ai/api/v1",
         source="https://openrouter.ai/docs/api-reference/overview",
         paths=paths("chat text embeddings responses", anthropic="/messages"),
-        quirks=_quirks("stateless_responses"),
+        quirks=_quirks("stateless_responses top_k"),  # openrouter.ai/docs/api-reference/parameters
+        limits={"user": 128},
         capabilities=Capabilities(tools=True, system=True),
     ),
     Vendor(
@@ -212,6 +233,7 @@ _LISTED = (
         otel_name="x_ai",
         paths=paths("chat text responses images_generations"),
         models=("grok-*",),
+        limits={"tools": 200},  # docs.x.ai/docs/guides/function-calling
         capabilities=_OPENAI,
     ),
     Vendor(
@@ -240,6 +262,15 @@ _LISTED = (
         models_shape="cohere",
         models=("command-*",),
         quirks=_quirks("max_tokens no_n no_logit_bias no_parallel_tool_calls"),
+        # docs.cohere.com/reference/chat, …/docs/temperature; efforts: …/docs/compatibility-api
+        limits={
+            "temperature": (0, 1),
+            "top_p": (0.01, 0.99),
+            "presence_penalty": (0, 1),
+            "frequency_penalty": (0, 1),
+            "stops": 5,
+            "efforts": ("none", "high"),
+        },
         capabilities=_OPENAI,
     ),
     Vendor(
@@ -265,7 +296,7 @@ _LISTED = (
         source="https://docs.sambanova.ai/docs/en/features/openai-compatibility",
         price_name="",
         paths=paths("chat text embeddings responses audio_transcriptions audio_translations", anthropic="/messages"),
-        quirks=_quirks("max_tokens no_n no_logprobs no_logit_bias no_penalties"),
+        quirks=_quirks("max_tokens no_n no_logprobs no_logit_bias no_penalties top_k"),  # …/api-reference
     ),
     Vendor(
         name="moonshot",
@@ -275,6 +306,8 @@ _LISTED = (
         paths=paths("chat responses", anthropic="{origin}/anthropic/v1/messages"),
         models=("kimi-*", "moonshot-*"),
         quirks=_quirks("no_developer_role prefill_partial thinking_back"),
+        # platform.kimi.ai/docs/api/chat; a tool's name: …/docs/guide/use-kimi-api-to-complete-tool-calls
+        limits={"temperature": (0, 1), "n": 5, "stops": 5, "tool_name": r"[a-zA-Z_][a-zA-Z0-9_-]{0,62}"},
         capabilities=Capabilities(tools=True, json_object=True, system=True),
     ),
     Vendor(
@@ -288,7 +321,9 @@ _LISTED = (
             rerank="{origin}/compatible-api/v1/reranks",
         ),
         models=("qwen-*",),
-        quirks=_quirks("max_tokens no_developer_role prefill_partial"),
+        quirks=_quirks("max_tokens no_developer_role prefill_partial top_k"),
+        # alibabacloud.com/help/en/model-studio/qwen-api-reference: below 2, above 0, seeds of 31 bits
+        limits={"temperature": (0, 1.99), "top_p": (0.001, 1), "n": 4, "seed": (0, 2**31 - 1)},
         capabilities=Capabilities(tools=True, json_object=True, system=True),
     ),
     Vendor(
@@ -301,6 +336,8 @@ _LISTED = (
         paths=paths("chat embeddings", anthropic="{origin}/api/anthropic/v1/messages"),
         models=("glm-*",),
         quirks=_quirks("max_tokens no_developer_role no_penalties no_message_name tool_choice_auto thinking_back"),
+        # docs.z.ai/api-reference/llm/chat-completion
+        limits={"temperature": (0, 1), "top_p": (0.01, 1), "stops": 1, "user": 128, "user_least": 6},
     ),
     Vendor(
         name="ollama",
@@ -309,6 +346,7 @@ _LISTED = (
         price_name="",
         paths=paths("chat text embeddings responses audio_speech audio_transcriptions", anthropic="/messages"),
         models=("*",),
+        limits=_ENGINE,
         quirks=_LOCAL | {"max_tokens", "no_n", "no_logit_bias", "stateless_responses"},
         capabilities=_OPENAI,
         anywhere=True,
@@ -322,7 +360,8 @@ _LISTED = (
             "chat text embeddings responses audio_transcriptions audio_translations rerank", anthropic="/messages"
         ),
         count_tokens="/messages/count_tokens",
-        quirks=_LOCAL | {"prefill_continue"},
+        quirks=_LOCAL | {"prefill_continue", "top_k"},
+        limits=_ENGINE | {"top_p": (0.001, 1)},  # docs.vllm.ai/en/latest/api/vllm/sampling_params: above 0
         capabilities=_OPEN,
         anywhere=True,
     ),
@@ -333,7 +372,8 @@ _LISTED = (
         price_name="",
         paths=paths("chat text embeddings responses audio_transcriptions rerank", anthropic="/messages"),
         count_tokens="/messages/count_tokens",
-        quirks=_LOCAL | {"bare_responses"},
+        quirks=_LOCAL | {"bare_responses", "top_k"},
+        limits=_ENGINE,
         capabilities=_OPEN,
         anywhere=True,
     ),
@@ -343,7 +383,8 @@ _LISTED = (
         source="https://lmstudio.ai/docs/developer/openai-compat",
         price_name="",
         paths=paths("chat text embeddings responses", anthropic="/messages"),
-        quirks=_LOCAL | {"max_tokens"},
+        quirks=_LOCAL | {"max_tokens", "top_k"},
+        limits=_ENGINE,
         capabilities=_OPENAI,
         anywhere=True,
     ),

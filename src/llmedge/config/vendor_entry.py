@@ -25,11 +25,14 @@ QUIRKS: Mapping[str, str] = {
     "no_penalties": "Refuses frequency_penalty and presence_penalty.",
     "no_message_name": "Refuses name in a message.",
     "no_parallel_tool_calls": "Refuses parallel_tool_calls.",
+    "top_k": "Takes top_k, which OpenAI does not.",
+    "greedy_alone": "Refuses top_p beside a temperature of 0.",
     "random_seed": "Calls seed random_seed.",
     "tool_choice_any": "Says any where OpenAI says required.",
     "tool_choice_auto": "Takes no tool_choice but auto.",
     "tool_ids_9": "Wants tool call ids of nine characters, a-z, A-Z and 0-9.",
     "no_user_after_tool": "Refuses a user message right behind a tool's.",
+    "no_assistant_last": "Refuses an assistant's message as the last, but for one that begins the answer.",
     "prefill_prefix": 'An answer begun in the request is continued if its message says "prefix": true.',
     "prefill_partial": 'An answer begun in the request is continued if its message says "partial": true.',
     "prefill_continue": "… if the request says continue_final_message: true and add_generation_prompt: false.",
@@ -38,6 +41,7 @@ QUIRKS: Mapping[str, str] = {
     "encrypted_thoughts": "Refuses an earlier thought that it did not encrypt itself.",
     "prompt_cache_key": "Takes prompt_cache_key in chats.",
     "stateless_responses": "Its Responses API keeps nothing: no previous_response_id, no conversation.",
+    "no_store": "Refuses store.",
     "bare_responses": "Its Responses answers lack what SDKs read them by, such as output_index: they are written anew.",
     "beta_prefill": "prefill_prefix works behind {origin}/beta only.",
 }
@@ -61,7 +65,7 @@ class Vendor:
     :ivar models: patterns of the names that go there when its key is in the environment.
     :ivar headers: sent with each request.
     :ivar quirks: of :data:`QUIRKS`.
-    :ivar limits: of values, where they differ from those of its dialects: fields of
+    :ivar limits: of values, where they differ from those of OpenAI's dialects: fields of
         :class:`~llmedge.config.limits.Limits`.
     :ivar capabilities: of its models, where nothing else is known; ``False`` is what its API cannot do at all.
     :ivar anywhere: it is a server of the user's own, so a base URL does not make it another vendor.

@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from llmedge.call import Call
-from llmedge.config.limits import LIMITS, Limits
+from llmedge.config.limits import LIMITS, Limits, of_model
 from llmedge.config.model_quirks import model_quirks
 from llmedge.dialects import ir
 from llmedge.dialects.dialect import (
@@ -127,7 +127,8 @@ class _Between(Generic[C, V]):
 
     def body(self, call: Call, target: Target, on_unsupported: str) -> bytes:
         name = f"the provider '{self._name}'"
-        context = RenderContext(self._client.field_names, on_unsupported, name, self._limits, target.capabilities)
+        limits = None if self._limits is None else of_model(self._limits, target.model)
+        context = RenderContext(self._client.field_names, on_unsupported, name, limits, target.capabilities)
         if self._client.name != self.vendor_dialect.name:
             for mark in call.marks.names:
                 context.hint(mark)
@@ -154,8 +155,9 @@ class Translated(_Between[ClientDialect, ChatDialect]):
     def _render(self, call: Call, model: str, context: RenderContext) -> bytes:
         self._client.check(call.fields)
         quirks = self._quirks | model_quirks(model)
-        body = self.vendor_dialect.render(call.said(), model, context, stream=call.stream, quirks=quirks)
-        return continued(body, self._quirks) if call.continues else body
+        said = call.said()
+        body = self.vendor_dialect.render(said, model, context, stream=call.stream, quirks=quirks)
+        return continued(body, self._quirks) if call.continues or _is_begun(said, quirks) else body
 
     def _restored(self, call: Call, target: Target) -> Restored | None:
         quirks = self._quirks | model_quirks(target.model) | self.vendor_dialect.needs
@@ -231,6 +233,12 @@ def continued(body: bytes, quirks: frozenset[str]) -> bytes:
         messages[-1] = msgspec.json.decode(messages[-1], type=dict[str, msgspec.Raw]) | {mark: True}
         return msgspec.json.encode(fields | {"messages": messages})
     return msgspec.json.encode(fields | {"continue_final_message": True, "add_generation_prompt": False})
+
+
+def _is_begun(request: ir.Request, quirks: frozenset[str]) -> bool:
+    """Whether the client itself begins the answer, for a vendor that refuses such a conversation without its mark."""
+    last = request.messages[-1] if request.messages and "no_assistant_last" in quirks else None
+    return last is not None and last.role == "assistant" and not any(isinstance(p, ir.ToolCall) for p in last.parts)
 
 
 _BEGUN = {"prefill_prefix": "prefix", "prefill_partial": "partial"}

@@ -173,7 +173,7 @@ class Rendering(SynchronousTestCase):
             self.assertEqual(self.assertRaises(Unsupported, render, request).param, name)
             self.assertEqual(render(request, drop=True)[1], [name])
         said, _ = render(asked(ir.ToolCall("a", "f", "{"), role="assistant"))
-        self.assertEqual(said["messages"][0]["content"][0]["input"], {"invalid_arguments": "{"})
+        self.assertEqual(said["messages"][1]["content"][0]["input"], {"invalid_arguments": "{"})
 
     def test_a_system_message_in_the_middle(self) -> None:
         """Where the model has no place for it, it stands there as the user's."""

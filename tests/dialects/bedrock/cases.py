@@ -13,6 +13,7 @@ from llmedge.model import Usage
 
 DIALECT = Bedrock()
 CLAUDE = "us.anthropic.claude-sonnet-4-6-v1:0"
+CLOSED = b'{"type": "object", "properties": {}, "additionalProperties": false}'
 REQUEST = {
     "system": [{"text": "Be brief."}, {"cachePoint": {"type": "default"}}, {"text": "Be kind."}],
     "messages": [
@@ -76,30 +77,29 @@ REQUEST = {
             ],
         },
     ],
-    "inferenceConfig": {"maxTokens": 100, "temperature": 0.5, "topP": 0.9, "stopSequences": ["END"]},
+    "inferenceConfig": {"maxTokens": 9000, "temperature": 1.0, "topP": 0.96, "stopSequences": ["END"]},
     "toolConfig": {
         "tools": [
             {
                 "toolSpec": {
                     "name": "look",
                     "description": "Looks.",
-                    "inputSchema": {"json": {"type": "object"}},
+                    "inputSchema": {"json": {"type": "object", "properties": {}, "additionalProperties": False}},
                     "strict": True,
                 }
             },
             {"cachePoint": {"type": "default"}},
         ],
-        "toolChoice": {"tool": {"name": "look"}},
+        "toolChoice": {"auto": {}},
     },
     "additionalModelResponseFieldPaths": ["/stop_sequence"],
     "additionalModelRequestFields": {
         "thinking": {"type": "enabled", "budget_tokens": 2000, "display": "summarized"},
-        "top_k": 5,
     },
     "outputConfig": {
         "textFormat": {
             "type": "json_schema",
-            "structure": {"jsonSchema": {"schema": '{"type": "object"}', "name": "n", "description": "d"}},
+            "structure": {"jsonSchema": {"schema": CLOSED.decode(), "name": "n", "description": "d"}},
         },
         "effort": "high",
     },

@@ -9,12 +9,13 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects import ir
+from llmedge.dialects.fitting.conversation import ATTACHED
 from llmedge.dialects.rendering import RenderContext
 from llmedge.errors import (
     Unsupported,
     ValidationError,
 )
-from tests.dialects.bedrock.cases import CLAUDE, DIALECT, REQUEST, render
+from tests.dialects.bedrock.cases import CLAUDE, CLOSED, DIALECT, REQUEST, render
 
 NOVA = "amazon.nova-pro-v1:0"
 PNG = ir.Source("base64", "aGk=", "image/png")
@@ -59,14 +60,13 @@ FORM = ir.Request(
         ),
         ir.Message("user", (ir.Text("And now?"),), at="messages[2]"),
     ),
-    tools=(ir.Tool("look", "Looks.", b'{"type": "object"}', True, "5m"),),
-    tool_choice=ir.ToolChoice("named", ("look",)),
-    output=ir.Output("json_schema", b'{"type": "object"}', "n", "d"),
+    tools=(ir.Tool("look", "Looks.", CLOSED, True, "5m"),),
+    tool_choice=ir.ToolChoice("auto"),
+    output=ir.Output("json_schema", CLOSED, "n", "d"),
     reasoning=ir.Reasoning(True, "high", 2000, True),
-    max_tokens=100,
-    temperature=0.5,
-    top_p=0.9,
-    top_k=5,
+    max_tokens=9000,
+    temperature=1.0,
+    top_p=0.96,
     stop=("END",),
     metadata=(("team", "a"),),
     service_tier="flex",
@@ -254,7 +254,9 @@ class Requests(SynchronousTestCase):
         file = ir.Source("base64", "eA==", "application/pdf")
         names = ["a_b.pdf", "", "  x   y.PDF", "", "a_b.pdf", "ü" * 300]
         said, _ = render(user(*(ir.File(file, name) for name in names)))
-        given = [block["document"]["name"] for block in said["messages"][0]["content"]]
+        *documents, beside = said["messages"][0]["content"]
+        self.assertEqual(beside, {"text": ATTACHED})
+        given = [block["document"]["name"] for block in documents]
         self.assertEqual(given, ["a-b", "Document", "x y", "Document 2", "a-b 2", "-" * 190])
 
     def test_thinking(self) -> None:

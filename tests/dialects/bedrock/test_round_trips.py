@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import functools
+import itertools
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -105,6 +106,19 @@ reasonings = st.one_of(
 )  # fmt: skip
 
 
+def placeless(request: ir.Request) -> ir.Request:
+    """Without the messages' paths: what is put between them has one of theirs."""
+    return ir.replace(request, messages=tuple(ir.replace(each, at="") for each in request.messages))
+
+
+def possible(request: ir.Request) -> ir.Request:
+    """While it thinks, Claude takes no sampling, and need not call a tool."""
+    if request.reasoning is None or request.reasoning == ir.Reasoning(False):
+        return request
+    choice = ir.ToolChoice("auto") if request.tool_choice else None
+    return ir.replace(request, temperature=None, top_p=None, top_k=None, max_tokens=None, tool_choice=choice)
+
+
 @st.composite
 def requests(draw: st.DrawFn) -> ir.Request:
     offered = draw(st.lists(tools, max_size=2).map(tuple))
@@ -172,12 +186,13 @@ answers = st.builds(
 
 class RoundTrips(SynchronousTestCase):
     @settings(max_examples=examples(200), deadline=None)
-    @given(requests().filter(distinct_documents))
+    @given(requests().filter(distinct_documents).map(possible))
     def test_requests(self, request: ir.Request) -> None:
         """What the dialect can say is read back as it was said."""
         request = fitted(DIALECT, request)
+        assume(all(one.role != next.role for one, next in itertools.pairwise(request.messages)))  # who is heard as one
         body = DIALECT.render(request, CLAUDE, RenderContext({}, "refuse"), stream=False)
-        self.assertEqual(DIALECT.parse(DIALECT.parse_request(body).fields), request)
+        self.assertEqual(placeless(DIALECT.parse(DIALECT.parse_request(body).fields)), placeless(request))
         self.assertEqual(faults(body), "")
 
     def test_as_aws_has_it(self) -> None:

@@ -46,7 +46,7 @@ class Translated(SynchronousTestCase):
                 {"role": "tool", "tool_call_id": "t2", "content": "two"},
             ],
             "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
-            "tool_choice": "required",
+            "tool_choice": "auto",
         }
         openai = OpenAIChat()
         request = openai.parse(openai.parse_request(json.dumps(asked).encode()).fields)
@@ -77,7 +77,7 @@ class Translated(SynchronousTestCase):
                 "inferenceConfig": {"maxTokens": 50, "stopSequences": ["END"]},
                 "toolConfig": {
                     "tools": [{"toolSpec": {"name": "f", "inputSchema": {"json": {"type": "object"}}}}],
-                    "toolChoice": {"any": {}},
+                    "toolChoice": {"auto": {}},
                 },
                 "additionalModelRequestFields": {"thinking": {"type": "adaptive"}},
                 "additionalModelResponseFieldPaths": ["/stop_sequence"],

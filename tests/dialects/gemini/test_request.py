@@ -321,9 +321,12 @@ class Requests(SynchronousTestCase):
             ('{"error":"no"}', True, ["no"]),
             ('{"error": {"code": 1.50}}', True, ['{"code": 1.50}']),
         ):
-            raw = b'{"contents":[{"parts":[{"functionResponse":{"name":"f","response":%b}}]}]}' % response.encode()
+            raw = (
+                b'{"contents":[{"parts":[{"text":"q"}]},{"role":"model","parts":[{"functionCall":{"name":"f"}}]},'
+                b'{"parts":[{"functionResponse":{"name":"f","response":%b}}]}]}'
+            ) % response.encode()
             request = GEMINI.parse(GEMINI.parse_request(raw, model="m").fields)
-            (result,) = request.messages[0].parts
+            (result,) = request.messages[-1].parts
             assert isinstance(result, ir.ToolResult)
             self.assertEqual((result.error, [part.text for part in result.content]), (error, texts))
             again = GEMINI.render(request, "m", RenderContext({}, "refuse"), stream=False)
@@ -364,7 +367,8 @@ class Requests(SynchronousTestCase):
         ]
         self.assertEqual(marks, [None, None, "skip_thought_signature_validator", None, "c2ln"])
         again = parsed(rendered(request))
-        self.assertEqual([part.signature for part in again.messages[4].parts], ["", "", "c2ln"])
+        self.assertEqual([part.signature for part in again.messages[4].parts], ["", ""])
+        self.assertEqual([part.signature for part in again.messages[6].parts], ["c2ln"])
         self.assertNotIn("skip_thought", json.dumps(rendered(request, "gemini-2.5-pro")))
 
     def test_effort_by_generation(self) -> None:
@@ -429,7 +433,7 @@ class Requests(SynchronousTestCase):
                 self.assertEqual(error.param, "thinking")
                 redacted = ask(ir.Message("assistant", (ir.Thinking("", signature, True), ir.Text("a")), at="m"))
                 raw = GEMINI.render(redacted, "m", RenderContext({}, "drop"), stream=False)
-                self.assertEqual(json.loads(raw)["contents"][0]["parts"], [{"text": "a"}])
+                self.assertEqual(json.loads(raw)["contents"][-1]["parts"], [{"text": "a"}])
 
     def test_times_that_are_none(self) -> None:
         """A time no calendar has is said as the first one."""

@@ -30,7 +30,7 @@ MODELS = {
     "openai_chat": "gpt-x",
     "openai_responses": "gpt-x",
     "anthropic": "claude-x",
-    "gemini": "gemini-3-pro",
+    "gemini": "gemini-3.1-pro",
     "bedrock": "us.anthropic.claude-x",
 }
 REQUEST_ID, ASKED_MODEL, NOW = "request_1", "asked-model", 1_800_000_000

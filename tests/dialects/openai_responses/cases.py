@@ -15,7 +15,12 @@ from llmedge.model import Usage
 
 DIALECT = OpenAIResponses()
 raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+SCHEMA = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
 TOOL = {"type": "function", "name": "weather", "description": "Now", "parameters": SCHEMA, "strict": True}
 
 

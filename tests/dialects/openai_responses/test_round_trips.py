@@ -175,7 +175,7 @@ class RoundTrips(SynchronousTestCase):
         """What can be said is understood."""
         request = fitted(DIALECT, request)
         said, _ = rendered(request)
-        self.assertEqual(DIALECT.parse(raw(packed(said))), schemas_of(request))
+        self.assertEqual(placeless(DIALECT.parse(raw(packed(said)))), placeless(schemas_of(request)))
 
     @settings(max_examples=examples(150), deadline=None)
     @given(answers())
@@ -195,6 +195,13 @@ class RoundTrips(SynchronousTestCase):
         self.assertEqual([event["sequence_number"] for event in said], list(range(len(said))))
         added = [event["output_index"] for event in said if event["type"] == "response.output_item.added"]
         self.assertEqual(added, list(range(len(said[-1]["response"]["output"]))))
+
+
+def placeless(request: ir.Request) -> ir.Request:
+    """Without the messages' paths: what is put between them has one of theirs."""
+    return msgspec.structs.replace(
+        request, messages=tuple(msgspec.structs.replace(each, at="") for each in request.messages)
+    )
 
 
 def schemas_of(request: ir.Request) -> ir.Request:

@@ -80,6 +80,10 @@ class Anthropic(CountingDialect):
             "no_json_object",
             "schema_required",
             "no_schema_description",
+            "flat_schemas",
+            "claude_schemas",
+            "user_first",
+            "claude_prefill",
         }
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import msgspec
@@ -10,6 +9,7 @@ import msgspec
 from llmedge.dialects import ir
 from llmedge.dialects.anthropic.content import Blocks
 from llmedge.dialects.effort import BUDGETS, budget_of, effort_of
+from llmedge.dialects.fitting.thinking import MIN_BUDGET, cannot_think, room_for, sampled_beside
 from llmedge.dialects.rendering import RenderContext, ignore
 from llmedge.dialects.scalars import TOOL, render_scalars
 
@@ -19,8 +19,6 @@ DEFAULT_MAX_TOKENS = 4096
 """Of an answer, where the client sets no limit: the API demands one, and every model can write this many.
 Thinking counts towards the limit and is added to it."""
 
-MIN_BUDGET = 1024
-"""The least the API takes for ``budget_tokens``; it has to stay below ``max_tokens``."""
 _COUNTED = ("model", "system", "messages", "tools", "tool_choice", "thinking", "output_config")
 
 
@@ -49,14 +47,15 @@ def render_count(request: ir.Request, model: str, context: RenderContext, quirks
 
 def _body(request: ir.Request, model: str, context: RenderContext, quirks: frozenset[str]) -> dict[str, Any]:
     thinking, config, room = _reasoning(request, context, quirks)
-    if thinking is not None and (why := _cannot_think(request, thinking["type"])):
+    if thinking is not None and (why := cannot_think(request, thinking["type"])):
         context.unsupported("reasoning", why)
         thinking, room = None, 0
     if request.output is not None:
         config["format"] = {"type": "json_schema", "schema": msgspec.Raw(request.output.schema)}
         ignore(request.output, "name", "strict")
     payload: dict[str, Any] = {"model": model}
-    payload["max_tokens"] = DEFAULT_MAX_TOKENS + room if request.max_tokens is None else request.max_tokens
+    most = context.capabilities.max_output or DEFAULT_MAX_TOKENS + room
+    payload["max_tokens"] = request.max_tokens or min(DEFAULT_MAX_TOKENS + room, most)
     system, payload["messages"] = _messages(request.messages, context)
     if system:
         payload["system"] = system[0]["text"] if len(system) == 1 and len(system[0]) == 2 else system
@@ -71,11 +70,11 @@ def _body(request: ir.Request, model: str, context: RenderContext, quirks: froze
     if request.stop:
         payload["stop_sequences"] = list(request.stop)
     thinks = thinking is not None and thinking["type"] != "disabled"
-    for name, least in (("temperature", 1.0), ("top_p", 0.95), ("top_k", math.inf)):
+    for name in ("temperature", "top_p", "top_k"):
         value = getattr(request, name)
         if value is None or (name == "top_p" and value == 1):  # which is the default: newer models refuse it
             continue
-        if thinks and value < least:
+        if thinks and not sampled_beside(name, value):
             context.unsupported(name, "not while it thinks")
         else:
             payload[name] = value
@@ -159,21 +158,6 @@ def _tool_choice(request: ir.Request) -> dict[str, Any] | None:
     return out
 
 
-def _cannot_think(request: ir.Request, kind: str) -> str:
-    """Why there can be no thought
-    (platform.claude.com/docs/en/build-with-claude/extended-thinking#extended-thinking-with-tool-use); ``""``: it can.
-    """
-    if kind == "disabled":
-        return ""
-    if request.tools and request.tool_choice is not None and request.tool_choice.mode in ("required", "named"):
-        return "not where a tool has to be called"
-    if kind == "enabled" and request.messages and request.messages[-1].role == "tool":
-        turn = next((each for each in reversed(request.messages) if each.role == "assistant"), None)
-        if turn is not None and not any(isinstance(part, ir.Thinking) and part.signature for part in turn.parts):
-            return "a tool's result follows a call without its signed thought"
-    return ""
-
-
 def _reasoning(
     request: ir.Request, context: RenderContext, quirks: frozenset[str]
 ) -> tuple[dict[str, Any] | None, dict[str, Any], int]:
@@ -202,10 +186,8 @@ def _reasoning(
             config["effort"] = "low" if effort == "minimal" else effort
         room = budget_of(effort) or BUDGETS["high"]
     else:
-        room = max(budget, MIN_BUDGET)
-        if request.max_tokens is not None and room >= request.max_tokens:
-            room = request.max_tokens - 1
-        if room < MIN_BUDGET:
+        room = room_for(budget, request.max_tokens, context.capabilities.max_output, DEFAULT_MAX_TOKENS)
+        if not room:
             context.unsupported("reasoning", f"max_tokens leaves less than {MIN_BUDGET} tokens for it")
             return None, config, 0
         thinking = {"type": "enabled", "budget_tokens": room}

@@ -32,7 +32,19 @@ class Bedrock(ChatDialect):
         "ToolResult.error ToolResult.cache Thinking.text Thinking.signature Thinking.redacted Tool.cache",
     )
     needs = frozenset(
-        {"system_first", "no_blank_text", "no_allowed_tools", "no_json_object", "schema_required", "tools_of_history"}
+        {
+            "system_first",
+            "no_blank_text",
+            "no_allowed_tools",
+            "no_json_object",
+            "schema_required",
+            "tools_of_history",
+            "flat_schemas",
+            "claude_schemas",
+            "user_first",
+            "claude_prefill",
+            "text_beside_files",
+        }
     )
 
     def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:

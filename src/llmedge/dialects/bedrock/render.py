@@ -10,6 +10,7 @@ import msgspec
 from llmedge.dialects import ir
 from llmedge.dialects.bedrock.content import Blocks, Refuse, render_cache_point
 from llmedge.dialects.bedrock.request import SCALARS, STOP_SEQUENCE
+from llmedge.dialects.fitting.thinking import cannot_think, room_for, sampled_beside
 from llmedge.dialects.rendering import RenderContext, ignore
 from llmedge.dialects.scalars import TOOL, render_scalars
 
@@ -20,9 +21,6 @@ _EFFORTS = {"minimal": "low"}
 _BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 32768, "max": 32768}
 """Tokens of thought for an effort, where a model has budgets only; Google's published scale
 (ai.google.dev/gemini-api/docs/openai), and Anthropic's advice not to go over 32k without batching."""
-
-_MIN_BUDGET = 1024
-"""The least Claude takes."""
 
 
 def render(request: ir.Request, model: str, context: RenderContext, *, quirks: frozenset[str]) -> bytes:
@@ -43,8 +41,6 @@ def render(request: ir.Request, model: str, context: RenderContext, *, quirks: f
     render_scalars(request, SCALARS, inference)
     if request.top_p == 1:
         del inference["topP"]  # which Claude takes or the temperature
-    if inference:
-        payload["inferenceConfig"] = inference
     if tools := _tools(request, context):
         payload["toolConfig"] = tools
     additional: dict[str, Any] = {}
@@ -53,15 +49,21 @@ def render(request: ir.Request, model: str, context: RenderContext, *, quirks: f
         output["textFormat"] = _output(request.output)
     if claude:
         if request.reasoning is not None:
-            thinking, effort = _thinking(request.reasoning, "thinking_budget" in quirks)
-            if thinking:
+            thinking, effort = _thinking(request.reasoning, "thinking_budget" in quirks, request.max_tokens)
+            if why := cannot_think(request, thinking["type"]) if thinking else "max_tokens leaves no room for it":
+                context.unsupported("reasoning", why)
+            else:
                 additional["thinking"] = thinking
             if effort:
                 output["effort"] = effort
         if request.top_k is not None:
             additional["top_k"] = request.top_k
+        if additional.get("thinking", {"type": "disabled"})["type"] != "disabled":
+            _beside_thinking(inference, additional, context)
         if request.stop:
             payload["additionalModelResponseFieldPaths"] = [STOP_SEQUENCE]
+    if inference:
+        payload["inferenceConfig"] = inference
     if additional:
         payload["additionalModelRequestFields"] = additional
     if output:
@@ -140,8 +142,20 @@ def _output(output: ir.Output) -> dict[str, Any]:
     return {"type": "json_schema", "structure": {"jsonSchema": schema}}
 
 
-def _thinking(reasoning: ir.Reasoning, budgets: bool) -> tuple[dict[str, Any], str]:
-    """Claude's ``thinking`` and Bedrock's ``effort``
+def _beside_thinking(inference: dict[str, Any], additional: dict[str, Any], context: RenderContext) -> None:
+    """Take away what Claude takes only while it does not think."""
+    for name, fields, theirs in (
+        ("temperature", inference, "temperature"),
+        ("top_p", inference, "topP"),
+        ("top_k", additional, "top_k"),
+    ):
+        if theirs in fields and not sampled_beside(name, fields[theirs]):
+            del fields[theirs]
+            context.unsupported(name, "not while it thinks")
+
+
+def _thinking(reasoning: ir.Reasoning, budgets: bool, max_tokens: int | None) -> tuple[dict[str, Any], str]:
+    """Claude's ``thinking``, empty where there is no room for it, and Bedrock's ``effort``
     (docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-extended-thinking.html).
 
     :param budgets: the model thinks by budgets only.
@@ -149,14 +163,13 @@ def _thinking(reasoning: ir.Reasoning, budgets: bool) -> tuple[dict[str, Any], s
     effort, budget = _EFFORTS.get(reasoning.effort, reasoning.effort), reasoning.budget
     if reasoning.enabled is False or budget == 0 or effort == "none":
         return {"type": "disabled"}, "" if effort == "none" else effort
-    thinking: dict[str, Any]
     if budgets and (budget is None or budget < 0):
-        thinking = {"type": "enabled", "budget_tokens": _BUDGETS.get(reasoning.effort, _BUDGETS["medium"])}
-        effort = ""
-    elif budget is not None and budget > 0:
-        thinking = {"type": "enabled", "budget_tokens": max(budget, _MIN_BUDGET)}
-    else:
-        thinking = {"type": "adaptive"}
+        budget, effort = _BUDGETS.get(reasoning.effort, _BUDGETS["medium"]), ""
+    thinking: dict[str, Any] = {"type": "adaptive"}
+    if budget is not None and budget > 0:
+        if not (room := room_for(budget, max_tokens, None, 0)):
+            return {}, effort
+        thinking = {"type": "enabled", "budget_tokens": room}
     if reasoning.show is not None:
         thinking["display"] = "summarized" if reasoning.show else "omitted"
     return thinking, effort

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import mimetypes
-from collections import defaultdict
+import re
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from llmedge.dialects import ir
+from llmedge.dialects.fitting.media import Messages, fit_media, with_results
 from llmedge.dialects.lenient import broken_input, raw_object
 from llmedge.dialects.rendering import RenderContext
 
-Messages = tuple[ir.Message, ...]
-
+BEGIN = "(Begin.)"
+GO_ON = "(Go on with your last message, from where it ends.)"
+ATTACHED = "(A document:)"
+NO_RESULT = "(There is no result: the call was given up.)"
+RESULT = "(A tool's result, of a call that is no longer here:)"
 BESIDE = "(From the tool results above:)"
 SEE_BESIDE = "(See the next message.)"
 ACKNOWLEDGED = "OK."
@@ -21,14 +26,16 @@ ACKNOWLEDGED = "OK."
 
 def fit_messages(messages: Messages, context: RenderContext, quirks: frozenset[str]) -> Messages:
     """Quirks it knows: ``system_first`` (unless ``system_messages``), ``no_blank_text``, ``text_results``,
-    ``no_user_after_tool``, ``no_document_context``, ``no_text_documents``, ``file_names``.
+    ``no_user_after_tool``, ``no_document_context``, ``no_text_documents``, ``file_names``, ``text_beside_files``,
+    ``joined_turns``, ``user_first``, ``claude_prefill``.
 
-    :raises Unsupported: a document is to be cited, and cannot be.
+    :raises Unsupported: a document is to be cited, and cannot be; or a medium is none the vendor takes.
     """
-    messages = _readable(messages)
+    messages = _named(_readable(messages), context)
+    messages = fit_media(messages, context)
     if "no_document_context" in quirks:
         messages = _documents(messages, context, quirks)
-    if any(message.role == "tool" for message in messages):
+    if any(isinstance(part, ir.ToolCall | ir.ToolResult) for message in messages for part in message.parts):
         messages = _answered(messages)
     if "system_first" in quirks and "system_messages" not in quirks:
         messages = _system_first(messages)
@@ -39,7 +46,26 @@ def fit_messages(messages: Messages, context: RenderContext, quirks: frozenset[s
         messages = _media_beside(messages)
     if "no_user_after_tool" in quirks:
         messages = tuple(_acknowledged(messages))
-    return messages
+    if "text_beside_files" in quirks:
+        messages = tuple(map(_beside_files, messages))
+    if "joined_turns" in quirks:
+        messages = _joined(messages)
+    if "user_first" in quirks:
+        messages = _begun(messages)
+    return _ended(messages, context) if "claude_prefill" in quirks else messages
+
+
+_NO_NAME = re.compile(r"[\s<|\\/>]")
+"""What OpenAI refuses in the name of who says a message: its pattern is ``^[^\\s<|\\\\/>]+$``."""
+
+
+def _named(messages: Messages, context: RenderContext) -> Messages:
+    """With names of those who speak as vendors take them."""
+    if not any(message.name for message in messages):
+        return messages
+    assert context.limits is not None
+    longest = context.limits.message_name
+    return tuple(ir.replace(each, name=_NO_NAME.sub("_", each.name)[:longest]) for each in messages)
 
 
 def _readable(messages: Messages) -> Messages:
@@ -63,24 +89,21 @@ def _read(call: ir.ToolCall) -> ir.ToolCall:
 
 
 def _answered(messages: Messages) -> Messages:
-    """Each call's result directly behind it, whatever was said in between, and each id of a call once: all vendors
-    pair them so (platform.openai.com/docs/guides/function-calling,
+    """Each call's result directly behind it, whatever was said in between, each id of a call once, and no half of a
+    pair: all vendors want them so (platform.openai.com/docs/guides/function-calling,
     platform.claude.com/docs/en/agents-and-tools/tool-use/implement-tool-use)."""
-    results: dict[str, list[tuple[int, int, ir.ToolResult]]] = defaultdict(list)
+    results: dict[str, deque[tuple[int, int, ir.ToolResult]]] = defaultdict(deque)
     for index, message in enumerate(messages):
         for number, part in enumerate(message.parts if message.role == "tool" else ()):
             if isinstance(part, ir.ToolResult):
                 results[part.id].append((index, number, part))
     out: list[ir.Message] = []
     seen: set[str] = set()
-    taken: set[int] = set()
+    taken: set[tuple[int, int]] = set()
     for index, message in enumerate(messages):
         if message.role == "tool":
-            rest = tuple(part for part in message.parts if id(part) not in taken)
-            if rest and out and (out[-1].role, out[-1].name) == ("tool", message.name):
-                out[-1] = ir.replace(out[-1], parts=out[-1].parts + rest)
-            elif rest:
-                out.append(ir.replace(message, parts=rest))
+            if rest := tuple(part for number, part in enumerate(message.parts) if (index, number) not in taken):
+                out.append(_told_anyway(message, rest))
             continue
         parts = list(message.parts)
         found: list[tuple[int, int, ir.ToolResult]] = []
@@ -91,22 +114,36 @@ def _answered(messages: Messages) -> Messages:
             while name in seen or not name:
                 name = f"{part.id or 'call'}_{len(seen)}"
             seen.add(name)
-            result = next((each for each in results[part.id] if each[0] > index and id(each[2]) not in taken), None)
-            if result is not None:
-                taken.add(id(result[2]))
+            open_results = results[part.id]
+            while open_results and open_results[0][0] < index:
+                open_results.popleft()  # before its call, so nobody's
+            if open_results:
+                result = open_results.popleft()
+                taken.add(result[:2])
                 found.append((*result[:2], ir.replace(result[2], id=name)))
+            elif index + 1 < len(messages):
+                found.append((len(messages), number, ir.ToolResult(name, (ir.Text(NO_RESULT),))))
             if name != part.id:
                 parts[number] = ir.replace(part, id=name)
         out.append(ir.replace(message, parts=tuple(parts)))
         if found:
             found.sort(key=lambda each: each[:2])
-            out.append(ir.replace(messages[found[0][0]], parts=tuple(part for *_, part in found)))
+            given = messages[found[0][0]] if found[0][0] < len(messages) else ir.Message("tool", (), at=message.at)
+            out.append(ir.replace(given, parts=tuple(part for *_, part in found)))
     return tuple(out)
+
+
+def _told_anyway(message: ir.Message, rest: tuple[ir.Part, ...]) -> ir.Message:
+    """What a message says of results whose calls are not there, or have one already: the user's word."""
+    parts: list[ir.Part] = []
+    for part in rest:
+        parts += [ir.Text(RESULT), *part.content] if isinstance(part, ir.ToolResult) else [part]
+    return ir.replace(message, role="user", parts=tuple(parts))
 
 
 def _documents(messages: Messages, context: RenderContext, quirks: frozenset[str]) -> Messages:
     """What is said about a document is a text before it; a document that is a text may be no more than that."""
-    if not any(isinstance(part, ir.File) for message in messages for part in _with_results(message)):
+    if not any(isinstance(part, ir.File) for message in messages for part in with_results(message)):
         return messages
     as_texts, named = "no_text_documents" in quirks, "file_names" in quirks
 
@@ -175,7 +212,7 @@ def _audible(messages: Messages, strict: bool) -> Messages:
 
     out: list[ir.Message] = []
     for message in messages:
-        if not all(says(part) for part in _with_results(message)):
+        if not all(says(part) for part in with_results(message)):
             parts = tuple(
                 ir.replace(part, content=tuple(filter(says, part.content))) if isinstance(part, ir.ToolResult) else part
                 for part in message.parts
@@ -183,14 +220,10 @@ def _audible(messages: Messages, strict: bool) -> Messages:
             )
             message = ir.replace(message, parts=parts)
         out.append(message)
-    return tuple(each for each in out if each.parts) or tuple(out) if strict else tuple(out)
-
-
-def _with_results(message: ir.Message) -> Iterator[ir.Part]:
-    for part in message.parts:
-        yield part
-        if isinstance(part, ir.ToolResult):
-            yield from part.content
+    if not strict:
+        return tuple(out)
+    asked = (each for each in out if each.role not in ("system", "developer"))  # and it is for the vendor to refuse
+    return tuple(each for each in out if each.parts) or tuple(asked)
 
 
 def _media_beside(messages: Messages) -> Messages:
@@ -217,3 +250,47 @@ def _acknowledged(messages: Messages) -> Iterator[ir.Message]:
         if before is not None and before.role == "tool" and message.role == "user":
             yield ir.Message("assistant", (ir.Text(ACKNOWLEDGED),), at=message.at)
         yield message
+
+
+def _beside_files(message: ir.Message) -> ir.Message:
+    """A user's message with a document has a text, too (docs.aws.amazon.com/bedrock/latest/APIReference/,
+    API_runtime_ContentBlock)."""
+    kinds = {type(part) for part in message.parts}
+    if message.role != "user" or ir.File not in kinds or ir.Text in kinds:
+        return message
+    return ir.replace(message, parts=(*message.parts, ir.Text(ATTACHED)))
+
+
+def _joined(messages: Messages) -> Messages:
+    """What the assistant says in a row in one message: Gemini wants a call directly behind the user's turn."""
+    out: list[ir.Message] = []
+    for message in messages:
+        if out and message.role == out[-1].role == "assistant":
+            before = out.pop()
+            message = ir.replace(before, parts=before.parts + message.parts)
+        out.append(message)
+    return tuple(out)
+
+
+def _begun(messages: Messages) -> Messages:
+    """The first to speak is the user, whoever it was."""
+    place = next((index for index, each in enumerate(messages) if each.role not in ("system", "developer")), None)
+    if place is None:
+        return (*messages, ir.Message("user", (ir.Text(BEGIN),)))
+    if messages[place].role != "assistant":
+        return messages
+    return (*messages[:place], ir.Message("user", (ir.Text(BEGIN),), at=messages[place].at), *messages[place:])
+
+
+def _ended(messages: Messages, context: RenderContext) -> Messages:
+    """An answer that is begun does not end in white space, and is gone on with by some models only: Anthropic answers
+    400 otherwise (platform.claude.com/docs/en/build-with-claude/prompt-engineering/prefill-claudes-response)."""
+    if not messages or messages[-1].role != "assistant" or not messages[-1].parts:
+        return messages
+    if context.capabilities.prefill is False:
+        return (*messages, ir.Message("user", (ir.Text(GO_ON),), at=messages[-1].at))
+    *before, last = messages[-1].parts
+    if not isinstance(last, ir.Text) or last.text == last.text.rstrip():
+        return messages
+    kept = (*before, ir.replace(last, text=last.text.rstrip())) if last.text.strip() else tuple(before)
+    return (*messages[:-1], ir.replace(messages[-1], parts=kept))

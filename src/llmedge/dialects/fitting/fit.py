@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from llmedge.dialects import ir
 from llmedge.dialects.fitting.conversation import fit_messages
+from llmedge.dialects.fitting.marks import fit_marks
+from llmedge.dialects.fitting.output import fit_output
 from llmedge.dialects.fitting.settings import fit_settings
 from llmedge.dialects.fitting.tools import fit_tools
 from llmedge.dialects.rendering import RenderContext
@@ -18,4 +20,6 @@ def fit(request: ir.Request, context: RenderContext, quirks: frozenset[str]) -> 
     messages = fit_messages(request.messages, context, quirks)
     if messages != request.messages:
         request = ir.replace(request, messages=messages)
-    return fit_settings(fit_tools(request, context, quirks), context, quirks)
+    request = fit_tools(request, context, quirks)
+    request = fit_output(request, context, quirks)
+    return fit_marks(fit_settings(request, context, quirks), context)

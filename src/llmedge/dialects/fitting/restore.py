@@ -47,9 +47,10 @@ class Restored:
         return ir.replace(choice, parts=tuple(parts))
 
     def _find(self, text: str) -> tuple[int, str]:
-        """Where the first stop sequence begins, and which it is; ``""`` for none."""
-        found = [(at, -len(stop), stop) for stop in self._stops if (at := text.find(stop)) >= 0]
-        at, _, stop = min(found, default=(-1, 0, ""))
+        """Where the stop sequence begins that is complete first, as a vendor that writes on would see it, and which it
+        is; ``""`` for none."""
+        found = [(at + len(stop), at, stop) for stop in self._stops if (at := text.find(stop)) >= 0]
+        _, at, stop = min(found, default=(-1, -1, ""))
         return at, stop
 
     # A stream

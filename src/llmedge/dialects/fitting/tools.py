@@ -7,40 +7,60 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from llmedge.dialects import ir
-from llmedge.dialects.fitting.schemas import parameters
+from llmedge.dialects.fitting import schemas
 from llmedge.dialects.rendering import RenderContext
 
 
 def fit_tools(request: ir.Request, context: RenderContext, quirks: frozenset[str]) -> ir.Request:
-    """Quirks it knows: ``no_allowed_tools``, ``tools_of_history``, ``schema_required``.
+    """Quirks it knows: ``no_allowed_tools``, ``tools_of_history``, ``schema_required`` and those of
+    :mod:`~llmedge.dialects.fitting.schemas`.
 
-    :raises Unsupported: a tool has to be called and there is none.
+    :raises Unsupported: a tool has to be called and there is none, or one cannot be said.
     """
-    tools, choice = request.tools, request.tool_choice
+    assert context.limits is not None
+    most = context.limits.tools or len(request.tools)
+    if len(request.tools) > most:
+        context.unsupported("tools", f"at most {most}")
+    fitted = (_schema(tool, context, quirks) for tool in request.tools[:most])
+    tools, choice = tuple(tool for tool in fitted if tool is not None), request.tool_choice
+    if len(tools) < len(request.tools) and choice is not None and choice.names:
+        choice = None  # of what cannot be offered
     if choice is not None and choice.names and choice.mode != "named" and "no_allowed_tools" in quirks:
         if choice.mode == "required" and len(choice.names) == 1:
             choice = ir.ToolChoice("named", choice.names)
         else:
             tools = tuple(tool for tool in tools if tool.name in choice.names)
             choice = ir.ToolChoice(choice.mode)
+    parallel = request.parallel_tools if tools else None
     if not tools:
         if choice is not None and choice.mode in ("required", "named"):
             context.unsupported("tool_choice", "there are no tools")
         choice = None
         if "tools_of_history" in quirks:
-            tools = tuple(ir.Tool(name) for name in dict.fromkeys(_called(request)))
-    tools = tuple(
-        ir.replace(tool, schema=schema)
-        if (tool.schema or "schema_required" in quirks) and (schema := parameters(tool.schema)) is not tool.schema
-        else tool
-        for tool in tools
-    )
-    parallel = request.parallel_tools if request.tools else None
+            empty = schemas.parameters(b"", quirks)
+            tools = tuple(ir.Tool(name, schema=empty) for name in dict.fromkeys(_called(request)))
     if (tools, choice, parallel) != (request.tools, request.tool_choice, request.parallel_tools):
         request = ir.replace(request, tools=tools, tool_choice=choice, parallel_tools=parallel)
-    assert context.limits is not None
     names = names_for(_names(request), context.limits.tool_name)
     return _renamed(request, names) if names else request
+
+
+def _schema(tool: ir.Tool, context: RenderContext, quirks: frozenset[str]) -> ir.Tool | None:
+    """A tool with its arguments as the vendor takes them; ``None`` if it cannot be offered."""
+    if not (tool.schema or "schema_required" in quirks):
+        return tool
+    try:
+        schema = schemas.parameters(tool.schema, quirks)
+    except schemas.Unsayable as why:
+        context.unsupported("Tool.schema", str(why), at=f"tools ({tool.name})")
+        return None
+    if tool.strict:
+        strict = schemas.strict_parameters(schema, quirks)
+        if strict is None:
+            context.approximated("strict", "an object of its schema is open, or not all it has is required")
+            tool = ir.replace(tool, strict=None)
+        schema = strict or schema
+    return tool if schema == tool.schema else ir.replace(tool, schema=schema)
 
 
 def names_for(names: Iterable[str], pattern: str) -> Mapping[str, str]:

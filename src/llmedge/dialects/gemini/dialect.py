@@ -24,7 +24,18 @@ class Gemini(CountingDialect):
     comments = False  # see there
     field_names = request.FIELD_NAMES
     carries = Carries("Image.detail Audio.id File.name ToolCall.signature ToolResult.error Thinking")
-    needs = frozenset({"system_first", "no_blank_text", "no_document_context", "no_schema_description"})
+    needs = frozenset(
+        {
+            "system_first",
+            "no_blank_text",
+            "no_document_context",
+            "no_schema_description",
+            "flat_schemas",
+            "gemini_schemas",
+            "joined_turns",
+            "user_first",
+        }
+    )
 
     def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
         fields, _ = decode_body(raw, _any, max_depth)

@@ -67,7 +67,7 @@ def render_fields(
             payload["serviceTier"] = _TIERS[request.service_tier]
         else:
             context.unsupported("service_tier")
-    if request.store is not None:
+    if "no_store" not in quirks and request.store is not None:
         payload["store"] = request.store
     return payload
 

@@ -7,12 +7,16 @@ is its JSON, byte for byte, and these wrappers are taken off and put on again.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
 
 from llmedge.dialects import ir
 from llmedge.dialects.gemini.wire import GoogleFields
+
+_REF = re.compile(r'"(?:\$|\\u0024)(?:r|\\u0072)(?:e|\\u0065)(?:f|\\u0066)"\s*:')
+"""A key ``$ref`` however it is escaped."""
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_any = msgspec.json.Decoder().decode
@@ -45,7 +49,8 @@ def parse_result(raw: bytes, fields: GoogleFields) -> tuple[bool, tuple[ir.Text,
 
 
 def render_result(texts: list[str], error: bool) -> msgspec.Raw | dict[str, Any]:
-    """The opposite. A text that is an object is that object, unless it would be taken for a wrapper."""
+    """The opposite. A text that is an object is that object, unless it would be taken for a wrapper, or has a ``$ref``
+    in it: Gemini takes that for the name of a file's part (github.com/googleapis/python-genai/issues/2792)."""
     if len(texts) > 1:
         return {"error": "\n".join(texts)} if error else {"output": texts}
     text = texts[0] if texts else ""
@@ -54,6 +59,8 @@ def render_result(texts: list[str], error: bool) -> msgspec.Raw | dict[str, Any]
     except (msgspec.DecodeError, RecursionError):
         return {"error" if error else "output": text}
     raw = msgspec.Raw(text.strip().encode())
+    if _REF.search(text):
+        return {"error" if error else "output": text}
     if error:
         return {"error": raw}
     return {"output": text} if set(value) & {"output", "result", "error"} else raw

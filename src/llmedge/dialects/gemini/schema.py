@@ -1,7 +1,7 @@
 """Gemini's ``Schema``, a subset of OpenAPI 3.0's (ai.google.dev/api/caching#Schema), as JSON Schema.
 
-The way back is not needed: Gemini takes JSON Schema in ``parametersJsonSchema`` and ``responseJsonSchema``, so that
-any dialect's schema gets there byte for byte.
+The way back is not needed: Gemini takes JSON Schema in ``parametersJsonSchema`` and ``responseJsonSchema``, of which
+:mod:`~llmedge.dialects.fitting.schemas` knows the words.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from llmedge.dialects.fitting.json_schema import allow_null
 from llmedge.dialects.gemini.wire import camel
 
 _decode = msgspec.json.Decoder().decode
@@ -54,17 +55,4 @@ def _convert(schema: Any) -> Any:
         elif name == "example":
             name, value = "examples", [value]
         out[name] = value
-    if nullable:
-        _allow_null(out)
-    return out
-
-
-def _allow_null(schema: dict[str, Any]) -> None:
-    """JSON Schema has no ``nullable``: null is one more type, and one more value of an enum."""
-    kind = schema.get("type")
-    if isinstance(kind, str) and kind != "null":
-        schema["type"] = [kind, "null"]
-        if isinstance(schema.get("enum"), list) and None not in schema["enum"]:
-            schema["enum"] = [*schema["enum"], None]
-    elif isinstance(schema.get("anyOf"), list):
-        schema["anyOf"] = [*schema["anyOf"], {"type": "null"}]
+    return allow_null(out) if nullable else out

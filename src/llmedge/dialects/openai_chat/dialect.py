@@ -57,7 +57,9 @@ class OpenAIChat(OpenAIDialect, ChatDialect):
     limits = ("max_completion_tokens", "max_tokens")
     field_names = request.FIELD_NAMES
     carries = Carries("Message.name Image.detail Audio.id File.name Thinking")
-    needs = frozenset({"text_results", "no_document_context", "no_text_documents", "file_names"})
+    needs = frozenset(
+        {"text_results", "no_document_context", "no_text_documents", "file_names", "flat_schemas", "openai_schemas"}
+    )
 
     def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
         fields, known = parse_body(raw, _passed, max_depth)

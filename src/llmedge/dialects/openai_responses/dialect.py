@@ -69,7 +69,9 @@ class OpenAIResponses(ChatDialect):
     limits = ("max_output_tokens",)
     field_names = request.FIELD_NAMES
     carries = Carries("Text.citations Image.detail Audio.id File.name Thinking")
-    needs = frozenset({"no_document_context", "no_text_documents", "file_names"})
+    needs = frozenset(
+        {"no_document_context", "no_text_documents", "file_names", "flat_schemas", "openai_schemas", "no_stop"}
+    )
 
     def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
         fields, known = parse_body(raw, _passed, max_depth)
