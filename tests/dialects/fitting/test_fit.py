@@ -48,6 +48,8 @@ class Fit(SynchronousTestCase):
         odd = (
             (say("assistant", "hi "),),
             (say("system", "s"),),
+            (say("assistant", " "),),
+            (say("system", ""), say("user", "")),
             (say("tool", result("a", "1")), say("user", " ", "")),
             (say("user", "q"), say("assistant", call("a"), call("a")), say("user", "r"), say("tool", result("a", "1"))),
             (

@@ -222,8 +222,10 @@ def _audible(messages: Messages, strict: bool) -> Messages:
         out.append(message)
     if not strict:
         return tuple(out)
-    asked = (each for each in out if each.role not in ("system", "developer"))  # and it is for the vendor to refuse
-    return tuple(each for each in out if each.parts) or tuple(asked)
+    heard = tuple(each for each in out if each.parts)
+    if any(each.role not in ("system", "developer") for each in heard):
+        return heard
+    return tuple(each for each in out if each.parts or each.role == "user")  # which is for the vendor to refuse
 
 
 def _media_beside(messages: Messages) -> Messages:
