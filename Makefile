@@ -7,13 +7,13 @@ export PYTHONPATH := $(CURDIR)/src:$(CURDIR)
 ARGS ?=
 SOURCES := $(shell find src twisted -name '*.py')
 
-.PHONY: run test quick soak guard debian-packages lint format bench docs image-check clean
+.PHONY: run test quick soak clients guard debian-packages lint format bench docs image-check clean
 
 # On loopback unless a variable, LLMEDGE_CONFIG or ARGS="--port …" says otherwise.
 run: $(VENV)/run.stamp
 	@$(if $(LLMEDGE_CONFIG),,SERVER_ADDRESS=$${SERVER_ADDRESS:-127.0.0.1:8080}) exec $(BIN)/twist llmedge $(ARGS)
 
-test: $(VENV)/test.stamp $(VENV)/sslyze.stamp $(VENV)/openai2.stamp $(VENV)/node.stamp | debian-packages
+test: $(VENV)/test.stamp $(VENV)/sslyze.stamp $(VENV)/openai2.stamp $(VENV)/llama-index.stamp $(VENV)/node.stamp | debian-packages
 	@$(BIN)/python tests/run.py
 
 # What is tried with every change: no gateway's process, fewer examples. Half a minute.
@@ -23,6 +23,10 @@ quick: $(VENV)/test.stamp
 # Properties and simulations, as hard as they go: before a release, or when one of them is in doubt.
 soak: $(VENV)/test.stamp
 	@$(BIN)/python tests/run.py --soak
+
+# Every client tried with a vendor of every dialect, as a table: before a release, or when a client has a new version.
+clients: $(VENV)/test.stamp $(VENV)/llama-index.stamp $(VENV)/node.stamp $(VENV)/more.stamp | debian-packages
+	@$(BIN)/python -m tests.e2e.conversations $(ARGS)
 
 debian-packages:
 	@tests/debian-packages
@@ -81,11 +85,25 @@ $(VENV)/openai2.stamp: | $(BIN)/python
 	$(BIN)/pip install --quiet --target $(VENV)/openai2 'openai >= 2, < 3'
 	@touch $@
 
+# In an environment of its own: it wants an older openai than ours.
+$(VENV)/llama-index.stamp: tests/e2e/conversations/llama-index.txt | $(BIN)/python
+	$(PYTHON) -m venv $(VENV)/llama-index
+	$(VENV)/llama-index/bin/pip install --quiet -r tests/e2e/conversations/llama-index.txt
+	@touch $@
+
 # Clients and a vendor written in JavaScript. Without npm the tests that need them say so and are skipped.
 $(VENV)/node.stamp: tests/e2e/clients/package.json | $(BIN)/python debian-packages
 	@mkdir -p $(VENV)/node
 	@cp tests/e2e/clients/package.json $(VENV)/node/
-	@if command -v npm >/dev/null; then set -ex; npm install --prefix $(VENV)/node --silent --no-audit --no-fund --no-package-lock; touch $@; fi
+	@if command -v npm >/dev/null; then set -ex; npm install --prefix $(VENV)/node --ignore-scripts --silent --no-audit --no-fund --no-package-lock; node $(VENV)/node/node_modules/@anthropic-ai/claude-code/install.cjs; touch $@; fi
+
+# Clients that are too large, or too slow, for every run of the tests.
+$(VENV)/more.stamp: tests/e2e/conversations/more.json | $(BIN)/python debian-packages
+	@mkdir -p $(VENV)/more
+	@cp tests/e2e/conversations/more.json $(VENV)/more/package.json
+	npm install --prefix $(VENV)/more --ignore-scripts --silent --no-audit --no-fund --no-package-lock
+	cd $(VENV)/more/node_modules/opencode-ai && node postinstall.mjs
+	@touch $@
 
 $(VENV)/dev.stamp: setup.cfg pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet '.[test,dev]'

@@ -22,6 +22,7 @@ PACKAGES = {
     "promtool": "prometheus",
     "slowhttptest": "slowhttptest",
     "sslscan": "sslscan",
+    "timeout": "coreutils",
     "sslyze": "none; make test puts it into .venv/sslyze",
 }
 """The Debian package of each program."""
@@ -42,6 +43,15 @@ def node_module(path: str) -> str:
     if not file.exists():
         raise SkipTest(f"{path} is not in .venv/node: make test puts it there (Debian packages nodejs and npm)")
     return str(file)
+
+
+def node_program(name: str) -> str:
+    """A program of an npm package, also one that only ``make clients`` installs."""
+    for folder in ("node", "more"):
+        file = Path(__file__).parent.parent.parent / ".venv" / folder / "node_modules" / ".bin" / name
+        if file.exists():
+            return str(file)
+    raise SkipTest(f"{name} is not in .venv: make test puts it there (Debian packages nodejs and npm)")
 
 
 @attrs.frozen
