@@ -54,7 +54,7 @@ _OPENAIS_OWN = {
     "images": ("image/jpeg", "image/png", "image/gif", "image/webp"),
 }
 """developers.openai.com/api/reference: chat/create, responses/create; pictures: …/api/docs/guides/images-vision."""
-_ENGINE = {"stops": None, "user": 0, "temperature": (0, math.inf)}
+_ENGINE = {"stops": None, "user": 0, "temperature": (0, math.inf), "max_tokens": 1}
 """Limits of a server of the user's own: what OpenAI limits, it does not."""
 _LOCAL = frozenset({"no_developer_role"})  # chat templates know system, user, assistant and tool
 _VERTEX = "/v1/projects/{project}/locations/{location}/publishers"

@@ -35,7 +35,7 @@ def _compatible(name: str, like: str, *dialects: str, quirks: str = "") -> Vendo
         paths={dialect: vendor.paths[dialect] for dialect in dialects} | vendor.passthrough,
         stream_paths={dialect: path for dialect, path in vendor.stream_paths.items() if dialect in dialects},
         quirks=frozenset(quirks.split()),
-        limits={},
+        limits={"max_tokens": 1},
         capabilities=Capabilities(),
     )
 

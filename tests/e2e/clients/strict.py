@@ -18,10 +18,15 @@ LLAMAS = ("m-llama", "m-llama-chat", "m-llama-messages")
 CITY = {"type": "object", "properties": {"city": {"type": "string", "enum": ["Oslo"]}}, "required": ["city"]}
 ARGUMENTS = {"city": "Oslo"}
 
-SENT_BY_THE_API = {"Response": {"store"}, "ParsedResponse": {"store"}}
-"""What OpenAI sends as well although its types have it in requests only."""
+_RESPONSE = {"store", "presence_penalty", "frequency_penalty"}
+SENT_BY_THE_API = {
+    "Response": _RESPONSE,
+    "ParsedResponse": _RESPONSE,
+    "ResponseFunctionCallArgumentsDoneEvent": {"name"},
+}
+"""What OpenAI sends as well, and Open Responses or openai 2.x want, although openai 3.x does not know it."""
 LEFT_OUT_BY_THE_API = {"ResponseFunctionCallArgumentsDoneEvent"}
-"""openai 2.x wants a ``name`` in it, which is not sent; 3.x does not know one."""
+"""openai 2.x wants a ``name`` in it, which not all vendors send."""
 
 
 def begin() -> None:
