@@ -123,7 +123,7 @@ def make(plan: Plan, option: Option, kind: str, call: Call) -> Coroutine[Any, An
     """
     if option.candidate.fallback and kind in ("first", "next"):
         kind = "fallback"
-    lease = option.deployment.lease_now(not call.stream, option.breaker)
+    lease = option.deployment.lease_now(not call.stream, option.breaker, option.last)
     if lease is None:
         return _make_later(plan, option, kind, call)
     return attempt(plan.deps, call, option, lease, kind, plan)
@@ -134,7 +134,7 @@ async def _make_later(plan: Plan, option: Option, kind: str, call: Call) -> Repl
     with call.record.routing.wait(plan.deps.clock):
         try:
             lease = await option.deployment.lease(
-                call.caller.name, wait, tokens_of(call), not call.stream, option.breaker
+                call.caller.name, wait, tokens_of(call), not call.stream, option.breaker, option.last
             )
         except TargetBusy as error:
             plan.busy(option, error)

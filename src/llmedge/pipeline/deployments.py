@@ -103,30 +103,32 @@ class Deployment:
         if before is None or (before.rpm, before.tpm) != (entry.rpm, entry.tpm):
             self.quota = quota(clock, entry.rpm, entry.tpm) if entry.rpm or entry.tpm else None
 
-    def lease_now(self, whole: bool, breaker: CircuitBreaker) -> Lease | None:
+    def lease_now(self, whole: bool, breaker: CircuitBreaker, last: bool = False) -> Lease | None:
         """A place for one call, where it is had without waiting or counting; see :meth:`lease`."""
         if self.quota is not None:
             return None
         slot = self.queue.take()
         if slot is None:
             return None
-        ticket = breaker.begin()
+        ticket = breaker.begin(last)
         if ticket is None:
             slot.release()
             return None
         return Lease(self, breaker, slot, ticket, None, whole)
 
-    async def lease(self, caller: str, wait: float, tokens: int, whole: bool, breaker: CircuitBreaker) -> Lease:
+    async def lease(
+        self, caller: str, wait: float, tokens: int, whole: bool, breaker: CircuitBreaker, last: bool = False
+    ) -> Lease:
         """A place for one call.
 
         :param wait: seconds it may wait for it. ``tokens``: how many it will use, about.
-        :param breaker: that of the call's operation.
+        :param breaker: that of the call's operation. ``last``: nobody else is left to be asked.
         :raises TargetBusy: there is none.
         """
         reservation = None if self.quota is None else await self.quota.reserve(tokens)
         try:
             slot = await self.queue.acquire(caller, wait)
-            ticket = breaker.begin()
+            ticket = breaker.begin(last)
             if ticket is None:
                 slot.release()
                 raise TargetBusy("is being left alone after failures")
@@ -208,7 +210,7 @@ class Lease:
                 self.breaker.note_failure()
         elif verdict.unhealthy:
             if counts:
-                self._ticket.fail()
+                self._ticket.fail(waited)
             if verdict.load is Outcome.OVERLOADED:
                 self.deployment.pace.observe(waited)  # a silence is an answer's time at least
         self._end(verdict.load, 0 if not verdict.billed else None)

@@ -55,9 +55,11 @@ class Option:
     :ivar error: of the last try, where another one may do better; ``ready_at``: not before then.
     :ivar turned_away: at a full queue, while others were left.
     :ivar breaker: its health in what the call asks for.
+    :ivar last: nobody else is left. ``paid``: its try is a retry that the budget was asked for.
     """
 
     failures = 0
+    last = paid = False
     error: TargetError | None = None
     ready_at = 0.0
     turned_away = False
@@ -127,8 +129,17 @@ class Plan:
                 if why.startswith("breaker"):
                     self._blocked.append(option)
             if not self._fallbacks:
-                return None
+                return self._last()
             self._follow(self._fallbacks.pop(0))
+
+    def _last(self) -> Option | None:
+        """Who was left out because many of its calls fail: some succeed, and nobody else is left."""
+        for option in self._blocked:
+            if not option.breaker.blocked_by(last=True):
+                self._blocked.remove(option)
+                option.last = True
+                return option
+        return None
 
     def again(self, left: float) -> tuple[Option, float] | None:
         """Of those that failed or could not be asked, who may be asked again first, and after how many seconds.
@@ -136,12 +147,12 @@ class Plan:
         """
         deps = self.deps
         ready = [
-            (max(each.ready_at, each.breaker.available_at()), each)
+            (max(each.ready_at, each.breaker.available_at(last=True)), each)
             for each in self._tried
             if each.error is not None and each.failures <= self._retries and verdict_of(each.error).next is Next.RETRY
         ]
         if self.failures or self.winner is not None:  # who could not be asked at first may be back
-            ready += [(each.breaker.available_at(), each) for each in self._blocked]
+            ready += [(each.breaker.available_at(last=True), each) for each in self._blocked]
         if not ready:
             return None
         at, option = min(ready, key=lambda each: each[0])
@@ -151,8 +162,10 @@ class Plan:
         asked = option in self._tried and not isinstance(option.error, TargetBusy)
         if asked and not deps.deployments.retries.withdraw():
             return None
+        option.paid = asked
         if option in self._blocked:
             self._blocked.remove(option)
+        option.last = True
         self.kind = "retry" if asked else "next"
         return option, pause
 
@@ -230,6 +243,9 @@ class Plan:
 
     def won(self, option: Option) -> None:
         """``option`` answered, or its stream has begun."""
+        if option.paid:
+            option.paid = False
+            self.deps.deployments.retries.give_back()
         self.winner = option
         if option.candidate.fallback:
             self._call.record.facts[FALLBACK] = option.candidate.fallback
@@ -285,6 +301,7 @@ class Plan:
     def none_left(self) -> EdgeError:
         """What the client is told where nobody answered and nobody is left. That the request cannot be served at all
         only if no time would change it: not where somebody could not be asked for now."""
+        self.deps.deployments.retries.in_vain()
         out = any(each.why not in NEVER for each in self._call.record.routing.skipped)
         if self.failures and not (out and all(isinstance(each, Unsupported) for each in self.failures)):
             return _all_failed(self.failures)

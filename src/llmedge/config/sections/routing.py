@@ -18,7 +18,7 @@ class Routing:
     )
     retry_cap: float = option(kinds.number(0.001, 600), 5.0, "Seconds: the longest pause before a retry.")
     retry_ratio: float = option(
-        kinds.number(0, 10), 0.2, "Retries for each call, over the last ten seconds: an outage is not multiplied."
+        kinds.number(0, 10), 0.5, "Retries in vain for each call that succeeds, over the last ten seconds, at most."
     )
     retry_after_max: float = option(
         kinds.number(0, 600), 5.0, "Seconds of a vendor's Retry-After that are waited for where nobody else is left."
@@ -27,14 +27,16 @@ class Routing:
         kinds.hedge, "tail", 'Ask the next target as well when one is slow: "tail" is slower than it ever is.'
     )
     hedge_ratio: float = option(kinds.number(0, 1), 0.05, "Such extra calls for each call, at most.")
-    breaker_failures: int = option(kinds.integer(1), 5, "Failures in a row that have a target left alone.")
+    breaker_failures: int = option(
+        kinds.integer(1), 5, "Failures in a row that have a target left alone, where few calls fail else."
+    )
     breaker_rate: float = option(
         kinds.number(0.01, 2), 0.5, "Share of failures in ten seconds with the same effect; above 1: none has."
     )
     breaker_open: float = option(
         kinds.number(0.01, 600), 1.0, "Seconds a target is left alone at first, doubled each time."
     )
-    breaker_max_open: float = option(kinds.number(0.01, 3600), 8.0, "Seconds it is left alone at most.")
+    breaker_max_open: float = option(kinds.number(0.01, 3600), 1.0, "Seconds it is left alone at most.")
     adaptive: bool = option(
         kinds.boolean, True, "Learn how many calls at once each target takes, from its refusals and its pace."
     )
