@@ -257,6 +257,10 @@ class TargetBusy(TargetError):
     cause = "busy"
 
 
+class TargetFull(TargetBusy):
+    """Its queue was no help: it is full, or the wait was in vain or would be."""
+
+
 class UpstreamTimeout(TargetError):
     """The target was silent for longer than a limit; the message names the limit."""
 

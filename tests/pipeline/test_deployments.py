@@ -21,7 +21,7 @@ from llmedge.operations import Operation
 from llmedge.pipeline.deployments import Deployments
 from llmedge.pipeline.verdicts import VERDICTS
 from llmedge.state.breaker import State
-from llmedge.state.concurrency import AimdLimit, FixedLimit
+from llmedge.state.concurrency import FixedLimit, LearnedLimit
 from tests.pipeline.harness import ANSWER, World
 
 OFF = {"hedge": "off", "retries": 0}
@@ -88,12 +88,27 @@ class Limits(SynchronousTestCase):
         self.assertTrue(world.at_rest())
 
     def test_adaptive(self) -> None:
-        """From its first refusal on, the deployment's own limit is known."""
-        world = World((VendorRateLimited("slow down"),), settings=OFF)
-        self.failureResultOf(world.ask(), VendorRateLimited)
+        """From its refusals the deployment's own limit is known, and outlives a reload with another bound."""
+        refused = VendorRateLimited("slow down")
+        world = World((lambda call: ANSWER,), settings=OFF | {"hedge": "off"})
+        vendor = world.vendors[0]
+        vendor.scripts = [(0.5, lambda call: ANSWER)]
         limit = world.deployment().queue.limit
-        self.assertIsInstance(limit, AimdLimit)
-        self.assertEqual(limit.value, 1)
+        self.assertIsInstance(limit, LearnedLimit)
+        for _ in range(4):
+            asking = [world.ask() for _ in range(8)]
+            world.pass_time(0.6)
+            for each in asking:
+                self.successResultOf(each)
+        asking = [world.ask() for _ in range(12)]
+        for _ in range(3):
+            vendor.scripts.append((refused,))
+            self.failureResultOf(world.ask(), VendorRateLimited)
+        self.assertEqual(limit.value, 10)
+        models = {"m": Model((TargetEntry("p0/x", max_concurrency=50),))}
+        world.deployments.configure(world.settings, models)
+        self.assertIs(world.deployment().queue.limit, limit)
+        self.assertEqual(limit.value, 10)
 
     def test_concurrency(self) -> None:
         """So many at once, never more; the others wait their turn, within bounds and the deadline."""
@@ -186,7 +201,9 @@ class Health(SynchronousTestCase):
                 world.ask().addErrback(lambda failure: failure.trap(TargetError, TargetBusy))
             opened = world.deployment().breaker.state is State.OPEN
             self.assertEqual(opened, verdict.unhealthy, cause)
-            self.assertEqual(len(world.vendors[0].calls), 5 if opened else 6, cause)
+            asked = {"status_429": 2}.get(cause, 5 if opened else 6)  # two in a row, and it pauses
+            self.assertEqual(len(world.vendors[0].calls), asked, cause)
+            world.pass_time(5.1)
             self.assertTrue(world.at_rest())
 
     def test_one_call_that_fails_again_and_again(self) -> None:
@@ -237,8 +254,8 @@ class Health(SynchronousTestCase):
             each.addErrback(lambda failure: failure.trap(VendorUnavailable, VendorRateLimited))
         self.assertEqual(len(world.vendors[0].calls), 1)
         deployment = world.deployment()
-        deployment.breaker.cool_down(world.clock.seconds() + 1.0)
-        self.assertAlmostEqual(deployment.breaker.available_at(), 60.0)
+        deployment.pacer.pause(1.0, "Retry-After")
+        self.assertAlmostEqual(deployment.available_at(deployment.breaker), 60.0)
         world.clock.advance(30)
         error = self.failureResultOf(world.ask(), VendorRateLimited).value
         self.assertEqual(error.retry_after, 30.0)

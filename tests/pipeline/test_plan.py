@@ -95,7 +95,7 @@ class Fallbacks(SynchronousTestCase):
         entries = (TargetEntry("p0/x"), TargetEntry("p1/x", tags=("fast",)))
         world = World((VendorUnavailable("away", retry_after=60.0),), (ANSWER,), entries=entries)
         tags = RoutingHints(tags=frozenset({"fast"}), retries=0)
-        world.deployment("p1/x").breaker.cool_down(world.clock.seconds() + 60)
+        world.deployment("p1/x").pacer.pause(60.0, "Retry-After")
         error = self.failureResultOf(world.ask(hints=tags), VendorRateLimited).value
         self.assertEqual((error.retry_after, error.should_retry), (60.0, None))
 
@@ -105,7 +105,7 @@ class Fallbacks(SynchronousTestCase):
         world = World((unsaid,), (unsaid,))
         self.assertIs(self.failureResultOf(world.ask(), Unsupported).value.should_retry, False)
         world = World((unsaid,), (ANSWER,), settings={"retries": 0, "retry_after_max": 5})
-        world.deployment("p1/x").breaker.cool_down(world.clock.seconds() + 60)
+        world.deployment("p1/x").pacer.pause(60.0, "Retry-After")
         self.assertEqual(self.failureResultOf(world.ask(), VendorRateLimited).value.retry_after, 60.0)
         for other in (TargetBusy("is full"), DOWN):
             for vendors in (((other,), (unsaid,)), ((unsaid,), (other,))):
@@ -241,6 +241,21 @@ class RetryAfter(SynchronousTestCase):
         self.assertEqual([len(vendor.calls) for vendor in world.vendors], [1, 1])
         self.assertEqual(world.record.routing.attempts, [])
 
+    def test_who_comes_meanwhile(self) -> None:
+        """Waits in the queue where nobody else is left, instead of getting a 429 that is no news any more; those who
+        waited do not come all at once."""
+        world = World([(VendorRateLimited("slow down", retry_after=2.0),), (0.3, ANSWER)])
+        asking = [world.ask(caller=f"c{number}") for number in range(8)]
+        world.pass_time(1.9)
+        self.assertEqual(len(world.vendors[0].calls), 1)
+        world.pass_time(0.15)
+        self.assertEqual(len(world.vendors[0].calls), 2)
+        world.pass_time(1.2)
+        for each in asking:
+            self.successResultOf(each)
+        self.assertEqual(len(world.vendors[0].calls), 9)
+        self.assertTrue(world.at_rest())
+
     def test_some_are_out(self) -> None:
         """A 503 that names each reason."""
         world = World(
@@ -248,7 +263,7 @@ class RetryAfter(SynchronousTestCase):
         )
         self.failureResultOf(world.ask(), EdgeError)
         error = self.failureResultOf(world.ask(), TargetBusy).value
-        self.assertIn("p0/x (breaker: cooldown); p1/x (breaker: open)", error.message)
+        self.assertIn("p0/x (paused); p1/x (breaker: open)", error.message)
 
 
 class Recovering(SynchronousTestCase):

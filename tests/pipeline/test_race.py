@@ -1,9 +1,12 @@
 """Hedging, on the real route: who is asked as well, when, and what is left behind."""
 
-from twisted.internet.defer import CancelledError
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.errors import ConnectFailed, EdgeError, UpstreamCut, VendorRefused
+from llmedge.pipeline.deployments import UNLIMITED
 from llmedge.pipeline.plan import Plan
 from llmedge.state.breaker import State
 from tests.pipeline.harness import ANSWER, ROLE, Stream, World, chunk
@@ -177,16 +180,38 @@ class Races(SynchronousTestCase):
         self.assertTrue(world.at_rest())
 
     def test_silence_until_the_deadline(self) -> None:
-        """With nobody else to ask, calls that waited in vain count as well; impatient clients do not."""
-        for seconds, state in ((20.0, State.OPEN), (0.5, State.CLOSED)):
+        """With nobody else to ask, calls that waited in vain count as well, if they are of several callers; impatient
+        clients' do not, nor those of a single one, nor those of prompts that are much longer than the others'."""
+        for seconds, callers, sizes, state in (
+            (20.0, 2, [9], State.OPEN),
+            (20.0, 1, [9], State.CLOSED),
+            (20.0, 6, [9, 99, 999, 9999, 99999, 999999], State.CLOSED),
+            (0.5, 2, [9], State.CLOSED),
+        ):
             world = World((SILENT,))
-            for _ in range(5):
-                asking = world.ask(seconds=seconds)
+            for number in range(6):
+                call = world.call(seconds=seconds, caller=f"c{number % callers}")
+                call.record.bytes_in = sizes[number % len(sizes)]
+                asking: Any = Deferred.fromCoroutine(world.route(call))
                 world.clock.callLater(seconds, asking.cancel)  # as EnforceDeadline does
                 world.clock.advance(seconds)
                 self.failureResultOf(asking, CancelledError)
             self.assertIs(world.deployment().breaker.state, state)
+            self.assertEqual(world.deployment().queue.limit.value, UNLIMITED)  # it is no sign of load
             self.assertTrue(world.at_rest())
+
+    def test_silence_while_others_are_answered(self) -> None:
+        """It is the calls, then: long prompts, and who asks for them gives up early."""
+        world = World((SILENT, ANSWER))
+        long = [world.ask(seconds=20.0, caller=f"long{number}") for number in range(12)]
+        world.clock.advance(10)
+        world.vendors[0].scripts.append((ANSWER,))
+        self.successResultOf(world.ask(caller="short"))
+        world.clock.advance(9)
+        for each in long:
+            each.cancel()
+            self.failureResultOf(each, CancelledError)
+        self.assertIs(world.deployment().breaker.state, State.CLOSED)
 
     def test_tail(self) -> None:
         """Patience is twice the 99th percentile once that is known, from 2 to 10 s; before, 10 s for a stream."""

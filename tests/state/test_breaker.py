@@ -1,3 +1,4 @@
+from math import log
 from random import Random
 
 import attrs
@@ -231,30 +232,6 @@ class Breaking(SynchronousTestCase):
                 ticket.fail()
         self.assertIs(self.breaker.state, State.CLOSED)
 
-    def test_cool_down(self) -> None:
-        """``Retry-After`` holds whatever the state; a newer, shorter one takes nothing away."""
-        self.breaker.cool_down(1060)
-        self.breaker.cool_down(1005)
-        self.assertEqual((self.breaker.blocked_by(), self.breaker.available_at()), ("cooldown", 1060))
-        self.clock.advance(59.9)
-        self.assertIsNone(self.breaker.begin())
-        self.clock.advance(0.1)
-        self.begin().succeed()
-        self.assertEqual(self.seen, [])
-
-    def test_cool_down_while_open(self) -> None:
-        self.open()
-        self.breaker.cool_down(1030)
-        self.assertEqual(self.breaker.available_at(), 1030)
-        self.until_available()
-        self.begin().succeed()
-        self.assertIs(self.breaker.state, State.CLOSED)
-
-    def test_a_mad_retry_after_is_bounded(self) -> None:
-        self.breaker.cool_down(1e12)
-        self.assertEqual(self.until_available(), 3600)
-        self.assertTrue(self.breaker.allow())
-
     def test_cut_streams_open_it(self) -> None:
         """Each call gave its first token and was then cut: as many in a row as of any failure."""
         for _ in range(4):
@@ -337,7 +314,7 @@ class Model(RuleBasedStateMachine):
         self.breaks = self.row = 0
         self.begun: list[Mark] = []
         self.before = 0
-        self.until = self.cool = self.probe_since = 0.0
+        self.until = self.probe_since = 0.0
         self.probe: Mark | None = None
         self.openings = 0
         self.closed_at = 0.0
@@ -347,8 +324,6 @@ class Model(RuleBasedStateMachine):
         return self.clock.seconds()
 
     def blocked(self, last: bool = False) -> str:
-        if self.now < self.cool:
-            return "cooldown"
         if last and not self.down:
             return ""
         if self.state is State.OPEN and self.now < self.until:
@@ -394,8 +369,8 @@ class Model(RuleBasedStateMachine):
         calls = failures + successes
         others = max(0, failures - run)
         share = max(0.05, (others + 1) / (others + successes + 2))
-        chance = share**run if successes else 0.0
-        down = run >= max(4, 4 * (self.older(mark) - self.before)) and chance <= 1e-6
+        no_chance = not successes or run * log(share) <= log(1e-6)
+        down = run >= max(4, 4 * (self.older(mark) - self.before)) and no_chance
         too_many = calls >= self.settings.minimum_calls and failures * 2 >= calls
         if not down and not (too_many and self.state is State.CLOSED):
             return
@@ -468,13 +443,6 @@ class Model(RuleBasedStateMachine):
     def burst(self, count: int, ok: bool) -> None:
         for _ in range(count):
             self.settle(self.begin(last=False), ok)
-
-    @rule(seconds=st.sampled_from([-1.0, 0.5, 3.0, 20.0]))
-    def cool_down(self, seconds: float) -> None:
-        before = self.real.available_at()
-        self.real.cool_down(self.now + seconds)
-        self.cool = max(self.cool, self.now + seconds)
-        assert self.real.available_at() >= before
 
     @invariant()
     def agrees(self) -> None:

@@ -2,93 +2,160 @@ from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.state.concurrency import AimdLimit, FixedLimit, Outcome
+from llmedge.state.concurrency import FixedLimit, LearnedLimit
+from tests.effort import examples
 
-
-def rounds(limit: AimdLimit, count: int, outcome: Outcome = Outcome.OK, latency: float | None = 0.2) -> None:
-    """``count`` times: as many calls as the limit lets, all begun together, then ended one by one."""
-    for _ in range(count):
-        marks = [limit.begin() for _ in range(limit.value)]
-        for mark in marks:
-            limit.end(mark, len(marks), outcome, latency)
+MANY = 1_000_000
 
 
 class Learned(SynchronousTestCase):
-    def test_slow_start_doubles(self) -> None:
-        limit = AimdLimit(initial=8)
-        rounds(limit, 3)
-        self.assertEqual(limit.value, 64)
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.limit = LearnedLimit(self.clock, MANY)
+        self.number = 0
 
-    def test_one_decrease_for_a_round(self) -> None:
-        """A hundred calls refused together are one sign, not a hundred."""
-        limit = AimdLimit(initial=100)
-        rounds(limit, 1, Outcome.OVERLOADED)
-        self.assertEqual(limit.value, 70)
-        rounds(limit, 1, Outcome.OVERLOADED)
-        self.assertEqual(limit.value, 49)
+    def answers(self, count: int, load: int, latency: float, whole: bool = True) -> None:
+        for _ in range(count):
+            self.number += 1
+            self.limit.answered(self.number, (load, load), latency, whole)
 
-    def test_then_one_more_a_round(self) -> None:
-        limit = AimdLimit(initial=100)
-        rounds(limit, 1, Outcome.OVERLOADED)
-        rounds(limit, 10)
-        self.assertIn(limit.value, (79, 80))
+    def refusals(self, count: int, load: int, of: int = 1) -> list[bool]:
+        """``count`` of so many calls with ``load`` under way, one second apart."""
+        found = []
+        for number in range(count * of):
+            self.number += 1
+            if load >= self.limit.watch:
+                self.limit.beyond += 1
+            if number % of == 0:
+                found.append(self.limit.refused(self.number, load, self.number))
+            self.clock.advance(0.1)
+        return found
 
-    def test_an_idle_deployment_teaches_nothing(self) -> None:
-        limit = AimdLimit(initial=10)
-        for _ in range(1000):
-            limit.end(limit.begin(), 1, Outcome.OK, 0.2)
-        self.assertEqual(limit.value, 10)
+    def test_it_begins_without(self) -> None:
+        self.answers(100, 500, 1.0)
+        self.assertEqual((self.limit.value, self.limit.why), (MANY, ""))
 
-    def test_what_says_nothing_changes_nothing(self) -> None:
-        limit = AimdLimit(initial=10)
-        rounds(limit, 50, Outcome.IGNORED)
-        self.assertEqual(limit.value, 10)
+    def test_one_refusal_teaches_nothing(self) -> None:
+        """At low load or high, of however many that were well."""
+        self.answers(16, 50, 0.1)
+        self.assertEqual(self.refusals(1, 1) + self.refusals(1, 50) + self.refusals(1, 70), [False, False, True])
+        self.assertEqual(self.limit.value, MANY)
+
+    def test_refusals_of_too_many(self) -> None:
+        """Three of the calls that begin with more under way than ever went well: nine tenths of those, once."""
+        self.answers(16, 20, 0.1)
+        self.refusals(3, 41)
+        self.assertEqual((self.limit.value, self.limit.why), (36, "3 of 3 refused"))
+        self.limit.refused(2, 36, self.number)  # it had begun long before
+        self.limit.refused(3, 36, self.number)
+        self.limit.refused(4, 36, self.number)
+        self.assertEqual(self.limit.value, 36)
+
+    def test_never_below_what_went_well(self) -> None:
+        self.answers(16, 20, 0.1)
+        self.refusals(3, 21)
+        self.assertEqual(self.limit.value, 20)
+
+    def test_what_went_well_is_forgotten(self) -> None:
+        """In a minute or less, where less goes well now."""
+        self.answers(16, 20, 0.1)
+        for _ in range(3):
+            self.clock.advance(30)
+            self.answers(16, 5, 0.1)
+        self.assertEqual(self.limit.good, 5)
+
+    def test_a_rate_is_no_want_of_places(self) -> None:
+        """Of four calls with as many under way one is refused: nothing is learned. And where it was, it is given up."""
+        self.answers(16, 20, 0.1)
+        self.refusals(20, 30, of=4)
+        self.assertEqual(self.limit.value, MANY)
+        self.clock.advance(20)
+        self.refusals(3, 31)
+        self.assertEqual(self.limit.value, 27)
+        for _ in range(60):
+            if self.limit.value == MANY:
+                break
+            self.clock.advance(1.1)
+            if self.limit.value >= self.limit.watch:
+                self.limit.beyond += 5
+            self.limit.end(self.limit.value, True)
+        self.assertEqual(self.limit.value, MANY)
 
     def test_a_server_that_queues(self) -> None:
-        """It refuses nothing but answers ten times later under load: the limit comes down, not below eight."""
-        limit = AimdLimit(initial=40)
-        limit._slow_start = False
-        rounds(limit, 5)
-        rounds(limit, 1, latency=2.0)
-        self.assertLess(limit.value, 40)
-        rounds(limit, 100, latency=20.0)
-        self.assertGreaterEqual(limit.value, 8)
+        """It refuses nothing and answers 8 at once: half as much again as it worked on, by eight calls."""
+        self.answers(24, 4, 0.5)
+        self.answers(8, 8, 0.5)
+        self.answers(8, 32, 2.0)
+        self.assertEqual((self.limit.value, self.limit.why), (12, "pace 4.0x"))
+
+    def test_a_server_that_is_slower(self) -> None:
+        """Calls that begin at low load are as slow: that is its pace from now on, and nobody is kept from it."""
+        self.answers(24, 4, 0.1)
+        self.answers(3, 4, 1.5)
+        self.answers(64, 80, 1.5)
+        self.assertEqual(self.limit.value, MANY)
+        self.answers(8, 400, 9.0)  # and from that pace on it is judged
+        self.assertEqual(self.limit.value, 99)
+
+    def test_streams_and_whole_answers_have_their_own_pace(self) -> None:
+        self.answers(24, 4, 0.1, whole=False)
+        self.answers(24, 4, 5.0)
+        self.answers(24, 30, 5.0)
+        self.assertEqual(self.limit.value, MANY)
 
     def test_one_long_prompt_is_not_load(self) -> None:
-        """Times that vary hundredfold, as prompts do, leave the limit alone."""
+        """Times that vary twentyfold, as prompts do, leave the limit alone."""
         random = Random(4)
-        limit = AimdLimit(initial=50, maximum=50)
-        for _ in range(200):
-            marks = [limit.begin() for _ in range(limit.value)]
-            for mark in marks:
-                limit.end(mark, len(marks), Outcome.OK, random.lognormvariate(-1, 1))
-        self.assertGreaterEqual(limit.value, 35)
+        for _ in range(2000):
+            self.answers(1, random.randint(1, 30), random.lognormvariate(-1, 0.75))
+        self.assertGreaterEqual(self.limit.value, 20)
 
-    def test_it_finds_the_capacity(self) -> None:
-        """A vendor that takes 30 at once and refuses the rest: after the search 20 to 31 run, from above and below."""
-        for initial in 4, 500:
-            limit = AimdLimit(initial=initial)
-            seen = []
-            for _ in range(120):
-                marks = [limit.begin() for _ in range(limit.value)]
-                for place, mark in enumerate(marks):
-                    limit.end(mark, len(marks), Outcome.OK if place < 30 else Outcome.OVERLOADED, 0.2)
-                seen.append(limit.value)
-            self.assertTrue(all(20 <= value <= 31 for value in seen[40:]), seen)
+    def test_it_grows_with_time(self) -> None:
+        """A tenth a second or one, while it is used and all is well; not with the number of answers."""
+        self.answers(16, 20, 0.1)
+        self.refusals(3, 41)
+        seen = []
+        for _ in range(3):
+            for _ in range(50):
+                self.limit.end(36, True)
+            seen.append(self.limit.value)
+            self.clock.advance(1.0)
+        self.assertEqual(seen, [36, 39, 39])  # in the end 36 are not nine tenths of it
+        self.limit.end(39, False)
+        self.assertEqual(self.limit.value, 39)
 
-    @settings(max_examples=60, deadline=None)
-    @given(st.lists(st.tuples(st.sampled_from(Outcome), st.integers(1, 300), st.floats(0, 100)), max_size=300))
-    def test_always_within_bounds(self, script: list[tuple[Outcome, int, float]]) -> None:
-        limit = AimdLimit(initial=50, minimum=2, maximum=60)
-        for outcome, in_flight, latency in script:
-            limit.end(limit.begin(), in_flight, outcome, latency)
-            self.assertTrue(2 <= limit.value <= 60)
+    def test_another_bound(self) -> None:
+        """What was learned below it stays."""
+        self.limit.allow(50)
+        self.assertEqual(self.limit.value, 50)
+        self.answers(16, 20, 0.1)
+        self.refusals(3, 41)
+        for most, value in ((100, 36), (30, 30)):
+            self.limit.allow(most)
+            self.assertEqual(self.limit.value, value)
+
+    @settings(max_examples=examples(60), deadline=None)
+    @given(st.lists(st.tuples(st.sampled_from("are"), st.integers(1, 300), st.floats(0, 100)), max_size=300))
+    def test_always_within_bounds(self, script: list[tuple[str, int, float]]) -> None:
+        clock = Clock()
+        limit = LearnedLimit(clock, 60)
+        for number, (what, load, latency) in enumerate(script):
+            clock.advance(latency / 50)
+            if what == "a":
+                limit.answered(number, (load, load), latency, True)
+            elif what == "r":
+                limit.refused(number, load, number)
+            else:
+                limit.end(load, True)
+            self.assertTrue(1 <= limit.value <= 60)
 
 
 class Fixed(SynchronousTestCase):
     def test_fixed(self) -> None:
         limit = FixedLimit(3)
-        limit.end(limit.begin(), 3, Outcome.OVERLOADED, 9.0)
-        self.assertEqual(limit.value, 3)
+        limit.answered(1, (3, 3), 9.0, True)
+        limit.end(3, True)
+        self.assertEqual((limit.refused(1, 3, 1), limit.value), (False, 3))

@@ -1,4 +1,5 @@
 from collections import Counter
+from random import Random
 
 import attrs
 from hypothesis import settings
@@ -8,8 +9,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.errors import TargetBusy
-from llmedge.state.concurrency import AimdLimit, FairQueue, FixedLimit, Outcome, Slot
+from llmedge.errors import TargetBusy, TargetFull
+from llmedge.state.concurrency import FixedLimit, LearnedLimit, Outcome
+from llmedge.state.fair_queue import FairQueue, Slot
+from llmedge.state.pacing import Pacer
 from tests.effort import examples
 
 
@@ -34,7 +37,7 @@ class Queue(SynchronousTestCase):
 
     def test_released_once(self) -> None:
         slot = self.successResultOf(self.acquire())
-        slot.release(Outcome.OK, 0.1)
+        slot.release(Outcome.OK)
         other = self.successResultOf(self.acquire())
         slot.release()
         self.assertEqual(self.queue.in_flight, 1)
@@ -73,7 +76,7 @@ class Queue(SynchronousTestCase):
             self.acquire(caller).addCallback(lambda slot, caller=caller: (order.append(caller), slot)[1])
         for _ in range(4):
             slot.release()
-            slot = Slot(self.queue, 0, 0)  # the one just given away
+            slot = Slot(self.queue, 0, 0, 0)  # the one just given away
         slot.release()
         self.assertEqual(order, ["a", "b", "a", "a"])
         self.empty()
@@ -181,6 +184,50 @@ class Queue(SynchronousTestCase):
         self.successResultOf(waiting[3]).release()
         self.empty()
 
+    def test_who_comes_again_keeps_its_place(self) -> None:
+        """A call that a vendor refused is next of its caller's, but takes no other caller's turn."""
+        order: list[str] = []
+        slot = self.successResultOf(self.acquire())
+        for name, caller, again in (("a1", "a", False), ("b1", "b", False), ("a0", "a", True)):
+            waiting = Deferred.fromCoroutine(self.queue.acquire(caller, 60.0, again))
+            waiting.addCallback(lambda slot, name=name: (order.append(name), slot.release()))
+        slot.release()
+        self.assertEqual(order, ["a0", "b1", "a1"])
+        self.empty()
+
+    def test_a_wait_that_would_be_in_vain(self) -> None:
+        """Once it is known how fast the queue moves, who would wait for longer than it can is refused at once, and told
+        how much longer; another caller's turn comes sooner."""
+        self.queue.length = 100
+        slots = [self.successResultOf(self.acquire())]
+        waiting = [self.acquire() for _ in range(22)]
+        for _ in range(8):
+            self.clock.advance(0.5)
+            slots.pop().release()
+            slots.append(self.successResultOf(waiting.pop(0)))
+        error = self.failureResultOf(self.acquire(wait=4.0), TargetFull).value
+        self.assertIn("has calls waiting for 6 s", error.message)
+        assert error.retry_after is not None
+        self.assertTrue(1.0 < error.retry_after < 3.0, error.retry_after)
+        self.assertNoResult(other := self.acquire("other", wait=4.0))
+        for each in (*waiting, other):
+            each.cancel()
+            self.failureResultOf(each, CancelledError)
+        slots.pop().release()
+        self.empty()
+
+    def test_it_is_paced(self) -> None:
+        """Behind a pause calls come one, two, four, a tenth of a second apart, whatever places there are."""
+        pacer = Pacer(self.clock, Random(1))
+        self.queue = FairQueue(self.clock, FixedLimit(100), 100, 5.0, pacer)
+        pacer.pause(2.0, "because")
+        began: list[float] = []
+        for _ in range(10):
+            self.acquire().addCallback(lambda slot: (began.append(round(self.clock.seconds(), 1)), slot.release()))
+        self.clock.pump([0.02] * 150)
+        self.assertEqual(began, [2.0, 2.1, 2.1, *[2.2] * 4, *[2.3] * 3])
+        self.empty()
+
 
 @attrs.define(eq=False)
 class Asked:
@@ -199,7 +246,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
-        self.limit = AimdLimit(initial=4, maximum=8)
+        self.limit = LearnedLimit(self.clock, 8)
         self.queue = FairQueue(self.clock, self.limit, length=6, max_wait=4.0)
         self.calls: list[Asked] = []
         self.granted: list[Asked] = []
@@ -238,7 +285,11 @@ class Machine(RuleBasedStateMachine):
         self.granted = []
         slot, call.slot, call.over = call.slot, None, True
         assert slot is not None
-        slot.release(outcome, latency)
+        if latency is not None:
+            slot.answered(latency, outcome is Outcome.OK)
+        if outcome is Outcome.OVERLOADED:
+            slot.refused()
+        slot.release(outcome)
         slot.release(Outcome.OVERLOADED)
         for got, turn in zip(self.granted, turns, strict=False):  # at most one each before anybody's second
             assert got.caller == turn

@@ -17,9 +17,8 @@ from llmedge.pipeline import content
 from llmedge.pipeline.deployments import Lease
 from llmedge.pipeline.plan import Option, Plan, RouteDeps
 from llmedge.pipeline.routed import RoutedStream
-from llmedge.pipeline.verdicts import VERDICTS, as_refusal, cause_of, verdict_of
+from llmedge.pipeline.verdicts import LEFT, as_refusal, cause_of, verdict_of
 from llmedge.record import Attempt, Content
-from llmedge.state.concurrency import Outcome
 from llmedge.streams import Reply
 
 log = Logger()
@@ -48,10 +47,10 @@ async def attempt(
         reply = await deps.providers[candidate.target.provider].complete(call, made)
         if not isinstance(reply, Answer):
             reply = await RoutedStream.begin(reply, made, clock, lease)
-            lease.answered(clock.seconds() - started)
+            lease.answered(now := clock.seconds(), now - started)
         else:
             ended = clock.seconds()
-            lease.answered(ended - started)
+            lease.answered(ended, ended - started)
             made.usage = usage = reply.usage
             lease.end(None if usage is None else usage.input + usage.output)
             made.ended, made.outcome = ended, "ok"
@@ -65,7 +64,9 @@ async def attempt(
         waited = clock.seconds() - started
         if kind != "shadow" and lease.deployment.overdue(not call.stream, waited, not call.deadline.left()):
             made.cause = "silent"  # whoever stopped waiting for it had reason to
-            lease.failed(VERDICTS["silent"], waited)
+            beaten = plan is not None and plan.winner is not None
+            if lease.deployment.is_silent(call.caller.name, call.record.bytes_in, waited, beaten):
+                lease.failed(LEFT, waited)
         made.end(clock.seconds(), "aborted")
         raise
     except EdgeError as failure:
@@ -86,13 +87,11 @@ async def attempt(
 def _failed(made: Attempt, candidate: Candidate, lease: Lease, error: EdgeError, now: float, request_id: str) -> None:
     verdict = verdict_of(error)
     made.cause = cause_of(error)
-    lease.failed(verdict, now - made.started)
+    lease.failed(verdict, now - made.started, error.retry_after)
     if not isinstance(error, TargetError):
         made.end(now, "refused", error.message)
         return
     made.end(now, error.outcome, error.message)
-    if error.retry_after and verdict.load is Outcome.OVERLOADED:
-        lease.breaker.cool_down(now + error.retry_after)
     quiet = made.cause == "unsupported" or made.kind == "shadow"  # the request's doing, or nobody's loss
     tell = log.debug if quiet else log.warn
     tell(
@@ -130,15 +129,23 @@ def make(plan: Plan, option: Option, kind: str, call: Call) -> Coroutine[Any, An
 
 
 async def _make_later(plan: Plan, option: Option, kind: str, call: Call) -> Reply:
-    wait = 0.0 if plan.others_left else call.deadline.left()
+    queue_wait = option.deployment.queue.max_wait - option.waited
+    wait = 0.0 if plan.others_left else min(call.deadline.left(), queue_wait)
     with call.record.routing.wait(plan.deps.clock):
         try:
             lease = await option.deployment.lease(
-                call.caller.name, wait, tokens_of(call), not call.stream, option.breaker, option.last
+                call.caller.name,
+                wait,
+                tokens_of(call),
+                not call.stream,
+                option.breaker,
+                option.last,
+                again=option.failures > 0,
             )
         except TargetBusy as error:
             plan.busy(option, error)
             raise
+    option.waited += lease.slot.waited
     return await attempt(plan.deps, call, option, lease, kind, plan)
 
 

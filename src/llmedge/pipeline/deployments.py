@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from random import Random
@@ -17,10 +18,12 @@ from llmedge.operations import Operation
 from llmedge.pipeline.verdicts import Verdict
 from llmedge.state.breaker import BreakerSettings, CircuitBreaker, State, Ticket
 from llmedge.state.budget import Budget
-from llmedge.state.concurrency import AimdLimit, FairQueue, FixedLimit, Limit, Outcome, Slot
+from llmedge.state.concurrency import FixedLimit, LearnedLimit, Limit, Outcome
+from llmedge.state.fair_queue import FairQueue, Slot
 from llmedge.state.interfaces import Store
 from llmedge.state.latency import PeakEwma, Quantile
 from llmedge.state.memory import MemoryStore
+from llmedge.state.pacing import Pacer
 from llmedge.state.rates import Quota, Reservation, quota
 
 UNLIMITED = 1_000_000
@@ -28,6 +31,8 @@ UNLIMITED = 1_000_000
 
 HEDGE_LEAST, HEDGE_MOST = 2.0, 10.0
 """Seconds: bounds of how long a target may be silent before the next one is asked too."""
+
+ANONYMOUS = "anonymous"
 
 _STATES = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 
@@ -45,12 +50,16 @@ class Deployment:
 
     __slots__ = (
         "_adaptive",
+        "_clock",
         "_entry",
         "_make_breaker",
         "_others",
+        "_silences",
+        "answered_at",
         "breaker",
         "name",
         "pace",
+        "pacer",
         "queue",
         "quota",
         "tail",
@@ -58,18 +67,27 @@ class Deployment:
     )
 
     def __init__(self, name: str, clock: Clock, random: Random, routing: Routing, observer: Observer | None) -> None:
-        tell = None if observer is None else lambda before, after: observer(name, before, after)
+        def tell(before: State, after: State) -> None:
+            if after is State.CLOSED:
+                self.pacer.ramp()
+            if observer is not None:
+                observer(name, before, after)
+
         self.name = name
+        self._clock = clock
+        self.pacer = Pacer(clock, random)
         self._make_breaker = partial(CircuitBreaker, clock, random, observer=tell)
         self.breaker = self._make_breaker(_breaker_settings(routing))
         self._others: dict[Operation, CircuitBreaker] = {}
         self.pace = PeakEwma(clock)
         self.tail = Quantile(clock)
         self.tail_whole = Quantile(clock)
-        self.queue = FairQueue(clock, _limit(None, routing), routing.queue, routing.queue_wait)
+        self.queue = FairQueue(clock, _limit(None, routing, clock), routing.queue, routing.queue_wait, self.pacer)
         self.quota: Quota | None = None
         self._entry: TargetEntry | None = None
         self._adaptive = routing.adaptive
+        self.answered_at = -math.inf
+        self._silences: deque[Silence] = deque(maxlen=8)
 
     def breaker_of(self, operation: Operation) -> CircuitBreaker:
         """Its health where it is asked for that: a server that cannot embed may chat well."""
@@ -91,17 +109,22 @@ class Deployment:
         self.queue.length, self.queue.max_wait = routing.queue, routing.queue_wait
         if self._adaptive != routing.adaptive:
             self._adaptive = routing.adaptive
-            self.queue.limit = _limit(self._entry, routing)
+            self.queue.limit = _limit(self._entry, routing, self._clock)
 
-    def limit_as(self, entry: TargetEntry, routing: Routing, clock: Clock) -> None:
+    def limit_as(self, entry: TargetEntry, routing: Routing) -> None:
         """Put the limits of ``entry`` in force, if they are not already."""
         if entry is self._entry:
             return
         before, self._entry = self._entry, entry
         if before is None or before.max_concurrency != entry.max_concurrency:
-            self.queue.limit = _limit(entry, routing)
+            limit = self.queue.limit
+            if isinstance(limit, LearnedLimit):
+                limit.allow(_most(entry))
+            else:
+                limit = _limit(entry, routing, self._clock)
+            self.queue.limit = limit
         if before is None or (before.rpm, before.tpm) != (entry.rpm, entry.tpm):
-            self.quota = quota(clock, entry.rpm, entry.tpm) if entry.rpm or entry.tpm else None
+            self.quota = quota(self._clock, entry.rpm, entry.tpm) if entry.rpm or entry.tpm else None
 
     def lease_now(self, whole: bool, breaker: CircuitBreaker, last: bool = False) -> Lease | None:
         """A place for one call, where it is had without waiting or counting; see :meth:`lease`."""
@@ -117,17 +140,25 @@ class Deployment:
         return Lease(self, breaker, slot, ticket, None, whole)
 
     async def lease(
-        self, caller: str, wait: float, tokens: int, whole: bool, breaker: CircuitBreaker, last: bool = False
+        self,
+        caller: str,
+        wait: float,
+        tokens: int,
+        whole: bool,
+        breaker: CircuitBreaker,
+        last: bool = False,
+        again: bool = False,
     ) -> Lease:
         """A place for one call.
 
         :param wait: seconds it may wait for it. ``tokens``: how many it will use, about.
         :param breaker: that of the call's operation. ``last``: nobody else is left to be asked.
+        :param again: it was asked before, and takes its place in the queue again.
         :raises TargetBusy: there is none.
         """
         reservation = None if self.quota is None else await self.quota.reserve(tokens)
         try:
-            slot = await self.queue.acquire(caller, wait)
+            slot = await self.queue.acquire(caller, wait, again)
             ticket = breaker.begin(last)
             if ticket is None:
                 slot.release()
@@ -146,6 +177,21 @@ class Deployment:
             return min(HEDGE_MOST, max(HEDGE_LEAST, 2 * learned)) if not whole else max(HEDGE_LEAST, 2 * learned)
         return None if whole else HEDGE_MOST  # how long a whole answer takes is no sign of trouble until it is known
 
+    def is_silent(self, caller: str, size: int, waited: float, beaten: bool) -> bool:
+        """Whether it is silent for all, as it was to a call of ``size`` bytes that was given up after ``waited``
+        seconds; ``beaten``: because another target answered it.
+
+        Whoever is impatient must not shut out the others. So that is only where no answer began since the call did, and
+        where another caller's, of about the same size, came to nothing as well.
+        """
+        now = self.now()
+        if self.answered_at >= now - waited:
+            return False
+        mine = Silence(now, caller, size)
+        others = any(each.at > self.answered_at and each.is_like(mine) for each in self._silences)
+        self._silences.append(mine)
+        return beaten or others
+
     def overdue(self, whole: bool, waited: float, too_late: bool) -> bool:
         """Whether ``waited`` seconds are longer than it ever takes; ``too_late``: the call's deadline has passed."""
         learned = (self.tail_whole if whole else self.tail).value
@@ -153,10 +199,38 @@ class Deployment:
             return waited >= max(HEDGE_LEAST, 2 * learned)
         return waited >= HEDGE_MOST and (not whole or too_late)
 
+    def now(self) -> float:
+        return self._clock.seconds()
+
+    def blocked_by(self, breaker: CircuitBreaker, last: bool = False) -> str:
+        """Why no call may begin now, ``""`` if one may; see :meth:`CircuitBreaker.blocked_by`."""
+        if not last and self.pacer.paused():
+            return "paused"
+        blocked = breaker.blocked_by(last)
+        return f"breaker: {blocked}" if blocked else ""
+
+    def available_at(self, breaker: CircuitBreaker, last: bool = False) -> float:
+        """The clock's seconds at which a call may begin, now or earlier if it may already."""
+        return max(breaker.available_at(last), self.now() + self.pacer.paused(last))
+
     @property
     def load(self) -> int:
         """Calls under way and waiting."""
         return self.queue.in_flight + self.queue.waiting
+
+
+@attrs.frozen
+class Silence:
+    """A call that somebody gave up, at ``at``, of so many bytes."""
+
+    at: float
+    caller: str
+    size: int
+
+    def is_like(self, other: Silence) -> bool:
+        """Of another caller, as far as callers are known, with a prompt of about that size."""
+        least, most = sorted((self.size, other.size))
+        return most <= 4 * least and (self.caller != other.caller or self.caller == ANONYMOUS)
 
 
 def _breaker_settings(routing: Routing) -> BreakerSettings:
@@ -168,12 +242,12 @@ def _breaker_settings(routing: Routing) -> BreakerSettings:
     )
 
 
-def _limit(entry: TargetEntry | None, routing: Routing) -> Limit:
-    most = UNLIMITED if entry is None or entry.max_concurrency is None else entry.max_concurrency
-    if not routing.adaptive:
-        return FixedLimit(most)
-    most = min(most, UNLIMITED)
-    return AimdLimit(initial=most, maximum=most)
+def _most(entry: TargetEntry | None) -> int:
+    return UNLIMITED if entry is None or entry.max_concurrency is None else min(entry.max_concurrency, UNLIMITED)
+
+
+def _limit(entry: TargetEntry | None, routing: Routing, clock: Clock) -> Limit:
+    return LearnedLimit(clock, _most(entry)) if routing.adaptive else FixedLimit(_most(entry))
 
 
 @attrs.define(eq=False)
@@ -193,17 +267,27 @@ class Lease:
     pace: float | None = None
     ended: bool = False
 
-    def answered(self, seconds: float) -> None:
+    def answered(self, now: float, seconds: float) -> None:
         """Content came, ``seconds`` after the call was put to the deployment."""
         self.pace = seconds
         self._ticket.succeed()
-        self.deployment.pace.observe(seconds)
-        (self.deployment.tail_whole if self._whole else self.deployment.tail).observe(seconds)
+        deployment = self.deployment
+        deployment.answered_at = now
+        if deployment.pacer.slow:
+            deployment.pacer.answered()
+        self.slot.answered(seconds, self._whole)
+        deployment.pace.observe(seconds)
+        (deployment.tail_whole if self._whole else deployment.tail).observe(seconds)
 
-    def failed(self, verdict: Verdict, waited: float) -> None:
-        """The call failed after ``waited`` seconds, before or after the first content."""
+    def failed(self, verdict: Verdict, waited: float, retry_after: float | None = None) -> None:
+        """The call failed after ``waited`` seconds, before or after the first content.
+
+        :param retry_after: seconds its target wants to be left alone.
+        """
         if self.ended:
             return
+        if verdict.load is Outcome.OVERLOADED:
+            self._refused(verdict, retry_after)
         counts = not (self.again and self.breaker.state is State.CLOSED)
         if self.pace is not None:
             if verdict.unhealthy and counts:
@@ -214,6 +298,15 @@ class Lease:
             if verdict.load is Outcome.OVERLOADED:
                 self.deployment.pace.observe(waited)  # a silence is an answer's time at least
         self._end(verdict.load, 0 if not verdict.billed else None)
+
+    def _refused(self, verdict: Verdict, retry_after: float | None) -> None:
+        pacer = self.deployment.pacer
+        if retry_after:
+            pacer.pause(retry_after, "Retry-After")
+        else:
+            full = self.slot.refused()
+            if not verdict.unhealthy:  # the breaker looks after the others
+                pacer.refused(self.slot.number, self.deployment.queue.begun, full)
 
     def end(self, tokens: int | None) -> None:
         """The answer is complete; ``tokens`` used, if known."""
@@ -231,7 +324,7 @@ class Lease:
         self.ended = True
         if self.pace is None:
             self._ticket.abandon()
-        self.slot.release(outcome, self.pace)
+        self.slot.release(outcome)
         if self._reservation is not None and tokens is not None:
             self._reservation.commit(tokens)
 
@@ -266,7 +359,7 @@ class Deployments:
             for deployment in self.all():
                 deployment.apply(routing)
         for deployment in self.all():
-            deployment.limit_as(self._entry(deployment.name), routing, self._clock)
+            deployment.limit_as(self._entry(deployment.name), routing)
         self.retries.ratio = routing.retry_ratio
         self.hedges.ratio = routing.hedge_ratio
 
@@ -276,7 +369,7 @@ class Deployments:
 
     def _make(self, name: str) -> Deployment:
         deployment = Deployment(name, self._clock, self._random, self._routing, self._observer)
-        deployment.limit_as(self._entry(name), self._routing, self._clock)
+        deployment.limit_as(self._entry(name), self._routing)
         return deployment
 
     def _entry(self, name: str) -> TargetEntry:

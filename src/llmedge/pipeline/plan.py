@@ -15,6 +15,7 @@ from llmedge.errors import (
     EdgeError,
     TargetBusy,
     TargetError,
+    TargetFull,
     Unsupported,
     ValidationError,
     VendorLacks,
@@ -55,6 +56,7 @@ class Option:
     :ivar error: of the last try, where another one may do better; ``ready_at``: not before then.
     :ivar turned_away: at a full queue, while others were left.
     :ivar breaker: its health in what the call asks for.
+    :ivar waited: seconds spent in its queue.
     :ivar last: nobody else is left. ``paid``: its try is a retry that the budget was asked for.
     """
 
@@ -63,6 +65,7 @@ class Option:
     error: TargetError | None = None
     ready_at = 0.0
     turned_away = False
+    waited = 0.0
 
     def __init__(self, candidate: Candidate, deployment: Deployment, operation: Operation) -> None:
         self.candidate = candidate
@@ -126,16 +129,19 @@ class Plan:
                 if not why:
                     return option
                 self._pass_over(candidate, why)
-                if why.startswith("breaker"):
+                if why not in NEVER:
                     self._blocked.append(option)
             if not self._fallbacks:
                 return self._last()
             self._follow(self._fallbacks.pop(0))
 
     def _last(self) -> Option | None:
-        """Who was left out because many of its calls fail: some succeed, and nobody else is left."""
-        for option in self._blocked:
-            if not option.breaker.blocked_by(last=True):
+        """Who was left out though it may be asked where nobody else is left: some of its calls succeed, or its pause
+        is short enough to wait for in its queue."""
+        most = min(self.deps.routing.retry_after_max, self._call.deadline.left())
+        for option in sorted(self._blocked, key=lambda each: each.deployment.pacer.paused(last=True)):
+            paused = option.deployment.pacer.paused(last=True)
+            if paused <= most and not option.deployment.blocked_by(option.breaker, last=True):
                 self._blocked.remove(option)
                 option.last = True
                 return option
@@ -147,12 +153,12 @@ class Plan:
         """
         deps = self.deps
         ready = [
-            (max(each.ready_at, each.breaker.available_at(last=True)), each)
+            (max(each.ready_at, each.deployment.available_at(each.breaker, last=True)), each)
             for each in self._tried
             if each.error is not None and each.failures <= self._retries and verdict_of(each.error).next is Next.RETRY
         ]
         if self.failures or self.winner is not None:  # who could not be asked at first may be back
-            ready += [(each.breaker.available_at(last=True), each) for each in self._blocked]
+            ready += [(each.deployment.available_at(each.breaker, last=True), each) for each in self._blocked]
         if not ready:
             return None
         at, option = min(ready, key=lambda each: each[0])
@@ -180,7 +186,7 @@ class Plan:
         :param silent: who is late. Where it is known by now to be out, asking elsewhere is no extra call.
         """
         budget = self.deps.deployments.hedges
-        out = bool(silent.breaker.blocked_by())
+        out = bool(silent.deployment.blocked_by(silent.breaker))
         if not out and budget.balance < 1.0:
             return None
         option = self.next()
@@ -232,9 +238,7 @@ class Plan:
                 self._tools = may_call_tools(call.fields)
             if self._tools:
                 return NO_TOOLS
-        if blocked := option.breaker.blocked_by():
-            return f"breaker: {blocked}"
-        return ""
+        return option.deployment.blocked_by(option.breaker)
 
     def _pass_over(self, candidate: Candidate, why: str) -> None:
         self._call.record.routing.skipped.append(Skipped(candidate.name, why, self.deps.clock.seconds()))
@@ -256,10 +260,14 @@ class Plan:
         """There was no place at ``option``; it was not asked."""
         self._pass_over(option.candidate, error.message)
         error.of(option.candidate.target.provider)
-        if self.others_left and error.retry_after is None and not option.turned_away:
+        full = isinstance(error, TargetFull)
+        if full and self.others_left and not option.turned_away:
             option.turned_away, option.error = True, error  # it did not get to wait: that is still to come
             self._tried.append(option)
             self.failures.append(error)
+        elif full:
+            self.failures.append(error)
+            self._forget(option)  # nobody waits twice
         else:
             self.failed(option, error)
 
@@ -305,7 +313,7 @@ class Plan:
         out = any(each.why not in NEVER for each in self._call.record.routing.skipped)
         if self.failures and not (out and all(isinstance(each, Unsupported) for each in self.failures)):
             return _all_failed(self.failures)
-        waits = [each.breaker.available_at() for each in self._blocked]
+        waits = [each.deployment.available_at(each.breaker, last=True) for each in self._blocked]
         return _all_passed_over(self._call, max(1.0, min(waits, default=0.0) - self.deps.clock.seconds()))
 
 
@@ -340,7 +348,7 @@ def _all_passed_over(call: Call, wait: float) -> EdgeError:
         return ValidationError(
             f"No target of '{call.model}' has all the tags asked for (x-llmedge-tags).", param="x-llmedge-tags"
         )
-    if left and all(each.why == "breaker: cooldown" for each in left):  # they said when to come back
+    if left and all(each.why == "paused" for each in left):
         names = sorted({each.target.partition("/")[0] for each in left})
         said = " ".join(f"The provider '{name}' is limiting the gateway's rate." for name in names)
         return VendorRateLimited(said, retry_after=wait)

@@ -82,8 +82,11 @@ class Strategies:
 
     def _able(self, candidates: list[Candidate]) -> list[Candidate]:
         """Those that may be asked now, and are to get calls at all; if there are none, all of them."""
-        able = [each for each in candidates if each.entry.weight and self._deployment(each).breaker.allow()]
+        able = [each for each in candidates if each.entry.weight and self._is_able(self._deployment(each))]
         return able or candidates
+
+    def _is_able(self, deployment: Deployment) -> bool:
+        return not deployment.blocked_by(deployment.breaker)
 
     def _deployment(self, candidate: Candidate) -> Deployment:
         return self._deployments.get(candidate.entry.target)

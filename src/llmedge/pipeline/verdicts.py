@@ -80,6 +80,9 @@ VERDICTS: Mapping[str, Verdict] = {
 }
 """By cause. ``silent``: nothing came in time. ``stall``: an answer stopped. ``busy``: a limit of ours is reached."""
 
+LEFT = attrs.evolve(VERDICTS["silent"], load=Outcome.IGNORED)
+"""Of who was left waiting, by a client or a deadline of ours: that is no sign of how much a target can take."""
+
 _CONTEXT_CODES = {
     "context_length_exceeded",
     "exceed_context_size_error",

@@ -42,7 +42,6 @@ class BreakerSettings:
         would keep a vendor that is back out for as long as it hangs (resilience4j's issue 903).
     :ivar alive_after: a probe under way for so many seconds, and for four times as long as any failure took, shows that
         the vendor is back: whole answers take long.
-    :ivar max_cooldown: seconds; bounds what a wrong ``Retry-After`` can do.
     """
 
     window: float = 10.0
@@ -55,7 +54,6 @@ class BreakerSettings:
     reset_after: float = 30.0
     probe_timeout: float = 2.0
     alive_after: float = 1.0
-    max_cooldown: float = 3600.0
 
 
 _CHANCE = log(1e-6)
@@ -104,7 +102,6 @@ class CircuitBreaker:
         self._openings = 0  # in a row
         self._closed_at = clock.seconds()
         self._until = 0.0
-        self._cool_until = 0.0
         self._probe: Ticket | None = None
         self._probe_since = 0.0
         self._longest = 0.0  # seconds a failure took, since it last closed
@@ -112,18 +109,14 @@ class CircuitBreaker:
         self.why = ""
 
     def blocked_by(self, last: bool = False) -> str:
-        """Why no call may begin now: ``"cooldown"``, ``"open"``, ``"probe"`` (one is under way); ``""`` if one may.
+        """Why no call may begin now: ``"open"``, ``"probe"`` (one is under way); ``""`` if one may.
 
         :param last: nobody else is left who could be asked.
         """
-        if self.state is State.CLOSED and not self._cool_until:  # nearly always
+        if self.state is State.CLOSED or (last and not self.is_down):  # nearly always
             return ""
         now = self._clock.seconds()
         settings = self.settings
-        if self._cool_until and _ahead(self._cool_until, now, settings.max_cooldown):
-            return "cooldown"
-        if self.state is State.CLOSED or (last and not self.is_down):
-            return ""
         if self.state is State.OPEN and _ahead(self._until, now, settings.max_open_time):
             return "open"
         if self._probe is not None and _ahead(self._probe_since + settings.probe_timeout, now, settings.probe_timeout):
@@ -136,25 +129,23 @@ class CircuitBreaker:
 
     def available_at(self, last: bool = False) -> float:
         """The clock's seconds at which a call may begin, now or earlier if it may already."""
-        at = self._cool_until
         if last and not self.is_down:
-            return at
+            return 0.0
         if self.state is State.OPEN:
-            at = max(at, self._until)
-        elif self.state is State.HALF_OPEN and self._probe is not None:
+            return self._until
+        if self.state is State.HALF_OPEN and self._probe is not None:
             settings = self.settings
             alive = max(settings.alive_after, _TIMES_LONGER * self._longest)
-            at = max(at, self._probe_since + min(settings.probe_timeout, alive))
-        return at
+            return self._probe_since + min(settings.probe_timeout, alive)
+        return 0.0
 
     def begin(self, last: bool = False) -> Ticket | None:
         """A ticket for one call, ``None`` if none may begin. Whoever has a ticket settles it, on every way out.
 
         :param last: nobody else is left who could be asked.
         """
-        if (self.state is not State.CLOSED or self._cool_until) and self.blocked_by(last):
+        if self.state is not State.CLOSED and self.blocked_by(last):
             return None
-        self._cool_until = 0.0
         self._begun += 1
         self._pending += 1
         if self.state is State.CLOSED:
@@ -174,11 +165,6 @@ class CircuitBreaker:
     def _is_alive(self, now: float) -> bool:
         """Whether the probe shows that by how long it is under way."""
         return now - self._probe_since >= max(self.settings.alive_after, _TIMES_LONGER * self._longest) - 1e-9
-
-    def cool_down(self, until: float) -> None:
-        """Begin no call before ``until`` (the clock's seconds): ``Retry-After``. Never shortens a longer cooldown."""
-        until = min(until, self._clock.seconds() + self.settings.max_cooldown)
-        self._cool_until = max(self._cool_until, until)
 
     def note_failure(self) -> None:
         """A failure of a call that had already succeeded: a stream cut after its first token. It counts once."""

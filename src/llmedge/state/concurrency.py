@@ -1,17 +1,15 @@
-"""How many calls a deployment is given at once, a fixed number or one learned from what happens; and the short queue,
-fair to callers, of those that come when it has them."""
+"""How many calls a deployment is given at once: a fixed number, or one learned from what happens."""
 
 from __future__ import annotations
 
 import enum
 from collections import deque
-from typing import Any, Protocol
+from math import inf
+from statistics import median
+from typing import Protocol
 
 import attrs
-from twisted.internet.defer import Deferred
 
-from llmedge.deadlines import stop
-from llmedge.errors import TargetBusy
 from llmedge.model import Clock
 
 
@@ -25,17 +23,29 @@ class Outcome(enum.Enum):
     """Nothing: the client left, the request was at fault, the connection was refused."""
 
 
+Load = tuple[int, int]
+"""Calls under way when one began, itself among them, and when its answer did."""
+
+
 class Limit(Protocol):
     """A number of calls at once."""
+
+    watch: float
+    """Calls under way from which on it wants those that begin to be counted in ``beyond``."""
+    beyond: int
 
     @property
     def value(self) -> int: ...
 
-    def begin(self) -> int:
-        """A call begins: a mark to be given back to ``end``."""
+    def answered(self, number: int, load: Load, latency: float, whole: bool) -> None:
+        """An answer begins, ``latency`` seconds after its call, the ``number``-th; ``whole``: it is complete."""
 
-    def end(self, mark: int, in_flight: int, outcome: Outcome, latency: float | None) -> None:
-        """A call ended; ``in_flight`` counts it too, ``latency`` is its seconds to the first token."""
+    def refused(self, number: int, load: int, last: int) -> bool:
+        """An overload, with ``load`` calls under way, itself among them; ``last`` is the number of the call that began
+        last. Whether it may be for want of places."""
+
+    def end(self, in_flight: int, well: bool) -> None:
+        """A call ended; ``in_flight`` counts it too."""
 
 
 @attrs.define(eq=False)
@@ -43,218 +53,210 @@ class FixedLimit:
     """As many as the configuration says."""
 
     value: int
+    watch: float = inf
+    beyond: int = 0
 
-    def begin(self) -> int:
-        return 0
+    def answered(self, number: int, load: Load, latency: float, whole: bool) -> None:
+        """What happens changes nothing."""
 
-    def end(self, mark: int, in_flight: int, outcome: Outcome, latency: float | None) -> None:
+    def refused(self, number: int, load: int, last: int) -> bool:
+        return False
+
+    def end(self, in_flight: int, well: bool) -> None:
         """What happens changes nothing."""
 
 
-_CALM = 10
-"""Rounds without an overload after which it grows as at the beginning."""
-_BACKOFF = 0.7
-"""What is left after an overload: CUBIC's (RFC 9438). Netflix has 0.9, for calls of milliseconds: a round of ours takes
-seconds."""
-_TOLERANCE = 4.0
-_SLOW_FLOOR = 8.0
+_BLOCK = 8
+"""Answers that are judged together, by their median."""
+_SLOW = 2.0
+"""Times its pace at low load, from which on a deployment has too much to do."""
+_WELL = 1.5
+"""Times its pace at low load, up to which calls went well."""
+_BACKOFF = 0.9
+"""What is left after refusals: Netflix's. CUBIC's 0.7 (RFC 9438) is for links, where a round is milliseconds."""
+_GROWTH = 0.1
+"""Share by which the limit grows in a second."""
+_REFUSALS = 3
+_LEAST_SHARE = 0.5
+"""So many refusals, and such a share of the calls that began with as many under way, are for want of places."""
+_WATCH = 10.0
+"""Seconds over which they are counted."""
+_MEMORY = 30.0
+"""Seconds of each of the two spans over which it is remembered how many calls at once went well."""
 
 
-class AimdLimit:
-    """Additive increase, multiplicative decrease, as TCP does it and Netflix's ``AIMDLimit`` after it.
+class LearnedLimit:
+    """Learns how many calls at once a deployment takes, from two kinds of signs, and only once there are some.
 
-    Why not a gradient of latency (Netflix's Gradient2, Envoy's adaptive concurrency): those compare a latency with what
-    it is without load, which presumes calls that are alike. The time to first token of an LLM varies a hundredfold with
-    the prompt and the vendor's cache, while an overloaded vendor says so with 429, 503 or 529. So refusals are the
-    signal. Latency is a second, blunt one, for servers that queue instead of refusing (llama.cpp, vLLM): the recent
-    average is four times the long one. It never takes the limit below eight: prompts that grow look
-    the same, and calls put in a row would not make them faster.
+    *Refusals* (429, 503, 529) of calls that begin with more under way than went well lately: three of them, and half of
+    such calls, and the limit is nine tenths of what was under way. One refusal, or one at low load, teaches nothing,
+    nor does one where others begin beside it and go well: that is a limit of requests a second, for which there is
+    :class:`~llmedge.state.pacing.Pacer`.
 
-    - It doubles with each round of answers until the first overload (slow start, RFC 5681), then grows by one a round.
-    - It grows only while at least half of it is used (Netflix; RFC 7661): an idle deployment teaches nothing.
-    - It shrinks once for each round: of a hundred calls refused together the first one shrinks it, the others had begun
-      before that (RFC 6582).
+    *Pace*, for servers that queue instead of refusing (vLLM, llama.cpp): seconds to the first content, of whole answers
+    to the end, the median of eight. Where it is twice that of calls that began at low load, and more was under way than
+    went well lately, the limit is half as much again as the server worked on (BBR's estimate, Cardwell et al. 2016:
+    what it delivers a second, times its time at low load). Where calls that begin at low load are as slow, the server
+    is merely slower, for all, and that is its pace from now on. Neither Netflix's Gradient2 nor Envoy's adaptive
+    concurrency can tell the two apart: they compare with an average that follows the load, or with a minimum that is
+    measured on purpose.
 
-    :param initial: calls at once; high, because the vendor's own limit is found within a round, and a call that waits
-        without need is worse than one 429 that goes elsewhere.
+    Never less than *went well* at once in the last minute. It grows with time, not with answers: a tenth a second, or
+    one, while nine tenths of it are used.
+
+    :param most: calls at once, at which it begins.
+    :ivar watch: calls under way at a refusal; ``beyond``: calls that began since then with as many under way.
+    :ivar why: what lowered it last, for people: ``"pace 5.1x"``.
     """
 
-    def __init__(self, initial: int = 100, minimum: int = 1, maximum: int = 10_000) -> None:
-        self._limit = float(min(initial, maximum))
-        self._minimum = float(minimum)
-        self._maximum = float(maximum)
-        self._slow_start = True
-        self._sequence = 0
-        self._decreased_at = 0
-        self._answers = 0
-        self._short = 0.0  # moving averages of the latency, over about 10 and 500 answers
-        self._long = 0.0
+    def __init__(self, clock: Clock, most: int) -> None:
+        self._clock = clock
+        self._most = most
+        self._limit = float(most)
+        self._last = self._lowered_at = 0  # numbers of the call that began last, and before it was lowered
+        self._grew = 0.0
+        self.watch: float = inf
+        self.beyond = self._refused = 0
+        self._watched = 0.0  # since when; and the call that began last before it
+        self._watched_from = 0
+        self._well = [0, 0]  # most calls at once that went well, in this span and in the one before
+        self._well_since = clock.seconds()
+        self._paces = (Pace(), Pace())
+        self._is_well = True
+        self.why = ""
 
     @property
     def value(self) -> int:
         return int(self._limit)
 
-    def begin(self) -> int:
-        self._sequence += 1
-        return self._sequence
-
-    def end(self, mark: int, in_flight: int, outcome: Outcome, latency: float | None) -> None:
-        if outcome is Outcome.IGNORED:
-            return
-        slow = outcome is Outcome.OK and latency is not None and self._slow(latency)
-        loaded = in_flight * 2 >= self._limit
-        if outcome is Outcome.OVERLOADED or (slow and loaded):
-            if mark > self._decreased_at:
-                floor = min(max(_SLOW_FLOOR, self._minimum), self._limit) if slow else self._minimum
-                # What was under way was too much; a limit far above it says nothing.
-                self._limit = max(floor, min(self._limit, float(in_flight)) * _BACKOFF)
-                self._decreased_at = self._sequence
-                self._slow_start = False
-                self._short = self._long
-        elif loaded:
-            if mark - self._decreased_at > _CALM * self._limit:
-                self._slow_start = True  # whatever made it refuse is long over
-            self._limit = min(self._maximum, self._limit + (1.0 if self._slow_start else 1.0 / self._limit))
-
-    def _slow(self, latency: float) -> bool:
-        self._answers += 1
-        first = 1.0 / self._answers  # plain averages until there are enough
-        self._short += (latency - self._short) * (first if first > 0.1 else 0.1)
-        self._long += (latency - self._long) * (first if first > 0.002 else 0.002)
-        return self._short > _TOLERANCE * self._long
-
-
-class FairQueue:
-    """Gives slots, ``limit.value`` at once; who finds none free waits, bounded in number and in time.
-
-    Callers take turns, not requests (round robin, as Nagle proposed for gateways in RFC 970): a caller with a hundred
-    waiting delays another one by one call. When the queue is full, the caller with most waiting loses its newest
-    (RFC 8290 section 4.1.3 drops from the fattest flow), or the newcomer is refused if it is that caller.
-
-    :param length: calls that may wait, of all callers.
-    :param max_wait: seconds any of them may.
-    """
-
-    def __init__(self, clock: Clock, limit: Limit, length: int = 100, max_wait: float = 5.0) -> None:
-        self._clock = clock
-        self._callers: dict[str, deque[_Waiter]] = {}  # in order of their turns; no deque is empty
-        self._granting = False
-        self._limit = limit
-        self.length = length
-        self.max_wait = max_wait
-        self.in_flight = 0
-        self.waiting = 0
+    def allow(self, most: int) -> None:
+        """Another bound; what was learned below it stays."""
+        self._limit = float(most) if self._limit >= self._most else min(self._limit, float(most))
+        self._most = most
 
     @property
-    def limit(self) -> Limit:
-        """Another one holds at once: who waits and has room now goes on."""
-        return self._limit
+    def good(self) -> int:
+        """Most calls at once that went well in the last minute."""
+        return max(self._well)
 
-    @limit.setter
-    def limit(self, limit: Limit) -> None:
-        self._limit = limit
-        self._grant()
+    def answered(self, number: int, load: Load, latency: float, whole: bool) -> None:
+        self._last = max(self._last, number)
+        pace = self._paces[whole]
+        good = max(self._well)
+        begun = load[0]
+        unknown = not good and self._limit >= self._most
+        if unknown or begun <= max(good, _FEW):
+            pace.at_low_load(latency, unknown or begun <= max(good // 2, _FEW))
+        if number > self._lowered_at:
+            pace.recent.append((latency, load))
+            if len(pace.recent) >= _BLOCK:
+                self._judge(pace)
 
-    async def acquire(self, caller: str, wait: float) -> Slot:
-        """A slot. Cancelled at any time, it leaves nothing behind.
-
-        :param caller: whose turn it takes.
-        :param wait: seconds the call has left; it never waits longer, nor longer than ``max_wait``.
-        :raises TargetBusy: no slot came free in time, or the queue is full.
-        """
-        return self.take() or await self._enqueue(caller, min(wait, self.max_wait))
-
-    def take(self) -> Slot | None:
-        """A slot, if one is free and nobody waits for it."""
-        limit = self._limit
-        if self.in_flight >= limit.value or self.waiting:
-            return None
-        self.in_flight += 1
-        return Slot(self, limit.begin(), 0.0)
-
-    def _enqueue(self, caller: str, wait: float) -> Deferred[Slot]:
-        if wait <= 0.0 or self.length <= 0:
-            raise TargetBusy("has as many calls under way as it takes")
-        dropped = self._room_for(caller) if self.waiting >= self.length else None
-        waiter = _Waiter(caller, self._clock.seconds(), Deferred(lambda _: self._leave(waiter)))
-        waiter.timer = self._clock.callLater(wait, self._expire, waiter)
-        self._callers.setdefault(caller, deque()).append(waiter)
-        self.waiting += 1
-        if dropped is not None:  # told last: it may come back at once and must find the queue as it is
-            dropped.result.errback(TargetBusy("has a full queue"))
-        self._grant()  # where ``limit`` was raised meanwhile; the newcomer still comes last
-        return waiter.result
-
-    def _room_for(self, caller: str) -> _Waiter:
-        """Take out the newest waiter of the caller with most.
-
-        :raises TargetBusy: ``caller`` is that one, or would be.
-        """
-        longest = max(self._callers.values(), key=len)
-        if len(self._callers.get(caller, ())) + 1 >= len(longest):
-            raise TargetBusy("has a full queue")
-        dropped = longest[-1]
-        self._leave(dropped)
-        return dropped
-
-    def _leave(self, waiter: _Waiter) -> None:
-        """Forget a waiter that gets no slot, or is about to get one."""
-        line = self._callers[waiter.caller]
-        line.remove(waiter)
-        if not line:
-            del self._callers[waiter.caller]
-        self.waiting -= 1
-        stop(waiter.timer)
-
-    def _expire(self, waiter: _Waiter) -> None:
-        self._leave(waiter)
-        waited = self._clock.seconds() - waiter.since
-        waiter.result.errback(TargetBusy(f"had no call to spare for {waited:.1f} s"))
-
-    def _release(self, mark: int, outcome: Outcome, latency: float | None) -> None:
-        self._limit.end(mark, self.in_flight, outcome, latency)
-        self.in_flight -= 1
-        if self.waiting:
-            self._grant()
-
-    def _grant(self) -> None:
-        if self._granting:  # a waiter ended at once, in its callback: the loop goes on, the stack does not grow
+    def _judge(self, pace: Pace) -> None:
+        if not pace.is_known:
+            pace.recent.clear()
             return
-        self._granting = True
-        try:
-            while self.waiting and self.in_flight < self.limit.value:
-                caller = next(iter(self._callers))
-                waiter = self._callers[caller][0]
-                self._leave(waiter)
-                if line := self._callers.pop(caller, None):
-                    self._callers[caller] = line  # behind the others
-                self.in_flight += 1
-                waiter.result.callback(Slot(self, self._limit.begin(), self._clock.seconds() - waiter.since))
-        finally:
-            self._granting = False
+        usual = pace.usual()
+        latency = sorted(latency for latency, _ in pace.recent)[_BLOCK // 2]
+        load = sorted(load[0] for _, load in pace.recent)[_BLOCK // 2]
+        # Either load may count calls that were just being refused; both do so seldom, and the highest is left out.
+        well = sorted(min(load) for _, load in pace.recent)[-2]
+        pace.recent.clear()
+        self._forget()
+        self._is_well = latency <= _WELL * usual
+        if self._is_well:
+            self._well[0] = max(self._well[0], well)
+        elif latency > _SLOW * usual and load > self.good and (self.good or self._limit < self._most):
+            self._lower(load / latency * usual * _WELL, f"pace {latency / usual:.1f}x")
+
+    def _forget(self) -> None:
+        """What went well longer than a minute ago."""
+        now = self._clock.seconds()
+        if now - self._well_since >= _MEMORY:
+            self._well = [0, self._well[0] if now - self._well_since < 2 * _MEMORY else 0]
+            self._well_since = now
+
+    def refused(self, number: int, load: int, last: int) -> bool:
+        """See :class:`Limit`. It is no want of places where as many went well."""
+        self._forget()
+        if load - 1 < (good := self.good) or not good:
+            return False
+        now = self._clock.seconds()
+        if number <= self._lowered_at:
+            return True  # it had begun before: of a hundred refused together the first ones tell
+        if load < self.watch or now - self._watched > _WATCH:
+            self.watch, self._watched, self._watched_from = load, now, last
+            self.beyond = self._refused = 0
+        self._refused += 1
+        self.beyond += number <= self._watched_from
+        if self._refused >= _REFUSALS and self._refused >= _LEAST_SHARE * self.beyond:
+            self._last = last
+            self._lower(_BACKOFF * (load - 1), f"{self._refused} of {self.beyond} refused")
+            self.beyond = self._refused = 0
+        return self._refused * 4 >= self.beyond
+
+    def _lower(self, limit: float, why: str) -> None:
+        self._limit = min(self._limit, max(1.0, float(self.good), limit))
+        self._lowered_at = self._last
+        self._grew = self._clock.seconds()
+        self.why = why
+        for pace in self._paces:
+            pace.recent.clear()
+
+    def end(self, in_flight: int, well: bool) -> None:
+        """A call ended; ``in_flight`` counts it too."""
+        if self._limit < self._most and well and self._is_well and in_flight >= 0.9 * self.value:
+            now = self._clock.seconds()
+            if now - self._grew >= 1.0:
+                self._grew = now
+                if self.beyond > 4 * max(1, self._refused):  # as many as were refused go well: it was something else
+                    self._limit = float(self._most)
+                self._limit = min(float(self._most), self._limit + max(1.0, _GROWTH * self._limit))
 
 
-@attrs.define(eq=False)
-class Slot:
-    """The right to one call. ``release`` it on every way out; only the first time counts.
+_FEW = 2
+"""Calls at once that are low load whatever went well."""
+_KEPT = 24
+"""Latencies at low load that are kept."""
+_STEPS = 3
+"""Slow answers in a row at low load that make slow the usual pace."""
 
-    :ivar waited: seconds spent in the queue.
+
+class Pace:
+    """What is known of a deployment's latency at low load, and its last few.
+
+    :ivar recent: ``(latency, calls under way when it began)``, not judged yet.
     """
 
-    _queue: FairQueue | None
-    _mark: int
-    waited: float
+    def __init__(self) -> None:
+        self.recent: list[tuple[float, Load]] = []
+        self._low: deque[float] = deque(maxlen=_KEPT)
+        self._usual: float | None = None
+        self._steps: list[float] = []
 
-    def release(self, outcome: Outcome = Outcome.IGNORED, latency: float | None = None) -> None:
-        """:param latency: seconds to the first token."""
-        queue, self._queue = self._queue, None
-        if queue is not None:
-            queue._release(self._mark, outcome, latency)
+    def at_low_load(self, latency: float, counts: bool) -> None:
+        """The latency of a call that began at low load. Three in a row that are slow: it is slower now, for all.
 
+        :param counts: the load was so low that its latency is the usual one.
+        """
+        usual = self._usual
+        if usual is not None and latency > _SLOW * usual:
+            self._steps.append(latency)
+            if len(self._steps) < _STEPS:
+                return
+            self._low.clear()
+            self._low.extend(_BLOCK * [median(self._steps)])
+            self._usual = None
+        elif counts:
+            self._low.append(latency)
+        self._steps.clear()
 
-@attrs.define(eq=False)
-class _Waiter:
-    caller: str
-    since: float
-    result: Deferred[Slot]
-    timer: Any = None
+    @property
+    def is_known(self) -> bool:
+        """Whether enough calls have been answered; the first ones met little load."""
+        return len(self._low) >= _BLOCK
+
+    def usual(self) -> float:
+        """Seconds at low load, the median; some must be known."""
+        self._usual = sorted(self._low)[len(self._low) // 2]
+        return self._usual

@@ -1,0 +1,161 @@
+"""When the next call may begin at a deployment that refuses, or comes back: pauses, a ramp behind them, a rate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from random import Random
+
+from llmedge.model import Clock
+
+FIRST, LONGEST = 0.5, 8.0
+"""Seconds of the first pause after a refusal that does not say how long to wait, and of the longest: it doubles."""
+LONGEST_OF_LAST = 2.0
+"""Seconds that such a pause holds for who has nobody else to ask."""
+JITTER = 0.25
+"""Share of such a pause that is left to chance."""
+MOST = 3600.0
+"""Seconds; bounds what a wrong ``Retry-After`` can do."""
+ROUND = 0.1
+"""Seconds of one step of the ramp: a call that was let in so long ago, and did not fail, is taken to be well."""
+GROWTH = 0.1
+"""Share by which a rate that was learned grows in a second."""
+SPAN = 10.0
+"""Seconds over which it is learned."""
+IDLE = 1.0
+"""Seconds that a call might have begun earlier than it came, after which a rate no longer binds."""
+
+
+class Pacer:
+    """Lets calls begin one by one where a deployment wants it. Idle, it costs the look at ``slow``.
+
+    - A *pause*: as long as a refusal says (``Retry-After``), else half a second, doubled with each further refusal in a
+      row. Until then nobody who may ask elsewhere asks here; who may not waits in the queue, two seconds at most.
+    - A *ramp* behind a pause, and behind an outage: one call, then two, four … each tenth of a second, or as soon as
+      an answer begins, until nobody is held up any more. So who waited does not come all at once.
+    - A *rate* where refusals come whatever is under way: a tenth more a second than lately was accepted, and growing,
+      until it no longer binds.
+
+    :ivar slow: calls may have to wait for it.
+    :ivar why: what it is about, for people.
+    """
+
+    def __init__(self, clock: Clock, random: Random) -> None:
+        self._clock = clock
+        self._random = random
+        self.slow = False
+        self.why = ""
+        self.wake: Callable[[], None] = lambda: None
+        self._row = self._pauses = 0  # refusals in a row, and pauses for them
+        self._last_refused = -1
+        self._until = self._until_for_last = self._longest = 0.0
+        self._size = self._allowed = 0  # of the ramp: calls in this round, and how many of them are still to come
+        self._round_ends = 0.0
+        self._rate: float | None = None
+        self._rate_since = self._next = 0.0
+        self._refusals = 0
+        self._seen: list[tuple[float, int]] = []  # when calls were refused, and how many had been accepted
+
+    # What happens
+
+    def pause(self, seconds: float, why: str, longest_for_last: float = inf) -> None:
+        """Nobody is to ask for ``seconds``; of those who have nobody else to ask, for ``longest_for_last`` at most."""
+        now, seconds = self._clock.seconds(), min(seconds, MOST)
+        self._longest = max(seconds, self.paused())
+        self._until = max(self._until, now + seconds)
+        self._until_for_last = max(self._until_for_last, now + min(seconds, longest_for_last))
+        self.why = why
+        self.ramp(self._until_for_last)
+
+    def refused(self, number: int, last: int, full: bool = False) -> None:
+        """A refusal that does not say how long to wait, of the ``number``-th call that began, ``last`` being that of
+        the last one. From the second in a row on, which means that none of those that began in between was accepted,
+        nobody is to ask for a while; but not where it is ``full``, as places come free one by one."""
+        now = self._clock.seconds()
+        self._row = self._row + 1 if number <= self._last_refused + 1 else 1
+        self._last_refused = max(self._last_refused, number)
+        self._refusals += 1
+        self._learn_rate(now, last - self._refusals)
+        if self._row == 1:
+            self._pauses = 0
+        elif now >= self._until_for_last and not full:
+            seconds = min(LONGEST, FIRST * 2.0 ** min(self._pauses, 10)) * (1.0 - JITTER * self._random.random())
+            self._pauses += 1
+            self.pause(seconds, f"{self._row} refusals in a row", LONGEST_OF_LAST)
+
+    def _learn_rate(self, now: float, accepted: int) -> None:
+        """:param accepted: calls so far."""
+        self._seen = [(at, count) for at, count in self._seen if now - at < SPAN][-20:]
+        if self._seen and now - self._seen[0][0] >= 1.0:
+            at, before = self._seen[0]
+            rate = max(1.0, (accepted - before) / (now - at)) * (1.0 + GROWTH)
+            if self._rate is None or rate < self.rate:
+                self._rate, self._rate_since = rate, now
+                self._next = max(self._next, now)
+                self.slow = True
+        self._seen.append((now, accepted))
+
+    @property
+    def rate(self) -> float:
+        """Calls a second that may begin; infinite where no limit of them is known."""
+        if self._rate is None:
+            return inf
+        age = min(100.0, max(0.0, self._clock.seconds() - self._rate_since))
+        return float(self._rate * (1.0 + GROWTH) ** age)
+
+    def ramp(self, begin: float | None = None) -> None:
+        """Let calls in by and by: one, two, four … from ``begin`` on."""
+        self.slow = True
+        self._size = self._allowed = 1
+        self._round_ends = (self._clock.seconds() if begin is None else begin) + ROUND
+
+    def answered(self) -> None:
+        """An answer begins. To be told while ``slow``."""
+        if self._size:
+            self._next_round(self._clock.seconds())
+            self.wake()
+
+    # What may be done
+
+    def paused(self, last: bool = False) -> float:
+        """Seconds until a call may begin, as far as refusals go; 0.0 if none holds.
+
+        :param last: nobody else is left to be asked.
+        """
+        if not self._until:
+            return 0.0
+        left = (self._until_for_last if last else self._until) - self._clock.seconds()
+        return left if 0.0 < left <= self._longest + 1.0 else 0.0  # or the clock was set back
+
+    def delay(self) -> float:
+        """Seconds until the next of those who have nobody else to ask may begin: 0.0, now."""
+        if not self.slow:
+            return 0.0
+        if (left := self.paused(last=True)) > 1e-9:
+            return left
+        now = self._clock.seconds()
+        if self._size and self._allowed <= 0:
+            if 1e-9 < (left := self._round_ends - now) <= ROUND + 1.0:
+                return left
+            self._next_round(now)
+        elif self._size and now >= self._round_ends + ROUND:  # nobody was held up for a whole round
+            self._size = 0
+        if self._rate is not None:
+            if 1e-9 < (left := self._next - now) <= 2.0:
+                return left
+            if now > self._next + IDLE:
+                self._rate = None  # it no longer binds
+        if not self._size and self._rate is None:
+            self.slow = False
+        return 0.0
+
+    def began(self) -> None:
+        """A call begins. To be told while ``slow``."""
+        self._allowed -= 1
+        if self._rate is not None:
+            self._next = max(self._next, self._clock.seconds()) + 1.0 / self.rate
+
+    def _next_round(self, now: float) -> None:
+        self._size *= 2
+        self._allowed = self._size
+        self._round_ends = now + ROUND

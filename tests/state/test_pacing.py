@@ -1,0 +1,139 @@
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge.state.pacing import Pacer
+from tests.effort import examples
+
+
+class Pacing(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(1000)
+        self.pacer = Pacer(self.clock, Random(1))
+        self.number = 0
+
+    def refuse(self, between: int = 0) -> None:
+        """The next call is refused, after so many that were not."""
+        self.number += between + 1
+        self.pacer.refused(self.number, self.number)
+
+    def begin(self) -> float:
+        """Seconds that the next one waits."""
+        if wait := self.pacer.delay():
+            return wait
+        self.pacer.began()
+        return 0.0
+
+    def test_idle(self) -> None:
+        self.assertEqual((self.pacer.slow, self.pacer.delay(), self.pacer.paused()), (False, 0.0, 0.0))
+
+    def test_one_refusal_is_no_pause(self) -> None:
+        for _ in range(5):
+            self.refuse(between=3)
+        self.assertEqual(self.pacer.paused(), 0.0)
+
+    def test_refusals_in_a_row(self) -> None:
+        """Pauses, each twice as long, for who has nobody else two seconds at most; an accepted call begins anew."""
+        self.refuse()
+        for most in (0.5, 1.0, 2.0, 4.0, 8.0, 8.0):
+            self.refuse()
+            self.assertTrue(0.75 * most <= self.pacer.paused() <= most, (most, self.pacer.paused()))
+            self.assertAlmostEqual(self.pacer.paused(last=True), min(2.0, self.pacer.paused()))
+            self.assertIn("in a row", self.pacer.why)
+            self.refuse()  # of those under way: one sign, not many
+            self.assertLessEqual(self.pacer.paused(), most)
+            self.clock.advance(most)
+        self.refuse(between=1)
+        self.assertEqual(self.pacer.paused(), 0.0)
+        self.refuse()
+        self.assertLessEqual(self.pacer.paused(), 0.5)
+
+    def test_no_pause_where_it_is_full(self) -> None:
+        for number in range(1, 9):
+            self.pacer.refused(number, number, full=True)
+        self.assertEqual(self.pacer.paused(), 0.0)
+
+    def test_as_long_as_it_says(self) -> None:
+        """For all, and a shorter one takes nothing away."""
+        self.pacer.pause(60.0, "Retry-After")
+        self.pacer.pause(5.0, "Retry-After")
+        self.assertEqual((self.pacer.paused(), self.pacer.paused(last=True)), (60.0, 60.0))
+        self.clock.advance(59.9)
+        self.assertAlmostEqual(self.pacer.delay(), 0.1)
+        self.clock.advance(0.1)
+        self.assertEqual((self.pacer.paused(), self.begin()), (0.0, 0.0))
+
+    def test_a_mad_retry_after_is_bounded(self) -> None:
+        self.pacer.pause(1e12, "Retry-After")
+        self.assertEqual(self.pacer.paused(), 3600.0)
+
+    def test_a_clock_set_back_opens_the_way(self) -> None:
+        """A jump of the wall clock must not pause a deployment for its length."""
+        self.pacer.pause(10.0, "Retry-After")
+        self.clock.rightNow -= 600
+        self.assertEqual((self.pacer.paused(), self.begin()), (0.0, 0.0))
+
+    def test_the_ramp(self) -> None:
+        """One, two, four; an answer that begins is the next step; where nobody is held up it ends."""
+        self.pacer.ramp()
+        self.assertEqual(self.begin(), 0.0)
+        self.assertAlmostEqual(self.begin(), 0.1)
+        woken: list[bool] = []
+        self.pacer.wake = lambda: woken.append(True)
+        self.pacer.answered()
+        self.assertEqual((woken, [self.begin(), self.begin()]), ([True], [0.0, 0.0]))
+        self.assertTrue(self.begin())
+        self.clock.advance(0.1)
+        self.assertEqual([self.begin() for _ in range(4)], [0.0] * 4)
+        self.assertTrue(self.begin())
+        self.clock.advance(1.0)
+        self.begin()
+        self.clock.advance(1.0)
+        self.begin()
+        self.assertFalse(self.pacer.slow)
+
+    def test_a_rate(self) -> None:
+        """A vendor that allows ten a second: from its second refusal on they are let begin about so fast, and faster
+        until that no longer binds."""
+        for _ in range(3):
+            for _ in range(9):
+                self.number += 1
+                self.clock.advance(0.1)
+            self.refuse()
+        self.assertTrue(8.0 < self.pacer.rate < 12.0, self.pacer.rate)
+        began = 0
+        for _ in range(40):  # everybody is in a hurry
+            self.clock.advance(0.05)
+            began += not self.begin()
+        self.assertTrue(16 <= began <= 26, began)
+        before = self.pacer.rate
+        self.clock.advance(1.0)
+        self.assertAlmostEqual(self.pacer.rate, before * 1.1)
+        self.clock.advance(5.0)
+        self.begin()
+        self.assertEqual((self.pacer.rate, self.pacer.slow), (float("inf"), False))
+
+    @settings(max_examples=examples(100), deadline=None)
+    @given(
+        st.integers(0, 2**32),
+        st.lists(st.tuples(st.sampled_from("prab"), st.floats(0, 3)), max_size=60),
+    )
+    def test_nobody_waits_for_ever(self, seed: int, script: list[tuple[str, float]]) -> None:
+        """Whatever happens, who has nobody else may begin within the longest pause that was asked for."""
+        pacer = Pacer(self.clock, Random(seed))
+        for number, (what, seconds) in enumerate(script):
+            self.clock.advance(seconds / 2)
+            if what == "p":
+                pacer.pause(seconds, "because")
+            elif what == "r":
+                pacer.refused(number, number)
+            elif what == "a":
+                pacer.answered()
+            elif not pacer.delay():
+                pacer.began()
+            self.assertLessEqual(pacer.paused(last=True), 3.0)
+            self.assertLessEqual(pacer.delay(), 3.2)
