@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.call import RoutingHints
@@ -17,6 +18,7 @@ from llmedge.errors import (
     VendorRefused,
     VendorUnavailable,
 )
+from llmedge.operations import Operation
 from llmedge.record import FALLBACK
 from llmedge.streams import WholeStream
 from tests.pipeline.harness import ANSWER, END, World, chunk
@@ -132,6 +134,27 @@ class ContextLength(SynchronousTestCase):
         self.assertEqual([each.target.provider for each in world.record.routing.attempts], ["p0", "p2"])
         self.assertEqual(world.record.facts[FALLBACK], "large")
 
+    def test_a_fallback_of_unknown_window(self) -> None:
+        """Is tried, once, where there is nothing better; what the client is told is what the first target said."""
+        for last in (ANSWER, VendorRefused("that is too long", code="context_length_exceeded")):
+            known = Model((TargetEntry("p1/x"),), capabilities=Capabilities(context=900))
+            world = World(
+                (TOO_LONG,),
+                (ANSWER,),
+                (last,),
+                (ANSWER,),
+                entries=(TargetEntry("p0/x"),),
+                fallbacks=("known", "unknown", "other"),
+                models={"known": known, "unknown": model("p2/x"), "other": model("p3/x")},
+                capabilities=Capabilities(context=1000),
+            )
+            asking = world.ask()
+            if last is ANSWER:
+                self.successResultOf(asking)
+            else:
+                self.assertIs(self.failureResultOf(asking, VendorRefused).value, TOO_LONG)
+            self.assertEqual([each.target.provider for each in world.record.routing.attempts], ["p0", "p2"])
+
     def test_those_of_a_fallback(self) -> None:
         """A fallback's own context_fallbacks hold where its window was too small; they may name each other."""
         for first, option in ((DOWN, "fallbacks"), (TOO_LONG, "context_fallbacks")):
@@ -208,6 +231,87 @@ class ContextLength(SynchronousTestCase):
         world.pass_time(1)
         self.successResultOf(asking)
         self.assertEqual([each.target.provider for each in world.record.routing.attempts], ["p0", "p1", "p2", "p2"])
+
+
+class BeforeAFallback(SynchronousTestCase):
+    """Another model is not the same: what is over at once is waited for."""
+
+    def asked(self, *first: Any, **settings: Any) -> tuple[list[str], float]:
+        """Who was asked, and how long it took, where the first target's tries come to ``first``."""
+        world = World(
+            [(each,) for each in first],
+            (ANSWER,),
+            entries=(TargetEntry("p0/x"),),
+            fallbacks=("a",),
+            models={"a": model("p1/x")},
+            settings=settings,
+        )
+        self.world = world
+        asking = world.ask()
+        while not asking.called:
+            world.clock.advance(0.01)
+        self.successResultOf(asking)
+        self.assertTrue(world.at_rest())
+        return [each.target.provider for each in world.record.routing.attempts], world.clock.seconds()
+
+    def test_what_is_over_at_once(self) -> None:
+        """A first 500, 502, 503 or reset: once, within a quarter of a second."""
+        for cause in ("status_500", "status_502", "status_503", "reset"):
+            failed = VendorFailed("It failed.", cause=cause)
+            self.assertEqual(self.asked(failed, ANSWER)[0], ["p0", "p0"], cause)
+            asked, seconds = self.asked(failed)
+            self.assertEqual(asked, ["p0", "p0", "p1"], cause)
+            self.assertLessEqual(seconds, 0.27)
+
+    def test_what_is_not(self) -> None:
+        for cause in ("status_504", "refused", "dns", "malformed", "silent", "credentials"):
+            self.assertEqual(self.asked(VendorFailed("It failed.", cause=cause)), (["p0", "p1"], 0.0), cause)
+
+    def test_retry_after(self) -> None:
+        """Two seconds at most, or as the configuration says; that it does not say is no reason to wait."""
+        for after, most, waits in ((2.0, 2.0, True), (2.1, 2.0, False), (0.6, 0.5, False), (None, 2.0, False)):
+            refused = VendorRateLimited("slow down", retry_after=after)
+            asked, seconds = self.asked(refused, ANSWER, retry_before_fallback=most)
+            self.assertEqual(asked, ["p0", "p0"] if waits else ["p0", "p1"], (after, most))
+            self.assertAlmostEqual(seconds, after if waits and after else 0.0, delta=0.011)
+            again, _ = self.asked(refused, retry_before_fallback=most)
+            self.assertEqual(again, ["p0", "p0", "p1"] if waits else ["p0", "p1"])  # it is waited for once
+
+    def test_who_comes_meanwhile(self) -> None:
+        """Waits in the queue of the model that was asked for."""
+        self.asked(VendorRateLimited("slow down", retry_after=1.0), ANSWER)
+        world = self.world
+        world.deployment().pacer.pause(1.0, "Retry-After")
+        asking = world.ask()
+        self.assertNoResult(asking)
+        world.pass_time(1.05)
+        self.successResultOf(asking)
+        self.assertEqual([each.target.provider for each in world.record.routing.attempts], ["p0"])
+
+    def test_off(self) -> None:
+        """Without retries, where so configured, and for sounds; and a breaker that has opened is not waited for."""
+        failed = VendorFailed("It failed.", cause="status_500")
+        for settings in ({"retries": 0}, {"retry_before_fallback": 0.0}, {"breaker_failures": 1}):
+            self.assertEqual(self.asked(failed, **settings)[0], ["p0", "p1"], settings)
+        world = World(
+            (failed,), (ANSWER,), entries=(TargetEntry("p0/x"),), fallbacks=("a",), models={"a": model("p1/x")}
+        )
+        call = world.call()
+        call.operation = Operation.AUDIO_SPEECH
+        self.successResultOf(Deferred.fromCoroutine(world.route(call)))
+        self.assertEqual([each.target.provider for each in world.record.routing.attempts], ["p0", "p1"])
+
+    def test_siblings_come_first(self) -> None:
+        world = World(
+            (VendorFailed("It failed.", cause="status_500"),),
+            (ANSWER,),
+            (ANSWER,),
+            entries=(TargetEntry("p0/x"), TargetEntry("p1/x")),
+            fallbacks=("a",),
+            models={"a": model("p2/x")},
+        )
+        self.successResultOf(world.ask())
+        self.assertEqual([each.target.provider for each in world.record.routing.attempts], ["p0", "p1"])
 
 
 class RetryAfter(SynchronousTestCase):

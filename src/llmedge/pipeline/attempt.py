@@ -130,7 +130,11 @@ def make(plan: Plan, option: Option, kind: str, call: Call) -> Coroutine[Any, An
 
 async def _make_later(plan: Plan, option: Option, kind: str, call: Call) -> Reply:
     queue_wait = option.deployment.queue.max_wait - option.waited
-    wait = 0.0 if plan.others_left else min(call.deadline.left(), queue_wait)
+    if option.waited_for:
+        queue_wait = min(queue_wait, plan.deps.routing.retry_before_fallback)
+    elif plan.others_left:
+        queue_wait = 0.0
+    wait = min(call.deadline.left(), queue_wait)
     with call.record.routing.wait(plan.deps.clock):
         try:
             lease = await option.deployment.lease(
@@ -151,9 +155,14 @@ async def _make_later(plan: Plan, option: Option, kind: str, call: Call) -> Repl
 
 async def choose(plan: Plan, call: Call) -> Option | None:
     """Who is asked next, waited for where a pause is due; ``None``: nobody is left."""
+    left = call.deadline.left()
     if (option := plan.next()) is not None:
         return option
-    if (found := plan.again(call.deadline.left())) is None:
+    if (found := plan.before_fallback(left)) is None:
+        if (option := plan.next(patient=False)) is not None:
+            return option
+        found = plan.again(left)
+    if found is None:
         return None
     option, pause = found
     if pause > 0.0:

@@ -33,6 +33,12 @@ from llmedge.state.budget import backoff
 
 UNTAGGED = "has not the tags asked for"
 NO_TOOLS = "cannot call tools"
+AUDIO = {Operation.AUDIO_SPEECH, Operation.AUDIO_TRANSCRIPTIONS, Operation.AUDIO_TRANSLATIONS}
+"""What nobody waits for: a voice must not stop."""
+BRIEFLY = {"status_500", "status_502", "status_503", "reset"}
+"""Causes that may be gone at once."""
+BRIEF = 0.25
+"""Seconds after which a target that failed of one of them is asked again before a fallback is, at most."""
 NEVER = {UNTAGGED, NO_TOOLS}
 """Why a target was passed over that no other time would change."""
 
@@ -58,10 +64,11 @@ class Option:
     :ivar breaker: its health in what the call asks for.
     :ivar waited: seconds spent in its queue.
     :ivar last: nobody else is left. ``paid``: its try is a retry that the budget was asked for.
+    :ivar waited_for: a fallback was not asked for its sake.
     """
 
     failures = 0
-    last = paid = False
+    last = paid = waited_for = False
     error: TargetError | None = None
     ready_at = 0.0
     turned_away = False
@@ -87,6 +94,7 @@ class Plan:
     _least_context: int | None = None
     _tools: bool | None = None
     _in_fallbacks = False
+    _first: EdgeError | None = None
 
     def __init__(self, deps: RouteDeps, call: Call, match: Match) -> None:
         self.deps = deps
@@ -119,8 +127,12 @@ class Plan:
         """Whether there may be somebody who was not asked yet."""
         return bool(self._queue or self._fallbacks)
 
-    def next(self) -> Option | None:
-        """The next candidate that was not asked yet and may be; ``None`` when all have been."""
+    def next(self, patient: bool = True) -> Option | None:
+        """The next candidate that was not asked yet and may be; ``None`` when all have been, or when a target of the
+        model asked for is worth waiting for; see :meth:`before_fallback`.
+
+        :param patient: none is, if this is false.
+        """
         while True:
             while self._queue:
                 candidate = self._queue.pop(0)
@@ -133,7 +145,47 @@ class Plan:
                     self._blocked.append(option)
             if not self._fallbacks:
                 return self._last()
+            if patient and self._worth_waiting() is not None:
+                return None
             self._follow(self._fallbacks.pop(0))
+
+    def before_fallback(self, left: float) -> tuple[Option, float] | None:
+        """Before another *model* is asked: who is worth waiting for, and for how many seconds. One that says to come
+        back very soon, and one that failed once, as servers do now and then. Each is waited for once.
+
+        :param left: seconds the call has.
+        """
+        if (found := self._worth_waiting()) is None:
+            return None
+        option, pause = found
+        option.waited_for = True
+        if option.error is not None and not isinstance(option.error, VendorRateLimited):
+            if pause >= left or not self.deps.deployments.retries.withdraw():
+                return None
+            option.paid = True
+        if option in self._blocked:
+            self._blocked.remove(option)
+        self.kind = "next" if option.error is None else "retry"
+        return option, pause if option.error is not None else 0.0  # who was not asked waits in the queue
+
+    def _worth_waiting(self) -> tuple[Option, float] | None:
+        most = self.deps.routing.retry_before_fallback
+        if not most or not self._retries or self._call.operation in AUDIO:
+            return None
+        now = self.deps.clock.seconds()
+        for option in self._tried + self._blocked:
+            if option.waited_for or option.candidate.fallback:
+                continue
+            told = option.deployment.pacer.told(most)
+            if option.error is None:
+                pause = told
+            elif cause_of(option.error) in BRIEFLY and not option.breaker.blocked_by():
+                pause = told or (0.0 if option.error.retry_after else max(0.001, min(option.ready_at - now, BRIEF)))
+            else:
+                pause = 0.0 if cause_of(option.error) != "status_429" else told
+            if pause > 0.0:
+                return option, pause
+        return None
 
     def _last(self) -> Option | None:
         """Who was left out though it may be asked where nobody else is left: some of its calls succeed, or its pause
@@ -189,7 +241,7 @@ class Plan:
         out = bool(silent.deployment.blocked_by(silent.breaker))
         if not out and budget.balance < 1.0:
             return None
-        option = self.next()
+        option = self.next(patient=False)
         if option is not None and not out:
             budget.withdraw()
         return option
@@ -209,9 +261,23 @@ class Plan:
         for name in larger:
             self._follow(name)
         if not self._in_fallbacks:
+            guesses = self._fallbacks if not larger and not self._queue else []
             self._fallbacks = []
+            if guesses:
+                self._guess(guesses)
         self.kind = "fallback"
         return bool(self._queue or self._fallbacks)
+
+    def _guess(self, names: list[str]) -> None:
+        """Take in the first fallback whose window nobody knows: it may be larger. Where it is not, the client is told
+        what the first target said."""
+        self._first = self.failures[-1]
+        for name in names:
+            self._follow(name)
+            self._queue = [each for each in self._queue if each.capabilities.context is None][:1]
+            self._fallbacks = []
+            if self._queue:
+                return
 
     def _follow(self, name: str) -> None:
         """Take the targets of the fallback ``name`` in; those already known are left out."""
@@ -310,6 +376,8 @@ class Plan:
         """What the client is told where nobody answered and nobody is left. That the request cannot be served at all
         only if no time would change it: not where somebody could not be asked for now."""
         self.deps.deployments.retries.in_vain()
+        if self._first is not None and cause_of(self.failures[-1]) == "context_length":
+            return self._first
         out = any(each.why not in NEVER for each in self._call.record.routing.skipped)
         if self.failures and not (out and all(isinstance(each, Unsupported) for each in self.failures)):
             return _all_failed(self.failures)

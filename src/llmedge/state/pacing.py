@@ -45,6 +45,7 @@ class Pacer:
         self._random = random
         self.slow = False
         self.why = ""
+        self._is_told = False
         self.wake: Callable[[], None] = lambda: None
         self._row = self._pauses = 0  # refusals in a row, and pauses for them
         self._last_refused = -1
@@ -65,6 +66,7 @@ class Pacer:
         self._until = max(self._until, now + seconds)
         self._until_for_last = max(self._until_for_last, now + min(seconds, longest_for_last))
         self.why = why
+        self._is_told = longest_for_last == inf
         self.ramp(self._until_for_last)
 
     def refused(self, number: int, last: int, full: bool = False) -> None:
@@ -126,6 +128,10 @@ class Pacer:
             return 0.0
         left = (self._until_for_last if last else self._until) - self._clock.seconds()
         return left if 0.0 < left <= self._longest + 1.0 else 0.0  # or the clock was set back
+
+    def told(self, most: float) -> float:
+        """Seconds of a pause that the deployment asked for; 0.0 if there is none, or of more than ``most``."""
+        return left if self._is_told and (left := self.paused()) <= most else 0.0
 
     def delay(self) -> float:
         """Seconds until the next of those who have nobody else to ask may begin: 0.0, now."""

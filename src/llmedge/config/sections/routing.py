@@ -21,7 +21,10 @@ class Routing:
         kinds.number(0, 10), 0.5, "Retries in vain for each call that succeeds, over the last ten seconds, at most."
     )
     retry_after_max: float = option(
-        kinds.number(0, 600), 5.0, "Seconds of a vendor's Retry-After that are waited for where nobody else is left."
+        kinds.number(0, 600), 5.0, "Seconds of a Retry-After that are waited for where nobody else is left."
+    )
+    retry_before_fallback: float = option(
+        kinds.number(0, 60), 2.0, "Seconds of a vendor's Retry-After that are waited for before a fallback is asked."
     )
     hedge: str | float = option(
         kinds.hedge, "tail", 'Ask the next target as well when one is slow: "tail" is slower than it ever is.'
