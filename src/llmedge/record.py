@@ -168,6 +168,11 @@ class Routing(msgspec.Struct):
         """The attempt that answered; if none did, the last one."""
         return self.answered_by or (self.attempts[-1] if self.attempts else None)
 
+    @property
+    def asking(self) -> bool:
+        """Whether a vendor is asked at the moment; not while there is a wait for a place, or before a retry."""
+        return any(attempt.ended is None for attempt in self.attempts)
+
     @contextmanager
     def wait(self, clock: Clock) -> Iterator[None]:
         """Something outside is waited for."""

@@ -133,6 +133,23 @@ class Heartbeats(SynchronousTestCase):
         self.assertEqual((response.status, response.complete), (200, False))
         self.assertEqual(json.loads(response.events()[-1])["error"]["code"], "UNAVAILABLE")
 
+    def test_while_nobody_is_asked(self) -> None:
+        """There is none, so that a stream that waits for a place in vain gets a real status."""
+        edge = Edge(
+            "[server]\nheartbeat = 5\ntimeout = 60\n[routing]\nqueue_wait = 12\n"
+            '[providers.m]\ndialect = "mock"\nmodels = ["*"]\nlatency = 40\n'
+            f'[models.{CHAT["model"]}]\ntargets = [{{target = "m/x", max_concurrency = 1}}]\n'
+        )
+        first, wire = edge.wire(), edge.wire()
+        first.send(request(body=STREAM))
+        wire.send(request(body=STREAM))
+        edge.reactor.pump([1.0] * 11)
+        self.assertEqual((first.received().count(b": ping"), wire.received()), (2, b""))
+        edge.reactor.pump([1.0] * 2)
+        response = wire.response()
+        self.assertEqual((response.status, response.error["code"]), (503, "UNAVAILABLE"))
+        first.leave()
+
     def test_between_events(self) -> None:
         edge = mock("heartbeat = 5", chunk_interval=12)
         wire = edge.wire()

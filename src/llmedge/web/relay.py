@@ -19,7 +19,8 @@ class Relay:
     """Writes one stream to one client.
 
     The status goes out with the first content, or with the first heartbeat if the vendor is silent for longer
-    than that: from then on a failure can only be an error event. The connection ends cleanly after the vendor's
+    than that: from then on a failure can only be an error event. While no vendor is asked there is no heartbeat: who
+    waits for a place may still be refused. The connection ends cleanly after the vendor's
     terminal event and never otherwise.
     """
 
@@ -134,7 +135,8 @@ class Relay:
         """A heartbeat may be due."""
         now = self._clock.seconds()
         if now - self._wrote >= self._limits.heartbeat - 0.001:
-            if not self._flow.paused:
+            request = self._request
+            if not self._flow.paused and (request.startedWriting or request.context.record.routing.asking):
                 self._begin()
                 self._request.write(self._dialect.heartbeat)
             self._wrote = now
