@@ -170,7 +170,7 @@ class Plan:
 
     def _worth_waiting(self) -> tuple[Option, float] | None:
         most = self.deps.routing.retry_before_fallback
-        if not most or not self._retries or self._call.operation in AUDIO:
+        if not most or not self._retries or not self._fallbacks or self._call.operation in AUDIO:
             return None
         now = self.deps.clock.seconds()
         for option in self._tried + self._blocked:
