@@ -78,7 +78,7 @@ class Pacing(SynchronousTestCase):
         self.assertEqual((self.pacer.paused(), self.begin()), (0.0, 0.0))
 
     def test_the_ramp(self) -> None:
-        """One, two, four; an answer that begins is the next step; where nobody is held up it ends."""
+        """One, two, four; an answer that begins is good for two; where nobody is held up it ends."""
         self.pacer.ramp()
         self.assertEqual(self.begin(), 0.0)
         self.assertAlmostEqual(self.begin(), 0.1)
@@ -88,7 +88,7 @@ class Pacing(SynchronousTestCase):
         self.assertEqual((woken, [self.begin(), self.begin()]), ([True], [0.0, 0.0]))
         self.assertTrue(self.begin())
         self.clock.advance(0.1)
-        self.assertEqual([self.begin() for _ in range(4)], [0.0] * 4)
+        self.assertEqual([self.begin() for _ in range(2)], [0.0] * 2)
         self.assertTrue(self.begin())
         self.clock.advance(1.0)
         self.begin()
@@ -112,7 +112,7 @@ class Pacing(SynchronousTestCase):
         self.assertTrue(16 <= began <= 26, began)
         before = self.pacer.rate
         self.clock.advance(1.0)
-        self.assertAlmostEqual(self.pacer.rate, before * 1.1)
+        self.assertAlmostEqual(self.pacer.rate, before * 1.2)
         self.clock.advance(5.0)
         self.begin()
         self.assertEqual((self.pacer.rate, self.pacer.slow), (float("inf"), False))

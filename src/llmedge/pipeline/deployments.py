@@ -204,7 +204,7 @@ class Deployment:
 
     def blocked_by(self, breaker: CircuitBreaker, last: bool = False) -> str:
         """Why no call may begin now, ``""`` if one may; see :meth:`CircuitBreaker.blocked_by`."""
-        if not last and self.pacer.paused():
+        if self.pacer.slow and not last and self.pacer.paused():
             return "paused"
         blocked = breaker.blocked_by(last)
         return f"breaker: {blocked}" if blocked else ""

@@ -140,13 +140,16 @@ class LearnedLimit:
         return max(self._well)
 
     def answered(self, number: int, load: Load, latency: float, whole: bool) -> None:
-        self._last = max(self._last, number)
         pace = self._paces[whole]
-        good = max(self._well)
         begun = load[0]
+        if begun <= _FEW:  # nearly always
+            pace.at_low_load(latency, True)
+            return
+        self._last = max(self._last, number)
+        good = max(self._well)
         unknown = not good and self._limit >= self._most
-        if unknown or begun <= max(good, _FEW):
-            pace.at_low_load(latency, unknown or begun <= max(good // 2, _FEW))
+        if unknown or begun <= good:
+            pace.at_low_load(latency, unknown or begun <= good // 2)
         if number > self._lowered_at:
             pace.recent.append((latency, load))
             if len(pace.recent) >= _BLOCK:
@@ -249,7 +252,8 @@ class Pace:
             self._usual = None
         elif counts:
             self._low.append(latency)
-        self._steps.clear()
+        if self._steps:
+            self._steps.clear()
 
     @property
     def is_known(self) -> bool:

@@ -83,7 +83,10 @@ class FairQueue:
             if self._pacer.delay():
                 return None
             self._pacer.began()
-        self._begin(limit)
+        self.in_flight += 1  # as _begin does, for nearly every call
+        self.begun += 1
+        if self.in_flight >= limit.watch:
+            limit.beyond += 1
         return Slot(self, self.begun, self.in_flight, 0.0)
 
     def _enqueue(self, caller: str, wait: float, again: bool) -> Deferred[Slot]:

@@ -18,8 +18,12 @@ MOST = 3600.0
 """Seconds; bounds what a wrong ``Retry-After`` can do."""
 ROUND = 0.1
 """Seconds of one step of the ramp: a call that was let in so long ago, and did not fail, is taken to be well."""
-GROWTH = 0.1
+GROWTH = 0.2
 """Share by which a rate that was learned grows in a second."""
+MORE = 1.1
+"""Times what was accepted that calls are let begin at first."""
+MORE_IF_FULL = 1.5
+"""The same where places seem to be wanting: then it only keeps those from coming at once who have waited for one."""
 SPAN = 10.0
 """Seconds over which it is learned."""
 IDLE = 1.0
@@ -31,8 +35,8 @@ class Pacer:
 
     - A *pause*: as long as a refusal says (``Retry-After``), else half a second, doubled with each further refusal in a
       row. Until then nobody who may ask elsewhere asks here; who may not waits in the queue, two seconds at most.
-    - A *ramp* behind a pause, and behind an outage: one call, then two, four … each tenth of a second, or as soon as
-      an answer begins, until nobody is held up any more. So who waited does not come all at once.
+    - A *ramp* behind a pause, and behind an outage: one call, then two, four … each tenth of a second, and two for each
+      answer that begins, until nobody is held up any more. So who waited does not come all at once.
     - A *rate* where refusals come whatever is under way: a tenth more a second than lately was accepted, and growing,
       until it no longer binds.
 
@@ -67,6 +71,7 @@ class Pacer:
         self._until_for_last = max(self._until_for_last, now + min(seconds, longest_for_last))
         self.why = why
         self._is_told = longest_for_last == inf
+        self._seen.clear()  # how many are accepted while few may begin is no rate
         self.ramp(self._until_for_last)
 
     def refused(self, number: int, last: int, full: bool = False) -> None:
@@ -77,7 +82,7 @@ class Pacer:
         self._row = self._row + 1 if number <= self._last_refused + 1 else 1
         self._last_refused = max(self._last_refused, number)
         self._refusals += 1
-        self._learn_rate(now, last - self._refusals)
+        self._learn_rate(now, last - self._refusals, MORE_IF_FULL if full else MORE)
         if self._row == 1:
             self._pauses = 0
         elif now >= self._until_for_last and not full:
@@ -85,17 +90,22 @@ class Pacer:
             self._pauses += 1
             self.pause(seconds, f"{self._row} refusals in a row", LONGEST_OF_LAST)
 
-    def _learn_rate(self, now: float, accepted: int) -> None:
+    def _learn_rate(self, now: float, accepted: int, more: float) -> None:
         """:param accepted: calls so far."""
+        if now < self._until_for_last:
+            return  # of calls that had begun before the pause
         self._seen = [(at, count) for at, count in self._seen if now - at < SPAN][-20:]
         if self._seen and now - self._seen[0][0] >= 1.0:
             at, before = self._seen[0]
-            rate = max(1.0, (accepted - before) / (now - at)) * (1.0 + GROWTH)
+            rate = max(1.0, (accepted - before) / (now - at)) * more
             if self._rate is None or rate < self.rate:
                 self._rate, self._rate_since = rate, now
                 self._next = max(self._next, now)
                 self.slow = True
-        self._seen.append((now, accepted))
+        if self._seen and now - self._seen[-1][0] < ROUND:
+            self._seen[-1] = (self._seen[-1][0], accepted)  # of those that began together the first told too little
+        else:
+            self._seen.append((now, accepted))
 
     @property
     def rate(self) -> float:
@@ -114,7 +124,7 @@ class Pacer:
     def answered(self) -> None:
         """An answer begins. To be told while ``slow``."""
         if self._size:
-            self._next_round(self._clock.seconds())
+            self._allowed += 2
             self.wake()
 
     # What may be done
@@ -124,7 +134,7 @@ class Pacer:
 
         :param last: nobody else is left to be asked.
         """
-        if not self._until:
+        if not self.slow:
             return 0.0
         left = (self._until_for_last if last else self._until) - self._clock.seconds()
         return left if 0.0 < left <= self._longest + 1.0 else 0.0  # or the clock was set back
@@ -151,7 +161,7 @@ class Pacer:
                 return left
             if now > self._next + IDLE:
                 self._rate = None  # it no longer binds
-        if not self._size and self._rate is None:
+        if not self._size and self._rate is None and not self.paused():
             self.slow = False
         return 0.0
 
