@@ -10,6 +10,7 @@ from twisted.internet import ssl
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 from twisted.trial.unittest import TestCase
 
+from llmedge.pipeline.plan import BRIEFLY
 from llmedge.pipeline.verdicts import VERDICTS, Next
 from tests.e2e.certificates import Authority
 from tests.e2e.client import Client, reactor
@@ -282,11 +283,13 @@ class Table(Faulty):
     def judge(self, case: Case, response: Response, record: dict[str, Any]) -> None:
         row, verdict = case.row, VERDICTS[case.row.cause]
         again = verdict.next is Next.RETRY and row.retry_after is None
-        rescued = case.fallback and verdict.next is not Next.ANSWER
-        kinds = ["first"]
+        here = case.fallback and not row.later and row.retry_after is None  # what is over at once, before a fallback
+        here = here and (row.recovers is not None or row.cause in BRIEFLY)
+        rescued = case.fallback and verdict.next is not Next.ANSWER and row.recovers is None
+        kinds = ["first", "retry"] if here else ["first"]
         if rescued:
             kinds.append("splice" if row.later else "fallback")
-        elif again and not row.later:
+        elif again and not row.later and not here:
             kinds.append("retry")
         good = rescued or row.recovers is not None
         # What the client saw.
@@ -308,12 +311,12 @@ class Table(Faulty):
         # What the vendor saw.
         asked = self.bad.times(case.name)
         self.assertEqual(len(asked), 0 if row.below else 1 + ("retry" in kinds))
-        if row.recovers is not None and not case.fallback:
+        if row.recovers is not None:
             self.assertGreaterEqual(asked[1] - asked[0], row.recovers)
         # What the ledger says.
         attempts = record["attempts"]
         self.assertEqual([each["kind"] for each in attempts], kinds)
-        causes = [row.cause] + ([] if good else [row.cause]) * ("retry" in kinds)
+        causes = [row.cause] + ([] if row.recovers is not None else [row.cause]) * ("retry" in kinds)
         self.assertEqual([each["cause"] for each in attempts if each["outcome"] != "ok"], causes)
         self.assertEqual(attempts[-1]["outcome"] == "ok", good)
         self.assertEqual(attempts[-1]["target"], "good/rescue" if rescued else case.target)

@@ -52,6 +52,13 @@ class Pacing(SynchronousTestCase):
         self.refuse()
         self.assertLessEqual(self.pacer.paused(), 0.5)
 
+    def test_it_need_not_learn(self) -> None:
+        self.pacer.learns = False
+        for _ in range(20):
+            self.refuse()
+            self.clock.advance(0.5)
+        self.assertFalse(self.pacer.slow)
+
     def test_no_pause_where_it_is_full(self) -> None:
         for number in range(1, 9):
             self.pacer.refused(number, number, full=True)

@@ -76,6 +76,7 @@ class Deployment:
         self.name = name
         self._clock = clock
         self.pacer = Pacer(clock, random)
+        self.pacer.learns = routing.adaptive
         self._make_breaker = partial(CircuitBreaker, clock, random, observer=tell)
         self.breaker = self._make_breaker(_breaker_settings(routing))
         self._others: dict[Operation, CircuitBreaker] = {}
@@ -108,7 +109,7 @@ class Deployment:
             breaker.settings = _breaker_settings(routing)
         self.queue.length, self.queue.max_wait = routing.queue, routing.queue_wait
         if self._adaptive != routing.adaptive:
-            self._adaptive = routing.adaptive
+            self._adaptive = self.pacer.learns = routing.adaptive
             self.queue.limit = _limit(self._entry, routing, self._clock)
 
     def limit_as(self, entry: TargetEntry, routing: Routing) -> None:

@@ -41,6 +41,7 @@ class Pacer:
       until it no longer binds.
 
     :ivar slow: calls may have to wait for it.
+    :ivar learns: refusals that do not say how long to wait are heeded as well.
     :ivar why: what it is about, for people.
     """
 
@@ -48,6 +49,7 @@ class Pacer:
         self._clock = clock
         self._random = random
         self.slow = False
+        self.learns = True
         self.why = ""
         self._is_told = False
         self.wake: Callable[[], None] = lambda: None
@@ -78,6 +80,8 @@ class Pacer:
         """A refusal that does not say how long to wait, of the ``number``-th call that began, ``last`` being that of
         the last one. From the second in a row on, which means that none of those that began in between was accepted,
         nobody is to ask for a while; but not where it is ``full``, as places come free one by one."""
+        if not self.learns:
+            return
         now = self._clock.seconds()
         self._row = self._row + 1 if number <= self._last_refused + 1 else 1
         self._last_refused = max(self._last_refused, number)

@@ -41,7 +41,9 @@ class Routing:
     )
     breaker_max_open: float = option(kinds.number(0.01, 3600), 1.0, "Seconds it is left alone at most.")
     adaptive: bool = option(
-        kinds.boolean, True, "Learn how many calls at once each target takes, from its refusals and its pace."
+        kinds.boolean,
+        True,
+        "Learn how many calls at once and a second each target takes, from its refusals and its pace.",
     )
     queue: int = option(kinds.integer(0), 100, "Calls that may wait for one target.")
     queue_wait: float = option(kinds.number(0, 600), 5.0, "Seconds a call may wait for a target.")
