@@ -50,6 +50,7 @@ class Attempt(msgspec.Struct):
     :ivar queued: seconds it waited for its turn.
     :ivar said: events of its stream that were read.
     :ivar cost: what its usage costs; the record's is that of all attempts together.
+    :ivar rate: requests a second that its target takes, where it said that it has none left for now.
     :ivar content_type: of an answer that is passed on as it is; ``content_length`` too, where the vendor told it.
     """
 
@@ -73,6 +74,7 @@ class Attempt(msgspec.Struct):
     cost: Decimal | None = None
     content_type: str = ""
     content_length: int | None = None
+    rate: float | None = None
 
     def end(self, now: float, outcome: str, error: str = "") -> None:
         """Note how it ended; the first time counts."""

@@ -1,16 +1,20 @@
 """How often a target is asked again, and how long a call waits before."""
 
+from itertools import pairwise
+from typing import Any
+
 from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.call import RoutingHints
+from llmedge.call import Call, RoutingHints
 from llmedge.errors import (
     ConnectFailed,
     UpstreamTimeout,
     VendorRateLimited,
 )
+from llmedge.record import Attempt
 from llmedge.state.breaker import BreakerSettings
-from tests.pipeline.harness import World
+from tests.pipeline.harness import ANSWER, World
 
 DOWN = ConnectFailed("It is down.", cause="refused")
 
@@ -48,6 +52,26 @@ class Retries(SynchronousTestCase):
         world.pass_time(2)
         self.assertEqual(len(world.vendors[0].calls), 100 + 10 + 10)
         self.assertTrue(world.at_rest())
+
+    def test_what_a_vendor_tells_of_its_limit(self) -> None:
+        """With an answer it says that no request is left, and how many come back: the next ones come so fast."""
+        world = World((ANSWER,))
+        vendor = world.vendors[0]
+        complete = vendor.complete
+
+        async def told(call: Call, attempt: Attempt) -> Any:
+            attempt.rate = 4.0
+            return await complete(call, attempt)
+
+        vendor.complete = told  # type: ignore[method-assign]
+        self.successResultOf(world.ask())
+        asking = [world.ask(caller=f"c{number}") for number in range(3)]
+        self.assertEqual(len(vendor.calls), 1)
+        world.pass_time(1.0)
+        for each in asking:
+            self.successResultOf(each)
+        apart = [after - before for before, after in pairwise(vendor.at)]
+        self.assertTrue(all(0.2 < each < 0.35 for each in apart), apart)
 
     def test_silence_is_left(self) -> None:
         """A silent target is not asked again, whatever is left."""

@@ -5,7 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from llmedge.dialects.dialect import VendorError
 from llmedge.errors import TargetError, UpstreamCut, VendorRefused
 from llmedge.pipeline.verdicts import cause_of
-from llmedge.providers.failures import failure_for, parse_retry_after, parse_should_retry
+from llmedge.providers.failures import failure_for, parse_rate, parse_retry_after, parse_should_retry
 
 
 class Failures(SynchronousTestCase):
@@ -138,3 +138,36 @@ class Resets(SynchronousTestCase):
             ),
         ):
             self.assertEqual(parse_retry_after(fields, now), expected, fields)
+
+
+class Rates(SynchronousTestCase):
+    def test_requests_that_come_back(self) -> None:
+        """Of OpenAI's kind and of Anthropic's, where none is left; not where some are, or it makes no sense."""
+
+        def told(limit: bytes, remaining: bytes, reset: bytes) -> dict[bytes, bytes]:
+            return {
+                b"x-ratelimit-limit-requests": limit,
+                b"x-ratelimit-remaining-requests": remaining,
+                b"x-ratelimit-reset-requests": reset,
+            }
+
+        for fields, expected in (
+            (told(b"60", b"0", b"1m0s"), 1.0),
+            (told(b"10", b"0", b"500ms"), 20.0),
+            (told(b"60", b"1", b"59s"), None),
+            (told(b"0", b"0", b"59s"), None),
+            (told(b"60", b"0", b"0s"), None),
+            (told(b"60", b"0", b"soon"), None),
+            (told(b"many", b"0", b"1s"), None),
+            (
+                {
+                    b"anthropic-ratelimit-requests-limit": b"50",
+                    b"anthropic-ratelimit-requests-remaining": b"0",
+                    b"anthropic-ratelimit-requests-reset": b"2023-11-14T22:13:25Z",
+                },
+                10.0,
+            ),
+            ({b"x-ratelimit-remaining-requests": b"0"}, None),
+            ({}, None),
+        ):
+            self.assertEqual(parse_rate(fields, 1_700_000_000.0), expected, fields)

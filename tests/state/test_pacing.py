@@ -124,6 +124,17 @@ class Pacing(SynchronousTestCase):
         self.begin()
         self.assertEqual((self.pacer.rate, self.pacer.slow), (float("inf"), False))
 
+    def test_what_it_says_itself(self) -> None:
+        """Ten a second come back: the next one comes a tenth of a second later. One in twenty seconds: a pause."""
+        self.pacer.keep_to(10.0)
+        self.assertAlmostEqual(self.begin(), 0.1)
+        self.clock.advance(0.1)
+        self.assertEqual(self.begin(), 0.0)
+        self.assertTrue(0.09 < self.begin() <= 0.1)
+        self.pacer.keep_to(0.05)
+        self.assertAlmostEqual(self.pacer.paused(), 20.0)
+        self.assertEqual((self.pacer.told(30.0) > 0.0, self.pacer.told(2.0)), (True, 0.0))
+
     @settings(max_examples=examples(100), deadline=None)
     @given(
         st.integers(0, 2**32),

@@ -56,6 +56,8 @@ async def attempt(
             made.ended, made.outcome = ended, "ok"
             if record.content is not None:
                 record.content.answer = content.answer(call, reply)
+        if made.rate is not None:
+            lease.deployment.pacer.keep_to(made.rate)
         record.routing.answered_by = made
         if plan is not None:
             plan.won(option)

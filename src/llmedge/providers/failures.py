@@ -30,6 +30,17 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|d|h|m|s)")
 _DURATION = re.compile(rf"(?:{_PART.pattern})+")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
+_REQUESTS = (
+    (b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests"),
+    (
+        b"anthropic-ratelimit-requests-limit",
+        b"anthropic-ratelimit-requests-remaining",
+        b"anthropic-ratelimit-requests-reset",
+    ),
+)
+REMAINING = frozenset(remaining for _, remaining, _ in _REQUESTS)
+"""Headers that tell how many requests are left."""
+
 _FLAGGED = re.compile(r"\bflagged\b|\bmoderation\b", re.IGNORECASE)
 """OpenRouter's 403 for what its moderation does not let pass (openrouter.ai/docs/api-reference/errors)."""
 
@@ -116,6 +127,19 @@ def parse_retry_after(fields: Mapping[bytes, bytes], now: float) -> float | None
         return _bounded(parsedate_to_datetime(value.decode("latin-1")).timestamp() - now)
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def parse_rate(fields: Mapping[bytes, bytes], now: float) -> float | None:
+    """Requests a second that come back where none is left, by ``x-ratelimit-*-requests`` (OpenAI and those like it) or
+    ``anthropic-ratelimit-requests-*``: both tell when all are there again. ``None`` where some are left.
+
+    :param now: seconds since the epoch.
+    """
+    for limit, remaining, reset in _REQUESTS:
+        if _number(fields.get(remaining)) == 0 and (all_of_them := _number(fields.get(limit))):
+            wait = _until(fields.get(reset, b"").decode("latin-1"), now)
+            return all_of_them / wait if wait else None
+    return None
 
 
 def _reset(fields: Mapping[bytes, bytes], now: float) -> float | None:

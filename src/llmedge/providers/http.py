@@ -24,7 +24,7 @@ from llmedge.errors import (
 )
 from llmedge.model import Answer, Clock, Event, EventKind, Target, Usage
 from llmedge.operations import Operation
-from llmedge.providers.failures import failure_for, parse_retry_after, parse_should_retry
+from llmedge.providers.failures import REMAINING, failure_for, parse_rate, parse_retry_after, parse_should_retry
 from llmedge.providers.listing import QUERIES
 from llmedge.providers.listing import parse as parse_list
 from llmedge.providers.passthrough import EVENTS, JSON, is_asked_for, note_media, reader_for
@@ -127,6 +127,8 @@ class HttpProvider:
         found = fields.get(b"x-request-id") or fields.get(b"request-id") or fields.get(b"x-amzn-requestid")
         if found:  # what the vendor calls the request: most, Anthropic, AWS
             attempt.upstream_request_id = found.decode("latin-1")[:128]
+        if not REMAINING.isdisjoint(fields):
+            attempt.rate = parse_rate(fields, self._clock.seconds())
         return 200 <= exchange.status < 300 and b"content-encoding" not in fields
 
     async def _check(self, exchange: Exchange, vendor_dialect: Dialect) -> None:

@@ -111,6 +111,15 @@ class Pacer:
         else:
             self._seen.append((now, accepted))
 
+    def keep_to(self, rate: float) -> None:
+        """Its deployment says that no call is left for now, and that so many a second come back."""
+        if rate < 1.0:
+            self.pause(1.0 / max(rate, 1e-6), "no requests left")
+        else:
+            self._rate, self._rate_since = rate, self._clock.seconds()
+            self._next = max(self._next, self._rate_since + 1.0 / rate)
+            self.slow = True
+
     @property
     def rate(self) -> float:
         """Calls a second that may begin; infinite where no limit of them is known."""
