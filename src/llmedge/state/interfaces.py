@@ -7,8 +7,8 @@ Two kinds, because the pipeline must stay cheap here and honest there:
   it, so the memory implementation costs neither a coroutine nor a Deferred.
 - What a process judges for itself never waits. A breaker is asked for every candidate of every call and its evidence
   is this process's own view of the network, so breakers, latencies and limits of concurrency are local everywhere. A
-  shared implementation of ``Store`` hands out local breakers and passes cooldowns on: it hears of one from elsewhere
-  and calls ``cool_down``. Told as seconds from now, since processes share no clock; a slow or dead Redis then costs a
+  shared implementation of ``Store`` hands out local breakers and passes pauses on: it hears of one from elsewhere
+  and calls ``Pacer.pause``. Told as seconds from now, since processes share no clock; a slow or dead Redis then costs a
   hint, never a call.
 """
 
