@@ -103,6 +103,18 @@ class Pacing(SynchronousTestCase):
         self.begin()
         self.assertFalse(self.pacer.slow)
 
+    def test_a_step_is_longer_than_a_refusal(self) -> None:
+        """Or a hundred would be let in before the first of them is refused."""
+        for took, step in ((0.01, 0.1), (0.4, 0.6), (30.0, 1.0)):
+            pacer = Pacer(self.clock, Random(1))
+            pacer.refused(1, 1, seconds=took)
+            pacer.refused(2, 2, seconds=took)
+            self.assertTrue(pacer.is_returning)
+            self.clock.advance(pacer.delay())
+            self.assertEqual(pacer.delay(), 0.0)
+            pacer.began()
+            self.assertAlmostEqual(pacer.delay(), step)
+
     def test_a_rate(self) -> None:
         """A vendor that allows ten a second: from its second refusal on they are let begin about so fast, and faster
         until that no longer binds."""

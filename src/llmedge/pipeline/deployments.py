@@ -288,7 +288,7 @@ class Lease:
         if self.ended:
             return
         if verdict.load is Outcome.OVERLOADED:
-            self._refused(verdict, retry_after)
+            self._refused(verdict, waited, retry_after)
         counts = not (self.again and self.breaker.state is State.CLOSED)
         if self.pace is not None:
             if verdict.unhealthy and counts:
@@ -300,14 +300,14 @@ class Lease:
                 self.deployment.pace.observe(waited)  # a silence is an answer's time at least
         self._end(verdict.load, 0 if not verdict.billed else None)
 
-    def _refused(self, verdict: Verdict, retry_after: float | None) -> None:
+    def _refused(self, verdict: Verdict, waited: float, retry_after: float | None) -> None:
         pacer = self.deployment.pacer
         if retry_after:
             pacer.pause(retry_after, "Retry-After")
         else:
             full = self.slot.refused()
             if not verdict.unhealthy:  # the breaker looks after the others
-                pacer.refused(self.slot.number, self.deployment.queue.begun, full)
+                pacer.refused(self.slot.number, self.deployment.queue.begun, full, waited)
 
     def end(self, tokens: int | None) -> None:
         """The answer is complete; ``tokens`` used, if known."""

@@ -111,7 +111,7 @@ class FairQueue:
         now = self._clock.seconds()
         span = min(_SPAN, now - self._served_since)
         served = self._served.total(now)
-        if served < 4 or span < 1.0 or not self.waiting:
+        if served < 4 or span < 1.0 or not self.waiting or self._pacer.is_returning:
             return 0.0
         turns = len(self._callers.get(caller, ())) + 1
         ahead = sum(min(len(line), turns) for line in self._callers.values())

@@ -16,8 +16,9 @@ JITTER = 0.25
 """Share of such a pause that is left to chance."""
 MOST = 3600.0
 """Seconds; bounds what a wrong ``Retry-After`` can do."""
-ROUND = 0.1
-"""Seconds of one step of the ramp: a call that was let in so long ago, and did not fail, is taken to be well."""
+ROUND, LONGEST_ROUND = 0.1, 1.0
+"""Seconds of one step of the ramp, at least and at most: longer than failures took, so that a call that was let in so
+long ago, and did not fail, may be taken to be well."""
 GROWTH = 0.2
 """Share by which a rate that was learned grows in a second."""
 MORE = 1.1
@@ -57,7 +58,7 @@ class Pacer:
         self._last_refused = -1
         self._until = self._until_for_last = self._longest = 0.0
         self._size = self._allowed = 0  # of the ramp: calls in this round, and how many of them are still to come
-        self._round_ends = 0.0
+        self._round, self._round_ends = ROUND, 0.0
         self._rate: float | None = None
         self._rate_since = self._next = 0.0
         self._refusals = 0
@@ -76,13 +77,17 @@ class Pacer:
         self._seen.clear()  # how many are accepted while few may begin is no rate
         self.ramp(self._until_for_last)
 
-    def refused(self, number: int, last: int, full: bool = False) -> None:
+    def refused(self, number: int, last: int, full: bool = False, seconds: float = 0.0) -> None:
         """A refusal that does not say how long to wait, of the ``number``-th call that began, ``last`` being that of
         the last one. From the second in a row on, which means that none of those that began in between was accepted,
-        nobody is to ask for a while; but not where it is ``full``, as places come free one by one."""
+        nobody is to ask for a while; but not where it is ``full``, as places come free one by one.
+
+        :param seconds: that the refusal took.
+        """
         if not self.learns:
             return
         now = self._clock.seconds()
+        self._round = min(LONGEST_ROUND, max(ROUND, 1.5 * seconds))
         self._row = self._row + 1 if number <= self._last_refused + 1 else 1
         self._last_refused = max(self._last_refused, number)
         self._refusals += 1
@@ -132,7 +137,7 @@ class Pacer:
         """Let calls in by and by: one, two, four … from ``begin`` on."""
         self.slow = True
         self._size = self._allowed = 1
-        self._round_ends = (self._clock.seconds() if begin is None else begin) + ROUND
+        self._round_ends = (self._clock.seconds() if begin is None else begin) + self._round
 
     def answered(self) -> None:
         """An answer begins. To be told while ``slow``."""
@@ -152,6 +157,11 @@ class Pacer:
         left = (self._until_for_last if last else self._until) - self._clock.seconds()
         return left if 0.0 < left <= self._longest + 1.0 else 0.0  # or the clock was set back
 
+    @property
+    def is_returning(self) -> bool:
+        """There is a pause, or a ramp behind one: how fast calls began lately says nothing of how fast they will."""
+        return self.slow and self._size > 0
+
     def told(self, most: float) -> float:
         """Seconds of a pause that the deployment asked for; 0.0 if there is none, or of more than ``most``."""
         return left if self._is_told and (left := self.paused()) <= most else 0.0
@@ -164,10 +174,10 @@ class Pacer:
             return left
         now = self._clock.seconds()
         if self._size and self._allowed <= 0:
-            if 1e-9 < (left := self._round_ends - now) <= ROUND + 1.0:
+            if 1e-9 < (left := self._round_ends - now) <= self._round + 1.0:
                 return left
             self._next_round(now)
-        elif self._size and now >= self._round_ends + ROUND:  # nobody was held up for a whole round
+        elif self._size and now >= self._round_ends + self._round:  # nobody was held up for a whole round
             self._size = 0
         if self._rate is not None:
             if 1e-9 < (left := self._next - now) <= 2.0:
@@ -187,4 +197,4 @@ class Pacer:
     def _next_round(self, now: float) -> None:
         self._size *= 2
         self._allowed = self._size
-        self._round_ends = now + ROUND
+        self._round_ends = now + self._round
