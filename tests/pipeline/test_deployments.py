@@ -110,6 +110,25 @@ class Limits(SynchronousTestCase):
         self.assertIs(world.deployment().queue.limit, limit)
         self.assertEqual(limit.value, 10)
 
+    def test_long_answers_are_no_slow_ones(self) -> None:
+        """Pace is for the answer's length, and each operation has its own: an embedding is no chat."""
+        world = World((ANSWER,), settings=OFF)
+        deployment = world.deployment()
+        told: list[tuple[float, object]] = []
+        self.patch(deployment.queue.limit, "answered", lambda number, load, latency, kind: told.append((latency, kind)))
+        embeddings = deployment.breaker_of(Operation.EMBEDDINGS)
+        for whole, breaker, seconds, tokens in (
+            (True, deployment.breaker, 1.0, 50),
+            (True, deployment.breaker, 10.0, 950),
+            (False, deployment.breaker, 0.5, 0),
+            (True, embeddings, 0.05, 0),
+        ):
+            lease = deployment.lease_now(whole, breaker)
+            assert lease is not None
+            lease.answered(world.clock.seconds(), seconds, tokens)
+            lease.end(None)
+        self.assertEqual(told, [(0.01, True), (0.01, True), (0.01, False), (0.001, embeddings)])
+
     def test_concurrency(self) -> None:
         """So many at once, never more; the others wait their turn, within bounds and the deadline."""
         world = World(

@@ -50,8 +50,8 @@ async def attempt(
             lease.answered(now := clock.seconds(), now - started)
         else:
             ended = clock.seconds()
-            lease.answered(ended, ended - started)
             made.usage = usage = reply.usage
+            lease.answered(ended, ended - started, 0 if usage is None else usage.output)
             lease.end(None if usage is None else usage.input + usage.output)
             made.ended, made.outcome = ended, "ok"
             if record.content is not None:

@@ -34,6 +34,9 @@ HEDGE_LEAST, HEDGE_MOST = 2.0, 10.0
 
 ANONYMOUS = "anonymous"
 
+PREFILL = 50
+"""Tokens that are written in about the time until the first one."""
+
 _STATES = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 
 Observer = Callable[[str, State, State], None]
@@ -268,15 +271,20 @@ class Lease:
     pace: float | None = None
     ended: bool = False
 
-    def answered(self, now: float, seconds: float) -> None:
-        """Content came, ``seconds`` after the call was put to the deployment."""
+    def answered(self, now: float, seconds: float, tokens: int = 0) -> None:
+        """Content came, ``seconds`` after the call was put to the deployment.
+
+        :param tokens: of a whole answer.
+        """
         self.pace = seconds
         self._ticket.succeed()
         deployment = self.deployment
         deployment.answered_at = now
         if deployment.pacer.slow:
             deployment.pacer.answered()
-        self.slot.answered(seconds, self._whole)
+        # Pace is for the answer's length, and for what was asked for: an embedding is no chat.
+        kind = self._whole if self.breaker is deployment.breaker else self.breaker
+        self.slot.answered(seconds / (PREFILL + tokens), kind)
         deployment.pace.observe(seconds)
         (deployment.tail_whole if self._whole else deployment.tail).observe(seconds)
 

@@ -37,8 +37,11 @@ class Limit(Protocol):
     @property
     def value(self) -> int: ...
 
-    def answered(self, number: int, load: Load, latency: float, whole: bool) -> None:
-        """An answer begins, ``latency`` seconds after its call, the ``number``-th; ``whole``: it is complete."""
+    def answered(self, number: int, load: Load, latency: float, kind: object) -> None:
+        """An answer begins, ``latency`` seconds after its call, the ``number``-th.
+
+        :param latency: for the answer's size, if that is known; only those of one ``kind`` are compared.
+        """
 
     def refused(self, number: int, load: int, last: int) -> bool:
         """An overload, with ``load`` calls under way, itself among them; ``last`` is the number of the call that began
@@ -56,7 +59,7 @@ class FixedLimit:
     watch: float = inf
     beyond: int = 0
 
-    def answered(self, number: int, load: Load, latency: float, whole: bool) -> None:
+    def answered(self, number: int, load: Load, latency: float, kind: object) -> None:
         """What happens changes nothing."""
 
     def refused(self, number: int, load: int, last: int) -> bool:
@@ -121,7 +124,7 @@ class LearnedLimit:
         self._watched_from = 0
         self._well = [0, 0]  # most calls at once that went well, in this span and in the one before
         self._well_since = clock.seconds()
-        self._paces = (Pace(), Pace())
+        self._paces: dict[object, Pace] = {}
         self._is_well = True
         self.why = ""
 
@@ -139,8 +142,9 @@ class LearnedLimit:
         """Most calls at once that went well in the last minute."""
         return max(self._well)
 
-    def answered(self, number: int, load: Load, latency: float, whole: bool) -> None:
-        pace = self._paces[whole]
+    def answered(self, number: int, load: Load, latency: float, kind: object) -> None:
+        if (pace := self._paces.get(kind)) is None:
+            pace = self._paces[kind] = Pace()
         begun = load[0]
         if begun <= _FEW:  # nearly always
             pace.at_low_load(latency, True)
@@ -203,7 +207,7 @@ class LearnedLimit:
         self._lowered_at = self._last
         self._grew = self._clock.seconds()
         self.why = why
-        for pace in self._paces:
+        for pace in self._paces.values():
             pace.recent.clear()
 
     def end(self, in_flight: int, well: bool) -> None:

@@ -201,10 +201,10 @@ class Slot:
     load: int
     waited: float
 
-    def answered(self, latency: float, whole: bool) -> None:
-        """The answer begins, ``latency`` seconds after the call; ``whole``: it is complete."""
+    def answered(self, latency: float, kind: object) -> None:
+        """The answer begins; see :meth:`Limit.answered`."""
         if self._queue is not None:
-            self._queue.limit.answered(self.number, (self.load, self._queue.in_flight), latency, whole)
+            self._queue.limit.answered(self.number, (self.load, self._queue.in_flight), latency, kind)
 
     def refused(self) -> bool:
         """The call was refused as one too many; whether it may be for want of places."""
