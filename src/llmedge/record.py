@@ -48,7 +48,7 @@ class Attempt(msgspec.Struct):
         ``splice``, ``continue``, ``shadow``.
     :ivar cause: the row of the table in ``pipeline/verdicts.py``, where it failed.
     :ivar queued: seconds it waited for its turn.
-    :ivar said: events of its stream that were read.
+    :ivar said: bytes of text that were read of its stream, about, where it did not end well.
     :ivar cost: what its usage costs; the record's is that of all attempts together.
     :ivar content_type: of an answer that is passed on as it is; ``content_length`` too, where the vendor told it.
     """

@@ -129,6 +129,20 @@ class Splicing(Recovery):
         self.reply.abort()
         self.assertEqual(world.route.kept.total, 0)
 
+    def test_what_is_kept_is_packed(self) -> None:
+        """A long stream takes little more than its text, and is completed word by word."""
+        words = [f"word {number} " for number in range(4000)]
+        script = [[chunk(word)] for word in words]
+        world = self.world((stream(*script[:3999], CUT),), (stream(*script, END),))
+        reply = self.successResultOf(world.ask(stream=True))
+        kept: list[int] = []
+        text = self.successResultOf(Deferred.fromCoroutine(read(reply, lambda _: kept.append(world.route.kept.total))))
+        self.assertEqual(text, "".join(words))
+        self.assertGreater(sum(len(chunk(word).frame) for word in words), 600_000)
+        self.assertLess(max(kept), 2 * len(text) + recover.PACKED)
+        reply.abort()
+        self.assertEqual(world.route.kept.total, 0)
+
     def test_nothing_is_sent_while_it_repeats(self) -> None:
         """And no empty batch either."""
         world = self.world((stream([chunk("one two ")], CUT),), (stream(*GOOD),))

@@ -59,7 +59,7 @@ class Metrics:
         self._estimated = counter(
             "llm_usage_estimated_total", "Answers whose tokens were estimated, because the vendor told none.", call
         )
-        self._cost = counter("llm_cost_usd_total", "What answers cost, in USD.", [*call, "caller"])
+        self._cost = counter("llm_cost_usd_total", "What answers and attempts in vain cost, in USD.", [*call, "caller"])
         self._unpriced = counter("llm_cost_unknown_total", "Answers with tokens whose price is not known.", call)
         self._errors = LastLabel(counter("llm_errors_total", "Requests that ended in an error, by code.", ["code"]))
         self._ended = LastLabel(counter("llm_streams_total", "Streams by how they ended.", ["outcome"]))
@@ -107,6 +107,8 @@ class Metrics:
         if metrics is None:
             metrics = self._children[key] = _CallMetrics(self, key)
         metrics.count(record)
+        if len(record.routing.attempts) > 1:
+            self._count_others(record, by)
         for attempt in record.routing.attempts:
             if attempt.ended is not None:
                 target = attempt.target
@@ -119,6 +121,16 @@ class Metrics:
                     self._deployment_queue.labels(self._label(str(attempt.target))).observe(attempt.queued)
         if record.stream and record.first_event is not None:
             self._ended[record.outcome].value += 1.0
+
+    def _count_others(self, record: Record, by: Attempt | None) -> None:
+        """The tokens of attempts whose answer the client did not get; their cost is in that of the request."""
+        for attempt in record.routing.attempts:
+            used = attempt.usage
+            if used is not None and attempt is not by and used is not record.accounting.usage:
+                key = (record.operation, attempt.target.provider, record.model_label)
+                for kind, count in (("input", used.input), ("output", used.output)):
+                    if count:
+                        self._tokens.labels(*key, kind).inc(count)
 
     def _at_deployment(self, attempt: Attempt, key: tuple[str, str, str]) -> _AttemptMetrics:
         target, outcome = attempt.target, attempt.outcome
