@@ -90,7 +90,7 @@ class Deployment:
     breaker: CircuitBreaker
     queue: FairQueue
     ewma: PeakEwma
-    p99: Quantile
+    tail: Quantile
     asked: Counter[str] = attrs.Factory(Counter)
 
     def mood(self, now: float) -> str:
@@ -187,7 +187,7 @@ class World:
                 latency = await self.ask(target)
                 ticket.succeed()
                 target.ewma.observe(latency)
-                target.p99.observe(latency)
+                target.tail.observe(latency)
                 await self.clock.sleep(0.1 + self.random.random() * 0.4)  # the rest of the stream
                 slot.release(Outcome.OK, latency)
             except Failed as failure:

@@ -66,6 +66,8 @@ async def attempt(
         if kind != "shadow" and lease.deployment.overdue(not call.stream, waited, not call.deadline.left()):
             made.cause = "silent"  # whoever stopped waiting for it had reason to
             lease.failed(VERDICTS["silent"], waited)
+        if kind != "shadow":
+            lease.deployment.waited_in_vain(not call.stream, waited)
         made.end(clock.seconds(), "aborted")
         raise
     except EdgeError as failure:

@@ -26,8 +26,10 @@ from llmedge.state.rates import Quota, Reservation, quota
 UNLIMITED = 1_000_000
 """Calls at once at a deployment that has not refused any yet."""
 
-HEDGE_LEAST, HEDGE_MOST = 2.0, 10.0
-"""Seconds: bounds of how long a target may be silent before the next one is asked too."""
+HEDGE_LEAST, HEDGE_MOST = 0.1, 10.0
+"""Seconds: bounds of how long a target may be silent before the next one is asked too. Of less nobody takes notice."""
+SILENT_LEAST = 2.0
+"""Seconds of silence, at least, that count as a failure."""
 
 _STATES = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 
@@ -39,13 +41,14 @@ class Deployment:
     """One deployment.
 
     :ivar breaker: of its chats; see :meth:`breaker_of`.
-    :ivar pace: time to first content, for choosing; ``tail`` and ``tail_whole``: its 99th percentile, of streams and of
+    :ivar pace: time to first content, for choosing; ``tail`` and ``tail_whole``: its quantiles, of streams and of
         whole answers, for hedging.
     """
 
     __slots__ = (
         "_adaptive",
         "_entry",
+        "_hedged",
         "_make_breaker",
         "_others",
         "breaker",
@@ -70,6 +73,7 @@ class Deployment:
         self.quota: Quota | None = None
         self._entry: TargetEntry | None = None
         self._adaptive = routing.adaptive
+        self._hedged = routing.hedge_ratio
 
     def breaker_of(self, operation: Operation) -> CircuitBreaker:
         """Its health where it is asked for that: a server that cannot embed may chat well."""
@@ -89,6 +93,7 @@ class Deployment:
         for breaker in self.breakers:
             breaker.settings = _breaker_settings(routing)
         self.queue.length, self.queue.max_wait = routing.queue, routing.queue_wait
+        self._hedged = routing.hedge_ratio
         if self._adaptive != routing.adaptive:
             self._adaptive = routing.adaptive
             self.queue.limit = _limit(self._entry, routing)
@@ -137,19 +142,30 @@ class Deployment:
         return Lease(self, breaker, slot, ticket, reservation, whole)
 
     def patience(self, whole: bool) -> float | None:
-        """Seconds it may be silent before another one is asked too, by what it ever took; ``None``: as long as it
-        likes."""
-        learned = (self.tail_whole if whole else self.tail).value
-        if learned is not None:
-            return min(HEDGE_MOST, max(HEDGE_LEAST, 2 * learned)) if not whole else max(HEDGE_LEAST, 2 * learned)
-        return None if whole else HEDGE_MOST  # how long a whole answer takes is no sign of trouble until it is known
+        """Seconds it may be silent before another one is asked too; ``None``: as long as it likes. At the quantile that
+        leaves as many calls as may be hedged (Dean & Barroso 2013 have the 95th percentile, for 5 %), where its slowest
+        take so much longer that another answer would be there before; else when it is later than all of them."""
+        tail = self.tail_whole if whole else self.tail
+        late, median, longest = tail.at(1.0 - self._hedged), tail.at(0.5), tail.at(0.99)
+        if late is None or median is None or longest is None:
+            return None if whole else HEDGE_MOST  # how long a whole answer takes is no sign of trouble until known
+        late = max(late, 2.0 * median)
+        patience = max(HEDGE_LEAST, late if longest >= late + median else longest + median)
+        return patience if whole else min(HEDGE_MOST, patience)
 
     def overdue(self, whole: bool, waited: float, too_late: bool) -> bool:
         """Whether ``waited`` seconds are longer than it ever takes; ``too_late``: the call's deadline has passed."""
-        learned = (self.tail_whole if whole else self.tail).value
-        if learned is not None:
-            return waited >= max(HEDGE_LEAST, 2 * learned)
+        longest = (self.tail_whole if whole else self.tail).at(0.99)
+        if longest is not None:
+            return waited >= max(SILENT_LEAST, 2.0 * longest)
         return waited >= HEDGE_MOST and (not whole or too_late)
+
+    def waited_in_vain(self, whole: bool, waited: float) -> None:
+        """``waited`` seconds had passed without an answer when nobody wanted it any more: it takes longer than that."""
+        self.pace.at_least(waited)
+        tail = self.tail_whole if whole else self.tail
+        if waited > (tail.at(1.0 - self._hedged) or math.inf):  # or its quantiles would be those of who won
+            tail.observe(waited)
 
     @property
     def load(self) -> int:
