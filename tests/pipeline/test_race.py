@@ -174,7 +174,7 @@ class Races(SynchronousTestCase):
         asking = world.ask(stream=True)
         world.pass_time(0.2)
         self.successResultOf(asking).abort()
-        self.assertEqual(world.record.routing.skipped[0].why, "breaker: open")
+        self.assertEqual(world.record.routing.skipped[0].why, "breaker: 5 in a row failed")
         self.assertTrue(world.at_rest())
 
     def test_silence_until_the_deadline(self) -> None:

@@ -263,7 +263,7 @@ class Splicing(Recovery):
         reading.cancel()
         self.failureResultOf(reading, CancelledError)
         reading = self.read(world)
-        self.assertEqual(world.record.routing.skipped[0].why, "breaker: open")
+        self.assertEqual(world.record.routing.skipped[0].why, "breaker: 1 in a row failed")
         world.pass_time(2)
         self.assertEqual(self.successResultOf(reading), "one two three")
         self.assertEqual(len(world.record.routing.attempts), 2)

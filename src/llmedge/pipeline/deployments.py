@@ -12,8 +12,10 @@ import attrs
 from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.routing import Routing
 from llmedge.errors import TargetBusy
-from llmedge.model import Clock
+from llmedge.model import Clock, Standing
 from llmedge.operations import Operation
+from llmedge.pipeline.signals import Signals, limit_words
+from llmedge.pipeline.standings import UNLIMITED, Labels, standing_of
 from llmedge.pipeline.verdicts import Verdict
 from llmedge.state.breaker import BreakerSettings, CircuitBreaker, State, Ticket
 from llmedge.state.budget import Budget
@@ -23,15 +25,10 @@ from llmedge.state.latency import PeakEwma, Quantile
 from llmedge.state.memory import MemoryStore
 from llmedge.state.rates import Quota, Reservation, quota
 
-UNLIMITED = 1_000_000
-"""Calls at once at a deployment that has not refused any yet."""
-
 HEDGE_LEAST, HEDGE_MOST = 0.1, 10.0
 """Seconds: bounds of how long a target may be silent before the next one is asked too. Of less nobody takes notice."""
 SILENT_LEAST = 2.0
 """Seconds of silence, at least, that count as a failure."""
-
-_STATES = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 
 Observer = Callable[[str, State, State], None]
 """Told ``(deployment, before, after)`` of each change of a breaker."""
@@ -56,14 +53,15 @@ class Deployment:
         "pace",
         "queue",
         "quota",
+        "signals",
         "tail",
         "tail_whole",
     )
 
     def __init__(self, name: str, clock: Clock, random: Random, routing: Routing, observer: Observer | None) -> None:
-        tell = None if observer is None else lambda before, after: observer(name, before, after)
         self.name = name
-        self._make_breaker = partial(CircuitBreaker, clock, random, observer=tell)
+        self.signals = Signals(name, clock)
+        self._make_breaker = partial(self._breaker, clock, random, observer)
         self.breaker = self._make_breaker(_breaker_settings(routing))
         self._others: dict[Operation, CircuitBreaker] = {}
         self.pace = PeakEwma(clock)
@@ -74,6 +72,17 @@ class Deployment:
         self._entry: TargetEntry | None = None
         self._adaptive = routing.adaptive
         self._hedged = routing.hedge_ratio
+
+    def _breaker(
+        self, clock: Clock, random: Random, observer: Observer | None, settings: BreakerSettings
+    ) -> CircuitBreaker:
+        def tell(before: State, after: State) -> None:
+            self.signals.breaker(made, before, after)
+            if observer is not None:
+                observer(self.name, before, after)
+
+        made = CircuitBreaker(clock, random, settings, tell)
+        return made
 
     def breaker_of(self, operation: Operation) -> CircuitBreaker:
         """Its health where it is asked for that: a server that cannot embed may chat well."""
@@ -130,7 +139,12 @@ class Deployment:
         """
         reservation = None if self.quota is None else await self.quota.reserve(tokens)
         try:
-            slot = await self.queue.acquire(caller, wait)
+            try:
+                slot = await self.queue.acquire(caller, wait)
+            except TargetBusy as busy:
+                if words := limit_words(self.queue):
+                    busy.message += f" ({words})"
+                raise
             ticket = breaker.begin()
             if ticket is None:
                 slot.release()
@@ -166,6 +180,12 @@ class Deployment:
         tail = self.tail_whole if whole else self.tail
         if waited > (tail.at(1.0 - self._hedged) or math.inf):  # or its quantiles would be those of who won
             tail.observe(waited)
+
+    @property
+    def rate(self) -> float:
+        """Calls a second it is given."""
+        rpm = None if self._entry is None else self._entry.rpm
+        return rpm / 60.0 if rpm else math.inf
 
     @property
     def load(self) -> int:
@@ -246,6 +266,7 @@ class Lease:
         if self.pace is None:
             self._ticket.abandon()
         self.slot.release(outcome, self.pace)
+        self.deployment.signals.limit(self.deployment.queue)
         if self._reservation is not None and tokens is not None:
             self._reservation.commit(tokens)
 
@@ -262,6 +283,7 @@ class Deployments:
         self._observer = observer
         self._routing = Routing()
         self._limits: dict[str, TargetEntry] = {}
+        self._labels = Labels()
         self._store: Store[Deployment] = MemoryStore(
             self._make, keep=lambda name, each: name in self._limits or each.load > 0
         )
@@ -274,7 +296,7 @@ class Deployments:
 
         :param models: their targets' limits hold for whoever asks a target, by whatever name.
         """
-        self._limits = strictest(models or {})
+        self._labels.configured = self._limits = strictest(models or {})
         if routing != self._routing:
             self._routing = routing
             for deployment in self.all():
@@ -297,21 +319,14 @@ class Deployments:
         pattern = f"{name.partition('/')[0]}/*"
         return self._limits.get(name) or self._limits.get(pattern) or TargetEntry(name)
 
-    def figures(self) -> list[tuple[str, int, int, float]]:
-        """For the metrics: label, state (0 closed, 1 half open, 2 open), calls under way, calls at once it takes."""
-        return [
-            (
-                self.label(each.name),
-                max(_STATES[breaker.state] for breaker in each.breakers),
-                each.queue.in_flight,
-                math.inf if each.queue.limit.value >= UNLIMITED else float(each.queue.limit.value),
-            )
-            for each in self.all()
-        ]
+    def standings(self) -> list[Standing]:
+        """For the metrics: how each of them stands now."""
+        now = self._clock.seconds()
+        return [standing_of(each.name, each.breakers, each.queue, each.rate, self._labels, now) for each in self.all()]
 
     def label(self, name: str) -> str:
         """The deployment's name for metrics: its own if it is configured, else ``PROVIDER/*``."""
-        return name if name in self._limits else f"{name.partition('/')[0]}/*"
+        return self._labels.of(name)
 
 
 def strictest(models: Mapping[str, Model]) -> dict[str, TargetEntry]:

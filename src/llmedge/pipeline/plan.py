@@ -24,6 +24,7 @@ from llmedge.model import Clock
 from llmedge.operations import Operation
 from llmedge.pipeline.deployments import Deployment, Deployments
 from llmedge.pipeline.models import ModelIndex
+from llmedge.pipeline.signals import blocked_words
 from llmedge.pipeline.strategies import Strategies
 from llmedge.pipeline.verdicts import Next, cause_of, verdict_of
 from llmedge.providers.provider import Provider
@@ -220,7 +221,7 @@ class Plan:
             if self._tools:
                 return NO_TOOLS
         if blocked := option.breaker.blocked_by():
-            return f"breaker: {blocked}"
+            return blocked_words(option.breaker, blocked)
         return ""
 
     def _pass_over(self, candidate: Candidate, why: str) -> None:

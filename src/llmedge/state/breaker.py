@@ -60,6 +60,7 @@ class CircuitBreaker:
     begun before a change of state is ignored when it ends after it: old news about another time.
 
     :ivar breaks: of answers that had begun, in a row.
+    :ivar why: what opened it last, for people: ``"31 of 60 failed"``.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class CircuitBreaker:
         self._cool_until = 0.0
         self._probe: Ticket | None = None
         self._probe_until = 0.0
+        self.why = ""
 
     def blocked_by(self) -> str:
         """Why no call may begin now: ``"cooldown"``, ``"open"``, ``"probe"`` (one is under way); ``""`` if one may."""
@@ -133,6 +135,16 @@ class CircuitBreaker:
         until = min(until, self._clock.seconds() + self.settings.max_cooldown)
         self._cool_until = max(self._cool_until, until)
 
+    def pause(self, now: float) -> float:
+        """Seconds that are left of a cooldown."""
+        return max(0.0, self._cool_until - now)
+
+    def failing(self, now: float) -> float:
+        """The share of failures in the window; in any thread."""
+        failures = self._failures.peek(now)
+        calls = failures + max(0.0, self._successes.peek(now))
+        return failures / calls if calls > 0.0 else 0.0
+
     def note_failure(self) -> None:
         """A failure of a call that had already succeeded: a stream cut after its first token. It counts once."""
         if self.state is State.CLOSED:
@@ -153,9 +165,10 @@ class CircuitBreaker:
         self._consecutive += 1
         failures = self._failures.total(now)
         calls = failures + max(0.0, self._successes.total(now))
-        if max(self._consecutive, self.breaks) >= settings.consecutive_failures or (
-            calls >= settings.minimum_calls and failures >= settings.failure_rate * calls
-        ):
+        run = max(self._consecutive, self.breaks)
+        share = calls >= settings.minimum_calls and failures >= settings.failure_rate * calls
+        if share or run >= settings.consecutive_failures:
+            self.why = f"{failures:.0f} of {calls:.0f} failed" if share else f"{run} in a row failed"
             if now - self._closed_at >= settings.reset_after:
                 self._openings = 0
             self._open(now)

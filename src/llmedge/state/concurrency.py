@@ -26,7 +26,12 @@ class Outcome(enum.Enum):
 
 
 class Limit(Protocol):
-    """A number of calls at once."""
+    """A number of calls at once.
+
+    :ivar why: what cut it last, for people: ``"pace 5.1x"``; ``""`` if nothing has.
+    """
+
+    why: str
 
     @property
     def value(self) -> int: ...
@@ -43,6 +48,7 @@ class FixedLimit:
     """As many as the configuration says."""
 
     value: int
+    why: str = ""
 
     def begin(self) -> int:
         return 0
@@ -83,6 +89,7 @@ class AimdLimit:
         self._limit = float(min(initial, maximum))
         self._minimum = float(minimum)
         self._maximum = float(maximum)
+        self.why = ""
         self._slow_start = True
         self._sequence = 0
         self._decreased_at = 0
@@ -105,6 +112,7 @@ class AimdLimit:
         loaded = in_flight * 2 >= self._limit
         if outcome is Outcome.OVERLOADED or (slow and loaded):
             if mark > self._decreased_at:
+                self.why = f"pace {self._short / self._long:.1f}x" if slow else f"refused with {in_flight} at once"
                 floor = min(max(_SLOW_FLOOR, self._minimum), self._limit) if slow else self._minimum
                 # What was under way was too much; a limit far above it says nothing.
                 self._limit = max(floor, min(self._limit, float(in_flight)) * _BACKOFF)
