@@ -143,6 +143,12 @@ class Splicing(Recovery):
         reply.abort()
         self.assertEqual(world.route.kept.total, 0)
 
+    def test_what_broke_has_said_so_much(self) -> None:
+        """Bytes of text, for the books: not of frames, and nothing of who ended well."""
+        world = self.world((stream([ROLE, chunk("one "), chunk("t")], CUT),), (stream(*GOOD),))
+        self.successResultOf(self.read(world))
+        self.assertEqual([each.said for each in world.record.routing.attempts], [5, 0])
+
     def test_nothing_is_sent_while_it_repeats(self) -> None:
         """And no empty batch either."""
         world = self.world((stream([chunk("one two ")], CUT),), (stream(*GOOD),))

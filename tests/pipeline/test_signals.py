@@ -63,12 +63,12 @@ class Told(SynchronousTestCase):
         self.assertEqual(blocked_words(world.deployment().breaker, "cooldown"), "breaker: cooldown")
 
     def test_a_limit(self) -> None:
-        """A learned one with what cut it; a configured one says nothing. In the log not more often than it is read."""
+        """A learned one with what cut it. In the log not more often than it is read."""
         world = World((90.0, ANSWER), entries=(TargetEntry("p0/x", max_concurrency=1),), settings=OFF)
         first = world.ask()
         waiting = world.ask()
         world.pass_time(5.5)
-        self.assertNotIn("limit", self.failureResultOf(waiting, TargetBusy).value.message)
+        self.assertIn("(limit 1)", self.failureResultOf(waiting, TargetBusy).value.message)
         limit = world.deployment().queue.limit
         limit.why = "pace 5.1x"
         waiting = world.ask()
@@ -79,12 +79,22 @@ class Told(SynchronousTestCase):
         self.failureResultOf(first)
         self.assertEqual(self.lines, ["p0/x is given fewer calls at once: limit 1: pace 5.1x"])
 
+    def test_a_call_that_waited(self) -> None:
+        """Its attempt says for what."""
+        world = World((1.0, ANSWER), entries=(TargetEntry("p0/x", max_concurrency=1),), settings=OFF)
+        for _ in range(2):
+            world.ask()
+        world.deployment().queue.limit.why = "pace 5.1x"
+        world.pass_time(2.5)
+        waited = [record.routing.attempts[0].queued_for for record in world.records]
+        self.assertEqual(waited, ["", "limit 1: pace 5.1x"])
+
     def test_not_too_often(self) -> None:
         world = World((ANSWER,))
         queue = FairQueue(world.clock, FixedLimit(8))
         told = Signals("a/x", world.clock)
         told.limit(queue)
-        self.assertEqual((self.lines, limit_words(queue)), ([], ""))
+        self.assertEqual((self.lines, limit_words(queue)), ([], "limit 8"))
         for number in range(100):
             queue.limit.why = f"pace {number}.5x"
             told.limit(queue)

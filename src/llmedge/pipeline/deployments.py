@@ -142,8 +142,7 @@ class Deployment:
             try:
                 slot = await self.queue.acquire(caller, wait)
             except TargetBusy as busy:
-                if words := limit_words(self.queue):
-                    busy.message += f" ({words})"
+                busy.message += f" ({limit_words(self.queue)})"
                 raise
             ticket = breaker.begin()
             if ticket is None:

@@ -25,8 +25,8 @@ def blocked_words(breaker: CircuitBreaker, blocked: str) -> str:
 
 
 def limit_words(queue: FairQueue) -> str:
-    """How many calls at once are given and why, such as ``limit 12: pace 5.1x``; ``""`` where nothing was learned."""
-    return f"limit {queue.limit.value}: {queue.limit.why}" if queue.limit.why else ""
+    """How many calls at once are given: ``limit 4`` as configured, ``limit 12: pace 5.1x`` where that was learned."""
+    return f"limit {queue.limit.value}" + (f": {queue.limit.why}" if queue.limit.why else "")
 
 
 class Signals:
