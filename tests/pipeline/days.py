@@ -1,8 +1,12 @@
-"""A day of weather over three targets, and an oracle that knows it: how many whole answers there were to be had."""
+"""A day of weather over three targets, and an oracle that knows it: how many whole answers there were to be had.
+
+``python -m tests.pipeline.days [HOURS]`` has the figures of three seeds.
+"""
 
 from __future__ import annotations
 
 import heapq
+import sys
 from bisect import bisect_right
 from collections.abc import Sequence
 from math import inf, pi, sin
@@ -14,6 +18,8 @@ from benchmarks.weather.vendors import Script
 from tests.pipeline.climate import Asked, Climate
 
 DEADLINE = 30.0
+RATE = 4.0
+"""Calls a second, between night and day."""
 FAIR = 300.0
 """Seconds of fair weather between two episodes of another kind, on average."""
 
@@ -163,7 +169,7 @@ class Day:
         return (self.oracle - self.whole) / self.calls
 
 
-def live(seed: int, seconds: float, rate: float = 1.2, **settings: object) -> Day:
+def live(seed: int, seconds: float, rate: float = RATE, **settings: object) -> Day:
     """``seconds`` of weather: more calls by day than by night, a third of them streams, some of them long, some of
     callers who leave early."""
     random = Random(seed)
@@ -191,3 +197,18 @@ def live(seed: int, seconds: float, rate: float = 1.2, **settings: object) -> Da
     whole = sum(call.whole for call in climate.calls)
     asked = sum(len(vendor.asked) for vendor in climate.vendors.values())
     return Day(climate, len(climate.calls), whole, Oracle(forecasts).answers(climate.calls, long, streams), asked)
+
+
+def main() -> None:
+    hours = float(sys.argv[1]) if sys.argv[1:] else 24.0
+    for seed in range(3):
+        day = live(seed, 3600.0 * hours, RATE)
+        print(
+            f"seed {seed}: {day.calls} calls, {day.whole / day.calls:.2%} whole, {day.behind:.2%} behind the oracle, "
+            f"{day.asked / day.calls:.3f} vendor calls a call",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
