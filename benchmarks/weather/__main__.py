@@ -111,17 +111,18 @@ async def run_all(reactor: Any, options: argparse.Namespace) -> None:
             wrong += tell(name, kind, ran, scenario, learning)
             results.setdefault(name, {})[kind] = figures(ran.run)
             curves.setdefault(name, {})[kind] = kept(ran)
+        if options.json:  # after each, so that half a run is not lost
+            Path(options.json).write_text(json.dumps(written(options.seed, curves)))
     print(table(results))
     print(f"{len(wrong)} wrong" + "".join(f"\n  {each}" for each in wrong))
-    if options.json:
-        at = time.strftime("%Y-%m-%d")
-        machine = (
-            f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
-        )
-        document = {"date": at, "machine": machine, "seed": options.seed, "scenarios": curves}
-        Path(options.json).write_text(json.dumps(document))
     if wrong:
         raise SystemExit(1)
+
+
+def written(seed: int, curves: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A run as JSON, with when and where it was."""
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
+    return {"date": time.strftime("%Y-%m-%d"), "machine": machine, "seed": seed, "scenarios": curves}
 
 
 def main() -> None:
