@@ -153,15 +153,18 @@ class Crowd:
             self._again(None, load)
         if load.rate:
             self._left += 1
-            self._arrive(load)
+            self._arrive(load, load.begin)
         self._one_less()
 
-    def _arrive(self, load: Load) -> None:
-        if self._now() >= load.begin + load.seconds:
-            self._one_less()
-            return
-        self._ask(load)
-        self._reactor.callLater(self._random.expovariate(load.rate), self._arrive, load)
+    def _arrive(self, load: Load, due: float) -> None:
+        """Whoever was due by now, though this process may be late; and at another time the next one."""
+        while due <= self._now():
+            if due >= load.begin + load.seconds:
+                self._one_less()
+                return
+            self._ask(load)
+            due += self._random.expovariate(load.rate)
+        self._reactor.callLater(due - self._now(), self._arrive, load, due)
 
     def _again(self, call: Call | None, load: Load) -> None:
         if self._now() >= load.begin + load.seconds:
