@@ -164,7 +164,7 @@ class Crowd:
                 return
             self._ask(load)
             due += self._random.expovariate(load.rate)
-        self._reactor.callLater(due - self._now(), self._arrive, load, due)
+        self._reactor.callLater(max(0.0, due - self._now()), self._arrive, load, due)
 
     def _again(self, call: Call | None, load: Load) -> None:
         if self._now() >= load.begin + load.seconds:
