@@ -5,7 +5,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.sections.models import TargetEntry
-from llmedge.errors import ConnectFailed, EdgeError, TargetBusy, VendorUnavailable
+from llmedge.errors import ConnectFailed, TargetBusy, VendorUnavailable
 from llmedge.pipeline import signals
 from llmedge.pipeline.signals import Signals, blocked_words, limit_words
 from llmedge.state.concurrency import FairQueue, FixedLimit
@@ -28,20 +28,20 @@ class Told(SynchronousTestCase):
     def test_a_breaker(self) -> None:
         """By its share, or by a run; once for each opening, and when it is over."""
         script: list[tuple[Any, ...]] = [(ANSWER,), (DOWN,)] * 5 + [(DOWN,)] * 3 + [(ANSWER,)]
-        world = World(script, settings=OFF | {"breaker_failures": 9, "breaker_max_open": 1})
-        for _ in range(10):
-            world.ask().addErrback(lambda failure: failure.trap(EdgeError))
+        world = World(script, (ANSWER,), settings=OFF | {"breaker_failures": 9, "breaker_max_open": 1})
+        for _ in range(11):
+            self.successResultOf(world.ask())
         self.assertEqual(self.lines, ["p0/x is left alone: 5 of 10 failed"])
-        error = self.failureResultOf(world.ask(), TargetBusy).value
         self.assertEqual(world.record.routing.skipped[0].why, "breaker: 5 of 10 failed")
-        self.assertIn("p0/x (breaker: 5 of 10 failed)", error.message)
         for _ in range(4):
             world.clock.advance(2.0)
-            world.ask().addErrback(lambda failure: failure.trap(EdgeError))
+            self.successResultOf(world.ask())
         self.assertEqual(self.lines[1:], ["p0/x is asked again"])
         world = World((DOWN,), settings=OFF | {"breaker_failures": 3})
-        for _ in range(4):
+        for _ in range(3):
             self.failureResultOf(world.ask())
+        error = self.failureResultOf(world.ask(), TargetBusy).value
+        self.assertIn("p0/x (breaker: 3 in a row failed)", error.message)
         self.assertEqual(self.lines[2:], ["p0/x is left alone: 3 in a row failed"])
 
     def test_a_probe(self) -> None:
