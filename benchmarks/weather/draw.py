@@ -17,7 +17,7 @@ WIDTH, HEIGHT, LEFT, TOP, GAP = 720, 150, 46, 30, 46
 KINDS = ("not learning", "learned")
 WHOLE, OTHER, FLIGHT, WAITING, LIMIT = "#7fb77e", "#d9776b", "#2f5d8a", "#8a8a8a", "#000000"
 LEGEND = (
-    (WHOLE, "whole answers a second"),
+    (WHOLE, "calls of a second: whole"),
     (OTHER, "others"),
     (FLIGHT, "calls under way"),
     (WAITING, "waiting"),
