@@ -7,7 +7,7 @@ export PYTHONPATH := $(CURDIR)/src:$(CURDIR)
 ARGS ?=
 SOURCES := $(shell find src twisted -name '*.py')
 
-.PHONY: run test quick soak clients guard debian-packages lint format bench docs image-check clean
+.PHONY: run test quick soak weather clients guard debian-packages lint format bench docs image-check clean
 
 # On loopback unless a variable, LLMEDGE_CONFIG or ARGS="--port …" says otherwise.
 run: $(VENV)/run.stamp
@@ -27,6 +27,10 @@ soak: $(VENV)/test.stamp
 # Every client tried with a vendor of every dialect, as a table: before a release, or when a client has a new version.
 clients: $(VENV)/test.stamp $(VENV)/llama-index.stamp $(VENV)/node.stamp $(VENV)/more.stamp | debian-packages
 	@$(BIN)/python -m tests.e2e.conversations $(ARGS)
+
+# Bad weather on the real service, with what is learned and without: half an hour, and a table at the end.
+weather: $(VENV)/test.stamp
+	@$(BIN)/python -m benchmarks.weather $(ARGS)
 
 debian-packages:
 	@tests/debian-packages

@@ -49,7 +49,7 @@ class ProcessState:
         self.random = Random()  # noqa: S311 - for spreading load, not for secrets
         self.deployments = Deployments(reactor, self.random)
         self.items = ItemMemory(reactor)
-        self.metrics.show_deployments(self.deployments.figures, self.deployments.label)
+        self.metrics.show_deployments(self.deployments.standings, self.deployments.label)
 
     def web_deps(self, limiter: RateLimiter, identifiers: IdentifierChain) -> WebDeps:
         """What the web room is built with."""

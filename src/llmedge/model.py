@@ -6,7 +6,7 @@ import enum
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from fnmatch import translate
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import attrs
 import msgspec
@@ -101,6 +101,27 @@ class Caller:
             return lambda model: True
         match = re.compile("|".join(map(translate, self.models)) or r"(?!)").match
         return lambda model: match(model) is not None
+
+
+class Standing(NamedTuple):
+    """How a deployment stands at this moment, for the metrics.
+
+    :ivar label: its bounded name, which several may share.
+    :ivar state: of its breaker: 0 closed, 1 half open, 2 open; the worst of its operations.
+    :ivar in_flight: calls under way; ``waiting``: calls that wait for their turn.
+    :ivar limit: calls at once it is given; ``rate``: calls a second; infinite where nothing limits them.
+    :ivar pause: seconds until it may be asked again, where it said when.
+    :ivar failing: share of the calls of the last seconds that failed.
+    """
+
+    label: str
+    state: int
+    in_flight: int
+    waiting: int
+    limit: float
+    rate: float
+    pause: float
+    failing: float
 
 
 class Usage(msgspec.Struct, frozen=True):

@@ -47,8 +47,8 @@ class Attempt(msgspec.Struct):
     :ivar kind: why it was made: ``first``, ``next`` (a target before it failed), ``retry``, ``fallback``, ``hedge``,
         ``splice``, ``continue``, ``shadow``.
     :ivar cause: the row of the table in ``pipeline/verdicts.py``, where it failed.
-    :ivar queued: seconds it waited for its turn.
-    :ivar said: events of its stream that were read.
+    :ivar queued: seconds it waited for its turn; ``queued_for``: the limit that had it wait, in words.
+    :ivar said: bytes of text that were read of its stream, about, where it did not end well.
     :ivar cost: what its usage costs; the record's is that of all attempts together.
     :ivar rate: requests a second that its target takes, where it said that it has none left for now.
     :ivar content_type: of an answer that is passed on as it is; ``content_length`` too, where the vendor told it.
@@ -75,6 +75,7 @@ class Attempt(msgspec.Struct):
     content_type: str = ""
     content_length: int | None = None
     rate: float | None = None
+    queued_for: str = ""
 
     def end(self, now: float, outcome: str, error: str = "") -> None:
         """Note how it ended; the first time counts."""

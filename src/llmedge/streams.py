@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.failure import Failure
@@ -159,40 +159,10 @@ class AwaitedStream(ReplyStream):
             coming.cancel()
 
 
-class EventCount:
-    """Counts the events that go by."""
+class Measures(Protocol):
+    """Looks at the events that go by."""
 
-    count = 0
-
-    def add(self, events: Batch) -> None:
-        self.count += events[0].count if len(events) == 1 else sum([event.count for event in events])
-
-
-class Meter(EventCount):
-    """Measures the content that goes by.
-
-    :param keep: bytes of frames that are kept, about.
-    :ivar count: content events, ``length`` their bytes, ``shortest`` those of the shortest one.
-    """
-
-    def __init__(self, keep: int = 0) -> None:
-        self.count = self.length = 0
-        self.shortest = 1 << 30
-        self.frames: list[bytes] = []
-        self._left = keep
-
-    def add(self, events: Batch) -> None:
-        for event in events:
-            if event.kind is EventKind.CONTENT:
-                size = len(event.frame)
-                self.count += event.count
-                self.length += size
-                each = size if event.count == 1 else size // event.count
-                if each < self.shortest:
-                    self.shortest = each
-                if self._left > 0:
-                    self.frames.append(event.frame)
-                    self._left -= size
+    def add(self, events: Batch) -> None: ...
 
 
 class FilteredStream(ReplyStream):
@@ -204,7 +174,7 @@ class FilteredStream(ReplyStream):
     on_events: Callable[[Batch], Batch | Awaitable[Batch]] | None = None
     """Gets each batch, the last one too; gives what goes on, maybe nothing, now or later."""
 
-    meter: EventCount | None = None
+    meter: Measures | None = None
     """Measures what comes, before :attr:`on_events` sees it."""
 
     def __init__(self, stream: ReplyStream, held: Batch | None = None) -> None:

@@ -6,10 +6,11 @@ from twisted.logger import FilteringLogObserver, Logger, LogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.sections.log import Log
+from llmedge.model import Target
 from llmedge.observe import access
 from llmedge.observe.logs import JsonLog, Levels
 from llmedge.observe.writer import LIMIT, LineWriter
-from llmedge.record import DROPPED, Record
+from llmedge.record import DROPPED, Attempt, Record
 from tests.fakes import CHAT, Edge
 
 
@@ -172,6 +173,15 @@ class Access(SynchronousTestCase):
         for kind in ("cached", "cache_write", "reasoning", "audio_input", "audio_output"):
             self.assertEqual(fields[f"{kind}_tokens"], 0)
         self.assertIsNone(self.line(Edge())["fields"]["cost_usd"])
+
+    def test_a_call_that_waited(self) -> None:
+        """Its attempt says how long and for what; others do not."""
+        record = Record("id", "POST", "/", "peer", 0.0)
+        target = Target("m", "x")
+        record.routing.attempts = [Attempt(target, 2.0, queued=1.5, queued_for="limit 4"), Attempt(target, 2.0)]
+        waited, other = json.loads(access.access_line(record, 0.0))["fields"]["attempts"]
+        self.assertEqual((waited["queued_ms"], waited["queued_for"]), (1500.0, "limit 4"))
+        self.assertNotIn("queued_for", other)
 
     def test_errors(self) -> None:
         line = self.line(Edge('[providers.m]\ndialect = "mock"\nmodels = ["*"]\nfault = "cut"\n'))

@@ -67,6 +67,41 @@ class Exposition(SynchronousTestCase):
         self.assertEqual(value(found, "llm_cost_unknown_total", **call), 1)
         self.assertIsNone(value(found, "llm_usage_estimated_total", **call))
 
+    def test_in_vain(self) -> None:
+        """What a vendor was put to work for whose answer nobody waited for: a client that left, a deadline, a race."""
+        toml = (
+            "[routing]\nretries = 0\nhedge = {after = 0.5}\n"
+            '[providers.m]\ndialect = "mock"\nlatency = 2\n[providers.n]\ndialect = "mock"\n'
+            '[models.alone]\ntargets = ["m/x"]\n[models.both]\ntargets = ["m/x", "n/x"]\n'
+            '[prices."*/*"]\ninput = 1000000\noutput = 0\n[server]\ntimeout = 1\n'
+        )
+        edge = Edge(toml)
+        m = {"operation": "chat", "provider": "m", "model": "alone"}
+        for count, leaves in ((1, True), (2, False)):
+            wire = edge.wire()
+            wire.send(request(body=CHAT | {"model": "alone"}))
+            edge.reactor.advance(0.5)
+            if leaves:
+                wire.leave()
+            edge.reactor.advance(0.6)
+            found = samples(edge)
+            tokens = value(found, "llm_tokens_total", kind="input", **m)
+            self.assertTrue(tokens)
+            self.assertEqual(value(found, "llm_cost_usd_total", caller="anonymous", **m), tokens)
+            self.assertEqual(value(found, "llm_usage_estimated_total", **m), count)
+        wire = edge.wire()
+        wire.send(request(body=CHAT | {"model": "both"}))
+        edge.reactor.advance(0.5)
+        edge.reactor.advance(0.1)
+        self.assertEqual(wire.response().status, 200)
+        found = samples(edge)
+        labels = {"operation": "chat", "model": "both"}
+        lost, taken = (value(found, "llm_tokens_total", kind="input", provider=name, **labels) for name in "mn")
+        assert lost is not None
+        assert taken is not None
+        self.assertEqual(value(found, "llm_cost_usd_total", caller="anonymous", provider="n", **labels), lost + taken)
+        self.assertIsNone(value(found, "llm_usage_estimated_total", provider="n", **labels))
+
     def test_token_kinds(self) -> None:
         """Each kind of token has its series, and estimates are counted."""
         registry = CollectorRegistry()

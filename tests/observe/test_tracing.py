@@ -153,7 +153,7 @@ class Spans(Base):
         first, second = [span for span in self.exported() if span.kind is SpanKind.SERVER]
         self.assertEqual([(e.name, dict(e.attributes)) for e in first.events], [("next", {"llmedge.target": "b/two"})])
         (passed,) = second.events
-        expected = {"llmedge.target": "a/one", "llmedge.why": "breaker: open"}
+        expected = {"llmedge.target": "a/one", "llmedge.why": "breaker: 1 in a row failed"}
         self.assertEqual((passed.name, dict(passed.attributes)), ("passed over", expected))
         self.assertEqual(passed.timestamp, 1_700_000_000_000_000_000)
         attempts = [span.attributes for span in self.exported() if span.kind is SpanKind.CLIENT]

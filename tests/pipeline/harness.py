@@ -118,7 +118,7 @@ class Vendor:
 class World:
     """A route to ``vendors``. A model ``m`` has all of them as targets unless ``models`` says otherwise.
 
-    :param settings: of ``[routing]``; ``model``: of the model ``m``.
+    :param settings: of ``[routing]``; ``model``: of the model ``m``. ``clock``: another one than twisted's.
     """
 
     def __init__(
@@ -128,12 +128,13 @@ class World:
         settings: dict[str, Any] | None = None,
         entries: tuple[TargetEntry, ...] | None = None,
         seed: int = 1,
+        clock: Any = None,
         **model: Any,
     ) -> None:
-        self.clock = Clock()
+        self.clock = clock or Clock()
         self.random = Random(seed)
         self.vendors = [Vendor(f"p{number}", self.clock, scripts) for number, scripts in enumerate(vendors)]
-        providers = {vendor.name: vendor for vendor in self.vendors}
+        providers: dict[str, Any] = {vendor.name: vendor for vendor in self.vendors}
         targets = entries or tuple(TargetEntry(f"{name}/x") for name in providers)
         models = {"m": Model(targets, **model)} | (models or {})
         self.index = ModelIndex(models, dict.fromkeys(providers, Provider()))

@@ -252,7 +252,7 @@ class Health(SynchronousTestCase):
         self.assertIs(deployment.breaker.state, State.CLOSED)
         self.assertIs(deployment.breaker_of(Operation.TEXT), deployment.breaker)
         self.assertIs(deployment.breaker_of(Operation.RERANK).state, State.CLOSED)
-        self.assertEqual([figure[:3] for figure in world.deployments.figures()], [("p0/x", 2, 0)])
+        self.assertEqual([figure[:3] for figure in world.deployments.standings()], [("p0/x", 2, 0)])
         world.deployments.configure(Settings(breaker_open=3.0))
         self.assertEqual({each.settings.open_time for each in deployment.breakers}, {3.0})
         self.successResultOf(world.ask())

@@ -5,6 +5,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from llmedge.config.sections.routing import Routing
 from llmedge.errors import ConnectFailed, EdgeError, UpstreamCut, VendorRefused
 from llmedge.pipeline.deployments import UNLIMITED
 from llmedge.pipeline.plan import Plan
@@ -176,7 +177,7 @@ class Races(SynchronousTestCase):
         asking = world.ask(stream=True)
         world.pass_time(0.2)
         self.successResultOf(asking).abort()
-        self.assertEqual(world.record.routing.skipped[0].why, "breaker: open")
+        self.assertEqual(world.record.routing.skipped[0].why, "breaker: 5 in a row failed")
         self.assertTrue(world.at_rest())
 
     def test_silence_until_the_deadline(self) -> None:
@@ -214,8 +215,8 @@ class Races(SynchronousTestCase):
         self.assertIs(world.deployment().breaker.state, State.CLOSED)
 
     def test_tail(self) -> None:
-        """Patience is twice the 99th percentile once that is known, from 2 to 10 s; before, 10 s for a stream."""
-        world = self.world((ANSWER,), (ANSWER,), hedge="tail")
+        """Patience is later than all calls but those that hang, once that is known; before, 10 s for a stream."""
+        world = self.world((ANSWER,), (ANSWER,), hedge="tail", hedge_ratio=0.05)
         match = world.index.find("m")
         assert match is not None
         plan = Plan(world.deps, world.call(stream=True), match)
@@ -224,14 +225,61 @@ class Races(SynchronousTestCase):
         self.assertEqual(plan.patience(option), 10.0)
         whole = Plan(world.deps, world.call(), match)
         self.assertIsNone(whole.patience(option))
-        for latency, expected in ((0.1, 2.0), (2.0, 4.0), (60.0, 10.0)):
+        for usual, slow, expected in (
+            (0.3, 0.3, 0.6),  # no tail
+            (0.3, 2.0, 2.3),  # a tenth takes 2 s: too many to be hedged
+            (0.3, 0.8, 1.1),
+            (0.001, 0.001, 0.1),
+            (60.0, 60.0, 10.0),
+        ):
             deployment = world.deployment()
             world.clock.advance(10_000)
-            for _ in range(100):
-                deployment.tail.observe(latency)
+            for number in range(100):
+                deployment.tail.observe(slow if number % 10 == 0 else usual)
             found = plan.patience(option)
             assert found is not None
             self.assertLess(abs(found - expected), 0.1 * expected)
+
+    def test_a_tail_is_cut(self) -> None:
+        """Where three in a hundred take much longer, at twice the median: the budget is enough for them."""
+        deployment = self.world((ANSWER,), (ANSWER,), hedge_ratio=0.05).deployment()
+        for number in range(1000):
+            for tail in (deployment.tail, deployment.tail_whole):
+                tail.observe(30.0 if number % 33 == 0 else 0.3)
+        for whole in (True, False):
+            self.assertApproximates(deployment.patience(whole) or 0.0, 0.6, 0.06)
+
+    def test_the_budget_decides(self) -> None:
+        """Who may hedge a sixth of the calls need not wait for the slowest twentieth."""
+        world = self.world((ANSWER,), (ANSWER,), hedge="tail", hedge_ratio=0.05)
+        deployment = world.deployment()
+        for number in range(1000):
+            deployment.tail.observe(8.0 if number % 12 == 0 else 0.3)
+        self.assertGreater(deployment.patience(False) or 0.0, 7.0)
+        deployment.apply(Routing(hedge_ratio=0.15))
+        world.clock.advance(1.1)
+        self.assertLess(deployment.patience(False) or 9.0, 0.7)
+
+    def test_losers_are_known_to_be_slow(self) -> None:
+        """What was waited for in vain would have taken longer: `latency` sends next to nothing to who loses each race,
+        and the quantiles are not those of the winners."""
+        slow, steady = (1.6, ANSWER), (0.3, ANSWER)
+        world = World(slow, steady, settings={"hedge": 0.5, "hedge_ratio": 1.0, "retries": 0}, strategy="latency")
+        for _ in range(60):
+            world.ask()
+            world.pass_time(1.0)
+        begun = sum(record.routing.attempts[0].target.provider == "p0" for record in world.records)
+        self.assertLess(begun, 9)
+        deployment = world.deployment()
+        deployment.apply(Routing(hedge_ratio=0.05))
+        for _ in range(100):
+            deployment.tail.observe(0.3)
+        for _ in range(10):
+            deployment.waited_in_vain(False, 0.7)
+            deployment.waited_in_vain(False, 0.2)  # says nothing
+        world.clock.advance(1.1)
+        self.assertApproximates(deployment.tail.at(0.95) or 0.0, 0.7, 0.04)
+        self.assertApproximates(deployment.tail.at(0.01) or 0.0, 0.3, 0.02)
 
     def test_waiting_counts_once(self) -> None:
         """While two are waited for, the time is the same: overhead is never negative."""

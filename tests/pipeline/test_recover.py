@@ -129,6 +129,26 @@ class Splicing(Recovery):
         self.reply.abort()
         self.assertEqual(world.route.kept.total, 0)
 
+    def test_what_is_kept_is_packed(self) -> None:
+        """A long stream takes little more than its text, and is completed word by word."""
+        words = [f"word {number} " for number in range(4000)]
+        script = [[chunk(word)] for word in words]
+        world = self.world((stream(*script[:3999], CUT),), (stream(*script, END),))
+        reply = self.successResultOf(world.ask(stream=True))
+        kept: list[int] = []
+        text = self.successResultOf(Deferred.fromCoroutine(read(reply, lambda _: kept.append(world.route.kept.total))))
+        self.assertEqual(text, "".join(words))
+        self.assertGreater(sum(len(chunk(word).frame) for word in words), 600_000)
+        self.assertLess(max(kept), 2 * len(text) + recover.PACKED)
+        reply.abort()
+        self.assertEqual(world.route.kept.total, 0)
+
+    def test_what_broke_has_said_so_much(self) -> None:
+        """Bytes of text, for the books: not of frames, and nothing of who ended well."""
+        world = self.world((stream([ROLE, chunk("one "), chunk("t")], CUT),), (stream(*GOOD),))
+        self.successResultOf(self.read(world))
+        self.assertEqual([each.said for each in world.record.routing.attempts], [5, 0])
+
     def test_nothing_is_sent_while_it_repeats(self) -> None:
         """And no empty batch either."""
         world = self.world((stream([chunk("one two ")], CUT),), (stream(*GOOD),))
@@ -249,7 +269,7 @@ class Splicing(Recovery):
         reading.cancel()
         self.failureResultOf(reading, CancelledError)
         reading = self.read(world)
-        self.assertEqual(world.record.routing.skipped[0].why, "breaker: open")
+        self.assertEqual(world.record.routing.skipped[0].why, "breaker: 1 in a row failed")
         world.pass_time(2)
         self.assertEqual(self.successResultOf(reading), "one two three")
         self.assertEqual(len(world.record.routing.attempts), 2)

@@ -132,8 +132,8 @@ class Routing(SynchronousTestCase):
         self.assertEqual(self.successResultOf(Deferred.fromCoroutine(reply.read())), [DONE])
         self.assertEqual((self.record.outcome, self.record.accounting.usage), ("ok", Usage(1, 2)))
         self.assertEqual(self.outcomes(), [("p0/x", "cut"), ("p1/x", "ok")])
-        # What nobody was shown is not paid for; the other's events are counted whoever its vendor is.
-        self.assertEqual([attempt.said for attempt in self.record.routing.attempts], [0, 3])
+        # What nobody was shown is not paid for, and who ended well is asked for its own count.
+        self.assertEqual([attempt.said for attempt in self.record.routing.attempts], [0, 0])
 
     def test_a_break_after_content(self) -> None:
         """Once content is out, a break is the end, and it is on record."""

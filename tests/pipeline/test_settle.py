@@ -5,16 +5,17 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.call import Call
 from llmedge.config.sections.prices import Price
-from llmedge.errors import UpstreamCut
+from llmedge.errors import EdgeError, UpstreamCut, UpstreamTimeout
 from llmedge.model import Answer, Caller, Deadline, Event, EventKind, Target, Usage
 from llmedge.operations import Operation
 from llmedge.pipeline import tokens
+from llmedge.pipeline.meter import Meter
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.settle import Settle
@@ -46,7 +47,7 @@ class Stream(AwaitedStream):
         return step
 
 
-class Costs(SynchronousTestCase):
+class WithPrices(SynchronousTestCase):
     def setUp(self) -> None:
         self.patch(tokens, "_load_tokenizer", lambda name: None)  # four bytes a token
         configured = {"a/x": Price(Decimal(9), Decimal(9)), "b/y": Price(Decimal(1), Decimal(10))}
@@ -56,6 +57,8 @@ class Costs(SynchronousTestCase):
             )
         )
 
+
+class Costs(WithPrices):
     def ask(self, reply: Any, stream: bool = False, dialect: str = "openai_chat") -> Any:
         self.record = Record("id", "POST", "/", "peer", 0.0)
         raw = {"messages": msgspec.Raw(json.dumps([{"role": "user", "content": "x" * 40}]).encode())}
@@ -82,7 +85,7 @@ class Costs(SynchronousTestCase):
         for told, extra in ((Usage(10, 20), "0.000270"), (None, "0.000216")):
             stream = self.ask(Stream([[DONE]], Usage(1000, 100)), stream=True)
             broken = self.record.routing.attempts[0]
-            broken.usage, broken.said = told, 5
+            broken.usage, broken.said = told, 20
             self.next(stream)
             self.assertEqual(self.record.accounting.cost, Decimal("0.002") + Decimal(extra))
             self.assertEqual(self.record.accounting.usage, Usage(1000, 100))
@@ -109,7 +112,7 @@ class Costs(SynchronousTestCase):
         self.assertEqual(self.record.accounting.cost, Decimal("0.002"))
 
     def test_a_stream_without_usage(self) -> None:
-        """Counted before DONE is handed on. Of a provider that told last time nothing was kept: a rougher estimate."""
+        """Counted before DONE is handed on. Of a provider that told last time no text was read: a rougher estimate."""
         script = [[word("1234"), word("5678")], [word("12"), DONE]]
         stream = self.ask(Stream([*script], None), stream=True)
         self.next(stream)
@@ -119,29 +122,28 @@ class Costs(SynchronousTestCase):
         self.settle.reports_usage.add("b")
         stream = self.ask(Stream([*script], None), stream=True)
         self.next(stream)
-        self.assertEqual(stream.meter.frames, [])
+        self.assertIs(type(stream.meter), Meter)
         self.next(stream)
         assert self.record.accounting.usage is not None
-        self.assertEqual((self.record.accounting.usage.output, self.record.accounting.usage.estimated), (4, True))
+        self.assertEqual((self.record.accounting.usage.output, self.record.accounting.usage.estimated), (3, True))
         self.assertEqual(self.settle.reports_usage, set())
 
     def test_a_long_stream(self) -> None:
-        """Beyond the bound nothing more is kept; the rest is taken to be alike."""
-        self.patch(__import__("llmedge.pipeline.settle").pipeline.settle, "KEPT", 100)
-        stream = self.ask(Stream([[word("1234")] for _ in range(50)] + [[DONE]], None), stream=True)
+        """All of its text counts, of which a part is kept."""
+        stream = self.ask(Stream([[word("1234" * 50)] for _ in range(50)] + [[DONE]], None), stream=True)
         for _ in range(51):
             self.next(stream)
         assert self.record.accounting.usage is not None
-        self.assertEqual(self.record.accounting.usage.output, 50)
+        self.assertEqual(self.record.accounting.usage.output, 2500)
 
     def test_left_and_broken(self) -> None:
         """What is known is charged at once, what is not is estimated; nothing said, nothing charged."""
         for usage, expected in (
-            (None, (True, 3)),
+            (None, (True, 3)),  # of nine bytes
             (Usage(5, 1), (True, 3)),  # a first count, at the stream's beginning
             (Usage(5, 50), (False, 50)),
         ):
-            stream = self.ask(Stream([[word("a"), word("b"), word("c")]], usage), stream=True)
+            stream = self.ask(Stream([[word("a"), word("bcde"), word("fghi")]], usage), stream=True)
             self.next(stream)
             stream.abort()
             stream.abort()
@@ -155,3 +157,84 @@ class Costs(SynchronousTestCase):
         self.assertTrue(self.record.accounting.estimated)
         self.ask(Stream([], None), stream=True).abort()
         self.assertIsNone(self.record.accounting.usage)
+
+    def test_left_after_much(self) -> None:
+        """Two events of 4,500 bytes are as many tokens as their text has, whether or not its provider tells its usage
+        at the end."""
+        for told_before in (set(), {"b"}):
+            self.settle.reports_usage |= told_before
+            stream = self.ask(Stream([[word("x" * 4500)], [word("x" * 4500)]], None), stream=True)
+            self.next(stream)
+            self.next(stream)
+            stream.abort()
+            assert self.record.accounting.usage is not None
+            self.assertEqual(self.record.accounting.usage.output, 2250, told_before)
+
+
+LEFT = Attempt(Target("a", "x"), 0.0, connected=0.1, outcome="aborted")
+
+
+class InVain(WithPrices):
+    """What vendors were put to work for and nobody waited for."""
+
+    def end(self, reply: Any, *attempts: Attempt) -> Any:
+        """A call of forty bytes (17 tokens with what is around them, roughly) that ends so."""
+        self.record = Record("id", "POST", "/", "peer", 0.0)
+        raw = {"messages": msgspec.Raw(json.dumps([{"role": "user", "content": "x" * 34}]).encode())}
+        call = Call(
+            self.operation, "openai_chat", "m", raw, False, False, 1, Caller("c"), Deadline(Clock(), 30), self.record
+        )
+
+        async def proceed(call: Call) -> Any:
+            call.record.routing.attempts += [msgspec.structs.replace(each) for each in attempts]
+            if isinstance(reply, BaseException):
+                raise reply
+            call.record.routing.answered_by = call.record.routing.attempts[-1]
+            return reply
+
+        work = Deferred.fromCoroutine(self.settle(call, proceed))
+        work.addErrback(lambda failure: failure.trap(CancelledError, EdgeError))
+        return self.successResultOf(work)
+
+    operation = Operation.CHAT
+
+    def totals(self) -> tuple[Usage | None, Decimal | None]:
+        return self.record.accounting.usage, self.record.accounting.cost
+
+    def test_a_client_that_left(self) -> None:
+        """Or a deadline that passed: the prompt at least, marked, and what was said of it."""
+        self.end(CancelledError(), LEFT)
+        self.assertEqual(self.totals(), (Usage(17, 0, estimated=True), Decimal("0.000153")))
+        self.assertTrue(self.record.accounting.estimated)
+        self.end(CancelledError(), msgspec.structs.replace(LEFT, said=40))
+        self.assertEqual(self.totals(), (Usage(17, 10, estimated=True), Decimal("0.000243")))
+        self.end(CancelledError(), msgspec.structs.replace(LEFT, usage=Usage(5, 6)))
+        self.assertEqual(self.totals(), (Usage(5, 6), Decimal("0.000099")))
+
+    def test_a_silent_target(self) -> None:
+        """Each that was waited for in vain."""
+        silent = msgspec.structs.replace(LEFT, outcome="timeout", cause="silent")
+        other = msgspec.structs.replace(silent, target=Target("b", "y"))
+        self.end(UpstreamTimeout("nothing came"), silent, other)
+        self.assertEqual(self.totals(), (Usage(17, 0, estimated=True), Decimal("0.000170")))
+        self.assertEqual(
+            [each.cost for each in self.record.routing.attempts], [Decimal("0.000153"), Decimal("0.000017")]
+        )
+
+    def test_a_race(self) -> None:
+        """The loser's prompt is in the cost; the usage is that of the answer."""
+        self.end(Answer(b"{}", Usage(1000, 100)), LEFT, Attempt(Target("b", "y"), 0.0, outcome="ok"))
+        self.assertEqual(self.totals(), (Usage(1000, 100), Decimal("0.002153")))
+        loser = self.record.routing.attempts[0]
+        self.assertEqual((loser.usage, loser.cost), (Usage(17, 0, estimated=True), Decimal("0.000153")))
+
+    def test_nothing_was_done(self) -> None:
+        """Who never got the request, or refused it; and what is not counted in tokens."""
+        unasked = msgspec.structs.replace(LEFT, connected=None)
+        failed = Attempt(Target("a", "x"), 0.0, connected=0.1, outcome="status", cause="status_500")
+        for attempts in ((), (unasked,), (failed,)):
+            self.end(CancelledError(), *attempts)
+            self.assertEqual(self.totals(), (None, None))
+        for self.operation in (Operation.COUNT_TOKENS, Operation.AUDIO_TRANSLATIONS):
+            self.end(CancelledError(), LEFT)
+            self.assertEqual(self.totals(), (None, None))

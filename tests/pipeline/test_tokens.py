@@ -10,7 +10,7 @@ from llmedge.call import Call
 from llmedge.model import Caller, Deadline, Usage
 from llmedge.operations import Operation
 from llmedge.pipeline import tokens
-from llmedge.pipeline.tokens import TokenCounter, rough, texts
+from llmedge.pipeline.tokens import TokenCounter, rough, text_in, texts
 from llmedge.record import Record
 from tests.pipeline.test_prices import at_once
 
@@ -63,6 +63,23 @@ class Texts(SynchronousTestCase):
         self.assertEqual(texts([{"type": "tool_use", "id": "t", "input": {"a": 1}}]), ['{"a":1}'])
         self.assertEqual(texts(["one", "two"], said=True), ["one", "two"])
 
+    def test_in_frames(self) -> None:
+        """What each adds; the framing is none of it, and neither is what says again what was said."""
+        for frame, expected in (
+            (
+                b'data: {"choices":[{"delta":{"content":"abc"}}]}\n\ndata: {"choices":[{"delta":{"content":"d"}}]}\n\n',
+                "abcd",
+            ),
+            (b'event: content_block_delta\ndata: {"delta":{"text":"1234"}}\n\n', "1234"),
+            (b'data: {"type":"response.output_text.delta","delta":"1234"}\n\n', "1234"),
+            (b'data: {"type":"response.output_text.done","text":"1234"}\n\n', ""),
+            (b'data: {"type":"response.content_part.done","part":{"text":"1234"}}\n\n', ""),
+            (b": x\n\n", ""),
+            (b"data: [DONE]\n\n", ""),
+            (b"data: {broken\n\n", ""),
+        ):
+            self.assertEqual(text_in(frame), expected, frame)
+
     def test_deep(self) -> None:
         document: Any = "x"
         for _ in range(5000):
@@ -89,27 +106,26 @@ class Estimates(SynchronousTestCase):
             ("您好", "gpt-3.5-turbo", 2),
         ):
             self.assertEqual(run(self.counter.count([text], model)), expected, text)
-        usage = run(self.counter.estimate(call(messages=QUESTION), [b'{"choices":[{"text":"hello world"}]}'], "m"))
+        usage = run(self.counter.estimate(call(messages=QUESTION), b'{"choices":[{"text":"hello world"}]}', "m"))
         self.assertEqual(usage, Usage(3 + 4 + 11, 2, estimated=True))
 
     def test_without_the_library(self) -> None:
         """Four bytes a token, still marked."""
         self.without_library()
-        usage = run(self.counter.estimate(call(prompt="12345678"), [b'{"choices":[{"text":"12345"}]}'], "m"))
+        usage = run(self.counter.estimate(call(prompt="12345678"), b'{"choices":[{"text":"12345"}]}', "m"))
         self.assertEqual(usage, Usage(2, 2, estimated=True))
 
     def test_a_stream(self) -> None:
-        """The pieces are put together, the framing is not counted, what was not kept is added."""
+        """Its text is given, or the first of it: what was not kept is added."""
         self.without_library()
-        frames = [b'data: {"choices":[{"delta":{"content":"%b"}}]}\n\n' % word for word in (b"abc", b"defgh")]
-        frames += [b"data: [DONE]\n\n", b'event: x\ndata: {"delta":{"text":"1234"}}\n\n']
-        usage = run(self.counter.estimate(call(), frames, "m", 2.0))
+        usage = run(self.counter.estimate(call(), "x" * 12, "m", 2.0))
         self.assertEqual(usage, Usage(0, 6, estimated=True))
 
     def test_what_is_not_json(self) -> None:
         self.without_library()
         broken = call().changed(fields={"messages": msgspec.Raw(b'["a')})
-        self.assertEqual(run(self.counter.estimate(broken, [b"\xff{", b"[" * 100000], "m")).output, 0)
+        for body in (b"\xff{", b"[" * 100000):
+            self.assertEqual(run(self.counter.estimate(broken, body, "m")).output, 0)
 
     def test_rough(self) -> None:
         """At once, from lengths; an image in base64 is left out."""

@@ -55,6 +55,17 @@ class Peak(SynchronousTestCase):
         self.assertEqual(self.ewma.score(0), 0)
         self.assertGreater(self.ewma.score(1), 1e6)
 
+    def test_at_least(self) -> None:
+        """What was waited for in vain counts where it is more than is known, and holds the value where it is."""
+        self.ewma.at_least(0.5)
+        self.assertEqual(self.ewma.score(0), 0.5)
+        self.ewma.at_least(0.2)
+        self.assertEqual(self.ewma.score(0), 0.5)
+        for _ in range(10):
+            self.clock.advance(10)
+            self.ewma.at_least(0.4)
+        self.assertEqual(self.ewma.score(0), 0.4)
+
     def test_a_clock_set_back(self) -> None:
         self.clock.advance(100)
         self.ewma.observe(1.0)
@@ -78,7 +89,7 @@ class Choice(SynchronousTestCase):
         self.assertEqual(choose(["only"], lambda _: 1.0, Random(1)), "only")
 
 
-class P99(SynchronousTestCase):
+class Quantiles(SynchronousTestCase):
     def test_within_five_percent(self) -> None:
         """Against the exact quantile, from milliseconds to minutes, on a heavy tail."""
         for scale in 0.005, 0.3, 20.0:
@@ -87,18 +98,33 @@ class P99(SynchronousTestCase):
             samples = sorted(scale * random.paretovariate(2.5) for _ in range(20_000))
             for sample in samples:
                 quantile.observe(sample)
-            value = quantile.value
+            value = quantile.at(0.99)
             assert value is not None
             self.assertApproximates(value / samples[19_800], 1.0, 0.06)
+
+    def test_several(self) -> None:
+        """Any of them, of the same samples; what is kept for a second is kept for each."""
+        clock = Clock()
+        quantile = Quantile(clock)
+        for number in range(1000):
+            quantile.observe(number / 100)
+        for _ in range(2):
+            for share in (0.5, 0.9, 0.99):
+                self.assertApproximates((quantile.at(share) or 0.0) / (10 * share), 1.0, 0.06)
+        quantile.observe(1000.0)
+        self.assertLess(quantile.at(1.0) or 0.0, 1100.0)
+        clock.advance(1.1)
+        self.assertGreater(quantile.at(1.0) or 0.0, 900.0)
 
     def test_nothing_is_said_on_little_evidence(self) -> None:
         quantile = Quantile(Clock(), minimum=50)
         for _ in range(49):
             quantile.observe(1.0)
-        self.assertIsNone(quantile.value)
+        self.assertIsNone(quantile.at(0.99))
         quantile.observe(1.0)
-        assert quantile.value is not None
-        self.assertApproximates(quantile.value, 1.0, 0.05)
+        value = quantile.at(0.99)
+        assert value is not None
+        self.assertApproximates(value, 1.0, 0.05)
 
     def test_it_lapses_without_traffic(self) -> None:
         clock = Clock()
@@ -106,7 +132,7 @@ class P99(SynchronousTestCase):
         for _ in range(100):
             quantile.observe(1.0)
         clock.advance(60)
-        self.assertIsNone(quantile.value)
+        self.assertIsNone(quantile.at(0.99))
 
     def test_it_follows_a_change(self) -> None:
         """Ten minutes of 0.2 s a call, then 3 s: known within the first minute; and back again within an hour."""
@@ -117,9 +143,9 @@ class P99(SynchronousTestCase):
             for _ in range(minutes * 60):
                 clock.advance(1)
                 quantile.observe(latency)
-            assert quantile.value is not None
+            quantile.at(0.99)
             clock.advance(1)  # past the answer it kept
-            return quantile.value or 0.0
+            return quantile.at(0.99) or 0.0
 
         self.assertApproximates(run(0.2, 10), 0.2, 0.02)
         self.assertApproximates(run(3.0, 1), 3.0, 0.2)
@@ -132,9 +158,9 @@ class P99(SynchronousTestCase):
         for _ in range(20_000):
             clock.advance(130)
             quantile.observe(0.5)
-        self.assertIsNone(quantile.value)  # 4.6 samples weigh anything
+        self.assertIsNone(quantile.at(0.99))  # 4.6 samples weigh anything
         clock.advance(3e6)
         for _ in range(50):
             quantile.observe(0.0)
             quantile.observe(1e9)
-        self.assertIsNotNone(quantile.value)
+        self.assertIsNotNone(quantile.at(0.99))

@@ -91,7 +91,7 @@ class Deployment:
     breaker: CircuitBreaker
     queue: FairQueue
     ewma: PeakEwma
-    p99: Quantile
+    tail: Quantile
     asked: Counter[str] = attrs.Factory(Counter)
 
     def mood(self, now: float) -> str:
@@ -189,7 +189,7 @@ class World:
                 ticket.succeed()
                 slot.answered(latency, False)
                 target.ewma.observe(latency)
-                target.p99.observe(latency)
+                target.tail.observe(latency)
                 await self.clock.sleep(0.1 + self.random.random() * 0.4)  # the rest of the stream
                 slot.release(Outcome.OK)
             except Failed as failure:

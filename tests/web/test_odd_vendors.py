@@ -174,7 +174,7 @@ class Odd(Through):
             self.assertGreater(len(self.record.routing.attempts), 1)
         self.assertEqual({each.cause for each in self.record.routing.attempts}, {"malformed"})
         self.assertEqual((embeds().status, embeds().status), (502, 503))
-        self.assertIn("breaker: open", self.record.error_message)
+        self.assertIn("breaker: 5 in a row failed", self.record.error_message)
         wire = self.put("openai_chat", "chat", False)
         self.vendor().answer(200, ANSWERS["chat"])
         self.assertEqual(wire.response().status, 200)

@@ -34,6 +34,7 @@ class _Tried(msgspec.Struct):
     input_tokens: int | None
     output_tokens: int | None
     cost_usd: float | None
+    queued_for: str | UnsetType
 
 
 class _Fields(msgspec.Struct):
@@ -189,6 +190,7 @@ def _tried(attempt: Attempt) -> _Tried:
         None if usage is None else usage.input,
         None if usage is None else usage.output,
         None if cost is None else float(cost),
+        attempt.queued_for or UNSET,
     )
 
 

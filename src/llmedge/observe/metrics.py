@@ -13,7 +13,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from llmedge import errors
 from llmedge._version import __version__
-from llmedge.model import Clock
+from llmedge.model import Clock, Standing
 from llmedge.observe import fast_metrics
 from llmedge.observe.fast_metrics import FastRegistry, LastLabel
 from llmedge.record import FACTS, Attempt, Fact, Record
@@ -59,7 +59,7 @@ class Metrics:
         self._estimated = counter(
             "llm_usage_estimated_total", "Answers whose tokens were estimated, because the vendor told none.", call
         )
-        self._cost = counter("llm_cost_usd_total", "What answers cost, in USD.", [*call, "caller"])
+        self._cost = counter("llm_cost_usd_total", "What answers and attempts in vain cost, in USD.", [*call, "caller"])
         self._unpriced = counter("llm_cost_unknown_total", "Answers with tokens whose price is not known.", call)
         self._errors = LastLabel(counter("llm_errors_total", "Requests that ended in an error, by code.", ["code"]))
         self._ended = LastLabel(counter("llm_streams_total", "Streams by how they ended.", ["outcome"]))
@@ -71,7 +71,7 @@ class Metrics:
         self._gauges(registry)
         self._children: dict[tuple[str, str, str], _CallMetrics] = {}
         self._deployments: dict[tuple[str, str, str], _AttemptMetrics] = {}
-        self._figures: Callable[[], list[tuple[str, int, int, float]]] = list
+        self._standings: Callable[[], list[Standing]] = list
         self._label: Callable[[str], str] = lambda name: f"{name.partition('/')[0]}/*"
         self._rendering = Lock()
 
@@ -84,7 +84,11 @@ class Metrics:
             for name, doc in (
                 ("llm_deployment_state", "Circuit breaker: 0 closed, 1 half open, 2 open."),
                 ("llm_deployment_in_flight", "Calls under way."),
+                ("llm_deployment_waiting", "Calls that wait for their turn."),
                 ("llm_deployment_limit", "Calls at once it is given, configured or learned."),
+                ("llm_deployment_rate", "Calls a second it is given, configured or learned."),
+                ("llm_deployment_pause_seconds", "Seconds until it may be asked again, where it said when."),
+                ("llm_deployment_failing_ratio", "Share of the calls of the last ten seconds that failed."),
             )
         ]
         self.lost_spans = Counter(
@@ -107,6 +111,8 @@ class Metrics:
         if metrics is None:
             metrics = self._children[key] = _CallMetrics(self, key)
         metrics.count(record)
+        if len(record.routing.attempts) > 1:
+            self._count_others(record, by)
         for attempt in record.routing.attempts:
             if attempt.ended is not None:
                 target = attempt.target
@@ -120,6 +126,16 @@ class Metrics:
         if record.stream and record.first_event is not None:
             self._ended[record.outcome].value += 1.0
 
+    def _count_others(self, record: Record, by: Attempt | None) -> None:
+        """The tokens of attempts whose answer the client did not get; their cost is in that of the request."""
+        for attempt in record.routing.attempts:
+            used = attempt.usage
+            if used is not None and attempt is not by and used is not record.accounting.usage:
+                key = (record.operation, attempt.target.provider, record.model_label)
+                for kind, count in (("input", used.input), ("output", used.output)):
+                    if count:
+                        self._tokens.labels(*key, kind).inc(count)
+
     def _at_deployment(self, attempt: Attempt, key: tuple[str, str, str]) -> _AttemptMetrics:
         target, outcome = attempt.target, attempt.outcome
         if len(self._deployments) >= 1000:  # clients can ask for any name where there is a pattern
@@ -131,29 +147,28 @@ class Metrics:
         )
         return tallies
 
-    def show_deployments(
-        self, figures: Callable[[], list[tuple[str, int, int, float]]], label: Callable[[str], str]
-    ) -> None:
+    def show_deployments(self, standings: Callable[[], list[Standing]], label: Callable[[str], str]) -> None:
         """Where the state of deployments is read when somebody asks, so that calls cost nothing for it.
 
-        :param figures: gives ``(label, state, calls under way, limit)`` of each; several may share a label.
+        :param standings: gives that of each.
         :param label: the bounded label of a deployment's name.
         """
-        self._figures = figures
+        self._standings = standings
         self._label = label
         self._deployments.clear()
 
     def render(self) -> bytes:
         """The exposition text (Prometheus text format 0.0.4). May take milliseconds: not for the reactor thread."""
         with self._rendering:
-            shown: dict[str, tuple[int, int, float]] = {}
-            for label, state, in_flight, limit in self._figures():
-                worst, calls, least = shown.get(label, (0, 0, limit))
-                shown[label] = (max(worst, state), calls + in_flight, min(least, limit))
-            for number, each in enumerate(self._deployment_gauges):
-                each.clear()
-                for label, figures in shown.items():
-                    each.labels(label).set(figures[number])
+            shown: dict[str, Standing] = {}
+            for each in self._standings():
+                before = shown.get(each.label)
+                shown[each.label] = each if before is None else _together(before, each)
+            for gauge in self._deployment_gauges:
+                gauge.clear()
+            for label, standing in shown.items():
+                for gauge, figure in zip(self._deployment_gauges, standing[1:], strict=True):
+                    gauge.labels(label).set(figure)
             return generate_latest(self._registry)
 
     def watch_ticks(self, clock: Clock, interval: float = 0.5) -> Callable[[], None]:
@@ -171,6 +186,20 @@ class Metrics:
 
         schedule()
         return lambda: state["call"].cancel()
+
+
+def _together(one: Standing, other: Standing) -> Standing:
+    """Of two that share a label: the sum of their calls, else the worst of both."""
+    return Standing(
+        one.label,
+        max(one.state, other.state),
+        one.in_flight + other.in_flight,
+        one.waiting + other.waiting,
+        min(one.limit, other.limit),
+        min(one.rate, other.rate),
+        max(one.pause, other.pause),
+        max(one.failing, other.failing),
+    )
 
 
 class _AttemptMetrics(NamedTuple):

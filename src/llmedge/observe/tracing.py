@@ -302,7 +302,7 @@ def _decisions(record: Record) -> tuple[Event, ...]:
 
 
 def _attempt_attributes(record: Record, attempt: Attempt) -> dict[str, Any]:
-    usage = record.accounting.usage if attempt is record.routing.deciding_attempt else None
+    usage = record.accounting.usage if attempt is record.routing.deciding_attempt else attempt.usage
     first = attempt.first_event if record.stream else None
     content = record.content or Content()
     return _known(
@@ -323,6 +323,7 @@ def _attempt_attributes(record: Record, attempt: Attempt) -> dict[str, Any]:
             "llmedge.attempt.kind": attempt.kind,
             "llmedge.cause": attempt.cause or None,
             "llmedge.queued": attempt.queued or None,
+            "llmedge.queued_for": attempt.queued_for or None,
             "llmedge.connection.reused": attempt.reused,
             "llmedge.upstream_request_id": attempt.upstream_request_id or None,
         }

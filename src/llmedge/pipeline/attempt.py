@@ -17,6 +17,7 @@ from llmedge.pipeline import content
 from llmedge.pipeline.deployments import Lease
 from llmedge.pipeline.plan import Option, Plan, RouteDeps
 from llmedge.pipeline.routed import RoutedStream
+from llmedge.pipeline.signals import limit_words
 from llmedge.pipeline.verdicts import LEFT, as_refusal, cause_of, verdict_of
 from llmedge.record import Attempt, Content
 from llmedge.streams import Reply
@@ -37,6 +38,8 @@ async def attempt(
     record, clock, candidate = call.record, deps.clock, option.candidate
     started = clock.seconds()
     made = Attempt(candidate.target, started, kind=kind, queued=lease.slot.waited)
+    if made.queued:
+        made.queued_for = limit_words(lease.deployment.queue)
     lease.again = option.error is not None and not isinstance(option.error, ConnectFailed | TargetBusy)
     record.routing.attempts.append(made)
     if (trace := record.trace) is not None:
@@ -69,6 +72,8 @@ async def attempt(
             beaten = plan is not None and plan.winner is not None
             if lease.deployment.is_silent(call.caller.name, call.record.bytes_in, waited, beaten):
                 lease.failed(LEFT, waited)
+        if kind != "shadow":
+            lease.deployment.waited_in_vain(not call.stream, waited)
         made.end(clock.seconds(), "aborted")
         raise
     except EdgeError as failure:

@@ -24,7 +24,7 @@ class CountTokens(Stage):
         except (Unsupported, TargetBusy):
             call.record.facts.pop(DROPPED, None)  # of a vendor that does not count after all
             call.record.facts[ESTIMATED] = "tokens"
-            usage = await self.deps.tokens.estimate(call, [], call.model)
+            usage = await self.deps.tokens.estimate(call, "", call.model)
             dialect = DIALECTS[call.dialect]
             assert isinstance(dialect, CountingDialect)
             return Answer(dialect.render_count_answer(usage.input))

@@ -13,8 +13,10 @@ import attrs
 from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.routing import Routing
 from llmedge.errors import TargetBusy
-from llmedge.model import Clock
+from llmedge.model import Clock, Standing
 from llmedge.operations import Operation
+from llmedge.pipeline.signals import Signals, blocked_words, limit_words
+from llmedge.pipeline.standings import UNLIMITED, Labels, standing_of
 from llmedge.pipeline.verdicts import Verdict
 from llmedge.state.breaker import BreakerSettings, CircuitBreaker, State, Ticket
 from llmedge.state.budget import Budget
@@ -26,18 +28,15 @@ from llmedge.state.memory import MemoryStore
 from llmedge.state.pacing import Pacer
 from llmedge.state.rates import Quota, Reservation, quota
 
-UNLIMITED = 1_000_000
-"""Calls at once at a deployment that has not refused any yet."""
-
-HEDGE_LEAST, HEDGE_MOST = 2.0, 10.0
-"""Seconds: bounds of how long a target may be silent before the next one is asked too."""
+HEDGE_LEAST, HEDGE_MOST = 0.1, 10.0
+"""Seconds: bounds of how long a target may be silent before the next one is asked too. Of less nobody takes notice."""
+SILENT_LEAST = 2.0
+"""Seconds of silence, at least, that count as a failure."""
 
 ANONYMOUS = "anonymous"
 
 PREFILL = 50
 """Tokens that are written in about the time until the first one."""
-
-_STATES = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 
 Observer = Callable[[str, State, State], None]
 """Told ``(deployment, before, after)`` of each change of a breaker."""
@@ -47,7 +46,7 @@ class Deployment:
     """One deployment.
 
     :ivar breaker: of its chats; see :meth:`breaker_of`.
-    :ivar pace: time to first content, for choosing; ``tail`` and ``tail_whole``: its 99th percentile, of streams and of
+    :ivar pace: time to first content, for choosing; ``tail`` and ``tail_whole``: its quantiles, of streams and of
         whole answers, for hedging.
     """
 
@@ -55,6 +54,7 @@ class Deployment:
         "_adaptive",
         "_clock",
         "_entry",
+        "_hedged",
         "_make_breaker",
         "_others",
         "_silences",
@@ -65,22 +65,18 @@ class Deployment:
         "pacer",
         "queue",
         "quota",
+        "signals",
         "tail",
         "tail_whole",
     )
 
     def __init__(self, name: str, clock: Clock, random: Random, routing: Routing, observer: Observer | None) -> None:
-        def tell(before: State, after: State) -> None:
-            if after is State.CLOSED:
-                self.pacer.ramp()
-            if observer is not None:
-                observer(name, before, after)
-
         self.name = name
+        self.signals = Signals(name, clock)
         self._clock = clock
         self.pacer = Pacer(clock, random)
         self.pacer.learns = routing.adaptive
-        self._make_breaker = partial(CircuitBreaker, clock, random, observer=tell)
+        self._make_breaker = partial(self._breaker, clock, random, observer)
         self.breaker = self._make_breaker(_breaker_settings(routing))
         self._others: dict[Operation, CircuitBreaker] = {}
         self.pace = PeakEwma(clock)
@@ -92,6 +88,20 @@ class Deployment:
         self._adaptive = routing.adaptive
         self.answered_at = -math.inf
         self._silences: deque[Silence] = deque(maxlen=8)
+        self._hedged = routing.hedge_ratio
+
+    def _breaker(
+        self, clock: Clock, random: Random, observer: Observer | None, settings: BreakerSettings
+    ) -> CircuitBreaker:
+        def tell(before: State, after: State) -> None:
+            if after is State.CLOSED:
+                self.pacer.ramp()
+            self.signals.breaker(made, before, after)
+            if observer is not None:
+                observer(self.name, before, after)
+
+        made = CircuitBreaker(clock, random, settings, tell)
+        return made
 
     def breaker_of(self, operation: Operation) -> CircuitBreaker:
         """Its health where it is asked for that: a server that cannot embed may chat well."""
@@ -111,6 +121,7 @@ class Deployment:
         for breaker in self.breakers:
             breaker.settings = _breaker_settings(routing)
         self.queue.length, self.queue.max_wait = routing.queue, routing.queue_wait
+        self._hedged = routing.hedge_ratio
         if self._adaptive != routing.adaptive:
             self._adaptive = self.pacer.learns = routing.adaptive
             self.queue.limit = _limit(self._entry, routing, self._clock)
@@ -162,7 +173,11 @@ class Deployment:
         """
         reservation = None if self.quota is None else await self.quota.reserve(tokens)
         try:
-            slot = await self.queue.acquire(caller, wait, again)
+            try:
+                slot = await self.queue.acquire(caller, wait, again)
+            except TargetBusy as busy:
+                busy.message += f" ({limit_words(self.queue)})"
+                raise
             ticket = breaker.begin(last)
             if ticket is None:
                 slot.release()
@@ -174,12 +189,16 @@ class Deployment:
         return Lease(self, breaker, slot, ticket, reservation, whole)
 
     def patience(self, whole: bool) -> float | None:
-        """Seconds it may be silent before another one is asked too, by what it ever took; ``None``: as long as it
-        likes."""
-        learned = (self.tail_whole if whole else self.tail).value
-        if learned is not None:
-            return min(HEDGE_MOST, max(HEDGE_LEAST, 2 * learned)) if not whole else max(HEDGE_LEAST, 2 * learned)
-        return None if whole else HEDGE_MOST  # how long a whole answer takes is no sign of trouble until it is known
+        """Seconds it may be silent before another one is asked too; ``None``: as long as it likes. At the quantile that
+        leaves as many calls as may be hedged (Dean & Barroso 2013 have the 95th percentile, for 5 %), where its slowest
+        take so much longer that another answer would be there before; else when it is later than all of them."""
+        tail = self.tail_whole if whole else self.tail
+        late, median, longest = tail.at(1.0 - self._hedged), tail.at(0.5), tail.at(0.99)
+        if late is None or median is None or longest is None:
+            return None if whole else HEDGE_MOST  # how long a whole answer takes is no sign of trouble until known
+        late = max(late, 2.0 * median)
+        patience = max(HEDGE_LEAST, late if longest >= late + median else longest + median)
+        return patience if whole else min(HEDGE_MOST, patience)
 
     def is_silent(self, caller: str, size: int, waited: float, beaten: bool) -> bool:
         """Whether it is silent for all, as it was to a call of ``size`` bytes that was given up after ``waited``
@@ -188,34 +207,43 @@ class Deployment:
         Whoever is impatient must not shut out the others. So that is only where no answer began since the call did, and
         where another caller's, of about the same size, came to nothing as well.
         """
-        now = self.now()
-        if self.answered_at >= now - waited:
+        mine = Silence(self._clock.seconds(), caller, size)
+        if self.answered_at >= mine.at - waited:
             return False
-        mine = Silence(now, caller, size)
         others = any(each.at > self.answered_at and each.is_like(mine) for each in self._silences)
         self._silences.append(mine)
         return beaten or others
 
     def overdue(self, whole: bool, waited: float, too_late: bool) -> bool:
         """Whether ``waited`` seconds are longer than it ever takes; ``too_late``: the call's deadline has passed."""
-        learned = (self.tail_whole if whole else self.tail).value
-        if learned is not None:
-            return waited >= max(HEDGE_LEAST, 2 * learned)
+        longest = (self.tail_whole if whole else self.tail).at(0.99)
+        if longest is not None:
+            return waited >= max(SILENT_LEAST, 2.0 * longest)
         return waited >= HEDGE_MOST and (not whole or too_late)
 
-    def now(self) -> float:
-        return self._clock.seconds()
+    def waited_in_vain(self, whole: bool, waited: float) -> None:
+        """``waited`` seconds had passed without an answer when nobody wanted it any more: it takes longer than that."""
+        self.pace.at_least(waited)
+        tail = self.tail_whole if whole else self.tail
+        if waited > (tail.at(1.0 - self._hedged) or math.inf):  # or its quantiles would be those of who won
+            tail.observe(waited)
+
+    @property
+    def rate(self) -> float:
+        """Calls a second it is given."""
+        rpm = None if self._entry is None else self._entry.rpm
+        return min(self.pacer.rate, rpm / 60.0 if rpm else math.inf)
 
     def blocked_by(self, breaker: CircuitBreaker, last: bool = False) -> str:
-        """Why no call may begin now, ``""`` if one may; see :meth:`CircuitBreaker.blocked_by`."""
+        """Why no call may begin now, in words, ``""`` if one may; see :meth:`CircuitBreaker.blocked_by`."""
         if self.pacer.slow and not last and self.pacer.paused():
-            return "paused"
+            return f"paused: {self.pacer.why}"
         blocked = breaker.blocked_by(last)
-        return f"breaker: {blocked}" if blocked else ""
+        return blocked_words(breaker, blocked) if blocked else ""
 
     def available_at(self, breaker: CircuitBreaker, last: bool = False) -> float:
         """The clock's seconds at which a call may begin, now or earlier if it may already."""
-        return max(breaker.available_at(last), self.now() + self.pacer.paused(last))
+        return max(breaker.available_at(last), self._clock.seconds() + self.pacer.paused(last))
 
     @property
     def load(self) -> int:
@@ -334,6 +362,7 @@ class Lease:
         if self.pace is None:
             self._ticket.abandon()
         self.slot.release(outcome)
+        self.deployment.signals.limit(self.deployment.queue)
         if self._reservation is not None and tokens is not None:
             self._reservation.commit(tokens)
 
@@ -350,6 +379,7 @@ class Deployments:
         self._observer = observer
         self._routing = Routing()
         self._limits: dict[str, TargetEntry] = {}
+        self._labels = Labels()
         self._store: Store[Deployment] = MemoryStore(
             self._make, keep=lambda name, each: name in self._limits or each.load > 0
         )
@@ -362,7 +392,7 @@ class Deployments:
 
         :param models: their targets' limits hold for whoever asks a target, by whatever name.
         """
-        self._limits = strictest(models or {})
+        self._labels.configured = self._limits = strictest(models or {})
         if routing != self._routing:
             self._routing = routing
             for deployment in self.all():
@@ -385,21 +415,17 @@ class Deployments:
         pattern = f"{name.partition('/')[0]}/*"
         return self._limits.get(name) or self._limits.get(pattern) or TargetEntry(name)
 
-    def figures(self) -> list[tuple[str, int, int, float]]:
-        """For the metrics: label, state (0 closed, 1 half open, 2 open), calls under way, calls at once it takes."""
+    def standings(self) -> list[Standing]:
+        """For the metrics: how each of them stands now."""
+        now = self._clock.seconds()
         return [
-            (
-                self.label(each.name),
-                max(_STATES[breaker.state] for breaker in each.breakers),
-                each.queue.in_flight,
-                math.inf if each.queue.limit.value >= UNLIMITED else float(each.queue.limit.value),
-            )
+            standing_of(each.name, each.breakers, each.queue, each.rate, each.pacer.paused(), self._labels, now)
             for each in self.all()
         ]
 
     def label(self, name: str) -> str:
         """The deployment's name for metrics: its own if it is configured, else ``PROVIDER/*``."""
-        return name if name in self._limits else f"{name.partition('/')[0]}/*"
+        return self._labels.of(name)
 
 
 def strictest(models: Mapping[str, Model]) -> dict[str, TargetEntry]:

@@ -416,7 +416,7 @@ def _all_passed_over(call: Call, wait: float) -> EdgeError:
         return ValidationError(
             f"No target of '{call.model}' has all the tags asked for (x-llmedge-tags).", param="x-llmedge-tags"
         )
-    if left and all(each.why == "paused" for each in left):
+    if left and all(each.why.startswith("paused") for each in left):
         names = sorted({each.target.partition("/")[0] for each in left})
         said = " ".join(f"The provider '{name}' is limiting the gateway's rate." for name in names)
         return VendorRateLimited(said, retry_after=wait)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -27,7 +28,9 @@ log = Logger()
 KEPT = 1048576
 """Bytes of a stream that are kept to be able to go on with it; a longer one can only end in an error."""
 KEPT_IN_ALL = 134217728
-"""Bytes that all streams together keep: beyond them those that grow can only end in an error, too."""
+"""Bytes of memory that all streams together keep: beyond them those that grow can only end in an error, too."""
+PACKED = 8192
+"""Bytes of frames that are packed at once: what is around their text is the same in each, and goes down to nothing."""
 HELD = 67108864
 """Bytes of a stream that are held where all of it is."""
 BYTES_A_TOKEN = 4
@@ -37,10 +40,44 @@ BYTES_A_TOKEN = 4
 class KeptBytes:
     """What all streams under way keep together for their recovery.
 
-    :ivar total: bytes.
+    :ivar total: bytes of memory.
     """
 
     total = 0
+
+
+class KeptFrames:
+    """The frames of one stream, in little more memory than their text takes.
+
+    :ivar size: their bytes; ``held``: those that they take here.
+    """
+
+    def __init__(self) -> None:
+        self.size = self.held = 0
+        self._packed: list[bytes] = []
+        self._last: list[bytes] = []
+        self._loose = 0
+
+    def add(self, events: Batch) -> int:
+        """:returns: by how much :attr:`held` has grown."""
+        size = 0
+        for event in events:
+            self._last.append(event.frame)
+            size += len(event.frame)
+        before = self.held
+        self.size += size
+        self.held += size
+        self._loose += size
+        if self._loose >= PACKED:
+            packed = zlib.compress(b"".join(self._last), 1)
+            self._packed.append(packed)
+            self.held += len(packed) - self._loose
+            self._last, self._loose = [], 0
+        return self.held - before
+
+    def all(self) -> bytes:
+        """All of them, one behind the other."""
+        return b"".join([*map(zlib.decompress, self._packed), *self._last])
 
 
 class BufferedStream(AwaitedStream):
@@ -106,20 +143,14 @@ class RecoveringStream(FilteredStream):
         self._plan = plan
         self._call = call
         self._mode = mode
-        self._frames: list[bytes] | None = []
-        self._size = 0
+        self._kept: KeptFrames | None = KeptFrames()
         self._all = kept
 
     def on_events(self, events: Batch) -> Batch:
-        if self._frames is not None:
-            size = 0
-            for event in events:
-                self._frames.append(event.frame)
-                size += len(event.frame)
-            self._size += size
-            self._all.total += size
+        if (kept := self._kept) is not None:
+            self._all.total += kept.add(events)
             done = bool(events) and events[-1].kind is EventKind.DONE
-            if done or self._size > KEPT or self._all.total > KEPT_IN_ALL:
+            if done or kept.size > KEPT or self._all.total > KEPT_IN_ALL:
                 self._forget()
         return events
 
@@ -131,9 +162,9 @@ class RecoveringStream(FilteredStream):
 
     def _forget(self) -> None:
         """Keep nothing, from now on."""
-        if self._frames is not None:
-            self._frames = None
-            self._all.total -= self._size
+        if self._kept is not None:
+            self._all.total -= self._kept.held
+            self._kept = None
 
     async def _recovered(self, error: TargetError) -> ReplyStream:
         """A stream that goes on.
@@ -142,10 +173,10 @@ class RecoveringStream(FilteredStream):
         """
         plan, call = self._plan, _with_time(self._call)
         dialect = DIALECTS[call.dialect]
-        if self._frames is None or not isinstance(dialect, ChatDialect):
+        if self._kept is None or not isinstance(dialect, ChatDialect):
             raise error
         decoder = dialect.decoder(choices=call.choices, max_event=MAX_EVENT)
-        seen = decoder.feed(b"".join(self._frames)) + decoder.flush()
+        seen = decoder.feed(self._kept.all()) + decoder.flush()
         if decoder.is_halved:
             raise error  # the client has half a character, and no other stream begins with the rest
         text = spoken(seen) if self._mode == "continue" else None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from llmedge.errors import EdgeError, TargetError
 from llmedge.model import Clock, EventKind
 from llmedge.pipeline.deployments import Lease
+from llmedge.pipeline.meter import Meter
 from llmedge.pipeline.verdicts import cause_of, verdict_of
 from llmedge.record import Attempt
-from llmedge.streams import Batch, EventCount, FilteredStream, ReplyStream
+from llmedge.streams import Batch, FilteredStream, ReplyStream
 
 
 class RoutedStream(FilteredStream):
@@ -21,7 +22,7 @@ class RoutedStream(FilteredStream):
         self.attempt = attempt
         self._clock = clock
         self._lease = lease
-        self.meter: EventCount = EventCount()
+        self.meter: Meter = Meter()
 
     @classmethod
     async def begin(cls, stream: ReplyStream, attempt: Attempt, clock: Clock, lease: Lease) -> RoutedStream:
@@ -58,4 +59,5 @@ class RoutedStream(FilteredStream):
         if self.attempt.ended is None:
             self.attempt.end(self._clock.seconds(), outcome, error)
             self.attempt.usage = self.usage
-            self.attempt.said = self.meter.count
+            if outcome != "ok":
+                self.attempt.said = self.meter.said

@@ -12,12 +12,11 @@ from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import EdgeError, TargetError
 from llmedge.model import Answer, Event, Usage
 from llmedge.operations import Operation
+from llmedge.pipeline.meter import Meter, TextMeter
 from llmedge.pipeline.stage import Handler, Stage, StageDeps
 from llmedge.pipeline.tokens import rough
-from llmedge.streams import Batch, FilteredStream, Meter, Reply, ReplyStream
-
-KEPT = 1048576
-"""Bytes of a stream without usage that are kept to count its tokens; what is beyond them is taken to be alike."""
+from llmedge.record import Attempt
+from llmedge.streams import Batch, FilteredStream, Reply, ReplyStream
 
 
 class Settle(Stage):
@@ -27,7 +26,7 @@ class Settle(Stage):
         super().__init__(deps)
         self.prices, self.tokens = deps.prices, deps.tokens
         self.reports_usage: set[str] = set()
-        """Providers whose last stream told its usage: of their streams nothing need be kept."""
+        """Providers whose last stream told its usage: of their streams no text need be read."""
 
     async def __call__(self, call: Call, proceed: Handler) -> Reply:
         record = call.record
@@ -36,9 +35,11 @@ class Settle(Stage):
         try:
             reply = await proceed(call)
         except CancelledError:
+            self.charge_in_vain(call)
             raise  # who cancelled (the client, the deadline) says so in the record
         except EdgeError as error:
             record.fail(error)
+            self.charge_in_vain(call)
             raise
         if not isinstance(reply, Answer):
             return SettledStream(reply, call, self)
@@ -49,7 +50,7 @@ class Settle(Stage):
         if usage is None:
             if call.operation.passes_through:
                 return reply  # pictures and sounds are not counted in words
-            usage = await self.tokens.estimate(call, [reply.body], self.model(call))
+            usage = await self.tokens.estimate(call, reply.body, self.model(call))
         if self.prices.catalogue is None:
             await self.prices.ready()
         self.charge(call, usage)
@@ -70,16 +71,37 @@ class Settle(Stage):
         accounting.cost = by.cost = self.prices.price(by.target, usage)
         if len(routing.attempts) == 1:
             return
-        for attempt in routing.attempts:  # what others used before they broke is paid for as well
-            if attempt is by:
-                continue
-            used = attempt.usage
-            if used is None and attempt.said:  # most vendors tell the usage last; an event says about a token
-                used = attempt.usage = rough(call, 4 * attempt.said)
-            if used is not None:
-                more = attempt.cost = self.prices.price(attempt.target, used)
-                if more is not None and accounting.cost is not None:
-                    accounting.cost += more
+        for attempt in routing.attempts:  # what others were put to work for is paid for as well
+            if attempt is not by and self._used(call, attempt) and accounting.cost is not None:
+                accounting.cost += attempt.cost or 0
+
+    def charge_in_vain(self, call: Call) -> None:
+        """Write down what vendors were put to work for whose answer nobody waited for, where none has answered."""
+        accounting = call.record.accounting
+        if call.operation is Operation.COUNT_TOKENS or call.operation.passes_through:
+            return
+        for attempt in call.record.routing.attempts:
+            if self._used(call, attempt):
+                accounting.usage = attempt.usage
+                if attempt.cost is not None:
+                    accounting.cost = attempt.cost + (accounting.cost or 0)
+
+    def _used(self, call: Call, attempt: Attempt) -> bool:
+        """Whether ``attempt``, which gave no whole answer, has used anything: what its vendor told, which most do last;
+        else what it had said, and the prompt, also of one that was left at work."""
+        used = attempt.usage
+        if used is None and (attempt.said or _left_at_work(attempt)):
+            used = attempt.usage = rough(call, attempt.said)
+        if used is None:
+            return False
+        if call.operation.priced:
+            attempt.cost = self.prices.price(attempt.target, used)
+        return True
+
+
+def _left_at_work(attempt: Attempt) -> bool:
+    """Whether nobody waited any more for a vendor that had the request: a client that left, a limit of time, a race."""
+    return attempt.connected is not None and (attempt.outcome == "aborted" or attempt.cause == "silent")
 
 
 class SettledStream(FilteredStream):
@@ -92,8 +114,8 @@ class SettledStream(FilteredStream):
         by = call.record.routing.deciding_attempt
         self._provider = by.target.provider if by is not None else ""
         self._estimates = not call.operation.passes_through
-        kept = KEPT if self._estimates and self._provider not in settle.reports_usage else 0
-        self.meter: Meter = Meter(kept)
+        read = self._estimates and self._provider not in settle.reports_usage
+        self.meter: Meter = TextMeter() if read else Meter()
         self._charged = False
 
     def on_end(self, events: Batch) -> Batch | Awaitable[Batch]:
@@ -109,12 +131,12 @@ class SettledStream(FilteredStream):
 
     async def _charge_later(self, events: Batch, usage: Usage | None) -> Batch:
         if usage is None and self._estimates:
-            if frames := self.meter.frames:
-                missing = self.meter.length / sum(map(len, frames))
+            meter = self.meter
+            if isinstance(meter, TextMeter):
                 model = self._settle.model(self._call)
-                usage = await self._settle.tokens.estimate(self._call, frames, model, missing)
+                usage = await self._settle.tokens.estimate(self._call, meter.text, model, meter.beyond)
             else:
-                usage = self._rough()
+                usage = rough(self._call, meter.said)
         await self._settle.prices.ready()
         if usage is not None:
             self._settle.charge(self._call, usage)
@@ -122,7 +144,6 @@ class SettledStream(FilteredStream):
 
     def _charged_for(self, events: Batch) -> Batch:
         self._charged = True
-        self.meter.frames = []
         record = self._call.record
         record.outcome = "ok"
         # Headers are out; a comment is seen by who looks for it, and by no SDK. Bytes of a sound take none.
@@ -145,17 +166,14 @@ class SettledStream(FilteredStream):
         """Of a stream that was left or broke. Most vendors tell the usage last, some a first count at the beginning:
         what they did not get to tell is estimated."""
         self._charged = True
-        usage, least = self.stream.usage, self._rough()
+        usage = self.stream.usage
+        if self._estimates and self.meter.count:
+            least = rough(self._call, self.meter.said)
+            if usage is None:
+                usage = least
+            elif usage.output < least.output:
+                usage = msgspec.structs.replace(usage, output=least.output, estimated=True)
         if usage is None:
-            usage = least if self.meter.count and self._estimates else None
-        elif self._estimates and usage.output < least.output:
-            usage = msgspec.structs.replace(usage, output=least.output, estimated=True)
-        if usage is not None:
+            self._settle.charge_in_vain(self._call)
+        else:
             self._settle.charge(self._call, usage)
-
-    def _rough(self) -> Usage:
-        """Frames differ by what is said in them: each is as much longer than the shortest one, which says about one
-        token, as it says more."""
-        meter = self.meter
-        said = meter.length - meter.count * meter.shortest + 4 * meter.count if meter.count else 0
-        return rough(self._call, said)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
@@ -46,13 +46,13 @@ class TokenCounter:
         """Tokens of ``texts`` in the vocabulary nearest to that of ``model``."""
         return await self._in_thread(_count, texts, model)
 
-    async def estimate(self, call: Call, answer: Sequence[bytes], model: str, missing: float = 1.0) -> Usage:
+    async def estimate(self, call: Call, answer: bytes | str, model: str, beyond: float = 1.0) -> Usage:
         """Usage of ``call``.
 
-        :param answer: a JSON body, or the frames of a stream.
-        :param missing: by how much the answer was longer than what is given of it.
+        :param answer: a JSON body, or the text of a stream.
+        :param beyond: by how much the answer was longer than what is given of it.
         """
-        return await self._in_thread(_estimate, call, answer, model, missing)
+        return await self._in_thread(_estimate, call, answer, model, beyond)
 
 
 def rough(call: Call, written: int) -> Usage:
@@ -75,11 +75,10 @@ def _text_bytes(raw: memoryview) -> int:
     return size * said // len(places)
 
 
-def _estimate(call: Call, answer: Sequence[bytes], model: str, missing: float) -> Usage:
-    # The pieces of a stream are put together again: a word in two pieces is not two words.
-    written = "".join(text for part in answer for data in _documents(part) for text in texts(_decode(data)))
+def _estimate(call: Call, answer: bytes | str, model: str, beyond: float) -> Usage:
+    written = answer if isinstance(answer, str) else "".join(texts(_decode(answer)))
     asked, overhead = _asked(call)
-    return Usage(_count(asked, model) + overhead, round(_count([written], model) * missing), estimated=True)
+    return Usage(_count(asked, model) + overhead, round(_count([written], model) * beyond), estimated=True)
 
 
 def _asked(call: Call) -> tuple[list[str], int]:
@@ -133,11 +132,17 @@ def texts(document: Any, said: bool = False) -> list[str]:
     return found
 
 
-def _documents(part: bytes) -> Iterable[bytes]:
-    """The JSON texts in a body or in SSE frames."""
-    if part.startswith((b"data:", b"event:", b"id:")):
-        return [line[5:] for line in part.split(b"\n") if line.startswith(b"data:") and line[5:].strip() != b"[DONE]"]
-    return [part]
+def text_in(frame: bytes) -> str:
+    """What a frame of a stream adds to the answer's text, or several frames."""
+    lines = (line[5:] for line in frame.split(b"\n") if line.startswith(b"data:"))
+    return "".join(text for line in lines for text in _added(_decode(line)))
+
+
+def _added(document: Any) -> list[str]:
+    if isinstance(document, dict) and str(document.get("type")).startswith("response."):  # Responses says all twice
+        delta = document.get("delta")
+        return [delta] if isinstance(delta, str) else []
+    return texts(document)
 
 
 def _decode(data: bytes) -> Any:

@@ -166,6 +166,12 @@ class CircuitBreaker:
         """Whether the probe shows that by how long it is under way."""
         return now - self._probe_since >= max(self.settings.alive_after, _TIMES_LONGER * self._longest) - 1e-9
 
+    def failing(self, now: float) -> float:
+        """The share of failures in the window; in any thread."""
+        failures = self._failures.peek(now)
+        calls = failures + max(0.0, self._successes.peek(now))
+        return failures / calls if calls > 0.0 else 0.0
+
     def note_failure(self) -> None:
         """A failure of a call that had already succeeded: a stream cut after its first token. It counts once."""
         if self.state is State.CLOSED:

@@ -28,7 +28,12 @@ Load = tuple[int, int]
 
 
 class Limit(Protocol):
-    """A number of calls at once."""
+    """A number of calls at once.
+
+    :ivar why: what lowered it last, for people: ``"pace 5.1x"``; ``""`` if nothing has.
+    """
+
+    why: str
 
     watch: float
     """Calls under way from which on it wants those that begin to be counted in ``beyond``."""
@@ -58,6 +63,7 @@ class FixedLimit:
     value: int
     watch: float = inf
     beyond: int = 0
+    why: str = ""
 
     def answered(self, number: int, load: Load, latency: float, kind: object) -> None:
         """What happens changes nothing."""

@@ -46,6 +46,14 @@ class PeakEwma:
             self._value = self._value * kept + latency * (1.0 - kept)
         self._then = now
 
+    def at_least(self, latency: float) -> None:
+        """An answer that was not waited for would have taken longer than ``latency`` seconds: believed where it is more
+        than what is known. A target that loses each race would look faster and faster otherwise."""
+        past = exp(min(0.0, self._then - self._clock.seconds()) / self._decay)
+        if latency > self._value * past:
+            self._value = latency
+            self._then = self._clock.seconds()
+
     def score(self, pending: int) -> float:
         """What one more call would meet where ``pending`` wait or run: lower is better. Seconds.
 
@@ -83,7 +91,7 @@ _MIDDLE = 2.0 / (1.0 + 1.0 / _GROWTH) / _GROWTH  # of a cell, over its upper edg
 
 
 class Quantile:
-    """A running quantile of latencies that forgets: a histogram with logarithmic cells and exponential decay.
+    """Running quantiles of latencies that forget: a histogram with logarithmic cells and exponential decay.
 
     Cells that grow by 10 % bound the relative error to 5 % wherever the quantile lies (Masson, Rim & Lee, "DDSketch",
     VLDB 2019), in 146 numbers. P² (Jain & Chlamtac 1985) would be smaller but weighs a sample of last week like one of
@@ -94,18 +102,17 @@ class Quantile:
     :param minimum: samples, weighed, before there is an answer. It lapses again where traffic stops.
     """
 
-    __slots__ = ("_cells", "_clock", "_decay", "_epoch", "_last", "_minimum", "_share", "_total", "_until")
+    __slots__ = ("_cells", "_clock", "_decay", "_epoch", "_found", "_minimum", "_total", "_until")
 
-    def __init__(self, clock: Clock, quantile: float = 0.99, decay: float = 600.0, minimum: int = 50) -> None:
+    def __init__(self, clock: Clock, decay: float = 600.0, minimum: int = 50) -> None:
         self._clock = clock
-        self._share = 1.0 - quantile
         self._decay = decay
         self._minimum = minimum
         self._cells = [0.0] * _CELLS
         self._total = 0.0
         self._epoch = clock.seconds()
-        self._last = 0.0
-        self._until = 0.0  # when ``_last`` is worked out again
+        self._found: dict[float, float] = {}
+        self._until = 0.0  # when they are worked out again
 
     def observe(self, latency: float) -> None:
         """:param latency: seconds."""
@@ -117,22 +124,24 @@ class Quantile:
         self._cells[cell if cell < _CELLS else _CELLS - 1] += weight
         self._total += weight
 
-    @property
-    def value(self) -> float | None:
-        """Seconds, or ``None`` while too little is known."""
+    def at(self, quantile: float) -> float | None:
+        """Seconds within which this share of the answers was there, or ``None`` while too little is known."""
         now = self._clock.seconds()
-        if 0.0 < self._until - now <= 1.0:
-            return self._last
+        if not 0.0 < self._until - now <= 1.0:
+            self._found.clear()
+        elif (found := self._found.get(quantile)) is not None:
+            return found
         if self._total < self._minimum * self._weight():
             return None
-        self._until = now + 1.0  # it does not move faster than that, and every call asks
-        above = self._total * self._share
+        if not self._found:
+            self._until = now + 1.0  # they do not move faster than that, and every call asks
+        above = self._total * (1.0 - quantile)
         for cell in range(_CELLS - 1, -1, -1):
             above -= self._cells[cell]
             if above < 0.0:
                 break
-        self._last = _SMALLEST * _GROWTH**cell * _MIDDLE
-        return self._last
+        found = self._found[quantile] = _SMALLEST * _GROWTH**cell * _MIDDLE
+        return found
 
     def _weight(self) -> float:
         age = (self._clock.seconds() - self._epoch) / self._decay

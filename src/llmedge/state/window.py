@@ -33,6 +33,12 @@ class SlidingSum:
             self._expire(index)
         return self._total
 
+    def peek(self, now: float) -> float:
+        """As :meth:`total`, and nothing is changed: for other threads."""
+        oldest = int(now / self._width) - SLICES + 1
+        newest = self._newest
+        return sum(self._slices[index % SLICES] for index in range(max(oldest, newest - SLICES + 1), newest + 1))
+
     def clear(self) -> None:
         self._slices = [0.0] * SLICES
         self._total = 0.0

@@ -1,0 +1,58 @@
+"""Why a target is left alone, cut or queued for, in words: for the decision record, the log and the client."""
+
+from __future__ import annotations
+
+from twisted.logger import Logger
+
+from llmedge.model import Clock
+from llmedge.state.breaker import CircuitBreaker, State
+from llmedge.state.fair_queue import FairQueue
+
+log = Logger()
+
+QUIET = 10.0
+"""Seconds between two lines about the limit of one target: it may move with each call."""
+
+
+def blocked_words(breaker: CircuitBreaker, blocked: str) -> str:
+    """Why a breaker lets no call begin, such as ``breaker: 31 of 60 failed``.
+
+    :param blocked: what it says itself, see :meth:`CircuitBreaker.blocked_by`.
+    """
+    if not breaker.why or blocked not in ("open", "probe"):
+        return f"breaker: {blocked}"
+    return f"breaker: {breaker.why}" + (", one call tries" if blocked == "probe" else "")
+
+
+def limit_words(queue: FairQueue) -> str:
+    """How many calls at once are given: ``limit 4`` as configured, ``limit 12: pace 5.1x`` where that was learned."""
+    return f"limit {queue.limit.value}" + (f": {queue.limit.why}" if queue.limit.why else "")
+
+
+class Signals:
+    """Tells the log what changed for one deployment, and why."""
+
+    __slots__ = ("_clock", "_name", "_told_at", "_why")
+
+    def __init__(self, name: str, clock: Clock) -> None:
+        self._name = name
+        self._clock = clock
+        self._why = ""
+        self._told_at = clock.seconds() - QUIET
+
+    def breaker(self, breaker: CircuitBreaker, before: State, after: State) -> None:
+        """A breaker changed. Of the tries between an opening and a closing nothing is said."""
+        if before is State.CLOSED:
+            log.warn("{target} is left alone: {why}", target=self._name, why=breaker.why)
+        elif after is State.CLOSED:
+            log.info("{target} is asked again", target=self._name)
+
+    def limit(self, queue: FairQueue) -> None:
+        """A call ended, and the limit may have been cut."""
+        why = queue.limit.why
+        if why is self._why:  # nearly always
+            return
+        self._why = why
+        if why and self._clock.seconds() - self._told_at >= QUIET:
+            self._told_at = self._clock.seconds()
+            log.info("{target} is given fewer calls at once: {why}", target=self._name, why=limit_words(queue))
