@@ -79,6 +79,7 @@ class Learned(SynchronousTestCase):
             if self.limit.value == MANY:
                 break
             self.clock.advance(1.1)
+            self.answers(8, 27, 0.1)
             if self.limit.value >= self.limit.watch:
                 self.limit.beyond += 5
             self.limit.end(self.limit.value, True)
@@ -118,14 +119,24 @@ class Learned(SynchronousTestCase):
         self.answers(16, 20, 0.1)
         self.refusals(3, 41)
         seen = []
-        for _ in range(3):
+        for _ in range(4):
+            self.answers(8, 36, 0.1)
             for _ in range(50):
                 self.limit.end(36, True)
             seen.append(self.limit.value)
-            self.clock.advance(1.0)
-        self.assertEqual(seen, [36, 39, 39])  # in the end 36 are not nine tenths of it
-        self.limit.end(39, False)
-        self.assertEqual(self.limit.value, 39)
+            self.clock.advance(1.01)
+        self.assertEqual(seen, [36, 39, 43, 43])  # in the end 36 are not nine tenths of it
+        self.limit.end(43, False)
+        self.assertEqual(self.limit.value, 43)
+
+    def test_it_was_for_nothing(self) -> None:
+        """The limit that its pace taught is given up where calls at low load turn out to be as slow."""
+        self.answers(24, 4, 0.1)
+        self.answers(8, 8, 0.1)
+        self.answers(8, 40, 1.5)
+        self.assertLess(self.limit.value, 20)
+        self.answers(3, 8, 1.5)
+        self.assertEqual(self.limit.value, MANY)
 
     def test_another_bound(self) -> None:
         """What was learned below it stays."""

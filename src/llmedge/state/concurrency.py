@@ -132,6 +132,7 @@ class LearnedLimit:
         self._well_since = clock.seconds()
         self._paces: dict[object, Pace] = {}
         self._is_well = True
+        self._by_pace = False
         self.why = ""
 
     @property
@@ -152,18 +153,25 @@ class LearnedLimit:
         if (pace := self._paces.get(kind)) is None:
             pace = self._paces[kind] = Pace()
         begun = load[0]
-        if begun <= _FEW:  # nearly always
+        if begun <= _FEW and self._limit >= self._most:  # nearly always
             pace.at_low_load(latency, True)
             return
         self._last = max(self._last, number)
         good = max(self._well)
         unknown = not good and self._limit >= self._most
-        if unknown or begun <= good:
-            pace.at_low_load(latency, unknown or begun <= good // 2)
+        low = unknown or begun <= max(good, _FEW)
+        if low and pace.at_low_load(latency, unknown or begun <= max(good // 2, _FEW)):
+            self._is_slower()
         if number > self._lowered_at:
             pace.recent.append((latency, load))
             if len(pace.recent) >= _BLOCK:
                 self._judge(pace)
+
+    def _is_slower(self) -> None:
+        """For all: where its pace has lowered the limit, it was for nothing."""
+        if self._by_pace:
+            self._by_pace = False
+            self._limit = float(self._most)
 
     def _judge(self, pace: Pace) -> None:
         if not pace.is_known:
@@ -181,6 +189,7 @@ class LearnedLimit:
             self._well[0] = max(self._well[0], well)
         elif latency > _SLOW * usual and load > self.good and (self.good or self._limit < self._most):
             self._lower(load / latency * usual * _WELL, f"pace {latency / usual:.1f}x")
+            self._by_pace = True
 
     def _forget(self) -> None:
         """What went well longer than a minute ago."""
@@ -205,6 +214,7 @@ class LearnedLimit:
         if self._refused >= _REFUSALS and self._refused >= _LEAST_SHARE * self.beyond:
             self._last = last
             self._lower(_BACKOFF * (load - 1), f"{self._refused} of {self.beyond} refused")
+            self._by_pace = False
             self.beyond = self._refused = 0
         return self._refused * 4 >= self.beyond
 
@@ -222,6 +232,7 @@ class LearnedLimit:
             now = self._clock.seconds()
             if now - self._grew >= 1.0:
                 self._grew = now
+                self._is_well = False  # as far as is known of so many
                 if self.beyond > 4 * max(1, self._refused):  # as many as were refused go well: it was something else
                     self._limit = float(self._most)
                 self._limit = min(float(self._most), self._limit + max(1.0, _GROWTH * self._limit))
@@ -247,8 +258,9 @@ class Pace:
         self._usual: float | None = None
         self._steps: list[float] = []
 
-    def at_low_load(self, latency: float, counts: bool) -> None:
-        """The latency of a call that began at low load. Three in a row that are slow: it is slower now, for all.
+    def at_low_load(self, latency: float, counts: bool) -> bool:
+        """The latency of a call that began at low load. Whether it is the third in a row that is slow: it is slower
+        now, for all.
 
         :param counts: the load was so low that its latency is the usual one.
         """
@@ -256,14 +268,17 @@ class Pace:
         if usual is not None and latency > _SLOW * usual:
             self._steps.append(latency)
             if len(self._steps) < _STEPS:
-                return
+                return False
             self._low.clear()
             self._low.extend(_BLOCK * [median(self._steps)])
             self._usual = None
-        elif counts:
+            self._steps.clear()
+            return True
+        if counts:
             self._low.append(latency)
         if self._steps:
             self._steps.clear()
+        return False
 
     @property
     def is_known(self) -> bool:
