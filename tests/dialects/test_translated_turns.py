@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -299,6 +299,14 @@ class Turns(SynchronousTestCase):
         ):
             (message,) = rendered("openai_chat", refused, quirks=quirks)["messages"]
             self.assertEqual((message.get("refusal"), message["content"]), (refusal, content))
+        silent = (ir.Message("assistant", ()), ir.Message("assistant", (ir.Thinking("hm", "Uw=="),)))
+        context = RenderContext({}, "hints")
+        request, dialect = ir.Request((user, *silent, user)), cast(Any, DIALECTS["openai_chat"])
+        body = dialect.render(request, "m", context, stream=False, quirks=frozenset({"no_silent_assistant"}))
+        self.assertEqual([message["role"] for message in json.loads(body)["messages"]], ["user", "user"])
+        called["tool_choice"] = ir.ToolChoice("none")
+        said = rendered("openai_chat", user, quirks=("tool_choice_auto",), **called)
+        self.assertEqual(said.keys() & {"tools", "tool_choice"}, set())
         said = rendered("openai_chat", thought, quirks=("thinking_back",))
         self.assertEqual(said["messages"][0]["reasoning_content"], "hm")
 

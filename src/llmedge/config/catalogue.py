@@ -69,7 +69,7 @@ _LISTED = (
             *("gpt-*", "chatgpt-*", "o[0-9]", "o*-*", "text-embedding-3-*", "text-embedding-ada-*"),
             *("omni-moderation-*", "text-moderation-*", "tts-*", "whisper-*", "dall-e-*"),
         ),
-        quirks=_quirks("prompt_cache_key encrypted_thoughts stored_metadata"),
+        quirks=_quirks("prompt_cache_key encrypted_thoughts stored_metadata allowed_tools"),
         limits=_OPENAIS_OWN,
         capabilities=_OPENAI,
     ),
@@ -114,7 +114,7 @@ _LISTED = (
             before="/openai/v1",
             anthropic="/anthropic/v1/messages",
         ),
-        quirks=_quirks("prompt_cache_key encrypted_thoughts stored_metadata"),
+        quirks=_quirks("prompt_cache_key encrypted_thoughts stored_metadata allowed_tools"),
         limits=_OPENAIS_OWN,
         capabilities=_OPENAI,
         anywhere=True,
@@ -185,7 +185,7 @@ _LISTED = (
         quirks=_quirks(
             "max_tokens no_developer_role no_stream_options no_logprobs no_logit_bias random_seed tool_choice_any "
             "tool_ids_9 prefill_prefix no_user_after_tool no_assistant_last greedy_alone no_message_name no_refusal "
-            "no_user no_store no_service_tier no_verbosity prompt_cache_key document_url"
+            "no_silent_assistant no_user no_store no_service_tier no_verbosity prompt_cache_key document_url"
         ),
         # temperature: the API's 422; efforts: docs.mistral.ai/capabilities/reasoning/adjustable
         limits={"temperature": (0, 1.5), "efforts": ("none", "high"), "stops": None, "top_p": (0.001, 1)},

@@ -238,7 +238,9 @@ def continued(body: bytes, quirks: frozenset[str]) -> bytes:
 def _is_begun(request: ir.Request, quirks: frozenset[str]) -> bool:
     """Whether the client itself begins the answer, for a vendor that refuses such a conversation without its mark."""
     last = request.messages[-1] if request.messages and "no_assistant_last" in quirks else None
-    return last is not None and last.role == "assistant" and not any(isinstance(p, ir.ToolCall) for p in last.parts)
+    if last is None or last.role != "assistant" or any(isinstance(part, ir.ToolCall) for part in last.parts):
+        return False
+    return any(not isinstance(part, ir.Thinking) for part in last.parts)
 
 
 _BEGUN = {"prefill_prefix": "prefix", "prefill_partial": "partial"}

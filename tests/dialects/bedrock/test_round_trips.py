@@ -17,7 +17,7 @@ from llmedge.dialects.dialect import ResponseContext
 from llmedge.dialects.rendering import RenderContext
 from llmedge.model import Usage
 from tests.dialects.bedrock.cases import CLAUDE, COUNTED, DIALECT, EVENTS, REQUEST, USAGE
-from tests.dialects.fitted import fitted
+from tests.dialects.fitted import fitted, thinkable
 from tests.effort import examples
 
 try:
@@ -60,12 +60,13 @@ audios = st.builds(
     ir.Audio, st.builds(ir.Source, st.just("base64"), data, st.sampled_from(["audio/mpeg", "audio/wav"]))
 )
 calls = st.builds(ir.ToolCall, words, words, json_objects, cache=caches)
-thoughts = st.builds(ir.Thinking, texts, st.just("") | words) | st.builds(ir.Thinking, st.just(""), data, st.just(True))
+thoughts = st.builds(ir.Thinking, texts, words) | st.builds(ir.Thinking, st.just(""), data, st.just(True))
 results = st.builds(
     ir.ToolResult,
     words,
     st.lists(
         st.builds(ir.Text, texts) | st.builds(ir.Image, image_sources) | st.builds(ir.File, file_sources, words),
+        min_size=1,
         max_size=3,
     ).map(tuple),
     error=st.booleans(),
@@ -189,7 +190,7 @@ class RoundTrips(SynchronousTestCase):
     @given(requests().filter(distinct_documents).map(possible))
     def test_requests(self, request: ir.Request) -> None:
         """What the dialect can say is read back as it was said."""
-        request = fitted(DIALECT, request)
+        request = thinkable(fitted(DIALECT, request))
         assume(all(one.role != next.role for one, next in itertools.pairwise(request.messages)))  # who is heard as one
         body = DIALECT.render(request, CLAUDE, RenderContext({}, "refuse"), stream=False)
         self.assertEqual(placeless(DIALECT.parse(DIALECT.parse_request(body).fields)), placeless(request))

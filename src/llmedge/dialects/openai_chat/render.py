@@ -31,7 +31,9 @@ def render(request: ir.Request, model: str, context: RenderContext, *, stream: b
         payload["tools"] = [_render_tool(tool) for tool in request.tools]
     if request.tool_choice is not None:
         choice = _render_choice(request.tool_choice)
-        if "tool_choice_auto" in quirks and choice != "auto":
+        if "tool_choice_auto" in quirks and choice == "none":
+            payload.pop("tools", None)  # what is not offered is not called
+        elif "tool_choice_auto" in quirks and choice != "auto":
             context.unsupported("tool_choice", "it takes auto only")
         else:
             payload["tool_choice"] = "any" if choice == "required" and "tool_choice_any" in quirks else choice
@@ -123,6 +125,8 @@ def _render_message(message: ir.Message, context: RenderContext, quirks: frozens
     elif content:
         out["content"] = content
     elif message.role != "assistant" or (not calls and "refusal" not in out and "audio" not in out):
+        if message.role == "assistant" and "no_silent_assistant" in quirks:
+            return []
         out["content"] = ""
     if calls:
         out["tool_calls"] = calls
