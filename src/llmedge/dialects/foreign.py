@@ -61,8 +61,8 @@ HINTS: Mapping[str, frozenset[str]] = {
     | _OPENAI
     | _names(
         """
-        access_programs background_options chat_template_kwargs context_management frequency_penalty image include max_tool_calls
-        presence_penalty reasoning.context reasoning.mode seed top_k truncation
+        access_programs background_options chat_template_kwargs context_management frequency_penalty image include
+        max_tool_calls presence_penalty reasoning.context reasoning.mode seed top_k truncation
         *.acknowledged_safety_checks *.async *.created_by *.detail *.end_turn *.environment *.execution *.extra_content
         *.logprobs *.max_output_length *.output_schema *.parsed *.parsed_arguments *.pending_safety_checks *.status
         input.metadata
