@@ -14,10 +14,10 @@ def fit_thinking(reasoning: ir.Reasoning, context: RenderContext, quirks: frozen
 
     :raises Unsupported: a hint cannot be said, and may not be left out.
     """
-    limits, capabilities = context.limits, context.capabilities
+    limits = context.limits
     assert limits is not None
     effort, budget = effort_of(reasoning), reasoning.budget
-    if capabilities.thinking is False:
+    if context.capabilities.thinking is False:
         if _is_wanted(reasoning):
             context.unsupported("reasoning", "this model does not think")
         return None
