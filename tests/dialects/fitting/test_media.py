@@ -73,6 +73,24 @@ class Urls(SynchronousTestCase):
                     self.assertRaises(Unsupported, body, vendor, request)
 
 
+class Files(SynchronousTestCase):
+    def test_of_other_vendors(self) -> None:
+        """An id is its vendor's: nobody else is asked for the file."""
+        google = "https://generativelanguage.googleapis.com/v1beta/files/abc"
+        for identifier, takers in (
+            ("file-abc", {"openai_chat", "openai_responses"}),
+            ("file_011abc", {"anthropic"}),
+            (google, {"gemini"}),
+            ("gs://bucket/a.pdf", {"gemini"}),
+        ):
+            request = ir.Request((say("user", ir.File(ir.Source("file", identifier))),))
+            for vendor in VENDORS:
+                if vendor in takers:
+                    self.assertIn(identifier, json.dumps(body(vendor, request)))
+                else:
+                    self.assertRaises(Unsupported, body, vendor, request)
+
+
 class Data(SynchronousTestCase):
     def test_of_files(self) -> None:
         """Base64 alone is of the type the name tells; a scheme is one in capitals, too."""

@@ -64,6 +64,13 @@ class Choices(SynchronousTestCase):
         for vendor in ("openai_chat", "anthropic", "gemini"):
             self.assertNotIn("tools", body(vendor, request))
 
+    def test_said_twice(self) -> None:
+        """Once will do; a description of white space is none."""
+        tool = ir.Tool("f", "d", SHUT)
+        for vendor in VENDORS:
+            request, dropped = fit(vendor, user(tools=(tool, ir.Tool("g", " ", SHUT), tool)), "refuse")
+            self.assertEqual((request.tools, dropped), ((tool, ir.Tool("g", "", SHUT)), []))
+
     def test_too_many(self) -> None:
         """128 at OpenAI."""
         tools = tuple(ir.Tool(f"f{number}") for number in range(129))
