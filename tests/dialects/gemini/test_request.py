@@ -435,19 +435,6 @@ class Requests(SynchronousTestCase):
                 raw = GEMINI.render(redacted, "m", RenderContext({}, "drop"), stream=False)
                 self.assertEqual(json.loads(raw)["contents"][-1]["parts"], [{"text": "a"}])
 
-    def test_thoughts_of_other_vendors(self) -> None:
-        """OpenAI's have ids: what they say stays, without their proof. What is left of nothing is left out."""
-        thought = ir.Thinking("t", "gAAA", id="rs_1")
-        for parts, said in (
-            ((thought, ir.Text("a")), [{"text": "t", "thought": True}, {"text": "a"}]),
-            ((ir.Thinking(signature="no base64!", redacted=True),), None),
-            ((), None),
-        ):
-            request = ir.Request((*ask().messages, ir.Message("assistant", parts), *ask().messages))
-            context = RenderContext({}, "hints")
-            contents = json.loads(GEMINI.render(request, "gemini-3-pro", context, stream=False))["contents"]
-            self.assertEqual([each["parts"] for each in contents[1:-1]], [said] if said else [])
-
     def test_times_that_are_none(self) -> None:
         """A time no calendar has is said as the first one."""
         for seconds in (2**63, -(2**70), 10**12):
