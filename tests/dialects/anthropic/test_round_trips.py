@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects import ir
+from llmedge.dialects.endings import with_calls
 from llmedge.dialects.rendering import RenderContext
 from llmedge.model import Usage
 from tests.dialects.anthropic.streams import ASKED, CLAUDE, decode, documents, encode, joined, read
@@ -109,6 +110,12 @@ def usages(draw: st.DrawFn) -> Usage:
     return Usage(fresh + cached + five + hour, reasoning + rest, cached, reasoning, five + hour, hour)
 
 
+def ended(choice: ir.Choice) -> ir.Choice:
+    """With a reason that goes with its parts."""
+    called = any(isinstance(part, ir.ToolCall) for part in choice.parts)
+    return ir.replace(choice, finish=with_calls(choice.finish, called))
+
+
 shown = st.builds(ir.Text, some, st.lists(ranges | webs | results, max_size=2).map(tuple))
 answers = st.builds(
     ir.Answer,
@@ -117,7 +124,7 @@ answers = st.builds(
         st.lists(shown | thoughts | st.builds(ir.ToolCall, some, some, arguments), max_size=4).map(tuple),
         st.sampled_from(["stop", "stop_sequence", "length", "tool", "refusal", "pause", "context"]),
         stop_sequence=words,
-    ).map(lambda choice: (choice,)),
+    ).map(lambda choice: (ended(choice),)),
     some,
     some,
     usage=usages(),

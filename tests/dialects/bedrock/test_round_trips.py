@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects import ir
 from llmedge.dialects.dialect import ResponseContext
+from llmedge.dialects.endings import with_calls
 from llmedge.dialects.rendering import RenderContext
 from llmedge.model import Usage
 from tests.dialects.bedrock.cases import CLAUDE, COUNTED, DIALECT, EVENTS, REQUEST, USAGE
@@ -172,9 +173,18 @@ usages = st.builds(
     lambda rest, output, cached, five, hour: Usage(rest + cached + five + hour, output, cached, 0, five + hour, hour),
     *[st.integers(0, 1000)] * 5,
 )
+
+
+def ended(reason: ir.FinishReason, said: tuple[ir.Part, ...]) -> ir.FinishReason:
+    """A reason that goes with what is said."""
+    return with_calls(reason, any(isinstance(part, ir.ToolCall) for part in said))
+
+
 answers = st.builds(
     lambda said, finish, stopped, usage, tier: ir.Answer(
-        (ir.Choice(said, finish, stop_sequence=stopped),), usage=usage, service_tier=tier
+        (ir.Choice(said, ended(finish, said), stop_sequence=stopped),),
+        usage=usage,
+        service_tier=tier,
     ),
     parts(st.builds(ir.Text, texts, st.lists(citations, max_size=2).map(tuple)), thoughts)
     | parts(st.builds(ir.ToolCall, words, words, json_objects), st.builds(ir.Image, image_sources)),
