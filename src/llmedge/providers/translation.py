@@ -100,7 +100,7 @@ class PassedEmbeddings(PassThrough):
         self._as_asked = dialect.as_asked
 
     def answer(self, body: bytes, call: Call, target: Target, created: int) -> Answer:
-        usage = self.vendor_dialect.read_answer(body)
+        usage = mending(self.vendor_dialect.read_answer, body)
         return Answer(self._as_asked(body, call.fields), usage)
 
 
@@ -196,7 +196,7 @@ class TranslatedEmbeddings(_Between[EmbeddingDialect, EmbeddingDialect]):
         return self.vendor_dialect.render(call.embedded(), model, context, self._quirks)
 
     def answer(self, body: bytes, call: Call, target: Target, created: int) -> Answer:
-        parsed = self.vendor_dialect.parse_answer(body)
+        parsed = mending(self.vendor_dialect.parse_answer, body)
         return Answer(
             self._client.render_answer(parsed, call.embedded(), response_context(call, created)), parsed.usage
         )
