@@ -141,7 +141,7 @@ class Reference(SynchronousTestCase):
     def test_what_nothing_heeds_is_named(self) -> None:
         """What the definitions call not heeded is what nobody reads, and what the page lists."""
         read, capable = reads()
-        self.assertIn("thinking", read - capable)  # of other things
+        self.assertIn("system", read - capable)  # of other things
         unread = {
             f"{header.strip('[]')}.{field.name}"
             for header, cls, _ in self.extension.sections(Settings)

@@ -41,6 +41,7 @@ class Files(SynchronousTestCase):
         ).providers["new"]
         self.assertEqual(provider.vendor, "openai-compatible")
         self.assertEqual(paths_of(provider)["openai_chat"], "/chat/completions")
+        self.assertIn("no_developer_role", vendor_of(provider).quirks)
 
     def test_another_name_for_a_vendor(self) -> None:
         provider = self.provider('[providers.p]\nvendor = "groq"\napi_key = "k"\n')

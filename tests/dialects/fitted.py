@@ -6,6 +6,7 @@ from llmedge.config.limits import LIMITS
 from llmedge.dialects import ir
 from llmedge.dialects.dialect import ChatDialect
 from llmedge.dialects.fitting.fit import fit
+from llmedge.dialects.fitting.thinking import cannot_think
 from llmedge.dialects.rendering import RenderContext
 
 
@@ -13,3 +14,8 @@ def fitted(dialect: ChatDialect, request: ir.Request, *quirks: str) -> ir.Reques
     """``request`` as a vendor of ``dialect`` with ``quirks`` takes it."""
     context = RenderContext({}, "drop", limits=LIMITS[dialect.name])
     return fit(request, context, dialect.needs | frozenset(quirks))
+
+
+def thinkable(request: ir.Request) -> ir.Request:
+    """``request`` without a wish to think, where Claude could not."""
+    return ir.replace(request, reasoning=None) if cannot_think(request, "enabled") else request

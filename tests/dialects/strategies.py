@@ -98,7 +98,7 @@ CAN = {
     BEDROCK: Can(
         _words(_BASIC + "top_k stop metadata flex"),
         _words("audio"),
-        ("signed", "unsigned", "redacted"),
+        ("signed", "redacted"),
         st.just(ir.Reasoning(False)),  # as Anthropic's
         ("stop", "stop_sequence", "length", "filter", "context"),
         _words("cache_write"),
@@ -177,7 +177,7 @@ def conversations(draw: st.DrawFn, name: str) -> tuple[ir.Message, ...]:
             count += 1
             parts.append(call)
             error = can.result_errors and draw(st.booleans())
-            content = draw(_some(st.builds(ir.Text, texts), int(error), 1 if error else 2))
+            content = draw(_some(st.builds(ir.Text, texts), int(error or name == BEDROCK), 1 if error else 2))
             results.append(ir.ToolResult(call.id, content, call.name if can.result_names else "", error))
         messages.append(ir.Message("assistant", tuple(parts)))
         if results:

@@ -143,6 +143,8 @@ class Older(SynchronousTestCase):
             ({"thinking": {"type": "disabled"}}, ir.Reasoning(False)),
             ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, ir.Reasoning(True, budget=1024)),
             ({"enable_thinking": False}, ir.Reasoning(False)),
+            ({"chat_template_kwargs": {"enable_thinking": False}}, ir.Reasoning(False)),
+            ({"chat_template_kwargs": {"enable_thinking": False}, "enable_thinking": True}, ir.Reasoning(True)),
         ):
             request = parse("openai_chat", **fields)
             self.assertEqual((request.reasoning, request.extra), (reasoning, ()), fields)
@@ -203,6 +205,19 @@ class Marks(SynchronousTestCase):
             self.assertEqual((request.messages[0].parts, request.hints), ((part,), ()))
         refused = {"role": "assistant", "content": None, "refusal": "no", **mark}
         self.assertEqual(parse("openai_chat", messages=[refused]).hints, ("messages.cache_control",))
+
+    def test_whatever_they_say(self) -> None:
+        """A mark is never a reason to refuse: a scope, another time, another type."""
+        for mark, kept, hints in (
+            ({"type": "ephemeral", "scope": "global"}, "5m", ("messages.content.cache_control.scope",)),
+            ({"type": "ephemeral", "ttl": "1h", "scope": "global"}, "1h", ("messages.content.cache_control.scope",)),
+            ({"type": "ephemeral", "ttl": "24h"}, "5m", ()),
+            ({"type": "persistent"}, "5m", ()),
+        ):
+            block = {"type": "text", "text": "a", "cache_control": mark}
+            request = parse("anthropic", messages=[{"role": "user", "content": [block]}])
+            self.assertEqual((request.messages[0].parts, request.hints), ((ir.Text("a", cache=kept),), hints))
+            self.assertEqual(request.extra, ())
 
     def test_keys_and_names_of_users(self) -> None:
         """The same from both of OpenAI's APIs."""

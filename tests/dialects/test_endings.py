@@ -108,6 +108,32 @@ class Endings(SynchronousTestCase):
                     if reason is not None:
                         self.assertEqual(streamed(dialect, *stream).finish, finish)
 
+    def test_with_a_call(self) -> None:
+        """An answer that calls a tool ends to have it called, though its vendor says that the model is done."""
+        tool = {"type": "tool_use", "id": "a", "name": "f", "input": {}}
+        start = ("contentBlockStart", {"start": {"toolUse": {"toolUseId": "a", "name": "f"}}})
+        block = {"toolUse": {"toolUseId": "a", "name": "f", "input": {}}}
+        part = {"content": {"parts": [{"functionCall": {"name": "f"}}]}, "finishReason": "STOP"}
+        call = {"tool_calls": [{"id": "a", "function": {"name": "f", "arguments": "{}"}}]}
+        for reason, expected in (("end_turn", "tool"), ("something_new", "tool"), ("max_tokens", "length")):
+            events = answers("anthropic", reason)[1]
+            events[1] = {"type": "content_block_start", "index": 0, "content_block": tool}
+            body = {"output": {"message": {"content": [block]}}, "stopReason": reason}
+            for heard in (
+                whole("anthropic", {"content": [tool], "stop_reason": reason}),
+                streamed("anthropic", *events),
+                whole("bedrock", body),
+                streamed("bedrock", start, ("messageStop", {"stopReason": reason})),
+            ):
+                self.assertEqual((len(heard.calls), heard.finish), (1, expected))
+        for heard in (
+            whole("gemini", {"candidates": [part]}),
+            streamed("gemini", {"candidates": [part]}),
+            whole("openai_chat", chat(call)),
+            streamed("openai_chat", chunk(call, "stop")),
+        ):
+            self.assertEqual((len(heard.calls), heard.finish), (1, "tool"))
+
     def test_told_first(self) -> None:
         """The text before a failure in a stream is the client's."""
         for dialect in ("openai_chat", "gemini"):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects import ir
-from llmedge.dialects.registry import CHAT
-from llmedge.errors import UpstreamMalformed
+from llmedge.dialects.registry import CHAT, DIALECTS
+from llmedge.errors import UpstreamCut, UpstreamMalformed
 from llmedge.model import Usage
 from tests.dialects.gist import Gist, chat, chunk, piece, streamed, whole
 
@@ -125,6 +126,20 @@ class Calls(SynchronousTestCase):
             self.assertEqual(streamed("openai_chat", message), expected_gist)
         self.assertEqual(whole("openai_chat", chat({"tool_calls": None, "content": "x"})), Gist((("text", "x"),)))
 
+    def test_no_object_around(self) -> None:
+        """The name and the arguments stand in the call itself."""
+        call = {"id": "a", "type": "function", "name": "f"}
+        for given in (LS, {"cmd": "ls"}):
+            said = {"tool_calls": [call | {"arguments": given}]}
+            for heard in (whole("openai_chat", chat(said)), streamed("openai_chat", chunk(said), END)):
+                self.assertEqual([(*each[:2], each[2].replace(" ", "")) for each in heard.calls], [("a", "f", LS)])
+
+    def test_white_arguments(self) -> None:
+        """They say nothing."""
+        for given in (" ", "\n\t"):
+            said = {"tool_calls": [piece("f", given, id="a")]}
+            self.assertEqual(whole("openai_chat", chat(said)).calls, (("a", "f", "{}"),))
+
     def test_of_other_dialects(self) -> None:
         """Ids that are none, and arguments in the other form."""
         tool = {"type": "tool_use", "id": None, "name": "f", "input": LS}
@@ -161,6 +176,52 @@ class Calls(SynchronousTestCase):
         end = {"type": "response.completed", "response": {"output": [last], "status": "completed"}}
         heard = streamed("openai_responses", *events("a", LS), *events("b", PWD), end)
         self.assertEqual(heard.calls, (("a", "f", LS), ("b", "f", PWD), ("c", "g", "{}")))
+
+
+class Behind(SynchronousTestCase):
+    """What comes behind a reason to end is said as well."""
+
+    def test_all_is_told(self) -> None:
+        text, call = chunk({"content": "two"}), calls(piece("run", LS, index=0, id="a"))
+        two = Gist((("text", "one two"),))
+        called = Gist((("text", "one "),), (("a", "run", LS),), "tool")
+        for chunks, expected in (
+            ([chunk({"content": "one "}, "stop"), chunk({"content": "two"}, "stop")], two),
+            ([chunk({"content": "one "}, "stop"), text], two),
+            ([chunk({"content": "one "}, "stop"), text, chunk({}, "stop")], two),
+            ([chunk({"content": "one "}, "length"), chunk({}, "stop")], Gist((("text", "one "),), finish="length")),
+            ([chunk({"content": "one "}, "stop"), text, chunk({}, "length")], attrs.evolve(two, finish="length")),
+            ([chunk({"content": "one "}, "stop"), call, END], called),
+            ([chunk({"content": "one "}, "stop"), call], called),
+            ([chunk({"reasoning": "Hm"}, "stop"), text], Gist((("thinking", "Hm"), ("text", "two")))),
+        ):
+            with self.subTest(chunks=chunks):
+                self.assertEqual(streamed("openai_chat", *chunks), expected)
+        pieces = [piece("run", '{"cmd"', index=0, id="a"), piece(None, ':"ls"}')]
+        heard = streamed("openai_chat", *[chunk({"tool_calls": [each]}, "tool_calls") for each in pieces])
+        self.assertEqual(heard.calls, (("a", "run", LS),))
+
+    def test_cut(self) -> None:
+        """A stream that goes on behind a reason and breaks off is none; one that ends there is."""
+        for last, ended in ((chunk({"content": "two"}), False), (chunk({}), True)):
+            decoder = CHAT.decoder(choices=1, max_event=9999)
+            for each in (chunk({"content": "one "}, "stop"), last):
+                decoder.feed(b"data: %b\n\n" % json.dumps(each).encode())
+            self.assertEqual(decoder.complete, ended)
+            if ended:
+                self.assertEqual(decoder.end()[-2:], [ir.Finish("stop"), ir.End()])
+            else:
+                self.assertRaises(UpstreamCut, decoder.end)
+
+    def test_who_asks(self) -> None:
+        """The end is told at once to who has to know all that was said, and again when more came."""
+        decoder = CHAT.decoder(choices=1, max_event=9999)
+        ends = []
+        for each in (chunk({"content": "one "}, "stop"), chunk({"content": "two"}), chunk({}, "length")):
+            decoder.feed(b"data: %b\n\n" % json.dumps(each).encode())
+            ends.append([event.reason for event in decoder.flush() if isinstance(event, ir.Finish)])
+        self.assertEqual(ends, [["stop"], [], ["length"]])
+        self.assertEqual(decoder.feed(b"data: [DONE]\n\n"), [ir.End()])
 
 
 class Content(SynchronousTestCase):
@@ -294,6 +355,49 @@ class Unneeded(SynchronousTestCase):
                 meta = ("metadata", dict.fromkeys(("usage", "metrics", "serviceTier"), odd))
                 deltas = ("contentBlockDelta", {"delta": {"text": "Two"}})
                 self.assertEqual(streamed("bedrock", deltas, stop, meta).said, said)
+
+    def test_passed_on(self) -> None:
+        """Nor is a stream that is passed on broken by it, and it goes on as it came."""
+        ends = [chunk({}, "stop")]
+        for odd in (None, "0", 1.5, [], {}):
+            first = chunk({"content": "Two"}, index=odd, text=odd, finish_reason=odd or False)
+            later = {"choices": [{"index": odd, "delta": odd if isinstance(odd, list | dict) else None}]}
+            for others in ([], [later], [{"choices": [None]}], [{"choices": {}}]):
+                chunks = [*others, first, *others]
+                with self.subTest(odd=odd, chunks=chunks):
+                    raw = [b"data: %b\n\n" % json.dumps(each).encode() for each in chunks + ends]
+                    reader = CHAT.reader(strip_usage=False, choices=1, max_event=9999)
+                    frames = [event.frame for event in reader.feed(b"".join(raw) + b"data: [DONE]\n\n")]
+                    self.assertEqual(frames, [*raw, b"data: [DONE]\n\n"])
+
+    def test_blocks_of_a_new_kind(self) -> None:
+        """What the API adds may use names of ours for something else."""
+        new = {"type": "new", "text": {"a": 1}, "name": 5, "data": [1], "id": 3}
+        text = {"type": "text", "text": ""}
+        delta = {"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "Two"}}
+        events: list[Any] = [
+            {"type": "message_start", "message": {}},
+            {"type": "content_block_start", "index": 0, "content_block": new},
+            {"type": "content_block_delta", "index": 0, "delta": new},
+            {"type": "content_block_stop", "index": 0},
+            {"type": "content_block_start", "index": 1, "content_block": text},
+            delta | {"delta": new},
+            delta,
+            {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
+            {"type": "message_stop"},
+        ]
+        self.assertEqual(streamed("anthropic", *events).said, (("text", "Two"),))
+        reader = DIALECTS["anthropic"].reader(strip_usage=False, choices=1, max_event=9999)
+        raw = b"".join(b"data: %b\n\n" % json.dumps(each).encode() for each in events)
+        self.assertEqual(len(reader.feed(raw)), len(events))
+        for wrong in (text | {"text": 5}, {"type": 5}, {"text": "x"}):
+            events[4]["content_block"] = wrong
+            self.assertRaises(UpstreamMalformed, streamed, "anthropic", *events)
+
+    def test_google_passed_on(self) -> None:
+        lone = {"candidates": [None, {"content": {"parts": {"text": "Two"}}, "finishReason": "STOP"}]}
+        reader = DIALECTS["gemini"].reader(strip_usage=False, choices=1, max_event=9999)
+        self.assertEqual(len(reader.feed(b"data: %b\n\n" % json.dumps(lone).encode()) + reader.end()), 2)
 
 
 class Engines(SynchronousTestCase):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -266,6 +266,12 @@ class Turns(SynchronousTestCase):
             ("no_parallel_tool_calls", {"parallel_tools": False, "tools": (ir.Tool("f"),)}, "parallel_tools"),
             ("tool_choice_auto", {"tool_choice": ir.ToolChoice("required"), "tools": (ir.Tool("f"),)}, "tool_choice"),
             ("no_message_name", {}, "name"),
+            ("no_user", {"user": "u"}, "user"),
+            ("no_store", {"store": True}, "store"),
+            ("no_metadata", {"metadata": (("a", "b"),), "store": True}, "metadata"),
+            ("stored_metadata", {"metadata": (("a", "b"),)}, "metadata"),
+            ("no_service_tier", {"service_tier": "flex"}, "service_tier"),
+            ("no_verbosity", {"verbosity": "low"}, "verbosity"),
         ):
             rendered("openai_chat", user, **fields)
             with self.assertRaises(Unsupported) as caught:
@@ -284,8 +290,45 @@ class Turns(SynchronousTestCase):
         proved = ir.Message("assistant", (ir.Thinking("hm", "Uw=="), ir.Text("a")))
         said = rendered("openai_responses", proved, quirks=("encrypted_thoughts",))
         self.assertEqual(said["input"][0]["encrypted_content"], "Uw==")
+        said = rendered("openai_chat", user, quirks=("stored_metadata",), metadata=(("a", "b"),), store=True)
+        self.assertEqual(said["metadata"], {"a": "b"})
+        refused = ir.Message("assistant", (ir.Text("Well:"), ir.Refusal("No.")))
+        for quirks, refusal, content in (
+            ((), "No.", "Well:"),
+            (("no_refusal",), None, [{"type": "text", "text": "Well:"}, {"type": "text", "text": "No."}]),
+        ):
+            (message,) = rendered("openai_chat", refused, quirks=quirks)["messages"]
+            self.assertEqual((message.get("refusal"), message["content"]), (refusal, content))
+        silent = (ir.Message("assistant", ()), ir.Message("assistant", (ir.Thinking("hm", "Uw=="),)))
+        context = RenderContext({}, "hints")
+        request, dialect = ir.Request((user, *silent, user)), cast(Any, DIALECTS["openai_chat"])
+        body = dialect.render(request, "m", context, stream=False, quirks=frozenset({"no_silent_assistant"}))
+        self.assertEqual([message["role"] for message in json.loads(body)["messages"]], ["user", "user"])
+        called["tool_choice"] = ir.ToolChoice("none")
+        said = rendered("openai_chat", user, quirks=("tool_choice_auto",), **called)
+        self.assertEqual(said.keys() & {"tools", "tool_choice"}, set())
         said = rendered("openai_chat", thought, quirks=("thinking_back",))
         self.assertEqual(said["messages"][0]["reasoning_content"], "hm")
+
+    def test_documents_by_an_address(self) -> None:
+        """Mistral takes a document as the address it is at, or as a data URL."""
+        for file, document in (
+            (
+                ir.File(ir.Source("base64", "JVBERg==", "application/pdf"), "a.pdf"),
+                {"document_url": "data:application/pdf;base64,JVBERg==", "document_name": "a.pdf"},
+            ),
+            (
+                ir.File(ir.Source("base64", "JVBERg==", "application/pdf")),
+                {"document_url": "data:application/pdf;base64,JVBERg==", "document_name": "document.pdf"},
+            ),
+            (ir.File(ir.Source("url", "https://x.example/a.pdf")), {"document_url": "https://x.example/a.pdf"}),
+        ):
+            asked = ir.Message("user", (file,), at="messages[0]")
+            (message,) = rendered("openai_chat", asked, quirks=("document_url",))["messages"]
+            self.assertEqual(message["content"], [{"type": "document_url", **document}])
+        for source in (ir.Source("file", "file-1"), ir.Source("url", "gopher://x")):
+            asked = ir.Message("user", (ir.File(source),), at="messages[0]")
+            self.assertRaises(Unsupported, rendered, "openai_chat", asked, quirks=("document_url",))
 
 
 class Answers(SynchronousTestCase):

@@ -103,6 +103,28 @@ class Odd(Through):
             self.vendor().answer(200, [one])
             self.assertEqual(wire.response().status, 502)
 
+    def test_a_stream_by_another_name(self) -> None:
+        """A stream, or a whole answer to who asked for one, whatever its vendor calls it; a page of HTML is none."""
+        chunk: dict[str, Any] = {"choices": [{"index": 0, "delta": {"content": "fine"}, "finish_reason": "stop"}]}
+        stream = b": hello\n\ndata: %b\n\ndata: [DONE]\n\n" % json.dumps(chunk | {"usage": USAGE}).encode()
+        whole = json.dumps(ANSWERS["chat"]).encode()
+        for client in CLIENTS:
+            for body in (stream, stream[9:], b"event: x\n" + stream[9:], whole):
+                for kind in ("text/plain; charset=utf-8", "application/octet-stream", "application/json"):
+                    self.begin(VENDORS)
+                    wire = self.put(client, "chat", True)
+                    self.vendor().answer(200, body, kind)
+                    response = wire.response()
+                    self.assertEqual(response.status, 200, (client, body, kind))
+                    self.assertIn(b"fine", response.body)
+                    self.assertTrue(any(word in response.body for word in TERMINAL))
+                    self.assertEqual(self.record.accounting.usage.output, 4)
+            for body in (stream.replace(b"[DONE]", b"{nope"), b"<html>data: fine</html>", b""):
+                self.begin(VENDORS)
+                wire = self.put(client, "chat", True)
+                self.vendor().answer(200, body, "text/html")
+                self.assertEqual(wire.response().status, 502, (client, body))
+
     def test_half_a_character_in_a_whole_answer(self) -> None:
         """The bytes, within one dialect; U+FFFD elsewhere."""
         for model, answer in ANSWERS.items():
@@ -140,6 +162,21 @@ class Odd(Through):
         good = {"object": "list", "data": [{"embedding": [0.5], "index": 0}], "model": "x"}
         self.vendor().answer(200, good)
         self.assertEqual(wire.response().json(), good)
+
+    def test_half_a_character_beside_embeddings(self) -> None:
+        """It is no reason to throw them away."""
+        good = (
+            b'{"object":"list","data":[{"embedding":[0.5],"index":0}],"model":"x\\ud800","usage":{"prompt_tokens":1}}'
+        )
+        paths = (
+            ("/v1/embeddings", {"model": "chat", "input": "x"}),
+            ("/v1beta/models/chat:embedContent", {"content": {"parts": [{"text": "x"}]}}),
+        )
+        for path, body in paths:
+            self.begin(VENDORS)
+            wire = self.ask(path, body)
+            self.vendor().answer(200, good)
+            self.assertIn(b"0.5", wire.response().body)
 
     def test_embeddings_in_a_form_of_the_vendors(self) -> None:
         """What was asked for is passed on; unasked, or from JSON that is none, it is a failure."""

@@ -69,7 +69,7 @@ _LISTED = (
             *("gpt-*", "chatgpt-*", "o[0-9]", "o*-*", "text-embedding-3-*", "text-embedding-ada-*"),
             *("omni-moderation-*", "text-moderation-*", "tts-*", "whisper-*", "dall-e-*"),
         ),
-        quirks=_quirks("prompt_cache_key encrypted_thoughts"),
+        quirks=_quirks("prompt_cache_key encrypted_thoughts stored_metadata allowed_tools"),
         limits=_OPENAIS_OWN,
         capabilities=_OPENAI,
     ),
@@ -114,7 +114,7 @@ _LISTED = (
             before="/openai/v1",
             anthropic="/anthropic/v1/messages",
         ),
-        quirks=_quirks("prompt_cache_key encrypted_thoughts"),
+        quirks=_quirks("prompt_cache_key encrypted_thoughts stored_metadata allowed_tools"),
         limits=_OPENAIS_OWN,
         capabilities=_OPENAI,
         anywhere=True,
@@ -167,8 +167,10 @@ _LISTED = (
         base_url="https://api.groq.com/openai/v1",
         source="https://console.groq.com/docs/openai",
         paths=paths(f"chat responses {AUDIO}"),
-        quirks=_quirks("no_n no_logprobs no_logit_bias no_message_name"),
-        limits={"tools": 128},  # console.groq.com/docs/api-reference
+        # console.groq.com/docs/api-reference; what it does not know is a 400: github.com/livekit/agents/pull/1276,
+        # github.com/CherryHQ/cherry-studio/issues/11435
+        quirks=_quirks("no_n no_logprobs no_logit_bias no_message_name no_refusal no_store no_metadata no_verbosity"),
+        limits={"tools": 128},
         capabilities=Capabilities(tools=True, json_object=True, system=True),
     ),
     Vendor(
@@ -178,11 +180,12 @@ _LISTED = (
         otel_name="mistral_ai",
         paths=paths("chat embeddings moderations audio_transcriptions"),
         models=("mistral-*", "ministral-*", "magistral-*", "codestral-*", "devstral-*", "pixtral-*"),
-        # github.com/mistralai/client-python, models/chatcompletionrequest.py; ids: the API's error 3280
+        # github.com/mistralai/client-python, models/chatcompletionrequest.py: any other field is a 422; ids: the API's
+        # error 3280; documents: docs.mistral.ai/capabilities/document, github.com/danny-avila/LibreChat/pull/12144
         quirks=_quirks(
             "max_tokens no_developer_role no_stream_options no_logprobs no_logit_bias random_seed tool_choice_any "
-            "tool_ids_9 prefill_prefix no_user_after_tool no_assistant_last "
-            "greedy_alone"
+            "tool_ids_9 prefill_prefix no_user_after_tool no_assistant_last greedy_alone no_message_name no_refusal "
+            "no_silent_assistant no_user no_store no_service_tier no_verbosity prompt_cache_key document_url"
         ),
         # temperature: the API's 422; efforts: docs.mistral.ai/capabilities/reasoning/adjustable
         limits={"temperature": (0, 1.5), "efforts": ("none", "high"), "stops": None, "top_p": (0.001, 1)},
@@ -241,7 +244,8 @@ _LISTED = (
         base_url="https://api.cerebras.ai/v1",
         source="https://inference-docs.cerebras.ai/resources/openai",
         paths=paths("chat text"),
-        quirks=_quirks("no_developer_role no_logit_bias no_penalties"),
+        # what it does not know is a 400: github.com/Gitlawb/openclaude/issues/740
+        quirks=_quirks("no_developer_role no_logit_bias no_penalties no_refusal no_store no_metadata no_verbosity"),
     ),
     Vendor(
         name="perplexity",

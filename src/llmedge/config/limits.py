@@ -35,6 +35,7 @@ class Limits:
     :ivar cache_marks: of prompt caches, how many; 0: any number.
     :ivar schemes: of a URL that a medium is at.
     :ivar images: media types of pictures that are sent along; empty: any.
+    :ivar foreign_files: how ids of files begin that are another vendor's.
     """
 
     tool_name: str = r"[A-Za-z0-9_-]{1,64}"
@@ -59,15 +60,17 @@ class Limits:
     cache_marks: int = 0
     schemes: tuple[str, ...] = ("https", "http")
     images: tuple[str, ...] = ()
+    foreign_files: tuple[str, ...] = ()
 
 
 _WORDS = r"[a-zA-Z0-9\s:_@$#=/+,.-]"
+_GOOGLES = ("https://generativelanguage.googleapis.com/", "gs://")
 _PICTURES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 
 LIMITS: Mapping[str, Limits] = {
     # developers.openai.com/api/reference: chat/create, responses/create
-    "openai_chat": Limits(user=64, stops=4),
-    "openai_responses": Limits(user=64, max_tokens=16),
+    "openai_chat": Limits(user=64, stops=4, foreign_files=(*_GOOGLES, "file_")),
+    "openai_responses": Limits(user=64, max_tokens=16, foreign_files=(*_GOOGLES, "file_")),
     # platform.claude.com/docs/en/api/messages/create; pictures: …/build-with-claude/vision. top_p of 0 says what a
     # very small one says, and is not taken by all models.
     "anthropic": Limits(
@@ -77,6 +80,7 @@ LIMITS: Mapping[str, Limits] = {
         top_p=(0.001, 1),
         cache_marks=4,
         images=_PICTURES,
+        foreign_files=(*_GOOGLES, "file-"),
     ),
     # ai.google.dev/api/caching#FunctionDeclaration, …/generate-content#GenerationConfig (an int32 as the seed),
     # ai.google.dev/gemini-api/docs/image-understanding, cloud.google.com/resource-manager/docs/labels-overview

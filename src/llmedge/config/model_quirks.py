@@ -21,6 +21,10 @@ _QUIRKS = (
     (re.compile(r"(?:o[1-9]|gpt-[5-9])(?!.*chat)"), {"no_sampling", "no_stop"}),
     # ai.google.dev/gemini-api/docs/function-calling#multimodal-function-responses
     (re.compile(r"gemini-[12]\b"), {"text_results"}),
+    # github.com/vercel/ai/issues/8943, github.com/google-gemini/cookbook/issues/1290
+    (re.compile(r"gemini-(?!1|2[.]0)"), {"no_penalties"}),
+    # docs.x.ai/docs/guides/reasoning; those that do not think, too: github.com/lobehub/lobehub/issues/13332
+    (re.compile(r"grok-(?:3-mini|[4-9]|code)"), {"no_penalties", "no_stop"}),
     # docs.x.ai/docs/guides/reasoning, docs.mistral.ai/capabilities/reasoning/native: they think as much as they like
     (re.compile(r"grok-4(?![.][3-9])|grok-code|magistral-"), {"no_effort"}),
 )
@@ -57,7 +61,8 @@ def model_quirks(model: str) -> frozenset[str]:
       (Claude Opus 4.7 and later);
     - ``system_messages``: it takes messages of role ``system`` anywhere (Claude Opus 4.8 and later);
     - ``one_sampling``: it takes ``temperature`` or ``top_p``, not both (Claude 4.1 and later);
-    - ``no_stop``: it refuses stop sequences (OpenAI's reasoning models, which refuse sampling, too);
+    - ``no_stop``: it refuses stop sequences (OpenAI's reasoning models, which refuse sampling, too; Grok's);
+    - ``no_penalties``: it refuses penalties (Gemini from 2.5 on, Grok's reasoning models);
     - ``text_results``: what tools give back is text (Gemini before 3);
     - ``no_effort``: it thinks, and refuses to be told how much (Grok 4, Magistral).
     """

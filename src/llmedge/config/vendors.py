@@ -42,7 +42,10 @@ def _compatible(name: str, like: str, *dialects: str, quirks: str = "") -> Vendo
 
 GENERIC: Mapping[str, Vendor] = {
     "openai": _compatible(
-        "openai-compatible", "openai", "openai_chat", "openai_text", "openai_embeddings", quirks="max_tokens"
+        "openai-compatible",
+        "openai",
+        *("openai_chat", "openai_text", "openai_embeddings"),
+        quirks="max_tokens no_developer_role",  # most refuse the role: github.com/can1357/oh-my-pi/issues/843
     ),
     "openai_responses": _compatible("openai-responses-compatible", "openai", "openai_responses"),
     "anthropic": _compatible("anthropic-compatible", "anthropic", "anthropic"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from llmedge.dialects import ir
 from llmedge.errors import VendorFailed
 
 _FAILED = {"error", "failed", "abort", "aborted", "cancelled", "network_error", "insufficient_system_resource"}
@@ -22,6 +23,12 @@ _UNUSABLE = {
     "unexpected_tool_call",
 }
 """The model wrote something that its vendor could not read: asked again, it may do better."""
+
+
+def with_calls(finish: ir.FinishReason, called: bool) -> ir.FinishReason:
+    """An answer that calls a tool ends to have it called, whatever its vendor says: some models on Bedrock say
+    ``end_turn`` (strands-agents/harness-sdk#767), some servers of chats ``stop``."""
+    return "tool" if finish == "stop" and called else finish
 
 
 def check_end(reason: Any) -> None:

@@ -37,6 +37,9 @@ _OPENAI = _names(
     min_p mirostat mirostat_eta mirostat_tau n_keep priority repeat_last_n repeat_penalty repetition_penalty request_id
     return_progress return_token_ids return_tokens_as_token_ids samplers timings_per_token top_a typical_p
     xtc_probability xtc_threshold
+
+    ignore_eos min_tokens mm_processor_kwargs skip_special_tokens spaces_between_special_tokens
+    top_n_sigma
     """
 )
 """OpenAI's own; those of vendors that stand before others; how engines sample and work."""
@@ -46,20 +49,20 @@ HINTS: Mapping[str, frozenset[str]] = {
     | _OPENAI
     | _names(
         """
-        *.citations *.eager_input_streaming *.extra_content *.input_examples *.output_schema
+        chat_template_kwargs.* *.citations *.eager_input_streaming *.extra_content *.input_examples *.output_schema
         messages.audio messages.audio.* messages.content.image_url.format messages.id messages.parsed messages.partial
         messages.prefix messages.provider_specific_fields messages.reasoning messages.reasoning_details.*
         messages.search_results messages.thinking_blocks messages.tool_calls.* messages.tool_calls.extra_content.*
         messages.tool_calls.function.* messages.weight
         """
     ),
-    "openai_text": _OPENAI | _names("best_of prompt_cache_key top_k"),
+    "openai_text": _OPENAI | _names("best_of chat_template_kwargs prompt_cache_key top_k"),
     "openai_responses": _MARKS
     | _OPENAI
     | _names(
         """
-        access_programs background_options context_management frequency_penalty image include max_tool_calls
-        presence_penalty reasoning.context reasoning.mode seed top_k truncation
+        access_programs background_options chat_template_kwargs context_management frequency_penalty image include
+        max_tool_calls presence_penalty reasoning.context reasoning.mode seed top_k truncation
         *.acknowledged_safety_checks *.async *.created_by *.detail *.end_turn *.environment *.execution *.extra_content
         *.logprobs *.max_output_length *.output_schema *.parsed *.parsed_arguments *.pending_safety_checks *.status
         input.metadata
@@ -71,7 +74,7 @@ HINTS: Mapping[str, frozenset[str]] = {
         anthropic_beta anthropic_version betas billing_policy container context_management diagnostics
         fallback_credit_token fallbacks inference_geo metadata.* output_config.task_budget speed thinking
         thinking.block_binding user_profile_id workspace_id
-        *.citations *.toolset_name *.transformations tools.eager_input_streaming
+        *.citations *.scope *.toolset_name *.transformations tools.eager_input_streaming
         messages.clear_at messages.container messages.id messages.model messages.output_config messages.stop_details
         messages.stop_reason messages.stop_sequence messages.type messages.usage
         """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mimetypes
+
 from llmedge.dialects.ir import Source
 
 AUDIO_FORMATS = {
@@ -19,11 +21,18 @@ AUDIO_FORMATS = {
 
 def split_data_url(url: str) -> Source:
     """A URL as a source: a base64 ``data:`` URL becomes its data, any other stays a URL."""
-    if url.startswith("data:"):
+    if url[:5].lower() == "data:":
         head, comma, data = url[5:].partition(",")
         if comma and head.endswith(";base64"):
             return Source("base64", data, head.removesuffix(";base64"))
     return Source("url", url)
+
+
+def file_source(data: str, name: str) -> Source:
+    """A file's data: a URL, or base64 alone, whose type the file's ``name`` tells."""
+    if "://" in data or data[:5].lower() == "data:":
+        return split_data_url(data)
+    return Source("base64", data, mimetypes.guess_type(name)[0] or "")
 
 
 def data_url(source: Source) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects.lenient import UNREADABLE
+from llmedge.dialects import lenient
+from llmedge.dialects.lenient import UNREADABLE, flat, whole
 from llmedge.dialects.openai_answer import parse_error, parse_usage, usage_of
 from llmedge.dialects.sse import LF, PassingReader
 from llmedge.errors import UpstreamCut, UpstreamMalformed, VendorFailed
@@ -45,6 +46,30 @@ class _FullChunk(msgspec.Struct):
 
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 _decode_full_chunk = msgspec.json.Decoder(_FullChunk).decode
+
+
+def _read_loosely(data: bytes) -> _FullChunk:
+    """A chunk with an index, say, that is of another type than it should be, which its client may not mind.
+
+    :raises ValueError: it is no chunk.
+    """
+    said = lenient.decode(data)
+    choices = said.get("choices") if isinstance(said, dict) else 0
+    if isinstance(choices, dict):
+        choices = [choices]
+    if not isinstance(choices, list | None):
+        raise ValueError("no list of choices")
+    return _FullChunk([_loose(each, place) for place, each in enumerate(choices or ()) if each], said.get("error"))
+
+
+def _loose(choice: Any, place: int) -> _FullChoice:
+    delta = choice.get("delta") if isinstance(choice, dict) else 0
+    if delta and not isinstance(delta, dict):
+        raise ValueError("no choice")
+    index, reason = whole(choice.get("index")), choice.get("finish_reason")
+    fields = {name: msgspec.Raw(_encode(value)) for name, value in (delta or {}).items()}
+    text = choice.get("text")
+    return _FullChoice(place if index is None else index, flat(reason or None) or None, fields, flat(text or None))
 
 
 _plain_text = re.compile(rb"[ !#-\[\]-~]*").fullmatch
@@ -166,7 +191,10 @@ class ChunkReader(PassingReader):
         try:
             if not data.isascii():
                 data.decode()
-            chunk = _decode_chunk(data) if self._content else _decode_full_chunk(data)
+            try:
+                chunk = _decode_chunk(data) if self._content else _decode_full_chunk(data)
+            except msgspec.ValidationError:
+                chunk = _read_loosely(data)
             if b'"usage"' in data:
                 data = self._usage(data)
         except UNREADABLE:

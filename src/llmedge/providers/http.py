@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from functools import partial
 
@@ -202,16 +203,20 @@ class HttpProvider:
             self._spec.signer.close()
 
     async def _whole(self, call: Call, exchange: Exchange, translation: Translation, attempt: Attempt) -> ReplyStream:
-        """What came is no event stream: a whole answer is one, too.
+        """What came is called no event stream: a whole answer is one, too, and so is a stream by another name.
 
         :raises VendorFailed: it is an error. :raises UpstreamMalformed: it is something else.
         """
-        if b"json" not in exchange.fields.get(b"content-type", b"").lower():
-            raise UpstreamMalformed(_NO_STREAM)
         body = await exchange.read_all()
         created = int(self._clock.seconds())
+        begins = body.lstrip()[:6]
         try:
-            pieces = partial(_listed, translation) if body.lstrip()[:1] == b"[" else translation.pieces
+            if begins[:1] == b"[":
+                pieces: _Pieces = partial(_listed, translation)
+            elif begins.startswith((b"data:", b"event:", b":")):
+                pieces = partial(_streamed, translation)
+            else:
+                pieces = translation.pieces
             events, usage = await maybe_in_thread(self._clock, len(body), pieces, body, call, attempt.target, created)
         except UpstreamMalformed:
             if message := translation.vendor_dialect.parse_error(body).message:
@@ -229,15 +234,23 @@ def _listed(
         items = _decode_list(msgspec.json.format(mend(body), indent=-1))
     except UNREADABLE:
         raise UpstreamMalformed(_NO_STREAM) from None
+    return _streamed(translation, b"".join(b"data: %b\n\n" % bytes(item) for item in items), call, target, created)
+
+
+def _streamed(
+    translation: Translation, body: bytes, call: Call, target: Target, created: int
+) -> tuple[list[Event], Usage | None]:
+    """The events of a stream that is all there."""
     reader = translation.reader(call, target, len(body), created)
-    events: list[Event] = []
-    for item in items:
-        events += reader.feed(b"data: %b\n\n" % bytes(item))
+    events = reader.feed(body)
     if reader.broken is not None:
         raise reader.broken
-    return events + reader.end(), reader.usage
+    if not events or events[-1].kind is not EventKind.DONE:
+        events = events + reader.end()
+    return events, reader.usage
 
 
+_Pieces = Callable[[bytes, Call, Target, int], tuple[list[Event], Usage | None]]
 _NO_STREAM = "was asked for a stream and answered with something else"
 
 

@@ -100,7 +100,7 @@ class PassedEmbeddings(PassThrough):
         self._as_asked = dialect.as_asked
 
     def answer(self, body: bytes, call: Call, target: Target, created: int) -> Answer:
-        usage = self.vendor_dialect.read_answer(body)
+        usage = mending(self.vendor_dialect.read_answer, body)
         return Answer(self._as_asked(body, call.fields), usage)
 
 
@@ -196,7 +196,7 @@ class TranslatedEmbeddings(_Between[EmbeddingDialect, EmbeddingDialect]):
         return self.vendor_dialect.render(call.embedded(), model, context, self._quirks)
 
     def answer(self, body: bytes, call: Call, target: Target, created: int) -> Answer:
-        parsed = self.vendor_dialect.parse_answer(body)
+        parsed = mending(self.vendor_dialect.parse_answer, body)
         return Answer(
             self._client.render_answer(parsed, call.embedded(), response_context(call, created)), parsed.usage
         )
@@ -238,7 +238,9 @@ def continued(body: bytes, quirks: frozenset[str]) -> bytes:
 def _is_begun(request: ir.Request, quirks: frozenset[str]) -> bool:
     """Whether the client itself begins the answer, for a vendor that refuses such a conversation without its mark."""
     last = request.messages[-1] if request.messages and "no_assistant_last" in quirks else None
-    return last is not None and last.role == "assistant" and not any(isinstance(p, ir.ToolCall) for p in last.parts)
+    if last is None or last.role != "assistant" or any(isinstance(part, ir.ToolCall) for part in last.parts):
+        return False
+    return any(not isinstance(part, ir.Thinking) for part in last.parts)
 
 
 _BEGUN = {"prefill_prefix": "prefix", "prefill_partial": "partial"}

@@ -67,7 +67,6 @@ class Requests(SynchronousTestCase):
             (block({"type": "image", "source": {"type": "x"}}), f"{at}.source"),
             (block({"type": "document"}), f"{at}.source"),
             (block({"type": "tool_use", "id": "a", "name": "b", "input": []}, "assistant"), f"{at}.input"),
-            (block({"type": "text", "text": "a", "cache_control": {"type": "x"}}), f"{at}.cache_control"),
             (block({"type": "tool_result", "tool_use_id": "a"}, "assistant"), "messages[0].content"),
             ({"tool_choice": {"type": "x"}}, "tool_choice.type"),
             ({"thinking": {"type": "enabled"}}, "thinking.budget_tokens"),

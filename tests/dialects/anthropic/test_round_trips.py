@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects import ir
+from llmedge.dialects.endings import with_calls
 from llmedge.dialects.rendering import RenderContext
 from llmedge.model import Usage
 from tests.dialects.anthropic.streams import ASKED, CLAUDE, decode, documents, encode, joined, read
-from tests.dialects.fitted import fitted
+from tests.dialects.fitted import fitted, thinkable
 from tests.effort import examples
 
 words = st.text(max_size=8)
@@ -47,7 +48,9 @@ ids = st.from_regex(r"[a-zA-Z0-9_-]{1,8}", fullmatch=True)
 calls = st.builds(ir.ToolCall, ids, some, arguments, cache=marks)
 thoughts = st.builds(ir.Thinking, words, some) | st.builds(ir.Thinking, st.just(""), some, st.just(True))
 contents = st.lists(texts | images | papers_said, max_size=2).map(tuple)
-answers_of_tools = st.builds(ir.ToolResult, ids, contents, error=st.booleans(), cache=marks)
+answers_of_tools = st.builds(ir.ToolResult, ids, contents, error=st.booleans(), cache=marks).filter(
+    lambda result: result.content or not result.error  # which says so
+)
 
 
 def message(role: ir.Role, part: Any, least: int = 1) -> st.SearchStrategy[ir.Message]:
@@ -107,6 +110,12 @@ def usages(draw: st.DrawFn) -> Usage:
     return Usage(fresh + cached + five + hour, reasoning + rest, cached, reasoning, five + hour, hour)
 
 
+def ended(choice: ir.Choice) -> ir.Choice:
+    """With a reason that goes with its parts."""
+    called = any(isinstance(part, ir.ToolCall) for part in choice.parts)
+    return ir.replace(choice, finish=with_calls(choice.finish, called))
+
+
 shown = st.builds(ir.Text, some, st.lists(ranges | webs | results, max_size=2).map(tuple))
 answers = st.builds(
     ir.Answer,
@@ -115,7 +124,7 @@ answers = st.builds(
         st.lists(shown | thoughts | st.builds(ir.ToolCall, some, some, arguments), max_size=4).map(tuple),
         st.sampled_from(["stop", "stop_sequence", "length", "tool", "refusal", "pause", "context"]),
         stop_sequence=words,
-    ).map(lambda choice: (choice,)),
+    ).map(lambda choice: (ended(choice),)),
     some,
     some,
     usage=usages(),
@@ -154,7 +163,7 @@ class RoundTrips(SynchronousTestCase):
     def test_requests(self, request: ir.Request) -> None:
         """What can be said is read back as it was said."""
         quirks = frozenset({"system_messages"})
-        request = fitted(CLAUDE, request, *quirks)
+        request = thinkable(fitted(CLAUDE, request, *quirks))
         body = CLAUDE.render(request, "m", RenderContext({}, "refuse"), stream=True, quirks=quirks)
         again = CLAUDE.parse(CLAUDE.parse_request(body).fields)
         self.assertEqual(without_places(again), without_places(request))

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects import ir
 from llmedge.dialects.fitting.conversation import ATTACHED
+from llmedge.dialects.registry import DIALECTS
 from llmedge.dialects.rendering import RenderContext
 from llmedge.errors import (
     Unsupported,
@@ -187,12 +188,46 @@ class Requests(SynchronousTestCase):
                     {"role": "assistant", "content": [{"toolUse": {"toolUseId": "t", "name": "f", "input": {}}}]},
                     {
                         "role": "user",
-                        "content": [{"toolResult": {"toolUseId": "t", "content": []}}, {"text": "e"}],
+                        "content": [
+                            {"toolResult": {"toolUseId": "t", "content": [{"text": "(It gave nothing.)"}]}},
+                            {"text": "e"},
+                        ],
                     },
                 ],
                 "toolConfig": {"tools": [{"toolSpec": {"name": "f", "inputSchema": {"json": EMPTY}}}]},
             },
         )
+
+    def test_a_result_of_nothing(self) -> None:
+        """It says so, an error above all: an empty one is refused."""
+        for error in (True, False):
+            called = ir.Message("assistant", (ir.ToolCall("t", "f", "{}"),))
+            request = ir.Request((*user().messages, called, ir.Message("tool", (ir.ToolResult("t", (), error=error),))))
+            (block,) = render(request)[0]["messages"][2]["content"]
+            self.assertEqual(block["toolResult"]["content"], [{"text": "(It gave nothing.)"}])
+            anthropic: Any = DIALECTS["anthropic"]
+            said = json.loads(anthropic.render(request, "m", RenderContext({}, "refuse"), stream=False))
+            (block,) = said["messages"][2]["content"]
+            self.assertEqual(block.get("content"), "(It gave nothing.)" if error else None)
+
+    def test_thoughts(self) -> None:
+        """Claude takes back what it signed, other models nothing: no thought is a reason to refuse."""
+        signed, redacted = ir.Thinking("t", "Uw=="), ir.Thinking(signature="eHl6", redacted=True)
+        unsigned, of_openai = ir.Thinking("t"), ir.Thinking("t", "gAAA", id="rs_1")
+        for model, thought, taken in (
+            (CLAUDE, signed, True),
+            (CLAUDE, redacted, True),
+            (CLAUDE, unsigned, False),
+            (CLAUDE, of_openai, False),
+            (NOVA, signed, False),
+            (NOVA, unsigned, False),
+        ):
+            said = ir.Message("assistant", (thought, ir.Text("a")))
+            context = RenderContext({}, "hints")
+            body = DIALECT.render(ir.Request((*user().messages, said)), model, context, stream=False)
+            blocks = json.loads(body)["messages"][1]["content"]
+            self.assertEqual(["reasoningContent" in block for block in blocks], [True, False] if taken else [False])
+            self.assertEqual(context.dropped, [] if taken else ["thinking"])
 
     def test_what_it_cannot_say(self) -> None:
         """Each is refused with its name, or dropped and named; never silent."""

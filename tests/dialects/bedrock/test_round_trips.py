@@ -14,10 +14,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects import ir
 from llmedge.dialects.dialect import ResponseContext
+from llmedge.dialects.endings import with_calls
 from llmedge.dialects.rendering import RenderContext
 from llmedge.model import Usage
 from tests.dialects.bedrock.cases import CLAUDE, COUNTED, DIALECT, EVENTS, REQUEST, USAGE
-from tests.dialects.fitted import fitted
+from tests.dialects.fitted import fitted, thinkable
 from tests.effort import examples
 
 try:
@@ -60,12 +61,13 @@ audios = st.builds(
     ir.Audio, st.builds(ir.Source, st.just("base64"), data, st.sampled_from(["audio/mpeg", "audio/wav"]))
 )
 calls = st.builds(ir.ToolCall, words, words, json_objects, cache=caches)
-thoughts = st.builds(ir.Thinking, texts, st.just("") | words) | st.builds(ir.Thinking, st.just(""), data, st.just(True))
+thoughts = st.builds(ir.Thinking, texts, words) | st.builds(ir.Thinking, st.just(""), data, st.just(True))
 results = st.builds(
     ir.ToolResult,
     words,
     st.lists(
         st.builds(ir.Text, texts) | st.builds(ir.Image, image_sources) | st.builds(ir.File, file_sources, words),
+        min_size=1,
         max_size=3,
     ).map(tuple),
     error=st.booleans(),
@@ -171,9 +173,18 @@ usages = st.builds(
     lambda rest, output, cached, five, hour: Usage(rest + cached + five + hour, output, cached, 0, five + hour, hour),
     *[st.integers(0, 1000)] * 5,
 )
+
+
+def ended(reason: ir.FinishReason, said: tuple[ir.Part, ...]) -> ir.FinishReason:
+    """A reason that goes with what is said."""
+    return with_calls(reason, any(isinstance(part, ir.ToolCall) for part in said))
+
+
 answers = st.builds(
     lambda said, finish, stopped, usage, tier: ir.Answer(
-        (ir.Choice(said, finish, stop_sequence=stopped),), usage=usage, service_tier=tier
+        (ir.Choice(said, ended(finish, said), stop_sequence=stopped),),
+        usage=usage,
+        service_tier=tier,
     ),
     parts(st.builds(ir.Text, texts, st.lists(citations, max_size=2).map(tuple)), thoughts)
     | parts(st.builds(ir.ToolCall, words, words, json_objects), st.builds(ir.Image, image_sources)),
@@ -189,7 +200,7 @@ class RoundTrips(SynchronousTestCase):
     @given(requests().filter(distinct_documents).map(possible))
     def test_requests(self, request: ir.Request) -> None:
         """What the dialect can say is read back as it was said."""
-        request = fitted(DIALECT, request)
+        request = thinkable(fitted(DIALECT, request))
         assume(all(one.role != next.role for one, next in itertools.pairwise(request.messages)))  # who is heard as one
         body = DIALECT.render(request, CLAUDE, RenderContext({}, "refuse"), stream=False)
         self.assertEqual(placeless(DIALECT.parse(DIALECT.parse_request(body).fields)), placeless(request))

@@ -7,7 +7,7 @@ import json
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects import ir
-from llmedge.dialects.media import split_data_url
+from llmedge.dialects.media import file_source, split_data_url
 from llmedge.errors import Unsupported
 from tests.dialects.fitting.common import VENDORS, body, call, context, say
 
@@ -71,6 +71,37 @@ class Urls(SynchronousTestCase):
                     self.assertIn(url, json.dumps(body(vendor, request)))
                 else:
                     self.assertRaises(Unsupported, body, vendor, request)
+
+
+class Files(SynchronousTestCase):
+    def test_of_other_vendors(self) -> None:
+        """An id is its vendor's: nobody else is asked for the file."""
+        google = "https://generativelanguage.googleapis.com/v1beta/files/abc"
+        for identifier, takers in (
+            ("file-abc", {"openai_chat", "openai_responses"}),
+            ("file_011abc", {"anthropic"}),
+            (google, {"gemini"}),
+            ("gs://bucket/a.pdf", {"gemini"}),
+        ):
+            request = ir.Request((say("user", ir.File(ir.Source("file", identifier))),))
+            for vendor in VENDORS:
+                if vendor in takers:
+                    self.assertIn(identifier, json.dumps(body(vendor, request)))
+                else:
+                    self.assertRaises(Unsupported, body, vendor, request)
+
+
+class Data(SynchronousTestCase):
+    def test_of_files(self) -> None:
+        """Base64 alone is of the type the name tells; a scheme is one in capitals, too."""
+        for data, name, source in (
+            ("JVBERi0=", "a.pdf", ir.Source("base64", "JVBERi0=", "application/pdf")),
+            ("JVBERi0=", "", ir.Source("base64", "JVBERi0=")),
+            ("data:text/csv;base64,YQ==", "a.pdf", ir.Source("base64", "YQ==", "text/csv")),
+            ("DATA:text/csv;base64,YQ==", "", ir.Source("base64", "YQ==", "text/csv")),
+            ("https://x.example/a.pdf", "", ir.Source("url", "https://x.example/a.pdf")),
+        ):
+            self.assertEqual(file_source(data, name), source)
 
 
 class Types(SynchronousTestCase):

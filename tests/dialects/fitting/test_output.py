@@ -6,6 +6,7 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from llmedge.config.capabilities import Capabilities
 from llmedge.dialects import ir
 from llmedge.dialects.fitting.output import fit_output
 from llmedge.errors import Unsupported
@@ -22,6 +23,18 @@ def fit(vendor: str, output: ir.Output, mode: str = "hints") -> tuple[ir.Request
 
 
 class Forms(SynchronousTestCase):
+    def test_models_that_are_held_to_none(self) -> None:
+        """The schema is said in words, and JSON is asked for where the model can be held to that; it is named."""
+        for vendor in VENDORS:
+            for json_object, kept in ((True, None if vendor in ("anthropic", "bedrock") else "json"), (False, None)):
+                able = Capabilities(json_object=json_object, json_schema=False)
+                target = context(vendor, capabilities=able)
+                request = fit_output(user(output=ir.Output("json_schema", OPEN)), target, dialect_of(vendor).needs)
+                self.assertIn(OPEN.decode(), str(request.messages[0]))
+                self.assertEqual((request.output and request.output.kind, target.dropped), (kept, ["output"]))
+        request = fit_output(user(output=ir.Output("json")), context("openai_chat", capabilities=able), frozenset())
+        self.assertIsNone(request.output)
+
     def test_limits(self) -> None:
         """Each vendor is sent the words it has, and the rest in a description."""
         schema = b'{"type":"object","properties":{"n":{"type":"integer","minimum":1,"multipleOf":2}}}'

@@ -75,6 +75,24 @@ class Stops(SynchronousTestCase):
             self.assertEqual((got, choice.stop_sequence), (said, found))
             self.assertEqual(choice.finish, "stop_sequence" if found else "stop")
 
+    def test_likelihoods_in_a_stream(self) -> None:
+        """Each token's is told with its text, or behind it, and none of what is cut."""
+        tokens = [ir.TokenLogprob(text, -1.0) for text in ("a", " E", "NX", " E", "ND", "b")]
+        for stops, expected in ((("END",), "a| E|NX| "), (("ENDE",), "a| E|NX| E|ND|b"), (("zz",), "a| E|NX| E|ND|b")):
+            restore = Restored({}, stops, 1)
+            deltas = [ir.Delta(0, token.token, 0, (token,)) for token in tokens]
+            out = restore.events([ir.Open(0, "text"), *deltas, ir.Close(0), ir.Finish("stop")])
+            told = [each for event in out if isinstance(event, ir.Delta) for each in event.logprobs or ()]
+            self.assertEqual(texts(out), expected.replace("|", ""))
+            self.assertEqual([each.token for each in told], [each.token for each in tokens[: len(told)]])
+            self.assertEqual(len(told), expected.count("|") + 1)
+
+    def test_what_else_is_open(self) -> None:
+        """A call that a text follows before its arguments are whole ends with the answer."""
+        begun = [ir.Open(0, "tool", 0, "a", "f"), ir.Delta(0, '{"a"'), ir.Open(1, "text"), ir.Delta(1, "xEND")]
+        out = Restored({}, ("END",), 1).events([*begun, ir.Delta(0, ":1}")])
+        self.assertEqual(out[-4:], [ir.Close(0), ir.Close(1), ir.Finish("stop_sequence", 0, "END"), ir.End()])
+
     def check(self, pieces: list[str], stops: tuple[str, ...], said: str, found: str) -> None:
         restore = Restored({}, stops, 1)
         events = [out for event in streamed(pieces) for out in restore.events([event])]

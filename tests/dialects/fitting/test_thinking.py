@@ -156,6 +156,15 @@ class Claude(SynchronousTestCase):
             self.assertEqual(self.thinking(vendor, forced), (None, ["reasoning"]))
             self.assertEqual(self.thinking(vendor, unsigned), (None, ["reasoning"]))
             self.assertEqual(self.thinking(vendor, signed), ({"type": "enabled", "budget_tokens": 2000}, []))
+        for later in ((say("user", "and?"),), (say("user", "<system>"), say("user", "and?"))):  # which is the same turn
+            asked = ir.replace(unsigned, messages=(*unsigned.messages, *later))
+            self.assertNotEqual(cannot_think(asked, "enabled"), "")
+        answered = (*unsigned.messages, say("assistant", "1"), say("user", "and?"))
+        self.assertEqual(cannot_think(ir.replace(unsigned, messages=answered), "enabled"), "")
+        of_openai = (unsigned.messages[0], say("assistant", ir.Thinking("t", "E", id="rs_1"), call("a")))
+        self.assertNotEqual(cannot_think(ir.replace(unsigned, messages=of_openai), "enabled"), "")
+        begun = (*user().messages, say("assistant", "It is"))
+        self.assertNotEqual(cannot_think(ir.replace(unsigned, messages=begun), "enabled"), "")
         self.assertEqual(cannot_think(forced, "disabled"), "")
         self.assertEqual(cannot_think(unsigned, "adaptive"), "")
 

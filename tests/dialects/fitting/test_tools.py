@@ -44,6 +44,16 @@ class Choices(SynchronousTestCase):
             said, _ = fit(vendor, user(tools=tools, tool_choice=ir.ToolChoice("required", ("g",))))
             self.assertEqual((len(said.tools), said.tool_choice), (3, ir.ToolChoice("named", ("g",))))
 
+    def test_among_some_in_chats(self) -> None:
+        """OpenAI's own have a word for it."""
+        tools = tuple(ir.Tool(name, schema=SHUT) for name in "fgh")
+        request = user(tools=tools, tool_choice=ir.ToolChoice("required", ("f", "h")))
+        said = body("openai_chat", request, None, "allowed_tools")
+        self.assertEqual((len(said["tools"]), said["tool_choice"]["type"]), (3, "allowed_tools"))
+        said = body("openai_chat", request)
+        self.assertEqual([tool["function"]["name"] for tool in said["tools"]], ["f", "h"])
+        self.assertEqual(said["tool_choice"], "required")
+
     def test_tools_of_the_history(self) -> None:
         """Bedrock wants them offered."""
         request = ir.Request(
@@ -53,6 +63,13 @@ class Choices(SynchronousTestCase):
         self.assertEqual([each["toolSpec"]["name"] for each in said["toolConfig"]["tools"]], ["f", "g"])
         for vendor in ("openai_chat", "anthropic", "gemini"):
             self.assertNotIn("tools", body(vendor, request))
+
+    def test_said_twice(self) -> None:
+        """Once will do; a description of white space is none."""
+        tool = ir.Tool("f", "d", SHUT)
+        for vendor in VENDORS:
+            request, dropped = fit(vendor, user(tools=(tool, ir.Tool("g", " ", SHUT), tool)), "refuse")
+            self.assertEqual((request.tools, dropped), ((tool, ir.Tool("g", "", SHUT)), []))
 
     def test_too_many(self) -> None:
         """128 at OpenAI."""
@@ -94,6 +111,10 @@ class Schemas(SynchronousTestCase):
             self.assertEqual(([tool.name for tool in said.tools], said.tool_choice), (["g"], None))
             self.assertEqual(dropped, ["tools (f) (tool schema)"])
         self.assertEqual(fit("openai_chat", request)[0].tools, request.tools)
+        for schema in (b'{"type":"array","items":{"type":"string"}}', b'{"type":"string"}'):
+            for vendor in VENDORS:
+                error = self.assertRaises(Unsupported, fit, vendor, user(tools=(ir.Tool("f", schema=schema),)))
+                self.assertIn("arguments are an object", error.message)
 
 
 class Names(SynchronousTestCase):

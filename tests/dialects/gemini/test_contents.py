@@ -7,6 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects import ir
+from tests.dialects.fitting.common import body, user
 from tests.dialects.parsing import parse
 
 CALL = {"functionCall": {"id": "c", "name": "f", "args": {}}}
@@ -64,3 +65,15 @@ class Contents(SynchronousTestCase):
         ((_, (found,)),) = said(("user", [media]))
         assert isinstance(found, ir.ToolResult)
         self.assertEqual(found.content, (ir.Image(ir.Source("base64", "/+8=", "image/png")),))
+
+    def test_thoughts_of_other_vendors(self) -> None:
+        """OpenAI's have ids: what they say stays, without their proof. What is left of nothing is left out."""
+        thought = ir.Thinking("t", "gAAA", id="rs_1")
+        for parts, kept in (
+            ((thought, ir.Text("a")), [{"text": "t", "thought": True}, {"text": "a"}]),
+            ((ir.Thinking(signature="no base64!", redacted=True),), None),
+            ((), None),
+        ):
+            request = ir.Request((*user().messages, ir.Message("assistant", parts), *user().messages))
+            contents = body("gemini", request)["contents"]
+            self.assertEqual([each["parts"] for each in contents[1:-1]], [kept] if kept else [])

@@ -338,6 +338,9 @@ class Requests(SynchronousTestCase):
             )
         )
         self.assertEqual(said["instructions"], "S")
+        alone, _ = rendered(ir.Request((ir.Message("system", (Text("S"),), at="system"),)))
+        self.assertNotIn("instructions", alone)  # an input of nothing is refused
+        self.assertEqual(alone["input"], [{"type": "message", "role": "system", "content": "S"}])
         self.assertEqual(
             said["input"],
             [

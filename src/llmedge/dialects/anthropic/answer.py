@@ -10,7 +10,7 @@ from llmedge.dialects import ir
 from llmedge.dialects.anthropic import citations, usage
 from llmedge.dialects.anthropic.errors import failure
 from llmedge.dialects.dialect import ResponseContext
-from llmedge.dialects.endings import check_end
+from llmedge.dialects.endings import check_end, with_calls
 from llmedge.dialects.fields import AnswerFields, Fields
 from llmedge.dialects.lenient import arguments, broken_input, raw_object
 from llmedge.dialects.tool_ids import signed_id
@@ -76,7 +76,8 @@ def parse(body: bytes) -> ir.Answer:
         parts.append(ir.Refusal(explanation))
     counts = top.value("usage")
     tier = counts.get("service_tier") if isinstance(counts, dict) else None
-    choice = ir.Choice(tuple(parts), FINISH.get(reason, "stop"), stop_sequence=top.text("stop_sequence"))
+    finish = with_calls(FINISH.get(reason, "stop"), any(isinstance(part, ir.ToolCall) for part in parts))
+    choice = ir.Choice(tuple(parts), finish, stop_sequence=top.text("stop_sequence"))
     return ir.Answer((choice,), top.text("id"), top.text("model"), 0, usage.parse(counts), service_tier(tier))
 
 

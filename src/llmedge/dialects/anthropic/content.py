@@ -9,6 +9,8 @@ import msgspec
 
 from llmedge.dialects import ir
 from llmedge.dialects.anthropic import citations
+from llmedge.dialects.fitting.conversation import NOTHING
+from llmedge.dialects.fitting.thinking import is_signed
 from llmedge.dialects.rendering import RenderContext, unread, view
 from llmedge.dialects.tool_ids import word_id
 
@@ -126,12 +128,14 @@ class Blocks:
             block["content"] = inner[0]["text"]
         elif inner:
             block["content"] = inner
+        elif part.error:
+            block["content"] = NOTHING  # the API refuses an error that says nothing
         if part.error:
             block["is_error"] = True
         return block
 
     def _thinking(self, part: ir.Thinking) -> dict[str, Any] | None:
-        if not part.signature or part.id:  # only its own thoughts are taken back, and they have no ids
+        if not is_signed(part):
             self._unsupported(part)
             return None
         if part.redacted:

@@ -9,6 +9,7 @@ from llmedge.dialects.anthropic import citations, usage
 from llmedge.dialects.anthropic.answer import FINISH, service_tier
 from llmedge.dialects.anthropic.errors import failure
 from llmedge.dialects.anthropic.events import (
+    DELTAS,
     KINDS,
     LAST,
     NULL,
@@ -20,7 +21,7 @@ from llmedge.dialects.anthropic.events import (
     malformed,
 )
 from llmedge.dialects.blocks import BlockWriter, Kind
-from llmedge.dialects.endings import check_end
+from llmedge.dialects.endings import check_end, with_calls
 from llmedge.dialects.fields import AnswerFields
 from llmedge.dialects.lenient import UNREADABLE, arguments, flat, whole
 from llmedge.dialects.sse import SseReader
@@ -49,6 +50,7 @@ class Decoder(SseReader[ir.StreamEvent]):
         self._counts: dict[str, Any] = {}
         self._begun = False
         self._finished = False
+        self._called = False
         self._last = -1
         self._blocks = BlockWriter()
         self._open: dict[int, _Open | None] = {}
@@ -65,8 +67,10 @@ class Decoder(SseReader[ir.StreamEvent]):
                 self._other(kind, event, data, items)
         except UNREADABLE:
             said = lenient.decode(data)
-            if isinstance(said, dict) and (lenient.text(said, "type") or name.decode()) not in ("", *KINDS):
-                return  # of a new kind, and shape
+            if isinstance(said, dict):
+                kind, delta = lenient.text(said, "type") or name.decode(), lenient.text(said.get("delta"), "type")
+                if kind not in ("", *KINDS) or (kind == "content_block_delta" and delta not in DELTAS):
+                    return  # of a new kind, and shape
             raise malformed() from None
 
     def _delta(self, event: StreamedEvent, items: list[ir.StreamEvent]) -> None:
@@ -143,6 +147,7 @@ class Decoder(SseReader[ir.StreamEvent]):
 
     def _start(self, block: Block, items: list[ir.StreamEvent]) -> _Open | None:
         if block.type == "tool_use":
+            self._called = True
             identifier = block.id if isinstance(block.id, str) else ""
             opened = _Open("tool", self._blocks.add("tool", items, tool_id=identifier, name=block.name or ""))
             opened.input = arguments(block.input)
@@ -177,7 +182,8 @@ class Decoder(SseReader[ir.StreamEvent]):
             if explanation:
                 items.append(ir.Delta(self._blocks.open("refusal", items), explanation))
                 self._blocks.close(items)
-        items.append(ir.Finish(FINISH.get(reason, "stop"), 0, flat(event.delta.stop_sequence)))
+        finish = with_calls(FINISH.get(reason, "stop"), self._called)
+        items.append(ir.Finish(finish, 0, flat(event.delta.stop_sequence)))
 
     def _count(self, items: list[ir.StreamEvent]) -> None:
         counts = usage.parse(self._counts) if self._counts else None

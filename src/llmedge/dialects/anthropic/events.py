@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from llmedge.dialects import lenient
 from llmedge.errors import UpstreamMalformed
 
 NULL = msgspec.Raw(b"null")
@@ -58,7 +59,7 @@ class Message(msgspec.Struct, gc=False):
 
 
 decode_event = msgspec.json.Decoder(StreamedEvent).decode
-decode_block = msgspec.json.Decoder(Block).decode
+_decode_block = msgspec.json.Decoder(Block).decode
 decode_message = msgspec.json.Decoder(Message).decode
 
 KINDS = (
@@ -72,7 +73,25 @@ KINDS = (
 )
 """Those that are read here; the API may add others."""
 
+_BLOCKS = ("", "text", "thinking", "redacted_thinking", "tool_use")
+DELTAS = ("", "text_delta", "input_json_delta", "thinking_delta", "signature_delta", "citations_delta")
+"""Kinds of deltas that are read here."""
+
 LAST = re.compile(b'"message_stop"')
+
+
+def decode_block(data: bytes | msgspec.Raw) -> Block:
+    """What a block begins with; of a kind that is not read here, whose fields may be anything, the type alone.
+
+    :raises msgspec.DecodeError: it is none.
+    """
+    try:
+        return _decode_block(data)
+    except msgspec.ValidationError:
+        kind = lenient.text(lenient.decode(data), "type")
+        if kind in _BLOCKS:
+            raise
+        return Block(kind)
 
 
 def malformed() -> UpstreamMalformed:

@@ -108,15 +108,14 @@ def _client_tool(fields: Fields, description: str, properties: dict[str, Any], r
 
 
 def parse_cache(fields: Fields) -> str:
-    """How long the prompt up to here may be cached; ``""`` for no mark."""
+    """How long the prompt up to here may be cached; ``""`` for no mark. A mark is a hint, whatever else it says."""
     mark = fields.given("cache_control")
     if mark is None:
         return ""
-    ttl = mark.text("ttl") or "5m"
-    if mark.text("type", None) != "ephemeral" or ttl not in ("5m", "1h"):
-        fields.fail("cache_control", 'must be {"type": "ephemeral"}, with a ttl of 5m or 1h')
+    mark.ignore("type")
+    ttl = mark.text("ttl")
     mark.finish()
-    return ttl
+    return "1h" if ttl == "1h" else "5m"
 
 
 def parse_choice(

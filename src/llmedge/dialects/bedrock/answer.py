@@ -9,7 +9,7 @@ import msgspec
 from llmedge.dialects import ir, lenient
 from llmedge.dialects.bedrock.content import Blocks, parse_blocks
 from llmedge.dialects.dialect import ResponseContext, VendorError
-from llmedge.dialects.endings import check_end
+from llmedge.dialects.endings import check_end, with_calls
 from llmedge.dialects.fields import AnswerFields, Fields
 from llmedge.dialects.lenient import count, text
 from llmedge.errors import UpstreamMalformed, VendorFailed
@@ -55,7 +55,7 @@ def parse(body: bytes) -> ir.Answer:
     tier = top.object("serviceTier")
     choice = ir.Choice(
         tuple(parts),
-        FINISH.get(top.text("stopReason"), "stop"),
+        with_calls(FINISH.get(top.text("stopReason"), "stop"), any(isinstance(part, ir.ToolCall) for part in parts)),
         stop_sequence=stop_sequence(top.value("additionalModelResponseFields")),
     )
     usage = parse_usage(top.value("usage"))

@@ -15,6 +15,7 @@ import msgspec
 
 from llmedge.dialects import ir
 from llmedge.dialects.fields import Fields
+from llmedge.dialects.fitting.conversation import NOTHING
 from llmedge.dialects.lenient import arguments, broken_input, raw_object
 from llmedge.dialects.rendering import unread, view
 from llmedge.dialects.tool_ids import word_id
@@ -280,6 +281,8 @@ class Blocks:
                 each = ir.Text(each.text)
             if (block := self._block(each, refuse)) is not None:
                 content.append(block)
+        if not content:  # which Bedrock refuses of an error, and some models of any result
+            content.append({"text": NOTHING})  # github.com/strands-agents/harness-sdk/issues/2122
         result: dict[str, Any] = {"toolUseId": word_id(part.id), "content": content}
         if part.error:
             result["status"] = "error"

@@ -10,7 +10,7 @@ import msgspec
 from llmedge.dialects import ir
 from llmedge.dialects.bedrock.content import Blocks, Refuse, render_cache_point
 from llmedge.dialects.bedrock.request import SCALARS, STOP_SEQUENCE
-from llmedge.dialects.fitting.thinking import cannot_think, room_for, sampled_beside
+from llmedge.dialects.fitting.thinking import cannot_think, is_signed, room_for, sampled_beside
 from llmedge.dialects.rendering import RenderContext, ignore
 from llmedge.dialects.scalars import TOOL, render_scalars
 
@@ -33,7 +33,7 @@ def render(request: ir.Request, model: str, context: RenderContext, *, quirks: f
     """
     claude = "anthropic." in model or "claude" in quirks
     payload: dict[str, Any] = {}
-    system, messages = _messages(request.messages, context)
+    system, messages = _messages(request.messages, context, claude)
     payload["messages"] = messages
     if system:
         payload["system"] = system
@@ -78,9 +78,13 @@ def render(request: ir.Request, model: str, context: RenderContext, *, quirks: f
 
 
 def _messages(
-    messages: tuple[ir.Message, ...], context: RenderContext
+    messages: tuple[ir.Message, ...], context: RenderContext, claude: bool
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """``system`` and ``messages``. Bedrock wants user and assistant to take turns; tool results are the user's."""
+    """``system`` and ``messages``. Bedrock wants user and assistant to take turns; tool results are the user's.
+
+    :param claude: the model takes back thoughts that it signed; others take none
+        (github.com/can1357/oh-my-pi/pull/9086, github.com/maximhq/bifrost/pull/6942).
+    """
     system: list[dict[str, Any]] = []
     out: list[dict[str, Any]] = []
     blocks = Blocks()
@@ -93,7 +97,10 @@ def _messages(
         if not out or out[-1]["role"] != role:
             out.append({"role": role, "content": []})
         for part in message.parts:
-            out[-1]["content"] += blocks.render(part, refuse)
+            if isinstance(part, ir.Thinking) and not (claude and is_signed(part)):
+                refuse("Thinking")
+            else:
+                out[-1]["content"] += blocks.render(part, refuse)
     return system, [each for each in out if each["content"]] or out  # Bedrock refuses an empty one
 
 

@@ -13,7 +13,7 @@ from llmedge.dialects.bedrock.answer import FINISH, REASONS, parse_usage, render
 from llmedge.dialects.bedrock.content import citation, citation_fields
 from llmedge.dialects.bedrock.eventstream import EventStreamError, EventStreamParser, Message, encode
 from llmedge.dialects.blocks import BlockWriter
-from llmedge.dialects.endings import check_end
+from llmedge.dialects.endings import check_end, with_calls
 from llmedge.dialects.fields import AnswerFields
 from llmedge.dialects.lenient import arguments, flat
 from llmedge.dialects.sse import CUT, FramedReader
@@ -126,6 +126,7 @@ class Decoder(FramedReader[ir.StreamEvent]):
         self._parser = EventStreamParser(max_event)
         self._begun = False
         self._stopped = False
+        self._called = False
         self._writer = BlockWriter()
         self._blocks: dict[int, _Block] = {}
 
@@ -198,6 +199,7 @@ class Decoder(FramedReader[ir.StreamEvent]):
         if index in self._blocks or self._stopped:
             raise UpstreamMalformed("began a block of its answer twice, or after its end")
         self._begin(items)
+        self._called = True
         identifier = tool.tool_use_id if isinstance(tool.tool_use_id, str) else ""
         number = self._writer.add("tool", items, tool_id=identifier, name=tool.name)
         self._blocks[index] = _Block("tool", number)
@@ -257,7 +259,7 @@ class Decoder(FramedReader[ir.StreamEvent]):
         for index in list(self._blocks):
             self._close(index, items)
         self._stopped = True
-        reason = FINISH.get(flat(event.stop_reason), "stop")
+        reason = with_calls(FINISH.get(flat(event.stop_reason), "stop"), self._called)
         items.append(ir.Finish(reason, stop_sequence=stop_sequence(event.additional_model_response_fields)))
 
     def _metadata(self, event: _Metadata, items: list[ir.StreamEvent]) -> None:

@@ -16,6 +16,7 @@ from llmedge.dialects.rendering import RenderContext
 BEGIN = "(Begin.)"
 GO_ON = "(Go on with your last message, from where it ends.)"
 ATTACHED = "(A document:)"
+NOTHING = "(It gave nothing.)"
 NO_RESULT = "(There is no result: the call was given up.)"
 RESULT = "(A tool's result, of a call that is no longer here:)"
 BESIDE = "(From the tool results above:)"

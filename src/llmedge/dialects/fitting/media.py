@@ -68,6 +68,8 @@ def _refused(part: ir.Image | ir.Audio | ir.File, context: RenderContext) -> str
     """Why a medium cannot be sent; ``""``: it can."""
     source, limits = part.source, context.limits
     assert limits is not None
+    if source.kind == "file" and source.data.startswith(limits.foreign_files):
+        return "by the id of another vendor's file"
     if source.kind == "url":
         return "" if context.takes(source) else f"by a URL of {', '.join(limits.schemes)} only"
     if source.kind != "base64" or isinstance(part, ir.File) or not source.media_type:

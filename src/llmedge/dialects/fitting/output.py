@@ -24,8 +24,13 @@ def fit_output(request: ir.Request, context: RenderContext, quirks: frozenset[st
     output = request.output
     if output is None:
         return request
+    without_json = "no_json_object" in quirks or context.capabilities.json_object is False
+    if output.schema and context.capabilities.json_schema is False:
+        context.approximated("output", "this model is held to no schema")
+        said = _said(request, _KEEPING + output.schema.decode())
+        return said if without_json else ir.replace(said, output=ir.Output("json"))
     if not output.schema:
-        if "no_json_object" not in quirks:
+        if not without_json:
             return request
         context.approximated("output", "JSON without a schema")
         return _said(request, _JSON)

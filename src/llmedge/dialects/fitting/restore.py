@@ -9,6 +9,9 @@ from llmedge.dialects import ir
 from llmedge.dialects.fitting.settings import own_stops
 from llmedge.dialects.fitting.tools import names_for
 
+_Held = tuple[str, tuple[ir.TokenLogprob, ...]]
+"""What may begin a stop sequence, and the tokens of it that are not told yet."""
+
 
 class Restored:
     """Gives one answer its tools' own names, and ends it at the stop sequences that its vendor was not told.
@@ -22,7 +25,8 @@ class Restored:
         self._stops = stops
         self._choices = choices
         self._ended: set[int] = set()
-        self._held: dict[tuple[int, int], str] = {}  # choice and block of a text → what may begin a stop sequence
+        self._held: dict[tuple[int, int], _Held] = {}  # by choice and block of a text
+        self._open: set[tuple[int, int]] = set()
 
     # A whole answer
 
@@ -65,26 +69,33 @@ class Restored:
                 if event.kind == "tool":
                     event = ir.replace(event, name=self._names.get(event.name, event.name))
                 elif event.kind == "text" and self._stops:
-                    self._held[event.choice, event.block] = ""
+                    self._held[event.choice, event.block] = "", ()
+                self._open.add((event.choice, event.block))
             elif isinstance(event, ir.Delta) and (event.choice, event.block) in self._held:
                 self._text(event, out)
                 continue
-            elif isinstance(event, ir.Close) and (left := self._held.pop((event.choice, event.block), "")):
-                out.append(ir.Delta(event.block, left, event.choice))
+            elif isinstance(event, ir.Close):
+                self._open.discard((event.choice, event.block))
+                left, tokens = self._held.pop((event.choice, event.block), ("", ()))
+                if left or tokens:
+                    out.append(ir.Delta(event.block, left, event.choice, tokens or None))
             out.append(event)
         return out
 
     def _text(self, event: ir.Delta, out: list[ir.StreamEvent]) -> None:
         key = event.choice, event.block
-        text = self._held[key] + event.text
+        before, tokens = self._held[key]
+        text, tokens = before + event.text, tokens + (event.logprobs or ())
         at, stop = self._find(text)
         said = text[:at] if stop else text[: len(text) - self._begun(text)]
+        now = _until(tokens, len(said))
         if said:
-            out.append(ir.replace(event, text=said))
-        self._held[key] = text[len(said) :]
+            out.append(ir.replace(event, text=said, logprobs=now or None))
+        self._held[key] = text[len(said) :], tokens[len(now) :]
         if stop:
             self._ended.add(event.choice)
-            out += [ir.Close(event.block, event.choice), ir.Finish("stop_sequence", event.choice, stop)]
+            out += [ir.Close(block, choice) for choice, block in sorted(self._open) if choice == event.choice]
+            out.append(ir.Finish("stop_sequence", event.choice, stop))
             if len(self._ended) >= self._choices:
                 self.cut = True
                 out.append(ir.End())

@@ -39,7 +39,7 @@ class NotAnObject(Unsayable):
 def parameters(raw: bytes, quirks: frozenset[str]) -> bytes:
     """The schema of a tool's arguments: always an object, which vendors want said.
 
-    :raises Unsayable: a name in it is one that the vendor takes for no argument.
+    :raises Unsayable: it is of something else; or a name in it is one that the vendor takes for no argument.
     """
     quirks &= _QUIRKS
     return _remembered(raw, quirks) if len(raw) <= _SMALL else _fitted(raw, quirks)
@@ -72,16 +72,17 @@ def _parameters(schema: Schema, quirks: frozenset[str]) -> Schema:
     changed = modern(schema)
     if "flat_schemas" in quirks:
         changed = _flat(changed)
-    if "gemini_schemas" in quirks:
-        changed = reduced(changed, GEMINI)
     kind = changed.get("type")
     if kind is None or (isinstance(kind, list) and "object" in kind):
         rest = {key: value for key, value in changed.items() if key != "type"}
         changed = {"type": "object", **rest}
+    if changed["type"] != "object":
+        raise Unsayable("arguments are an object")
+    if "gemini_schemas" in quirks:
+        changed = reduced(changed, GEMINI)
     if "openai_schemas" in quirks:
         changed = _itemized(changed)
-        if changed["type"] == "object":
-            changed.setdefault("properties", {})
+        changed.setdefault("properties", {})
     return changed
 
 

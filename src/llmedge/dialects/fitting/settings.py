@@ -11,14 +11,15 @@ from llmedge.dialects import ir
 from llmedge.dialects.fitting.thinking import fit_thinking
 from llmedge.dialects.rendering import RenderContext
 
-_SAMPLING = ("temperature", "top_p", "top_k", "presence_penalty", "frequency_penalty")
+_PENALTIES = ("presence_penalty", "frequency_penalty")
+_SAMPLING = ("temperature", "top_p", "top_k", *_PENALTIES)
 _USUAL = {"temperature": 1, "top_p": 1, "top_k": None, "presence_penalty": 0, "frequency_penalty": 0}
 """How models sample anyway."""
 
 
 def fit_settings(request: ir.Request, context: RenderContext, quirks: frozenset[str]) -> ir.Request:
-    """Quirks it knows: ``no_sampling``, ``one_sampling``, ``greedy_alone``, ``no_blank_text``, ``no_stop`` and those of
-    :func:`~llmedge.dialects.fitting.thinking.fit_thinking`.
+    """Quirks it knows: ``no_sampling``, ``no_penalties``, ``one_sampling``, ``greedy_alone``, ``no_blank_text``,
+    ``no_stop`` and those of :func:`~llmedge.dialects.fitting.thinking.fit_thinking`.
 
     :raises Unsupported: one cannot be said, and may not be left out.
     """
@@ -68,10 +69,10 @@ def _sampling(
         if value is None:
             continue
         least, most = getattr(limits, name)
-        if "no_sampling" in quirks:
+        if "no_sampling" in quirks or (name in _PENALTIES and "no_penalties" in quirks):
             changed[name] = None
             if value != _USUAL[name]:
-                context.unsupported(name, "this model does not take it")
+                context.unsupported(name, "it is not taken")
         elif value < least and name == "top_k":
             changed[name] = None  # which says that there is no limit
             context.approximated(name, "it is not limited")

@@ -14,10 +14,10 @@ def fit_thinking(reasoning: ir.Reasoning, context: RenderContext, quirks: frozen
 
     :raises Unsupported: a hint cannot be said, and may not be left out.
     """
-    limits, capabilities = context.limits, context.capabilities
+    limits = context.limits
     assert limits is not None
     effort, budget = effort_of(reasoning), reasoning.budget
-    if capabilities.thinking is False:
+    if context.capabilities.thinking is False:
         if _is_wanted(reasoning):
             context.unsupported("reasoning", "this model does not think")
         return None
@@ -69,11 +69,19 @@ def cannot_think(request: ir.Request, kind: str) -> str:
         return ""
     if request.tools and request.tool_choice is not None and request.tool_choice.mode in ("required", "named"):
         return "not where a tool has to be called"
-    if kind == "enabled" and request.messages and request.messages[-1].role == "tool":
+    if kind == "enabled":
         turn = next((each for each in reversed(request.messages) if each.role == "assistant"), None)
-        if turn is not None and not any(isinstance(part, ir.Thinking) and part.signature for part in turn.parts):
-            return "a tool's result follows a call without its signed thought"
+        if turn is not None and not any(isinstance(part, ir.Thinking) and is_signed(part) for part in turn.parts):
+            if any(isinstance(part, ir.ToolCall) for part in turn.parts):
+                return "a tool's result follows a call without its signed thought"
+            if turn is request.messages[-1]:
+                return "the answer is begun without a thought"
     return ""
+
+
+def is_signed(thought: ir.Thinking) -> bool:
+    """Whether Claude takes it back: its own are signed, and have no ids, as OpenAI's have."""
+    return bool(thought.signature) and not thought.id
 
 
 def sampled_beside(name: str, value: float) -> bool:

@@ -12,8 +12,8 @@ from llmedge.dialects.rendering import RenderContext
 
 
 def fit_tools(request: ir.Request, context: RenderContext, quirks: frozenset[str]) -> ir.Request:
-    """Quirks it knows: ``no_allowed_tools``, ``tools_of_history``, ``schema_required`` and those of
-    :mod:`~llmedge.dialects.fitting.schemas`.
+    """Quirks it knows: ``no_allowed_tools`` (unless ``allowed_tools``), ``tools_of_history``, ``schema_required`` and
+    those of :mod:`~llmedge.dialects.fitting.schemas`.
 
     :raises Unsupported: a tool has to be called and there is none, or one cannot be said.
     """
@@ -21,11 +21,12 @@ def fit_tools(request: ir.Request, context: RenderContext, quirks: frozenset[str
     most = context.limits.tools or len(request.tools)
     if len(request.tools) > most:
         context.unsupported("tools", f"at most {most}")
-    fitted = (_schema(tool, context, quirks) for tool in request.tools[:most])
+    fitted = (_schema(tool, context, quirks) for tool in dict.fromkeys(request.tools[:most]))
     tools, choice = tuple(tool for tool in fitted if tool is not None), request.tool_choice
-    if len(tools) < len(request.tools) and choice is not None and choice.names:
+    if choice is not None and choice.names and len(tools) < len(set(request.tools)):
         choice = None  # of what cannot be offered
-    if choice is not None and choice.names and choice.mode != "named" and "no_allowed_tools" in quirks:
+    alone = "no_allowed_tools" in quirks and "allowed_tools" not in quirks
+    if choice is not None and choice.names and choice.mode != "named" and alone:
         if choice.mode == "required" and len(choice.names) == 1:
             choice = ir.ToolChoice("named", choice.names)
         else:
@@ -47,6 +48,8 @@ def fit_tools(request: ir.Request, context: RenderContext, quirks: frozenset[str
 
 def _schema(tool: ir.Tool, context: RenderContext, quirks: frozenset[str]) -> ir.Tool | None:
     """A tool with its arguments as the vendor takes them; ``None`` if it cannot be offered."""
+    if tool.description.isspace():
+        tool = ir.replace(tool, description="")
     if not (tool.schema or "schema_required" in quirks):
         return tool
     try:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from llmedge.dialects import ir
-from llmedge.dialects.endings import check_end
+from llmedge.dialects.endings import check_end, with_calls
 from llmedge.dialects.gemini.citations import NULL
 from llmedge.dialects.lenient import UNREADABLE, arguments, flat, text
 from llmedge.errors import UpstreamMalformed
@@ -141,8 +141,7 @@ def timestamp(seconds: int) -> str:
 def finish_of(reason: Any, called: bool) -> ir.FinishReason:
     """:raises VendorFailed: it says that there is no answer."""
     check_end(reason)
-    finish = FINISH.get(flat(reason) or "STOP", "stop")
-    return "tool" if finish == "stop" and called else finish
+    return with_calls(FINISH.get(flat(reason) or "STOP", "stop"), called)
 
 
 def head(id: str, model: str, seconds: int) -> dict[str, Any]:

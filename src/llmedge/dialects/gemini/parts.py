@@ -45,13 +45,15 @@ def render_contents(
             for part in message.parts:
                 if isinstance(part, ir.ToolCall):
                     names[part.id] = part.name
-                if isinstance(part, ir.ToolCall | ir.Thinking) and not is_base64(part.signature):
+                if isinstance(part, ir.ToolCall | ir.Thinking) and not _is_googles(part):
                     context.unsupported(f"{type(part).__name__}.signature")
                     if isinstance(part, ir.Thinking) and part.redacted:
                         continue
                     part = msgspec.structs.replace(part, signature="")
                 if not attach(part, parts):
                     parts += render_part(part, message, context, ids)
+            if not parts and message.role == "assistant":
+                continue
             if not parts:
                 parts = [{"text": ""}]  # a content needs one
             first = next((part for part in parts if "functionCall" in part), None)
@@ -60,6 +62,11 @@ def render_contents(
             contents.append({"role": "model" if message.role == "assistant" else "user", "parts": parts})
         after_result = message.role == "tool"
     return contents
+
+
+def _is_googles(part: ir.ToolCall | ir.Thinking) -> bool:
+    """Whether a signature may be: all are base64, and only OpenAI's thoughts have ids."""
+    return is_base64(part.signature) and not (isinstance(part, ir.Thinking) and part.id)
 
 
 def attach(part: ir.Part, parts: list[dict[str, Any]]) -> bool:

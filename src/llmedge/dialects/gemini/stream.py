@@ -36,7 +36,7 @@ _FAILED = "failed while answering"
 
 
 class _ThinContent(msgspec.Struct, gc=False):
-    parts: list[msgspec.Raw] | None = None
+    parts: list[msgspec.Raw] | dict[str, msgspec.Raw] | None = None
 
 
 class _ThinCandidate(msgspec.Struct, gc=False, rename="camel"):
@@ -48,7 +48,7 @@ class _ThinCandidate(msgspec.Struct, gc=False, rename="camel"):
 class _ThinChunk(msgspec.Struct, gc=False, rename="camel"):
     """As much of a chunk as passing it on needs."""
 
-    candidates: list[_ThinCandidate] | None = None
+    candidates: list[_ThinCandidate | None] | None = None
     usage_metadata: msgspec.Raw = msgspec.Raw(b"")
     prompt_feedback: Any = None
     error: msgspec.Raw = msgspec.Raw(b"")
@@ -86,6 +86,8 @@ class Reader(PassingReader):
         if chunk.usage_metadata:
             self._usage = chunk.usage_metadata  # running totals: the last one stands
         for candidate in chunk.candidates or ():
+            if candidate is None:
+                continue
             index = whole(candidate.index) or 0
             has_parts = candidate.content is not None and bool(candidate.content.parts)
             if candidate.finish_reason:

@@ -74,7 +74,7 @@ def _choice(choice: Choice, number: int) -> ir.Choice:
         source = ir.Source("base64", text(message.audio, "data"))
         parts.append(ir.Audio(source, text(message.audio, "transcript"), text(message.audio, "id")))
     calls = message.calls
-    parts += [ir.ToolCall(each.identifier, each.name, each.arguments or "{}", each.signature) for each in calls]
+    parts += [ir.ToolCall(each.identifier, each.name, each.whole_arguments, each.signature) for each in calls]
     finish, met = choice.ended(bool(calls), bool(refused))
     index = lenient.whole(choice.index)
     return ir.Choice(tuple(parts), finish, number if index is None else index, met, logprobs(choice))

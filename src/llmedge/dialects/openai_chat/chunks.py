@@ -11,7 +11,7 @@ import msgspec
 
 from llmedge.dialects import ir
 from llmedge.dialects.custom_tools import arguments_of
-from llmedge.dialects.endings import check_end
+from llmedge.dialects.endings import check_end, with_calls
 from llmedge.dialects.lenient import arguments, count, flat, text, whole
 from llmedge.dialects.openai_answer import find_usage
 from llmedge.errors import VendorFailed
@@ -45,25 +45,32 @@ class Custom(msgspec.Struct, gc=False):
 
 
 class ToolCall(msgspec.Struct, gc=False):
-    """A call or a piece of one."""
+    """A call or a piece of one. Some servers put no object around the name and the arguments."""
 
     index: Any = None
     id: Any = None
     function: Function | None = None
     custom: Custom | None = None
     extra_content: Any = None
+    name_beside: Any = msgspec.field(default=None, name="name")
+    arguments_beside: msgspec.Raw = msgspec.field(default=_NULL, name="arguments")
 
     @property
     def name(self) -> str:
         called = self.custom or self.function
-        return flat(called.name) if called is not None else ""
+        return flat(self.name_beside if called is None else called.name)
 
     @property
     def arguments(self) -> str:
-        """Of a whole call."""
+        """Of a whole call, or a piece of them."""
         if self.custom is not None:
             return arguments_of(flat(self.custom.input))
-        return arguments(self.function.arguments) if self.function is not None else ""
+        return arguments(self.arguments_beside if self.function is None else self.function.arguments)
+
+    @property
+    def whole_arguments(self) -> str:
+        said = self.arguments
+        return "{}" if not said or said.isspace() else said
 
     @property
     def identifier(self) -> str:
@@ -127,10 +134,8 @@ class Choice(msgspec.Struct, gc=False):
         if self.error:  # OpenRouter's, beside the reason
             raise VendorFailed(f"failed while answering: {text(self.error, 'message') or 'it gave no reason'}")
         check_end(self.finish_reason)
-        reason = FINISH.get(flat(self.finish_reason).partition(":")[0].lower(), "stop")
+        reason = with_calls(FINISH.get(flat(self.finish_reason).partition(":")[0].lower(), "stop"), called)
         met = self.stop_reason or self.matched_stop
-        if reason == "stop" and called:
-            return "tool", ""  # some vendors say stop
         if reason == "stop" and refused:
             return "refusal", ""
         if reason in ("stop", "stop_sequence") and isinstance(met, str):

@@ -27,14 +27,32 @@ from llmedge.errors import UpstreamCut, UpstreamMalformed, VendorFailed
 
 
 class _Open:
-    """One choice, and its blocks: of tool calls several may be open."""
+    """One choice, and its blocks: of tool calls several may be open.
+
+    A reason is not its end: Ollama gives ``stop`` with thoughts, others with each chunk (open-webui/open-webui#16377).
+
+    :ivar last: gave the last reason.
+    :ivar said: there is more since then.
+    :ivar finished: its end is told.
+    """
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.blocks = BlockWriter(index)
         self.calls = Calls(self.blocks, index)
         self.refused = False
+        self.last: Choice | None = None
+        self.said = False
         self.finished = False
+
+    def finish(self, items: list[ir.StreamEvent]) -> None:
+        """Tell its end, if a reason was given and it is not told yet."""
+        if self.last is not None and not self.finished:
+            reason, met = self.last.ended(self.calls.called, self.refused)
+            self.blocks.close(items)
+            self.calls.close(items)
+            self.finished = True
+            items.append(ir.Finish(reason, self.index, met))
 
 
 class Decoder(SseReader[ir.StreamEvent]):
@@ -53,29 +71,33 @@ class Decoder(SseReader[ir.StreamEvent]):
 
     @property
     def complete(self) -> bool:
-        return self._whole() and len(self._choices) >= self._wanted
+        states = self._choices.values()
+        return len(states) >= max(1, self._wanted) and all(state.last and not state.said for state in states)
 
     def flush(self) -> list[ir.StreamEvent]:
         items: list[ir.StreamEvent] = []
         for choice in self._choices.values():
             choice.calls.begin(items)
+            if not choice.said:
+                choice.finish(items)
         return items
 
     def _end(self, items: list[ir.StreamEvent]) -> None:
         super()._end(items)
         if not self.done:
-            self.done = True
-            items.append(ir.End())
+            self._close(items)
 
-    def _whole(self) -> bool:
-        return bool(self._choices) and all(choice.finished for choice in self._choices.values())
+    def _close(self, items: list[ir.StreamEvent]) -> None:
+        for state in self._choices.values():
+            state.finish(items)
+        self.done = True
+        items.append(ir.End())
 
     def _take(self, name: bytes, data: bytes, items: list[ir.StreamEvent]) -> None:
         if data == b"[DONE]":
-            if not self._whole():
+            if not self._choices or not all(state.last for state in self._choices.values()):
                 raise UpstreamCut("ended its stream without an answer")
-            self.done = True
-            items.append(ir.End())
+            self._close(items)
             return
         if self._begun and not name:
             try:
@@ -106,9 +128,10 @@ class Decoder(SseReader[ir.StreamEvent]):
         state = self._choices.get(index)
         if state is None:
             state = self._choices[index] = _Open(index)
-        if state.finished:
-            return
-        if thought := delta.reasoning_content or delta.reasoning:
+        thought = delta.reasoning_content or delta.reasoning
+        if thought or delta.content:
+            state.said, state.finished = True, False
+        if thought:
             items.append(ir.Delta(self._plain(state, "thinking", items), thought, index))
         if delta.content:
             items.append(ir.Delta(self._plain(state, "text", items), delta.content, index))
@@ -120,21 +143,16 @@ class Decoder(SseReader[ir.StreamEvent]):
         state = self._choices.get(index)
         if state is None:
             state = self._choices[index] = _Open(index)
-        if state.finished:
-            return  # some vendors repeat empty deltas with the usage
+        before = len(items)
         if isinstance(choice.delta, Message):
             self._delta(choice.delta, choice, state, items)
         if isinstance(choice.message, Message) and not state.blocks.count and not state.calls.called:
             self._delta(choice.message, choice, state, items)  # all of it at once; else it repeats what was said
-        if choice.finish_reason:
-            self._finish(choice, state, items)
-
-    def _finish(self, choice: Choice, state: _Open, items: list[ir.StreamEvent]) -> None:
-        reason, met = choice.ended(state.calls.called, state.refused)
-        state.blocks.close(items)
-        state.calls.close(items)
-        state.finished = True
-        items.append(ir.Finish(reason, state.index, met))
+        if len(items) > before:
+            state.said, state.finished = True, False
+        if choice.finish_reason and (state.said or state.last is None):  # else some vendors repeat it with the usage
+            choice.ended(False, False)  # it may have failed
+            state.last, state.said = choice, False
 
     def _delta(self, delta: Message, choice: Choice, state: _Open, items: list[ir.StreamEvent]) -> None:
         index = state.index

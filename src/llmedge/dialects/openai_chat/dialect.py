@@ -58,7 +58,15 @@ class OpenAIChat(OpenAIDialect, ChatDialect):
     field_names = request.FIELD_NAMES
     carries = Carries("Message.name Image.detail Audio.id File.name Thinking")
     needs = frozenset(
-        {"text_results", "no_document_context", "no_text_documents", "file_names", "flat_schemas", "openai_schemas"}
+        {
+            "text_results",
+            "no_allowed_tools",
+            "no_document_context",
+            "no_text_documents",
+            "file_names",
+            "flat_schemas",
+            "openai_schemas",
+        }
     )
 
     def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:

@@ -31,7 +31,9 @@ def render(request: ir.Request, model: str, context: RenderContext, *, stream: b
         payload["tools"] = [_render_tool(tool) for tool in request.tools]
     if request.tool_choice is not None:
         choice = _render_choice(request.tool_choice)
-        if "tool_choice_auto" in quirks and choice != "auto":
+        if "tool_choice_auto" in quirks and choice == "none":
+            payload.pop("tools", None)  # what is not offered is not called
+        elif "tool_choice_auto" in quirks and choice != "auto":
             context.unsupported("tool_choice", "it takes auto only")
         else:
             payload["tool_choice"] = "any" if choice == "required" and "tool_choice_any" in quirks else choice
@@ -41,7 +43,7 @@ def render(request: ir.Request, model: str, context: RenderContext, *, stream: b
         payload["reasoning_effort"] = effort
     if request.stop:
         payload["stop"] = list(request.stop)
-    if request.metadata:
+    if "no_metadata" not in quirks and ("stored_metadata" not in quirks or request.store) and request.metadata:
         payload["metadata"] = dict(request.metadata)
     if "no_logit_bias" not in quirks and request.logit_bias:
         payload["logit_bias"] = msgspec.Raw(request.logit_bias)
@@ -61,7 +63,10 @@ _UNLESS: Mapping[str, Mapping[str, str]] = {
     "no_n": {"n": ""},
     "no_parallel_tool_calls": {"parallel_tools": ""},
     "no_logprobs": {"logprobs": "", "top_logprobs": ""},
-    "no_penalties": {"presence_penalty": "", "frequency_penalty": ""},
+    "no_user": {"user": ""},
+    "no_store": {"store": ""},
+    "no_service_tier": {"service_tier": ""},
+    "no_verbosity": {"verbosity": ""},
 }
 """A quirk → other names of settings; ``""`` for what the vendor does not take."""
 
@@ -106,25 +111,29 @@ def _render_message(message: ir.Message, context: RenderContext, quirks: frozens
                 out["reasoning_content"] = out.get("reasoning_content", "") + part.text
             else:
                 context.unsupported("Thinking")
+        elif isinstance(part, ir.Refusal) and "no_refusal" in quirks:
+            content.append({"type": "text", "text": part.text})
         elif isinstance(part, ir.Refusal) and message.role == "assistant":
             out["refusal"] = part.text
         elif isinstance(part, ir.Audio) and part.id:
             out["audio"] = {"id": part.id}
         else:
-            content.append(_render_part(part, message, context))
+            content.append(_render_part(part, message, context, quirks))
     content = [part for part in content if part]
     if len(content) == 1 and content[0]["type"] == "text":
         out["content"] = content[0]["text"]
     elif content:
         out["content"] = content
     elif message.role != "assistant" or (not calls and "refusal" not in out and "audio" not in out):
+        if message.role == "assistant" and "no_silent_assistant" in quirks:
+            return []
         out["content"] = ""
     if calls:
         out["tool_calls"] = calls
     return [out]
 
 
-def _render_part(part: ir.Part, message: ir.Message, context: RenderContext) -> dict[str, Any]:
+def _render_part(part: ir.Part, message: ir.Message, context: RenderContext, quirks: frozenset[str]) -> dict[str, Any]:
     if isinstance(part, ir.Text):
         return {"type": "text", "text": part.text}
     if isinstance(part, ir.Image) and (part.source.kind == "base64" or context.takes(part.source)):
@@ -136,7 +145,11 @@ def _render_part(part: ir.Part, message: ir.Message, context: RenderContext) -> 
         for name, media_type in AUDIO_FORMATS.items():
             if media_type == part.source.media_type and part.source.kind == "base64":
                 return {"type": "input_audio", "input_audio": {"data": part.source.data, "format": name}}
-    if isinstance(part, ir.File):
+    if isinstance(part, ir.File) and "document_url" in quirks:
+        if part.source.kind == "base64" or context.takes(part.source):
+            document = {"type": "document_url", "document_url": data_url(part.source)}
+            return document | ({"document_name": part.name} if part.name else {})
+    elif isinstance(part, ir.File):
         if part.source.kind == "file":
             if part.name:
                 context.unsupported("File.name")

@@ -7,7 +7,7 @@ from llmedge.dialects.custom_tools import arguments_of
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.foreign import Foreign
 from llmedge.dialects.lenient import flat
-from llmedge.dialects.media import AUDIO_FORMATS, split_data_url
+from llmedge.dialects.media import AUDIO_FORMATS, file_source, split_data_url
 from llmedge.dialects.openai_chat.thoughts import parse_thoughts
 from llmedge.dialects.openai_chat.tools import parse_choice, parse_tools
 from llmedge.dialects.scalars import parse_scalars
@@ -16,6 +16,7 @@ from llmedge.model import RawObject
 
 FIELD_NAMES = {
     "output": "response_format",
+    **{f"output.{name}": f"response_format.json_schema.{name}" for name in ("name", "description", "strict")},
     "reasoning": "reasoning_effort",
     "parallel_tools": "parallel_tool_calls",
 }
@@ -70,9 +71,13 @@ def parse(fields: RawObject) -> ir.Request:
 
 def _reasoning(top: Fields) -> ir.Reasoning | None:
     """``reasoning_effort``, and what vendors have beside it: OpenRouter's ``reasoning``, Anthropic's ``thinking`` at
-    DeepSeek's and others', Qwen's ``enable_thinking``."""
+    DeepSeek's and others', Qwen's ``enable_thinking``, which engines take among ``chat_template_kwargs``."""
     effort = top.text("reasoning_effort")
     enabled = top.boolean("enable_thinking")
+    if (kwargs := top.object("chat_template_kwargs")) is not None:
+        wanted = kwargs.boolean("enable_thinking")
+        enabled = wanted if enabled is None else enabled
+        kwargs.finish()
     budget = show = None
     if (reasoning := top.object("reasoning")) is not None:
         effort = effort or reasoning.text("effort")
@@ -175,7 +180,7 @@ def _part(fields: Fields, foreign: Foreign) -> ir.Part | None:
         if identifier := file.text("file_id"):
             source = ir.Source("file", identifier)
         else:
-            source = split_data_url(file.text("file_data", None))
+            source = file_source(file.text("file_data", None), name)
         part = ir.File(source, name, cache=cache)
         file.finish()
     elif kind in ("image_url", "input_audio", "file"):

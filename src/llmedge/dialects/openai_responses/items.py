@@ -16,7 +16,7 @@ from llmedge.dialects import ir, own_tools
 from llmedge.dialects.custom_tools import arguments_of
 from llmedge.dialects.fields import Fields
 from llmedge.dialects.foreign import Foreign
-from llmedge.dialects.media import AUDIO_FORMATS, split_data_url
+from llmedge.dialects.media import AUDIO_FORMATS, file_source, split_data_url
 from llmedge.dialects.openai_responses.tools import CALLS, CLIENT_TOOLS, name_of, parse_tools
 from llmedge.dialects.signatures import google_signature, own_signature
 
@@ -215,8 +215,7 @@ def _file_source(fields: Fields) -> ir.Source:
         return ir.Source("file", identifier)
     if url := fields.text("file_url"):
         return ir.Source("url", url)
-    data = fields.text("file_data", None)
-    return split_data_url(data) if data.startswith("data:") else ir.Source("base64", data)
+    return file_source(fields.text("file_data", None), fields.text("filename"))
 
 
 # Of requests and answers alike

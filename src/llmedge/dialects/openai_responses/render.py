@@ -31,7 +31,7 @@ def render(request: ir.Request, model: str, context: RenderContext, *, stream: b
     """
     payload: dict[str, Any] = {"model": model, "store": bool(request.store)}
     messages = request.messages
-    if messages and (instructions := _instructions(messages[0])):
+    if len(messages) > 1 and (instructions := _instructions(messages[0])):  # an input of nothing is refused
         payload["instructions"] = instructions
         messages = messages[1:]
     if len(messages) == 1 and messages[0].at == "input" and (text := _one_text(messages[0])) is not None:

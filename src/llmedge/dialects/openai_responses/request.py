@@ -26,7 +26,7 @@ SCALARS = {
 FIELD_NAMES = {
     **SCALARS,
     "output": "text.format",
-    "output.description": "text.format.description",
+    **{f"output.{name}": f"text.format.{name}" for name in ("name", "description", "strict")},
     "reasoning.show": "reasoning.summary",
     "verbosity": "text.verbosity",
     "logprobs": "include",
