@@ -279,8 +279,11 @@ class Requests(SynchronousTestCase):
         tool, none = ir.Tool("f", schema=b"{}"), ir.ToolChoice("none")
         self.assertEqual(render(user(tools=(tool,), tool_choice=none))[0], render(user())[0])
         called = ir.Message("assistant", (ir.ToolCall("t", "f", "{}"),))
-        error = self.assertRaises(Unsupported, render, ir.Request((called,), (tool,), none))
-        self.assertEqual(error.param, "tool_choice")
+        asked = ir.Request((ir.Message("user", (ir.Text("q"),)), called), (tool,), none)
+        self.assertEqual(self.assertRaises(Unsupported, render, asked).param, "tool_choice")
+        said, dropped = render(asked, drop=True)
+        self.assertEqual((said["system"], dropped), ([{"text": "Call no tool in this answer."}], ["tool_choice"]))
+        self.assertEqual(said["toolConfig"]["tools"][0]["toolSpec"]["name"], "f")
         only = user(tools=(tool,), tool_choice=ir.ToolChoice("required", ("f",)))
         self.assertEqual(render(only)[0]["toolConfig"]["toolChoice"], {"tool": {"name": "f"}})
 

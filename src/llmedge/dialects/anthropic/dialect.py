@@ -75,6 +75,7 @@ class Anthropic(CountingDialect):
     needs = frozenset(
         {
             "system_first",
+            "no_silent_errors",
             "no_blank_text",
             "no_allowed_tools",
             "no_json_object",

@@ -34,6 +34,7 @@ class Bedrock(ChatDialect):
     needs = frozenset(
         {
             "system_first",
+            "no_silent_results",
             "no_blank_text",
             "no_allowed_tools",
             "no_json_object",

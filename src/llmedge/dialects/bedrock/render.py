@@ -116,10 +116,8 @@ def _system(part: ir.Part, blocks: Blocks, refuse: Refuse) -> list[dict[str, Any
 def _tools(request: ir.Request, context: RenderContext) -> dict[str, Any]:
     choice, offered = request.tool_choice, request.tools
     mode = choice.mode if choice is not None else "auto"
-    if mode == "none" and not any(
-        isinstance(part, ir.ToolCall | ir.ToolResult) for each in request.messages for part in each.parts
-    ):
-        return {}  # what is not offered is not called; but who has called tools has to offer them
+    if mode == "none":
+        return {}  # what is not offered is not called
     tools: list[dict[str, Any]] = []
     for tool in offered:
         spec: dict[str, Any] = {"name": tool.name}
@@ -132,10 +130,8 @@ def _tools(request: ir.Request, context: RenderContext) -> dict[str, Any]:
     if choice is None:
         return out
     names = choice.names
-    if mode == "named" or (mode == "required" and len(names) == 1):
+    if mode == "named":
         out["toolChoice"] = {"tool": {"name": names[0]}}
-    elif mode == "none" or names:
-        context.unsupported("tool_choice")
     else:
         out["toolChoice"] = {"any": {}} if mode == "required" else {"auto": {}}
     return out

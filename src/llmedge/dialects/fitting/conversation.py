@@ -43,6 +43,8 @@ def fit_messages(messages: Messages, context: RenderContext, quirks: frozenset[s
     if "encrypted_thoughts" in quirks:
         messages = _own_thoughts(messages, context)
     messages = _audible(messages, "no_blank_text" in quirks)
+    if "no_silent_errors" in quirks or "no_silent_results" in quirks:
+        messages = _told(messages, "no_silent_results" in quirks)
     if "text_results" in quirks:
         messages = _media_beside(messages)
     if "no_user_after_tool" in quirks:
@@ -58,6 +60,24 @@ def fit_messages(messages: Messages, context: RenderContext, quirks: frozenset[s
 
 _NO_NAME = re.compile(r"[\s<|\\/>]")
 """What OpenAI refuses in the name of who says a message: its pattern is ``^[^\\s<|\\\\/>]+$``."""
+
+
+def _told(messages: Messages, all_results: bool) -> Messages:
+    """With a word in results that say nothing: in all of them, or in errors only."""
+    return tuple(
+        ir.replace(
+            message,
+            parts=tuple(
+                ir.replace(part, content=(ir.Text(NOTHING),))
+                if isinstance(part, ir.ToolResult) and not part.content and (all_results or part.error)
+                else part
+                for part in message.parts
+            ),
+        )
+        if message.role == "tool"
+        else message
+        for message in messages
+    )
 
 
 def _named(messages: Messages, context: RenderContext) -> Messages:

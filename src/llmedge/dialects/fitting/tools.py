@@ -10,6 +10,8 @@ from llmedge.dialects import ir
 from llmedge.dialects.fitting import schemas
 from llmedge.dialects.rendering import RenderContext
 
+_NO_CALLS = "Call no tool in this answer."
+
 
 def fit_tools(request: ir.Request, context: RenderContext, quirks: frozenset[str]) -> ir.Request:
     """Quirks it knows: ``no_allowed_tools`` (unless ``allowed_tools``), ``tools_of_history``, ``schema_required`` and
@@ -22,7 +24,7 @@ def fit_tools(request: ir.Request, context: RenderContext, quirks: frozenset[str
     if len(request.tools) > most:
         context.unsupported("tools", f"at most {most}")
     fitted = (_schema(tool, context, quirks) for tool in dict.fromkeys(request.tools[:most]))
-    tools, choice = tuple(tool for tool in fitted if tool is not None), request.tool_choice
+    tools, choice = tuple(dict.fromkeys(tool for tool in fitted if tool is not None)), request.tool_choice
     if choice is not None and choice.names and len(tools) < len(set(request.tools)):
         choice = None  # of what cannot be offered
     alone = "no_allowed_tools" in quirks and "allowed_tools" not in quirks
@@ -40,6 +42,10 @@ def fit_tools(request: ir.Request, context: RenderContext, quirks: frozenset[str
         if "tools_of_history" in quirks:
             empty = schemas.parameters(b"", quirks)
             tools = tuple(ir.Tool(name, schema=empty) for name in dict.fromkeys(_called(request)))
+    if choice is not None and choice.mode == "none" and "tools_of_history" in quirks and any(_called(request)):
+        context.approximated("tool_choice", "who has called tools has to offer them")
+        choice = None
+        request = ir.replace(request, messages=(ir.Message("system", (ir.Text(_NO_CALLS),)), *request.messages))
     if (tools, choice, parallel) != (request.tools, request.tool_choice, request.parallel_tools):
         request = ir.replace(request, tools=tools, tool_choice=choice, parallel_tools=parallel)
     names = names_for(_names(request), context.limits.tool_name)

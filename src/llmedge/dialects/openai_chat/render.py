@@ -125,7 +125,7 @@ def _render_message(message: ir.Message, context: RenderContext, quirks: frozens
     elif content:
         out["content"] = content
     elif message.role != "assistant" or (not calls and "refusal" not in out and "audio" not in out):
-        if message.role == "assistant" and "no_silent_assistant" in quirks:
+        if message.role == "assistant" and "no_silent_assistant" in quirks and "reasoning_content" not in out:
             return []
         out["content"] = ""
     if calls:
