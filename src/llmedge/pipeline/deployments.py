@@ -46,8 +46,7 @@ class Deployment:
     """One deployment.
 
     :ivar breaker: of its chats; see :meth:`breaker_of`.
-    :ivar pace: time to first content, for choosing; ``tail`` and ``tail_whole``: its quantiles, of streams and of
-        whole answers, for hedging.
+    :ivar pace: time to first content, for choosing; ``tail``, ``tail_whole``: its quantiles, for hedging.
     """
 
     __slots__ = (
@@ -361,8 +360,9 @@ class Lease:
         self.ended = True
         if self.pace is None:
             self._ticket.abandon()
+        if (queue := self.deployment.queue).limit.why:
+            self.deployment.signals.limit(queue)
         self.slot.release(outcome)
-        self.deployment.signals.limit(self.deployment.queue)
         if self._reservation is not None and tokens is not None:
             self._reservation.commit(tokens)
 

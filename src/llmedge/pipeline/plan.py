@@ -299,7 +299,7 @@ class Plan:
         tags = call.hints.tags
         if tags and not tags.issubset(candidate.entry.tags):
             return UNTAGGED
-        if candidate.capabilities.tools is False:  # first, since it holds whatever the target's health is
+        if candidate.target.capabilities.tools is False:  # first, since it holds whatever the target's health is
             if self._tools is None:
                 self._tools = may_call_tools(call.fields)
             if self._tools:

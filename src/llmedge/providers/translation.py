@@ -80,7 +80,11 @@ class PassThrough:
         return continued(body, self._quirks) if call.continues else body
 
     def answer(self, body: bytes, call: Call, target: Target, created: int) -> Answer:
-        return Answer(body, mending(self.vendor_dialect.read_answer, body))
+        read = self.vendor_dialect.read_answer
+        try:
+            return Answer(body, read(body))
+        except UpstreamMalformed:
+            return Answer(body, read(mend(body)))  # halves of characters are no reason to refuse it
 
     def reader(self, call: Call, target: Target, max_event: int, created: int) -> StreamReader:
         return self.vendor_dialect.reader(strip_usage=not call.wants_usage, choices=call.choices, max_event=max_event)
