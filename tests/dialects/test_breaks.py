@@ -10,7 +10,7 @@ from llmedge.dialects import ir
 from llmedge.dialects.dialect import ResponseContext
 from llmedge.dialects.passthrough import PassedEvents
 from llmedge.dialects.registry import DIALECTS
-from llmedge.errors import UpstreamMalformed
+from llmedge.errors import UpstreamMalformed, VendorFailed
 from llmedge.model import EventKind, Usage
 from tests.dialects.test_surrogates import SSE
 
@@ -139,3 +139,21 @@ class Breaks(SynchronousTestCase):
             given = reader.feed(b'data: {"type":"transcript.text.delta","delta":"Take"}\n\n' + frame)
             self.assertEqual(len(given), 1 if breaks else 2)
             self.assertEqual(isinstance(reader.broken, UpstreamMalformed), breaks)
+
+
+class FailedEnds(SynchronousTestCase):
+    """Within OpenAI's own dialect, too, an answer that ended with an error is none."""
+
+    def test_whole(self) -> None:
+        for space in ("", " "):
+            body = f'{{"choices":[{{"message":{{"content":"so far"}},"finish_reason":{space}"error"}}]}}'
+            with self.assertRaises(VendorFailed):
+                DIALECTS["openai_chat"].read_answer(body.encode())
+        said = rb'{"choices":[{"message":{"content":"\"finish_reason\":\"error\""},"finish_reason":"stop"}]}'
+        self.assertIsNone(DIALECTS["openai_chat"].read_answer(said))
+
+    def test_streamed(self) -> None:
+        reader = DIALECTS["openai_chat"].reader(strip_usage=True, choices=1, max_event=9999)
+        reader.feed(b'data: {"choices":[{"index":0,"delta":{"content":"so far"},"finish_reason":null}]}\n\n')
+        with self.assertRaises(VendorFailed):
+            reader.feed(b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"error"}]}\n\ndata: [DONE]\n\n')

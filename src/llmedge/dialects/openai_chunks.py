@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from llmedge.dialects import lenient
+from llmedge.dialects.endings import check_end
 from llmedge.dialects.lenient import UNREADABLE, flat, whole
 from llmedge.dialects.openai_answer import parse_error, parse_usage, usage_of
 from llmedge.dialects.sse import LF, PassingReader
@@ -205,6 +206,7 @@ class ChunkReader(PassingReader):
         finishes = False
         for choice in chunk.choices or ():
             if choice.finish_reason:
+                check_end(choice.finish_reason)
                 finishes = True
                 self._finished.add(choice.index)
                 self._open.discard(choice.index)
