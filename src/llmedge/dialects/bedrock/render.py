@@ -132,6 +132,8 @@ def _tools(request: ir.Request, context: RenderContext) -> dict[str, Any]:
     names = choice.names
     if mode == "named":
         out["toolChoice"] = {"tool": {"name": names[0]}}
+    elif names:
+        context.unsupported("tool_choice")
     else:
         out["toolChoice"] = {"any": {}} if mode == "required" else {"auto": {}}
     return out
