@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from llmedge.dialects import lenient
 from llmedge.dialects.dialect import VendorError
-from llmedge.dialects.endings import check_end
 from llmedge.dialects.lenient import UNREADABLE, count, text
 from llmedge.errors import UpstreamMalformed, VendorFailed
 from llmedge.model import Usage
@@ -61,16 +59,7 @@ class _AnswerObject(msgspec.Struct):
     usage: _UsageObject | None = None
 
 
-class _End(msgspec.Struct):
-    finish_reason: Any = None
-
-
-class _Ends(msgspec.Struct):
-    choices: list[_End] = []
-
-
 _decode_answer = msgspec.json.Decoder(_AnswerObject).decode
-_decode_ends = msgspec.json.Decoder(_Ends).decode
 _decode_usage = msgspec.json.Decoder(_UsageObject).decode
 
 
@@ -78,12 +67,8 @@ def read_usage(body: bytes) -> Usage | None:
     """The usage of a whole answer.
 
     :raises UpstreamMalformed: it is not an answer of this operation.
-    :raises VendorFailed: it is an error object behind a status of 200, or ended with an error.
+    :raises VendorFailed: it is an error object behind a status of 200.
     """
-    if b'_reason":"error"' in body or b'_reason": "error"' in body:  # OpenRouter's; of others the client is told
-        with suppress(*UNREADABLE):
-            for end in _decode_ends(body).choices:
-                check_end(end.finish_reason)
     try:
         known = _decode_answer(body)
     except UNREADABLE:
