@@ -7,6 +7,9 @@ from threading import Lock
 
 from llmedge.model import Clock
 
+OVERHEAD = 300
+"""Bytes, about, that keeping an item takes beside its own."""
+
 
 class ItemMemory:
     """The newest items, as JSON, each found by its owner only.
@@ -39,8 +42,9 @@ class ItemMemory:
                 self._size -= kept.drop()
             while self._size > self._limit:
                 eldest = next(iter(self._owners))
-                self._size -= self._owners[eldest].drop()
-                if not self._owners[eldest].items:
+                if self._owners[eldest].items:
+                    self._size -= self._owners[eldest].drop()
+                else:
                     del self._owners[eldest]
 
     def get(self, owner: str, name: str) -> bytes | None:
@@ -63,13 +67,19 @@ class _Kept:
 
     def put(self, name: str, now: float, item: bytes) -> int:
         """How many bytes more they are."""
-        _, before = self.items.pop(name, (0.0, b""))
+        before = self.items.pop(name, None)
         self.items[name] = now, item
-        self.size += len(item) - len(before)
-        return len(item) - len(before)
+        more = _size(item) - (0 if before is None else _size(before[1]))
+        self.size += more
+        return more
 
     def drop(self) -> int:
         """Forget the oldest; its bytes."""
         _, (_, item) = self.items.popitem(last=False)
-        self.size -= len(item)
-        return len(item)
+        self.size -= _size(item)
+        return _size(item)
+
+
+def _size(item: bytes) -> int:
+    """What it takes to keep it, its id and its place included: many small ones are not free."""
+    return len(item) + OVERHEAD
