@@ -11,7 +11,7 @@ from twisted.trial.unittest import TestCase
 from tests.e2e.conversations import held
 from tests.e2e.conversations.agents import ClaudeCode, Codex, GeminiCli
 from tests.e2e.conversations.vendors import DIALECTS
-from tests.e2e.service import TIMEOUT
+from tests.e2e.service import TIMEOUT, until
 
 
 class Conversations(TestCase):
@@ -34,9 +34,9 @@ class Conversations(TestCase):
         agent.settle()
         _, problem = await agent.ask(1)
         self.assertIn("Failed to authenticate", problem)
-        self.assertEqual(
-            [(line["route"], line["status"]) for line in self.stage.gateway.access()], [("/v1/messages", 401)]
-        )
+        gateway = self.stage.gateway
+        await until(lambda: bool(gateway.access()), "the access line")
+        self.assertEqual([(line["route"], line["status"]) for line in gateway.access()], [("/v1/messages", 401)])
 
     async def test_codex(self) -> None:
         self.all_held(await held.agents(self.stage, Codex))
