@@ -166,6 +166,28 @@ class Overloaded(EdgeError):
         super().__init__(message, retry_after=1.0)
 
 
+class LedgerUnavailable(EdgeError):
+    """What becomes of a call could not be written down: it is not begun."""
+
+    status = 503
+    code = "LEDGER_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The gateway cannot write its ledger at the moment, and takes no calls without.", retry_after=5
+        )
+
+
+class StoreUnavailable(EdgeError):
+    """The store's database is away, or too slow. Calls go on without it; what is to be kept in it cannot be."""
+
+    status = 503
+    code = "STORE_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("The store cannot be reached at the moment. Calls go on; try this again later.", retry_after=5)
+
+
 class InternalError(EdgeError):
     """A defect of ours. The message never says more than that."""
 

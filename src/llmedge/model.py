@@ -77,6 +77,25 @@ class Upload(Protocol):
 
 
 @attrs.frozen
+class Account:
+    """Whose a call is, for the books: ids and names, ``""`` for none.
+
+    :ivar key_id: outlives the key's name and its secret.
+    :ivar user: its owner.
+    """
+
+    key_id: str = ""
+    team: str = ""
+    project: str = ""
+    organization: str = ""
+    user: str = ""
+    tags: tuple[str, ...] = ()
+
+
+NOBODY = Account()
+
+
+@attrs.frozen
 class Caller:
     """Who asks. Never holds a key.
 
@@ -85,6 +104,7 @@ class Caller:
     :ivar rpm: requests a minute of the caller's own bucket, ``None`` for the global limit only.
     :ivar burst: capacity of that bucket.
     :ivar scopes: what this caller may do: ``"inference"`` is to ask for models.
+    :ivar account: in whose name it asks.
     :ivar may_use: whether ``models`` allow a model; compiled once.
     """
 
@@ -93,6 +113,7 @@ class Caller:
     rpm: int | None = None
     burst: int | None = None
     scopes: frozenset[str] = frozenset({"inference"})
+    account: Account = NOBODY
     may_use: Callable[[str], bool] = attrs.field(init=False, eq=False, repr=False)
 
     @may_use.default

@@ -12,7 +12,7 @@ import attrs
 import msgspec
 
 from llmedge.errors import EdgeError
-from llmedge.model import Clock, Target, Usage
+from llmedge.model import NOBODY, Account, Clock, Target, Usage
 
 
 @attrs.frozen
@@ -225,7 +225,9 @@ class Record(msgspec.Struct):
 
     :ivar route: the path's template (bounded), not the path.
     :ivar model: what the client asked for; ``model_label`` is the bounded form for metrics.
+    :ivar account: whose it is, once the caller is known.
     :ivar outcome: ``ok``, ``error``, ``client_closed``, or what broke the stream (``cut``, ``timeout`` ...).
+    :ivar uid: of its row in the ledger, where that had to be known before its end.
     :ivar facts: what the stages said of the call besides: texts, lists of texts, numbers and booleans.
     :ivar trace: ``None`` where nothing is traced.
     """
@@ -237,6 +239,7 @@ class Record(msgspec.Struct):
     received: float
     operation: str = ""
     caller: str = ""
+    account: Account = NOBODY
     model: str = ""
     model_label: str = "other"
     stream: bool = False
@@ -250,6 +253,7 @@ class Record(msgspec.Struct):
     bytes_in: int = 0
     bytes_out: int = 0
     trace: TraceContext | None = None
+    uid: str = ""
     facts: dict[Fact, Any] = {}
     routing: Routing = msgspec.field(default_factory=Routing)
     accounting: Accounting = msgspec.field(default_factory=Accounting)

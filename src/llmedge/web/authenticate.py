@@ -69,8 +69,8 @@ class Authenticate(Layer):
     def _found(self, request: EdgeRequest, caller: Caller | EdgeError) -> int:
         if isinstance(caller, EdgeError):
             raise caller
-        context = request.context
-        context.caller, context.record.caller = caller, caller.name
+        context, record = request.context, request.context.record
+        context.caller, record.caller, record.account = caller, caller.name, caller.account
         return self.proceed(request)
 
 
