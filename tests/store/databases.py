@@ -19,11 +19,11 @@ from tests import postgresql
 KINDS = ("Sqlite", "Postgresql")
 
 
-def on_both(cases: type) -> tuple[type[SynchronousTestCase], type[SynchronousTestCase]]:
+def on_both(cases: type, base: type = SynchronousTestCase) -> tuple[type, type]:
     """Two classes of tests out of a mixin of :class:`OnDatabase`; to be assigned to names of the module's."""
     made = []
     for kind in KINDS:
-        case = type(f"{cases.__name__}{kind}", (cases, SynchronousTestCase), {"kind": kind, "__module__": cases.__module__})
+        case = type(f"{cases.__name__}{kind}", (cases, base), {"kind": kind, "__module__": cases.__module__})
         if kind == "Postgresql" and (why := postgresql.missing()):
             case.skip = why  # type: ignore[attr-defined]
         made.append(case)

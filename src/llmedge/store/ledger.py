@@ -238,6 +238,7 @@ class Ledger:
                 [self._spool.name, *read.after],
             )
 
+        self._position = None  # whether it is kept is for the database to say, where it does not answer
         connection.add(rows, then)
         self._position = read.after
         self.lost += read.lost
@@ -251,7 +252,9 @@ class Ledger:
         position = Position(0, 0)
         while (read := self._spool.read(position, SHIP_MOST)).after != position:
             position = read.after
-            for row in map(decode, read.lines if found else [line for line in read.lines if b'"intent"' in line]):
+            if not found and not any(b'"intent"' in line for line in read.lines):
+                continue  # they need not be read
+            for row in map(decode, read.lines):
                 if row.outcome == INTENT:
                     found[row.uid] = row
                 else:
