@@ -11,7 +11,7 @@ SOURCES := $(shell find src twisted -name '*.py')
 
 # On loopback unless a variable, LLMEDGE_CONFIG or ARGS="--port …" says otherwise.
 run: $(VENV)/run.stamp
-	@$(if $(LLMEDGE_CONFIG),,SERVER_ADDRESS=$${SERVER_ADDRESS:-127.0.0.1:8080}) exec $(BIN)/twist llmedge $(ARGS)
+	@$(if $(LLMEDGE_CONFIG),,SERVER_ADDRESS=$${SERVER_ADDRESS:-127.0.0.1:8080} LLMEDGE_STORE=$${LLMEDGE_STORE-sqlite:.llmedge/llmedge.db}) exec $(BIN)/twist llmedge $(ARGS)
 
 test: $(VENV)/test.stamp $(VENV)/sslyze.stamp $(VENV)/openai2.stamp $(VENV)/llama-index.stamp $(VENV)/node.stamp | debian-packages
 	@$(BIN)/python tests/run.py

@@ -40,7 +40,7 @@ class Server:
         self._programs = programs
         # PostgreSQL does not run as root.
         self._as = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}
-        self.folder = Path(tempfile.mkdtemp(prefix="llmedge-pg-", dir="/tmp"))  # noqa: S108 - made anew, with a short name
+        self.folder = Path(tempfile.mkdtemp(prefix="llmedge-pg-", dir="/tmp"))
         if self._as:
             shutil.chown(self.folder, **self._as)
         self._run("initdb", "-D", self.data, "-A", "trust", "-U", "llmedge", "-N", "-E", "UTF8", "--locale=C")

@@ -15,8 +15,8 @@ TESTS = Path(__file__).parent
 LAYERS = {
     "tap": {"pipeline", "descriptors", "signals", "service", "banner", "web", "observe", "endpoints", "providers"},
     "signals": {"service"},
-    "service": {"graph", "banner", "web", "observe", "endpoints"},
-    "graph": {"web", "identity", "pipeline", "providers", "dialects", "upstream", "state", "observe"},
+    "service": {"graph", "banner", "web", "observe", "endpoints", "store"},
+    "graph": {"web", "identity", "pipeline", "providers", "dialects", "upstream", "state", "observe", "store"},
     "banner": {"identity"},
     "descriptors": set(),
     "web": {"pipeline", "call", "streams", "dialects", "state", "identity"},
@@ -29,6 +29,7 @@ LAYERS = {
     "dialects": set(),
     "upstream": set(),
     "state": set(),
+    "store": set(),
     "observe": set(),
     "endpoints": set(),
     "sockets": set(),

@@ -29,7 +29,7 @@ class ProcessState:
     """What outlives a change of configuration.
 
     :param ready: whether new requests are welcome.
-    :raises ConfigError: tracing is on and OpenTelemetry is not installed.
+    :raises ConfigError: a package is missing that tracing or the store need.
     """
 
     def __init__(self, reactor: Any, settings: Settings, ready: Callable[[], bool]) -> None:
@@ -43,6 +43,13 @@ class ProcessState:
 
             self.tracing = Tracing(settings.tracing, self.metrics.lost_spans.inc)
             self.observers.append(self.tracing)
+        self.store: Any = None
+        if settings.store.url is not None:
+            from llmedge.store.store import Store  # where there is none, nothing of it is in memory
+
+            self.store = Store(reactor, settings)
+            self.metrics.show(self.store)
+            self.observers.append(self.store.ledger)
         self.under_way = UnderWay(settings.server.max_requests, settings.server.max_requests_per_address)
         self.metrics.show_calls(lambda: self.under_way.calls)
         self.started = int(reactor.seconds())

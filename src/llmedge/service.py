@@ -26,7 +26,7 @@ log = Logger()
 
 CERTIFICATE_CHECK = 5.0
 """Seconds between two looks at the certificate files."""
-_RESTART = ("server.address", "server.listen", "admin.listen", "tls.", "tracing.")
+_RESTART = ("server.address", "server.listen", "admin.listen", "tls.", "tracing.", "store.", "ledger.")
 
 
 class StartError(Exception):
@@ -82,6 +82,11 @@ class EdgeService(Service):
         if self._process.tracing is not None:
             try:
                 self._process.tracing.start(self._reactor)
+            except ConfigError as error:
+                raise StartError(str(error)) from None
+        if self._process.store is not None:
+            try:
+                self._process.store.start()
             except ConfigError as error:
                 raise StartError(str(error)) from None
         if self._tls:
@@ -194,6 +199,8 @@ class EdgeService(Service):
         self.admin_site.abort()
         self.graph.retire()
         self.graph.client.close()
+        if self._process.store is not None:
+            await self._process.store.stop()
         if self._process.tracing is not None:
             await self._process.tracing.stop()
 

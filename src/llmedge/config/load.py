@@ -16,6 +16,7 @@ from llmedge.config.locate import Path as KeyPath
 from llmedge.config.locate import line_of, locate
 from llmedge.config.nearest import nearest
 from llmedge.config.option import Option
+from llmedge.config.secret import Secret
 from llmedge.config.sections.auth import KEY, Key
 from llmedge.config.sections.models import Model
 from llmedge.config.sections.prices import Price
@@ -228,6 +229,8 @@ class _Reader:
             self.problems.append(f"log.filter (LOG_FILTER, RUST_LOG) {error}")
         if settings.cors.credentials and "*" in settings.cors.origins:
             self.problem(("cors", "credentials"), 'needs origins by name: browsers refuse it with "*"')
+        if settings.store.url is None and ("store", "url") not in self.lines and "LLMEDGE_STORE" not in self.environ:
+            settings = self._database(settings)
         providers: Mapping[str, Any] = settings.providers
         if not providers:
             try:
@@ -241,6 +244,13 @@ class _Reader:
         for name in settings.prices:
             self._price(name, settings.prices[name], providers)
         return attrs.evolve(settings, server=server, auth=auth, providers=providers)
+
+    def _database(self, settings: Settings) -> Settings:
+        """``DATABASE_URL`` may be another program's: it counts where it names PostgreSQL."""
+        url = self.environ.get("DATABASE_URL", "").strip()
+        if not url.startswith(("postgresql://", "postgres://")):
+            return settings
+        return attrs.evolve(settings, store=attrs.evolve(settings.store, url=Secret(url)))
 
     def _route(self, name: str, model: Model, models: Iterable[str], providers: Iterable[str]) -> None:
         shadow = [("shadow", model.shadow)] if model.shadow else []

@@ -9,6 +9,7 @@ import attrs
 from llmedge.config.sections.admin import Admin
 from llmedge.config.sections.auth import Auth
 from llmedge.config.sections.cors import Cors
+from llmedge.config.sections.ledger import Ledger
 from llmedge.config.sections.log import Log
 from llmedge.config.sections.metrics import Metrics
 from llmedge.config.sections.models import Model
@@ -17,6 +18,7 @@ from llmedge.config.sections.providers import Provider
 from llmedge.config.sections.rate_limit import RateLimit
 from llmedge.config.sections.routing import Routing
 from llmedge.config.sections.server import Server
+from llmedge.config.sections.store import Store
 from llmedge.config.sections.tls import Tls
 from llmedge.config.sections.tracing import Tracing
 from llmedge.config.sections.upstream import Upstream
@@ -33,6 +35,8 @@ class Settings:
     auth: Auth = attrs.field(factory=Auth)
     rate_limit: RateLimit = attrs.field(factory=RateLimit)
     admin: Admin = attrs.field(factory=Admin)
+    store: Store = attrs.field(factory=Store)
+    ledger: Ledger = attrs.field(factory=Ledger)
     tls: Tls = attrs.field(factory=Tls)
     cors: Cors = attrs.field(factory=Cors)
     log: Log = attrs.field(factory=Log)

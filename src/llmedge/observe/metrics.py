@@ -147,6 +147,10 @@ class Metrics:
         )
         return tallies
 
+    def show(self, collector: Any) -> None:
+        """Where more metrics come from, in Prometheus' own form (``collect``)."""
+        self._registry.register(collector)
+
     def show_deployments(self, standings: Callable[[], list[Standing]], label: Callable[[str], str]) -> None:
         """Where the state of deployments is read when somebody asks, so that calls cost nothing for it.
 
