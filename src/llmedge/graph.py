@@ -113,5 +113,5 @@ def build(process: ProcessState, settings: Settings, previous: Graph | None = No
         client = Client(reactor, settings.upstream)
     deps = PipelineDeps(reactor, client, process.deployments, process.observers, process.random, process.items)
     pipeline = pipeline_build.build(settings, deps)
-    web = web_build.build(settings, pipeline, process.web_deps(limiter, identifiers(settings.auth)))
+    web = web_build.build(settings, pipeline, process.web_deps(limiter, identifiers(settings.auth, reactor)))
     return Graph(process, settings, client, pipeline, limiter, web)

@@ -12,6 +12,7 @@ import attrs
 import msgspec
 
 from llmedge.config.capabilities import Capabilities
+from llmedge.config.sections.budgets import Budget
 
 T = TypeVar("T")
 
@@ -96,13 +97,37 @@ NOBODY = Account()
 
 
 @attrs.frozen
+class Limits:
+    """What one of those whose limits hold for a caller may: itself, its project, team and so on.
+
+    :ivar id: outlives its name: ``key:ID``.
+    :ivar who: in words, with its name.
+    :ivar rpm: requests a minute, ``burst`` of them at once; ``tpm``: tokens a minute; ``None`` for no limit.
+    :ivar max_concurrency: calls under way.
+    :ivar budgets: each with an id of its own.
+    """
+
+    id: str
+    who: str
+    rpm: int | None = None
+    burst: int | None = None
+    tpm: int | None = None
+    max_concurrency: int | None = None
+    budgets: tuple[tuple[str, Budget], ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """``key``, ``project``, ``team``, ``user`` or ``organization``."""
+        return self.id.partition(":")[0]
+
+
+@attrs.frozen
 class Caller:
     """Who asks. Never holds a key.
 
     :ivar name: the key's alias, ``"anonymous"`` where no key was needed.
     :ivar models: patterns of the models this caller may ask for; ``("*",)`` for all.
-    :ivar rpm: requests a minute of the caller's own bucket, ``None`` for the global limit only.
-    :ivar burst: capacity of that bucket.
+    :ivar limits: its own first, then those of what it belongs to; the strictest counts.
     :ivar scopes: what this caller may do: ``"inference"`` is to ask for models.
     :ivar account: in whose name it asks.
     :ivar may_use: whether ``models`` allow a model; compiled once.
@@ -110,8 +135,7 @@ class Caller:
 
     name: str
     models: tuple[str, ...] = ("*",)
-    rpm: int | None = None
-    burst: int | None = None
+    limits: tuple[Limits, ...] = ()
     scopes: frozenset[str] = frozenset({"inference"})
     account: Account = NOBODY
     may_use: Callable[[str], bool] = attrs.field(init=False, eq=False, repr=False)

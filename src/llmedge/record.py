@@ -142,7 +142,7 @@ REFUSED_BY = Fact(
     "whose rate limit refused the request",
     "llmedge.refused_by",
     metric=("llm_rate_limited_total", "scope"),
-    values=("global", "key"),
+    values=("global", "key", "project", "team", "user", "organization"),
 )
 
 

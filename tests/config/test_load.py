@@ -42,8 +42,8 @@ class Load(SynchronousTestCase):
         self.assertEqual(loaded.server.timeout, 12.5)
         a, b = loaded.auth.keys
         self.assertEqual((a.name, a.models, a.rpm, a.burst), ("team-a", ("gpt-*",), 600, 60))
-        self.assertEqual(a.digest(), hashlib.sha256(b"a-key").digest())
-        self.assertEqual(b.digest(), hashlib.sha256(b"b-key").digest())
+        self.assertEqual(a.digests(), [hashlib.sha256(b"a-key").digest()])
+        self.assertEqual(b.digests(), [hashlib.sha256(b"b-key").digest()])
         self.assertEqual(loaded.providers["local"].base_url, "http://127.0.0.1:9000/v1")
         self.assertEqual(loaded.providers["local"].api_key.reveal(), "vendor")
         self.assertEqual([str(target) for target in loaded.models["gpt-4"].targets], ["local/tiny"])

@@ -1,7 +1,9 @@
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.secret import Secret
@@ -9,7 +11,7 @@ from llmedge.config.sections.auth import Auth, Key
 from llmedge.errors import AuthError
 from llmedge.identity.chain import Credentials, IdentifierChain
 from llmedge.identity.configured import identifiers, mode
-from llmedge.model import Caller
+from llmedge.model import Account, Caller, Limits
 from llmedge.web.context import RequestContext
 from llmedge.web.head import RequestHead
 
@@ -111,36 +113,59 @@ class Chain(SynchronousTestCase):
 
 
 def key(name: str, secret: str = "", **more: Any) -> Key:
-    return Key(name=name, key=None if not secret else Secret(secret), **more)
+    return Key(name=name, key=(Secret(secret),) if secret else (), **more)
+
+
+def filed(name: str) -> Caller:
+    """The caller of a key of the file that says nothing else."""
+    return Caller(name, account=Account(f"file:{name}"))
 
 
 class Configured(SynchronousTestCase):
     def refusal(self, auth: Auth, shown: Shown) -> str:
-        return self.assertRaises(AuthError, identifiers(auth).identify, shown).message
+        return self.assertRaises(AuthError, identifiers(auth, Clock()).identify, shown).message
 
     def test_keys(self) -> None:
         """By their digest; known callers are kept, with what they may do."""
         auth = Auth(keys=(key("a", "key-a", models=("gpt-*",), rpm=7), key("b", "key-b")))
         shown = Shown(b"key-a")
-        caller = identifiers(auth).identify(shown)
-        self.assertEqual(caller, Caller("a", ("gpt-*",), 7))
+        caller = identifiers(auth, Clock()).identify(shown)
+        limits = Limits("key:file:a", "The key 'a'", rpm=7)
+        self.assertEqual(caller, Caller("a", ("gpt-*",), (limits,), account=Account("file:a")))
         self.assertEqual((shown.lasting, mode(auth)), (True, "keys"))
         self.assertIn("Invalid", self.refusal(auth, shown := Shown(b"key-c")))
         self.assertFalse(shown.lasting)
+
+    def test_two_secrets_while_one_is_changed(self) -> None:
+        """They are one key: its name, its limits."""
+        auth = Auth(keys=(Key(name="a", key=(Secret("new"), Secret("old")), rpm=3),))
+        callers = [identifiers(auth, Clock()).identify(Shown(each)) for each in (b"new", b"old")]
+        self.assertEqual(callers[0], callers[1])
+
+    def test_a_key_expires(self) -> None:
+        """It is known until then, and told so afterwards; it is not kept."""
+        clock = Clock()
+        auth = Auth(keys=(key("a", "key-a", expires=datetime.fromtimestamp(100, UTC)),))
+        chain = identifiers(auth, clock)
+        shown = Shown(b"key-a")
+        self.assertEqual((chain.identify(shown), shown.lasting), (filed("a"), False))
+        clock.advance(100)
+        error = self.assertRaises(AuthError, chain.identify, Shown(b"key-a"))
+        self.assertEqual((error.code, error.message), ("KEY_EXPIRED", "This API key expired on 1970-01-01."))
 
     def test_certificates(self) -> None:
         """They stand for a key where none is presented; what a connection shows is not kept."""
         auth = Auth(keys=(key("a", "key-a"), key("c", certificate="robot")))
         shown = Shown(names=("robot", "other"))
-        self.assertEqual((identifiers(auth).identify(shown), shown.lasting), (Caller("c"), False))
-        self.assertEqual(identifiers(auth).identify(Shown(b"key-a", names=("robot",))), Caller("a"))
+        self.assertEqual((identifiers(auth, Clock()).identify(shown), shown.lasting), (filed("c"), False))
+        self.assertEqual(identifiers(auth, Clock()).identify(Shown(b"key-a", names=("robot",))), filed("a"))
         self.assertIn("Invalid", self.refusal(auth, Shown(b"wrong", names=("robot",))))
         self.assertIn("Missing", self.refusal(auth, Shown(names=("other",))))
 
     def test_loopback(self) -> None:
         """No keys: this machine only, directly and by a local name; a UNIX socket is the file system's business."""
         auth = Auth()
-        chain = identifiers(auth)
+        chain = identifiers(auth, Clock())
         self.assertEqual(mode(auth), "loopback")
         for shown in (Shown(peer="127.0.0.1"), Shown(peer="::1", host=b"[::1]:80"), Shown(peer=None, host=b"any.name")):
             self.assertEqual(chain.identify(shown), Caller("anonymous"))
@@ -152,4 +177,4 @@ class Configured(SynchronousTestCase):
 
     def test_off(self) -> None:
         auth = Auth(enabled=False, keys=(key("a", "key-a"),))
-        self.assertEqual((identifiers(auth).identify(Shown(b"x")), mode(auth)), (Caller("anonymous"), "off"))
+        self.assertEqual((identifiers(auth, Clock()).identify(Shown(b"x")), mode(auth)), (Caller("anonymous"), "off"))

@@ -5,7 +5,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.sections.rate_limit import RateLimit
-from llmedge.model import Caller
+from llmedge.model import Caller, Limits
 from llmedge.state.memory import TokenBucket
 from llmedge.state.rates import RateLimiter, Shortage, take_all
 from tests.state.test_quota import Remote
@@ -86,7 +86,7 @@ class Shown(SynchronousTestCase):
         """Also where the other bucket has filled up since it was last asked, or was never looked at."""
         clock = Clock()
         limiter = RateLimiter(RateLimit(rpm=60, burst=5), clock)
-        one, other = Caller("one", rpm=1, burst=1), Caller("other")
+        one, other = Caller("one", limits=(Limits("key:one", "The key 'one'", rpm=1, burst=1),)), Caller("other")
         limiter.take(one)
         for _ in range(4):
             limiter.take(other)

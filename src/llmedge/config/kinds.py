@@ -43,7 +43,7 @@ class ValueType:
         return self.from_toml(self.parse(text), environ)
 
 
-def _simple(name: str, check: Callable[[Any], Any], schema: Mapping[str, Any], parse: Any = str) -> ValueType:
+def simple(name: str, check: Callable[[Any], Any], schema: Mapping[str, Any], parse: Any = str) -> ValueType:
     return ValueType(name, lambda value, _: check(value), schema, parse)
 
 
@@ -57,7 +57,7 @@ def _bool(value: Any) -> bool:
     return value
 
 
-boolean = _simple("true or false", _bool, {"type": "boolean"}, lambda text: _TRUTHS.get(text.lower(), text))
+boolean = simple("true or false", _bool, {"type": "boolean"}, lambda text: _TRUTHS.get(text.lower(), text))
 
 
 def integer(low: int, high: int = 2**53) -> ValueType:
@@ -85,7 +85,7 @@ def _between(type_: str, bound: str, cast: type[int] | type[float], low: float, 
             return text
 
     limits = {"minimum": low} | ({"maximum": high} if high < 2**53 else {})
-    return _simple(bound, check, {"type": type_, **limits}, parse)
+    return simple(bound, check, {"type": type_, **limits}, parse)
 
 
 def _price(value: Any) -> Decimal:
@@ -100,7 +100,7 @@ def _price(value: Any) -> Decimal:
     raise ValueError("must be USD per million tokens, a number from 0 to 1000000")
 
 
-price = _simple("USD per million tokens", _price, {"type": ["number", "string"], "minimum": 0, "maximum": 10**6})
+price = simple("USD per million tokens", _price, {"type": ["number", "string"], "minimum": 0, "maximum": 10**6})
 
 
 def _str(value: Any) -> str:
@@ -109,7 +109,7 @@ def _str(value: Any) -> str:
     return value.strip()
 
 
-string = _simple("text", _str, {**_TEXT, "pattern": r"\S"})
+string = simple("text", _str, {**_TEXT, "pattern": r"\S"})
 
 
 def choice(*options: str) -> ValueType:
@@ -122,7 +122,7 @@ def choice(*options: str) -> ValueType:
             raise ValueError(f"must be one of {listed}" + (f"; did you mean {close[0]!r}?" if close else ""))
         return str(value)
 
-    return _simple(f"one of {listed}", check, {"enum": list(options)}, str.lower)
+    return simple(f"one of {listed}", check, {"enum": list(options)}, str.lower)
 
 
 def _strs(value: Any) -> tuple[str, ...]:
@@ -133,7 +133,7 @@ def _strs(value: Any) -> tuple[str, ...]:
 
 _LIST = {"type": "array", "items": string.schema}
 
-strings = _simple("list of texts", _strs, _LIST, lambda text: [part for part in text.split(",") if part.strip()])
+strings = simple("list of texts", _strs, _LIST, lambda text: [part for part in text.split(",") if part.strip()])
 
 
 def _hedge_value(value: Any) -> str | float:
@@ -148,7 +148,7 @@ def _hedge_value(value: Any) -> str | float:
 _SECONDS = number(0.01, 3600)
 _AFTER = {"properties": {"after": _SECONDS.schema}, "required": ["after"], "additionalProperties": False}
 
-hedge = _simple(
+hedge = simple(
     '"off", "tail" or {after = SECONDS}',
     _hedge_value,
     {"anyOf": [{"enum": ["off", "tail"]}, {"type": "object", **_AFTER}]},
@@ -176,7 +176,7 @@ def _url(value: Any) -> str:
     return text.rstrip("/")
 
 
-url = _simple("http or https URL", _url, {**_TEXT, "pattern": r"^\s*[Hh][Tt][Tt][Pp][Ss]?://[^?#]+$"})
+url = simple("http or https URL", _url, {**_TEXT, "pattern": r"^\s*[Hh][Tt][Tt][Pp][Ss]?://[^?#]+$"})
 
 
 def _network_list(value: Any) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -186,7 +186,7 @@ def _network_list(value: Any) -> tuple[IPv4Network | IPv6Network, ...]:
         raise ValueError(f"must be a list of addresses or networks such as 10.0.0.0/8 ({error})") from None
 
 
-networks = _simple("list of addresses or networks", _network_list, _LIST)
+networks = simple("list of addresses or networks", _network_list, _LIST)
 
 
 def _secret(value: Any, environ: Environ) -> Secret:
@@ -270,6 +270,6 @@ def _paths(value: Any) -> dict[str, str]:
 _PLACES = ("origin", "model", "api_version", "project", "location")
 _BRACES = re.compile(r"\{(\w*)\}")
 
-path_table = _simple(
+path_table = simple(
     "table of paths", _paths, {"type": "object", "additionalProperties": {**_TEXT, "pattern": r"^(/|\{origin\}/)"}}
 )

@@ -17,7 +17,7 @@ from llmedge.config.locate import line_of, locate
 from llmedge.config.nearest import nearest
 from llmedge.config.option import Option
 from llmedge.config.secret import Secret
-from llmedge.config.sections.auth import KEY, Key
+from llmedge.config.sections.auth import KEYS, Key
 from llmedge.config.sections.models import Model
 from llmedge.config.sections.prices import Price
 from llmedge.config.sections.providers import Provider
@@ -301,7 +301,7 @@ class _Reader:
                 path: KeyPath = ("auth", "keys", index)
                 if not re.match(NAME, key.name):
                     self.problem((*path, "name"), "must be a short name: letters, digits, '-', '_' and '.'")
-                if key.key is None and (*path, "key") not in self.lines and not key.certificate:
+                if not key.key and (*path, "key") not in self.lines and not key.certificate:
                     self.problem(path, 'needs key = "sha256:…", "env:NAME" or the key itself')
         names = [key.name for key in keys]
         for index, name in enumerate(names):
@@ -311,13 +311,14 @@ class _Reader:
                 )
         seen: dict[bytes, str] = {}
         for key in keys:
-            if key.key is not None and (first := seen.setdefault(key.digest(), key.name)) != key.name:
-                self.problems.append(f"auth.keys: {first!r} and {key.name!r} are the same key")
+            for digest in key.digests():
+                if (first := seen.setdefault(digest, key.name)) != key.name:
+                    self.problems.append(f"auth.keys: {first!r} and {key.name!r} are the same key")
         return keys
 
     def _environment_keys(self, text: str) -> Iterable[Key]:
         for number, part in enumerate(filter(None, map(str.strip, text.split(","))), 1):
             try:
-                yield Key(name=f"key-{number}", key=KEY.from_toml(part, self.environ))
+                yield Key(name=f"key-{number}", key=KEYS.from_toml(part, self.environ))
             except ValueError as error:
                 self.problems.append(f"environment variable API_KEYS, key {number}, {error}")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable
+from datetime import datetime
 from functools import lru_cache
 from ipaddress import ip_address
 
 from llmedge.config.sections.auth import Auth, Key
+from llmedge.config.sections.scopes import Scope
 from llmedge.errors import AuthError
 from llmedge.identity.chain import Credentials, IdentifierChain
-from llmedge.model import Caller
+from llmedge.model import Account, Caller, Clock, Limits
 
 ANONYMOUS = Caller("anonymous")
 _LOCAL_NAMES = {"localhost", "127.0.0.1", "[::1]"}
@@ -22,7 +24,7 @@ def mode(auth: Auth) -> str:
     return "off" if not auth.enabled else "keys" if auth.keys else "loopback"
 
 
-def identifiers(auth: Auth) -> IdentifierChain:
+def identifiers(auth: Auth, clock: Clock) -> IdentifierChain:
     """Those who say who asks, in order."""
     match mode(auth):
         case "off":
@@ -31,25 +33,31 @@ def identifiers(auth: Auth) -> IdentifierChain:
             return IdentifierChain([Loopback()])
         case _:
             certificates = [Certificates(auth.keys)] if any(key.certificate for key in auth.keys) else []
-            return IdentifierChain([FileKeys(auth.keys), *certificates])
+            return IdentifierChain([FileKeys(auth.keys, clock), *certificates])
 
 
 class FileKeys:
     """Keys are known by their SHA-256 only; a presented key is hashed, found by hash, compared in constant time."""
 
-    def __init__(self, keys: Iterable[Key]) -> None:
-        digests = ((key.digest(), caller_of(key)) for key in keys if key.key is not None)
-        self._callers = {digest: (digest, caller) for digest, caller in digests}
+    def __init__(self, keys: Iterable[Key], clock: Clock) -> None:
+        self._clock = clock
+        self._callers: dict[bytes, tuple[bytes, Caller, datetime | None]] = {}
+        for key in keys:
+            caller = caller_of(key)
+            self._callers |= {digest: (digest, caller, key.expires) for digest in key.digests()}
 
     def identify(self, credentials: Credentials) -> Caller | None:
         presented = credentials.key
         if presented is None:
             return None
         digest = hashlib.sha256(presented).digest()
-        known, caller = self._callers.get(digest, (b"\0" * 32, None))
+        known, caller, expires = self._callers.get(digest, (b"\0" * 32, None, None))
         if not hmac.compare_digest(known, digest) or caller is None:
             return None
-        credentials.lasting = True
+        if expires is None:
+            credentials.lasting = True
+        elif self._clock.seconds() >= expires.timestamp():
+            raise AuthError(f"This API key expired on {expires:%Y-%m-%d}.", code="KEY_EXPIRED")
         return caller
 
 
@@ -96,7 +104,16 @@ class Loopback:
 
 def caller_of(key: Key) -> Caller:
     """Who asks with ``key``, and what it may."""
-    return Caller(key.name, key.models, key.rpm, key.burst)
+    account = Account(f"file:{key.name}", key.team, key.project, "", key.user, key.tags)
+    limits = limits_of(key, f"key:file:{key.name}", f"The key '{key.name}'")
+    return Caller(key.name, key.models, limits, account=account)
+
+
+def limits_of(scope: Scope, id: str, who: str) -> tuple[Limits, ...]:
+    """What ``scope`` limits; nothing: none."""
+    budgets = tuple((f"{id}/{number}", each) for number, each in enumerate(scope.budgets))
+    limits = Limits(id, who, scope.rpm, scope.burst, scope.tpm, scope.max_concurrency, budgets)
+    return (limits,) if limits != Limits(id, who, burst=scope.burst) else ()
 
 
 @lru_cache(1024)

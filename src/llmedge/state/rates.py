@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 
 from llmedge.config.sections.rate_limit import RateLimit as RateLimitSettings
 from llmedge.errors import RateLimited, TargetBusy
-from llmedge.model import Caller, Clock
+from llmedge.model import Caller, Clock, Limits
 from llmedge.state.interfaces import Bucket, Level
 from llmedge.state.memory import TokenBucket
 
@@ -74,7 +74,7 @@ _left: Callable[[Bucket], float] = attrgetter("left")
 
 
 class RateLimiter:
-    """Callers come from configuration, so the number of buckets is bounded."""
+    """Callers come from configuration and store, so the number of buckets is bounded."""
 
     def __init__(self, settings: RateLimitSettings, clock: Clock, previous: RateLimiter | None = None) -> None:
         self._settings = settings
@@ -93,13 +93,13 @@ class RateLimiter:
         if shortage is None:
             return min(map(_bucket, claims), key=_left).level(), None
         if isinstance(shortage, Shortage):
-            return shortage.bucket.level(), self._refusal(caller, shortage)
+            return shortage.bucket.level(), self._refusal(caller, claims, shortage)
         return self._take_later(caller, claims, shortage)
 
     async def _take_later(self, caller: Caller, claims: Sequence[Claim], asking: Awaitable[Shortage | None]) -> Taken:
         if (shortage := await asking) is None:
             return min(map(_bucket, claims), key=_left).level(), None
-        return shortage.bucket.level(), self._refusal(caller, shortage)
+        return shortage.bucket.level(), self._refusal(caller, claims, shortage)
 
     def level(self) -> Level:
         """Of the bucket that all share."""
@@ -107,21 +107,24 @@ class RateLimiter:
 
     def _claims(self, caller: Caller) -> tuple[Claim, ...]:
         shared = (self._shared, 1.0)
-        if caller.rpm is None:
-            return (shared,)
-        own = self._own.get(caller.name)
-        burst = caller.burst or self._settings.burst
-        if own is None or own.rpm != caller.rpm or own.burst != burst:
-            own = self._own[caller.name] = TokenBucket(self._clock, caller.rpm, burst)
-        return (own, 1.0), shared
+        return (*((self._bucket(each, each.rpm), 1.0) for each in caller.limits if each.rpm is not None), shared)
 
-    def _refusal(self, caller: Caller, shortage: Shortage) -> RateLimited:
+    def _bucket(self, limits: Limits, rpm: int) -> Bucket:
+        own = self._own.get(limits.id)
+        burst = limits.burst or self._settings.burst
+        if own is None or own.rpm != rpm or own.burst != burst:
+            own = self._own[limits.id] = TokenBucket(self._clock, rpm, burst)
+        return own
+
+    def _refusal(self, caller: Caller, claims: Sequence[Claim], shortage: Shortage) -> RateLimited:
         bucket, wait = shortage
-        shared = bucket is self._shared
-        who = "The gateway" if shared else f"The key '{caller.name}'"
+        scope, who = "global", "The gateway"
+        for limits, (claimed, _) in zip((each for each in caller.limits if each.rpm is not None), claims, strict=False):
+            if claimed is bucket:
+                scope, who = limits.kind, limits.who
         return RateLimited(
             f"{who} is over its {bucket.rpm} requests a minute, {bucket.burst} at once.",
-            scope="global" if shared else "key",
+            scope=scope,
             retry_after=wait,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from datetime import UTC, date, datetime
 from typing import Any
 
 import attrs
@@ -11,6 +12,7 @@ import attrs
 from llmedge.config import kinds
 from llmedge.config.option import option
 from llmedge.config.secret import Secret
+from llmedge.config.sections.scopes import Scope
 
 
 def _key(value: Any, environ: kinds.Environ) -> Secret:
@@ -24,26 +26,64 @@ KEY = kinds.ValueType(kinds.secret.name, _key, kinds.secret.schema)
 """A secret, or ``sha256:HEX`` of it."""
 
 
+def _keys(value: Any, environ: kinds.Environ) -> tuple[Secret, ...]:
+    values = value if isinstance(value, list) else [value]
+    if not 1 <= len(values) <= 2:
+        raise ValueError("must be one key, or a list of two while it is changed")
+    return tuple(_key(each, environ) for each in values)
+
+
+KEYS = kinds.ValueType(
+    f"{kinds.secret.name}, or a list of two while it is changed",
+    _keys,
+    {"anyOf": [kinds.string.schema, {"type": "array", "items": kinds.string.schema, "minItems": 1, "maxItems": 2}]},
+)
+
+
+def _moment(value: Any) -> datetime:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            value = None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
+    if not isinstance(value, datetime):
+        raise ValueError("must be a moment such as 2026-12-31T18:00:00Z")
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+MOMENT = kinds.simple(
+    "moment such as 2026-12-31T18:00:00Z; UTC where it does not say", _moment, {"type": "string", "format": "date-time"}
+)
+
+
 @attrs.frozen
-class Key:
+class Key(Scope):
     """One API key."""
 
     name: str = option(kinds.string, "", "What logs and metrics show for this key.")
-    key: Secret | None = option(KEY, None, 'The key, or "sha256:HEX" of it, or a reference.')
+    key: tuple[Secret, ...] = option(
+        KEYS, (), 'The key, or "sha256:HEX" of it, or a reference; a list of two while it is changed.'
+    )
     certificate: str = option(
         kinds.string, "", "A verified client certificate with this common or alternative name is this key as well."
     )
-    models: tuple[str, ...] = option(kinds.strings, ("*",), "Patterns of the models it may ask for.")
-    rpm: int | None = option(kinds.integer(1), None, "Requests a minute; default: only the global limit.")
-    burst: int | None = option(kinds.integer(1), None, "Requests at once; default: rate_limit.burst.")
+    expires: datetime | None = option(MOMENT, None, "When it ceases to be one; default: never.")
+    team: str = option(kinds.string, "", "Whose it is, for the books.")
+    project: str = option(kinds.string, "", "What it is for, for the books.")
+    user: str = option(kinds.string, "", "Who has it, for the books.")
+    roles: tuple[str, ...] = option(kinds.strings, ("caller",), "What it may do besides asking for models.")
 
-    def digest(self) -> bytes:
-        """SHA-256 of the key, 32 bytes."""
-        assert self.key is not None
-        value = self.key.reveal()
-        if value.startswith("sha256:"):
-            return bytes.fromhex(value.removeprefix("sha256:"))
-        return hashlib.sha256(value.encode()).digest()
+    def digests(self) -> list[bytes]:
+        """SHA-256 of each key, 32 bytes."""
+        return [_digest(key.reveal()) for key in self.key]
+
+
+def _digest(value: str) -> bytes:
+    if value.startswith("sha256:"):
+        return bytes.fromhex(value.removeprefix("sha256:"))
+    return hashlib.sha256(value.encode()).digest()
 
 
 @attrs.frozen
