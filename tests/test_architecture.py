@@ -40,6 +40,7 @@ LAYERS = {
     "record": set(),
     "operations": set(),
     "errors": set(),
+    "money": set(),
     "_version": set(),
     "body": set(),
     "backpressure": set(),
@@ -56,6 +57,7 @@ EVERYONE_MAY = {
         "record",
         "operations",
         "errors",
+        "money",
         "_version",
     ),
 }
@@ -64,6 +66,7 @@ GROUND = {
     "model": {"errors", "config"},
     "operations": set(),
     "errors": set(),
+    "money": set(),
     "_version": set(),
 }
 
