@@ -41,6 +41,7 @@ LAYERS = {
     "record": set(),
     "operations": set(),
     "errors": set(),
+    "money": set(),
     "_version": set(),
     "body": set(),
     "backpressure": set(),
@@ -57,6 +58,7 @@ EVERYONE_MAY = {
         "record",
         "operations",
         "errors",
+        "money",
         "_version",
     ),
 }
@@ -65,6 +67,7 @@ GROUND = {
     "model": {"errors", "config"},
     "operations": set(),
     "errors": set(),
+    "money": set(),
     "_version": set(),
 }
 

@@ -21,7 +21,9 @@ from llmedge.config import ConfigError
 from llmedge.config.catalogue import VENDORS
 from llmedge.config.sections.prices import Price
 from llmedge.model import Target, Usage
-from llmedge.pipeline.prices import _CORRECTED, Prices, load_catalogue
+from llmedge.money import picos
+from llmedge.pipeline.list_prices import _CORRECTED, load_catalogue
+from llmedge.pipeline.prices import Prices
 from tests.fakes import settings
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -115,6 +117,11 @@ GOLDEN: list[tuple[str, str, Usage, str | None]] = [
 ]
 
 
+def usd(text: str) -> int:
+    """A sum in picos."""
+    return picos(Decimal(text))
+
+
 def at_once(work: Any, *args: Any) -> Any:
     return succeed(work(*args))
 
@@ -136,7 +143,7 @@ class Golden(SynchronousTestCase):
         for _ in range(2):
             for kind, model, usage, expected in GOLDEN:
                 cost = made.cost(VENDORS[kind].price_name if kind in VENDORS else kind, "p", model, usage)
-                self.assertEqual(cost, None if expected is None else Decimal(expected), f"{kind} {model} {usage}")
+                self.assertEqual(cost, None if expected is None else usd(expected), f"{kind} {model} {usage}")
 
     def test_as_the_library_has_it(self) -> None:
         """Our arithmetic, which is fast, agrees with genai-prices' own for every model of every vendor, corrected ones
@@ -160,16 +167,16 @@ class Golden(SynchronousTestCase):
                 expected = found.calc_price(theirs, catalogue._by_id[vendor], genai_request_timestamp=NOON).total_price
                 if cost is not None:
                     compared += 1
-                    self.assertEqual(cost, expected, f"{vendor} {model.id}")
+                    self.assertEqual(cost, picos(expected), f"{vendor} {model.id}")
         self.assertGreater(compared, 500)
 
     def test_by_date_and_hour(self) -> None:
         """A price holds from its date on, and at its hours (UTC)."""
         night = prices(at=datetime(2026, 11, 22, 2, tzinfo=UTC))
         usage = Usage(10000, 1000)
-        self.assertEqual(night.cost("deepseek", "p", "deepseek-v4-flash", usage), Decimal("0.0042"))
+        self.assertEqual(night.cost("deepseek", "p", "deepseek-v4-flash", usage), usd("0.0042"))
         before = prices(at=datetime(2025, 6, 9, 23, tzinfo=UTC))
-        self.assertEqual(before.cost("openai", "p", "o3", K), Decimal("0.05"))  # 10, 40
+        self.assertEqual(before.cost("openai", "p", "o3", K), usd("0.05"))  # 10, 40
 
     def test_each_vendor_is_there(self) -> None:
         """Each price name is an id that genai-prices has, or the beginning of some."""
@@ -180,7 +187,7 @@ class Golden(SynchronousTestCase):
 
     def test_parts_that_exceed_the_whole(self) -> None:
         """A vendor that counts cached tokens beside the input does not make it negative."""
-        self.assertEqual(prices().cost("openai", "p", "gpt-4o", Usage(100, 0, cached=400)), Decimal("0.0005"))
+        self.assertEqual(prices().cost("openai", "p", "gpt-4o", Usage(100, 0, cached=400)), usd("0.0005"))
 
     def test_no_tokens_cost_nothing(self) -> None:
         self.assertEqual(prices().cost("openai", "p", "gpt-4o", Usage()), 0)
@@ -208,7 +215,7 @@ class Loading(SynchronousTestCase):
         made.warm()
         self.assertEqual(asked, [load_catalogue])
         waiting.callback(load_catalogue())
-        self.assertEqual(made.price(Target("p", "gpt-4o"), K), Decimal("0.0125"))
+        self.assertEqual(made.price(Target("p", "gpt-4o"), K), usd("0.0125"))
         local = Prices({}, {"p": "", "q": VENDORS["ollama"].price_name}, Clock(), later)
         local.warm()
         self.assertEqual(len(asked), 1)
@@ -222,7 +229,7 @@ class Loading(SynchronousTestCase):
         made = Prices({"p/m": Price(Decimal(1), Decimal(2))}, {"p": "openai"}, Clock(), broken)
         made.warm()
         self.assertEqual(len(self.flushLoggedErrors(ImportError)), 1)
-        self.assertEqual(made.price(Target("p", "m"), K), Decimal("0.003"))
+        self.assertEqual(made.price(Target("p", "m"), K), usd("0.003"))
         self.assertIsNone(made.price(Target("p", "gpt-4o"), K))
 
 
@@ -237,7 +244,7 @@ class Configured(SynchronousTestCase):
         )
         made = prices(dict(settings(toml).prices))
         for model, expected in {"gpt-4o": "0.003", "gpt-5": "0.0003", "else": "0.018"}.items():
-            self.assertEqual(made.price(Target("p", model), K), Decimal(expected), model)
+            self.assertEqual(made.price(Target("p", model), K), usd(expected), model)
 
     def test_every_rate(self) -> None:
         """Each kind of token at its own rate; a kind not named is as the whole it is part of."""
@@ -248,8 +255,8 @@ class Configured(SynchronousTestCase):
         )
         made = prices(dict(settings(toml).prices))
         usage = Usage(5000, 3000, 1000, 1000, 2000, 1000, 1000, 1000)
-        self.assertEqual(made.price(Target("p", "m"), usage), Decimal("0.0801"))  # 1 + .1 + 2 + 3 + 4, 10 + 20 + 40
-        self.assertEqual(made.price(Target("p", "n"), usage), Decimal("0.037"))  # 1 + 1 + 2 + 2 + 1, 30
+        self.assertEqual(made.price(Target("p", "m"), usage), usd("0.0801"))  # 1 + .1 + 2 + 3 + 4, 10 + 20 + 40
+        self.assertEqual(made.price(Target("p", "n"), usage), usd("0.037"))  # 1 + 1 + 2 + 2 + 1, 30
 
     def test_mistakes(self) -> None:
         """All named at once, with their lines."""

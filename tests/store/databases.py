@@ -9,6 +9,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.model import Account, Target, Usage
+from llmedge.money import picos
 from llmedge.record import Attempt, Record
 from llmedge.store.database import Connection
 from llmedge.store.migrations import migrate
@@ -74,7 +75,8 @@ def record(
     attempt = Attempt(Target("openai", f"{model}-2024"), at)
     attempt.end(at + 0.4, "ok")
     attempt.usage = made.accounting.usage = Usage(*tokens)
-    attempt.cost = made.accounting.cost = None if cost is None else Decimal(cost)
+    attempt.cost = made.accounting.cost = None if cost is None else picos(Decimal(cost))
+    attempt.unpriced = made.accounting.unpriced = cost is None
     made.routing.attempts.append(attempt)
     made.routing.answered_by = attempt
     for name, value in more.items():

@@ -12,11 +12,11 @@ from twisted.trial.unittest import TestCase
 
 from llmedge.errors import LedgerUnavailable
 from llmedge.model import Account
+from llmedge.money import USD
 from llmedge.store import ledger as module
 from llmedge.store.database import Connection, DatabaseError, DatabaseThread
 from llmedge.store.ledger import Ledger
 from llmedge.store.migrations import migrate
-from llmedge.store.rows import pico
 from llmedge.store.spend import Question, spend
 from llmedge.store.spool import Spool, SpoolError
 from tests.e2e.service import until
@@ -87,7 +87,7 @@ class Ledgers(OnDatabase):
             ledger(record(NOW + number, cost="0.1"))
         await until(lambda: ledger.shipped == 65, "the rows of the batches after those whose end nobody heard of")
         self.assertEqual(Counter(name for name, *_ in self.rows()), {f"req_{NOW + n}": 1 for n in range(100)})
-        self.assertEqual(self.sums(), (100, 10 * pico(record(0, cost="1").accounting.cost)))  # type: ignore[arg-type]
+        self.assertEqual(self.sums(), (100, 10 * USD))
 
     async def test_stopped_in_the_middle(self) -> None:
         """Those that were on the disk are shipped by the next process, and no sooner is the spool emptied."""
@@ -138,7 +138,7 @@ class Ledgers(OnDatabase):
         ledger = self.ledger(strict=True)
         ended, died = record(NOW, cost="0.5"), record(NOW + 1)
         for each in (ended, died):
-            await ledger.intend(each, pico(each.accounting.cost) * 2)  # type: ignore[arg-type]
+            await ledger.intend(each, 2 * each.accounting.cost)  # type: ignore[operator]
         ledger(ended)
         await ledger.stop()
         self.assertEqual([(name, outcome) for name, outcome, _ in self.rows()], [(f"req_{NOW}", "ok")])

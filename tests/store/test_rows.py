@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.errors import NotFound
 from llmedge.record import DROPPED, Skipped
-from llmedge.store.rows import COLUMNS, Row, day_of, decode, encode, pico, row_of
+from llmedge.store.rows import COLUMNS, Row, day_of, decode, encode, row_of
 from tests.store.databases import record, row
 
 
@@ -48,10 +47,6 @@ class Rows(SynchronousTestCase):
     def test_an_unknown_price_is_not_nothing(self) -> None:
         self.assertEqual((row(1.0, cost=None).cost, row(1.0, cost=None).unpriced), (None, 1))
         self.assertEqual((row(1.0, cost="0").cost, row(1.0, cost="0").unpriced), (0, 0))
-
-    def test_money_is_whole(self) -> None:
-        for usd, units in (("0.000000000001", 1), ("2.5E-9", 2500), ("1234567.89", 1_234_567_890_000_000_000)):
-            self.assertEqual(pico(Decimal(usd)), units)
 
     def test_days(self) -> None:
         self.assertEqual([day_of(at * 1_000_000) for at in (0, 86399, 86400)], [19700101, 19700101, 19700102])

@@ -9,9 +9,10 @@ from fnmatch import fnmatchcase
 from random import Random
 
 from llmedge.model import Account
+from llmedge.money import picos
 from llmedge.store import rollups
 from llmedge.store.rollups import FIGURES, HOUR, figures
-from llmedge.store.rows import Row, day_of, pico
+from llmedge.store.rows import Row, day_of
 from llmedge.store.spend import DAY, GROUPS, Question, spend
 from tests.store.databases import OnDatabase, on_both, row
 
@@ -90,7 +91,7 @@ class Asked(OnDatabase):
             connection.add([each], lambda each=each: rollups.add(connection, [each]))
         for by in ((), ("model",)):
             asked = Question(BEGIN * 1_000_000, (BEGIN + 40 * 86400) * 1_000_000, by)
-            self.assertEqual(spend(connection, asked)[0]["cost"], pico(Decimal("320000000.00000000004")))
+            self.assertEqual(spend(connection, asked)[0]["cost"], picos(Decimal("320000000.00000000004")))
 
     def test_nothing(self) -> None:
         connection = self.migrated()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from llmedge.model import Usage
 from tests.fakes import request
 from tests.web.through import TWO, Through
 
@@ -135,7 +136,9 @@ class Media(Through):
         response = wire.response()
         self.assertEqual((response.status, response.headers["content-type"]), (200, "audio/mpeg"))
         self.assertEqual((response.body, response.complete), (b"ID3data: not an event\n\n", True))
-        self.assertEqual((self.record.outcome, self.record.stream, self.record.accounting.usage), ("ok", False, None))
+        self.assertEqual(
+            (self.record.outcome, self.record.stream, self.record.accounting.usage), ("ok", False, Usage(characters=2))
+        )
 
     def test_the_length_is_kept(self) -> None:
         """A body of known length is one for the client as well."""

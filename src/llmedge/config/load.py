@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import attrs
 
+from llmedge.config.catalogue import VENDORS
 from llmedge.config.levels import parse_filter
 from llmedge.config.locate import Path as KeyPath
 from llmedge.config.locate import line_of, locate
@@ -268,14 +269,21 @@ class _Reader:
 
     def _price(self, name: str, price: Price, providers: Iterable[str]) -> None:
         path: KeyPath = ("prices", name)
+        besides = price.price_as or {price.characters, price.audio_minute, price.image, price.request} != {None}
         for option, value in (("input", price.input), ("output", price.output)):
-            if value is None and (*path, option) not in self.lines:
+            if value is None and (*path, option) not in self.lines and not besides:
                 self.problem(path, f"needs {option}, such as {option} = 2.5 (USD per million tokens; 0 for nothing)")
         provider, slash, model = name.partition("/")
         if not (provider and slash and model):
             self.problem(path, 'must be named [prices."PROVIDER/MODEL"]; patterns are allowed')
         elif not any(fnmatchcase(known, provider) for known in providers):
             self._unknown(path, "provider", provider, providers)
+        if price.price_as:
+            like, slash, model = price.price_as.partition("/")
+            if not (slash and model):
+                self.problem((*path, "price_as"), 'must be "PROVIDER/MODEL", such as "openai/gpt-4o"')
+            elif like not in providers and like not in VENDORS:
+                self._unknown((*path, "price_as"), "provider or vendor", like, {*providers, *VENDORS})
 
     def _unknown(self, path: KeyPath, what: str, name: str, names: Iterable[str]) -> None:
         self.problem(path, f"names the {what} {name!r}, which is not configured{nearest(name, names)}")

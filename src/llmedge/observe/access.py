@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from twisted.logger import LogLevel, globalLogPublisher
 
+from llmedge.money import USD
 from llmedge.observe import logs
 from llmedge.record import Attempt, Fact, Record
 
@@ -35,6 +36,8 @@ class _Tried(msgspec.Struct):
     output_tokens: int | None
     cost_usd: float | None
     queued_for: str | UnsetType
+    tokens_estimated: bool | UnsetType
+    cost_unknown: bool | UnsetType
 
 
 class _Fields(msgspec.Struct):
@@ -65,8 +68,13 @@ class _Fields(msgspec.Struct):
     reasoning_tokens: int | UnsetType = UNSET
     audio_input_tokens: int | UnsetType = UNSET
     audio_output_tokens: int | UnsetType = UNSET
+    audio_seconds: float | UnsetType = UNSET
+    characters: int | UnsetType = UNSET
+    images: int | UnsetType = UNSET
+    tier: str | UnsetType = UNSET
     tokens_estimated: bool | UnsetType = UNSET
     cost_usd: float | UnsetType | None = UNSET
+    cost_unknown: bool | UnsetType = UNSET
     error_code: str | UnsetType = UNSET
     error: str | UnsetType = UNSET
 
@@ -146,7 +154,15 @@ def access_line(record: Record, at: float) -> str:
         fields.audio_input_tokens = usage.audio_input
         fields.audio_output_tokens = usage.audio_output
         fields.tokens_estimated = usage.estimated
-        fields.cost_usd = None if accounting.cost is None else float(accounting.cost)
+        if usage.audio_ms or usage.characters or usage.images or usage.tier:
+            fields.audio_seconds = usage.audio_ms / 1000 if usage.audio_ms else UNSET
+            fields.characters, fields.images = usage.characters or UNSET, usage.images or UNSET
+            fields.tier = usage.tier or UNSET
+        fields.cost_usd = None
+    if accounting.cost is not None:
+        fields.cost_usd = accounting.cost / USD
+    if accounting.unpriced:
+        fields.cost_unknown = True
     if record.error_code:
         fields.error_code, fields.error = record.error_code, record.error_message
     if routing.skipped:
@@ -189,8 +205,10 @@ def _tried(attempt: Attempt) -> _Tried:
         attempt.upstream_request_id or None,
         None if usage is None else usage.input,
         None if usage is None else usage.output,
-        None if cost is None else float(cost),
+        None if cost is None else cost / USD,
         attempt.queued_for or UNSET,
+        True if usage is not None and usage.estimated else UNSET,
+        attempt.unpriced or UNSET,
     )
 
 

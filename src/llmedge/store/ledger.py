@@ -83,7 +83,7 @@ class Ledger:
         return self._spool.size
 
     def intend(self, record: Record, reserved: int) -> Deferred[None]:
-        """A vendor is about to be asked, which may cost ``reserved`` (10^-12 USD): fires when that is on disk.
+        """A vendor is about to be asked, which may cost ``reserved`` (picos): fires when that is on disk.
 
         Should the process end before the call does, the row says ``unknown``, and the cost is what was reserved.
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from llmedge.record import Attempt, Record
-
-PICO = 10**12
-"""Money is counted in whole units of 10^-12 USD: the cheapest token there is costs some thousands of them."""
 
 
 class Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -21,8 +17,8 @@ class Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
     :ivar at: microseconds since 1970 (UTC) at which the request came.
     :ivar model: as it was asked for, where that used anything; else the bounded name.
     :ivar target: the vendor's name of the model that answered.
-    :ivar cost: of all attempts, in 10^-12 USD; ``None`` where nothing was used or the price is not known, which
-        ``unpriced`` tells apart.
+    :ivar cost: of all attempts, in picos (:mod:`llmedge.money`); ``None`` where none costs anything.
+    :ivar unpriced: of one of them the price is not known.
     :ivar attempts: how many vendors were asked; ``detail`` has them, and every decision, as JSON.
     :ivar duration: microseconds; ``first_event`` too.
     """
@@ -103,18 +99,13 @@ def row_of(record: Record, uid: str) -> Row:
         output=0 if used is None else used.output,
         reasoning=0 if used is None else used.reasoning,
         estimated=int(used is not None and used.estimated),
-        cost=None if cost is None else pico(cost),
-        unpriced=int(cost is None and used is not None),
+        cost=cost,
+        unpriced=int(record.accounting.unpriced),
         attempts=len(record.routing.attempts),
         duration=_micros(ended - record.received),
         first_event=None if record.first_event is None else _micros(record.first_event - record.received),
         detail=_encode(_detail(record)).decode(),
     )
-
-
-def pico(cost: Decimal) -> int:
-    """USD → 10^-12 USD."""
-    return int(cost.scaleb(12).to_integral_value())
 
 
 def _micros(seconds: float) -> int:
@@ -157,5 +148,6 @@ def _attempt(record: Record, attempt: Attempt) -> dict[str, Any]:
         "input": None if used is None else used.input,
         "output": None if used is None else used.output,
         "estimated": used is not None and used.estimated,
-        "cost": None if attempt.cost is None else pico(attempt.cost),
+        "cost": attempt.cost,
+        "unpriced": attempt.unpriced,
     }
