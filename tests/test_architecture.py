@@ -29,7 +29,7 @@ LAYERS = {
     "dialects": set(),
     "upstream": set(),
     "state": set(),
-    "store": set(),
+    "store": {"state"},
     "observe": set(),
     "endpoints": set(),
     "sockets": set(),

@@ -155,6 +155,23 @@ class RateLimited(EdgeError):
         self.scope = scope
 
 
+class BudgetExhausted(EdgeError):
+    """A budget is spent: no retry helps before its period ends."""
+
+    status = 429
+    code = "insufficient_quota"
+    type = "insufficient_quota"
+    should_retry = False
+
+
+class BudgetHeld(EdgeError):
+    """What is left of a budget is held for calls under way: some of it comes back."""
+
+    status = 429
+    code = "BUDGET_HELD"
+    type = "rate_limit_error"
+
+
 class Overloaded(EdgeError):
     """As many requests under way as we take; the next second may be better."""
 

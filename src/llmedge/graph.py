@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -15,8 +15,12 @@ from llmedge.identity.configured import identifiers
 from llmedge.observe.access import AccessLog
 from llmedge.observe.metrics import Metrics
 from llmedge.pipeline import build as pipeline_build
-from llmedge.pipeline.build import Pipeline, PipelineDeps
+from llmedge.pipeline.build import Pipeline, PipelineDeps, stages
 from llmedge.pipeline.deployments import Deployments
+from llmedge.pipeline.reserve import Reserve
+from llmedge.record import Record
+from llmedge.state.allowances import Allowances
+from llmedge.state.funds import Fund
 from llmedge.state.items import ItemMemory
 from llmedge.state.rates import RateLimiter
 from llmedge.upstream.client import Client
@@ -43,6 +47,7 @@ class ProcessState:
 
             self.tracing = Tracing(settings.tracing, self.metrics.lost_spans.inc)
             self.observers.append(self.tracing)
+        self.allowances = Allowances(reactor)
         self.store: Any = None
         if settings.store.url is not None:
             from llmedge.store.store import Store  # where there is none, nothing of it is in memory
@@ -58,13 +63,25 @@ class ProcessState:
         self.items = ItemMemory(reactor)
         self.metrics.show_deployments(self.deployments.standings, self.deployments.label)
 
-    def web_deps(self, limiter: RateLimiter, identifiers: IdentifierChain) -> WebDeps:
+    @property
+    def ledger(self) -> Any:
+        """Where calls are written down; ``None``: nowhere."""
+        return None if self.store is None else self.store.ledger
+
+    async def known(self, funds: Sequence[Fund], patience: float) -> None:
+        """Wait, for ``patience`` seconds at most, until what was spent of ``funds`` before is known."""
+        if self.store is not None:
+            await self.store.know(funds, patience)
+
+    def web_deps(
+        self, observers: list[Callable[[Record], None]], limiter: RateLimiter, identifiers: IdentifierChain
+    ) -> WebDeps:
         """What the web room is built with."""
         return WebDeps(
             self.reactor,
             self.ready,
             self.started,
-            self.observers,
+            observers,
             self.metrics.render,
             self.under_way,
             limiter,
@@ -106,12 +123,25 @@ def build(process: ProcessState, settings: Settings, previous: Graph | None = No
     :raises ConfigError: a plugin cannot make its provider.
     """
     reactor = process.reactor
+    observers = list(process.observers)
+    if Reserve in stages(settings):
+        observers.append(process.allowances.settle)
     limiter = RateLimiter(settings.rate_limit, reactor, None if previous is None else previous.limiter)
     if previous is not None and previous.settings.upstream == settings.upstream:
         client = previous.client
     else:
         client = Client(reactor, settings.upstream)
-    deps = PipelineDeps(reactor, client, process.deployments, process.observers, process.random, process.items)
+    deps = PipelineDeps(
+        reactor,
+        client,
+        process.deployments,
+        observers,
+        process.random,
+        process.items,
+        process.allowances,
+        process.known,
+        process.ledger,
+    )
     pipeline = pipeline_build.build(settings, deps)
-    web = web_build.build(settings, pipeline, process.web_deps(limiter, identifiers(settings.auth, reactor)))
+    web = web_build.build(settings, pipeline, process.web_deps(observers, limiter, identifiers(settings.auth, reactor)))
     return Graph(process, settings, client, pipeline, limiter, web)

@@ -238,6 +238,7 @@ class Record(msgspec.Struct):
     :ivar account: whose it is, once the caller is known.
     :ivar outcome: ``ok``, ``error``, ``client_closed``, or what broke the stream (``cut``, ``timeout`` ...).
     :ivar uid: of its row in the ledger, where that had to be known before its end.
+    :ivar taken: of its caller's limits, to be brought back when it has ended.
     :ivar facts: what the stages said of the call besides: texts, lists of texts, numbers and booleans.
     :ivar trace: ``None`` where nothing is traced.
     """
@@ -264,6 +265,7 @@ class Record(msgspec.Struct):
     bytes_out: int = 0
     trace: TraceContext | None = None
     uid: str = ""
+    taken: Any = None
     facts: dict[Fact, Any] = {}
     routing: Routing = msgspec.field(default_factory=Routing)
     accounting: Accounting = msgspec.field(default_factory=Accounting)

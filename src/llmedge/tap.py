@@ -21,7 +21,7 @@ from llmedge.config import ConfigError, Settings, load
 from llmedge.descriptors import raise_limit, shortage
 from llmedge.endpoints import EndpointError, parse
 from llmedge.observe import logs
-from llmedge.pipeline.build import STAGES
+from llmedge.pipeline.build import stages
 from llmedge.pipeline.route import Route
 from llmedge.providers.registry import Vendors
 from llmedge.service import EdgeService, StartError
@@ -179,7 +179,7 @@ def _check(settings: Settings) -> NoReturn:
         print(f"would listen on {description}")
     for description in settings.admin.listen:
         print(f"would listen for operators on {description}")
-    for onion, around in (("http", layers(settings)), ("call", [*STAGES, Route])):
+    for onion, around in (("http", layers(settings)), ("call", [*stages(settings), Route])):
         print(f"{onion}: {' → '.join(_WORD.sub(' ', layer.__name__).lower() for layer in around)}")
     print("configuration: good")
     raise SystemExit(0)

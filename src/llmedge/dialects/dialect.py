@@ -210,6 +210,21 @@ class Dialect(ABC):
     def error_frame(self, error: EdgeError) -> bytes:
         """An error as an event of a stream that has begun. SDKs raise on it."""
 
+    def asked_output(self, fields: RawObject) -> int | None:
+        """The tokens that an answer may have, as its client says; ``None`` if it does not."""
+        for name in self.limits:
+            raw = bytes(fields.get(name, b""))
+            if raw.isdigit() and len(raw) < 16:
+                return int(raw)
+        return None
+
+    def with_output(self, fields: RawObject, most: int) -> RawObject:
+        """The same request for an answer of ``most`` tokens at most."""
+        for name in self.limits:
+            if bytes(fields.get(name, b"null")) != b"null":
+                return {**fields, name: msgspec.Raw(b"%d" % most)}
+        return {**fields, self.limits[0]: msgspec.Raw(b"%d" % most)} if self.limits else fields
+
     # For a vendor who speaks it too: bodies pass through
 
     def forward(self, fields: RawObject, model: str, *, stream: bool, ask_usage: bool) -> bytes:

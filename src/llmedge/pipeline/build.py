@@ -3,7 +3,7 @@ in use; :meth:`Pipeline.enter` puts it in force."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -20,6 +20,7 @@ from llmedge.pipeline.health import HealthChecks
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.plan import RouteDeps
 from llmedge.pipeline.prices import Prices
+from llmedge.pipeline.reserve import Reserve, Reserving
 from llmedge.pipeline.route import Route
 from llmedge.pipeline.settle import Settle
 from llmedge.pipeline.shadow import Shadows
@@ -30,13 +31,19 @@ from llmedge.pipeline.vendor_models import VendorModels
 from llmedge.providers.provider import Provider
 from llmedge.providers.registry import provider_of, vendor_behind
 from llmedge.record import Record
+from llmedge.state.allowances import Allowances
+from llmedge.state.funds import Fund
 from llmedge.state.items import ItemMemory
 from llmedge.upstream.client import Client
 
 log = Logger()
 
-STAGES: list[type[Stage]] = [Settle, Admit, CountTokens]
-"""The call onion, outermost first. ``Route`` is at its heart."""
+
+def stages(settings: Settings) -> list[type[Stage]]:
+    """The call onion, outermost first; those that are off are not among them. ``Route`` is at its heart."""
+    limited = any(key.budgets or key.tpm or key.max_concurrency for key in settings.auth.keys)
+    reserve: list[type[Stage]] = [Reserve] if limited or settings.store.url is not None else []
+    return [Settle, Admit, CountTokens, *reserve]
 
 
 @attrs.frozen
@@ -49,6 +56,9 @@ class PipelineDeps:
     observers: list[Callable[[Record], None]]
     random: Random
     items: ItemMemory
+    allowances: Allowances
+    known: Callable[[Sequence[Fund], float], Awaitable[None]]
+    ledger: Any = None
 
 
 @attrs.frozen
@@ -108,8 +118,21 @@ def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
     price_names = {name: vendor.price_name for name, vendor in vendors.items()}
     prices = Prices(settings.prices, price_names, reactor, in_thread)
     strategies = Strategies(deps.deployments, prices, deps.random)
-    routing = RouteDeps(models, providers, deps.deployments, strategies, settings.routing, reactor, deps.random)
-    parts = StageDeps(models, prices, TokenCounter(in_thread), deps.items)
+    parts = StageDeps(
+        models,
+        prices,
+        TokenCounter(in_thread),
+        deps.items,
+        deps.allowances,
+        deps.known,
+        settings.routing.queue_wait,
+        deps.ledger,
+    )
+    around = stages(settings)
+    asked: Mapping[str, Provider] = providers
+    if Reserve in around:
+        asked = {name: Reserving(provider) for name, provider in providers.items()}
+    routing = RouteDeps(models, asked, deps.deployments, strategies, settings.routing, reactor, deps.random)
     return Pipeline(
         settings,
         deps,
@@ -118,6 +141,6 @@ def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
         providers,
         VendorModels(providers, models, settings.upstream.models_refresh, reactor),
         HealthChecks(deps.deployments, providers, settings.routing.health_check, reactor),
-        compose([stage(parts) for stage in STAGES], Route(routing, Shadows(routing, prices, deps.observers))),
+        compose([stage(parts) for stage in around], Route(routing, Shadows(routing, prices, deps.observers))),
         prices,
     )

@@ -9,6 +9,7 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 
 import attrs
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -103,6 +104,24 @@ class Prices:
         if found.tariffs is None:
             return None
         return self._now(found.tariffs).total(usage)
+
+    def most(self, target: Target, usage: Usage) -> int | None:
+        """Picos that a call of ``target`` costs at most, if it uses no more than ``usage``; ``None`` if nobody knows.
+
+        :param usage: ``input`` and ``output``, and the ``tier`` that is asked for.
+        """
+        found = self._look_up(self._vendors.get(target.provider, ""), target.provider, target.model)
+        if found.tariffs is None:
+            return None
+        now = self._now(found.tariffs)
+        if now.flat is not None:
+            return now.flat
+        most = now.most(usage)
+        if not usage.tier or most is None:
+            return most
+        tiered = self._in_tier(found, usage)
+        usual = now.total(msgspec.structs.replace(usage, tier=""))
+        return None if tiered is None or not usual else max(most, -(-most * tiered // usual))
 
     def seeks_model(self, target: Target) -> bool:
         """Whether :meth:`learn` would help: a deployment has a name of one's own, and its vendor list prices."""

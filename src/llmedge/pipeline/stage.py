@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 
@@ -14,6 +14,8 @@ from llmedge.operations import Operation
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.tokens import TokenCounter
+from llmedge.state.allowances import Allowances
+from llmedge.state.funds import Fund
 from llmedge.state.items import ItemMemory
 from llmedge.streams import Reply
 
@@ -22,12 +24,21 @@ Handler = Callable[[Call], Awaitable[Reply]]
 
 @attrs.frozen
 class StageDeps:
-    """What stages are built with."""
+    """What stages are built with.
+
+    :ivar known: waits, for some seconds at most, until what was spent of funds before is known.
+    :ivar queue_wait: seconds that a call may wait for its turn.
+    :ivar ledger: where calls are written down; ``None``: nowhere.
+    """
 
     models: ModelIndex
     prices: Prices
     tokens: TokenCounter
     items: ItemMemory
+    allowances: Allowances
+    known: Callable[[Sequence[Fund], float], Awaitable[None]]
+    queue_wait: float
+    ledger: Any = None
 
 
 class Stage(ABC):

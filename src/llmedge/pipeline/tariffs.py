@@ -77,6 +77,19 @@ class Rates:
             millionths += besides
         return of_millionths(millionths) + self.request
 
+    def most(self, usage: Usage) -> int | None:
+        """Picos, at most, of ``usage``, of which ``input`` and ``output`` are read: each token as the dearest of its
+        kind; ``None`` where tokens have no price."""
+        read = (self.input, self.cached, self.cache_write, self.cache_write_1h, self.audio_input, self.image_input)
+        said = (self.output, self.reasoning, self.audio_output, self.image_output)
+        millionths = 0
+        for count, kinds in ((usage.input, read), (usage.output, said)):
+            known = [rate for rate in kinds if rate is not None]
+            if count and not known:
+                return None
+            millionths += count * max(known, default=0)
+        return of_millionths(millionths) + self.request
+
     def _besides(self, usage: Usage) -> int | None:
         """What is not counted in tokens, in millionths; ``None`` where it alone is told, and has no price."""
         millionths, known = 0, bool(usage.input or usage.output or self.request)
@@ -134,6 +147,11 @@ class Tariff:
             if usage.input > above:
                 return at.total(usage)
         return self.tiers[-1][1].total(usage)
+
+    def most(self, usage: Usage) -> int | None:
+        """Picos, at most; see :meth:`Rates.most`."""
+        totals = [at.most(usage) for above, at in self.tiers if usage.input > above or above == 0]
+        return None if None in totals else max((total for total in totals if total is not None), default=None)
 
     @property
     def flat(self) -> int | None:

@@ -61,7 +61,7 @@ class Question:
 
 
 class Spend(dict[str, Any]):
-    """One group: what it is of, by the names asked for, and :data:`~llmedge.store.rollups.FIGURES`, ``cost`` in picos."""
+    """One group: what it is of, by the names asked for, and the figures of the sums, ``cost`` in picos."""
 
 
 def spend(connection: Connection, asked: Question) -> list[Spend]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ from twisted.logger import Logger
 from llmedge.config import ConfigError, Settings
 from llmedge.config.sections.store import Store as StoreSettings
 from llmedge.errors import StoreUnavailable
+from llmedge.state.funds import Fund
 from llmedge.store import leases
 from llmedge.store.connect import connector
 from llmedge.store.database import Connection, DatabaseThread
 from llmedge.store.ledger import Ledger
 from llmedge.store.migrations import migrate
+from llmedge.store.spent import Spent
 from llmedge.store.spool import Spool, SpoolError
 
 log = Logger()
@@ -41,6 +43,7 @@ class Store:
         self.database = DatabaseThread(reactor, connector(settings.store))
         spool = Spool(Path(of.spool or _beside(settings.store)).expanduser().absolute(), of.spool_max)
         self.ledger = Ledger(reactor, self.database, spool, of.on_full == "shed", of.durability == "strict")
+        self._spent = Spent(self.database, self.ledger)
         self.when_open: list[Callable[[], None]] = [self.ledger.ship]
         """Called once the tables are there."""
         self._opening: Deferred[None] | None = None
@@ -67,6 +70,10 @@ class Store:
             self._keeping.stop()
         await self.ledger.stop()
         self.database.stop()
+
+    async def know(self, funds: Sequence[Fund], patience: float) -> None:
+        """Wait, for ``patience`` seconds at most, until what was spent of ``funds`` before is known."""
+        await self._spent.read(funds, patience)
 
     async def _open(self) -> None:
         while True:

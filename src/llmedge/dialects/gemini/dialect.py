@@ -15,6 +15,7 @@ from llmedge.model import Event, EventKind, RawObject, Usage
 
 _encode = msgspec.json.Encoder().encode
 _any = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_decode_config = _any.decode
 
 
 class Gemini(CountingDialect):
@@ -74,6 +75,17 @@ class Gemini(CountingDialect):
             fields = {**fields, "model": f"models/{model}"}
         return _encode(fields)
 
+    def asked_output(self, fields: RawObject) -> int | None:
+        config = _config(fields)
+        raw = bytes(config.get("maxOutputTokens") or config.get("max_output_tokens") or b"")
+        return int(raw) if raw.isdigit() and len(raw) < 16 else None
+
+    def with_output(self, fields: RawObject, most: int) -> RawObject:
+        config = {name: raw for name, raw in _config(fields).items() if name != "max_output_tokens"}
+        config["maxOutputTokens"] = msgspec.Raw(b"%d" % most)
+        name = "generation_config" if "generation_config" in fields else "generationConfig"
+        return {**fields, name: msgspec.Raw(_encode(config))}
+
     def read_answer(self, body: bytes) -> Usage | None:
         return usage.parse(answer.check(body).usage_metadata)
 
@@ -108,3 +120,12 @@ class Gemini(CountingDialect):
     _render_count = staticmethod(count.render)
     parse_count = staticmethod(count.parse_answer)
     render_count_answer = staticmethod(count.render_answer)
+
+
+def _config(fields: RawObject) -> dict[str, msgspec.Raw]:
+    """The settings of a request, each as it came."""
+    raw = fields.get("generationConfig") or fields.get("generation_config")
+    try:
+        return {} if raw is None else _decode_config(raw)
+    except msgspec.DecodeError:
+        return {}

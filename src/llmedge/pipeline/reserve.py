@@ -1,0 +1,252 @@
+"""Hold what a call may take of its caller's limits before anybody is asked: a place, tokens of the minute, money. What
+it did not use comes back when its record ends, on every way out (:meth:`Allowances.settle`)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from typing import Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from llmedge.call import Call
+from llmedge.dialects.registry import DIALECTS
+from llmedge.errors import BudgetExhausted, BudgetHeld, LedgerUnavailable, TargetBusy, ValidationError
+from llmedge.money import text
+from llmedge.operations import Operation
+from llmedge.pipeline.attempt import tokens_of
+from llmedge.pipeline.bounds import Bound, bound, output_asked
+from llmedge.pipeline.stage import Handler, Stage, StageDeps
+from llmedge.providers.provider import Provider
+from llmedge.record import Attempt, Fact, Record
+from llmedge.state.allowances import Purse, Taken
+from llmedge.state.funds import Fund, Holds
+from llmedge.streams import Reply
+
+LEAST = 256
+"""Tokens under which no answer is limited where nobody knows how long answers usually are."""
+HELD = 2.0
+"""Seconds after which money may have come back: nobody knows."""
+SOON = 60.0
+"""Seconds within which the end of a period is worth telling as ``Retry-After``."""
+KNOWING = 2.0
+"""Seconds that a call waits for what was spent before this process began."""
+
+OUTPUT_LIMITED = Fact(
+    "output_limited",
+    "tokens that the answer was limited to, because a budget is nearly spent",
+    "llmedge.output_limited",
+    "x-llmedge-output-limited",
+)
+BUDGET_WARNING = Fact(
+    "budget_warning",
+    "whose budget is nearly spent, and how much of it is",
+    "llmedge.budget_warning",
+    "x-llmedge-budget-warning",
+)
+TOKENS_LIMIT = Fact("tokens_limit", "tokens a minute that the caller has", header="x-ratelimit-limit-tokens")
+TOKENS_LEFT = Fact("tokens_left", "of them, those that are left", header="x-ratelimit-remaining-tokens")
+TOKENS_RESET = Fact("tokens_reset", "seconds until all are there again", header="x-ratelimit-reset-tokens")
+
+
+class Gate(Protocol):
+    """What is asked of the ledger before a call is begun."""
+
+    strict: bool
+
+    @property
+    def blocked(self) -> bool: ...
+
+    def intend(self, record: Record, reserved: int) -> Deferred[None]: ...
+
+
+class Reserve(Stage):
+    """Between those who may answer without asking anybody and the route."""
+
+    def __init__(self, deps: StageDeps) -> None:
+        super().__init__(deps)
+        self._allowances, self._gate = deps.allowances, deps.ledger
+
+    def __call__(self, call: Call, proceed: Handler) -> Awaitable[Reply]:
+        gate = self._gate
+        if gate is not None and gate.blocked:
+            raise LedgerUnavailable
+        purse = self._allowances.purse(call.caller)
+        if purse is not None:
+            taken = call.record.taken = self._allowances.take(purse, tokens_of(call) if purse.tokens else 0)
+            if purse.tokens:
+                self._show(call, purse)
+            if purse.funds and call.operation is not Operation.COUNT_TOKENS:
+                return self._with_money(call, proceed, taken)
+        if gate is not None and gate.strict:
+            return self._written(call, proceed, 0)
+        return proceed(call)
+
+    def _show(self, call: Call, purse: Purse) -> None:
+        if (level := self._allowances.level(purse)) is not None:
+            facts = call.record.facts
+            facts[TOKENS_LIMIT], facts[TOKENS_LEFT] = level.limit, max(0, level.remaining)
+            facts[TOKENS_RESET] = f"{max(0.0, level.reset):.3f}"
+
+    def _with_money(self, call: Call, proceed: Handler, taken: Taken) -> Awaitable[Reply]:
+        funds = [fund for fund in taken.purse.funds if fund.is_for(call.model)]
+        if not funds:
+            return proceed(call)
+        if not all(fund.known for fund in funds) or self.deps.prices.catalogue is None:
+            return self._once_known(call, proceed, taken, funds)
+        needed = bound(call, self.deps.models, self.deps.prices)
+        if needed is None:
+            return self._unpriced(call, proceed, funds)
+        if needed.limited and not (self._gate is not None and self._gate.strict):
+            amount = needed.amount
+            for fund in funds:
+                if not fund.fits(amount):
+                    break
+            else:  # nearly always
+                taken.holds = Holds(funds, amount)
+                self._warn(call, funds)
+                return proceed(call)
+        return self._held(call, proceed, taken, funds, needed)
+
+    async def _once_known(self, call: Call, proceed: Handler, taken: Taken, funds: Sequence[Fund]) -> Reply:
+        """The process has just begun: what was spent before is being read, and the list prices."""
+        with call.record.routing.wait(call.deadline.clock):
+            await self.deps.prices.ready()
+            await self.deps.known(funds, min(KNOWING, call.deadline.left()))
+        for fund in funds:
+            fund.known = True  # as far as can be known now; it is read again and again
+        return await self._with_money(call, proceed, taken)
+
+    def _unpriced(self, call: Call, proceed: Handler, funds: Sequence[Fund]) -> Awaitable[Reply]:
+        for fund in funds:
+            if fund.blocks and fund.budget.unpriced == "refuse":
+                raise ValidationError(
+                    f"The price of '{call.model}' is not known, so it cannot be asked for within the budget of "
+                    f"{_whose(fund)}. The operator can give it one ([prices]), or allow it (unpriced).",
+                    param="model",
+                )
+        return proceed(call)
+
+    async def _held(self, call: Call, proceed: Handler, taken: Taken, funds: Sequence[Fund], needed: Bound) -> Reply:
+        call = await self._wait(call, taken, funds, needed)
+        self._warn(call, funds)
+        if self._gate is not None and self._gate.strict:
+            return await self._written(call, proceed, taken.holds.held if taken.holds is not None else 0)
+        return await proceed(call)
+
+    async def _written(self, call: Call, proceed: Handler, reserved: int) -> Reply:
+        assert self._gate is not None
+        with call.record.routing.wait(call.deadline.clock):
+            await self._gate.intend(call.record, reserved)
+        return await proceed(call)
+
+    async def _wait(self, call: Call, taken: Taken, funds: Sequence[Fund], needed: Bound) -> Call:
+        """Hold the money, waiting for what others hold if need be; near the end the answer is limited to what is left.
+
+        :raises BudgetExhausted: it is spent. :raises BudgetHeld: it is not, and did not come back in time.
+        """
+        clock, first = call.deadline.clock, True
+        until = clock.seconds() + min(self.deps.queue_wait, call.deadline.left())
+        while True:
+            short = [fund for fund in funds if not fund.fits(needed.amount)]
+            output = needed.output
+            if short:
+                output = needed.fitting(min(fund.left() for fund in short))
+            if not short or output >= self._least(call, needed, short):
+                break
+            held = [fund for fund in short if fund.held and needed.fixed <= fund.amount - fund.spent]
+            if len(held) < len(short):
+                raise _exhausted(next(fund for fund in short if fund not in held), clock.seconds())
+            fund = held[0]
+            if (left := until - clock.seconds()) <= 0:
+                raise BudgetHeld(
+                    f"What is left of the budget of {_whose(fund)} is held for calls under way.", retry_after=HELD
+                )
+            await self._turn(call, fund, left, first)
+            first = False
+        amount = needed.amount if not short else needed.fixed + needed.for_output * output // max(1, needed.output)
+        taken.holds = Holds(funds, amount)
+        for fund in funds:
+            fund.wake()  # who comes next may find enough as well
+        return call if needed.limited and not short else self._limited(call, output)
+
+    def _least(self, call: Call, needed: Bound, short: Sequence[Fund]) -> int:
+        """Tokens under which an answer is not limited: what such answers usually have; where nothing is held that might
+        come back, any answer is better than none."""
+        if not needed.output:
+            return 0
+        usual = self._allowances.usual_output(call.caller.name, call.record.model_label)
+        usual = LEAST if usual is None else max(1, usual)
+        return min(needed.output, usual)
+
+    async def _turn(self, call: Call, fund: Fund, seconds: float, first: bool) -> None:
+        """Until something has come back, those who came before have looked, or ``seconds`` are over."""
+        turn: Deferred[None] = Deferred()
+        (fund.waiting.append if first else fund.waiting.appendleft)(turn)
+        clock = call.deadline.clock
+        late = clock.callLater(seconds, turn.callback, None)
+        try:
+            with call.record.routing.wait(clock):
+                await turn
+        except CancelledError:
+            if turn not in fund.waiting:
+                fund.wake()
+            raise
+        finally:
+            if turn in fund.waiting:
+                fund.waiting.remove(turn)
+            if late.active():
+                late.cancel()
+
+    def _limited(self, call: Call, output: int) -> Call:
+        each = max(1, output // max(1, call.choices))
+        asked = output_asked(call)
+        if asked is not None and asked <= output:
+            return call
+        call.record.facts[OUTPUT_LIMITED] = each
+        return call.changed(fields=DIALECTS[call.dialect].with_output(call.fields, each))
+
+    def _warn(self, call: Call, funds: Sequence[Fund]) -> None:
+        for fund in funds:
+            soft = fund.budget.soft
+            if soft and fund.spent >= soft[0] * fund.amount and fund.amount:
+                share = 100 * fund.spent // fund.amount
+                call.record.facts[BUDGET_WARNING] = f"{_whose(fund)} has spent {share} % of {_terms(fund)}"
+                return
+
+
+class Reserving:
+    """A provider that is asked once more only where that can be paid for, too."""
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+        self.name = provider.name
+
+    async def complete(self, call: Call, attempt: Attempt) -> Reply:
+        """:raises TargetBusy: a budget of the caller's has no money for another attempt."""
+        taken: Taken | None = call.record.taken
+        if taken is not None and taken.holds is not None and not taken.holds.another():
+            raise TargetBusy("was not asked: the caller's budget has nothing left for another attempt")
+        return await self._provider.complete(call, attempt)
+
+    def close(self) -> None:
+        self._provider.close()
+
+
+def _whose(fund: Fund) -> str:
+    who = fund.limits.who
+    return who[:1].lower() + who[1:]
+
+
+def _terms(fund: Fund) -> str:
+    period = fund.budget.period
+    of = {"total": "in all", "day": "a day", "week": "a week", "month": "a month"}.get(period, f"in {period[:-1]} days")
+    return f"{text(fund.amount)} USD {of}"
+
+
+def _exhausted(fund: Fund, now: float) -> BudgetExhausted:
+    left = fund.end - now
+    when = "" if fund.budget.period == "total" else " It begins anew with the next period."
+    return BudgetExhausted(
+        f"The budget of {_whose(fund)} is spent: {_terms(fund)}.{when}",
+        retry_after=left if left <= SOON else None,
+    )

@@ -1,0 +1,135 @@
+"""Money that may be spent: what a budget has, what of it is held for calls under way, and what is gone.
+
+Held is an upper bound of each call, so that what is spent never goes beyond what there is, whatever is under way. When
+a call ends, what it did not use comes back, and those who wait for it are served in the order in which they came.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+
+from twisted.internet.defer import Deferred
+
+from llmedge.config.sections.budgets import Budget
+from llmedge.model import Clock, Limits
+from llmedge.money import picos
+from llmedge.state.periods import period
+
+
+class Fund:
+    """One budget, as one process knows it. Amounts are picos.
+
+    :ivar known: what others spent of it, and this process before its start, is counted in.
+    :ivar spent: in the period; ``held``: for calls under way.
+    :ivar more: added to the amount until ``more_until`` (seconds since 1970).
+    :ivar settled: all that this process has ever spent of it: what it knew by itself, when it asks what all have spent.
+    """
+
+    def __init__(self, id: str, limits: Limits, budget: Budget, clock: Clock) -> None:
+        self.id, self.limits, self.budget = id, limits, budget
+        self._clock = clock
+        self._amount = picos(budget.amount)
+        self.known = False
+        self.spent = self.held = self.settled = self.more = 0
+        self.more_until = 0.0
+        self.told: set[float] = set()
+        self.waiting: deque[Deferred[None]] = deque()
+        self.start, self.end = period(budget, clock.seconds())
+
+    def change(self, budget: Budget) -> None:
+        """Its terms are others from now on."""
+        before, self.budget = self.budget, budget
+        self._amount = picos(budget.amount)
+        start, self.end = period(budget, self._clock.seconds())
+        if start != self.start or before.models != budget.models:
+            self.start, self.spent, self.known = start, 0, False
+        self.told.clear()
+        self.wake()
+
+    @property
+    def blocks(self) -> bool:
+        """Whether it refuses anything."""
+        return self.budget.on_breach == "block"
+
+    @property
+    def amount(self) -> int:
+        """What there is in this period."""
+        return self._amount + (self.more if self._clock.seconds() < self.more_until else 0)
+
+    def is_for(self, model: str) -> bool:
+        """Whether a call of ``model`` is paid from it."""
+        return any(fnmatchcase(model, pattern) for pattern in self.budget.models)
+
+    def roll(self) -> None:
+        """Another period may have begun."""
+        now = self._clock.seconds()
+        if not self.start <= now < self.end:
+            self.start, self.end = period(self.budget, now)
+            self.spent = 0
+            self.told.clear()
+            self.wake()
+
+    def left(self) -> int:
+        """What may be held now."""
+        self.roll()
+        return self.amount - self.spent - self.held
+
+    def fits(self, amount: int) -> bool:
+        """Whether ``amount`` may be held."""
+        return amount <= self.left() or not self.blocks
+
+    def settle(self, held: int, cost: int, received: float) -> list[float]:
+        """A call that ``held`` was for has cost ``cost``; the soft shares of the amount that this reached first."""
+        self.held -= held
+        self.roll()
+        if received >= self.start:  # else it is the last period's
+            self.spent += cost
+            self.settled += cost
+        self.wake()
+        reached = [each for each in self.budget.soft if self.spent >= each * self.amount and each not in self.told]
+        self.told.update(reached)
+        return reached
+
+    def wake(self) -> None:
+        """Something may have come back: the first who waits looks again."""
+        if self.waiting:
+            self.waiting.popleft().callback(None)
+
+
+class Holds:
+    """What is held for one call: the same amount of each of its funds, once for each attempt.
+
+    :ivar amount: of one attempt.
+    """
+
+    __slots__ = ("amount", "attempts", "funds", "held")
+
+    def __init__(self, funds: Sequence[Fund], amount: int) -> None:
+        self.funds, self.amount = funds, amount
+        self.attempts = self.held = 0
+        self._hold()
+
+    def _hold(self) -> None:
+        self.held += self.amount
+        for fund in self.funds:
+            fund.held += self.amount
+
+    def another(self) -> bool:
+        """One more attempt is about to be made; whether what it may cost is there. The first one's is."""
+        self.attempts += 1
+        if self.attempts == 1:
+            return True
+        if not all(fund.fits(self.amount) for fund in self.funds):
+            self.attempts -= 1
+            return False
+        self._hold()
+        return True
+
+    def settle(self, cost: int, received: float, tell: Callable[[Fund, float], None]) -> None:
+        """The call is over and has cost ``cost``."""
+        for fund in self.funds:
+            for share in fund.settle(self.held, cost, received):
+                tell(fund, share)
+        self.held = 0
