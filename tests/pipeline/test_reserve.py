@@ -113,13 +113,13 @@ class Money(Limited):
 
     def test_all_at_once(self) -> None:
         """What is held for some comes back, and others have it."""
-        edge = self.edge("budgets = [{amount = 0.005, period = 'total'}]", "latency = 0.2")
+        edge = self.edge("budgets = [{amount = 0.01, period = 'total'}]", "latency = 0.2")
         wires = [self.begin(edge, max_tokens=100, stream=number % 2 == 0) for number in range(200)]
         edge.reactor.pump([0.25] * 80)
         statuses = [wire.response().status for wire in wires]
         self.assertEqual({*statuses}, {200, 429})
-        self.assertLessEqual(self.spent(edge), USD // 200)
-        self.assertGreaterEqual(self.spent(edge), 0.98 * USD // 200)
+        self.assertLessEqual(self.spent(edge), USD // 100)
+        self.assertGreaterEqual(self.spent(edge), 0.98 * USD // 100)
         self.nothing_held()
 
     def test_is_told_apart_from_what_is_only_held(self) -> None:
@@ -145,11 +145,8 @@ class Money(Limited):
         """Not under what such answers usually have, and told."""
         edge = self.edge("budgets = [{amount = 0.0105, period = 'total'}]")
         limited = [self.ask(edge) for _ in range(112)]
-        told = [
-            int(each.headers["x-llmedge-output-limited"])
-            for each in limited
-            if "x-llmedge-output-limited" in each.headers
-        ]
+        shown = [each.headers.get("x-llmedge-output-limited") for each in limited]
+        told = [int(each) for each in shown if each is not None]
         self.assertGreater(len(told), 3)
         self.assertEqual(told, sorted(told, reverse=True))
         self.assertGreaterEqual(min(told), 7)
