@@ -183,6 +183,15 @@ class Overloaded(EdgeError):
         super().__init__(message, retry_after=1.0)
 
 
+class Conflict(EdgeError):
+    """It was changed by somebody else, or would be there twice."""
+
+    status = 409
+    code = "CONFLICT"
+    type = "invalid_request_error"
+    should_retry = False
+
+
 class LedgerUnavailable(EdgeError):
     """What becomes of a call could not be written down: it is not begun."""
 

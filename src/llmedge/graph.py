@@ -55,6 +55,7 @@ class ProcessState:
             self.store = Store(reactor, settings)
             self.metrics.show(self.store)
             self.observers.append(self.store.ledger)
+            self.store.funds = self.allowances.funds.values
         self.under_way = UnderWay(settings.server.max_requests, settings.server.max_requests_per_address)
         self.metrics.show_calls(lambda: self.under_way.calls)
         self.started = int(reactor.seconds())
@@ -62,6 +63,16 @@ class ProcessState:
         self.deployments = Deployments(reactor, self.random)
         self.items = ItemMemory(reactor)
         self.metrics.show_deployments(self.deployments.standings, self.deployments.label)
+
+    def identifiers(self, settings: Settings) -> IdentifierChain:
+        """Those who say who asks."""
+        if self.store is None:
+            return identifiers(settings.auth, self.reactor)
+        from llmedge.identity.virtual_keys import VirtualKeys
+
+        chain = identifiers(settings.auth, self.reactor, [VirtualKeys(self.store.directory)])
+        self.store.directory.changed = [chain.forget]
+        return chain
 
     @property
     def ledger(self) -> Any:
@@ -143,5 +154,5 @@ def build(process: ProcessState, settings: Settings, previous: Graph | None = No
         process.ledger,
     )
     pipeline = pipeline_build.build(settings, deps)
-    web = web_build.build(settings, pipeline, process.web_deps(observers, limiter, identifiers(settings.auth, reactor)))
+    web = web_build.build(settings, pipeline, process.web_deps(observers, limiter, process.identifiers(settings)))
     return Graph(process, settings, client, pipeline, limiter, web)

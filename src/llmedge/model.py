@@ -130,6 +130,8 @@ class Caller:
     :ivar limits: its own first, then those of what it belongs to; the strictest counts.
     :ivar scopes: what this caller may do: ``"inference"`` is to ask for models.
     :ivar account: in whose name it asks.
+    :ivar models_above: patterns of what it belongs to, which have to allow a model as well.
+    :ivar roles: names of sets of ``scopes``.
     :ivar may_use: whether ``models`` allow a model; compiled once.
     """
 
@@ -138,14 +140,17 @@ class Caller:
     limits: tuple[Limits, ...] = ()
     scopes: frozenset[str] = frozenset({"inference"})
     account: Account = NOBODY
+    models_above: tuple[tuple[str, ...], ...] = ()
+    roles: tuple[str, ...] = ("caller",)
     may_use: Callable[[str], bool] = attrs.field(init=False, eq=False, repr=False)
 
     @may_use.default
     def _compile(self) -> Callable[[str], bool]:
-        if "*" in self.models:
+        narrowing = [each for each in (self.models, *self.models_above) if "*" not in each]
+        if not narrowing:
             return lambda model: True
-        match = re.compile("|".join(map(translate, self.models)) or r"(?!)").match
-        return lambda model: match(model) is not None
+        matches = [re.compile("|".join(map(translate, each)) or r"(?!)").match for each in narrowing]
+        return lambda model: all(match(model) is not None for match in matches)
 
 
 class Standing(NamedTuple):

@@ -95,6 +95,18 @@ def dotted(path: KeyPath) -> str:
     return text
 
 
+def read_table(cls: type[S], data: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> S:
+    """The options of ``cls`` out of ``data``, which stands in no file: references to secrets are not followed.
+
+    :raises ConfigError: with every problem found.
+    """
+    reader = _Reader(environ or {}, "", {}, {})
+    value = reader.section(cls, dict(data), ())
+    if reader.problems:
+        raise ConfigError(reader.problems)
+    return value
+
+
 class _Reader:
     """Walks the definitions of :mod:`llmedge.config.sections`, collecting problems instead of raising."""
 

@@ -104,10 +104,18 @@ class Identifier(Protocol):
 
 
 class IdentifierChain:
-    """Asks identifiers in order; the first that knows the caller decides."""
+    """Asks identifiers in order; the first that knows the caller decides.
+
+    :ivar epoch: as long as it is the same, what was found for a lasting head holds.
+    """
 
     def __init__(self, identifiers: Iterable[Identifier]) -> None:
         self._identifiers = tuple(identifiers)
+        self.epoch = object()
+
+    def forget(self) -> None:
+        """Somebody may be another one now, or nobody: what was found before does not hold any more."""
+        self.epoch = object()
 
     def identify(self, credentials: Credentials, start: int = 0) -> Caller | Awaitable[Caller]:
         """Who sent the request, as the identifiers from ``start`` on know it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from ipaddress import ip_address
@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from llmedge.config.sections.auth import Auth, Key
 from llmedge.config.sections.scopes import Scope
 from llmedge.errors import AuthError
-from llmedge.identity.chain import Credentials, IdentifierChain
+from llmedge.identity.chain import Credentials, Identifier, IdentifierChain
 from llmedge.model import Account, Caller, Clock, Limits
 
 ANONYMOUS = Caller("anonymous")
@@ -24,16 +24,19 @@ def mode(auth: Auth) -> str:
     return "off" if not auth.enabled else "keys" if auth.keys else "loopback"
 
 
-def identifiers(auth: Auth, clock: Clock) -> IdentifierChain:
-    """Those who say who asks, in order."""
+def identifiers(auth: Auth, clock: Clock, others: Sequence[Identifier] = ()) -> IdentifierChain:
+    """Those who say who asks, in order.
+
+    :param others: who may know keys that the file does not.
+    """
     match mode(auth):
         case "off":
             return IdentifierChain([Everybody()])
         case "loopback":
-            return IdentifierChain([Loopback()])
+            return IdentifierChain([*others, Loopback()])
         case _:
             certificates = [Certificates(auth.keys)] if any(key.certificate for key in auth.keys) else []
-            return IdentifierChain([FileKeys(auth.keys, clock), *certificates])
+            return IdentifierChain([FileKeys(auth.keys, clock), *others, *certificates])
 
 
 class FileKeys:

@@ -94,7 +94,7 @@ class Api:
         self._vendors = vendors
         self._started = started
         self._origins = origins
-        self._listed: dict[tuple[str, tuple[str, ...]], tuple[int, bytes]] = {}
+        self._listed: dict[tuple[Any, ...], tuple[int, bytes]] = {}
 
     def infer(self, request: EdgeRequest) -> Any:  # CoroutineDriver, which Klein does not know and never sees
         endpoint = request.context.head.endpoint
@@ -134,7 +134,11 @@ class Api:
             self._cancelled(request)
             return
         caller, version = request.context.caller, self._vendors.version
-        key = (dialect_of(request), caller.models)  # one list for each set of patterns in the configuration
+        key = (
+            dialect_of(request),
+            caller.models,
+            caller.models_above,
+        )  # one list for each set of patterns
         made, listed = self._listed.get(key, (-1, b""))
         if made != version:
             names = sorted({*self._models.names(), *self._vendors.names()})

@@ -44,14 +44,14 @@ class Authenticate(Layer):
 
     def _identify(self, request: EdgeRequest) -> Caller | Awaitable[Caller | EdgeError]:
         head, identifiers = request.context.head, self.deps.identifiers
-        if head.caller_by is identifiers and head.caller is not None:
+        if head.caller_by is identifiers.epoch and head.caller is not None:
             return head.caller
         peer = getattr(request.client, "host", None)
         table = request.requestHeaders._rawHeaders
         credentials = Credentials(table, request.uri, peer, request.certificate_names)
         found = identifiers.identify(credentials)
         if credentials.lasting and isinstance(found, Caller):
-            head.caller, head.caller_by = found, identifiers
+            head.caller, head.caller_by = found, identifiers.epoch
         return found
 
     def render(self, request: EdgeRequest) -> int:

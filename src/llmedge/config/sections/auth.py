@@ -59,7 +59,15 @@ MOMENT = kinds.simple(
 
 
 @attrs.frozen
-class Key(Scope):
+class KeySettings(Scope):
+    """What any key may say of itself."""
+
+    expires: datetime | None = option(MOMENT, None, "When it ceases to be one; default: never.")
+    roles: tuple[str, ...] = option(kinds.strings, ("caller",), "What it may do besides asking for models.")
+
+
+@attrs.frozen
+class Key(KeySettings):
     """One API key."""
 
     name: str = option(kinds.string, "", "What logs and metrics show for this key.")
@@ -69,11 +77,9 @@ class Key(Scope):
     certificate: str = option(
         kinds.string, "", "A verified client certificate with this common or alternative name is this key as well."
     )
-    expires: datetime | None = option(MOMENT, None, "When it ceases to be one; default: never.")
     team: str = option(kinds.string, "", "Whose it is, for the books.")
     project: str = option(kinds.string, "", "What it is for, for the books.")
     user: str = option(kinds.string, "", "Who has it, for the books.")
-    roles: tuple[str, ...] = option(kinds.strings, ("caller",), "What it may do besides asking for models.")
 
     def digests(self) -> list[bytes]:
         """SHA-256 of each key, 32 bytes."""

@@ -1,0 +1,144 @@
+"""All that the store knows of keys and what they belong to, in memory: a call never waits for a database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+from llmedge.config.load import read_table
+from llmedge.config.sections.auth import KeySettings
+from llmedge.config.sections.scopes import Scope
+from llmedge.entities import Entity, KeySecret
+from llmedge.errors import AuthError, PermissionDenied
+from llmedge.identity.configured import limits_of
+from llmedge.identity.secrets import Pepper, is_ours
+from llmedge.model import Account, Caller, Clock
+
+_ABOVE = ("project", "user", "team", "organization")
+"""What a key may belong to, the nearest first."""
+
+
+class Directory:
+    """:param peppers: the new one first.
+
+    :ivar loaded: it was read once, from the database or a snapshot.
+    :ivar revision: of the last change that is in it.
+    :ivar changed: called after each change.
+    """
+
+    def __init__(self, clock: Clock, peppers: Iterable[Pepper]) -> None:
+        self._clock = clock
+        self.peppers = tuple(peppers)
+        self.loaded = False
+        self.revision = 0
+        self.changed: list[Callable[[], None]] = []
+        self._entities: dict[tuple[str, str], Entity] = {}
+        self._secrets: dict[str, KeySecret] = {}
+        self._of_key: dict[str, list[str]] = {}
+        self._callers: dict[str, Caller] = {}
+        self._keys = 0
+
+    @property
+    def knows_any(self) -> bool:
+        """Whether anybody could show a key of it."""
+        return self._keys > 0
+
+    def entity(self, kind: str, id: str) -> Entity | None:
+        """The one with that id, also if it is disabled or deleted."""
+        return self._entities.get((kind, id))
+
+    def all(self, kind: str) -> list[Entity]:
+        """Those that are not deleted."""
+        return [each for each in self._entities.values() if each.kind == kind and each.state != "deleted"]
+
+    def everything(self) -> list[Entity]:
+        """Deleted ones too."""
+        return list(self._entities.values())
+
+    def secrets(self) -> list[KeySecret]:
+        """What all keys are known by."""
+        return list(self._secrets.values())
+
+    def apply(self, revision: int, entities: Iterable[Entity], secrets: Iterable[KeySecret]) -> None:
+        """Take in what has changed: each key with all of its secrets."""
+        for entity in entities:
+            before = self._entities.get((entity.kind, entity.id))
+            self._entities[entity.kind, entity.id] = entity
+            if entity.kind == "key":
+                self._keys += (entity.state != "deleted") - (before is not None and before.state != "deleted")
+                for digest in self._of_key.pop(entity.id, ()):
+                    self._secrets.pop(digest, None)
+        for secret in secrets:
+            self._secrets[secret.digest] = secret
+            self._of_key.setdefault(secret.key_id, []).append(secret.digest)
+        self._callers.clear()
+        self.revision, self.loaded = revision, True
+        for each in self.changed:
+            each()
+
+    def find(self, presented: bytes) -> tuple[Entity, KeySecret] | None:
+        """Whose key that is, and by which of its secrets. Found by its HMAC, which whoever guesses cannot compute: how
+        long that takes tells nothing."""
+        if not is_ours(presented):
+            return None
+        for pepper in self.peppers:
+            if (secret := self._secrets.get(pepper.digest(presented))) is not None:
+                entity = self._entities.get(("key", secret.key_id))
+                return None if entity is None else (entity, secret)
+        return None
+
+    def caller(self, entity: Entity, secret: KeySecret) -> tuple[Caller, bool]:
+        """Who asks with that key, and whether that holds until the next change.
+
+        :raises AuthError: it has expired. :raises PermissionDenied: it is disabled, or what it belongs to is.
+        """
+        caller = self._callers.get(entity.id)
+        settings = read_table(KeySettings, entity.data) if caller is None or "expires" in entity.data else None
+        now = self._clock.seconds()
+        ends = [secret.expires_at / 1_000_000] if secret.expires_at is not None else []
+        if settings is not None and settings.expires is not None:
+            ends.append(settings.expires.timestamp())
+        if ends and now >= min(ends):
+            moment = datetime.fromtimestamp(min(ends), UTC)
+            raise AuthError(f"This API key expired on {moment:%Y-%m-%d}.", code="KEY_EXPIRED")
+        if entity.state != "active":
+            raise PermissionDenied("This API key is disabled.", code="KEY_DISABLED")
+        if caller is None:
+            assert settings is not None
+            caller = self._callers[entity.id] = self._make(entity, settings)
+        return caller, not ends
+
+    def _make(self, entity: Entity, settings: KeySettings) -> Caller:
+        limits = [*limits_of(settings, f"key:{entity.id}", f"The key '{entity.name}'")]
+        models, places = [], {"project": entity.project, "user": entity.user, "team": entity.team}
+        places["organization"] = entity.organization
+        for kind in _ABOVE:
+            above = self._entities.get((kind, places[kind]))
+            if above is None or above.state == "deleted":
+                continue
+            if above.state != "active":
+                raise PermissionDenied(f"The {kind} of this API key is disabled.", code="KEY_DISABLED")
+            scope = read_table(Scope, above.data)
+            limits += limits_of(scope, f"{kind}:{above.id}", f"The {kind} '{above.name}'")
+            if scope.models != ("*",):
+                models.append(scope.models)
+            if kind == "project":
+                places["team"] = places["team"] or above.team
+            if kind in ("project", "team"):
+                places["organization"] = places["organization"] or above.organization
+        account = Account(
+            entity.id,
+            places["team"],
+            entity.project,
+            places["organization"],
+            entity.user,
+            settings.tags,
+        )
+        return Caller(
+            entity.name,
+            settings.models,
+            tuple(limits),
+            account=account,
+            models_above=tuple(models),
+            roles=settings.roles,
+        )
