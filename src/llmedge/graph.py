@@ -70,8 +70,9 @@ class ProcessState:
             return identifiers(settings.auth, self.reactor)
         from llmedge.identity.virtual_keys import VirtualKeys
 
-        chain = identifiers(settings.auth, self.reactor, [VirtualKeys(self.store.directory)])
-        self.store.directory.changed = [chain.forget]
+        directory = self.store.directory
+        chain = identifiers(settings.auth, self.reactor, [VirtualKeys(directory)], directory.knows_any)
+        directory.changed = [chain.forget]
         return chain
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from ipaddress import ip_address
@@ -24,16 +24,18 @@ def mode(auth: Auth) -> str:
     return "off" if not auth.enabled else "keys" if auth.keys else "loopback"
 
 
-def identifiers(auth: Auth, clock: Clock, others: Sequence[Identifier] = ()) -> IdentifierChain:
+def identifiers(
+    auth: Auth, clock: Clock, others: Sequence[Identifier] = (), known: Callable[[], bool] = lambda: False
+) -> IdentifierChain:
     """Those who say who asks, in order.
 
-    :param others: who may know keys that the file does not.
+    :param others: who may know keys that the file does not. :param known: whether they know any.
     """
     match mode(auth):
         case "off":
             return IdentifierChain([Everybody()])
         case "loopback":
-            return IdentifierChain([*others, Loopback()])
+            return IdentifierChain([*others, Loopback(known)])
         case _:
             certificates = [Certificates(auth.keys)] if any(key.certificate for key in auth.keys) else []
             return IdentifierChain([FileKeys(auth.keys, clock), *others, *certificates])
@@ -86,9 +88,17 @@ class Everybody:
 
 
 class Loopback:
-    """Only callers who are plainly on this machine: never an open proxy."""
+    """Only callers who are plainly on this machine: never an open proxy.
 
-    def identify(self, credentials: Credentials) -> Caller:
+    :param unless: there are keys elsewhere, so that nobody is let in for being here.
+    """
+
+    def __init__(self, unless: Callable[[], bool] = lambda: False) -> None:
+        self._unless = unless
+
+    def identify(self, credentials: Credentials) -> Caller | None:
+        if self._unless():
+            return None
         why = "No API keys are configured, so only callers on this machine are let in"
         peer = credentials.peer
         if not _is_loopback(peer):

@@ -9,7 +9,7 @@ from llmedge.config.load import read_table
 from llmedge.config.sections.auth import KeySettings
 from llmedge.config.sections.scopes import Scope
 from llmedge.entities import Entity, KeySecret
-from llmedge.errors import AuthError, PermissionDenied
+from llmedge.errors import AuthError, PermissionDenied, StoreUnavailable
 from llmedge.identity.configured import limits_of
 from llmedge.identity.secrets import Pepper, is_ours
 from llmedge.model import Account, Caller, Clock
@@ -38,9 +38,13 @@ class Directory:
         self._callers: dict[str, Caller] = {}
         self._keys = 0
 
-    @property
     def knows_any(self) -> bool:
-        """Whether anybody could show a key of it."""
+        """Whether anybody could show a key of it.
+
+        :raises StoreUnavailable: it was not read yet.
+        """
+        if not self.loaded:
+            raise StoreUnavailable
         return self._keys > 0
 
     def entity(self, kind: str, id: str) -> Entity | None:

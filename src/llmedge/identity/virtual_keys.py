@@ -10,30 +10,24 @@ from llmedge.model import Caller
 
 
 class VirtualKeys:
-    """An identifier. Where it knows any key, nobody is let in for being on this machine."""
+    """An identifier of those that look like ours; others are for others to know."""
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
 
     def identify(self, credentials: Credentials) -> Caller | None:
-        """:raises AuthError: the key has expired, was mistyped, or nobody may come in without one.
+        """:raises AuthError: the key has expired, was mistyped, or is nobody's. :raises PermissionDenied: it is disabled.
 
         :raises StoreUnavailable: the store was not read yet: nobody knows.
         """
-        presented, directory = credentials.key, self._directory
-        if presented is not None and presented.startswith(PREFIX):
-            if not is_ours(presented):
-                raise AuthError("Invalid API key: it is incomplete, or a character of it was changed.")
-            if (found := directory.find(presented)) is None:
-                if not directory.loaded:
-                    raise StoreUnavailable
-                return None
-            caller, lasting = directory.caller(*found)
-            credentials.lasting = lasting
-            return caller
-        if presented is None and not credentials.certificate_names():
-            if not directory.loaded:
+        presented = credentials.key
+        if presented is None or not presented.startswith(PREFIX):
+            return None
+        if not is_ours(presented):
+            raise AuthError("Invalid API key: it is incomplete, or a character of it was changed.")
+        if (found := self._directory.find(presented)) is None:
+            if not self._directory.loaded:
                 raise StoreUnavailable
-            if directory.knows_any:
-                raise AuthError("Missing API key: send it as 'Authorization: Bearer KEY' or 'x-api-key: KEY'.")
-        return None
+            raise AuthError("Invalid API key")
+        caller, credentials.lasting = self._directory.caller(*found)
+        return caller
