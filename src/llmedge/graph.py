@@ -10,7 +10,8 @@ import attrs
 from prometheus_client import CollectorRegistry
 
 from llmedge.config import Settings
-from llmedge.identity.chain import IdentifierChain
+from llmedge.identity.admin_key import AdminKey
+from llmedge.identity.chain import Identifier, IdentifierChain
 from llmedge.identity.configured import identifiers
 from llmedge.observe.access import AccessLog
 from llmedge.observe.metrics import Metrics
@@ -66,14 +67,25 @@ class ProcessState:
 
     def identifiers(self, settings: Settings) -> IdentifierChain:
         """Those who say who asks."""
+        others: list[Identifier] = [] if settings.admin.key is None else [AdminKey(settings.admin.key)]
         if self.store is None:
-            return identifiers(settings.auth, self.reactor)
+            return identifiers(settings.auth, self.reactor, others)
         from llmedge.identity.virtual_keys import VirtualKeys
 
         directory = self.store.directory
-        chain = identifiers(settings.auth, self.reactor, [VirtualKeys(directory)], directory.knows_any)
+        others.append(VirtualKeys(directory))
+        chain = identifiers(settings.auth, self.reactor, others, directory.knows_any)
         directory.changed = [chain.forget]
         return chain
+
+    def administration(self) -> Any:
+        """The admin API; ``None`` without a store."""
+        if self.store is None:
+            return None
+        from llmedge.admin.app import AdminResource
+        from llmedge.admin.asked import AdminDeps
+
+        return AdminResource(AdminDeps(self.reactor, self.store, self.allowances))
 
     @property
     def ledger(self) -> Any:
@@ -155,5 +167,6 @@ def build(process: ProcessState, settings: Settings, previous: Graph | None = No
         process.ledger,
     )
     pipeline = pipeline_build.build(settings, deps)
-    web = web_build.build(settings, pipeline, process.web_deps(observers, limiter, process.identifiers(settings)))
+    deps_of_web = process.web_deps(observers, limiter, process.identifiers(settings))
+    web = web_build.build(settings, pipeline, deps_of_web, process.administration())
     return Graph(process, settings, client, pipeline, limiter, web)

@@ -122,6 +122,15 @@ class Limits:
 
 
 @attrs.frozen
+class Grant:
+    """What a role allows, everywhere or within one team or project (their ids)."""
+
+    permissions: frozenset[str]
+    team: str = ""
+    project: str = ""
+
+
+@attrs.frozen
 class Caller:
     """Who asks. Never holds a key.
 
@@ -131,7 +140,7 @@ class Caller:
     :ivar scopes: what this caller may do: ``"inference"`` is to ask for models.
     :ivar account: in whose name it asks.
     :ivar models_above: patterns of what it belongs to, which have to allow a model as well.
-    :ivar roles: names of sets of ``scopes``.
+    :ivar roles: names of sets of ``scopes``; ``grants``: those, and where each holds.
     :ivar may_use: whether ``models`` allow a model; compiled once.
     """
 
@@ -142,6 +151,7 @@ class Caller:
     account: Account = NOBODY
     models_above: tuple[tuple[str, ...], ...] = ()
     roles: tuple[str, ...] = ("caller",)
+    grants: tuple[Grant, ...] = ()
     may_use: Callable[[str], bool] = attrs.field(init=False, eq=False, repr=False)
 
     @may_use.default

@@ -20,13 +20,14 @@ class Endpoint:
     :ivar path: a template. ``{model}`` and ``{id}`` stand for a model's name, which may have slashes in it; other
         parameters may not. ``{provider}`` before ``{model}`` belongs to the name.
     :ivar summary: for people, in reST; ``""`` for another path of the same, which is not listed.
-    :ivar handler: the method of ``web.api.Api`` or ``web.ops.Ops`` that answers.
+    :ivar handler: the method of ``web.api.Api``, ``web.ops.Ops`` or a resource of ``admin`` that answers.
     :ivar dialect: the wire format spoken there; ``""`` where the gateway itself answers and no call is made.
     :ivar body: ``multipart`` is read as it comes and may be JSON (only at a fixed path), ``json`` is read whole.
     :ivar model: the model meant where neither path nor body names one.
     :ivar streams: what asks for a streamed answer: a field of the body, the path, or nothing does; ``socket``: it is a
         WebSocket.
     :ivar key: whether an API key is asked for: the setting that says so, ``always`` or ``never``.
+    :ivar permission: what the caller has to have, of :data:`llmedge.identity.roles.PERMISSIONS`, where it is no call.
     :ivar operation: set by the :class:`Operation` the row stands in.
     """
 
@@ -39,11 +40,25 @@ class Endpoint:
     handler: str = attrs.field(default="infer", kw_only=True)
     model: str = attrs.field(default="", kw_only=True)
     key: Literal["always", "never", "auth.health_check", "auth.metrics"] = attrs.field(default="always", kw_only=True)
+    permission: str = attrs.field(default="", kw_only=True)
     operation: Operation = attrs.field(default=cast("Operation", None), eq=False, repr=False)
 
 
 _passed = partial(Endpoint, dialect="passthrough", handler="pass_through")
 _get = partial(Endpoint, method="GET", body="none")
+
+
+def _kept(path: str, what: str, permission: str) -> tuple[Endpoint, ...]:
+    """A collection of the admin API's, and each of what is in it."""
+    name = path.rpartition("/")[2]
+    one, read, write = f"{path}/{{key}}", f"{permission}:read", f"{permission}:write"
+    return (
+        _get(path, f"{what}, a page at a time", handler=f"list_{name}", permission=read),
+        Endpoint(path, "make one", handler=f"create_{name}", permission=write),
+        _get(one, "one of them", handler=f"get_{name}", permission=read),
+        Endpoint(one, "change it", method="PATCH", handler=f"change_{name}", permission=write),
+        Endpoint(one, "delete it", method="DELETE", body="none", handler=f"delete_{name}", permission=write),
+    )
 
 
 def _google(verb: str, summary: str, dialect: str, streams: Literal["never", "path"] = "never") -> tuple[Endpoint, ...]:
@@ -117,6 +132,22 @@ class Operation(enum.StrEnum):
         _get("/v1beta/models", "", handler="list_models"),
         _get("/v1/models/{id}", "one model, also one that only a pattern matches", handler="get_model"),
         _get("/v1beta/models/{id}", "", handler="get_model"),
+    )
+    ADMIN = (
+        "admin",
+        *_kept("/admin/v1/organizations", "organizations", "teams"),
+        *_kept("/admin/v1/teams", "teams", "teams"),
+        *_kept("/admin/v1/projects", "projects of teams", "teams"),
+        *_kept("/admin/v1/users", "people", "teams"),
+        *_kept("/admin/v1/roles", "roles besides those that are always there", "roles"),
+        *_kept("/admin/v1/keys", "keys, without their secrets", "keys"),
+        Endpoint(
+            "/admin/v1/keys/{key}/rotate",
+            "a new secret; the old one is good for a while",
+            handler="rotate_key",
+            permission="keys:write",
+        ),
+        _get("/v1/key", "the caller's own key: what it may, and what is left", handler="own_key"),
     )
     HEALTH = (
         "health",

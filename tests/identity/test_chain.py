@@ -2,6 +2,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -11,7 +12,8 @@ from llmedge.config.sections.auth import Auth, Key
 from llmedge.errors import AuthError
 from llmedge.identity.chain import Credentials, IdentifierChain
 from llmedge.identity.configured import identifiers, mode
-from llmedge.model import Account, Caller, Limits
+from llmedge.identity.roles import ROLES
+from llmedge.model import Account, Caller, Grant, Limits
 from llmedge.web.context import RequestContext
 from llmedge.web.head import RequestHead
 
@@ -118,7 +120,7 @@ def key(name: str, secret: str = "", **more: Any) -> Key:
 
 def filed(name: str) -> Caller:
     """The caller of a key of the file that says nothing else."""
-    return Caller(name, account=Account(f"file:{name}"))
+    return Caller(name, account=Account(f"file:{name}"), grants=(Grant(ROLES["caller"]),))
 
 
 class Configured(SynchronousTestCase):
@@ -131,7 +133,7 @@ class Configured(SynchronousTestCase):
         shown = Shown(b"key-a")
         caller = identifiers(auth, Clock()).identify(shown)
         limits = Limits("key:file:a", "The key 'a'", rpm=7)
-        self.assertEqual(caller, Caller("a", ("gpt-*",), (limits,), account=Account("file:a")))
+        self.assertEqual(caller, attrs.evolve(filed("a"), models=("gpt-*",), limits=(limits,)))
         self.assertEqual((shown.lasting, mode(auth)), (True, "keys"))
         self.assertIn("Invalid", self.refusal(auth, shown := Shown(b"key-c")))
         self.assertFalse(shown.lasting)

@@ -13,6 +13,7 @@ from llmedge.config.sections.auth import Auth, Key
 from llmedge.config.sections.scopes import Scope
 from llmedge.errors import AuthError
 from llmedge.identity.chain import Credentials, Identifier, IdentifierChain
+from llmedge.identity.roles import grants_of, scopes_of
 from llmedge.model import Account, Caller, Clock, Limits
 
 ANONYMOUS = Caller("anonymous")
@@ -20,8 +21,9 @@ _LOCAL_NAMES = {"localhost", "127.0.0.1", "[::1]"}
 
 
 def mode(auth: Auth) -> str:
-    """``off``, ``loopback`` (no keys are configured) or ``keys``."""
-    return "off" if not auth.enabled else "keys" if auth.keys else "loopback"
+    """``off``, ``loopback`` (the file has no key that may ask models) or ``keys``."""
+    callers = any("inference" in caller_of(key).scopes for key in auth.keys)
+    return "off" if not auth.enabled else "keys" if callers else "loopback"
 
 
 def identifiers(
@@ -31,14 +33,16 @@ def identifiers(
 
     :param others: who may know keys that the file does not. :param known: whether they know any.
     """
+    chain: list[Identifier] = [FileKeys(auth.keys, clock)] if auth.keys else []
+    chain += others
+    if any(key.certificate for key in auth.keys):
+        chain.append(Certificates(auth.keys, clock))
     match mode(auth):
         case "off":
-            return IdentifierChain([Everybody()])
+            chain.append(Everybody())
         case "loopback":
-            return IdentifierChain([*others, Loopback(known)])
-        case _:
-            certificates = [Certificates(auth.keys)] if any(key.certificate for key in auth.keys) else []
-            return IdentifierChain([FileKeys(auth.keys, clock), *others, *certificates])
+            chain.append(Loopback(known))
+    return IdentifierChain(chain)
 
 
 class FileKeys:
@@ -61,22 +65,24 @@ class FileKeys:
             return None
         if expires is None:
             credentials.lasting = True
-        elif self._clock.seconds() >= expires.timestamp():
-            raise AuthError(f"This API key expired on {expires:%Y-%m-%d}.", code="KEY_EXPIRED")
+        else:
+            _expired(expires, self._clock)
         return caller
 
 
 class Certificates:
     """Callers named by the client's certificate, which the handshake has verified. Who presents a key is that key."""
 
-    def __init__(self, keys: Iterable[Key]) -> None:
-        self._callers = {key.certificate: caller_of(key) for key in keys if key.certificate}
+    def __init__(self, keys: Iterable[Key], clock: Clock) -> None:
+        self._clock = clock
+        self._callers = {key.certificate: (caller_of(key), key.expires) for key in keys if key.certificate}
 
     def identify(self, credentials: Credentials) -> Caller | None:
         if credentials.key is None:
             for name in credentials.certificate_names():
-                if (caller := self._callers.get(name)) is not None:
-                    return caller
+                if (found := self._callers.get(name)) is not None:
+                    _expired(found[1], self._clock)
+                    return found[0]
         return None
 
 
@@ -115,11 +121,26 @@ class Loopback:
         return ANONYMOUS
 
 
+def _expired(expires: datetime | None, clock: Clock) -> None:
+    """:raises AuthError: that moment is over."""
+    if expires is not None and clock.seconds() >= expires.timestamp():
+        raise AuthError(f"This API key expired on {expires:%Y-%m-%d}.", code="KEY_EXPIRED")
+
+
 def caller_of(key: Key) -> Caller:
     """Who asks with ``key``, and what it may."""
     account = Account(f"file:{key.name}", key.team, key.project, "", key.user, key.tags)
     limits = limits_of(key, f"key:file:{key.name}", f"The key '{key.name}'")
-    return Caller(key.name, key.models, limits, account=account)
+    grants = grants_of(key.roles, account)
+    return Caller(
+        key.name,
+        key.models,
+        limits,
+        scopes_of(grants),
+        account,
+        roles=key.roles,
+        grants=grants,
+    )
 
 
 def limits_of(scope: Scope, id: str, who: str) -> tuple[Limits, ...]:

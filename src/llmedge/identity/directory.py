@@ -11,6 +11,7 @@ from llmedge.config.sections.scopes import Scope
 from llmedge.entities import Entity, KeySecret
 from llmedge.errors import AuthError, PermissionDenied, StoreUnavailable
 from llmedge.identity.configured import limits_of
+from llmedge.identity.roles import PERMISSIONS, grants_of, scopes_of
 from llmedge.identity.secrets import Pepper, is_ours
 from llmedge.model import Account, Caller, Clock
 
@@ -138,6 +139,7 @@ class Directory:
             entity.user,
             settings.tags,
         )
+        grants = grants_of(settings.roles, account, self.permissions)
         return Caller(
             entity.name,
             settings.models,
@@ -145,4 +147,11 @@ class Directory:
             account=account,
             models_above=tuple(models),
             roles=settings.roles,
+            scopes=scopes_of(grants),
+            grants=grants,
         )
+
+    def permissions(self, role: str) -> frozenset[str] | None:
+        """Of a role that somebody made."""
+        found = next((each for each in self.all("role") if each.name == role and each.state == "active"), None)
+        return None if found is None else frozenset(found.data.get("permissions", ())) & frozenset(PERMISSIONS)

@@ -16,8 +16,9 @@ class VirtualKeys:
         self._directory = directory
 
     def identify(self, credentials: Credentials) -> Caller | None:
-        """:raises AuthError: the key has expired, was mistyped, or is nobody's. :raises PermissionDenied: it is disabled.
+        """:raises AuthError: the key has expired, was mistyped, or is nobody's.
 
+        :raises PermissionDenied: it is disabled.
         :raises StoreUnavailable: the store was not read yet: nobody knows.
         """
         presented = credentials.key

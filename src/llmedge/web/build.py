@@ -16,7 +16,7 @@ from llmedge.web.cors import Cors
 from llmedge.web.layer import Layer, WebDeps
 from llmedge.web.limits import EnforceDeadline, LimitConcurrency, RateLimit
 from llmedge.web.ops import Ops
-from llmedge.web.routes import Routes, Tree
+from llmedge.web.routes import Routes, Tree, WithAdmin
 
 
 @attrs.frozen
@@ -43,8 +43,11 @@ def layers(settings: Settings) -> list[type[Layer]]:
     return [Compress, AccessRecord, *cors, Authenticate, *limits, LimitConcurrency, EnforceDeadline]
 
 
-def build(settings: Settings, pipeline: Pipeline, deps: WebDeps) -> Web:
-    """Everything between the sites and the pipeline."""
+def build(settings: Settings, pipeline: Pipeline, deps: WebDeps, administration: Any = None) -> Web:
+    """Everything between the sites and the pipeline.
+
+    :param administration: the admin API, where there is one: on the operators' site, if there is, else on the public.
+    """
     admin = settings.admin
     api = Api(pipeline.handlers, pipeline.models, pipeline.vendor_models, deps.started, settings.cors.origins)
     render = deps.render_metrics if settings.metrics.enabled else None
@@ -52,10 +55,14 @@ def build(settings: Settings, pipeline: Pipeline, deps: WebDeps) -> Web:
     inside = Ops(deps.reactor, render, deps.ready, expose=True)
     routes: Any = Routes
     tree: Any = Tree(routes(api.app, failed), routes(public.app, failed))
+    operators: Any = routes(inside.app, failed)
+    if administration is not None:
+        tree = tree if admin.listen else WithAdmin(administration, tree)
+        operators = WithAdmin(administration, operators)
     resource = _wrap(tree, layers(settings), settings, deps)
     return Web(
         resource,
-        _wrap(routes(inside.app, failed), ADMIN_LAYERS, settings, attrs.evolve(deps, begin_trace=None)),
+        _wrap(operators, ADMIN_LAYERS, settings, attrs.evolve(deps, begin_trace=None)),
         next(layer.gate for layer in resource.inside() if isinstance(layer, Authenticate)),
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from llmedge.operations import ENDPOINTS, Endpoint
+from llmedge.operations import ENDPOINTS, Endpoint, Operation
 
 CHAT = b"/v1/chat/completions"
 SLASHED = ("model", "id")
@@ -60,6 +60,10 @@ class Paths:
         """The path's template, ``"other"`` for one we do not serve."""
         return next((endpoint.path for endpoint in self.find(path).values()), "other")
 
+    def is_admin(self, path: bytes) -> bool:
+        """Whether the admin API is there."""
+        return any(endpoint.operation is Operation.ADMIN for endpoint in self.find(path).values())
+
     def streams_body(self, path: bytes) -> bool:
         """Whether the onion runs as soon as the head of a request is here, with ``request.body`` to read from."""
         return path in self.streamed
@@ -74,6 +78,7 @@ def _pattern(template: str) -> re.Pattern[bytes]:
 
 PATHS = Paths(ENDPOINTS)
 endpoint_of, route_of, streams_body = PATHS.endpoint_of, PATHS.route_of, PATHS.streams_body
+is_admin = PATHS.is_admin
 KEYS = {endpoint.path.encode(): endpoint.key for endpoint in ENDPOINTS if endpoint.key != "always"}
 """The paths that do not always ask for an API key: the setting that says so, or ``never``."""
 

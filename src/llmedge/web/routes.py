@@ -17,7 +17,7 @@ from twisted.web.server import NOT_DONE_YET
 from llmedge.errors import EdgeError, MethodNotAllowed
 from llmedge.operations import ENDPOINTS, Endpoint
 from llmedge.web.driver import CoroutineDriver
-from llmedge.web.paths import PARAMETER, SLASHED
+from llmedge.web.paths import PARAMETER, SLASHED, is_admin
 from llmedge.web.request import EdgeRequest
 
 log = Logger()
@@ -30,10 +30,10 @@ def declare(app: Klein, owner: type, endpoints: Iterable[Endpoint] = ENDPOINTS) 
     """Give ``app``, which is ``owner``'s, a route for each of ``endpoints`` that a method of ``owner`` answers."""
     for endpoint in endpoints:
         if (handler := vars(owner).get(endpoint.handler)) is not None:
-            cast(Any, app).route(_rule(endpoint.path), methods=[endpoint.method])(handler)
+            cast(Any, app).route(rule(endpoint.path), methods=[endpoint.method])(handler)
 
 
-def _rule(path: str) -> str:
+def rule(path: str) -> str:
     """A template as Klein has it. The verb behind ``/models/{model}`` is left to ``web/paths``: with one that is not
     known there is nothing at that path, rather than another method allowed."""
     path = re.sub(r"(/models/\{model\}):\w+$", r"\1", path)
@@ -120,4 +120,20 @@ class Tree(Resource):
 
     def render(self, request: Any) -> int:
         resource: Any = self._api if request.path.startswith(API) else self._ops
+        return cast(int, resource.render(request))
+
+
+class WithAdmin(Resource):
+    """The admin API's paths go to it, everything else to what is there besides."""
+
+    isLeaf = True
+
+    def __init__(self, admin: Resource, others: Resource) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # twisted has no types here
+        self._admin = admin
+        self._others = others
+
+    def render(self, request: Any) -> int:
+        of_admin = request.context.head.endpoint is None and is_admin(request.path)
+        resource: Any = self._admin if of_admin else self._others
         return cast(int, resource.render(request))

@@ -1,0 +1,135 @@
+"""One request to the admin API: who asks, how far their rights reach, what stands in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+import msgspec
+
+from llmedge.errors import RequestTooLarge, UnsupportedMediaType, ValidationError
+from llmedge.identity.roles import Reach
+from llmedge.model import Caller, Clock
+from llmedge.state.allowances import Allowances
+from llmedge.store.entities import Actor
+from llmedge.store.store import Store
+from llmedge.web.answer import send_json
+from llmedge.web.passthrough import media_type
+from llmedge.web.request import EdgeRequest
+
+LARGEST = 1_048_576
+"""Bytes of a body."""
+PAGE, LONGEST_PAGE = 100, 1000
+
+
+@attrs.frozen
+class AdminDeps:
+    """What the handlers work with."""
+
+    clock: Clock
+    store: Store
+    allowances: Allowances
+
+
+@attrs.frozen
+class Asked:
+    """A request, permitted. ``reach`` says where."""
+
+    deps: AdminDeps
+    request: EdgeRequest
+    caller: Caller
+    reach: Reach
+
+    @property
+    def actor(self) -> Actor:
+        """Who is written down for what is changed."""
+        record = self.request.context.record
+        return Actor(self.caller.name, record.peer, record.request_id)
+
+    def body(self) -> dict[str, Any]:
+        """The JSON object sent; without a body an empty one.
+
+        :raises ValidationError: it is none.
+        """
+        if self.request.size > LARGEST:
+            raise RequestTooLarge(f"The body is larger than {LARGEST} bytes.")
+        if not (data := self.request.content.read()):
+            return {}
+        if media_type(self.request) != b"application/json":
+            raise UnsupportedMediaType("Send the body as content-type: application/json.")
+        try:
+            found = msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise ValidationError("The body must be a JSON object.")
+        return found
+
+    def query(self, name: str, default: str = "") -> str:
+        """A parameter of the URL."""
+        values = self.request.args.get(name.encode(), [])
+        return values[-1].decode(errors="replace") if values else default
+
+    def number(self, name: str, default: int, most: int) -> int:
+        """One that is a whole number from 1.
+
+        :raises ValidationError: it is none.
+        """
+        text = self.query(name)
+        if not text:
+            return default
+        if not re.fullmatch(r"[1-9]\d{0,9}", text) or int(text) > most:
+            raise ValidationError(f"The parameter '{name}' must be a whole number from 1 to {most}.", param=name)
+        return int(text)
+
+    def moment(self, name: str, default: int) -> int:
+        """One that is a day or a moment, in microseconds since 1970; UTC where it does not say.
+
+        :raises ValidationError: it is none.
+        """
+        text = self.query(name)
+        if not text:
+            return default
+        try:
+            at = datetime.fromisoformat(text.replace(" ", "+"))
+        except ValueError:
+            raise ValidationError(
+                f"The parameter '{name}' must be a day or a moment such as 2026-01-31 or 2026-01-31T12:00:00Z.",
+                param=name,
+            ) from None
+        return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000_000)
+
+    @property
+    def version(self) -> int | None:
+        """``If-Match`` (RFC 9110 section 13.1.1): the version that is to be changed.
+
+        :raises ValidationError: it is none of ours.
+        """
+        text = self.request.getHeader(b"if-match")
+        if text is None or text.strip() == b"*":
+            return None
+        if (match := re.fullmatch(rb'\s*"(\d{1,9})"\s*', text)) is None:
+            raise ValidationError('The header If-Match must be the ETag of an answer, such as "3".', param="if-match")
+        return int(match[1])
+
+    def answer(self, document: Any, status: int = 200, version: int | None = None) -> None:
+        """``document`` as JSON."""
+        headers = self.request.responseHeaders
+        if version is not None:
+            headers.setRawHeaders(b"etag", [b'"%d"' % version])
+        headers.setRawHeaders(b"cache-control", [b"no-store"])
+        send_json(self.request, status, document)
+
+
+Handler = Callable[..., Awaitable[None]]
+"""Called with an :class:`Asked`, and what stands in the path by name."""
+Handlers = Mapping[str, Handler]
+"""By the names that the rows of ``operations`` have."""
+
+
+def iso(at: int | None) -> str | None:
+    """Microseconds since 1970 as people write it."""
+    return None if at is None else datetime.fromtimestamp(at / 1_000_000, UTC).isoformat().replace("+00:00", "Z")

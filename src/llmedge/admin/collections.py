@@ -1,0 +1,277 @@
+"""Organizations, teams, projects, users, roles and keys: list, make, look at, change, delete."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import Any, cast
+
+import msgspec
+
+from llmedge.admin.asked import LONGEST_PAGE, PAGE, Asked, Handler, Handlers, iso
+from llmedge.config import ConfigError
+from llmedge.config.load import read_table
+from llmedge.config.sections.auth import KeySettings
+from llmedge.config.sections.scopes import Scope
+from llmedge.config.settings import NAME
+from llmedge.entities import KINDS, Entity, KeySecret, Kind
+from llmedge.errors import NotFound, PermissionDenied, ValidationError
+from llmedge.identity import secrets
+from llmedge.identity.roles import PERMISSIONS, ROLES, grants_of, permit
+from llmedge.model import Account
+from llmedge.store import entities
+from llmedge.store.database import Connection
+
+PLACES = {
+    "organization": (),
+    "team": ("organization",),
+    "project": ("team",),
+    "user": ("organization",),
+    "key": ("team", "project", "user"),
+    "role": (),
+}
+"""What each may belong to."""
+GRACE = 86_400.0
+"""Seconds that the old secret of a key is good for when it gets a new one, where nobody says."""
+_LONGEST_GRACE = 30 * 86_400.0
+
+
+def handlers() -> Handlers:
+    """For all of them."""
+    made: dict[str, Handler] = {"rotate_key": rotate}
+    for kind in KINDS:
+        for verb, handler in (
+            ("list", listed),
+            ("create", create),
+            ("get", get),
+            ("change", change),
+            ("delete", delete),
+        ):
+            made[f"{verb}_{kind}s"] = partial(handler, kind=kind)
+    return made
+
+
+def view(entity: Entity, secrets: list[KeySecret] | None = None) -> dict[str, Any]:
+    """As the API shows it."""
+    shown: dict[str, Any] = {"id": entity.id, "object": entity.kind, "name": entity.name, "state": entity.state}
+    shown |= {place: getattr(entity, place) or None for place in PLACES[entity.kind]}
+    shown |= entity.data
+    shown |= {"created_at": iso(entity.created_at), "created_by": entity.created_by}
+    shown |= {"updated_at": iso(entity.updated_at), "version": entity.version}
+    if secrets is not None:
+        shown["secrets"] = [
+            {"last4": each.last4, "created_at": iso(each.created_at), "expires_at": iso(each.expires_at)}
+            for each in sorted(secrets, key=lambda each: -each.created_at)
+        ]
+    return shown
+
+
+async def listed(asked: Asked, kind: Kind) -> None:
+    most = asked.number("limit", PAGE, LONGEST_PAGE)
+    where, parameters = _visible(asked, kind)
+    after = asked.query("after")
+    found = await asked.deps.store.database.run(
+        lambda connection: entities.page(connection, kind, after, most + 1, where, parameters)
+    )
+    asked.answer(
+        {
+            "object": "list",
+            "data": [view(each) for each in found[:most]],
+            "next": found[most - 1].id if len(found) > most else None,
+        }
+    )
+
+
+def _visible(asked: Asked, kind: Kind) -> tuple[str, list[str]]:
+    """What of that kind is within reach, as a condition."""
+    if asked.reach.everywhere:
+        return "", []
+    if kind == "team":
+        return asked.reach.where(team="id", project="")
+    if kind == "project":
+        return asked.reach.where(project="id")
+    return asked.reach.where() if kind == "key" else ("1 = 0", [])
+
+
+def _reaches(asked: Asked, entity: Entity) -> bool:
+    match entity.kind:
+        case "team":
+            return asked.reach.covers(entity.id)
+        case "project":
+            return asked.reach.covers(entity.team, entity.id)
+        case "key":
+            return asked.reach.covers(entity.team, entity.project)
+        case _:
+            return asked.reach.everywhere
+
+
+def _found(asked: Asked, connection: Connection, kind: str, id: str) -> Entity:
+    """:raises NotFound: there is none within reach; what is beyond it does not show."""
+    entity = entities.get(connection, kind, id)
+    if not _reaches(asked, entity):
+        raise NotFound(f"There is no {kind} with the id '{id}'.")
+    return entity
+
+
+async def get(asked: Asked, kind: Kind, key: str) -> None:
+    def look(connection: Connection) -> tuple[Entity, list[KeySecret] | None]:
+        entity = _found(asked, connection, kind, key)
+        return entity, entities.secrets_of(connection, entity.id) if kind == "key" else None
+
+    entity, known = await asked.deps.store.database.run(look)
+    asked.answer(view(entity, known), version=entity.version)
+
+
+async def create(asked: Asked, kind: Kind) -> None:
+    entity = _meant(asked, kind, asked.body(), Entity(kind, entities.new_id(kind), ""))
+    secret, known = None, None
+    if kind == "key":
+        secret = secrets.new()
+        known = _known(asked, secret, entity.id)
+
+    def keep(connection: Connection) -> Entity:
+        return entities.create(connection, asked.actor, _placed(asked, connection, entity), known)
+
+    made = await asked.deps.store.database.run(keep)
+    await asked.deps.store.refresh()
+    shown = view(made)
+    if secret is not None:
+        shown["key"] = secret  # this once
+    asked.answer(shown, 201, made.version)
+
+
+async def change(asked: Asked, kind: Kind, key: str) -> None:
+    body, version = asked.body(), asked.version
+
+    def keep(connection: Connection) -> Entity:
+        before = _found(asked, connection, kind, key)
+        after = _placed(asked, connection, _meant(asked, kind, body, before))
+        return entities.change(connection, asked.actor, after, version=version)
+
+    made = await asked.deps.store.database.run(keep)
+    await asked.deps.store.refresh()
+    asked.answer(view(made), version=made.version)
+
+
+async def delete(asked: Asked, kind: Kind, key: str) -> None:
+    version = asked.version
+
+    def keep(connection: Connection) -> Entity:
+        gone = msgspec.structs.replace(_found(asked, connection, kind, key), state="deleted")
+        return entities.change(connection, asked.actor, gone, "delete", version)
+
+    await asked.deps.store.database.run(keep)
+    await asked.deps.store.refresh()
+    asked.answer({"id": key, "object": kind, "deleted": True})
+
+
+async def rotate(asked: Asked, key: str) -> None:
+    """A new secret, shown this once; the old ones are good for ``grace_period`` seconds more."""
+    grace = asked.body().get("grace_period", GRACE)
+    if isinstance(grace, bool) or not isinstance(grace, int | float) or not 0 <= grace <= _LONGEST_GRACE:
+        raise ValidationError(
+            f"The field 'grace_period' must be seconds from 0 to {_LONGEST_GRACE:.0f}.", param="grace_period"
+        )
+    secret, version = secrets.new(), asked.version
+    known = _known(asked, secret, key)
+
+    def keep(connection: Connection) -> Entity:
+        entity = _found(asked, connection, "key", key)
+        retire = connection.now() + round(grace * 1_000_000)
+        return entities.change(connection, asked.actor, entity, "rotate", version, known, retire)
+
+    made = await asked.deps.store.database.run(keep)
+    await asked.deps.store.refresh()
+    asked.answer(view(made) | {"key": secret}, version=made.version)
+
+
+def _known(asked: Asked, secret: str, key_id: str) -> KeySecret:
+    pepper = asked.deps.store.directory.peppers[0]
+    return KeySecret(pepper.digest(secret.encode()), key_id, pepper.id, secret[-4:], 0)
+
+
+def _meant(asked: Asked, kind: Kind, body: dict[str, Any], before: Entity) -> Entity:
+    """What ``body`` makes of ``before``; ``null`` takes a setting away.
+
+    :raises ValidationError: with everything that is wrong.
+    """
+    fields = dict(body)
+    name = fields.pop("name", before.name)
+    if not isinstance(name, str) or not re.match(NAME, name):
+        raise ValidationError("The field 'name' must be short: letters, digits, '-', '_' and '.'.", param="name")
+    state = fields.pop("state", before.state)
+    if state not in ("active", "disabled"):
+        raise ValidationError("The field 'state' must be 'active' or 'disabled'.", param="state")
+    places: dict[str, str] = {}
+    for place in PLACES[kind]:
+        value = fields.pop(place, getattr(before, place))
+        if value is not None and not isinstance(value, str):
+            raise ValidationError(f"The field '{place}' must be a text: an id, or a name.", param=place)
+        places[place] = value or ""
+    data = {field: value for field, value in {**before.data, **fields}.items() if value is not None}
+    if kind == "role":
+        _check_role(name, data)
+    else:
+        try:
+            read_table(cast("type[Any]", KeySettings if kind == "key" else Scope), data)
+        except ConfigError as error:
+            raise ValidationError("; ".join(error.problems), details=list(error.problems)) from None
+    return msgspec.structs.replace(before, name=name, state=state, data=data, **places)
+
+
+def _check_role(name: str, data: dict[str, Any]) -> None:
+    permissions = data.get("permissions")
+    if name in ROLES:
+        raise ValidationError(f"The role '{name}' is always there.", param="name")
+    if set(data) - {"permissions", "metadata"}:
+        raise ValidationError("A role has 'permissions' and 'metadata'.")
+    if not isinstance(permissions, list) or not permissions or not set(permissions) <= set(PERMISSIONS):
+        raise ValidationError(
+            f"The field 'permissions' must be a list of some of {', '.join(PERMISSIONS)}.", param="permissions"
+        )
+
+
+def _placed(asked: Asked, connection: Connection, entity: Entity) -> Entity:
+    """The same, with the ids of what it belongs to, where names were given.
+
+    :raises ValidationError: there is none. :raises PermissionDenied: it is beyond the caller's reach, or would be more
+        than the caller may.
+    """
+    places = {place: getattr(entity, place) for place in PLACES[entity.kind]}
+    for place, given in places.items():
+        if given:
+            found = entities.named(connection, place, given) or _by_id(connection, place, given)
+            if found is None:
+                raise ValidationError(f"There is no {place} '{given}'.", param=place)
+            places[place] = found.id
+            if place == "project" and "team" in places:
+                places["team"] = places["team"] or found.team
+    placed = msgspec.structs.replace(entity, **places)
+    if not _reaches(asked, placed):
+        raise PermissionDenied(f"This key may do that within its own team only, not here: {_whereabouts(placed)}.")
+    if entity.kind == "key":
+        _check_roles(asked, placed)
+    return placed
+
+
+def _by_id(connection: Connection, kind: str, id: str) -> Entity | None:
+    try:
+        return entities.get(connection, kind, id)
+    except NotFound:
+        return None
+
+
+def _whereabouts(entity: Entity) -> str:
+    named = {place: getattr(entity, place) for place in PLACES[entity.kind]}
+    return ", ".join(f"{place} {id or 'none'}" for place, id in named.items()) or entity.kind
+
+
+def _check_roles(asked: Asked, key: Entity) -> None:
+    """Nobody gives what they have not."""
+    account = Account(key.id, key.team, key.project)
+    roles = key.data.get("roles", ("caller",))
+    for grant in grants_of(roles, account, asked.deps.store.directory.permissions):
+        for permission in grant.permissions - {"inference"}:
+            reach = permit(asked.caller, permission)
+            if not reach.everywhere and not reach.covers(grant.team, grant.project):
+                raise PermissionDenied(f"This key may not give the permission {permission} beyond its own team.")
