@@ -19,6 +19,7 @@ from llmedge.config import settings, vendors
 from llmedge.config.capabilities import Capabilities
 from llmedge.config.catalogue import VENDORS
 from llmedge.config.schema import schema
+from llmedge.config.sections.providers import Provider
 from llmedge.config.sections.routing import Routing
 from llmedge.config.sections.server import Server
 from llmedge.config.settings import Settings
@@ -109,9 +110,10 @@ class Reference(SynchronousTestCase):
                 self.assertIn(f"``{variable}``", part)
             for field in attrs.fields(cls):
                 option = field.metadata.get("option")
-                if option is None or field.inherited:
+                if option is None or (field.inherited and issubclass(cls, Provider)):
                     continue
-                seen.add((cls, field.name))
+                owner = next(each for each in cls.__mro__ if field.name in vars(each).get("__annotations__", {}))
+                seen.add((owner, field.name))
                 entry = part.partition(f"\n``{field.name}``\n")[2].partition("\n.. _setting-")[0].replace("\\", "")
                 self.assertIn(option.doc, entry, f"{header} {field.name}")
                 self.assertIn(option.kind.name, entry, f"{header} {field.name}")

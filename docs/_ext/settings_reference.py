@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,8 @@ def toml(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
+    if isinstance(value, int | float | Decimal):
+        return repr(value) if isinstance(value, float) else str(value)
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, tuple | list):
@@ -86,7 +87,7 @@ def _section(header: str, cls: type, env: tuple[str, ...]) -> Iterator[str]:
     if env:
         yield from (f"The variable {_literals(env)}, a comma-separated list, stands in for all of them.", "")
     for field in attrs.fields(cls):
-        if (option := field.metadata.get("option")) is not None and not field.inherited:
+        if (option := field.metadata.get("option")) is not None and not (field.inherited and issubclass(cls, Provider)):
             yield from _option(header, field, option)
 
 

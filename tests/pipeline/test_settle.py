@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -23,6 +23,7 @@ from llmedge.pipeline.settle import Settle
 from llmedge.pipeline.stage import StageDeps
 from llmedge.pipeline.tokens import TokenCounter
 from llmedge.record import Attempt, Record
+from llmedge.state.allowances import Allowances
 from llmedge.state.items import ItemMemory
 from llmedge.streams import AwaitedStream
 from tests.pipeline.test_prices import at_once, usd
@@ -64,7 +65,12 @@ class WithPrices(SynchronousTestCase):
         configured = {"a/x": Price(Decimal(9), Decimal(9)), "b/y": Price(Decimal(1), Decimal(10))}
         self.settle = Settle(
             StageDeps(
-                ModelIndex({}, {}), Prices(configured, {}, Clock(), at_once), TokenCounter(at_once), ItemMemory(Clock())
+                ModelIndex({}, {}),
+                Prices(configured, {}, Clock(), at_once),
+                TokenCounter(at_once),
+                ItemMemory(Clock()),
+                Allowances(Clock()),
+                lambda funds, seconds: succeed(None),
             )
         )
 

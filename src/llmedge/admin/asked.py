@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qs
 
 import attrs
 import msgspec
@@ -70,8 +71,9 @@ class Asked:
 
     def query(self, name: str, default: str = "") -> str:
         """A parameter of the URL."""
-        values = self.request.args.get(name.encode(), [])
-        return values[-1].decode(errors="replace") if values else default
+        _, _, query = self.request.uri.partition(b"?")
+        values = parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=100).get(name)
+        return values[-1] if values else default
 
     def number(self, name: str, default: int, most: int) -> int:
         """One that is a whole number from 1.

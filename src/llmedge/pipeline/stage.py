@@ -37,7 +37,7 @@ class StageDeps:
     items: ItemMemory
     allowances: Allowances
     known: Callable[[Sequence[Fund], float], Awaitable[None]]
-    queue_wait: float
+    queue_wait: float = 5.0
     ledger: Any = None
 
 

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 from llmedge.config.sections.budgets import DAYS, Budget
 
-NEVER = 2**53
-"""Seconds since 1970 at which ``total`` ends."""
+NEVER = 2**32
+"""Seconds since 1970 at which ``total`` ends: in 2106."""
 
 
 @lru_cache(4096)

@@ -1,0 +1,71 @@
+"""A gateway in memory with a store on the disk, whose work is done at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, execute
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge.store.database import DatabaseThread
+from llmedge.store.migrations import migrate
+from tests.fakes import Edge, Response
+
+ADMIN = "admin-key-of-the-tests"
+TOML = """
+[rate_limit]
+enabled = false
+[providers.mock]
+dialect = "mock"
+[prices."mock/*"]
+input = 1.0
+output = 10.0
+"""
+
+
+def at_once(thread: DatabaseThread, work: Callable[[Any], Any], patience: float | None = None) -> Deferred[Any]:
+    """What stands in for :meth:`DatabaseThread.run`."""
+    return execute(thread._do, work)
+
+
+class Administration(SynchronousTestCase):
+    """:ivar edge: the gateway; ``store`` its store."""
+
+    toml = ""
+
+    def setUp(self) -> None:
+        self.patch(DatabaseThread, "run", at_once)
+        path = Path(self.mktemp()) / "llmedge.db"
+        self.edge = Edge(TOML + self.toml, {"LLMEDGE_STORE": f"sqlite:{path}", "LLMEDGE_ADMIN_KEY": ADMIN})
+        self.store = self.edge.service._process.store
+        self.addCleanup(self.store.database._drop)
+        self.successResultOf(self.store.database.run(migrate))
+        self.successResultOf(Deferred.fromCoroutine(self.store.refresh()))
+
+    def ask(self, method: str, path: str, body: Any = None, key: str = ADMIN, **headers: str) -> Response:
+        """One request, with a key."""
+        sent = {"authorization": f"Bearer {key}"} | {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.edge.ask(method, path, body, headers=sent)
+
+    def done(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
+        """The document of a request that is answered well."""
+        response = self.ask(method, path, body, **more)
+        self.assertIn(response.status, (200, 201), response.body)
+        return json.loads(response.body)
+
+    def refused(self, method: str, path: str, body: Any = None, **more: Any) -> tuple[int, str]:
+        """Status and message of one that is not."""
+        response = self.ask(method, path, body, **more)
+        self.assertGreaterEqual(response.status, 400, response.body)
+        return response.status, json.loads(response.body)["error"]["message"]
+
+    def key(self, name: str = "app", **more: Any) -> Any:
+        """A new key."""
+        return self.done("POST", "/admin/v1/keys", {"name": name, **more})
+
+    def chat(self, key: str, model: str = "mock/x", **more: Any) -> Response:
+        body = {"model": model, "messages": [{"role": "user", "content": "hi"}], **more}
+        return self.ask("POST", "/v1/chat/completions", body, key)
