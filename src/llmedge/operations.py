@@ -147,6 +147,10 @@ class Operation(enum.StrEnum):
             handler="rotate_key",
             permission="keys:write",
         ),
+        _get("/admin/v1/spend", "what was spent, by what one likes", handler="spend", permission="spend:read"),
+        _get("/admin/v1/calls", "calls, the latest first", handler="list_calls", permission="calls:read"),
+        _get("/admin/v1/calls/{key}", "one call, with every decision", handler="get_call", permission="calls:read"),
+        _get("/admin/v1/export", "all calls of a time, as CSV or NDJSON", handler="export", permission="calls:read"),
         _get("/v1/key", "the caller's own key: what it may, and what is left", handler="own_key"),
     )
     HEALTH = (

@@ -9,7 +9,7 @@ from klein import Klein
 from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 
-from llmedge.admin import collections, own
+from llmedge.admin import collections, money, own
 from llmedge.admin.asked import AdminDeps, Asked, Handler
 from llmedge.errors import AuthError, PermissionDenied
 from llmedge.identity.roles import Reach, permit
@@ -27,7 +27,7 @@ _NO_ADMIN = (
 
 def handlers() -> Mapping[str, Handler]:
     """All there are, by name."""
-    return {**collections.handlers(), **own.handlers()}
+    return {**collections.handlers(), **money.handlers(), **own.handlers()}
 
 
 class AdminResource(Resource):

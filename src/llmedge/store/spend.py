@@ -30,6 +30,7 @@ GROUPS = {
     "hour": "hour",
 }
 """What spend may be asked by, and the column that has it."""
+_BOUND = ("team", "project")
 _WHOLE = 1_000_000
 _SUMS = ", ".join("SUM(cost / 1000000), SUM(cost % 1000000)" if name == "cost" else f"SUM({name})" for name in FIGURES)
 """Money in two parts: a sum of 64 bits would hold nine million USD, and not a day more."""
@@ -51,6 +52,7 @@ class Question:
     :ivar by: names of :data:`GROUPS`.
     :ivar where: only rows whose column, by a name of :data:`GROUPS`, is one of these.
     :ivar models: only models that match one of these patterns; none: all.
+    :ivar within: a condition of ours on ``team`` and ``project``, with its parameters: what the asker may see.
     """
 
     start: int
@@ -58,6 +60,7 @@ class Question:
     by: tuple[str, ...] = ()
     where: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
     models: tuple[str, ...] = ()
+    within: tuple[str, Sequence[str]] = ("", ())
 
 
 class Spend(dict[str, Any]):
@@ -72,7 +75,8 @@ def spend(connection: Connection, asked: Question) -> list[Spend]:
     columns = [GROUPS[name] for name in asked.by]
     needed = columns if not asked.models or "model" in columns else [*columns, "model"]
     sums: dict[tuple[Any, ...], list[int]] = {} if columns else {(): [0] * len(FIGURES)}
-    for table, start, end in _pieces(asked, {*needed, *(GROUPS[name] for name in asked.where)}):
+    columns_needed = {*needed, *(GROUPS[name] for name in asked.where)} | ({*_BOUND} if asked.within[0] else set())
+    for table, start, end in _pieces(asked, columns_needed):
         for group, figures in _rows(connection, table, start, end, needed, asked):
             if asked.models and not any(fnmatchcase(group[needed.index("model")], each) for each in asked.models):
                 continue
@@ -119,6 +123,9 @@ def _rows(
     for name, values in asked.where.items():
         conditions.append(f"{GROUPS[name]} IN ({', '.join('?' * len(values)) or 'NULL'})")
         parameters += values
+    if asked.within[0]:
+        conditions.append(f"({asked.within[0]})")
+        parameters += asked.within[1]
     match table:
         case "rollup_day":
             period, between = "day", [day_of(start), day_of(end)]

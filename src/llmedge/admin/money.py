@@ -1,0 +1,246 @@
+"""What was spent, and on which calls: ``/admin/v1/spend``, ``/calls`` and ``/export``."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from llmedge.admin.asked import LONGEST_PAGE, PAGE, Asked, Handlers, iso
+from llmedge.errors import NotFound, ValidationError
+from llmedge.identity.directory import Directory
+from llmedge.money import text
+from llmedge.store import calls
+from llmedge.store.calls import FILTERS
+from llmedge.store.database import Connection
+from llmedge.store.rollups import FIGURES
+from llmedge.store.rows import Row
+from llmedge.store.spend import DAY, GROUPS, Question, Spend, spend
+
+NAMES = {
+    "calls": "calls",
+    "errors": "errors",
+    "input": "input_tokens",
+    "cached": "cached_tokens",
+    "cache_write": "cache_write_tokens",
+    "output": "output_tokens",
+    "reasoning": "reasoning_tokens",
+    "unpriced": "unpriced_calls",
+    "estimated": "estimated_calls",
+}
+"""Figures as the API calls them; ``cost`` is ``cost_usd``, a text: exact."""
+_NAMED = ("key", "team", "project", "organization", "user")
+_STEP = 200
+"""Calls of an export read and written at a time: a few milliseconds."""
+_SETTLING = 1.0
+"""Seconds that an answer waits for calls that have just ended to be in the database."""
+
+
+def handlers() -> Handlers:
+    return {"spend": spent, "list_calls": listed, "get_call": one, "export": export}
+
+
+def period(asked: Asked) -> tuple[int, int]:
+    """``from`` and ``to``: by default the last 30 days."""
+    now = round(asked.deps.clock.seconds() * 1_000_000)
+    end = asked.moment("to", (now // DAY + 1) * DAY)
+    start = asked.moment("from", end - 30 * DAY)
+    if start >= end:
+        raise ValidationError("The parameter 'from' must be before 'to'.", param="from")
+    return start, end
+
+
+def question(asked: Asked) -> Question:
+    """What the URL asks.
+
+    :raises ValidationError: it makes no sense.
+    """
+    start, end = period(asked)
+    by = tuple(filter(None, asked.query("by").split(",")))
+    if unknown := [name for name in by if name not in GROUPS]:
+        raise ValidationError(f"The parameter 'by' knows {', '.join(GROUPS)}, not '{unknown[0]}'.", param="by")
+    where = {name: [value] for name in GROUPS if (value := asked.query(name))}
+    return Question(start, end, by, where, within=asked.reach.where())
+
+
+async def ask(asked: Asked, wanted: Question) -> list[Spend]:
+    """The one function, with all that has ended by now in it."""
+    store = asked.deps.store
+    await store.ledger.caught_up(_SETTLING)
+    return await store.database.run(lambda connection: spend(connection, wanted))
+
+
+async def spent(asked: Asked) -> None:
+    wanted = question(asked)
+    groups = await ask(asked, wanted)
+    directory = asked.deps.store.directory
+    total = Spend({name: sum(group[name] for group in groups) for name in FIGURES})
+    asked.answer(
+        {
+            "object": "list",
+            "from": iso(wanted.start),
+            "to": iso(wanted.end),
+            "by": list(wanted.by),
+            "data": [spend_view(group, wanted.by, directory) for group in groups],
+            "total": spend_view(total, (), directory),
+        }
+    )
+
+
+def spend_view(group: Spend, by: tuple[str, ...], directory: Directory) -> dict[str, Any]:
+    """A group as the API shows it: ids with the names that they have."""
+    shown: dict[str, Any] = {}
+    for name in by:
+        value = group[name]
+        shown[name] = _hour(value) if name == "hour" else _day(value) if name == "day" else value
+        if name in _NAMED and (entity := directory.entity(name, str(value))) is not None:
+            shown[f"{name}_name"] = entity.name
+    shown |= {shown_as: group[name] for name, shown_as in NAMES.items()}
+    shown["cost_usd"] = text(group["cost"])
+    return shown
+
+
+def _day(day: int) -> str:
+    return f"{day // 10_000:04}-{day // 100 % 100:02}-{day % 100:02}"
+
+
+def _hour(hour: int) -> str | None:
+    return iso(hour * 3_600_000_000)
+
+
+def call_view(row: Row, whole: bool = False) -> dict[str, Any]:
+    """A row as the API shows it; ``whole``: with every decision."""
+    shown = msgspec.structs.asdict(row)
+    del shown["uid"], shown["detail"], shown["cost"]
+    shown |= {
+        "at": iso(row.at),
+        "tags": msgspec.json.decode(row.tags),
+        "stream": bool(row.stream),
+        "estimated": bool(row.estimated),
+        "unpriced": bool(row.unpriced),
+        "cost_usd": None if row.cost is None else text(row.cost),
+        "duration_ms": row.duration / 1000,
+        "first_event_ms": None if row.first_event is None else row.first_event / 1000,
+    }
+    del shown["duration"], shown["first_event"]
+    if whole:
+        detail = msgspec.json.decode(row.detail)
+        for attempt in detail.get("attempts", ()):
+            cost = attempt.pop("cost", None)
+            attempt["cost_usd"] = None if cost is None else text(cost)
+        shown["decision"] = detail
+    return shown
+
+
+async def listed(asked: Asked) -> None:
+    """The latest calls, a page at a time."""
+    start, end = period(asked)
+    most = asked.number("limit", PAGE, LONGEST_PAGE)
+    where, within = _filters(asked), asked.reach.where()
+    before = _cursor(asked.query("after")) if asked.query("after") else (end, "")
+    await asked.deps.store.ledger.caught_up(_SETTLING)
+    rows = await asked.deps.store.database.run(
+        lambda connection: calls.latest(connection, where, within, start, before, most + 1)
+    )
+    last = rows[most - 1] if len(rows) > most else None
+    asked.answer(
+        {
+            "object": "list",
+            "data": [call_view(row) for row in rows[:most]],
+            "next": None if last is None else f"{last.at}-{last.uid}",
+        }
+    )
+
+
+def _cursor(text: str) -> tuple[int, str]:
+    at, _, uid = text.partition("-")
+    if not at.isdigit() or len(at) > 17 or not uid:
+        raise ValidationError("The parameter 'after' must be the 'next' of an answer.", param="after")
+    return int(at), uid
+
+
+def _filters(asked: Asked) -> dict[str, str]:
+    return {name: value for name in FILTERS if (value := asked.query(name))}
+
+
+async def one(asked: Asked, key: str) -> None:
+    """One call by its request id, with every decision that was made for it."""
+    within = asked.reach.where()
+    await asked.deps.store.ledger.caught_up(_SETTLING)
+    rows = await asked.deps.store.database.run(lambda connection: calls.by_request(connection, key, within))
+    if not rows:
+        raise NotFound(f"There is no call with the request id '{key}'.")
+    shown = call_view(rows[0], whole=True)
+    if len(rows) > 1:
+        shown["others"] = [call_view(row) for row in rows[1:]]
+    asked.answer(shown)
+
+
+async def export(asked: Asked) -> None:
+    """All calls of a time as ``format=csv`` or ``ndjson``, some at a time: it may be millions."""
+    start, end = period(asked)
+    format = asked.query("format", "csv")
+    if format not in ("csv", "ndjson"):
+        raise ValidationError("The parameter 'format' knows csv and ndjson.", param="format")
+    where, within = _filters(asked), asked.reach.where()
+    await asked.deps.store.ledger.caught_up(_SETTLING)
+    store, request, before = asked.deps.store, asked.request, (end, "")
+    request.responseHeaders.setRawHeaders(
+        b"content-type", [b"text/csv; charset=utf-8" if format == "csv" else b"application/x-ndjson"]
+    )
+    request.responseHeaders.setRawHeaders(b"cache-control", [b"no-store"])
+    flow, first = request.backpressure(), True
+    flow.start()
+    try:
+        while True:
+
+            def work(
+                connection: Connection, before: tuple[int, str] = before, first: bool = first
+            ) -> tuple[bytes, list[Row]]:
+                rows = calls.latest(connection, where, within, start, before, _STEP)
+                shown = [call_view(row) for row in rows]
+                return b"".join(_csv(shown, first) if format == "csv" else _lines(shown)), rows
+
+            written, rows = await store.database.run(work)
+            if written:
+                request.write(written)
+            if len(rows) < _STEP:
+                return
+            first, before = False, (rows[-1].at, rows[-1].uid)
+            await flow.ready()
+    finally:
+        flow.stop()
+
+
+def _lines(shown: list[dict[str, Any]]) -> Iterator[bytes]:
+    for each in shown:
+        yield msgspec.json.encode(each) + b"\n"
+
+
+def _csv(shown: list[dict[str, Any]], header: bool) -> Iterator[bytes]:
+    out = io.StringIO()
+    names = [*_CSV]
+    writer = csv.DictWriter(out, names, extrasaction="ignore", lineterminator="\r\n")
+    if header:
+        writer.writeheader()
+    for each in shown:
+        writer.writerow({name: _cell(each[name]) for name in names})
+    yield out.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    """Spreadsheets take a text that begins so for a formula (owasp.org, "CSV Injection")."""
+    if isinstance(value, list):
+        value = " ".join(value)
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
+_CSV = (
+    *("at", "request_id", "key_id", "key", "team", "project", "organization", "user_id", "end_user", "tags"),
+    *("operation", "model", "provider", "target", "stream", "status", "outcome", "error_code"),
+    *("input", "cached", "cache_write", "output", "reasoning", "estimated", "cost_usd", "unpriced", "attempts"),
+    *("duration_ms", "first_event_ms"),
+)

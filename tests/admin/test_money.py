@@ -1,0 +1,114 @@
+"""What was spent, asked in any way: the same sum to the last digit."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from llmedge.store import rollups
+from llmedge.store.rows import row_of
+from tests.admin.administration import Administration
+from tests.store.databases import record
+
+AT = datetime(2026, 11, 20, 10, tzinfo=UTC).timestamp()
+TIME = "from=2026-11-01&to=2026-12-01"
+
+
+class Money(Administration):
+    def setUp(self) -> None:
+        super().setUp()
+        self.red = self.done("POST", "/admin/v1/teams", {"name": "red"})["id"]
+        self.keys = {name: self.key(name, team="red" if name != "c" else None)["id"] for name in "abc"}
+        rows = []
+        for number in range(60):
+            name = "abc"[number % 3]
+            made = record(
+                AT + number * 3600, name, ("gpt-4o", "claude")[number % 2], f"0.00{number:02}1", request_id=f"r{number}"
+            )
+            team = self.red if name != "c" else ""
+            made.account = type(made.account)(self.keys[name], team, "", "", "", ())
+            rows.append(row_of(made, f"{number:05}"))
+        connection = self.store.database._do(lambda connection: connection)
+        connection.add(rows, lambda: rollups.add(connection, rows))
+        self.total = sum(Decimal(row.cost or 0) for row in rows) / 10**12
+
+    def costs(self, path: str, **more: Any) -> Decimal:
+        return sum((Decimal(each["cost_usd"]) for each in self.done("GET", path, **more)["data"]), Decimal(0))
+
+    def test_the_same_sum(self) -> None:
+        for by in ("", "key", "team,model", "day", "hour", "provider,day"):
+            self.assertEqual(self.costs(f"/admin/v1/spend?{TIME}&by={by}"), self.total, by)
+        self.assertEqual(self.costs(f"/admin/v1/calls?{TIME}&limit=1000"), self.total)
+        exported = self.ask("GET", f"/admin/v1/export?{TIME}").body.decode()
+        lines = list(csv.DictReader(io.StringIO(exported)))
+        self.assertEqual(sum(Decimal(each["cost_usd"]) for each in lines), self.total)
+        lines = [
+            json.loads(each) for each in self.ask("GET", f"/admin/v1/export?{TIME}&format=ndjson").body.splitlines()
+        ]
+        self.assertEqual(sum(Decimal(each["cost_usd"]) for each in lines), self.total)
+        self.assertEqual((len(lines), lines[0]["request_id"]), (60, "r59"))
+
+    def test_names_beside_ids(self) -> None:
+        groups = self.done("GET", f"/admin/v1/spend?{TIME}&by=team,key")["data"]
+        self.assertEqual(
+            {(each.get("team_name"), each["key_name"]) for each in groups}, {("red", "a"), ("red", "b"), (None, "c")}
+        )
+
+    def test_of_somebody(self) -> None:
+        one = self.done("GET", f"/admin/v1/spend?{TIME}&key={self.keys['a']}")
+        self.assertEqual(one["total"]["calls"], 20)
+        self.assertEqual(self.done("GET", f"/admin/v1/calls?{TIME}&model=claude&limit=1000")["next"], None)
+
+    def test_own_team_only(self) -> None:
+        """In sums, lists, exports and by its id."""
+        lead = self.key("lead", team="red", roles=["team_admin"])["key"]
+        everything = self.done("GET", f"/admin/v1/spend?{TIME}&by=key", key=lead)["data"]
+        self.assertEqual({each["key_name"] for each in everything}, {"a", "b"})
+        self.assertEqual(
+            {each["key"] for each in self.done("GET", f"/admin/v1/calls?{TIME}", key=lead)["data"]}, {"a", "b"}
+        )
+        self.assertNotIn(",c,", self.ask("GET", f"/admin/v1/export?{TIME}", key=lead).body.decode())
+        self.assertEqual(self.ask("GET", "/admin/v1/calls/r0", key=lead).status, 200)
+        self.assertEqual(self.refused("GET", "/admin/v1/calls/r2", key=lead)[0], 404)
+
+    def test_one_call(self) -> None:
+        """With every decision that was made for it."""
+        shown = self.done("GET", "/admin/v1/calls/r7")
+        self.assertEqual(
+            (shown["model"], shown["cost_usd"], shown["at"]), ("claude", "0.00071", "2026-11-20T17:00:00Z")
+        )
+        self.assertEqual(shown["decision"]["attempts"][0]["target"], "openai/claude-2024")
+
+    def test_pages(self) -> None:
+        found: list[str] = []
+        after = ""
+        while True:
+            page = self.done("GET", f"/admin/v1/calls?{TIME}&limit=7&after={after}")
+            found += [each["request_id"] for each in page["data"]]
+            if page["next"] is None:
+                break
+            after = page["next"]
+        self.assertEqual(found, [f"r{number}" for number in range(59, -1, -1)])
+
+    def test_what_makes_no_sense(self) -> None:
+        for path in (
+            "spend?by=colour",
+            "spend?from=yesterday",
+            "spend?from=2026-12-01&to=2026-11-01",
+            "calls?after=x",
+            "calls?limit=5000",
+            "export?format=xlsx",
+        ):
+            self.assertEqual(self.refused("GET", f"/admin/v1/{path}")[0], 400, path)
+
+    def test_a_name_is_no_formula(self) -> None:
+        """What a client calls itself is opened in a spreadsheet."""
+        made = record(AT, request_id="=HYPERLINK(1)")
+        row = row_of(made, "x")
+        connection = self.store.database._do(lambda connection: connection)
+        connection.add([row], lambda: rollups.add(connection, [row]))
+        self.assertIn(",'=HYPERLINK(1),", self.ask("GET", f"/admin/v1/export?{TIME}").body.decode())
