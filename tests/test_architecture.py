@@ -19,6 +19,7 @@ LAYERS = {
     "graph": {"web", "identity", "pipeline", "providers", "dialects", "upstream", "state", "observe", "store", "admin"},
     "banner": {"identity"},
     "descriptors": set(),
+    "cli": set(),
     "admin": {"web", "identity", "store", "state"},
     "web": {"pipeline", "call", "streams", "dialects", "state", "identity"},
     "identity": set(),

@@ -133,7 +133,8 @@ class Ledger:
         goal = self._spool.written
         while (self._position is None or self._position < goal) and self._reactor.seconds() < until:
             try:
-                await self._database.run(self._ship_some, max(0.05, until - self._reactor.seconds()))
+                if not await self._database.run(self._ship_some, max(0.05, until - self._reactor.seconds())):
+                    return True
             except StoreUnavailable:
                 return False
         return self._position is not None and self._position >= goal

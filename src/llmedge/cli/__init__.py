@@ -1,0 +1,1 @@
+"""The command ``llmedge``: runs the gateway, and asks its admin API."""
