@@ -50,9 +50,8 @@ class Command(Administration):
         return errors.getvalue() if status else out.getvalue()
 
     def test_a_keys_life(self) -> None:
-        made = self.run_(
-            "key", "create", "app", "--models", "mock/*", "--rpm", "50", "--budget", "5/day", "--tags", "a,b"
-        )
+        options = ["--models", "mock/*", "--rpm", "50", "--budget", "5/day", "--tags", "a,b"]
+        made = self.run_("key", "create", "app", *options)
         secret = made.splitlines()[0]
         self.assertEqual(self.chat(secret).status, 200)
         self.assertRegex(self.run_("key", "list"), r"app +key_\w+ +- +active +mock/\* +50 +- +5/day")

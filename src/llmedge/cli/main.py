@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getopt
 import json
 import os
 import sys
@@ -37,15 +38,22 @@ class Asking(Options):
     optFlags = [["json", None, "Print the answer as JSON."]]
     arguments: tuple[str, ...] = ()
 
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Options may stand behind arguments, too."""
+        try:
+            found, rest = getopt.gnu_getopt(list(options or ()), self.shortOpt, self.longOpt)
+        except getopt.GetoptError as error:
+            raise UsageError(str(error)) from None
+        in_front = [f"{name}={value}" if name.startswith("--") and value else name + value for name, value in found]
+        super().parseOptions([*in_front, "--", *rest])  # type: ignore[no-untyped-call]
+
     def parseArgs(self, *given: str) -> None:
         _arguments(self, self.arguments, given)
 
     def client(self) -> Client:
         """:raises Problem: there is no key."""
         if not (key := os.environ.get("LLMEDGE_ADMIN_KEY", "").strip()):
-            raise Problem(
-                "set LLMEDGE_ADMIN_KEY to a key that may do this; it is not an option, so that no list of processes shows it"
-            )
+            raise Problem("set LLMEDGE_ADMIN_KEY to a key that may do this (no option: lists of processes show those)")
         return Client(self["url"] or os.environ.get("LLMEDGE_URL", "").strip() or DEFAULT_URL, key)
 
 
@@ -250,8 +258,15 @@ def _find(client: Client, name: str) -> dict[str, Any]:
 def _fields(document: Mapping[str, Any]) -> str:
     """A document as lines."""
     width = max(map(len, document), default=0)
-    shown = {name: json.dumps(value) if isinstance(value, dict | list) else value for name, value in document.items()}
-    return "".join(f"{name.ljust(width)}  {'-' if value is None else value}\n" for name, value in shown.items())
+    return "".join(f"{name.ljust(width)}  {_shown(value)}\n" for name, value in document.items())
+
+
+def _shown(value: Any) -> str:
+    if value in (None, "", [], {}):
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)
 
 
 def key_create(options: Any, out: _Printer) -> None:

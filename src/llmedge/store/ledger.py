@@ -57,7 +57,7 @@ class Ledger:
         self._records: deque[Record | Row] = deque()
         self._durable: deque[Deferred[None]] = deque()
         self._wake = threading.Event()
-        self._stopping = False
+        self._stopping = self._writing = False
         self._problem = ""
         self._open: dict[str, Row] = {}
         self._position: Position | None = None
@@ -128,7 +128,7 @@ class Ledger:
     async def caught_up(self, patience: float = 1.0) -> bool:
         """Wait until what was finished by now is in the database; whether it is."""
         until = self._reactor.seconds() + patience
-        while self._records and self._reactor.seconds() < until:
+        while (self._records or self._writing) and self._reactor.seconds() < until:
             await _pause(self._reactor, GATHER)
         goal = self._spool.written
         while (self._position is None or self._position < goal) and self._reactor.seconds() < until:
@@ -149,7 +149,7 @@ class Ledger:
                 if not self._stopping:
                     time.sleep(GATHER)
                 self._wake.clear()
-            stopping, durable = self._stopping, len(self._durable)
+            stopping, durable, self._writing = self._stopping, len(self._durable), True
             waiting += self._drain()
             try:
                 self._append(waiting)
@@ -163,6 +163,7 @@ class Ledger:
                 self._problem = ""
                 log.info("the ledger is written again")
             waiting.clear()
+            self._writing = False
             self._fire(durable, None)
             if stopping and not self._records:
                 return
