@@ -85,7 +85,7 @@ class ProcessState:
         from llmedge.admin.app import AdminResource
         from llmedge.admin.asked import AdminDeps
 
-        return AdminResource(AdminDeps(self.reactor, self.store, self.allowances))
+        return AdminResource(AdminDeps(self.reactor, self.store, self.allowances, self.deployments.standings))
 
     @property
     def ledger(self) -> Any:

@@ -147,6 +147,21 @@ class Operation(enum.StrEnum):
             handler="rotate_key",
             permission="keys:write",
         ),
+        _get("/admin/v1/budgets", "budgets, and how they stand", handler="list_budgets", permission="budgets:read"),
+        Endpoint(
+            "/admin/v1/budgets/{id}/reset",
+            "what was spent in this period counts no more",
+            handler="reset_budget",
+            permission="budgets:write",
+        ),
+        Endpoint(
+            "/admin/v1/budgets/{id}/raise", "more, for a while", handler="raise_budget", permission="budgets:write"
+        ),
+        _get("/admin/v1/audit", "who changed what", handler="audit", permission="audit:read"),
+        _get(
+            "/admin/v1/state", "targets, budgets and the store as they are", handler="state", permission="config:read"
+        ),
+        _get("/openapi.json", "all that is served here, as OpenAPI 3.1", handler="describe"),
         _get("/admin/v1/spend", "what was spent, by what one likes", handler="spend", permission="spend:read"),
         _get("/admin/v1/calls", "calls, the latest first", handler="list_calls", permission="calls:read"),
         _get("/admin/v1/calls/{key}", "one call, with every decision", handler="get_call", permission="calls:read"),

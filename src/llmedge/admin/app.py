@@ -9,7 +9,7 @@ from klein import Klein
 from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 
-from llmedge.admin import collections, money, own
+from llmedge.admin import audit, budgets, collections, money, operate, own
 from llmedge.admin.asked import AdminDeps, Asked, Handler
 from llmedge.errors import AuthError, PermissionDenied
 from llmedge.identity.roles import Reach, permit
@@ -27,7 +27,8 @@ _NO_ADMIN = (
 
 def handlers() -> Mapping[str, Handler]:
     """All there are, by name."""
-    return {**collections.handlers(), **money.handlers(), **own.handlers()}
+    rooms = (collections, budgets, money, audit, operate, own)
+    return {name: handler for room in rooms for name, handler in room.handlers().items()}
 
 
 class AdminResource(Resource):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
@@ -13,11 +13,11 @@ import msgspec
 
 from llmedge.errors import RequestTooLarge, UnsupportedMediaType, ValidationError
 from llmedge.identity.roles import Reach
-from llmedge.model import Caller, Clock
+from llmedge.model import Caller, Clock, Standing
 from llmedge.state.allowances import Allowances
 from llmedge.store.entities import Actor
 from llmedge.store.store import Store
-from llmedge.web.answer import send_json
+from llmedge.web.answer import send_body, send_json
 from llmedge.web.passthrough import media_type
 from llmedge.web.request import EdgeRequest
 
@@ -28,11 +28,15 @@ PAGE, LONGEST_PAGE = 100, 1000
 
 @attrs.frozen
 class AdminDeps:
-    """What the handlers work with."""
+    """What the handlers work with.
+
+    :ivar standings: of the targets.
+    """
 
     clock: Clock
     store: Store
     allowances: Allowances
+    standings: Callable[[], list[Standing]] = list
 
 
 @attrs.frozen
@@ -116,6 +120,12 @@ class Asked:
         if (match := re.fullmatch(rb'\s*"(\d{1,9})"\s*', text)) is None:
             raise ValidationError('The header If-Match must be the ETag of an answer, such as "3".', param="if-match")
         return int(match[1])
+
+    def lines(self, documents: Iterable[Any]) -> None:
+        """One JSON document a line."""
+        body = b"".join(msgspec.json.encode(each) + b"\n" for each in documents)
+        self.request.responseHeaders.setRawHeaders(b"cache-control", [b"no-store"])
+        send_body(self.request, 200, body, b"application/x-ndjson")
 
     def answer(self, document: Any, status: int = 200, version: int | None = None) -> None:
         """``document`` as JSON."""

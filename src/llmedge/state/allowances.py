@@ -83,8 +83,12 @@ class Allowances:
             caller,
             [(each, each.max_concurrency) for each in limits if each.max_concurrency is not None],
             [(each, self._bucket(each.id, each.tpm)) for each in limits if each.tpm is not None],
-            [self._fund(id, each, budget) for each in limits for id, budget in each.budgets],
+            [fund for each in limits for fund in self.funds_of(each)],
         )
+
+    def funds_of(self, limits: Limits) -> list[Fund]:
+        """Its budgets, each made where there is none yet."""
+        return [self._fund(id, limits, budget) for id, budget in limits.budgets]
 
     def _bucket(self, id: str, tpm: int) -> Bucket:
         bucket = self._buckets.get(id)

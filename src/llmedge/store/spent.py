@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
+
+import attrs
 
 from llmedge.errors import StoreUnavailable
 from llmedge.state.funds import Fund
@@ -29,13 +32,17 @@ class Spent:
         await self._ledger.caught_up(patience)
         asked = [(fund, _question(fund)) for fund in funds]
         try:
-            sums = await self._database.run(lambda connection: _sums(connection, [each for _, each in asked]), patience)
+            told = await self._database.run(
+                lambda connection: [_tell(connection, fund.id, question) for fund, question in asked], patience
+            )
         except StoreUnavailable:
             return False
-        for (fund, settled, start), found in zip(before, sums, strict=True):
+        for (fund, settled, start), found in zip(before, told, strict=True):
             if fund.start == start:
-                fund.spent = found + fund.settled - settled
+                fund.spent = found.spent + fund.settled - settled
+                fund.more, fund.more_until = found.more, found.more_until / _SECOND
                 fund.known = True
+                fund.wake()
         return True
 
 
@@ -46,5 +53,19 @@ def _question(fund: Fund) -> Question:
     return Question(int(fund.start) * _SECOND, int(fund.end) * _SECOND, where={kind: [id]}, models=models)
 
 
-def _sums(connection: Connection, questions: Sequence[Question]) -> list[int]:
-    return [int(spend(connection, each)[0]["cost"]) for each in questions]
+class Told(NamedTuple):
+    """What the database says of a fund: spent since its period began, or was reset; more than its amount, until when
+    (microseconds since 1970)."""
+
+    spent: int
+    more: int
+    more_until: int
+
+
+def _tell(connection: Connection, id: str, asked: Question) -> Told:
+    events = connection.query("SELECT at, action, amount, until FROM budget_event WHERE budget = ? ORDER BY at", [id])
+    resets = [at for at, action, *_ in events if action == "reset" and at > asked.start]
+    raises = [(until, amount) for _, action, amount, until in events if action == "raise"]
+    question = attrs.evolve(asked, start=int(resets[-1])) if resets else asked
+    until, more = raises[-1] if raises else (0, 0)
+    return Told(int(spend(connection, question)[0]["cost"]), int(more), int(until))

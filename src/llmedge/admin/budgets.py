@@ -1,0 +1,141 @@
+"""Budgets, whoever's they are: how they stand, a reset, a raise for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import attrs
+
+from llmedge.admin.asked import Asked, Handlers
+from llmedge.admin.own import fund_view
+from llmedge.config import ConfigError
+from llmedge.config.load import read_table
+from llmedge.config.sections.auth import KeySettings
+from llmedge.config.sections.scopes import Scope
+from llmedge.errors import NotFound, ValidationError
+from llmedge.identity.configured import limits_of
+from llmedge.model import Limits
+from llmedge.money import picos
+from llmedge.state.funds import Fund
+from llmedge.store import entities
+from llmedge.store.database import Connection
+
+_KINDS = ("organization", "team", "project", "user", "key")
+_MOST = Decimal(1_000_000_000)
+
+
+def handlers() -> Handlers:
+    return {"list_budgets": listed, "reset_budget": reset, "raise_budget": raise_}
+
+
+@attrs.frozen
+class Owned:
+    """A budget, and where it is. ``team`` and ``project`` say who may touch it."""
+
+    limits: Limits
+    fund: Fund
+    kind: str
+    team: str
+    project: str
+
+
+def _all(asked: Asked) -> Iterator[Owned]:
+    """Those within reach."""
+    directory, allowances = asked.deps.store.directory, asked.deps.allowances
+    for kind in _KINDS:
+        for entity in directory.all(kind):
+            team = entity.id if kind == "team" else entity.team
+            project = entity.id if kind == "project" else entity.project
+            if not asked.reach.covers(team, project) or "budgets" not in entity.data:
+                continue
+            scope = read_table(Scope, {"budgets": entity.data["budgets"]})
+            for limits in limits_of(scope, f"{kind}:{entity.id}", f"The {kind} '{entity.name}'"):
+                for fund in allowances.funds_of(limits):
+                    yield Owned(limits, fund, kind, team, project)
+    if asked.reach.everywhere:
+        for fund in list(allowances.funds.values()):
+            if fund.limits.id.startswith("key:file:"):
+                yield Owned(fund.limits, fund, "key", "", "")
+
+
+async def listed(asked: Asked) -> None:
+    found = list(_all(asked))
+    unknown = [each.fund for each in found if not each.fund.known]
+    if unknown:
+        await asked.deps.store.know(unknown, 2.0)
+    asked.answer({"object": "list", "data": [view(each) for each in found]})
+
+
+def view(owned: Owned) -> dict[str, Any]:
+    """As the API shows it."""
+    kind, _, id = owned.limits.id.partition(":")
+    return {"object": "budget", "scope": kind, "scope_id": id, "who": owned.limits.who, **fund_view(owned.fund)}
+
+
+def _one(asked: Asked, id: str) -> Owned:
+    """:raises NotFound: there is none within reach."""
+    for each in _all(asked):
+        if each.fund.id == id:
+            if each.kind != "key" and not asked.reach.everywhere:
+                raise NotFound("A team's own budget is for others to change.")
+            return each
+    raise NotFound(f"There is no budget with the id '{id}'.")
+
+
+async def reset(asked: Asked, id: str) -> None:
+    """What was spent so far in this period does not count any more."""
+    owned = _one(asked, id)
+
+    def keep(connection: Connection) -> None:
+        with connection.transaction():
+            connection.execute(
+                "INSERT INTO budget_event (budget, at, action, amount, until) VALUES (?, ?, 'reset', 0, 0)",
+                [id, connection.now()],
+            )
+            entities.write_down(connection, asked.actor, "budget.reset", "budget", id, owned.team, view(owned), None)
+
+    await asked.deps.store.database.run(keep)
+    await asked.deps.store.know([owned.fund], 2.0)
+    asked.answer(view(owned))
+
+
+async def raise_(asked: Asked, id: str) -> None:
+    """``amount`` USD more, until ``until``."""
+    owned, body = _one(asked, id), asked.body()
+    try:
+        amount = Decimal(str(body.get("amount")))
+        good = 0 < amount <= _MOST and not isinstance(body.get("amount"), bool)
+    except InvalidOperation:
+        good = False
+    if not good:
+        raise ValidationError("The field 'amount' must be USD, a number above 0.", param="amount")
+    until = _moment(body.get("until"))
+    more = picos(amount)
+
+    def keep(connection: Connection) -> None:
+        with connection.transaction():
+            connection.execute(
+                "INSERT INTO budget_event (budget, at, action, amount, until) VALUES (?, ?, 'raise', ?, ?)",
+                [id, connection.now(), more, until],
+            )
+            after = {"amount": str(amount), "until": body["until"]}
+            entities.write_down(connection, asked.actor, "budget.raise", "budget", id, owned.team, view(owned), after)
+
+    await asked.deps.store.database.run(keep)
+    await asked.deps.store.know([owned.fund], 2.0)
+    asked.answer(view(owned))
+
+
+def _moment(value: Any) -> int:
+    """Microseconds since 1970."""
+    try:
+        moment = read_table(KeySettings, {"expires": value}).expires
+    except ConfigError:
+        moment = None
+    if moment is None:
+        raise ValidationError(
+            "The field 'until' must be a day or a moment, such as 2026-12-31T18:00:00Z.", param="until"
+        )
+    return round(moment.timestamp() * 1_000_000)

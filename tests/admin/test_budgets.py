@@ -1,0 +1,76 @@
+"""Budgets as people look after them."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from tests.admin.administration import Administration
+
+
+class Budgets(Administration):
+    def setUp(self) -> None:
+        super().setUp()
+        self.done("POST", "/admin/v1/teams", {"name": "red", "budgets": [{"amount": 0.0003, "period": "total"}]})
+        self.secret = self.key("app", team="red", budgets=[{"amount": 5, "period": "day"}])["key"]
+
+    def ship(self) -> None:
+        """What the ledger's threads would do."""
+        from llmedge.store import rollups
+
+        rows = self.store.ledger._drain()
+        connection = self.store.database._do(lambda connection: connection)
+        connection.add(rows, lambda: rollups.add(connection, rows))
+
+    def spend(self) -> int:
+        """Until it is refused; how many calls were answered."""
+        count = 0
+        while self.chat(self.secret, max_tokens=10).status == 200:
+            count += 1
+        self.ship()
+        return count
+
+    def one(self, scope: str) -> Any:
+        return next(each for each in self.done("GET", "/admin/v1/budgets")["data"] if each["scope"] == scope)
+
+    def test_how_they_stand(self) -> None:
+        self.assertEqual(self.spend(), 2)
+        team, key = self.one("team"), self.one("key")
+        self.assertEqual((team["who"], team["amount_usd"], team["spent_usd"]), ("The team 'red'", "0.0003", "0.000142"))
+        self.assertEqual((key["period"], key["spent_usd"], key["held_usd"]), ("day", "0.000142", "0"))
+
+    def test_a_reset(self) -> None:
+        """What was spent counts no more, here and in every other process."""
+        self.assertEqual(self.spend(), 2)
+        self.edge.reactor.advance(60)
+        after = self.done("POST", f"/admin/v1/budgets/{quote(self.one('team')['id'])}/reset")
+        self.assertEqual(after["spent_usd"], "0")
+        self.assertEqual(self.spend(), 2)
+
+    def test_a_raise(self) -> None:
+        """More, until its end."""
+        self.assertEqual(self.spend(), 2)
+        path = f"/admin/v1/budgets/{quote(self.one('team')['id'])}/raise"
+        raised = self.done("POST", path, {"amount": "0.0002", "until": "2023-11-15T00:00:00Z"})
+        self.assertEqual(raised["amount_usd"], "0.0005")
+        self.assertEqual(self.spend(), 3)
+        self.edge.reactor.advance(86400)
+        self.assertEqual(self.one("team")["amount_usd"], "0.0003")
+        for body in ({}, {"amount": -1, "until": "2023-11-15"}, {"amount": True}, {"amount": 1, "until": "later"}):
+            self.assertEqual(self.refused("POST", path, body)[0], 400, body)
+
+    def test_own_team_only(self) -> None:
+        """Its keys' budgets, not its own."""
+        lead = self.key("lead", team="red", roles=["team_admin"])["key"]
+        self.done("POST", "/admin/v1/teams", {"name": "blue", "budgets": [{"amount": 1}]})
+        seen = self.done("GET", "/admin/v1/budgets", key=lead)["data"]
+        self.assertEqual({each["who"] for each in seen}, {"The team 'red'", "The key 'app'"})
+        self.done("POST", f"/admin/v1/budgets/{quote(self.one('key')['id'])}/reset", key=lead)
+        of_team = f"/admin/v1/budgets/{quote(self.one('team')['id'])}/reset"
+        self.assertEqual(self.refused("POST", of_team, key=lead)[0], 404)
+        self.assertEqual(self.refused("POST", "/admin/v1/budgets/nothing/reset")[0], 404)
+
+    def test_is_written_down(self) -> None:
+        self.done("POST", f"/admin/v1/budgets/{quote(self.one('team')['id'])}/reset")
+        line = self.done("GET", "/admin/v1/audit?action=budget.reset")["data"][0]
+        self.assertEqual((line["actor"], line["before"]["who"]), ("admin", "The team 'red'"))
