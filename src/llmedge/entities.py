@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 import msgspec
 
-Kind = Literal["organization", "team", "project", "user", "key", "role"]
+Kind = Literal["organization", "team", "project", "user", "key", "role", "plan"]
 KINDS: tuple[Kind, ...] = ("organization", "team", "project", "user", "key", "role")
+"""All but ``plan``: limits that keys are given when they are made, as LiteLLM's budgets are."""
 
 
 class Entity(msgspec.Struct, frozen=True, gc=False):

@@ -61,6 +61,17 @@ def _kept(path: str, what: str, permission: str) -> tuple[Endpoint, ...]:
     )
 
 
+def _litellm(of: str, verbs: str, permission: str) -> tuple[Endpoint, ...]:
+    """LiteLLM's paths for one kind of thing."""
+    rows = []
+    for verb in verbs.split():
+        reads = verb in ("info", "list")
+        allowed = f"{permission}:{'read' if reads else 'write'}"
+        make = _get if reads else Endpoint
+        rows.append(make(f"/{of}/{verb}", f"LiteLLM's: {verb}", handler=f"litellm_{of}_{verb}", permission=allowed))
+    return tuple(rows)
+
+
 def _google(verb: str, summary: str, dialect: str, streams: Literal["never", "path"] = "never") -> tuple[Endpoint, ...]:
     """A custom method of Google's APIs; their SDKs ask below ``/v1`` too. The AI SDK puts no ``models/`` before a name
     with a slash in it, as ours of ``PROVIDER/MODEL`` are."""
@@ -166,6 +177,19 @@ class Operation(enum.StrEnum):
         _get("/admin/v1/calls", "calls, the latest first", handler="list_calls", permission="calls:read"),
         _get("/admin/v1/calls/{key}", "one call, with every decision", handler="get_call", permission="calls:read"),
         _get("/admin/v1/export", "all calls of a time, as CSV or NDJSON", handler="export", permission="calls:read"),
+        # As scripts for LiteLLM know them (docs.litellm.ai/docs/proxy/virtual_keys), and OpenAI's own.
+        *_litellm("key", "generate info update delete block unblock regenerate list", "keys"),
+        Endpoint("/key/{key}/regenerate", "", handler="litellm_key_regenerate", permission="keys:write"),
+        *_litellm("team", "new info update list", "teams"),
+        *_litellm("user", "new info update list", "teams"),
+        Endpoint(
+            "/budget/new", "LiteLLM's: limits by a name", handler="litellm_budget_new", permission="budgets:write"
+        ),
+        Endpoint("/budget/info", "LiteLLM's", handler="litellm_budget_info", permission="budgets:read"),
+        _get("/spend/logs", "LiteLLM's: calls, or days", handler="litellm_spend_logs", permission="spend:read"),
+        _get("/global/spend/report", "LiteLLM's", handler="litellm_spend_report", permission="spend:read"),
+        _get("/v1/organization/usage/completions", "OpenAI's", handler="openai_usage", permission="spend:read"),
+        _get("/v1/organization/costs", "OpenAI's", handler="openai_costs", permission="spend:read"),
         _get("/v1/key", "the caller's own key: what it may, and what is left", handler="own_key"),
     )
     HEALTH = (

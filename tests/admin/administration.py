@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, execute
+from twisted.internet.defer import Deferred, execute, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
+from llmedge.store import rollups
 from llmedge.store.database import DatabaseThread
+from llmedge.store.ledger import Ledger
 from llmedge.store.migrations import migrate
+from llmedge.store.rows import Row
 from tests.fakes import Edge, Response
 
 ADMIN = "admin-key-of-the-tests"
@@ -38,12 +41,27 @@ class Administration(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.patch(DatabaseThread, "run", at_once)
+        self.patch(Ledger, "caught_up", self.caught_up)
         path = Path(self.mktemp()) / "llmedge.db"
         self.edge = Edge(TOML + self.toml, {"LLMEDGE_STORE": f"sqlite:{path}", "LLMEDGE_ADMIN_KEY": ADMIN})
         self.store = self.edge.service._process.store
         self.addCleanup(self.store.database._drop)
         self.successResultOf(self.store.database.run(migrate))
         self.successResultOf(Deferred.fromCoroutine(self.store.refresh()))
+
+    def caught_up(self, patience: float = 0.0) -> Deferred[bool]:
+        """What stands in for :meth:`Ledger.caught_up`: what its threads would do is done."""
+        self.ship()
+        return succeed(True)
+
+    def ship(self) -> None:
+        """All that has ended is in the database."""
+        self.keep(self.store.ledger._drain())
+
+    def keep(self, rows: Sequence[Row]) -> None:
+        """Rows as the ledger would ship them."""
+        connection = self.store.database._do(lambda connection: connection)
+        connection.add(rows, lambda: rollups.add(connection, rows))
 
     def ask(self, method: str, path: str, body: Any = None, key: str = ADMIN, **headers: str) -> Response:
         """One request, with a key."""

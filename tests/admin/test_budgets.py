@@ -14,14 +14,6 @@ class Budgets(Administration):
         self.done("POST", "/admin/v1/teams", {"name": "red", "budgets": [{"amount": 0.0003, "period": "total"}]})
         self.secret = self.key("app", team="red", budgets=[{"amount": 5, "period": "day"}])["key"]
 
-    def ship(self) -> None:
-        """What the ledger's threads would do."""
-        from llmedge.store import rollups
-
-        rows = self.store.ledger._drain()
-        connection = self.store.database._do(lambda connection: connection)
-        connection.add(rows, lambda: rollups.add(connection, rows))
-
     def spend(self) -> int:
         """Until it is refused; how many calls were answered."""
         count = 0

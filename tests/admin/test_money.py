@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from llmedge.store import rollups
 from llmedge.store.rows import row_of
 from tests.admin.administration import Administration
 from tests.store.databases import record
@@ -32,8 +31,7 @@ class Money(Administration):
             team = self.red if name != "c" else ""
             made.account = type(made.account)(self.keys[name], team, "", "", "", ())
             rows.append(row_of(made, f"{number:05}"))
-        connection = self.store.database._do(lambda connection: connection)
-        connection.add(rows, lambda: rollups.add(connection, rows))
+        self.keep(rows)
         self.total = sum(Decimal(row.cost or 0) for row in rows) / 10**12
 
     def costs(self, path: str, **more: Any) -> Decimal:
@@ -109,6 +107,5 @@ class Money(Administration):
         """What a client calls itself is opened in a spreadsheet."""
         made = record(AT, request_id="=HYPERLINK(1)")
         row = row_of(made, "x")
-        connection = self.store.database._do(lambda connection: connection)
-        connection.add([row], lambda: rollups.add(connection, [row]))
+        self.keep([row])
         self.assertIn(",'=HYPERLINK(1),", self.ask("GET", f"/admin/v1/export?{TIME}").body.decode())

@@ -70,13 +70,6 @@ class Command(Administration):
     def test_spend_and_calls(self) -> None:
         secret = self.run_("key", "create", "app").splitlines()[0]
         answer = self.chat(secret)
-        self.store.ledger._records.clear()
-        from llmedge.store import rollups
-        from llmedge.store.rows import row_of
-
-        rows = [row_of(self.edge.records[-1], "u")]
-        connection = self.store.database._do(lambda connection: connection)
-        connection.add(rows, lambda: rollups.add(connection, rows))
         spent = self.run_("spend", "--by", "key,model", "--from", "2023-11-01", "--to", "2023-12-01")
         self.assertRegex(spent, r"app +mock/x +1 +1 +7 +0.000071 +0\ntotal +- +1")
         document = json.loads(self.run_("spend", "--from", "2023-11-01", "--to", "2023-12-01", "--json"))

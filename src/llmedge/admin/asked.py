@@ -75,9 +75,20 @@ class Asked:
 
     def query(self, name: str, default: str = "") -> str:
         """A parameter of the URL."""
-        _, _, query = self.request.uri.partition(b"?")
-        values = parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=100).get(name)
+        values = self._parameters().get(name)
         return values[-1] if values else default
+
+    def several(self, name: str) -> list[str]:
+        """A parameter that may be there several times, also as ``name[]``, as SDKs write it."""
+        found = self._parameters()
+        return [*found.get(name, []), *found.get(f"{name}[]", [])]
+
+    def _parameters(self) -> dict[str, list[str]]:
+        _, _, query = self.request.uri.partition(b"?")
+        try:
+            return parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=1000)
+        except ValueError:
+            raise ValidationError("The URL has too many parameters.") from None
 
     def number(self, name: str, default: int, most: int) -> int:
         """One that is a whole number from 1.

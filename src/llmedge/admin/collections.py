@@ -29,6 +29,7 @@ PLACES = {
     "user": ("organization",),
     "key": ("team", "project", "user"),
     "role": (),
+    "plan": (),
 }
 """What each may belong to."""
 GRACE = 86_400.0
@@ -113,35 +114,35 @@ def _found(asked: Asked, connection: Connection, kind: str, id: str) -> Entity:
     return entity
 
 
-async def get(asked: Asked, kind: Kind, key: str) -> None:
-    def look(connection: Connection) -> tuple[Entity, list[KeySecret] | None]:
+async def find(asked: Asked, kind: Kind, key: str) -> tuple[Entity, list[KeySecret]]:
+    """:raises NotFound: there is none within reach."""
+
+    def look(connection: Connection) -> tuple[Entity, list[KeySecret]]:
         entity = _found(asked, connection, kind, key)
-        return entity, entities.secrets_of(connection, entity.id) if kind == "key" else None
+        return entity, entities.secrets_of(connection, entity.id) if kind == "key" else []
 
-    entity, known = await asked.deps.store.database.run(look)
-    asked.answer(view(entity, known), version=entity.version)
+    return await asked.deps.store.database.run(look)
 
 
-async def create(asked: Asked, kind: Kind) -> None:
-    entity = _meant(asked, kind, asked.body(), Entity(kind, entities.new_id(kind), ""))
-    secret, known = None, None
-    if kind == "key":
-        secret = secrets.new()
-        known = _known(asked, secret, entity.id)
+async def make(asked: Asked, kind: Kind, body: dict[str, Any], id: str = "") -> tuple[Entity, str]:
+    """A new one, and of a key its secret, which nobody can tell again.
+
+    :raises EdgeError: as everything here, where it is refused.
+    """
+    entity = _meant(asked, kind, body, Entity(kind, id or entities.new_id(kind), ""))
+    secret = secrets.new() if kind == "key" else ""
+    known = _known(asked, secret, entity.id) if secret else None
 
     def keep(connection: Connection) -> Entity:
         return entities.create(connection, asked.actor, _placed(asked, connection, entity), known)
 
     made = await asked.deps.store.database.run(keep)
     await asked.deps.store.refresh()
-    shown = view(made)
-    if secret is not None:
-        shown["key"] = secret  # this once
-    asked.answer(shown, 201, made.version)
+    return made, secret
 
 
-async def change(asked: Asked, kind: Kind, key: str) -> None:
-    body, version = asked.body(), asked.version
+async def alter(asked: Asked, kind: Kind, key: str, body: dict[str, Any], version: int | None = None) -> Entity:
+    """What ``body`` makes of it."""
 
     def keep(connection: Connection) -> Entity:
         before = _found(asked, connection, kind, key)
@@ -150,11 +151,11 @@ async def change(asked: Asked, kind: Kind, key: str) -> None:
 
     made = await asked.deps.store.database.run(keep)
     await asked.deps.store.refresh()
-    asked.answer(view(made), version=made.version)
+    return made
 
 
-async def delete(asked: Asked, kind: Kind, key: str) -> None:
-    version = asked.version
+async def remove(asked: Asked, kind: Kind, key: str, version: int | None = None) -> None:
+    """It is gone; its rows keep its name."""
 
     def keep(connection: Connection) -> Entity:
         gone = msgspec.structs.replace(_found(asked, connection, kind, key), state="deleted")
@@ -162,17 +163,15 @@ async def delete(asked: Asked, kind: Kind, key: str) -> None:
 
     await asked.deps.store.database.run(keep)
     await asked.deps.store.refresh()
-    asked.answer({"id": key, "object": kind, "deleted": True})
 
 
-async def rotate(asked: Asked, key: str) -> None:
-    """A new secret, shown this once; the old ones are good for ``grace_period`` seconds more."""
-    grace = asked.body().get("grace_period", GRACE)
+async def renew(asked: Asked, key: str, grace: Any, version: int | None = None) -> tuple[Entity, str]:
+    """A new secret for a key; the old ones are good for ``grace`` seconds more."""
     if isinstance(grace, bool) or not isinstance(grace, int | float) or not 0 <= grace <= _LONGEST_GRACE:
         raise ValidationError(
             f"The field 'grace_period' must be seconds from 0 to {_LONGEST_GRACE:.0f}.", param="grace_period"
         )
-    secret, version = secrets.new(), asked.version
+    secret = secrets.new()
     known = _known(asked, secret, key)
 
     def keep(connection: Connection) -> Entity:
@@ -182,6 +181,31 @@ async def rotate(asked: Asked, key: str) -> None:
 
     made = await asked.deps.store.database.run(keep)
     await asked.deps.store.refresh()
+    return made, secret
+
+
+async def get(asked: Asked, kind: Kind, key: str) -> None:
+    entity, known = await find(asked, kind, key)
+    asked.answer(view(entity, known if kind == "key" else None), version=entity.version)
+
+
+async def create(asked: Asked, kind: Kind) -> None:
+    made, secret = await make(asked, kind, asked.body())
+    asked.answer(view(made) | ({"key": secret} if secret else {}), 201, made.version)
+
+
+async def change(asked: Asked, kind: Kind, key: str) -> None:
+    made = await alter(asked, kind, key, asked.body(), asked.version)
+    asked.answer(view(made), version=made.version)
+
+
+async def delete(asked: Asked, kind: Kind, key: str) -> None:
+    await remove(asked, kind, key, asked.version)
+    asked.answer({"id": key, "object": kind, "deleted": True})
+
+
+async def rotate(asked: Asked, key: str) -> None:
+    made, secret = await renew(asked, key, asked.body().get("grace_period", GRACE), asked.version)
     asked.answer(view(made) | {"key": secret}, version=made.version)
 
 

@@ -1,0 +1,370 @@
+"""The admin API that scripts written for LiteLLM know (docs.litellm.ai/docs/proxy/virtual_keys): its paths and field
+names over our own keys, teams, users and budgets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from llmedge.admin import collections
+from llmedge.admin.asked import Asked, Handlers, iso
+from llmedge.entities import Entity, Kind
+from llmedge.errors import NotFound, ValidationError
+from llmedge.money import USD
+from llmedge.store import entities
+from llmedge.store.spend import Question, spend
+
+_ALIASES = {"rpm_limit": "rpm", "tpm_limit": "tpm", "max_parallel_requests": "max_concurrency"}
+_EVERY_MODEL = ("all-team-models", "all-proxy-models")
+_MOST = 1000
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_PERIODS = {"1mo": "month", "24h": "1d", "1w": "7d", "daily": "day", "weekly": "week", "monthly": "month"}
+
+
+def handlers() -> Handlers:
+    return {
+        "litellm_key_generate": generate,
+        "litellm_key_info": key_info,
+        "litellm_key_update": key_update,
+        "litellm_key_delete": key_delete,
+        "litellm_key_block": key_block,
+        "litellm_key_unblock": key_unblock,
+        "litellm_key_regenerate": regenerate,
+        "litellm_key_list": key_list,
+        "litellm_team_new": team_new,
+        "litellm_team_info": team_info,
+        "litellm_team_update": team_update,
+        "litellm_team_list": team_list,
+        "litellm_user_new": user_new,
+        "litellm_user_info": user_info,
+        "litellm_user_update": user_update,
+        "litellm_user_list": user_list,
+    }
+
+
+# Their words, and ours
+
+
+def settings(body: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """What is said of a key, a team or a user, in our words.
+
+    :raises ValidationError: it cannot be said.
+    """
+    ours: dict[str, Any] = {_ALIASES[name]: body[name] for name in _ALIASES if name in body}
+    if "models" in body:
+        models = [each for each in body["models"] or () if each not in _EVERY_MODEL]
+        ours["models"] = models or None
+    if "metadata" in body:
+        metadata = body["metadata"] or {}
+        plain = {name: each for name, each in metadata.items() if isinstance(each, str | int | float | bool)}
+        others = {name: msgspec.json.encode(each).decode() for name, each in metadata.items() if name not in plain}
+        ours["metadata"] = plain | others
+    if "tags" in body:
+        ours["tags"] = body["tags"]
+    if body.get("duration"):
+        moment = datetime.fromtimestamp(now, UTC) + timedelta(seconds=_seconds(str(body["duration"])))
+        ours["expires"] = moment.isoformat().replace("+00:00", "Z")
+    if "blocked" in body and body["blocked"] is not None:
+        ours["state"] = "disabled" if body["blocked"] else "active"
+    if {"max_budget", "model_max_budget", "budget_duration", "soft_budget"} & set(body):
+        ours["budgets"] = _budgets(body)
+    return ours
+
+
+def _budgets(body: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    found = []
+    if (amount := body.get("max_budget")) is not None:
+        budget: dict[str, Any] = {"amount": amount, "period": _period(body.get("budget_duration"))}
+        if (soft := body.get("soft_budget")) is not None and amount:
+            budget["soft"] = [float(soft) / float(amount)] if 0 < float(soft) < float(amount) else []
+        found.append(budget)
+    for model, each in (body.get("model_max_budget") or {}).items():
+        limit = each if isinstance(each, Mapping) else {"budget_limit": each}
+        amount = limit.get("budget_limit", limit.get("max_budget"))
+        period = _period(limit.get("time_period", limit.get("budget_duration")))
+        found.append({"amount": amount, "period": period, "models": [model]})
+    return found or None
+
+
+def _period(duration: Any) -> str:
+    if duration is None:
+        return "total"
+    text = _PERIODS.get(str(duration), str(duration))
+    if text not in ("day", "week", "month") and not re.fullmatch(r"[1-9]\d{0,3}d", text):
+        raise ValidationError(
+            "The field 'budget_duration' must be days or '1mo', such as '30d'.", param="budget_duration"
+        )
+    return text
+
+
+def _seconds(text: str) -> int:
+    if text == "1mo":
+        return 30 * 86400
+    if (match := re.fullmatch(r"(\d{1,9})([smhdw])", text)) is None:
+        raise ValidationError("The field 'duration' must be such as '30d', '12h' or '90s'.", param="duration")
+    return int(match[1]) * _SECONDS[match[2]]
+
+
+def _shown(entity: Entity, spent: int) -> dict[str, Any]:
+    """Ours in their words; money as a number, as theirs is."""
+    data = entity.data
+    of_all: dict[str, Any] = next((each for each in data.get("budgets", ()) if "models" not in each), {})
+    return {
+        "models": data.get("models", []),
+        "max_budget": float(of_all["amount"]) if of_all else None,
+        "budget_duration": None if of_all.get("period", "total") == "total" else of_all["period"],
+        "rpm_limit": data.get("rpm"),
+        "tpm_limit": data.get("tpm"),
+        "max_parallel_requests": data.get("max_concurrency"),
+        "metadata": data.get("metadata", {}),
+        "blocked": entity.state == "disabled",
+        "spend": spent / USD,
+        "created_at": iso(entity.created_at),
+        "updated_at": iso(entity.updated_at),
+    }
+
+
+def _key(entity: Entity, spent: int, last4: str = "") -> dict[str, Any]:
+    return {
+        "token": entity.id,
+        "token_id": entity.id,
+        "key_name": f"sk-...{last4}",
+        "key_alias": entity.name,
+        "team_id": entity.team or None,
+        "user_id": entity.user or None,
+        "expires": entity.data.get("expires"),
+        "tags": entity.data.get("tags", []),
+        **_shown(entity, spent),
+    }
+
+
+async def _spent(asked: Asked, kind: Kind, ids: list[str]) -> dict[str, int]:
+    """Picos since the beginning, by id."""
+    now = round(asked.deps.clock.seconds() * 1_000_000)
+    question = Question(0, now + 86_400_000_000, (kind,), {kind: ids})
+    await asked.deps.store.ledger.caught_up(1.0)
+    groups = await asked.deps.store.database.run(lambda connection: spend(connection, question))
+    return {str(group[kind]): int(group["cost"]) for group in groups}
+
+
+def meant_key(asked: Asked, given: Any) -> str:
+    """The id of the key that is meant: by its secret, its id, or its alias.
+
+    :raises NotFound: there is none.
+    """
+    text = str(given or "")
+    directory = asked.deps.store.directory
+    if (found := directory.find(text.encode(errors="replace"))) is not None:
+        return found[0].id
+    for each in directory.all("key"):
+        if text in (each.id, each.name):
+            return each.id
+    raise NotFound("There is no such key.")
+
+
+# Keys
+
+
+async def generate(asked: Asked) -> None:
+    body = asked.body()
+    if body.get("key"):
+        raise ValidationError("The field 'key' is not taken: keys are made here.", param="key")
+    ours = settings(body, asked.deps.clock.seconds())
+    if body.get("budget_id"):
+        plan, _ = await collections.find(asked, "plan", str(body["budget_id"]))
+        ours = {**plan.data, **ours}
+    ours["name"] = body.get("key_alias") or entities.new_id("key")
+    ours["team"] = body.get("team_id")
+    if body.get("user_id"):
+        ours["user"] = await _user(asked, str(body["user_id"]))
+    made, secret = await collections.make(asked, "key", ours)
+    asked.answer({"key": secret, **_key(made, 0, secret[-4:])})
+
+
+async def _user(asked: Asked, id: str) -> str:
+    """The user of that id, made if there is none, as LiteLLM does."""
+    directory = asked.deps.store.directory
+    if not any(id in (each.id, each.name) for each in directory.all("user")):
+        await collections.make(asked, "user", {"name": id}, id)
+    return id
+
+
+async def key_info(asked: Asked) -> None:
+    """Without ``key`` the caller's own."""
+    given = asked.query("key")
+    id = meant_key(asked, given) if given else asked.caller.account.key_id
+    entity, known = await collections.find(asked, "key", id)
+    spent = await _spent(asked, "key", [id])
+    last4 = max(known, key=lambda each: each.created_at).last4 if known else ""
+    asked.answer({"key": id, "info": _key(entity, spent.get(id, 0), last4)})
+
+
+async def key_update(asked: Asked) -> None:
+    body = asked.body()
+    ours = settings(body, asked.deps.clock.seconds())
+    ours |= {"name": body["key_alias"]} if body.get("key_alias") else {}
+    ours |= {"team": body["team_id"]} if "team_id" in body else {}
+    entity = await collections.alter(asked, "key", meant_key(asked, body.get("key")), ours)
+    spent = await _spent(asked, "key", [entity.id])
+    asked.answer({"key": entity.id, **_key(entity, spent.get(entity.id, 0))})
+
+
+async def key_delete(asked: Asked) -> None:
+    body = asked.body()
+    ids = [meant_key(asked, each) for each in [*(body.get("keys") or ()), *(body.get("key_aliases") or ())]]
+    for id in ids:
+        await collections.remove(asked, "key", id)
+    asked.answer({"deleted_keys": ids})
+
+
+async def key_block(asked: Asked) -> None:
+    await _block(asked, True)
+
+
+async def key_unblock(asked: Asked) -> None:
+    await _block(asked, False)
+
+
+async def _block(asked: Asked, blocked: bool) -> None:
+    state = {"state": "disabled" if blocked else "active"}
+    entity = await collections.alter(asked, "key", meant_key(asked, asked.body().get("key")), state)
+    asked.answer(_key(entity, 0))
+
+
+async def regenerate(asked: Asked, key: str = "") -> None:
+    body = asked.body()
+    id = meant_key(asked, key or body.get("key"))
+    grace = _seconds(str(body["grace_period"])) if body.get("grace_period") else 0
+    entity, secret = await collections.renew(asked, id, grace)
+    asked.answer({"key": secret, **_key(entity, 0, secret[-4:])})
+
+
+async def key_list(asked: Asked) -> None:
+    """A page, as theirs are: by number."""
+    page, size = asked.number("page", 1, 10**6), asked.number("size", 10, _MOST)
+    found = [
+        each
+        for each in sorted(asked.deps.store.directory.all("key"), key=lambda each: each.id)
+        if asked.reach.covers(each.team, each.project)
+        and asked.query("team_id") in ("", each.team)
+        and asked.query("user_id") in ("", each.user)
+        and asked.query("key_alias") in ("", each.name)
+    ]
+    shown = found[(page - 1) * size : page * size]
+    whole = asked.query("return_full_object").lower() == "true"
+    spent = await _spent(asked, "key", [each.id for each in shown]) if whole and shown else {}
+    asked.answer(
+        {
+            "keys": [_key(each, spent.get(each.id, 0)) if whole else each.id for each in shown],
+            "total_count": len(found),
+            "current_page": page,
+            "total_pages": -(-len(found) // size),
+        }
+    )
+
+
+# Teams and users
+
+
+async def team_new(asked: Asked) -> None:
+    body = asked.body()
+    ours = settings(body, asked.deps.clock.seconds())
+    id = str(body.get("team_id") or entities.new_id("team"))
+    ours["name"] = body.get("team_alias") or id
+    made, _ = await collections.make(asked, "team", ours, id)
+    asked.answer(_team(made, 0))
+
+
+def _team(entity: Entity, spent: int) -> dict[str, Any]:
+    shown = _shown(entity, spent)
+    return {"team_id": entity.id, "team_alias": entity.name, "organization_id": entity.organization or None, **shown}
+
+
+async def team_info(asked: Asked) -> None:
+    entity, _ = await collections.find(asked, "team", asked.query("team_id"))
+    spent = await _spent(asked, "team", [entity.id])
+    keys = [each for each in asked.deps.store.directory.all("key") if each.team == entity.id]
+    by_key = await _spent(asked, "key", [each.id for each in keys]) if keys else {}
+    asked.answer(
+        {
+            "team_id": entity.id,
+            "team_info": _team(entity, spent.get(entity.id, 0)),
+            "keys": [_key(each, by_key.get(each.id, 0)) for each in keys],
+            "team_memberships": [],
+        }
+    )
+
+
+async def team_update(asked: Asked) -> None:
+    body = asked.body()
+    ours = settings(body, asked.deps.clock.seconds())
+    ours |= {"name": body["team_alias"]} if body.get("team_alias") else {}
+    entity = await collections.alter(asked, "team", str(body.get("team_id")), ours)
+    asked.answer({"team_id": entity.id, "data": _team(entity, 0)})
+
+
+async def team_list(asked: Asked) -> None:
+    found = [each for each in asked.deps.store.directory.all("team") if asked.reach.covers(each.id)]
+    spent = await _spent(asked, "team", [each.id for each in found]) if found else {}
+    asked.answer([_team(each, spent.get(each.id, 0)) for each in found])
+
+
+async def user_new(asked: Asked) -> None:
+    body = asked.body()
+    ours = settings(body, asked.deps.clock.seconds())
+    id = str(body.get("user_id") or entities.new_id("user"))
+    ours["name"] = body.get("user_alias") or id
+    if body.get("user_email"):
+        ours["metadata"] = {**ours.get("metadata", {}), "user_email": body["user_email"]}
+    made, _ = await collections.make(asked, "user", ours, id)
+    shown = _user_view(made, 0)
+    if body.get("auto_create_key", True):
+        key = {"name": entities.new_id("key"), "user": made.id, "team": body.get("team_id")}
+        _, shown["key"] = await collections.make(asked, "key", key)
+    asked.answer(shown)
+
+
+def _user_view(entity: Entity, spent: int) -> dict[str, Any]:
+    email = entity.data.get("metadata", {}).get("user_email")
+    return {"user_id": entity.id, "user_alias": entity.name, "user_email": email, **_shown(entity, spent)}
+
+
+async def user_info(asked: Asked) -> None:
+    entity, _ = await collections.find(asked, "user", asked.query("user_id"))
+    spent = await _spent(asked, "user", [entity.id])
+    keys = [each for each in asked.deps.store.directory.all("key") if each.user == entity.id]
+    asked.answer(
+        {
+            "user_id": entity.id,
+            "user_info": _user_view(entity, spent.get(entity.id, 0)),
+            "keys": [_key(each, 0) for each in keys],
+            "teams": [],
+        }
+    )
+
+
+async def user_update(asked: Asked) -> None:
+    body = asked.body()
+    ours = settings(body, asked.deps.clock.seconds())
+    ours |= {"name": body["user_alias"]} if body.get("user_alias") else {}
+    entity = await collections.alter(asked, "user", str(body.get("user_id")), ours)
+    asked.answer({"user_id": entity.id, "data": _user_view(entity, 0)})
+
+
+async def user_list(asked: Asked) -> None:
+    page, size = asked.number("page", 1, 10**6), asked.number("page_size", 25, _MOST)
+    found = sorted(asked.deps.store.directory.all("user") if asked.reach.everywhere else [], key=lambda each: each.id)
+    shown = found[(page - 1) * size : page * size]
+    asked.answer(
+        {
+            "users": [_user_view(each, 0) for each in shown],
+            "total": len(found),
+            "page": page,
+            "page_size": size,
+            "total_pages": -(-len(found) // size),
+        }
+    )
