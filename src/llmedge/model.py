@@ -154,6 +154,16 @@ class Caller:
     grants: tuple[Grant, ...] = ()
     may_use: Callable[[str], bool] = attrs.field(init=False, eq=False, repr=False)
 
+    @property
+    def id(self) -> str:
+        """Of no other caller, whatever it is called."""
+        return self.account.key_id or self.name
+
+    @property
+    def tenant(self) -> str:
+        """With whom it may share what was answered: its team, else nobody."""
+        return self.account.team or self.id
+
     @may_use.default
     def _compile(self) -> Callable[[str], bool]:
         narrowing = [each for each in (self.models, *self.models_above) if "*" not in each]

@@ -32,7 +32,7 @@ class Admit(Stage):
 
     def _recalling(self, call: Call) -> Call:
         """What was answered is kept for a while, as the Responses API does, and stands where its id is sent."""
-        items, owner = self.deps.items, call.caller.name
+        items, owner = self.deps.items, call.caller.id
         if bytes(call.fields.get("store", b"")) != b"false":
             call.remember = partial(items.put, owner)
         said = bytes(call.fields.get("input", b""))

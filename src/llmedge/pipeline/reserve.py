@@ -174,7 +174,7 @@ class Reserve(Stage):
         come back, any answer is better than none."""
         if not needed.output:
             return 0
-        usual = self._allowances.usual_output(call.caller.name, call.record.model_label)
+        usual = self._allowances.usual_output(call.caller.id, call.record.model_label)
         usual = LEAST if usual is None else max(1, usual)
         return min(needed.output, usual)
 

@@ -71,7 +71,7 @@ class Allowances:
         """Of ``caller``; ``None``: it has no such limits."""
         if not caller.limits:
             return None
-        key = caller.account.key_id or caller.name
+        key = caller.id
         purse = self._purses.get(key)
         if purse is None or purse.caller is not caller:
             purse = self._purses[key] = self._make(caller)
@@ -146,7 +146,7 @@ class Allowances:
         if taken.holds is not None:
             taken.holds.settle(accounting.cost or 0, record.received, self.tell)
             if used is not None and record.outcome == "ok":
-                self._lengths.get(f"{record.caller}\0{record.model_label}").append(used.output)
+                self._lengths.get(f"{purse.caller.id}\0{record.model_label}").append(used.output)
 
     def usual_output(self, caller: str, model: str) -> int | None:
         """Tokens that 95 of 100 answers of ``model`` to ``caller`` stay under; ``None``: too few are known."""
