@@ -44,7 +44,8 @@ class Schema(SynchronousTestCase):
             PROVIDER + MODEL + "[models.m.capabilities]\ncontext = 5\nvision = true\n",
             PROVIDER + '[prices."p/*"]\ninput = 0.1\noutput = "2"\n',
             '[[auth.keys]]\nname = "a"\nkey = "b"\n[server]\ntimeout = 1\nlisten = ["tcp:1"]\n',
-            '[routing]\nhedge = "off"\nretries = 0\n',
+            '[routing]\nhedge = "off"\nretries = 0\nfallback_on = [400, 422]\n',
+            PROVIDER + MODEL + '[routing]\ndefault_models = {images = "m", responses = "p/x"}\n',
         ):
             settings(toml)
             self.assertEqual(self.errors(toml), [], toml)
@@ -68,6 +69,9 @@ class Schema(SynchronousTestCase):
             ("[models.m]\ntargets = []\n", ["models", "m", "targets"]),
             ('[models.m]\ntargets = ["x"]\n', ["models", "m", "targets", 0]),
             (PROVIDER + MODEL + "hedge = 3\n", ["models", "m", "hedge"]),
+            (PROVIDER + MODEL + "fallback_on = [200]\n", ["models", "m", "fallback_on", 0]),
+            ('[routing]\ndefault_models = {audio = "m"}\n', ["routing", "default_models"]),
+            ('[routing]\ndefault_models = {images = ""}\n', ["routing", "default_models", "images"]),
             ("[prices.m]\ninput = 1\n", ["prices"]),
         ):
             self.assertEqual([list(error.absolute_path) for error in self.errors(toml)], [path], toml)

@@ -136,6 +136,24 @@ _LIST = {"type": "array", "items": string.schema}
 strings = _simple("list of texts", _strs, _LIST, lambda text: [part for part in text.split(",") if part.strip()])
 
 
+def _status_list(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(_is_status(item) for item in value):
+        raise ValueError("must be a list of HTTP statuses from 400 to 599")
+    return tuple(value)
+
+
+def _is_status(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 400 <= value <= 599
+
+
+statuses = _simple(
+    "list of HTTP statuses",
+    _status_list,
+    {"type": "array", "items": {"type": "integer", "minimum": 400, "maximum": 599}},
+    lambda text: [int(part) if part.strip().isdigit() else part for part in text.split(",") if part.strip()],
+)
+
+
 def _hedge_value(value: Any) -> str | float:
     if value in ("off", "tail"):
         return str(value)
@@ -177,6 +195,27 @@ def _url(value: Any) -> str:
 
 
 url = _simple("http or https URL", _url, {**_TEXT, "pattern": r"^\s*[Hh][Tt][Tt][Pp][Ss]?://[^?#]+$"})
+
+
+def named_texts(*names: str) -> ValueType:
+    """A table of texts under these names only."""
+    listed = ", ".join(names)
+
+    def check(value: Any) -> dict[str, str]:
+        if not isinstance(value, dict):
+            raise ValueError(f"must be a table of texts, named {listed}")
+        for name, text in value.items():
+            if name not in names:
+                raise ValueError(f"has {name!r}; there is: {listed}")
+            if not isinstance(text, str) or not text.strip():
+                raise ValueError(f"must hold texts that are not empty; {name} is none")
+        return {name: text.strip() for name, text in value.items()}
+
+    properties = dict.fromkeys(names, string.schema)
+    return _simple(f"table of texts: {listed}", check, {"type": "object", "properties": properties} | _CLOSED)
+
+
+_CLOSED = {"additionalProperties": False}
 
 
 def _network_list(value: Any) -> tuple[IPv4Network | IPv6Network, ...]:

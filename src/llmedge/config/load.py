@@ -238,6 +238,9 @@ class _Reader:
             if not model.targets and ("models", name, "targets") not in self.lines:
                 self.problem(("models", name), 'needs targets, such as targets = ["openai/gpt-4o"]')
             self._route(name, model, settings.models, providers)
+        for name, model_name in settings.routing.default_models.items():
+            if not self._is_known(model_name, settings.models, providers):
+                self._unknown(("routing", "default_models", name), "model", model_name, settings.models)
         for name in settings.prices:
             self._price(name, settings.prices[name], providers)
         return attrs.evolve(settings, server=server, auth=auth, providers=providers)
@@ -255,6 +258,11 @@ class _Reader:
                     self._unknown(("models", name, option), "model", other, models)
         if model.sticky and model.sticky != "prompt" and not re.fullmatch(r"header:[A-Za-z0-9_\-]+", model.sticky):
             self.problem(("models", name, "sticky"), 'must be "prompt" or "header:NAME"')
+
+    def _is_known(self, name: str, models: Iterable[str], providers: Mapping[str, Any]) -> bool:
+        """Whether a client may ask for a model of that name."""
+        patterns = [*models, *(pattern for each in providers.values() for pattern in each.models)]
+        return name.partition("/")[0] in providers or any(fnmatchcase(name, pattern) for pattern in patterns)
 
     def _price(self, name: str, price: Price, providers: Iterable[str]) -> None:
         path: KeyPath = ("prices", name)

@@ -77,6 +77,7 @@ class Api:
     """The routes, the pipeline behind them, and what a client's body must look like.
 
     :param origins: of web pages that may open a WebSocket; ``"*"`` for all.
+    :param default_models: by :attr:`~llmedge.operations.Endpoint.unnamed`.
     """
 
     app = Klein()
@@ -88,7 +89,9 @@ class Api:
         vendors: VendorModels,
         started: int,
         origins: Collection[str] = (),
+        default_models: Mapping[str, str] | None = None,
     ) -> None:
+        self._default_models = default_models or {}
         self._handlers = handlers
         self._models = models
         self._vendors = vendors
@@ -185,7 +188,10 @@ class Api:
         dialect = DIALECTS[endpoint.dialect]
         try:
             if is_upload(request):
-                upload, model = await take_upload(request)
+                try:
+                    upload, model = await take_upload(request, self._default_models.get(endpoint.unnamed, ""))
+                except ValidationError as error:
+                    raise self._unnamed(error, endpoint) from None
                 call = self._called(request, endpoint, dialect, Request({}, model, False, False, 1, None))
                 call.upload = upload
             else:
@@ -208,7 +214,7 @@ class Api:
         if not request.context.head.is_json:
             _expect_json(request)
         request.context.record.bytes_in = request.size
-        parsed = _parse(request, endpoint, dialect, request.content.read())
+        parsed = self._parse(request, endpoint, dialect, request.content.read())
         return self._called(request, endpoint, dialect, parsed)
 
     async def _call(self, request: EdgeRequest, endpoint: Endpoint, dialect: Dialect) -> Call:
@@ -216,8 +222,31 @@ class Api:
         edge = request.edge
         body = request.content.read() if request.body is None else await whole_body(request.body, edge.limits)
         request.context.record.bytes_in = len(body)
-        parsed = await maybe_in_thread(edge.clock, len(body), _parse, request, endpoint, dialect, body)
+        parsed = await maybe_in_thread(edge.clock, len(body), self._parse, request, endpoint, dialect, body)
         return self._called(request, endpoint, dialect, parsed)
+
+    def _parse(self, request: EdgeRequest, endpoint: Endpoint, dialect: Dialect, body: bytes) -> Request:
+        """Read ``body``, maybe in a thread.
+
+        :raises ValidationError: it is no request of this operation.
+        """
+        parse = dialect.parse_request
+        if endpoint.operation is Operation.COUNT_TOKENS:
+            assert isinstance(dialect, CountingDialect)
+            parse = dialect.parse_count_request
+        depth = request.edge.limits.max_json_depth
+        if not endpoint.unnamed:
+            return parse(body, depth, model=endpoint.model, stream=endpoint.streams == "path")
+        try:
+            return parse(body, depth, model=self._default_models.get(endpoint.unnamed, endpoint.model))
+        except ValidationError as error:
+            raise self._unnamed(error, endpoint) from None
+
+    def _unnamed(self, error: ValidationError, endpoint: Endpoint) -> ValidationError:
+        """``error``, with the setting that would spare the client the model's name, where it is about that."""
+        if error.param == "model" and endpoint.unnamed and endpoint.unnamed not in self._default_models:
+            error.message += f" A default is set by routing.default_models.{endpoint.unnamed}."
+        return error
 
     def _called(self, request: EdgeRequest, endpoint: Endpoint, dialect: Dialect, parsed: Request) -> Call:
         if len(parsed.model) > 256:
@@ -246,19 +275,6 @@ class Api:
             marks,
             hints,
         )
-
-
-def _parse(request: EdgeRequest, endpoint: Endpoint, dialect: Dialect, body: bytes) -> Request:
-    """Read ``body``, maybe in a thread.
-
-    :raises ValidationError: it is no request of this operation.
-    """
-    parse = dialect.parse_request
-    if endpoint.operation is Operation.COUNT_TOKENS:
-        assert isinstance(dialect, CountingDialect)
-        parse = dialect.parse_count_request
-    depth = request.edge.limits.max_json_depth
-    return parse(body, depth, model=endpoint.model, stream=endpoint.streams == "path")
 
 
 def _expect_json(request: EdgeRequest) -> None:

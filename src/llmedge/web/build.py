@@ -46,7 +46,9 @@ def layers(settings: Settings) -> list[type[Layer]]:
 def build(settings: Settings, pipeline: Pipeline, deps: WebDeps) -> Web:
     """Everything between the sites and the pipeline."""
     admin = settings.admin
-    api = Api(pipeline.handlers, pipeline.models, pipeline.vendor_models, deps.started, settings.cors.origins)
+    origins, default_models = settings.cors.origins, settings.routing.default_models
+    handlers, vendor_models = pipeline.handlers, pipeline.vendor_models
+    api = Api(handlers, pipeline.models, vendor_models, deps.started, origins, default_models)
     render = deps.render_metrics if settings.metrics.enabled else None
     public = Ops(deps.reactor, render, deps.ready, expose=not admin.listen or admin.keep_public)
     inside = Ops(deps.reactor, render, deps.ready, expose=True)

@@ -60,12 +60,14 @@ class Multipart:
 
     :param model: the model's name, where it was told already: the body then need not name it, and a field of that name
         is made to if it does not.
+    :param default: the same, where the body does not name it.
     :ivar named: the field ``model`` has gone by.
     :ivar model: its value; ``size``: its bytes.
     :ivar complete: the body has come to its end.
     """
 
-    def __init__(self, boundary: bytes, model: str = "") -> None:
+    def __init__(self, boundary: bytes, model: str = "", default: str = "") -> None:
+        self._default = default
         self.model = model
         self.named = False
         self.size = 0
@@ -129,7 +131,8 @@ class Multipart:
             if not self._parts:
                 raise _wrong("it has no parts")
             if not self.named:
-                if not self._told:
+                self.model = self.model or self._default
+                if not self.model:
                     raise ValidationError("The field 'model' is required.", param="model")
                 self.named = True
                 head = self._mark + b'\r\nContent-Disposition: form-data; name="model"\r\n\r\n'

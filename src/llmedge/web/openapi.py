@@ -51,7 +51,7 @@ def _operation_object(endpoint: Endpoint) -> dict[str, Any]:
         "security": _SECURITY.get(endpoint.key, [{}, *_KEYS]),
     }
     if endpoint.body != "none":
-        named = endpoint.model or endpoint.body == "multipart" or "model" in names
+        named = endpoint.model or endpoint.unnamed or endpoint.body == "multipart" or "model" in names
         schema = {"type": "object"} if named else {"type": "object", "required": ["model"]}
         types = [_JSON] if endpoint.body == "json" else ["multipart/form-data", _JSON]
         described["requestBody"] = {"required": True, "content": {name: {"schema": schema} for name in types}}

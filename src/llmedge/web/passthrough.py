@@ -45,8 +45,8 @@ async def whole_body(body: BodyStream, limits: Server) -> bytes:
     return b"".join(parts)
 
 
-async def take_upload(request: EdgeRequest) -> tuple[HeldUpload, str]:
-    """Begin to read a multipart body; with it the name of its model.
+async def take_upload(request: EdgeRequest, default: str) -> tuple[HeldUpload, str]:
+    """Begin to read a multipart body; with it the name of its model, ``default`` where nobody says another.
 
     The answer is due ``server.timeout`` seconds after the body is here, which may itself take ``server.body_timeout``
     and as long as the vendor keeps it waiting.
@@ -69,7 +69,8 @@ async def take_upload(request: EdgeRequest) -> tuple[HeldUpload, str]:
 
     due(request.edge.limits.body_timeout + deadline.seconds)
     length = (request.getHeader(b"content-length") or b"").decode("latin-1")
-    upload = HeldUpload(boundary, _told(request), body.read, int(length) if length.isdecimal() else None, is_read)
+    announced = int(length) if length.isdecimal() else None
+    upload = HeldUpload(boundary, _told(request), body.read, announced, is_read, default)
     model = await upload.begin()
     request.context.record.routing.waited += clock.seconds() - request.context.received  # for the client
     return upload, model

@@ -20,6 +20,7 @@ class HeldUpload:
     :param read: gives the body's next piece, ``b""`` at its end.
     :param length: the body's bytes, where the client has told.
     :param when_read: called when all of the body is here.
+    :param default: the model where neither head nor body names one.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class HeldUpload:
         read: Callable[[], Awaitable[bytes]],
         length: int | None,
         when_read: Callable[[], None],
+        default: str = "",
     ) -> None:
         name = boundary.decode("ascii")
         self.content_type = f'multipart/form-data; boundary="{name}"'
@@ -36,7 +38,7 @@ class HeldUpload:
             self.content_type = f"multipart/form-data; boundary={name}"
         self.spent = False
         self._boundary = boundary
-        self._parser = Multipart(boundary, model)
+        self._parser = Multipart(boundary, model, default)
         self._read = read
         self._length = length
         self._when_read = when_read

@@ -83,6 +83,9 @@ class Model:
     context_fallbacks: tuple[str, ...] = option(
         kinds.strings, (), "Models to ask when the prompt is too long for the targets, in order."
     )
+    fallback_on: tuple[int, ...] | None = option(
+        kinds.statuses, None, "Statuses of a vendor's refusals after which the next target is asked."
+    )
     hedge: str | float | None = option(kinds.hedge, None, "Ask the next target as well when one is slow.")
     stream_recovery: str | None = option(
         kinds.choice("off", "splice", "continue", "buffer"),
