@@ -226,6 +226,30 @@ class TargetError(EdgeError):
         return self
 
 
+class RefusedHere(TargetError):
+    """A refusal that the operator has the next target asked after (``fallback_on``); the client is told the same."""
+
+    outcome = "refused"
+    cause = "fallback_on"
+
+    def __init__(self, refused: VendorRefused) -> None:
+        super().__init__(
+            refused.message,
+            param=refused.param,
+            details=refused.details,
+            retry_after=refused.retry_after,
+            status=refused.status,
+            code=refused.code,
+            type=refused.type,
+        )
+        self.more = refused.more
+        self.should_retry = refused.should_retry
+
+    def of(self, provider: str) -> TargetError:
+        """It is a sentence already."""
+        return self
+
+
 class Unsupported(TargetError):
     """The target's dialect cannot say a field of the request; ``param`` names it. Another target may be able to."""
 
@@ -300,11 +324,12 @@ class VendorFailed(TargetError):
 
 
 class VendorLacks(TargetError):
-    """The target does not do this kind of request (501, 405). Another one may."""
+    """The target does not do this kind of request (501, 405), has not got the model, or may not do so much. Another one
+    may."""
 
     status = 501
     code = "NOT_IMPLEMENTED"
-    should_retry = False
+    should_retry: bool | None = False
     outcome = "status"
     cause = "lacking"
 
@@ -329,7 +354,7 @@ class VendorRateLimited(TargetError):
 
 
 class VendorRejectedCredentials(TargetError):
-    """The target refuses *our* credentials (401, 403); the client is told so without seeing them."""
+    """The target refuses *our* credentials (401, 403) or account; the client is told so without seeing them."""
 
     outcome = "credentials"
     cause = "credentials"

@@ -93,6 +93,7 @@ TABLE = [
     Row("status_429", "429-ms", recovers=0.4),
     Row("status_429", "429-date", recovers=0.9),  # a date has whole seconds
     Row("status_429", "429-reset", recovers=0.5),
+    Row("status_429", "429-told", recovers=0.5),
     Row("status_429", "429-long", 429, "RATE_LIMIT_ERROR", retry_after=77),
     Row("status_500", "500"),
     Row("status_502", "502"),
@@ -105,13 +106,17 @@ TABLE = [
     Row("lacking", "405", 501, "NOT_IMPLEMENTED"),
     Row("status_other", "302"),
     Row("credentials", "401"),
-    Row("credentials", "402"),
     Row("credentials", "403"),
+    Row("billing", "402"),
+    Row("billing", "no-credit"),
+    Row("location", "not-here"),
+    Row("unserved", "404", 404, "NOT_FOUND"),
+    Row("unserved", "no-model", 404, "model_not_found"),
+    Row("allowance", "tokens-a-minute", 413, "rate_limit_exceeded"),
     Row("error_body", "error-in-a-200"),
     Row("error_event", "error-first", how="stream"),
     Row("context_length", "context", 400, "context_length_exceeded"),
     Row("content_filter", "filter", 400, "content_filter"),
-    Row("client", "404", 404, "NOT_FOUND"),
     Row("client", "422", 422, "VALIDATION_ERROR"),
     Row("malformed", "half-json", how="whole"),
     Row("malformed", "html"),
@@ -127,8 +132,8 @@ TABLE = [
     Row("error_event", "error-later", how="stream", later=True),
     Row("stall", "stall", how="stream", later=True, code="TIMEOUT_ERROR"),
 ]
-"""``busy`` and ``unsupported`` are no vendor's doing, ``media_type`` is no chat's, ``unusable`` is said in other
-dialects than this vendor's: they have tests of their own."""
+"""``busy``, ``unsupported`` and ``fallback_on`` are no vendor's doing, ``media_type`` is no chat's, ``unusable`` is
+said in other dialects than this vendor's: they have tests of their own."""
 
 
 @attrs.frozen
@@ -254,7 +259,7 @@ class Table(Faulty):
         An honest end, held back frames, no early 200, no leak, both errors kept; each limit fires, Retry-After is
         honoured and passed on, a silent target is left and not asked again.
         """
-        rows = {row.cause for row in TABLE} | {"busy", "unsupported", "media_type", "unusable"}
+        rows = {row.cause for row in TABLE} | {"busy", "unsupported", "fallback_on", "media_type", "unusable"}
         self.assertEqual(rows, set(VERDICTS))
         models = "".join(case.toml for case in CASES)
         patient, waiting = await self.begin(models), await self.another(models, WAIT)

@@ -18,7 +18,7 @@ from llmedge.pipeline.deployments import Lease
 from llmedge.pipeline.plan import Option, Plan, RouteDeps
 from llmedge.pipeline.routed import RoutedStream
 from llmedge.pipeline.signals import limit_words
-from llmedge.pipeline.verdicts import LEFT, as_refusal, cause_of, verdict_of
+from llmedge.pipeline.verdicts import LEFT, as_fallback, as_refusal, cause_of, verdict_of
 from llmedge.record import Attempt, Content
 from llmedge.streams import Reply
 
@@ -78,6 +78,8 @@ async def attempt(
         raise
     except EdgeError as failure:
         error = as_refusal(failure)
+        if plan is not None:
+            error = as_fallback(error, plan.fallback_on)
         _failed(made, candidate, lease, error, clock.seconds(), record.request_id)
         if plan is not None:
             plan.failed(option, error)
@@ -99,7 +101,8 @@ def _failed(made: Attempt, candidate: Candidate, lease: Lease, error: EdgeError,
         made.end(now, "refused", error.message)
         return
     made.end(now, error.outcome, error.message)
-    quiet = made.cause == "unsupported" or made.kind == "shadow"  # the request's doing, or nobody's loss
+    # The request's doing, or nobody's loss:
+    quiet = made.cause in ("unsupported", "fallback_on") or made.kind == "shadow"
     tell = log.debug if quiet else log.warn
     tell(
         "{target} failed ({cause}): {error}",

@@ -21,11 +21,13 @@ from llmedge.errors import (
     UpstreamMalformed,
     UpstreamTimeout,
     VendorFailed,
+    VendorRateLimited,
     VendorRejectedCredentials,
+    VendorUnavailable,
 )
 from llmedge.model import Answer, Clock, Event, EventKind, Target, Usage
 from llmedge.operations import Operation
-from llmedge.providers.failures import REMAINING, failure_for, parse_rate, parse_retry_after, parse_should_retry
+from llmedge.providers.failures import as_trouble, failure_for
 from llmedge.providers.listing import QUERIES
 from llmedge.providers.listing import parse as parse_list
 from llmedge.providers.passthrough import EVENTS, JSON, is_asked_for, note_media, reader_for
@@ -33,6 +35,14 @@ from llmedge.providers.provider import ModelInfo
 from llmedge.providers.requests import Requests
 from llmedge.providers.spec import ProviderSpec
 from llmedge.providers.translation import Translation, no_way
+from llmedge.providers.waits import (
+    REMAINING,
+    parse_rate,
+    parse_retry_after,
+    parse_should_retry,
+    wait_in_body,
+    wait_in_words,
+)
 from llmedge.record import Attempt, Routing
 from llmedge.streams import Batch, Reply, ReplyStream, Wake, WholeStream
 from llmedge.threads import LARGE, maybe_in_thread
@@ -43,6 +53,8 @@ _encode = msgspec.json.Encoder().encode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _NO_ENDPOINT = (404, 405, 501)
 """How a server says that it does not count tokens, which is no failure: they are counted here then."""
+_MAY_WAIT = (429, 503, 529)
+"""Statuses of who may be well again at a time that it tells."""
 
 
 class HttpProvider:
@@ -148,11 +160,15 @@ class HttpProvider:
             exchange.abort()
         if isinstance(error, TargetError) and not error.provider:
             error.message = self._requests.scrub(error.message)
+            as_trouble(error)
+            if error.retry_after is None and isinstance(error, VendorRateLimited | VendorUnavailable):
+                error.retry_after = wait_in_words(error.message)
             error.of(self.name)
 
     async def _failure(self, dialect: Dialect, status: int, exchange: Exchange) -> EdgeError:
+        body = b""
         try:
-            error = dialect.parse_error(await exchange.read_all())
+            error = dialect.parse_error(body := await exchange.read_all())
         except TargetError:
             error = VendorError()  # it failed even to say why
         if not error.code and (kind := exchange.fields.get(b"x-amzn-errortype")):  # "ValidationException:http://…"
@@ -161,7 +177,10 @@ class HttpProvider:
         param = scrub(error.param)[:256] if error.param else None
         more = self._requests.scrub_all(error.more) if len(_encode(error.more)) <= MORE else {}
         error = VendorError(scrub(error.message)[:4096], scrub(error.type), scrub(error.code), param, more)
-        retry_after = parse_retry_after(exchange.fields, self._clock.seconds())
+        retry_after = parse_retry_after(exchange.fields, now := self._clock.seconds())
+        if retry_after is None and status in _MAY_WAIT:
+            retry_after = wait_in_body(body, now)
+            retry_after = wait_in_words(error.message) if retry_after is None else retry_after
         failure = failure_for(self.name, status, error, retry_after)
         told = parse_should_retry(exchange.fields)
         if told is not None and not isinstance(failure, VendorRejectedCredentials):  # what that says is for the gateway

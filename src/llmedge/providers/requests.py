@@ -17,6 +17,7 @@ from llmedge.model import Clock, Target
 from llmedge.operations import Operation
 from llmedge.providers.spec import ProviderSpec
 from llmedge.providers.translation import Translation, count_translation_for, no_way, translation_for
+from llmedge.providers.troubles import without_account
 from llmedge.record import Attempt
 from llmedge.threads import LARGE, maybe_in_thread
 
@@ -156,14 +157,14 @@ class Requests:
         return _lines({**spec.fixed, **dict(signed)})
 
     def scrub(self, text: str) -> str:
-        """``text`` without our credentials."""
+        """``text`` without our credentials, and without names of our account."""
         words = [word for secret in self._spec.headers.values() for word in secret.reveal().split()]  # "Bearer KEY"
         if self._spec.signer is not None:
             words += self._spec.signer.secrets()
         for word in words:
             if len(word) >= 4 and word != "Bearer":
                 text = text.replace(word, "***")
-        return text
+        return without_account(text)
 
     def scrub_all(self, value: Any) -> Any:
         """A JSON value likewise, in all its texts and names."""
