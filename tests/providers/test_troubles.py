@@ -37,6 +37,7 @@ WORDS = {
         "Access to Anthropic models is not allowed from unsupported countries, regions, or territories.",
         "Gemini API free tier is not available in your country. Please enable billing.",
         "This model is not available in your region.",
+        "Access to Anthropic models is not allowed for this account.",
     ),
     UNSERVED: (
         "The model `gpt-9` does not exist or you do not have access to it.",
@@ -55,6 +56,7 @@ WORDS = {
         "This is not a chat model and thus not supported in the v1/chat/completions endpoint.",
         "This model is only supported in v1/responses and not in v1/chat/completions.",
         "Unknown Model, please check the model code.",
+        "unknown provider for model gpt-9",
         "Not found the model kimi-9 or Permission denied",
         "foo/bar is not a valid model ID",
         "No endpoints found for foo/bar.",
@@ -72,6 +74,8 @@ WORDS = {
         "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 342389.",
         "This request requires more credits, or fewer max_tokens. You requested up to 9 tokens, but can only afford 1",
         "Extra usage is required for long context requests",
+        "Your organization must be verified to stream this model. Please go to: https://platform.openai.com",
+        "To access this model your organization must be verified.",
     ),
     CREDENTIALS: ("API key not valid. Please pass a valid API key.", "API key expired. Please renew the API key."),
     REQUEST: (
@@ -82,6 +86,8 @@ WORDS = {
         "Vector store with id ['vs_1'] not found.",
         "Conversation with id 'conv_1' not found.",
         "CachedContent not found (or permission denied)",
+        "Not found: cached content metadata for 1234.",
+        "No response found with id 'resp_1'.",
         "You do not have permission to access the File abc or it may not exist.",
         "Error retrieving tool list from MCP server: 'x'. Http status code: 424 (Failed Dependency)",
     ),
@@ -121,6 +127,8 @@ class Errors(SynchronousTestCase):
             ("DeploymentNotFound", UNSERVED),
             ("model_decommissioned", UNSERVED),
             ("OperationNotSupported", UNSERVED),
+            ("model_permission_blocked_project", UNSERVED),
+            ("model_terms_required", UNSERVED),
             ("ServiceQuotaExceededException", ALLOWANCE),
             ("API_KEY_INVALID", CREDENTIALS),
             ("invalid_value", None),
@@ -167,6 +175,7 @@ class Accounts(SynchronousTestCase):
             ("consumer 'project_number:681255809395'.", "consumer 'project_number:…'."),
             ("User: arn:aws:sts::123456789012:assumed-role/x is", "User: … is"),
             ("your team 0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f does", "your team … does"),
+            ("Not found for account 'AbCd_1234-x'", "Not found for account '…'"),
             ("the organization of projects is organic", "the organization of projects is organic"),
         ):
             self.assertEqual(without_account(text), shown)

@@ -144,6 +144,7 @@ class Bodies(SynchronousTestCase):
             ({"error": {"metadata": {"headers": HEADERS}}}, 34.5),
             ({"error": {"metadata": {"headers": {"Retry-After": 7}}}}, 7.0),
             ({"error": {"retry_after": 0.5}}, 0.5),
+            ({"error": {"type": "usage_limit_reached", "resets_in_seconds": 3600}}, 3600.0),
             ({"retry_after_seconds": 3}, 3.0),
             ({"error": {"details": [INFO | {"retryDelay": "999999999s"}]}}, 86400.0),
         ):

@@ -41,11 +41,18 @@ ERRORS: dict[str, list[tuple[int, dict[str, Any]]]] = {
                 "code": "rate_limit_exceeded",
             },
         ),
+        (400, {"message": "Your organization must be verified to stream this model.", "param": "stream"}),
         (402, {"message": "This request requires more credits, or fewer max_tokens. You can only afford 314"}),
     ],
     "credentials": [(400, {"message": "API key not valid. Please pass a valid API key.", "code": 400})],
 }
-SHOWN = {"billing": (502,), "location": (502,), "credentials": (502,), "unserved": (400, 404, 410), "allowance": (413,)}
+SHOWN = {
+    "billing": (502,),
+    "location": (502,),
+    "credentials": (502,),
+    "unserved": (400, 404, 410),
+    "allowance": (400, 413),
+}
 
 
 def model(dialect: str, settings: str = "") -> str:

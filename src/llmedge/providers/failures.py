@@ -96,8 +96,8 @@ def _unserved(trouble: Trouble, status: int, error: VendorError) -> TargetError:
         shown, code = (status if status in (400, 410) else 404), NotFound.code
         what = f"does not serve this model (status {status}{'' if said else '; check its base_url'})"
     else:
-        shown, code = 413, RequestTooLarge.code
-        what = f"is asked for more at once than the gateway's account allows (status {status})"
+        shown, code = (413 if status in (402, 429) else status), _CODES.get(status, RequestTooLarge.code)
+        what = f"is asked for more than the gateway's account may ask for (status {status})"
     failure = VendorLacks(
         what + said,
         cause=trouble.value,

@@ -179,7 +179,7 @@ class HttpProvider:
         error = VendorError(scrub(error.message)[:4096], scrub(error.type), scrub(error.code), param, more)
         retry_after = parse_retry_after(exchange.fields, now := self._clock.seconds())
         if retry_after is None and status in _MAY_WAIT:
-            retry_after = wait_in_body(body, now)
+            retry_after = wait_in_body(body, now) if len(body) < LARGE else None
             retry_after = wait_in_words(error.message) if retry_after is None else retry_after
         failure = failure_for(self.name, status, error, retry_after)
         told = parse_should_retry(exchange.fields)

@@ -22,7 +22,8 @@ class Trouble(enum.Enum):
     UNSERVED = "unserved"
     """The target has not got the model, or not any more."""
     ALLOWANCE = "allowance"
-    """This one request is more than the account may use in a minute, or than it can pay for."""
+    """This one request is more than the account may ask for: more tokens than it has a minute, or can pay for, or
+    what only verified organizations get."""
     CREDENTIALS = "credentials"
     REQUEST = "request"
     """What the request refers to is not there: a file, an earlier answer, a server of tools."""
@@ -41,7 +42,8 @@ _CODES = {
         Trouble.LOCATION: "unsupported_country_region_territory",
         Trouble.UNSERVED: (
             "model_not_found deploymentnotfound "  # OpenAI, Azure
-            "model_not_available model_decommissioned "  # Together, Groq
+            "model_not_available model_decommissioned model_terms_required "  # Together, Groq
+            "model_permission_blocked_org model_permission_blocked_project "
             "invalid_model unknown_model model_not_supported model_deprecated "  # Mistral, Perplexity, GitHub, Copilot
             "modelnotfound modelnotopen invalidendpointormodel.notfound "  # Volcengine
             "operationnotsupported"  # Azure's model that does something else
@@ -55,6 +57,7 @@ _CODES = {
 """By code or type, in lower case."""
 
 _MODEL = r"""(?:the |this )?(?:requested |specified |publisher )?model[:,]? ?(?:[`'"][^`'"]*[`'"],?|\S+)?"""
+_THING = "(?:item|response|file|vector ?store|conversation|container|prompt|thread|voice|cached ?content|skill|batch)"
 
 _WORDS = [
     (trouble, re.compile("|".join(words), re.IGNORECASE))
@@ -74,7 +77,7 @@ _WORDS = [
         ),
         Trouble.LOCATION: (
             r"user location is not supported|country, region, or territory not supported",  # Google, OpenAI
-            r"access to [\w ]{1,40} models is not allowed from unsupported countries",  # Bedrock
+            r"access to [\w ]{1,40} models is not allowed (?:from unsupported countries|for this account)",  # Bedrock
             r"gemini api free tier is not available in your country",
             rf"{_MODEL} ?is not available in your (?:country|region)",  # OpenRouter
         ),
@@ -83,7 +86,7 @@ _WORDS = [
             rf"{_MODEL} ?has been (?:deprecated|decommissioned|retired|removed|shut ?down)",
             r"this model version has reached the end",  # Bedrock
             r"models/\S+ is not found|not found the model",  # Google, Moonshot
-            r"no such model|unknown model|invalid model\b",
+            r"no such model|unknown (?:provider for )?model|invalid model\b",
             r"\S+ is not a valid model id|no endpoints found for",  # OpenRouter
             r"the api deployment for this resource does not exist|unable to access non-serverless model",
             r"the provided model identifier is invalid|invocation of model id",  # Bedrock
@@ -95,11 +98,11 @@ _WORDS = [
             r"request too large for .*(?:\btp[md]\b|\bper (?:min|day|hour))",  # Groq, OpenAI
             r"this request requires more credits",  # OpenRouter
             r"extra usage is required for|the long context beta is not yet available",  # Anthropic
+            r"(?:to access this model,? )?your organization must be verified",  # OpenAI: streams, summaries of thoughts
         ),
         Trouble.CREDENTIALS: (r"api key (?:not valid|not found|expired)",),
         Trouble.REQUEST: (
-            r"(?:no such |the |previous )?(?:item|response|file|vector ?store|conversation|container|prompt|thread"
-            r"|voice|cached ?content|skill|batch)\b.*(?:\bnot found|\bnot exist|\bobject)",
+            rf"(?:no such |no |the |previous )?{_THING}\b.*\b(?:found|not exist|object)\b|not found: {_THING}\b",
             r"you do not have permission to access the file",  # Google's 403 for a file that there is not
             r"error retrieving tool list from mcp server",
         ),
@@ -111,7 +114,7 @@ _THINGS = (403, 404, 424)
 """Statuses that may be about what a request refers to."""
 _ACCOUNT = re.compile(
     r"\borg(?:anization)?[-_][A-Za-z0-9]{6,}|\bproj_[A-Za-z0-9]{6,}|(?<=\bprojects/)[^\s/'\"`]+|(?<=\bproject_number:)\d+"
-    r"|\barn:aws[\w-]*:[^\s'\"`,]+|(?<=\bteam )[0-9a-f-]{36}|\bacct[-_]\w{6,}"
+    r"|\barn:aws[\w-]*:[^\s'\"`,]+|(?<=\bteam )[0-9a-f-]{36}|(?<=\baccount ['\"`])[\w-]{6,}"
 )
 
 

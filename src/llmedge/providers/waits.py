@@ -32,6 +32,9 @@ REMAINING = frozenset(remaining for _, remaining, _ in _REQUESTS)
 _ONE_LIMIT = (b"x-ratelimit", b"ratelimit", b"ratelimitbysize", b"x-ratelimitbysize")
 """Prefixes of headers about one limit: OpenRouter and Together; draft-ietf-httpapi-ratelimit-headers; Mistral."""
 
+_NAMES = ("retry_after_seconds", "retry_after", "resets_in_seconds")
+"""Fields of error objects that say for how many seconds."""
+
 _SOON = re.compile(
     r"\b(?:try again|retry|wait)(?: your request)? (?:in|after|for)?:? ?(?:about |another )?"
     r"(?P<number>\d+(?:\.\d+)?) ?"
@@ -100,7 +103,8 @@ def wait_in_body(body: bytes, now: float) -> float | None:
             return wait
     metadata = error.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
-    for seconds in (metadata.get("retry_after_seconds"), error.get("retry_after_seconds"), error.get("retry_after")):
+    told = [metadata.get("retry_after_seconds"), *map(error.get, _NAMES)]
+    for seconds in told:
         if isinstance(seconds, int | float) and not isinstance(seconds, bool):
             return _bounded(seconds)
     headers: Any = metadata.get("headers")
