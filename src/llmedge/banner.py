@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from llmedge._version import __version__
 from llmedge.config import Settings
-from llmedge.config.vendors import vendor_of
+from llmedge.config.catalogue import DIALECTS
+from llmedge.config.sections.providers import Provider
+from llmedge.config.vendors import paths_of, vendor_of
 from llmedge.identity.configured import mode
 
 
@@ -16,14 +18,12 @@ def banner(settings: Settings) -> list[str]:
         if vendor.vendor not in ("", name, "openai-compatible"):
             where += f" ({vendor.vendor})"
         patterns = f"; models {', '.join(vendor.models)}" if vendor.models else ""
-        lines.append(f"provider {name}: {where}{patterns}; any model of it as {name}/MODEL")
+        lines.append(f"provider {name}: {where}{_spoken(vendor)}{patterns}; any model of it as {name}/MODEL")
     for name, model in settings.models.items():
         between = ", then " if model.strategy == "priority" else ", "
         how = "" if model.strategy == "priority" or len(model.targets) == 1 else f" by {model.strategy}"
         more = "".join(f"; or else {other}" for other in model.fallbacks)
         lines.append(f"model {name}: {between.join(map(str, model.targets))}{how}{more}")
-    if all(vendor_of(vendor).rehearsal for vendor in settings.providers.values()):
-        lines.append("only the mock provider is on: set OPENAI_API_KEY or another vendor's key, or write a config file")
     count = len(settings.auth.keys)
     lines.append(
         {
@@ -39,3 +39,9 @@ def banner(settings: Settings) -> list[str]:
     if settings.tracing.enabled:
         lines.append(f"tracing: to {settings.tracing.endpoint} ({settings.tracing.transport})")
     return lines
+
+
+def _spoken(provider: Provider) -> str:
+    """The dialects that a provider is asked in; nothing of one that is not asked."""
+    dialects = [name for name in paths_of(provider) if name in DIALECTS]
+    return f", speaks {', '.join(dialects)}" if dialects and not vendor_of(provider).rehearsal else ""

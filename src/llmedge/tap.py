@@ -9,17 +9,22 @@ import importlib
 import os
 import re
 import sys
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from twisted.internet.defer import Deferred
 from twisted.logger import FilteringLogObserver, Logger, LogLevel, jsonFileLogObserver, textFileLogObserver
 from twisted.python.usage import Options as UsageOptions
+from twisted.python.usage import UsageError
 
 from llmedge import signals
 from llmedge._version import __version__
 from llmedge.banner import banner
 from llmedge.config import ConfigError, Settings, load
+from llmedge.config.address import endpoint_of
+from llmedge.config.whole import EndpointCheck
 from llmedge.descriptors import raise_limit, shortage
-from llmedge.endpoints import EndpointError, parse
+from llmedge.endpoints import problem
 from llmedge.observe import logs
 from llmedge.pipeline.build import STAGES
 from llmedge.pipeline.route import Route
@@ -30,18 +35,23 @@ from llmedge.web.build import layers
 log = Logger()
 _WORD = re.compile(r"(?<!^)(?=[A-Z])")
 """Between two words of a class's name."""
+_ADDRESS = re.compile(r"(?:\d+\.\d+\.\d+\.\d+|localhost|\[[0-9a-fA-F:.%\w]+\]|):\d+")
+"""What cannot be an endpoint string; a name before a port might be a kind of endpoint."""
 
 
 class Options(UsageOptions):
     """Command line of ``twist llmedge``."""
 
-    synopsis = "[--port ENDPOINT]... [--admin-port ENDPOINT]... [--config FILE] [--check]"
+    synopsis = "[--port ENDPOINT]... [--admin-port ENDPOINT]... [--config FILE] [--check [--ask]]"
     longdesc = (
         "An LLM edge gateway. Without any configuration it listens on 0.0.0.0:8080, serves the vendors whose key "
         "is in the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY and others), or a mock vendor, "
         "and lets in callers on this machine only. README.rst and docs/ tell the rest."
     )
-    optFlags = [["check", None, "Say whether the configuration is good and what would run; do not listen."]]
+    optFlags = [
+        ["check", None, "Say whether the configuration is good and what would run; do not listen."],
+        ["ask", None, "With --check: ask each vendor for its models, and say what it answers."],
+    ]
     settings: Settings
 
     def __init__(self) -> None:
@@ -49,6 +59,12 @@ class Options(UsageOptions):
         self["ports"] = []
         self["admin-ports"] = []
         self["config"] = None
+
+    def parseOptions(self, options: Any = None) -> None:
+        try:
+            super().parseOptions(options)  # type: ignore[no-untyped-call]  # twisted has no types here
+        except UsageError as error:  # twist would print all its usage behind it
+            _stop(f"{error}; twist llmedge --help says what there is")
 
     def opt_port(self, endpoint: str) -> None:
         """Endpoint to listen on, such as tcp:8080 or ssl:8443. May be given several times."""
@@ -83,21 +99,38 @@ class Options(UsageOptions):
             _stop(f"there is no argument {rest[0]!r}; twist llmedge --help says what there is")
 
     def postOptions(self) -> None:
+        if self["ask"] and not self["check"]:
+            _stop("--ask goes with --check")
+        doubts: list[str] = []
         try:
-            self.settings = self.load()
+            self.settings = self._load(doubts.append, problem)
         except ConfigError as error:
             _stop(str(error))
         if self["check"]:
-            _check(self.settings)
+            _check(self.settings, doubts, self["ask"])
+        for doubt in doubts:
+            _warn(doubt)
         self._take_over_logging()
 
     def load(self) -> Settings:
-        """Read flags, environment and file (again).
+        """Read flags, environment and file again; endpoints stay what they are.
 
         :raises ConfigError: they cannot be used.
         """
+        return self._load(_warn)
+
+    def _load(self, doubt: Callable[[str], None], endpoint_check: EndpointCheck | None = None) -> Settings:
         config = self["config"] or os.environ.get("LLMEDGE_CONFIG") or None
-        return load(os.environ, config, self["ports"], self["admin-ports"], vendors=Vendors())
+        ports, admin_ports = self["ports"], self["admin-ports"]
+        return load(
+            os.environ,
+            config,
+            ports,
+            admin_ports,
+            vendors=Vendors(),
+            endpoint_check=endpoint_check,
+            doubt=doubt,
+        )
 
     def _take_over_logging(self) -> None:
         """Have twist or twistd log through us: JSON lines where it would write JSON or a plain file."""
@@ -125,8 +158,8 @@ def _endpoint(text: str) -> str:
     """A port, or an address as SERVER_ADDRESS has it, is an endpoint too."""
     if text.isdigit():
         return f"tcp:{text}"
-    if match := re.fullmatch(r"(\d+\.\d+\.\d+\.\d+|localhost):(\d+)", text):
-        return f"tcp:{match[2]}:interface={match[1]}"
+    if _ADDRESS.fullmatch(text):
+        return endpoint_of(text) or text
     return text
 
 
@@ -160,14 +193,11 @@ class Started(EdgeService):
             _stop(str(error))
 
 
-def _check(settings: Settings) -> NoReturn:
-    from twisted.internet import reactor
+def _warn(doubt: str) -> None:
+    log.warn("{doubt}", doubt=doubt)  # twisted keeps it until the log is there
 
-    for description in (*settings.server.listen, *settings.admin.listen):
-        try:
-            parse(reactor, description, settings.tls)
-        except EndpointError as error:
-            _stop(str(error))
+
+def _check(settings: Settings, doubts: Sequence[str], ask: bool) -> NoReturn:
     if settings.tracing.enabled:
         try:
             importlib.import_module("llmedge.observe.tracing").connect(settings.tracing)
@@ -181,8 +211,32 @@ def _check(settings: Settings) -> NoReturn:
         print(f"would listen for operators on {description}")
     for onion, around in (("http", layers(settings)), ("call", [*STAGES, Route])):
         print(f"{onion}: {' → '.join(_WORD.sub(' ', layer.__name__).lower() for layer in around)}")
-    print("configuration: good")
-    raise SystemExit(0)
+    for doubt in doubts:
+        print(f"warning: {doubt}")
+    print("configuration: good" + (f", with {len(doubts)} warning{'s' * (len(doubts) > 1)}" if doubts else ""))
+    raise SystemExit(0 if not ask or _ask(settings) else 1)
+
+
+def _ask(settings: Settings) -> bool:
+    """Ask all vendors, print what they say; whether all of them could be used."""
+    from twisted.internet import reactor as installed
+
+    from llmedge.asking import ask_all
+
+    reactor: Any = installed  # mypy knows the module
+    answers: list[bool] = []
+
+    async def run() -> None:
+        try:
+            async for name, words, good in ask_all(reactor, settings):
+                print(f"asked {name}: {words}", flush=True)
+                answers.append(good)
+        finally:
+            reactor.stop()
+
+    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(run()))
+    reactor.run()
+    return len(answers) == len(settings.providers) and all(answers)
 
 
 def _stop(message: str) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from llmedge.config.secret import Secret, read, resolve
+from llmedge.config.secret import Secret, read, reference_hint, resolve, secret_of, variable
 
 Environ = Mapping[str, str]
 
@@ -45,6 +46,11 @@ class ValueType:
 
 def _simple(name: str, check: Callable[[Any], Any], schema: Mapping[str, Any], parse: Any = str) -> ValueType:
     return ValueType(name, lambda value, _: check(value), schema, parse)
+
+
+def _text(name: str, check: Callable[[Any], Any], schema: Mapping[str, Any]) -> ValueType:
+    """A kind of text: ``"env:NAME"`` is what the variable holds."""
+    return ValueType(name, lambda value, environ: check(referred(value, environ)), schema)
 
 
 _TEXT = {"type": "string"}
@@ -103,13 +109,29 @@ def _price(value: Any) -> Decimal:
 price = _simple("USD per million tokens", _price, {"type": ["number", "string"], "minimum": 0, "maximum": 10**6})
 
 
+def referred(value: Any, environ: Environ) -> Any:
+    """What ``"env:NAME"`` refers to; anything else is itself.
+
+    :raises ValueError: the variable is not set, or another way to refer to one stands there.
+    """
+    if not isinstance(value, str):
+        return value
+    if value.strip().startswith("env:"):
+        return variable(value.strip().removeprefix("env:"), environ)
+    if hint := reference_hint(value.strip()):
+        raise ValueError(hint)
+    if found := re.search(r"\$\{(\w+)", value):
+        raise ValueError(f'holds ${{{found[1]}}}, and nothing replaces it: have all of it in a variable, "env:NAME"')
+    return value
+
+
 def _str(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError("must be a text that is not empty")
     return value.strip()
 
 
-string = _simple("text", _str, {**_TEXT, "pattern": r"\S"})
+string = _text("text", _str, {**_TEXT, "pattern": r"\S"})
 
 
 def choice(*options: str) -> ValueType:
@@ -127,13 +149,19 @@ def choice(*options: str) -> ValueType:
 
 def _strs(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
-        raise ValueError("must be a list of texts, none of them empty")
+        example = json.dumps([value]) if isinstance(value, str) and 0 < len(value) < 80 else '["one", "another"]'
+        raise ValueError(f"must be a list of texts, such as {example}, none of them empty")
     return tuple(item.strip() for item in value)
 
 
 _LIST = {"type": "array", "items": string.schema}
 
-strings = _simple("list of texts", _strs, _LIST, lambda text: [part for part in text.split(",") if part.strip()])
+strings = ValueType(
+    "list of texts",
+    lambda value, environ: tuple(referred(item, environ) for item in _strs(value)),
+    _LIST,
+    lambda text: [part for part in text.split(",") if part.strip()],
+)
 
 
 def _status_list(value: Any) -> tuple[int, ...]:
@@ -186,15 +214,17 @@ def _url(value: Any) -> str:
     if parts.username or parts.password:
         raise ValueError("must not carry a user name or password; use api_key")
     if parts.query or parts.fragment:
-        raise ValueError("must not have a query or a fragment")
+        version = re.search(r"(?:^|&)api-version=([\w.-]+)", parts.query)
+        more = f': api_version = "{version[1]}" says that' if version else ""
+        raise ValueError(f"must not have a query or a fragment{more}")
     try:
         parts.port  # noqa: B018 - raises when the port is not a number
     except ValueError:
         raise ValueError("has a port that is not a number from 0 to 65535") from None
-    return text.rstrip("/")
+    return text.rstrip("/?#")
 
 
-url = _simple("http or https URL", _url, {**_TEXT, "pattern": r"^\s*[Hh][Tt][Tt][Pp][Ss]?://[^?#]+$"})
+url = _text("http or https URL", _url, {**_TEXT, "pattern": r"^\s*(env:\w+\s*|[Hh][Tt][Tt][Pp][Ss]?://[^?#]+\??)$"})
 
 
 def named_texts(*names: str) -> ValueType:
@@ -231,7 +261,7 @@ networks = _simple("list of addresses or networks", _network_list, _LIST)
 def _secret(value: Any, environ: Environ) -> Secret:
     if not isinstance(value, str):
         raise ValueError('must be a text: the secret itself, "env:NAME" or "file:/path"')
-    return Secret(resolve(value, environ))
+    return secret_of(value, lambda: resolve(value, environ))
 
 
 secret = ValueType('secret: "env:NAME", "file:/path" or the value', _secret, string.schema)
@@ -240,7 +270,7 @@ secret = ValueType('secret: "env:NAME", "file:/path" or the value', _secret, str
 def _document(value: Any, environ: Environ) -> Secret:
     if not isinstance(value, str):
         raise ValueError('must be a text: a path, "file:/path" or "env:NAME"')
-    return Secret(read(value, environ))
+    return secret_of(value, lambda: read(value, environ), document=True)
 
 
 document = ValueType('path of a secret file, or "env:NAME" of what would be in it', _document, string.schema)
@@ -279,8 +309,18 @@ def _headers(value: Any, environ: Environ) -> dict[str, Secret]:
             raise ValueError(f"has a header name that is not one: {name!r}")
         if name.lower() in _OURS:
             raise ValueError(f"must not set {name}: the gateway sets it")
-        headers[name.lower()] = _secret(text, environ)
+        if not isinstance(text, str):
+            raise ValueError(f"has {name}, which must be a text")
+        try:
+            headers[name.lower()] = _header_value(text, environ)
+        except ValueError as error:
+            raise ValueError(f"has {name}, which {error}") from None
     return headers
+
+
+def _header_value(text: str, environ: Environ) -> Secret:
+    """Visible ASCII with spaces and tabs inside (RFC 9110 section 5.5)."""
+    return secret_of(text, lambda: resolve(text, environ, inside=" \t"))
 
 
 _OURS = {"host", "content-length", "transfer-encoding", "connection", "content-type", "accept-encoding"}

@@ -12,6 +12,7 @@ import attrs
 
 from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.routing import Routing
+from llmedge.config.stars import entry_for
 from llmedge.errors import TargetBusy
 from llmedge.model import Clock, Standing
 from llmedge.operations import Operation
@@ -421,8 +422,7 @@ class Deployments:
         return deployment
 
     def _entry(self, name: str) -> TargetEntry:
-        pattern = f"{name.partition('/')[0]}/*"
-        return self._limits.get(name) or self._limits.get(pattern) or TargetEntry(name)
+        return entry_for(name, self._limits) or TargetEntry(name)
 
     def standings(self) -> list[Standing]:
         """For the metrics: how each of them stands now."""

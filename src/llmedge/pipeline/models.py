@@ -11,6 +11,7 @@ from llmedge.call import Candidate, Match
 from llmedge.config.capabilities import Capabilities
 from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.providers import Provider
+from llmedge.config.stars import filled
 from llmedge.config.vendors import capabilities_at
 from llmedge.model import Target
 
@@ -24,16 +25,16 @@ class ModelIndex:
     def __init__(self, models: Mapping[str, Model], providers: Mapping[str, Provider]) -> None:
         self._exact: dict[str, Match] = {}
         self._found: dict[str, Match | None] = {}
-        self._patterns: list[tuple[str, Model]] = []
+        self._patterns: list[tuple[str, Model, str]] = []
         self._providers = providers
         for name, model in models.items():
             if "*" in name or "?" in name or "[" in name:
-                self._patterns.append((name, model))
+                self._patterns.append((name, model, name))
             else:
-                self._exact[name] = self._match(name, name, model)
+                self._exact[name] = self._match(name, name, model, name)
         self._patterns.sort(key=lambda item: -len(item[0]))  # the longest pattern says most
         vendor_patterns = [
-            (pattern, Model(targets=(TargetEntry(f"{name}/*"),)))
+            (pattern, Model(targets=(TargetEntry(f"{name}/*"),)), "")
             for name, provider in providers.items()
             for pattern in provider.models
         ]
@@ -58,20 +59,21 @@ class ModelIndex:
         provider, slash, name = model.partition("/")
         if slash and name and provider in self._providers:
             label = model if model in self._labels else f"{provider}/*"
-            return self._match(label, model, Model(targets=(TargetEntry(model),)))
-        for pattern, settings in self._patterns:
+            return self._match(label, model, Model(targets=(TargetEntry(model),)), None)
+        for pattern, settings, starred in self._patterns:
             if fnmatchcase(model, pattern):
-                return self._match(pattern, model, settings)
+                return self._match(pattern, model, settings, starred)
         return None
 
-    def _match(self, label: str, asked: str, model: Model) -> Match:
-        return Match(label, tuple(self._candidate(entry, asked, model) for entry in model.targets), model)
+    def _match(self, label: str, asked: str, model: Model, starred: str | None) -> Match:
+        return Match(label, tuple(self._candidate(entry, asked, model, starred) for entry in model.targets), model)
 
-    def _candidate(self, entry: TargetEntry, asked: str, model: Model) -> Candidate:
-        provider, _, name = entry.target.partition("/")
-        if name == "*":
-            name = asked
-            entry = attrs.evolve(entry, target=f"{provider}/{name}")
+    def _candidate(self, entry: TargetEntry, asked: str, model: Model, starred: str | None) -> Candidate:
+        """:param starred: the pattern that ``asked`` matches, whose star a target may have; ``None``: not."""
+        target = entry.target if starred is None else filled(entry.target, starred, asked)
+        if target != entry.target:
+            entry = attrs.evolve(entry, target=target)
+        provider, _, name = target.partition("/")
         settings = self._providers.get(provider)
         known = Capabilities() if settings is None else capabilities_at(settings, name, model)
         return Candidate(Target(provider, name, model.on_unsupported, known), entry)
@@ -85,9 +87,9 @@ class ModelIndex:
         before, slash, name = model.partition("/")
         if slash and name and before in self._providers:
             return False
-        for pattern, settings in self._patterns:
+        for pattern, settings, starred in self._patterns:
             if fnmatchcase(model, pattern):
-                return settings.targets[0].target in (f"{provider}/*", f"{provider}/{model}")
+                return filled(settings.targets[0].target, starred, model) == f"{provider}/{model}"
         return False
 
     def names(self) -> Iterable[str]:

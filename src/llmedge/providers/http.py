@@ -201,21 +201,38 @@ class HttpProvider:
 
         :raises TargetError: it failed.
         """
-        spec = self._spec
-        if not spec.models_path:
+        if not self._spec.models_path:
             return []
+        status, body = await self.look()
+        if status != 200:
+            raise UpstreamMalformed(f"answered with status {status}").of(self.name)
+        return await self.listed(body)
+
+    async def look(self) -> tuple[int, bytes]:
+        """Status and body of the vendor's list of models; where it has none, of what is at its base URL.
+
+        :raises TargetError: there is no whole answer; the message is a sentence about the provider.
+        """
         started = self._clock.seconds()
         exchange: Exchange | None = None
         try:
-            request = await self._requests.list_request(QUERIES.get(spec.models_shape, ""))
+            request = await self._requests.list_request(QUERIES.get(self._spec.models_shape, ""))
             exchange = await self._pool.send(request, Attempt(Target(self.name, ""), started), Routing())
-            if exchange.status != 200:
-                raise UpstreamMalformed(f"answered with status {exchange.status}")
-            body = await exchange.read_all()
-            return await maybe_in_thread(self._clock, len(body), parse_list, spec.models_shape, spec.vendor, body)
+            return exchange.status, await exchange.read_all()
         except BaseException as error:
             self.failed(error, exchange)
             raise
+
+    async def listed(self, body: bytes) -> list[ModelInfo]:
+        """The models in the vendor's list.
+
+        :raises UpstreamMalformed: it is none.
+        """
+        spec = self._spec
+        try:
+            return await maybe_in_thread(self._clock, len(body), parse_list, spec.models_shape, spec.vendor, body)
+        except UpstreamMalformed as error:
+            raise error.of(self.name)  # noqa: B904 - it is the same
 
     def close(self) -> None:
         if self._spec.signer is not None:

@@ -145,8 +145,8 @@ class Requests:
         return head.encode() + trace + b"\r\n" + data, body
 
     async def list_request(self, query: str) -> bytes:
-        """The request for the list of models."""
-        path = self._spec.models_path + query
+        """The request for the list of models; where there is none, for what is at the base URL."""
+        path = self._spec.models_path + query if self._spec.models_path else urlsplit(self._spec.base_url).path or "/"
         more = await self._fixed("GET", path, b"")
         return f"GET {path} HTTP/1.1\r\n{self._fields}{more}accept: application/json\r\n\r\n".encode()
 
@@ -158,11 +158,11 @@ class Requests:
 
     def scrub(self, text: str) -> str:
         """``text`` without our credentials, and without names of our account."""
-        words = [word for secret in self._spec.headers.values() for word in secret.reveal().split()]  # "Bearer KEY"
+        words = [word for name, secret in self._spec.headers.items() for word in _telling(name, secret.reveal())]
         if self._spec.signer is not None:
             words += self._spec.signer.secrets()
         for word in words:
-            if len(word) >= 4 and word != "Bearer":
+            if len(word) >= 4:
                 text = text.replace(word, "***")
         return without_account(text)
 
@@ -201,6 +201,17 @@ class Requests:
             "accept-encoding": "identity",
         }
         return _lines(fields | {name: secret.reveal() for name, secret in self._spec.headers.items()})
+
+
+def _telling(name: str, value: str) -> list[str]:
+    """What of a header may be a credential: all of it, and behind a scheme (``Bearer KEY``), or where it is no plain
+    word, each part. ``My App`` names an application."""
+    parts = value.split()
+    if len(parts) < 2:
+        return parts
+    if name == "authorization":
+        return [value, *parts[1:]]
+    return [value, *(part for part in parts if not part.isalpha())]
 
 
 def _lines(fields: Mapping[str, str]) -> str:

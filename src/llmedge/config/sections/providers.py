@@ -33,7 +33,10 @@ class Provider:
         kinds.boolean, True, "Ask for usage in streams; off for servers that refuse stream_options."
     )
     models: tuple[str, ...] = option(
-        kinds.strings, (), "Patterns of model names that go here without a [models] entry."
+        kinds.strings,
+        (),
+        "Patterns of model names that go here without a [models] entry; default: the catalogue's, of a provider that "
+        "is called as its vendor.",
     )
     on_unsupported: str = option(
         kinds.choice("hints", "refuse", "drop"),

@@ -15,7 +15,10 @@ class Server:
     """Where and how requests are taken."""
 
     address: str = option(
-        kinds.string, "0.0.0.0:8080", "HOST:PORT to listen on where no endpoint is given.", env="SERVER_ADDRESS"
+        kinds.string,
+        "0.0.0.0:8080",
+        "HOST:PORT to listen on where no endpoint is given; where that is not either, 0.0.0.0 and the variable PORT.",
+        env="SERVER_ADDRESS",
     )
     listen: tuple[str, ...] = option(kinds.strings, (), "Twisted endpoint strings to listen on; stands in for address.")
     timeout: float = option(
