@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, TimeoutError
 from llmedge.config import ConfigError, Settings
 from llmedge.config.sections.providers import Provider
 from llmedge.config.vendors import vendor_of
-from llmedge.errors import EdgeError, TargetError
+from llmedge.errors import EdgeError
 from llmedge.providers.http import HttpProvider
 from llmedge.providers.provider import ListsModels, ModelInfo
 from llmedge.providers.registry import provider_of
@@ -63,8 +63,7 @@ async def _ask(reactor: Any, client: Client, settings: Settings, name: str) -> S
     except TimeoutError:
         return f"no answer within {PATIENCE:g} s", False
     except EdgeError as error:
-        cause = f" ({error.cause})" if isinstance(error, TargetError) else ""
-        return f"{error.message}{cause}", False
+        return error.message.removeprefix(f"The provider '{name}' ").rstrip("."), False
     except Exception as error:  # a plugin's
         return f"could not be asked: {type(error).__name__}", False
     finally:

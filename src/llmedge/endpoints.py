@@ -17,18 +17,17 @@ class EndpointError(Exception):
     """An endpoint string cannot be used; the message says why and what to write."""
 
 
-_KNOWN = re.compile(r"(tcp[46]?|ssl|unix|systemd|fd|haproxy):")
-"""Kinds that can be looked at without a reactor."""
+_WITHOUT_REACTOR = re.compile(r"(tcp[46]?|ssl|unix|systemd|fd|haproxy):")
+"""Kinds that can be looked at before there is one; those of plugins may want it."""
 
 
 def problem(description: str, tls: Tls) -> str:
     """What is wrong with an endpoint string, a sentence about it, or ``""``: files are read, nothing listens."""
-    if ":" in description and not _KNOWN.match(description):
-        return ""  # a plugin's may want a reactor
     try:
         parse(None, description, tls)
     except EndpointError as error:
-        return str(error)
+        if _WITHOUT_REACTOR.match(description) or "Unknown endpoint type" in str(error):
+            return str(error)
     return ""
 
 

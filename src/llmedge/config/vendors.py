@@ -91,9 +91,11 @@ def choose(name: str, provider: Provider, vendors: Vendors) -> tuple[Any, str]:
             return vendor, ""
         plugins = sorted(set(vendors).difference(_BY_NAME))
         written = [each for each in vendors if not each.endswith(_COMPATIBLE)]
-        what = f"is not in the catalogue, and no plugin: {provider.vendor!r}{nearest(provider.vendor, written)}"
-        said = getattr(vendors, "missing", lambda: "")()  # where plugins are looked for, and which are broken
-        return None, what + (f" (plugins: {', '.join(plugins)})" if plugins else said)
+        near = nearest(provider.vendor, written)
+        what = f"is not in the catalogue, and no plugin: {provider.vendor!r}{near}"
+        missing = getattr(vendors, "missing", None)  # where plugins are looked for, and which are broken
+        said = "" if missing is None else missing(near.startswith("; there is") and not plugins)
+        return None, what + (f" (plugins: {', '.join(plugins)})" if plugins else "") + said
     called = None if provider.dialect else VENDORS.get(name)
     if called is None or not (called.anywhere or provider.base_url in ("", called.base_url)):
         called = GENERIC[provider.dialect or "openai"]  # it is called so, and something else

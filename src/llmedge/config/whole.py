@@ -90,7 +90,7 @@ def _endpoints(
         words = ""
         if tls.enabled and re.match(r"tcp[46]?:", endpoint) and path == ("server", "listen"):
             words = f"{endpoint} is not encrypted, and TLS is on (tls.enabled, ENABLE_TLS): write ssl:{endpoint[4:]}"
-        elif check is not None and not incomplete:
+        elif check is not None and not (incomplete and endpoint.startswith("ssl:")):
             words = check(endpoint, tls)
         if words and flag:
             reader.problem_elsewhere(f"{'--port' if path[0] == 'server' else '--admin-port'}: {words}")

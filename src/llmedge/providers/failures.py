@@ -20,6 +20,7 @@ from llmedge.errors import (
     VendorUnavailable,
 )
 from llmedge.providers.troubles import Trouble, trouble_in, trouble_of
+from llmedge.providers.wrong_path import is_about_path
 
 _FLAGGED = re.compile(r"\bflagged\b|\bmoderation\b", re.IGNORECASE)
 """OpenRouter's 403 for what its moderation does not let pass (openrouter.ai/docs/api-reference/errors)."""
@@ -42,6 +43,8 @@ def failure_for(provider: str, status: int, error: VendorError, retry_after: flo
         trouble = None  # Google and Alibaba say the same of a minute's limit, and when it is over
     if (failure := _account(trouble, status)) is not None:
         return failure.of(provider)
+    if is_about_path(status, error):
+        return _nowhere(said).of(provider)
     if trouble in (Trouble.UNSERVED, Trouble.ALLOWANCE) and status < 500:
         return _unserved(trouble, status, error).of(provider)
     if status == 429:
@@ -107,6 +110,14 @@ def _unserved(trouble: Trouble, status: int, error: VendorError) -> TargetError:
         param=error.param or ("model" if trouble is Trouble.UNSERVED else None),
     )
     failure.more = error.more if status != 402 else {}
+    failure.should_retry = None  # the status says it
+    return failure
+
+
+def _nowhere(said: str) -> TargetError:
+    """There is nothing at the path, of this kind of request or of any. No model of the vendor's is at fault."""
+    what = f"has nothing at the path it was asked for (status 404{said}); the operator has to check its base_url"
+    failure = VendorLacks(what, status=404, code=NotFound.code, type="invalid_request_error")
     failure.should_retry = None  # the status says it
     return failure
 

@@ -64,14 +64,16 @@ class Vendors(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(list(iter(self)))
 
-    def missing(self) -> str:
-        """For whoever misses a plugin: which cannot be imported, else where they are looked for."""
+    def missing(self, places: bool) -> str:
+        """For whoever misses a plugin: which cannot be imported, else, with ``places``, where they are looked for."""
         from llmedge import plugins as room
 
         if broken := plugins()[1]:
             return "".join(f"; the plugin {name} cannot be imported: {why}" for name, why in broken.items())
-        places = [path for path in room.__path__ if os.path.isdir(path) and path != os.path.dirname(room.__file__)]
-        seen = f", which is {', '.join(places)}" if places else ", and there is none"
+        if not places:
+            return ""
+        there = [path for path in room.__path__ if os.path.isdir(path) and path != os.path.dirname(room.__file__)]
+        seen = f", which is {', '.join(there)}" if there else ", and there is none"
         return f"; plugins are looked for in llmedge/plugins of each directory on PYTHONPATH{seen}"
 
 
