@@ -100,11 +100,11 @@ def resolve(reference: str, environ: Mapping[str, str], inside: str = "") -> str
     elif not (value := reference.strip()):
         raise ValueError("must not be empty")
     where = f"refers to {reference}, which " if scheme in ("env", "file") else ""
+    if hint := reference_hint(value):
+        raise ValueError(where + hint)
     if any((ord(char) < 0x21 or ord(char) > 0x7E) and char not in inside for char in value):
         what = "a character that no header may hold" if inside else "a space or another character that no key has"
         raise ValueError(f"{where}holds {what} (only visible ASCII{', spaces and tabs inside' if inside else ''})")
-    if hint := reference_hint(value):
-        raise ValueError(where + hint)
     if value[0] in _QUOTES or value[-1] in _QUOTES:
         raise ValueError(f"{where}still has its quotes: leave them out")
     return value
