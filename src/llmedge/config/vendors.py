@@ -161,7 +161,7 @@ def _elsewhere(vendor: Vendor, variable: str, environ: Mapping[str, str]) -> dic
     except ValueError as error:
         raise ValueError(f"environment variable {variable} {error}") from None
     domain = ".".join((urlsplit(vendor.base_url).hostname or "").split(".")[-2:])
-    if (urlsplit(base_url).hostname or "").endswith(f".{domain}"):
+    if f".{urlsplit(base_url).hostname}".endswith(f".{domain}"):
         return {"base_url": base_url, "vendor": vendor.name}
     dialect = next(iter(vendor.dialects))
     return {"base_url": base_url, "dialect": "openai" if dialect == "openai_chat" else dialect}
