@@ -1,8 +1,9 @@
 """Keys in files are read again when they change: every few seconds, and at once where a vendor refuses one."""
 
 import os
-from pathlib import Path
 from typing import Any
+
+from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
 from llmedge.files import state_of
 from llmedge.service import FILE_CHECK
@@ -57,7 +58,7 @@ class Renewed(Through):
         link = self.folder / "..data"
         link.symlink_to("one")
         self.key.unlink()
-        self.key.symlink_to(Path("..data", "key"))
+        self.key.symlink_to("..data/key")
         self.start()
         self.assertEqual(self.shown(), "first-key")
         new = self.folder / "..tmp"
@@ -68,6 +69,10 @@ class Renewed(Through):
 
     def test_what_cannot_be_used(self) -> None:
         """The old one stays, and the log says why, once for each change."""
+        said: list[str] = []
+        observe: Any = lambda event: said.append(formatEvent(event)) if event["log_level"] is LogLevel.error else None  # noqa: E731
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
         self.start()
         for bad in ("", "two words", "${NOT_FILLED_IN}"):
             self.key.write_text(bad)
@@ -77,6 +82,9 @@ class Renewed(Through):
         self.key.unlink()
         self.edge.reactor.advance(FILE_CHECK)
         self.assertEqual(self.shown(), "first-key")
+        self.assertEqual(len(said), 4, said)
+        self.assertIn(f"the old one stays: refers to the file {self.key}, which is empty", said[0])
+        self.assertNotIn("two words", "".join(said))
         self.key.write_text("second-key")
         self.edge.reactor.advance(FILE_CHECK)
         self.assertEqual(self.shown(), "second-key")

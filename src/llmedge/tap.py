@@ -53,6 +53,7 @@ class Options(UsageOptions):
         ["ask", None, "With --check: ask each vendor for its models, and say what it answers."],
     ]
     settings: Settings
+    doubts: list[str]
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # twisted has no types here
@@ -101,15 +102,13 @@ class Options(UsageOptions):
     def postOptions(self) -> None:
         if self["ask"] and not self["check"]:
             _stop("--ask goes with --check")
-        doubts: list[str] = []
+        self.doubts = []
         try:
-            self.settings = self._load(doubts.append, problem)
+            self.settings = self._load(self.doubts.append, problem)
         except ConfigError as error:
             _stop(str(error))
         if self["check"]:
-            _check(self.settings, doubts, self["ask"])
-        for doubt in doubts:
-            _warn(doubt)
+            _check(self.settings, self.doubts, self["ask"])
         self._take_over_logging()
 
     def load(self) -> Settings:
@@ -169,6 +168,7 @@ def makeService(options: Options) -> EdgeService:
 
     try:
         service = Started(reactor, options.settings, options.load)
+        service.doubts = options.doubts
     except StartError as error:
         _stop(str(error))
     signals.install(reactor, service)
@@ -176,7 +176,12 @@ def makeService(options: Options) -> EdgeService:
 
 
 class Started(EdgeService):
-    """The service of a command line: what keeps it from starting ends the process with one line."""
+    """The service of a command line: what keeps it from starting ends the process with one line.
+
+    :ivar doubts: what is hardly meant, to be said when it has started.
+    """
+
+    doubts: Sequence[str] = ()
 
     def privilegedStartService(self) -> None:
         try:
@@ -191,10 +196,12 @@ class Started(EdgeService):
             super().startService()
         except StartError as error:
             _stop(str(error))
+        for doubt in self.doubts:
+            _warn(doubt)
 
 
 def _warn(doubt: str) -> None:
-    log.warn("{doubt}", doubt=doubt)  # twisted keeps it until the log is there
+    log.warn("{doubt}", doubt=doubt)
 
 
 def _check(settings: Settings, doubts: Sequence[str], ask: bool) -> NoReturn:

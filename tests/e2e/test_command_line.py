@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from llmedge import __version__
+from tests.e2e.certificates import Authority
 from tests.e2e.service import PYTHONPATH, ROOT, TIMEOUT, Gateway, Process, command, until
 from tests.folders import new_folder
 
@@ -51,12 +52,45 @@ class CommandLine(TestCase):
         await self.refused("cannot be read: No such file", "--config", "/nowhere.toml")
         await self.refused("environment variable RATE_LIMIT_RPM must be", RATE_LIMIT_RPM="x")
         await self.refused("there is no argument 'serve'", "serve")
+        await self.refused("option --prot not recognized; twist llmedge --help says what there is", "--prot", "80")
+        await self.refused("option --port requires argument", "--port")
+        await self.refused("--ask goes with --check", "--ask")
 
     async def test_bad_certificate(self) -> None:
         file = new_folder() / "bad.pem"
         file.write_text("not a certificate")
         bad = str(file)
         await self.refused("not good PEM", "--port", "ssl:0", TLS_CERT_PATH=bad, TLS_KEY_PATH=bad)
+
+    async def test_a_key_of_another_certificate(self) -> None:
+        authority = Authority()
+        (cert, _), (_, key) = authority.issue("one", "localhost"), authority.issue("two", "localhost")
+        said = f"{key} is not the key of {cert}"
+        await self.refused(said, "--port", f"ssl:0:privateKey={key}:certKey={cert}")
+
+    async def test_warnings(self) -> None:
+        """What is hardly meant is told by ``--check``, at the start and after a reload; it stops nobody."""
+        doubtful = '[[auth.keys]]\nname = "a"\nkey = "canary"\n'
+        file = new_folder() / "doubtful.toml"
+        file.write_text(doubtful)
+        code, out, err = await self.run_it("--check", "--config", str(file), OPENAI_KEY="canary-2")
+        self.assertEqual((code, err), (0, ""))
+        self.assertIn("\nwarning: the variable OPENAI_KEY is set, and nothing reads it: did you mean OPENAI_", out)
+        self.assertIn("\nwarning: only the mock provider is on, and answers every model", out)
+        self.assertIn(f"\nwarning: {file}:3: auth.keys[0].key is 6 characters long", out)
+        self.assertIn("\nconfiguration: good, with 3 warnings\n", out)
+        self.assertNotIn("canary", out)
+        gateway = await Gateway(doubtful).start()
+        self.addCleanup(lambda: Deferred.fromCoroutine(gateway.stop()))
+
+        def warnings() -> list[str]:
+            return [line["fields"]["message"] for line in gateway.logs() if line["level"] == "WARN"]
+
+        self.assertEqual(len(warnings()), 2, warnings())
+        gateway.config.write_text(doubtful + "[server]\ntimeout = 9\n")
+        os.kill(gateway.process.pid, signal.SIGHUP)
+        await until(lambda: "the configuration was read again" in gateway.process.out, "a reload")
+        self.assertEqual(len(warnings()), 4, warnings())
 
     async def test_check(self) -> None:
         """Says what would run, and whether the configuration is good, without listening."""
