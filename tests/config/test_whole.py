@@ -19,7 +19,7 @@ def problems(toml: str, environ: dict[str, str] | None = None, *ports: str) -> l
     try:
         load(environ or {}, str(file), ports, endpoint_check=problem)
     except ConfigError as error:
-        return [each.removeprefix(f"{file}:") for each in error.problems]
+        return [each.replace(f"{file}:", "") for each in error.problems]
     return []
 
 
@@ -99,6 +99,14 @@ class Endpoints(SynchronousTestCase):
             ],
         )
         self.assertIn("environment variable ENABLE_TLS is true, but certificate", problems("", {"ENABLE_TLS": "1"})[0])
+
+    def test_of_an_address(self) -> None:
+        """Which stands over the file's list, or is the file's."""
+        listen = '[server]\nlisten = ["tcp:1"]\naddress = "127.0.0.1:1"\n'
+        (found,) = problems(listen, TLS | {"SERVER_ADDRESS": "127.0.0.1:2"})
+        self.assertTrue(found.startswith("environment variable SERVER_ADDRESS cannot be used: ssl:2:"), found)
+        (found,) = problems('[server]\naddress = "127.0.0.1:1"\n', TLS)
+        self.assertTrue(found.startswith("2: server.address cannot be used: ssl:1:interface=127.0.0.1"), found)
 
     def test_good_ones(self) -> None:
         folder = new_folder()

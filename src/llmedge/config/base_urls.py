@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from urllib.parse import urlsplit
 
 from llmedge.config.vendor_entry import Vendor
 
+_ORIGIN = re.compile(r"((?:[A-Za-z+]+://[^/]*)?)(.*)", re.DOTALL)
 _VERSION = re.compile(r"/v\d[a-z0-9]*(?=/|$)")
 _ENDINGS = {
     "/chat/completions": "openai",
@@ -79,8 +79,10 @@ def _spoken(entry: Vendor) -> set[str]:
 
 
 def _split(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
+    """Scheme and host, and the path behind them."""
+    found = _ORIGIN.match(url)
+    assert found is not None
+    return found[1], found[2].rstrip("/")
 
 
 def _without(path: str, templates: Iterable[str], all_of_them: bool = False) -> str:

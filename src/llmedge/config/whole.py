@@ -43,10 +43,12 @@ def finish(
             reader.problem_elsewhere(str(error))
     settings = attrs.evolve(settings, auth=auth, providers=providers)
     _tls(reader, settings)
-    listened = listen or settings.server.listen or _address(reader, settings)
-    settings = attrs.evolve(settings, server=attrs.evolve(settings.server, listen=tuple(listened)))
-    _endpoints(reader, ("server", "listen"), bool(listen), settings.server.listen, settings.tls, check)
-    _endpoints(reader, ("admin", "listen"), admin_flag, settings.admin.listen, settings.tls, check)
+    tls, written = settings.tls, settings.server.listen
+    listened = tuple(listen or written or _address(reader, settings))
+    place: KeyPath = ("server", "listen") if listen or written else ("server", "address")
+    _endpoints(reader, place, "--port" if listen else "", listened, tls, check)
+    _endpoints(reader, ("admin", "listen"), "--admin-port" if admin_flag else "", settings.admin.listen, tls, check)
+    settings = attrs.evolve(settings, server=attrs.evolve(settings.server, listen=listened))
     try:
         parse_filter(settings.log.filter)
     except ValueError as error:
@@ -83,7 +85,7 @@ def _address(reader: Reader, settings: Settings) -> tuple[str, ...]:
 
 
 def _endpoints(
-    reader: Reader, path: KeyPath, flag: bool, endpoints: Iterable[str], tls: Tls, check: EndpointCheck | None
+    reader: Reader, path: KeyPath, flag: str, endpoints: Iterable[str], tls: Tls, check: EndpointCheck | None
 ) -> None:
     incomplete = tls.enabled and not (tls.cert and tls.key)  # that is said already
     for endpoint in endpoints:
@@ -93,7 +95,7 @@ def _endpoints(
         elif check is not None and not (incomplete and endpoint.startswith("ssl:")):
             words = check(endpoint, tls)
         if words and flag:
-            reader.problem_elsewhere(f"{'--port' if path[0] == 'server' else '--admin-port'}: {words}")
+            reader.problem_elsewhere(f"{flag}: {words}")
         elif words and reader.is_there(path):
             reader.problem(path, f"cannot be used: {words}")
         elif words:
