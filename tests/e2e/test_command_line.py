@@ -104,6 +104,9 @@ class CommandLine(TestCase):
         order = "compress → access record → cors → authenticate → rate limit → limit concurrency → "
         self.assertIn(f"http: {order}enforce deadline\n", out)
         self.assertIn("call: settle → admit → count tokens → route\n", out)
+        _, out, _ = await self.run_it("--check", "--port", "[::1]:8080", "--admin-port", "127.0.0.1:1")
+        self.assertIn("would listen on tcp:8080:interface=\\:\\:1\n", out)
+        self.assertIn("would listen for operators on tcp:1:interface=127.0.0.1\n", out)
         _, out, _ = await self.run_it("--check", RATE_LIMIT_ENABLED="false")
         self.assertIn("access record → authenticate → limit concurrency", out)
         bad.write_text("[serv]\n[server]\ntimeout = 0\n")

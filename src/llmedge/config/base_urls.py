@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 from llmedge.config.vendor_entry import Vendor
 
@@ -22,6 +23,8 @@ _ENDINGS = {
     ":streamgeneratecontent": "gemini",
 }
 """How whole URLs end → the ``dialect`` that speaks there."""
+_LOCAL = ("ollama", "vllm", "llamacpp", "lmstudio")
+"""Servers of one's own that have OpenAI's API behind ``/v1``."""
 _OLLAMAS_OWN = re.compile(r"/api(/(chat|generate|embed|embeddings|tags))?$")
 """docs.ollama.com/api: it is no dialect of ours, and beside OpenAI's at the same host."""
 
@@ -33,10 +36,23 @@ def without_paths(base_url: str, entry: Vendor) -> str:
         path = re.sub(r"/(openai(/.*)?|anthropic(/.*)?)$", "", path)
     templates = [each for each in (*entry.dialects.values(), *entry.stream_paths.values()) if each[0] == "/"]
     path = _without(path, templates)
-    if entry.anywhere and _split(entry.base_url)[1] == "/v1":
-        path = _OLLAMAS_OWN.sub("", path) if entry.name == "ollama" else path
+    if entry.name == "ollama":
+        path = _OLLAMAS_OWN.sub("", path)
+    if entry.name in _LOCAL:
         path = path or "/v1"
+    elif is_at(origin, entry):
+        path = path or _split(entry.base_url)[1]
     return origin + path
+
+
+def is_at(url: str, entry: Vendor) -> bool:
+    """Whether ``url`` is at a host of the vendor's own, such as that of another region."""
+    domain = ".".join(_host(entry.base_url).split(".")[-2:])
+    return not entry.anywhere and bool(domain) and f".{_host(url)}".endswith(f".{domain}")
+
+
+def _host(url: str) -> str:
+    return (urlsplit(url).hostname or "").lower()
 
 
 def of_catalogue(base_url: str, entry: Vendor | None) -> str:

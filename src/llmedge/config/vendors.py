@@ -5,12 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import attrs
 
 from llmedge.config import kinds
-from llmedge.config.base_urls import of_catalogue
+from llmedge.config.base_urls import is_at, of_catalogue
 from llmedge.config.capabilities import Capabilities
 from llmedge.config.catalogue import VENDORS, capabilities
 from llmedge.config.nearest import nearest
@@ -160,8 +159,7 @@ def _elsewhere(vendor: Vendor, variable: str, environ: Mapping[str, str]) -> dic
         base_url = of_catalogue(kinds.url.from_text(environ[variable].strip(), environ), vendor)
     except ValueError as error:
         raise ValueError(f"environment variable {variable} {error}") from None
-    domain = ".".join((urlsplit(vendor.base_url).hostname or "").split(".")[-2:])
-    if f".{urlsplit(base_url).hostname}".endswith(f".{domain}"):
+    if is_at(base_url, vendor):
         return {"base_url": base_url, "vendor": vendor.name}
     dialect = next(iter(vendor.dialects))
     return {"base_url": base_url, "dialect": "openai" if dialect == "openai_chat" else dialect}
