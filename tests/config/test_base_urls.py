@@ -60,6 +60,7 @@ class Understood(SynchronousTestCase):
             ("p", "http://h/v1/embeddings", "", OPENAI, "http://h/v1/chat/completions"),
             ("p", "http://h/v1/Chat/Completions", "", OPENAI, "http://h/v1/chat/completions"),
             ("p", "http://h/models", "", OPENAI, "http://h/models/chat/completions"),
+            ("p", "http://h/api", "", OPENAI, "http://h/api/chat/completions"),
             ("p", "http://h/chat", "", OPENAI, "http://h/chat/chat/completions"),
             ("r", "http://h/v1/responses", 'dialect = "openai_responses"', "openai_responses", "http://h/v1/responses"),
         ):  # fmt: skip

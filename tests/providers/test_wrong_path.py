@@ -41,6 +41,7 @@ class WrongPath(SynchronousTestCase):
             self.assertIsInstance(failure, VendorLacks, body)
             self.assertIn("has nothing at the path it was asked for (status 404", failure.message)
             self.assertIn("check its base_url", failure.message)
+            self.assertEqual((failure.status, failure.cause, failure.should_retry), (404, "lacking", None))
 
     def test_models(self) -> None:
         for dialect, body in MODELS:

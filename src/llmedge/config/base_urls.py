@@ -81,7 +81,7 @@ def problem(base_url: str, entry: Vendor) -> str:
         if path.endswith(ending):
             shown = "" if dialect in _spoken(entry) else f', and dialect = "{dialect}" if that is what it speaks'
             return f"ends in {ending}, which the gateway adds itself: leave it out{shown}"
-    if _OLLAMAS_OWN.search(path) and entry.name != "ollama":
+    if re.search(r"/api/(chat|generate|embed|tags)$", path) and entry.name != "ollama":
         return (
             'ends in Ollama\'s own API: write vendor = "ollama" and its address alone, such as http://127.0.0.1:11434'
         )
