@@ -133,6 +133,12 @@ class Names(SynchronousTestCase):
                 text, [f"7: models.m.fallbacks names the model {other!r}, which is not configured: {hint}"]
             )
 
+    def test_default_models_are_what_clients_may_use(self) -> None:
+        routing = '[routing.default_models]\nmoderations = "{}"\n'
+        self.assertEqual(problems(LOCAL + routing.format("p/any")), [])
+        (found,) = problems(LOCAL + routing.format("omni-moderation-latest"))
+        self.assertIn("4: routing.default_models.moderations names the model 'omni-moderation-latest', which is", found)
+
     def test_a_vendor_of_the_catalogue_is_hinted_at(self) -> None:
         """The provider that has models of that family."""
         toml = f'{LOCAL}[providers.anthropic]\napi_key = "k"\nmodels = []\n[models.m]\ntargets = ["p/x"]\n'

@@ -38,10 +38,10 @@ class WrongPath(SynchronousTestCase):
         for dialect, body in PATHS:
             error = DIALECTS[dialect].parse_error(body)
             failure = failure_for("p", 404, error, None)
-            self.assertIsInstance(failure, VendorLacks, body)
+            self.assertIsInstance(failure, VendorLacks, str(body))
             self.assertIn("has nothing at the path it was asked for (status 404", failure.message)
             self.assertIn("check its base_url", failure.message)
-            self.assertEqual((failure.status, failure.cause, failure.should_retry), (404, "lacking", None))
+            self.assertEqual((failure.status, failure.cause, failure.should_retry), (404, "unserved", None))
 
     def test_models(self) -> None:
         for dialect, body in MODELS:

@@ -35,6 +35,8 @@ def failure_for(provider: str, status: int, error: VendorError, retry_after: flo
     :param error: what the body said, our own credential already taken out.
     :param retry_after: seconds it asks to wait.
     """
+    if is_about_path(status, error):
+        return _nowhere(error).of(provider)
     trouble = trouble_of(status, error)
     if trouble is Trouble.REQUEST or _is_flagged(status, error):
         return _refused(provider, status, error, retry_after)
@@ -43,8 +45,6 @@ def failure_for(provider: str, status: int, error: VendorError, retry_after: flo
         trouble = None  # Google and Alibaba say the same of a minute's limit, and when it is over
     if (failure := _account(trouble, status)) is not None:
         return failure.of(provider)
-    if is_about_path(status, error):
-        return _nowhere(said).of(provider)
     if trouble in (Trouble.UNSERVED, Trouble.ALLOWANCE) and status < 500:
         return _unserved(trouble, status, error).of(provider)
     if status == 429:
@@ -114,10 +114,12 @@ def _unserved(trouble: Trouble, status: int, error: VendorError) -> TargetError:
     return failure
 
 
-def _nowhere(said: str) -> TargetError:
+def _nowhere(error: VendorError) -> TargetError:
     """There is nothing at the path, of this kind of request or of any. No model of the vendor's is at fault."""
+    said = f": {error.message}" if error.message else ""
     what = f"has nothing at the path it was asked for (status 404{said}); the operator has to check its base_url"
-    failure = VendorLacks(what, status=404, code=NotFound.code, type="invalid_request_error")
+    cause = Trouble.UNSERVED.value
+    failure = VendorLacks(what, cause=cause, status=404, code=NotFound.code, type="invalid_request_error")
     failure.should_retry = None  # the status says it
     return failure
 
