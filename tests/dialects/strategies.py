@@ -193,7 +193,9 @@ def requests(draw: st.DrawFn, name: str) -> ir.Request:
     """What ``name`` can ask."""
     can = CAN[name]
     schemas = objects.map(str.encode)
-    tools = draw(_some(st.builds(ir.Tool, words, st.just("") | texts, schemas)))
+    # No vendor takes a name twice.
+    offered = st.builds(ir.Tool, words, st.just("") | texts, schemas)
+    tools = draw(st.lists(offered, max_size=2, unique_by=lambda tool: tool.name).map(tuple))
     values: dict[str, Any] = {
         "max_tokens": st.integers(1, 9999),
         "temperature": floats,
