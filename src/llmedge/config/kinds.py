@@ -14,6 +14,9 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from llmedge.config.origins import UNIX, origin_of, socket_url
+from llmedge.config.pem import read_certificates, read_directories, read_key
+from llmedge.config.proxy import Proxy, parse_proxy
 from llmedge.config.secret import Secret, read, reference_hint, resolve, secret_of, variable
 
 Environ = Mapping[str, str]
@@ -131,7 +134,8 @@ def _str(value: Any) -> str:
     return value.strip()
 
 
-string = _text("text", _str, {**_TEXT, "pattern": r"\S"})
+_WORDS = {**_TEXT, "pattern": r"\S"}
+string = _text("text", _str, _WORDS)
 
 
 def choice(*options: str) -> ValueType:
@@ -217,6 +221,8 @@ def _url(value: Any) -> str:
         version = re.search(r"(?:^|&)api-version=([\w.-]+)", parts.query)
         more = f': api_version = "{version[1]}" says that' if version else ""
         raise ValueError(f"must not have a query or a fragment{more}")
+    if not _NAME.fullmatch(parts.hostname) and ":" not in parts.hostname:
+        raise ValueError("has a host name that no resolver takes: a part is empty, too long or of odd characters")
     try:
         parts.port  # noqa: B018 - raises when the port is not a number
     except ValueError:
@@ -224,6 +230,8 @@ def _url(value: Any) -> str:
     return text.rstrip("/?#")
 
 
+_NAME = re.compile(r"(?=.{1,253}\.?\Z)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
+"""A host name as resolvers take it: with underscores, which are in the names of containers (RFC 2181 section 11)."""
 url = _text("http or https URL", _url, {**_TEXT, "pattern": r"^\s*(env:\w+\s*|[Hh][Tt][Tt][Pp][Ss]?://[^?#]+\??)$"})
 
 
@@ -246,6 +254,23 @@ def named_texts(*names: str) -> ValueType:
 
 
 _CLOSED = {"additionalProperties": False}
+
+
+def _base_url(value: Any) -> str:
+    text = socket_url(_str(value))
+    if not text.lower().startswith(f"{UNIX}:"):
+        return _url(text)
+    origin = origin_of(text)
+    if not origin.socket.startswith("/") or not all(0x21 <= ord(char) <= 0x7E and char not in "?#" for char in text):
+        raise ValueError('must have the absolute path of a socket, such as "unix:/run/vllm.sock:/v1"')
+    return text.rstrip("/")
+
+
+base_url = _text(
+    "http or https URL, or unix:SOCKET:PATH",
+    _base_url,
+    {**_TEXT, "pattern": r"^\s*(env:\w+\s*|([Hh][Tt][Tt][Pp]([Ss]|\+unix)?://|unix:/)[^?#]+\??)$"},
+)
 
 
 def _network_list(value: Any) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -271,6 +296,21 @@ def _document(value: Any, environ: Environ) -> Secret:
     if not isinstance(value, str):
         raise ValueError('must be a text: a path, "file:/path" or "env:NAME"')
     return secret_of(value, lambda: read(value, environ), document=True)
+
+
+certificates = _simple(
+    "path of certificates in PEM, or of a directory of them", lambda value: read_certificates(_str(value)), _WORDS
+)
+directories = _simple("paths of directories of certificates", lambda value: read_directories(_str(value)), _WORDS)
+private_key = _simple("path of a private key in PEM", lambda value: read_key(_str(value)), _WORDS)
+
+
+def _proxy(value: Any, environ: Environ) -> Proxy:
+    return parse_proxy(resolve(_str(value), environ))
+
+
+proxy = ValueType('URL of an HTTP proxy, "env:NAME" of it, or "off"', _proxy, _WORDS)
+hosts = _simple("list of hosts", _strs, _LIST, lambda text: [part for part in re.split(r"[,\s]+", text) if part])
 
 
 document = ValueType('path of a secret file, or "env:NAME" of what would be in it', _document, string.schema)

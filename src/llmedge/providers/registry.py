@@ -10,6 +10,7 @@ from typing import Any
 
 from llmedge.config import ConfigError
 from llmedge.config.catalogue import VENDORS
+from llmedge.config.egress import Way
 from llmedge.config.sections.providers import Provider as ProviderSettings
 from llmedge.config.sections.upstream import Upstream
 from llmedge.config.vendors import GENERIC
@@ -94,7 +95,7 @@ def provider_of(name: str, settings: ProviderSettings, client: Client, limits: U
     """
     vendor = vendor_behind(name, settings)
     try:
-        provider: Provider = vendor.provider(name, settings, client, limits, reactor)
+        provider: Provider = vendor.provider(name, settings, client.by(Way.of(settings)), limits, reactor)
     except ValueError as error:
         raise ConfigError([f"providers.{name} {error}"]) from None
     return provider

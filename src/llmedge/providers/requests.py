@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from llmedge._version import __version__
 from llmedge.call import NO_MARKS, Call, Marks
+from llmedge.config.origins import host_header
 from llmedge.dialects.dialect import Dialect
 from llmedge.dialects.gemini_embeddings import GeminiEmbeddings
 from llmedge.dialects.registry import DIALECTS, PASSED
@@ -195,7 +196,7 @@ class Requests:
 
     def _head_fields(self) -> str:
         fields = {
-            "host": urlsplit(self._spec.base_url).netloc,
+            "host": host_header(self._spec.base_url),
             "user-agent": f"llmedge/{__version__}",
             "content-type": "application/json",
             "accept-encoding": "identity",

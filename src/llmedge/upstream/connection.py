@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from enum import IntEnum, auto
 from typing import Any
 
@@ -111,7 +112,8 @@ class Connection(protocol.Protocol):
 
     def connectionMade(self) -> None:
         if hasattr(self.transport, "setTcpNoDelay"):
-            self.transport.setTcpNoDelay(True)
+            with suppress(OSError):  # a unix socket has no such thing
+                self.transport.setTcpNoDelay(True)
         if not self._secure:
             self.handshakeCompleted()
 

@@ -8,6 +8,8 @@ import attrs
 
 from llmedge.config import kinds
 from llmedge.config.option import option
+from llmedge.config.pem import Certificates
+from llmedge.config.proxy import Proxy
 from llmedge.config.secret import Secret
 
 SPOKEN = ("openai", "openai_responses", "anthropic", "gemini", "bedrock", "vertex", "mock")
@@ -25,7 +27,7 @@ class Provider:
         kinds.choice(*SPOKEN), "", "What it speaks: of a vendor's dialects this one only; else openai."
     )
     base_url: str = option(
-        kinds.url, "", 'Where it is, such as "https://api.openai.com/v1"; the catalogue knows it for most vendors.'
+        kinds.base_url, "", 'Where it is, such as "https://api.openai.com/v1"; the catalogue knows it for most vendors.'
     )
     api_key: Secret | None = option(kinds.secret, None, "Its key, shown the way the vendor wants it.")
     headers: Mapping[str, Secret] = option(kinds.header_table, attrs.Factory(dict), "More headers to send.")
@@ -45,4 +47,16 @@ class Provider:
     )
     paths: Mapping[str, str] = option(
         kinds.path_table, attrs.Factory(dict), "Paths that differ, by dialect (openai_chat) or operation (rerank)."
+    )
+    proxy: Proxy | None = option(
+        kinds.proxy, None, 'HTTP proxy to ask it through, "off" for none; else what [upstream] says.'
+    )
+    ca_file: Certificates | None = option(
+        kinds.certificates, None, "Whom to trust that this is it, in the place of everybody else: PEM certificates."
+    )
+    client_cert: Certificates | None = option(
+        kinds.certificates, None, "Certificate to show it, in PEM, those between it and its authority behind it."
+    )
+    client_key: Secret | None = option(
+        kinds.private_key, None, "The certificate's key, in PEM; default: the one in client_cert's file."
     )
