@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from llmedge._version import __version__
-from llmedge.config import Settings
+from llmedge.config import Settings, egress
 from llmedge.config.catalogue import DIALECTS
+from llmedge.config.origins import shown
 from llmedge.config.sections.providers import Provider
 from llmedge.config.vendors import paths_of, vendor_of
 from llmedge.identity.configured import mode
@@ -14,7 +15,10 @@ def banner(settings: Settings) -> list[str]:
     """Version, providers, models, authentication, limits. Holds no secret."""
     lines = [f"llmedge {__version__}"]
     for name, vendor in settings.providers.items():
-        where = "answers by itself, no vendor is asked" if vendor_of(vendor).rehearsal else vendor.base_url
+        if vendor_of(vendor).rehearsal:
+            where = "answers by itself, no vendor is asked"
+        else:
+            where = shown(vendor.base_url) + egress.words(vendor.base_url, settings.upstream, vendor.proxy)
         if vendor.vendor not in ("", name, "openai-compatible"):
             where += f" ({vendor.vendor})"
         patterns = f"; models {', '.join(vendor.models)}" if vendor.models else ""
@@ -37,7 +41,10 @@ def banner(settings: Settings) -> list[str]:
         f"rate limit: {limit.rpm} requests a minute, {limit.burst} at once" if limit.enabled else "rate limit: off"
     )
     if settings.tracing.enabled:
-        lines.append(f"tracing: to {settings.tracing.endpoint} ({settings.tracing.transport})")
+        way = egress.words(settings.tracing.endpoint, settings.upstream)
+        lines.append(f"tracing: to {settings.tracing.endpoint}{way} ({settings.tracing.transport})")
+    if trusted := [str(each) for each in (settings.upstream.ca_file, settings.upstream.ca_dir) if each is not None]:
+        lines.append(f"trusted in the place of the system's authorities: {' and '.join(trusted)}")
     return lines
 
 

@@ -41,7 +41,7 @@ class ProcessState:
         if settings.tracing.enabled:
             from llmedge.observe.tracing import Tracing  # OpenTelemetry is an extra, and takes memory
 
-            self.tracing = Tracing(settings.tracing, self.metrics.lost_spans.inc)
+            self.tracing = Tracing(settings.tracing, self.metrics.lost_spans.inc, settings.upstream)
             self.observers.append(self.tracing)
         self.under_way = UnderWay(settings.server.max_requests, settings.server.max_requests_per_address)
         self.metrics.show_calls(lambda: self.under_way.calls)

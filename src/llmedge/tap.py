@@ -207,7 +207,7 @@ def _warn(doubt: str) -> None:
 def _check(settings: Settings, doubts: Sequence[str], ask: bool) -> NoReturn:
     if settings.tracing.enabled:
         try:
-            importlib.import_module("llmedge.observe.tracing").connect(settings.tracing)
+            importlib.import_module("llmedge.observe.tracing").connect(settings.tracing, settings.upstream)
         except ConfigError as error:
             _stop(str(error))
     for line in banner(settings):

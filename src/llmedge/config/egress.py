@@ -41,3 +41,15 @@ def proxy_for(url: str, upstream: Upstream, own: Proxy | None = None) -> Proxy |
     if own is None and not excepted(origin, upstream.no_proxy):
         own = upstream.https_proxy if origin.secure else upstream.http_proxy
     return own if own is not None and own.host else None
+
+
+def words(url: str, upstream: Upstream, own: Proxy | None = None) -> str:
+    """Which way ``url`` goes, for whoever reads the log; ``""``: straight there."""
+    proxy = proxy_for(url, upstream, own)
+    if proxy is None:
+        return ""
+    host = origin_of(url).host
+    hint = ""
+    if host == "localhost" or host.startswith("127.") or host == "::1":
+        hint = " (it is on this machine: name it in no_proxy, NO_PROXY, if that is wrong)"
+    return f" through the proxy {proxy}{hint}"

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from llmedge.config.origins import UNIX, origin_of, socket_url
-from llmedge.config.pem import read_certificates, read_directories, read_key
+from llmedge.config.pem import read_certificates, read_directories, read_key, read_trusted
 from llmedge.config.proxy import Proxy, parse_proxy
 from llmedge.config.secret import Secret, read, reference_hint, resolve, secret_of, variable
 
@@ -298,9 +298,10 @@ def _document(value: Any, environ: Environ) -> Secret:
     return secret_of(value, lambda: read(value, environ), document=True)
 
 
-certificates = _simple(
-    "path of certificates in PEM, or of a directory of them", lambda value: read_certificates(_str(value)), _WORDS
+trusted = _simple(
+    "path of certificates in PEM, or of a directory of them", lambda value: read_trusted(_str(value)), _WORDS
 )
+certificates = _simple("path of certificates in PEM", lambda value: read_certificates(_str(value)), _WORDS)
 directories = _simple("paths of directories of certificates", lambda value: read_directories(_str(value)), _WORDS)
 private_key = _simple("path of a private key in PEM", lambda value: read_key(_str(value)), _WORDS)
 

@@ -59,3 +59,10 @@ def socket_url(text: str) -> str:
     if path.startswith("//"):
         path = "/" + path.lstrip("/")
     return f"{UNIX}://{quote(path, safe='')}{inside}"
+
+
+def shown(url: str) -> str:
+    """``url`` as people write it: :func:`socket_url` the other way round."""
+    socket = origin_of(url).socket
+    path = urlsplit(url).path
+    return (f"unix:{socket}:{path}" if path else f"unix:{socket}") if socket else url

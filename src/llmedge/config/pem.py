@@ -29,14 +29,20 @@ class Certificates:
         return self.path
 
 
-def read_certificates(path: str) -> Certificates:
+def read_trusted(path: str) -> Certificates:
     """The certificates in a file, or of a directory.
 
     :raises ValueError: they cannot be had; a predicate that says what to do.
     """
+    return read_directories(path) if os.path.isdir(os.path.expanduser(path)) else read_certificates(path)
+
+
+def read_certificates(path: str) -> Certificates:
+    """The certificates in a file.
+
+    :raises ValueError: as :func:`read_trusted`.
+    """
     path = os.path.expanduser(path)
-    if os.path.isdir(path):
-        return read_directories(path)
     pem = _read(path)
     if _CERTIFICATE not in pem:
         raise ValueError(f"refers to the file {path}, which holds no certificate in PEM (-----BEGIN CERTIFICATE-----)")
@@ -70,7 +76,7 @@ def read_directories(paths: str) -> Certificates:
 def read_key(path: str) -> Secret:
     """The text of a PEM file with a private key.
 
-    :raises ValueError: as :func:`read_certificates`.
+    :raises ValueError: as :func:`read_trusted`.
     """
     pem = _read(path)
     if b"ENCRYPTED" in pem:
@@ -78,6 +84,23 @@ def read_key(path: str) -> Secret:
     if not _KEY.search(pem):
         raise ValueError(f"refers to the file {path}, which holds no private key in PEM")
     return Secret(pem.decode("ascii", "replace"))
+
+
+def key_problem(certificate: Certificates | None, key: Secret | None) -> str:
+    """What keeps ``certificate`` from being shown with ``key``; ``""``: nothing."""
+    if certificate is None:
+        return "needs client_cert, the certificate it belongs to" if key is not None else ""
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    from cryptography.x509 import load_pem_x509_certificates
+
+    pem = certificate.pem if key is None else key.reveal().encode()
+    if not _KEY.search(pem):
+        return "is missing, and client_cert has no key in it"
+    try:
+        public = load_pem_private_key(pem, None).public_key()
+    except (ValueError, TypeError):
+        return "holds no private key that can be used"
+    return "" if public == load_pem_x509_certificates(certificate.pem)[0].public_key() else "is not that of client_cert"
 
 
 def _read(path: str) -> bytes:

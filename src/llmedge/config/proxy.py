@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import attrs
 
@@ -15,21 +15,36 @@ from llmedge.config.secret import Secret
 
 @attrs.frozen
 class Proxy:
-    """An HTTP proxy. Its user name and password show nowhere.
+    """An HTTP proxy.
 
-    :ivar authorization: the value of ``Proxy-Authorization`` (Basic, RFC 7617), if it has a user name.
+    :ivar login: user name and password, a colon between them; they show nowhere.
     """
 
     scheme: str
     host: str
     port: int
-    authorization: Secret | None = None
+    login: Secret | None = None
 
     def __str__(self) -> str:
-        if not self.host:
-            return "off"
-        shown = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{shown}:{self.port}"
+        return f"{self.scheme}://{self._place}" if self.host else "off"
+
+    @property
+    def _place(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def authorization(self) -> bytes:
+        """The header line with its login, where it has one (RFC 9110 section 11.7.2, RFC 7617)."""
+        if self.login is None:
+            return b""
+        return b"Proxy-Authorization: Basic %b\r\n" % b64encode(self.login.reveal().encode())
+
+    def reveal(self) -> str:
+        """The URL with the login in it, for libraries that want it so."""
+        if self.login is None:
+            return str(self)
+        user, _, password = self.login.reveal().partition(":")
+        return f"{self.scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{self._place}"
 
 
 DIRECT = Proxy("", "", 0)
@@ -57,11 +72,10 @@ def parse_proxy(text: str) -> Proxy:
         raise ValueError("is a SOCKS proxy, which the gateway does not speak: give an HTTP proxy, or off")
     if parts.scheme not in _PORTS or not host or parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ValueError(_MUST)
-    shown = None
+    login = None
     if parts.username is not None:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        shown = Secret("Basic " + b64encode(pair.encode()).decode())
-    return Proxy(parts.scheme, host, port, shown)
+        login = Secret(f"{unquote(parts.username)}:{unquote(parts.password or '')}")
+    return Proxy(parts.scheme, host, port, login)
 
 
 _MUST = 'must be the URL of an HTTP proxy such as "http://proxy.example:3128", or "off"'

@@ -19,8 +19,10 @@ from twisted.web.http_headers import Headers
 from llmedge._version import __version__
 from llmedge.config import ConfigError
 from llmedge.config.sections.tracing import Tracing as Settings
+from llmedge.config.sections.upstream import Upstream
 from llmedge.observe import traceparent
 from llmedge.observe.collector import Chatter, Collector
+from llmedge.observe.collector_way import grpc_way, http_way
 from llmedge.record import Attempt, Content, Record, TraceContext
 
 try:
@@ -55,10 +57,10 @@ _SECONDS = [0.01 * 2**power for power in range(14)]
 _FIRST = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
 
 
-def connect(settings: Settings) -> tuple[SpanExporter, MetricExporter]:
+def connect(settings: Settings, upstream: Upstream) -> tuple[SpanExporter, MetricExporter]:
     """The exporters for the collector. Headers, certificates and compression: the ``OTEL_EXPORTER_OTLP_*`` variables.
 
-    :raises ConfigError: the exporter's package is missing.
+    :raises ConfigError: the exporter's package is missing, or cannot go the way that ``upstream`` says.
     """
     package = f"opentelemetry.exporter.otlp.proto.{settings.transport}"
     try:
@@ -67,19 +69,30 @@ def connect(settings: Settings) -> tuple[SpanExporter, MetricExporter]:
     except ImportError as error:
         raise ConfigError([f"tracing needs {error.name}: pip install 'llmedge[otel]'"]) from None
     if settings.transport == "grpc":
-        return spans(settings.endpoint, timeout=PATIENCE), metrics(settings.endpoint, timeout=PATIENCE)
+        way = grpc_way(settings.endpoint, upstream)
+        return spans(settings.endpoint, timeout=PATIENCE, **way), metrics(settings.endpoint, timeout=PATIENCE, **way)
     base = settings.endpoint.removesuffix("/v1/traces")
-    return spans(f"{base}/v1/traces", timeout=PATIENCE), metrics(f"{base}/v1/metrics", timeout=PATIENCE)
+    return (
+        spans(f"{base}/v1/traces", timeout=PATIENCE, **http_way(base, upstream)),
+        metrics(f"{base}/v1/metrics", timeout=PATIENCE, **http_way(base, upstream)),
+    )
 
 
 class Tracing:
     """Makes the ids of a request's trace, and exports its spans and metrics when it is over.
 
     :param lost: told how many spans were lost; from any thread.
+    :param upstream: through which proxy the collector is reached, and whom to trust.
     """
 
-    def __init__(self, settings: Settings, lost: Callable[[float], None] = lambda count: None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        lost: Callable[[float], None] = lambda count: None,
+        upstream: Upstream = Upstream(),  # noqa: B008 - it is frozen
+    ) -> None:
         self._settings = settings
+        self._upstream = upstream
         self._lost = lost
         self.provider_names: Mapping[str, str] = {}
         """Provider → ``gen_ai.provider.name``; what is not here goes by its own name."""
@@ -100,7 +113,7 @@ class Tracing:
         """
         if self._processor is not None:
             return
-        spans, metrics = connect(self._settings)
+        spans, metrics = connect(self._settings, self._upstream)
         self._reactor = reactor
         self._chatter = Chatter(reactor)
         self._collector = Collector(self._settings.endpoint, reactor.callFromThread)

@@ -12,6 +12,7 @@ from zope.interface import implementer
 from llmedge.config import base_urls
 from llmedge.config.catalogue import DIALECTS
 from llmedge.config.nearest import nearest
+from llmedge.config.pem import key_problem
 from llmedge.config.sections.providers import Provider as ProviderSettings
 from llmedge.config.sections.upstream import Upstream
 from llmedge.config.vendor_entry import OPERATIONS, Vendor
@@ -70,6 +71,8 @@ class HttpVendor:
         generic = GENERIC.get(settings.dialect)
         if generic and not any(dialect in paths_of(settings, entry) for dialect in generic.dialects):
             yield "dialect", f"is not spoken by {entry.name}, which speaks {', '.join(entry.dialects)}"
+        if problem := key_problem(settings.client_cert, settings.client_key):
+            yield "client_key", problem
 
     def spec(self, settings: Any) -> ProviderSpec:
         """What is sent where."""

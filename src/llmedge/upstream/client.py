@@ -27,7 +27,7 @@ from llmedge.upstream.exchange import Exchange
 from llmedge.upstream.reasons import explain
 from llmedge.upstream.resolver import Names
 from llmedge.upstream.tls import TlsContexts
-from llmedge.upstream.tunnel import ToProxy, Tunnel, authorization, refused
+from llmedge.upstream.tunnel import ToProxy, Tunnel, refused
 
 
 class Client:
@@ -51,10 +51,7 @@ class Client:
         return other
 
     def pool_for(self, url: str) -> Pool:
-        """The pool of the origin of ``url``. Destinations come from configuration only, never from a request.
-
-        :raises ValueError: the certificates for it cannot be used; a predicate about the provider.
-        """
+        """The pool of the origin of ``url``. Destinations come from configuration only, never from a request."""
         origin = origin_of(url)
         key = origin, self._way
         if key not in self._pools:
@@ -231,7 +228,7 @@ class ForwardPool(Pool):
     def __init__(self, reactor: Any, endpoint: Any, limits: Upstream, proxy: Proxy, origin: Origin) -> None:
         super().__init__(reactor, endpoint, limits, secure=proxy.scheme == "https")
         self._origin = b"http://" + origin.authority.removesuffix(":80").encode("ascii")
-        self._more = authorization(proxy)
+        self._more = proxy.authorization
 
     async def send(
         self, request: bytes, attempt: Attempt, routing: Routing, body: UploadBody | None = None

@@ -49,7 +49,7 @@ def tls_reason(error: SSL.Error) -> str:
     """What OpenSSL says of a failed handshake, and what that usually means."""
     queue = error.args[0] if error.args else ()
     said = str(queue[-1][-1]) if isinstance(queue, list | tuple) and queue else ""
-    hint = _HINTS.get(said.removeprefix("tlsv13 ").removeprefix("sslv3 ").removeprefix("tlsv1 "))
+    hint = _HINTS.get(said[said.find("alert ") :] if "alert " in said else said)  # before it: of which version
     return (f"{said} ({hint})" if hint else said) or "the handshake broke off"
 
 
@@ -57,6 +57,7 @@ _HINTS = {
     "wrong version number": "no TLS is spoken there: is it http?",
     "packet length too long": "no TLS is spoken there: is it http?",
     "record layer failure": "no TLS is spoken there: is it http?",
+    "alert handshake failure": "it may want a client_cert, or another version of TLS",
     "alert certificate required": "it wants a client_cert",
     "alert bad certificate": "it wants another client_cert, or one at all",
     "alert unknown ca": "it does not know who signed the client_cert",

@@ -37,10 +37,7 @@ class TlsContexts:
         self._contexts: dict[Way, SSL.Context] = {}
 
     def peer(self, host: str, way: Way = DEFAULT) -> Peer:
-        """Makes connections that verify the peer's certificate against ``host`` (RFC 9525).
-
-        :raises ValueError: the way's certificates cannot be used; a predicate about the provider.
-        """
+        """Makes connections that verify the peer's certificate against ``host`` (RFC 9525)."""
         way = attrs.evolve(way, proxy=None)
         if way not in self._contexts:
             trusted = self._trusted if way.ca_file is None else (way.ca_file,)

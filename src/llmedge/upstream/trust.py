@@ -69,8 +69,8 @@ def context_for(
     """A context for connections to those whom ``trusted`` vouch for; by default whom the platform trusts.
 
     :param client_cert: what is shown to whoever asks, and those between it and its authority behind it.
-    :param client_key: its key; by default it stands beside the certificate.
-    :raises ValueError: certificate and key cannot be used.
+    :param client_key: its key; by default it stands beside the certificate. That they belong together was checked with
+        the configuration (:func:`llmedge.config.pem.key_problem`).
     """
     shown: dict[str, Any] = {}
     if client_cert is not None:
@@ -83,10 +83,7 @@ def context_for(
         }
     roots: Any = _Trusted(trusted) if trusted else platformTrust()  # type: ignore[no-untyped-call]
     options = CertificateOptions(trustRoot=roots, enableSessions=True, enableSessionTickets=True, **shown)
-    try:
-        context: SSL.Context = options.getContext()
-    except SSL.Error:
-        raise ValueError("has a client_key that is not the key of its client_cert") from None
+    context: SSL.Context = options.getContext()
     return context
 
 

@@ -21,13 +21,6 @@ _POLICY = (401, 403, 405, 407)
 """How a proxy says that it will not, whoever asks again."""
 
 
-def authorization(proxy: Proxy) -> bytes:
-    """The header line with the proxy's credentials, where it has some (RFC 9110 section 11.7.2)."""
-    if proxy.authorization is None:
-        return b""
-    return b"Proxy-Authorization: %b\r\n" % proxy.authorization.reveal().encode()
-
-
 def refused(status: int) -> ProxyFailed:
     """What the status of an answer of the proxy's own means."""
     if status == 407:
@@ -58,7 +51,7 @@ class Tunnel:
     def __init__(self, endpoint: Any, authority: str, proxy: Proxy) -> None:
         self._endpoint = endpoint
         where = authority.encode("ascii")
-        self._request = b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (where, where, authorization(proxy))
+        self._request = b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (where, where, proxy.authorization)
 
     def connect(self, factory: Any) -> Deferred[Any]:
         """:raises ProxyFailed: the proxy is not there, or does not open a tunnel."""
@@ -81,7 +74,7 @@ class _Opening(Protocol):
         self._factory = factory
         self._head = b""
         self._inside: Any = None
-        self.opened: Deferred[Any] = Deferred(lambda _: self.transport.abortConnection())
+        self.opened: Deferred[Any] = Deferred(self._leave)
 
     def connectionMade(self) -> None:
         self.transport.write(self._request)
@@ -109,6 +102,10 @@ class _Opening(Protocol):
             self._inside.connectionLost(reason)
         elif not self.opened.called:
             self.opened.errback(_blame(reason))
+
+    def _leave(self, opened: Deferred[Any]) -> None:
+        opened.errback(CancelledError())
+        self.transport.abortConnection()
 
     def _fail(self, error: ProxyFailed) -> None:
         self.opened.errback(Failure(error))  # type: ignore[no-untyped-call]  # twisted has no types here

@@ -52,7 +52,7 @@ class Provider:
         kinds.proxy, None, 'HTTP proxy to ask it through, "off" for none; else what [upstream] says.'
     )
     ca_file: Certificates | None = option(
-        kinds.certificates, None, "Whom to trust that this is it, in the place of everybody else: PEM certificates."
+        kinds.trusted, None, "Whom to trust that this is it, in the place of everybody else: PEM certificates."
     )
     client_cert: Certificates | None = option(
         kinds.certificates, None, "Certificate to show it, in PEM, those between it and its authority behind it."

@@ -54,7 +54,7 @@ class Upstream:
         fallback=("no_proxy", "NO_PROXY"),
     )
     ca_file: Certificates | None = option(
-        kinds.certificates,
+        kinds.trusted,
         None,
         "Whom to trust in the place of the system's authorities: a PEM file of certificates, or a directory of them.",
         fallback=("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
