@@ -310,8 +310,10 @@ class UpstreamMalformed(TargetError):
 
 
 class UpstreamTooLarge(TargetError):
-    """The target's answer is over ``upstream.max_response_size``."""
+    """The target's answer is over ``upstream.max_response_size``, or an event over ``max_event_size``. The vendor did
+    the work, and would do it again for whoever asks again."""
 
+    should_retry = False
     outcome = "too_large"
     cause = "too_large"
 

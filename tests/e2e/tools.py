@@ -23,6 +23,7 @@ PACKAGES = {
     "slowhttptest": "slowhttptest",
     "sslscan": "sslscan",
     "timeout": "coreutils",
+    "tinyproxy": "tinyproxy-bin",
     "sslyze": "none; make test puts it into .venv/sslyze",
 }
 """The Debian package of each program."""

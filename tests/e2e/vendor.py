@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import attrs
 from twisted.internet import reactor as _reactor
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.ssl import Certificate, PrivateCertificate
 
 reactor: Any = _reactor
 
@@ -89,15 +91,29 @@ class VendorConnection(Protocol):
 
 
 class Vendor(Factory):
-    """Listens on a free loopback port."""
+    """Listens on a free loopback port, or on a unix socket.
+
+    :param certificate: paths of certificate and key: it speaks TLS.
+    :param clients: path of the authority of the clients that it lets in then.
+    """
 
     noisy = False
 
-    def __init__(self, script: Script) -> None:
+    def __init__(
+        self, script: Script, *, certificate: tuple[str, str] = ("", ""), clients: str = "", path: str = ""
+    ) -> None:
         self.script = script
         self.asked: list[Asked] = []
         self.connections: list[VendorConnection] = []
-        self._port = reactor.listenTCP(0, self, interface="127.0.0.1")
+        cert, key = certificate
+        if path:
+            self._port = reactor.listenUNIX(path, self)
+        elif cert:
+            authority = Certificate.loadPEM(Path(clients).read_bytes()) if clients else None
+            own = PrivateCertificate.loadPEM(Path(cert).read_bytes() + Path(key).read_bytes())
+            self._port = reactor.listenSSL(0, self, own.options(*filter(None, [authority])), interface="127.0.0.1")
+        else:
+            self._port = reactor.listenTCP(0, self, interface="127.0.0.1")
 
     def buildProtocol(self, addr: Any) -> VendorConnection:
         return VendorConnection(self)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import TestCase
 
 from llmedge.config.egress import Way
 from llmedge.config.pem import read_certificates, read_directories, read_key
@@ -14,7 +15,7 @@ from llmedge.config.sections.upstream import Upstream
 from llmedge.errors import ConnectFailed
 from llmedge.model import Target
 from llmedge.record import Attempt, Routing
-from llmedge.upstream.trust import context_for
+from llmedge.upstream.client import Client
 from tests.e2e.certificates import Authority
 from tests.e2e.service import PATIENCE, TIMEOUT
 from tests.folders import new_folder
@@ -45,8 +46,15 @@ class Asking(TestCase):
         self.addCleanup(server.stop)
         return server
 
-    async def ask(self, port: int, way: Way, host: str = "localhost", upstream: Upstream | None = None) -> bytes:
-        client = loopback.client(self, upstream or Upstream(connect_timeout=PATIENCE))
+    async def ask(
+        self,
+        port: int,
+        way: Way,
+        host: str = "localhost",
+        upstream: Upstream | None = None,
+        client: Client | None = None,
+    ) -> bytes:
+        client = client or loopback.client(self, upstream or Upstream(connect_timeout=PATIENCE))
         pool = client.by(way).pool_for(f"https://{host}:{port}")
         exchange = await pool.send(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", Attempt(Target("p", "m"), 0.0), Routing())
         return await exchange.read_all()
@@ -81,6 +89,18 @@ class Asking(TestCase):
         for names, host in ((["localhost"], "localhost"), (["x.example", "127.0.0.1"], "127.0.0.1")):
             server = self.serve(self.authority.issue("good", *names))
             self.assertEqual(await self.ask(server.port, self.trusting, host), b"ok")
+
+    async def test_a_name_with_an_underscore(self) -> None:
+        """Good enough for resolvers and certificates."""
+        client = loopback.client(self, Upstream(connect_timeout=PATIENCE))
+        client._names._look_ups._getaddrinfo = lambda name, *_: (  # type: ignore[union-attr]
+            socket.getaddrinfo("127.0.0.1" if name == "my_vllm" else name, 0, type=socket.SOCK_STREAM)
+        )
+        server = self.serve(self.authority.issue("container", "my_vllm"))
+        self.assertEqual(await self.ask(server.port, self.trusting, "my_vllm", client=client), b"ok")
+        server = self.serve(self.authority.issue("other", "my-vllm"))
+        asking = Deferred.fromCoroutine(self.ask(server.port, self.trusting, "my_vllm", client=client))
+        self.assertIn("hostname mismatch", (await self.assertFailure(asking, ConnectFailed)).message)
 
     async def test_whom_a_provider_trusts_is_its_own_affair(self) -> None:
         """Its ``ca_file`` stands in the place of everybody else, and counts for nobody else."""
@@ -138,12 +158,3 @@ class Asking(TestCase):
         server = loopback.PlainServer(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
         self.addCleanup(server.stop)
         self.assertIn("is it http?", await self.refusal(server.port, Way()))
-
-
-class Contexts(SynchronousTestCase):
-    def test_certificate_and_key_belong_together(self) -> None:
-        authority = Authority()
-        cert, _ = authority.issue("a", "a.example")
-        _, key = authority.issue("b", "b.example")
-        error = self.assertRaises(ValueError, context_for, (), read_certificates(cert), read_key(key))
-        self.assertIn("client_key", str(error))

@@ -81,6 +81,7 @@ class Tunnelling(SynchronousTestCase):
         """What whoever asks again would hear again is told apart."""
         for reply, cause, words in (
             (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n<html>", "proxy", "a user name and a password"),
+            (b"HTTP/1.0 401 Unauthorized\r\n\r\n", "proxy", "a user name and a password"),
             (b"HTTP/1.1 403 Filtered\r\nContent-Length: 5\r\n\r\nno no", "proxy", "answered with status 403"),
             (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", "connect", "answered with status 503"),
             (b"HTTP/1.1 302 Found\r\nLocation: http://evil.example/\r\n\r\n", "connect", "answered with status 302"),

@@ -49,6 +49,7 @@ VERDICTS: Mapping[str, Verdict] = {
     "refused": _SICK,
     "dns": Verdict(Next.ELSEWHERE, unhealthy=True),
     "tls": Verdict(Next.ELSEWHERE, unhealthy=True),
+    "proxy": Verdict(Next.ELSEWHERE, unhealthy=True),
     "connect": _SICK,
     "reset": _SICK_AND_BILLED,
     "silent": Verdict(Next.ELSEWHERE, unhealthy=True, billed=True, load=Outcome.OVERLOADED),

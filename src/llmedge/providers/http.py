@@ -47,7 +47,8 @@ from llmedge.record import Attempt, Routing
 from llmedge.streams import Batch, Reply, ReplyStream, Wake, WholeStream
 from llmedge.threads import LARGE, maybe_in_thread
 from llmedge.upstream.client import Client
-from llmedge.upstream.exchange import ANSWERING, CONTENT, END, Exchange
+from llmedge.upstream.decoded import decoded
+from llmedge.upstream.exchange import ANSWERING, CONTENT, END, Body, Exchange
 
 _encode = msgspec.json.Encoder().encode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -80,13 +81,14 @@ class HttpProvider:
             if fnmatchcase(attempt.target.model, pattern):
                 requests = others
         translation = requests.translation(call)
-        exchange: Exchange | None = None
+        exchange: Body | None = None
         try:
             request = requests.request_now(call, attempt, translation) or await requests.request(
                 call, attempt, translation
             )
-            exchange = await self._pool.send(request, attempt, call.record.routing)
-            if not self._is_good(exchange, attempt):
+            exchange = sent = await self._pool.send(request, attempt, call.record.routing)
+            if not self._is_good(sent, attempt):
+                exchange = decoded(sent, self._limits)
                 if call.operation is Operation.COUNT_TOKENS and exchange.status in _NO_ENDPOINT:
                     await exchange.read_all()
                     raise no_way(self.name, call.operation)
@@ -116,11 +118,12 @@ class HttpProvider:
     async def _pass_through(self, call: Call, attempt: Attempt) -> Reply:
         """An operation that is not translated: the body as it came, but for the model, and the answer likewise."""
         record = call.record
-        exchange: Exchange | None = None
+        exchange: Body | None = None
         try:
             request, body = await self._requests.passed(call, attempt)
-            exchange = await self._pool.send(request, attempt, record.routing, body)
-            if not self._is_good(exchange, attempt):
+            exchange = sent = await self._pool.send(request, attempt, record.routing, body)
+            if not self._is_good(sent, attempt):
+                exchange = decoded(sent, self._limits)
                 await self._check(exchange, PASSED)
             media = note_media(attempt, exchange.fields, call.operation)
             record.stream = media == EVENTS
@@ -135,7 +138,7 @@ class HttpProvider:
             raise
 
     def _is_good(self, exchange: Exchange, attempt: Attempt) -> bool:
-        """Whether it is an answer at all, in a coding that was asked for."""
+        """Whether it is an answer at all, and not compressed, as was asked for."""
         fields = exchange.fields
         found = fields.get(b"x-request-id") or fields.get(b"request-id") or fields.get(b"x-amzn-requestid")
         if found:  # what the vendor calls the request: most, Anthropic, AWS
@@ -144,16 +147,12 @@ class HttpProvider:
             attempt.rate = parse_rate(fields, self._clock.seconds())
         return 200 <= exchange.status < 300 and b"content-encoding" not in fields
 
-    async def _check(self, exchange: Exchange, vendor_dialect: Dialect) -> None:
-        """:raises EdgeError: the answer is an error, or not one that was asked for."""
-        status = exchange.status
-        if not 200 <= status < 300:
-            raise await self._failure(vendor_dialect, status, exchange)
-        encoding = exchange.fields.get(b"content-encoding", b"identity").lower()
-        if encoding != b"identity":
-            raise UpstreamMalformed("compressed its answer although it was asked not to")
+    async def _check(self, exchange: Body, vendor_dialect: Dialect) -> None:
+        """:raises EdgeError: the answer is an error."""
+        if not 200 <= exchange.status < 300:
+            raise await self._failure(vendor_dialect, exchange.status, exchange)
 
-    def failed(self, error: BaseException, exchange: Exchange | None) -> None:
+    def failed(self, error: BaseException, exchange: Body | None) -> None:
         """Give ``exchange`` up; an error of the vendor's becomes a sentence about this provider, without its
         credential."""
         if exchange is not None:
@@ -165,7 +164,7 @@ class HttpProvider:
                 error.retry_after = wait_in_words(error.message)
             error.of(self.name)
 
-    async def _failure(self, dialect: Dialect, status: int, exchange: Exchange) -> EdgeError:
+    async def _failure(self, dialect: Dialect, status: int, exchange: Body) -> EdgeError:
         body = b""
         try:
             error = dialect.parse_error(body := await exchange.read_all())
@@ -214,10 +213,11 @@ class HttpProvider:
         :raises TargetError: there is no whole answer; the message is a sentence about the provider.
         """
         started = self._clock.seconds()
-        exchange: Exchange | None = None
+        exchange: Body | None = None
         try:
             request = await self._requests.list_request(QUERIES.get(self._spec.models_shape, ""))
-            exchange = await self._pool.send(request, Attempt(Target(self.name, ""), started), Routing())
+            sent = await self._pool.send(request, Attempt(Target(self.name, ""), started), Routing())
+            exchange = decoded(sent, self._limits)
             return exchange.status, await exchange.read_all()
         except BaseException as error:
             self.failed(error, exchange)
@@ -238,7 +238,7 @@ class HttpProvider:
         if self._spec.signer is not None:
             self._spec.signer.close()
 
-    async def _whole(self, call: Call, exchange: Exchange, translation: Translation, attempt: Attempt) -> ReplyStream:
+    async def _whole(self, call: Call, exchange: Body, translation: Translation, attempt: Attempt) -> ReplyStream:
         """What came is called no event stream: a whole answer is one, too, and so is a stream by another name.
 
         :raises VendorFailed: it is an error. :raises UpstreamMalformed: it is something else.
@@ -305,7 +305,7 @@ class HttpStream(ReplyStream):
     def __init__(
         self,
         provider: HttpProvider,
-        exchange: Exchange,
+        exchange: Body,
         reader: StreamReader,
         attempt: Attempt,
         since: float | None = None,

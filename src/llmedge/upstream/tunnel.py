@@ -17,13 +17,13 @@ from llmedge.upstream.reasons import ProxyFailed, explain
 
 _MAX_HEAD = 16384
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: |\r\n|\Z)")
-_POLICY = (401, 403, 405, 407)
+_POLICY = (403, 405)
 """How a proxy says that it will not, whoever asks again."""
 
 
 def refused(status: int) -> ProxyFailed:
     """What the status of an answer of the proxy's own means."""
-    if status == 407:
+    if status in (401, 407):  # tinyproxy says the former of a wrong login
         return ProxyFailed("its proxy wants a user name and a password, or others than it was given")
     return ProxyFailed(f"its proxy answered with status {status}", cause="proxy" if status in _POLICY else "connect")
 
