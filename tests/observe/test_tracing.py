@@ -56,7 +56,7 @@ class Base(SynchronousTestCase):
     def edge(self, toml: str = "", more: str = "") -> Edge:
         self.spans = InMemorySpanExporter()
         self.metrics = Metrics()
-        self.patch(tracing, "connect", lambda settings: (self.spans, self.metrics))
+        self.patch(tracing, "connect", lambda *_: (self.spans, self.metrics))
         edge = Edge(ON + more + toml)
         edge.service.startService()
         self.tracing = edge.service._process.tracing

@@ -48,6 +48,7 @@ PATIENCE = 5.0
 """Seconds one export may take, repetitions included."""
 GOODBYE = 2.0
 """Seconds that stopping may take for what is still to be exported."""
+_DEFAULT = Upstream()
 _SCOPE = InstrumentationScope("llmedge", __version__)
 _OPERATIONS = {"chat": "chat", "text": "text_completion"}
 _METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
@@ -57,7 +58,7 @@ _SECONDS = [0.01 * 2**power for power in range(14)]
 _FIRST = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
 
 
-def connect(settings: Settings, upstream: Upstream) -> tuple[SpanExporter, MetricExporter]:
+def connect(settings: Settings, upstream: Upstream = _DEFAULT) -> tuple[SpanExporter, MetricExporter]:
     """The exporters for the collector. Headers, certificates and compression: the ``OTEL_EXPORTER_OTLP_*`` variables.
 
     :raises ConfigError: the exporter's package is missing, or cannot go the way that ``upstream`` says.
@@ -89,7 +90,7 @@ class Tracing:
         self,
         settings: Settings,
         lost: Callable[[float], None] = lambda count: None,
-        upstream: Upstream = Upstream(),  # noqa: B008 - it is frozen
+        upstream: Upstream = _DEFAULT,
     ) -> None:
         self._settings = settings
         self._upstream = upstream
