@@ -27,6 +27,7 @@ from llmedge.operations import ENDPOINTS
 from llmedge.pipeline.verdicts import VERDICTS, Next
 from llmedge.providers.registry import OURS
 from llmedge.record import FACTS
+from tests.e2e.certificates import Authority
 from tests.fakes import load, write_service_account
 from tests.folders import new_folder
 
@@ -220,9 +221,16 @@ class Pages(SynchronousTestCase):
         self.assertEqual(set(table), names)
 
     def test_examples_load(self) -> None:
-        """Each TOML example, README's too, loads with the variables it names set and the key file it names there."""
+        """Each TOML example, README's too, loads with the variables it names set and the files it names there."""
         count = 0
-        account = write_service_account()
+        authority = Authority()
+        cert, key = authority.issue("gateway", "gateway.example", client=True)
+        files = {
+            "service-account.json": str(write_service_account()),
+            "/etc/llmedge/corp.pem": authority.path,
+            "/etc/llmedge/gateway.pem": cert,
+            "/etc/llmedge/gateway-key.pem": key,
+        }
         file = new_folder() / "example.toml"
         known = OURS | {"acme": plugin_example()}
         validator = Draft202012Validator(json.loads(schema(known)))
@@ -232,7 +240,10 @@ class Pages(SynchronousTestCase):
                 if not example.startswith("["):
                     continue
                 count += 1
-                file.write_text(example.replace("service-account.json", str(account)))
+                text = example
+                for name, path in files.items():
+                    text = text.replace(name, path)
+                file.write_text(text)
                 names = set(re.findall(r'"env:(\w+)"', example))
                 environ = {name: f"value-of-{name}" for name in names}
                 found = load(environ, str(file), vendors=known)
