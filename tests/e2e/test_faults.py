@@ -72,13 +72,14 @@ class Row:
     @property
     def below(self) -> bool:
         """It fails before the vendor gets a request."""
-        return self.fault in ("refused", "dns", "tls", "deaf")
+        return self.fault in ("refused", "dns", "tls", "proxy", "deaf")
 
 
 TABLE = [
     Row("refused", "refused"),
     Row("dns", "dns"),
     Row("tls", "tls"),
+    Row("proxy", "proxy"),
     Row("connect", "deaf"),
     Row("reset", "reset"),
     Row("reset", "half-a-head-then-cut"),
@@ -179,7 +180,8 @@ class Faulty(TestCase):
         self.bad, self.good = FaultServer(), Vendor(well)
         self.deaf = Deaf()
         self.addCleanup(self.deaf.stop)
-        for vendor in (self.bad, self.good):
+        self.proxy = Vendor(lambda asked: asked.connection.answer(407, {}))
+        for vendor in (self.bad, self.good, self.proxy):
             self.addCleanup(lambda vendor=vendor: Deferred.fromCoroutine(vendor.stop()))
         return await self.another(models, wait)
 
@@ -194,9 +196,13 @@ class Faulty(TestCase):
             "refused": f"http://127.0.0.1:{free_port()}/v1",
             "dns": "http://no-such-host.invalid/v1",
             "tls": f"https://localhost:{tls.getHost().port}/v1",
+            "proxy": "https://192.0.2.1/v1",
             "deaf": f"http://127.0.0.1:{self.deaf.port}/v1",
         }
-        providers = "".join(f'[providers.{name}]\nbase_url = "{url}"\n' for name, url in places.items())
+        more = {"proxy": f'proxy = "http://127.0.0.1:{self.proxy.port}"\n'}
+        providers = "".join(
+            f'[providers.{name}]\nbase_url = "{url}"\n{more.get(name, "")}' for name, url in places.items()
+        )
         claude = f'[providers.claude]\ndialect = "anthropic"\nbase_url = "http://127.0.0.1:{self.good.port}"\n'
         rescue = '[models.rescue]\ntargets = ["good/rescue"]\ncapabilities = {context = 1000000}\n'
         self.gateway = gateway = Gateway(SETTINGS + limits(wait) + providers + claude + rescue + models)

@@ -195,6 +195,7 @@ class Tls(TestCase):
             self.assertEqual(response.status, 502 if why else 200, response)
             if why:
                 self.assertIn(f"TLS failed: {why}", response.error["message"])
+                await until(lambda gateway=gateway: gateway.access(), "the access line")
                 self.assertIn(why, gateway.access()[-1]["attempts"][0]["error"])
 
     async def test_resumption(self) -> None:
