@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import attrs
+from OpenSSL import SSL
 from twisted.internet import reactor as _reactor
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.ssl import Certificate, PrivateCertificate
+from twisted.internet.ssl import DefaultOpenSSLContextFactory
 
 reactor: Any = _reactor
 
@@ -109,9 +109,12 @@ class Vendor(Factory):
         if path:
             self._port = reactor.listenUNIX(path, self)
         elif cert:
-            authority = Certificate.loadPEM(Path(clients).read_bytes()) if clients else None
-            own = PrivateCertificate.loadPEM(Path(cert).read_bytes() + Path(key).read_bytes())
-            self._port = reactor.listenSSL(0, self, own.options(*filter(None, [authority])), interface="127.0.0.1")
+            own = DefaultOpenSSLContextFactory(key, cert)
+            if clients:
+                context = own.getContext()
+                context.load_verify_locations(clients)
+                context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
+            self._port = reactor.listenSSL(0, self, own, interface="127.0.0.1")
         else:
             self._port = reactor.listenTCP(0, self, interface="127.0.0.1")
 

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from llmedge.config.egress import Way
+from llmedge.config.pem import read_certificates
 from llmedge.config.proxy import parse_proxy
 from llmedge.config.sections.upstream import Upstream
 from llmedge.errors import ConnectFailed
 from llmedge.model import Target
 from llmedge.record import Attempt, Routing
 from llmedge.upstream.client import Client
+from tests.e2e.certificates import Authority
 from tests.e2e.service import PATIENCE, TIMEOUT
 from tests.folders import new_folder
 from tests.upstream import loopback
 from tests.upstream.test_client import Body
 from tests.upstream.test_client import Endpoint as Manual
+from tests.upstream.test_tls import Server
 
 PROXIES = Upstream(
     https_proxy=parse_proxy("http://10.0.0.1:3128"),
@@ -128,3 +133,41 @@ class Sockets(TestCase):
         error = await self.assertFailure(self.ask("/nonexistent/s.sock"), ConnectFailed)
         self.assertEqual(error.cause, "refused")
         self.assertIn("there is no such socket", error.message)
+
+
+class SecureProxies(TestCase):
+    """The proxy itself may want TLS: then there is TLS within TLS, each end with its own name."""
+
+    timeout = TIMEOUT
+
+    def setUp(self) -> None:
+        self.authority = Authority()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*self.authority.issue("vendor", "vendor.example"))
+        self.vendor = Server(context)
+        self.addCleanup(self.vendor.stop)
+        self.tunnels = loopback.Tunnels()
+
+    def ask(self, name: str) -> Deferred[Any]:
+        """:param name: in the proxy's certificate."""
+        cert, key = self.authority.issue("proxy", name)
+        context = DefaultOpenSSLContextFactory(key, cert)
+        port = loopback.reactor.listenSSL(0, self.tunnels, context, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        proxy = parse_proxy(f"https://user:word@localhost:{port.getHost().port}")
+        trusted = read_certificates(self.authority.path)
+        client = loopback.client(self, Upstream(connect_timeout=PATIENCE, https_proxy=proxy, ca_file=trusted))
+        return send(client, f"https://vendor.example:{self.vendor.port}/v1")
+
+    async def test_tls_within_tls(self) -> None:
+        exchange = await self.ask("localhost")
+        self.assertEqual(await exchange.read_all(), b"ok")
+        (head,) = self.tunnels.heads
+        self.assertTrue(head.startswith(b"CONNECT vendor.example:%d HTTP/1.1\r\n" % self.vendor.port))
+        self.assertIn(b"Proxy-Authorization: Basic dXNlcjp3b3Jk\r\n", head)
+
+    async def test_somebody_else(self) -> None:
+        """Who is not the proxy gets to know neither the login nor where we wanted to go."""
+        error = await self.assertFailure(self.ask("other.example"), ConnectFailed)
+        self.assertEqual((error.cause, self.tunnels.heads), ("tls", []))
+        self.assertIn("its proxy could not be reached: TLS failed: hostname mismatch", error.message)

@@ -181,7 +181,8 @@ class Connection(protocol.Protocol):
                 exchange.notify()
             elif self._used > 1 and unsent(self.transport) >= self._request_size:
                 exchange.fail(StaleConnection())
-            elif isinstance(reason.value, SSL.Error) and not exchange.status:  # what it has against a client_cert
+            elif isinstance(reason.value, SSL.Error) and self._used == 1 and not exchange.status:
+                # With TLS 1.3 a vendor says what it has against our certificate after the handshake.
                 exchange.fail(ConnectFailed(f"broke off: TLS failed: {tls_reason(reason.value)}", cause="tls"))
             else:
                 cause = "cut" if before is BODY else "reset"
