@@ -13,6 +13,7 @@ class Origins(SynchronousTestCase):
         for url, origin, authority in (
             ("https://A.example/v1", Origin("https", "a.example", 443), "a.example:443"),
             ("http://my_vllm:8000/v1", Origin("http", "my_vllm", 8000), "my_vllm:8000"),
+            ("http://unix:8000/v1", Origin("http", "unix", 8000), "unix:8000"),
             ("http://[::1]/v1", Origin("http", "::1", 80), "[::1]:80"),
         ):
             self.assertEqual(origin_of(kinds.base_url.from_toml(url, {})), origin)

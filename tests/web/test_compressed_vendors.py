@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from tests.fakes import Wire
-from tests.web.test_odd_vendors import ANSWERS, CHAT, CLIENTS, USAGE, VENDORS
+from tests.web.test_odd_vendors import ANSWERS, CHAT, CLIENTS, TERMINAL, USAGE, VENDORS
 from tests.web.through import TWO, Through
 
 PATH = "/v1/chat/completions"
@@ -18,11 +18,12 @@ class Compressed(Through):
         head = f"HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-encoding: {coding}\r\n"
         self.vendor().say(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
 
-    def put(self, client: str, model: str) -> Wire:
+    def put(self, client: str, model: str, stream: bool = False) -> Wire:
         path, body = CLIENTS[client]
         if client == "gemini":
-            return self.ask(path.format(model) + "generateContent", body)
-        return self.ask(path, body | {"model": model})
+            verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
+            return self.ask(path.format(model) + verb, body)
+        return self.ask(path, body | {"model": model, "stream": stream})
 
     def test_whole_answers(self) -> None:
         """From each vendor to each client."""
@@ -38,14 +39,20 @@ class Compressed(Through):
                 self.assertEqual(self.record.accounting.usage.output, 4)
 
     def test_streams(self) -> None:
+        """For each client; a whole answer to who asked for a stream, too."""
         chunk: dict[str, Any] = {"choices": [{"index": 0, "delta": {"content": "fine"}, "finish_reason": "stop"}]}
         stream = b"data: %b\n\ndata: [DONE]\n\n" % json.dumps(chunk | {"usage": USAGE}).encode()
-        self.begin(VENDORS)
-        wire = self.ask(PATH, CHAT | {"model": "chat", "stream": True})
-        self.answer(200, gzip.compress(stream), "text/event-stream")
-        response = wire.response()
-        self.assertEqual((response.status, response.events()[-1]), (200, "[DONE]"))
-        self.assertIn(b"fine", response.body)
+        whole = json.dumps(ANSWERS["chat"]).encode()
+        for client in CLIENTS:
+            for body, kind in ((stream, "text/event-stream"), (whole, "application/json")):
+                self.begin(VENDORS)
+                wire = self.put(client, "chat", stream=True)
+                self.answer(200, gzip.compress(body), kind)
+                response = wire.response()
+                self.assertEqual(response.status, 200, (client, kind))
+                self.assertIn(b"fine", response.body)
+                self.assertTrue(any(word in response.body for word in TERMINAL), client)
+                self.assertEqual((self.record.outcome, self.record.accounting.usage.output), ("ok", 4), client)
 
     def test_errors(self) -> None:
         """What they say is read, and where it cannot be, the status is."""
@@ -110,6 +117,17 @@ class TooLarge(Through):
             self.announce(67108865)
             response = wire.response()
             self.assertEqual((response.status, response.headers["x-should-retry"]), (502, "false"), path)
+
+    def test_events_in_vain(self) -> None:
+        """Of pictures and of words."""
+        for path, body in (("/v1/images/generations", {"prompt": "a cat"}), (PATH, CHAT)):
+            self.begin("[upstream]\nmax_event_size = 1024\n")
+            wire = self.ask(path, body | {"model": "x", "stream": True})
+            self.vendor().chunked("text/event-stream")
+            self.vendor().chunk(b"data: " + b"x" * 2000)
+            response = wire.response()
+            self.assertEqual((response.status, response.headers["x-should-retry"]), (502, "false"), path)
+            self.assertIn("upstream.max_event_size", response.error["message"])
 
     def test_an_error(self) -> None:
         """Its status still counts."""

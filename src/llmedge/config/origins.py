@@ -52,10 +52,9 @@ def host_header(url: str) -> str:
 def socket_url(text: str) -> str:
     """``unix:/run/vllm.sock`` and nginx' ``unix:/run/vllm.sock:/v1`` (``http://`` before it or not) as ``http+unix``
     URLs; anything else as it is."""
-    rest = text.removeprefix("http://")
-    if not rest.startswith("unix:"):
+    if not text.startswith(("unix:", "http://unix:/")):  # a host may be called unix
         return text
-    path, _, inside = rest.removeprefix("unix:").partition(":")
+    path, _, inside = text.removeprefix("http://").removeprefix("unix:").partition(":")
     if path.startswith("//"):
         path = "/" + path.lstrip("/")
     return f"{UNIX}://{quote(path, safe='')}{inside}"
