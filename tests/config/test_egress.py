@@ -116,9 +116,9 @@ class Providers(SynchronousTestCase):
         for line in (
             f"provider usual: {SECURE} through the proxy http://everybodys:3128",
             f"provider own: {SECURE} through the proxy http://special:3128",
-            f"provider straight: {PLAIN};",
+            f"provider straight: {PLAIN},",
             "provider here: http://127.0.0.1:11434/v1 through the proxy http://everybodys:3128 (it is on this machine:",
-            "provider socket: unix:/run/vllm.sock:/v1;",
+            "provider socket: unix:/run/vllm.sock:/v1,",
             "tracing: to http://c:4318 through the proxy http://everybodys:3128 (http)",
         ):
             self.assertIn(line, found)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from llmedge.banner import banner
 from llmedge.config import ConfigError, Settings
 from llmedge.config.diff import differences
+from llmedge.upstream.trust import context_for
 from tests.e2e.certificates import Authority
 from tests.fakes import settings
 from tests.folders import new_folder
@@ -27,6 +29,7 @@ class Files(SynchronousTestCase):
         self.folder = new_folder()
         self.file("text.pem", "no certificate\n")
         self.file("broken.pem", Path(self.authority.path).read_text()[:200])
+        self.file("half.pem", Path(self.authority.path).read_text() + Path(self.cert).read_text()[:200])
         self.file("locked.pem", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nx\n-----END ENCRYPTED PRIVATE KEY-----\n")
 
     def file(self, name: str, text: str) -> str:
@@ -50,6 +53,7 @@ class Files(SynchronousTestCase):
             ),
             ({"ca_file": str(self.folder / "text.pem")}, "ca_file", "holds no certificate in PEM"),
             ({"ca_file": str(self.folder / "broken.pem")}, "ca_file", "a certificate is broken"),
+            ({"ca_file": str(self.folder / "half.pem")}, "ca_file", "a certificate is broken"),
             (both | {"client_key": gone}, "client_key", "cannot be read"),
             (both | {"client_key": self.cert}, "client_key", "holds no private key in PEM"),
             (both | {"client_key": str(self.folder / "locked.pem")}, "client_key", "store it without a passphrase"),
@@ -80,6 +84,17 @@ class Files(SynchronousTestCase):
             error = str(self.assertRaises(ConfigError, settings, "", {name: gone}))
             self.assertIn(f"environment variable {name} refers to", error)
             self.assertIn("correct the path, or leave it out", error)
+
+    def test_the_systems_own(self) -> None:
+        """What OpenSSL takes is taken, odd serial numbers and all, without a word."""
+        path = "/etc/ssl/certs/ca-certificates.crt"
+        if not Path(path).exists():
+            raise SkipTest(f"there is no {path} (Debian package ca-certificates)")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = settings("", {"SSL_CERT_FILE": path}).upstream.ca_file
+            context_for([found])
+        self.assertEqual(str(found), path)
 
     def test_what_the_start_says(self) -> None:
         lines = banner(settings("", {"SSL_CERT_FILE": self.authority.path}))

@@ -216,7 +216,7 @@ class Egress(TestCase):
         self.assertEqual(vendor.asked[0].line, "POST /v1/chat/completions HTTP/1.1")
         self.assertEqual(vendor.asked[0].headers["host"], "localhost")
         self.assertEqual(len(vendor.connections), 1)
-        self.assertIn(f"provider v: unix:{path}:/v1;", gateway.process.out)
+        self.assertIn(f"provider v: unix:{path}:/v1,", gateway.process.out)
 
     async def test_a_certificate_that_is_renewed(self) -> None:
         """A vendor that wants ours gets it; the new one is shown after a reload."""

@@ -46,11 +46,11 @@ def read_certificates(path: str) -> Certificates:
     pem = _read(path)
     if _CERTIFICATE not in pem:
         raise ValueError(f"refers to the file {path}, which holds no certificate in PEM (-----BEGIN CERTIFICATE-----)")
-    from cryptography.x509 import load_pem_x509_certificates  # only who has such a setting waits for it
+    from OpenSSL import SSL  # only who has such a setting waits for it
 
     try:
-        load_pem_x509_certificates(pem)
-    except ValueError:
+        SSL.Context(SSL.TLS_CLIENT_METHOD).load_verify_locations(path)
+    except SSL.Error:
         raise ValueError(f"refers to the file {path}, in which a certificate is broken: is all of it there?") from None
     return Certificates(path, pem)
 

@@ -53,12 +53,9 @@ class _Trusted:
         self._certificates = certificates
 
     def _addCACertsToContext(self, context: SSL.Context) -> None:
-        store = context.get_cert_store()
-        assert store is not None
-        for each in self._certificates:
+        for each in self._certificates:  # by OpenSSL: bundles hold certificates that cryptography would not read
             if each.pem:
-                for certificate in load_pem_x509_certificates(each.pem):
-                    store.add_cert(crypto.X509.from_cryptography(certificate))
+                context.load_verify_locations(each.path)
             else:
                 context.load_verify_locations(None, each.path)
 
