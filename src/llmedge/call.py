@@ -48,11 +48,14 @@ class Match:
 
     :ivar label: the bounded name for metrics: a configured name or pattern, never a client's invention.
     :ivar model: how the candidates are to be asked.
+    :ivar timeout: seconds an answer may take, ``stream_timeout``: a whole stream; ``None``: as any model's.
     """
 
     label: str
     candidates: tuple[Candidate, ...]
     model: Model
+    timeout: float | None = None
+    stream_timeout: float | None = None
 
     @property
     def targets(self) -> tuple[Target, ...]:

@@ -181,7 +181,7 @@ class AnswerDiverged(EdgeError):
 
 
 class DeadlineExceeded(EdgeError):
-    """The whole call took longer than ``server.timeout``."""
+    """The whole call took longer than it may: its client's time, its model's, its provider's or ``server.timeout``."""
 
     status = 504
     code = "TIMEOUT_ERROR"
@@ -286,11 +286,12 @@ class TargetFull(TargetBusy):
 
 
 class UpstreamTimeout(TargetError):
-    """The target was silent for longer than a limit; the message names the limit."""
+    """The target was silent for longer than a limit; the message names the limit. It was at work, which is billed."""
 
     status = 504
     code = "TIMEOUT_ERROR"
     type = "timeout_error"
+    should_retry = False
     outcome = "timeout"
     cause = "silent"
 

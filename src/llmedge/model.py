@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from fnmatch import translate
@@ -150,12 +151,16 @@ class Target:
 
     :ivar on_unsupported: what becomes of what it cannot be told; ``""``: as its provider has it.
     :ivar capabilities: of its model.
+    :ivar timeout: seconds it has for an answer, where nobody else says how many; ``None``: those of the call.
+    :ivar first_token_timeout: seconds to a stream's first content; ``None``: as ``[upstream]`` has it.
     """
 
     provider: str
     model: str
     on_unsupported: str = attrs.field(default="", eq=False)
     capabilities: Capabilities = attrs.field(default=Capabilities(), eq=False)
+    timeout: float | None = attrs.field(default=None, eq=False)
+    first_token_timeout: float | None = attrs.field(default=None, eq=False)
 
     def __str__(self) -> str:
         return f"{self.provider}/{self.model}"
@@ -163,11 +168,17 @@ class Target:
 
 @attrs.define(eq=False)
 class Deadline:
-    """The time one call has, over all its attempts: ``seconds``, until ``at`` by the clock; by default from now on."""
+    """The time one call has, over all its attempts: ``seconds``, until ``at`` by the clock; by default from now on.
+
+    :ivar stream_seconds: from the request's first byte to a stream's last, once that has begun.
+    :ivar told: the client has named its time.
+    """
 
     clock: Any
     seconds: float
     at: float = attrs.Factory(lambda self: self.clock.seconds() + self.seconds, takes_self=True)
+    stream_seconds: float = math.inf
+    told: bool = False
 
     def left(self) -> float:
         """Seconds left, never below zero."""

@@ -94,6 +94,10 @@ def _between(type_: str, bound: str, cast: type[int] | type[float], low: float, 
     return _simple(bound, check, {"type": type_, **limits}, parse)
 
 
+seconds = number(0.01, 604800)
+"""A limit of time."""
+
+
 def _price(value: Any) -> Decimal:
     try:
         if isinstance(value, bool):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from llmedge.call import Call, Candidate
 from llmedge.dialects.registry import DIALECTS
-from llmedge.errors import ConnectFailed, EdgeError, InternalError, TargetBusy, TargetError
+from llmedge.errors import ConnectFailed, EdgeError, InternalError, TargetBusy, TargetError, UpstreamTimeout
 from llmedge.model import Answer
 from llmedge.pipeline import content
 from llmedge.pipeline.deployments import Lease
@@ -47,9 +47,14 @@ async def attempt(
         if trace.capture:
             record.content = Content(content.prompt(call))
     try:
-        reply = await deps.providers[candidate.target.provider].complete(call, made)
+        timeout = candidate.target.timeout
+        if timeout is None or call.deadline.told:
+            reply = await deps.providers[candidate.target.provider].complete(call, made)
+            if not isinstance(reply, Answer):
+                reply = await RoutedStream.begin(reply, made, clock, lease)
+        else:
+            reply = await _within(timeout, deps, call, made, lease)
         if not isinstance(reply, Answer):
-            reply = await RoutedStream.begin(reply, made, clock, lease)
             lease.answered(now := clock.seconds(), now - started)
         else:
             ended = clock.seconds()
@@ -91,6 +96,23 @@ async def attempt(
     finally:
         if made.ended is not None and not lease.ended:
             lease.abandon()
+
+
+async def _within(seconds: float, deps: RouteDeps, call: Call, made: Attempt, lease: Lease) -> Reply:
+    """A whole answer, or a stream that has begun, of a provider that has no longer than ``seconds`` for it.
+
+    :raises UpstreamTimeout: it took longer.
+    """
+    provider, clock = made.target.provider, deps.clock
+
+    async def ask() -> Reply:
+        reply = await deps.providers[provider].complete(call, made)
+        return reply if isinstance(reply, Answer) else await RoutedStream.begin(reply, made, clock, lease)
+
+    try:
+        return await Deferred.fromCoroutine(ask()).addTimeout(seconds, clock)  # type: ignore[arg-type]  # see above
+    except TimeoutError:
+        raise UpstreamTimeout(f"did not answer within {seconds:g} s (its timeout)").of(provider) from None
 
 
 def _failed(made: Attempt, candidate: Candidate, lease: Lease, error: EdgeError, now: float, request_id: str) -> None:

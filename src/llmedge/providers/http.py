@@ -368,7 +368,7 @@ class HttpStream(ReplyStream):
         elif self._content:
             self._exchange.expect()
         else:
-            patience = self._provider._limits.first_token_timeout
+            patience = self._attempt.target.first_token_timeout or self._provider._limits.first_token_timeout
             if patience:
                 since = self._since or self._attempt.connected or self._attempt.started
                 spent = self._provider._clock.seconds() - since

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 
-from llmedge.call import Call, RoutingHints
+from llmedge.call import Call, Match, RoutingHints
 from llmedge.dialects.dialect import CountingDialect, Dialect, Request
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import (
@@ -179,7 +179,7 @@ class Api:
             if len(answer.body) <= SLICE:
                 send_body(request, 200, answer.body, answer.content_type)
             else:
-                request.context.extend_deadline(request.edge.limits.stream_timeout)
+                request.context.extend_deadline()
                 await send_answer(request, answer)
         except CancelledError:
             self._cancelled(request)
@@ -251,6 +251,8 @@ class Api:
     def _called(self, request: EdgeRequest, endpoint: Endpoint, dialect: Dialect, parsed: Request) -> Call:
         if len(parsed.model) > 256:
             raise ValidationError("The field 'model' is longer than 256 characters.", param="model")
+        if self._models.timed and (match := self._models.find(parsed.model)) is not None:
+            _allow_time(request, match)
         record, head = request.context.record, request.context.head
         record.model = parsed.model
         record.stream = parsed.stream
@@ -275,6 +277,17 @@ class Api:
             marks,
             hints,
         )
+
+
+def _allow_time(request: EdgeRequest, match: Match) -> None:
+    """Give a request the time of its model. A client that named its own may have as much as that, too."""
+    context, limits = request.context, request.edge.limits
+    if match.timeout is not None:
+        wished = context.head.timeout
+        most = max(match.timeout, limits.max_timeout, limits.timeout)
+        context.allow(min(wished, most) if wished else match.timeout)
+    if match.stream_timeout is not None:
+        context.deadline.stream_seconds = match.stream_timeout
 
 
 def _expect_json(request: EdgeRequest) -> None:

@@ -55,7 +55,15 @@ class RequestContext:
             self.expired = True
             self.work.cancel()
 
-    def extend_deadline(self, seconds: float) -> None:
-        """The answer has begun: from now on ``seconds`` from the first byte in hold."""
+    def allow(self, seconds: float) -> None:
+        """It has ``seconds`` instead of what it had."""
+        deadline = self.deadline
+        deadline.at += seconds - deadline.seconds
+        deadline.seconds = seconds
         if self.deadlines is not None:
-            self.deadlines.move(self, self.received + seconds)
+            self.deadlines.move(self, deadline.at)
+
+    def extend_deadline(self, seconds: float | None = None) -> None:
+        """The answer has begun: from now on ``seconds`` from the first byte in hold, those of a stream by default."""
+        if self.deadlines is not None:
+            self.deadlines.move(self, self.received + (self.deadline.stream_seconds if seconds is None else seconds))

@@ -93,7 +93,7 @@ async def pass_on(request: EdgeRequest, reply: Awaitable[Reply]) -> None:
     said = await reply
     if isinstance(said, Answer):
         request.context.record.first_event = request.edge.clock.seconds()
-        request.context.extend_deadline(request.edge.limits.stream_timeout)
+        request.context.extend_deadline()
         show_call(request)
         await send_answer(request, said)
     else:

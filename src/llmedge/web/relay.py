@@ -45,7 +45,7 @@ class Relay:
         self._schedule_beat()
         try:
             events = await stream
-            request.context.extend_deadline(self._limits.stream_timeout)
+            request.context.extend_deadline()
             self._stream = events
             self._over = Deferred()
             events.on_readable(self._pump)
@@ -119,7 +119,8 @@ class Relay:
 
     def _limit(self) -> float:
         context = self._request.context
-        return context.deadline.seconds if context.record.first_event is None else self._limits.stream_timeout
+        deadline = context.deadline
+        return deadline.seconds if context.record.first_event is None else deadline.stream_seconds
 
     def _stop(self) -> None:
         self._request.edge.heartbeats.drop(self)

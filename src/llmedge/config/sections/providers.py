@@ -32,6 +32,17 @@ class Provider:
     stream_usage: bool = option(
         kinds.boolean, True, "Ask for usage in streams; off for servers that refuse stream_options."
     )
+    timeout: float | None = option(
+        kinds.seconds,
+        None,
+        "Seconds an answer may take where client and model do not say; default: server.timeout.",
+    )
+    stream_timeout: float | None = option(
+        kinds.seconds, None, "Seconds a whole stream of it may take; default: server.stream_timeout."
+    )
+    first_token_timeout: float | None = option(
+        kinds.seconds, None, "Seconds to a stream's first content; default: upstream.first_token_timeout."
+    )
     models: tuple[str, ...] = option(
         kinds.strings,
         (),

@@ -27,6 +27,11 @@ class Server:
         "Seconds a whole answer, or the first event of a stream, may take.",
         env="SERVER_TIMEOUT_SECONDS",
     )
+    max_timeout: float = option(
+        kinds.number(0.01, 86400),
+        600.0,
+        "Seconds that a client may ask for instead of timeout, at most; more where its model's timeout is longer.",
+    )
     stream_timeout: float = option(
         kinds.number(0.01, 604800), 3600.0, "Seconds a whole stream may take, from first byte in to last byte out."
     )
