@@ -43,7 +43,7 @@ class AccessRecord(Layer):
     def render(self, request: EdgeRequest) -> int:
         head = request.context.head
         if not head.route:
-            head.resolve_route(request.method, request.path)
+            head.resolve_route(request.method, request.path, request.deployment)
         table = request.requestHeaders._rawHeaders
         given = table.get(b"X-Request-Id")
         request_id = _request_id(given[-1]) if given else "req_" + next(_new_ids)

@@ -42,12 +42,13 @@ from llmedge.web.limits import deadline_exceeded
 from llmedge.web.listing import OPENAI_SHAPE, SHAPES, Listed
 from llmedge.web.marks import marks_of
 from llmedge.web.passthrough import is_upload, media_type, pass_on, take_upload, whole_body
-from llmedge.web.paths import dialect_of, endpoint_of
+from llmedge.web.paths import dialect_of, endpoint_of, nothing_at
 from llmedge.web.relay import Relay
-from llmedge.web.request import NOTHING_HERE, EdgeRequest
+from llmedge.web.request import EdgeRequest
 from llmedge.web.routes import declare, not_allowed
 
 log = Logger()
+_encode = msgspec.json.encode
 
 
 def handle_errors(app: Klein) -> None:
@@ -68,7 +69,7 @@ def as_edge_error(request: EdgeRequest, failure: Failure) -> EdgeError:
     if isinstance(error, WerkzeugMethodNotAllowed):
         return not_allowed(request, error.valid_methods or ())
     if isinstance(error, HTTPException):
-        return NotFound(NOTHING_HERE)
+        return nothing_at(request.path)
     log.failure("a request failed", failure=failure, request_id=request.context.record.request_id)
     return InternalError()
 
@@ -114,7 +115,7 @@ class Api:
     def infer_of_model(self, request: EdgeRequest, model: str, provider: str = "") -> Deferred[None]:
         endpoint = endpoint_of(request.path)
         if endpoint is None:
-            raise NotFound(NOTHING_HERE)
+            raise nothing_at(request.path)
         if endpoint.streams == "path" and b"alt=sse" not in request.uri:
             raise ValidationError("Streams are sent as events: add ?alt=sse to the URL.", param="alt")
         work = request.context.work = Deferred.fromCoroutine(self._infer(request, endpoint))
@@ -235,6 +236,8 @@ class Api:
             assert isinstance(dialect, CountingDialect)
             parse = dialect.parse_count_request
         depth = request.edge.limits.max_json_depth
+        if deployment := request.context.head.deployment:
+            body = _naming(deployment, body)
         if not endpoint.unnamed:
             return parse(body, depth, model=endpoint.model, stream=endpoint.streams == "path")
         try:
@@ -288,6 +291,14 @@ def _allow_time(request: EdgeRequest, match: Match) -> None:
         context.allow(min(wished, most) if wished else match.timeout)
     if match.stream_timeout is not None:
         context.deadline.stream_seconds = match.stream_timeout
+
+
+def _naming(model: str, body: bytes) -> bytes:
+    """``body`` with ``model`` for its model; one that is no object as it is, for the dialect to say so."""
+    try:
+        return _encode(msgspec.json.decode(body, type=dict[str, msgspec.Raw]) | {"model": msgspec.Raw(_encode(model))})
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return body
 
 
 def _expect_json(request: EdgeRequest) -> None:

@@ -41,6 +41,14 @@ class Server:
     max_upload_size: int = option(
         kinds.integer(1), 26214400, "Largest body of an endpoint that takes files (audio, images), in bytes."
     )
+    upload_memory: int = option(
+        kinds.integer(0),
+        134217728,
+        "Bytes in memory of all uploads together that wait for their model, or could be sent again.",
+    )
+    upload_disk: int = option(
+        kinds.integer(0), 1073741824, "Bytes of them in temporary files, where upload_memory is full; 0: none."
+    )
     header_timeout: float = option(
         kinds.number(0.01, 3600), 10.0, "Seconds a request's head may take, from its first byte to its last."
     )
