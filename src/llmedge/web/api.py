@@ -124,9 +124,7 @@ class Api:
     def chat_socket(self, request: EdgeRequest) -> None:
         if not websocket.wants_upgrade(request):
             raise MethodNotAllowed("GET is for WebSockets here; allowed: POST.", ("POST",))
-        origin = request.getHeader(b"origin")
-        if origin is not None and not {"*", origin.decode("latin-1")}.intersection(self._origins):
-            # Browsers let any page open a WebSocket anywhere: the rule of CORS has to be kept on this side.
+        if not websocket.may_open(request, self._origins):
             raise PermissionDenied("This origin may not open a WebSocket (cors.origins).")
         websocket.accept(request)
 
