@@ -106,6 +106,7 @@ class Call(msgspec.Struct):
     :ivar continues: the last message is the beginning of the answer, to be gone on with.
     :ivar upload: the body, where it is passed on as it comes; ``fields`` is empty then.
     :ivar remember: keeps an item of the answer under its id, where the client may refer to it.
+    :ivar previous: the id of the answer that it goes on from, ``kept_by`` the target that has it, where that is known.
     :ivar match: where it may go, once ``Admit`` has found that.
     """
 
@@ -125,6 +126,8 @@ class Call(msgspec.Struct):
     upload: Upload | None = None
     match: Match | None = None
     remember: Callable[[str, bytes], None] | None = None
+    previous: str = ""
+    kept_by: str = ""
     _said: Any = None
 
     def said(self) -> ir.Request:

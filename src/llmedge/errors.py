@@ -227,7 +227,8 @@ class TargetError(EdgeError):
 
 
 class RefusedHere(TargetError):
-    """A refusal that the operator has the next target asked after (``fallback_on``); the client is told the same."""
+    """A refusal that the operator has the next target asked after (``fallback_on``). Where none does better, the client
+    is told what the vendor said."""
 
     outcome = "refused"
     cause = "fallback_on"
@@ -248,6 +249,12 @@ class RefusedHere(TargetError):
     def of(self, provider: str) -> TargetError:
         """It is a sentence already."""
         return self
+
+
+class KeptElsewhere(RefusedHere):
+    """The target has not got the answer that the call goes on from; another one may."""
+
+    cause = "kept_elsewhere"
 
 
 class Unsupported(TargetError):

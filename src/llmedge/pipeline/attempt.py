@@ -15,6 +15,7 @@ from llmedge.errors import ConnectFailed, EdgeError, InternalError, TargetBusy, 
 from llmedge.model import Answer
 from llmedge.pipeline import content
 from llmedge.pipeline.deployments import Lease
+from llmedge.pipeline.kept import as_kept_elsewhere, note_keeper
 from llmedge.pipeline.plan import Option, Plan, RouteDeps
 from llmedge.pipeline.routed import RoutedStream
 from llmedge.pipeline.signals import limit_words
@@ -67,6 +68,8 @@ async def attempt(
         if made.rate is not None:
             lease.deployment.pacer.keep_to(made.rate)
         record.routing.answered_by = made
+        if call.remember is not None:
+            note_keeper(call, candidate.name, reply)
         if plan is not None:
             plan.won(option)
         return reply
@@ -83,6 +86,8 @@ async def attempt(
         raise
     except EdgeError as failure:
         error = as_refusal(failure)
+        if call.previous:
+            error = as_kept_elsewhere(error, call.previous)
         if plan is not None:
             error = as_fallback(error, plan.fallback_on)
         _failed(made, candidate, lease, error, clock.seconds(), record.request_id)
@@ -124,7 +129,7 @@ def _failed(made: Attempt, candidate: Candidate, lease: Lease, error: EdgeError,
         return
     made.end(now, error.outcome, error.message)
     # The request's doing, or nobody's loss:
-    quiet = made.cause in ("unsupported", "fallback_on") or made.kind == "shadow"
+    quiet = made.cause in ("unsupported", "fallback_on", "kept_elsewhere") or made.kind == "shadow"
     tell = log.debug if quiet else log.warn
     tell(
         "{target} failed ({cause}): {error}",

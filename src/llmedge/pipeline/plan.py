@@ -13,6 +13,7 @@ from llmedge.config.sections.routing import Routing
 from llmedge.dialects.tool_use import may_call_tools
 from llmedge.errors import (
     EdgeError,
+    KeptElsewhere,
     TargetBusy,
     TargetError,
     TargetFull,
@@ -111,6 +112,8 @@ class Plan:
         self._larger = [] if hints.no_fallback else list(model.context_fallbacks)
         self._seen: set[str] = set()
         self._followed: set[str] = set()
+        if call.kept_by:
+            self._put_first(call.kept_by)
         self._tried: list[Option] = []
         self._blocked: list[Option] = []
         self.failures: list[EdgeError] = []
@@ -122,6 +125,14 @@ class Plan:
         self.hedges = (
             hedge != "off" and call.upload is None and (len(candidates) > 1 or bool(self._fallbacks or self._larger))
         )
+
+    def _put_first(self, name: str) -> None:
+        """Have the target ``name`` asked first, which has what the call goes on from; a fallback's as well."""
+        for fallback in self._fallbacks:
+            if name not in (each.name for each in self._queue) and (match := self.deps.models.find(fallback)):
+                self._queue += [attrs.evolve(each, fallback=fallback) for each in match.candidates if each.name == name]
+        self._queue.sort(key=lambda each: each.name != name)
+        self._seen = {each.name for each in self._queue}
 
     # Who is next
 
@@ -399,7 +410,7 @@ class Plan:
         if self._first is not None and cause_of(self.failures[-1]) == "context_length":
             return self._first
         out = any(each.why not in (*NEVER, UNSERVED) for each in self._call.record.routing.skipped)
-        if self.failures and not (out and all(isinstance(each, Unsupported) for each in self.failures)):
+        if self.failures and not (out and all(isinstance(each, Unsupported | KeptElsewhere) for each in self.failures)):
             return _all_failed(self.failures)
         waits = [each.deployment.available_at(each.breaker, last=True) for each in self._blocked]
         return _all_passed_over(self._call, max(1.0, min(waits, default=0.0) - self.deps.clock.seconds()))
@@ -409,6 +420,7 @@ def _all_failed(failures: list[EdgeError]) -> EdgeError:
     """The error that says most, with every failure's reason."""
     # What we never asked tells less than what a vendor answered, and what could not be said to one target the least.
     telling = [error for error in failures if not isinstance(error, Unsupported | VendorLacks)] or failures
+    telling = [error for error in telling if not isinstance(error, KeptElsewhere)] or telling
     telling = [error for error in telling if not isinstance(error, TargetBusy)] or telling
     last = telling[-1]
     if len(failures) > 1:
