@@ -37,7 +37,10 @@ def banner(settings: Settings) -> list[str]:
         f"rate limit: {limit.rpm} requests a minute, {limit.burst} at once" if limit.enabled else "rate limit: off"
     )
     if settings.tracing.enabled:
-        lines.append(f"tracing: to {settings.tracing.endpoint} ({settings.tracing.transport})")
+        lines.append(f"tracing: to {settings.tracing.places[0]} ({settings.tracing.transport})")
+    elif settings.tracing.is_told or settings.tracing.traces_endpoint:
+        where = settings.tracing.places[0]
+        lines.append(f"tracing: off, though {where} is named (ENABLE_TRACING; it takes pip install 'llmedge[otel]')")
     return lines
 
 

@@ -41,6 +41,13 @@ class TraceContext:
         return f"traceparent: 00-{self.trace_id}-{span_id}-{self.flags:02x}\r\n{state}".encode()
 
 
+class PassedTrace(TraceContext):
+    """The trace of a client where we have no spans of our own: the vendor's hang under the client's."""
+
+    def new_span_id(self) -> str:
+        return self.parent_id
+
+
 class Attempt(msgspec.Struct):
     """One try at one target. Times are the clock's seconds, ``None`` for what did not happen.
 

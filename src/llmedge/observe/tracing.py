@@ -66,10 +66,13 @@ def connect(settings: Settings) -> tuple[SpanExporter, MetricExporter]:
         metrics = import_module(f"{package}.metric_exporter").OTLPMetricExporter
     except ImportError as error:
         raise ConfigError([f"tracing needs {error.name}: pip install 'llmedge[otel]'"]) from None
-    if settings.transport == "grpc":
-        return spans(settings.endpoint, timeout=PATIENCE), metrics(settings.endpoint, timeout=PATIENCE)
-    base = settings.endpoint.removesuffix("/v1/traces")
-    return spans(f"{base}/v1/traces", timeout=PATIENCE), metrics(f"{base}/v1/metrics", timeout=PATIENCE)
+    to, of_metrics = settings.places
+    if settings.transport == "http":
+        if not settings.traces_endpoint:
+            to = f"{to.removesuffix('/v1/traces')}/v1/traces"
+        if not settings.metrics_endpoint:
+            of_metrics = f"{of_metrics.removesuffix('/v1/traces')}/v1/metrics"
+    return spans(to, timeout=PATIENCE), metrics(of_metrics, timeout=PATIENCE)
 
 
 class Tracing:
@@ -103,7 +106,7 @@ class Tracing:
         spans, metrics = connect(self._settings)
         self._reactor = reactor
         self._chatter = Chatter(reactor)
-        self._collector = Collector(self._settings.endpoint, reactor.callFromThread)
+        self._collector = Collector(self._settings.places[0], reactor.callFromThread)
         self._spans = _Spans(spans, self._collector, self._lost)
         self._processor = BatchSpanProcessor(self._spans, max_queue_size=2 * QUEUE)
         self._reader = PeriodicExportingMetricReader(_Metrics(metrics, self._collector))

@@ -55,9 +55,10 @@ def build(settings: Settings, pipeline: Pipeline, deps: WebDeps) -> Web:
     routes: Any = Routes
     tree: Any = Tree(routes(api.app, failed), routes(public.app, failed))
     resource = _wrap(tree, layers(settings), settings, deps)
+    untraced = attrs.evolve(deps, traces=False, begin_trace=lambda headers: None)
     return Web(
         resource,
-        _wrap(routes(inside.app, failed), ADMIN_LAYERS, settings, attrs.evolve(deps, begin_trace=None)),
+        _wrap(routes(inside.app, failed), ADMIN_LAYERS, settings, untraced),
         next(layer.gate for layer in resource.inside() if isinstance(layer, Authenticate)),
     )
 
