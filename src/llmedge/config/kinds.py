@@ -151,6 +151,16 @@ def choice(*options: str) -> ValueType:
     return _simple(f"one of {listed}", check, {"enum": list(options)}, str.lower)
 
 
+def choices(*options: str) -> ValueType:
+    """A list of some of a few words."""
+    each = choice(*options)
+    return ValueType(
+        f"list of {', '.join(options)}",
+        lambda value, environ: tuple(each.from_toml(item, environ) for item in _strs(value)),
+        {"type": "array", "items": each.schema},
+    )
+
+
 def _strs(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
         example = json.dumps([value]) if isinstance(value, str) and 0 < len(value) < 80 else '["one", "another"]'

@@ -46,6 +46,7 @@ from llmedge.web.paths import dialect_of, endpoint_of, nothing_at
 from llmedge.web.relay import Relay
 from llmedge.web.request import EdgeRequest
 from llmedge.web.routes import declare, not_allowed
+from llmedge.web.told import Told
 
 log = Logger()
 _encode = msgspec.json.encode
@@ -79,6 +80,7 @@ class Api:
 
     :param origins: of web pages that may open a WebSocket; ``"*"`` for all.
     :param default_models: by :attr:`~llmedge.operations.Endpoint.unnamed`.
+    :param told: what access lines have of a request besides.
     """
 
     app = Klein()
@@ -91,8 +93,10 @@ class Api:
         started: int,
         origins: Collection[str] = (),
         default_models: Mapping[str, str] | None = None,
+        told: Told | None = None,
     ) -> None:
         self._default_models = default_models or {}
+        self._told = told or None
         self._handlers = handlers
         self._models = models
         self._vendors = vendors
@@ -261,6 +265,8 @@ class Api:
         hints = head.hints
         if hints is None:
             hints = head.hints = _hints(request)
+        if self._told is not None:
+            self._told.note(record, parsed.fields, head.table, hints.tags)
         marks = head.marks
         if marks is None:
             marks = head.marks = marks_of(dialect.name, head.table, request.uri)

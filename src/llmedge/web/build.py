@@ -17,6 +17,7 @@ from llmedge.web.layer import Layer, WebDeps
 from llmedge.web.limits import EnforceDeadline, LimitConcurrency, RateLimit
 from llmedge.web.ops import Ops
 from llmedge.web.routes import Routes, Tree
+from llmedge.web.told import Told
 
 
 @attrs.frozen
@@ -47,8 +48,8 @@ def build(settings: Settings, pipeline: Pipeline, deps: WebDeps) -> Web:
     """Everything between the sites and the pipeline."""
     admin = settings.admin
     origins, default_models = settings.cors.origins, settings.routing.default_models
-    handlers, vendor_models = pipeline.handlers, pipeline.vendor_models
-    api = Api(handlers, pipeline.models, vendor_models, deps.started, origins, default_models)
+    handlers, vendor_models, told = pipeline.handlers, pipeline.vendor_models, Told(settings.log)
+    api = Api(handlers, pipeline.models, vendor_models, deps.started, origins, default_models, told)
     render = deps.render_metrics if settings.metrics.enabled else None
     public = Ops(deps.reactor, render, deps.ready, expose=not admin.listen or admin.keep_public)
     inside = Ops(deps.reactor, render, deps.ready, expose=True)

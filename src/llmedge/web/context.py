@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from llmedge.deadlines import Deadlines
 from llmedge.errors import EdgeError, RateLimited
 from llmedge.model import Caller, Deadline
-from llmedge.record import REFUSED_BY, Record
+from llmedge.record import REFUSED_BY, Attempt, Record
 from llmedge.web.driver import CoroutineDriver
 from llmedge.web.head import NO_HEAD, RequestHead
 
@@ -48,6 +48,11 @@ class RequestContext:
             self.record.fail(error)
             if isinstance(error, RateLimited):
                 self.record.facts[REFUSED_BY] = error.scope
+
+    @property
+    def deciding_attempt(self) -> Attempt | None:
+        """The vendor's, whose failure the client is told of; ``None`` where none was asked."""
+        return self.record.routing.deciding_attempt if hasattr(self, "record") else None
 
     def expire(self) -> None:
         """The deadline has passed."""

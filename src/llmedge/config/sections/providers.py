@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from llmedge.config import kinds
+from llmedge.config import header_lists, kinds
 from llmedge.config.option import option
 from llmedge.config.secret import Secret
 
@@ -29,6 +29,12 @@ class Provider:
     )
     api_key: Secret | None = option(kinds.secret, None, "Its key, shown the way the vendor wants it.")
     headers: Mapping[str, Secret] = option(kinds.header_table, attrs.Factory(dict), "More headers to send.")
+    client_headers: tuple[str, ...] = option(
+        header_lists.passed_on, (), "Headers of the client's that are sent on, by name; others never are."
+    )
+    show_headers: tuple[str, ...] = option(
+        header_lists.shown, (), "Headers of the vendor's that the client is shown; a trailing * shows any ending."
+    )
     stream_usage: bool = option(
         kinds.boolean, True, "Ask for usage in streams; off for servers that refuse stream_options."
     )

@@ -89,6 +89,9 @@ class Server:
     write_timeout: float = option(
         kinds.number(0.01, 86400), 60.0, "Seconds a client may take no byte of an answer that waits for it."
     )
+    show_causes: bool = option(
+        kinds.boolean, False, "Tell clients in x-llmedge-causes why each attempt in vain was one."
+    )
     heartbeat: float = option(
         kinds.number(0, 3600),
         15.0,
