@@ -106,6 +106,7 @@ class Call(msgspec.Struct):
     :ivar continues: the last message is the beginning of the answer, to be gone on with.
     :ivar upload: the body, where it is passed on as it comes; ``fields`` is empty then.
     :ivar remember: keeps an item of the answer under its id, where the client may refer to it.
+    :ivar patience: seconds that the client named, 0 for none: they are those of each attempt.
     :ivar previous: the id of the answer that it goes on from, ``kept_by`` the target that has it, where that is known.
     :ivar match: where it may go, once ``Admit`` has found that.
     """
@@ -122,6 +123,7 @@ class Call(msgspec.Struct):
     record: Record
     marks: Marks = NO_MARKS
     hints: RoutingHints = RoutingHints()
+    patience: float = 0.0
     continues: bool = False
     upload: Upload | None = None
     match: Match | None = None

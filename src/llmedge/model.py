@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from fnmatch import translate
@@ -168,17 +167,11 @@ class Target:
 
 @attrs.define(eq=False)
 class Deadline:
-    """The time one call has, over all its attempts: ``seconds``, until ``at`` by the clock; by default from now on.
-
-    :ivar stream_seconds: from the request's first byte to a stream's last, once that has begun.
-    :ivar told: the client has named its time.
-    """
+    """The time one call has, over all its attempts: ``seconds``, until ``at`` by the clock; by default from now on."""
 
     clock: Any
     seconds: float
     at: float = attrs.Factory(lambda self: self.clock.seconds() + self.seconds, takes_self=True)
-    stream_seconds: float = math.inf
-    told: bool = False
 
     def left(self) -> float:
         """Seconds left, never below zero."""

@@ -84,7 +84,7 @@ class Attempt(msgspec.Struct):
     content_length: int | None = None
     rate: float | None = None
     queued_for: str = ""
-    shown: Mapping[bytes, str] = {}
+    shown: Mapping[bytes, str] | None = None
 
     def end(self, now: float, outcome: str, error: str = "") -> None:
         """Note how it ended; the first time counts."""

@@ -49,7 +49,7 @@ async def attempt(
             record.content = Content(content.prompt(call))
     try:
         timeout = candidate.target.timeout
-        if timeout is None or call.deadline.told:
+        if timeout is None or call.patience:
             reply = await deps.providers[candidate.target.provider].complete(call, made)
             if not isinstance(reply, Answer):
                 reply = await RoutedStream.begin(reply, made, clock, lease)

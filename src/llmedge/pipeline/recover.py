@@ -236,7 +236,7 @@ class JoinedStream(SaidStream):
 
 def _with_time(call: Call) -> Call:
     """``call`` with as long again: its own deadline was for the first content."""
-    return call.changed(deadline=Deadline(call.deadline.clock, call.deadline.seconds, told=call.deadline.told))
+    return call.changed(deadline=Deadline(call.deadline.clock, call.deadline.seconds))
 
 
 async def _in_time(asking: Coroutine[Any, Any, Reply], call: Call) -> ReplyStream:

@@ -102,12 +102,12 @@ class Requests:
         template = self._template(call, vendor_dialect)
         key = vendor_dialect.name, template, call.stream  # an operator may give two dialects one path
         marks = call.marks if vendor_dialect.name == call.dialect else NO_MARKS
-        passed = self._passed_on(call) if self._spec.client_headers else {}
-        plain = marks is NO_MARKS and not signed and not passed
+        plain = marks is NO_MARKS and not signed and not self._spec.client_headers
         head = self._heads.get(key) if plain else None
         if head is None:
             accept = (vendor_dialect.stream_type if call.stream else b"application/json").decode()
-            more = _lines({**passed, **vendor_dialect.headers, **self._spec.fixed, **dict(marks.headers), **signed})
+            fixed = {**self._passed_on(call), **vendor_dialect.headers, **self._spec.fixed}
+            more = _lines({**fixed, **dict(marks.headers), **signed})
             path = self._marked(_path(template, attempt.target.model), marks)
             head = f"POST {path} HTTP/1.1\r\n{self._fields}accept: {accept}\r\n{more}".encode()
             if plain and "{model}" not in template:

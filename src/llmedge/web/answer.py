@@ -33,7 +33,7 @@ def show_call(request: EdgeRequest) -> None:
     if (by := routing.answered_by) is not None:
         overhead = (request.edge.clock.seconds() - record.received - routing.waited) * 1000
         target = by.target
-        if by.shown or request.edge.limits.show_causes:
+        if by.shown is not None or len(routing.attempts) > 1:
             _show_attempts(request, by)
         request.lines.append(
             b"%bX-Llmedge-Attempts: %d\r\nX-Llmedge-Overhead-Ms: %.3f\r\n"
@@ -62,7 +62,7 @@ def shown_as(name: bytes) -> bytes:
 def _show_attempts(request: EdgeRequest, by: Attempt) -> None:
     """What the operator shows of ``by``, the attempt that decided, and of those in vain."""
     headers = request.responseHeaders
-    for name, value in by.shown.items():
+    for name, value in (by.shown or {}).items():
         headers.setRawHeaders(shown_as(name), [_visible(value, 1024)])
     if request.edge.limits.show_causes:
         attempts = request.context.record.routing.attempts

@@ -182,7 +182,7 @@ class Api:
             if len(answer.body) <= SLICE:
                 send_body(request, 200, answer.body, answer.content_type)
             else:
-                request.context.extend_deadline()
+                request.context.begin_answer(request.edge.limits)
                 await send_answer(request, answer)
         except CancelledError:
             self._cancelled(request)
@@ -283,6 +283,7 @@ class Api:
             record,
             marks,
             hints,
+            head.timeout or 0.0,
         )
 
 
@@ -294,7 +295,7 @@ def _allow_time(request: EdgeRequest, match: Match) -> None:
         most = max(match.timeout, limits.max_timeout, limits.timeout)
         context.allow(min(wished, most) if wished else match.timeout)
     if match.stream_timeout is not None:
-        context.deadline.stream_seconds = match.stream_timeout
+        context.stream_timeout = match.stream_timeout
 
 
 def _naming(model: str, body: bytes) -> bytes:

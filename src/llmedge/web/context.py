@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred
 
+from llmedge.config.sections.server import Server
 from llmedge.deadlines import Deadlines
 from llmedge.errors import EdgeError, RateLimited
 from llmedge.model import Caller, Deadline
@@ -25,6 +26,7 @@ class RequestContext:
     :ivar record: from ``AccessRecord`` on: what happens to it.
     :ivar caller: from ``Authenticate`` on: who asks; not there where it is ``exempt`` from saying so.
     :ivar deadline: from ``EnforceDeadline`` on; kept by ``deadlines``.
+    :ivar stream_timeout: where the model asked for has one that is not the server's.
     :ivar identifying: who sent it, or why they may not, where that was asked before its body was here.
     :ivar work: what answers, for the deadline to cancel.
     :ivar expired: it was cancelled by the deadline.
@@ -37,6 +39,7 @@ class RequestContext:
     caller: Caller = attrs.field(init=False)
     exempt: bool = False
     deadline: Deadline = attrs.field(init=False)
+    stream_timeout: float = attrs.field(init=False)
     deadlines: Deadlines | None = None
     identifying: Deferred[Caller | EdgeError] | None = None
     work: Deferred[Any] | CoroutineDriver | None = None
@@ -68,7 +71,15 @@ class RequestContext:
         if self.deadlines is not None:
             self.deadlines.move(self, deadline.at)
 
-    def extend_deadline(self, seconds: float | None = None) -> None:
-        """The answer has begun: from now on ``seconds`` from the first byte in hold, those of a stream by default."""
+    def stream_seconds(self, limits: Server) -> float:
+        """What a stream may take, from the request's first byte to its last."""
+        return getattr(self, "stream_timeout", limits.stream_timeout)
+
+    def begin_answer(self, limits: Server) -> None:
+        """The answer has begun: from now on the time of a stream holds."""
+        self.extend_deadline(self.stream_seconds(limits))
+
+    def extend_deadline(self, seconds: float) -> None:
+        """From now on ``seconds`` from the first byte in hold."""
         if self.deadlines is not None:
-            self.deadlines.move(self, self.received + (self.deadline.stream_seconds if seconds is None else seconds))
+            self.deadlines.move(self, self.received + seconds)

@@ -79,7 +79,6 @@ class EnforceDeadline(Layer):
     def __init__(self, inner: IResource, settings: Settings, deps: WebDeps) -> None:
         super().__init__(inner, settings, deps)
         self._seconds = settings.server.timeout
-        self._stream_seconds = settings.server.stream_timeout
         self._most = max(settings.server.max_timeout, settings.server.timeout)
         self._deadlines = Deadlines(deps.reactor, RequestContext.expire)
 
@@ -96,14 +95,12 @@ class EnforceDeadline(Layer):
             self._begin(request, self._seconds if not wished else min(wished, self._most))
         elif wished:  # it has begun, while a layer further out waited
             context.allow(min(wished, self._most))
-        if wished:
-            context.deadline.told = True
         return self.proceed(request)
 
     def _begin(self, request: EdgeRequest, seconds: float) -> None:
         context, clock = request.context, request.edge.clock
         at = clock.seconds() + seconds
-        context.deadline, context.deadlines = Deadline(clock, seconds, at, self._stream_seconds), self._deadlines
+        context.deadline, context.deadlines = Deadline(clock, seconds, at), self._deadlines
         self._deadlines.set(context, at)
         request.over.append(_ended)
 

@@ -108,7 +108,7 @@ async def pass_on(request: EdgeRequest, reply: Awaitable[Reply]) -> None:
     said = await reply
     if isinstance(said, Answer):
         request.context.record.first_event = request.edge.clock.seconds()
-        request.context.extend_deadline()
+        request.context.begin_answer(request.edge.limits)
         show_call(request)
         await send_answer(request, said)
     else:

@@ -27,26 +27,29 @@ _ABSOLUTE = re.compile(rb"https?://([^/?]+)(.*)", re.IGNORECASE | re.DOTALL)
 
 
 class Paths:
-    """Finds the endpoints at a path: at a fixed one in a dict, at one with parameters by regular expressions."""
+    """Finds the endpoints at a path: at a fixed one in a dict, at one with parameters by regular expressions.
+
+    :ivar fixed: path without parameters → its endpoints by method.
+    """
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         found: dict[str, dict[bytes, Endpoint]] = {}
         for endpoint in endpoints:
             found.setdefault(endpoint.path, {})[endpoint.method.encode()] = endpoint
-        self._fixed = {path.encode(): methods for path, methods in found.items() if "{" not in path}
+        self.fixed = {path.encode(): methods for path, methods in found.items() if "{" not in path}
         templates = [path for path in found if "{" in path]
         templates.sort(key=lambda path: len(PARAMETER.sub("", path)), reverse=True)  # what says the most comes first
         self._prefixes = tuple({path.partition("{")[0].encode() for path in templates})
         self._templates = [(_pattern(path), found[path]) for path in templates]
-        below = b"|".join(re.escape(path.removeprefix(VERSION)) for path in self._fixed if path.startswith(VERSION))
+        below = b"|".join(re.escape(path.removeprefix(VERSION)) for path in self.fixed if path.startswith(VERSION))
         self._deployments = re.compile(rb"/openai/deployments/(.+?)(%b)" % below, re.DOTALL)
         self.streamed = {
-            path for path, methods in self._fixed.items() if any(each.body == "multipart" for each in methods.values())
+            path for path, methods in self.fixed.items() if any(each.body == "multipart" for each in methods.values())
         }
 
     def find(self, path: bytes) -> dict[bytes, Endpoint]:
         """The endpoints at ``path`` by method, with the model that stands in it."""
-        methods = self._fixed.get(path)
+        methods = self.fixed.get(path)
         if methods is not None:
             return methods
         if path.startswith(self._prefixes):
@@ -66,7 +69,7 @@ class Paths:
         doubled or at the end do not count, ``/v1`` may be missing, and Azure's clients ask below ``/openai`` and for a
         deployment (learn.microsoft.com/azure/ai-services/openai/reference). What means nothing here stays as it is.
         """
-        if path in self._fixed:
+        if path in self.fixed:
             return path, ""
         bare = path.rstrip(b"/")
         if self.find(bare):
@@ -87,7 +90,7 @@ class Paths:
         if len(path) > _LONGEST_HINTED:
             return ""
         asked = _SLASHES.sub(b"/", path.lower()).rstrip(b"/").decode("latin-1")
-        known = sorted((path.decode() for path in self._fixed if path != b"/"), key=len, reverse=True)
+        known = sorted((path.decode() for path in self.fixed if path != b"/"), key=len, reverse=True)
         for near in known:
             if asked.endswith((near, near.removeprefix("/v1"))) or asked.startswith(near + "/"):
                 return near

@@ -20,7 +20,7 @@ from llmedge.tls import certificate_names
 from llmedge.web.context import RequestContext
 from llmedge.web.head import NO_HEAD, RequestHead
 from llmedge.web.intake import Intake
-from llmedge.web.paths import nothing_at, path_of, split_target, streams_body
+from llmedge.web.paths import PATHS, nothing_at, path_of, split_target, streams_body
 from llmedge.web.writer import Writer
 
 _HOST = re.compile(rb"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_~\-][A-Za-z0-9._~\-]{0,254})(:\d{0,5})?$")
@@ -134,7 +134,11 @@ class EdgeRequest(Request):
             authority, self.uri = split
             if authority is not None and self.requestHeaders.hasHeader(b"host"):
                 self.requestHeaders.setRawHeaders(b"host", [authority])
-        self.path, self.deployment = path_of(self.uri)
+        path = self.uri.partition(b"?")[0]
+        if path in PATHS.fixed:
+            self.path = path
+        else:
+            self.path, self.deployment = path_of(path)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Called when the request is complete; where its body is streamed, when its head is."""
