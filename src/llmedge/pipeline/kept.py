@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import attrs
 import msgspec
 
-from llmedge.call import Call
+from llmedge.call import Call, Candidate
 from llmedge.dialects.lenient import UNREADABLE
 from llmedge.errors import EdgeError, KeptElsewhere, VendorRefused
 from llmedge.model import Answer
+from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.routed import RoutedStream
 from llmedge.state.items import ItemMemory
 from llmedge.streams import Reply
@@ -56,6 +58,15 @@ def note_keeper(call: Call, target: str, reply: Reply) -> None:
     remember = call.remember
     if remember is not None and 0 < len(id := _id_of(reply)) <= _LONGEST:
         remember(_name(id), target.encode())
+
+
+def put_first(keeper: str, queue: list[Candidate], fallbacks: Iterable[str], models: ModelIndex) -> set[str]:
+    """Have ``keeper`` asked first, which may be a target of a fallback; the names of all in the queue."""
+    for fallback in fallbacks:
+        if keeper not in (each.name for each in queue) and (match := models.find(fallback)) is not None:
+            queue += [attrs.evolve(each, fallback=fallback) for each in match.candidates if each.name == keeper]
+    queue.sort(key=lambda each: each.name != keeper)
+    return {each.name for each in queue}
 
 
 def as_kept_elsewhere(error: EdgeError, previous: str) -> EdgeError:

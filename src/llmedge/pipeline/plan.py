@@ -25,6 +25,7 @@ from llmedge.errors import (
 from llmedge.model import Clock
 from llmedge.operations import Operation
 from llmedge.pipeline.deployments import Deployment, Deployments
+from llmedge.pipeline.kept import put_first
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.strategies import Strategies
 from llmedge.pipeline.verdicts import Next, cause_of, verdict_of
@@ -41,6 +42,7 @@ BRIEFLY = {"status_500", "status_502", "status_503", "reset"}
 BRIEF = 0.25
 """Seconds after which a target that failed of one of them is asked again before a fallback is, at most."""
 UNSERVED = "has not got the model"
+_UNTELLING = (Unsupported, VendorLacks, KeptElsewhere)
 NEVER = {UNTAGGED, NO_TOOLS}
 """Why a target was passed over that no other time would change."""
 
@@ -113,7 +115,7 @@ class Plan:
         self._seen: set[str] = set()
         self._followed: set[str] = set()
         if call.kept_by:
-            self._put_first(call.kept_by)
+            self._seen = put_first(call.kept_by, self._queue, self._fallbacks, deps.models)
         self._tried: list[Option] = []
         self._blocked: list[Option] = []
         self.failures: list[EdgeError] = []
@@ -125,14 +127,6 @@ class Plan:
         self.hedges = (
             hedge != "off" and call.upload is None and (len(candidates) > 1 or bool(self._fallbacks or self._larger))
         )
-
-    def _put_first(self, name: str) -> None:
-        """Have the target ``name`` asked first, which has what the call goes on from; a fallback's as well."""
-        for fallback in self._fallbacks:
-            if name not in (each.name for each in self._queue) and (match := self.deps.models.find(fallback)):
-                self._queue += [attrs.evolve(each, fallback=fallback) for each in match.candidates if each.name == name]
-        self._queue.sort(key=lambda each: each.name != name)
-        self._seen = {each.name for each in self._queue}
 
     # Who is next
 
@@ -419,8 +413,7 @@ class Plan:
 def _all_failed(failures: list[EdgeError]) -> EdgeError:
     """The error that says most, with every failure's reason."""
     # What we never asked tells less than what a vendor answered, and what could not be said to one target the least.
-    telling = [error for error in failures if not isinstance(error, Unsupported | VendorLacks)] or failures
-    telling = [error for error in telling if not isinstance(error, KeptElsewhere)] or telling
+    telling = [error for error in failures if not isinstance(error, _UNTELLING)] or failures
     telling = [error for error in telling if not isinstance(error, TargetBusy)] or telling
     last = telling[-1]
     if len(failures) > 1:
