@@ -41,8 +41,11 @@ def banner(settings: Settings) -> list[str]:
         f"rate limit: {limit.rpm} requests a minute, {limit.burst} at once" if limit.enabled else "rate limit: off"
     )
     if settings.tracing.enabled:
-        way = egress.words(settings.tracing.endpoint, settings.upstream)
-        lines.append(f"tracing: to {settings.tracing.endpoint}{way} ({settings.tracing.transport})")
+        way = egress.words(settings.tracing.places[0], settings.upstream)
+        lines.append(f"tracing: to {settings.tracing.places[0]}{way} ({settings.tracing.transport})")
+    elif settings.tracing.is_told or settings.tracing.traces_endpoint:
+        where = settings.tracing.places[0]
+        lines.append(f"tracing: off, though {where} is named (ENABLE_TRACING; it takes pip install 'llmedge[otel]')")
     if trusted := [str(each) for each in (settings.upstream.ca_file, settings.upstream.ca_dir) if each is not None]:
         lines.append(f"trusted in the place of the system's authorities: {' and '.join(trusted)}")
     return lines

@@ -181,7 +181,7 @@ class AnswerDiverged(EdgeError):
 
 
 class DeadlineExceeded(EdgeError):
-    """The whole call took longer than ``server.timeout``."""
+    """The whole call took longer than it may: its client's time, its model's, its provider's or ``server.timeout``."""
 
     status = 504
     code = "TIMEOUT_ERROR"
@@ -227,7 +227,8 @@ class TargetError(EdgeError):
 
 
 class RefusedHere(TargetError):
-    """A refusal that the operator has the next target asked after (``fallback_on``); the client is told the same."""
+    """A refusal that the operator has the next target asked after (``fallback_on``). Where none does better, the client
+    is told what the vendor said."""
 
     outcome = "refused"
     cause = "fallback_on"
@@ -248,6 +249,12 @@ class RefusedHere(TargetError):
     def of(self, provider: str) -> TargetError:
         """It is a sentence already."""
         return self
+
+
+class KeptElsewhere(RefusedHere):
+    """The target has not got the answer that the call goes on from; another one may."""
+
+    cause = "kept_elsewhere"
 
 
 class Unsupported(TargetError):
@@ -286,11 +293,12 @@ class TargetFull(TargetBusy):
 
 
 class UpstreamTimeout(TargetError):
-    """The target was silent for longer than a limit; the message names the limit."""
+    """The target was silent for longer than a limit; the message names the limit. It was at work, which is billed."""
 
     status = 504
     code = "TIMEOUT_ERROR"
     type = "timeout_error"
+    should_retry = False
     outcome = "timeout"
     cause = "silent"
 

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from llmedge.config import Settings
 from llmedge.identity.chain import IdentifierChain
 from llmedge.identity.configured import identifiers
+from llmedge.observe import traceparent
 from llmedge.observe.access import AccessLog
 from llmedge.observe.metrics import Metrics
 from llmedge.pipeline import build as pipeline_build
@@ -62,7 +63,8 @@ class ProcessState:
             self.under_way,
             limiter,
             identifiers,
-            None if self.tracing is None else self.tracing.begin,
+            traceparent.passed if self.tracing is None else self.tracing.begin,
+            self.tracing is not None,
         )
 
 

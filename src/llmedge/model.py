@@ -150,12 +150,16 @@ class Target:
 
     :ivar on_unsupported: what becomes of what it cannot be told; ``""``: as its provider has it.
     :ivar capabilities: of its model.
+    :ivar timeout: seconds it has for an answer, where nobody else says how many; ``None``: those of the call.
+    :ivar first_token_timeout: seconds to a stream's first content; ``None``: as ``[upstream]`` has it.
     """
 
     provider: str
     model: str
     on_unsupported: str = attrs.field(default="", eq=False)
     capabilities: Capabilities = attrs.field(default=Capabilities(), eq=False)
+    timeout: float | None = attrs.field(default=None, eq=False)
+    first_token_timeout: float | None = attrs.field(default=None, eq=False)
 
     def __str__(self) -> str:
         return f"{self.provider}/{self.model}"

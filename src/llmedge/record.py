@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
@@ -41,6 +41,13 @@ class TraceContext:
         return f"traceparent: 00-{self.trace_id}-{span_id}-{self.flags:02x}\r\n{state}".encode()
 
 
+class PassedTrace(TraceContext):
+    """The trace of a client where we have no spans of our own: the vendor's hang under the client's."""
+
+    def new_span_id(self) -> str:
+        return self.parent_id
+
+
 class Attempt(msgspec.Struct):
     """One try at one target. Times are the clock's seconds, ``None`` for what did not happen.
 
@@ -51,6 +58,7 @@ class Attempt(msgspec.Struct):
     :ivar said: bytes of text that were read of its stream, about, where it did not end well.
     :ivar cost: what its usage costs; the record's is that of all attempts together.
     :ivar rate: requests a second that its target takes, where it said that it has none left for now.
+    :ivar shown: headers of the vendor's that the client is shown.
     :ivar content_type: of an answer that is passed on as it is; ``content_length`` too, where the vendor told it.
     """
 
@@ -76,6 +84,7 @@ class Attempt(msgspec.Struct):
     content_length: int | None = None
     rate: float | None = None
     queued_for: str = ""
+    shown: Mapping[bytes, str] | None = None
 
     def end(self, now: float, outcome: str, error: str = "") -> None:
         """Note how it ended; the first time counts."""
@@ -144,6 +153,12 @@ REFUSED_BY = Fact(
     metric=("llm_rate_limited_total", "scope"),
     values=("global", "key"),
 )
+
+
+USER = Fact("user", "the end user whom the client names, with ``log.fields``", "user.id")
+TAGS = Fact("tags", "what ``x-llmedge-tags`` says, with ``log.fields``", "llmedge.tags")
+METADATA = Fact("metadata", "what ``metadata`` of the body says, with ``log.fields``")
+HEADERS = Fact("headers", "headers of the request, those of ``log.headers``")
 
 
 class Routing(msgspec.Struct):
@@ -226,7 +241,8 @@ class Record(msgspec.Struct):
     :ivar route: the path's template (bounded), not the path.
     :ivar model: what the client asked for; ``model_label`` is the bounded form for metrics.
     :ivar outcome: ``ok``, ``error``, ``client_closed``, or what broke the stream (``cut``, ``timeout`` ...).
-    :ivar facts: what the stages said of the call besides: texts, lists of texts, numbers and booleans.
+    :ivar facts: what the stages said of the call besides: texts, lists of texts, numbers and booleans; tables of these,
+        which are in the log alone.
     :ivar trace: ``None`` where nothing is traced.
     """
 

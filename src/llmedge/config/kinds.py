@@ -97,6 +97,10 @@ def _between(type_: str, bound: str, cast: type[int] | type[float], low: float, 
     return _simple(bound, check, {"type": type_, **limits}, parse)
 
 
+seconds = number(0.01, 604800)
+"""A limit of time."""
+
+
 def _price(value: Any) -> Decimal:
     try:
         if isinstance(value, bool):
@@ -149,6 +153,16 @@ def choice(*options: str) -> ValueType:
         return str(value)
 
     return _simple(f"one of {listed}", check, {"enum": list(options)}, str.lower)
+
+
+def choices(*options: str) -> ValueType:
+    """A list of some of a few words."""
+    each = choice(*options)
+    return ValueType(
+        f"list of {', '.join(options)}",
+        lambda value, environ: tuple(each.from_toml(item, environ) for item in _strs(value)),
+        {"type": "array", "items": each.schema},
+    )
 
 
 def _strs(value: Any) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.prices import Price
 from llmedge.config.sections.providers import Provider
 from llmedge.config.sections.tls import Tls
+from llmedge.config.sections.tracing import is_meant
 from llmedge.config.settings import NAME, Settings
 from llmedge.config.stars import star_problem
 from llmedge.config.vendors import from_environment
@@ -41,7 +42,10 @@ def finish(
             providers = reader.tables(Provider, from_environment(reader.environ), ("providers",))
         except ValueError as error:
             reader.problem_elsewhere(str(error))
-    settings = attrs.evolve(settings, auth=auth, providers=providers)
+    tracing = settings.tracing
+    if not reader.is_there(("tracing", "enabled")):
+        tracing = attrs.evolve(tracing, enabled=is_meant(reader.environ))
+    settings = attrs.evolve(settings, auth=auth, providers=providers, tracing=tracing)
     _tls(reader, settings)
     tls, written = settings.tls, settings.server.listen
     listened = tuple(listen or written or _address(reader, settings))

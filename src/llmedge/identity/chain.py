@@ -57,9 +57,9 @@ class Credentials:
         self.key = self._find_key()
 
     def _find_key(self) -> bytes | None:
-        """``x-api-key``, ``x-goog-api-key``, ``Authorization: Bearer`` (RFC 6750 section 2.1), ``?key=`` on Google's
-        paths, or in a WebSocket's subprotocol, as OpenAI's realtime clients have it."""
-        for name in (b"X-Api-Key", b"X-Goog-Api-Key"):
+        """``x-api-key``, ``x-goog-api-key``, Azure's ``api-key``, ``Authorization: Bearer`` (RFC 6750 section 2.1),
+        ``?key=`` on Google's paths, or in a WebSocket's subprotocol, as OpenAI's realtime clients have it."""
+        for name in (b"X-Api-Key", b"X-Goog-Api-Key", b"Api-Key"):
             if (values := self.headers.get(name)) and values[-1]:
                 return values[-1].strip()
         scheme, _, token = self._header(b"Authorization").partition(b" ")

@@ -69,14 +69,16 @@ def connect(settings: Settings, upstream: Upstream = _DEFAULT) -> tuple[SpanExpo
         metrics = import_module(f"{package}.metric_exporter").OTLPMetricExporter
     except ImportError as error:
         raise ConfigError([f"tracing needs {error.name}: pip install 'llmedge[otel]'"]) from None
+    to, of_metrics = settings.places
     if settings.transport == "grpc":
-        way = grpc_way(settings.endpoint, upstream)
-        return spans(settings.endpoint, timeout=PATIENCE, **way), metrics(settings.endpoint, timeout=PATIENCE, **way)
-    base = settings.endpoint.removesuffix("/v1/traces")
-    return (
-        spans(f"{base}/v1/traces", timeout=PATIENCE, **http_way(base, upstream)),
-        metrics(f"{base}/v1/metrics", timeout=PATIENCE, **http_way(base, upstream)),
-    )
+        ways = (grpc_way(to, upstream), grpc_way(of_metrics, upstream))
+    else:
+        ways = (http_way(to, upstream), http_way(of_metrics, upstream))
+        if not settings.traces_endpoint:
+            to = f"{to.removesuffix('/v1/traces')}/v1/traces"
+        if not settings.metrics_endpoint:
+            of_metrics = f"{of_metrics.removesuffix('/v1/traces')}/v1/metrics"
+    return spans(to, timeout=PATIENCE, **ways[0]), metrics(of_metrics, timeout=PATIENCE, **ways[1])
 
 
 class Tracing:
@@ -117,7 +119,7 @@ class Tracing:
         spans, metrics = connect(self._settings, self._upstream)
         self._reactor = reactor
         self._chatter = Chatter(reactor)
-        self._collector = Collector(self._settings.endpoint, reactor.callFromThread)
+        self._collector = Collector(self._settings.places[0], reactor.callFromThread)
         self._spans = _Spans(spans, self._collector, self._lost)
         self._processor = BatchSpanProcessor(self._spans, max_queue_size=2 * QUEUE)
         self._reader = PeriodicExportingMetricReader(_Metrics(metrics, self._collector))

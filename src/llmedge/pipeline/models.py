@@ -11,6 +11,7 @@ from llmedge.call import Candidate, Match
 from llmedge.config.capabilities import Capabilities
 from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.providers import Provider
+from llmedge.config.sections.server import Server
 from llmedge.config.stars import filled
 from llmedge.config.vendors import capabilities_at
 from llmedge.model import Target
@@ -20,9 +21,18 @@ _REMEMBERED = 1000
 
 
 class ModelIndex:
-    """Looks a model name up: configured name, ``PROVIDER/MODEL``, configured pattern, a provider's pattern."""
+    """Looks a model name up: configured name, ``PROVIDER/MODEL``, configured pattern, a provider's pattern.
 
-    def __init__(self, models: Mapping[str, Model], providers: Mapping[str, Provider]) -> None:
+    :param server: how long is waited where neither model nor provider says.
+    :ivar timed: some of them do.
+    """
+
+    def __init__(
+        self, models: Mapping[str, Model], providers: Mapping[str, Provider], server: Server | None = None
+    ) -> None:
+        self._server = server or Server()
+        sections: list[Model | Provider] = [*models.values(), *providers.values()]
+        self.timed = any(each.timeout is not None or each.stream_timeout is not None for each in sections)
         self._exact: dict[str, Match] = {}
         self._found: dict[str, Match | None] = {}
         self._patterns: list[tuple[str, Model, str]] = []
@@ -66,7 +76,21 @@ class ModelIndex:
         return None
 
     def _match(self, label: str, asked: str, model: Model, starred: str | None) -> Match:
-        return Match(label, tuple(self._candidate(entry, asked, model, starred) for entry in model.targets), model)
+        candidates = tuple(self._candidate(entry, asked, model, starred) for entry in model.targets)
+        if not self.timed:
+            return Match(label, candidates, model)
+        timeout = self._longest("timeout", model, candidates)
+        return Match(label, candidates, model, timeout, self._longest("stream_timeout", model, candidates))
+
+    def _longest(self, limit: str, model: Model, candidates: Iterable[Candidate]) -> float | None:
+        """What ``model`` says, else the longest of its targets, of which one that says nothing has the server's."""
+        if (said := getattr(model, limit)) is not None:
+            return float(said)
+        told = [getattr(self._providers.get(each.target.provider), limit, None) for each in candidates]
+        if all(each is None for each in told):
+            return None
+        usual: float = getattr(self._server, limit)
+        return max(usual if each is None else each for each in told)
 
     def _candidate(self, entry: TargetEntry, asked: str, model: Model, starred: str | None) -> Candidate:
         """:param starred: the pattern that ``asked`` matches, whose star a target may have; ``None``: not."""
@@ -76,7 +100,9 @@ class ModelIndex:
         provider, _, name = target.partition("/")
         settings = self._providers.get(provider)
         known = Capabilities() if settings is None else capabilities_at(settings, name, model)
-        return Candidate(Target(provider, name, model.on_unsupported, known), entry)
+        timeout = None if settings is None or model.timeout is not None else settings.timeout
+        limits = timeout, model.first_token_timeout
+        return Candidate(Target(provider, name, model.on_unsupported, known, *limits), entry)
 
     def leads_to(self, model: str, provider: str) -> bool:
         """Whether asking for ``model`` asks ``provider`` for a model of that very name first. Cheaper than

@@ -13,6 +13,7 @@ from llmedge.config.sections.routing import Routing
 from llmedge.dialects.tool_use import may_call_tools
 from llmedge.errors import (
     EdgeError,
+    KeptElsewhere,
     TargetBusy,
     TargetError,
     TargetFull,
@@ -24,6 +25,7 @@ from llmedge.errors import (
 from llmedge.model import Clock
 from llmedge.operations import Operation
 from llmedge.pipeline.deployments import Deployment, Deployments
+from llmedge.pipeline.kept import put_first
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.strategies import Strategies
 from llmedge.pipeline.verdicts import Next, cause_of, verdict_of
@@ -40,6 +42,7 @@ BRIEFLY = {"status_500", "status_502", "status_503", "reset"}
 BRIEF = 0.25
 """Seconds after which a target that failed of one of them is asked again before a fallback is, at most."""
 UNSERVED = "has not got the model"
+_UNTELLING = (Unsupported, VendorLacks, KeptElsewhere)
 NEVER = {UNTAGGED, NO_TOOLS}
 """Why a target was passed over that no other time would change."""
 
@@ -111,6 +114,8 @@ class Plan:
         self._larger = [] if hints.no_fallback else list(model.context_fallbacks)
         self._seen: set[str] = set()
         self._followed: set[str] = set()
+        if call.kept_by:
+            self._seen = put_first(call.kept_by, self._queue, self._fallbacks, deps.models)
         self._tried: list[Option] = []
         self._blocked: list[Option] = []
         self.failures: list[EdgeError] = []
@@ -399,7 +404,7 @@ class Plan:
         if self._first is not None and cause_of(self.failures[-1]) == "context_length":
             return self._first
         out = any(each.why not in (*NEVER, UNSERVED) for each in self._call.record.routing.skipped)
-        if self.failures and not (out and all(isinstance(each, Unsupported) for each in self.failures)):
+        if self.failures and not (out and all(isinstance(each, Unsupported | KeptElsewhere) for each in self.failures)):
             return _all_failed(self.failures)
         waits = [each.deployment.available_at(each.breaker, last=True) for each in self._blocked]
         return _all_passed_over(self._call, max(1.0, min(waits, default=0.0) - self.deps.clock.seconds()))
@@ -408,7 +413,7 @@ class Plan:
 def _all_failed(failures: list[EdgeError]) -> EdgeError:
     """The error that says most, with every failure's reason."""
     # What we never asked tells less than what a vendor answered, and what could not be said to one target the least.
-    telling = [error for error in failures if not isinstance(error, Unsupported | VendorLacks)] or failures
+    telling = [error for error in failures if not isinstance(error, _UNTELLING)] or failures
     telling = [error for error in telling if not isinstance(error, TargetBusy)] or telling
     last = telling[-1]
     if len(failures) > 1:

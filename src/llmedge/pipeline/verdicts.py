@@ -70,6 +70,7 @@ VERDICTS: Mapping[str, Verdict] = {
     "unserved": Verdict(Next.ELSEWHERE),
     "allowance": Verdict(Next.ELSEWHERE),
     "fallback_on": Verdict(Next.ELSEWHERE),
+    "kept_elsewhere": Verdict(Next.ELSEWHERE),
     "unsupported": Verdict(Next.ELSEWHERE),
     "lacking": Verdict(Next.ELSEWHERE),
     "error_body": _SICK_AND_BILLED,

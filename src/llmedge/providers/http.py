@@ -10,6 +10,7 @@ import attrs
 import msgspec
 
 from llmedge.call import Call
+from llmedge.config.header_lists import matcher
 from llmedge.config.sections.upstream import Upstream
 from llmedge.dialects.dialect import Dialect, StreamReader, VendorError
 from llmedge.dialects.lenient import UNREADABLE
@@ -70,6 +71,7 @@ class HttpProvider:
         self._limits = limits
         self._clock = clock
         self._pool = client.pool_for(spec.base_url)
+        self._is_shown = matcher(spec.show_headers)
         self._requests = Requests(name, spec, clock)
         self._variants = [(pattern, Requests(name, each, clock)) for pattern, each in spec.variants.items()]
 
@@ -140,9 +142,12 @@ class HttpProvider:
     def _is_good(self, exchange: Exchange, attempt: Attempt) -> bool:
         """Whether it is an answer at all, and not compressed, as was asked for."""
         fields = exchange.fields
-        found = fields.get(b"x-request-id") or fields.get(b"request-id") or fields.get(b"x-amzn-requestid")
-        if found:  # what the vendor calls the request: most, Anthropic, AWS
-            attempt.upstream_request_id = found.decode("latin-1")[:128]
+        named = fields.get(b"x-request-id") or fields.get(b"request-id") or fields.get(b"x-amzn-requestid")
+        if named:  # what the vendor calls the request: most, Anthropic, AWS
+            attempt.upstream_request_id = named.decode("latin-1")[:128]
+        if self._is_shown is not None:
+            found = {name: value for name, value in fields.items() if self._is_shown(name) and len(value) <= _LONGEST}
+            attempt.shown = {name: self._requests.scrub(value.decode("latin-1")) for name, value in found.items()}
         if not REMAINING.isdisjoint(fields):
             attempt.rate = parse_rate(fields, self._clock.seconds())
         return 200 <= exchange.status < 300 and b"content-encoding" not in fields
@@ -290,6 +295,8 @@ _Pieces = Callable[[bytes, Call, Target, int], tuple[list[Event], Usage | None]]
 _NO_STREAM = "was asked for a stream and answered with something else"
 
 
+_LONGEST = 1024
+"""Bytes of a header that is shown to a client."""
 MORE = 4096
 """Bytes of what a vendor's error object may have besides."""
 COMPLETE_WAIT = 1.0
@@ -368,7 +375,7 @@ class HttpStream(ReplyStream):
         elif self._content:
             self._exchange.expect()
         else:
-            patience = self._provider._limits.first_token_timeout
+            patience = self._attempt.target.first_token_timeout or self._provider._limits.first_token_timeout
             if patience:
                 since = self._since or self._attempt.connected or self._attempt.started
                 spent = self._provider._clock.seconds() - since

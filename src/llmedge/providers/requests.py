@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -21,6 +22,8 @@ from llmedge.providers.translation import Translation, count_translation_for, no
 from llmedge.providers.troubles import without_account
 from llmedge.record import Attempt
 from llmedge.threads import LARGE, maybe_in_thread
+
+_VISIBLE = re.compile(r"[\x20-\x7e]{1,1024}")
 
 
 class Requests:
@@ -100,11 +103,12 @@ class Requests:
         template = self._template(call, vendor_dialect)
         key = vendor_dialect.name, template, call.stream  # an operator may give two dialects one path
         marks = call.marks if vendor_dialect.name == call.dialect else NO_MARKS
-        plain = marks is NO_MARKS and not signed
+        plain = marks is NO_MARKS and not signed and not self._spec.client_headers
         head = self._heads.get(key) if plain else None
         if head is None:
             accept = (vendor_dialect.stream_type if call.stream else b"application/json").decode()
-            more = _lines({**vendor_dialect.headers, **self._spec.fixed, **dict(marks.headers), **signed})
+            fixed = {**self._passed_on(call), **vendor_dialect.headers, **self._spec.fixed}
+            more = _lines({**fixed, **dict(marks.headers), **signed})
             path = self._marked(_path(template, attempt.target.model), marks)
             head = f"POST {path} HTTP/1.1\r\n{self._fields}accept: {accept}\r\n{more}".encode()
             if plain and "{model}" not in template:
@@ -138,7 +142,7 @@ class Requests:
             framing = "transfer-encoding: chunked" if body.length is None else f"content-length: {body.length}"
         path = self._marked(_path(template, model), call.marks)
         fields = self._fields.replace("content-type: application/json\r\n", f"content-type: {kind}\r\n")
-        more = _lines(dict(call.marks.headers)) + await self._fixed("POST", path, data)
+        more = _lines(self._passed_on(call) | dict(call.marks.headers)) + await self._fixed("POST", path, data)
         trace = b"" if record.trace is None else record.trace.headers(attempt.span_id)
         head = (
             f"POST {path} HTTP/1.1\r\n{fields}accept: */*\r\nx-request-id: {record.request_id}\r\n{more}{framing}\r\n"
@@ -156,6 +160,13 @@ class Requests:
         spec = self._spec
         signed = () if spec.signer is None else await spec.signer.headers(method, spec.origin + path, body)
         return _lines({**spec.fixed, **dict(signed)})
+
+    def _passed_on(self, call: Call) -> dict[str, str]:
+        """Headers of the client's that the operator has sent on, as far as nothing else says them."""
+        spec = self._spec
+        names = [name for name in spec.client_headers if name not in spec.headers and name not in spec.fixed]
+        told = {name: call.hints.header(name) for name in names}
+        return {name: value for name, value in told.items() if value and _VISIBLE.fullmatch(value)}
 
     def scrub(self, text: str) -> str:
         """``text`` without our credentials, and without names of our account."""

@@ -17,6 +17,7 @@ from llmedge.web.layer import Layer, WebDeps
 from llmedge.web.limits import EnforceDeadline, LimitConcurrency, RateLimit
 from llmedge.web.ops import Ops
 from llmedge.web.routes import Routes, Tree
+from llmedge.web.told import Told
 
 
 @attrs.frozen
@@ -47,17 +48,18 @@ def build(settings: Settings, pipeline: Pipeline, deps: WebDeps) -> Web:
     """Everything between the sites and the pipeline."""
     admin = settings.admin
     origins, default_models = settings.cors.origins, settings.routing.default_models
-    handlers, vendor_models = pipeline.handlers, pipeline.vendor_models
-    api = Api(handlers, pipeline.models, vendor_models, deps.started, origins, default_models)
+    handlers, vendor_models, told = pipeline.handlers, pipeline.vendor_models, Told(settings.log)
+    api = Api(handlers, pipeline.models, vendor_models, deps.started, origins, default_models, told)
     render = deps.render_metrics if settings.metrics.enabled else None
     public = Ops(deps.reactor, render, deps.ready, expose=not admin.listen or admin.keep_public)
     inside = Ops(deps.reactor, render, deps.ready, expose=True)
     routes: Any = Routes
     tree: Any = Tree(routes(api.app, failed), routes(public.app, failed))
     resource = _wrap(tree, layers(settings), settings, deps)
+    untraced = attrs.evolve(deps, traces=False, begin_trace=lambda headers: None)
     return Web(
         resource,
-        _wrap(routes(inside.app, failed), ADMIN_LAYERS, settings, attrs.evolve(deps, begin_trace=None)),
+        _wrap(routes(inside.app, failed), ADMIN_LAYERS, settings, untraced),
         next(layer.gate for layer in resource.inside() if isinstance(layer, Authenticate)),
     )
 

@@ -10,7 +10,7 @@ from llmedge._version import __version__
 from llmedge.operations import ENDPOINTS, Endpoint, Operation
 from llmedge.web.paths import PARAMETER
 
-_HEADERS = ("x-api-key", "x-goog-api-key")
+_HEADERS = ("x-api-key", "x-goog-api-key", "api-key")
 _SCHEMES = {"bearer": {"type": "http", "scheme": "bearer"}} | {
     name: {"type": "apiKey", "in": "header", "name": name} for name in _HEADERS
 }

@@ -96,6 +96,15 @@ class Model:
     sticky: str = option(
         kinds.string, "", 'Keeps calls that belong together on one target: "prompt", or "header:NAME" of the client\'s.'
     )
+    timeout: float | None = option(
+        kinds.seconds, None, "Seconds an answer may take, as server.timeout; default: what its targets' providers say."
+    )
+    stream_timeout: float | None = option(
+        kinds.seconds, None, "Seconds a whole stream may take; default: what its targets' providers say."
+    )
+    first_token_timeout: float | None = option(
+        kinds.seconds, None, "As upstream.first_token_timeout, for this model; default: what the provider says."
+    )
     shadow: str = option(kinds.string, "", "A target that gets a copy of calls; its answers are only recorded.")
     shadow_share: float = option(kinds.number(0, 1), 1.0, "Share of the calls that are copied.")
     on_unsupported: str = option(

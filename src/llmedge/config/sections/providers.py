@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from llmedge.config import kinds
+from llmedge.config import header_lists, kinds
 from llmedge.config.option import option
 from llmedge.config.pem import Certificates
 from llmedge.config.proxy import Proxy
@@ -31,8 +31,25 @@ class Provider:
     )
     api_key: Secret | None = option(kinds.secret, None, "Its key, shown the way the vendor wants it.")
     headers: Mapping[str, Secret] = option(kinds.header_table, attrs.Factory(dict), "More headers to send.")
+    client_headers: tuple[str, ...] = option(
+        header_lists.passed_on, (), "Headers of the client's that are sent on, by name; others never are."
+    )
+    show_headers: tuple[str, ...] = option(
+        header_lists.shown, (), "Headers of the vendor's that the client is shown; a trailing * shows any ending."
+    )
     stream_usage: bool = option(
         kinds.boolean, True, "Ask for usage in streams; off for servers that refuse stream_options."
+    )
+    timeout: float | None = option(
+        kinds.seconds,
+        None,
+        "Seconds an answer may take where client and model do not say; default: server.timeout.",
+    )
+    stream_timeout: float | None = option(
+        kinds.seconds, None, "Seconds a whole stream of it may take; default: server.stream_timeout."
+    )
+    first_token_timeout: float | None = option(
+        kinds.seconds, None, "Seconds to a stream's first content; default: upstream.first_token_timeout."
     )
     models: tuple[str, ...] = option(
         kinds.strings,
