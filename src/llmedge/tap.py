@@ -216,7 +216,8 @@ class Started(EdgeService):
         if pipe is not None:
             log.critical("{message}", message=message)
             logs.finish()
-            os.write(pipe, f"1 llmedge: {message}".encode("ascii", "backslashreplace")[:100])  # its parent reads no more
+            # Its parent reads no more than that.
+            os.write(pipe, f"1 llmedge: {message}".encode("ascii", "backslashreplace")[:100])
         _stop(message)
 
 
