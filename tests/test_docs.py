@@ -50,6 +50,17 @@ def rows(page: str) -> list[str]:
     return re.split(r"\n +\* - ", (DOCS / page).read_text())[1:]
 
 
+def stray_asterisks(text: str) -> list[str]:
+    """What has an asterisk in ``text`` (reST) that is neither in a literal nor around words that it stresses.
+
+    ``gpt-*, o1-*`` is not even an error: the page shows ``gpt-`` and a stressed comma.
+    """
+    text = re.sub(r"(?m)^( *)(?:.*::\n|\.\. .*::.*\n)(?:(?:\1 +.*)?\n)+", "\n", text)  # blocks of code, and directives
+    text = re.sub(r"(?s)``.+?``", "", text)
+    text = re.sub(r"(?<![\w*/-])(\*{1,2})(?=\S)[^*,]+(?<=\S)\1(?![\w*])", "", text)
+    return [line for line in re.sub(r"(?m)^ *\* ", "", text).splitlines() if "*" in line]
+
+
 def plugin_example() -> Any:
     """The vendor that plugins.rst teaches."""
     code = re.search(r"code-block:: python\n\n((?: {4}.*\n|\n)+)", (DOCS / "plugins.rst").read_text())
@@ -239,6 +250,22 @@ class Pages(SynchronousTestCase):
                 self.assertTrue(found.providers)
                 self.assertEqual([error.message for error in validator.iter_errors(tomllib.loads(example))], [])
         self.assertGreater(count, 3)
+
+    def test_asterisks_are_shown(self) -> None:
+        """Names with a star are literals, on every page that is built or shown by a git host."""
+        for text, stray in (
+            ("gpt-*, chatgpt-*", True),
+            ("models are *, or none", True),
+            ("a *mock* vendor, **never** ``gpt-*``\n\n* and so on", False),
+            ("so::\n\n    models = gpt-*\n\nand *on*", False),
+            ("so::\n\n    models = gpt-*\n\nand on-*", True),
+        ):
+            self.assertEqual(bool(stray_asterisks(text)), stray, text)
+        pages = [*ROOT.glob("*.rst"), *DOCS.rglob("*.rst"), *(ROOT / "tests").glob("*.rst")]
+        self.assertEqual({str(page): found for page in pages if (found := stray_asterisks(page.read_text()))}, {})
+        self.assertEqual(stray_asterisks(extension().reference().replace("\\*", "")), [])
+        for fragment in (ROOT / "newsfragments").glob("*.rst"):
+            self.assertEqual(stray_asterisks(fragment.read_text()), [], fragment)
 
     def test_readme_configures_what_it_says(self) -> None:
         block = re.search(r"\n\n( {4}\[server\]\n(?: {4}.*\n)+)", (ROOT / "README.rst").read_text())
