@@ -24,7 +24,7 @@ from llmedge import __version__
 from llmedge.config import ConfigError, Settings, vendors
 from llmedge.observe.metrics import Metrics
 from tests.e2e.service import ROOT, TIMEOUT, Gateway, Process, command, free_port
-from tests.fakes import CHAT, Edge, load
+from tests.fakes import CHAT, Edge, load, request
 from tests.folders import new_folder
 
 DOCKER = Path(ROOT) / "docker"
@@ -107,7 +107,7 @@ class Judged(SynchronousTestCase):
 def panel_queries() -> Iterator[str]:
     dashboard = json.loads((DOCKER / "grafana" / "dashboards" / "llmedge.json").read_text())
     for panel in dashboard["panels"]:
-        for target in panel["targets"]:
+        for target in panel.get("targets", ()):  # a row has none
             yield target["expr"]
 
 
@@ -140,9 +140,17 @@ class Observed(SynchronousTestCase):
 
     def test_labels(self) -> None:
         """Each query groups and selects by labels that its metrics carry."""
-        edge = Edge('[[auth.keys]]\nname = "a"\nkey = "k"\n')
-        edge.ask(body=CHAT | {"stream": True}, headers={"x-api-key": "k"})
+        edge = Edge(
+            '[[auth.keys]]\nname = "a"\nkey = "k"\n[prices."m/priced"]\ninput = 1\noutput = 1\n'
+            '[providers.m]\ndialect = "mock"\n[providers.slow]\ndialect = "mock"\nlatency = 9\n'
+        )
+        key = {"x-api-key": "k"}
+        edge.ask(body=CHAT | {"model": "m/priced", "stream": True}, headers=key)
+        edge.ask(body=CHAT | {"model": "m/unpriced"}, headers=key)
         edge.ask(body=CHAT)
+        leaving = edge.wire()  # what it used is estimated
+        leaving.send(request(body=CHAT | {"model": "slow/x"}, headers=key))
+        leaving.leave()
         text = edge.ask("GET", "/metrics").body.decode()
         labels: dict[str, set[str]] = {}
         for family in text_string_to_metric_families(text):
