@@ -336,6 +336,19 @@ class Pages(SynchronousTestCase):
         self.assertEqual((Routing().retries, Server().timeout), (2, 30.0))
         self.assertEqual((Routing().hedge_ratio, Routing().breaker_failures), (0.05, 5))
 
+    def test_units_are_alike(self) -> None:
+        """The one for several gateways has the rights, limits and times of the one for one."""
+        one, several = (
+            [
+                line
+                for line in (DOCS / f"llmedge{sign}.service").read_text().splitlines()
+                if line and not line.startswith(("#", "ExecStart=", "Description=", "RuntimeDirectory="))
+            ]
+            for sign in ("", "@")
+        )
+        self.assertEqual(one, several)
+        self.assertGreater(len(one), 30)
+
     def test_pages_are_reached(self) -> None:
         """Each page is in the table of contents."""
         pages = {page.stem for page in DOCS.glob("*.rst")} - {"index"}
