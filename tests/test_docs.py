@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import json
 import re
+import runpy
 import textwrap
 import tomllib
 from pathlib import Path
@@ -231,10 +232,12 @@ class Pages(SynchronousTestCase):
         self.assertEqual(set(table), names)
 
     def test_examples_load(self) -> None:
-        """Each TOML example, README's too, loads with the variables it names set and the key file it names there."""
+        """Each TOML example, README's too, loads with the variables it names set and the files it names there."""
         count = 0
         account = write_service_account()
         file = new_folder() / "example.toml"
+        secret = file.with_name("secret")
+        secret.write_text("a-secret")
         known = OURS | {"acme": plugin_example()}
         validator = Draft202012Validator(json.loads(schema(known)))
         for page in (ROOT / "README.rst", *DOCS.glob("*.rst")):
@@ -243,7 +246,8 @@ class Pages(SynchronousTestCase):
                 if not example.startswith("["):
                     continue
                 count += 1
-                file.write_text(example.replace("service-account.json", str(account)))
+                example = example.replace("service-account.json", str(account))
+                file.write_text(example := re.sub(r'"file:/[^"]+"', f'"file:{secret}"', example))
                 names = set(re.findall(r'"env:(\w+)"', example))
                 environ = {name: f"value-of-{name}" for name in names}
                 found = load(environ, str(file), vendors=known)
@@ -335,6 +339,16 @@ class Pages(SynchronousTestCase):
         self.assertIn("``server.timeout`` (30 s)", page)
         self.assertEqual((Routing().retries, Server().timeout), (2, 30.0))
         self.assertEqual((Routing().hedge_ratio, Routing().breaker_failures), (0.05, 5))
+
+    def test_pictures(self) -> None:
+        """What their script draws is what the page shows."""
+        drawn = runpy.run_path(str(DOCS / "pictures" / "call.py"))["picture"]()
+        self.assertEqual((DOCS / "pictures" / "call.svg").read_text(), drawn)
+
+    def test_ways_in(self) -> None:
+        """Eight wishes on the first page, each with a page."""
+        _, _, wishes = (DOCS / "index.rst").read_text().partition("\nI want to …\n")
+        self.assertEqual(len(re.findall(r"(?m)^- :doc:`[^`<]+ <[a-z-]+>`", wishes)), 8)
 
     def test_units_are_alike(self) -> None:
         """The one for several gateways has the rights, limits and times of the one for one."""

@@ -18,6 +18,7 @@ PACKAGES = {
     "h2load": "nghttp2-client",
     "haproxy": "haproxy",
     "nginx": "nginx-light",
+    "jq": "jq",
     "nghttp": "nghttp2-client",
     "node": "nodejs",
     "openssl": "openssl",
