@@ -10,7 +10,7 @@ from llmedge._version import __version__  # noqa: E402
 
 project = "llmedge"
 release = version = __version__
-extensions = ["operations_table", "settings_reference", "sphinx_copybutton"]
+extensions = ["operations_table", "settings_reference", "waiting_news", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 nitpicky = True
 highlight_language = "none"

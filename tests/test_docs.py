@@ -340,6 +340,17 @@ class Pages(SynchronousTestCase):
         self.assertEqual((Routing().retries, Server().timeout), (2, 30.0))
         self.assertEqual((Routing().hedge_ratio, Routing().breaker_failures), (0.05, 5))
 
+    def test_news_that_wait(self) -> None:
+        """Every fragment is on the page of news, under its kind; of each kind that towncrier knows there is a list."""
+        news = extension("waiting_news")
+        text = news.waiting()
+        fragments = [*(ROOT / "newsfragments").glob("*.rst")]
+        self.assertEqual(text.count("\n- ") + text.startswith("- "), len(fragments))
+        for fragment in fragments:
+            self.assertIn(fragment.read_text().split("\n")[0], text)
+        kinds = {fragment.name.split(".")[1] for fragment in fragments}
+        self.assertEqual(kinds - set(news.KINDS), set())
+
     def test_pictures(self) -> None:
         """What their script draws is what the page shows."""
         drawn = runpy.run_path(str(DOCS / "pictures" / "call.py"))["picture"]()

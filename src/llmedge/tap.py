@@ -48,7 +48,8 @@ class Options(UsageOptions):
     longdesc = (
         "An LLM edge gateway. Without any configuration it listens on 0.0.0.0:8080, serves the vendors whose key "
         "is in the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY and others), or a mock vendor, "
-        "and lets in callers on this machine only. README.rst and docs/ tell the rest."
+        "and lets in callers on this machine only. --schema lists every setting; README.rst and docs/ of the "
+        "source tell the rest."
     )
     optFlags = [
         ["check", None, "Say whether the configuration is good and what would run; do not listen."],
