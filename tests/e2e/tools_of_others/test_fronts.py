@@ -106,6 +106,7 @@ class Fronts(Edge):
             self.assertEqual(status, expected)
             self.assertEqual(json.loads(body).get("error", {}).get("code"), {413: "REQUEST_TOO_LARGE"}.get(status))
         await self.streams(key)
+        await self.upgrades()
 
     async def streams(self, key: tuple[str, ...]) -> None:
         """Events come while the vendor is still silent about the rest."""
@@ -115,6 +116,21 @@ class Fronts(Edge):
         await curl.ready
         self.assertNotIn("[DONE]", curl.out)
         await curl.stop()
+
+    async def upgrades(self) -> None:
+        """A WebSocket opens."""
+        openssl = Process("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+        to = ("-connect", f"127.0.0.1:{self.port}", "-servername", "llm.example.com")
+        openssl.start([find("openssl"), "s_client", "-quiet", "-CAfile", self.ca, *to], {})
+        asked = (
+            f"GET {PATH} HTTP/1.1\r\nhost: llm.example.com\r\nauthorization: Bearer team-key\r\n"
+            "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+            "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        openssl.transport.write(asked.encode())  # type: ignore[union-attr]
+        await openssl.ready
+        self.assertTrue(openssl.out.startswith("HTTP/1.1 101 "))
+        await openssl.stop()
 
     async def test_nginx(self) -> None:
         find("nginx")
