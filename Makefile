@@ -117,6 +117,6 @@ $(VENV)/more.stamp: tests/e2e/conversations/more.json | $(BIN)/python debian-pac
 	@touch $@
 
 $(VENV)/dev.stamp: setup.cfg pyproject.toml | $(BIN)/python
-	@echo 'Installing what checks and documents the source into .venv, which takes about a minute.'
+	@echo 'Installing what checks and documents the source into .venv, which takes a minute or two.'
 	$(BIN)/pip install --quiet '.[test,dev]'
 	@touch $@
