@@ -80,6 +80,17 @@ class Keys(Task):
         self.assertEqual([line["caller"] for line in self.gateway.access()][-1], "team-a.2")
         self.assertIn('name = "team-a.2"', second)
 
+    async def test_a_file(self) -> None:
+        """What is written into the file counts, without a signal."""
+        file = new_folder() / "team-a"
+        file.write_text("old")
+        await self.begin(f'[[auth.keys]]\nname = "a"\nkey = "file:{file}"\n{MOCK}')
+        self.assertEqual([(await self.ask(key=key))[0] for key in ("old", "new")], [200, 401])
+        file.write_text("new")
+        while (await self.ask(key="new"))[0] != 200:
+            pass
+        self.assertEqual((await self.ask(key="old"))[0], 401)
+
 
 class Rehearsal(Task):
     async def test_an_error(self) -> None:
