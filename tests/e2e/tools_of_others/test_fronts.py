@@ -173,6 +173,26 @@ class Fronts(Edge):
         await self.run_front("caddy", "run", "--config", "Caddyfile", "--adapter", "caddyfile")
         await self.passes(gateway)
 
+    async def test_several_gateways(self) -> None:
+        """What keeps a caller at one of them is understood by the proxy that the page names it for."""
+        words = " ".join(PAGE.partition("\nSeveral gateways\n")[2].split())
+        nginx, haproxy, caddy = re.findall(r"``((?:hash|balance|lb_policy) [^`]+)``", words)
+        more = "server 127.0.0.1:8081;"
+        self.assertIn(f"``{more}`` for nginx", words)
+        front = example("nginx", "nginx").partition("map ")[0].replace("keepalive", f"{more} {nginx}; keepalive")
+        command = self.nginx(front)
+        checked = await self.program(command[0], "-t", *command[1:])
+        self.assertEqual(checked.code, 0, checked.err)
+        text = re.sub(r"(?s)frontend.*?(?=\nbackend)", "", example("HAProxy", "text"))
+        text = text.replace("balance leastconn", haproxy) + "    server two 127.0.0.1:8081 check port 9902\n"
+        (self.folder / "haproxy.cfg").write_text(f"{text}listen idle\n    bind 127.0.0.1:{free_port()}\n")
+        checked = await self.program("haproxy", "-c", "-f", "haproxy.cfg")
+        self.assertEqual(checked.code, 0, checked.err)
+        text = example("Caddy", "text").replace("8080 {", f"8080 127.0.0.1:8081 {{\n        {caddy}")
+        (self.folder / "Caddyfile").write_text(text)
+        checked = await self.program("caddy", "adapt", "--config", "Caddyfile", "--adapter", "caddyfile")
+        self.assertEqual((checked.code, "header" in checked.out), (0, True), checked.err)
+
     async def test_nginx_as_it_comes(self) -> None:
         """One line of it, and no keys: nobody gets in."""
         find("nginx")
