@@ -32,7 +32,8 @@ def banner(settings: Settings) -> list[str]:
     lines.append(
         {
             "keys": f"authentication: on, {count} key{'' if count == 1 else 's'}",
-            "loopback": "authentication: no keys configured, so only callers on this machine; set API_KEYS for others",
+            "loopback": "authentication: no keys configured, so only callers on this machine; set API_KEYS for others "
+            "(a proxy on this machine that adds no header of its own counts as such a caller)",
             "off": "authentication: OFF, everyone is let in (auth.enabled, AUTH_ENABLED)",
         }[mode(settings.auth)]
     )

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from llmedge.config import Settings
 from llmedge.identity.chain import IdentifierChain
-from llmedge.identity.configured import identifiers
+from llmedge.identity.configured import ANONYMOUS, identifiers, mode
 from llmedge.observe import traceparent
 from llmedge.observe.access import AccessLog
 from llmedge.observe.metrics import Metrics
@@ -82,6 +82,9 @@ class Graph:
     def enter(self, previous: Graph | None = None) -> None:
         """Put it in force for new calls, in the place of ``previous``, whose calls under way go on."""
         self.pipeline.enter(None if previous is None else previous.pipeline)
+        auth = self.settings.auth
+        for name in [key.name for key in auth.keys] if mode(auth) == "keys" else [ANONYMOUS.name]:
+            self.process.metrics.caller(name)
         if self.process.tracing is not None:
             self.process.tracing.provider_names = self.pipeline.otel_names
         server, under_way = self.settings.server, self.process.under_way

@@ -240,6 +240,7 @@ class EdgeService(Service):
         self.graph.client.close()
         if self._process.tracing is not None:
             await self._process.tracing.stop()
+        log.info("stopped")
 
     def hurry(self) -> None:
         """Asked to stop a second time: what is under way is cut off."""

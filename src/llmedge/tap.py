@@ -10,6 +10,8 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from twisted.internet.defer import Deferred
@@ -46,7 +48,8 @@ class Options(UsageOptions):
     longdesc = (
         "An LLM edge gateway. Without any configuration it listens on 0.0.0.0:8080, serves the vendors whose key "
         "is in the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY and others), or a mock vendor, "
-        "and lets in callers on this machine only. README.rst and docs/ tell the rest."
+        "and lets in callers on this machine only. --schema lists every setting; README.rst and docs/ of the "
+        "source tell the rest."
     )
     optFlags = [
         ["check", None, "Say whether the configuration is good and what would run; do not listen."],
@@ -171,6 +174,7 @@ def makeService(options: Options) -> EdgeService:
         service.doubts = options.doubts
     except StartError as error:
         _stop(str(error))
+    service.host = options.parent or {}
     signals.install(reactor, service)
     return service
 
@@ -179,15 +183,17 @@ class Started(EdgeService):
     """The service of a command line: what keeps it from starting ends the process with one line.
 
     :ivar doubts: what is hardly meant, to be said when it has started.
+    :ivar host: the options of twist or twistd.
     """
 
     doubts: Sequence[str] = ()
+    host: Any = MappingProxyType({})
 
     def privilegedStartService(self) -> None:
         try:
             super().privilegedStartService()
         except StartError as error:
-            _stop(str(error))
+            self._give_up(str(error))
 
     def startService(self) -> None:
         if problem := shortage(raise_limit(), self.graph.settings):
@@ -195,9 +201,25 @@ class Started(EdgeService):
         try:
             super().startService()
         except StartError as error:
-            _stop(str(error))
+            self._give_up(str(error))
         for doubt in self.doubts:
             _warn(doubt)
+
+    def _give_up(self, message: str) -> NoReturn:
+        """End the process as :func:`_stop` does; a daemon's parent, which waits at a pipe, is told, and ends likewise.
+
+        twistd itself does so for an ``Exception`` only, and has its traceback shown; a pidfile of its own it leaves.
+        """
+        if self.host.get("pidfile"):
+            with suppress(OSError):  # as twistd: who has shed privileges may not
+                os.unlink(self.host["pidfile"])
+        pipe = self.host.get("statusPipe")
+        if pipe is not None:
+            log.critical("{message}", message=message)
+            logs.finish()
+            # Its parent reads no more than that.
+            os.write(pipe, f"1 llmedge: {message}".encode("ascii", "backslashreplace")[:100])
+        _stop(message)
 
 
 def _warn(doubt: str) -> None:

@@ -40,12 +40,26 @@ class CommandLine(TestCase):
             self.assertIn(words, err)
             self.assertNotIn("Traceback", err + out)
 
+    async def daemon_refused(self, words: str, endpoint: str) -> None:
+        """Found out after the fork: the command ends with 1 and the message all the same, and leaves no pidfile."""
+        for options in ((), ("-n",)):
+            folder = new_folder()
+            log, pid = folder / "d.log", folder / "d.pid"
+            runner = ("twistd", *options, f"--pidfile={pid}", f"--logfile={log}")
+            code, out, err = await self.run_it("--port", endpoint, runner=runner)
+            self.assertEqual((code, pid.exists()), (1, False), err + out)
+            self.assertIn(f"llmedge: cannot listen on {endpoint}: ", err)
+            self.assertIn(words, err if options else log.read_text())
+            self.assertNotIn("Traceback", err + out + log.read_text())
+
     async def test_what_cannot_run(self) -> None:
         with socket.socket() as busy:
             busy.bind(("127.0.0.1", 0))
             busy.listen()
             port = busy.getsockname()[1]
             await self.refused("Address already in use", "--port", f"tcp:{port}:interface=127.0.0.1")
+            await self.daemon_refused("Address already in use", f"tcp:{port}:interface=127.0.0.1")
+        await self.daemon_refused("No such file or directory", "unix:/nowhere/llmedge.sock")
         await self.refused("is not an endpoint", "--port", "nonsense:1")
         await self.refused("TLS_CERT_PATH", "--port", "ssl:0")
         await self.refused("cannot be read", "--port", "ssl:0:privateKey=/nowhere.pem:certKey=/nowhere.pem")

@@ -13,9 +13,12 @@ from twisted.trial.unittest import SkipTest
 from tests.folders import new_folder
 
 PACKAGES = {
+    "caddy": "caddy",
     "curl": "curl",
     "h2load": "nghttp2-client",
     "haproxy": "haproxy",
+    "nginx": "nginx-light",
+    "jq": "jq",
     "nghttp": "nghttp2-client",
     "node": "nodejs",
     "openssl": "openssl",

@@ -35,6 +35,7 @@ class Credentials:
     :ivar uri: path and query.
     :ivar peer: the address at the other end of the connection; ``None`` for a UNIX socket.
     :ivar certificate_names: the names in the client's verified certificate; none without one.
+    :ivar version: of HTTP; ``b""`` where it is not known yet, that is while the body of a request comes in.
     :ivar key: the key or token presented; ``None`` for none.
     :ivar lasting: set by an identifier whose answer, given at once, holds for all requests with the same head as long
         as this chain is in force. Only for what follows from the key alone and holds until the next reload; what the
@@ -49,11 +50,13 @@ class Credentials:
         uri: bytes,
         peer: str | None,
         certificate_names: Callable[[], frozenset[str]],
+        version: bytes = b"HTTP/1.1",
     ) -> None:
         self.headers = headers
         self.uri = uri
         self.peer = peer
         self.certificate_names = certificate_names
+        self.version = version
         self.key = self._find_key()
 
     def _find_key(self) -> bytes | None:
@@ -82,8 +85,8 @@ class Credentials:
 
     @property
     def forwarded(self) -> bool:
-        """A proxy has passed the request on."""
-        return not _FORWARDED.isdisjoint(self.headers)
+        """A proxy has passed the request on: it says so, or speaks HTTP/1.0, as nginx does by default, and no SDK."""
+        return self.version == b"HTTP/1.0" or not _FORWARDED.isdisjoint(self.headers)
 
     def _header(self, name: bytes) -> bytes:
         values = self.headers.get(name)

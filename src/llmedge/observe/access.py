@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 from twisted.logger import LogLevel, globalLogPublisher
 
 from llmedge.observe import logs
+from llmedge.observe.terminal import terminal_line
 from llmedge.record import Attempt, Fact, Record
 
 NAMESPACE = "llmedge.access"
@@ -86,7 +87,8 @@ class _Line(msgspec.Struct):
 class AccessLog:
     """One line for each finished request: at info for the API, at debug for health and metrics.
 
-    A JSON log that is all there is takes the line as it is; whoever else listens gets it as an event of Twisted's.
+    A JSON log that is all there is takes the line as it is; whoever else listens gets it as an event of Twisted's,
+    whose message is for people.
     """
 
     def __call__(self, record: Record) -> None:
@@ -98,14 +100,13 @@ class AccessLog:
         if (write := logs.direct(level)) is not None:
             write(line)
             return
-        took = _ms((record.ended or record.received) - record.received)
         globalLogPublisher(
             {
                 "log_namespace": NAMESPACE,
                 "log_level": level,
                 "log_time": at,
                 "log_format": "{message}",
-                "message": f"{record.method} {record.route} {record.status} {record.outcome} in {took} ms",
+                "message": terminal_line(record),
                 "log_line": line,
             }
         )
