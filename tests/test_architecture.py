@@ -54,6 +54,7 @@ LAYERS = {
     "record": set(),
     "operations": set(),
     "errors": set(),
+    "money": set(),
     "_version": set(),
     "body": set(),
     "backpressure": set(),
@@ -71,6 +72,7 @@ EVERYONE_MAY = {
         "record",
         "operations",
         "errors",
+        "money",
         "_version",
     ),
 }
@@ -79,6 +81,7 @@ GROUND = {
     "model": {"errors", "config"},
     "operations": set(),
     "errors": set(),
+    "money": set(),
     "_version": set(),
 }
 

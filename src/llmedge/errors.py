@@ -189,6 +189,16 @@ class DeadlineExceeded(EdgeError):
     should_retry = False
 
 
+class Stopping(EdgeError):
+    """The gateway stops, and does not wait for the answer any longer."""
+
+    status = 503
+    code = "UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("The gateway is stopping, and has cut off what was under way.", retry_after=1.0)
+
+
 class VendorRefused(EdgeError):
     """The vendor judged the request itself wrong (4xx): passed on as it is, and no other target is asked."""
 

@@ -124,13 +124,18 @@ class Standing(NamedTuple):
     failing: float
 
 
-class Usage(msgspec.Struct, frozen=True):
-    """Tokens of one answer, the same for every vendor.
+class Usage(msgspec.Struct, frozen=True, gc=False):
+    """What one answer used, the same for every vendor: tokens, or what else it is paid by.
 
-    :ivar input: all that was read; ``cached`` (read from the vendor's cache), ``cache_write`` (written to it) and
-        ``audio_input`` are parts of it, ``cache_write_1h`` is the part of ``cache_write`` kept for an hour.
-    :ivar output: all that was written; ``reasoning`` and ``audio_output`` are parts of it.
+    :ivar input: all tokens that were read; ``cached`` (read from the vendor's cache), ``cache_write`` (written to it),
+        ``audio_input`` and ``image_input`` are parts of it, ``cache_write_1h`` is the part of ``cache_write`` kept for
+        an hour.
+    :ivar output: all that was written; ``reasoning``, ``audio_output`` and ``image_output`` are parts of it.
     :ivar estimated: the vendor reported none; these were counted here.
+    :ivar audio_ms: milliseconds of sound that were read; ``characters`` of a text that was spoken; ``images`` that were
+        made.
+    :ivar tier: the service tier that was billed, in the vendor's word; ``""`` for the usual one.
+    :ivar cost: the vendor's own sum, in picos (:mod:`llmedge.money`), where it tells one.
     """
 
     input: int = 0
@@ -142,6 +147,13 @@ class Usage(msgspec.Struct, frozen=True):
     audio_input: int = 0
     audio_output: int = 0
     estimated: bool = False
+    image_input: int = 0
+    image_output: int = 0
+    audio_ms: int = 0
+    characters: int = 0
+    images: int = 0
+    tier: str = ""
+    cost: int | None = None
 
 
 @attrs.frozen

@@ -27,7 +27,6 @@ class Endpoint:
     :ivar unnamed: the entry of ``routing.default_models`` that says which; ``""`` where a model is to be named.
     :ivar streams: what asks for a streamed answer: a field of the body, the path, or nothing does; ``socket``: it is a
         WebSocket.
-    :ivar priced: what tokens cost there is known.
     :ivar key: whether an API key is asked for: the setting that says so, ``always`` or ``never``.
     :ivar operation: set by the :class:`Operation` the row stands in.
     """
@@ -41,7 +40,6 @@ class Endpoint:
     handler: str = attrs.field(default="infer", kw_only=True)
     model: str = attrs.field(default="", kw_only=True)
     unnamed: str = attrs.field(default="", kw_only=True)
-    priced: bool = attrs.field(default=True, kw_only=True)
     key: Literal["always", "never", "auth.health_check", "auth.metrics"] = attrs.field(default="always", kw_only=True)
     operation: Operation = attrs.field(default=cast("Operation", None), eq=False, repr=False)
 
@@ -63,8 +61,6 @@ class Operation(enum.StrEnum):
     passed through in the catalogue.
 
     :ivar passes_through: put only to vendors that have it, and never translated.
-    :ivar priced: what its tokens cost is known. Those of pictures have prices of their own, which Usage does not tell
-        apart: none is guessed.
     """
 
     CHAT = (
@@ -97,18 +93,11 @@ class Operation(enum.StrEnum):
     )
     IMAGES_GENERATIONS = (
         "images_generations",
-        _passed("/v1/images/generations", "pictures", streams="body", unnamed="images", priced=False),
+        _passed("/v1/images/generations", "pictures", streams="body", unnamed="images"),
     )
     IMAGES_EDITS = (
         "images_edits",
-        _passed(
-            "/v1/images/edits",
-            "pictures from pictures",
-            streams="body",
-            body="multipart",
-            unnamed="images",
-            priced=False,
-        ),
+        _passed("/v1/images/edits", "pictures from pictures", streams="body", body="multipart", unnamed="images"),
     )
     AUDIO_SPEECH = "audio_speech", _passed("/v1/audio/speech", "a text, spoken", streams="body")
     AUDIO_TRANSCRIPTIONS = (
@@ -144,14 +133,12 @@ class Operation(enum.StrEnum):
 
     endpoints: tuple[Endpoint, ...]
     passes_through: bool
-    priced: bool
 
     def __new__(cls, label: str, *endpoints: Endpoint) -> Operation:
         self = str.__new__(cls, label)
         self._value_ = label
         self.endpoints = tuple(attrs.evolve(endpoint, operation=self) for endpoint in endpoints)
         self.passes_through = any(endpoint.dialect == "passthrough" for endpoint in endpoints)
-        self.priced = all(endpoint.priced for endpoint in endpoints)
         return self
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from decimal import Decimal
 from typing import Any
 
 import attrs
@@ -55,10 +54,13 @@ class Attempt(msgspec.Struct):
         ``splice``, ``continue``, ``shadow``.
     :ivar cause: the row of the table in ``pipeline/verdicts.py``, where it failed.
     :ivar queued: seconds it waited for its turn; ``queued_for``: the limit that had it wait, in words.
-    :ivar said: bytes of text that were read of its stream, about, where it did not end well.
-    :ivar cost: what its usage costs; the record's is that of all attempts together.
+    :ivar said: bytes of text that were read of it, about, where it did not end well or did not tell its usage.
+    :ivar usage: what it used, told or estimated; ``None`` where it did no work, or nobody can tell how much.
+    :ivar cost: what that costs, in picos (:mod:`llmedge.money`); ``None`` where it costs nothing or ``unpriced``.
+    :ivar unpriced: it may be billed, and nobody knows for how much.
     :ivar rate: requests a second that its target takes, where it said that it has none left for now.
     :ivar shown: headers of the vendor's that the client is shown.
+    :ivar tier: the service tier that the head of its answer tells.
     :ivar content_type: of an answer that is passed on as it is; ``content_length`` too, where the vendor told it.
     """
 
@@ -79,12 +81,14 @@ class Attempt(msgspec.Struct):
     queued: float = 0.0
     said: int = 0
     usage: Usage | None = None
-    cost: Decimal | None = None
+    cost: int | None = None
+    unpriced: bool = False
     content_type: str = ""
     content_length: int | None = None
     rate: float | None = None
     queued_for: str = ""
     shown: Mapping[bytes, str] | None = None
+    tier: str = ""
 
     def end(self, now: float, outcome: str, error: str = "") -> None:
         """Note how it ended; the first time counts."""
@@ -145,6 +149,15 @@ ESTIMATED = Fact(
     "what of the answer was estimated here, because the vendor does not tell it: ``tokens`` that were to be counted",
     "llmedge.estimated",
     "x-llmedge-estimated",
+)
+TIER = Fact("tier", "the service tier that the answer is billed in, where it is not the usual one", "llmedge.tier")
+AUDIO_SECONDS = Fact("audio_seconds", "seconds of sound that were read", "llmedge.audio_seconds")
+CHARACTERS = Fact("characters", "characters of a text that was spoken", "llmedge.characters")
+IMAGES = Fact("images", "pictures that were made", "llmedge.images")
+COST_UNKNOWN = Fact(
+    "cost_unknown",
+    "``true``: ``cost_usd`` is not all of it, since something has no known price",
+    "llmedge.cost_unknown",
 )
 REFUSED_BY = Fact(
     "refused_by",
@@ -216,16 +229,24 @@ class Routing(msgspec.Struct):
 class Accounting(msgspec.Struct):
     """What a call used, and what that costs.
 
-    :ivar cost: USD of the answer, with all attempts; ``None`` where the price is not known, or nothing was used.
+    :ivar usage: of the answer the client got; where it got none, of the last attempt that was put to work.
+    :ivar cost: the sum of its attempts' costs, in picos (:mod:`llmedge.money`); ``None`` where none has one.
+    :ivar unpriced: of an attempt, at least, nobody knows the price: ``cost`` is not all of it.
     """
 
     usage: Usage | None = None
-    cost: Decimal | None = None
+    cost: int | None = None
+    unpriced: bool = False
 
     @property
     def estimated(self) -> bool:
         """Whether ``cost`` comes from tokens that were estimated here."""
         return self.cost is not None and self.usage is not None and self.usage.estimated
+
+    @property
+    def known_cost(self) -> int | None:
+        """``cost``, where it is all that the call costs."""
+        return None if self.unpriced else self.cost
 
 
 class Content(msgspec.Struct):

@@ -27,6 +27,8 @@ log = Logger()
 
 FILE_CHECK = 5.0
 """Seconds between two looks at the files of certificates and secrets."""
+LAST_WORDS = 1.0
+"""Seconds that what is said to those who are cut off has to go out."""
 _RESTART = ("server.address", "server.listen", "admin.listen", "tls.", "tracing.")
 
 
@@ -226,14 +228,16 @@ class EdgeService(Service):
     async def _stop(self) -> None:
         await self._close(self.site)
         grace = self.graph.settings.server.shutdown_grace
+        await self.site.last_read()
         self.site.drain()
         if self.site.connections:
             log.info("stopping: {count} connections are finishing", count=len(self.site.connections))
-            try:
-                await self.site.when_empty().addTimeout(grace, self._reactor)
-            except TimeoutError:
+            if not await self._is_empty(grace):
                 log.warn("stopping: {count} connections were cut off", count=len(self.site.connections))
+                self.site.cut()
+                await self._is_empty(LAST_WORDS)
         self.site.abort()
+        await self._is_empty(LAST_WORDS)  # then the last requests are on record
         await self._close(self.admin_site)
         self.admin_site.abort()
         self.graph.retire()
@@ -242,9 +246,18 @@ class EdgeService(Service):
             await self._process.tracing.stop()
         log.info("stopped")
 
+    async def _is_empty(self, seconds: float) -> bool:
+        """Whether the last connection is gone, within ``seconds``."""
+        try:
+            await self.site.when_empty().addTimeout(seconds, self._reactor)
+        except TimeoutError:
+            return False
+        return True
+
     def hurry(self) -> None:
         """Asked to stop a second time: what is under way is cut off."""
-        self.site.abort()
+        self.site.cut()
+        self._reactor.callLater(LAST_WORDS, self.site.abort)
 
     async def _close(self, site: EdgeSite) -> None:
         for port, of in self._ports:

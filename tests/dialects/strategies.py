@@ -14,6 +14,7 @@ import attrs
 from hypothesis import strategies as st
 
 from llmedge.dialects import ir
+from llmedge.dialects.billing import tier
 from llmedge.model import Usage
 
 CHAT, RESPONSES, CLAUDE, GEMINI, BEDROCK = "openai_chat", "openai_responses", "anthropic", "gemini", "bedrock"
@@ -141,6 +142,12 @@ def _user_parts(can: Can) -> Any:
         pdf = st.builds(ir.Source, st.just("base64"), data, st.just("application/pdf"))
         kinds.append(st.builds(ir.File, pdf, st.just("") | texts))
     return st.one_of(kinds)
+
+
+def billed(answer: ir.Answer) -> ir.Answer:
+    """An answer whose usage is of the tier that it tells."""
+    usage = answer.usage
+    return ir.replace(answer, usage=None if usage is None else ir.replace(usage, tier=tier(answer.service_tier)))
 
 
 @st.composite

@@ -3,9 +3,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.model import Usage
+from llmedge.model import Target, Usage
 from llmedge.observe.metrics import Metrics
-from llmedge.record import Record
+from llmedge.record import Attempt, Record
 from tests.fakes import CHAT, Edge, request, settings
 
 KEYS = '[[auth.keys]]\nname = "a"\nkey = "key-a"\n'
@@ -133,7 +133,9 @@ class Exposition(SynchronousTestCase):
         lost, taken = (value(found, "llm_tokens_total", kind="input", provider=name, **labels) for name in "mn")
         assert lost is not None
         assert taken is not None
-        self.assertEqual(value(found, "llm_cost_usd_total", caller="anonymous", provider="n", **labels), lost + taken)
+        for provider, cost in (("m", lost), ("n", taken)):  # each at its own
+            costs = labels | {"provider": provider}
+            self.assertEqual(value(found, "llm_cost_usd_total", caller="anonymous", **costs), cost)
         self.assertIsNone(value(found, "llm_usage_estimated_total", provider="n", **labels))
         total = value(found, "llm_caller_tokens_total", caller="anonymous", kind="input")
         self.assertEqual(total, lost + taken + (value(found, "llm_tokens_total", kind="input", **m) or 0))
@@ -142,9 +144,10 @@ class Exposition(SynchronousTestCase):
         """Each kind of token has its series, and estimates are counted."""
         registry = CollectorRegistry()
         record = Record("id", "POST", "/", "peer", 0.0, operation="chat")
-        record.accounting.usage = Usage(100, 50, 10, 20, 30, 5, 7, 8, estimated=True)
+        made = Attempt(Target("p", "m"), 0.0, usage=Usage(100, 50, 10, 20, 30, 5, 7, 8, estimated=True))
+        record.routing.attempts = [made]
         Metrics(registry)(record)
-        labels = {"operation": "chat", "provider": "none", "model": "other"}
+        labels = {"operation": "chat", "provider": "p", "model": "other"}
         for kind, count in {
             "cached": 10,
             "reasoning": 20,

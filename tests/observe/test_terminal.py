@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.errors import AuthError, UpstreamCut
 from llmedge.model import Target, Usage
+from llmedge.money import picos
 from llmedge.observe import access
 from llmedge.observe.terminal import terminal_line
 from llmedge.record import FALLBACK, Attempt, Record
@@ -28,7 +29,7 @@ class Line(SynchronousTestCase):
         call = record()
         call.routing.attempts = [Attempt(Target("openai", "gpt-4o"), 1.0)]
         call.accounting.usage = Usage(1000, 200)
-        call.accounting.cost = Decimal("0.0060")
+        call.accounting.cost = picos(Decimal("0.0060"))
         self.assertEqual(terminal_line(call), "200 smart → openai/gpt-4o team-a 1000+200 tokens $0.006 68 ms req_1")
 
     def test_a_fallback(self) -> None:
@@ -63,7 +64,7 @@ class Line(SynchronousTestCase):
             ("100", "$100"),
         ):
             call = record()
-            call.accounting.usage, call.accounting.cost = Usage(1, 1), Decimal(cost)
+            call.accounting.usage, call.accounting.cost = Usage(1, 1), picos(Decimal(cost))
             self.assertIn(f"1+1 tokens {shown} 68 ms", terminal_line(call))
 
     def test_nothing_moves_the_cursor(self) -> None:

@@ -16,7 +16,7 @@ from llmedge.pipeline.shadow import Shadows
 from llmedge.record import Record
 from llmedge.state.breaker import State
 from tests.pipeline.harness import ANSWER, END, Stream, Vendor, World, chunk
-from tests.pipeline.test_prices import at_once
+from tests.pipeline.test_prices import at_once, usd
 
 
 class Shadowing(SynchronousTestCase):
@@ -38,7 +38,7 @@ class Shadowing(SynchronousTestCase):
         (record,) = self.records
         self.assertEqual((record.operation, record.outcome, record.status), ("shadow", "ok", 200))
         self.assertEqual((str(record.routing.attempts[0].target), record.routing.attempts[0].kind), ("s/new", "shadow"))
-        self.assertEqual((record.accounting.usage, record.accounting.cost), (ANSWER.usage, Decimal("0.000007")))
+        self.assertEqual((record.accounting.usage, record.accounting.cost), (ANSWER.usage, usd("0.000007")))
         self.assertEqual(world.clock.getDelayedCalls(), [])
 
     def test_a_stream(self) -> None:

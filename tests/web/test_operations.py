@@ -122,18 +122,10 @@ class Table(SynchronousTestCase):
         self.assertEqual(KEYS[b"/"], "never")
 
     def test_what_operations_are(self) -> None:
-        """Of those passed through the catalogue has the names; pictures have no price, since Usage does not tell their
-        tokens apart."""
+        """Of those passed through the catalogue has the names."""
         passed = {operation.value for operation in Operation if operation.passes_through}
         self.assertEqual(passed, set(OPERATIONS))
         self.assertNotIn("chat", passed)
-        for operation, priced in (
-            (Operation.IMAGES_EDITS, False),
-            (Operation.IMAGES_GENERATIONS, False),
-            (Operation.AUDIO_SPEECH, True),
-            (Operation.CHAT, True),
-        ):
-            self.assertIs(operation.priced, priced)
 
     def test_the_index(self) -> None:
         """It lists every row but those at a second path; health and metrics where they are."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from llmedge.model import Usage
 from tests.fakes import request
 from tests.web.through import TWO, Through
 
@@ -68,7 +69,7 @@ class Json(Through):
                 self.assertEqual((self.record.route, self.record.operation), (path, "rerank"))
 
     def test_usage(self) -> None:
-        """As each operation tells it; where it is seconds or nothing, none is made up."""
+        """As each operation tells it; where it is nothing, none is made up."""
         self.begin()
         for said, counted in (
             ({"usage": {"input_tokens": 7, "output_tokens": 9, "total_tokens": 16}}, (7, 9, 0)),
@@ -76,7 +77,8 @@ class Json(Through):
             ({"usage": {"total_tokens": 5}}, (5, 0, 0)),
             ({"usage": {"input_tokens": 7, "input_token_details": {"audio_tokens": 4}}}, (7, 0, 4)),
             ({"meta": {"tokens": {"input_tokens": 2, "output_tokens": 0}}}, (2, 0, 0)),
-            ({"usage": {"type": "duration", "seconds": 9}}, None),
+            ({"usage": {"type": "duration", "seconds": 9}}, (0, 0, 0)),
+            ({"meta": {"billed_units": {"search_units": 9}}}, None),
             ({"usage": "?"}, None),
             ({}, None),
         ):
@@ -135,7 +137,9 @@ class Media(Through):
         response = wire.response()
         self.assertEqual((response.status, response.headers["content-type"]), (200, "audio/mpeg"))
         self.assertEqual((response.body, response.complete), (b"ID3data: not an event\n\n", True))
-        self.assertEqual((self.record.outcome, self.record.stream, self.record.accounting.usage), ("ok", False, None))
+        self.assertEqual(
+            (self.record.outcome, self.record.stream, self.record.accounting.usage), ("ok", False, Usage(characters=2))
+        )
 
     def test_the_length_is_kept(self) -> None:
         """A body of known length is one for the client as well."""

@@ -101,19 +101,38 @@ seconds = number(0.01, 604800)
 """A limit of time."""
 
 
-def _price(value: Any) -> Decimal:
+def _decimal(value: Any, what: str, most: int = 10**6) -> Decimal:
     try:
         if isinstance(value, bool):
             raise TypeError
-        price = Decimal(str(value) if isinstance(value, float) else value)  # as it is written: 0.1 is a tenth
-        if 0 <= price <= 10**6:
-            return price
+        found = Decimal(str(value) if isinstance(value, float) else value)  # as it is written: 0.1 is a tenth
+        if 0 <= found <= most:
+            return found
     except (TypeError, ValueError, InvalidOperation):
         pass
-    raise ValueError("must be USD per million tokens, a number from 0 to 1000000")
+    raise ValueError(f"must be {what} from 0 to {most}")
 
 
-price = _simple("USD per million tokens", _price, {"type": ["number", "string"], "minimum": 0, "maximum": 10**6})
+_AMOUNT = {"type": ["number", "string"], "minimum": 0, "maximum": 10**6}
+
+
+def _amount(what: str) -> ValueType:
+    return _simple(what, lambda value: _decimal(value, f"{what}, a number"), _AMOUNT)
+
+
+price = _amount("USD per million tokens")
+usd = _amount("USD")
+
+
+def _factors(value: Any) -> dict[str, Decimal]:
+    if not isinstance(value, dict):
+        raise ValueError("must be a table of numbers")
+    return {name.lower(): _decimal(each, "a table of numbers", 1000) for name, each in value.items()}
+
+
+factors = _simple(
+    "table of factors", _factors, {"type": "object", "additionalProperties": {**_AMOUNT, "maximum": 1000}}
+)
 
 
 def referred(value: Any, environ: Environ) -> Any:

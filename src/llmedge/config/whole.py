@@ -171,14 +171,25 @@ def _written(model: str, settings: Settings) -> str:
 
 def _price(reader: Reader, name: str, price: Price, providers: Iterable[str]) -> None:
     path: KeyPath = ("prices", name)
+    besides = any((*path, each) in reader.lines for each in _PRICES_ALONE)
     for option, value in (("input", price.input), ("output", price.output)):
-        if value is None and (*path, option) not in reader.lines:
+        if value is None and (*path, option) not in reader.lines and not besides:
             reader.problem(path, f"needs {option}, such as {option} = 2.5 (USD per million tokens; 0 for nothing)")
     provider, slash, model = name.partition("/")
     if not (provider and slash and model):
         reader.problem(path, 'must be named [prices."PROVIDER/MODEL"]; patterns are allowed')
     elif not any(fnmatchcase(known, provider) for known in providers):
         reader.unknown(path, "provider", provider, providers)
+    if price.price_as:
+        like, slash, model = price.price_as.partition("/")
+        if not (slash and model):
+            reader.problem((*path, "price_as"), 'must be "PROVIDER/MODEL", such as "openai/gpt-4o"')
+        elif like not in providers and like not in VENDORS:
+            reader.unknown((*path, "price_as"), "provider or vendor", like, {*providers, *VENDORS})
+
+
+_PRICES_ALONE = ("price_as", "characters", "audio_minute", "image", "request")
+"""What can stand without a price of tokens."""
 
 
 # Who asks

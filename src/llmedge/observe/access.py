@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from twisted.logger import LogLevel, globalLogPublisher
 
+from llmedge.money import USD
 from llmedge.observe import logs
 from llmedge.observe.terminal import terminal_line
 from llmedge.record import Attempt, Fact, Record
@@ -36,6 +37,7 @@ class _Tried(msgspec.Struct):
     output_tokens: int | None
     cost_usd: float | None
     queued_for: str | UnsetType
+    tokens_estimated: bool | UnsetType = UNSET
 
 
 class _Fields(msgspec.Struct):
@@ -147,7 +149,8 @@ def access_line(record: Record, at: float) -> str:
         fields.audio_input_tokens = usage.audio_input
         fields.audio_output_tokens = usage.audio_output
         fields.tokens_estimated = usage.estimated
-        fields.cost_usd = None if accounting.cost is None else float(accounting.cost)
+    if usage is not None or accounting.unpriced:
+        fields.cost_usd = None if accounting.cost is None else accounting.cost / USD
     if record.error_code:
         fields.error_code, fields.error = record.error_code, record.error_message
     if routing.skipped:
@@ -175,7 +178,7 @@ def _with_facts(fields: _Fields, facts: Mapping[Fact, Any]) -> dict[str, Any]:
 def _tried(attempt: Attempt) -> _Tried:
     started, connected, first, ended = attempt.started, attempt.connected, attempt.first_byte, attempt.ended
     usage, cost, target = attempt.usage, attempt.cost, attempt.target
-    return _Tried(
+    tried = _Tried(
         f"{target.provider}/{target.model}",
         attempt.kind,
         attempt.outcome,
@@ -190,9 +193,12 @@ def _tried(attempt: Attempt) -> _Tried:
         attempt.upstream_request_id or None,
         None if usage is None else usage.input,
         None if usage is None else usage.output,
-        None if cost is None else float(cost),
+        None if cost is None else cost / USD,
         attempt.queued_for or UNSET,
     )
+    if usage is not None and usage.estimated:
+        tried.tokens_estimated = True
+    return tried
 
 
 def _ms(seconds: float) -> float:

@@ -30,13 +30,17 @@ class CounterChild:
 
 
 class Counter:
-    """A counter with labels."""
+    """A counter with labels.
 
-    def __init__(self, name: str, doc: str, labels: Sequence[str]) -> None:
+    :param unit: how much of what is counted is one of what is shown: whole numbers stay exact however many are added.
+    """
+
+    def __init__(self, name: str, doc: str, labels: Sequence[str], unit: int = 1) -> None:
         self._name = name
         self._doc = doc
         self._names = tuple(labels)
-        self._children: defaultdict[tuple[str, ...], CounterChild] = defaultdict(CounterChild)
+        self._unit = unit
+        self._children: defaultdict[tuple[str, ...], CounterChild] = defaultdict(lambda: CounterChild(0))
 
     def labels(self, *values: str) -> CounterChild:
         """The child with these labels."""
@@ -45,7 +49,7 @@ class Counter:
     def collect(self) -> Metric:
         family = CounterMetricFamily(self._name, self._doc, labels=self._names)
         for values, child in list(self._children.items()):
-            family.add_metric(values, child.value)
+            family.add_metric(values, child.value / self._unit)
         return family
 
 
@@ -110,9 +114,9 @@ class FastRegistry(Collector):
         self._families: list[Counter | Histogram] = []
         registry.register(self)
 
-    def counter(self, name: str, doc: str, labels: Sequence[str]) -> Counter:
+    def counter(self, name: str, doc: str, labels: Sequence[str], unit: int = 1) -> Counter:
         """One more counter."""
-        self._families.append(family := Counter(name, doc, labels))
+        self._families.append(family := Counter(name, doc, labels, unit))
         return family
 
     def histogram(self, name: str, doc: str, labels: Sequence[str], bounds: Sequence[float] = SECONDS) -> Histogram:

@@ -15,6 +15,7 @@ from prometheus_client.process_collector import ProcessCollector
 from llmedge import errors
 from llmedge._version import __version__
 from llmedge.model import Clock, Standing
+from llmedge.money import USD
 from llmedge.observe import fast_metrics
 from llmedge.observe.fast_metrics import FastRegistry, LastLabel
 from llmedge.record import FACTS, Attempt, Fact, Record
@@ -60,13 +61,18 @@ class Metrics:
         self._estimated = counter(
             "llm_usage_estimated_total", "Answers whose tokens were estimated, because the vendor told none.", call
         )
-        self._cost = counter("llm_cost_usd_total", "What answers and attempts in vain cost, in USD.", [*call, "caller"])
+        self._cost = counter(
+            "llm_cost_usd_total", "What answers and attempts in vain cost, in USD.", [*call, "caller"], unit=USD
+        )
+        spent = "What answers and attempts in vain cost, by who asked."
         self._by_caller = (
             counter("llm_caller_requests_total", "Inference requests answered, by who asked.", ["caller"]),
             counter("llm_caller_tokens_total", "Tokens, by who asked.", ["caller", "kind"]),
-            counter("llm_caller_cost_usd_total", "What answers and attempts in vain cost, by who asked.", ["caller"]),
+            counter("llm_caller_cost_usd_total", spent, ["caller"], unit=USD),
         )
-        self._unpriced = counter("llm_cost_unknown_total", "Answers with tokens whose price is not known.", call)
+        self._unpriced = counter(
+            "llm_cost_unknown_total", "Answers and attempts in vain that may be billed at a price not known.", call
+        )
         self._errors = LastLabel(counter("llm_errors_total", "Requests that ended in an error, by code.", ["code"]))
         self._ended = LastLabel(counter("llm_streams_total", "Streams by how they ended.", ["outcome"]))
         self._facts = _fact_counters(counter)
@@ -117,7 +123,7 @@ class Metrics:
         metrics = self._children.get(key)
         if metrics is None:
             metrics = self._children[key] = _CallMetrics(self, key[:3], self.caller(caller), caller)
-        metrics.count(record)
+        metrics.count(record, by)
         if len(record.routing.attempts) > 1:
             self._count_others(record, by)
         for attempt in record.routing.attempts:
@@ -142,12 +148,18 @@ class Metrics:
         return _CallerMetrics(requests.labels(name), labels(name, "input"), labels(name, "output"), cost.labels(name))
 
     def _count_others(self, record: Record, by: Attempt | None) -> None:
-        """The tokens of attempts whose answer the client did not get; their cost is in that of the request."""
+        """Tokens and cost of attempts whose answer the client did not get, at their provider."""
         caller = self.caller(record.caller)
         for attempt in record.routing.attempts:
-            used = attempt.usage
-            if used is not None and attempt is not by and used is not record.accounting.usage:
-                key = (record.operation, attempt.target.provider, record.model_label)
+            if attempt is by:
+                continue
+            key = (record.operation, attempt.target.provider, record.model_label)
+            if attempt.cost:
+                self._cost.labels(*key, record.caller).inc(attempt.cost)
+                caller.cost.value += attempt.cost
+            if attempt.unpriced:
+                self._unpriced.labels(*key).inc()
+            if (used := attempt.usage) is not None:
                 for kind, count in (("input", used.input), ("output", used.output)):
                     if count:
                         self._tokens.labels(*key, kind).inc(count)
@@ -266,7 +278,7 @@ class _CallMetrics:
         self._output: fast_metrics.CounterChild | None = None
         self._caller_requests, self._caller_input, self._caller_output, self._caller_cost = caller
 
-    def count(self, record: Record) -> None:
+    def count(self, record: Record, by: Attempt | None) -> None:
         self._requests[record.status].value += 1.0
         self._caller_requests.value += 1.0
         took = (record.ended or record.received) - record.received
@@ -275,8 +287,9 @@ class _CallMetrics:
             self._overhead.observe(took - record.routing.waited if took > record.routing.waited else 0.0)
         if record.first_event is not None:
             self._first_token.observe(record.first_event - record.received)
-        usage, cost = record.accounting.usage, record.accounting.cost
-        if usage is not None:
+        if by is None:
+            return
+        if (usage := by.usage) is not None:
             if self._input is None or self._output is None:
                 self._input, self._output = self._tokens["input"], self._tokens["output"]
             self._input.value += (read := usage.input)
@@ -288,11 +301,10 @@ class _CallMetrics:
                     self._tokens[kind].value += getattr(usage, kind)
             if usage.estimated:
                 self._metrics._estimated.labels(*self._key).inc()
-            if cost is None:
-                self._metrics._unpriced.labels(*self._key).inc()
-        if cost is not None:
+        if by.unpriced:
+            self._metrics._unpriced.labels(*self._key).inc()
+        if by.cost is not None:
             if self._cost is None:
                 self._cost = self._costs()
-            usd = float(cost)
-            self._cost.value += usd
-            self._caller_cost.value += usd
+            self._cost.value += by.cost
+            self._caller_cost.value += by.cost

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
+from llmedge.money import USD
 from llmedge.record import FALLBACK, Record
 
 
@@ -45,6 +44,6 @@ def _what(record: Record) -> str:
     return f"{what} ({', '.join(notes)})" if notes else what
 
 
-def _dollars(cost: Decimal) -> str:
-    """To a millionth, with no zeros behind."""
-    return "$" + f"{cost:.6f}".rstrip("0").rstrip(".")
+def _dollars(cost: int) -> str:
+    """To a millionth, with no zeros behind. :param cost: in picos."""
+    return "$" + f"{cost / USD:.6f}".rstrip("0").rstrip(".")

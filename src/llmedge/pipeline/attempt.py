@@ -19,6 +19,7 @@ from llmedge.pipeline.kept import as_kept_elsewhere, note_keeper
 from llmedge.pipeline.plan import Option, Plan, RouteDeps
 from llmedge.pipeline.routed import RoutedStream
 from llmedge.pipeline.signals import limit_words
+from llmedge.pipeline.tokens import said_in_answer
 from llmedge.pipeline.verdicts import LEFT, as_fallback, as_refusal, cause_of, verdict_of
 from llmedge.record import Attempt, Content
 from llmedge.streams import Reply
@@ -60,6 +61,8 @@ async def attempt(
         else:
             ended = clock.seconds()
             made.usage = usage = reply.usage
+            if usage is None and (record.routing.raced or kind == "shadow") and not call.operation.passes_through:
+                made.said = said_in_answer(reply.body)  # nobody may look at it any more
             lease.answered(ended, ended - started, 0 if usage is None else usage.output)
             lease.end(None if usage is None else usage.input + usage.output)
             made.ended, made.outcome = ended, "ok"

@@ -69,14 +69,17 @@ class Pipeline:
     vendor_models: VendorModels
     health: HealthChecks
     handlers: Mapping[Operation, Handler]
+    prices: Prices
 
     def enter(self, previous: Pipeline | None) -> None:
         """Put it in force, in the place of ``previous``: what was learned is carried over."""
         self.deps.deployments.configure(self.settings.routing, self.settings.models)
+        self.prices.warm()
         if previous is not None:
             before = previous.settings.providers
             same = [name for name, each in self.settings.providers.items() if before.get(name) == each]
             self.vendor_models.keep(previous.vendor_models, same)
+            self.deps.deployments.clear_pauses()
 
     def retire(self) -> None:
         """Another one is in force, or none: stop what runs in the background. Calls under way go on."""
@@ -126,4 +129,5 @@ def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
         VendorModels(providers, models, settings.upstream.models_refresh, reactor),
         HealthChecks(deps.deployments, providers, settings.routing.health_check, reactor),
         compose([stage(parts) for stage in STAGES], Route(routing, Shadows(routing, prices, deps.observers))),
+        prices,
     )

@@ -17,7 +17,7 @@ from llmedge.errors import TargetBusy
 from llmedge.model import Clock, Standing
 from llmedge.operations import Operation
 from llmedge.pipeline.limits import limit_of, most_at_once, strictest
-from llmedge.pipeline.signals import Signals, blocked_words, limit_words
+from llmedge.pipeline.signals import Signals, blocked_words, limit_words, pause_words
 from llmedge.pipeline.standings import Labels, standing_of
 from llmedge.pipeline.verdicts import Verdict
 from llmedge.state.breaker import BreakerSettings, CircuitBreaker, State, Ticket
@@ -253,7 +253,7 @@ class Deployment:
     def blocked_by(self, breaker: CircuitBreaker, last: bool = False) -> str:
         """Why no call may begin now, in words, ``""`` if one may; see :meth:`CircuitBreaker.blocked_by`."""
         if self.pacer.slow and not last and self.pacer.paused():
-            return f"paused: {self.pacer.why}"
+            return pause_words(self.pacer)
         blocked = breaker.blocked_by(last)
         return blocked_words(breaker, blocked) if blocked else ""
 
@@ -317,7 +317,7 @@ class Lease:
         deployment = self.deployment
         deployment.answered_at = now
         if deployment.pacer.slow:
-            deployment.pacer.answered()
+            deployment.pacer.answered(now - seconds)
         # Pace is for the answer's length, and for what was asked for: an embedding is no chat.
         kind = self._whole if self.breaker is deployment.breaker else self.breaker
         self.slot.answered(seconds / (PREFILL + tokens), kind)
@@ -348,6 +348,7 @@ class Lease:
         pacer = self.deployment.pacer
         if retry_after:
             pacer.pause(retry_after, "Retry-After")
+            self.deployment.signals.pause(pacer.paused())
         else:
             full = self.slot.refused()
             if not verdict.unhealthy:  # the breaker looks after the others
@@ -415,6 +416,11 @@ class Deployments:
     def all(self) -> list[Deployment]:
         """Those that were asked so far."""
         return [deployment for _, deployment in self._store.items()]
+
+    def clear_pauses(self) -> None:
+        """An operator has seen to it, perhaps: nobody is waited for any longer who asked for that."""
+        for deployment in self.all():
+            deployment.pacer.clear()
 
     def _make(self, name: str) -> Deployment:
         deployment = Deployment(name, self._clock, self._random, self._routing, self._observer)

@@ -17,7 +17,7 @@ class RoutedStream(FilteredStream):
     Gives its place at the deployment back when it ends, breaks or is given up.
     """
 
-    def __init__(self, stream: ReplyStream, held: Batch, attempt: Attempt, clock: Clock, lease: Lease) -> None:
+    def __init__(self, stream: ReplyStream, held: Batch | None, attempt: Attempt, clock: Clock, lease: Lease) -> None:
         super().__init__(stream, held)
         self.attempt = attempt
         self._clock = clock
@@ -64,5 +64,5 @@ class RoutedStream(FilteredStream):
         if self.attempt.ended is None:
             self.attempt.end(self._clock.seconds(), outcome, error)
             self.attempt.usage = self.usage
-            if outcome != "ok":
+            if outcome != "ok" or self.attempt.usage is None:
                 self.attempt.said = self.meter.said

@@ -16,6 +16,7 @@ from llmedge.config.stars import filled
 from llmedge.errors import EdgeError, InternalError
 from llmedge.model import Answer, Deadline, EventKind, Target
 from llmedge.pipeline.attempt import attempt, tokens_of
+from llmedge.pipeline.books import Books
 from llmedge.pipeline.plan import Option, RouteDeps
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.verdicts import cause_of
@@ -32,7 +33,7 @@ class Shadows:
 
     def __init__(self, deps: RouteDeps, prices: Prices, observers: list[Callable[[Record], None]]) -> None:
         self._deps = deps
-        self._prices = prices
+        self._books = Books(prices)
         self._observers = observers
         self._under_way = 0
 
@@ -68,7 +69,7 @@ class Shadows:
         self._under_way += 1
         asking: Deferred[None] = Deferred.fromCoroutine(self._ask(copy, option))
         late: Any = deps.clock.callLater(call.deadline.seconds, asking.cancel)
-        asking.addBoth(self._ended, late, record)
+        asking.addBoth(self._ended, late, copy)
 
     async def _ask(self, call: Call, option: Option) -> None:
         record, deps, target = call.record, self._deps, option.candidate.target
@@ -92,12 +93,10 @@ class Shadows:
             record.status = error.status
             record.fail(error, "defect" if isinstance(error, InternalError) else "error")
             return
-        record.accounting.usage = reply.usage
-        if reply.usage is not None:
-            record.accounting.cost = record.routing.attempts[0].cost = self._prices.price(target, reply.usage)
         record.outcome, record.status = "ok", 200
 
-    def _ended(self, result: Any, late: Any, record: Record) -> None:
+    def _ended(self, result: Any, late: Any, call: Call) -> None:
+        record = call.record
         self._under_way -= 1
         if late.active():
             late.cancel()
@@ -107,5 +106,6 @@ class Shadows:
             record.outcome = "defect"
         if not record.outcome:
             record.outcome = "aborted"
+        self._books.enter_vain(call)
         for observe in self._observers:
             cast(Any, observe)(record)

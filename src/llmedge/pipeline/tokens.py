@@ -65,6 +65,11 @@ def rough(call: Call, written: int) -> Usage:
     return Usage(-(-read // _BYTES_A_TOKEN), -(-written // _BYTES_A_TOKEN), estimated=True)
 
 
+def said_in_answer(body: bytes) -> int:
+    """Bytes of text in a whole answer."""
+    return sum(len(text.encode(errors="replace")) for text in texts(_decode(body)))
+
+
 def _text_bytes(raw: memoryview) -> int:
     """About how many bytes of ``raw`` are text, from 256 places in it: it may be megabytes, and the reactor waits."""
     size = len(raw)

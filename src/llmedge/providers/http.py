@@ -12,6 +12,7 @@ import msgspec
 from llmedge.call import Call
 from llmedge.config.header_lists import matcher
 from llmedge.config.sections.upstream import Upstream
+from llmedge.dialects.billing import tier
 from llmedge.dialects.dialect import Dialect, StreamReader, VendorError
 from llmedge.dialects.lenient import UNREADABLE
 from llmedge.dialects.registry import PASSED
@@ -53,6 +54,9 @@ from llmedge.upstream.exchange import ANSWERING, CONTENT, END, Body, Exchange
 
 _encode = msgspec.json.Encoder().encode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_TIER = b"x-gemini-service-tier"
+_TELLING = REMAINING | {_TIER}
+"""Headers of an answer that say something of the next ones, or of what it costs."""
 _NO_ENDPOINT = (404, 405, 501)
 """How a server says that it does not count tokens, which is no failure: they are counted here then."""
 _MAY_WAIT = (429, 503, 529)
@@ -148,8 +152,9 @@ class HttpProvider:
         if self._is_shown is not None:
             found = {name: value for name, value in fields.items() if self._is_shown(name) and len(value) <= _LONGEST}
             attempt.shown = {name: self._requests.scrub(value.decode("latin-1")) for name, value in found.items()}
-        if not REMAINING.isdisjoint(fields):
+        if not _TELLING.isdisjoint(fields):
             attempt.rate = parse_rate(fields, self._clock.seconds())
+            attempt.tier = tier(fields.get(_TIER, b"").decode("latin-1"))
         return 200 <= exchange.status < 300 and b"content-encoding" not in fields
 
     async def _check(self, exchange: Body, vendor_dialect: Dialect) -> None:
@@ -197,8 +202,10 @@ class HttpProvider:
         return bool(self._spec.models_path)
 
     async def check(self) -> None:
-        """:raises TargetError: the vendor is not there, or does not list its models."""
-        await self.list_models()
+        """:raises TargetError: the vendor is not there: it cannot be asked, or answers with a 5xx."""
+        status, _ = await self.look()
+        if status >= 500:
+            raise UpstreamMalformed(f"answered with status {status}").of(self.name)
 
     async def list_models(self) -> list[ModelInfo]:
         """The vendor's own list; empty if it has none.

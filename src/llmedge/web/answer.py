@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from llmedge import money
 from llmedge.dialects.registry import CHAT, DIALECTS
 from llmedge.errors import AuthError, EdgeError, MethodNotAllowed
 from llmedge.model import Answer
@@ -29,7 +30,7 @@ SLICE = 262144
 def show_call(request: EdgeRequest) -> None:
     """What became of the call, as headers of its answer."""
     headers, record = request.responseHeaders, request.context.record
-    routing, cost = record.routing, record.accounting.cost
+    routing, cost = record.routing, record.accounting.known_cost
     if (by := routing.answered_by) is not None:
         overhead = (request.edge.clock.seconds() - record.received - routing.waited) * 1000
         target = by.target
@@ -40,7 +41,7 @@ def show_call(request: EdgeRequest) -> None:
             % (_target_lines(target.provider, target.model), len(routing.attempts), overhead if overhead > 0 else 0)
         )
     if cost is not None and not record.stream:
-        headers.setRawHeaders(b"x-llmedge-cost-usd", [f"{cost.normalize():f}".encode()])
+        headers.setRawHeaders(b"x-llmedge-cost-usd", [money.text(cost).encode()])
     for fact, value in record.facts.items():
         if fact.header:
             shown = ", ".join(value) if isinstance(value, list) else str(value)

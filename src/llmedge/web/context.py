@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from llmedge.config.sections.server import Server
 from llmedge.deadlines import Deadlines
-from llmedge.errors import EdgeError, RateLimited
+from llmedge.errors import EdgeError, RateLimited, Stopping
 from llmedge.model import Caller, Deadline
 from llmedge.record import REFUSED_BY, Attempt, Record
 from llmedge.web.driver import CoroutineDriver
@@ -29,7 +29,7 @@ class RequestContext:
     :ivar stream_timeout: where the model asked for has one that is not the server's.
     :ivar identifying: who sent it, or why they may not, where that was asked before its body was here.
     :ivar work: what answers, for the deadline to cancel.
-    :ivar expired: it was cancelled by the deadline.
+    :ivar expired: it was cancelled by the deadline, or ``cut_off``: its client is told so.
     """
 
     received: float
@@ -44,11 +44,12 @@ class RequestContext:
     identifying: Deferred[Caller | EdgeError] | None = None
     work: Deferred[Any] | CoroutineDriver | None = None
     expired: bool = False
+    cut_off: EdgeError | None = None
 
     def fail(self, error: EdgeError) -> None:
         """Have the record, if it got that far, say what its client is told."""
         if hasattr(self, "record"):
-            self.record.fail(error)
+            self.record.fail(error, "stopped" if isinstance(error, Stopping) else "error")
             if isinstance(error, RateLimited):
                 self.record.facts[REFUSED_BY] = error.scope
 
@@ -78,6 +79,15 @@ class RequestContext:
     def begin_answer(self, limits: Server) -> None:
         """The answer has begun: from now on the time of a stream holds."""
         self.extend_deadline(self.stream_seconds(limits))
+
+    def cut(self, error: EdgeError) -> bool:
+        """The gateway ends: cancel what answers, whose client is told ``error``. Whether there was something."""
+        if self.work is None or self.work.called:
+            return False
+        self.expired, self.cut_off = True, error
+        self.fail(error)
+        self.work.cancel()
+        return True
 
     def extend_deadline(self, seconds: float) -> None:
         """From now on ``seconds`` from the first byte in hold."""

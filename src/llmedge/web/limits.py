@@ -8,7 +8,7 @@ from twisted.web.resource import IResource
 
 from llmedge.config import Settings
 from llmedge.deadlines import Deadlines
-from llmedge.errors import DeadlineExceeded, Overloaded, ValidationError
+from llmedge.errors import DeadlineExceeded, EdgeError, Overloaded, ValidationError
 from llmedge.model import Deadline
 from llmedge.state.interfaces import Level
 from llmedge.state.rates import Taken
@@ -124,8 +124,10 @@ def duration(seconds: float) -> bytes:
     return (b"%dh" % hours if hours else b"") + b"%dm%ds" % (minutes, rest)
 
 
-def deadline_exceeded(request: EdgeRequest) -> DeadlineExceeded:
-    """What the client is told once the deadline has passed; the record says ``timeout``."""
+def deadline_exceeded(request: EdgeRequest) -> EdgeError:
+    """What the client is told once the deadline has passed, or it was cut off; the record says ``timeout``."""
+    if (cut_off := request.context.cut_off) is not None:
+        return cut_off
     error = DeadlineExceeded(f"No complete answer within {request.context.deadline.seconds:g} s.")
     request.context.record.fail(error, "timeout")
     return error

@@ -54,7 +54,8 @@ class Relay:
         except CancelledError:
             if not request.context.expired:
                 raise  # the client has gone
-            self._fail(DeadlineExceeded(f"The answer took longer than {self._limit():g} s."))
+            late = DeadlineExceeded(f"The answer took longer than {self._limit():g} s.")
+            self._fail(request.context.cut_off or late)
         except EdgeError as error:
             self._fail(error)
         except Exception:

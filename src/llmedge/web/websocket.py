@@ -23,7 +23,7 @@ from wsproto.utilities import RemoteProtocolError
 
 from llmedge.deadlines import stop
 from llmedge.dialects.sse import SseParser
-from llmedge.errors import ValidationError
+from llmedge.errors import EdgeError, ValidationError
 from llmedge.web.paths import CHAT
 from llmedge.web.request import EdgeRequest
 
@@ -221,6 +221,12 @@ class ChatSocket:
         self._leaving = True
         self._waiting.clear()
         if self._current is None:
+            self._close(1001, "the gateway is stopping")
+
+    def cut(self, error: EdgeError) -> None:
+        """End the answer to the message under way with ``error``, then close."""
+        self.drain()
+        if self._current is not None and not self._current.context.cut(error):
             self._close(1001, "the gateway is stopping")
 
     # Is the client there? Half an idle_timeout of silence brings a ping, two of them the end.

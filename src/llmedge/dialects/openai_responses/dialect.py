@@ -119,7 +119,8 @@ class OpenAIResponses(ChatDialect):
         return b"event: error\ndata: " + _encode(payload) + b"\n\n"
 
     def read_answer(self, body: bytes) -> Usage | None:
-        return parse_usage(answer.check(body).raw("usage"))
+        response = answer.check(body)
+        return parse_usage(response.raw("usage"), response.text("service_tier"))
 
     parse_error = staticmethod(parse_error)
 

@@ -1,0 +1,152 @@
+"""What a model costs: rates for each kind of token, and for what else is paid by. Pure, and in whole numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import attrs
+
+from llmedge.model import Usage
+from llmedge.money import MILLION, of_millionths, picos
+
+Known = Mapping[str, Decimal | None]
+"""Prices by name, in USD for a million tokens, characters or milliseconds of sound, for one picture, or one request."""
+
+
+@attrs.frozen
+class Rates:
+    """Picos for a million of each, ``None`` where not known; ``request``: for one request.
+
+    :ivar audio_ms: for a million milliseconds of sound; ``least_ms``: as much is paid for a shorter one.
+    :ivar images: for a million pictures.
+    """
+
+    input: int | None
+    output: int | None
+    cached: int | None
+    cache_write: int | None
+    cache_write_1h: int | None
+    audio_input: int | None
+    audio_output: int | None
+    reasoning: int | None
+    image_input: int | None = None
+    image_output: int | None = None
+    audio_ms: int | None = None
+    characters: int | None = None
+    images: int | None = None
+    request: int = 0
+    least_ms: int = 0
+
+    def total(self, usage: Usage) -> int | None:
+        """Picos, exact but for the last; ``None`` if something was used that has no price."""
+        read, said = usage.input, usage.output
+        millionths = 0
+        for count, rate in (
+            (usage.cached, self.cached),
+            (usage.cache_write - usage.cache_write_1h, self.cache_write),
+            (usage.cache_write_1h, self.cache_write_1h),
+            (usage.audio_input, self.audio_input),
+            (usage.image_input, self.image_input),
+        ):
+            if count > 0:  # below: a vendor whose parts are more than the whole
+                if rate is None:
+                    return None
+                millionths += rate * count
+                read -= count
+        for count, rate in (
+            (usage.reasoning, self.reasoning),
+            (usage.audio_output, self.audio_output),
+            (usage.image_output, self.image_output),
+        ):
+            if count > 0:
+                if rate is None:
+                    return None
+                millionths += rate * count
+                said -= count
+        for count, rate in ((read, self.input), (said, self.output)):
+            if count > 0:
+                if rate is None:
+                    return None
+                millionths += rate * count
+        if usage.audio_ms or usage.characters or usage.images:
+            besides = self._besides(usage)
+            if besides is None:
+                return None
+            millionths += besides
+        return of_millionths(millionths) + self.request
+
+    def _besides(self, usage: Usage) -> int | None:
+        """What is not counted in tokens, in millionths; ``None`` where it alone is told, and has no price."""
+        millionths, known = 0, bool(usage.input or usage.output or self.request)
+        for count, rate in (
+            (max(usage.audio_ms, self.least_ms) if usage.audio_ms else 0, self.audio_ms),
+            (usage.characters, self.characters),
+            (usage.images, self.images),
+        ):
+            if count and rate is not None:
+                millionths += rate * count
+                known = True
+        return millionths if known else None
+
+
+def rates(known: Known) -> Rates:
+    """Rates with what is not said filled in: the parts of the input as input, those of the output as output."""
+
+    def first(*names: str) -> int | None:
+        return next((picos(price) for name in names if (price := known.get(name)) is not None), None)
+
+    def each(name: str) -> int | None:
+        price = known.get(name)
+        return None if price is None else picos(price)
+
+    image = each("image")
+    return Rates(
+        first("input"),
+        first("output"),
+        first("cached", "input"),
+        first("cache_write", "input"),
+        first("cache_write_1h", "cache_write", "input"),
+        first("audio_input", "input"),
+        first("audio_output", "output"),
+        first("reasoning", "output"),
+        first("image_input", "input"),
+        first("image_output", "output"),
+        each("audio_ms"),
+        each("characters"),
+        None if image is None else image * MILLION,
+        each("request") or 0,
+    )
+
+
+@attrs.frozen
+class Tariff:
+    """The rates of one model. ``tiers``: (input tokens above which, rates for all tokens), the highest first."""
+
+    tiers: tuple[tuple[int, Rates], ...]
+    constraint: Any = None
+    """When it holds, as genai-prices has it: from a date on, or at certain hours; ``None`` for always."""
+
+    def total(self, usage: Usage) -> int | None:
+        """Picos; ``None`` where something was used that has no price."""
+        for above, at in self.tiers:
+            if usage.input > above:
+                return at.total(usage)
+        return self.tiers[-1][1].total(usage)
+
+    @property
+    def flat(self) -> int | None:
+        """Picos of a request that costs the same whatever it uses, or nothing; else ``None``."""
+        rates = self.tiers[-1][1]
+        used = (rates.input, rates.output, rates.audio_ms, rates.characters, rates.images)
+        return None if any(used) else rates.request
+
+
+Tariffs = tuple[Tariff, ...]
+"""Of one model: the last one in force holds."""
+
+
+def flat(**prices: str) -> Tariffs:
+    """The same always and whatever the length: by what :data:`Known` has."""
+    return (Tariff(((0, rates({name: Decimal(price) for name, price in prices.items()})),)),)
