@@ -56,6 +56,7 @@ docs: $(VENV)/dev.stamp
 	$(BIN)/docutils --strict README.rst docs/_build/README.html
 	for page in CONTRIBUTING SECURITY tests/README; do $(BIN)/docutils --strict $$page.rst docs/_build/page.html || exit 1; done
 	$(BIN)/sphinx-build -W --keep-going -n -q -E -d docs/_build/doctrees docs docs/_build/html
+	@echo 'The pages are in docs/_build/html: open docs/_build/html/index.html'
 
 # Not part of `make test`: it takes two minutes, root, and the Debian packages buildah and debootstrap.
 image-check:
@@ -70,33 +71,39 @@ $(BIN)/python:
 	$(BIN)/pip install --quiet --upgrade pip
 
 $(VENV)/run.stamp: setup.cfg pyproject.toml $(SOURCES) | $(BIN)/python
+	@echo 'Installing llmedge into .venv, which takes about half a minute the first time.'
 	$(BIN)/pip install --quiet .
 	@touch $@
 
 $(VENV)/test.stamp: setup.cfg pyproject.toml | $(BIN)/python
+	@echo 'Installing what the tests need into .venv, which takes a minute or two the first time.'
 	$(BIN)/pip install --quiet '.[test]'
 	@touch $@
 
 # In an environment of its own: it wants an older cryptography than ours.
 $(VENV)/sslyze.stamp: | $(BIN)/python
+	@echo 'Installing sslyze into an environment of its own.'
 	$(PYTHON) -m venv $(VENV)/sslyze
 	$(VENV)/sslyze/bin/pip install --quiet 'sslyze >= 6, < 7'
 	@touch $@
 
 # The older of the two openai packages that are in use, in a folder of its own.
 $(VENV)/openai2.stamp: | $(BIN)/python
+	@echo 'Installing an older openai for the tests.'
 	rm -rf $(VENV)/openai2
 	$(BIN)/pip install --quiet --target $(VENV)/openai2 'openai >= 2, < 3'
 	@touch $@
 
 # In an environment of its own: it wants an older openai than ours.
 $(VENV)/llama-index.stamp: tests/e2e/conversations/llama-index.txt | $(BIN)/python
+	@echo 'Installing LlamaIndex into an environment of its own, which takes a minute or so.'
 	$(PYTHON) -m venv $(VENV)/llama-index
 	$(VENV)/llama-index/bin/pip install --quiet -r tests/e2e/conversations/llama-index.txt
 	@touch $@
 
 # Clients and a vendor written in JavaScript. Without npm the tests that need them say so and are skipped.
 $(VENV)/node.stamp: tests/e2e/clients/package.json | $(BIN)/python debian-packages
+	@echo 'Installing clients written in JavaScript, where there is npm, which takes a minute or so.'
 	@mkdir -p $(VENV)/node
 	@cp tests/e2e/clients/package.json $(VENV)/node/
 	@if command -v npm >/dev/null; then set -ex; npm install --prefix $(VENV)/node --ignore-scripts --silent --no-audit --no-fund --no-package-lock; node $(VENV)/node/node_modules/@anthropic-ai/claude-code/install.cjs; touch $@; fi
@@ -110,5 +117,6 @@ $(VENV)/more.stamp: tests/e2e/conversations/more.json | $(BIN)/python debian-pac
 	@touch $@
 
 $(VENV)/dev.stamp: setup.cfg pyproject.toml | $(BIN)/python
+	@echo 'Installing what checks and documents the source into .venv, which takes a minute or two.'
 	$(BIN)/pip install --quiet '.[test,dev]'
 	@touch $@

@@ -10,17 +10,13 @@ from llmedge._version import __version__  # noqa: E402
 
 project = "llmedge"
 release = version = __version__
-extensions = ["operations_table", "settings_reference"]
+extensions = ["operations_table", "settings_reference", "waiting_news", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 nitpicky = True
 highlight_language = "none"
 smartquotes = False
-html_theme = "alabaster"
-html_theme_options = {
-    "description": "One base URL in front of every model",
-    "fixed_sidebar": True,
-    "page_width": "1060px",
-}
+html_theme = "furo"
+html_title = f"llmedge {__version__}"
 html_show_copyright = False
 html_show_sourcelink = False
 html_show_sphinx = False

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -22,6 +22,9 @@ EVERY = 5.0
 TAKES = {"quick": "half a minute", "usual": "3 to 4 minutes", "soak": "5 minutes"}
 """How long it takes on two idle cores."""
 FINISHED = re.compile(r"^(\S+) \.\.\. \[(.+)\]$")
+FAILED = re.compile("ERROR|FAILURE|SUCCESS!")
+REPEATED = 5
+"""Failed tests that are run once more, each alone: a busy machine may have held one up. More have a fault."""
 
 
 def modules(effort: str) -> Iterable[str]:
@@ -34,12 +37,13 @@ def modules(effort: str) -> Iterable[str]:
     return [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files]
 
 
-def follow(output: Iterable[str], clock: Callable[[], float] = time.monotonic) -> str:
+def follow(output: Iterable[str], clock: Callable[[], float] = time.monotonic) -> tuple[str, list[str]]:
     """Print what trial says, but for the tests that passed: how many have ended is said now and then.
 
-    :returns: the last of it, with the counts.
+    :returns: the last of it, with the counts, and the names of the tests that failed.
     """
     tail, total, finished = "", "", 0
+    failed: list[str] = []
     began = said = clock()
     summary = False  # errors in full, and the counts
     for line in output:
@@ -53,10 +57,31 @@ def follow(output: Iterable[str], clock: Callable[[], float] = time.monotonic) -
                 said = now
                 print(f"  {finished} of {total} tests, {now - began:.0f} s", flush=True)
             continue
+        if ended and FAILED.search(ended[2]):
+            failed.append(ended[1])
         if running := re.match(r"Running (\d+) tests", line):
             total = running[1]
         print(line, end="", flush=True)
-    return tail
+    return tail, failed
+
+
+def repeat(names: Sequence[str], alone: Callable[[str], tuple[int, str]]) -> int:
+    """Run failed tests once more, each alone, and say so; how many fail again.
+
+    :param alone: runs one, and returns trial's exit status and what it wrote.
+    """
+    if len(names) > REPEATED:
+        print(f"{len(names)} tests failed; no more than {REPEATED} would be run again alone")
+        return len(names)
+    again = 0
+    for name in names:
+        code, output = alone(name)
+        if passed := judge(output, code, False)[:2] == (1, 0):
+            print(f"passed when run again alone: {name}", flush=True)
+        else:
+            print(f"{output}failed when run again alone, too: {name}", flush=True)
+        again += not passed
+    return again
 
 
 def judge(tail: str, code: int, everything: bool) -> tuple[int, int, int, str]:
@@ -83,18 +108,29 @@ def main() -> int:
     names = [name for name in sys.argv[1:] if not name.startswith("--")]
     effort = "quick" if "--quick" in sys.argv else "soak" if "--soak" in sys.argv else "usual"
     workers = str(min(4, os.cpu_count() or 1))
-    command = [sys.executable, "-u", "-m", "twisted.trial", "-j", workers, "--reporter=bwverbose"]
+    trial = [sys.executable, "-u", "-m", "twisted.trial", "--reporter=bwverbose"]
     environ = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "LLMEDGE_EFFORT": effort}
     if not names:
         print(f"This takes about {TAKES[effort]} on two idle cores; here are {os.cpu_count()}.", flush=True)
-    command += names or modules(effort)
     with tempfile.TemporaryDirectory(prefix="llmedge-tests-") as folder:
         environ |= {"TMPDIR": folder, "HYPOTHESIS_STORAGE_DIRECTORY": f"{folder}/hypothesis"}
-        process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True)
+
+        def start(*arguments: str) -> subprocess.Popen[str]:
+            return subprocess.Popen([*trial, *arguments], cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True)
+
+        def alone(name: str) -> tuple[int, str]:
+            process = start(name)
+            output, _ = process.communicate()
+            return process.returncode, output
+
+        process = start("-j", workers, *(names or modules(effort)))
         assert process.stdout is not None
-        tail = follow(process.stdout)
+        tail, failing = follow(process.stdout)
         code = process.wait()
-    passed, failed, skipped, problem = judge(tail, code, bool(os.environ.get("CI")))
+        passed, failed, skipped, problem = judge(tail, code, bool(os.environ.get("CI")))
+        if failing and not problem:
+            passed, failed = passed + len(failing), repeat(failing, alone)
+            passed, code = passed - failed, code if failed else 0
     if problem:
         print(problem, flush=True)
     print(f"{passed} passed, {failed} failed, {skipped} skipped")

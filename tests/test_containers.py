@@ -24,11 +24,13 @@ from llmedge import __version__
 from llmedge.config import ConfigError, Settings, vendors
 from llmedge.observe.metrics import Metrics
 from tests.e2e.service import ROOT, TIMEOUT, Gateway, Process, command, free_port
-from tests.fakes import CHAT, Edge, load
+from tests.fakes import CHAT, Edge, load, request
 from tests.folders import new_folder
 
 DOCKER = Path(ROOT) / "docker"
-MANIFESTS = sorted((DOCKER / "kubernetes").iterdir())
+OTHERS = {"kustomization.yaml", "podmonitor.yaml"}
+"""Of kinds that are not Kubernetes' own."""
+MANIFESTS = sorted(each for each in (DOCKER / "kubernetes").iterdir() if each.name not in OTHERS | {"secret.yaml"})
 RULES = DOCKER / "prometheus" / "llmedge.rules.yml"
 HEALTH = DOCKER / "health.py"
 DOCKERFILE = (DOCKER / "Dockerfile").read_text()
@@ -76,7 +78,7 @@ class Judged(SynchronousTestCase):
         self.assertEqual((code, out), (0, ""))
 
     def test_manifests(self) -> None:
-        self.assertEqual(len(MANIFESTS), 7)
+        self.assertEqual(len(MANIFESTS), 8)
         code, out = run(command("kubernetes-validate"), "--strict", "-k", KUBERNETES, *MANIFESTS)
         self.assertEqual(code, 0, out)
         self.assertEqual(out.count(" passed for resource "), len(MANIFESTS), out)
@@ -107,7 +109,7 @@ class Judged(SynchronousTestCase):
 def panel_queries() -> Iterator[str]:
     dashboard = json.loads((DOCKER / "grafana" / "dashboards" / "llmedge.json").read_text())
     for panel in dashboard["panels"]:
-        for target in panel["targets"]:
+        for target in panel.get("targets", ()):  # a row has none
             yield target["expr"]
 
 
@@ -140,9 +142,17 @@ class Observed(SynchronousTestCase):
 
     def test_labels(self) -> None:
         """Each query groups and selects by labels that its metrics carry."""
-        edge = Edge('[[auth.keys]]\nname = "a"\nkey = "k"\n')
-        edge.ask(body=CHAT | {"stream": True}, headers={"x-api-key": "k"})
+        edge = Edge(
+            '[[auth.keys]]\nname = "a"\nkey = "k"\n[prices."m/priced"]\ninput = 1\noutput = 1\n'
+            '[providers.m]\ndialect = "mock"\n[providers.slow]\ndialect = "mock"\nlatency = 9\n'
+        )
+        key = {"x-api-key": "k"}
+        edge.ask(body=CHAT | {"model": "m/priced", "stream": True}, headers=key)
+        edge.ask(body=CHAT | {"model": "m/unpriced"}, headers=key)
         edge.ask(body=CHAT)
+        leaving = edge.wire()  # what it used is estimated
+        leaving.send(request(body=CHAT | {"model": "slow/x"}, headers=key))
+        leaving.leave()
         text = edge.ask("GET", "/metrics").body.decode()
         labels: dict[str, set[str]] = {}
         for family in text_string_to_metric_families(text):
@@ -267,9 +277,39 @@ class OfOneMind(SynchronousTestCase):
             manifest("service.yaml")["spec"]["selector"],
             manifest("networkpolicy.yaml")["spec"]["podSelector"]["matchLabels"],
             manifest("poddisruptionbudget.yaml")["spec"]["selector"]["matchLabels"],
+            manifest("podmonitor.yaml")["spec"]["selector"]["matchLabels"],
         ]
         for selector in selectors:
             self.assertEqual(selector, labels)
+
+    def test_ways_to_the_pods(self) -> None:
+        """The ingress leads to the service and to nothing but the API; the monitor asks the port that there is."""
+        service = manifest("service.yaml")
+        (rule,) = manifest("ingress.yaml")["spec"]["rules"]
+        for path in rule["http"]["paths"]:
+            self.assertEqual(
+                path["backend"]["service"],
+                {"name": service["metadata"]["name"], "port": {"name": service["spec"]["ports"][0]["name"]}},
+            )
+            self.assertTrue(path["path"].startswith("/v1"))
+        (endpoint,) = manifest("podmonitor.yaml")["spec"]["podMetricsEndpoints"]
+        self.assertEqual((endpoint["port"], endpoint["path"]), (self.container["ports"][0]["name"], "/metrics"))
+
+    def test_the_proxy_is_more_patient(self) -> None:
+        """Than the longest stream, and takes what is larger than the largest upload."""
+        annotations = manifest("ingress.yaml")["metadata"]["annotations"]
+        words = {name.rpartition("/")[2]: value for name, value in annotations.items()}
+        self.assertGreater(int(words["proxy-read-timeout"]), Settings().server.stream_timeout)
+        self.assertGreater(int(words["proxy-body-size"].removesuffix("m")) << 20, Settings().server.max_upload_size)
+
+    def test_kustomization(self) -> None:
+        """Names each file beside it, and takes in what every cluster can have."""
+        text = (DOCKER / "kubernetes" / "kustomization.yaml").read_text()
+        named = set(re.findall(r"(?m)^ +(?:# )?- ([a-z]+\.yaml)", text))
+        there = {each.name.removesuffix(".example") for each in (DOCKER / "kubernetes").iterdir()}
+        self.assertEqual(named, there - {"kustomization.yaml"})
+        taken = set(manifest("kustomization.yaml")["resources"])
+        self.assertEqual(named - taken, {"ingress.yaml", "podmonitor.yaml"})
 
 
 def variables(cls: type = Settings) -> set[str]:
@@ -301,7 +341,8 @@ class Configured(SynchronousTestCase):
         return load({"SERVER_ADDRESS": in_dockerfile(r"\bSERVER_ADDRESS=(\S+)")} | environ, str(file))
 
     def test_config_map(self) -> None:
-        settings = self.settings()
+        settings = self.settings(OPENAI_API_KEY="k")
+        self.assertEqual(len(settings.models["smart"].targets), 2, "a second one is there to be seen")
         self.assertEqual(settings.server.listen, ("tcp:8080:interface=0.0.0.0",))
         self.assertFalse(settings.auth.health_check, "the probes have no key")
 
@@ -319,12 +360,22 @@ class Configured(SynchronousTestCase):
         self.assertEqual(list(settings.providers), ["openai"])
 
     def test_compose(self) -> None:
-        environment = compose()["services"]["llmedge"]["environment"]
-        self.assertEqual(set(environment) - variables(), set())
+        """All of .env reaches the service, but for where it listens and where its file is, which is mounted."""
+        service = compose()["services"]["llmedge"]
+        self.assertEqual((DOCKER / service["env_file"]).resolve(), Path(ROOT).resolve() / ".env")
+        environment = service["environment"]
+        self.assertEqual(set(environment), {"API_KEYS", "SERVER_ADDRESS", "LLMEDGE_CONFIG"})
         self.assertTrue(environment["API_KEYS"].startswith("${API_KEYS:?"), "to go without would let nobody in")
-        example = (Path(ROOT) / ".env.example").read_text()
-        for name in environment:
-            self.assertRegex(example, rf"(?m)^{name}=")
+        self.assertEqual(environment["SERVER_ADDRESS"], in_dockerfile(r"\bSERVER_ADDRESS=(\S+)"))
+        (mounted,) = service["volumes"]
+        source, target, _ = mounted.split(":")
+        file = DOCKER / source / Path(environment["LLMEDGE_CONFIG"]).name
+        self.assertEqual(str(Path(environment["LLMEDGE_CONFIG"]).parent), target)
+        self.assertEqual(load({"GROQ_API_KEY": "k"}, str(file)).providers, load({"GROQ_API_KEY": "k"}).providers)
+        suggested = new_folder() / "suggested.toml"
+        suggested.write_text(re.sub(r"(?m)^#(?! )", "", file.read_text()))
+        found = load({"OPENAI_API_KEY": "k", "ANTHROPIC_API_KEY": "k"}, str(suggested))
+        self.assertEqual(str(found.models["smart"].targets[0]), "openai/gpt-4o")
 
     def test_mounted_files_exist(self) -> None:
         for name, service in compose()["services"].items():

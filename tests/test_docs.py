@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import json
 import re
+import runpy
 import textwrap
 import tomllib
 from pathlib import Path
@@ -28,6 +29,7 @@ from llmedge.operations import ENDPOINTS
 from llmedge.pipeline.verdicts import VERDICTS, Next
 from llmedge.providers.registry import OURS
 from llmedge.record import FACTS
+from tests.e2e.certificates import Authority
 from tests.fakes import load, write_service_account
 from tests.folders import new_folder
 
@@ -49,6 +51,17 @@ def extension(name: str = "settings_reference") -> Any:
 def rows(page: str) -> list[str]:
     """The rows of the list-tables of ``page``."""
     return re.split(r"\n +\* - ", (DOCS / page).read_text())[1:]
+
+
+def stray_asterisks(text: str) -> list[str]:
+    """What has an asterisk in ``text`` (reST) that is neither in a literal nor around words that it stresses.
+
+    ``gpt-*, o1-*`` is not even an error: the page shows ``gpt-`` and a stressed comma.
+    """
+    text = re.sub(r"(?m)^( *)(?:.*::\n|\.\. .*::.*\n)(?:(?:\1 +.*)?\n)+", "\n", text)  # blocks of code, and directives
+    text = re.sub(r"(?s)``.+?``", "", text)
+    text = re.sub(r"(?<![\w*/-])(\*{1,2})(?=\S)[^*,]+(?<=\S)\1(?![\w*])", "", text)
+    return [line for line in re.sub(r"(?m)^ *\* ", "", text).splitlines() if "*" in line]
 
 
 def plugin_example() -> Any:
@@ -195,7 +208,7 @@ class Pages(SynchronousTestCase):
     def test_every_fact(self) -> None:
         """A row each, with what it says and where."""
         page = (DOCS / "operations.rst").read_text()
-        found = re.findall(r"    \* - ``(\w+)``\n      - (.*)\n      - (.*)\n", page)
+        found = re.findall(r"    \* - ``(\w+)``\n      - (.*)\n      -(?: (.*))?\n", page)
         rows = {name: (doc, elsewhere) for name, doc, elsewhere in found}
         for fact in FACTS:
             metric = "" if fact.metric is None else "{}{{{}}}".format(*fact.metric)
@@ -222,10 +235,19 @@ class Pages(SynchronousTestCase):
         self.assertEqual(set(table), names)
 
     def test_examples_load(self) -> None:
-        """Each TOML example, README's too, loads with the variables it names set and the key file it names there."""
+        """Each TOML example, README's too, loads with the variables it names set and the files it names there."""
         count = 0
-        account = write_service_account()
+        authority = Authority()
+        cert, key = authority.issue("gateway", "gateway.example", client=True)
+        files = {
+            "service-account.json": str(write_service_account()),
+            "/etc/llmedge/corp.pem": authority.path,
+            "/etc/llmedge/gateway.pem": cert,
+            "/etc/llmedge/gateway-key.pem": key,
+        }
         file = new_folder() / "example.toml"
+        secret = file.with_name("secret")
+        secret.write_text("a-secret")
         known = OURS | {"acme": plugin_example()}
         validator = Draft202012Validator(json.loads(schema(known)))
         for page in (ROOT / "README.rst", *DOCS.glob("*.rst")):
@@ -234,13 +256,32 @@ class Pages(SynchronousTestCase):
                 if not example.startswith("["):
                     continue
                 count += 1
-                file.write_text(example.replace("service-account.json", str(account)))
+                text = example
+                for name, path in files.items():
+                    text = text.replace(name, path)
+                file.write_text(text := re.sub(r'"file:/[^"]+"', f'"file:{secret}"', text))
                 names = set(re.findall(r'"env:(\w+)"', example))
                 environ = {name: f"value-of-{name}" for name in names}
                 found = load(environ, str(file), vendors=known)
                 self.assertTrue(found.providers)
                 self.assertEqual([error.message for error in validator.iter_errors(tomllib.loads(example))], [])
         self.assertGreater(count, 3)
+
+    def test_asterisks_are_shown(self) -> None:
+        """Names with a star are literals, on every page that is built or shown by a git host."""
+        for text, stray in (
+            ("gpt-*, chatgpt-*", True),
+            ("models are *, or none", True),
+            ("a *mock* vendor, **never** ``gpt-*``\n\n* and so on", False),
+            ("so::\n\n    models = gpt-*\n\nand *on*", False),
+            ("so::\n\n    models = gpt-*\n\nand on-*", True),
+        ):
+            self.assertEqual(bool(stray_asterisks(text)), stray, text)
+        pages = [*ROOT.glob("*.rst"), *DOCS.rglob("*.rst"), *(ROOT / "tests").glob("*.rst")]
+        self.assertEqual({str(page): found for page in pages if (found := stray_asterisks(page.read_text()))}, {})
+        self.assertEqual(stray_asterisks(extension().reference().replace("\\*", "")), [])
+        for fragment in (ROOT / "newsfragments").glob("*.rst"):
+            self.assertEqual(stray_asterisks(fragment.read_text()), [], fragment)
 
     def test_readme_configures_what_it_says(self) -> None:
         block = re.search(r"\n\n( {4}\[server\]\n(?: {4}.*\n)+)", (ROOT / "README.rst").read_text())
@@ -310,6 +351,40 @@ class Pages(SynchronousTestCase):
         self.assertIn("``server.timeout`` (30 s)", page)
         self.assertEqual((Routing().retries, Server().timeout), (2, 30.0))
         self.assertEqual((Routing().hedge_ratio, Routing().breaker_failures), (0.05, 5))
+
+    def test_news_that_wait(self) -> None:
+        """Every fragment is on the page of news, under its kind; of each kind that towncrier knows there is a list."""
+        news = extension("waiting_news")
+        text = news.waiting()
+        fragments = [*(ROOT / "newsfragments").glob("*.rst")]
+        self.assertEqual(text.count("\n- ") + text.startswith("- "), len(fragments))
+        for fragment in fragments:
+            self.assertIn(fragment.read_text().split("\n")[0], text)
+        kinds = {fragment.name.split(".")[1] for fragment in fragments}
+        self.assertEqual(kinds - set(news.KINDS), set())
+
+    def test_pictures(self) -> None:
+        """What their script draws is what the page shows."""
+        drawn = runpy.run_path(str(DOCS / "pictures" / "call.py"))["picture"]()
+        self.assertEqual((DOCS / "pictures" / "call.svg").read_text(), drawn)
+
+    def test_ways_in(self) -> None:
+        """Eight wishes on the first page, each with a page."""
+        _, _, wishes = (DOCS / "index.rst").read_text().partition("\nI want to …\n")
+        self.assertEqual(len(re.findall(r"(?m)^- :doc:`[^`<]+ <[a-z-]+>`", wishes)), 8)
+
+    def test_units_are_alike(self) -> None:
+        """The one for several gateways has the rights, limits and times of the one for one."""
+        one, several = (
+            [
+                line
+                for line in (DOCS / f"llmedge{sign}.service").read_text().splitlines()
+                if line and not line.startswith(("#", "ExecStart=", "Description=", "RuntimeDirectory="))
+            ]
+            for sign in ("", "@")
+        )
+        self.assertEqual(one, several)
+        self.assertGreater(len(one), 30)
 
     def test_pages_are_reached(self) -> None:
         """Each page is in the table of contents."""

@@ -52,6 +52,15 @@ class Reload(SynchronousTestCase):
         self.assertEqual(self.in_force(edge), (7, 7, 7))
         self.assertEqual(edge.chat(model="m").status, 401)
 
+    def test_pauses_end(self) -> None:
+        """Whoever asked to be left alone is asked again: an operator has seen to it, perhaps."""
+        edge = Edge(ROUTING.format(100))
+        self.assertEqual(edge.chat(model="m").status, 200)
+        edge.service._process.deployments.get("mock/x").pacer.pause(86400.0, "Retry-After")
+        self.assertEqual(edge.chat(model="m").status, 429)
+        self.assertTrue(self.reload(edge, ROUTING.format(100)))
+        self.assertEqual(edge.chat(model="m").status, 200)
+
     def test_is_refused_whole(self) -> None:
         """A provider that cannot be made refuses the configuration, of which nothing is in force then."""
 

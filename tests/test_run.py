@@ -9,6 +9,7 @@ import itertools
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import run
+from tests.folders import new_folder
 
 
 class Follow(SynchronousTestCase):
@@ -31,6 +32,85 @@ class Follow(SynchronousTestCase):
     def test_shows_the_errors_in_full(self) -> None:
         lines = ("=====", "[FAIL]", "tests.a.B.test_b ... [OK]", "-----", "Ran 1 tests in 1.0s")
         self.assertEqual(self.shown(*lines), [*lines])
+
+    def test_knows_what_failed(self) -> None:
+        with contextlib.redirect_stdout(io.StringIO()):
+            _, failed = run.follow(
+                f"{line}\n"
+                for line in (
+                    "tests.a.B.test_a ... [FAILURE]",
+                    "tests.a.B.test_b ... [OK]",
+                    "tests.a.B.test_c ... [SKIPPED]",
+                    "tests.a.B.test_d ... [ERROR][FAILURE]",
+                    "tests.a.B.test_e ... [TODO]",
+                    "tests.a.B.test_f ... [SUCCESS!?!]",
+                    "tests.g ... [ERROR]",
+                    "=====",
+                    "tests.a.B.test_h ... [ERROR]",
+                )
+            )
+        self.assertEqual(failed, ["tests.a.B.test_a", "tests.a.B.test_d", "tests.a.B.test_f", "tests.g"])
+
+
+class Repeat(SynchronousTestCase):
+    PASSED = (0, "a ... [OK]\n\nRan 1 tests in 1.0s\n\nPASSED (successes=1)\n")
+    FAILED = (1, "a ... [ERROR]\n\nRan 1 tests in 1.0s\n\nFAILED (errors=1)\n")
+    NOTHING = (0, "\nRan 0 tests in 1.0s\n\nPASSED\n")
+
+    def repeated(self, *results: tuple[int, str]) -> tuple[int, str, list[str]]:
+        """How many failed again, what was shown, and what was run, where each test then ends with a result."""
+        asked: list[str] = []
+        left = dict(zip("abcdefgh", results, strict=False))
+
+        def alone(name: str) -> tuple[int, str]:
+            asked.append(name)
+            return left[name]
+
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            again = run.repeat([*left], alone)
+        return again, out.getvalue(), asked
+
+    def test_what_passes_then_has_passed(self) -> None:
+        """Which is said; what fails again is shown in full, and so is what was not run."""
+        again, shown, asked = self.repeated(self.PASSED, self.FAILED, self.NOTHING)
+        self.assertEqual((again, asked), (2, ["a", "b", "c"]))
+        self.assertIn("passed when run again alone: a\n", shown)
+        self.assertIn("a ... [ERROR]", shown)
+        for name in "bc":
+            self.assertIn(f"failed when run again alone, too: {name}\n", shown)
+
+    def test_five_and_no_more(self) -> None:
+        """So many have a reason that they share."""
+        self.assertEqual(self.repeated(*[self.PASSED] * 5)[::2], (0, [*"abcde"]))
+        again, shown, asked = self.repeated(*[self.PASSED] * 6)
+        self.assertEqual((again, asked), (6, []))
+        self.assertIn("6 tests failed; no more than 5", shown)
+
+
+class Whole(SynchronousTestCase):
+    def test_a_flaky_test(self) -> None:
+        """One that passes only alone, one that always fails: counts and exit status are those of the second try."""
+        folder = new_folder()
+        (folder / "flaky.py").write_text(
+            "import pathlib\nfrom twisted.trial.unittest import TestCase\n"
+            f"mark = pathlib.Path({str(folder / 'mark')!r})\n"
+            "class T(TestCase):\n"
+            "    def test_good(self): pass\n"
+            "    def test_second(self):\n"
+            "        seen = mark.exists()\n        mark.touch()\n        self.assertTrue(seen)\n"
+            "class U(TestCase):\n    def test_bad(self): self.fail('always')\n"
+        )
+        self.patch(run, "ROOT", folder)
+        for name, counts, status in (
+            ("flaky.T", "2 passed, 0 failed, 0 skipped", 0),
+            ("flaky", "2 passed, 1 failed, 0 skipped", 1),
+        ):
+            (folder / "mark").unlink(missing_ok=True)
+            self.patch(run.sys, "argv", ["run.py", name])
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                self.assertEqual(bool(run.main()), bool(status))
+            self.assertIn("passed when run again alone: flaky.T.test_second\n", out.getvalue())
+            self.assertEqual(out.getvalue().splitlines()[-1], counts)
 
 
 class Judge(SynchronousTestCase):

@@ -48,11 +48,14 @@ class Match:
 
     :ivar label: the bounded name for metrics: a configured name or pattern, never a client's invention.
     :ivar model: how the candidates are to be asked.
+    :ivar timeout: seconds an answer may take, ``stream_timeout``: a whole stream; ``None``: as any model's.
     """
 
     label: str
     candidates: tuple[Candidate, ...]
     model: Model
+    timeout: float | None = None
+    stream_timeout: float | None = None
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -103,6 +106,8 @@ class Call(msgspec.Struct):
     :ivar continues: the last message is the beginning of the answer, to be gone on with.
     :ivar upload: the body, where it is passed on as it comes; ``fields`` is empty then.
     :ivar remember: keeps an item of the answer under its id, where the client may refer to it.
+    :ivar patience: seconds that the client named, 0 for none: they are those of each attempt.
+    :ivar previous: the id of the answer that it goes on from, ``kept_by`` the target that has it, where that is known.
     :ivar match: where it may go, once ``Admit`` has found that.
     """
 
@@ -118,10 +123,13 @@ class Call(msgspec.Struct):
     record: Record
     marks: Marks = NO_MARKS
     hints: RoutingHints = RoutingHints()
+    patience: float = 0.0
     continues: bool = False
     upload: Upload | None = None
     match: Match | None = None
     remember: Callable[[str, bytes], None] | None = None
+    previous: str = ""
+    kept_by: str = ""
     _said: Any = None
 
     def said(self) -> ir.Request:

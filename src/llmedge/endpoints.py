@@ -17,6 +17,20 @@ class EndpointError(Exception):
     """An endpoint string cannot be used; the message says why and what to write."""
 
 
+_WITHOUT_REACTOR = re.compile(r"(tcp[46]?|ssl|unix|systemd|fd|haproxy):")
+"""Kinds that can be looked at before there is one; those of plugins may want it."""
+
+
+def problem(description: str, tls: Tls) -> str:
+    """What is wrong with an endpoint string, a sentence about it, or ``""``: files are read, nothing listens."""
+    try:
+        parse(None, description, tls)
+    except EndpointError as error:
+        if _WITHOUT_REACTOR.match(description) or "Unknown endpoint type" in str(error):
+            return str(error)
+    return ""
+
+
 @attrs.define
 class Endpoint:
     """A place to listen. ``tls`` is what to renew there, ``None`` in cleartext."""

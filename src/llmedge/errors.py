@@ -229,12 +229,22 @@ class AnswerDiverged(EdgeError):
 
 
 class DeadlineExceeded(EdgeError):
-    """The whole call took longer than ``server.timeout``."""
+    """The whole call took longer than it may: its client's time, its model's, its provider's or ``server.timeout``."""
 
     status = 504
     code = "TIMEOUT_ERROR"
     type = "timeout_error"
     should_retry = False
+
+
+class Stopping(EdgeError):
+    """The gateway stops, and does not wait for the answer any longer."""
+
+    status = 503
+    code = "UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("The gateway is stopping, and has cut off what was under way.", retry_after=1.0)
 
 
 class VendorRefused(EdgeError):
@@ -274,6 +284,37 @@ class TargetError(EdgeError):
         return self
 
 
+class RefusedHere(TargetError):
+    """A refusal that the operator has the next target asked after (``fallback_on``). Where none does better, the client
+    is told what the vendor said."""
+
+    outcome = "refused"
+    cause = "fallback_on"
+
+    def __init__(self, refused: VendorRefused) -> None:
+        super().__init__(
+            refused.message,
+            param=refused.param,
+            details=refused.details,
+            retry_after=refused.retry_after,
+            status=refused.status,
+            code=refused.code,
+            type=refused.type,
+        )
+        self.more = refused.more
+        self.should_retry = refused.should_retry
+
+    def of(self, provider: str) -> TargetError:
+        """It is a sentence already."""
+        return self
+
+
+class KeptElsewhere(RefusedHere):
+    """The target has not got the answer that the call goes on from; another one may."""
+
+    cause = "kept_elsewhere"
+
+
 class Unsupported(TargetError):
     """The target's dialect cannot say a field of the request; ``param`` names it. Another target may be able to."""
 
@@ -310,11 +351,12 @@ class TargetFull(TargetBusy):
 
 
 class UpstreamTimeout(TargetError):
-    """The target was silent for longer than a limit; the message names the limit."""
+    """The target was silent for longer than a limit; the message names the limit. It was at work, which is billed."""
 
     status = 504
     code = "TIMEOUT_ERROR"
     type = "timeout_error"
+    should_retry = False
     outcome = "timeout"
     cause = "silent"
 
@@ -334,8 +376,10 @@ class UpstreamMalformed(TargetError):
 
 
 class UpstreamTooLarge(TargetError):
-    """The target's answer is over ``upstream.max_response_size``."""
+    """The target's answer is over ``upstream.max_response_size``, or an event over ``max_event_size``. The vendor did
+    the work, and would do it again for whoever asks again."""
 
+    should_retry = False
     outcome = "too_large"
     cause = "too_large"
 
@@ -348,11 +392,12 @@ class VendorFailed(TargetError):
 
 
 class VendorLacks(TargetError):
-    """The target does not do this kind of request (501, 405). Another one may."""
+    """The target does not do this kind of request (501, 405), has not got the model, or may not do so much. Another one
+    may."""
 
     status = 501
     code = "NOT_IMPLEMENTED"
-    should_retry = False
+    should_retry: bool | None = False
     outcome = "status"
     cause = "lacking"
 
@@ -377,7 +422,7 @@ class VendorRateLimited(TargetError):
 
 
 class VendorRejectedCredentials(TargetError):
-    """The target refuses *our* credentials (401, 403); the client is told so without seeing them."""
+    """The target refuses *our* credentials (401, 403) or account; the client is told so without seeing them."""
 
     outcome = "credentials"
     cause = "credentials"

@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry
 from llmedge.config import Settings
 from llmedge.identity.admin_key import AdminKey
 from llmedge.identity.chain import Identifier, IdentifierChain
-from llmedge.identity.configured import identifiers
+from llmedge.identity.configured import ANONYMOUS, identifiers, mode
+from llmedge.observe import traceparent
 from llmedge.observe.access import AccessLog
 from llmedge.observe.metrics import Metrics
 from llmedge.pipeline import build as pipeline_build
@@ -46,7 +47,7 @@ class ProcessState:
         if settings.tracing.enabled:
             from llmedge.observe.tracing import Tracing  # OpenTelemetry is an extra, and takes memory
 
-            self.tracing = Tracing(settings.tracing, self.metrics.lost_spans.inc)
+            self.tracing = Tracing(settings.tracing, self.metrics.lost_spans.inc, settings.upstream)
             self.observers.append(self.tracing)
         self.allowances = Allowances(reactor)
         self.store: Any = None
@@ -110,7 +111,8 @@ class ProcessState:
             self.under_way,
             limiter,
             identifiers,
-            None if self.tracing is None else self.tracing.begin,
+            traceparent.passed if self.tracing is None else self.tracing.begin,
+            self.tracing is not None,
         )
 
 
@@ -128,6 +130,9 @@ class Graph:
     def enter(self, previous: Graph | None = None) -> None:
         """Put it in force for new calls, in the place of ``previous``, whose calls under way go on."""
         self.pipeline.enter(None if previous is None else previous.pipeline)
+        auth = self.settings.auth
+        for name in [key.name for key in auth.keys] if mode(auth) == "keys" else [ANONYMOUS.name]:
+            self.process.metrics.caller(name)
         if self.process.tracing is not None:
             self.process.tracing.provider_names = self.pipeline.otel_names
         server, under_way = self.settings.server, self.process.under_way

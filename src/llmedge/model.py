@@ -194,7 +194,7 @@ class Standing(NamedTuple):
     failing: float
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """What one answer used, the same for every vendor: tokens, or what else it is paid by.
 
     :ivar input: all tokens that were read; ``cached`` (read from the vendor's cache), ``cache_write`` (written to it),
@@ -232,12 +232,16 @@ class Target:
 
     :ivar on_unsupported: what becomes of what it cannot be told; ``""``: as its provider has it.
     :ivar capabilities: of its model.
+    :ivar timeout: seconds it has for an answer, where nobody else says how many; ``None``: those of the call.
+    :ivar first_token_timeout: seconds to a stream's first content; ``None``: as ``[upstream]`` has it.
     """
 
     provider: str
     model: str
     on_unsupported: str = attrs.field(default="", eq=False)
     capabilities: Capabilities = attrs.field(default=Capabilities(), eq=False)
+    timeout: float | None = attrs.field(default=None, eq=False)
+    first_token_timeout: float | None = attrs.field(default=None, eq=False)
 
     def __str__(self) -> str:
         return f"{self.provider}/{self.model}"

@@ -23,7 +23,8 @@ class Endpoint:
     :ivar handler: the method of ``web.api.Api``, ``web.ops.Ops`` or a resource of ``admin`` that answers.
     :ivar dialect: the wire format spoken there; ``""`` where the gateway itself answers and no call is made.
     :ivar body: ``multipart`` is read as it comes and may be JSON (only at a fixed path), ``json`` is read whole.
-    :ivar model: the model meant where neither path nor body names one.
+    :ivar model: the model meant where neither path nor body names one, and ``unnamed`` is not set.
+    :ivar unnamed: the entry of ``routing.default_models`` that says which; ``""`` where a model is to be named.
     :ivar streams: what asks for a streamed answer: a field of the body, the path, or nothing does; ``socket``: it is a
         WebSocket.
     :ivar key: whether an API key is asked for: the setting that says so, ``always`` or ``never``.
@@ -39,6 +40,7 @@ class Endpoint:
     method: str = attrs.field(default="POST", kw_only=True)
     handler: str = attrs.field(default="infer", kw_only=True)
     model: str = attrs.field(default="", kw_only=True)
+    unnamed: str = attrs.field(default="", kw_only=True)
     key: Literal["always", "never", "auth.health_check", "auth.metrics"] = attrs.field(default="always", kw_only=True)
     permission: str = attrs.field(default="", kw_only=True)
     operation: Operation = attrs.field(default=cast("Operation", None), eq=False, repr=False)
@@ -91,7 +93,7 @@ class Operation(enum.StrEnum):
         "chat",
         Endpoint("/v1/chat/completions", "OpenAI chat completions, streamed or not", "openai_chat", "body"),
         _get("/v1/chat/completions", "a WebSocket: each message is a chat", streams="socket", handler="chat_socket"),
-        Endpoint("/v1/responses", "OpenAI Responses, streamed or not", "openai_responses", "body"),
+        Endpoint("/v1/responses", "OpenAI Responses, streamed or not", "openai_responses", "body", unnamed="responses"),
         Endpoint("/v1/messages", "Anthropic Messages, streamed or not", "anthropic", "body"),
         *_google("generateContent", "Gemini", "gemini"),
         *_google("streamGenerateContent", "the same as a stream; needs ``?alt=sse``", "gemini", "path"),
@@ -108,18 +110,20 @@ class Operation(enum.StrEnum):
         Endpoint("/v1/messages/count_tokens", "tokens of such a request to Anthropic", "anthropic"),
         *_google("countTokens", "tokens of such a request to Gemini", "gemini"),
     )
-    # A moderation is the one body that may name no model; this is OpenAI's default.
+    # A body that may name no model, as those of pictures and of stored prompts; this is OpenAI's default.
     MODERATIONS = (
         "moderations",
-        _passed("/v1/moderations", "whether something may be said", model="omni-moderation-latest"),
+        _passed(
+            "/v1/moderations", "whether something may be said", model="omni-moderation-latest", unnamed="moderations"
+        ),
     )
     IMAGES_GENERATIONS = (
         "images_generations",
-        _passed("/v1/images/generations", "pictures", streams="body"),
+        _passed("/v1/images/generations", "pictures", streams="body", unnamed="images"),
     )
     IMAGES_EDITS = (
         "images_edits",
-        _passed("/v1/images/edits", "pictures from pictures", streams="body", body="multipart"),
+        _passed("/v1/images/edits", "pictures from pictures", streams="body", body="multipart", unnamed="images"),
     )
     AUDIO_SPEECH = "audio_speech", _passed("/v1/audio/speech", "a text, spoken", streams="body")
     AUDIO_TRANSCRIPTIONS = (
@@ -213,3 +217,5 @@ class Operation(enum.StrEnum):
 
 
 ENDPOINTS = tuple(endpoint for operation in Operation for endpoint in operation.endpoints)
+UNNAMED = tuple(sorted({endpoint.unnamed for endpoint in ENDPOINTS} - {""}))
+"""What ``routing.default_models`` may have."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,6 +40,13 @@ class TraceContext:
         return f"traceparent: 00-{self.trace_id}-{span_id}-{self.flags:02x}\r\n{state}".encode()
 
 
+class PassedTrace(TraceContext):
+    """The trace of a client where we have no spans of our own: the vendor's hang under the client's."""
+
+    def new_span_id(self) -> str:
+        return self.parent_id
+
+
 class Attempt(msgspec.Struct):
     """One try at one target. Times are the clock's seconds, ``None`` for what did not happen.
 
@@ -52,6 +59,8 @@ class Attempt(msgspec.Struct):
     :ivar cost: what that costs, in picos (:mod:`llmedge.money`); ``None`` where it costs nothing or ``unpriced``.
     :ivar unpriced: it may be billed, and nobody knows for how much.
     :ivar rate: requests a second that its target takes, where it said that it has none left for now.
+    :ivar shown: headers of the vendor's that the client is shown.
+    :ivar tier: the service tier that the head of its answer tells.
     :ivar content_type: of an answer that is passed on as it is; ``content_length`` too, where the vendor told it.
     """
 
@@ -78,6 +87,8 @@ class Attempt(msgspec.Struct):
     content_length: int | None = None
     rate: float | None = None
     queued_for: str = ""
+    shown: Mapping[bytes, str] | None = None
+    tier: str = ""
 
     def end(self, now: float, outcome: str, error: str = "") -> None:
         """Note how it ended; the first time counts."""
@@ -139,6 +150,15 @@ ESTIMATED = Fact(
     "llmedge.estimated",
     "x-llmedge-estimated",
 )
+TIER = Fact("tier", "the service tier that the answer is billed in, where it is not the usual one", "llmedge.tier")
+AUDIO_SECONDS = Fact("audio_seconds", "seconds of sound that were read", "llmedge.audio_seconds")
+CHARACTERS = Fact("characters", "characters of a text that was spoken", "llmedge.characters")
+IMAGES = Fact("images", "pictures that were made", "llmedge.images")
+COST_UNKNOWN = Fact(
+    "cost_unknown",
+    "``true``: ``cost_usd`` is not all of it, since something has no known price",
+    "llmedge.cost_unknown",
+)
 REFUSED_BY = Fact(
     "refused_by",
     "whose rate limit refused the request",
@@ -146,6 +166,12 @@ REFUSED_BY = Fact(
     metric=("llm_rate_limited_total", "scope"),
     values=("global", "key", "project", "team", "user", "organization"),
 )
+
+
+USER = Fact("user", "the end user whom the client names, with ``log.fields``", "user.id")
+TAGS = Fact("tags", "what ``x-llmedge-tags`` says, with ``log.fields``", "llmedge.tags")
+METADATA = Fact("metadata", "what ``metadata`` of the body says, with ``log.fields``")
+HEADERS = Fact("headers", "headers of the request, those of ``log.headers``")
 
 
 class Routing(msgspec.Struct):
@@ -239,7 +265,8 @@ class Record(msgspec.Struct):
     :ivar outcome: ``ok``, ``error``, ``client_closed``, or what broke the stream (``cut``, ``timeout`` ...).
     :ivar uid: of its row in the ledger, where that had to be known before its end.
     :ivar taken: of its caller's limits, to be brought back when it has ended.
-    :ivar facts: what the stages said of the call besides: texts, lists of texts, numbers and booleans.
+    :ivar facts: what the stages said of the call besides: texts, lists of texts, numbers and booleans; tables of these,
+        which are in the log alone.
     :ivar trace: ``None`` where nothing is traced.
     """
 

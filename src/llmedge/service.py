@@ -17,15 +17,18 @@ from llmedge.banner import banner
 from llmedge.config import ConfigError, Settings
 from llmedge.config.diff import differences
 from llmedge.endpoints import Endpoint, EndpointError, parse
-from llmedge.graph import ProcessState, build
+from llmedge.graph import Graph, ProcessState, build
 from llmedge.observe import logs
+from llmedge.secret_files import SecretFiles
 from llmedge.tls import ServerTls, TlsError
 from llmedge.web.site import EdgeSite
 
 log = Logger()
 
-CERTIFICATE_CHECK = 5.0
-"""Seconds between two looks at the certificate files."""
+FILE_CHECK = 5.0
+"""Seconds between two looks at the files of certificates and secrets."""
+LAST_WORDS = 1.0
+"""Seconds that what is said to those who are cut off has to go out."""
 _RESTART = ("server.address", "server.listen", "admin.listen", "tls.", "tracing.", "store.", "ledger.")
 
 
@@ -47,10 +50,13 @@ class EdgeService(Service):
         self._reload = reload
         self._stopping = False
         self._stop_ticks: Callable[[], None] | None = None
+        self._secrets = SecretFiles(self._refused)
         try:
             self._process = ProcessState(reactor, settings, lambda: not self._stopping)
+            self._secrets.hear(settings, self._process.observers)
             self.graph = build(self._process, settings)
             self.graph.enter()
+            self._secrets.watch(settings)
         except ConfigError as error:
             raise StartError(str(error)) from None
         self.site = EdgeSite(self.graph.web.resource, reactor, settings.server, self.graph.web.gate)
@@ -59,8 +65,8 @@ class EdgeService(Service):
         self._waiting += [(endpoint, self.admin_site) for endpoint in self._endpoints(settings.admin.listen)]
         self._tls: list[ServerTls] = [endpoint.tls for endpoint, _ in self._waiting if endpoint.tls is not None]
         self._ports: list[tuple[Any, EdgeSite]] = []
-        self._certificates = LoopingCall(self._renew_if_changed)
-        self._certificates.clock = reactor
+        self._files = LoopingCall(self._look_at_files)
+        self._files.clock = reactor
 
     def _endpoints(self, descriptions: Sequence[str]) -> list[Endpoint]:
         try:
@@ -89,8 +95,7 @@ class EdgeService(Service):
                 self._process.store.start()
             except ConfigError as error:
                 raise StartError(str(error)) from None
-        if self._tls:
-            self._certificates.start(CERTIFICATE_CHECK, now=False)
+        self._watch_files()
         self.graph.pipeline.health.start()
         self._reactor.addSystemEventTrigger("after", "shutdown", logs.finish)
         for line in banner(self.graph.settings):
@@ -132,19 +137,13 @@ class EdgeService(Service):
         pool = self._reactor.getThreadPool()
         try:
             settings: Settings = await deferToThreadPool(self._reactor, pool, self._reload)
-            graph = build(self._process, settings, self.graph)
+            graph = self._build(settings)
         except ConfigError as error:
             log.error("the new configuration is refused, the old one stays: {problem}", problem=str(error))
             return False
         await self.renew_certificates()
         changes = differences(self.graph.settings, settings)
-        graph.enter(self.graph)
-        graph.pipeline.health.start()
-        old, self.graph = self.graph, graph
-        self.site.edge.put_in_force(graph.web.resource, settings.server, graph.web.gate)
-        self.admin_site.edge.put_in_force(graph.web.admin, settings.server, graph.web.gate)
-        logs.levels.set(settings.log)
-        old.retire(graph)
+        self._enter(graph)
         for change in changes:
             late = change.startswith(_RESTART) and ": " in change
             log.info("{change}{late}", change=change, late=" (after a restart)" if late else "")
@@ -152,8 +151,55 @@ class EdgeService(Service):
         log.info("the configuration was read again: {changed}", changed=changed)
         return True
 
-    async def _renew_if_changed(self) -> None:
+    def _build(self, settings: Settings) -> Graph:
+        """:raises ConfigError: it cannot be."""
+        self._secrets.hear(settings, self._process.observers)
+        return build(self._process, settings, self.graph)
+
+    def _enter(self, graph: Graph) -> None:
+        """Put ``graph`` in force for new calls."""
+        settings = graph.settings
+        self._secrets.watch(settings)
+        graph.enter(self.graph)
+        graph.pipeline.health.start()
+        old, self.graph = self.graph, graph
+        self.site.edge.put_in_force(graph.web.resource, settings.server, graph.web.gate)
+        self.admin_site.edge.put_in_force(graph.web.admin, settings.server, graph.web.gate)
+        logs.levels.set(settings.log)
+        old.retire(graph)
+        self._watch_files()
+
+    # Files that are renewed
+
+    def _watch_files(self) -> None:
+        if (self._tls or self._secrets.files) and self.running and not self._files.running and not self._stopping:
+            self._files.start(FILE_CHECK, now=False)
+
+    async def _look_at_files(self) -> None:
         await self.renew_certificates(only_changed=True)
+        await self.renew_secrets()
+
+    def _refused(self) -> None:
+        """A vendor refused a key: its file may have another one by now."""
+        Deferred.fromCoroutine(self.renew_secrets()).addErrback(
+            lambda failure: log.failure("secrets could not be read again", failure)
+        )
+
+    async def renew_secrets(self) -> None:
+        """Read secrets again whose files have changed, and put them in force for new calls. On any error all of the
+        old ones stay. The rest of the configuration stays what it is."""
+        before = self.graph.settings
+        try:
+            work = self._secrets.renewed
+            settings = await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work, before)
+            if settings is before or self.graph.settings is not before or self._stopping:
+                return  # a reload was faster
+            changes = differences(before, settings)
+            self._enter(self._build(settings))
+        except (ValueError, ConfigError) as error:
+            log.error("a renewed secret is refused, the old one stays: {problem}", problem=str(error))
+        else:
+            log.info("renewed secrets are in force: {changes}", changes="; ".join(changes))
 
     async def renew_certificates(self, only_changed: bool = False) -> None:
         """Read the certificate files again, off the reactor's thread. A broken one is refused, the old one stays."""
@@ -180,21 +226,23 @@ class EdgeService(Service):
         if self._stop_ticks is not None:
             self._stop_ticks()
             self._stop_ticks = None
-        if self._certificates.running:
-            self._certificates.stop()
+        if self._files.running:
+            self._files.stop()
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
         await self._close(self.site)
         grace = self.graph.settings.server.shutdown_grace
+        await self.site.last_read()
         self.site.drain()
         if self.site.connections:
             log.info("stopping: {count} connections are finishing", count=len(self.site.connections))
-            try:
-                await self.site.when_empty().addTimeout(grace, self._reactor)
-            except TimeoutError:
+            if not await self._is_empty(grace):
                 log.warn("stopping: {count} connections were cut off", count=len(self.site.connections))
+                self.site.cut()
+                await self._is_empty(LAST_WORDS)
         self.site.abort()
+        await self._is_empty(LAST_WORDS)  # then the last requests are on record
         await self._close(self.admin_site)
         self.admin_site.abort()
         self.graph.retire()
@@ -203,10 +251,20 @@ class EdgeService(Service):
             await self._process.store.stop()
         if self._process.tracing is not None:
             await self._process.tracing.stop()
+        log.info("stopped")
+
+    async def _is_empty(self, seconds: float) -> bool:
+        """Whether the last connection is gone, within ``seconds``."""
+        try:
+            await self.site.when_empty().addTimeout(seconds, self._reactor)
+        except TimeoutError:
+            return False
+        return True
 
     def hurry(self) -> None:
         """Asked to stop a second time: what is under way is cut off."""
-        self.site.abort()
+        self.site.cut()
+        self._reactor.callLater(LAST_WORDS, self.site.abort)
 
     async def _close(self, site: EdgeSite) -> None:
         for port, of in self._ports:

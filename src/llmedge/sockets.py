@@ -6,6 +6,7 @@ import select
 from typing import Any
 
 from twisted.internet.tcp import Client, Server
+from twisted.internet.unix import Client as UnixClient
 
 
 def unsent(transport: Any) -> int:
@@ -20,6 +21,7 @@ def unsent(transport: Any) -> int:
 
 
 _PLAIN = (Server, Client)
+_ASKABLE = (*_PLAIN, UnixClient)
 
 
 def write_now(transport: Any, data: bytes) -> None:
@@ -43,9 +45,9 @@ def write_now(transport: Any, data: bytes) -> None:
 def was_closed(transport: Any) -> bool:
     """Whether the other end of a connection at rest has closed it, which the reactor is still to find out.
 
-    Asked of the kernel, where it is a plain TCP connection; ``False`` elsewhere.
+    Asked of the kernel, where it is a plain TCP connection or a unix socket; ``False`` elsewhere.
     """
-    if type(transport) not in _PLAIN or not transport.connected:
+    if type(transport) not in _ASKABLE or not transport.connected:
         return False
     poll = getattr(transport, "llmedge_poll", None)
     if poll is None:

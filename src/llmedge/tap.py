@@ -9,17 +9,24 @@ import importlib
 import os
 import re
 import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from types import MappingProxyType
 from typing import Any, NoReturn
 
+from twisted.internet.defer import Deferred
 from twisted.logger import FilteringLogObserver, Logger, LogLevel, jsonFileLogObserver, textFileLogObserver
 from twisted.python.usage import Options as UsageOptions
+from twisted.python.usage import UsageError
 
 from llmedge import signals
 from llmedge._version import __version__
 from llmedge.banner import banner
 from llmedge.config import ConfigError, Settings, load
+from llmedge.config.address import endpoint_of
+from llmedge.config.whole import EndpointCheck
 from llmedge.descriptors import raise_limit, shortage
-from llmedge.endpoints import EndpointError, parse
+from llmedge.endpoints import problem
 from llmedge.observe import logs
 from llmedge.pipeline.build import stages
 from llmedge.pipeline.route import Route
@@ -30,25 +37,38 @@ from llmedge.web.build import layers
 log = Logger()
 _WORD = re.compile(r"(?<!^)(?=[A-Z])")
 """Between two words of a class's name."""
+_ADDRESS = re.compile(r"(?:\d+\.\d+\.\d+\.\d+|localhost|\[[0-9a-fA-F:.%\w]+\]|):\d+")
+"""What cannot be an endpoint string; a name before a port might be a kind of endpoint."""
 
 
 class Options(UsageOptions):
     """Command line of ``twist llmedge``."""
 
-    synopsis = "[--port ENDPOINT]... [--admin-port ENDPOINT]... [--config FILE] [--check]"
+    synopsis = "[--port ENDPOINT]... [--admin-port ENDPOINT]... [--config FILE] [--check [--ask]]"
     longdesc = (
         "An LLM edge gateway. Without any configuration it listens on 0.0.0.0:8080, serves the vendors whose key "
         "is in the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY and others), or a mock vendor, "
-        "and lets in callers on this machine only. README.rst and docs/ tell the rest."
+        "and lets in callers on this machine only. --schema lists every setting; README.rst and docs/ of the "
+        "source tell the rest."
     )
-    optFlags = [["check", None, "Say whether the configuration is good and what would run; do not listen."]]
+    optFlags = [
+        ["check", None, "Say whether the configuration is good and what would run; do not listen."],
+        ["ask", None, "With --check: ask each vendor for its models, and say what it answers."],
+    ]
     settings: Settings
+    doubts: list[str]
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # twisted has no types here
         self["ports"] = []
         self["admin-ports"] = []
         self["config"] = None
+
+    def parseOptions(self, options: Any = None) -> None:
+        try:
+            super().parseOptions(options)  # type: ignore[no-untyped-call]  # twisted has no types here
+        except UsageError as error:  # twist would print all its usage behind it
+            _stop(f"{error}; twist llmedge --help says what there is")
 
     def opt_port(self, endpoint: str) -> None:
         """Endpoint to listen on, such as tcp:8080 or ssl:8443. May be given several times."""
@@ -83,21 +103,36 @@ class Options(UsageOptions):
             _stop(f"there is no argument {rest[0]!r}; twist llmedge --help says what there is")
 
     def postOptions(self) -> None:
+        if self["ask"] and not self["check"]:
+            _stop("--ask goes with --check")
+        self.doubts = []
         try:
-            self.settings = self.load()
+            self.settings = self._load(self.doubts.append, problem)
         except ConfigError as error:
             _stop(str(error))
         if self["check"]:
-            _check(self.settings)
+            _check(self.settings, self.doubts, self["ask"])
         self._take_over_logging()
 
     def load(self) -> Settings:
-        """Read flags, environment and file (again).
+        """Read flags, environment and file again; endpoints stay what they are.
 
         :raises ConfigError: they cannot be used.
         """
+        return self._load(_warn)
+
+    def _load(self, doubt: Callable[[str], None], endpoint_check: EndpointCheck | None = None) -> Settings:
         config = self["config"] or os.environ.get("LLMEDGE_CONFIG") or None
-        return load(os.environ, config, self["ports"], self["admin-ports"], vendors=Vendors())
+        ports, admin_ports = self["ports"], self["admin-ports"]
+        return load(
+            os.environ,
+            config,
+            ports,
+            admin_ports,
+            vendors=Vendors(),
+            endpoint_check=endpoint_check,
+            doubt=doubt,
+        )
 
     def _take_over_logging(self) -> None:
         """Have twist or twistd log through us: JSON lines where it would write JSON or a plain file."""
@@ -125,8 +160,8 @@ def _endpoint(text: str) -> str:
     """A port, or an address as SERVER_ADDRESS has it, is an endpoint too."""
     if text.isdigit():
         return f"tcp:{text}"
-    if match := re.fullmatch(r"(\d+\.\d+\.\d+\.\d+|localhost):(\d+)", text):
-        return f"tcp:{match[2]}:interface={match[1]}"
+    if _ADDRESS.fullmatch(text):
+        return endpoint_of(text) or text
     return text
 
 
@@ -136,20 +171,29 @@ def makeService(options: Options) -> EdgeService:
 
     try:
         service = Started(reactor, options.settings, options.load)
+        service.doubts = options.doubts
     except StartError as error:
         _stop(str(error))
+    service.host = options.parent or {}
     signals.install(reactor, service)
     return service
 
 
 class Started(EdgeService):
-    """The service of a command line: what keeps it from starting ends the process with one line."""
+    """The service of a command line: what keeps it from starting ends the process with one line.
+
+    :ivar doubts: what is hardly meant, to be said when it has started.
+    :ivar host: the options of twist or twistd.
+    """
+
+    doubts: Sequence[str] = ()
+    host: Any = MappingProxyType({})
 
     def privilegedStartService(self) -> None:
         try:
             super().privilegedStartService()
         except StartError as error:
-            _stop(str(error))
+            self._give_up(str(error))
 
     def startService(self) -> None:
         if problem := shortage(raise_limit(), self.graph.settings):
@@ -157,20 +201,35 @@ class Started(EdgeService):
         try:
             super().startService()
         except StartError as error:
-            _stop(str(error))
+            self._give_up(str(error))
+        for doubt in self.doubts:
+            _warn(doubt)
+
+    def _give_up(self, message: str) -> NoReturn:
+        """End the process as :func:`_stop` does; a daemon's parent, which waits at a pipe, is told, and ends likewise.
+
+        twistd itself does so for an ``Exception`` only, and has its traceback shown; a pidfile of its own it leaves.
+        """
+        if self.host.get("pidfile"):
+            with suppress(OSError):  # as twistd: who has shed privileges may not
+                os.unlink(self.host["pidfile"])
+        pipe = self.host.get("statusPipe")
+        if pipe is not None:
+            log.critical("{message}", message=message)
+            logs.finish()
+            # Its parent reads no more than that.
+            os.write(pipe, f"1 llmedge: {message}".encode("ascii", "backslashreplace")[:100])
+        _stop(message)
 
 
-def _check(settings: Settings) -> NoReturn:
-    from twisted.internet import reactor
+def _warn(doubt: str) -> None:
+    log.warn("{doubt}", doubt=doubt)
 
-    for description in (*settings.server.listen, *settings.admin.listen):
-        try:
-            parse(reactor, description, settings.tls)
-        except EndpointError as error:
-            _stop(str(error))
+
+def _check(settings: Settings, doubts: Sequence[str], ask: bool) -> NoReturn:
     if settings.tracing.enabled:
         try:
-            importlib.import_module("llmedge.observe.tracing").connect(settings.tracing)
+            importlib.import_module("llmedge.observe.tracing").connect(settings.tracing, settings.upstream)
         except ConfigError as error:
             _stop(str(error))
     for line in banner(settings):
@@ -181,8 +240,32 @@ def _check(settings: Settings) -> NoReturn:
         print(f"would listen for operators on {description}")
     for onion, around in (("http", layers(settings)), ("call", [*stages(settings), Route])):
         print(f"{onion}: {' → '.join(_WORD.sub(' ', layer.__name__).lower() for layer in around)}")
-    print("configuration: good")
-    raise SystemExit(0)
+    for doubt in doubts:
+        print(f"warning: {doubt}")
+    print("configuration: good" + (f", with {len(doubts)} warning{'s' * (len(doubts) > 1)}" if doubts else ""))
+    raise SystemExit(0 if not ask or _ask(settings) else 1)
+
+
+def _ask(settings: Settings) -> bool:
+    """Ask all vendors, print what they say; whether all of them could be used."""
+    from twisted.internet import reactor as installed
+
+    from llmedge.asking import ask_all
+
+    reactor: Any = installed  # mypy knows the module
+    answers: list[bool] = []
+
+    async def run() -> None:
+        try:
+            async for name, words, good in ask_all(reactor, settings):
+                print(f"asked {name}: {words}", flush=True)
+                answers.append(good)
+        finally:
+            reactor.stop()
+
+    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(run()))
+    reactor.run()
+    return len(answers) == len(settings.providers) and all(answers)
 
 
 def _stop(message: str) -> NoReturn:

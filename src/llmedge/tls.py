@@ -13,6 +13,8 @@ from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from zope.interface import implementer
 
+from llmedge.files import state_of
+
 CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 """For TLS 1.2: forward secret and authenticated only (RFC 9325 section 4.2). TLS 1.3 has no others."""
 PROTOCOLS = (b"h2", b"http/1.1")
@@ -67,15 +69,8 @@ class ServerTls:
         return self._state() != self._seen
 
     def _state(self) -> tuple[Any, ...]:
-        state: list[Any] = []
-        for identity in self.identities:
-            for path in (identity.cert, identity.key, identity.chain, self._client_ca):
-                try:
-                    found = os.stat(path) if path else None
-                except OSError:
-                    found = None
-                state.append(found and (found.st_mtime_ns, found.st_size, found.st_ino))
-        return tuple(state)
+        paths = [(each.cert, each.key, each.chain, self._client_ca) for each in self.identities]
+        return state_of(path for some in paths for path in some)
 
     def _choose(self, connection: SSL.Connection) -> None:
         name = (connection.get_servername() or b"").decode("ascii", "replace").lower()
@@ -101,7 +96,9 @@ class ServerTls:
             _read(path)
             try:
                 use(path)
-            except SSL.Error:
+            except SSL.Error as error:
+                if any("mismatch" in str(reason) for _, _, reason in error.args[0]):  # OpenSSL compares them at once
+                    raise TlsError(f"{identity.key} is not the key of {identity.cert}") from None
                 raise TlsError(f"{path} is not good PEM for a certificate chain or key") from None
         if identity.chain:
             for certificate in x509.load_pem_x509_certificates(_read(identity.chain)):

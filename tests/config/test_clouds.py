@@ -65,7 +65,7 @@ class Bedrock(Clouds):
     def test_without_botocore(self) -> None:
         keys = 'region = "eu-central-1"\naccess_key = "a"\nsecret_key = "b"'
         with mock.patch.object(importlib.util, "find_spec", return_value=None):
-            self.assertIn("install llmedge[bedrock]", self.problem(keys, "bedrock"))
+            self.assertIn("pip install 'llmedge[bedrock]'", self.problem(keys, "bedrock"))
             provider('region = "eu-central-1"\napi_key = "k"', "bedrock")
 
 

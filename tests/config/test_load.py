@@ -196,3 +196,22 @@ class Load(SynchronousTestCase):
 
     def test_log_filter(self) -> None:
         self.assertIn("the level 'loud'", self.assertRaises(ConfigError, load, {"LOG_FILTER": "llmedge=loud"}).args[0])
+
+    def test_statuses_and_default_models(self) -> None:
+        """What they may hold, and that a default is a model that clients may ask for, also by a pattern."""
+        known = '[providers.p]\nbase_url = "http://h"\nmodels = ["img-*"]\n[models."m"]\ntargets = ["p/x"]\n'
+        for value in ('"m"', '"p/any"', '"img-1"'):
+            loaded = settings(known + f"[routing]\nfallback_on = [400, 599]\ndefault_models = {{images = {value}}}\n")
+            self.assertEqual(loaded.routing.fallback_on, (400, 599))
+            self.assertEqual(dict(loaded.routing.default_models), {"images": value.strip('"')})
+        for setting, said in (
+            ("fallback_on = [399]", "must be a list of HTTP statuses from 400 to 599"),
+            ("fallback_on = [true]", "must be a list of HTTP statuses from 400 to 599"),
+            ("fallback_on = 400", "must be a list of HTTP statuses from 400 to 599"),
+            ("default_models = {chat = 'm'}", "has 'chat'; there is: images, moderations, responses"),
+            ("default_models = {images = 1}", "must hold texts that are not empty; images is none"),
+            ("default_models = 'm'", "must be a table of texts, named images, moderations, responses"),
+            ("default_models = {images = 'n'}", "names the model 'n', which is not configured"),
+        ):
+            (problem,) = self.problems(known + f"[routing]\n{setting}\n")
+            self.assertIn(said, problem)

@@ -43,8 +43,11 @@ class Schema(SynchronousTestCase):
             + '[models."gpt-*"]\ntargets = ["p/x", {target = "p/y", weight = 2, tags = ["eu"]}]\nhedge = {after = 1}\n',
             PROVIDER + MODEL + "[models.m.capabilities]\ncontext = 5\nvision = true\n",
             PROVIDER + '[prices."p/*"]\ninput = 0.1\noutput = "2"\n',
+            '[providers.p]\nbase_url = "unix:/run/v.sock:/v1"\nproxy = "off"\n',
+            '[providers.p]\nbase_url = "http+unix://%2Frun%2Fv.sock/v1"\n[upstream]\nno_proxy = ["10.0.0.0/8", "*"]\n',
             '[[auth.keys]]\nname = "a"\nkey = "b"\n[server]\ntimeout = 1\nlisten = ["tcp:1"]\n',
-            '[routing]\nhedge = "off"\nretries = 0\n',
+            '[routing]\nhedge = "off"\nretries = 0\nfallback_on = [400, 422]\n',
+            PROVIDER + MODEL + '[routing]\ndefault_models = {images = "m", responses = "p/x"}\n',
         ):
             settings(toml)
             self.assertEqual(self.errors(toml), [], toml)
@@ -63,11 +66,17 @@ class Schema(SynchronousTestCase):
             ('[[auth.keys]]\nnam = "a"\n', ["auth", "keys", 0]),
             ('[providers."a b"]\n', ["providers"]),
             (PROVIDER + "regoin = 1\n", ["providers", "p"]),
+            ('[providers.p]\nbase_url = "ftp://h"\n', ["providers", "p", "base_url"]),
+            (PROVIDER + "proxy = false\n", ["providers", "p", "proxy"]),
+            ('[upstream]\nno_proxy = "h"\n', ["upstream", "no_proxy"]),
             (PROVIDER + "api_key = 1\n", ["providers", "p", "api_key"]),
             (PROVIDER + 'paths = {rerank = "x"}\n', ["providers", "p", "paths", "rerank"]),
             ("[models.m]\ntargets = []\n", ["models", "m", "targets"]),
             ('[models.m]\ntargets = ["x"]\n', ["models", "m", "targets", 0]),
             (PROVIDER + MODEL + "hedge = 3\n", ["models", "m", "hedge"]),
+            (PROVIDER + MODEL + "fallback_on = [200]\n", ["models", "m", "fallback_on", 0]),
+            ('[routing]\ndefault_models = {audio = "m"}\n', ["routing", "default_models"]),
+            ('[routing]\ndefault_models = {images = ""}\n', ["routing", "default_models", "images"]),
             ("[prices.m]\ninput = 1\n", ["prices"]),
         ):
             self.assertEqual([list(error.absolute_path) for error in self.errors(toml)], [path], toml)

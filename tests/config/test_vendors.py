@@ -11,7 +11,7 @@ from llmedge.config.catalogue import VENDORS
 from llmedge.config.option import option
 from llmedge.config.secret import Secret
 from llmedge.config.sections.providers import Provider
-from llmedge.config.vendors import capabilities_at, paths_of, variables, vendor_of
+from llmedge.config.vendors import base_variables, capabilities_at, paths_of, variables, vendor_of
 from llmedge.providers.registry import OURS
 from llmedge.providers.vendor import HttpVendor
 from tests.fakes import load, settings
@@ -166,7 +166,55 @@ class Files(SynchronousTestCase):
         self.assertIn("models.m.capabilities.vison is not a setting; did you mean 'vision'?", self.problems(bad))
 
 
+class Patterns(SynchronousTestCase):
+    def models(self, toml: str, name: str = "openai") -> Any:
+        return settings(toml).providers[name].models
+
+    def test_a_file_keeps_the_catalogues(self) -> None:
+        """Of every vendor, with its key in a table as in a variable; ``models`` says otherwise, ``[]`` none."""
+        for name, vendor in VENDORS.items():
+            if vendor.base_url:
+                self.assertEqual(self.models(f'[providers.{name}]\napi_key = "k"\n', name), vendor.models)
+                self.assertEqual(self.models(f"[providers.{name}]\nmodels = []\n", name), ())
+                self.assertEqual(self.models(f'[providers.{name}]\nmodels = ["x"]\n', name), ("x",))
+                self.assertEqual(self.models(f'[providers.{name}]\ndialect = "mock"\n', name), vendor.models)
+
+    def test_who_is_not_called_so(self) -> None:
+        """Another name, or another server: nothing goes there that nobody has said."""
+        self.assertEqual(self.models('[providers.fast]\nvendor = "openai"\n', "fast"), ())
+        self.assertEqual(self.models('[providers.openai]\nbase_url = "http://h/v1"\n'), ())
+        elsewhere = '[providers.openai]\nvendor = "openai"\nbase_url = "http://h/v1"\n'
+        self.assertEqual(self.models(elsewhere), VENDORS["openai"].models)
+
+
 class Environment(SynchronousTestCase):
+    def test_where_a_vendor_is(self) -> None:
+        """``NAME_BASE_URL`` beside its key, by every name that SDKs have: the vendor's own host is the vendor, another
+        one a server that speaks its dialect."""
+        for name, vendor in VENDORS.items():
+            if not vendor.env or not vendor.base_url or vendor.anywhere:
+                continue
+            for variable in base_variables(vendor):
+                key = {vendor.env[0]: "k"}
+                found = load(key | {variable: " http://127.0.0.1:9/gw/v1/ "}).providers
+                self.assertEqual(list(found), [name])
+                (dialect, *_) = vendor.dialects
+                self.assertIn(dialect, paths_of(found[name]), variable)
+                self.assertNotIn(found[name].vendor, VENDORS)
+                self.assertTrue(found[name].base_url.startswith("http://127.0.0.1:9/gw"), found[name].base_url)
+                self.assertEqual((found[name].api_key.reveal(), found[name].models), ("k", vendor.models))
+                same = load(key | {variable: f"{vendor.base_url}/"}).providers[name]
+                self.assertEqual((same.vendor, same.base_url), (name, vendor.base_url))
+        eu = load({"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "https://eu.api.openai.com/v1"}).providers["openai"]
+        self.assertEqual((eu.vendor, eu.base_url), ("openai", "https://eu.api.openai.com/v1"))
+        evil = load({"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "https://notopenai.com/v1"}).providers["openai"]
+        self.assertEqual(evil.vendor, "openai-compatible")
+
+    def test_a_base_url_that_is_none(self) -> None:
+        error = self.assertRaises(ConfigError, load, {"GROQ_API_KEY": "k", "GROQ_BASE_URL": "h/v1"})
+        self.assertIn("environment variable GROQ_BASE_URL must be an http or https URL", str(error))
+        self.assertEqual(list(load({"GROQ_BASE_URL": "http://h/v1"}).providers), ["mock"])
+
     def test_every_key_switches_its_vendor_on(self) -> None:
         """All whose place is known without being told."""
         for name, vendor in VENDORS.items():

@@ -14,6 +14,7 @@ import attrs
 from hypothesis import strategies as st
 
 from llmedge.dialects import ir
+from llmedge.dialects.billing import tier
 from llmedge.model import Usage
 
 CHAT, RESPONSES, CLAUDE, GEMINI, BEDROCK = "openai_chat", "openai_responses", "anthropic", "gemini", "bedrock"
@@ -143,6 +144,12 @@ def _user_parts(can: Can) -> Any:
     return st.one_of(kinds)
 
 
+def billed(answer: ir.Answer) -> ir.Answer:
+    """An answer whose usage is of the tier that it tells."""
+    usage = answer.usage
+    return ir.replace(answer, usage=None if usage is None else ir.replace(usage, tier=tier(answer.service_tier)))
+
+
 @st.composite
 def thoughts(draw: st.DrawFn, can: Can, kinds: tuple[str, ...], identified: bool) -> ir.Thinking:
     kind = draw(st.sampled_from(kinds))
@@ -193,7 +200,9 @@ def requests(draw: st.DrawFn, name: str) -> ir.Request:
     """What ``name`` can ask."""
     can = CAN[name]
     schemas = objects.map(str.encode)
-    tools = draw(_some(st.builds(ir.Tool, words, st.just("") | texts, schemas)))
+    # No vendor takes a name twice.
+    offered = st.builds(ir.Tool, words, st.just("") | texts, schemas)
+    tools = draw(st.lists(offered, max_size=2, unique_by=lambda tool: tool.name).map(tuple))
     values: dict[str, Any] = {
         "max_tokens": st.integers(1, 9999),
         "temperature": floats,

@@ -214,6 +214,11 @@ def drip(asked: Asked) -> None:
 
 CONTEXT = {"message": "This model's maximum context length is 10 tokens.", "code": "context_length_exceeded"}
 FILTER = {"message": "The prompt was filtered.", "code": "content_filter"}
+NO_CREDIT = {"message": "Your credit balance is too low to access the API.", "type": "invalid_request_error"}
+NOT_HERE = {"message": "User location is not supported for the API use.", "status": "FAILED_PRECONDITION"}
+NO_MODEL = {"message": "The model `x` does not exist.", "code": "model_not_found"}
+TOKENS = {"message": "Request too large for model `x` on tokens per minute (TPM)", "code": "rate_limit_exceeded"}
+RETRY_INFO = {"details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0.5s"}]}
 FAULTS: dict[str, Callable[[Asked], None]] = {
     "well": well,
     "reset": reset,
@@ -229,6 +234,11 @@ FAULTS: dict[str, Callable[[Asked], None]] = {
     "429-reset": once(
         status(429, x_ratelimit_remaining_tokens="0", x_ratelimit_reset_tokens="500ms"),
     ),
+    "429-told": once(status(429, RETRY_INFO)),
+    "no-credit": status(400, NO_CREDIT),
+    "not-here": status(400, NOT_HERE),
+    "no-model": status(404, NO_MODEL),
+    "tokens-a-minute": status(413, TOKENS),
     "429-long": status(429, retry_after="77"),
     "503-1s": once(status(503, retry_after="1")),
     "503-long": status(503, retry_after="77"),

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from llmedge import __version__
+from tests.e2e.certificates import Authority
 from tests.e2e.service import PYTHONPATH, ROOT, TIMEOUT, Gateway, Process, command, until
 from tests.folders import new_folder
 
@@ -39,24 +40,71 @@ class CommandLine(TestCase):
             self.assertIn(words, err)
             self.assertNotIn("Traceback", err + out)
 
+    async def daemon_refused(self, words: str, endpoint: str) -> None:
+        """Found out after the fork: the command ends with 1 and the message all the same, and leaves no pidfile."""
+        for options in ((), ("-n",)):
+            folder = new_folder()
+            log, pid = folder / "d.log", folder / "d.pid"
+            runner = ("twistd", *options, f"--pidfile={pid}", f"--logfile={log}")
+            code, out, err = await self.run_it("--port", endpoint, runner=runner)
+            self.assertEqual((code, pid.exists()), (1, False), err + out)
+            self.assertIn(f"llmedge: cannot listen on {endpoint}: ", err)
+            self.assertIn(words, err if options else log.read_text())
+            self.assertNotIn("Traceback", err + out + log.read_text())
+
     async def test_what_cannot_run(self) -> None:
         with socket.socket() as busy:
             busy.bind(("127.0.0.1", 0))
             busy.listen()
             port = busy.getsockname()[1]
             await self.refused("Address already in use", "--port", f"tcp:{port}:interface=127.0.0.1")
+            await self.daemon_refused("Address already in use", f"tcp:{port}:interface=127.0.0.1")
+        await self.daemon_refused("No such file or directory", "unix:/nowhere/llmedge.sock")
         await self.refused("is not an endpoint", "--port", "nonsense:1")
         await self.refused("TLS_CERT_PATH", "--port", "ssl:0")
         await self.refused("cannot be read", "--port", "ssl:0:privateKey=/nowhere.pem:certKey=/nowhere.pem")
         await self.refused("cannot be read: No such file", "--config", "/nowhere.toml")
         await self.refused("environment variable RATE_LIMIT_RPM must be", RATE_LIMIT_RPM="x")
         await self.refused("there is no argument 'serve'", "serve")
+        await self.refused("option --prot not recognized; twist llmedge --help says what there is", "--prot", "80")
+        await self.refused("option --port requires argument", "--port")
+        await self.refused("--ask goes with --check", "--ask")
 
     async def test_bad_certificate(self) -> None:
         file = new_folder() / "bad.pem"
         file.write_text("not a certificate")
         bad = str(file)
         await self.refused("not good PEM", "--port", "ssl:0", TLS_CERT_PATH=bad, TLS_KEY_PATH=bad)
+
+    async def test_a_key_of_another_certificate(self) -> None:
+        authority = Authority()
+        (cert, _), (_, key) = authority.issue("one", "localhost"), authority.issue("two", "localhost")
+        said = f"{key} is not the key of {cert}"
+        await self.refused(said, "--port", f"ssl:0:privateKey={key}:certKey={cert}")
+
+    async def test_warnings(self) -> None:
+        """What is hardly meant is told by ``--check``, at the start and after a reload; it stops nobody."""
+        doubtful = '[[auth.keys]]\nname = "a"\nkey = "canary"\n'
+        file = new_folder() / "doubtful.toml"
+        file.write_text(doubtful)
+        code, out, err = await self.run_it("--check", "--config", str(file), OPENAI_KEY="canary-2")
+        self.assertEqual((code, err), (0, ""))
+        self.assertIn("\nwarning: the variable OPENAI_KEY is set, and nothing reads it: did you mean OPENAI_", out)
+        self.assertIn("\nwarning: only the mock provider is on, and answers every model", out)
+        self.assertIn(f"\nwarning: {file}:3: auth.keys[0].key is 6 characters long", out)
+        self.assertIn("\nconfiguration: good, with 3 warnings\n", out)
+        self.assertNotIn("canary", out)
+        gateway = await Gateway(doubtful).start()
+        self.addCleanup(lambda: Deferred.fromCoroutine(gateway.stop()))
+
+        def warnings() -> list[str]:
+            return [line["fields"]["message"] for line in gateway.logs() if line["level"] == "WARN"]
+
+        self.assertEqual(len(warnings()), 2, warnings())
+        gateway.config.write_text(doubtful + "[server]\ntimeout = 9\n")
+        os.kill(gateway.process.pid, signal.SIGHUP)
+        await until(lambda: "the configuration was read again" in gateway.process.out, "a reload")
+        self.assertEqual(len(warnings()), 4, warnings())
 
     async def test_check(self) -> None:
         """Says what would run, and whether the configuration is good, without listening."""
@@ -70,6 +118,9 @@ class CommandLine(TestCase):
         order = "compress → access record → cors → authenticate → rate limit → limit concurrency → "
         self.assertIn(f"http: {order}enforce deadline\n", out)
         self.assertIn("call: settle → admit → count tokens → route\n", out)
+        _, out, _ = await self.run_it("--check", "--port", "[::1]:8080", "--admin-port", "127.0.0.1:1")
+        self.assertIn("would listen on tcp:8080:interface=\\:\\:1\n", out)
+        self.assertIn("would listen for operators on tcp:1:interface=127.0.0.1\n", out)
         _, out, _ = await self.run_it("--check", RATE_LIMIT_ENABLED="false")
         self.assertIn("access record → authenticate → limit concurrency", out)
         bad.write_text("[serv]\n[server]\ntimeout = 0\n")

@@ -72,13 +72,14 @@ class Row:
     @property
     def below(self) -> bool:
         """It fails before the vendor gets a request."""
-        return self.fault in ("refused", "dns", "tls", "deaf")
+        return self.fault in ("refused", "dns", "tls", "proxy", "deaf")
 
 
 TABLE = [
     Row("refused", "refused"),
     Row("dns", "dns"),
     Row("tls", "tls"),
+    Row("proxy", "proxy"),
     Row("connect", "deaf"),
     Row("reset", "reset"),
     Row("reset", "half-a-head-then-cut"),
@@ -93,6 +94,7 @@ TABLE = [
     Row("status_429", "429-ms", recovers=0.4),
     Row("status_429", "429-date", recovers=0.9),  # a date has whole seconds
     Row("status_429", "429-reset", recovers=0.5),
+    Row("status_429", "429-told", recovers=0.5),
     Row("status_429", "429-long", 429, "RATE_LIMIT_ERROR", retry_after=77),
     Row("status_500", "500"),
     Row("status_502", "502"),
@@ -105,13 +107,17 @@ TABLE = [
     Row("lacking", "405", 501, "NOT_IMPLEMENTED"),
     Row("status_other", "302"),
     Row("credentials", "401"),
-    Row("credentials", "402"),
     Row("credentials", "403"),
+    Row("billing", "402"),
+    Row("billing", "no-credit"),
+    Row("location", "not-here"),
+    Row("unserved", "404", 404, "NOT_FOUND"),
+    Row("unserved", "no-model", 404, "model_not_found"),
+    Row("allowance", "tokens-a-minute", 413, "rate_limit_exceeded"),
     Row("error_body", "error-in-a-200"),
     Row("error_event", "error-first", how="stream"),
     Row("context_length", "context", 400, "context_length_exceeded"),
     Row("content_filter", "filter", 400, "content_filter"),
-    Row("client", "404", 404, "NOT_FOUND"),
     Row("client", "422", 422, "VALIDATION_ERROR"),
     Row("malformed", "half-json", how="whole"),
     Row("malformed", "html"),
@@ -127,8 +133,8 @@ TABLE = [
     Row("error_event", "error-later", how="stream", later=True),
     Row("stall", "stall", how="stream", later=True, code="TIMEOUT_ERROR"),
 ]
-"""``busy`` and ``unsupported`` are no vendor's doing, ``media_type`` is no chat's, ``unusable`` is said in other
-dialects than this vendor's: they have tests of their own."""
+"""``busy``, ``unsupported`` and ``fallback_on`` are no vendor's doing, ``media_type`` is no chat's, ``unusable`` is
+said in other dialects than this vendor's: they have tests of their own."""
 
 
 @attrs.frozen
@@ -174,7 +180,8 @@ class Faulty(TestCase):
         self.bad, self.good = FaultServer(), Vendor(well)
         self.deaf = Deaf()
         self.addCleanup(self.deaf.stop)
-        for vendor in (self.bad, self.good):
+        self.proxy = Vendor(lambda asked: asked.connection.answer(407, {}))
+        for vendor in (self.bad, self.good, self.proxy):
             self.addCleanup(lambda vendor=vendor: Deferred.fromCoroutine(vendor.stop()))
         return await self.another(models, wait)
 
@@ -189,9 +196,13 @@ class Faulty(TestCase):
             "refused": f"http://127.0.0.1:{free_port()}/v1",
             "dns": "http://no-such-host.invalid/v1",
             "tls": f"https://localhost:{tls.getHost().port}/v1",
+            "proxy": "https://192.0.2.1/v1",
             "deaf": f"http://127.0.0.1:{self.deaf.port}/v1",
         }
-        providers = "".join(f'[providers.{name}]\nbase_url = "{url}"\n' for name, url in places.items())
+        more = {"proxy": f'proxy = "http://127.0.0.1:{self.proxy.port}"\n'}
+        providers = "".join(
+            f'[providers.{name}]\nbase_url = "{url}"\n{more.get(name, "")}' for name, url in places.items()
+        )
         claude = f'[providers.claude]\ndialect = "anthropic"\nbase_url = "http://127.0.0.1:{self.good.port}"\n'
         rescue = '[models.rescue]\ntargets = ["good/rescue"]\ncapabilities = {context = 1000000}\n'
         self.gateway = gateway = Gateway(SETTINGS + limits(wait) + providers + claude + rescue + models)
@@ -254,7 +265,7 @@ class Table(Faulty):
         An honest end, held back frames, no early 200, no leak, both errors kept; each limit fires, Retry-After is
         honoured and passed on, a silent target is left and not asked again.
         """
-        rows = {row.cause for row in TABLE} | {"busy", "unsupported", "media_type", "unusable"}
+        rows = {row.cause for row in TABLE} | {"busy", "unsupported", "fallback_on", "media_type", "unusable"}
         self.assertEqual(rows, set(VERDICTS))
         models = "".join(case.toml for case in CASES)
         patient, waiting = await self.begin(models), await self.another(models, WAIT)

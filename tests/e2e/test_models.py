@@ -51,7 +51,7 @@ class Models(TestCase):
         gateway = await self.begin(
             f'[providers.plain]\nbase_url = "{at}/v1"\n{key}\nmodels = ["o-*"]\n'
             f'[providers.anthropic]\nvendor = "anthropic"\nbase_url = "{at}"\n{key}\nmodels = ["claude-*"]\n'
-            f'[providers.gemini]\nvendor = "gemini"\nbase_url = "{at}"\n{key}\n'
+            f'[providers.gemini]\nvendor = "gemini"\nbase_url = "{at}"\n{key}\nmodels = []\n'
             f'[providers.broken]\nbase_url = "{at}/broken"\n{key}\n'
             f'[providers.silent]\nbase_url = "{at}/silent"\n'
             '[models."mine"]\ntargets = ["plain/o-1"]\n'

@@ -73,6 +73,30 @@ class Operating(TestCase):
                 await until(lambda g=gateway: "connections are finishing" in g.process.out, "the draining")
             self.assertEqual(await gateway.process.ended, 0)
 
+    async def test_what_is_cut_off(self) -> None:
+        """A stream ends with its error event, a whole answer is a 503; both are in the log, with a cost."""
+        vendor = self.silent()
+        more = '[prices."*/*"]\ninput = 1\noutput = 1\n[server]\nshutdown_grace = 0.5\n'
+        gateway = await self.begin(more + vendor.toml + '[providers.slow]\ndialect = "mock"\nchunk_interval = 2\n')
+        stream = await Client.connect(gateway.port)
+        stream.send(request(body=STREAM | {"model": "slow/m"}))
+        await stream.wait_for(b'"content":"')
+        whole = await self.under_way(gateway, vendor)
+        self.signal(gateway, signal.SIGTERM)
+        await gatherResults([Deferred.fromCoroutine(self.gone(each)) for each in (stream, whole)])
+        self.assertEqual(await gateway.process.ended, 0)
+        self.assertIn(b'"code":"UNAVAILABLE"', stream.received)
+        self.assertTrue(whole.received.startswith(b"HTTP/1.1 503"), whole.received)
+        self.assertIn(b"Connection: close", whole.received)
+        lines = [json.loads(line) for line in gateway.process.out.splitlines() if '"llmedge.access"' in line]
+        found = [each["fields"] for each in lines if each["fields"]["outcome"] == "stopped"]
+        self.assertEqual(sorted(each["status"] for each in found), [200, 503])
+        for each in found:
+            self.assertTrue(each["cost_usd"] > 0 and each["tokens_estimated"], each)
+
+    async def gone(self, client: Client) -> None:
+        await client.closed
+
     def silent(self) -> Vendor:
         """A vendor that answers when the test does."""
         vendor = Vendor(lambda asked: None)

@@ -86,5 +86,24 @@ class Plugins(TestCase):
         self.assertIn(":5: providers.acme.secrets is not a setting; did you mean 'secret'?", text)
         text = await self.check('[providers.p]\nvendor = "acmee"\n')
         self.assertIn("is not in the catalogue, and no plugin: 'acmee'; did you mean 'acme'? (plugins: acme)", text)
+        text = await self.check('[providers.p]\nvendor = "zzz"\n')
+        self.assertIn("(plugins: acme)", text)
         text = await self.check('[providers.groq]\nsecret = "a"\n')
         self.assertIn(':2: providers.groq.secret is for the vendor "acme" only', text)
+
+    async def test_one_that_cannot_be_imported(self) -> None:
+        """Its own mistake is said, without a traceback, and nothing is written beside it; else, where it would be
+        found."""
+        folder = Path(self.path.partition(os.pathsep)[0]) / "llmedge" / "plugins"
+        toml = '[providers.p]\nvendor = "acme"\nbase_url = "http://h/v1"\n'
+        (folder / "acme.py").write_text("class Acme(:\n")
+        text = await self.check(toml)
+        self.assertIn("no plugin: 'acme'", text)
+        self.assertRegex(text, r"; the plugin acme cannot be imported: SyntaxError: .*acme\.py, line 1")
+        (folder / "acme.py").write_text("import nothing_like_that\n")
+        text = await self.check(toml)
+        self.assertIn("the plugin acme cannot be imported: ModuleNotFoundError: No module named 'nothing_like_", text)
+        (folder / "acme.py").unlink()
+        text = await self.check(toml)
+        self.assertIn(f"looked for in llmedge/plugins of each directory on PYTHONPATH, which is {folder}", text)
+        self.assertEqual([each.name for each in folder.iterdir() if each.name != "__pycache__"], [])

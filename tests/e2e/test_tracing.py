@@ -26,10 +26,12 @@ QUICK = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_METRIC_EXPORT_INTERVAL": "300",
 class Traces(TestCase):
     timeout = TIMEOUT
 
-    async def gateway(self, endpoint: str) -> Gateway:
+    async def gateway(self, told: str | dict[str, str]) -> Gateway:
+        """:param told: the endpoint, or the variables that say it."""
         self.vendor = vendor = Vendor(lambda asked: asked.connection.answer(200, ANSWER))
         self.addCleanup(lambda: Deferred.fromCoroutine(vendor.stop()))
-        gateway = Gateway(self.vendor.toml, QUICK | {"OTLP_ENDPOINT": endpoint})
+        environ = QUICK | {"OTLP_ENDPOINT": told} if isinstance(told, str) else told
+        gateway = Gateway(self.vendor.toml, environ)
         self.addCleanup(lambda: Deferred.fromCoroutine(gateway.stop()))
         return await gateway.start()
 
@@ -127,13 +129,25 @@ class Traces(TestCase):
             self.assertEqual(len(self.warnings(gateway)), 1)
 
     async def test_off(self) -> None:
-        """Nothing of a trace goes to the vendor."""
+        """The client's own trace goes to the vendor, as it came."""
         self.vendor = vendor = Vendor(lambda asked: asked.connection.answer(200, ANSWER))
         self.addCleanup(lambda: Deferred.fromCoroutine(vendor.stop()))
         gateway = Gateway(self.vendor.toml)
         self.addCleanup(lambda: Deferred.fromCoroutine(gateway.stop()))
         await self.ask(await gateway.start())
-        self.assertFalse({"traceparent", "tracestate"} & self.vendor.asked[0].headers.keys())
+        found = {name: self.vendor.asked[0].headers.get(name) for name in COMING}
+        self.assertEqual(found, COMING)
+
+    async def test_opentelemetrys_own_variables(self) -> None:
+        """They are enough, alone."""
+        port = free_port()
+        tap = await self.collector(sys.executable, "-m", "oteltap", "--port", str(port))
+        await self.listening(port)
+        told = {name: value for name, value in QUICK.items() if name.startswith("OTEL_")}
+        told["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{port}"
+        told["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf"  # which the port does not tell
+        await self.ask(await self.gateway(told))
+        await until(lambda: "gen_ai.client.token.usage" in tap.out and "chat mock-model" in tap.out, "both came")
 
 
 def find(value: Any, key: str) -> list[Any]:

@@ -53,8 +53,12 @@ class WebSocket(TestCase):
                 connect(url)
             self.assertEqual(refused.exception.response.status_code, 401)
             with self.assertRaises(InvalidStatus) as foreign:
-                connect(url, origin="https://evil.example", additional_headers={"x-api-key": "page-key-1"})
+                connect(url, origin="https://evil.example", subprotocols=["openai-insecure-api-key.page-key-1"])
             self.assertEqual(foreign.exception.response.status_code, 403)
+            with connect(
+                url, origin=f"http://localhost:{gateway.port}", subprotocols=["openai-insecure-api-key.page-key-1"]
+            ):
+                pass
 
         await deferToThread(work)
         await until(lambda: len([f for f in gateway.access() if f["outcome"] == "ok"]) == 3, "three records")

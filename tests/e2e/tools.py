@@ -13,9 +13,12 @@ from twisted.trial.unittest import SkipTest
 from tests.folders import new_folder
 
 PACKAGES = {
+    "caddy": "caddy",
     "curl": "curl",
     "h2load": "nghttp2-client",
     "haproxy": "haproxy",
+    "nginx": "nginx-light",
+    "jq": "jq",
     "nghttp": "nghttp2-client",
     "node": "nodejs",
     "openssl": "openssl",
@@ -23,6 +26,7 @@ PACKAGES = {
     "slowhttptest": "slowhttptest",
     "sslscan": "sslscan",
     "timeout": "coreutils",
+    "tinyproxy": "tinyproxy-bin",
     "sslyze": "none; make test puts it into .venv/sslyze",
 }
 """The Debian package of each program."""

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
+from OpenSSL import SSL
 from twisted.internet import reactor as _reactor
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.ssl import DefaultOpenSSLContextFactory
 
 reactor: Any = _reactor
 
@@ -89,15 +91,32 @@ class VendorConnection(Protocol):
 
 
 class Vendor(Factory):
-    """Listens on a free loopback port."""
+    """Listens on a free loopback port, or on a unix socket.
+
+    :param certificate: paths of certificate and key: it speaks TLS.
+    :param clients: path of the authority of the clients that it lets in then.
+    """
 
     noisy = False
 
-    def __init__(self, script: Script) -> None:
+    def __init__(
+        self, script: Script, *, certificate: tuple[str, str] = ("", ""), clients: str = "", path: str = ""
+    ) -> None:
         self.script = script
         self.asked: list[Asked] = []
         self.connections: list[VendorConnection] = []
-        self._port = reactor.listenTCP(0, self, interface="127.0.0.1")
+        cert, key = certificate
+        if path:
+            self._port = reactor.listenUNIX(path, self)
+        elif cert:
+            own = DefaultOpenSSLContextFactory(key, cert)
+            if clients:
+                context = own.getContext()
+                context.load_verify_locations(clients)
+                context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
+            self._port = reactor.listenSSL(0, self, own, interface="127.0.0.1")
+        else:
+            self._port = reactor.listenTCP(0, self, interface="127.0.0.1")
 
     def buildProtocol(self, addr: Any) -> VendorConnection:
         return VendorConnection(self)

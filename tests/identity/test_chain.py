@@ -27,12 +27,13 @@ class Shown(Credentials):
         names: Sequence[str] = (),
         peer: str | None = "8.8.8.8",
         host: bytes = b"localhost:8080",
+        version: bytes = b"HTTP/1.1",
         **headers: bytes,
     ) -> None:
         table = {b"Host": [host]} | {name.encode(): [value] for name, value in headers.items()}
         if key is not None:
             table[b"X-Api-Key"] = [key]
-        super().__init__(table, b"/v1/models", peer, lambda: frozenset(names))
+        super().__init__(table, b"/v1/models", peer, lambda: frozenset(names), version)
 
 
 class Says:
@@ -175,7 +176,17 @@ class Configured(SynchronousTestCase):
         self.assertIn("this machine", self.refusal(auth, Shown()))
         self.assertIn("by a proxy", self.refusal(auth, Shown(peer="127.0.0.1", Forwarded=b"for=x")))
         self.assertIn("by a proxy", self.refusal(auth, Shown(peer=None, Via=b"x")))
-        self.assertIn("name localhost", self.refusal(auth, Shown(peer="127.0.0.1", host=b"evil.example")))
+        self.assertIn("HTTP/1.0", self.refusal(auth, Shown(peer="127.0.0.1", version=b"HTTP/1.0")))
+        self.assertIn("HTTP/1.0", self.refusal(auth, Shown(peer=None, version=b"HTTP/1.0")))
+        for host in (
+            b"evil.example",
+            b"upstream",
+            b"llm.example.com:443",
+            b"localhost.",
+            b"127.0.0.1.nip.io",
+            b"10.0.0.1",
+        ):
+            self.assertIn("name localhost", self.refusal(auth, Shown(peer="127.0.0.1", host=host)))
 
     def test_off(self) -> None:
         auth = Auth(enabled=False, keys=(key("a", "key-a"),))

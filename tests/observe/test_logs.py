@@ -72,7 +72,7 @@ class Json(SynchronousTestCase):
 
     def test_other_packages_show_their_message_only(self) -> None:
         capture = Capture()
-        capture.logger("twisted.x").info("hello {a}", a=1, secret="s")
+        capture.logger("treq.x").info("hello {a}", a=1, secret="s")
         self.assertEqual(capture.lines()[0]["fields"], {"message": "hello 1"})
 
 
@@ -97,6 +97,24 @@ class Filters(SynchronousTestCase):
                 "other error",
             ],
         )
+
+    def test_what_twisted_says_of_itself(self) -> None:
+        """Where its reactor starts and its ports close: said only to who asks, warnings and errors to all."""
+        for settings, shown in (
+            ({}, []),
+            ({"filter": "llmedge=debug"}, []),
+            ({"level": "debug"}, ["twisted.internet.base", "log_legacy"]),
+            ({"filter": "debug"}, ["twisted.internet.base", "log_legacy"]),
+            ({"filter": "twisted=info"}, ["twisted.internet.base"]),
+            ({"filter": "log_legacy=info"}, ["log_legacy"]),
+        ):
+            capture = Capture(**settings)
+            for namespace in ("twisted.internet.base", "log_legacy"):
+                capture.logger(namespace).info("starting")
+                capture.logger(namespace).warn("trouble")
+            lines = capture.lines()
+            self.assertEqual([line["target"] for line in lines if line["level"] == "INFO"], shown, settings)
+            self.assertEqual(len([line for line in lines if line["level"] == "WARN"]), 2)
 
     def test_the_text_log_is_filtered_too(self) -> None:
         seen: list[Any] = []

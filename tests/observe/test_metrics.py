@@ -1,11 +1,12 @@
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.model import Target, Usage
 from llmedge.observe.metrics import Metrics
 from llmedge.record import Attempt, Record
-from tests.fakes import CHAT, Edge, request
+from tests.fakes import CHAT, Edge, request, settings
 
 KEYS = '[[auth.keys]]\nname = "a"\nkey = "key-a"\n'
 A = {"x-api-key": "key-a"}
@@ -67,6 +68,38 @@ class Exposition(SynchronousTestCase):
         self.assertEqual(value(found, "llm_cost_unknown_total", **call), 1)
         self.assertIsNone(value(found, "llm_usage_estimated_total", **call))
 
+    def test_by_caller(self) -> None:
+        """At 0 as soon as a key is configured, so that no first call is missing; in all, what the others say."""
+        toml = KEYS + '[providers.m]\ndialect = "mock"\n[prices."m/x"]\ninput = 1\noutput = 2\n'
+        edge = Edge(toml)
+        names = ("llm_caller_requests_total", "llm_caller_cost_usd_total")
+        found = samples(edge)
+        self.assertEqual([value(found, name, caller="a") for name in names], [0, 0])
+        kinds = ("input", "output")
+        self.assertEqual([value(found, "llm_caller_tokens_total", caller="a", kind=kind) for kind in kinds], [0, 0])
+        for model, headers in (("m/x", A), ("m/y", A), ("nowhere", A), ("m/x", {"x-api-key": "wrong"})):
+            edge.ask(body=CHAT | {"model": model}, headers=headers)
+        found = samples(edge)
+        self.assertEqual(value(found, names[0], caller="a"), 3)
+        self.assertAlmostEqual(value(found, names[1], caller="a"), 0.000021)
+        self.assertEqual([value(found, "llm_caller_tokens_total", caller="a", kind=kind) for kind in kinds], [6, 18])
+        self.assertEqual({dict(labels).get("caller") for name, labels in found if "_caller_" in name}, {"a"})
+        more = KEYS + '[[auth.keys]]\nname = "b"\nkey = "key-b"\n'
+        edge.service._reload = lambda: settings(toml.replace(KEYS, more))
+        self.successResultOf(Deferred.fromCoroutine(edge.service.reload()))
+        found = samples(edge)
+        self.assertEqual([value(found, names[0], caller=name) for name in "ab"], [3, 0])
+
+    def test_nobody_in_particular(self) -> None:
+        """Without keys all are one caller."""
+        keyed = KEYS + "[auth]\nenabled = false\n"
+        for toml in ("", keyed):
+            edge = Edge(toml)
+            self.assertEqual(value(samples(edge), "llm_caller_requests_total", caller="anonymous"), 0)
+            edge.ask(body=CHAT)
+            self.assertEqual(value(samples(edge), "llm_caller_requests_total", caller="anonymous"), 1)
+            self.assertIsNone(value(samples(edge), "llm_caller_requests_total", caller="a"))
+
     def test_in_vain(self) -> None:
         """What a vendor was put to work for whose answer nobody waited for: a client that left, a deadline, a race."""
         toml = (
@@ -89,6 +122,7 @@ class Exposition(SynchronousTestCase):
             self.assertTrue(tokens)
             self.assertEqual(value(found, "llm_cost_usd_total", caller="anonymous", **m), tokens)
             self.assertEqual(value(found, "llm_usage_estimated_total", **m), count)
+            self.assertEqual(value(found, "llm_caller_cost_usd_total", caller="anonymous"), tokens)
         wire = edge.wire()
         wire.send(request(body=CHAT | {"model": "both"}))
         edge.reactor.advance(0.5)
@@ -103,6 +137,8 @@ class Exposition(SynchronousTestCase):
             costs = labels | {"provider": provider}
             self.assertEqual(value(found, "llm_cost_usd_total", caller="anonymous", **costs), cost)
         self.assertIsNone(value(found, "llm_usage_estimated_total", provider="n", **labels))
+        total = value(found, "llm_caller_tokens_total", caller="anonymous", kind="input")
+        self.assertEqual(total, lost + taken + (value(found, "llm_tokens_total", kind="input", **m) or 0))
 
     def test_token_kinds(self) -> None:
         """Each kind of token has its series, and estimates are counted."""

@@ -18,7 +18,9 @@ from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 import tests
+from llmedge.banner import banner
 from llmedge.config import ConfigError
+from llmedge.config.sections import tracing as section
 from llmedge.config.sections.tracing import Tracing as Settings
 from llmedge.observe import tracing
 from llmedge.service import EdgeService, StartError
@@ -56,7 +58,7 @@ class Base(SynchronousTestCase):
     def edge(self, toml: str = "", more: str = "") -> Edge:
         self.spans = InMemorySpanExporter()
         self.metrics = Metrics()
-        self.patch(tracing, "connect", lambda settings: (self.spans, self.metrics))
+        self.patch(tracing, "connect", lambda *_: (self.spans, self.metrics))
         edge = Edge(ON + more + toml)
         edge.service.startService()
         self.tracing = edge.service._process.tracing
@@ -303,18 +305,70 @@ class Transport(SynchronousTestCase):
             ("https://c", "auto", "grpc"),
             ("http://c:4318", "auto", "http"),
             ("https://c/otlp/v1/traces", "auto", "http"),
+            ("https://c/otlp", "auto", "http"),
             ("https://c:4317", "http", "http"),
             ("https://c:4318", "grpc", "grpc"),
         ):
             self.assertEqual(Settings(endpoint=endpoint, protocol=protocol).transport, expected)
 
     def test_paths_of_http(self) -> None:
-        """Each signal has its own path, whatever the endpoint ends in."""
-        for endpoint in ("http://c:4318", "http://c:4318/v1/traces"):
-            spans, metrics = tracing.connect(Settings(endpoint=endpoint))
-            self.assertEqual(
-                (spans._endpoint, metrics._endpoint), ("http://c:4318/v1/traces", "http://c:4318/v1/metrics")
-            )
+        """Each signal has its own path, whatever the endpoint ends in; a whole URL is used as it is."""
+        base, metrics_at = "http://c:4318", "http://c:4318/v1/metrics"
+        for said, expected in (
+            ({"endpoint": base}, (f"{base}/v1/traces", metrics_at)),
+            ({"endpoint": f"{base}/v1/traces"}, (f"{base}/v1/traces", metrics_at)),
+            ({"endpoint": base, "traces_endpoint": "http://t/x"}, ("http://t/x", metrics_at)),
+            ({"traces_endpoint": f"{base}/v1/traces"}, (f"{base}/v1/traces", metrics_at)),
+            ({"endpoint": base, "metrics_endpoint": "http://m/y"}, (f"{base}/v1/traces", "http://m/y")),
+        ):
+            spans, metrics = tracing.connect(Settings(**said))
+            self.assertEqual((spans._endpoint, metrics._endpoint), expected, said)
+
+    def test_two_places_by_grpc(self) -> None:
+        spans, metrics = tracing.connect(Settings(traces_endpoint="http://t:4317", metrics_endpoint="http://m:4317"))
+        self.assertEqual((spans._endpoint, metrics._endpoint), ("t:4317", "m:4317"))
+
+
+class Variables(SynchronousTestCase):
+    """OpenTelemetry's own are enough."""
+
+    AT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+
+    def test_where_and_how(self) -> None:
+        for environ, expected in (
+            ({self.AT: "http://c:4318"}, (True, "http://c:4318", "http")),
+            ({self.AT: "http://c:4317/"}, (True, "http://c:4317", "grpc")),
+            ({self.AT: "c:4317"}, (True, "http://c:4317", "grpc")),
+            ({self.AT: "https://c/otlp"}, (True, "https://c/otlp", "http")),
+            ({self.AT: "https://c", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, (True, "https://c", "http")),
+            ({self.AT: "http://c:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, (True, "http://c:4318", "grpc")),
+            ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c/v1/x"}, (True, "http://c/v1/x", "http")),
+            ({self.AT: "http://c:4318", "OTLP_ENDPOINT": "http://d:4317"}, (True, "http://d:4317", "grpc")),
+            ({self.AT: "http://c:4318", "ENABLE_TRACING": "false"}, (False, "http://c:4318", "http")),
+            ({self.AT: "http://c:4318", "OTEL_SDK_DISABLED": "true"}, (False, "http://c:4318", "http")),
+            ({self.AT: "http://c:4318", "OTEL_TRACES_EXPORTER": "none"}, (False, "http://c:4318", "http")),
+            ({"OTLP_ENDPOINT": "http://d:4317"}, (False, "http://d:4317", "grpc")),
+            ({"ENABLE_TRACING": "1", self.AT: "http://c:4318"}, (True, "http://c:4318", "http")),
+            ({}, (False, "http://127.0.0.1:4317", "grpc")),
+        ):
+            found = settings("", environ).tracing
+            self.assertEqual((found.enabled, found.places[0], found.transport), expected, environ)
+
+    def test_the_file_goes_before_them(self) -> None:
+        for toml, expected in (
+            ("enabled = false\n", (False, "http://c:4318")),
+            ('endpoint = "http://d:4317"\n', (True, "http://d:4317")),
+        ):
+            found = settings(f"[tracing]\n{toml}", {self.AT: "http://c:4318"}).tracing
+            self.assertEqual((found.enabled, found.endpoint), expected)
+
+    def test_without_the_extra(self) -> None:
+        """Who only has the variable is not kept from starting, and is told."""
+        self.patch(section, "find_spec", lambda name: None)
+        found = settings("", {self.AT: "http://c:4318"})
+        self.assertFalse(found.tracing.enabled)
+        self.assertIn("tracing: off, though http://c:4318 is named", "\n".join(banner(found)))
+        self.assertNotIn("tracing", "\n".join(banner(settings())))
 
 
 class Import(SynchronousTestCase):

@@ -13,10 +13,10 @@ from llmedge.call import Call
 from llmedge.config.sections.prices import Price
 from llmedge.model import Caller, Deadline, Target, Usage
 from llmedge.operations import Operation
-from llmedge.pipeline.books import Books
+from llmedge.pipeline.books import Books, model_in
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.verdicts import VERDICTS
-from llmedge.record import Attempt, Record
+from llmedge.record import COST_UNKNOWN, Attempt, Record
 from tests.pipeline.test_prices import at_once
 
 PRICES = {
@@ -100,6 +100,7 @@ class Entries(SynchronousTestCase):
                 accounting = asked.record.accounting
                 self.assertEqual(accounting.cost, sum(costs) if costs else None)
                 self.assertEqual(accounting.unpriced, any(each.unpriced for each in attempts))
+                self.assertEqual(COST_UNKNOWN in asked.record.facts, accounting.unpriced and bool(costs))
                 self.assertEqual(accounting.known_cost, None if accounting.unpriced else accounting.cost)
                 for each in attempts:
                     self.assertEqual(each.unpriced, each.usage is not None and each.cost is None)
@@ -120,6 +121,41 @@ class Entries(SynchronousTestCase):
             asked.record.routing.attempts = [made := attempt(at)]
             self.books.enter_vain(asked)
             self.assertEqual((made.cost, made.unpriced), (micros and micros * 10**6, micros is None), (at, operation))
+
+    def test_who_answered(self) -> None:
+        """What an answer says of its model, in any dialect, and never what a model wrote."""
+        for said, model in (
+            (b'{"id":"c","model":"gpt-4o","choices":[]}', "gpt-4o"),
+            (b'{"candidates":[],"modelVersion":"gemini-2.5-pro"}', "gemini-2.5-pro"),
+            (
+                b'{"content":[{"type":"tool_use","input":{"model":"cheap"}}],"model":"claude-opus-4-1"}',
+                "claude-opus-4-1",
+            ),
+            (b'{"content":[{"type":"tool_use","input":{"model":"cheap"}}]}', ""),
+            (b'data: {"model":"gpt-4o","choices":[]}\n\ndata: {"model":"later"}\n\n', "gpt-4o"),
+            (b'event: message_start\ndata: {"type":"message_start","message":{"model":"claude"}}\n\n', "claude"),
+            (b'data: {"type":"response.created","response":{"model":"gpt-5"}}\n\n', "gpt-5"),
+            (b'data: {"candidates":[],"modelVersion":"gemini"}\n\n', "gemini"),
+            (b": a comment\n\ndata: [DONE]\n\n", ""),
+            (b'{"model":7}', ""),
+            (b"ID3\x00sound", ""),
+            (b"", ""),
+        ):
+            self.assertEqual(model_in(said), model, said)
+
+    def test_a_deployment_of_ones_own_name(self) -> None:
+        """Costs what the model costs that its answers name; from then on its work in vain, too."""
+        prices = Prices({}, {"z": "azure"}, Clock(), at_once)
+        prices.warm()
+        self.books = Books(prices)
+        for answer, usd in ((b"", None), (b'{"model":"gpt-4o-2024-08-06"}', 12_500_000_000), (b"", 12_500_000_000)):
+            asked = call()
+            asked.record.routing.attempts = [made := attempt("z", outcome="ok")]
+            self.books.enter_answer(asked, Usage(1000, 1000), answer)
+            self.assertEqual((made.cost, made.unpriced), (usd, usd is None))
+        asked.record.routing.attempts = [made := attempt("z")]
+        self.books.enter_vain(asked)
+        self.assertEqual(made.cost, 250_000_000)
 
     def test_counting_is_free(self) -> None:
         asked = call(Operation.COUNT_TOKENS)

@@ -65,6 +65,23 @@ class Checks(SynchronousTestCase):
         world.clock.pump([2.0] * 5)
         self.assertIs(self.breaker.state, State.CLOSED)
 
+    def test_a_look_in_vain_changes_nothing(self) -> None:
+        """Calls try as they would without: neither a place nor time is taken from them."""
+        for look in (ConnectFailed("no"), Deferred()):
+            world, vendor, _ = self.start(*[look] * 60, seconds=0.25)
+            for _ in range(10):
+                world.clock.advance(1.0)
+                self.assertEqual(self.breaker.blocked_by(), "")
+                ticket = self.breaker.begin()
+                assert ticket is not None
+                ticket.fail()
+            world.clock.pump([0.25] * 4)
+            self.assertGreater(vendor.asked, 1)
+            ticket = self.breaker.begin()
+            assert ticket is not None
+            ticket.succeed()
+            self.assertIs(self.breaker.state, State.CLOSED)
+
     def test_who_cannot_be_asked_is_not(self) -> None:
         for more in ({"checkable": False}, {"seconds": 0.0}):
             world, vendor, _ = self.start(**more)

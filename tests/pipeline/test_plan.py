@@ -14,6 +14,7 @@ from llmedge.errors import (
     TargetBusy,
     Unsupported,
     VendorFailed,
+    VendorLacks,
     VendorRateLimited,
     VendorRefused,
     VendorUnavailable,
@@ -384,3 +385,110 @@ class Recovering(SynchronousTestCase):
         found = [(each.target.provider, each.kind) for each in world.record.routing.attempts]
         self.assertEqual(found, [("p1", "first"), ("p0", "next")])
         self.assertTrue(world.at_rest())
+
+
+LACKS = VendorLacks("does not serve this model", cause="unserved", status=404).of("p0")
+
+
+class Unserved(SynchronousTestCase):
+    def test_left_alone_for_minutes(self) -> None:
+        """Who has not got the model is not asked for it again so soon, by nobody; that is no bad health."""
+        world = World([(LACKS,), (ANSWER,)], (ANSWER,))
+        for passed, asked in ((0.0, ["p0", "p1"]), (299.0, ["p1"]), (2.0, ["p0"]), (0.0, ["p0"])):
+            world.clock.advance(passed)
+            self.successResultOf(world.ask())
+            self.assertEqual([each.target.provider for each in world.record.routing.attempts], asked)
+            if asked == ["p1"]:
+                self.assertEqual([each.why for each in world.record.routing.skipped], ["has not got the model"])
+        self.assertEqual(world.deployment().breaker.failing(world.clock.seconds()), 0.0)
+        self.assertTrue(world.at_rest())
+
+    def test_nobody_else_is_left(self) -> None:
+        """Then it is asked each time, so that somebody says so; one of several is enough."""
+        world = World((LACKS,), settings={"retries": 2})
+        for _ in range(3):
+            self.assertIs(self.failureResultOf(world.ask(), VendorLacks).value, LACKS)
+            self.assertEqual(len(world.record.routing.attempts), 1)
+        world = World((LACKS,), (LACKS,))
+        for asked in (2, 1, 1):
+            self.assertEqual(self.failureResultOf(world.ask(), VendorLacks).value.status, 404)
+            self.assertEqual(len(world.record.routing.attempts), asked)
+
+    def test_it_has_it_after_all(self) -> None:
+        """An answer shows it, and a reload may have mended it."""
+        for reload in (True, False):
+            world = World([(LACKS,), (ANSWER,)], (ANSWER,), models={"alone": model("p0/x")})
+            self.successResultOf(world.ask())
+            if reload:
+                world.deployments.configure(world.settings, {})
+            else:
+                self.successResultOf(world.ask(model="alone"))
+            self.successResultOf(world.ask())
+            self.assertEqual([each.target.provider for each in world.record.routing.attempts], ["p0"])
+
+    def test_of_one_operation(self) -> None:
+        """Who cannot write completions, or only answers Responses, is asked for chats all the same."""
+        for other in ({"operation": Operation.TEXT}, {"dialect": "openai_responses"}):
+            world = World([(LACKS,), (ANSWER,)], (ANSWER,))
+            call = world.call().changed(**other)
+            self.successResultOf(Deferred.fromCoroutine(world.route(call)))
+            self.successResultOf(world.ask())
+            self.assertEqual([each.target.provider for each in world.record.routing.attempts], ["p0"])
+
+    def test_others_that_fail(self) -> None:
+        """What another one failed of says more; nobody goes back to who has not got it."""
+        down = ConnectFailed("It is down.", cause="refused")
+        world = World((LACKS,), [(down,), (down,), (ANSWER,)])
+        asking = world.ask(hints=RoutingHints(retries=0))
+        error = self.failureResultOf(asking, ConnectFailed).value
+        self.assertIn("does not serve this model", error.message)
+        asking = world.ask()
+        world.pass_time(2.0)
+        self.successResultOf(asking)
+        self.assertEqual([each.target.provider for each in world.record.routing.attempts], ["p1", "p1"])
+
+    def test_one_that_pauses(self) -> None:
+        """Is waited for rather than that one without the model is asked."""
+        world = World((LACKS,), [(VendorRateLimited("slow down", retry_after=2.0),), (ANSWER,)])
+        asking = world.ask()
+        world.pass_time(2.2)
+        self.successResultOf(asking)
+        self.assertEqual([each.target.provider for each in world.record.routing.attempts], ["p0", "p1", "p1"])
+
+
+class FallbackOn(SynchronousTestCase):
+    def test_statuses(self) -> None:
+        """A refusal of one of them is asked elsewhere, by model or for all; a model may have none."""
+        refused = VendorRefused("It is wrong.", status=422, code="x", param="y")
+        for settings, more, asked in (
+            ({}, {}, 1),
+            ({"fallback_on": (422,)}, {}, 2),
+            ({"fallback_on": (400,)}, {}, 1),
+            ({}, {"fallback_on": (400, 422)}, 2),
+            ({"fallback_on": (422,)}, {"fallback_on": ()}, 1),
+        ):
+            world = World((refused,), (ANSWER,), settings=settings, **more)
+            asking = world.ask()
+            if asked == 2:
+                self.successResultOf(asking)
+                self.assertEqual(world.attempts(), [("p0", "first", "fallback_on"), ("p1", "next", "ok")])
+            else:
+                self.assertIs(self.failureResultOf(asking, VendorRefused).value, refused)
+
+    def test_nobody_takes_it(self) -> None:
+        """The client gets the refusal as it is; nobody is asked twice, and nobody is sick."""
+        refused = VendorRefused("It is wrong.", status=422, code="x", param="y", details={"provider": "p0"})
+        refused.more, refused.should_retry = {"hint": 1}, True
+        world = World((refused,), (refused,), settings={"fallback_on": (422,)})
+        error = self.failureResultOf(world.ask(), EdgeError).value
+        self.assertEqual((error.body(), error.status, error.should_retry), (refused.body(), 422, True))
+        self.assertEqual(len(world.record.routing.attempts), 2)
+        self.assertEqual(world.deployment().breaker.failing(world.clock.seconds()), 0.0)
+
+    def test_a_filter_and_a_window(self) -> None:
+        """What a vendor's filter refused is asked elsewhere too; a prompt that is too long goes to larger windows."""
+        filtered = VendorRefused("no", code="content_filter")
+        world = World((filtered,), (ANSWER,), settings={"fallback_on": (400,)})
+        self.successResultOf(world.ask())
+        world = World((TOO_LONG,), (ANSWER,), settings={"fallback_on": (400,)}, capabilities=Capabilities(context=9))
+        self.assertIs(self.failureResultOf(world.ask(), VendorRefused).value, TOO_LONG)

@@ -136,19 +136,25 @@ def prices(
     return made
 
 
+def price_at(vendor: str, model: str, usage: Usage | None, at: datetime = NOON) -> int | None:
+    """What it costs at ``vendor``, a price name: the same the first time and out of the cache."""
+    made = prices(kinds={"p": vendor}, at=at)
+    first, again = [made.price(Target("p", model), usage) for _ in range(2)]
+    assert first == again
+    return first
+
+
 class Golden(SynchronousTestCase):
     def test_list_prices(self) -> None:
-        """Each vector to the last digit, the first time and out of the cache."""
-        made = prices()
-        for _ in range(2):
-            for kind, model, usage, expected in GOLDEN:
-                cost = made.cost(VENDORS[kind].price_name if kind in VENDORS else kind, "p", model, usage)
-                self.assertEqual(cost, None if expected is None else usd(expected), f"{kind} {model} {usage}")
+        """Each vector to the last digit."""
+        for kind, model, usage, expected in GOLDEN:
+            cost = price_at(VENDORS[kind].price_name if kind in VENDORS else kind, model, usage)
+            self.assertEqual(cost, None if expected is None else usd(expected), f"{kind} {model} {usage}")
 
     def test_as_the_library_has_it(self) -> None:
         """Our arithmetic, which is fast, agrees with genai-prices' own for every model of every vendor, corrected ones
         aside; what it would give away for lack of a price has none here."""
-        made, catalogue = prices(), load_catalogue()
+        catalogue = load_catalogue()
         usage = Usage(300000, 2000, cached=1000, cache_write=3000, cache_write_1h=1000)
         theirs = genai_prices.Usage(
             input_tokens=300000,
@@ -159,11 +165,12 @@ class Golden(SynchronousTestCase):
         )
         compared = 0
         for vendor in set(catalogue._by_id) - {"openrouter"}:
+            made = prices(kinds={"p": vendor})
             for model in catalogue._by_id[vendor].models:
                 found = catalogue._by_id[vendor].find_model(model.id, all_providers=catalogue._providers)
                 if found is None or (vendor, found.id) in _CORRECTED:
                     continue
-                cost = made.cost(vendor, "p", model.id, usage)
+                cost = made.price(Target("p", model.id), usage)
                 expected = found.calc_price(theirs, catalogue._by_id[vendor], genai_request_timestamp=NOON).total_price
                 if cost is not None:
                     compared += 1
@@ -172,11 +179,11 @@ class Golden(SynchronousTestCase):
 
     def test_by_date_and_hour(self) -> None:
         """A price holds from its date on, and at its hours (UTC)."""
-        night = prices(at=datetime(2026, 11, 22, 2, tzinfo=UTC))
+        night = datetime(2026, 11, 22, 2, tzinfo=UTC)
         usage = Usage(10000, 1000)
-        self.assertEqual(night.cost("deepseek", "p", "deepseek-v4-flash", usage), usd("0.0042"))
-        before = prices(at=datetime(2025, 6, 9, 23, tzinfo=UTC))
-        self.assertEqual(before.cost("openai", "p", "o3", K), usd("0.05"))  # 10, 40
+        self.assertEqual(price_at("deepseek", "deepseek-v4-flash", usage, night), usd("0.0042"))
+        before = datetime(2025, 6, 9, 23, tzinfo=UTC)
+        self.assertEqual(price_at("openai", "o3", K, before), usd("0.05"))  # 10, 40
 
     def test_each_vendor_is_there(self) -> None:
         """Each price name is an id that genai-prices has, or the beginning of some."""
@@ -187,15 +194,15 @@ class Golden(SynchronousTestCase):
 
     def test_parts_that_exceed_the_whole(self) -> None:
         """A vendor that counts cached tokens beside the input does not make it negative."""
-        self.assertEqual(prices().cost("openai", "p", "gpt-4o", Usage(100, 0, cached=400)), usd("0.0005"))
+        self.assertEqual(price_at("openai", "gpt-4o", Usage(100, 0, cached=400)), usd("0.0005"))
 
     def test_no_tokens_cost_nothing(self) -> None:
-        self.assertEqual(prices().cost("openai", "p", "gpt-4o", Usage()), 0)
+        self.assertEqual(price_at("openai", "gpt-4o", Usage()), 0)
 
     def test_strangers_do_not_fill_the_memory(self) -> None:
         made = prices()
         for number in range(5000):
-            made.cost("groq", "p", f"m{number}", K)
+            made.price(Target("p", f"m{number}"), K)
         self.assertLess(len(made._found), 4097)
 
 
@@ -210,7 +217,7 @@ class Loading(SynchronousTestCase):
             return waiting
 
         made = Prices({}, {"p": "openai"}, Clock(), later)
-        self.assertEqual((asked, made.cost("openai", "p", "gpt-4o", K)), ([], None))
+        self.assertEqual((asked, made.price(Target("p", "gpt-4o"), K)), ([], None))
         made.warm()
         made.warm()
         self.assertEqual(asked, [load_catalogue])
@@ -251,27 +258,38 @@ class Configured(SynchronousTestCase):
         toml = (
             '[providers.p]\ndialect = "mock"\n[prices."p/m"]\ninput = 1\noutput = 10\ncached = 0.1\ncache_write = 2\n'
             "cache_write_1h = 3\naudio_input = 4\naudio_output = 40\nreasoning = 20\n"
+            "image_input = 5\nimage_output = 50\n"
             '[prices."p/n"]\ninput = 1\noutput = 10\ncache_write = 2\n'
         )
         made = prices(dict(settings(toml).prices))
         usage = Usage(5000, 3000, 1000, 1000, 2000, 1000, 1000, 1000)
         self.assertEqual(made.price(Target("p", "m"), usage), usd("0.0801"))  # 1 + .1 + 2 + 3 + 4, 10 + 20 + 40
         self.assertEqual(made.price(Target("p", "n"), usage), usd("0.037"))  # 1 + 1 + 2 + 2 + 1, 30
+        pictures = Usage(1000, 1000, image_input=500, image_output=500)
+        self.assertEqual(made.price(Target("p", "m"), pictures), usd("0.033"))  # .5 + 2.5, 5 + 25
+        self.assertEqual(made.price(Target("p", "n"), pictures), usd("0.011"))
 
     def test_mistakes(self) -> None:
         """All named at once, with their lines."""
         toml = (
             '[providers.local]\ndialect = "mock"\n[prices."locl/m"]\ninput = 1\n'
             '[prices.m]\ninput = -1\noutput = "a"\n[prices."l*/m"]\ninput = 0\noutput = 0\n'
+            '[prices."local/a"]\nprice_as = "opnai/gpt-4o"\n[prices."local/b"]\nprice_as = "gpt-4o"\n'
+            '[prices."local/c"]\naudio_minute = -1\n[prices."local/d"]\nrequest = 1\ntiers = {flex = "half"}\n'
         )
         problems = self.assertRaises(ConfigError, settings, toml).problems
         text = "\n".join(problems)
-        self.assertEqual(len(problems), 5, text)
+        self.assertEqual(len(problems), 9, text)
         for words in (
             'gateway.toml:3: prices."locl/m" needs output',
             "did you mean 'local'?",
             "gateway.toml:6: prices.m.input must be USD per million tokens",
             "gateway.toml:7: prices.m.output must be USD",
             'must be named [prices."PROVIDER/MODEL"]',
+            "gateway.toml:12: prices.\"local/a\".price_as names the provider or vendor 'opnai'",
+            "did you mean 'openai'?",
+            'gateway.toml:14: prices."local/b".price_as must be "PROVIDER/MODEL"',
+            'gateway.toml:16: prices."local/c".audio_minute must be USD, a number',
+            'gateway.toml:19: prices."local/d".tiers must be a table of numbers from 0 to 1000',
         ):
             self.assertIn(words, text)

@@ -7,8 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.sections.routing import Routing
 from llmedge.errors import ConnectFailed, EdgeError, UpstreamCut, VendorRefused
-from llmedge.pipeline.deployments import UNLIMITED
 from llmedge.pipeline.plan import Plan
+from llmedge.pipeline.standings import UNLIMITED
 from llmedge.state.breaker import State
 from tests.pipeline.harness import ANSWER, ROLE, Stream, World, chunk
 

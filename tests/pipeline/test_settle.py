@@ -4,6 +4,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
+import attrs
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
@@ -125,6 +126,17 @@ class Costs(WithPrices):
         self.assertIsNone(self.record.accounting.cost)
         self.next(stream)
         self.assertEqual((self.record.accounting.cost, self.record.outcome), (usd("0.002"), "ok"))
+
+    def test_a_stream_of_a_deployment(self) -> None:
+        """The price is that of the model which its beginning names."""
+        prices = Prices({}, {"b": "azure"}, Clock(), at_once)
+        prices.warm()
+        self.settle = Settle(attrs.evolve(self.settle.deps, prices=prices))
+        named = Event(EventKind.LIFECYCLE, b'data: {"model":"gpt-4o-2024-08-06","choices":[]}\n\n')
+        stream = self.ask(Stream([[named, word("a")], [word("b")], [DONE]], Usage(1000, 1000)), stream=True)
+        for _ in range(3):
+            self.next(stream)
+        self.assertEqual(self.record.accounting.cost, usd("0.0125"))
 
     def test_a_stream_that_takes_no_comment(self) -> None:
         """google-genai reads a comment as a piece of JSON, and raises."""

@@ -1,11 +1,12 @@
 """Which signal left a target alone, cut or queued for it: in the record, in the log, and in the client's error."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.sections.models import TargetEntry
-from llmedge.errors import ConnectFailed, TargetBusy, VendorUnavailable
+from llmedge.errors import ConnectFailed, EdgeError, TargetBusy, VendorUnavailable
 from llmedge.pipeline import signals
 from llmedge.pipeline.signals import Signals, limit_words
 from llmedge.state.concurrency import FixedLimit
@@ -57,10 +58,33 @@ class Told(SynchronousTestCase):
 
     def test_a_pause(self) -> None:
         """What the vendor asked for is said as it is."""
-        world = World((VendorUnavailable("away", retry_after=60.0),), settings=OFF)
+        world = World((VendorUnavailable("away", retry_after=86400.0),), settings=OFF)
         for _ in range(2):
             self.failureResultOf(world.ask())
-        self.assertEqual(world.record.routing.skipped[0].why, "paused: Retry-After")
+        self.assertEqual(world.record.routing.skipped[0].why, "paused: Retry-After, 3600 s left")
+        until = datetime.fromtimestamp(world.clock.seconds() + 3600, UTC).isoformat()
+        self.assertEqual(self.lines, [f"p0/x asks to be left alone until {until}"])
+        (standing,) = world.deployments.standings()
+        self.assertEqual((standing.label, standing.state, standing.pause), ("p0/x", 0, 3600.0))
+
+    def test_a_short_pause(self) -> None:
+        """Is in the record, and nothing for the log."""
+        world = World((VendorUnavailable("away", retry_after=6.5),), settings=OFF)
+        for _ in range(2):
+            self.failureResultOf(world.ask())
+        self.assertEqual(world.record.routing.skipped[0].why, "paused: Retry-After, 6.5 s left")
+        self.assertEqual(self.lines, [])
+
+    def test_alone_and_paused(self) -> None:
+        """Who has nobody else to ask tries it once in a minute, and a good answer ends the pause for all."""
+        away = VendorUnavailable("away", retry_after=86400.0)
+        world = World([(away,), (away,), (ANSWER,)], settings=OFF)
+        for _ in range(100):
+            world.ask().addErrback(lambda failure: failure.trap(EdgeError))
+            world.clock.advance(2.0)
+        asked = [each.started for record in world.records for each in record.routing.attempts]
+        self.assertEqual([round(at - asked[0]) for at in asked[:3]], [0, 60, 120])
+        self.assertGreater(len(asked), 40)
 
     def test_a_limit(self) -> None:
         """A learned one with what cut it. In the log not more often than it is read."""

@@ -46,6 +46,18 @@ class Causes(SynchronousTestCase):
             ("Invalid request: Your request exceeded model token limit: 8192", ""),
             ("Range of input length should be [1, 30720]", ""),
             ("Prompt exceeds max length", ""),
+            ("Input length 300000 exceeds the maximum allowed input length of 262144 tokens.", ""),
+            ("prompt token count of 130000 exceeds the limit of 128000", ""),
+            ("Input tokens exceed the configured limit of 272000 tokens. Your messages resulted in 300000.", ""),
+            ("Tokens in request more than max tokens allowed.", ""),
+            ("The sum of prompt length (9000), query length (0) should not exceed max_num_tokens (8192)", ""),
+            ("Requested tokens exceed max_seq_len", ""),
+            ("the number of input tokens 5000 cannot exceed the total tokens limit 4096 for this model", ""),
+            ("Input id 0 has 9000 tokens, exceeding max 8192 tokens.", ""),
+            ("input is too large to process. increase the physical batch size", "server_error"),
+            ("input (2055 tokens) is too large to process. increase the physical batch size", "server_error"),
+            ("Request body too large for gpt-4o model. Max size: 8000 tokens.", "tokens_limit_reached"),
+            ("Trying to keep the first 12345 tokens when context the overflows. The context length is 8192.", ""),
         ):
             for status in (400, 413, 422):
                 self.assertEqual(cause_of(VendorRefused(message, code=code, status=status)), "context_length", message)
@@ -65,7 +77,13 @@ class Causes(SynchronousTestCase):
 
     def test_other_limits(self) -> None:
         """Of tokens a minute, or of an answer's length alone: no larger window helps."""
-        for message in ("Rate limit reached: too much", "max_tokens must be at least 1", "`stop` is too long"):
+        for message in (
+            "Rate limit reached: too much",
+            "max_tokens must be at least 1",
+            "`stop` is too long",
+            "Request too large for model `x` on tokens per minute (TPM): Limit 6000, Requested 9000",
+            "Input image is too large",
+        ):
             self.assertEqual(cause_of(VendorRefused(message)), "client", message)
 
     def test_content_filter(self) -> None:

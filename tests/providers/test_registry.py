@@ -5,14 +5,17 @@ import sys
 from typing import Any
 
 import attrs
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from llmedge.config import ConfigError
 from llmedge.config.catalogue import VENDORS
 from llmedge.config.sections.providers import Provider
+from llmedge.config.sections.upstream import Upstream
 from llmedge.providers.interfaces import IVendor
 from llmedge.providers.registry import OURS, Vendors, provider_of, vendor_behind
+from llmedge.upstream.client import Client
 from tests.fakes import settings
 
 
@@ -47,7 +50,8 @@ class Registry(SynchronousTestCase):
                 raise ValueError("has no greeting")
 
         self.patch(sys.modules[provider_of.__module__], "OURS", OURS | {"broken": Broken()})
-        error = self.assertRaises(ConfigError, provider_of, "p", Provider(vendor="broken"), None, None, None)
+        client = Client(Clock(), Upstream())
+        error = self.assertRaises(ConfigError, provider_of, "p", Provider(vendor="broken"), client, None, None)
         self.assertEqual(str(error), "providers.p has no greeting")
 
     def test_mock_by_either_name(self) -> None:

@@ -3,6 +3,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.call import NO_MARKS, Call, Marks
+from llmedge.config.secret import Secret
 from llmedge.dialects.registry import DIALECTS
 from llmedge.model import Caller, Deadline, Target
 from llmedge.operations import Operation
@@ -55,3 +56,21 @@ class Heads(SynchronousTestCase):
             assert made is not None
             for header, value in DIALECTS["anthropic"].headers.items():
                 self.assertEqual(f"{header}: {value}\r\n".encode() in made, name == "anthropic", made)
+
+    def test_what_is_not_repeated(self) -> None:
+        """What of a header may be a credential, in a vendor's words; what only names an application stays."""
+        headers = {
+            "authorization": "Basic dTpw",
+            "x-token": "Token canary-1",
+            "x-key": "canarykey",
+            "x-title": "Our gateway",
+            "x-short": "abc",
+        }
+        spec = ProviderSpec(
+            "http://v.example", "v", {}, headers={name: Secret(value) for name, value in headers.items()}
+        )
+        scrub = Requests("v", spec, Clock()).scrub
+        self.assertEqual(scrub("dTpw canary-1 canarykey"), "*** *** ***")
+        self.assertEqual(scrub("got Basic dTpw, Token canary-1"), "got ***, ***")
+        self.assertEqual(scrub("Basic gateway of Our abc"), "Basic gateway of Our abc")
+        self.assertEqual(scrub("no Our gateway"), "no ***")

@@ -179,6 +179,21 @@ class Breaking(SynchronousTestCase):
         second.succeed()
         self.assertIs(self.breaker.state, State.CLOSED)
 
+    def test_it_is_seen_to_be_there(self) -> None:
+        """By a look that is no call: then calls may begin, but for where a call has just failed, or is trying."""
+        self.breaker.seen()
+        self.assertEqual(self.seen, [])
+        self.open()
+        self.breaker.seen()
+        self.assertIs(self.breaker.state, State.OPEN)
+        self.until_available()
+        probe = self.begin()
+        self.breaker.seen()
+        self.assertIs(self.breaker.state, State.HALF_OPEN)
+        probe.abandon()
+        self.breaker.seen()
+        self.assertIs(self.breaker.state, State.CLOSED)
+
     def test_open_time_doubles_to_a_cap_and_starts_over(self) -> None:
         self.breaker = self.make(max_open_time=8.0)
         waits = []

@@ -74,6 +74,44 @@ class Pacing(SynchronousTestCase):
         self.clock.advance(0.1)
         self.assertEqual((self.pacer.paused(), self.begin()), (0.0, 0.0))
 
+    def test_it_is_tried_each_minute(self) -> None:
+        """By one who has nobody else to ask, however long the pause; another refusal begins another minute."""
+        self.pacer.pause(86400.0, "Retry-After")
+        for _ in range(3):
+            self.assertEqual((self.pacer.paused() > 3000.0, self.pacer.paused(last=True)), (True, 60.0))
+            self.clock.advance(59.0)
+            self.assertAlmostEqual(self.pacer.delay(), 1.0)
+            self.clock.advance(1.0)
+            self.assertEqual(self.begin(), 0.0)
+            self.assertTrue(self.begin(), "one")
+            self.pacer.pause(86400.0, "Retry-After")
+        self.clock.advance(60.0)
+        self.assertEqual(self.begin(), 0.0)
+        self.pacer.answered(began=self.clock.seconds())
+        self.assertEqual((self.pacer.paused(), self.begin()), (0.0, 0.0))
+
+    def test_what_ends_no_pause(self) -> None:
+        """An answer to a call that had begun before, and one in a pause that nobody asked for."""
+        self.pacer.pause(30.0, "Retry-After")
+        self.pacer.answered(began=self.clock.seconds() - 1.0)
+        self.assertEqual(self.pacer.paused(), 30.0)
+        learned = Pacer(self.clock, Random(1))
+        learned.pause(8.0, "5 refusals in a row", 2.0)
+        self.clock.advance(2.0)
+        learned.answered(began=self.clock.seconds())
+        self.assertAlmostEqual(learned.paused(), 6.0)
+
+    def test_a_pause_is_cleared(self) -> None:
+        """Who waits is let in by and by."""
+        woken: list[bool] = []
+        self.pacer.wake = lambda: woken.append(True)
+        self.pacer.clear()
+        self.assertEqual((woken, self.pacer.slow), ([], False))
+        self.pacer.pause(86400.0, "Retry-After")
+        self.pacer.clear()
+        self.assertEqual((woken, self.pacer.paused(), self.begin()), ([True], 0.0, 0.0))
+        self.assertTrue(self.begin(), "the ramp")
+
     def test_a_mad_retry_after_is_bounded(self) -> None:
         self.pacer.pause(1e12, "Retry-After")
         self.assertEqual(self.pacer.paused(), 3600.0)

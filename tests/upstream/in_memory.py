@@ -14,6 +14,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
 from zope.interface import implementer
 
+from llmedge.config.egress import DEFAULT
+from llmedge.config.origins import origin_of
 from llmedge.config.sections.upstream import Upstream
 from llmedge.upstream.agent import UpstreamAgent
 from llmedge.upstream.client import Client, Pool
@@ -87,7 +89,7 @@ class InMemory(SynchronousTestCase):
         )
         self.client = Client(self.clock, self.limits)
         pool = Pool(self.clock, self.endpoint, self.limits, secure=False)
-        self.client._pools[("http", "a.example", 80)] = pool
+        self.client._pools[origin_of(URL), DEFAULT] = pool
         self.agent = UpstreamAgent(self.clock, self.client, self.limits, timeout=20)
 
     def ask(self, method: bytes = b"GET", body: Any = None, headers: Any = None, url: str = URL) -> Deferred[Any]:

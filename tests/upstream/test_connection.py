@@ -279,6 +279,19 @@ class Http(SynchronousTestCase):
         self.connection.dataReceived(OK + b"Content-Length: 2000\r\n\r\n" + b"x" * 2000)
         self.failureResultOf(self.later(exchange.read_all()), UpstreamTooLarge)
 
+    def test_announced_as_too_large(self) -> None:
+        """Nobody waits for what would not be taken; what is exactly as large as may be is."""
+        for length, refused in ((1024, False), (1025, True), (2**64 - 1, True)):
+            self.setUp()
+            exchange = self.start()
+            self.connection.dataReceived(OK + b"Content-Length: %d\r\n\r\nx" % length)
+            reading = self.later(exchange.read_all())
+            self.assertEqual(self.transport.aborted, refused)
+            if refused:
+                self.failureResultOf(reading, UpstreamTooLarge)
+            else:
+                self.assertNoResult(reading)
+
     def test_cancelling_aborts(self) -> None:
         """Whoever stops waiting stops the vendor: nobody pays for what nobody reads."""
         headers = self.later(self.start().headers())

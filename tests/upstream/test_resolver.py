@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.protocol import Factory, Protocol
@@ -244,6 +244,21 @@ class Endpoints(SynchronousTestCase):
         self.failureResultOf(connecting, CancelledError)
         self.assertTrue(self.reactor.connectors[0].stoppedConnecting)
         self.assertTrue(self.resolver._answers["a.example"].doubted)
+
+    def test_names_of_containers(self) -> None:
+        """An underscore is for the resolver to judge, and so is everything else in a name."""
+        for name in ("my_vllm", "_dns.example", "a.b_c.example", "-x", "x-"):
+            asked: list[str] = []
+
+            def look_up(name: str, asked: list[str] = asked) -> Deferred[Any]:
+                asked.append(name)
+                return succeed([A])
+
+            self.reactor = MemoryReactorClock()
+            NameEndpoint(self.reactor, Resolver(self.reactor, look_up), name, 8000, 5.0).connect(
+                Factory.forProtocol(Protocol)
+            )
+            self.assertEqual((asked, self.called()), ([name], ["10.0.0.1"]))
 
     def test_no_such_name(self) -> None:
         self.found = []

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import socket
 import ssl
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
-from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.internet.task import Clock, deferLater
 from twisted.internet.threads import deferToThread
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import TestCase
 
+from llmedge.config.pem import read_certificates
 from llmedge.config.sections.upstream import Upstream
 from llmedge.errors import ConnectFailed
 from llmedge.model import Target
@@ -67,9 +66,8 @@ class Resumption(TestCase):
 
     def setUp(self) -> None:
         self.authority = Authority()
-        roots = [Certificate.loadPEM(Path(self.authority.path).read_bytes())]
         self.client = loopback.client(self, Upstream(connect_timeout=PATIENCE))
-        self.client._tls = TlsContexts(reactor, trustRootFromCertificates(roots))
+        self.client._tls = TlsContexts(reactor, read_certificates(self.authority.path))
 
     def context(self, name: str, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -136,10 +134,3 @@ class Resumption(TestCase):
         later.advance(until)
         self.sessions(server)._clock = later
         await self.assertFailure(Deferred.fromCoroutine(self.ask(server)), ConnectFailed)
-
-
-class Contexts(SynchronousTestCase):
-    def test_one_for_each_host(self) -> None:
-        contexts = TlsContexts(reactor)
-        self.assertIs(contexts.for_host("a.example"), contexts.for_host("a.example"))
-        self.assertIsNot(contexts.for_host("a.example"), contexts.for_host("b.example"))

@@ -61,6 +61,21 @@ class Authentication(SynchronousTestCase):
             [ask(headers={"host": h}).status for h in ("localhost", "127.0.0.1:8080", "[::1]:8080")], [200] * 3
         )
 
+    def test_http_1_0_counts_as_forwarded(self) -> None:
+        """A proxy that says so in no header speaks it by default; with a key it is as good as any other version."""
+        for parser in ("llhttp", "twisted"):
+            self.patch(Edge, "http_parser", parser)
+            for key, statuses in (("", [401, 401]), (KEYS, [200, 200])):
+                edge, seen = Edge(key), []
+                for method, body in (("GET", None), ("POST", CHAT)):
+                    path = "/v1/models" if body is None else "/v1/chat/completions"
+                    asked = request(method, path, body, {"x-api-key": "key-a"}).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+                    wire = edge.wire()
+                    wire.send(asked)
+                    seen.append(wire.response())
+                self.assertEqual([response.status for response in seen], statuses, parser)
+                self.assertEqual(["HTTP/1.0" in str(response.body) for response in seen], [not key] * 2)
+
     def test_without_a_key_no_body_is_read(self) -> None:
         """The head is enough for a 401; whatever follows is not kept."""
         edge = Edge(KEYS)

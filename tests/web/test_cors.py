@@ -26,6 +26,31 @@ class Cross(SynchronousTestCase):
         )
         self.assertIn("Origin", response.headers["vary"])
 
+    def test_what_sdks_send(self) -> None:
+        """Firefox and Safari name ``user-agent`` too, which a page may set there."""
+        for name in (
+            "user-agent",
+            "openai-organization",
+            "openai-project",
+            "openai-beta",
+            "x-title",
+            "http-referer",
+            "traceparent",
+            "tracestate",
+            "baggage",
+            "idempotency-key",
+            "api-key",
+            "x-api-key",
+            "x-goog-api-client",
+            "anthropic-dangerous-direct-browser-access",
+            "x-stainless-timeout",
+            "x-server-timeout",
+            "x-llmedge-tags",
+        ):
+            response = self.preflight(Edge(self.TOML), "https://app.example", f"Authorization,Content-Type,{name}")
+            self.assertEqual(response.status, 204, name)
+            self.assertIn(name, response.headers["access-control-allow-headers"])
+
     def test_others_are_refused(self) -> None:
         """Neither other origins nor other headers are let in."""
         edge = Edge(self.TOML)

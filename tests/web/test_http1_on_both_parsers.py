@@ -22,6 +22,7 @@ from tests.web import (
     test_refusals,
     test_relay,
     test_site,
+    test_stopping,
     test_websocket,
 )
 
@@ -38,6 +39,7 @@ MODULES = (
         test_refusals,
         test_relay,
         test_site,
+        test_stopping,
     ),
     test_websocket,
 )

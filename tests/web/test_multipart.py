@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from llmedge.config.sections.server import Server
 from llmedge.errors import EdgeError, UnsupportedMediaType, ValidationError
 from llmedge.web.multipart import Multipart, boundary_of
+from llmedge.web.spool import Room, Spool
 from llmedge.web.upload import HELD, HeldUpload
 from tests.effort import examples
 
@@ -195,7 +197,8 @@ class Uploads(SynchronousTestCase):
         def when_read() -> None:
             self.ended += 1
 
-        return HeldUpload(B, told, read, len(data) if length else None, when_read)
+        held = Spool(Room(Server()), None)  # nothing of it goes to a disk, for which a thread would be needed
+        return HeldUpload(B, Multipart(B, told), held, read, len(data) if length else None, when_read)
 
     def all_of(self, upload: HeldUpload, model: str) -> tuple[bytes, int | None]:
         sending = upload.open(model)
@@ -232,13 +235,32 @@ class Uploads(SynchronousTestCase):
             self.assertEqual((upload.spent, upload.open("b").again, self.ended), (True, False, 1))
 
     def test_a_file_in_front(self) -> None:
-        """The model is looked for as far as is held; told in the head, it may stand anywhere."""
-        data = body(FILE + b"x" * 2 * HELD, MODEL + b"a")
-        error = self.failureResultOf(Deferred.fromCoroutine(self.upload(data).begin()), EdgeError).value
-        self.assertIn("before the file", error.message)
+        """It is held until the model comes, and can be sent again; told in the head, no more is held than usual."""
+        data, expected = body(FILE + b"x" * 3 * HELD, MODEL + b"a"), body(FILE + b"x" * 3 * HELD, MODEL + b"bcd")
+        upload = self.upload(data, length=False)
+        self.assertEqual((self.begin(upload), self.left), ("a", []))
+        for _ in range(2):
+            self.assertEqual(self.all_of(upload, "bcd"), (expected, len(expected)))
+        self.assertFalse(upload.spent)
         upload = self.upload(data, told="a")
         self.assertEqual(self.begin(upload), "a")
-        self.assertEqual(self.all_of(upload, "bcd"), (body(FILE + b"x" * 2 * HELD, MODEL + b"bcd"), None))
+        self.assertGreater(sum(map(len, self.left)), HELD)
+        self.assertEqual(self.all_of(upload, "bcd"), (expected, None))
+
+    def test_a_model_in_the_middle(self) -> None:
+        """No more is waited for than the model; the rest goes by."""
+        data = body(FILE + b"x" * 2 * HELD, MODEL + b"a", FILE + b"y" * 2 * HELD)
+        upload = self.upload(data)
+        self.assertEqual(self.begin(upload), "a")
+        self.assertGreater(sum(map(len, self.left)), HELD)
+        expected = body(FILE + b"x" * 2 * HELD, MODEL + b"bcd", FILE + b"y" * 2 * HELD)
+        self.assertEqual(self.all_of(upload, "bcd"), (expected, len(expected)))
+        self.assertTrue(upload.spent)
+
+    def test_a_model_that_never_comes(self) -> None:
+        upload = self.upload(body(FILE + b"x" * 2 * HELD))
+        error = self.failureResultOf(Deferred.fromCoroutine(upload.begin()), EdgeError).value
+        self.assertEqual((error.status, error.param, error.message), (400, "model", "The field 'model' is required."))
 
     def test_a_name_that_does_not_fit(self) -> None:
         upload = self.upload(body(MODEL + b"a"))
@@ -248,7 +270,8 @@ class Uploads(SynchronousTestCase):
 
     def test_the_content_type_is_ours(self) -> None:
         def kind(boundary: bytes) -> str:
-            return HeldUpload(boundary, "", self.upload(b"")._read, None, lambda: None).content_type
+            parser, held = Multipart(boundary), Spool(Room(Server()), None)
+            return HeldUpload(boundary, parser, held, self.upload(b"")._read, None, lambda: None).content_type
 
         self.assertEqual(kind(b"--a-7"), "multipart/form-data; boundary=--a-7")
         self.assertEqual(kind(b"a b:c"), 'multipart/form-data; boundary="a b:c"')

@@ -69,7 +69,7 @@ class Json(Through):
                 self.assertEqual((self.record.route, self.record.operation), (path, "rerank"))
 
     def test_usage(self) -> None:
-        """As each operation tells it; where it is seconds or nothing, none is made up."""
+        """As each operation tells it; where it is nothing, none is made up."""
         self.begin()
         for said, counted in (
             ({"usage": {"input_tokens": 7, "output_tokens": 9, "total_tokens": 16}}, (7, 9, 0)),
@@ -77,7 +77,8 @@ class Json(Through):
             ({"usage": {"total_tokens": 5}}, (5, 0, 0)),
             ({"usage": {"input_tokens": 7, "input_token_details": {"audio_tokens": 4}}}, (7, 0, 4)),
             ({"meta": {"tokens": {"input_tokens": 2, "output_tokens": 0}}}, (2, 0, 0)),
-            ({"usage": {"type": "duration", "seconds": 9}}, None),
+            ({"usage": {"type": "duration", "seconds": 9}}, (0, 0, 0)),
+            ({"meta": {"billed_units": {"search_units": 9}}}, None),
             ({"usage": "?"}, None),
             ({}, None),
         ):
@@ -231,3 +232,83 @@ class Media(Through):
         response = wire.response()
         self.assertEqual(response.status, 502)
         self.assertIn("overloaded", response.error["message"])
+
+
+DEFAULTS = """
+[providers.o]
+vendor = "openai"
+api_key = "k"
+base_url = "http://127.0.0.1:9/v1"
+[providers.c]
+dialect = "anthropic"
+api_key = "k"
+base_url = "http://127.0.0.1:9"
+[models.art]
+targets = ["o/gpt-image-1"]
+[models.poor]
+targets = ["c/claude"]
+"""
+
+
+class DefaultModels(Through):
+    """Bodies that name no model, where OpenAI's documents say that they may."""
+
+    def begin_with(self, **models: str) -> None:
+        table = ", ".join(f'{name} = "{model}"' for name, model in models.items())
+        self.begin(f"[routing]\ndefault_models = {{{table}}}\n" + DEFAULTS, "")
+
+    def test_pictures(self) -> None:
+        """As JSON, ``null`` too, and as a form, in which the model is then said last; a name of the client's counts."""
+        for path, document in (
+            ("/v1/images/generations", {"prompt": "x"}),
+            ("/v1/images/generations", {"prompt": "x", "model": None}),
+            ("/v1/images/edits", {"prompt": "x", "images": []}),
+        ):
+            self.begin_with(images="art")
+            wire = self.ask(path, document)
+            self.assertEqual(json.loads(self.vendor().body), document | {"model": "gpt-image-1"})
+            self.vendor().answer(200, {"data": []})
+            self.assertEqual((wire.response().status, self.record.model_label), (200, "art"))
+        for part, model in ((b"", b"gpt-image-1"), (b"model", b"dall-e-2")):
+            self.begin_with(images="art")
+            said = b'--b\r\nContent-Disposition: form-data; name="%b"\r\n\r\no/dall-e-2\r\n' % (part or b"prompt")
+            self.ask(
+                "/v1/images/edits", said + b"--b--\r\n", headers={"content-type": "multipart/form-data; boundary=b"}
+            )
+            named = b'Content-Disposition: form-data; name="model"\r\n\r\n%b\r\n--b--' % model
+            self.assertIn(named, self.vendor().body)
+
+    def test_moderations(self) -> None:
+        """Theirs goes before OpenAI's own."""
+        self.begin_with(moderations="o/omni-2")
+        self.ask("/v1/moderations", {"input": "x"})
+        self.assertEqual(json.loads(self.vendor().body)["model"], "omni-2")
+
+    def test_responses(self) -> None:
+        """A stored prompt names its own model: the default says only who is asked."""
+        for stored, sent in (({"id": "pmpt_1"}, None), (None, "gpt-5")):
+            document = {"input": "x", "prompt": stored}
+            self.begin_with(responses="o/gpt-5")
+            self.ask("/v1/responses", document)
+            self.assertEqual(json.loads(self.vendor().body), document | ({"model": sent} if sent else {}))
+        self.begin_with(responses="poor")
+        self.ask("/v1/responses", {"input": "x"})
+        self.assertEqual(json.loads(self.vendor().body)["model"], "claude")
+        response = self.ask("/v1/responses", {"input": "x", "prompt": {"id": "p"}}).response()
+        self.assertEqual((response.status, response.error["param"]), (400, "prompt"))
+
+    def test_without_one(self) -> None:
+        """The 400 names the setting; elsewhere there is none."""
+        self.begin(DEFAULTS, "")
+        form = b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\ny\r\n--b--\r\n'
+        for path, setting, body, kind in (
+            ("/v1/responses", "responses", {"prompt": {"id": "p"}}, "application/json"),
+            ("/v1/images/generations", "images", {}, "application/json"),
+            ("/v1/images/edits", "images", form, "multipart/form-data; boundary=b"),
+            ("/v1/chat/completions", "", {"messages": []}, "application/json"),
+        ):
+            response = self.ask(path, body, headers={"content-type": kind}).response()
+            self.assertEqual((response.status, response.error["param"]), (400, "model"), path)
+            said = f"routing.default_models.{setting}" if setting else ""
+            self.assertEqual("default_models" in response.error["message"], bool(said))
+            self.assertIn(said, response.error["message"])

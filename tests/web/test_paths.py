@@ -1,7 +1,8 @@
 """One path, one meaning, whatever its spelling."""
 
+from llmedge.operations import ENDPOINTS, Operation
 from tests.fakes import CHAT, Edge, request
-from tests.web.common import Answers
+from tests.web.common import KEYS, Answers
 
 
 class Paths(Answers):
@@ -74,3 +75,135 @@ class Paths(Answers):
         named = edge.ask(body=CHAT, headers={"host": "169.254.169.254", "x-api-base": "http://evil", "forwarded": "x"})
         self.assertEqual(named.status, 401)
         self.assertEqual(edge.reactor.tcpClients, [])
+
+
+MESSAGES = {"model": "mock-model", "max_tokens": 9, "messages": [{"role": "user", "content": "one two"}]}
+GENERATE = {"contents": [{"parts": [{"text": "one two"}]}]}
+INPUT = {"model": "mock-model", "input": "one two"}
+
+
+class FromElsewhere(Answers):
+    """Clients that were made for other servers, or whose base URL is one ``/v1`` or one slash out."""
+
+    def test_every_operation(self) -> None:
+        """Without the version, below Azure's, with slashes too many: as at its own path, and labelled so."""
+        for endpoint in ENDPOINTS:
+            if "{" in endpoint.path or not endpoint.path.startswith("/v1/"):
+                continue
+            if endpoint.operation in (Operation.RERANK, Operation.ADMIN):
+                continue
+            below = endpoint.path.removeprefix("/v1")
+            for path in (
+                below,
+                f"/openai/v1{below}",
+                f"/openai{below}",
+                f"{endpoint.path}/",
+                f"{below}//",
+                f"/{endpoint.path}",
+                endpoint.path.replace("/v1/", "/v1//"),
+                f"//openai//v1{below}/",
+                endpoint.path.replace("/v1/", "/v1/%2F"),
+            ):
+                edge = Edge()
+                response = edge.ask(endpoint.method, path, {} if endpoint.method == "POST" else None)
+                self.assertNotEqual(response.status, 404, path)
+                self.assertEqual(edge.records[0].route, endpoint.path, path)
+
+    def test_what_stands_in_a_path(self) -> None:
+        edge = Edge()
+        for path, model in (
+            ("/models/mock-model:generateContent", "mock-model"),
+            ("/v1beta/models/mock-model:generateContent/", "mock-model"),
+            ("//v1beta/models/mock/a/b:generateContent", "mock/a/b"),
+        ):
+            self.assertEqual(edge.ask(path=path, body=GENERATE).status, 200, path)
+            self.assertEqual(edge.records[-1].model, model)
+        for path, name in (("/models/mock-model", "mock-model"), ("/v1/models/mock/x/", "mock/x")):
+            self.assertEqual(edge.ask("GET", path).json()["id"], name)
+
+    def test_a_deployment(self) -> None:
+        """The path says which model, whatever the body does, and slashes may be in it or not be written as such."""
+        for written, model in (
+            ("mock-model", "mock-model"),
+            ("mock/a/b", "mock/a/b"),
+            ("mock%2Fa", "mock/a"),
+            ("a%20b", "a b"),
+            ("w%C3%B6rter", "wörter"),
+        ):
+            for below, body in (
+                ("chat/completions", CHAT),
+                ("completions", {"prompt": "x"}),
+                ("embeddings", {"input": "x"}),
+                ("responses", INPUT),
+                ("images/generations", {"prompt": "x"}),
+                ("audio/speech", {"model": "other", "input": "x"}),
+            ):
+                for named in ({}, {"model": "another/model"}):
+                    edge = Edge('[providers.mock]\nvendor = "mock"\nmodels = ["*"]\n')
+                    path = f"/openai/deployments/{written}/{below}?api-version=2024-10-21"
+                    response = edge.ask(path=path, body={**body, **named})
+                    self.assertEqual(response.status, 200, (path, response.body))
+                    (record,) = edge.records
+                    self.assertEqual((record.model, record.route), (model, f"/v1/{below}"))
+
+    def test_heads_that_are_alike(self) -> None:
+        """The second of two on a connection, whose head is known, goes where the first did."""
+        edge = Edge()
+        wire = edge.wire()
+        for path, model in (("/openai/deployments/mock/a/chat/completions", "mock/a"), ("/chat/completions", "m")):
+            for _ in range(2):
+                wire.send(request(path=path, body=CHAT | {"model": "m"}))
+                self.assertEqual(wire.response().status, 200)
+                self.assertEqual((edge.records[-1].model, edge.records[-1].route), (model, "/v1/chat/completions"))
+
+    def test_an_upload_to_a_deployment(self) -> None:
+        """A form needs no field ``model``, and one that it has says nothing, as with Azure."""
+        parts = '--b\r\ncontent-disposition: form-data; name="{}"\r\n\r\n{}\r\n'
+        for fields in ("", parts.format("model", "mock/x"), parts.format("model", "another/model")):
+            edge = Edge()
+            body = f"{fields}{parts.format('file', 'x')}--b--\r\n".encode()
+            path = "/openai/deployments/mock%2Fx/audio/transcriptions?api-version=1"
+            response = edge.ask(path=path, body=body, content_type="multipart/form-data; boundary=b")
+            self.assertEqual((response.status, edge.records[0].model), (200, "mock/x"), response.body)
+
+    def test_bodies_that_are_none(self) -> None:
+        """What is wrong with them is said as anywhere."""
+        for body in (b"", b"[]", b"{", b'{"model": "\xff"}', b"[" * 3000):
+            response = Edge().ask(
+                path="/openai/deployments/m/chat/completions", body=body, headers={"content-type": "application/json"}
+            )
+            self.check(response, 400, "VALIDATION_ERROR")
+
+    def test_keys(self) -> None:
+        """Azure's header shows one; the same door is locked by every name."""
+        edge = Edge(KEYS)
+        for path in ("/openai/deployments/m/chat/completions", "/chat/completions", "//v1/chat/completions"):
+            self.check(edge.ask(path=path, body=CHAT), 401, "AUTH_ERROR")
+            self.check(edge.ask(path=path, body=CHAT, headers={"api-key": "wrong"}), 401, "AUTH_ERROR")
+            self.assertEqual(edge.ask(path=path, body=CHAT, headers={"api-key": "key-a"}).status, 200)
+        closed = Edge(KEYS + "[auth]\nhealth_check = true\n")
+        for path in ("/health/", "//health", "/%68ealth/", "/metrics/"):
+            self.assertEqual(edge.ask("GET", path).status, 200, path)
+            self.assertEqual(closed.ask("GET", path).status, 200 if "metrics" in path else 401, path)
+
+    def test_what_is_nearly_right(self) -> None:
+        """Is named."""
+        for path, near in (
+            ("/v1/v1/chat/completions", "/v1/chat/completions"),
+            ("/api/v1/chat/completions", "/v1/chat/completions"),
+            ("/anthropic/v1/messages", "/v1/messages"),
+            ("/v1/chat", "/v1/chat/completions"),
+            ("/v1/chat/completion", "/v1/chat/completions"),
+            ("/V1/Chat/Completions", "/v1/chat/completions"),
+            ("/v1/embedding", "/v1/embeddings"),
+            ("/v1/message/count_tokens", "/v1/messages/count_tokens"),
+            ("/v1/audio/transcription/", "/v1/audio/transcriptions"),
+            ("/v1/chat/completions/chat/completions", "/v1/chat/completions"),
+            ("/v2/chat/completions", "/v1/chat/completions"),
+            ("/healthz", "/health"),
+        ):
+            error = Edge().ask(path=path, body=CHAT).error
+            self.assertEqual(error["code"], "NOT_FOUND")
+            self.assertIn(f"Did you mean {near}?", error["message"], path)
+        for path in ("/nothing", "/v1/files/x", "/" + "a" * 5000, "/v1/chat/completions" + "x" * 300):
+            self.assertNotIn("Did you mean", Edge().ask(path=path, body=CHAT).error["message"], path)

@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
+from llmedge.web.request import EdgeRequest
 from tests.fakes import CHAT, Edge, request
 
 MOCK = '[providers.m]\ndialect = "mock"\nmodels = ["*"]\n'
@@ -130,6 +131,51 @@ class Chat(SynchronousTestCase):
         self.assertEqual(Socket(Edge(), origin="https://evil.example").status, 403)
         allowed = Edge('[cors]\norigins = ["https://app.example"]\n')
         self.assertEqual(Socket(allowed, origin="https://app.example").status, 101)
+        self.assertEqual(Socket(Edge('[cors]\norigins = ["*"]\n'), origin="https://evil.example").status, 101)
+
+    def test_its_own_pages(self) -> None:
+        """The origin that the gateway itself is, also where a proxy ends its TLS; nothing that only looks like it."""
+        for origin, host, status in (
+            ("http://localhost:8080", "localhost:8080", 101),
+            ("https://localhost:8080", "localhost:8080", 101),
+            ("HTTP://LocalHost:8080", "localhost:8080", 101),
+            ("http://localhost", "localhost:80", 101),
+            ("https://localhost:443", "localhost", 101),
+            ("http://[::1]:8080", "[::1]:8080", 101),
+            ("http://localhost:3000", "localhost:8080", 403),
+            ("http://localhost", "localhost:8080", 403),
+            ("http://localhost:443", "localhost", 403),
+            ("http://localhost.evil.example", "localhost", 403),
+            ("http://evil.example/localhost:8080", "localhost:8080", 403),
+            ("ws://localhost:8080", "localhost:8080", 403),
+            ("localhost:8080", "localhost:8080", 403),
+            ("null", "localhost:8080", 403),
+            ("", "localhost:8080", 403),
+        ):
+            self.assertEqual(Socket(Edge(), origin=origin, host=host).status, status, (origin, host))
+
+    def test_a_page_without_tls_where_the_gateway_has_it(self) -> None:
+        """Whoever sits on the line may have written it."""
+        for secure, origin, status in (
+            (True, "http://localhost:8080", 403),
+            (True, "https://localhost:8080", 101),
+            (False, "http://localhost:8080", 101),
+        ):
+            self.patch(EdgeRequest, "isSecure", lambda request, secure=secure: secure)
+            self.assertEqual(Socket(Edge(), origin=origin).status, status, origin)
+
+    def test_a_key_that_no_page_can_show(self) -> None:
+        """No browser lets a page set a header of a WebSocket: only what has a subprotocol for its key may be one."""
+        for headers, status in (
+            ({"authorization": "Bearer key-a"}, 101),
+            ({"x_api_key": "key-a"}, 101),
+            ({"x_goog_api_key": "key-a"}, 101),
+            ({"api_key": "key-a"}, 101),
+            ({"sec_websocket_protocol": "openai-insecure-api-key.key-a"}, 403),
+            ({"authorization": "Basic a2V5LWE6", "sec_websocket_protocol": "openai-insecure-api-key.key-a"}, 403),
+            ({"x_api_key": "wrong"}, 401),
+        ):
+            self.assertEqual(Socket(Edge(KEYS), origin="https://elsewhere.example", **headers).status, status, headers)
 
     def test_limits_hold_for_each_message(self) -> None:
         edge = Edge("[rate_limit]\nrpm = 60\nburst = 3\n")

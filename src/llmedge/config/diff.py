@@ -27,7 +27,7 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
             else:
                 lines += differences(old[name], new[name], here)
         return lines
-    if isinstance(old, Secret) or isinstance(new, Secret) or _holds_objects(old) or _holds_objects(new):
+    if isinstance(old, Secret | bytes) or isinstance(new, Secret | bytes) or _holds_objects(old) or _holds_objects(new):
         return [f"{path}: changed"]
     return [f"{path}: {_show(old)} → {_show(new)}"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -13,7 +14,10 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from llmedge.config.secret import Secret, read, resolve
+from llmedge.config.origins import UNIX, origin_of, socket_url
+from llmedge.config.pem import read_certificates, read_directories, read_key, read_trusted
+from llmedge.config.proxy import Proxy, parse_proxy
+from llmedge.config.secret import Secret, read, reference_hint, resolve, secret_of, variable
 
 Environ = Mapping[str, str]
 
@@ -45,6 +49,11 @@ class ValueType:
 
 def simple(name: str, check: Callable[[Any], Any], schema: Mapping[str, Any], parse: Any = str) -> ValueType:
     return ValueType(name, lambda value, _: check(value), schema, parse)
+
+
+def _text(name: str, check: Callable[[Any], Any], schema: Mapping[str, Any]) -> ValueType:
+    """A kind of text: ``"env:NAME"`` is what the variable holds."""
+    return ValueType(name, lambda value, environ: check(referred(value, environ)), schema)
 
 
 _TEXT = {"type": "string"}
@@ -88,7 +97,11 @@ def _between(type_: str, bound: str, cast: type[int] | type[float], low: float, 
     return simple(bound, check, {"type": type_, **limits}, parse)
 
 
-def _decimal(value: Any, most: int, what: str) -> Decimal:
+seconds = number(0.01, 604800)
+"""A limit of time."""
+
+
+def _decimal(value: Any, what: str, most: int = 10**6) -> Decimal:
     try:
         if isinstance(value, bool):
             raise TypeError
@@ -97,14 +110,14 @@ def _decimal(value: Any, most: int, what: str) -> Decimal:
             return found
     except (TypeError, ValueError, InvalidOperation):
         pass
-    raise ValueError(f"must be {what}, a number from 0 to {most}")
+    raise ValueError(f"must be {what} from 0 to {most}")
 
 
 _AMOUNT = {"type": ["number", "string"], "minimum": 0, "maximum": 10**6}
 
 
 def _amount(what: str) -> ValueType:
-    return simple(what, lambda value: _decimal(value, 10**6, what), _AMOUNT)
+    return simple(what, lambda value: _decimal(value, f"{what}, a number"), _AMOUNT)
 
 
 price = _amount("USD per million tokens")
@@ -114,10 +127,26 @@ usd = _amount("USD")
 def _factors(value: Any) -> dict[str, Decimal]:
     if not isinstance(value, dict):
         raise ValueError("must be a table of numbers")
-    return {name.lower(): _decimal(each, 1000, "a table of factors") for name, each in value.items()}
+    return {name.lower(): _decimal(each, "a table of numbers", 1000) for name, each in value.items()}
 
 
 factors = simple("table of factors", _factors, {"type": "object", "additionalProperties": {**_AMOUNT, "maximum": 1000}})
+
+
+def referred(value: Any, environ: Environ) -> Any:
+    """What ``"env:NAME"`` refers to; anything else is itself.
+
+    :raises ValueError: the variable is not set, or another way to refer to one stands there.
+    """
+    if not isinstance(value, str):
+        return value
+    if value.strip().startswith("env:"):
+        return variable(value.strip().removeprefix("env:"), environ)
+    if hint := reference_hint(value.strip()):
+        raise ValueError(hint)
+    if found := re.search(r"\$\{(\w+)", value):
+        raise ValueError(f'holds ${{{found[1]}}}, and nothing replaces it: have all of it in a variable, "env:NAME"')
+    return value
 
 
 def _str(value: Any) -> str:
@@ -126,7 +155,8 @@ def _str(value: Any) -> str:
     return value.strip()
 
 
-string = simple("text", _str, {**_TEXT, "pattern": r"\S"})
+_WORDS = {**_TEXT, "pattern": r"\S"}
+string = _text("text", _str, _WORDS)
 
 
 def choice(*options: str) -> ValueType:
@@ -142,15 +172,49 @@ def choice(*options: str) -> ValueType:
     return simple(f"one of {listed}", check, {"enum": list(options)}, str.lower)
 
 
+def choices(*options: str) -> ValueType:
+    """A list of some of a few words."""
+    each = choice(*options)
+    return ValueType(
+        f"list of {', '.join(options)}",
+        lambda value, environ: tuple(each.from_toml(item, environ) for item in _strs(value)),
+        {"type": "array", "items": each.schema},
+    )
+
+
 def _strs(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
-        raise ValueError("must be a list of texts, none of them empty")
+        example = json.dumps([value]) if isinstance(value, str) and 0 < len(value) < 80 else '["one", "another"]'
+        raise ValueError(f"must be a list of texts, such as {example}, none of them empty")
     return tuple(item.strip() for item in value)
 
 
 _LIST = {"type": "array", "items": string.schema}
 
-strings = simple("list of texts", _strs, _LIST, lambda text: [part for part in text.split(",") if part.strip()])
+strings = ValueType(
+    "list of texts",
+    lambda value, environ: tuple(referred(item, environ) for item in _strs(value)),
+    _LIST,
+    lambda text: [part for part in text.split(",") if part.strip()],
+)
+
+
+def _status_list(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(_is_status(item) for item in value):
+        raise ValueError("must be a list of HTTP statuses from 400 to 599")
+    return tuple(value)
+
+
+def _is_status(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 400 <= value <= 599
+
+
+statuses = simple(
+    "list of HTTP statuses",
+    _status_list,
+    {"type": "array", "items": {"type": "integer", "minimum": 400, "maximum": 599}},
+    lambda text: [int(part) if part.strip().isdigit() else part for part in text.split(",") if part.strip()],
+)
 
 
 def _hedge_value(value: Any) -> str | float:
@@ -185,15 +249,59 @@ def _url(value: Any) -> str:
     if parts.username or parts.password:
         raise ValueError("must not carry a user name or password; use api_key")
     if parts.query or parts.fragment:
-        raise ValueError("must not have a query or a fragment")
+        version = re.search(r"(?:^|&)api-version=([\w.-]+)", parts.query)
+        more = f': api_version = "{version[1]}" says that' if version else ""
+        raise ValueError(f"must not have a query or a fragment{more}")
+    if not _NAME.fullmatch(parts.hostname) and ":" not in parts.hostname:
+        raise ValueError("has a host name that no resolver takes: a part is empty, too long or of odd characters")
     try:
         parts.port  # noqa: B018 - raises when the port is not a number
     except ValueError:
         raise ValueError("has a port that is not a number from 0 to 65535") from None
+    return text.rstrip("/?#")
+
+
+_NAME = re.compile(r"(?=.{1,253}\.?\Z)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
+"""A host name as resolvers take it: with underscores, which are in the names of containers (RFC 2181 section 11)."""
+url = _text("http or https URL", _url, {**_TEXT, "pattern": r"^\s*(env:\w+\s*|[Hh][Tt][Tt][Pp][Ss]?://[^?#]+\??)$"})
+
+
+def named_texts(*names: str) -> ValueType:
+    """A table of texts under these names only."""
+    listed = ", ".join(names)
+
+    def check(value: Any) -> dict[str, str]:
+        if not isinstance(value, dict):
+            raise ValueError(f"must be a table of texts, named {listed}")
+        for name, text in value.items():
+            if name not in names:
+                raise ValueError(f"has {name!r}; there is: {listed}")
+            if not isinstance(text, str) or not text.strip():
+                raise ValueError(f"must hold texts that are not empty; {name} is none")
+        return {name: text.strip() for name, text in value.items()}
+
+    properties = dict.fromkeys(names, string.schema)
+    return simple(f"table of texts: {listed}", check, {"type": "object", "properties": properties} | _CLOSED)
+
+
+_CLOSED = {"additionalProperties": False}
+
+
+def _base_url(value: Any) -> str:
+    text = socket_url(_str(value))
+    if not text.lower().startswith(f"{UNIX}:"):
+        return _url(text)
+    origin = origin_of(text)
+    if not origin.socket.startswith("/") or not all(0x21 <= ord(char) <= 0x7E and char not in "?#" for char in text):
+        raise ValueError('must have the absolute path of a socket, such as "unix:/run/vllm.sock:/v1"')
     return text.rstrip("/")
 
 
-url = simple("http or https URL", _url, {**_TEXT, "pattern": r"^\s*[Hh][Tt][Tt][Pp][Ss]?://[^?#]+$"})
+base_url = _text(
+    "http or https URL, or unix:SOCKET:PATH",
+    _base_url,
+    {**_TEXT, "pattern": r"^\s*(env:\w+\s*|([Hh][Tt][Tt][Pp]([Ss]|\+unix)?://|unix:/)[^?#]+\??)$"},
+)
 
 
 def _network_list(value: Any) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -209,7 +317,7 @@ networks = simple("list of addresses or networks", _network_list, _LIST)
 def _secret(value: Any, environ: Environ) -> Secret:
     if not isinstance(value, str):
         raise ValueError('must be a text: the secret itself, "env:NAME" or "file:/path"')
-    return Secret(resolve(value, environ))
+    return secret_of(value, lambda: resolve(value, environ))
 
 
 secret = ValueType('secret: "env:NAME", "file:/path" or the value', _secret, string.schema)
@@ -218,7 +326,23 @@ secret = ValueType('secret: "env:NAME", "file:/path" or the value', _secret, str
 def _document(value: Any, environ: Environ) -> Secret:
     if not isinstance(value, str):
         raise ValueError('must be a text: a path, "file:/path" or "env:NAME"')
-    return Secret(read(value, environ))
+    return secret_of(value, lambda: read(value, environ), document=True)
+
+
+trusted = simple(
+    "path of certificates in PEM, or of a directory of them", lambda value: read_trusted(_str(value)), _WORDS
+)
+certificates = simple("path of certificates in PEM", lambda value: read_certificates(_str(value)), _WORDS)
+directories = simple("paths of directories of certificates", lambda value: read_directories(_str(value)), _WORDS)
+private_key = simple("path of a private key in PEM", lambda value: read_key(_str(value)), _WORDS)
+
+
+def _proxy(value: Any, environ: Environ) -> Proxy:
+    return parse_proxy(resolve(_str(value), environ))
+
+
+proxy = ValueType('URL of an HTTP proxy, "env:NAME" of it, or "off"', _proxy, _WORDS)
+hosts = simple("list of hosts", _strs, _LIST, lambda text: [part for part in re.split(r"[,\s]+", text) if part])
 
 
 document = ValueType('path of a secret file, or "env:NAME" of what would be in it', _document, string.schema)
@@ -257,8 +381,18 @@ def _headers(value: Any, environ: Environ) -> dict[str, Secret]:
             raise ValueError(f"has a header name that is not one: {name!r}")
         if name.lower() in _OURS:
             raise ValueError(f"must not set {name}: the gateway sets it")
-        headers[name.lower()] = _secret(text, environ)
+        if not isinstance(text, str):
+            raise ValueError(f"has {name}, which must be a text")
+        try:
+            headers[name.lower()] = _header_value(text, environ)
+        except ValueError as error:
+            raise ValueError(f"has {name}, which {error}") from None
     return headers
+
+
+def _header_value(text: str, environ: Environ) -> Secret:
+    """Visible ASCII with spaces and tabs inside (RFC 9110 section 5.5)."""
+    return secret_of(text, lambda: resolve(text, environ, inside=" \t"))
 
 
 _OURS = {"host", "content-length", "transfer-encoding", "connection", "content-type", "accept-encoding"}

@@ -31,11 +31,12 @@ def option(
     doc: str,
     *,
     env: str | tuple[str, ...] = (),
-    fallback: tuple[str, ...] = (),
+    fallback: str | tuple[str, ...] = (),
     heeded: bool = True,
 ) -> Any:
     """A field of a section. See :class:`Option`."""
     names = (env,) if isinstance(env, str) else env
+    fallback = (fallback,) if isinstance(fallback, str) else fallback
     doc = doc if heeded else f"{doc} Not heeded yet."
     return attrs.field(default=default, metadata={"option": Option(kind, doc, names, fallback, heeded)})
 

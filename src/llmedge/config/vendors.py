@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from llmedge.config import kinds
+from llmedge.config.base_urls import is_at, of_catalogue
 from llmedge.config.capabilities import Capabilities
 from llmedge.config.catalogue import VENDORS, capabilities
 from llmedge.config.nearest import nearest
@@ -16,6 +17,8 @@ from llmedge.config.sections.models import Model
 from llmedge.config.sections.providers import Provider
 from llmedge.config.vendor_entry import OPERATIONS, Vendor
 
+_COMPATIBLE = "-compatible"
+"""Behind the names of :data:`GENERIC`, which are for logs: a file says ``dialect``."""
 Vendors = Mapping[str, Any]
 """Name → :class:`~llmedge.providers.interfaces.IVendor`, plugins too, which know the configuration and not it them."""
 
@@ -86,12 +89,22 @@ def choose(name: str, provider: Provider, vendors: Vendors) -> tuple[Any, str]:
         if (vendor := vendors.get(provider.vendor)) is not None:
             return vendor, ""
         plugins = sorted(set(vendors).difference(_BY_NAME))
-        what = f"is not in the catalogue, and no plugin: {provider.vendor!r}{nearest(provider.vendor, vendors)}"
-        return None, what + (f" (plugins: {', '.join(plugins)})" if plugins else "")
+        written = [each for each in vendors if not each.endswith(_COMPATIBLE)]
+        near = nearest(provider.vendor, written)
+        what = f"is not in the catalogue, and no plugin: {provider.vendor!r}{near}"
+        missing = getattr(vendors, "missing", None)  # where plugins are looked for, and which are broken
+        said = "" if missing is None else missing(near.startswith("; there is") and not plugins)
+        return None, what + (f" (plugins: {', '.join(plugins)})" if plugins else "") + said
     called = None if provider.dialect else VENDORS.get(name)
     if called is None or not (called.anywhere or provider.base_url in ("", called.base_url)):
         called = GENERIC[provider.dialect or "openai"]  # it is called so, and something else
     return vendors[called.name], ""
+
+
+def known_patterns(name: str, vendor: str, rehearsed: bool) -> tuple[str, ...]:
+    """Patterns of model names that go to the provider ``name`` whose table says nothing of ``models``: the catalogue's,
+    where it is called as its vendor, or rehearses it."""
+    return VENDORS[name].models if name in VENDORS and (vendor == name or rehearsed) else ()
 
 
 def meant(name: str) -> str:
@@ -111,6 +124,10 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         variable = next((name for name in vendor.env if environ.get(name, "").strip()), "")
         if variable and vendor.base_url:
             found[vendor.name] = {"api_key": f"env:{variable}", "models": list(vendor.models)}
+            for base in base_variables(vendor):
+                if environ.get(base, "").strip():
+                    found[vendor.name] |= _elsewhere(vendor, base, environ)
+                    break
     if host := environ.get("OLLAMA_HOST", "").strip():
         try:
             base_url = kinds.url.from_text(_ollama_url(host), environ)
@@ -124,6 +141,28 @@ def variables() -> list[str]:
     """The environment variables that switch a vendor on."""
     keyed = [name for vendor in VENDORS.values() if vendor.base_url for name in vendor.env]
     return [*keyed, "OLLAMA_HOST"]
+
+
+def base_variables(vendor: Vendor) -> tuple[str, ...]:
+    """The variables that say where a vendor is, beside its key; the first that is set counts."""
+    return (f"{vendor.name.upper()}_BASE_URL", *_BASE_URLS.get(vendor.name, ()))
+
+
+_BASE_URLS = {"openai": ("OPENAI_API_BASE",), "gemini": ("GOOGLE_GEMINI_BASE_URL",)}
+"""Other names in SDKs: openai before its version 1, google-genai."""
+
+
+def _elsewhere(vendor: Vendor, variable: str, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Where ``variable`` says that ``vendor`` is. At another host it is a server that speaks the vendor's dialect; what
+    else is the vendor's, nobody can know."""
+    try:
+        base_url = of_catalogue(kinds.url.from_text(environ[variable].strip(), environ), vendor)
+    except ValueError as error:
+        raise ValueError(f"environment variable {variable} {error}") from None
+    if is_at(base_url, vendor):
+        return {"base_url": base_url, "vendor": vendor.name}
+    dialect = next(iter(vendor.dialects))
+    return {"base_url": base_url, "dialect": "openai" if dialect == "openai_chat" else dialect}
 
 
 def _ollama_url(host: str) -> str:

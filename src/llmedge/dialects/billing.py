@@ -8,31 +8,40 @@ from typing import Any
 
 import msgspec
 
+from llmedge.dialects import lenient
+from llmedge.model import Usage
 from llmedge.money import USD, picos
 
 _USUAL = {"", "default", "standard", "auto", "on_demand", "on-demand", "ondemand", "none", "unspecified"}
 """How OpenAI, Anthropic, Groq, Bedrock and Google call the tier that list prices are for."""
 _LONGEST = 32
 _MOST = 10**6
-
-_decode = msgspec.json.Decoder().decode
+_SUMS = frozenset({"cost", "estimated_cost", "cost_in_usd_ticks"})
 
 
 def tier(value: Any) -> str:
     """A service tier as it is in our books; ``""`` for the usual one, and where none is told."""
     if not isinstance(value, str):
         return ""
-    word = value[:_LONGEST].lower().removeprefix("service_tier_")
+    word = value[:_LONGEST].lower().removeprefix("service_tier_").removeprefix("on_demand_")  # Vertex's traffic types
     return "" if word in _USUAL else word
+
+
+def in_tier(usage: Usage | None, told: Any) -> Usage | None:
+    """``usage`` in the tier that its answer tells, which stands beside the usage.
+
+    :param told: a text, or JSON of one.
+    """
+    if usage is None or told is None:
+        return usage
+    word = tier(lenient.decode(told) if isinstance(told, msgspec.Raw) else told)
+    return msgspec.structs.replace(usage, tier=word) if word else usage
 
 
 def asked_tier(fields: Mapping[str, Any]) -> str:
     """The tier that a request asks for (``service_tier``, in Google's words ``serviceTier``)."""
     raw = fields.get("service_tier") or fields.get("serviceTier")
-    try:
-        return "" if raw is None else tier(_decode(raw))
-    except msgspec.DecodeError:
-        return ""
+    return "" if raw is None else tier(lenient.decode(raw))
 
 
 def told_cost(usage: Mapping[str, Any]) -> int | None:
@@ -42,6 +51,8 @@ def told_cost(usage: Mapping[str, Any]) -> int | None:
     is the fee, and ``cost_details.upstream_inference_cost`` the rest). Perplexity: ``cost.total_cost``. DeepInfra:
     ``estimated_cost``. xAI: ``cost_in_usd_ticks``, 10⁻¹⁰ USD each.
     """
+    if _SUMS.isdisjoint(usage):
+        return None
     cost = usage.get("cost")
     if isinstance(cost, dict):
         return _picos(cost.get("total_cost"))

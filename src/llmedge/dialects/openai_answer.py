@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from llmedge.dialects import lenient
+from llmedge.dialects.billing import in_tier, told_cost
 from llmedge.dialects.dialect import VendorError
 from llmedge.dialects.lenient import UNREADABLE, count, text
 from llmedge.errors import UpstreamMalformed, VendorFailed
@@ -22,6 +23,7 @@ class _Details(msgspec.Struct):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
     audio_tokens: int | None = None
+    image_tokens: int | None = None
     reasoning_tokens: int | None = None
 
 
@@ -36,6 +38,12 @@ class _UsageObject(msgspec.Struct):
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
     input_tokens: int | None = None
+    total_tokens: int = 0
+    cost: Any = None
+    estimated_cost: Any = None
+    cost_in_usd_ticks: Any = None
+    cache_read_input_tokens: Any = None
+    prompt_audio_seconds: Any = None
 
     def plain(self) -> Usage | None:
         """``None`` where it wants a closer look: see :func:`parse_usage`."""
@@ -44,12 +52,18 @@ class _UsageObject(msgspec.Struct):
             return None
         if self.prompt_cache_hit_tokens or self.cached_tokens or self.reasoning_tokens or self.input_tokens:
             return None
+        if self.total_tokens > self.prompt_tokens + self.completion_tokens:
+            return None
+        if self.cost is not None or self.estimated_cost is not None or self.cost_in_usd_ticks is not None:
+            return None
+        if self.cache_read_input_tokens or self.prompt_audio_seconds:
+            return None
         cached = 0
-        if written is not None and (written.reasoning_tokens or written.audio_tokens):
+        if written is not None and (written.reasoning_tokens or written.audio_tokens or written.image_tokens):
             return None
         if read is not None:
             cached = read.cached_tokens or 0
-            if read.cache_write_tokens or read.audio_tokens or not 0 <= cached < 10**9:
+            if read.cache_write_tokens or read.audio_tokens or read.image_tokens or not 0 <= cached < 10**9:
                 return None
         return Usage(self.prompt_tokens, self.completion_tokens, cached)
 
@@ -57,6 +71,7 @@ class _UsageObject(msgspec.Struct):
 class _AnswerObject(msgspec.Struct):
     choices: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     usage: _UsageObject | None = None
+    service_tier: str | None = None
 
 
 _decode_answer = msgspec.json.Decoder(_AnswerObject).decode
@@ -77,7 +92,7 @@ def read_usage(body: bytes) -> Usage | None:
         if known.usage is None and b'"usage"' not in body:
             return None
         if known.usage is not None and (usage := known.usage.plain()) is not None:
-            return usage
+            return usage if known.service_tier is None else in_tier(usage, known.service_tier)
     return usage_of(check_answer(body))
 
 
@@ -149,7 +164,8 @@ def usage_of(fields: Mapping[str, msgspec.Raw]) -> Usage | None:
         choices = _decode_holders(fields.get("choices", msgspec.Raw(b"[]")))
     except UNREADABLE:
         pass
-    return find_usage(fields.get("usage", _NULL), fields.get("x_groq", _NULL), [each.usage for each in choices])
+    usage = find_usage(fields.get("usage", _NULL), fields.get("x_groq", _NULL), [each.usage for each in choices])
+    return in_tier(usage, fields.get("service_tier"))
 
 
 def find_usage(usage: msgspec.Raw, groq: msgspec.Raw, choices: Iterable[msgspec.Raw]) -> Usage | None:
@@ -188,18 +204,27 @@ def parse_usage(raw: Any) -> Usage | None:
         return _usage_in_other_words(usage)
     read, written = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
     reasoning = count(written, "reasoning_tokens") or count(usage, "reasoning_tokens")  # SGLang's
-    if reasoning and count(usage, "total_tokens") == prompt + output + reasoning:
-        output += reasoning  # xAI and Google's compatible API count thoughts beside the answer, not in it
+    if (beside := count(usage, "total_tokens") - prompt - output) > 0 and reasoning in (0, beside):
+        reasoning = beside  # xAI and Google's compatible API count thoughts beside the answer, not in it
+        output += beside
+    # DeepSeek's and Moonshot's own places, and Anthropic's words within OpenAI's.
+    cached = next((found for name in _CACHED if (found := count(usage, name))), 0)
     return Usage(
         input=prompt,
         output=output,
-        # DeepSeek's and Moonshot's own places
-        cached=count(read, "cached_tokens") or count(usage, "prompt_cache_hit_tokens") or count(usage, "cached_tokens"),
+        cached=count(read, "cached_tokens") or min(cached, prompt),
         reasoning=reasoning,
-        cache_write=count(read, "cache_write_tokens"),
+        cache_write=count(read, "cache_write_tokens") or count(read, "cache_creation_input_tokens"),
         audio_input=count(read, "audio_tokens"),
         audio_output=count(written, "audio_tokens"),
+        image_input=count(read, "image_tokens"),
+        image_output=count(written, "image_tokens"),
+        audio_ms=1000 * count(usage, "prompt_audio_seconds"),  # Mistral's
+        cost=told_cost(usage),
     )
+
+
+_CACHED = ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
 
 
 def _usage_in_other_words(usage: dict[str, Any]) -> Usage:
@@ -212,4 +237,5 @@ def _usage_in_other_words(usage: dict[str, Any]) -> Usage:
         cached=hit or count(read, "cached_tokens"),
         reasoning=count(written, "reasoning_tokens"),
         cache_write=filled or count(read, "cache_write_tokens"),
+        cost=told_cost(usage),
     )

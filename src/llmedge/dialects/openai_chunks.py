@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from llmedge.dialects import lenient
+from llmedge.dialects.billing import in_tier
 from llmedge.dialects.endings import check_end
 from llmedge.dialects.lenient import UNREADABLE, flat, whole
 from llmedge.dialects.openai_answer import parse_error, parse_usage, usage_of
@@ -242,7 +243,8 @@ class ChunkReader(PassingReader):
             return data
         usage = parse_usage(fields["usage"])
         if usage is not None:
-            self.usage = usage  # the last one stands: some vendors send running totals
+            # The last one stands: some vendors send running totals.
+            self.usage = in_tier(usage, fields.get("service_tier"))
         if not self._strip_usage or not (bytes(fields["usage"]) == b"null" or _is_usage(fields)):
             return data
         del fields["usage"]  # also a null, which OpenAI says in each chunk where usage is asked for
@@ -262,7 +264,7 @@ class ChunkReader(PassingReader):
         if not _is_usage(rest):
             items.append(held)
             return False
-        self.usage = parse_usage(rest.pop("usage"))
+        self.usage = in_tier(parse_usage(rest.pop("usage")), rest.get("service_tier"))
         items.append(_with_more(held, rest))
         return True
 

@@ -99,12 +99,19 @@ def _typed(raw: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
         raise ValidationError(f"The field '{param}' is mistyped: {_plain(message)}.", param=param) from None
 
 
-def parse_body(raw: bytes, decoder: msgspec.json.Decoder[Any], max_depth: int) -> tuple[RawObject, Any]:
+def parse_body(
+    raw: bytes, decoder: msgspec.json.Decoder[Any], max_depth: int, model: str = ""
+) -> tuple[RawObject, Any]:
     """The same, with what OpenAI's operations have in common checked.
 
+    :param model: where the body may name none, and does not.
     :raises ValidationError: see :func:`decode_body`; or a value out of its range.
     """
     fields, known = decode_body(raw, decoder, max_depth)
+    if known.model is None:  # where it may be left out
+        if not model:
+            raise ValidationError("The field 'model' is required.", param="model")
+        known.model = model
     if not known.model.strip():
         raise ValidationError("The field 'model' must not be empty.", param="model")
     n = getattr(known, "n", None)

@@ -6,11 +6,14 @@ are in OpenAI's form.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
 
+from llmedge.dialects.billing import told_cost
 from llmedge.dialects.dialect import Request
+from llmedge.dialects.lenient import UNREADABLE, count
 from llmedge.dialects.openai_answer import parse_error
 from llmedge.dialects.openai_common import OpenAIDialect, decode_body
 from llmedge.dialects.sse import PassingReader
@@ -35,8 +38,21 @@ class _Thin(msgspec.Struct):
     usage: Any = None
     meta: Any = None
     error: Any = None
+    data: msgspec.Raw = msgspec.Raw(b"")
+    duration: Any = None
 
 
+_NULL = msgspec.Raw(b"null")
+
+
+class _Picture(msgspec.Struct):
+    """One of those that were made."""
+
+    b64_json: msgspec.Raw = _NULL
+    url: msgspec.Raw = _NULL
+
+
+_decode_pictures = msgspec.json.Decoder(list[_Picture]).decode
 _decode_known = msgspec.json.Decoder(_Known)
 _decode_thin = msgspec.json.Decoder(_Thin).decode
 
@@ -81,33 +97,67 @@ class PassedThrough(OpenAIDialect):
         if payload.error:
             error = parse_error(body)
             raise VendorFailed(f"answered with an error behind status 200: {error.message}", cause="error_body")
-        return read_usage(payload.usage, payload.meta)
+        seconds = {"seconds": payload.duration} if payload.usage is None and payload.duration is not None else None
+        usage = read_usage(payload.usage or seconds, payload.meta)
+        return with_pictures(usage, _pictures(payload.data)) if payload.data else usage
 
 
 def read_usage(usage: Any, meta: Any = None) -> Usage | None:
-    """What was used, in the words of whoever says it: OpenAI's images and transcriptions (``input_tokens``), its older
-    operations and rerankers (``prompt_tokens``, ``total_tokens``), Cohere (``meta.tokens``). Seconds and search units
-    are no tokens: ``None``."""
+    """What was used, in the words of whoever says it: OpenAI's images and transcriptions (``input_tokens``, or
+    ``seconds``), its older operations and rerankers (``prompt_tokens``, ``total_tokens``), Cohere (``meta.tokens``).
+    Search units are neither: ``None``."""
     if not isinstance(usage, dict):
         usage = meta.get("tokens") if isinstance(meta, dict) else None
     if not isinstance(usage, dict):
         return None
     given, total = _count(usage, "input_tokens", "prompt_tokens"), _count(usage, "total_tokens")
-    output = _count(usage, "output_tokens", "completion_tokens")
-    if given is None and total is None:
+    output = _count(usage, "output_tokens", "completion_tokens") or 0
+    sound, cost = _milliseconds(usage.get("seconds")), told_cost(usage)
+    if given is None and total is None and not sound and cost is None:
         return None
-    details = usage.get("input_token_details") or usage.get("input_tokens_details") or {}
-    audio = _count(details, "audio_tokens") if isinstance(details, dict) else None
-    read = given if given is not None else (total or 0) - (output or 0)
-    return Usage(max(0, read), output or 0, audio_input=audio or 0)
+    read = usage.get("input_token_details") or usage.get("input_tokens_details")
+    return Usage(
+        max(0, given if given is not None else (total or 0) - output),
+        output,
+        cached=count(read, "cached_tokens"),
+        audio_input=count(read, "audio_tokens"),
+        image_input=count(read, "image_tokens"),
+        image_output=count(usage.get("output_tokens_details"), "image_tokens"),
+        audio_ms=sound,
+        cost=cost,
+    )
+
+
+def with_pictures(usage: Usage | None, pictures: int) -> Usage | None:
+    """``usage`` of an answer that has so many pictures: their tokens are all that was written, if not told apart."""
+    if not pictures:
+        return usage
+    usage = usage or Usage()
+    return msgspec.structs.replace(usage, images=pictures, image_output=usage.image_output or usage.output)
+
+
+def _pictures(data: msgspec.Raw) -> int:
+    try:
+        return sum(each.b64_json != _NULL or each.url != _NULL for each in _decode_pictures(data))
+    except UNREADABLE:
+        return 0
+
+
+def _milliseconds(seconds: Any) -> int:
+    """Of a number, which older transcriptions tell as a text (``duration``)."""
+    if isinstance(seconds, str) and _NUMBER.fullmatch(seconds):
+        seconds = float(seconds)
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= 10**6:
+        return 0
+    return round(seconds * 1000)
+
+
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,18})?")
 
 
 def _count(usage: dict[str, Any], *names: str) -> int | None:
-    for name in names:
-        value = usage.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1_000_000_000:
-            return int(value)
-    return None
+    """The first that is told, and can be read."""
+    return next((found for name in names if (found := count(usage, name)) or usage.get(name) == 0), None)
 
 
 class PassedEvents(PassingReader):
@@ -151,7 +201,8 @@ class PassedEvents(PassingReader):
             if kind == last:
                 self._seen += 1
                 self._owed = ""
-                self.usage = read_usage(payload.usage) or self.usage
+                made = self._seen if kind.startswith("image_") else 0
+                self.usage = with_pictures(read_usage(payload.usage) or self.usage, made)
             elif kind.startswith(prefix):
                 self._owed = last
         items.append(Event(EventKind.CONTENT, frame))

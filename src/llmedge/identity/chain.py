@@ -35,6 +35,7 @@ class Credentials:
     :ivar uri: path and query.
     :ivar peer: the address at the other end of the connection; ``None`` for a UNIX socket.
     :ivar certificate_names: the names in the client's verified certificate; none without one.
+    :ivar version: of HTTP; ``b""`` where it is not known yet, that is while the body of a request comes in.
     :ivar key: the key or token presented; ``None`` for none.
     :ivar lasting: set by an identifier whose answer, given at once, holds for all requests with the same head as long
         as this chain is in force. Only for what follows from the key alone and holds until the next reload; what the
@@ -49,17 +50,19 @@ class Credentials:
         uri: bytes,
         peer: str | None,
         certificate_names: Callable[[], frozenset[str]],
+        version: bytes = b"HTTP/1.1",
     ) -> None:
         self.headers = headers
         self.uri = uri
         self.peer = peer
         self.certificate_names = certificate_names
+        self.version = version
         self.key = self._find_key()
 
     def _find_key(self) -> bytes | None:
-        """``x-api-key``, ``x-goog-api-key``, ``Authorization: Bearer`` (RFC 6750 section 2.1), ``?key=`` on Google's
-        paths, or in a WebSocket's subprotocol, as OpenAI's realtime clients have it."""
-        for name in (b"X-Api-Key", b"X-Goog-Api-Key"):
+        """``x-api-key``, ``x-goog-api-key``, Azure's ``api-key``, ``Authorization: Bearer`` (RFC 6750 section 2.1),
+        ``?key=`` on Google's paths, or in a WebSocket's subprotocol, as OpenAI's realtime clients have it."""
+        for name in (b"X-Api-Key", b"X-Goog-Api-Key", b"Api-Key"):
             if (values := self.headers.get(name)) and values[-1]:
                 return values[-1].strip()
         scheme, _, token = self._header(b"Authorization").partition(b" ")
@@ -82,8 +85,8 @@ class Credentials:
 
     @property
     def forwarded(self) -> bool:
-        """A proxy has passed the request on."""
-        return not _FORWARDED.isdisjoint(self.headers)
+        """A proxy has passed the request on: it says so, or speaks HTTP/1.0, as nginx does by default, and no SDK."""
+        return self.version == b"HTTP/1.0" or not _FORWARDED.isdisjoint(self.headers)
 
     def _header(self, name: bytes) -> bytes:
         values = self.headers.get(name)

@@ -110,13 +110,15 @@ class Loopback:
         if not _is_loopback(peer):
             raise AuthError(f"{why}. Set API_KEYS to let others in.")
         if credentials.forwarded:
-            raise AuthError(f"{why}, and this request was forwarded by a proxy. Set API_KEYS to let others in.")
+            how = "came in HTTP/1.0, as" if credentials.version == b"HTTP/1.0" else "was forwarded"
+            raise AuthError(f"{why}, and this request {how} by a proxy. Set API_KEYS to let others in.")
         if peer is None:
             return ANONYMOUS  # a UNIX socket: who may open it is the file system's business
         host = credentials.host
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
         if name not in _LOCAL_NAMES:
             # A page on the web may have had its name resolve to 127.0.0.1 (DNS rebinding).
+            # A proxy may pass on the name that it was asked by.
             raise AuthError(f"{why}, under the name localhost. Set API_KEYS to let others in.")
         return ANONYMOUS
 

@@ -13,6 +13,7 @@ from twisted.logger import LogLevel, globalLogPublisher
 
 from llmedge.money import USD
 from llmedge.observe import logs
+from llmedge.observe.terminal import terminal_line
 from llmedge.record import Attempt, Fact, Record
 
 NAMESPACE = "llmedge.access"
@@ -36,8 +37,7 @@ class _Tried(msgspec.Struct):
     output_tokens: int | None
     cost_usd: float | None
     queued_for: str | UnsetType
-    tokens_estimated: bool | UnsetType
-    cost_unknown: bool | UnsetType
+    tokens_estimated: bool | UnsetType = UNSET
 
 
 class _Fields(msgspec.Struct):
@@ -68,13 +68,8 @@ class _Fields(msgspec.Struct):
     reasoning_tokens: int | UnsetType = UNSET
     audio_input_tokens: int | UnsetType = UNSET
     audio_output_tokens: int | UnsetType = UNSET
-    audio_seconds: float | UnsetType = UNSET
-    characters: int | UnsetType = UNSET
-    images: int | UnsetType = UNSET
-    tier: str | UnsetType = UNSET
     tokens_estimated: bool | UnsetType = UNSET
     cost_usd: float | UnsetType | None = UNSET
-    cost_unknown: bool | UnsetType = UNSET
     error_code: str | UnsetType = UNSET
     error: str | UnsetType = UNSET
 
@@ -94,7 +89,8 @@ class _Line(msgspec.Struct):
 class AccessLog:
     """One line for each finished request: at info for the API, at debug for health and metrics.
 
-    A JSON log that is all there is takes the line as it is; whoever else listens gets it as an event of Twisted's.
+    A JSON log that is all there is takes the line as it is; whoever else listens gets it as an event of Twisted's,
+    whose message is for people.
     """
 
     def __call__(self, record: Record) -> None:
@@ -106,14 +102,13 @@ class AccessLog:
         if (write := logs.direct(level)) is not None:
             write(line)
             return
-        took = _ms((record.ended or record.received) - record.received)
         globalLogPublisher(
             {
                 "log_namespace": NAMESPACE,
                 "log_level": level,
                 "log_time": at,
                 "log_format": "{message}",
-                "message": f"{record.method} {record.route} {record.status} {record.outcome} in {took} ms",
+                "message": terminal_line(record),
                 "log_line": line,
             }
         )
@@ -154,15 +149,8 @@ def access_line(record: Record, at: float) -> str:
         fields.audio_input_tokens = usage.audio_input
         fields.audio_output_tokens = usage.audio_output
         fields.tokens_estimated = usage.estimated
-        if usage.audio_ms or usage.characters or usage.images or usage.tier:
-            fields.audio_seconds = usage.audio_ms / 1000 if usage.audio_ms else UNSET
-            fields.characters, fields.images = usage.characters or UNSET, usage.images or UNSET
-            fields.tier = usage.tier or UNSET
-        fields.cost_usd = None
-    if accounting.cost is not None:
-        fields.cost_usd = accounting.cost / USD
-    if accounting.unpriced:
-        fields.cost_unknown = True
+    if usage is not None or accounting.unpriced:
+        fields.cost_usd = None if accounting.cost is None else accounting.cost / USD
     if record.error_code:
         fields.error_code, fields.error = record.error_code, record.error_message
     if routing.skipped:
@@ -190,7 +178,7 @@ def _with_facts(fields: _Fields, facts: Mapping[Fact, Any]) -> dict[str, Any]:
 def _tried(attempt: Attempt) -> _Tried:
     started, connected, first, ended = attempt.started, attempt.connected, attempt.first_byte, attempt.ended
     usage, cost, target = attempt.usage, attempt.cost, attempt.target
-    return _Tried(
+    tried = _Tried(
         f"{target.provider}/{target.model}",
         attempt.kind,
         attempt.outcome,
@@ -207,9 +195,10 @@ def _tried(attempt: Attempt) -> _Tried:
         None if usage is None else usage.output,
         None if cost is None else cost / USD,
         attempt.queued_for or UNSET,
-        True if usage is not None and usage.estimated else UNSET,
-        attempt.unpriced or UNSET,
     )
+    if usage is not None and usage.estimated:
+        tried.tokens_estimated = True
+    return tried
 
 
 def _ms(seconds: float) -> float:

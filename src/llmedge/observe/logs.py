@@ -21,6 +21,8 @@ from llmedge.observe.writer import LineWriter
 
 _WEIGHT = {level: LEVELS[level.name] for level in LogLevel.iterconstants()}
 _NAME = {level: level.name.upper() for level in _WEIGHT} | {LogLevel.critical: "ERROR"}
+_TWISTED = {"twisted": "warn", "log_legacy": "warn"}
+"""Unless it is asked for: where ports open and the reactor starts, our own lines say so."""
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
@@ -33,7 +35,8 @@ class Levels:
     def set(self, settings: Log) -> None:
         """Change what is wanted, from the next message on."""
         default, by_namespace = parse_filter(settings.filter)
-        self._lowest = {"": default or settings.level} | by_namespace
+        lowest = default or settings.level
+        self._lowest = {"": lowest} | (_TWISTED if lowest == "info" else {}) | by_namespace
         self._known: dict[str, int] = {}
 
     def wanted(self, namespace: str, level: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -60,8 +61,14 @@ class Metrics:
         self._estimated = counter(
             "llm_usage_estimated_total", "Answers whose tokens were estimated, because the vendor told none.", call
         )
-        self._cost = tallies.counter(
+        self._cost = counter(
             "llm_cost_usd_total", "What answers and attempts in vain cost, in USD.", [*call, "caller"], unit=USD
+        )
+        spent = "What answers and attempts in vain cost, by who asked."
+        self._by_caller = (
+            counter("llm_caller_requests_total", "Inference requests answered, by who asked.", ["caller"]),
+            counter("llm_caller_tokens_total", "Tokens, by who asked.", ["caller", "kind"]),
+            counter("llm_caller_cost_usd_total", spent, ["caller"], unit=USD),
         )
         self._unpriced = counter(
             "llm_cost_unknown_total", "Answers and attempts in vain that may be billed at a price not known.", call
@@ -74,7 +81,7 @@ class Metrics:
             "llm_reactor_tick_delay_seconds", "How late the event loop runs a timer.", [], _SMALL
         ).labels()
         self._gauges(registry)
-        self._children: dict[tuple[str, str, str], _CallMetrics] = {}
+        self._children: dict[tuple[str, str, str, str], _CallMetrics] = {}
         self._deployments: dict[tuple[str, str, str], _AttemptMetrics] = {}
         self._standings: Callable[[], list[Standing]] = list
         self._label: Callable[[str], str] = lambda name: f"{name.partition('/')[0]}/*"
@@ -111,18 +118,19 @@ class Metrics:
         if record.error_code:
             self._errors[record.error_code if record.error_code in _ERROR_CODES else "VENDOR_ERROR"].value += 1.0
         by = record.routing.answered_by or record.routing.deciding_attempt  # the first is nearly always there
-        key = (record.operation, "none" if by is None else by.target.provider, record.model_label)
+        caller = record.caller
+        key = (record.operation, "none" if by is None else by.target.provider, record.model_label, caller)
         metrics = self._children.get(key)
         if metrics is None:
-            metrics = self._children[key] = _CallMetrics(self, key)
+            metrics = self._children[key] = _CallMetrics(self, key[:3], self.caller(caller), caller)
         metrics.count(record, by)
         if len(record.routing.attempts) > 1:
             self._count_others(record, by)
         for attempt in record.routing.attempts:
             if attempt.ended is not None:
                 target = attempt.target
-                key = (target.provider, target.model, attempt.outcome)
-                tallies = self._deployments.get(key) or self._at_deployment(attempt, key)
+                at = (target.provider, target.model, attempt.outcome)
+                tallies = self._deployments.get(at) or self._at_deployment(attempt, at)
                 tallies.attempts.value += 1.0
                 tallies.at_deployment.value += 1.0
                 tallies.duration.observe(attempt.ended - attempt.started)
@@ -131,20 +139,32 @@ class Metrics:
         if record.stream and record.first_event is not None:
             self._ended[record.outcome].value += 1.0
 
+    def caller(self, name: str) -> _CallerMetrics:
+        """The counters of a caller, at 0 from now on: what counts up from nothing is missing in ``increase()``."""
+        requests, tokens, cost = self._by_caller
+        if not name:  # refused, for nobody knows who it is: not shown
+            return _CallerMetrics(*(fast_metrics.CounterChild() for _ in range(4)))
+        labels = tokens.labels
+        return _CallerMetrics(requests.labels(name), labels(name, "input"), labels(name, "output"), cost.labels(name))
+
     def _count_others(self, record: Record, by: Attempt | None) -> None:
         """Tokens and cost of attempts whose answer the client did not get, at their provider."""
+        caller = self.caller(record.caller)
         for attempt in record.routing.attempts:
             if attempt is by:
                 continue
             key = (record.operation, attempt.target.provider, record.model_label)
             if attempt.cost:
                 self._cost.labels(*key, record.caller).inc(attempt.cost)
+                caller.cost.value += attempt.cost
             if attempt.unpriced:
                 self._unpriced.labels(*key).inc()
             if (used := attempt.usage) is not None:
                 for kind, count in (("input", used.input), ("output", used.output)):
                     if count:
                         self._tokens.labels(*key, kind).inc(count)
+                caller.input.value += used.input
+                caller.output.value += used.output
 
     def _at_deployment(self, attempt: Attempt, key: tuple[str, str, str]) -> _AttemptMetrics:
         target, outcome = attempt.target, attempt.outcome
@@ -236,10 +256,19 @@ def _fact_counters(counter: Callable[[str, str, list[str]], fast_metrics.Counter
     return found
 
 
-class _CallMetrics:
-    """The children of one (operation, provider, model), looked up once."""
+class _CallerMetrics(NamedTuple):
+    """The children of one caller."""
 
-    def __init__(self, metrics: Metrics, key: tuple[str, str, str]) -> None:
+    requests: fast_metrics.CounterChild
+    input: fast_metrics.CounterChild
+    output: fast_metrics.CounterChild
+    cost: fast_metrics.CounterChild
+
+
+class _CallMetrics:
+    """The children of one (operation, provider, model) and caller, looked up once."""
+
+    def __init__(self, metrics: Metrics, key: tuple[str, str, str], caller: _CallerMetrics, name: str) -> None:
         self._metrics = metrics
         self._key = key
         self._duration = metrics._duration.labels(*key)
@@ -247,10 +276,15 @@ class _CallMetrics:
         self._first_token = metrics._first_token.labels(*key)
         self._requests = LastLabel(metrics._requests, *key)
         self._tokens = LastLabel(metrics._tokens, *key)
-        self._cost = LastLabel(metrics._cost, *key)
+        self._costs = partial(metrics._cost.labels, *key, name)
+        self._cost: fast_metrics.CounterChild | None = None
+        self._input: fast_metrics.CounterChild | None = None
+        self._output: fast_metrics.CounterChild | None = None
+        self._caller_requests, self._caller_input, self._caller_output, self._caller_cost = caller
 
     def count(self, record: Record, by: Attempt | None) -> None:
         self._requests[record.status].value += 1.0
+        self._caller_requests.value += 1.0
         took = (record.ended or record.received) - record.received
         self._duration.observe(took)
         if record.routing.attempts:
@@ -260,10 +294,12 @@ class _CallMetrics:
         if by is None:
             return
         if (usage := by.usage) is not None:
-            if usage.input:
-                self._tokens["input"].value += usage.input
-            if usage.output:
-                self._tokens["output"].value += usage.output
+            if self._input is None or self._output is None:
+                self._input, self._output = self._tokens["input"], self._tokens["output"]
+            self._input.value += (read := usage.input)
+            self._caller_input.value += read
+            self._output.value += (written := usage.output)
+            self._caller_output.value += written
             if usage.cached or usage.reasoning or usage.cache_write or usage.audio_input or usage.audio_output:
                 for kind in ("cached", "reasoning", "cache_write", "audio_input", "audio_output"):
                     self._tokens[kind].value += getattr(usage, kind)
@@ -272,4 +308,7 @@ class _CallMetrics:
         if by.unpriced:
             self._metrics._unpriced.labels(*self._key).inc()
         if by.cost is not None:
-            self._cost[record.caller].value += by.cost
+            if self._cost is None:
+                self._cost = self._costs()
+            self._cost.value += by.cost
+            self._caller_cost.value += by.cost

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from twisted.web.http_headers import Headers
 
-from llmedge.record import TraceContext
+from llmedge.record import PassedTrace, TraceContext
 
 _PARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-[!-~]*)?")
 _MEMBER = re.compile(
@@ -25,9 +25,8 @@ def begin(headers: Headers, ratio: float, capture: bool) -> TraceContext:
     A parent's choice to sample stands; without a (valid) parent, ``ratio`` of all traces are sampled.
     """
     span_id = secrets.token_hex(8)
-    parents = headers.getRawHeaders(b"traceparent", [])
-    match = _PARENT.fullmatch(parents[0]) if len(parents) == 1 else None
-    if match is None or (match[5] is not None and match[1] == b"00"):
+    match = _parent(headers)
+    if match is None:
         trace_id = secrets.token_hex(16)
         flags = _SAMPLED if int(trace_id[16:], 16) < ratio * 2**64 else 0
         return TraceContext(trace_id, span_id, flags=flags, capture=capture)
@@ -39,6 +38,22 @@ def begin(headers: Headers, ratio: float, capture: bool) -> TraceContext:
         tracestate=_state(headers.getRawHeaders(b"tracestate", [])),
         capture=capture,
     )
+
+
+def passed(headers: Headers) -> TraceContext | None:
+    """The context to send on where nothing is traced here; ``None`` where the request came with none that is valid."""
+    match = _parent(headers)
+    if match is None:
+        return None
+    state, parent = _state(headers.getRawHeaders(b"tracestate", [])), match[3].decode()
+    return PassedTrace(match[2].decode(), parent, parent_id=parent, flags=int(match[4], 16), tracestate=state)
+
+
+def _parent(headers: Headers) -> re.Match[bytes] | None:
+    """The client's ``traceparent``, if it is one."""
+    parents = headers.getRawHeaders(b"traceparent", [])
+    match = _PARENT.fullmatch(parents[0]) if len(parents) == 1 else None
+    return None if match is None or (match[5] is not None and match[1] == b"00") else match
 
 
 def _state(lines: Sequence[bytes]) -> str:

@@ -19,8 +19,10 @@ from twisted.web.http_headers import Headers
 from llmedge._version import __version__
 from llmedge.config import ConfigError
 from llmedge.config.sections.tracing import Tracing as Settings
+from llmedge.config.sections.upstream import Upstream
 from llmedge.observe import traceparent
 from llmedge.observe.collector import Chatter, Collector
+from llmedge.observe.collector_way import grpc_way, http_way
 from llmedge.record import Attempt, Content, Record, TraceContext
 
 try:
@@ -46,6 +48,7 @@ PATIENCE = 5.0
 """Seconds one export may take, repetitions included."""
 GOODBYE = 2.0
 """Seconds that stopping may take for what is still to be exported."""
+_DEFAULT = Upstream()
 _SCOPE = InstrumentationScope("llmedge", __version__)
 _OPERATIONS = {"chat": "chat", "text": "text_completion"}
 _METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
@@ -55,10 +58,10 @@ _SECONDS = [0.01 * 2**power for power in range(14)]
 _FIRST = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
 
 
-def connect(settings: Settings) -> tuple[SpanExporter, MetricExporter]:
+def connect(settings: Settings, upstream: Upstream = _DEFAULT) -> tuple[SpanExporter, MetricExporter]:
     """The exporters for the collector. Headers, certificates and compression: the ``OTEL_EXPORTER_OTLP_*`` variables.
 
-    :raises ConfigError: the exporter's package is missing.
+    :raises ConfigError: the exporter's package is missing, or cannot go the way that ``upstream`` says.
     """
     package = f"opentelemetry.exporter.otlp.proto.{settings.transport}"
     try:
@@ -66,20 +69,33 @@ def connect(settings: Settings) -> tuple[SpanExporter, MetricExporter]:
         metrics = import_module(f"{package}.metric_exporter").OTLPMetricExporter
     except ImportError as error:
         raise ConfigError([f"tracing needs {error.name}: pip install 'llmedge[otel]'"]) from None
+    to, of_metrics = settings.places
     if settings.transport == "grpc":
-        return spans(settings.endpoint, timeout=PATIENCE), metrics(settings.endpoint, timeout=PATIENCE)
-    base = settings.endpoint.removesuffix("/v1/traces")
-    return spans(f"{base}/v1/traces", timeout=PATIENCE), metrics(f"{base}/v1/metrics", timeout=PATIENCE)
+        ways = (grpc_way(to, upstream), grpc_way(of_metrics, upstream))
+    else:
+        ways = (http_way(to, upstream), http_way(of_metrics, upstream))
+        if not settings.traces_endpoint:
+            to = f"{to.removesuffix('/v1/traces')}/v1/traces"
+        if not settings.metrics_endpoint:
+            of_metrics = f"{of_metrics.removesuffix('/v1/traces')}/v1/metrics"
+    return spans(to, timeout=PATIENCE, **ways[0]), metrics(of_metrics, timeout=PATIENCE, **ways[1])
 
 
 class Tracing:
     """Makes the ids of a request's trace, and exports its spans and metrics when it is over.
 
     :param lost: told how many spans were lost; from any thread.
+    :param upstream: through which proxy the collector is reached, and whom to trust.
     """
 
-    def __init__(self, settings: Settings, lost: Callable[[float], None] = lambda count: None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        lost: Callable[[float], None] = lambda count: None,
+        upstream: Upstream = _DEFAULT,
+    ) -> None:
         self._settings = settings
+        self._upstream = upstream
         self._lost = lost
         self.provider_names: Mapping[str, str] = {}
         """Provider → ``gen_ai.provider.name``; what is not here goes by its own name."""
@@ -100,10 +116,10 @@ class Tracing:
         """
         if self._processor is not None:
             return
-        spans, metrics = connect(self._settings)
+        spans, metrics = connect(self._settings, self._upstream)
         self._reactor = reactor
         self._chatter = Chatter(reactor)
-        self._collector = Collector(self._settings.endpoint, reactor.callFromThread)
+        self._collector = Collector(self._settings.places[0], reactor.callFromThread)
         self._spans = _Spans(spans, self._collector, self._lost)
         self._processor = BatchSpanProcessor(self._spans, max_queue_size=2 * QUEUE)
         self._reader = PeriodicExportingMetricReader(_Metrics(metrics, self._collector))

@@ -10,6 +10,7 @@ import msgspec
 from llmedge.call import Call
 from llmedge.dialects.openai_responses.items import recalled
 from llmedge.errors import NotFound, PermissionDenied
+from llmedge.pipeline.kept import keeper_of, previous_of
 from llmedge.pipeline.stage import Handler, Stage
 from llmedge.streams import Reply
 
@@ -35,6 +36,9 @@ class Admit(Stage):
         items, owner = self.deps.items, call.caller.id
         if bytes(call.fields.get("store", b"")) != b"false":
             call.remember = partial(items.put, owner)
+        call.previous = previous_of(call)
+        if call.previous:
+            call.kept_by = keeper_of(items, owner, call.previous)
         said = bytes(call.fields.get("input", b""))
         if (told := recalled(said, partial(items.get, owner))) is said:
             return call

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from llmedge.call import Call, Candidate
 from llmedge.dialects.registry import DIALECTS
-from llmedge.errors import ConnectFailed, EdgeError, InternalError, TargetBusy, TargetError
+from llmedge.errors import ConnectFailed, EdgeError, InternalError, TargetBusy, TargetError, UpstreamTimeout
 from llmedge.model import Answer
 from llmedge.pipeline import content
 from llmedge.pipeline.deployments import Lease
+from llmedge.pipeline.kept import as_kept_elsewhere, note_keeper
 from llmedge.pipeline.plan import Option, Plan, RouteDeps
 from llmedge.pipeline.routed import RoutedStream
 from llmedge.pipeline.signals import limit_words
 from llmedge.pipeline.tokens import said_in_answer
-from llmedge.pipeline.verdicts import LEFT, as_refusal, cause_of, verdict_of
+from llmedge.pipeline.verdicts import LEFT, as_fallback, as_refusal, cause_of, verdict_of
 from llmedge.record import Attempt, Content
 from llmedge.streams import Reply
 
@@ -48,9 +49,14 @@ async def attempt(
         if trace.capture:
             record.content = Content(content.prompt(call))
     try:
-        reply = await deps.providers[candidate.target.provider].complete(call, made)
+        timeout = candidate.target.timeout
+        if timeout is None or call.patience:
+            reply = await deps.providers[candidate.target.provider].complete(call, made)
+            if not isinstance(reply, Answer):
+                reply = await RoutedStream.begin(reply, made, clock, lease)
+        else:
+            reply = await _within(timeout, deps, call, made, lease)
         if not isinstance(reply, Answer):
-            reply = await RoutedStream.begin(reply, made, clock, lease)
             lease.answered(now := clock.seconds(), now - started)
         else:
             ended = clock.seconds()
@@ -65,6 +71,8 @@ async def attempt(
         if made.rate is not None:
             lease.deployment.pacer.keep_to(made.rate)
         record.routing.answered_by = made
+        if call.remember is not None:
+            note_keeper(call, candidate.name, reply)
         if plan is not None:
             plan.won(option)
         return reply
@@ -81,6 +89,10 @@ async def attempt(
         raise
     except EdgeError as failure:
         error = as_refusal(failure)
+        if call.previous:
+            error = as_kept_elsewhere(error, call.previous)
+        if plan is not None:
+            error = as_fallback(error, plan.fallback_on)
         _failed(made, candidate, lease, error, clock.seconds(), record.request_id)
         if plan is not None:
             plan.failed(option, error)
@@ -94,6 +106,23 @@ async def attempt(
             lease.abandon()
 
 
+async def _within(seconds: float, deps: RouteDeps, call: Call, made: Attempt, lease: Lease) -> Reply:
+    """A whole answer, or a stream that has begun, of a provider that has no longer than ``seconds`` for it.
+
+    :raises UpstreamTimeout: it took longer.
+    """
+    provider, clock = made.target.provider, deps.clock
+
+    async def ask() -> Reply:
+        reply = await deps.providers[provider].complete(call, made)
+        return reply if isinstance(reply, Answer) else await RoutedStream.begin(reply, made, clock, lease)
+
+    try:
+        return await Deferred.fromCoroutine(ask()).addTimeout(seconds, clock)  # type: ignore[arg-type]  # see above
+    except TimeoutError:
+        raise UpstreamTimeout(f"did not answer within {seconds:g} s (its timeout)").of(provider) from None
+
+
 def _failed(made: Attempt, candidate: Candidate, lease: Lease, error: EdgeError, now: float, request_id: str) -> None:
     verdict = verdict_of(error)
     made.cause = cause_of(error)
@@ -102,7 +131,8 @@ def _failed(made: Attempt, candidate: Candidate, lease: Lease, error: EdgeError,
         made.end(now, "refused", error.message)
         return
     made.end(now, error.outcome, error.message)
-    quiet = made.cause == "unsupported" or made.kind == "shadow"  # the request's doing, or nobody's loss
+    # The request's doing, or nobody's loss:
+    quiet = made.cause in ("unsupported", "fallback_on", "kept_elsewhere") or made.kind == "shadow"
     tell = log.debug if quiet else log.warn
     tell(
         "{target} failed ({cause}): {error}",

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from llmedge.call import Call
 from llmedge.dialects import billing
+from llmedge.dialects.lenient import UNREADABLE
 from llmedge.model import Usage
 from llmedge.operations import Operation
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.tokens import rough
-from llmedge.record import Attempt
+from llmedge.record import AUDIO_SECONDS, CHARACTERS, COST_UNKNOWN, IMAGES, TIER, Attempt, Fact
+
+LONGEST = 256
+"""Characters of a model's name."""
 
 _decode_text = msgspec.json.Decoder(str).decode
 _AT_WORK = frozenset({"silent", "stall", "cut", "malformed", "too_large", "unusable", "media_type"})
@@ -23,19 +29,29 @@ class Books:
     def __init__(self, prices: Prices) -> None:
         self.prices = prices
 
-    def enter_answer(self, call: Call, usage: Usage | None) -> None:
+    def enter_answer(self, call: Call, usage: Usage | None, answer: bytes = b"") -> None:
         """Write down a call that was answered, and what others were put to work for.
 
         :param usage: of the answer; ``None``: nobody can tell.
+        :param answer: or its beginning, which says what model wrote it.
         """
         routing, accounting = call.record.routing, call.record.accounting
         by = routing.answered_by or routing.deciding_attempt
-        accounting.usage = usage
         if by is None:
             return
-        by.usage = usage
-        self._price(by)
-        accounting.cost, accounting.unpriced = by.cost, by.unpriced
+        prices = self.prices
+        if by.tier and usage is not None:
+            usage = msgspec.structs.replace(usage, tier=by.tier)
+        cost = prices.price(by.target, usage)
+        if prices.seeks and answer and prices.seeks_model(by.target) and (model := model_in(answer)):
+            prices.learn(by.target, model)  # a deployment may have any name
+            cost = prices.price(by.target, usage)
+        accounting.usage = by.usage = usage
+        accounting.cost = by.cost = cost
+        if cost is None:
+            accounting.unpriced = by.unpriced = True
+        if usage is not None and (usage.tier or usage.characters or usage.audio_ms or usage.images):
+            _tell(usage, call.record.facts)
         if len(routing.attempts) > 1:
             self._sum(call, by)
 
@@ -58,6 +74,8 @@ class Books:
             if attempt.unpriced:
                 accounting.unpriced = True
         accounting.cost = total
+        if accounting.unpriced and total is not None:
+            call.record.facts[COST_UNKNOWN] = True
 
     def _enter(self, call: Call, attempt: Attempt) -> None:
         """An attempt that gave nobody a whole answer."""
@@ -71,13 +89,24 @@ class Books:
             attempt.usage = rough(call, said)
         elif said and used.output < (least := rough(call, said).output):  # some tell a first count at the beginning
             attempt.usage = msgspec.structs.replace(used, output=least, estimated=True)
-        if attempt.usage is not None and attempt.usage.estimated and (tier := billing.asked_tier(call.fields)):
-            attempt.usage = msgspec.structs.replace(attempt.usage, tier=tier)
-        self._price(attempt)
+        if attempt.usage is not None:
+            tier = attempt.tier or (billing.asked_tier(call.fields) if attempt.usage.estimated else "")
+            attempt.usage = msgspec.structs.replace(attempt.usage, tier=tier) if tier else attempt.usage
+        attempt.cost = self.prices.price(attempt.target, attempt.usage)
+        attempt.unpriced = attempt.cost is None
 
-    def _price(self, attempt: Attempt) -> None:
-        attempt.cost = cost = self.prices.price(attempt.target, attempt.usage)
-        attempt.unpriced = cost is None
+
+def _tell(usage: Usage, facts: dict[Fact, Any]) -> None:
+    """Say what was used besides tokens, or otherwise than usual."""
+    seconds = usage.audio_ms / 1000
+    for fact, value in (
+        (TIER, usage.tier),
+        (AUDIO_SECONDS, seconds),
+        (CHARACTERS, usage.characters),
+        (IMAGES, usage.images),
+    ):
+        if value:
+            facts[fact] = value
 
 
 def asked_units(call: Call, estimated: bool = False) -> Usage | None:
@@ -88,6 +117,35 @@ def asked_units(call: Call, estimated: bool = False) -> Usage | None:
         return Usage(characters=len(_decode_text(call.fields["input"])), estimated=estimated)
     except msgspec.DecodeError:
         return None
+
+
+class _Named(msgspec.Struct):
+    model: str = ""
+
+
+class _Signed(_Named):
+    """What says who wrote it: an answer, or an event, in any dialect."""
+
+    version: str = msgspec.field(default="", name="modelVersion")
+    message: _Named | None = None
+    response: _Named | None = None
+
+
+_decode_signed = msgspec.json.Decoder(_Signed).decode
+
+
+def model_in(answer: bytes) -> str:
+    """The model that an answer names, or the beginning of a stream; ``""`` for none. Nothing that a model wrote, such
+    as a tool's arguments, is taken for it."""
+    for each in [answer] if answer[:1] == b"{" else answer.split(b"\n"):
+        try:
+            said = _decode_signed(each.removeprefix(b"data:"))
+        except UNREADABLE:
+            continue
+        within = said.message or said.response
+        if found := said.model or said.version or (within.model if within is not None else ""):
+            return found[:LONGEST]
+    return ""
 
 
 def _is_at_work(attempt: Attempt) -> bool:

@@ -12,6 +12,8 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from llmedge.config import Settings
+from llmedge.config.sections.providers import Provider as ProviderSettings
+from llmedge.config.sections.upstream import Upstream
 from llmedge.operations import Operation
 from llmedge.pipeline.admit import Admit
 from llmedge.pipeline.count import CountTokens
@@ -87,6 +89,7 @@ class Pipeline:
             before = previous.settings.providers
             same = [name for name, each in self.settings.providers.items() if before.get(name) == each]
             self.vendor_models.keep(previous.vendor_models, same)
+            self.deps.deployments.clear_pauses()
 
     def retire(self) -> None:
         """Another one is in force, or none: stop what runs in the background. Calls under way go on."""
@@ -99,6 +102,13 @@ class Pipeline:
                 log.failure("{provider} could not be closed", provider=name)
 
 
+def _limits(upstream: Upstream, provider: ProviderSettings) -> Upstream:
+    """``upstream``, with what ``provider`` has of its own."""
+    if provider.first_token_timeout is None:
+        return upstream
+    return attrs.evolve(upstream, first_token_timeout=provider.first_token_timeout)
+
+
 def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
     """The room for ``settings``.
 
@@ -109,9 +119,9 @@ def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
     def in_thread(work: Callable[..., Any], *args: Any) -> Any:
         return deferToThreadPool(reactor, reactor.getThreadPool(), work, *args)
 
-    models = ModelIndex(settings.models, settings.providers)
+    models = ModelIndex(settings.models, settings.providers, settings.server)
     providers = {
-        name: provider_of(name, each, deps.client, settings.upstream, reactor)
+        name: provider_of(name, each, deps.client, _limits(settings.upstream, each), reactor)
         for name, each in settings.providers.items()
     }
     vendors = {name: vendor_behind(name, each) for name, each in settings.providers.items()}

@@ -12,15 +12,17 @@ import attrs
 
 from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.routing import Routing
+from llmedge.config.stars import entry_for
 from llmedge.errors import TargetBusy
 from llmedge.model import Clock, Standing
 from llmedge.operations import Operation
-from llmedge.pipeline.signals import Signals, blocked_words, limit_words
-from llmedge.pipeline.standings import UNLIMITED, Labels, standing_of
+from llmedge.pipeline.limits import limit_of, most_at_once, strictest
+from llmedge.pipeline.signals import Signals, blocked_words, limit_words, pause_words
+from llmedge.pipeline.standings import Labels, standing_of
 from llmedge.pipeline.verdicts import Verdict
 from llmedge.state.breaker import BreakerSettings, CircuitBreaker, State, Ticket
 from llmedge.state.budget import Budget
-from llmedge.state.concurrency import FixedLimit, LearnedLimit, Limit, Outcome
+from llmedge.state.concurrency import LearnedLimit, Outcome
 from llmedge.state.fair_queue import FairQueue, Slot
 from llmedge.state.interfaces import Store
 from llmedge.state.latency import PeakEwma, Quantile
@@ -32,6 +34,9 @@ HEDGE_LEAST, HEDGE_MOST = 0.1, 10.0
 """Seconds: bounds of how long a target may be silent before the next one is asked too. Of less nobody takes notice."""
 SILENT_LEAST = 2.0
 """Seconds of silence, at least, that count as a failure."""
+
+UNSERVED = 300.0
+"""Seconds that a target which has not got what it was asked for is not asked for it, where somebody else is left."""
 
 ANONYMOUS = "anonymous"
 
@@ -46,6 +51,7 @@ class Deployment:
     """One deployment.
 
     :ivar breaker: of its chats; see :meth:`breaker_of`.
+    :ivar unserved: until when it is believed not to have what an operation asks for in a dialect.
     :ivar pace: time to first content, for choosing; ``tail``, ``tail_whole``: its quantiles, for hedging.
     """
 
@@ -67,6 +73,7 @@ class Deployment:
         "signals",
         "tail",
         "tail_whole",
+        "unserved",
     )
 
     def __init__(self, name: str, clock: Clock, random: Random, routing: Routing, observer: Observer | None) -> None:
@@ -81,13 +88,14 @@ class Deployment:
         self.pace = PeakEwma(clock)
         self.tail = Quantile(clock)
         self.tail_whole = Quantile(clock)
-        self.queue = FairQueue(clock, _limit(None, routing, clock), routing.queue, routing.queue_wait, self.pacer)
+        self.queue = FairQueue(clock, limit_of(None, routing, clock), routing.queue, routing.queue_wait, self.pacer)
         self.quota: Quota | None = None
         self._entry: TargetEntry | None = None
         self._adaptive = routing.adaptive
         self.answered_at = -math.inf
         self._silences: deque[Silence] = deque(maxlen=8)
         self._hedged = routing.hedge_ratio
+        self.unserved: dict[tuple[Operation, str], float] = {}
 
     def _breaker(
         self, clock: Clock, random: Random, observer: Observer | None, settings: BreakerSettings
@@ -115,6 +123,15 @@ class Deployment:
         """Of all that it was asked for."""
         return [self.breaker, *self._others.values()]
 
+    def lacks(self, operation: Operation, dialect: str) -> bool:
+        """Whether it said lately that it has not got what that asks for. It may have it for another operation or
+        dialect: some of OpenAI's models only answer Responses."""
+        return self.unserved.get((operation, dialect), 0.0) > self._clock.seconds()
+
+    def note_unserved(self, operation: Operation, dialect: str) -> None:
+        """It said so just now."""
+        self.unserved[operation, dialect] = self._clock.seconds() + UNSERVED
+
     def apply(self, routing: Routing) -> None:
         """Put other settings in force. What is known of it stays, and the calls under way still count."""
         for breaker in self.breakers:
@@ -123,7 +140,7 @@ class Deployment:
         self._hedged = routing.hedge_ratio
         if self._adaptive != routing.adaptive:
             self._adaptive = self.pacer.learns = routing.adaptive
-            self.queue.limit = _limit(self._entry, routing, self._clock)
+            self.queue.limit = limit_of(self._entry, routing, self._clock)
 
     def limit_as(self, entry: TargetEntry, routing: Routing) -> None:
         """Put the limits of ``entry`` in force, if they are not already."""
@@ -133,9 +150,9 @@ class Deployment:
         if before is None or before.max_concurrency != entry.max_concurrency:
             limit = self.queue.limit
             if isinstance(limit, LearnedLimit):
-                limit.allow(_most(entry))
+                limit.allow(most_at_once(entry))
             else:
-                limit = _limit(entry, routing, self._clock)
+                limit = limit_of(entry, routing, self._clock)
             self.queue.limit = limit
         if before is None or (before.rpm, before.tpm) != (entry.rpm, entry.tpm):
             self.quota = quota(self._clock, entry.rpm, entry.tpm) if entry.rpm or entry.tpm else None
@@ -236,7 +253,7 @@ class Deployment:
     def blocked_by(self, breaker: CircuitBreaker, last: bool = False) -> str:
         """Why no call may begin now, in words, ``""`` if one may; see :meth:`CircuitBreaker.blocked_by`."""
         if self.pacer.slow and not last and self.pacer.paused():
-            return f"paused: {self.pacer.why}"
+            return pause_words(self.pacer)
         blocked = breaker.blocked_by(last)
         return blocked_words(breaker, blocked) if blocked else ""
 
@@ -273,14 +290,6 @@ def _breaker_settings(routing: Routing) -> BreakerSettings:
     )
 
 
-def _most(entry: TargetEntry | None) -> int:
-    return UNLIMITED if entry is None or entry.max_concurrency is None else min(entry.max_concurrency, UNLIMITED)
-
-
-def _limit(entry: TargetEntry | None, routing: Routing, clock: Clock) -> Limit:
-    return LearnedLimit(clock, _most(entry)) if routing.adaptive else FixedLimit(_most(entry))
-
-
 @attrs.define(eq=False)
 class Lease:
     """One call's place at a deployment: its ticket, slot and reservation, given back on every way out, once.
@@ -308,7 +317,7 @@ class Lease:
         deployment = self.deployment
         deployment.answered_at = now
         if deployment.pacer.slow:
-            deployment.pacer.answered()
+            deployment.pacer.answered(now - seconds)
         # Pace is for the answer's length, and for what was asked for: an embedding is no chat.
         kind = self._whole if self.breaker is deployment.breaker else self.breaker
         self.slot.answered(seconds / (PREFILL + tokens), kind)
@@ -339,6 +348,7 @@ class Lease:
         pacer = self.deployment.pacer
         if retry_after:
             pacer.pause(retry_after, "Retry-After")
+            self.deployment.signals.pause(pacer.paused())
         else:
             full = self.slot.refused()
             if not verdict.unhealthy:  # the breaker looks after the others
@@ -399,6 +409,7 @@ class Deployments:
                 deployment.apply(routing)
         for deployment in self.all():
             deployment.limit_as(self._entry(deployment.name), routing)
+            deployment.unserved.clear()  # what was missing may be why it is another configuration
         self.retries.ratio = routing.retry_ratio
         self.hedges.ratio = routing.hedge_ratio
 
@@ -406,14 +417,18 @@ class Deployments:
         """Those that were asked so far."""
         return [deployment for _, deployment in self._store.items()]
 
+    def clear_pauses(self) -> None:
+        """An operator has seen to it, perhaps: nobody is waited for any longer who asked for that."""
+        for deployment in self.all():
+            deployment.pacer.clear()
+
     def _make(self, name: str) -> Deployment:
         deployment = Deployment(name, self._clock, self._random, self._routing, self._observer)
         deployment.limit_as(self._entry(name), self._routing)
         return deployment
 
     def _entry(self, name: str) -> TargetEntry:
-        pattern = f"{name.partition('/')[0]}/*"
-        return self._limits.get(name) or self._limits.get(pattern) or TargetEntry(name)
+        return entry_for(name, self._limits) or TargetEntry(name)
 
     def standings(self) -> list[Standing]:
         """For the metrics: how each of them stands now."""
@@ -426,24 +441,3 @@ class Deployments:
     def label(self, name: str) -> str:
         """The deployment's name for metrics: its own if it is configured, else ``PROVIDER/*``."""
         return self._labels.of(name)
-
-
-def strictest(models: Mapping[str, Model]) -> dict[str, TargetEntry]:
-    """The limits of each target. Where several models name it, the lowest of each kind holds: it is one deployment."""
-    found: dict[str, TargetEntry] = {}
-    for model in models.values():
-        for entry in model.targets:
-            known = found.get(entry.target)
-            if known is not None:
-                entry = TargetEntry(
-                    entry.target,
-                    max_concurrency=_least(known.max_concurrency, entry.max_concurrency),
-                    rpm=_least(known.rpm, entry.rpm),
-                    tpm=_least(known.tpm, entry.tpm),
-                )
-            found[entry.target] = entry
-    return found
-
-
-def _least(one: int | None, other: int | None) -> int | None:
-    return min((each for each in (one, other) if each is not None), default=None)

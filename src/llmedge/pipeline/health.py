@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from llmedge.errors import EdgeError
 from llmedge.pipeline.deployments import Deployments
 from llmedge.providers.provider import Provider
-from llmedge.state.breaker import State, Ticket
+from llmedge.state.breaker import CircuitBreaker, State
 
 log = Logger()
 
@@ -33,7 +33,8 @@ class Checkable(Protocol):
 
 
 class HealthChecks:
-    """Asks each provider with a deployment that is left alone, once in a while. What it says counts as a probe does.
+    """Asks each provider with a deployment that is left alone, once in a while. One that is there is open to calls
+    again; one that is not changes nothing: what calls would try, and when, is theirs.
 
     :param seconds: between two looks.
     :param clock: ``IReactorTime``.
@@ -61,30 +62,27 @@ class HealthChecks:
             self._loop.stop()
 
     def _look(self) -> None:
-        tickets: dict[str, list[Ticket]] = {}
+        out: dict[str, list[CircuitBreaker]] = {}
         for deployment in self._deployments.all():
             provider = deployment.name.partition("/")[0]
             if provider not in self._providers or provider in self._asking:
                 continue
             for breaker in deployment.breakers:
-                if breaker.state is not State.CLOSED and (ticket := breaker.begin()) is not None:
-                    tickets.setdefault(provider, []).append(ticket)
-        for provider, held in tickets.items():
+                if breaker.state is not State.CLOSED:
+                    out.setdefault(provider, []).append(breaker)
+        for provider, breakers in out.items():
             self._asking.add(provider)
-            Deferred.fromCoroutine(self._ask(provider, held))
+            Deferred.fromCoroutine(self._ask(provider, breakers))
 
-    async def _ask(self, provider: str, tickets: list[Ticket]) -> None:
+    async def _ask(self, provider: str, breakers: list[CircuitBreaker]) -> None:
         try:
             await Deferred.fromCoroutine(self._providers[provider].check()).addTimeout(PATIENCE, self._clock)
         except (EdgeError, TimeoutError):
-            for ticket in tickets:
-                ticket.fail()
+            pass  # no call has failed by that
         except Exception:
             log.failure("{provider} could not be checked", provider=provider)
         else:
-            for ticket in tickets:
-                ticket.succeed()
+            for breaker in breakers:
+                breaker.seen()
         finally:
-            for ticket in tickets:
-                ticket.abandon()
             self._asking.discard(provider)

@@ -13,6 +13,7 @@ from llmedge.config.sections.routing import Routing
 from llmedge.dialects.tool_use import may_call_tools
 from llmedge.errors import (
     EdgeError,
+    KeptElsewhere,
     TargetBusy,
     TargetError,
     TargetFull,
@@ -24,6 +25,7 @@ from llmedge.errors import (
 from llmedge.model import Clock
 from llmedge.operations import Operation
 from llmedge.pipeline.deployments import Deployment, Deployments
+from llmedge.pipeline.kept import put_first
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.strategies import Strategies
 from llmedge.pipeline.verdicts import Next, cause_of, verdict_of
@@ -39,6 +41,8 @@ BRIEFLY = {"status_500", "status_502", "status_503", "reset"}
 """Causes that may be gone at once."""
 BRIEF = 0.25
 """Seconds after which a target that failed of one of them is asked again before a fallback is, at most."""
+UNSERVED = "has not got the model"
+_UNTELLING = (Unsupported, VendorLacks, KeptElsewhere)
 NEVER = {UNTAGGED, NO_TOOLS}
 """Why a target was passed over that no other time would change."""
 
@@ -87,6 +91,7 @@ class Plan:
     :ivar failures: all of them, in their order.
     :ivar winner: who answered.
     :ivar hedges: another one may be asked while one is silent.
+    :ivar fallback_on: statuses of refusals that are asked elsewhere.
     """
 
     kind = "first"
@@ -109,11 +114,14 @@ class Plan:
         self._larger = [] if hints.no_fallback else list(model.context_fallbacks)
         self._seen: set[str] = set()
         self._followed: set[str] = set()
+        if call.kept_by:
+            self._seen = put_first(call.kept_by, self._queue, self._fallbacks, deps.models)
         self._tried: list[Option] = []
         self._blocked: list[Option] = []
         self.failures: list[EdgeError] = []
         retries = deps.routing.retries
         self._retries = retries if hints.retries is None else min(retries, hints.retries)
+        self.fallback_on = deps.routing.fallback_on if model.fallback_on is None else model.fallback_on
         hedge = deps.routing.hedge if model.hedge is None else model.hedge
         self._hedge = hedge
         self.hedges = (
@@ -191,7 +199,14 @@ class Plan:
         """Who was left out though it may be asked where nobody else is left: some of its calls succeed, or its pause
         is short enough to wait for in its queue."""
         most = min(self.deps.routing.retry_after_max, self._call.deadline.left())
-        for option in sorted(self._blocked, key=lambda each: each.deployment.pacer.paused(last=True)):
+        asked = bool(self._call.record.routing.attempts)
+
+        def order(option: Option) -> tuple[bool, float]:
+            return self._lacks(option), option.deployment.pacer.paused(last=True)
+
+        for option in sorted(self._blocked, key=order):
+            if asked and self._lacks(option):
+                break  # it is asked only where nobody else was, so that somebody says so
             paused = option.deployment.pacer.paused(last=True)
             if paused <= most and not option.deployment.blocked_by(option.breaker, last=True):
                 self._blocked.remove(option)
@@ -210,7 +225,8 @@ class Plan:
             if each.error is not None and each.failures <= self._retries and verdict_of(each.error).next is Next.RETRY
         ]
         if self.failures or self.winner is not None:  # who could not be asked at first may be back
-            ready += [(each.deployment.available_at(each.breaker, last=True), each) for each in self._blocked]
+            blocked = [each for each in self._blocked if not self._lacks(each)]
+            ready += [(each.deployment.available_at(each.breaker, last=True), each) for each in blocked]
         if not ready:
             return None
         at, option = min(ready, key=lambda each: each[0])
@@ -304,7 +320,12 @@ class Plan:
                 self._tools = may_call_tools(call.fields)
             if self._tools:
                 return NO_TOOLS
+        if option.deployment.unserved and self._lacks(option):
+            return UNSERVED
         return option.deployment.blocked_by(option.breaker)
+
+    def _lacks(self, option: Option) -> bool:
+        return option.deployment.lacks(self._call.operation, self._call.dialect)
 
     def _pass_over(self, candidate: Candidate, why: str) -> None:
         self._call.record.routing.skipped.append(Skipped(candidate.name, why, self.deps.clock.seconds()))
@@ -317,6 +338,8 @@ class Plan:
             option.paid = False
             self.deps.deployments.retries.give_back()
         self.winner = option
+        if option.deployment.unserved:
+            option.deployment.unserved.pop((self._call.operation, self._call.dialect), None)  # it has it after all
         if option.candidate.fallback:
             self._call.record.facts[FALLBACK] = option.candidate.fallback
         elif FALLBACK in self._call.record.facts:  # of who answered before, and broke
@@ -343,6 +366,8 @@ class Plan:
             context, known = option.candidate.capabilities.context, self._least_context
             self._least_context = context if known is None or context is None else min(known, context)
             self._in_fallbacks = bool(option.candidate.fallback)
+        elif cause_of(error) == "unserved":
+            option.deployment.note_unserved(self._call.operation, self._call.dialect)
         self.failures.append(error)
         if not isinstance(error, TargetError):
             self._forget(option)  # whatever it had failed of before: it would refuse the request again
@@ -378,8 +403,8 @@ class Plan:
         self.deps.deployments.retries.in_vain()
         if self._first is not None and cause_of(self.failures[-1]) == "context_length":
             return self._first
-        out = any(each.why not in NEVER for each in self._call.record.routing.skipped)
-        if self.failures and not (out and all(isinstance(each, Unsupported) for each in self.failures)):
+        out = any(each.why not in (*NEVER, UNSERVED) for each in self._call.record.routing.skipped)
+        if self.failures and not (out and all(isinstance(each, Unsupported | KeptElsewhere) for each in self.failures)):
             return _all_failed(self.failures)
         waits = [each.deployment.available_at(each.breaker, last=True) for each in self._blocked]
         return _all_passed_over(self._call, max(1.0, min(waits, default=0.0) - self.deps.clock.seconds()))
@@ -388,7 +413,7 @@ class Plan:
 def _all_failed(failures: list[EdgeError]) -> EdgeError:
     """The error that says most, with every failure's reason."""
     # What we never asked tells less than what a vendor answered, and what could not be said to one target the least.
-    telling = [error for error in failures if not isinstance(error, Unsupported | VendorLacks)] or failures
+    telling = [error for error in failures if not isinstance(error, _UNTELLING)] or failures
     telling = [error for error in telling if not isinstance(error, TargetBusy)] or telling
     last = telling[-1]
     if len(failures) > 1:

@@ -49,6 +49,8 @@ class Prices:
     :param configured: by target or pattern of targets; they go before list prices.
     :param vendors: provider's name → price name of its vendor, ``""`` for one that has no list prices.
     :ivar catalogue: the list prices, once they are read.
+    :ivar listed: there are list prices, or there will be. ``seeks``: :meth:`seeks_model` is true of a target that was
+        priced.
     """
 
     def __init__(
@@ -60,10 +62,11 @@ class Prices:
         self._vendors = vendors
         self._clock = clock
         self._in_thread = in_thread
-        self._found: dict[tuple[str, str, str], _Found] = {}
-        listed = any(vendors.values()) or any(price.price_as for price in configured.values())
-        self.catalogue: Catalogue | None = None if listed else Catalogue(())
+        self._found: dict[tuple[str, str], _Found] = {}
+        self.listed = any(vendors.values()) or any(price.price_as for price in configured.values())
+        self.catalogue: Catalogue | None = None if self.listed else Catalogue(())
         self._warming = False
+        self.seeks = False
 
     def warm(self) -> None:
         """Begin to read the list prices, if they may be needed."""
@@ -86,31 +89,21 @@ class Prices:
 
         :param usage: ``None``: nobody can tell what was used; a request may have a price all the same.
         """
-        return self.cost(self._vendors.get(target.provider, ""), target.provider, target.model, usage)
-
-    def cost(self, vendor: str, provider: str, model: str, usage: Usage | None) -> int | None:
-        """The same.
-
-        :param vendor: a price name, ``""`` for one without list prices.
-        """
-        found = self._look_up(vendor, provider, model)
+        found = self._found.get((target.provider, target.model)) or self._look_up(target)
         if usage is None:
-            tariff = None if found.tariffs is None else self._now(found.tariffs)
-            return None if tariff is None else tariff.flat
+            return None if found.tariffs is None else self._now(found.tariffs).flat
         if usage.cost is not None and not found.own:
             return usage.cost
         if usage.tier:
             return self._in_tier(found, usage)
-        if found.tariffs is None:
-            return None
-        return self._now(found.tariffs).total(usage)
+        return None if found.tariffs is None else self._now(found.tariffs).total(usage)
 
     def most(self, target: Target, usage: Usage) -> int | None:
         """Picos that a call of ``target`` costs at most, if it uses no more than ``usage``; ``None`` if nobody knows.
 
         :param usage: ``input`` and ``output``, and the ``tier`` that is asked for.
         """
-        found = self._look_up(self._vendors.get(target.provider, ""), target.provider, target.model)
+        found = self._found.get((target.provider, target.model)) or self._look_up(target)
         if found.tariffs is None:
             return None
         now = self._now(found.tariffs)
@@ -125,32 +118,33 @@ class Prices:
 
     def seeks_model(self, target: Target) -> bool:
         """Whether :meth:`learn` would help: a deployment has a name of one's own, and its vendor list prices."""
-        return self._look_up(self._vendors.get(target.provider, ""), target.provider, target.model).seeks
+        return self._look_up(target).seeks
 
     def learn(self, target: Target, model: str) -> None:
-        """The answers of ``target`` say that ``model`` is what wrote them."""
-        vendor = self._vendors.get(target.provider, "")
-        key = (vendor, target.provider, target.model)
-        found = self._look_up(*key)
-        if found.seeks and found.model != model and self.catalogue is not None:
-            self._found[key] = attrs.evolve(found, tariffs=self.catalogue.find(vendor, model), model=model)
+        """An answer of ``target``, which seeks its model, says that ``model`` wrote it."""
+        found = self._look_up(target)
+        if found.model != model and self.catalogue is not None:
+            tariffs = self._listed(found.vendor, model)
+            self._found[target.provider, target.model] = attrs.evolve(found, tariffs=tariffs, model=model)
 
-    def _look_up(self, vendor: str, provider: str, model: str) -> _Found:
-        key = (vendor, provider, model)
+    def _look_up(self, target: Target) -> _Found:
+        key = (target.provider, target.model)
         found = self._found.get(key)
         if found is None:
-            found = self._find(vendor, provider, model)
+            found = self._find(*key)
             if self.catalogue is not None:
                 if len(self._found) >= _REMEMBERED:
                     self._found.clear()
                 self._found[key] = found
         return found
 
-    def _find(self, vendor: str, provider: str, model: str) -> _Found:
-        target = f"{provider}/{model}"
-        if (price := self._configured(target)) is None:
+    def _find(self, provider: str, model: str) -> _Found:
+        if (price := self._configured(f"{provider}/{model}")) is None:
+            vendor = self._vendors.get(provider, "")
             tariffs = self._listed(vendor, model)
-            return _Found(tariffs, vendor, model, seeks=bool(vendor) and tariffs is None)
+            seeks = bool(vendor) and tariffs is None
+            self.seeks = self.seeks or seeks
+            return _Found(tariffs, vendor, model, seeks=seeks)
         if not price.price_as:
             return _Found(_own(price), "", "", own=True, tiers=price.tiers)
         provider, _, like = price.price_as.partition("/")

@@ -24,6 +24,11 @@ class RoutedStream(FilteredStream):
         self._lease = lease
         self.meter: Meter = Meter()
 
+    @property
+    def held(self) -> Batch:
+        """What came before its first reader, and with the first content."""
+        return self._coming if isinstance(self._coming, list) else []
+
     @classmethod
     async def begin(cls, stream: ReplyStream, attempt: Attempt, clock: Clock, lease: Lease) -> RoutedStream:
         """Wait for the first content, holding lifecycle events back.

@@ -18,6 +18,9 @@ from llmedge.pipeline.stage import Handler, Stage, StageDeps
 from llmedge.pipeline.tokens import rough
 from llmedge.streams import Batch, FilteredStream, Reply, ReplyStream
 
+BEGINNING = 4096
+"""Bytes of an event that are kept to see which model answers."""
+
 
 class Settle(Stage):
     """The outermost stage: sees whatever the others did."""
@@ -52,7 +55,7 @@ class Settle(Stage):
                 usage = await self.tokens.estimate(call, reply.body, self.model(call))
         if self.prices.catalogue is None:
             await self.prices.ready()
-        self.books.enter_answer(call, usage)
+        self.books.enter_answer(call, usage, reply.body)
         return reply
 
     def model(self, call: Call) -> str:
@@ -73,7 +76,16 @@ class SettledStream(FilteredStream):
         self._estimates = not call.operation.passes_through
         if self._estimates and self._provider not in settle.reports_usage:
             self.meter: TextMeter | None = TextMeter()
+        if settle.prices.listed and by is not None and settle.prices.seeks_model(by.target):
+            self.on_events = self._look
+        self._begun = b""
         self._charged = False
+
+    def _look(self, events: Batch) -> Batch:
+        """Keep the first events: they say which model answers."""
+        self._begun = b"".join([event.frame[:BEGINNING] for event in events[:8]])
+        self.on_events = None
+        return events
 
     def on_end(self, events: Batch) -> Batch | Awaitable[Batch]:
         """The record is complete before the client is told of the end: it is read as soon as that has been."""
@@ -100,7 +112,7 @@ class SettledStream(FilteredStream):
     def _charged_for(self, events: Batch, usage: Usage | None) -> Batch:
         self._charged = True
         record = self._call.record
-        self._settle.books.enter_answer(self._call, usage)
+        self._settle.books.enter_answer(self._call, usage, self._begun)
         record.outcome = "ok"
         # Headers are out; a comment is seen by who looks for it, and by no SDK. Bytes of a sound take none.
         wanted = DIALECTS[self._call.dialect].comments and (self._estimates or record.stream)

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from llmedge.call import Call, Candidate, Match
 from llmedge.config.sections.models import TargetEntry
+from llmedge.config.stars import filled
 from llmedge.errors import EdgeError, InternalError
 from llmedge.model import Answer, Deadline, EventKind, Target
 from llmedge.pipeline.attempt import attempt, tokens_of
@@ -43,8 +44,8 @@ class Shadows:
             return  # nothing is known of what the shadow may be given
         if not model.shadow or self._under_way >= AT_ONCE or deps.random.random() >= model.shadow_share:
             return
-        provider, _, name = model.shadow.partition("/")
-        target = Target(provider, call.model if name == "*" else name, "drop")
+        provider, _, name = filled(model.shadow, match.label, call.model).partition("/")
+        target = Target(provider, name, "drop")
         candidate = Candidate(target, TargetEntry(str(target)))
         deployment = deps.deployments.get(candidate.entry.target)
         option = Option(candidate, deployment, call.operation)

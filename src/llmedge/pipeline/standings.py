@@ -59,7 +59,7 @@ def standing_of(
     """How the deployment ``name`` stands, which is given ``rate`` calls a second, and none for ``pause`` seconds."""
     state = max(_STATES[breaker.state] for breaker in breakers)
     return Standing(
-        labels.of_state(name, state > 0),
+        labels.of_state(name, state > 0 or pause > 0.0),
         state,
         queue.in_flight,
         queue.waiting,

@@ -155,10 +155,10 @@ class Tariff:
 
     @property
     def flat(self) -> int | None:
-        """Picos of a request that is known to cost the same whatever it uses; else ``None``."""
+        """Picos of a request that costs the same whatever it uses, or nothing; else ``None``."""
         rates = self.tiers[-1][1]
         used = (rates.input, rates.output, rates.audio_ms, rates.characters, rates.images)
-        return rates.request if used == (None,) * 5 else None
+        return None if any(used) else rates.request
 
 
 Tariffs = tuple[Tariff, ...]

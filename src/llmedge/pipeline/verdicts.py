@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import attrs
 
-from llmedge.errors import EdgeError, TargetError, VendorFailed, VendorRefused
+from llmedge.errors import EdgeError, RefusedHere, TargetError, VendorFailed, VendorRefused
 from llmedge.state.concurrency import Outcome
 
 
@@ -49,6 +49,7 @@ VERDICTS: Mapping[str, Verdict] = {
     "refused": _SICK,
     "dns": Verdict(Next.ELSEWHERE, unhealthy=True),
     "tls": Verdict(Next.ELSEWHERE, unhealthy=True),
+    "proxy": Verdict(Next.ELSEWHERE, unhealthy=True),
     "connect": _SICK,
     "reset": _SICK_AND_BILLED,
     "silent": Verdict(Next.ELSEWHERE, unhealthy=True, billed=True, load=Outcome.OVERLOADED),
@@ -64,6 +65,12 @@ VERDICTS: Mapping[str, Verdict] = {
     "status_529": Verdict(Next.RETRY, unhealthy=True, load=Outcome.OVERLOADED),
     "status_other": _SICK,
     "credentials": Verdict(Next.ELSEWHERE, unhealthy=True),
+    "billing": Verdict(Next.ELSEWHERE, unhealthy=True),
+    "location": Verdict(Next.ELSEWHERE, unhealthy=True),
+    "unserved": Verdict(Next.ELSEWHERE),
+    "allowance": Verdict(Next.ELSEWHERE),
+    "fallback_on": Verdict(Next.ELSEWHERE),
+    "kept_elsewhere": Verdict(Next.ELSEWHERE),
     "unsupported": Verdict(Next.ELSEWHERE),
     "lacking": Verdict(Next.ELSEWHERE),
     "error_body": _SICK_AND_BILLED,
@@ -88,17 +95,21 @@ _CONTEXT_CODES = {
     "exceed_context_size_error",
     "model_context_window_exceeded",
     "string_above_max_length",
+    "tokens_limit_reached",
 }
 _CONTEXT = re.compile(
     r"context (?:window|length|size|limit)|max_model_len|max(?:imum)?[_ ](?:model|context|prompt)[_ ]length"
     r"|prompt(?: is)? too long|prompt exceeds (?:the )?(?:max|length)|exceeds? the maximum number of tokens"
     r"|too many (?:input )?tokens|input (?:token count|is too long)|exceeded model token limit|too large for model with"
     r"|`?inputs`? tokens \+ `?max_new_tokens`? must be|`?inputs`? must have less than \d+ tokens"
-    r"|range of input length should be|reduce the length of the messages",
+    r"|range of input length should be|reduce the length of the messages|maximum (?:allowed )?input length"
+    r"|prompt token count of \d+ exceeds|input tokens exceed|tokens in request more than max tokens"
+    r"|max_num_tokens|max_seq_len|number of input tokens \d+ cannot exceed|exceeding max \d+ tokens"
+    r"|input (?:\(\d+ tokens\) )?is too large to process",
     re.IGNORECASE,
 )
 """In the words of OpenAI, Anthropic, Google, Bedrock, llama.cpp, vLLM, SGLang, TGI and Together, xAI, Groq, Mistral,
-Moonshot, Z.ai, Alibaba."""
+Moonshot, Z.ai, Alibaba, OpenRouter, Copilot and GitHub, NVIDIA, Databricks, IBM."""
 _FILTER_CODES = {"content_filter", "content_policy_violation", "responsibleaipolicyviolation", "moderation_blocked"}
 
 
@@ -121,6 +132,13 @@ def as_refusal(error: EdgeError) -> EdgeError:
     if not isinstance(error, VendorFailed) or cause_of(error) != "context_length":
         return error
     return VendorRefused(error.message, code="context_length_exceeded", details={"provider": error.provider})
+
+
+def as_fallback(error: EdgeError, statuses: Collection[int]) -> EdgeError:
+    """A refusal of one of ``statuses`` as a failure of the target's, which has the next one asked."""
+    if not isinstance(error, VendorRefused) or error.status not in statuses:
+        return error
+    return RefusedHere(error) if verdict_of(error).next is Next.ANSWER else error
 
 
 def verdict_of(error: EdgeError) -> Verdict:

@@ -47,6 +47,7 @@ class Bedrock(HttpVendor):
         if is_place(region) and not settings.base_url:
             host = f"bedrock-runtime.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
             settings = attrs.evolve(settings, base_url=f"https://{host}")
+        settings = attrs.evolve(settings, base_url=self.understood(settings))
         if settings.api_key or settings.access_key or settings.secret_key:
             return settings
         names = ("AWS_BEARER_TOKEN_BEDROCK", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
@@ -70,7 +71,7 @@ class Bedrock(HttpVendor):
         elif (settings.access_key is None) != (settings.secret_key is None):
             yield "access_key" if settings.access_key else "secret_key", "needs both access_key and secret_key"
         if settings.api_key is None and settings.access_key and importlib.util.find_spec("botocore") is None:
-            yield "", "needs botocore to sign requests: install llmedge[bedrock], or use an api_key"
+            yield "", "needs botocore to sign requests: pip install 'llmedge[bedrock]', or use an api_key"
         yield from super().problems(settings)
 
     def entry(self, settings: BedrockSettings) -> Vendor:

@@ -1,17 +1,16 @@
-"""What a vendor's error status means to us: its 4xx are the client's, its 401 and 403 are ours."""
+"""What a vendor's error status means to us: its 4xx are the client's, its 401 and 403 are ours; see also
+:mod:`~llmedge.providers.troubles`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 
 from llmedge.dialects.dialect import VendorError
 from llmedge.errors import (
     EdgeError,
     NotFound,
     RequestTooLarge,
+    TargetError,
     UnsupportedMediaType,
     VendorFailed,
     VendorLacks,
@@ -20,26 +19,8 @@ from llmedge.errors import (
     VendorRejectedCredentials,
     VendorUnavailable,
 )
-
-MAX_RETRY_AFTER = 86400.0
-"""Seconds; a vendor that asks for more is passed on as asking for this."""
-
-
-_RESET = re.compile(rb"x-ratelimit-reset-(?P<openai>[a-z-]+)|anthropic-ratelimit-(?P<anthropic>[a-z-]+)-reset")
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|d|h|m|s)")
-_DURATION = re.compile(rf"(?:{_PART.pattern})+")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-_REQUESTS = (
-    (b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests"),
-    (
-        b"anthropic-ratelimit-requests-limit",
-        b"anthropic-ratelimit-requests-remaining",
-        b"anthropic-ratelimit-requests-reset",
-    ),
-)
-REMAINING = frozenset(remaining for _, remaining, _ in _REQUESTS)
-"""Headers that tell how many requests are left."""
+from llmedge.providers.troubles import Trouble, trouble_in, trouble_of
+from llmedge.providers.wrong_path import is_about_path
 
 _FLAGGED = re.compile(r"\bflagged\b|\bmoderation\b", re.IGNORECASE)
 """OpenRouter's 403 for what its moderation does not let pass (openrouter.ai/docs/api-reference/errors)."""
@@ -52,22 +33,24 @@ def failure_for(provider: str, status: int, error: VendorError, retry_after: flo
     """The exception for an answer of ``status`` from ``provider``.
 
     :param error: what the body said, our own credential already taken out.
-    :param retry_after: seconds, from the headers.
+    :param retry_after: seconds it asks to wait.
     """
+    if is_about_path(status, error):
+        return _nowhere(error).of(provider)
+    trouble = trouble_of(status, error)
+    if trouble is Trouble.REQUEST or _is_flagged(status, error):
+        return _refused(provider, status, error, retry_after)
     said = f": {error.message}" if error.message else ""
-    if (
-        status in (401, 403, 407) and not _is_flagged(status, error)
-    ) or error.code == "API_KEY_INVALID":  # Google's is a 400
-        # Its message may repeat the credential: the log has the status, the client needs no more.
-        return VendorRejectedCredentials(
-            f"refused the gateway's credentials (status {status}); the operator has to check its api_key"
-        ).of(provider)
-    if status == 402:  # of our account, as "Insufficient Balance" at DeepSeek and OpenRouter
-        return VendorRejectedCredentials("wants to be paid (status 402); the operator has to see to it").of(provider)
+    if trouble is Trouble.BILLING and status == 429 and retry_after is not None:
+        trouble = None  # Google and Alibaba say the same of a minute's limit, and when it is over
+    if (failure := _account(trouble, status)) is not None:
+        return failure.of(provider)
+    if trouble in (Trouble.UNSERVED, Trouble.ALLOWANCE) and status < 500:
+        return _unserved(trouble, status, error).of(provider)
     if status == 429:
         return VendorRateLimited(f"is limiting the gateway's rate{said}", retry_after=retry_after).of(provider)
-    if status in (503, 529):
-        cause = f"status_{status}"
+    if status in (498, 503, 529):  # 498: no place left in Groq's flex tier (console.groq.com/docs/errors)
+        cause = "status_529" if status == 529 else "status_503"
         return VendorUnavailable(f"is not available{said}", retry_after=retry_after, cause=cause).of(provider)
     if status in (405, 501):
         what = f"cannot serve this kind of request (status {status}){said}"
@@ -80,6 +63,68 @@ def failure_for(provider: str, status: int, error: VendorError, retry_after: flo
     if status < 400:
         said = f"answered with status {status} (check its base_url)"
         return VendorFailed(said, cause="status_other").of(provider)
+    return _refused(provider, status, error, retry_after)
+
+
+def as_trouble(error: TargetError) -> None:
+    """Make a failure that was told behind a status of 200 what its words say it is: nobody is shown the gateway's
+    account, and a target that has not got a model is not sick."""
+    if not isinstance(error, VendorFailed) or (trouble := trouble_in(error.message.partition(": ")[2])) is None:
+        return
+    if (failure := _account(trouble, 200)) is not None:
+        error.message, error.cause = failure.message, failure.cause
+    elif trouble is not Trouble.REQUEST:
+        error.cause = trouble.value
+
+
+def _account(trouble: Trouble | None, status: int) -> TargetError | None:
+    """What is between the gateway and its vendor. The vendor's words may tell a credential or a balance: the log has
+    the status, the client needs no more."""
+    if trouble is Trouble.BILLING:
+        said = f"wants to be paid (status {status}); the operator has to see to it"
+    elif trouble is Trouble.LOCATION:
+        said = f"does not serve where the gateway is (status {status}); the operator has to see to it"
+    elif trouble is Trouble.CREDENTIALS or (trouble is None and status in (401, 403, 407)):
+        said = f"refused the gateway's credentials (status {status}); the operator has to check its api_key"
+        return VendorRejectedCredentials(said)
+    else:
+        return None
+    return VendorRejectedCredentials(said, cause=trouble.value)
+
+
+def _unserved(trouble: Trouble, status: int, error: VendorError) -> TargetError:
+    """What the target has not got, or has not got so much of."""
+    said = f": {error.message}" if error.message and status != 402 else ""
+    if trouble is Trouble.UNSERVED:
+        shown, code = (status if status in (400, 410) else 404), NotFound.code
+        what = f"does not serve this model (status {status}{'' if said else '; check its base_url'})"
+    else:
+        shown, code = (413 if status in (402, 429) else status), _CODES.get(status, RequestTooLarge.code)
+        what = f"is asked for more than the gateway's account may ask for (status {status})"
+    failure = VendorLacks(
+        what + said,
+        cause=trouble.value,
+        status=shown,
+        code=_word(error.code) or code,
+        type=_word(error.type) or "invalid_request_error",
+        param=error.param or ("model" if trouble is Trouble.UNSERVED else None),
+    )
+    failure.more = error.more if status != 402 else {}
+    failure.should_retry = None  # the status says it
+    return failure
+
+
+def _nowhere(error: VendorError) -> TargetError:
+    """There is nothing at the path, of this kind of request or of any. No model of the vendor's is at fault."""
+    said = f": {error.message}" if error.message else ""
+    what = f"has nothing at the path it was asked for (status 404{said}); the operator has to check its base_url"
+    cause = Trouble.UNSERVED.value
+    failure = VendorLacks(what, cause=cause, status=404, code=NotFound.code, type="invalid_request_error")
+    failure.should_retry = None  # the status says it
+    return failure
+
+
+def _refused(provider: str, status: int, error: VendorError, retry_after: float | None) -> VendorRefused:
     rejected = VendorRefused(
         error.message or f"The provider '{provider}' refused the request with status {status}.",
         status=status,
@@ -104,82 +149,6 @@ def _code(status: int, error: VendorError) -> str:
     return _word(error.code) or _word(error.type) or _CODES.get(status, "VALIDATION_ERROR")
 
 
-def parse_should_retry(fields: Mapping[bytes, bytes]) -> bool | None:
-    """What a vendor itself says of trying again (OpenAI's and Anthropic's SDKs heed it)."""
-    return {b"true": True, b"false": False}.get(fields.get(b"x-should-retry", b"").strip().lower())
-
-
-def parse_retry_after(fields: Mapping[bytes, bytes], now: float) -> float | None:
-    """Seconds a vendor asks to wait: ``retry-after-ms``, else ``Retry-After`` as seconds or date
-    (RFC 9110 section 10.2.3), else when the limits that are used up reset: OpenAI's ``x-ratelimit-reset-*``,
-    Anthropic's ``anthropic-ratelimit-*-reset``; ``None`` if it does not say or makes no sense.
-
-    :param now: seconds since the epoch.
-    """
-    if (milliseconds := _number(fields.get(b"retry-after-ms"))) is not None:
-        return _bounded(milliseconds / 1000)
-    value = fields.get(b"retry-after")
-    if value is None:
-        return _reset(fields, now)
-    if (seconds := _number(value)) is not None:
-        return _bounded(seconds)
-    try:
-        return _bounded(parsedate_to_datetime(value.decode("latin-1")).timestamp() - now)
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-def parse_rate(fields: Mapping[bytes, bytes], now: float) -> float | None:
-    """Requests a second that come back where none is left, by ``x-ratelimit-*-requests`` (OpenAI and those like it) or
-    ``anthropic-ratelimit-requests-*``: both tell when all are there again. ``None`` where some are left.
-
-    :param now: seconds since the epoch.
-    """
-    for limit, remaining, reset in _REQUESTS:
-        if _number(fields.get(remaining)) == 0 and (all_of_them := _number(fields.get(limit))):
-            wait = _until(fields.get(reset, b"").decode("latin-1"), now)
-            return all_of_them / wait if wait else None
-    return None
-
-
-def _reset(fields: Mapping[bytes, bytes], now: float) -> float | None:
-    """Seconds until everything is there again of which nothing is left."""
-    waits = []
-    for name, value in fields.items():
-        if (found := _RESET.fullmatch(name)) is None:
-            continue
-        what = found["openai"] or found["anthropic"]
-        pattern = b"x-ratelimit-remaining-%b" if found["openai"] else b"anthropic-ratelimit-%b-remaining"
-        if _number(fields.get(pattern % what)) == 0 and (wait := _until(value.decode("latin-1"), now)) is not None:
-            waits.append(wait)
-    return max(waits, default=None)
-
-
-def _until(text: str, now: float) -> float | None:
-    """Seconds until ``text``: ``1s``, ``6m0s``, ``120ms``, a number of seconds, or an RFC 3339 time."""
-    text = text.strip()
-    if (seconds := _number(text.encode())) is not None:
-        return _bounded(seconds if seconds < 1e9 else seconds - now)  # some say at which second of the epoch
-    if text and _DURATION.fullmatch(text):
-        return _bounded(sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text)))
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return _bounded(at.timestamp() - now) if at.tzinfo is not None else None
-
-
 def _word(text: str) -> str:
     """A vendor's code or type if it is one: it goes into logs as well."""
     return text if re.fullmatch(r"[A-Za-z0-9_.\-]{1,64}", text) else ""
-
-
-def _number(value: bytes | None) -> float | None:
-    try:
-        return None if value is None else float(value)
-    except ValueError:
-        return None
-
-
-def _bounded(seconds: float) -> float | None:
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER) if seconds == seconds else None

@@ -10,7 +10,9 @@ import attrs
 import msgspec
 
 from llmedge.call import Call
+from llmedge.config.header_lists import matcher
 from llmedge.config.sections.upstream import Upstream
+from llmedge.dialects.billing import tier
 from llmedge.dialects.dialect import Dialect, StreamReader, VendorError
 from llmedge.dialects.lenient import UNREADABLE
 from llmedge.dialects.registry import PASSED
@@ -21,11 +23,13 @@ from llmedge.errors import (
     UpstreamMalformed,
     UpstreamTimeout,
     VendorFailed,
+    VendorRateLimited,
     VendorRejectedCredentials,
+    VendorUnavailable,
 )
 from llmedge.model import Answer, Clock, Event, EventKind, Target, Usage
 from llmedge.operations import Operation
-from llmedge.providers.failures import REMAINING, failure_for, parse_rate, parse_retry_after, parse_should_retry
+from llmedge.providers.failures import as_trouble, failure_for
 from llmedge.providers.listing import QUERIES
 from llmedge.providers.listing import parse as parse_list
 from llmedge.providers.passthrough import EVENTS, JSON, is_asked_for, note_media, reader_for
@@ -33,16 +37,30 @@ from llmedge.providers.provider import ModelInfo
 from llmedge.providers.requests import Requests
 from llmedge.providers.spec import ProviderSpec
 from llmedge.providers.translation import Translation, no_way
+from llmedge.providers.waits import (
+    REMAINING,
+    parse_rate,
+    parse_retry_after,
+    parse_should_retry,
+    wait_in_body,
+    wait_in_words,
+)
 from llmedge.record import Attempt, Routing
 from llmedge.streams import Batch, Reply, ReplyStream, Wake, WholeStream
 from llmedge.threads import LARGE, maybe_in_thread
 from llmedge.upstream.client import Client
-from llmedge.upstream.exchange import ANSWERING, CONTENT, END, Exchange
+from llmedge.upstream.decoded import decoded
+from llmedge.upstream.exchange import ANSWERING, CONTENT, END, Body, Exchange
 
 _encode = msgspec.json.Encoder().encode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_TIER = b"x-gemini-service-tier"
+_TELLING = REMAINING | {_TIER}
+"""Headers of an answer that say something of the next ones, or of what it costs."""
 _NO_ENDPOINT = (404, 405, 501)
 """How a server says that it does not count tokens, which is no failure: they are counted here then."""
+_MAY_WAIT = (429, 503, 529)
+"""Statuses of who may be well again at a time that it tells."""
 
 
 class HttpProvider:
@@ -57,6 +75,7 @@ class HttpProvider:
         self._limits = limits
         self._clock = clock
         self._pool = client.pool_for(spec.base_url)
+        self._is_shown = matcher(spec.show_headers)
         self._requests = Requests(name, spec, clock)
         self._variants = [(pattern, Requests(name, each, clock)) for pattern, each in spec.variants.items()]
 
@@ -68,13 +87,14 @@ class HttpProvider:
             if fnmatchcase(attempt.target.model, pattern):
                 requests = others
         translation = requests.translation(call)
-        exchange: Exchange | None = None
+        exchange: Body | None = None
         try:
             request = requests.request_now(call, attempt, translation) or await requests.request(
                 call, attempt, translation
             )
-            exchange = await self._pool.send(request, attempt, call.record.routing)
-            if not self._is_good(exchange, attempt):
+            exchange = sent = await self._pool.send(request, attempt, call.record.routing)
+            if not self._is_good(sent, attempt):
+                exchange = decoded(sent, self._limits)
                 if call.operation is Operation.COUNT_TOKENS and exchange.status in _NO_ENDPOINT:
                     await exchange.read_all()
                     raise no_way(self.name, call.operation)
@@ -104,11 +124,12 @@ class HttpProvider:
     async def _pass_through(self, call: Call, attempt: Attempt) -> Reply:
         """An operation that is not translated: the body as it came, but for the model, and the answer likewise."""
         record = call.record
-        exchange: Exchange | None = None
+        exchange: Body | None = None
         try:
             request, body = await self._requests.passed(call, attempt)
-            exchange = await self._pool.send(request, attempt, record.routing, body)
-            if not self._is_good(exchange, attempt):
+            exchange = sent = await self._pool.send(request, attempt, record.routing, body)
+            if not self._is_good(sent, attempt):
+                exchange = decoded(sent, self._limits)
                 await self._check(exchange, PASSED)
             media = note_media(attempt, exchange.fields, call.operation)
             record.stream = media == EVENTS
@@ -123,36 +144,40 @@ class HttpProvider:
             raise
 
     def _is_good(self, exchange: Exchange, attempt: Attempt) -> bool:
-        """Whether it is an answer at all, in a coding that was asked for."""
+        """Whether it is an answer at all, and not compressed, as was asked for."""
         fields = exchange.fields
-        found = fields.get(b"x-request-id") or fields.get(b"request-id") or fields.get(b"x-amzn-requestid")
-        if found:  # what the vendor calls the request: most, Anthropic, AWS
-            attempt.upstream_request_id = found.decode("latin-1")[:128]
-        if not REMAINING.isdisjoint(fields):
+        named = fields.get(b"x-request-id") or fields.get(b"request-id") or fields.get(b"x-amzn-requestid")
+        if named:  # what the vendor calls the request: most, Anthropic, AWS
+            attempt.upstream_request_id = named.decode("latin-1")[:128]
+        if self._is_shown is not None:
+            found = {name: value for name, value in fields.items() if self._is_shown(name) and len(value) <= _LONGEST}
+            attempt.shown = {name: self._requests.scrub(value.decode("latin-1")) for name, value in found.items()}
+        if not _TELLING.isdisjoint(fields):
             attempt.rate = parse_rate(fields, self._clock.seconds())
+            attempt.tier = tier(fields.get(_TIER, b"").decode("latin-1"))
         return 200 <= exchange.status < 300 and b"content-encoding" not in fields
 
-    async def _check(self, exchange: Exchange, vendor_dialect: Dialect) -> None:
-        """:raises EdgeError: the answer is an error, or not one that was asked for."""
-        status = exchange.status
-        if not 200 <= status < 300:
-            raise await self._failure(vendor_dialect, status, exchange)
-        encoding = exchange.fields.get(b"content-encoding", b"identity").lower()
-        if encoding != b"identity":
-            raise UpstreamMalformed("compressed its answer although it was asked not to")
+    async def _check(self, exchange: Body, vendor_dialect: Dialect) -> None:
+        """:raises EdgeError: the answer is an error."""
+        if not 200 <= exchange.status < 300:
+            raise await self._failure(vendor_dialect, exchange.status, exchange)
 
-    def failed(self, error: BaseException, exchange: Exchange | None) -> None:
+    def failed(self, error: BaseException, exchange: Body | None) -> None:
         """Give ``exchange`` up; an error of the vendor's becomes a sentence about this provider, without its
         credential."""
         if exchange is not None:
             exchange.abort()
         if isinstance(error, TargetError) and not error.provider:
             error.message = self._requests.scrub(error.message)
+            as_trouble(error)
+            if error.retry_after is None and isinstance(error, VendorRateLimited | VendorUnavailable):
+                error.retry_after = wait_in_words(error.message)
             error.of(self.name)
 
-    async def _failure(self, dialect: Dialect, status: int, exchange: Exchange) -> EdgeError:
+    async def _failure(self, dialect: Dialect, status: int, exchange: Body) -> EdgeError:
+        body = b""
         try:
-            error = dialect.parse_error(await exchange.read_all())
+            error = dialect.parse_error(body := await exchange.read_all())
         except TargetError:
             error = VendorError()  # it failed even to say why
         if not error.code and (kind := exchange.fields.get(b"x-amzn-errortype")):  # "ValidationException:http://…"
@@ -161,7 +186,10 @@ class HttpProvider:
         param = scrub(error.param)[:256] if error.param else None
         more = self._requests.scrub_all(error.more) if len(_encode(error.more)) <= MORE else {}
         error = VendorError(scrub(error.message)[:4096], scrub(error.type), scrub(error.code), param, more)
-        retry_after = parse_retry_after(exchange.fields, self._clock.seconds())
+        retry_after = parse_retry_after(exchange.fields, now := self._clock.seconds())
+        if retry_after is None and status in _MAY_WAIT:
+            retry_after = wait_in_body(body, now) if len(body) < LARGE else None
+            retry_after = wait_in_words(error.message) if retry_after is None else retry_after
         failure = failure_for(self.name, status, error, retry_after)
         told = parse_should_retry(exchange.fields)
         if told is not None and not isinstance(failure, VendorRejectedCredentials):  # what that says is for the gateway
@@ -174,35 +202,55 @@ class HttpProvider:
         return bool(self._spec.models_path)
 
     async def check(self) -> None:
-        """:raises TargetError: the vendor is not there, or does not list its models."""
-        await self.list_models()
+        """:raises TargetError: the vendor is not there: it cannot be asked, or answers with a 5xx."""
+        status, _ = await self.look()
+        if status >= 500:
+            raise UpstreamMalformed(f"answered with status {status}").of(self.name)
 
     async def list_models(self) -> list[ModelInfo]:
         """The vendor's own list; empty if it has none.
 
         :raises TargetError: it failed.
         """
-        spec = self._spec
-        if not spec.models_path:
+        if not self._spec.models_path:
             return []
+        status, body = await self.look()
+        if status != 200:
+            raise UpstreamMalformed(f"answered with status {status}").of(self.name)
+        return await self.listed(body)
+
+    async def look(self) -> tuple[int, bytes]:
+        """Status and body of the vendor's list of models; where it has none, of what is at its base URL.
+
+        :raises TargetError: there is no whole answer; the message is a sentence about the provider.
+        """
         started = self._clock.seconds()
-        exchange: Exchange | None = None
+        exchange: Body | None = None
         try:
-            request = await self._requests.list_request(QUERIES.get(spec.models_shape, ""))
-            exchange = await self._pool.send(request, Attempt(Target(self.name, ""), started), Routing())
-            if exchange.status != 200:
-                raise UpstreamMalformed(f"answered with status {exchange.status}")
-            body = await exchange.read_all()
-            return await maybe_in_thread(self._clock, len(body), parse_list, spec.models_shape, spec.vendor, body)
+            request = await self._requests.list_request(QUERIES.get(self._spec.models_shape, ""))
+            sent = await self._pool.send(request, Attempt(Target(self.name, ""), started), Routing())
+            exchange = decoded(sent, self._limits)
+            return exchange.status, await exchange.read_all()
         except BaseException as error:
             self.failed(error, exchange)
             raise
+
+    async def listed(self, body: bytes) -> list[ModelInfo]:
+        """The models in the vendor's list.
+
+        :raises UpstreamMalformed: it is none.
+        """
+        spec = self._spec
+        try:
+            return await maybe_in_thread(self._clock, len(body), parse_list, spec.models_shape, spec.vendor, body)
+        except UpstreamMalformed as error:
+            raise error.of(self.name)  # noqa: B904 - it is the same
 
     def close(self) -> None:
         if self._spec.signer is not None:
             self._spec.signer.close()
 
-    async def _whole(self, call: Call, exchange: Exchange, translation: Translation, attempt: Attempt) -> ReplyStream:
+    async def _whole(self, call: Call, exchange: Body, translation: Translation, attempt: Attempt) -> ReplyStream:
         """What came is called no event stream: a whole answer is one, too, and so is a stream by another name.
 
         :raises VendorFailed: it is an error. :raises UpstreamMalformed: it is something else.
@@ -254,6 +302,8 @@ _Pieces = Callable[[bytes, Call, Target, int], tuple[list[Event], Usage | None]]
 _NO_STREAM = "was asked for a stream and answered with something else"
 
 
+_LONGEST = 1024
+"""Bytes of a header that is shown to a client."""
 MORE = 4096
 """Bytes of what a vendor's error object may have besides."""
 COMPLETE_WAIT = 1.0
@@ -269,7 +319,7 @@ class HttpStream(ReplyStream):
     def __init__(
         self,
         provider: HttpProvider,
-        exchange: Exchange,
+        exchange: Body,
         reader: StreamReader,
         attempt: Attempt,
         since: float | None = None,
@@ -332,7 +382,7 @@ class HttpStream(ReplyStream):
         elif self._content:
             self._exchange.expect()
         else:
-            patience = self._provider._limits.first_token_timeout
+            patience = self._attempt.target.first_token_timeout or self._provider._limits.first_token_timeout
             if patience:
                 since = self._since or self._attempt.connected or self._attempt.started
                 spent = self._provider._clock.seconds() - since

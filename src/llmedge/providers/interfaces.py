@@ -9,7 +9,7 @@ class IVendor(Interface):  # type: ignore[misc]  # zope.interface has no types
     """A kind of provider: what its ``[providers.NAME]`` tables may hold, and what is made of them.
 
     :class:`llmedge.providers.vendor.HttpVendor` has all of it for a server that speaks a dialect; those of others are
-    found by ``twisted.plugin`` in ``llmedge.plugins``.
+    plugins of ``twisted.plugin`` in ``llmedge.plugins``.
     """
 
     name = Attribute("What ``vendor`` says in ``[providers.NAME]``. The catalogue's own names go before a plugin's.")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import pkgutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from llmedge.config import ConfigError
 from llmedge.config.catalogue import VENDORS
+from llmedge.config.egress import Way
 from llmedge.config.sections.providers import Provider as ProviderSettings
 from llmedge.config.sections.upstream import Upstream
 from llmedge.config.vendors import GENERIC
@@ -27,26 +31,51 @@ OURS: dict[str, Any] = {
 """Name → :class:`~llmedge.providers.interfaces.IVendor`."""
 
 
-def plugins() -> dict[str, Any]:
-    """Those installed, by name. One that cannot be imported is left out, and ``twisted.plugin`` logs why."""
-    from twisted.plugin import getPlugins
+def plugins() -> tuple[dict[str, Any], dict[str, str]]:
+    """Those installed, by name; and of modules that cannot be imported, by name, why.
 
-    from llmedge import plugins
+    They are what ``twisted.plugin`` calls plugins. Its ``getPlugins`` would write a cache beside them, and a traceback
+    to standard error for each that is broken.
+    """
+    from twisted.plugin import IPlugin
 
-    return {plugin.name: plugin for plugin in getPlugins(IVendor, plugins)}
+    from llmedge import plugins as room
+
+    vendors: dict[str, Any] = {}
+    broken: dict[str, str] = {}
+    for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):
+        try:
+            found = vars(importlib.import_module(module.name)).values()
+        except Exception as error:  # whatever somebody else's module may do
+            broken[module.name.rpartition(".")[2]] = f"{type(error).__name__}: {error}"
+        else:
+            vendors |= {each.name: each for each in found if IPlugin.providedBy(each) and IVendor.providedBy(each)}
+    return vendors, broken
 
 
 class Vendors(Mapping[str, Any]):
     """Name → :class:`~llmedge.providers.interfaces.IVendor`. Plugins are only looked for when ours are not enough."""
 
     def __getitem__(self, name: str) -> Any:
-        return OURS[name] if name in OURS else plugins()[name]
+        return OURS[name] if name in OURS else plugins()[0][name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter({**OURS, **plugins()})
+        return iter({**OURS, **plugins()[0]})
 
     def __len__(self) -> int:
-        return len({**OURS, **plugins()})
+        return len(list(iter(self)))
+
+    def missing(self, places: bool) -> str:
+        """For whoever misses a plugin: which cannot be imported, else, with ``places``, where they are looked for."""
+        from llmedge import plugins as room
+
+        if broken := plugins()[1]:
+            return "".join(f"; the plugin {name} cannot be imported: {why}" for name, why in broken.items())
+        if not places:
+            return ""
+        there = [path for path in room.__path__ if os.path.isdir(path) and path != os.path.dirname(room.__file__)]
+        seen = f", which is {', '.join(there)}" if there else ", and there is none"
+        return f"; plugins are looked for in llmedge/plugins of each directory on PYTHONPATH{seen}"
 
 
 def vendor_behind(name: str, settings: ProviderSettings) -> Any:
@@ -66,7 +95,7 @@ def provider_of(name: str, settings: ProviderSettings, client: Client, limits: U
     """
     vendor = vendor_behind(name, settings)
     try:
-        provider: Provider = vendor.provider(name, settings, client, limits, reactor)
+        provider: Provider = vendor.provider(name, settings, client.by(Way.of(settings)), limits, reactor)
     except ValueError as error:
         raise ConfigError([f"providers.{name} {error}"]) from None
     return provider

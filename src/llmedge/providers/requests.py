@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -9,6 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from llmedge._version import __version__
 from llmedge.call import NO_MARKS, Call, Marks
+from llmedge.config.origins import host_header
 from llmedge.dialects.dialect import Dialect
 from llmedge.dialects.gemini_embeddings import GeminiEmbeddings
 from llmedge.dialects.registry import DIALECTS, PASSED
@@ -17,8 +19,11 @@ from llmedge.model import Clock, Target
 from llmedge.operations import Operation
 from llmedge.providers.spec import ProviderSpec
 from llmedge.providers.translation import Translation, count_translation_for, no_way, translation_for
+from llmedge.providers.troubles import without_account
 from llmedge.record import Attempt
 from llmedge.threads import LARGE, maybe_in_thread
+
+_VISIBLE = re.compile(r"[\x20-\x7e]{1,1024}")
 
 
 class Requests:
@@ -98,11 +103,12 @@ class Requests:
         template = self._template(call, vendor_dialect)
         key = vendor_dialect.name, template, call.stream  # an operator may give two dialects one path
         marks = call.marks if vendor_dialect.name == call.dialect else NO_MARKS
-        plain = marks is NO_MARKS and not signed
+        plain = marks is NO_MARKS and not signed and not self._spec.client_headers
         head = self._heads.get(key) if plain else None
         if head is None:
             accept = (vendor_dialect.stream_type if call.stream else b"application/json").decode()
-            more = _lines({**vendor_dialect.headers, **self._spec.fixed, **dict(marks.headers), **signed})
+            fixed = {**self._passed_on(call), **vendor_dialect.headers, **self._spec.fixed}
+            more = _lines({**fixed, **dict(marks.headers), **signed})
             path = self._marked(_path(template, attempt.target.model), marks)
             head = f"POST {path} HTTP/1.1\r\n{self._fields}accept: {accept}\r\n{more}".encode()
             if plain and "{model}" not in template:
@@ -136,7 +142,7 @@ class Requests:
             framing = "transfer-encoding: chunked" if body.length is None else f"content-length: {body.length}"
         path = self._marked(_path(template, model), call.marks)
         fields = self._fields.replace("content-type: application/json\r\n", f"content-type: {kind}\r\n")
-        more = _lines(dict(call.marks.headers)) + await self._fixed("POST", path, data)
+        more = _lines(self._passed_on(call) | dict(call.marks.headers)) + await self._fixed("POST", path, data)
         trace = b"" if record.trace is None else record.trace.headers(attempt.span_id)
         head = (
             f"POST {path} HTTP/1.1\r\n{fields}accept: */*\r\nx-request-id: {record.request_id}\r\n{more}{framing}\r\n"
@@ -144,8 +150,8 @@ class Requests:
         return head.encode() + trace + b"\r\n" + data, body
 
     async def list_request(self, query: str) -> bytes:
-        """The request for the list of models."""
-        path = self._spec.models_path + query
+        """The request for the list of models; where there is none, for what is at the base URL."""
+        path = self._spec.models_path + query if self._spec.models_path else urlsplit(self._spec.base_url).path or "/"
         more = await self._fixed("GET", path, b"")
         return f"GET {path} HTTP/1.1\r\n{self._fields}{more}accept: application/json\r\n\r\n".encode()
 
@@ -155,15 +161,22 @@ class Requests:
         signed = () if spec.signer is None else await spec.signer.headers(method, spec.origin + path, body)
         return _lines({**spec.fixed, **dict(signed)})
 
+    def _passed_on(self, call: Call) -> dict[str, str]:
+        """Headers of the client's that the operator has sent on, as far as nothing else says them."""
+        spec = self._spec
+        names = [name for name in spec.client_headers if name not in spec.headers and name not in spec.fixed]
+        told = {name: call.hints.header(name) for name in names}
+        return {name: value for name, value in told.items() if value and _VISIBLE.fullmatch(value)}
+
     def scrub(self, text: str) -> str:
-        """``text`` without our credentials."""
-        words = [word for secret in self._spec.headers.values() for word in secret.reveal().split()]  # "Bearer KEY"
+        """``text`` without our credentials, and without names of our account."""
+        words = [word for name, secret in self._spec.headers.items() for word in _telling(name, secret.reveal())]
         if self._spec.signer is not None:
             words += self._spec.signer.secrets()
         for word in words:
-            if len(word) >= 4 and word != "Bearer":
+            if len(word) >= 4:
                 text = text.replace(word, "***")
-        return text
+        return without_account(text)
 
     def scrub_all(self, value: Any) -> Any:
         """A JSON value likewise, in all its texts and names."""
@@ -194,12 +207,23 @@ class Requests:
 
     def _head_fields(self) -> str:
         fields = {
-            "host": urlsplit(self._spec.base_url).netloc,
+            "host": host_header(self._spec.base_url),
             "user-agent": f"llmedge/{__version__}",
             "content-type": "application/json",
             "accept-encoding": "identity",
         }
         return _lines(fields | {name: secret.reveal() for name, secret in self._spec.headers.items()})
+
+
+def _telling(name: str, value: str) -> list[str]:
+    """What of a header may be a credential: all of it, and behind a scheme (``Bearer KEY``), or where it is no plain
+    word, each part. ``My App`` names an application."""
+    parts = value.split()
+    if len(parts) < 2:
+        return parts
+    if name == "authorization":
+        return [value, *parts[1:]]
+    return [value, *(part for part in parts if not part.isalpha())]
 
 
 def _lines(fields: Mapping[str, str]) -> str:

@@ -36,7 +36,7 @@ class SigV4:
 
     def __init__(self, reactor: Any, credentials: AwsCredentials, region: str, service: str = "bedrock") -> None:
         if importlib.util.find_spec("botocore") is None:
-            raise ValueError("needs botocore to sign requests: install llmedge[bedrock], or use a Bedrock API key")
+            raise ValueError("needs botocore to sign requests: pip install 'llmedge[bedrock]', or use an API key")
         self._reactor = reactor
         self._credentials = credentials
         self._scope = (service, region)

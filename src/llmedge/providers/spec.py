@@ -30,6 +30,7 @@ class ProviderSpec:
     :ivar versions: path of ours → path template, of what is passed through in more than one version.
     :ivar models_path: where the vendor lists its models; ``""`` if it cannot. ``models_shape``: how.
     :ivar headers: sent with each request: credentials, and what the operator adds. ``fixed``: what the vendor needs.
+    :ivar client_headers: of the client's that go on; ``show_headers``: of the vendor's that the client is shown.
     :ivar on_unsupported: what becomes of what the vendor's dialect cannot say; see
         :class:`~llmedge.dialects.rendering.RenderContext`. ``limits``: of values, by dialect.
     :ivar signer: proves who asks, where that takes more than a header.
@@ -49,6 +50,8 @@ class ProviderSpec:
     headers: Mapping[str, Secret] = {}
     fixed: Mapping[str, str] = {}
     quirks: frozenset[str] = frozenset()
+    client_headers: tuple[str, ...] = ()
+    show_headers: tuple[str, ...] = ()
     stream_usage: bool = True
     on_unsupported: str = "hints"
     limits: Mapping[str, Limits] = LIMITS
@@ -121,6 +124,8 @@ def _spec(settings: ProviderSettings, vendor: Vendor, paths: dict[str, str]) -> 
         vendor.models_shape,
         headers=headers | dict(settings.headers),
         fixed=vendor.headers,
+        client_headers=settings.client_headers,
+        show_headers=settings.show_headers,
         quirks=vendor.quirks,
         stream_usage=settings.stream_usage,
         on_unsupported=settings.on_unsupported,

@@ -9,8 +9,10 @@ from typing import Any
 import attrs
 from zope.interface import implementer
 
+from llmedge.config import base_urls
 from llmedge.config.catalogue import DIALECTS
 from llmedge.config.nearest import nearest
+from llmedge.config.pem import key_problem
 from llmedge.config.sections.providers import Provider as ProviderSettings
 from llmedge.config.sections.upstream import Upstream
 from llmedge.config.vendor_entry import OPERATIONS, Vendor
@@ -48,7 +50,14 @@ class HttpVendor:
     def resolve(self, settings: Any, environ: Mapping[str, str]) -> Any:
         entry = self.entry(settings)
         asks_usage = settings.stream_usage and "no_stream_options" not in entry.quirks
-        return attrs.evolve(settings, base_url=settings.base_url or entry.base_url, stream_usage=asks_usage)
+        base_url = self.understood(settings) or entry.base_url
+        return attrs.evolve(settings, base_url=base_url, stream_usage=asks_usage)
+
+    def understood(self, settings: Any) -> str:
+        """The base URL, without what the vendor's own paths have; as it is where the table has paths."""
+        if not settings.base_url or settings.paths:
+            return str(settings.base_url)
+        return base_urls.without_paths(settings.base_url, self.entry(settings))
 
     def problems(self, settings: Any) -> Iterator[tuple[str, str]]:
         if not settings.base_url and self.base_url_example:
@@ -57,9 +66,13 @@ class HttpVendor:
         for option in set(settings.paths).difference(known):
             yield "paths", f"names {option!r}, which is no dialect or operation" + nearest(option, known)
         entry = self.entry(settings)
+        if settings.base_url and not settings.paths and (words := base_urls.problem(settings.base_url, entry)):
+            yield "base_url", words
         generic = GENERIC.get(settings.dialect)
         if generic and not any(dialect in paths_of(settings, entry) for dialect in generic.dialects):
             yield "dialect", f"is not spoken by {entry.name}, which speaks {', '.join(entry.dialects)}"
+        if problem := key_problem(settings.client_cert, settings.client_key):
+            yield "client_key", problem
 
     def spec(self, settings: Any) -> ProviderSpec:
         """What is sent where."""

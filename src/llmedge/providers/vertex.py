@@ -70,7 +70,7 @@ class Vertex(HttpVendor):
                 project = settings.account().project
             except ValueError:
                 pass  # problems() says it
-        base_url = settings.base_url or (f"https://{_host(location)}" if is_place(location) else "")
+        base_url = self.understood(settings) or (f"https://{_host(location)}" if is_place(location) else "")
         return attrs.evolve(settings, project=project, base_url=base_url)
 
     def problems(self, settings: VertexSettings) -> Iterator[tuple[str, str]]:

@@ -181,6 +181,12 @@ class CircuitBreaker:
             self.breaks += 1
             self._failed(self._begun - self._pending)
 
+    def seen(self) -> None:
+        """It was found to be there by somebody who is no call. So calls may begin, but for where one has just failed,
+        or is under way and will tell more."""
+        if self.state is not State.CLOSED and not self.blocked_by():
+            self._close()
+
     def note_whole(self) -> None:
         """An answer is complete."""
         self.breaks = 0

@@ -16,6 +16,9 @@ JITTER = 0.25
 """Share of such a pause that is left to chance."""
 MOST = 3600.0
 """Seconds; bounds what a wrong ``Retry-After`` can do."""
+PROBE = 60.0
+"""Seconds after which one who has nobody else to ask tries it all the same, and again each time, however long a pause
+was asked for: an operator may have raised the limit, and nobody says so."""
 ROUND, LONGEST_ROUND = 0.1, 1.0
 """Seconds of one step of the ramp, at least and at most: longer than failures took, so that a call that was let in so
 long ago, and did not fail, may be taken to be well."""
@@ -35,7 +38,8 @@ class Pacer:
     """Lets calls begin one by one where a deployment wants it. Idle, it costs the look at ``slow``.
 
     - A *pause*: as long as a refusal says (``Retry-After``), else half a second, doubled with each further refusal in a
-      row. Until then nobody who may ask elsewhere asks here; who may not waits in the queue, two seconds at most.
+      row. Until then nobody who may ask elsewhere asks here; who may not waits in the queue, two seconds at most, and
+      once in a minute tries. An answer to who has tried ends the pause, and so does :meth:`clear`.
     - A *ramp* behind a pause, and behind an outage: one call, then two, four … each tenth of a second, and two for each
       answer that begins, until nobody is held up any more. So who waited does not come all at once.
     - A *rate* where refusals come whatever is under way: a tenth more a second than lately was accepted, and growing,
@@ -56,7 +60,7 @@ class Pacer:
         self.wake: Callable[[], None] = lambda: None
         self._row = self._pauses = 0  # refusals in a row, and pauses for them
         self._last_refused = -1
-        self._until = self._until_for_last = self._longest = 0.0
+        self._since = self._until = self._until_for_last = self._longest = 0.0
         self._size = self._allowed = 0  # of the ramp: calls in this round, and how many of them are still to come
         self._round, self._round_ends = ROUND, 0.0
         self._rate: float | None = None
@@ -67,11 +71,13 @@ class Pacer:
     # What happens
 
     def pause(self, seconds: float, why: str, longest_for_last: float = inf) -> None:
-        """Nobody is to ask for ``seconds``; of those who have nobody else to ask, for ``longest_for_last`` at most."""
+        """Nobody is to ask for ``seconds``; of those who have nobody else to ask, for ``longest_for_last`` at most, and
+        for :data:`PROBE`."""
         now, seconds = self._clock.seconds(), min(seconds, MOST)
         self._longest = max(seconds, self.paused())
         self._until = max(self._until, now + seconds)
-        self._until_for_last = max(self._until_for_last, now + min(seconds, longest_for_last))
+        self._until_for_last = max(self._until_for_last, now + min(seconds, longest_for_last, PROBE))
+        self._since = now
         self.why = why
         self._is_told = longest_for_last == inf
         self._seen.clear()  # how many are accepted while few may begin is no rate
@@ -139,10 +145,19 @@ class Pacer:
         self._size = self._allowed = 1
         self._round_ends = (self._clock.seconds() if begin is None else begin) + self._round
 
-    def answered(self) -> None:
-        """An answer begins. To be told while ``slow``."""
+    def answered(self, began: float = -inf) -> None:
+        """An answer begins, to a call that ``began`` then. To be told while ``slow``."""
+        if self._is_told and began > self._since and self.paused():
+            self.clear()  # who asked for the pause does not keep to it
         if self._size:
             self._allowed += 2
+            self.wake()
+
+    def clear(self) -> None:
+        """No pause holds any longer; those who waited are let in by and by."""
+        if self.paused() or self.paused(last=True):
+            self._until = self._until_for_last = 0.0
+            self.ramp()
             self.wake()
 
     # What may be done

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
+from copy import copy
 from typing import Any
-from urllib.parse import urlsplit
 
-from OpenSSL import SSL
-from service_identity import VerificationError
 from twisted.internet import error as internet_error
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from llmedge.backpressure import WriteBackpressure
+from llmedge.config.egress import DEFAULT, Way, proxy_for
+from llmedge.config.origins import Origin, origin_of
+from llmedge.config.proxy import Proxy
 from llmedge.config.sections.upstream import Upstream
 from llmedge.deadlines import Deadlines
 from llmedge.errors import ConnectFailed, TargetBusy, UpstreamTimeout
@@ -22,35 +24,58 @@ from llmedge.record import Attempt, Routing
 from llmedge.sockets import unsent
 from llmedge.upstream.connection import Connection, StaleConnection
 from llmedge.upstream.exchange import Exchange
+from llmedge.upstream.reasons import explain
 from llmedge.upstream.resolver import Names
 from llmedge.upstream.tls import TlsContexts
+from llmedge.upstream.tunnel import ToProxy, Tunnel, refused
 
 
 class Client:
-    """All connections to all vendors; one pool for each origin (scheme, host, port).
+    """All connections to all vendors; one pool for each origin (scheme, host, port) and way there.
 
-    :param reactor: ``IReactorTCP``, ``IReactorTime`` and ``IReactorPluggableNameResolver``.
+    :param reactor: ``IReactorTCP``, ``IReactorUNIX``, ``IReactorTime`` and ``IReactorPluggableNameResolver``.
     """
 
     def __init__(self, reactor: Any, limits: Upstream) -> None:
         self._reactor = reactor
         self._limits = limits
-        self._tls = TlsContexts(reactor)
+        self._way = DEFAULT
+        self._tls = TlsContexts(reactor, *filter(None, (limits.ca_file, limits.ca_dir)))
         self._names = Names(reactor)
-        self._pools: dict[tuple[str, str, int], Pool] = {}
+        self._pools: dict[tuple[Origin, Way], Pool] = {}
+
+    def by(self, way: Way) -> Client:
+        """The same, for what goes ``way``: a provider's calls, and all that is asked for it."""
+        other = copy(self)
+        other._way = way
+        return other
 
     def pool_for(self, url: str) -> Pool:
         """The pool of the origin of ``url``. Destinations come from configuration only, never from a request."""
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        key = (parts.scheme, host, port)
+        origin = origin_of(url)
+        key = origin, self._way
         if key not in self._pools:
-            endpoint = self._names.endpoint(host, port, self._limits.connect_timeout)
-            if parts.scheme == "https":
-                endpoint = self._tls.secure(host, endpoint)
-            self._pools[key] = Pool(self._reactor, endpoint, self._limits, secure=parts.scheme == "https")
+            self._pools[key] = self._make(origin, proxy_for(url, self._limits, self._way.proxy))
         return self._pools[key]
+
+    def _make(self, origin: Origin, proxy: Proxy | None) -> Pool:
+        patience = self._limits.connect_timeout
+        endpoint: Any
+        if origin.socket:
+            endpoint = UNIXClientEndpoint(self._reactor, origin.socket, patience)  # type: ignore[no-untyped-call]
+        elif proxy is None:
+            endpoint = self._names.endpoint(origin.host, origin.port, patience)
+        else:
+            endpoint = self._names.endpoint(proxy.host, proxy.port, patience)
+            if proxy.scheme == "https":
+                endpoint = self._tls.secure(proxy.host, endpoint, self._way)
+            endpoint = ToProxy(endpoint)
+            if not origin.secure:
+                return ForwardPool(self._reactor, endpoint, self._limits, proxy, origin)
+            endpoint = Tunnel(endpoint, origin.authority, proxy)
+        if origin.secure:
+            endpoint = self._tls.secure(origin.host, endpoint, self._way)
+        return Pool(self._reactor, endpoint, self._limits, secure=origin.secure)
 
     def retire(self) -> None:
         """Finish what is under way and keep nothing: another client takes over."""
@@ -153,7 +178,7 @@ class Pool:
         )
         factory.noisy = False
 
-        def explain(result: Any, timeout: float) -> Any:
+        def give_up(result: Any, timeout: float) -> Any:
             if isinstance(result, Failure):
                 raise ConnectFailed(f"could not be reached within {timeout:g} s")
             return result
@@ -161,13 +186,13 @@ class Pool:
         self._opening += 1
         connecting: Deferred[Connection] = self._endpoint.connect(factory).addBoth(self._connected)
         try:
-            return await connecting.addTimeout(self._limits.connect_timeout, self._reactor, onTimeoutCancel=explain)
+            return await connecting.addTimeout(self._limits.connect_timeout, self._reactor, onTimeoutCancel=give_up)
         except ConnectFailed:
             raise
         except (CancelledError, internet_error.ConnectingCancelledError):
             raise CancelledError from None  # endpoints have a name of their own for it
         except Exception as error:
-            cause, why = _explain(error)
+            cause, why = explain(error)
             raise ConnectFailed(f"could not be reached: {why}", cause=cause) from error
 
     def _connected(self, result: Connection | Failure) -> Any:
@@ -194,6 +219,28 @@ class Pool:
     def _wake_next(self) -> None:
         if self._waiting:
             self._waiting.popleft().callback(None)
+
+
+class ForwardPool(Pool):
+    """Connections to a proxy, which asks ``origin`` itself: it is told the whole URL (RFC 9112 section 3.2.2), and
+    sees everything, as everybody on the way to an http URL does."""
+
+    def __init__(self, reactor: Any, endpoint: Any, limits: Upstream, proxy: Proxy, origin: Origin) -> None:
+        super().__init__(reactor, endpoint, limits, secure=proxy.scheme == "https")
+        self._origin = b"http://" + origin.authority.removesuffix(":80").encode("ascii")
+        self._more = proxy.authorization
+
+    async def send(
+        self, request: bytes, attempt: Attempt, routing: Routing, body: UploadBody | None = None
+    ) -> Exchange:
+        method, _, rest = request.partition(b" ")
+        line, _, fields = rest.partition(b"\r\n")
+        request = b"%b %b%b\r\n%b%b" % (method, self._origin, line, self._more, fields)
+        exchange = await super().send(request, attempt, routing, body)
+        if exchange.status == 407:
+            exchange.abort()
+            raise ConnectFailed(f"could not be reached: {refused(407)}", cause="proxy")
+        return exchange
 
 
 async def _send_body(
@@ -250,18 +297,3 @@ async def _send_body(
     finally:
         exchange.listen(None)
         pace.stop()
-
-
-def _explain(error: BaseException) -> tuple[str, str]:
-    """The cause for routing, and a short reason without addresses."""
-    if isinstance(error, internet_error.ConnectionRefusedError):
-        return "refused", "connection refused"
-    if isinstance(error, internet_error.DNSLookupError):
-        return "dns", "its host name does not resolve"
-    if isinstance(error, internet_error.TimeoutError):
-        return "connect", "no answer to the connection attempt"
-    if isinstance(error, SSL.Error | VerificationError):
-        return "tls", "TLS failed (is its certificate valid for its name?)"
-    if isinstance(error, internet_error.ConnectionLost | internet_error.ConnectionDone):
-        return "reset", "it closed the connection while it was being opened"
-    return "connect", "the connection failed"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from enum import IntEnum, auto
 from typing import Any
 
 import httptools
+from OpenSSL import SSL
 from twisted.internet import protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHandshakeListener
@@ -16,11 +18,12 @@ from zope.interface import implementer
 
 from llmedge.config.sections.upstream import Upstream
 from llmedge.deadlines import Deadlines
-from llmedge.errors import UpstreamCut, UpstreamMalformed
+from llmedge.errors import ConnectFailed, UpstreamCut, UpstreamMalformed
 from llmedge.model import Clock
 from llmedge.record import Attempt, Routing
 from llmedge.sockets import unsent, was_closed, write_now
 from llmedge.upstream.exchange import Exchange
+from llmedge.upstream.reasons import tls_reason
 
 _KEEP_ALIVE = re.compile(rb"timeout=(\d{1,5})")  # RFC 2068 section 19.7.1.1, in wide use still
 _SINGLE = {b"content-type", b"content-encoding", b"retry-after", b"retry-after-ms", b"keep-alive"}
@@ -111,7 +114,8 @@ class Connection(protocol.Protocol):
 
     def connectionMade(self) -> None:
         if hasattr(self.transport, "setTcpNoDelay"):
-            self.transport.setTcpNoDelay(True)
+            with suppress(OSError):  # a unix socket has no such thing
+                self.transport.setTcpNoDelay(True)
         if not self._secure:
             self.handshakeCompleted()
 
@@ -177,6 +181,9 @@ class Connection(protocol.Protocol):
                 exchange.notify()
             elif self._used > 1 and unsent(self.transport) >= self._request_size:
                 exchange.fail(StaleConnection())
+            elif isinstance(reason.value, SSL.Error) and self._used == 1 and not exchange.status:
+                # With TLS 1.3 a vendor says what it has against our certificate after the handshake.
+                exchange.fail(ConnectFailed(f"broke off: TLS failed: {tls_reason(reason.value)}", cause="tls"))
             else:
                 cause = "cut" if before is BODY else "reset"
                 exchange.fail(UpstreamCut("closed the connection before its answer was complete", cause=cause))

@@ -71,6 +71,31 @@ class Flow(Protocol):
         """Call :meth:`Exchange.expire` at ``due``, in clock seconds, instead of at a time given before."""
 
 
+class Body(Protocol):
+    """What a consumer has of an exchange, once its headers are here; see :class:`Exchange`."""
+
+    @property
+    def state(self) -> State: ...
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def fields(self) -> dict[bytes, bytes]: ...
+
+    def take(self) -> bytes | None: ...
+
+    async def read_all(self) -> bytes: ...
+
+    def listen(self, wake: Callable[[], None] | None) -> None: ...
+
+    def expect(self, patience: float | None = None, owed: Owed = MORE) -> None: ...
+
+    def drain(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
 @attrs.define(eq=False)
 class Exchange:
     """One request on one connection and the response to it.
@@ -154,6 +179,7 @@ class Exchange:
         limit = self._limits.max_response_size
         if self.state is COMPLETE and self._held <= limit and len(self._chunks) == 1:
             return self._chunks.pop()  # it came in one piece, as most do
+        self.check_length(limit)
         parts: list[bytes] = []
         size = 0
         while data := await self.read():
@@ -163,6 +189,13 @@ class Exchange:
                 raise UpstreamTooLarge(f"answered with more than {limit} bytes (upstream.max_response_size)")
             parts.append(data)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def check_length(self, limit: int) -> None:
+        """:raises UpstreamTooLarge: the headers say that the body is over ``limit`` bytes."""
+        length = self.fields.get(b"content-length", b"")
+        if length.isdigit() and (len(length) > 18 or int(length) > limit):
+            self.abort()
+            raise UpstreamTooLarge(f"announced more than {limit} bytes (upstream.max_response_size)")
 
     def drain(self) -> None:
         """The consumer has all it needs: let the framing's end arrive, so that the connection can be used again."""

@@ -228,15 +228,21 @@ def _key(name: str) -> str:
     return normalize("NFC", name).lower()
 
 
-@implementer(IReactorPluggableNameResolver)
+@implementer(IReactorPluggableNameResolver, IHostnameResolver)
 class _WithResolver:
-    """What ``HostnameEndpoint`` uses of a reactor, with a resolver of ours."""
+    """What ``HostnameEndpoint`` uses of a reactor, with a resolver of ours, which is asked for ``host`` whatever name
+    the endpoint was given: it refuses those with an underscore, which containers have and resolvers know."""
 
-    def __init__(self, reactor: Any, resolver: Any) -> None:
-        self.nameResolver = resolver
+    def __init__(self, reactor: Any, resolver: Resolver, host: str) -> None:
+        self.nameResolver = self
+        self._resolver = resolver
+        self._host = host
         self.seconds = reactor.seconds
         self.callLater = reactor.callLater
         self.connectTCP = reactor.connectTCP
+
+    def resolveHostName(self, resolutionReceiver: Any, hostName: str, *args: Any, **kw: Any) -> Any:
+        return self._resolver.resolveHostName(resolutionReceiver, self._host, *args, **kw)
 
 
 @implementer(IStreamClientEndpoint)
@@ -247,7 +253,7 @@ class NameEndpoint:
         self._resolver = resolver
         self._host = host
         self._endpoint = HostnameEndpoint(
-            _WithResolver(reactor, resolver), host, port, timeout=timeout, attemptDelay=ATTEMPT_DELAY
+            _WithResolver(reactor, resolver, host), "vendor", port, timeout=timeout, attemptDelay=ATTEMPT_DELAY
         )
 
     def connect(self, factory: Any) -> Deferred[Any]:

@@ -1,51 +1,52 @@
-"""TLS towards vendors: verified names (service-identity), one context for each host, sessions that are resumed."""
+"""TLS towards vendors: one context for each way out, sessions that are resumed."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Any, cast
 
+import attrs
 from OpenSSL import SSL
 from twisted.internet.endpoints import _WrapperEndpoint
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import connectionDone
-from twisted.internet.ssl import optionsForClientTLS
 from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from llmedge.config.egress import DEFAULT, Way
+from llmedge.config.pem import Certificates
 from llmedge.model import Clock
+from llmedge.upstream.trust import Peer, context_for
 
 SESSION_LIFE = 3600.0
 """Seconds after which a vendor has to show its certificate again: resumed sessions do not (RFC 8446 section 2.2)."""
 _LOOKS = 4
 """Reads after a handshake at which a ticket may have come; it comes before anything else."""
-_OPTIONS = {"enableSessions": True, "enableSessionTickets": True}
 
 
 class TlsContexts:
-    """Caches what ``optionsForClientTLS`` builds: loading the trust roots costs 5 ms, a connection should not.
+    """Keeps what takes long to make: loading the trust roots costs 5 ms, a connection should not.
 
-    :param trust_root: as ``optionsForClientTLS`` has it; by default what the platform trusts.
+    :param trusted: whom to trust where a way does not say it; by default what the platform trusts.
     """
 
-    def __init__(self, reactor: Any, trust_root: Any = None) -> None:
+    def __init__(self, reactor: Any, *trusted: Certificates) -> None:
         self._reactor = reactor
-        self._trust_root = trust_root
-        self._by_host: dict[str, Any] = {}
+        self._trusted = trusted
+        self._contexts: dict[Way, SSL.Context] = {}
 
-    def for_host(self, host: str) -> Any:
-        """A connection creator that verifies the peer's certificate against ``host`` (RFC 6125)."""
-        creator = self._by_host.get(host)
-        if creator is None:
-            creator = self._by_host[host] = optionsForClientTLS(
-                host, self._trust_root, extraCertificateOptions=dict(_OPTIONS)
-            )
-        return creator
+    def peer(self, host: str, way: Way = DEFAULT) -> Peer:
+        """Makes connections that verify the peer's certificate against ``host`` (RFC 9525)."""
+        way = attrs.evolve(way, proxy=None)
+        if way not in self._contexts:
+            trusted = self._trusted if way.ca_file is None else (way.ca_file,)
+            self._contexts[way] = context_for(trusted, way.client_cert, way.client_key)
+        return Peer(host, self._contexts[way])
 
-    def secure(self, host: str, endpoint: Any) -> Any:
+    def secure(self, host: str, endpoint: Any, way: Way = DEFAULT) -> Any:
         """``endpoint`` with TLS to ``host`` on it. What it connects resumes its own sessions, and nobody else's."""
-        sessions = Sessions(self.for_host(host), self._reactor)
+        sessions = Sessions(self.peer(host, way), self._reactor)
         wrap = partial(_TlsFactory, sessions, self._reactor)
         return _WrapperEndpoint(endpoint, wrap)  # type: ignore[no-untyped-call]  # twisted has no types here
 

@@ -32,7 +32,7 @@ class AccessRecord(Layer):
 
     def __init__(self, inner: IResource, settings: Settings, deps: WebDeps) -> None:
         super().__init__(inner, settings, deps)
-        self._begin_trace = deps.begin_trace
+        self._begin_trace, self._traces = deps.begin_trace, deps.traces
         self._observers = tuple(deps.observers)
         self._show_limits: Callable[[EdgeRequest], None] | None = None
         for layer in self.inside():
@@ -43,7 +43,7 @@ class AccessRecord(Layer):
     def render(self, request: EdgeRequest) -> int:
         head = request.context.head
         if not head.route:
-            head.resolve_route(request.method, request.path)
+            head.resolve_route(request.method, request.path, request.deployment)
         table = request.requestHeaders._rawHeaders
         given = table.get(b"X-Request-Id")
         request_id = _request_id(given[-1]) if given else "req_" + next(_new_ids)
@@ -54,7 +54,7 @@ class AccessRecord(Layer):
         record = request.context.record = Record(
             request_id, _method(request.method), head.route, peer, request.context.received, head.operation
         )
-        if self._begin_trace is not None and not head.probe:
+        if (self._traces or b"Traceparent" in table) and not head.probe:
             record.trace = self._begin_trace(request.requestHeaders)
         request.lines.append(b"X-Request-Id: %b\r\n" % request_id.encode())
         if head.operation:

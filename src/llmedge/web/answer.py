@@ -14,6 +14,7 @@ from llmedge import money
 from llmedge.dialects.registry import CHAT, DIALECTS
 from llmedge.errors import AuthError, EdgeError, MethodNotAllowed
 from llmedge.model import Answer
+from llmedge.record import Attempt
 from llmedge.web.paths import dialect_of
 from llmedge.web.request import EdgeRequest
 
@@ -33,6 +34,8 @@ def show_call(request: EdgeRequest) -> None:
     if (by := routing.answered_by) is not None:
         overhead = (request.edge.clock.seconds() - record.received - routing.waited) * 1000
         target = by.target
+        if by.shown is not None or len(routing.attempts) > 1:
+            _show_attempts(request, by)
         request.lines.append(
             b"%bX-Llmedge-Attempts: %d\r\nX-Llmedge-Overhead-Ms: %.3f\r\n"
             % (_target_lines(target.provider, target.model), len(routing.attempts), overhead if overhead > 0 else 0)
@@ -43,6 +46,29 @@ def show_call(request: EdgeRequest) -> None:
         if fact.header:
             shown = ", ".join(value) if isinstance(value, list) else str(value)
             headers.setRawHeaders(fact.header.encode(), [_visible(shown, 1024)])
+
+
+_TAKEN = frozenset(
+    b"retry-after x-should-retry x-request-id server date cache-control x-accel-buffering x-content-type-options"
+    b" x-ratelimit-limit-requests x-ratelimit-remaining-requests x-ratelimit-reset-requests".split()
+)
+"""Headers that answers of the gateway have by themselves."""
+
+
+def shown_as(name: bytes) -> bytes:
+    """What a header of a vendor's is called in our answers: one that has a meaning in them gets a name of its own."""
+    return b"x-llmedge-vendor-" + name if name in _TAKEN else name
+
+
+def _show_attempts(request: EdgeRequest, by: Attempt) -> None:
+    """What the operator shows of ``by``, the attempt that decided, and of those in vain."""
+    headers = request.responseHeaders
+    for name, value in (by.shown or {}).items():
+        headers.setRawHeaders(shown_as(name), [_visible(value, 1024)])
+    if request.edge.limits.show_causes:
+        attempts = request.context.record.routing.attempts
+        if causes := ", ".join(f"{each.target}={each.cause}" for each in attempts if each.cause):
+            headers.setRawHeaders(b"x-llmedge-causes", [_visible(causes, 1024)])
 
 
 @lru_cache(1024)
@@ -107,4 +133,6 @@ def send_error(request: EdgeRequest, error: EdgeError) -> None:
         request.lines.append(_AUTHENTICATE)
     elif isinstance(error, MethodNotAllowed):
         headers.setRawHeaders(b"allow", [", ".join(error.allowed).encode()])
+    elif (by := request.context.deciding_attempt) is not None:
+        _show_attempts(request, by)
     send_body(request, error.status, DIALECTS.get(dialect_of(request), CHAT).error_body(error))

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 
-from llmedge.call import Call, RoutingHints
+from llmedge.call import Call, Match, RoutingHints
 from llmedge.dialects.dialect import CountingDialect, Dialect, Request
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import (
@@ -42,12 +42,14 @@ from llmedge.web.limits import deadline_exceeded
 from llmedge.web.listing import OPENAI_SHAPE, SHAPES, Listed
 from llmedge.web.marks import marks_of
 from llmedge.web.passthrough import is_upload, media_type, pass_on, take_upload, whole_body
-from llmedge.web.paths import dialect_of, endpoint_of
+from llmedge.web.paths import dialect_of, endpoint_of, nothing_at
 from llmedge.web.relay import Relay
-from llmedge.web.request import NOTHING_HERE, EdgeRequest
+from llmedge.web.request import EdgeRequest
 from llmedge.web.routes import declare, not_allowed
+from llmedge.web.told import Told
 
 log = Logger()
+_encode = msgspec.json.encode
 
 
 def handle_errors(app: Klein) -> None:
@@ -68,7 +70,7 @@ def as_edge_error(request: EdgeRequest, failure: Failure) -> EdgeError:
     if isinstance(error, WerkzeugMethodNotAllowed):
         return not_allowed(request, error.valid_methods or ())
     if isinstance(error, HTTPException):
-        return NotFound(NOTHING_HERE)
+        return nothing_at(request.path)
     log.failure("a request failed", failure=failure, request_id=request.context.record.request_id)
     return InternalError()
 
@@ -77,6 +79,8 @@ class Api:
     """The routes, the pipeline behind them, and what a client's body must look like.
 
     :param origins: of web pages that may open a WebSocket; ``"*"`` for all.
+    :param default_models: by :attr:`~llmedge.operations.Endpoint.unnamed`.
+    :param told: what access lines have of a request besides.
     """
 
     app = Klein()
@@ -88,7 +92,11 @@ class Api:
         vendors: VendorModels,
         started: int,
         origins: Collection[str] = (),
+        default_models: Mapping[str, str] | None = None,
+        told: Told | None = None,
     ) -> None:
+        self._default_models = default_models or {}
+        self._told = told or None
         self._handlers = handlers
         self._models = models
         self._vendors = vendors
@@ -111,7 +119,7 @@ class Api:
     def infer_of_model(self, request: EdgeRequest, model: str, provider: str = "") -> Deferred[None]:
         endpoint = endpoint_of(request.path)
         if endpoint is None:
-            raise NotFound(NOTHING_HERE)
+            raise nothing_at(request.path)
         if endpoint.streams == "path" and b"alt=sse" not in request.uri:
             raise ValidationError("Streams are sent as events: add ?alt=sse to the URL.", param="alt")
         work = request.context.work = Deferred.fromCoroutine(self._infer(request, endpoint))
@@ -120,9 +128,7 @@ class Api:
     def chat_socket(self, request: EdgeRequest) -> None:
         if not websocket.wants_upgrade(request):
             raise MethodNotAllowed("GET is for WebSockets here; allowed: POST.", ("POST",))
-        origin = request.getHeader(b"origin")
-        if origin is not None and not {"*", origin.decode("latin-1")}.intersection(self._origins):
-            # Browsers let any page open a WebSocket anywhere: the rule of CORS has to be kept on this side.
+        if not websocket.may_open(request, self._origins):
             raise PermissionDenied("This origin may not open a WebSocket (cors.origins).")
         websocket.accept(request)
 
@@ -180,7 +186,7 @@ class Api:
             if len(answer.body) <= SLICE:
                 send_body(request, 200, answer.body, answer.content_type)
             else:
-                request.context.extend_deadline(request.edge.limits.stream_timeout)
+                request.context.begin_answer(request.edge.limits)
                 await send_answer(request, answer)
         except CancelledError:
             self._cancelled(request)
@@ -189,7 +195,10 @@ class Api:
         dialect = DIALECTS[endpoint.dialect]
         try:
             if is_upload(request):
-                upload, model = await take_upload(request)
+                try:
+                    upload, model = await take_upload(request, self._default_models.get(endpoint.unnamed, ""))
+                except ValidationError as error:
+                    raise self._unnamed(error, endpoint) from None
                 call = self._called(request, endpoint, dialect, Request({}, model, False, False, 1, None))
                 call.upload = upload
             else:
@@ -212,7 +221,7 @@ class Api:
         if not request.context.head.is_json:
             _expect_json(request)
         request.context.record.bytes_in = request.size
-        parsed = _parse(request, endpoint, dialect, request.content.read())
+        parsed = self._parse(request, endpoint, dialect, request.content.read())
         return self._called(request, endpoint, dialect, parsed)
 
     async def _call(self, request: EdgeRequest, endpoint: Endpoint, dialect: Dialect) -> Call:
@@ -220,12 +229,39 @@ class Api:
         edge = request.edge
         body = request.content.read() if request.body is None else await whole_body(request.body, edge.limits)
         request.context.record.bytes_in = len(body)
-        parsed = await maybe_in_thread(edge.clock, len(body), _parse, request, endpoint, dialect, body)
+        parsed = await maybe_in_thread(edge.clock, len(body), self._parse, request, endpoint, dialect, body)
         return self._called(request, endpoint, dialect, parsed)
+
+    def _parse(self, request: EdgeRequest, endpoint: Endpoint, dialect: Dialect, body: bytes) -> Request:
+        """Read ``body``, maybe in a thread.
+
+        :raises ValidationError: it is no request of this operation.
+        """
+        parse = dialect.parse_request
+        if endpoint.operation is Operation.COUNT_TOKENS:
+            assert isinstance(dialect, CountingDialect)
+            parse = dialect.parse_count_request
+        depth = request.edge.limits.max_json_depth
+        if deployment := request.context.head.deployment:
+            body = _naming(deployment, body)
+        if not endpoint.unnamed:
+            return parse(body, depth, model=endpoint.model, stream=endpoint.streams == "path")
+        try:
+            return parse(body, depth, model=self._default_models.get(endpoint.unnamed, endpoint.model))
+        except ValidationError as error:
+            raise self._unnamed(error, endpoint) from None
+
+    def _unnamed(self, error: ValidationError, endpoint: Endpoint) -> ValidationError:
+        """``error``, with the setting that would spare the client the model's name, where it is about that."""
+        if error.param == "model" and endpoint.unnamed and endpoint.unnamed not in self._default_models:
+            error.message += f" A default is set by routing.default_models.{endpoint.unnamed}."
+        return error
 
     def _called(self, request: EdgeRequest, endpoint: Endpoint, dialect: Dialect, parsed: Request) -> Call:
         if len(parsed.model) > 256:
             raise ValidationError("The field 'model' is longer than 256 characters.", param="model")
+        if self._models.timed and (match := self._models.find(parsed.model)) is not None:
+            _allow_time(request, match)
         record, head = request.context.record, request.context.head
         record.model = parsed.model
         record.stream = parsed.stream
@@ -233,6 +269,8 @@ class Api:
         hints = head.hints
         if hints is None:
             hints = head.hints = _hints(request)
+        if self._told is not None:
+            self._told.note(record, parsed.fields, head.table, hints.tags)
         marks = head.marks
         if marks is None:
             marks = head.marks = marks_of(dialect.name, head.table, request.uri)
@@ -249,20 +287,27 @@ class Api:
             record,
             marks,
             hints,
+            head.timeout or 0.0,
         )
 
 
-def _parse(request: EdgeRequest, endpoint: Endpoint, dialect: Dialect, body: bytes) -> Request:
-    """Read ``body``, maybe in a thread.
+def _allow_time(request: EdgeRequest, match: Match) -> None:
+    """Give a request the time of its model. A client that named its own may have as much as that, too."""
+    context, limits = request.context, request.edge.limits
+    if match.timeout is not None:
+        wished = context.head.timeout
+        most = max(match.timeout, limits.max_timeout, limits.timeout)
+        context.allow(min(wished, most) if wished else match.timeout)
+    if match.stream_timeout is not None:
+        context.stream_timeout = match.stream_timeout
 
-    :raises ValidationError: it is no request of this operation.
-    """
-    parse = dialect.parse_request
-    if endpoint.operation is Operation.COUNT_TOKENS:
-        assert isinstance(dialect, CountingDialect)
-        parse = dialect.parse_count_request
-    depth = request.edge.limits.max_json_depth
-    return parse(body, depth, model=endpoint.model, stream=endpoint.streams == "path")
+
+def _naming(model: str, body: bytes) -> bytes:
+    """``body`` with ``model`` for its model; one that is no object as it is, for the dialect to say so."""
+    try:
+        return _encode(msgspec.json.decode(body, type=dict[str, msgspec.Raw]) | {"model": msgspec.Raw(_encode(model))})
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return body
 
 
 def _expect_json(request: EdgeRequest) -> None:

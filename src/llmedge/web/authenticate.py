@@ -48,7 +48,7 @@ class Authenticate(Layer):
             return head.caller
         peer = getattr(request.client, "host", None)
         table = request.requestHeaders._rawHeaders
-        credentials = Credentials(table, request.uri, peer, request.certificate_names)
+        credentials = Credentials(table, request.uri, peer, request.certificate_names, head.version)
         found = identifiers.identify(credentials)
         if credentials.lasting and isinstance(found, Caller):
             head.caller, head.caller_by = found, identifiers.epoch

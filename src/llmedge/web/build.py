@@ -17,6 +17,7 @@ from llmedge.web.layer import Layer, WebDeps
 from llmedge.web.limits import EnforceDeadline, LimitConcurrency, RateLimit
 from llmedge.web.ops import Ops
 from llmedge.web.routes import Routes, Tree, WithAdmin
+from llmedge.web.told import Told
 
 
 @attrs.frozen
@@ -49,7 +50,9 @@ def build(settings: Settings, pipeline: Pipeline, deps: WebDeps, administration:
     :param administration: the admin API, where there is one: on the operators' site, if there is, else on the public.
     """
     admin = settings.admin
-    api = Api(pipeline.handlers, pipeline.models, pipeline.vendor_models, deps.started, settings.cors.origins)
+    origins, default_models = settings.cors.origins, settings.routing.default_models
+    handlers, vendor_models, told = pipeline.handlers, pipeline.vendor_models, Told(settings.log)
+    api = Api(handlers, pipeline.models, vendor_models, deps.started, origins, default_models, told)
     render = deps.render_metrics if settings.metrics.enabled else None
     public = Ops(deps.reactor, render, deps.ready, expose=not admin.listen or admin.keep_public)
     inside = Ops(deps.reactor, render, deps.ready, expose=True)
@@ -60,9 +63,10 @@ def build(settings: Settings, pipeline: Pipeline, deps: WebDeps, administration:
         tree = tree if admin.listen else WithAdmin(administration, tree)
         operators = WithAdmin(administration, operators)
     resource = _wrap(tree, layers(settings), settings, deps)
+    untraced = attrs.evolve(deps, traces=False, begin_trace=lambda headers: None)
     return Web(
         resource,
-        _wrap(operators, ADMIN_LAYERS, settings, attrs.evolve(deps, begin_trace=None)),
+        _wrap(operators, ADMIN_LAYERS, settings, untraced),
         next(layer.gate for layer in resource.inside() if isinstance(layer, Authenticate)),
     )
 

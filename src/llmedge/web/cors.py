@@ -7,6 +7,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from llmedge.config import Settings
 from llmedge.errors import PermissionDenied
+from llmedge.web.answer import shown_as
 from llmedge.web.layer import Layer, WebDeps
 from llmedge.web.request import EdgeRequest
 
@@ -24,6 +25,8 @@ class Cors(Layer):
         self._headers = {header.lower() for header in cors.headers if not header.endswith("*")}
         self._prefixes = tuple(header.lower()[:-1] for header in cors.headers if header.endswith("*"))
         self._credentials = cors.credentials
+        shown = {name for each in settings.providers.values() for name in each.show_headers if not name.endswith("*")}
+        self._exposed = b", ".join([_EXPOSED, *(shown_as(name.encode()) for name in sorted(shown))])
         self._max_age = b"%d" % cors.max_age
 
     def render(self, request: EdgeRequest) -> int:
@@ -41,7 +44,7 @@ class Cors(Layer):
             if self._credentials:
                 headers.setRawHeaders(b"access-control-allow-credentials", [b"true"])
             if not preflight:
-                headers.setRawHeaders(b"access-control-expose-headers", [_EXPOSED])
+                headers.setRawHeaders(b"access-control-expose-headers", [self._exposed])
         if not preflight:
             return self.proceed(request)
         wanted = (request.getHeader(b"access-control-request-headers") or b"").decode("latin-1").lower()
@@ -61,7 +64,7 @@ class Cors(Layer):
         return NOT_DONE_YET
 
 
-_CALL = ("provider", "model", "attempts", "fallback", "overhead-ms", "cost-usd", "dropped", "estimated")
+_CALL = ("provider", "model", "attempts", "fallback", "overhead-ms", "cost-usd", "dropped", "estimated", "causes")
 _EXPOSED = (
     b"x-request-id, retry-after, x-should-retry, "
     + b"".join(b"x-llmedge-%b, " % name.encode() for name in _CALL)

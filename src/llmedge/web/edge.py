@@ -11,6 +11,7 @@ from llmedge.config.sections.server import Server
 from llmedge.deadlines import Deadlines
 from llmedge.errors import EdgeError
 from llmedge.web.head import HeadCache
+from llmedge.web.spool import Room
 
 Gate = Callable[[Any, bytes], EdgeError | None]
 """Judges a request by its head and decoded path, before its body is read."""
@@ -23,6 +24,7 @@ class Edge:
     :param failed: answers a request that the onion failed on.
     :ivar resource: the HTTP onion, a leaf whatever the path; ``pack`` is its outermost layer's, if it packs answers.
     :ivar limits: what clients may send and hold open.
+    :ivar room: what uploads hold, and may hold.
     :ivar heads: those that were found good by these limits.
     :ivar heartbeats: when the streams under way are due for one.
     :ivar usual_lines: those that the head of each answer has; good for ``second``.
@@ -35,6 +37,7 @@ class Edge:
         self.clock = clock
         self.failed = failed
         self.draining = False
+        self.room = Room(limits)
         self.heartbeats = Deadlines(clock, lambda relay: relay.beat(), min_interval=0.05)
         self.usual_lines, self.second = b"", 0
         self.put_in_force(resource, limits, gate)
@@ -43,7 +46,7 @@ class Edge:
         """From now on these hold, for connections that are open too; a request under way keeps its resource."""
         self.resource = resource
         self.pack: Callable[[Any, bytes], bytes] | None = getattr(resource, "pack", None)
-        self.limits = limits
+        self.limits = self.room.limits = limits
         self.gate = gate
         self.heads = HeadCache()  # with the old one go keys that are none any more
 

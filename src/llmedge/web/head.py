@@ -11,7 +11,7 @@ from llmedge.call import Marks, RoutingHints
 from llmedge.config.sections.server import Server
 from llmedge.model import Caller
 from llmedge.operations import Endpoint
-from llmedge.web.paths import KEYS, endpoint_of, route_of, streams_body
+from llmedge.web.paths import KEYS, endpoint_of, path_of, route_of, streams_body
 
 Table = dict[bytes, list[bytes]]
 """Headers as twisted keeps them."""
@@ -30,8 +30,8 @@ class RequestHead:
     :ivar table: the headers; ``Content-Length`` is missing where the head is shared.
     :ivar path: of the target, decoded once the head is checked.
     :ivar checked_with: the limits it was found good by.
-    :ivar route: the path's template; ``endpoint`` and ``operation`` what is there, ``probe`` whether that is health or
-        metrics.
+    :ivar route: the path's template; ``endpoint`` and ``operation`` what is there, ``deployment`` the model that it
+        names though ours has none, ``probe`` whether it is health or metrics.
     :ivar caller: who sent it, as ``caller_by`` (an IdentifierChain) found out from its key.
     :ivar timeout: the client's own deadline, 0 for none; ``None``: not looked for yet, as for what follows.
     :ivar is_json: it announces a plain JSON body.
@@ -46,6 +46,7 @@ class RequestHead:
     route: str = ""
     operation: str = ""
     endpoint: Endpoint | None = None
+    deployment: str = ""
     probe: bool = False
     caller: Caller | None = None
     caller_by: Any = None
@@ -59,9 +60,9 @@ class RequestHead:
         tokens = b",".join(self.table.get(b"Connection", ())).lower().split(b",")
         return self.version != b"HTTP/1.1" or b"close" in [token.strip() for token in tokens]
 
-    def resolve_route(self, method: bytes, path: bytes) -> None:
+    def resolve_route(self, method: bytes, path: bytes, deployment: str = "") -> None:
         """Find out what is at ``path``."""
-        self.route = route_of(path)
+        self.route, self.deployment = route_of(path), deployment
         self.endpoint = endpoint_of(path, method)
         self.operation = "" if self.endpoint is None else self.endpoint.operation.value
         self.probe = KEYS.get(path, "never") != "never"
@@ -106,7 +107,7 @@ class HeadCache:
             return
         if any(name in table for name in _SPECIAL) or b"close" in b",".join(table.get(b"Connection", ())).lower():
             return
-        if streams_body(head.target.partition(b"?")[0]):
+        if streams_body(path_of(head.target)[0]):
             return
         key, length = _without_length(data, len(data))
         if length:

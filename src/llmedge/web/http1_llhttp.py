@@ -222,8 +222,12 @@ class LlhttpChannel(Http1Writer):
     # Refusing.
 
     def _refuse_early(self, request: Any) -> None:
-        if self.requests and self.requests[0] is request and BODY <= self._state <= STREAMING:
+        if self.requests and self.requests[0] is request and self._waits_for_more:
             self._give_up(request.context.refusal)
+
+    @property
+    def _waits_for_more(self) -> bool:
+        return BODY <= self._state <= STREAMING
 
     def _give_up(self, error: EdgeError) -> None:
         """What is missing of the request at hand is not waited for: say so to whoever reads it, or answer."""

@@ -139,6 +139,12 @@ class TwistedChannel(Http1Writer, HTTPChannel):
         transport.write(plain_refusal(error))
         self._close()
 
+    _give_up = _refuse
+
+    @property
+    def _waits_for_more(self) -> bool:
+        return not self._handlingRequest and not self._discarding
+
     def _close(self) -> None:
         self._enter("")
         if self._abortingCall is None:

@@ -27,6 +27,7 @@ from twisted.web import _http2
 from twisted.web.http_headers import Headers
 
 from llmedge.deadlines import stop
+from llmedge.errors import EdgeError
 from llmedge.web.edge import Edge
 from llmedge.web.refusals import LINGER
 from llmedge.web.writer import with_lines
@@ -268,6 +269,12 @@ class EdgeHttp2(_H2Connection):  # type: ignore[misc]
         self.transport.write(goaway.serialize())
         if not self.streams:
             self._leave()
+
+    def cut(self, error: EdgeError) -> None:
+        """End the streams under way with ``error``; those that have not begun to be answered are reset."""
+        for stream in tuple(self.streams.values()):
+            if not stream._request.context.cut(error):
+                stream.abort()
 
     def _leave(self) -> None:
         transport = self.transport

@@ -43,7 +43,8 @@ class WebDeps:
 
     :ivar ready: whether new requests are welcome. ``started``: seconds since the epoch.
     :ivar observers: told of each finished record.
-    :ivar begin_trace: makes the trace of a request with these headers; ``None`` where nothing is traced.
+    :ivar begin_trace: makes the trace of a request with these headers, if it is to have one. ``traces``: of each, also
+        of one that comes without a ``traceparent``.
     :ivar render_metrics: the exposition text; run in ``reactor``'s pool.
     """
 
@@ -55,7 +56,8 @@ class WebDeps:
     under_way: UnderWay
     limiter: RateLimiter
     identifiers: IdentifierChain
-    begin_trace: Callable[[Headers], TraceContext | None] | None = None
+    begin_trace: Callable[[Headers], TraceContext | None] = lambda headers: None
+    traces: bool = False
 
 
 class Layer(Resource):

@@ -8,7 +8,7 @@ from twisted.web.resource import IResource
 
 from llmedge.config import Settings
 from llmedge.deadlines import Deadlines
-from llmedge.errors import DeadlineExceeded, Overloaded, ValidationError
+from llmedge.errors import DeadlineExceeded, EdgeError, Overloaded, ValidationError
 from llmedge.model import Deadline
 from llmedge.state.interfaces import Level
 from llmedge.state.rates import Taken
@@ -79,6 +79,7 @@ class EnforceDeadline(Layer):
     def __init__(self, inner: IResource, settings: Settings, deps: WebDeps) -> None:
         super().__init__(inner, settings, deps)
         self._seconds = settings.server.timeout
+        self._most = max(settings.server.max_timeout, settings.server.timeout)
         self._deadlines = Deadlines(deps.reactor, RequestContext.expire)
 
     def begin_waiting(self, request: EdgeRequest) -> None:
@@ -90,14 +91,10 @@ class EnforceDeadline(Layer):
         wished = context.head.timeout
         if wished is None:
             wished = context.head.timeout = _wished(request)
-        seconds = wished if 0 < wished < self._seconds else self._seconds
         if context.deadlines is None:
-            self._begin(request, seconds)
+            self._begin(request, self._seconds if not wished else min(wished, self._most))
         elif wished:  # it has begun, while a layer further out waited
-            deadline = context.deadline
-            deadline.at += seconds - deadline.seconds
-            deadline.seconds = seconds
-            context.deadlines.set(context, deadline.at)
+            context.allow(min(wished, self._most))
         return self.proceed(request)
 
     def _begin(self, request: EdgeRequest, seconds: float) -> None:
@@ -127,8 +124,10 @@ def duration(seconds: float) -> bytes:
     return (b"%dh" % hours if hours else b"") + b"%dm%ds" % (minutes, rest)
 
 
-def deadline_exceeded(request: EdgeRequest) -> DeadlineExceeded:
-    """What the client is told once the deadline has passed; the record says ``timeout``."""
+def deadline_exceeded(request: EdgeRequest) -> EdgeError:
+    """What the client is told once the deadline has passed, or it was cut off; the record says ``timeout``."""
+    if (cut_off := request.context.cut_off) is not None:
+        return cut_off
     error = DeadlineExceeded(f"No complete answer within {request.context.deadline.seconds:g} s.")
     request.context.record.fail(error, "timeout")
     return error
@@ -140,18 +139,27 @@ def _ended(request: EdgeRequest, lost: bool) -> None:
     context.deadlines.drop(context)
 
 
-def _wished(request: EdgeRequest) -> float:
-    """The client's own deadline, ``x-llmedge-timeout`` in seconds; 0 where it has none.
+_PATIENCE = (b"x-stainless-timeout", b"x-stainless-read-timeout", b"x-server-timeout")
+"""How SDKs say how many seconds they wait: OpenAI's and Anthropic's in Node, both in Python, Google's
+(``X-Server-Timeout``, googleapis/python-genai)."""
 
-    :raises ValidationError: it is not a number above 0.
+
+def _wished(request: EdgeRequest) -> float:
+    """The client's own deadline in seconds, 0 where it has none: ``x-llmedge-timeout``, else what its SDK says.
+
+    :raises ValidationError: ours is not a number above 0. What an SDK says, its user may know nothing of.
     """
-    given = request.getHeader(b"x-llmedge-timeout")
-    if given is None:
-        return 0.0
-    try:
-        seconds = float(given)
-    except ValueError:
-        seconds = 0.0
-    if not 0.0 < seconds < 1e9:
+    if (given := request.getHeader(b"x-llmedge-timeout")) is not None:
+        if seconds := _seconds(given):
+            return seconds
         raise ValidationError("The header x-llmedge-timeout must be a number of seconds.", param="x-llmedge-timeout")
-    return seconds
+    return next((seconds for name in _PATIENCE if (seconds := _seconds(request.getHeader(name)))), 0.0)
+
+
+def _seconds(value: bytes | None) -> float:
+    """0 for what is no time."""
+    try:
+        seconds = float(value or 0)
+    except ValueError:
+        return 0.0
+    return seconds if 0.0 < seconds < 1e9 else 0.0

@@ -60,12 +60,18 @@ class Multipart:
 
     :param model: the model's name, where it was told already: the body then need not name it, and a field of that name
         is made to if it does not.
+    :param told_by: who told it, if the body may not say otherwise; else what that says is nothing.
+    :param default: the same, where the body does not name it.
     :ivar named: the field ``model`` has gone by.
     :ivar model: its value; ``size``: its bytes.
     :ivar complete: the body has come to its end.
     """
 
-    def __init__(self, boundary: bytes, model: str = "") -> None:
+    def __init__(
+        self, boundary: bytes, model: str = "", told_by: str = "the request's head", default: str = ""
+    ) -> None:
+        self._told_by = told_by
+        self._default = default
         self.model = model
         self.named = False
         self.size = 0
@@ -129,7 +135,8 @@ class Multipart:
             if not self._parts:
                 raise _wrong("it has no parts")
             if not self.named:
-                if not self._told:
+                self.model = self.model or self._default
+                if not self.model:
                     raise ValidationError("The field 'model' is required.", param="model")
                 self.named = True
                 head = self._mark + b'\r\nContent-Disposition: form-data; name="model"\r\n\r\n'
@@ -195,9 +202,9 @@ class Multipart:
         self.size = len(self._value)
         if not self._told:
             self.model = value
-        elif value != self.model:
+        elif value != self.model and self._told_by:
             raise ValidationError(
-                f"The field 'model' says otherwise than the request's head ('{self.model}').", param="model"
+                f"The field 'model' says otherwise than {self._told_by} ('{self.model}').", param="model"
             )
         self._out.append(None)
 

@@ -10,7 +10,7 @@ from llmedge._version import __version__
 from llmedge.operations import ENDPOINTS, Endpoint, Operation
 from llmedge.web.paths import PARAMETER
 
-_HEADERS = ("x-api-key", "x-goog-api-key")
+_HEADERS = ("x-api-key", "x-goog-api-key", "api-key")
 _SCHEMES = {"bearer": {"type": "http", "scheme": "bearer"}} | {
     name: {"type": "apiKey", "in": "header", "name": name} for name in _HEADERS
 }
@@ -51,7 +51,7 @@ def _operation_object(endpoint: Endpoint) -> dict[str, Any]:
         "security": _SECURITY.get(endpoint.key, [{}, *_KEYS]),
     }
     if endpoint.body != "none":
-        named = endpoint.model or endpoint.body == "multipart" or "model" in names
+        named = endpoint.model or endpoint.unnamed or endpoint.body == "multipart" or "model" in names
         schema = {"type": "object"} if named else {"type": "object", "required": ["model"]}
         types = [_JSON] if endpoint.body == "json" else ["multipart/form-data", _JSON]
         described["requestBody"] = {"required": True, "content": {name: {"schema": schema} for name in types}}

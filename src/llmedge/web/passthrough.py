@@ -14,9 +14,10 @@ from llmedge.errors import EdgeError, RequestTooLarge, UnsupportedMediaType, Val
 from llmedge.model import Answer
 from llmedge.streams import Reply
 from llmedge.web.answer import send_answer, show_call
-from llmedge.web.multipart import boundary_of
+from llmedge.web.multipart import Multipart, boundary_of
 from llmedge.web.relay import Relay
 from llmedge.web.request import EdgeRequest
+from llmedge.web.spool import Spool
 from llmedge.web.upload import HeldUpload
 
 
@@ -45,8 +46,8 @@ async def whole_body(body: BodyStream, limits: Server) -> bytes:
     return b"".join(parts)
 
 
-async def take_upload(request: EdgeRequest) -> tuple[HeldUpload, str]:
-    """Begin to read a multipart body; with it the name of its model.
+async def take_upload(request: EdgeRequest, default: str) -> tuple[HeldUpload, str]:
+    """Begin to read a multipart body; with it the name of its model, ``default`` where nobody says another.
 
     The answer is due ``server.timeout`` seconds after the body is here, which may itself take ``server.body_timeout``
     and as long as the vendor keeps it waiting.
@@ -69,14 +70,26 @@ async def take_upload(request: EdgeRequest) -> tuple[HeldUpload, str]:
 
     due(request.edge.limits.body_timeout + deadline.seconds)
     length = (request.getHeader(b"content-length") or b"").decode("latin-1")
-    upload = HeldUpload(boundary, _told(request), body.read, int(length) if length.isdecimal() else None, is_read)
+    edge = request.edge
+    upload = HeldUpload(
+        boundary,
+        Multipart(boundary, *_told(request), default),
+        Spool(edge.room, clock),
+        body.read,
+        int(length) if length.isdecimal() else None,
+        is_read,
+    )
+    request.over.append(lambda request, lost: upload.close())
     model = await upload.begin()
     request.context.record.routing.waited += clock.seconds() - request.context.received  # for the client
     return upload, model
 
 
-def _told(request: EdgeRequest) -> str:
-    """The model's name in the query or the header, for bodies that name it too late."""
+def _told(request: EdgeRequest) -> tuple[str, str]:
+    """The model's name in path, query or header, or as the only one that the caller may use, and who says so: its body
+    then need not be waited for. What a path says goes before the body, as with Azure."""
+    if deployment := request.context.head.deployment:
+        return deployment, ""
     query = parse_qs(request.uri.partition(b"?")[2].decode("latin-1"), encoding="utf-8", errors="replace")
     headers = request.requestHeaders.getRawHeaders(b"x-llmedge-model", [])
     told = [*query.get("model", ()), *(value.decode(errors="replace") for value in headers)]
@@ -84,7 +97,10 @@ def _told(request: EdgeRequest) -> str:
         raise ValidationError("The URL and the header x-llmedge-model name different models.", param="model")
     if told and not told[0].isprintable():
         raise ValidationError("The model's name must be in one line.", param="model")
-    return told[0] if told else ""
+    models = request.context.caller.models
+    if not told and len(models) == 1 and not set("*?[").intersection(models[0]):
+        return models[0], "what its key may use"
+    return told[0] if told else "", "the request's head"
 
 
 async def pass_on(request: EdgeRequest, reply: Awaitable[Reply]) -> None:
@@ -92,7 +108,7 @@ async def pass_on(request: EdgeRequest, reply: Awaitable[Reply]) -> None:
     said = await reply
     if isinstance(said, Answer):
         request.context.record.first_event = request.edge.clock.seconds()
-        request.context.extend_deadline(request.edge.limits.stream_timeout)
+        request.context.begin_answer(request.edge.limits)
         show_call(request)
         await send_answer(request, said)
     else:

@@ -45,7 +45,7 @@ class Relay:
         self._schedule_beat()
         try:
             events = await stream
-            request.context.extend_deadline(self._limits.stream_timeout)
+            request.context.begin_answer(self._limits)
             self._stream = events
             self._over = Deferred()
             events.on_readable(self._pump)
@@ -54,7 +54,8 @@ class Relay:
         except CancelledError:
             if not request.context.expired:
                 raise  # the client has gone
-            self._fail(DeadlineExceeded(f"The answer took longer than {self._limit():g} s."))
+            late = DeadlineExceeded(f"The answer took longer than {self._limit():g} s.")
+            self._fail(request.context.cut_off or late)
         except EdgeError as error:
             self._fail(error)
         except Exception:
@@ -119,7 +120,8 @@ class Relay:
 
     def _limit(self) -> float:
         context = self._request.context
-        return context.deadline.seconds if context.record.first_event is None else self._limits.stream_timeout
+        begun = context.record.first_event is not None
+        return context.stream_seconds(self._limits) if begun else context.deadline.seconds
 
     def _stop(self) -> None:
         self._request.edge.heartbeats.drop(self)

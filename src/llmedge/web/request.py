@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes
 
 from twisted.python.failure import Failure
 from twisted.web.http import NO_BODY_CODES
@@ -16,15 +15,14 @@ from twisted.web.server import Request
 
 from llmedge.backpressure import WriteBackpressure
 from llmedge.body import BodyStream, ClientGone
-from llmedge.errors import EdgeError, InternalError, NotFound, ValidationError
+from llmedge.errors import EdgeError, InternalError, ValidationError
 from llmedge.tls import certificate_names
 from llmedge.web.context import RequestContext
 from llmedge.web.head import NO_HEAD, RequestHead
 from llmedge.web.intake import Intake
-from llmedge.web.paths import split_target, streams_body
+from llmedge.web.paths import PATHS, nothing_at, path_of, split_target, streams_body
 from llmedge.web.writer import Writer
 
-NOTHING_HERE = "There is nothing at this path. GET / says what there is."
 _HOST = re.compile(rb"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_~\-][A-Za-z0-9._~\-]{0,254})(:\d{0,5})?$")
 
 
@@ -37,6 +35,7 @@ class EdgeRequest(Request):
     :ivar context: what the layers know of it.
     :ivar size: bytes of the body that have come.
     :ivar body: what to read the body from, where it is not in ``content``; see :func:`llmedge.web.paths.streams_body`.
+    :ivar deployment: the model that the path names where ours has none; see :meth:`llmedge.web.paths.Paths.meant`.
     :ivar lines: lines of the answer's head, ready to be written; ``responseHeaders`` has the others.
     :ivar over: what is called with this request when it is over, and with whether its client left before;
         ``notifyFinish`` says the same with a Deferred each.
@@ -50,6 +49,7 @@ class EdgeRequest(Request):
     _parsePOSTFormSubmission = False
     size = 0
     body: BodyStream | None = None
+    deployment = ""
     aborted = False
     upgraded = False
     _intake: Intake | None = None
@@ -94,7 +94,7 @@ class EdgeRequest(Request):
         if context.refusal is None:
             if context.head is NO_HEAD:
                 context.head = RequestHead(b"", target, b"", self.requestHeaders._rawHeaders)
-            context.refusal = self.edge.gate(self, unquote_to_bytes(self.path))
+            context.refusal = self.edge.gate(self, self.path)
             self._refuse_soon(context.refusal is not None)
 
     def wants_stream(self, target: bytes, pause: Callable[[], None], resume: Callable[[], None]) -> bool:
@@ -128,13 +128,17 @@ class EdgeRequest(Request):
             self.channel.refuse_soon(self)
 
     def _set_target(self, target: bytes) -> None:
-        """Path and query, and the host, if the target names one: that is then what counts (RFC 9112 section 3.2.2)."""
+        """Path, and the host, if the target names one: that is then what counts (RFC 9112 section 3.2.2)."""
         self.uri = target
         if not target.startswith(b"/") and (split := split_target(target)) is not None:
             authority, self.uri = split
             if authority is not None and self.requestHeaders.hasHeader(b"host"):
                 self.requestHeaders.setRawHeaders(b"host", [authority])
-        self.path = self.uri.partition(b"?")[0]
+        path = self.uri.partition(b"?")[0]
+        if path in PATHS.fixed:
+            self.path = path
+        else:
+            self.path, self.deployment = path_of(path)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Called when the request is complete; where its body is streamed, when its head is."""
@@ -176,11 +180,10 @@ class EdgeRequest(Request):
         if error is None:
             head = self.context.head
             head.path, head.checked_with = self.path, self.edge.limits
-            head.resolve_route(self.method, self.path)
+            head.resolve_route(self.method, self.path, self.deployment)
         return error
 
     def _head_error(self) -> EdgeError | None:
-        """Decodes the path as well, once for everybody."""
         if self.method == b"CONNECT" or not self.path.startswith((b"/", b"*")):
             self.responseHeaders.setRawHeaders(b"connection", [b"close"])
             channel: Any = self.channel
@@ -194,8 +197,6 @@ class EdgeRequest(Request):
             return ValidationError("The Host header is not a host name.")
         if not hosts and self.clientproto == b"HTTP/1.1":
             return ValidationError("HTTP/1.1 requires a Host header.")  # RFC 9112 section 3.2
-        if b"%" in self.path:
-            self.path = unquote_to_bytes(self.path)
         if self.path == b"*":
             self.path = b"/*"  # twisted.web would answer it past the onion
         if b"%" in self.path or not self.path.isascii():
@@ -203,7 +204,7 @@ class EdgeRequest(Request):
                 self.path.decode()
             except UnicodeDecodeError:
                 return ValidationError("The URL is not UTF-8.")
-            return NotFound(NOTHING_HERE)
+            return nothing_at(self.path)
         return None
 
     # No route of ours depends on the host, and Klein would fail on names that IDNA cannot encode.

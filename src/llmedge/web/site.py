@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from llmedge.config.sections.server import Server
 from llmedge.deadlines import stop
+from llmedge.errors import EdgeError, Stopping
 from llmedge.web.answer import send_error
 from llmedge.web.edge import Edge, Gate
 from llmedge.web.http1_llhttp import LlhttpChannel
@@ -74,6 +75,14 @@ class EdgeProtocol(Protocol):
         """Close, at once or when the work under way is done."""
         if self.channel is not None:
             self.channel.drain()
+        else:
+            transport: Any = self.transport
+            transport.loseConnection()
+
+    def cut(self, error: EdgeError) -> None:
+        """End the work under way with ``error``, and close."""
+        if self.channel is not None:
+            self.channel.cut(error)
         else:
             transport: Any = self.transport
             transport.loseConnection()
@@ -146,11 +155,25 @@ class EdgeSite(Factory):
                 empty, self._empty = self._empty, None
                 empty.callback(None)
 
+    def last_read(self) -> Deferred[None]:
+        """Each connection is read once more: what its socket holds is still answered, and is its last. Fires when that
+        is done."""
+        self.edge.draining = True
+        read: Deferred[None] = Deferred()
+        # The reactor looks at sockets between two rounds of what is due at once.
+        self.edge.clock.callLater(0, lambda: self.edge.clock.callLater(0, read.callback, None))
+        return read
+
     def drain(self) -> None:
         """Keep no connection beyond the work it is doing."""
         self.edge.draining = True
         for protocol in tuple(self.connections):
             protocol.drain()
+
+    def cut(self) -> None:
+        """End the work of every connection: each client is told, and each request is on record."""
+        for protocol in tuple(self.connections):
+            protocol.cut(Stopping())
 
     def when_empty(self) -> Deferred[None]:
         """Fires when the last connection is gone."""

@@ -6,9 +6,11 @@ from collections.abc import Awaitable, Callable
 
 from llmedge.errors import ValidationError
 from llmedge.web.multipart import Multipart
+from llmedge.web.spool import Spool
 
 HELD = 1048576
-"""Bytes that are read before a vendor is asked. What fits into them can be sent again, to another one as well."""
+"""Bytes that are read before a vendor is asked; more only where the model is not named in them. What is held can be
+sent again, to another one as well."""
 _PIECE = 65536
 
 
@@ -16,7 +18,8 @@ class HeldUpload:
     """See :class:`llmedge.model.Upload`.
 
     :param boundary: of the body, valid.
-    :param model: where it was told in the request's head.
+    :param parser: of the body, which knows the model where the request's head has told.
+    :param held: where the beginning is kept.
     :param read: gives the body's next piece, ``b""`` at its end.
     :param length: the body's bytes, where the client has told.
     :param when_read: called when all of the body is here.
@@ -25,7 +28,8 @@ class HeldUpload:
     def __init__(
         self,
         boundary: bytes,
-        model: str,
+        parser: Multipart,
+        held: Spool,
         read: Callable[[], Awaitable[bytes]],
         length: int | None,
         when_read: Callable[[], None],
@@ -36,30 +40,27 @@ class HeldUpload:
             self.content_type = f"multipart/form-data; boundary={name}"
         self.spent = False
         self._boundary = boundary
-        self._parser = Multipart(boundary, model)
+        self._parser = parser
         self._read = read
         self._length = length
         self._when_read = when_read
-        self._held: list[bytes | None] = []
+        self._held = held
         self._ended = False
 
     async def begin(self) -> str:
-        """Read as much as is held; the model's name.
+        """Read as much as is held; the model's name. Many SDKs write the file first: it is then held until the model
+        comes.
 
-        :raises EdgeError: the body cannot be read, is not valid, or names no model so early.
+        :raises EdgeError: the body cannot be read, is not valid, or there is no room for it.
         """
-        size = 0
-        while size < HELD and not self._ended:
-            pieces = await self.more()
-            size += sum(len(piece or b"") for piece in pieces)
-            self._held += pieces
-        if not self._parser.model:
-            raise ValidationError(
-                f"The field 'model' is not within the first {HELD} bytes of the body: send it before the file, "
-                "or name it in the URL (?model=NAME) or in the header x-llmedge-model.",
-                param="model",
-            )
-        return self._parser.model
+        parser, held = self._parser, self._held
+        while not self._ended and (held.size < HELD or not parser.model or parser.complete):
+            await held.add(await self.more())
+        return parser.model
+
+    def close(self) -> None:
+        """Nobody wants it any more."""
+        self._held.close()
 
     async def more(self) -> list[bytes | None]:
         """The next pieces, ``None`` for the model's value; empty at the end."""
@@ -83,7 +84,7 @@ class HeldUpload:
     def length_with(self, value: bytes) -> int | None:
         """Bytes of the body with ``value`` for the model's, if that is known."""
         if self._ended:
-            return sum(len(value if piece is None else piece) for piece in self._held)
+            return self._held.total(value)
         if self._length is None or not self._parser.named:
             return None
         return self._length - self._parser.size + len(value)
@@ -109,16 +110,18 @@ class _Sending:
     async def read(self) -> bytes:
         upload = self._upload
         held = upload._held
-        if self._given < len(held):
-            size, start = 0, self._given
-            while self._given < len(held) and size < _PIECE:
-                size += len(held[self._given] or b"")
-                self._given += 1
-            return self._join(held[start : self._given])
+        pieces: list[bytes | None] = []
+        size = 0
+        while self._given < len(held) and size < _PIECE:
+            pieces.append(piece := await held.get(self._given))
+            size += len(piece or b"")
+            self._given += 1
+        if pieces:
+            return self._join(pieces)
         if upload._ended and not upload.spent:
             return b""
         upload.spent = True
-        upload._held = []  # it could not be sent again anyway
+        held.close()  # it could not be sent again anyway
         self._given = 0
         return self._join(await upload.more())
 

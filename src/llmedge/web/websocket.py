@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 from collections import deque
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -22,14 +23,14 @@ from wsproto.utilities import RemoteProtocolError
 
 from llmedge.deadlines import stop
 from llmedge.dialects.sse import SseParser
-from llmedge.errors import ValidationError
+from llmedge.errors import EdgeError, ValidationError
 from llmedge.web.paths import CHAT
 from llmedge.web.request import EdgeRequest
 
 WAITING = 8
 """Messages that may wait while one is answered."""
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_KEPT = b"authorization x-api-key sec-websocket-protocol x-forwarded-for host traceparent tracestate".split()
+_KEPT = b"authorization x-api-key api-key sec-websocket-protocol x-forwarded-for host traceparent tracestate".split()
 """Headers of the handshake that each message has as well."""
 _KEY_PROTOCOL = b"openai-insecure-api-key."
 _encode = msgspec.json.encode
@@ -38,6 +39,28 @@ _encode = msgspec.json.encode
 def wants_upgrade(request: EdgeRequest) -> bool:
     """Whether ``request`` asks for a WebSocket."""
     return (request.getHeader(b"upgrade") or b"").lower() == b"websocket"
+
+
+def may_open(request: Any, origins: Collection[str]) -> bool:
+    """Whether who asks may open a WebSocket. Browsers let any page open one anywhere, so that the rule of CORS has to
+    be kept on this side: for pages that are not the gateway's own, or came without TLS where that has it. A key in a
+    header was put there by no page: none can (WHATWG WebSockets, section 3.1).
+
+    :param origins: of web pages that may; ``"*"`` for all.
+    """
+    origin = request.getHeader(b"origin")
+    if origin is None or not {"*", origin.decode("latin-1")}.isdisjoint(origins):
+        return True
+    if (request.getHeader(b"authorization") or b"").lower().startswith(b"bearer "):
+        return True
+    if any(request.getHeader(name) for name in (b"x-api-key", b"x-goog-api-key", b"api-key")):
+        return True
+    scheme, _, place = origin.lower().partition(b"://")
+    port = {b"http": b":80", b"https": b":443"}.get(scheme, b"")
+    host = (request.getHeader(b"host") or b"").lower()
+    # Behind a proxy that ends TLS ours is not the scheme of the page.
+    good = scheme == b"https" or (scheme == b"http" and not request.isSecure())
+    return bool(good and place.removesuffix(port) == host.removesuffix(port))
 
 
 def accept(request: EdgeRequest) -> ChatSocket:
@@ -198,6 +221,12 @@ class ChatSocket:
         self._leaving = True
         self._waiting.clear()
         if self._current is None:
+            self._close(1001, "the gateway is stopping")
+
+    def cut(self, error: EdgeError) -> None:
+        """End the answer to the message under way with ``error``, then close."""
+        self.drain()
+        if self._current is not None and not self._current.context.cut(error):
             self._close(1001, "the gateway is stopping")
 
     # Is the client there? Half an idle_timeout of silence brings a ping, two of them the end.

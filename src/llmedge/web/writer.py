@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from twisted.web.http_headers import Headers
 
+from llmedge.errors import EdgeError
 from llmedge.sockets import unsent
 from llmedge.web.edge import Edge
 
@@ -53,6 +54,9 @@ class Http1Writer:
     _upgraded: Any = None
     _refuse_early: Any
     _close: Any
+    _give_up: Any
+    _waits_for_more: Any
+    abort: Any
 
     def refuse_soon(self, request: Any) -> None:
         """Answer ``request`` with its refusal as soon as the parser is off the stack, without waiting for its body."""
@@ -75,6 +79,19 @@ class Http1Writer:
             request = self.requests[0]
             if not request.startedWriting:
                 request.responseHeaders.setRawHeaders(b"connection", [b"close"])
+
+    def cut(self, error: EdgeError) -> None:
+        """Answer the request under way, if there is one, with ``error``, or end its answer so; then close."""
+        if self._upgraded is not None:
+            self._upgraded.cut(error)
+        elif not self.requests:
+            self._close()
+        elif self.requests[0].context.cut(error):
+            pass  # who answers it does
+        elif self._waits_for_more:
+            self._give_up(error)
+        else:
+            self.abort()
 
 
 def with_lines(headers: Headers, lines: list[bytes]) -> Headers:

@@ -13,6 +13,7 @@ from llmedge.dialects.rendering import RenderContext
 from llmedge.model import Usage
 from tests.dialects.anthropic.streams import ASKED, CLAUDE, decode, documents, encode, joined, read
 from tests.dialects.fitted import fitted, thinkable
+from tests.dialects.strategies import billed
 from tests.effort import examples
 
 words = st.text(max_size=8)
@@ -129,7 +130,7 @@ answers = st.builds(
     some,
     usage=usages(),
     service_tier=st.sampled_from(["", "default", "priority", "batch"]),
-)
+).map(billed)
 
 
 def streamed(answer: ir.Answer) -> list[ir.StreamEvent]:
@@ -137,7 +138,8 @@ def streamed(answer: ir.Answer) -> list[ir.StreamEvent]:
     assert answer.usage is not None
     events: list[ir.StreamEvent] = [ir.Begin(answer.id, answer.model, 0, answer.service_tier)]
     # The message begins with the first thing said, and with the usage known by then.
-    events.append(ir.Counted(Usage(answer.usage.input) if answer.choices[0].parts else answer.usage))
+    first = Usage(answer.usage.input, tier=answer.usage.tier) if answer.choices[0].parts else answer.usage
+    events.append(ir.Counted(first))
     for number, part in enumerate(answer.choices[0].parts):
         if isinstance(part, ir.Text):
             events += (ir.Open(number, "text"), ir.Delta(number, part.text))

@@ -19,6 +19,7 @@ from llmedge.dialects.rendering import RenderContext
 from llmedge.model import Usage
 from tests.dialects.bedrock.cases import CLAUDE, COUNTED, DIALECT, EVENTS, REQUEST, USAGE
 from tests.dialects.fitted import fitted, thinkable
+from tests.dialects.strategies import billed
 from tests.effort import examples
 
 try:
@@ -192,7 +193,7 @@ answers = st.builds(
     st.just("") | texts,
     st.none() | usages,
     st.sampled_from(["", "flex"]),
-)
+).map(billed)
 
 
 class RoundTrips(SynchronousTestCase):

@@ -15,6 +15,7 @@ from llmedge.dialects.ir import Begin, Citation, Close, Counted, Delta, End, Fin
 from llmedge.model import Usage
 from tests.dialects.fitted import fitted
 from tests.dialects.openai_responses.cases import DIALECT, decoded, encoded, packed, raw, rendered
+from tests.dialects.strategies import billed
 from tests.effort import examples
 
 words = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
@@ -132,7 +133,7 @@ def answers(draw: Any) -> ir.Answer:
     logprobs = draw(st.one_of(st.none(), tokens)) if Text in kinds else None
     choice = ir.Choice(parts, finish, logprobs=logprobs)
     usage = draw(st.one_of(st.none(), counts))
-    return ir.Answer((choice,), draw(words), draw(words), draw(st.integers(1, 2**31)), usage, draw(st.just("flex")))
+    return billed(ir.Answer((choice,), draw(words), draw(words), draw(st.integers(1, 2**31)), usage, "flex"))
 
 
 @st.composite

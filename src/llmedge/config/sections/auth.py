@@ -11,15 +11,21 @@ import attrs
 
 from llmedge.config import kinds
 from llmedge.config.option import option
-from llmedge.config.secret import Secret
+from llmedge.config.secret import Secret, resolve, secret_of
 from llmedge.config.sections.scopes import Scope
 
 
 def _key(value: Any, environ: kinds.Environ) -> Secret:
-    key: Secret = kinds.secret.from_toml(value, environ)
-    if re.fullmatch(r"sha256:(?![0-9a-fA-F]{64}$).*", key.reveal()):
-        raise ValueError('must have 64 hexadecimal digits after "sha256:"')
-    return key
+    if not isinstance(value, str):
+        raise ValueError('must be a text: the key itself, "sha256:HEX", "env:NAME" or "file:/path"')
+
+    def read() -> str:
+        key = resolve(value, environ)
+        if re.fullmatch(r"sha256:(?![0-9a-fA-F]{64}$).*", key):
+            raise ValueError('must have 64 hexadecimal digits after "sha256:"')
+        return key
+
+    return secret_of(value, read)
 
 
 KEY = kinds.ValueType(kinds.secret.name, _key, kinds.secret.schema)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from llmedge.config import kinds
+from llmedge.config import header_lists, kinds
 from llmedge.config.option import option
 
 
@@ -18,3 +18,9 @@ class Log:
     filter: str = option(
         kinds.string, "", "Levels by namespace: llmedge=debug,twisted=warn.", env=("LOG_FILTER", "RUST_LOG")
     )
+    fields: tuple[str, ...] = option(
+        kinds.choices("user", "tags", "metadata"),
+        (),
+        "What of a request its access line has besides; may be private.",
+    )
+    headers: tuple[str, ...] = option(header_lists.logged, (), "Headers of a request that its access line has.")

@@ -31,7 +31,7 @@ def _target_list(value: Any, environ: kinds.Environ) -> tuple[TargetEntry, ...]:
         raise ValueError('must be a list of "PROVIDER/MODEL" texts or tables')
     if not value:
         raise ValueError("must name at least one target")
-    entries = tuple(_target(item) for item in value)
+    entries = tuple(_target(item, environ) for item in value)
     names = [entry.target for entry in entries]
     for name in names:
         if names.count(name) > 1:
@@ -39,10 +39,11 @@ def _target_list(value: Any, environ: kinds.Environ) -> tuple[TargetEntry, ...]:
     return entries
 
 
-def _target(item: Any) -> TargetEntry:
+def _target(item: Any, environ: kinds.Environ) -> TargetEntry:
     table = {"target": item} if isinstance(item, str) else item
     if not isinstance(table, dict) or not isinstance(table.get("target"), str):
         raise ValueError('must hold "PROVIDER/MODEL" texts, or tables such as {target = "openai/gpt-4o", weight = 3}')
+    table = table | {"target": kinds.referred(table["target"], environ)}
     provider, slash, model = table["target"].strip().partition("/")
     if not (provider and slash and model):
         raise ValueError(f'must hold "PROVIDER/MODEL" texts, not {table["target"]!r}')
@@ -52,13 +53,13 @@ def _target(item: Any) -> TargetEntry:
         if name not in fields:
             raise ValueError(f"has a target with {name!r}; there is: {', '.join(sorted(fields))}")
         try:
-            values[name] = fields[name].metadata["option"].kind.from_toml(value, {})
+            values[name] = fields[name].metadata["option"].kind.from_toml(value, environ)
         except ValueError as error:
             raise ValueError(f"has a target whose {name} {error}") from None
     return TargetEntry(**values)
 
 
-_NAME = {"type": "string", "pattern": ".+/.+"}
+_NAME = {"type": "string", "pattern": "^env:|.+/.+"}
 _TARGETS = kinds.ValueType(
     'list of "PROVIDER/MODEL" or of tables',
     _target_list,
@@ -83,6 +84,9 @@ class Model:
     context_fallbacks: tuple[str, ...] = option(
         kinds.strings, (), "Models to ask when the prompt is too long for the targets, in order."
     )
+    fallback_on: tuple[int, ...] | None = option(
+        kinds.statuses, None, "Statuses of a vendor's refusals after which the next target is asked."
+    )
     hedge: str | float | None = option(kinds.hedge, None, "Ask the next target as well when one is slow.")
     stream_recovery: str | None = option(
         kinds.choice("off", "splice", "continue", "buffer"),
@@ -91,6 +95,15 @@ class Model:
     )
     sticky: str = option(
         kinds.string, "", 'Keeps calls that belong together on one target: "prompt", or "header:NAME" of the client\'s.'
+    )
+    timeout: float | None = option(
+        kinds.seconds, None, "Seconds an answer may take, as server.timeout; default: what its targets' providers say."
+    )
+    stream_timeout: float | None = option(
+        kinds.seconds, None, "Seconds a whole stream may take; default: what its targets' providers say."
+    )
+    first_token_timeout: float | None = option(
+        kinds.seconds, None, "As upstream.first_token_timeout, for this model; default: what the provider says."
     )
     shadow: str = option(kinds.string, "", "A target that gets a copy of calls; its answers are only recorded.")
     shadow_share: float = option(kinds.number(0, 1), 1.0, "Share of the calls that are copied.")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 
 from llmedge.config import kinds
 from llmedge.config.option import option
+from llmedge.operations import UNNAMED
 
 
 @attrs.frozen
@@ -25,6 +28,14 @@ class Routing:
     )
     retry_before_fallback: float = option(
         kinds.number(0, 60), 2.0, "Seconds of a vendor's Retry-After that are waited for before a fallback is asked."
+    )
+    fallback_on: tuple[int, ...] = option(
+        kinds.statuses, (), "Statuses of a vendor's refusals after which the next target is asked, such as [400, 422]."
+    )
+    default_models: Mapping[str, str] = option(
+        kinds.named_texts(*UNNAMED),
+        attrs.Factory(dict),
+        'Models of calls that name none, such as {images = "openai/gpt-image-1", responses = "gpt-5"}.',
     )
     hedge: str | float = option(
         kinds.hedge, "tail", 'Ask the next target as well when one is slow: "tail" is slower than it ever is.'

@@ -15,7 +15,10 @@ class Server:
     """Where and how requests are taken."""
 
     address: str = option(
-        kinds.string, "0.0.0.0:8080", "HOST:PORT to listen on where no endpoint is given.", env="SERVER_ADDRESS"
+        kinds.string,
+        "0.0.0.0:8080",
+        "HOST:PORT to listen on where no endpoint is given; where that is not either, 0.0.0.0 and the variable PORT.",
+        env="SERVER_ADDRESS",
     )
     listen: tuple[str, ...] = option(kinds.strings, (), "Twisted endpoint strings to listen on; stands in for address.")
     timeout: float = option(
@@ -23,6 +26,11 @@ class Server:
         30.0,
         "Seconds a whole answer, or the first event of a stream, may take.",
         env="SERVER_TIMEOUT_SECONDS",
+    )
+    max_timeout: float = option(
+        kinds.number(0.01, 86400),
+        600.0,
+        "Seconds that a client may ask for instead of timeout, at most; more where its model's timeout is longer.",
     )
     stream_timeout: float = option(
         kinds.number(0.01, 604800), 3600.0, "Seconds a whole stream may take, from first byte in to last byte out."
@@ -32,6 +40,14 @@ class Server:
     )
     max_upload_size: int = option(
         kinds.integer(1), 26214400, "Largest body of an endpoint that takes files (audio, images), in bytes."
+    )
+    upload_memory: int = option(
+        kinds.integer(0),
+        134217728,
+        "Bytes in memory of all uploads together that wait for their model, or could be sent again.",
+    )
+    upload_disk: int = option(
+        kinds.integer(0), 1073741824, "Bytes of them in temporary files, where upload_memory is full; 0: none."
     )
     header_timeout: float = option(
         kinds.number(0.01, 3600), 10.0, "Seconds a request's head may take, from its first byte to its last."
@@ -72,6 +88,9 @@ class Server:
     )
     write_timeout: float = option(
         kinds.number(0.01, 86400), 60.0, "Seconds a client may take no byte of an answer that waits for it."
+    )
+    show_causes: bool = option(
+        kinds.boolean, False, "Tell clients in x-llmedge-causes why each attempt in vain was one."
     )
     heartbeat: float = option(
         kinds.number(0, 3600),

@@ -6,6 +6,8 @@ import attrs
 
 from llmedge.config import kinds
 from llmedge.config.option import option
+from llmedge.config.pem import Certificates
+from llmedge.config.proxy import Proxy
 
 
 @attrs.frozen
@@ -32,4 +34,34 @@ class Upstream:
     )
     models_refresh: float = option(
         kinds.number(0, 86400), 300.0, "Seconds after which a vendor's list of models is old; 0: they are never asked."
+    )
+    https_proxy: Proxy | None = option(
+        kinds.proxy,
+        None,
+        "HTTP proxy through which https URLs are asked: vendors, token endpoints, the collector of traces.",
+        fallback=("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),
+    )
+    http_proxy: Proxy | None = option(
+        kinds.proxy,
+        None,
+        "The same for http URLs.",
+        fallback=("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"),
+    )
+    no_proxy: tuple[str, ...] = option(
+        kinds.hosts,
+        (),
+        "Hosts asked without a proxy: names with all below them, addresses, networks, each with a port or not, or *.",
+        fallback=("no_proxy", "NO_PROXY"),
+    )
+    ca_file: Certificates | None = option(
+        kinds.trusted,
+        None,
+        "Whom to trust in the place of the system's authorities: a PEM file of certificates, or a directory of them.",
+        fallback=("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    )
+    ca_dir: Certificates | None = option(
+        kinds.directories,
+        None,
+        "Directories of certificates to trust likewise, named by openssl rehash.",
+        fallback=("SSL_CERT_DIR",),
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import openai_answer
+from llmedge.dialects import billing, openai_answer
 from llmedge.dialects.lenient import count
 from llmedge.model import Usage
 
@@ -33,6 +33,8 @@ def parse(document: Any) -> Usage | None:
         reasoning=count(document.get("output_tokens_details"), "thinking_tokens"),
         cache_write=written,
         cache_write_1h=hour,
+        tier="fast" if document.get("speed") == "fast" else billing.tier(document.get("service_tier")),
+        cost=billing.told_cost(document),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from llmedge.dialects import ir, lenient
+from llmedge.dialects import billing, ir, lenient
 from llmedge.dialects.bedrock.content import Blocks, parse_blocks
 from llmedge.dialects.dialect import ResponseContext, VendorError
 from llmedge.dialects.endings import check_end, with_calls
@@ -58,13 +58,14 @@ def parse(body: bytes) -> ir.Answer:
         with_calls(FINISH.get(top.text("stopReason"), "stop"), any(isinstance(part, ir.ToolCall) for part in parts)),
         stop_sequence=stop_sequence(top.value("additionalModelResponseFields")),
     )
-    usage = parse_usage(top.value("usage"))
+    usage = parse_usage(top.value("usage"), top.value("serviceTier"))
     return ir.Answer((choice,), usage=usage, service_tier=tier.text("type") if tier is not None else "")
 
 
 def read_usage(body: bytes) -> Usage | None:
     """The usage of a whole answer that is passed on; see :func:`parse` for what it raises."""
-    return parse_usage(_check(body).value("usage"))
+    top = _check(body)
+    return parse_usage(top.value("usage"), top.value("serviceTier"))
 
 
 def _check(body: bytes) -> Fields:
@@ -81,9 +82,12 @@ def stop_sequence(fields: Any) -> str:
     return text(fields, "stop_sequence")
 
 
-def parse_usage(usage: Any) -> Usage | None:
+def parse_usage(usage: Any, tier: Any = None) -> Usage | None:
     """Bedrock's ``TokenUsage``: its ``inputTokens`` are those neither read from the cache nor written to it
-    (docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html). Counts nobody can read are none."""
+    (docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html). Counts nobody can read are none.
+
+    :param tier: the ``ServiceTier`` beside it.
+    """
     if not isinstance(usage, dict):
         return None
     read, write = count(usage, "cacheReadInputTokens"), count(usage, "cacheWriteInputTokens")
@@ -99,6 +103,7 @@ def parse_usage(usage: Any) -> Usage | None:
         cached=read,
         cache_write=write,
         cache_write_1h=hour,
+        tier=billing.tier(text(tier, "type")),
     )
 
 

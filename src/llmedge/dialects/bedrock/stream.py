@@ -87,6 +87,7 @@ class _MessageStop(_Struct):
 
 class _Metadata(_Struct):
     usage: Any = None
+    service_tier: Any = None
 
 
 class _Error(_Struct):
@@ -263,7 +264,7 @@ class Decoder(FramedReader[ir.StreamEvent]):
         items.append(ir.Finish(reason, stop_sequence=stop_sequence(event.additional_model_response_fields)))
 
     def _metadata(self, event: _Metadata, items: list[ir.StreamEvent]) -> None:
-        if (usage := parse_usage(event.usage)) is not None:
+        if (usage := parse_usage(event.usage, event.service_tier)) is not None:
             items.append(ir.Counted(usage))
         if self._stopped:
             self.done = True

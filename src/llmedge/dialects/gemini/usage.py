@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from llmedge.dialects import lenient
+from llmedge.dialects import billing, lenient
 from llmedge.dialects.lenient import UNREADABLE
 from llmedge.model import Usage
 
@@ -32,6 +32,8 @@ class _Usage(msgspec.Struct, gc=False, rename="camel"):
     prompt_tokens_details: list[_Count] | None = None
     tool_use_prompt_tokens_details: list[_Count] | None = None
     candidates_tokens_details: list[_Count] | None = None
+    service_tier: Any = None
+    traffic_type: Any = None
 
 
 _COUNTS = [field.encode_name for field in msgspec.structs.fields(_Usage) if field.name.endswith("_count")]
@@ -62,18 +64,22 @@ def parse(raw: bytes | msgspec.Raw) -> Usage | None:
         thoughts,
         0,
         0,
-        _audio(payload.prompt_tokens_details) + _audio(payload.tool_use_prompt_tokens_details),
-        _audio(payload.candidates_tokens_details),
+        _of("AUDIO", payload.prompt_tokens_details) + _of("AUDIO", payload.tool_use_prompt_tokens_details),
+        _of("AUDIO", payload.candidates_tokens_details),
+        False,
+        _of("IMAGE", payload.prompt_tokens_details),
+        _of("IMAGE", payload.candidates_tokens_details),
+        tier=billing.tier(payload.service_tier or payload.traffic_type),  # of Gemini, of Vertex
     )
 
 
-def _audio(counts: list[_Count] | None) -> int:
-    """Tokens of sound."""
+def _of(modality: str, counts: list[_Count] | None) -> int:
+    """Tokens of sound, or of pictures."""
     if not counts:
         return 0
     tokens = 0
     for each in counts:
-        if each.modality == "AUDIO":
+        if each.modality == modality:
             tokens += each.token_count
     return tokens
 

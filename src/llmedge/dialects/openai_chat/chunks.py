@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from llmedge.dialects import ir
+from llmedge.dialects.billing import in_tier
 from llmedge.dialects.custom_tools import arguments_of
 from llmedge.dialects.endings import check_end, with_calls
 from llmedge.dialects.lenient import arguments, count, flat, text, whole
@@ -166,6 +167,7 @@ class Chunk(msgspec.Struct, gc=False):
     def counted(self) -> Usage | None:
         """The usage, wherever it stands; llama.cpp's ``timings`` know what was in its cache."""
         usage = find_usage(self.usage, self.x_groq, [choice.usage for choice in self.said])
+        usage = in_tier(usage, self.service_tier)
         if usage is not None and not usage.cached and (cached := count(self.timings, "cache_n")):
             return msgspec.structs.replace(usage, cached=min(cached, usage.input))
         return usage

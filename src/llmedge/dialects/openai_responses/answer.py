@@ -61,7 +61,7 @@ def parse(body: bytes) -> ir.Answer:
         top.text("id"),
         top.text("model"),
         max(0, top.integer("created_at") or 0),
-        parse_usage(top.raw("usage")),
+        parse_usage(top.raw("usage"), tier),
         "" if tier == "auto" else tier,
     )
 

@@ -328,7 +328,7 @@ class Decoder(SseReader[ir.StreamEvent]):
         if incomplete:  # some servers say it in the object only, behind the event of a completed one
             status = "incomplete"
         items.append(ir.Finish(finish_of(status, reason, self._called, self._refused)))
-        if (usage := parse_usage(response.raw("usage"))) is not None:
+        if (usage := parse_usage(response.raw("usage"), response.text("service_tier"))) is not None:
             items.append(ir.Counted(usage))
         self.done = True
         items.append(ir.End())

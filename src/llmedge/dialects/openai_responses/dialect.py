@@ -9,7 +9,7 @@ import msgspec
 from llmedge.dialects import ir
 from llmedge.dialects.dialect import ChatDialect, Request, ResponseContext, StreamReader
 from llmedge.dialects.openai_answer import parse_error
-from llmedge.dialects.openai_common import PassedRequest, check_fields, count_items, parse_body
+from llmedge.dialects.openai_common import check_fields, count_items, parse_body
 from llmedge.dialects.openai_responses import answer, render, request
 from llmedge.dialects.openai_responses.decoder import Decoder
 from llmedge.dialects.openai_responses.encoder import Encoder
@@ -55,7 +55,9 @@ class _ResponsesRequest(msgspec.Struct, kw_only=True):
     user: str | None = None
 
 
-class _PassedResponses(PassedRequest, kw_only=True):
+class _PassedResponses(msgspec.Struct, kw_only=True):
+    model: str | None = None
+    stream: bool | None = None
     input: msgspec.Raw = msgspec.Raw(b"")
 
 
@@ -74,7 +76,7 @@ class OpenAIResponses(ChatDialect):
     )
 
     def parse_request(self, raw: bytes, max_depth: int = 100, *, model: str = "", stream: bool = False) -> Request:
-        fields, known = parse_body(raw, _passed, max_depth)
+        fields, known = parse_body(raw, _passed, max_depth, model)
         items = count_items(known.input)
         return Request(
             fields=fields,
@@ -85,7 +87,15 @@ class OpenAIResponses(ChatDialect):
             message_count=int(bytes(known.input) not in (b"", b"null")) if items is None else items,
         )
 
+    def forward(self, fields: RawObject, model: str, *, stream: bool, ask_usage: bool) -> bytes:
+        """A stored prompt (``prompt``) names its model itself, where the body names none."""
+        if bytes(fields.get("model", b"null")) == b"null" and bytes(fields.get("prompt", b"null")) != b"null":
+            return _encode(fields)
+        return super().forward(fields, model, stream=stream, ask_usage=ask_usage)
+
     def check(self, fields: RawObject, *, counts: bool = False) -> None:
+        if bytes(fields.get("model", b"null")) == b"null":
+            fields = {**fields, "model": msgspec.Raw(b'""')}
         known = check_fields(fields, _decoder)
         if known.input is None and not (known.prompt or known.previous_response_id or known.conversation):
             raise ValidationError("The field 'input' is required.", param="input")
@@ -109,7 +119,8 @@ class OpenAIResponses(ChatDialect):
         return b"event: error\ndata: " + _encode(payload) + b"\n\n"
 
     def read_answer(self, body: bytes) -> Usage | None:
-        return parse_usage(answer.check(body).raw("usage"))
+        response = answer.check(body)
+        return parse_usage(response.raw("usage"), response.text("service_tier"))
 
     parse_error = staticmethod(parse_error)
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from llmedge.dialects import ir, openai_answer
+from llmedge.dialects.billing import in_tier, told_cost
 from llmedge.dialects.dialect import ResponseContext
 from llmedge.dialects.lenient import count, decode
 from llmedge.errors import TargetError, VendorFailed, VendorRateLimited, VendorUnavailable
@@ -155,21 +156,26 @@ def render_usage(usage: Usage) -> dict[str, Any]:
     }
 
 
-def parse_usage(raw: Any) -> Usage | None:
-    """The usage object, or ``None`` for none. An answer is not worth less for a usage nobody can read."""
+def parse_usage(raw: Any, tier: Any = None) -> Usage | None:
+    """The usage object, or ``None`` for none. An answer is not worth less for a usage nobody can read.
+
+    :param tier: the response's ``service_tier``.
+    """
     usage = decode(raw) if raw else None
     if not isinstance(usage, dict):
         return None
     if "input_tokens" not in usage and "output_tokens" not in usage:
-        return openai_answer.parse_usage(raw)  # some servers say it as in chats
+        return in_tier(openai_answer.parse_usage(raw), tier)  # some servers say it as in chats
     read, written = usage.get("input_tokens_details"), usage.get("output_tokens_details")
-    return Usage(
+    counted = Usage(
         input=count(usage, "input_tokens"),
         output=count(usage, "output_tokens"),
         cached=count(read, "cached_tokens"),
         cache_write=count(read, "cache_write_tokens"),
         reasoning=count(written, "reasoning_tokens"),
+        cost=told_cost(usage),
     )
+    return in_tier(counted, tier)
 
 
 # Errors

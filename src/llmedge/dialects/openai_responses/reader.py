@@ -46,6 +46,7 @@ class _Item(msgspec.Struct, gc=False):
 class _Response(msgspec.Struct, gc=False):
     error: Any = None
     usage: msgspec.Raw = _NONE
+    service_tier: Any = None
 
 
 _decode_event = msgspec.json.Decoder(_Event).decode
@@ -82,7 +83,7 @@ class EventReader(PassingReader):
         type = event.type or name.decode()
         if type in ENDS:
             response = _decode_response(event.response)
-            self.usage = parse_usage(response.usage)
+            self.usage = parse_usage(response.usage, response.service_tier)
             self.done = True
             return EventKind.DONE
         if type in FAILS or (not type and event.error != _NONE):
