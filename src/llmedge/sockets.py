@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 from typing import Any
 
+from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.tcp import Client, Server
 from twisted.internet.unix import Client as UnixClient
 
@@ -40,6 +41,19 @@ def write_now(transport: Any, data: bytes) -> None:
                     return
                 data = data[sent:]
     transport.write(data)
+
+
+def close_writing(transport: Any) -> None:
+    """Close behind what is written, and go on reading what the other end sends, as far as that can be done.
+
+    Within TLS that is what ``loseConnection`` does: it says ``close_notify`` and waits for that of the other end. A
+    socket whose half was closed without would look like one that is attacked (RFC 8446 section 6.1).
+    """
+    half_close = getattr(transport, "loseWriteConnection", None)
+    if half_close is None or ISSLTransport(transport, None) is not None:
+        transport.loseConnection()
+    else:
+        half_close()
 
 
 def was_closed(transport: Any) -> bool:

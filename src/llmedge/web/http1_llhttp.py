@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from llmedge.deadlines import stop
 from llmedge.errors import EdgeError, RequestTimeout
-from llmedge.sockets import unsent, write_now
+from llmedge.sockets import close_writing, unsent, write_now
 from llmedge.web.edge import Edge
 from llmedge.web.head import RequestHead, Table
 from llmedge.web.http1_parser import Body, RequestParser
@@ -271,7 +271,11 @@ class LlhttpChannel(Http1Writer):
     def _overdue(self) -> None:
         state = self._state
         if state == CLOSING:
-            self.abort()
+            before, self._progress = self._progress, self.progress()
+            if before == self._progress:
+                self.abort()
+            else:
+                self._set_timer(self.edge.limits.write_timeout if self._progress else LINGER)
         elif state > STREAMING or self._held:
             pass  # an answer is under way; its end sets the timer again
         elif state != IDLE:
@@ -345,16 +349,13 @@ class LlhttpChannel(Http1Writer):
     # Ending.
 
     def _close(self) -> None:
+        """What is written has some seconds to go out."""
         self.write_body(b"", False)
         self.loseConnection()
-        self._linger()
-
-    break_off = _close
-
-    def _linger(self) -> None:
-        """What is written has some seconds to go out."""
         if self._state == CLOSING:
             self._set_timer(LINGER)
+
+    break_off = _close
 
     def loseConnection(self) -> None:
         """Close after what is written. A client that still sends is listened to for a while, or it would be reset
@@ -364,15 +365,14 @@ class LlhttpChannel(Http1Writer):
             return
         self._become(CLOSING)
         self._parser.stop()
-        stop(self._timer)
-        half_close = getattr(transport, "loseWriteConnection", None)
-        transport.unregisterProducer()
-        if not still_sends or half_close is None:
+        self._progress = self.progress()
+        self._set_timer(self.edge.limits.write_timeout if unsent(transport) and not still_sends else LINGER)
+        transport.unregisterProducer()  # TLS would wait for it to go by itself
+        if still_sends:
+            transport.resumeProducing()
+            close_writing(transport)
+        else:
             transport.loseConnection()
-            return
-        self._linger()
-        transport.resumeProducing()
-        half_close()
 
     def abort(self) -> None:
         self.transport.abortConnection()

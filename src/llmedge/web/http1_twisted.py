@@ -12,7 +12,7 @@ from twisted.web.http_headers import Headers
 
 from llmedge.deadlines import stop
 from llmedge.errors import EdgeError, RequestTimeout
-from llmedge.sockets import unsent
+from llmedge.sockets import close_writing, unsent
 from llmedge.web.edge import Edge
 from llmedge.web.refusals import LINGER, head_too_large, not_http, plain_refusal
 from llmedge.web.writer import Http1Writer, with_lines
@@ -149,15 +149,23 @@ class TwistedChannel(Http1Writer, HTTPChannel):
         """Close after what is written. A client that still sends is listened to for a while, or it would be reset
         before it has read why (RFC 9112 section 9.6)."""
         transport: Any = self.transport
-        half_close = getattr(transport, "loseWriteConnection", None)
-        if not self._discarding or half_close is None:
+        if self._abortingCall is None:
+            seconds = self.edge.limits.write_timeout if unsent(transport) and not self._discarding else LINGER
+            self._abortingCall = self.edge.clock.callLater(seconds, self._check_progress, self.progress())
+        if not self._discarding:
             super().loseConnection()  # type: ignore[no-untyped-call]  # twisted has no types here
             return
-        if self._abortingCall is None:
-            self._abortingCall = self.edge.clock.callLater(LINGER, self.forceAbortClient)
         self._networkProducer.unregisterProducer()
         transport.resumeProducing()
-        half_close()
+        close_writing(transport)
+
+    def _check_progress(self, before: int) -> None:
+        self._abortingCall = None
+        if (now := self.progress()) == before:
+            self.forceAbortClient()
+        else:
+            seconds = self.edge.limits.write_timeout if now else LINGER
+            self._abortingCall = self.edge.clock.callLater(seconds, self._check_progress, now)
 
     def forceAbortClient(self) -> None:
         stop(self._abortingCall)

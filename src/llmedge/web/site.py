@@ -19,6 +19,7 @@ from llmedge.web.edge import Edge, Gate
 from llmedge.web.http1_llhttp import LlhttpChannel
 from llmedge.web.http1_twisted import TwistedChannel
 from llmedge.web.http2 import PREFACE, EdgeHttp2
+from llmedge.web.refusals import LINGER
 from llmedge.web.request import EdgeRequest
 
 
@@ -76,6 +77,8 @@ class EdgeProtocol(Protocol):
             self.channel.drain()
         else:
             transport: Any = self.transport
+            stop(self._timer)
+            self._timer = self.factory.edge.clock.callLater(LINGER, transport.abortConnection)
             transport.loseConnection()
 
 

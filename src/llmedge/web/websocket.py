@@ -119,11 +119,15 @@ class ChatSocket:
     # From the client
 
     def data_received(self, data: bytes) -> None:
+        if self._closed:
+            return
         self._silent = 0
         try:
             self._connection.receive_data(data)
             for event in self._connection.events():
                 self._handle(event)
+                if self._closed:
+                    return
         except RemoteProtocolError as error:
             self._close(error.event_hint.code if isinstance(error.event_hint, CloseConnection) else 1002)
 
@@ -143,9 +147,8 @@ class ChatSocket:
         elif isinstance(event, Ping):
             self._send(event.response())
         elif isinstance(event, CloseConnection):
-            if self._connection.state is not ConnectionState.CLOSED:
-                self._send(event.response())
-            self._transport.loseConnection()
+            self._send(event.response())
+            self._end()
 
     def _message(self, message: str) -> None:
         if self._current is None:
@@ -157,6 +160,10 @@ class ChatSocket:
 
     def connection_lost(self, reason: Failure) -> None:
         stop(self._timer)
+        self._give_up(reason)
+
+    def _give_up(self, reason: Failure) -> None:
+        """Nobody waits for an answer any more."""
         self._leaving = True
         self._waiting.clear()
         current, self._current = self._current, None
@@ -214,7 +221,13 @@ class ChatSocket:
     def _close(self, code: int, reason: str = "") -> None:
         if not self._closed:
             self._send(CloseConnection(code, reason))
-        self._transport.loseConnection()
+            self._end()
+
+    def _end(self) -> None:
+        """The last frame is written: whatever is under way ends, and then the connection."""
+        stop(self._timer)
+        self._give_up(Failure(ConnectionDone()))  # type: ignore[no-untyped-call]
+        self.channel.break_off()
 
     def drain(self) -> None:
         """The service stops: close when the message under way, if there is one, is answered."""
