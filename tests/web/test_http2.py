@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import h2.config
@@ -48,9 +49,11 @@ class Http2:
             ]:
                 return
 
-    def ask(self, body: Any = None, path: str = "/v1/chat/completions", method: str = "POST") -> int:
+    def ask(
+        self, body: Any = None, path: str = "/v1/chat/completions", method: str = "POST", more: Sequence[Any] = ()
+    ) -> int:
         stream: int = self.h2.get_next_available_stream_id()
-        headers = [(":method", method), (":path", path), (":scheme", "http"), (":authority", "localhost")]
+        headers = [(":method", method), (":path", path), (":scheme", "http"), (":authority", "localhost"), *more]
         if body is not None:
             headers.append(("content-type", "application/json"))
         self.h2.send_headers(stream, headers, end_stream=body is None)

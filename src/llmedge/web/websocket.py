@@ -30,7 +30,9 @@ from llmedge.web.request import EdgeRequest
 WAITING = 8
 """Messages that may wait while one is answered."""
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_KEPT = b"authorization x-api-key api-key sec-websocket-protocol x-forwarded-for host traceparent tracestate".split()
+_KEPT = (
+    b"authorization x-api-key api-key upgrade sec-websocket-protocol x-forwarded-for host traceparent tracestate"
+).split()
 """Headers of the handshake that each message has as well."""
 _KEY_PROTOCOL = b"openai-insecure-api-key."
 _encode = msgspec.json.encode
