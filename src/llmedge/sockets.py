@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import socket
 from typing import Any
 
 from twisted.internet.interfaces import ISSLTransport
@@ -19,6 +20,29 @@ def unsent(transport: Any) -> int:
     held = len(getattr(transport, "dataBuffer", b"")) - getattr(transport, "offset", 0)
     waiting: int = getattr(transport, "_tempDataLen", 0)
     return held + waiting
+
+
+UNSENT = 65536
+"""Bytes that the kernel takes for a client beyond what is on its way to it."""
+HELD = 32768
+"""Bytes behind those from which whoever writes to the client is paused."""
+
+
+def limit_unsent(port: Any) -> None:
+    """Have the kernel hold at most :data:`UNSENT` bytes for each client of ``port`` that does not read. Left alone it
+    takes some MiB, for which a vendor would be read. Connections inherit it; not every system has it.
+    """
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    listening = getattr(port, "socket", None)
+    if option is not None and listening is not None and listening.family in (socket.AF_INET, socket.AF_INET6):
+        listening.setsockopt(socket.IPPROTO_TCP, option, UNSENT)
+
+
+def limit_held(transport: Any) -> None:
+    """Pause whoever writes to ``transport`` from :data:`HELD` bytes on, half of what Twisted holds."""
+    transport = getattr(transport, "transport", None) or transport  # below TLS
+    if hasattr(transport, "bufferSize"):
+        transport.bufferSize = HELD
 
 
 _PLAIN = (Server, Client)

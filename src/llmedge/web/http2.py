@@ -25,6 +25,7 @@ from twisted.web import _http2
 from twisted.web.http_headers import Headers
 
 from llmedge.deadlines import stop
+from llmedge.sockets import HELD
 from llmedge.web.edge import Edge
 from llmedge.web.http2_state import Connection
 from llmedge.web.refusals import LINGER
@@ -201,6 +202,15 @@ class EdgeHttp2(_H2Connection):  # type: ignore[misc]
             self.priority.block(stream)
         if self.remainingOutboundWindow(stream) <= 0:
             self.streams[stream].flowControlBlocked()
+        else:
+            self.streams[stream].windowUpdated()
+
+    def remainingOutboundWindow(self, streamID: int) -> int:
+        """What a stream may still write: less than its window, which may be 2 GiB while nobody reads."""
+        sentinel = _http2._END_STREAM_SENTINEL
+        queued = sum(len(data) for data in self._outboundStreamQueues[streamID] if data is not sentinel)
+        window: int = self.conn.local_flow_control_window(streamID)
+        return min(window, HELD) - queued
 
     def abortRequest(self, streamID: int) -> None:
         """twisted's, which resets with NO_ERROR."""

@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from llmedge.config.sections.server import Server
 from llmedge.deadlines import stop
+from llmedge.sockets import limit_held
 from llmedge.web.answer import send_error
 from llmedge.web.edge import Edge, Gate
 from llmedge.web.http1_llhttp import LlhttpChannel
@@ -39,6 +40,7 @@ class EdgeProtocol(Protocol):
         if not self.factory.admit(self):
             transport.abortConnection()  # nothing cheaper can be said
             return
+        limit_held(transport)
         edge = self.factory.edge
         self._timer = edge.clock.callLater(edge.limits.header_timeout, transport.abortConnection)
 
