@@ -228,7 +228,7 @@ class Api:
     async def _call(self, request: EdgeRequest, endpoint: Endpoint, dialect: Dialect) -> Call:
         _expect_json(request)
         edge = request.edge
-        body = request.content.read() if request.body is None else await whole_body(request.body, edge.limits)
+        body = request.content.read() if request.body is None else await whole_body(request, request.body)
         request.context.record.bytes_in = len(body)
         heavy = is_heavy(body)
         asked = request, endpoint, dialect, body

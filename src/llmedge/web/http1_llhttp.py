@@ -342,7 +342,8 @@ class LlhttpChannel(Http1Writer):
             self._run()
 
     def upgrade(self, protocol: Any) -> None:
-        """What comes from now on is for ``protocol``: its ``data_received``, ``connection_lost`` and ``drain``."""
+        """What comes from now on is for ``protocol``: its ``data_received``, ``connection_lost`` and ``drain``. Nothing
+        comes while the client takes nothing, between its ``blocked`` and ``unblocked``."""
         self._become(UPGRADED)
         self._upgraded = protocol
 
@@ -398,9 +399,14 @@ class LlhttpChannel(Http1Writer):
             self._producer.pauseProducing()
         if self._state <= BODY:
             self.transport.pauseProducing()
+        elif self._state == UPGRADED:
+            self.transport.pauseProducing()
+            self._upgraded.blocked()
 
     def resumeProducing(self) -> None:
         self._blocked = False
+        if self._state == UPGRADED:
+            self._upgraded.unblocked()
         if self._producer is not None:
             self._producer.resumeProducing()
         if not self._held:

@@ -195,6 +195,20 @@ class TwistedChannel(Http1Writer, HTTPChannel):
     def upgrade(self, protocol: Any) -> None:
         self._upgraded = protocol
 
+    def pauseProducing(self) -> None:
+        super().pauseProducing()  # type: ignore[no-untyped-call]  # twisted has no types here
+        if self._upgraded is not None:
+            network: Any = self._networkProducer
+            network.pauseProducing()
+            self._upgraded.blocked()
+
+    def resumeProducing(self) -> None:
+        if self._upgraded is not None:
+            network: Any = self._networkProducer
+            self._upgraded.unblocked()
+            network.resumeProducing()
+        super().resumeProducing()  # type: ignore[no-untyped-call]  # twisted has no types here
+
     def checkPersistence(self, request: Any, version: bytes) -> bool:
         if self.edge.draining:
             request.responseHeaders.setRawHeaders(b"connection", [b"close"])

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 from llmedge.body import BodyStream
 from llmedge.config.sections.server import Server
-from llmedge.errors import RequestTooLarge
+from llmedge.errors import EdgeError, Overloaded, RequestTooLarge
 from llmedge.web.context import RequestContext
+from llmedge.web.held import SMALL
 from llmedge.web.paths import streams_body
 
 
 class Intake:
     """The body of a request that does not come in one with its head. What is too much makes a refusal in the context.
+
+    :param keep: told how many bytes are held, says whether they may be.
 
     twisted.web keeps bodies over 100 kB in a temporary file; ours are capped, and a disk may be slow.
 
@@ -21,12 +25,13 @@ class Intake:
     :ivar stream: where they go instead, for who reads the body as it comes.
     """
 
-    def __init__(self, limits: Server, context: RequestContext) -> None:
+    def __init__(self, limits: Server, context: RequestContext, keep: Callable[[int], bool]) -> None:
         self.size = 0
         self.content = io.BytesIO()
         self.stream: BodyStream | None = None
         self._limits = limits
         self._context = context
+        self._keep = keep
         self._cap, self._setting = limits.max_request_size, "server.max_request_size, MAX_REQUEST_SIZE"
         self._path = b""
         self._announced = 0
@@ -51,6 +56,8 @@ class Intake:
         if self.stream is not None:
             self.stream.feed(data)
         elif self._context.refusal is None:
+            if self.size > SMALL and not self._keep(self.size):
+                return self._refuse(too_much_held())
             self.content.write(data)
         return False
 
@@ -67,9 +74,16 @@ class Intake:
         self.content.truncate(0)
         return stream
 
-    def _refuse(self) -> bool:
+    def _refuse(self, error: EdgeError | None = None) -> bool:
         if self._context.refusal is not None:
             return False
-        self._context.refusal = RequestTooLarge(f"The request body is over {self._cap} bytes ({self._setting}).")
+        too_large = RequestTooLarge(f"The request body is over {self._cap} bytes ({self._setting}).")
+        self._context.refusal = error or too_large
         self.content.truncate(0)
+        if self.size > SMALL:
+            self._keep(0)
         return True
+
+
+def too_much_held() -> Overloaded:
+    return Overloaded("The gateway holds as many bytes for you, or for all, as it may (server.max_held).")

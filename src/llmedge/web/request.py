@@ -54,6 +54,7 @@ class EdgeRequest(Request):
     upgraded = False
     _intake: Intake | None = None
     _mute = False
+    _kept = False
 
     if TYPE_CHECKING:  # twisted.web gives these no types
 
@@ -77,7 +78,7 @@ class EdgeRequest(Request):
 
     def _arriving(self) -> Intake:
         if self._intake is None:
-            self._intake = Intake(self.edge.limits, self.context)
+            self._intake = Intake(self.edge.limits, self.context, self.keep)
         return self._intake
 
     def gotLength(self, length: int | None) -> None:
@@ -111,6 +112,18 @@ class EdgeRequest(Request):
             self.size = intake.size
             if intake.floods:
                 self.abort_now()
+
+    def keep(self, size: int) -> bool:
+        """Hold ``size`` bytes for its client until it is over, whatever was held before.
+
+        :returns: whether that may be; see :class:`llmedge.web.held.Held`.
+        """
+        if not self._kept:
+            self._kept = True
+            self.over.append(lambda request, lost: request.edge.held.drop(request))
+        context = self.context
+        caller = getattr(context, "caller", None) or context.head.caller
+        return self.edge.held.hold(self, (caller and caller.name) or str(getattr(self.client, "host", "")), size)
 
     @property
     def refused(self) -> bool:

@@ -49,6 +49,12 @@ class Server:
     upload_disk: int = option(
         kinds.integer(0), 1073741824, "Bytes of them in temporary files, where upload_memory is full; 0: none."
     )
+    max_held: int = option(
+        kinds.integer(1048576),
+        268435456,
+        "Bytes held for clients, all together: bodies, WebSocket messages that wait, answers that nobody reads, where "
+        "they are over 64 KiB. One caller may have half of it.",
+    )
     header_timeout: float = option(
         kinds.number(0.01, 3600), 10.0, "Seconds a request's head may take, from its first byte to its last."
     )
