@@ -157,8 +157,7 @@ class LlhttpChannel(Http1Writer):
         request = self._make_request(head, table)
         if self.edge.draining or (body is None and head.ends_connection()):  # no known head with its body does
             self.persistent = False
-            if head.version == b"HTTP/1.1":  # HTTP/1.0 expects nothing else
-                request.responseHeaders._rawHeaders[b"Connection"] = [b"close"]
+            request.responseHeaders._rawHeaders[b"Connection"] = [b"close"]
         if body is not None:
             request.take(body)
             return True
@@ -193,6 +192,8 @@ class LlhttpChannel(Http1Writer):
         data = parser.next_data()
         if data:
             request.handleContentChunk(data)
+        if announced := parser.announced:
+            request.announce(announced)
         if not BODY <= self._state <= STREAMING:
             return  # answered by somebody who would not read to the end; or it was too much, and the connection is gone
         if parser.body is Body.BROKEN:
@@ -303,7 +304,7 @@ class LlhttpChannel(Http1Writer):
         self._chunked = has_body and version == b"HTTP/1.1" and b"Content-Length" not in table
         if self._chunked:
             table[b"Transfer-Encoding"] = [b"chunked"]
-        made = [b"%b %d %b\r\n" % (version, code, reason), *lines]
+        made = [b"HTTP/1.1 %d %b\r\n" % (code, reason), *lines]  # our version, not the client's (RFC 9110 section 2.5)
         for name, values in table.items():
             for value in values:
                 made.append(b"%b: %b\r\n" % (name, value))

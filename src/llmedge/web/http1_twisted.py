@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
+from twisted.web.http import HTTPChannel, _ChunkedTransferDecoder
 from twisted.web.http_headers import Headers
 
 from llmedge.deadlines import stop
@@ -31,6 +31,7 @@ class TwistedChannel(Http1Writer, HTTPChannel):
     _progress: int | None = None
     _optimisticEagerReadSize = 65536
     _chunked = False
+    _first = b""
 
     def __init__(self, edge: Edge, requestFactory: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # twisted has no types here
@@ -105,7 +106,18 @@ class TwistedChannel(Http1Writer, HTTPChannel):
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         over = self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders
-        self._refuse(head_too_large(self.edge.limits) if over else not_http())
+        self._refuse(head_too_large(self.edge.limits) if over else not_http(self._first))
+
+    def lineReceived(self, line: bytes) -> None:
+        if not self._first:
+            self._first = line
+        super().lineReceived(line)  # type: ignore[no-untyped-call]  # twisted has no types here
+
+    def rawDataReceived(self, data: bytes) -> None:
+        super().rawDataReceived(data)
+        decoder = self._transferDecoder
+        if not self._handlingRequest and isinstance(decoder, _ChunkedTransferDecoder) and decoder.state == "BODY":
+            self.requests[-1].announce(decoder.length)
 
     def _send100Continue(self) -> None:
         if not self.requests[-1].refused:  # else it is refused before a byte of the body (RFC 9110 section 10.1.1)
@@ -184,7 +196,7 @@ class TwistedChannel(Http1Writer, HTTPChannel):
         self._chunked = has_body and version == b"HTTP/1.1" and not headers.hasHeader(b"content-length")
         if self._chunked:
             headers.setRawHeaders(b"transfer-encoding", [b"chunked"])
-        self.writeHeaders(version, b"%d" % code, reason, with_lines(headers, lines))  # type: ignore[no-untyped-call]
+        self.writeHeaders(b"HTTP/1.1", b"%d" % code, reason, with_lines(headers, lines))  # type: ignore[no-untyped-call]
 
     def write_body(self, data: bytes, last: bool) -> None:
         if data:
@@ -213,4 +225,6 @@ class TwistedChannel(Http1Writer, HTTPChannel):
         if self.edge.draining:
             request.responseHeaders.setRawHeaders(b"connection", [b"close"])
             return False
+        if version != b"HTTP/1.1":  # whose answers are ours all the same
+            request.responseHeaders.setRawHeaders(b"connection", [b"close"])
         return bool(super().checkPersistence(request, version))  # type: ignore[no-untyped-call]

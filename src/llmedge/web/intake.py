@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 
 from llmedge.body import BodyStream
 from llmedge.config.sections.server import Server
 from llmedge.errors import EdgeError, Overloaded, RequestTooLarge
 from llmedge.web.context import RequestContext
-from llmedge.web.held import SMALL
 from llmedge.web.paths import streams_body
 
 
 class Intake:
     """The body of a request that does not come in one with its head. What is too much makes a refusal in the context.
-
-    :param keep: told how many bytes are held, says whether they may be.
 
     twisted.web keeps bodies over 100 kB in a temporary file; ours are capped, and a disk may be slow.
 
@@ -25,13 +21,12 @@ class Intake:
     :ivar stream: where they go instead, for who reads the body as it comes.
     """
 
-    def __init__(self, limits: Server, context: RequestContext, keep: Callable[[int], bool]) -> None:
+    def __init__(self, limits: Server, context: RequestContext) -> None:
         self.size = 0
         self.content = io.BytesIO()
         self.stream: BodyStream | None = None
         self._limits = limits
         self._context = context
-        self._keep = keep
         self._cap, self._setting = limits.max_request_size, "server.max_request_size, MAX_REQUEST_SIZE"
         self._path = b""
         self._announced = 0
@@ -46,18 +41,20 @@ class Intake:
         self._announced = length or self._announced
         if streams_body(path):
             self._cap, self._setting = self._limits.max_upload_size, "server.max_upload_size"
-        return bool(self._path) and self._announced > self._cap and self._refuse()
+        return bool(self._path) and self._announced > self._cap and self.refuse()
+
+    def announce(self, length: int) -> bool:
+        """A chunk says that so much more will come; see :meth:`feed`."""
+        return self.size + length > self._cap and self.refuse()
 
     def feed(self, data: bytes) -> bool:
         """More of it has come."""
         self.size += len(data)
         if self.size > self._cap:
-            return self._refuse()
+            return self.refuse()
         if self.stream is not None:
             self.stream.feed(data)
         elif self._context.refusal is None:
-            if self.size > SMALL and not self._keep(self.size):
-                return self._refuse(too_much_held())
             self.content.write(data)
         return False
 
@@ -74,14 +71,16 @@ class Intake:
         self.content.truncate(0)
         return stream
 
-    def _refuse(self, error: EdgeError | None = None) -> bool:
+    def refuse(self, error: EdgeError | None = None) -> bool:
+        """Keep nothing of it; ``error``, or that it is too large, is what its client is told.
+
+        :returns: whether nothing else was to be said before.
+        """
         if self._context.refusal is not None:
             return False
         too_large = RequestTooLarge(f"The request body is over {self._cap} bytes ({self._setting}).")
         self._context.refusal = error or too_large
         self.content.truncate(0)
-        if self.size > SMALL:
-            self._keep(0)
         return True
 
 

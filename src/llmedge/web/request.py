@@ -19,7 +19,8 @@ from llmedge.errors import EdgeError, InternalError, ValidationError
 from llmedge.tls import certificate_names
 from llmedge.web.context import RequestContext
 from llmedge.web.head import NO_HEAD, RequestHead
-from llmedge.web.intake import Intake
+from llmedge.web.held import SMALL
+from llmedge.web.intake import Intake, too_much_held
 from llmedge.web.paths import PATHS, nothing_at, path_of, split_target, streams_body
 from llmedge.web.writer import Writer
 
@@ -78,13 +79,17 @@ class EdgeRequest(Request):
 
     def _arriving(self) -> Intake:
         if self._intake is None:
-            self._intake = Intake(self.edge.limits, self.context, self.keep)
+            self._intake = Intake(self.edge.limits, self.context)
         return self._intake
 
     def gotLength(self, length: int | None) -> None:
         intake = self._arriving()
         self.content: Any = intake.content
         self._refuse_soon(intake.expect(length=length))
+
+    def announce(self, length: int) -> None:
+        """So many more bytes of the body will come."""
+        self._refuse_soon(self._arriving().announce(length))
 
     def judge(self, target: bytes) -> None:
         """Called with the request's target when its head is complete and a body is to come."""
@@ -110,6 +115,11 @@ class EdgeRequest(Request):
             intake = self._arriving()
             self._refuse_soon(intake.feed(data))
             self.size = intake.size
+            if intake.size > SMALL and intake.stream is None:
+                if self.refused:
+                    self.edge.held.drop(self)
+                elif not self.keep(intake.size):
+                    self._refuse_soon(intake.refuse(too_much_held()))
             if intake.floods:
                 self.abort_now()
 
