@@ -83,6 +83,22 @@ class Unread(Through):
         self.assertTrue(asked.transport.gone)
         self.assertEqual([record.outcome for record in self.edge.records], ["client_closed"])
 
+    def test_answers_that_are_complete(self) -> None:
+        """Over HTTP/2 they wait for a window while something is taken, and are reset then. Their siblings go on."""
+        self.begin("[server]\nwrite_timeout = 20\nidle_timeout = 15\n")
+        client = Http2(self.edge, window=10)
+        slow, stuck = (client.ask(path="/", method="GET") for _ in range(2))
+        for _ in range(5):
+            client.h2.increment_flow_control_window(5, slow)
+            client.flush()
+            self.edge.reactor.advance(20)
+            client.flush()
+            self.edge.reactor.advance(1)
+        self.assertEqual((client.reset(slow), client.reset(stuck)), (False, True))
+        client.h2.increment_flow_control_window(100000, slow)
+        client.flush()
+        self.assertTrue(client.ended(slow))
+
     def test_figures(self) -> None:
         """What docs/security.rst says of an unread stream is reckoned from these."""
         self.assertEqual((HELD, HIGH_WATER), (32768, 16384))

@@ -46,7 +46,7 @@ class EdgeStream(_H2Stream):  # type: ignore[misc]
     def __init__(self, streamID: int, connection: EdgeHttp2, headers: Any) -> None:
         self.edge = edge = connection.edge
         self.ends = connection.getPeer(), connection.getHost()
-        self.sent = 0
+        self.sent, self.seen = 0, -1
         self._body_timer = edge.clock.callLater(edge.limits.body_timeout, self.abort)
         super().__init__(streamID, connection, headers, connection.requestFactory, None, None)
         if self.command not in (b"GET", b"HEAD"):
@@ -73,6 +73,10 @@ class EdgeStream(_H2Stream):  # type: ignore[misc]
     def requestComplete(self) -> None:
         stop(self._body_timer)
         super().requestComplete()
+
+    def requestDone(self, request: Any) -> None:
+        super().requestDone(request)
+        self._conn.watch_ends()
 
     def connectionLost(self, reason: Any) -> None:
         stop(self._body_timer)
@@ -113,6 +117,7 @@ class EdgeHttp2(_H2Connection):  # type: ignore[misc]
         self._sendingDeferred: Any = None
         self._draining = False
         self._leaving: Any = None
+        self._ends: Any = None
 
     def _requestReceived(self, event: Any) -> None:
         """twisted's, but for the class of the stream."""
@@ -233,6 +238,21 @@ class EdgeHttp2(_H2Connection):  # type: ignore[misc]
         if self._draining and not self.streams:
             self._leave()
 
+    def watch_ends(self) -> None:
+        """An answer is complete, but not taken: it may wait as long as something of it is."""
+        if self._ends is None:
+            self._ends = self.edge.clock.callLater(self.edge.limits.write_timeout, self._check_ends)
+
+    def _check_ends(self) -> None:
+        self._ends = None
+        for stream in tuple(self.streams.values()):
+            if stream._request.finished:
+                if stream.sent == stream.seen:
+                    stream.abort()
+                else:
+                    stream.seen = stream.sent
+                    self.watch_ends()
+
     def drain(self) -> None:
         """No new streams; the connection closes when those under way are over."""
         # By hand: h2 takes a GOAWAY of its own for the end and would refuse to send another byte.
@@ -264,4 +284,5 @@ class EdgeHttp2(_H2Connection):  # type: ignore[misc]
 
     def connectionLost(self, reason: Any, _cancelTimeouts: bool = True) -> None:
         stop(self._leaving)
+        stop(self._ends)
         super().connectionLost(reason, _cancelTimeouts=_cancelTimeouts)
