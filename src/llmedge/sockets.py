@@ -67,6 +67,17 @@ def write_now(transport: Any, data: bytes) -> None:
     transport.write(data)
 
 
+def close(transport: Any) -> None:
+    """Close behind what is written; whoever produces into it has to be unregistered.
+
+    Within TLS ``close_notify`` comes last. That of the other end, which Twisted waits for, need not be (RFC 8446
+    section 6.1), and many send none.
+    """
+    transport.loseConnection()
+    if ISSLTransport(transport, None) is not None and not getattr(transport, "_appSendBuffer", b"?"):
+        transport.transport.loseConnection()
+
+
 def close_writing(transport: Any) -> None:
     """Close behind what is written, and go on reading what the other end sends, as far as that can be done.
 

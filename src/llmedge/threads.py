@@ -13,13 +13,14 @@ LARGE = 262144
 """Bytes of JSON from which reading or writing them takes more than a millisecond."""
 
 
-_FEW = 16384
+FEW = 16384
+"""Bytes of JSON that take no longer, whatever is in them."""
 _MANY = 1000
 
 
 def is_heavy(raw: bytes) -> bool:
     """Whether to deal with a JSON text takes more than some milliseconds: it is large, or of many small things."""
-    if len(raw) < _FEW:
+    if len(raw) < FEW:
         return False
     return len(raw) >= LARGE or raw.count(b"{") + raw.count(b"[") > _MANY or raw.count(b",") > 4 * _MANY
 

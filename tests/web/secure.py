@@ -22,7 +22,7 @@ def server_tls() -> ServerTls:
 
 
 class Socket(StringTransport):
-    """Below TLS. Closes in the reactor's next turn, when all is written, as a socket does.
+    """Below TLS. Closes in the reactor's next turn, when all is written, as a socket does; never if it is ``stuck``.
 
     :ivar gone: it is closed, ``aborted`` if at once.
     """
@@ -30,14 +30,15 @@ class Socket(StringTransport):
     gone = aborted = False
     protocol: Any
 
-    def __init__(self, clock: Any, peer: IPv4Address) -> None:
+    def __init__(self, clock: Any, peer: IPv4Address, stuck: bool) -> None:
         super().__init__(peerAddress=peer)
+        self._stuck = stuck
         self._clock = clock
 
     def setTcpNoDelay(self, enabled: bool) -> None: ...
 
     def loseConnection(self) -> None:
-        if not self.disconnecting:
+        if not self.disconnecting and not self._stuck:
             self.disconnecting = True
             self._clock.callLater(0, self._close, ConnectionDone())
 
@@ -54,13 +55,14 @@ class Socket(StringTransport):
 class TlsWire:
     """One client connection to a site.
 
-    :param polite: whether the client answers when TLS is closed, as it should (RFC 8446 section 6.1).
+    :param polite: whether the client answers when TLS is closed.
+    :param stuck: whether it takes nothing of what is written last, so that the socket cannot be closed.
     """
 
-    def __init__(self, edge: Any, alpn: bytes = b"h2", polite: bool = True, peer: str = "127.0.0.1") -> None:
+    def __init__(self, edge: Any, alpn: bytes = b"h2", polite: bool = True, stuck: bool = False) -> None:
         self._clock = edge.reactor
         self._polite = polite
-        self.transport = Socket(self._clock, IPv4Address("TCP", peer, 40000))
+        self.transport = Socket(self._clock, IPv4Address("TCP", "127.0.0.1", 40000), stuck)
         factory = TLSMemoryBIOFactory(server_tls(), False, edge.site, self._clock)
         self.transport.protocol = factory.buildProtocol(self.transport.getPeer())
         self.transport.protocol.makeConnection(self.transport)

@@ -349,14 +349,14 @@ class Draining(SynchronousTestCase):
                 self.assertTrue(client.wire.transport.gone)
 
     def test_idle_connections(self) -> None:
-        """They close at once, within TLS too; who does not answer TLS's close is cut off."""
-        for polite in (True, False):
+        """They close at once, within TLS too, whether the client answers that or not; who takes nothing is cut off."""
+        for polite, stuck in ((True, False), (False, False), (True, True)):
             edge = Edge()
-            wire = TlsWire(edge, polite=polite)
+            wire = TlsWire(edge, polite=polite, stuck=stuck)
             Http2(edge, wire=wire)
             edge.site.drain()
             wire.advance(0)
-            self.assertEqual(wire.transport.gone, polite)
+            self.assertEqual(wire.transport.gone, not stuck)
             wire.advance(LINGER)
             self.assertTrue(wire.transport.gone)
 

@@ -182,9 +182,9 @@ class ConnectionErrors(SynchronousTestCase):
         self.assertTrue(wire.transport.gone)
 
     def test_a_client_that_stays(self) -> None:
-        """Who does not answer TLS's close is cut off after LINGER seconds; what it sends until then is not read."""
+        """Who does not take what is written last is cut off after LINGER seconds, and not read until then."""
         edge = Edge()
-        wire = TlsWire(edge, polite=False)
+        wire = TlsWire(edge, polite=False, stuck=True)
         wire.send(HELLO + headers(b"\x80"))
         self.assertFalse(wire.transport.gone)
         wire.send(headers(stream=3))

@@ -104,14 +104,15 @@ class HttpProvider:
                 reader = translation.reader(call, attempt.target, self._limits.max_event_size, created)
                 return HttpStream(self, exchange, reader, attempt)
             answer = await exchange.read_all()
-            body = answer.removeprefix(BOM)
             try:
-                if len(body) < LARGE:
-                    return translation.answer(body, call, attempt.target, created)
+                if len(answer) < LARGE:
+                    return translation.answer(answer, call, attempt.target, created)
                 return await maybe_in_thread(
-                    self._clock, len(body), translation.answer, body, call, attempt.target, created
+                    self._clock, len(answer), translation.answer, answer, call, attempt.target, created
                 )
             except UpstreamMalformed:
+                if answer.startswith(BOM):
+                    return translation.answer(answer.removeprefix(BOM), call, attempt.target, created)
                 if not is_asked_for(call, translation, exchange.fields.get(b"content-type", b"")):
                     raise
                 return Answer(answer, content_type=b"application/octet-stream")

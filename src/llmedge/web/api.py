@@ -34,7 +34,7 @@ from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.stage import Handler
 from llmedge.pipeline.vendor_models import VendorModels
 from llmedge.streams import ReplyStream
-from llmedge.threads import LARGE, in_thread, is_heavy
+from llmedge.threads import FEW, LARGE, in_thread, is_heavy
 from llmedge.web import websocket
 from llmedge.web.answer import SLICE, send_answer, send_body, send_error, send_json, show_call
 from llmedge.web.driver import CoroutineDriver
@@ -218,7 +218,7 @@ class Api:
         if not request.context.head.is_json:
             _expect_json(request)
         body = request.content.read()
-        if is_heavy(body):
+        if request.size >= FEW and is_heavy(body):
             request.content.seek(0)
             return None
         request.context.record.bytes_in = request.size

@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from llmedge.deadlines import stop
 from llmedge.errors import EdgeError, RequestTimeout
-from llmedge.sockets import close_writing, unsent, write_now
+from llmedge.sockets import close, close_writing, unsent, write_now
 from llmedge.web.edge import Edge
 from llmedge.web.head import RequestHead, Table
 from llmedge.web.http1_parser import Body, RequestParser
@@ -374,7 +374,7 @@ class LlhttpChannel(Http1Writer):
             transport.resumeProducing()
             close_writing(transport)
         else:
-            transport.loseConnection()
+            close(transport)
 
     def abort(self) -> None:
         self.transport.abortConnection()

@@ -12,7 +12,7 @@ from twisted.web.http_headers import Headers
 
 from llmedge.deadlines import stop
 from llmedge.errors import EdgeError, RequestTimeout
-from llmedge.sockets import close_writing, unsent
+from llmedge.sockets import close, close_writing, unsent
 from llmedge.web.edge import Edge
 from llmedge.web.refusals import LINGER, head_too_large, not_http, plain_refusal
 from llmedge.web.writer import Http1Writer, with_lines
@@ -164,12 +164,12 @@ class TwistedChannel(Http1Writer, HTTPChannel):
         if self._abortingCall is None:
             seconds = self.edge.limits.write_timeout if unsent(transport) and not self._discarding else LINGER
             self._abortingCall = self.edge.clock.callLater(seconds, self._check_progress, self.progress())
-        if not self._discarding:
-            super().loseConnection()  # type: ignore[no-untyped-call]  # twisted has no types here
-            return
         self._networkProducer.unregisterProducer()
-        transport.resumeProducing()
-        close_writing(transport)
+        if self._discarding:
+            transport.resumeProducing()
+            close_writing(transport)
+        else:
+            close(transport)
 
     def _check_progress(self, before: int) -> None:
         self._abortingCall = None

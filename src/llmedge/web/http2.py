@@ -25,7 +25,7 @@ from twisted.web import _http2
 from twisted.web.http_headers import Headers
 
 from llmedge.deadlines import stop
-from llmedge.sockets import HELD
+from llmedge.sockets import HELD, close
 from llmedge.web.edge import Edge
 from llmedge.web.http2_state import Connection
 from llmedge.web.refusals import LINGER
@@ -280,7 +280,7 @@ class EdgeHttp2(_H2Connection):  # type: ignore[misc]
         transport.write(b"".join(self._bufferedControlFrames) + self.conn.data_to_send())
         self._bufferedControlFrames.clear()
         transport.unregisterProducer()  # TLS would wait for it to go by itself
-        transport.loseConnection()
+        close(transport)
 
     def connectionLost(self, reason: Any, _cancelTimeouts: bool = True) -> None:
         stop(self._leaving)

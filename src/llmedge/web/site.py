@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from llmedge.config.sections.server import Server
 from llmedge.deadlines import stop
-from llmedge.sockets import limit_held
+from llmedge.sockets import close, limit_held
 from llmedge.web.answer import send_error
 from llmedge.web.edge import Edge, Gate
 from llmedge.web.http1_llhttp import LlhttpChannel
@@ -81,7 +81,7 @@ class EdgeProtocol(Protocol):
             transport: Any = self.transport
             stop(self._timer)
             self._timer = self.factory.edge.clock.callLater(LINGER, transport.abortConnection)
-            transport.loseConnection()
+            close(transport)
 
 
 @implementer(IProtocolNegotiationFactory)
