@@ -6,7 +6,7 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.tcp import Server
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.sockets import HELD, UNSENT, limit_held, limit_unsent, unsent, write_now
+from llmedge.sockets import BUFFER, UNSENT, limit_buffer, limit_unsent, unsent, write_now
 from tests.fakes import Transport
 
 
@@ -47,9 +47,9 @@ class Limits(SynchronousTestCase):
         plain = SimpleNamespace(bufferSize=65536, transport=None)
         for transport in (plain, SimpleNamespace(transport=plain)):
             plain.bufferSize = 65536
-            limit_held(transport)
-            self.assertEqual(plain.bufferSize, HELD)
-        limit_held(SimpleNamespace())
+            limit_buffer(transport)
+            self.assertEqual(plain.bufferSize, BUFFER)
+        limit_buffer(SimpleNamespace())
 
 
 class WriteNow(SynchronousTestCase):

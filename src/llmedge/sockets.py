@@ -24,7 +24,7 @@ def unsent(transport: Any) -> int:
 
 UNSENT = 65536
 """Bytes that the kernel takes for a client beyond what is on its way to it."""
-HELD = 32768
+BUFFER = 32768
 """Bytes behind those from which whoever writes to the client is paused."""
 
 
@@ -38,11 +38,11 @@ def limit_unsent(port: Any) -> None:
         listening.setsockopt(socket.IPPROTO_TCP, option, UNSENT)
 
 
-def limit_held(transport: Any) -> None:
-    """Pause whoever writes to ``transport`` from :data:`HELD` bytes on, half of what Twisted holds."""
+def limit_buffer(transport: Any) -> None:
+    """Pause whoever writes to ``transport`` from :data:`BUFFER` bytes on, half of what Twisted holds."""
     transport = getattr(transport, "transport", None) or transport  # below TLS
     if hasattr(transport, "bufferSize"):
-        transport.bufferSize = HELD
+        transport.bufferSize = BUFFER
 
 
 _PLAIN = (Server, Client)

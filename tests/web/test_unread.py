@@ -2,7 +2,7 @@
 
 import json
 
-from llmedge.sockets import HELD
+from llmedge.sockets import BUFFER
 from llmedge.upstream.exchange import HIGH_WATER
 from tests.fakes import CHAT, request
 from tests.web.test_http2 import Http2
@@ -39,7 +39,7 @@ class Unread(Through):
         for path, body in ASKED.items():
             self.begin()
             wire = self.edge.wire()
-            wire.transport.high_water = HELD
+            wire.transport.high_water = BUFFER
             wire.send(request("POST", path, body))
             self.assertLessEqual(self.pour(Asked(self.edge)), 3, path)
 
@@ -101,4 +101,4 @@ class Unread(Through):
 
     def test_figures(self) -> None:
         """What docs/security.rst says of an unread stream is reckoned from these."""
-        self.assertEqual((HELD, HIGH_WATER), (32768, 16384))
+        self.assertEqual((BUFFER, HIGH_WATER), (32768, 16384))

@@ -25,7 +25,7 @@ from twisted.web import _http2
 from twisted.web.http_headers import Headers
 
 from llmedge.deadlines import stop
-from llmedge.sockets import HELD, close
+from llmedge.sockets import BUFFER, close
 from llmedge.web.edge import Edge
 from llmedge.web.http2_state import Connection
 from llmedge.web.refusals import LINGER
@@ -215,7 +215,7 @@ class EdgeHttp2(_H2Connection):  # type: ignore[misc]
         sentinel = _http2._END_STREAM_SENTINEL
         queued = sum(len(data) for data in self._outboundStreamQueues[streamID] if data is not sentinel)
         window: int = self.conn.local_flow_control_window(streamID)
-        return min(window, HELD) - queued
+        return min(window, BUFFER) - queued
 
     def abortRequest(self, streamID: int) -> None:
         """twisted's, which resets with NO_ERROR."""

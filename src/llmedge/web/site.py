@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from llmedge.config.sections.server import Server
 from llmedge.deadlines import stop
-from llmedge.sockets import close, limit_held
+from llmedge.sockets import close, limit_buffer
 from llmedge.web.answer import send_error
 from llmedge.web.edge import Edge, Gate
 from llmedge.web.http1_llhttp import LlhttpChannel
@@ -40,7 +40,7 @@ class EdgeProtocol(Protocol):
         if not self.factory.admit(self):
             transport.abortConnection()  # nothing cheaper can be said
             return
-        limit_held(transport)
+        limit_buffer(transport)
         edge = self.factory.edge
         self._timer = edge.clock.callLater(edge.limits.header_timeout, transport.abortConnection)
 
