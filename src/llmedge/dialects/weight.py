@@ -44,7 +44,10 @@ def check_items(raw: bytes, most: int) -> None:
 def is_deeper(raw: bytes, depth: int) -> bool:
     """Whether arrays and objects in a JSON text are nested more than ``depth`` deep. Linear passes in C only: the
     brackets outside strings, of which the innermost pairs are taken away ``depth`` times."""
-    if not _has(raw, depth, b"{", b"["):
+    if len(raw) <= _WINDOW:  # as nearly all
+        if raw.count(b"[") + raw.count(b"{") <= depth:
+            return False
+    elif not _has(raw, depth, b"{", b"["):
         return False
     brackets = b"".join([piece.translate(_ONE_KIND, _NOT_BRACKETS) for piece in outside_strings(raw)])
     for _ in range(depth):

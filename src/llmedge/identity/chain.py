@@ -68,8 +68,9 @@ class Credentials:
 
         :raises ValidationError: one of these headers is there twice: of two parsers in a row each might take another.
         """
+        headers = self.headers
         for name in _ONCE:
-            if len(self.headers.get(name, ())) > 1:
+            if name in headers and len(headers[name]) > 1:
                 raise ValidationError("A header that says who asks is there twice.")
         for name in (b"X-Api-Key", b"X-Goog-Api-Key", b"Api-Key"):
             if (values := self.headers.get(name)) and values[-1]:
