@@ -1,11 +1,12 @@
 import socket
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.protocol import Protocol
 from twisted.internet.tcp import Server
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.sockets import unsent, write_now
+from llmedge.sockets import BUFFER, UNSENT, limit_buffer, limit_unsent, unsent, write_now
 from tests.fakes import Transport
 
 
@@ -22,6 +23,33 @@ class Reactor:
 
     def removeWriter(self, writer: Any) -> None:
         self.writers.discard(writer)
+
+
+class Limits(SynchronousTestCase):
+    """What is held for a client that does not read."""
+
+    def test_in_the_kernel(self) -> None:
+        """Each connection of a port has the port's limit; what has none stays as it is."""
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listening.close)
+        limit_unsent(SimpleNamespace(socket=listening))
+        client = socket.create_connection(listening.getsockname())
+        self.addCleanup(client.close)
+        ours, _ = listening.accept()
+        self.addCleanup(ours.close)
+        self.assertEqual(ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT), UNSENT)
+        with socket.socket(socket.AF_UNIX) as unix:
+            limit_unsent(SimpleNamespace(socket=unix))
+        limit_unsent(SimpleNamespace())
+
+    def test_in_the_transport(self) -> None:
+        """Within TLS it is the transport below that holds."""
+        plain = SimpleNamespace(bufferSize=65536, transport=None)
+        for transport in (plain, SimpleNamespace(transport=plain)):
+            plain.bufferSize = 65536
+            limit_buffer(transport)
+            self.assertEqual(plain.bufferSize, BUFFER)
+        limit_buffer(SimpleNamespace())
 
 
 class WriteNow(SynchronousTestCase):

@@ -108,6 +108,7 @@ class Call(msgspec.Struct):
     :ivar remember: keeps an item of the answer under its id, where the client may refer to it.
     :ivar patience: seconds that the client named, 0 for none: they are those of each attempt.
     :ivar previous: the id of the answer that it goes on from, ``kept_by`` the target that has it, where that is known.
+    :ivar heavy: its body is dealt with in a thread.
     :ivar match: where it may go, once ``Admit`` has found that.
     """
 
@@ -127,6 +128,7 @@ class Call(msgspec.Struct):
     continues: bool = False
     upload: Upload | None = None
     match: Match | None = None
+    heavy: bool = False
     remember: Callable[[str, bytes], None] | None = None
     previous: str = ""
     kept_by: str = ""

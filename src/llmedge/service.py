@@ -20,6 +20,7 @@ from llmedge.endpoints import Endpoint, EndpointError, parse
 from llmedge.graph import Graph, ProcessState, build
 from llmedge.observe import logs
 from llmedge.secret_files import SecretFiles
+from llmedge.sockets import limit_unsent
 from llmedge.tls import ServerTls, TlsError
 from llmedge.web.site import EdgeSite
 
@@ -122,6 +123,7 @@ class EdgeService(Service):
                 raise StartError(f"cannot listen on {endpoint.description}: {why}")
             if isinstance(failure, BaseException):
                 raise StartError(f"cannot listen on {endpoint.description}: {failure}")
+            limit_unsent(outcome[0])
             self._ports.append((outcome[0], site))
         self._waiting.clear()
 

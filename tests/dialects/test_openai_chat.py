@@ -7,8 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.dialects.openai_chat import OpenAIChat
 from llmedge.dialects.openai_chunks import ChunkReader
-from llmedge.dialects.openai_common import is_deeper
 from llmedge.dialects.openai_text import OpenAIText
+from llmedge.dialects.weight import is_deeper
 from llmedge.errors import EdgeError, UpstreamCut, UpstreamMalformed, ValidationError, VendorFailed
 from llmedge.model import Event, EventKind, Usage
 from tests.effort import examples

@@ -300,6 +300,18 @@ class Http(SynchronousTestCase):
         self.assertTrue(self.transport.aborted)
         self.assertEqual(self.connection._deadlines._due, {})
 
+    def test_a_vendor_that_does_not_close(self) -> None:
+        """Within TLS closing waits for the vendor, which has a few seconds to it."""
+        self.transport.loseConnection = lambda: None
+        self.start()
+        self.connection.dataReceived(OK + b"Content-Length: 0\r\n\r\n")
+        self.clock.advance(20)
+        self.assertFalse(self.connection.usable)
+        self.assertFalse(self.transport.gone)
+        self.clock.advance(5)
+        self.assertTrue(self.transport.aborted)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_idle_connections_are_given_up(self) -> None:
         self.start()
         self.connection.dataReceived(OK + b"Content-Length: 0\r\n\r\n")

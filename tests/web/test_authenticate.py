@@ -4,6 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.fakes import CHAT, Edge, request
 from tests.web.common import KEYS
+from tests.web.test_http2 import Http2
 
 
 class Authentication(SynchronousTestCase):
@@ -32,6 +33,33 @@ class Authentication(SynchronousTestCase):
         self.assertEqual(wrong.error["message"], "Invalid API key")
         self.assertEqual([record.caller for record in edge.records[:4]], ["a", "a", "a", ""])
         self.assertNotIn("key-a", repr(edge.records))
+
+    def test_two_keys_in_one_place(self) -> None:
+        """Which of them counts is not for us to choose, as whoever is in front may have chosen the other: 400, with or
+        without a body, whatever they are, over HTTP/2 as well."""
+        edge = Edge(KEYS)
+        for name in ("Authorization", "x-api-key", "X-Goog-Api-Key", "api-key"):
+            for keys in (("key-a", "wrong"), ("wrong", "key-a"), ("key-a", "key-b"), ("key-a", "key-a")):
+                scheme = "Bearer " if name == "Authorization" else ""
+                for method, path in (("GET", "/v1/models"), ("POST", "/v1/chat/completions")):
+                    twice = "\r\n".join(f"{name}: {scheme}{key}" for key in keys)
+                    wire = edge.wire()
+                    head = f"{method} {path} HTTP/1.1\r\nhost: a\r\n{twice}\r\ncontent-length: 2\r\n\r\n"
+                    wire.send(head.encode() + b"{}")
+                    response = wire.response()
+                    self.assertEqual(response.status, 400, (name, keys))
+                    self.assertIn("is there twice", response.error["message"])
+                    self.assertNotIn(b"key-", response.body)
+        client = Http2(edge)
+        stream = client.ask(path="/v1/models", method="GET", more=[("authorization", "Bearer key-a")] * 2)
+        self.assertEqual(client.status(stream), 400)
+
+    def test_subprotocols(self) -> None:
+        """A key in a subprotocol is one where browsers can put no other: in a WebSocket's handshake."""
+        edge = Edge(KEYS)
+        offered = {"sec-websocket-protocol": "openai-insecure-api-key.key-a"}
+        self.assertEqual(edge.ask("GET", "/v1/models", headers=offered).status, 401)
+        self.assertEqual(edge.ask(body=CHAT, headers=offered).status, 401)
 
     def test_refused_before_anything_else(self) -> None:
         """Without a key nobody learns which paths exist."""

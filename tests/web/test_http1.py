@@ -77,7 +77,6 @@ class Framing(SynchronousTestCase):
             CHUNKED + b"5\r\nhello!\r\n0\r\n\r\n",
             CHUNKED + b"5;a\nb\r\nhello\r\n0\r\n\r\n",
             b"GET  /a HTTP/1.1\r\nhost: h\r\n\r\n",
-            b"GET /a HTTP/2.0\r\nhost: h\r\n\r\n",
             b"GET /a HTTP/1.1 \r\nhost: h\r\n\r\n",
             b"GET /a\r\n\r\n",
             b"G(T /a HTTP/1.1\r\nhost: h\r\n\r\n",

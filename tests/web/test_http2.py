@@ -1,26 +1,30 @@
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import h2.config
 import h2.connection
 import h2.errors
 import h2.events
+from hyperframe.frame import GoAwayFrame
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.web import paths
 from llmedge.web.answer import send_body
+from llmedge.web.refusals import LINGER
 from tests.fakes import CHAT, Edge
 from tests.web.bare import BareEdge
+from tests.web.secure import TlsWire
 
 MOCK = '[providers.m]\ndialect = "mock"\nmodels = ["*"]\n'
 
 
 class Http2:
-    """An HTTP/2 client in memory: prior knowledge on a cleartext connection."""
+    """An HTTP/2 client in memory: prior knowledge on a cleartext connection, or ``wire``."""
 
-    def __init__(self, edge: Any, window: int | None = None) -> None:
+    def __init__(self, edge: Any, window: int | None = None, wire: Any = None) -> None:
         self.edge = edge
-        self.wire = edge.wire()
+        self.wire = wire or edge.wire()
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         self.h2.initiate_connection()
         if window is not None:
@@ -36,7 +40,8 @@ class Http2:
                 self.wire.send(out)
             self.edge.reactor.advance(0)
             received = self.wire.received()
-            self.wire.transport.clear()
+            if not isinstance(self.wire, TlsWire):
+                self.wire.transport.clear()
             if received:
                 self.events += self.h2.receive_data(received)
             elif not out and not [
@@ -44,9 +49,11 @@ class Http2:
             ]:
                 return
 
-    def ask(self, body: Any = None, path: str = "/v1/chat/completions", method: str = "POST") -> int:
+    def ask(
+        self, body: Any = None, path: str = "/v1/chat/completions", method: str = "POST", more: Sequence[Any] = ()
+    ) -> int:
         stream: int = self.h2.get_next_available_stream_id()
-        headers = [(":method", method), (":path", path), (":scheme", "http"), (":authority", "localhost")]
+        headers = [(":method", method), (":path", path), (":scheme", "http"), (":authority", "localhost"), *more]
         if body is not None:
             headers.append(("content-type", "application/json"))
         self.h2.send_headers(stream, headers, end_stream=body is None)
@@ -324,3 +331,40 @@ class Draining(SynchronousTestCase):
         self.assertEqual([(r.status, r.outcome) for r in edge.records], [(200, "ok")])
         self.assertTrue(client.wire.transport.gone)
         self.assertEqual(stream, 1)
+
+    def test_a_client_that_takes_nothing_new(self) -> None:
+        """A client's own GOAWAY lets its streams finish (RFC 9113 section 6.8), then the connection closes. With an
+        error in it, it is the end."""
+        for code, outcome in ((0, "ok"), (2, "client_closed")):
+            for secure in (False, True):
+                edge = Edge(MOCK + "chunk_interval = 1\n")
+                client = Http2(edge, wire=TlsWire(edge) if secure else None)
+                stream = client.ask(CHAT | {"stream": True})
+                client.wire.send(GoAwayFrame(0, last_stream_id=0, error_code=code).serialize())
+                for _ in range(40):
+                    edge.reactor.advance(1)
+                    client.flush()
+                self.assertEqual([record.outcome for record in edge.records], [outcome])
+                self.assertEqual(client.ended(stream), code == 0)
+                self.assertTrue(client.wire.transport.gone)
+
+    def test_idle_connections(self) -> None:
+        """They close at once, within TLS too, whether the client answers that or not; who takes nothing is cut off."""
+        for polite, stuck in ((True, False), (False, False), (True, True)):
+            edge = Edge()
+            wire = TlsWire(edge, polite=polite, stuck=stuck)
+            Http2(edge, wire=wire)
+            edge.site.drain()
+            wire.advance(0)
+            self.assertEqual(wire.transport.gone, not stuck)
+            wire.advance(LINGER)
+            self.assertTrue(wire.transport.gone)
+
+    def test_silence(self) -> None:
+        """A connection that was idle for too long closes, within TLS too."""
+        edge = Edge("[server]\nidle_timeout = 20\n")
+        client = Http2(edge, wire=TlsWire(edge))
+        edge.reactor.advance(20)
+        client.flush()
+        self.assertEqual(client.events[-1].error_code, 0)
+        self.assertTrue(client.wire.transport.gone)

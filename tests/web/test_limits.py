@@ -27,6 +27,31 @@ class Places(Answers):
 
 
 class Limits(SynchronousTestCase):
+    def test_what_is_no_time(self) -> None:
+        """Only digits are seconds, and no fewer than a timer can keep."""
+        edge = Edge()
+        for told in (
+            "1_0",
+            "inf",
+            "nan",
+            "1e3",
+            "+1",
+            "-1",
+            "0",
+            "0.0",
+            "0.0000001",
+            "",
+            "\u0661",
+            "1.",
+            ".5",
+            "1 0",
+            "9" * 10,
+        ):
+            headers = {"x-llmedge-timeout": told.encode().decode("latin-1")}
+            self.assertEqual(edge.ask(body=CHAT, headers=headers).status, 400, told)
+        for told in ("1", "0.5", "010", "0.001"):
+            self.assertEqual(edge.ask(body=CHAT, headers={"x-llmedge-timeout": told}).status, 200, told)
+
     def test_global(self) -> None:
         """burst requests pass, the next is refused with the time to wait, and time heals it."""
         edge = Edge("[rate_limit]\nrpm = 60\nburst = 2\n")

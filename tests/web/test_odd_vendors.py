@@ -125,6 +125,26 @@ class Odd(Through):
                 self.vendor().answer(200, body, "text/html")
                 self.assertEqual(wire.response().status, 502, (client, body))
 
+    def test_a_byte_order_mark(self) -> None:
+        """Before an answer or an error, from each vendor to each client, it is ignored (RFC 8259 section 8.1), and not
+        passed on."""
+        for model, answer in ANSWERS.items():
+            for client in CLIENTS:
+                for stream in (False, True):
+                    self.begin(VENDORS)
+                    wire = self.put(client, model, stream)
+                    self.vendor().answer(200, b"\xef\xbb\xbf" + json.dumps(answer, indent=1).encode())
+                    response = wire.response()
+                    self.assertEqual(response.status, 200, (model, client))
+                    self.assertIn(b"fine", response.body)
+                    self.assertNotIn(b"\xef\xbb\xbf", response.body)
+                self.begin(VENDORS)
+                wire = self.put(client, model, False)
+                self.vendor().answer(400, b"\xef\xbb\xbf" + json.dumps({"error": {"message": "odd"}}).encode())
+                response = wire.response()
+                self.assertEqual(response.status, 400)
+                self.assertIn(b"odd", response.body, (model, client))
+
     def test_half_a_character_in_a_whole_answer(self) -> None:
         """The bytes, within one dialect; U+FFFD elsewhere."""
         for model, answer in ANSWERS.items():

@@ -14,11 +14,11 @@ KEYS = '[[auth.keys]]\nname = "a"\nkey = "key-a"\n'
 
 
 class Socket:
-    """A WebSocket client in memory."""
+    """A WebSocket client in memory, on ``wire`` if that is given."""
 
-    def __init__(self, edge: Edge, **headers: str) -> None:
+    def __init__(self, edge: Edge, wire: Any = None, **headers: str) -> None:
         self.edge = edge
-        self.wire = edge.wire()
+        self.wire = wire or edge.wire()
         sent = {
             "upgrade": "websocket",
             "connection": "Upgrade",
@@ -26,9 +26,8 @@ class Socket:
             "sec-websocket-key": base64.b64encode(b"0123456789abcdef").decode(),
         }
         self.wire.send(request("GET", headers=sent | {k.replace("_", "-"): v for k, v in headers.items()}))
-        self.head, _, rest = self.wire.received().partition(b"\r\n\r\n")
+        self.head, _, rest = self.received().partition(b"\r\n\r\n")
         self.status = int(self.head.split()[1])
-        self.wire.transport.clear()
         self.frames = Connection(ConnectionType.CLIENT)
         self.events: list[Any] = []
         self.body = rest
@@ -43,11 +42,15 @@ class Socket:
     def look(self) -> None:
         for _ in range(20):
             self.edge.reactor.advance(0)
-        data = self.wire.received()
-        self.wire.transport.clear()
+        data = self.received()
         if data:
             self.frames.receive_data(data)
             self.events += list(self.frames.events())
+
+    def received(self) -> bytes:
+        data: bytes = self.wire.received()
+        self.wire.transport.clear()
+        return data
 
     def texts(self) -> list[str]:
         """The whole messages so far."""

@@ -230,7 +230,7 @@ def _chosen(options: Options) -> tuple[str, Any]:
 def _become(command: str, rest: Sequence[str]) -> NoReturn:
     """Go on as ``twist llmedge``."""
     flag = [] if command == "run" else [f"--{command}"]
-    os.execv(sys.executable, [sys.executable, "-m", "twisted", "llmedge", *flag, *rest])
+    os.execv(sys.executable, [sys.executable, "-m", "twisted", "llmedge", *flag, *rest])  # noqa: S606 - no shell
 
 
 class _Printer:

@@ -137,6 +137,9 @@ WHY_LOST: Mapping[str, str] = {
 }
 """A field, or the kind of an item → what its client can do."""
 
+MOST_NAMED = 100
+"""Fields left out that are named: a client may make up as many as a body holds."""
+
 _NOTHING: tuple[Any, ...] = (None, "", [], {})
 _decode = msgspec.json.Decoder().decode
 _NUMBERS = re.compile(r"\[\d+\]")
@@ -165,7 +168,7 @@ class Foreign(list[str]):
     def hint(self, path: str) -> None:
         """A field that is left out and named: all of its kind by one name."""
         path = _NUMBERS.sub("", path)
-        if path not in self.hints:
+        if len(self.hints) < MOST_NAMED and path not in self.hints:
             self.hints.append(path)
 
     def placed(self, request: ir.Request) -> ir.Request:

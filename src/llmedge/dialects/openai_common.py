@@ -7,7 +7,6 @@ one level deep only; every value the gateway does not touch is sent on as the by
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from llmedge.dialects.dialect import Dialect, ResponseContext, StreamReader
 from llmedge.dialects.lenient import UNREADABLE
 from llmedge.dialects.openai_answer import check_answer, parse_error, read_usage
 from llmedge.dialects.openai_chunks import DONE, ChunkReader
+from llmedge.dialects.weight import is_deeper
 from llmedge.errors import EdgeError, UpstreamMalformed, ValidationError
 from llmedge.model import Event, EventKind, RawObject, Usage
 
@@ -142,25 +142,6 @@ def count_items(raw: msgspec.Raw) -> int | None:
 
 
 _NUMBERS = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
-
-
-_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_ONE_KIND = bytes.maketrans(b"{}", b"[]")
-
-
-def is_deeper(raw: bytes, depth: int) -> bool:
-    """Whether arrays and objects in a JSON text are nested more than ``depth`` deep. Linear passes in C only: the
-    brackets outside strings, of which the innermost pairs are taken away ``depth`` times."""
-    if raw.count(b"[") + raw.count(b"{") <= depth:
-        return False
-    brackets = _STRINGS.sub(b"", raw).translate(_ONE_KIND, _NOT_BRACKETS)
-    for _ in range(depth):
-        less = brackets.replace(b"[]", b"")
-        if len(less) == len(brackets):
-            break
-        brackets = less
-    return (brackets.startswith(b"[") and brackets.count(b"[") > depth) or b"[]" in brackets
 
 
 def _plain(message: str) -> str:

@@ -16,7 +16,7 @@ import msgspec
 from llmedge.config.capabilities import Capabilities
 from llmedge.config.limits import Limits
 from llmedge.dialects import ir
-from llmedge.dialects.foreign import WHY_LOST
+from llmedge.dialects.foreign import MOST_NAMED, WHY_LOST
 from llmedge.errors import Unsupported
 
 S = TypeVar("S", bound=ir.Struct)
@@ -172,7 +172,7 @@ class RenderContext:
     :param on_unsupported: ``hints``: :data:`HINTS` are left out, the rest refused; ``refuse``: all of it is refused;
         ``drop``: left out.
     :param target: what the error calls it.
-    :ivar dropped: the client's names of the fields left out.
+    :ivar dropped: the client's names of the fields left out, as many as are named.
     """
 
     def __init__(
@@ -228,7 +228,7 @@ class RenderContext:
         if self._on_unsupported == "refuse" or (self._on_unsupported == "hints" and not hint):
             setting = "hints" if hint else "drop"
             raise self._unsaid(name, why, f', or have the operator set on_unsupported = "{setting}" for this model')
-        if name not in self.dropped:
+        if len(self.dropped) < MOST_NAMED and name not in self.dropped:
             self.dropped.append(name)
 
     def lost(self, name: str, why: str = "") -> NoReturn:

@@ -16,7 +16,8 @@ T = TypeVar("T")
 
 CUT = "ended its stream before the answer was complete"
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
+"""A byte order mark, which some write before UTF-8 and everybody may ignore (RFC 8259 section 8.1)."""
 LF, _CR, _BACKSLASH = b"\n\r\\"
 """As numbers: looking for bytes of one byte costs CPython an exception."""
 _PINGS = (b"ping", b"keepalive", b"keep-alive", b"heartbeat")
@@ -81,10 +82,10 @@ class SseParser:
         searched = max(0, len(self._buffer) - 1)
         self._buffer += data
         if not self._started:
-            if len(self._buffer) < 3 and _BOM.startswith(self._buffer):
+            if len(self._buffer) < 3 and BOM.startswith(self._buffer):
                 return []
             self._started = True
-            if self._buffer.startswith(_BOM):
+            if self._buffer.startswith(BOM):
                 del self._buffer[:3]
             searched = 0
         if self._buffer.find(b"\n\n", searched) < 0:

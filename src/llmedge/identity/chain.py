@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Protocol
 from urllib.parse import unquote_to_bytes
 
-from llmedge.errors import AuthError
+from llmedge.errors import AuthError, ValidationError
 from llmedge.model import Caller
 
 _FORWARDED = frozenset(  # in the form that twisted.web's Headers keep names in
@@ -26,10 +26,13 @@ _FORWARDED = frozenset(  # in the form that twisted.web's Headers keep names in
         b"cf-connecting-ip",
     )
 )
+_ONCE = (b"Authorization", b"X-Api-Key", b"X-Goog-Api-Key", b"Api-Key")
 
 
 class Credentials:
     """What identifiers see of a request. Has no ``repr`` that would show a key.
+
+    :raises ValidationError: it shows two keys in one place.
 
     :ivar headers: the values of each header, by its name as twisted.web keeps it (``X-Api-Key``).
     :ivar uri: path and query.
@@ -61,7 +64,14 @@ class Credentials:
 
     def _find_key(self) -> bytes | None:
         """``x-api-key``, ``x-goog-api-key``, Azure's ``api-key``, ``Authorization: Bearer`` (RFC 6750 section 2.1),
-        ``?key=`` on Google's paths, or in a WebSocket's subprotocol, as OpenAI's realtime clients have it."""
+        ``?key=`` on Google's paths, or in a WebSocket's subprotocol, as OpenAI's realtime clients have it.
+
+        :raises ValidationError: one of these headers is there twice: of two parsers in a row each might take another.
+        """
+        headers = self.headers
+        for name in _ONCE:
+            if name in headers and len(headers[name]) > 1:
+                raise ValidationError("A header that says who asks is there twice.")
         for name in (b"X-Api-Key", b"X-Goog-Api-Key", b"Api-Key"):
             if (values := self.headers.get(name)) and values[-1]:
                 return values[-1].strip()
@@ -73,6 +83,8 @@ class Credentials:
             for part in query.split(b"&"):
                 if part.startswith(b"key=") and len(part) > 4:
                     return unquote_to_bytes(part[4:])
+        if self._header(b"Upgrade").lower() != b"websocket":
+            return None
         for name in self._header(b"Sec-Websocket-Protocol").split(b","):
             if name.strip().startswith(b"openai-insecure-api-key."):  # browsers can set no other header of a WebSocket
                 return name.strip().removeprefix(b"openai-insecure-api-key.") or None

@@ -16,6 +16,7 @@ from llmedge.dialects.billing import tier
 from llmedge.dialects.dialect import Dialect, StreamReader, VendorError
 from llmedge.dialects.lenient import UNREADABLE
 from llmedge.dialects.registry import PASSED
+from llmedge.dialects.sse import BOM
 from llmedge.dialects.surrogates import mend, mending
 from llmedge.errors import (
     EdgeError,
@@ -114,6 +115,8 @@ class HttpProvider:
                     self._clock, len(answer), translation.answer, answer, call, attempt.target, created
                 )
             except UpstreamMalformed:
+                if answer.startswith(BOM):
+                    return translation.answer(answer.removeprefix(BOM), call, attempt.target, created)
                 if not is_asked_for(call, translation, exchange.fields.get(b"content-type", b"")):
                     raise
                 return Answer(answer, content_type=b"application/octet-stream")
@@ -134,7 +137,7 @@ class HttpProvider:
             media = note_media(attempt, exchange.fields, call.operation)
             record.stream = media == EVENTS
             if media == JSON:
-                answer = await exchange.read_all()
+                answer = (await exchange.read_all()).removeprefix(BOM)
                 usage = await maybe_in_thread(self._clock, len(answer), mending, PASSED.read_answer, answer)
                 return Answer(answer, usage)
             reader = reader_for(media, call, self._limits.max_event_size)
@@ -177,7 +180,7 @@ class HttpProvider:
     async def _failure(self, dialect: Dialect, status: int, exchange: Body) -> EdgeError:
         body = b""
         try:
-            error = dialect.parse_error(body := await exchange.read_all())
+            error = dialect.parse_error(body := (await exchange.read_all()).removeprefix(BOM))
         except TargetError:
             error = VendorError()  # it failed even to say why
         if not error.code and (kind := exchange.fields.get(b"x-amzn-errortype")):  # "ValidationException:http://…"
@@ -230,7 +233,7 @@ class HttpProvider:
             request = await self._requests.list_request(QUERIES.get(self._spec.models_shape, ""))
             sent = await self._pool.send(request, Attempt(Target(self.name, ""), started), Routing())
             exchange = decoded(sent, self._limits)
-            return exchange.status, await exchange.read_all()
+            return exchange.status, (await exchange.read_all()).removeprefix(BOM)
         except BaseException as error:
             self.failed(error, exchange)
             raise
@@ -255,7 +258,7 @@ class HttpProvider:
 
         :raises VendorFailed: it is an error. :raises UpstreamMalformed: it is something else.
         """
-        body = await exchange.read_all()
+        body = (await exchange.read_all()).removeprefix(BOM)
         created = int(self._clock.seconds())
         begins = body.lstrip()[:6]
         try:

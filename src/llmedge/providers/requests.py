@@ -21,7 +21,7 @@ from llmedge.providers.spec import ProviderSpec
 from llmedge.providers.translation import Translation, count_translation_for, no_way, translation_for
 from llmedge.providers.troubles import without_account
 from llmedge.record import Attempt
-from llmedge.threads import LARGE, maybe_in_thread
+from llmedge.threads import in_thread
 
 _VISIBLE = re.compile(r"[\x20-\x7e]{1,1024}")
 
@@ -71,7 +71,7 @@ class Requests:
 
     def request_now(self, call: Call, attempt: Attempt, translation: Translation) -> bytes | None:
         """Head and body, where they are made at once; else ask :meth:`request`, which raises the same."""
-        if self._spec.signer is not None or call.record.bytes_in >= LARGE:
+        if self._spec.signer is not None or call.heavy:
             return None
         return self._request(
             call, attempt, translation.vendor_dialect, self._body(call, attempt.target, translation), {}
@@ -84,7 +84,8 @@ class Requests:
         :raises TargetError: the signer has no credentials; a predicate about the provider.
         """
         spec, target, vendor_dialect = self._spec, attempt.target, translation.vendor_dialect
-        body = await maybe_in_thread(self._clock, call.record.bytes_in, self._body, call, target, translation)
+        made = call, target, translation
+        body = await in_thread(self._clock, self._body, *made) if call.heavy else self._body(*made)
         signed: dict[str, str] = {}
         if spec.signer is not None:
             path = _path(self._template(call, vendor_dialect), target.model)

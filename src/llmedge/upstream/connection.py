@@ -48,6 +48,8 @@ class State(IntEnum):
 
 OPENING, IDLE, HEAD, BODY, ANSWERED, SPENT, OVERSIZE, CLOSING, LOST = State  # a global is found faster than a member
 
+_CLOSE_SECONDS = 5.0
+
 TRANSITIONS = {
     "ready": {OPENING: IDLE},
     "start": {IDLE: HEAD},
@@ -231,6 +233,7 @@ class Connection(protocol.Protocol):
         self._deadlines.drop(self)
         if self._state is not LOST:
             self._state = TRANSITIONS["close"][self._state]
+            self._deadlines.set(self, self._clock.seconds() + _CLOSE_SECONDS)
             self.transport.loseConnection()
 
     def expire_at(self, due: float) -> None:
@@ -238,7 +241,9 @@ class Connection(protocol.Protocol):
 
     def expire(self) -> None:
         """The time is over that was set last: to keep the connection at rest, or for its exchange."""
-        if self._exchange is None:
+        if self._state is CLOSING:
+            self.abort()  # within TLS the vendor has a word in it
+        elif self._exchange is None:
             self.lose()
         else:
             self._exchange.expire()

@@ -15,7 +15,7 @@ from llmedge.errors import TargetError, UpstreamTimeout, UpstreamTooLarge
 from llmedge.model import Clock
 from llmedge.record import Attempt, Routing
 
-HIGH_WATER = 65536
+HIGH_WATER = 16384
 """Bytes an exchange holds for a slow consumer before the vendor's socket is paused."""
 
 _DRAIN_SECONDS = 1.0

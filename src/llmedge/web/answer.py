@@ -23,7 +23,7 @@ _encode = msgspec.json.encode
 _SHOULD_RETRY = {True: b"X-Should-Retry: true\r\n", False: b"X-Should-Retry: false\r\n"}
 _AUTHENTICATE = b'WWW-Authenticate: Bearer realm="llmedge"\r\n'
 """RFC 9110 section 11.6.1."""
-SLICE = 262144
+SLICE = 65536
 """Bytes of a long answer written at a time, at the pace of the client."""
 
 
@@ -112,6 +112,9 @@ async def send_answer(request: EdgeRequest, answer: Answer) -> None:
     try:
         for start in range(0, len(body), SLICE):
             request.write(body[start : start + SLICE])
+            if flow.paused and not request.keep(len(body) + request.size):
+                request.abort_now()  # the place is for those who read
+                return
             await flow.ready()
     finally:
         flow.stop()

@@ -18,6 +18,7 @@ from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 from llmedge.call import Call, Match, RoutingHints
 from llmedge.dialects.dialect import CountingDialect, Dialect, Request
 from llmedge.dialects.registry import DIALECTS
+from llmedge.dialects.weight import check_items
 from llmedge.errors import (
     EdgeError,
     InternalError,
@@ -33,7 +34,7 @@ from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.stage import Handler
 from llmedge.pipeline.vendor_models import VendorModels
 from llmedge.streams import ReplyStream
-from llmedge.threads import LARGE, maybe_in_thread
+from llmedge.threads import FEW, LARGE, in_thread, is_heavy
 from llmedge.web import websocket
 from llmedge.web.answer import SLICE, send_answer, send_body, send_error, send_json, show_call
 from llmedge.web.driver import CoroutineDriver
@@ -220,17 +221,25 @@ class Api:
             return None
         if not request.context.head.is_json:
             _expect_json(request)
+        body = request.content.read()
+        if request.size >= FEW and is_heavy(body):
+            request.content.seek(0)
+            return None
         request.context.record.bytes_in = request.size
-        parsed = self._parse(request, endpoint, dialect, request.content.read())
+        parsed = self._parse(request, endpoint, dialect, body)
         return self._called(request, endpoint, dialect, parsed)
 
     async def _call(self, request: EdgeRequest, endpoint: Endpoint, dialect: Dialect) -> Call:
         _expect_json(request)
         edge = request.edge
-        body = request.content.read() if request.body is None else await whole_body(request.body, edge.limits)
+        body = request.content.read() if request.body is None else await whole_body(request, request.body)
         request.context.record.bytes_in = len(body)
-        parsed = await maybe_in_thread(edge.clock, len(body), self._parse, request, endpoint, dialect, body)
-        return self._called(request, endpoint, dialect, parsed)
+        heavy = is_heavy(body)
+        asked = request, endpoint, dialect, body
+        parsed = await in_thread(edge.clock, self._parse, *asked) if heavy else self._parse(*asked)
+        call = self._called(request, endpoint, dialect, parsed)
+        call.heavy = heavy
+        return call
 
     def _parse(self, request: EdgeRequest, endpoint: Endpoint, dialect: Dialect, body: bytes) -> Request:
         """Read ``body``, maybe in a thread.
@@ -241,7 +250,10 @@ class Api:
         if endpoint.operation is Operation.COUNT_TOKENS:
             assert isinstance(dialect, CountingDialect)
             parse = dialect.parse_count_request
-        depth = request.edge.limits.max_json_depth
+        limits = request.edge.limits
+        if len(body) > limits.max_items:
+            check_items(body, limits.max_items)
+        depth = limits.max_json_depth
         if deployment := request.context.head.deployment:
             body = _naming(deployment, body)
         if not endpoint.unnamed:

@@ -11,6 +11,7 @@ from llmedge.config.sections.server import Server
 from llmedge.deadlines import Deadlines
 from llmedge.errors import EdgeError
 from llmedge.web.head import HeadCache
+from llmedge.web.held import Held
 from llmedge.web.spool import Room
 
 Gate = Callable[[Any, bytes], EdgeError | None]
@@ -28,6 +29,7 @@ class Edge:
     :ivar heads: those that were found good by these limits.
     :ivar heartbeats: when the streams under way are due for one.
     :ivar usual_lines: those that the head of each answer has; good for ``second``.
+    :ivar held: what is held in memory for clients.
     :ivar draining: the service is stopping; no connection is kept.
     """
 
@@ -39,6 +41,7 @@ class Edge:
         self.draining = False
         self.room = Room(limits)
         self.heartbeats = Deadlines(clock, lambda relay: relay.beat(), min_interval=0.05)
+        self.held = Held()
         self.usual_lines, self.second = b"", 0
         self.put_in_force(resource, limits, gate)
 
@@ -47,6 +50,7 @@ class Edge:
         self.resource = resource
         self.pack: Callable[[Any, bytes], bytes] | None = getattr(resource, "pack", None)
         self.limits = self.room.limits = limits
+        self.held.most = limits.max_held
         self.gate = gate
         self.heads = HeadCache()  # with the old one go keys that are none any more
 

@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from llmedge.deadlines import stop
 from llmedge.errors import EdgeError, RequestTimeout
-from llmedge.sockets import unsent, write_now
+from llmedge.sockets import close, close_writing, unsent, write_now
 from llmedge.web.edge import Edge
 from llmedge.web.head import RequestHead, Table
 from llmedge.web.http1_parser import Body, RequestParser
@@ -157,8 +157,7 @@ class LlhttpChannel(Http1Writer):
         request = self._make_request(head, table)
         if self.edge.draining or (body is None and head.ends_connection()):  # no known head with its body does
             self.persistent = False
-            if head.version == b"HTTP/1.1":  # HTTP/1.0 expects nothing else
-                request.responseHeaders._rawHeaders[b"Connection"] = [b"close"]
+            request.responseHeaders._rawHeaders[b"Connection"] = [b"close"]
         if body is not None:
             request.take(body)
             return True
@@ -193,6 +192,8 @@ class LlhttpChannel(Http1Writer):
         data = parser.next_data()
         if data:
             request.handleContentChunk(data)
+        if announced := parser.announced:
+            request.announce(announced)
         if not BODY <= self._state <= STREAMING:
             return  # answered by somebody who would not read to the end; or it was too much, and the connection is gone
         if parser.body is Body.BROKEN:
@@ -275,7 +276,11 @@ class LlhttpChannel(Http1Writer):
     def _overdue(self) -> None:
         state = self._state
         if state == CLOSING:
-            self.abort()
+            before, self._progress = self._progress, self.progress()
+            if before == self._progress:
+                self.abort()
+            else:
+                self._set_timer(self.edge.limits.write_timeout if self._progress else LINGER)
         elif state > STREAMING or self._held:
             pass  # an answer is under way; its end sets the timer again
         elif state != IDLE:
@@ -303,7 +308,7 @@ class LlhttpChannel(Http1Writer):
         self._chunked = has_body and version == b"HTTP/1.1" and b"Content-Length" not in table
         if self._chunked:
             table[b"Transfer-Encoding"] = [b"chunked"]
-        made = [b"%b %d %b\r\n" % (version, code, reason), *lines]
+        made = [b"HTTP/1.1 %d %b\r\n" % (code, reason), *lines]  # our version, not the client's (RFC 9110 section 2.5)
         for name, values in table.items():
             for value in values:
                 made.append(b"%b: %b\r\n" % (name, value))
@@ -342,23 +347,21 @@ class LlhttpChannel(Http1Writer):
             self._run()
 
     def upgrade(self, protocol: Any) -> None:
-        """What comes from now on is for ``protocol``: its ``data_received``, ``connection_lost`` and ``drain``."""
+        """What comes from now on is for ``protocol``: its ``data_received``, ``connection_lost`` and ``drain``. Nothing
+        comes while the client takes nothing, between its ``blocked`` and ``unblocked``."""
         self._become(UPGRADED)
         self._upgraded = protocol
 
     # Ending.
 
     def _close(self) -> None:
+        """What is written has some seconds to go out."""
         self.write_body(b"", False)
         self.loseConnection()
-        self._linger()
-
-    break_off = _close
-
-    def _linger(self) -> None:
-        """What is written has some seconds to go out."""
         if self._state == CLOSING:
             self._set_timer(LINGER)
+
+    break_off = _close
 
     def loseConnection(self) -> None:
         """Close after what is written. A client that still sends is listened to for a while, or it would be reset
@@ -368,15 +371,14 @@ class LlhttpChannel(Http1Writer):
             return
         self._become(CLOSING)
         self._parser.stop()
-        stop(self._timer)
-        half_close = getattr(transport, "loseWriteConnection", None)
-        transport.unregisterProducer()
-        if not still_sends or half_close is None:
-            transport.loseConnection()
-            return
-        self._linger()
-        transport.resumeProducing()
-        half_close()
+        self._progress = self.progress()
+        self._set_timer(self.edge.limits.write_timeout if unsent(transport) and not still_sends else LINGER)
+        transport.unregisterProducer()  # TLS would wait for it to go by itself
+        if still_sends:
+            transport.resumeProducing()
+            close_writing(transport)
+        else:
+            close(transport)
 
     def abort(self) -> None:
         self.transport.abortConnection()
@@ -402,9 +404,14 @@ class LlhttpChannel(Http1Writer):
             self._producer.pauseProducing()
         if self._state <= BODY:
             self.transport.pauseProducing()
+        elif self._state == UPGRADED:
+            self.transport.pauseProducing()
+            self._upgraded.blocked()
 
     def resumeProducing(self) -> None:
         self._blocked = False
+        if self._state == UPGRADED:
+            self._upgraded.unblocked()
         if self._producer is not None:
             self._producer.resumeProducing()
         if not self._held:

@@ -186,7 +186,7 @@ class RequestParser:
             if len(data) > limits.max_header_size:
                 raise head_too_large(limits)
             if not head.feed(data[head.fed :]):
-                raise not_http()
+                raise not_http(data.partition(b"\r\n")[0])
             head.fed = len(data)
             return None
         rest = data[end:]
@@ -200,7 +200,7 @@ class RequestParser:
         if head.count > limits.max_headers:
             raise head_too_large(limits)
         if not valid:
-            raise not_http()
+            raise not_http(line)
         length = head.length(version)
         self.buffer = rest
         self._forgave = False
@@ -217,8 +217,8 @@ class RequestParser:
         line, found, _ = self.buffer.partition(b"\r\n")
         if parsing is None or not parsing.target or not found or line.count(b" ") != 2:
             return None
-        method, _, version = line.split(b" ")
-        return RequestHead(method, parsing.target, version, parsing.table)
+        # Whatever its version: it is answered in ours.
+        return RequestHead(line.partition(b" ")[0], parsing.target, b"HTTP/1.1", parsing.table)
 
     # Bodies.
 
@@ -228,6 +228,12 @@ class RequestParser:
             self._chunks = _ChunkedTransferDecoder(self._pieces.append, self._end_chunks)
         else:
             self._left = length
+
+    @property
+    def announced(self) -> int:
+        """Bytes that are still to come of the chunk at hand."""
+        chunks = self._chunks
+        return chunks.length if chunks is not None and chunks.state == "BODY" else 0
 
     def next_data(self) -> bytes:
         """What there is of the body, perhaps nothing."""

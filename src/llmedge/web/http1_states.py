@@ -26,7 +26,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.BODY: frozenset({State.ANSWERING, State.REFUSING, State.CLOSED}),
     State.STREAMING: frozenset({State.ANSWERING, State.REFUSING, State.CLOSING, State.CLOSED}),
     State.ANSWERING: frozenset({State.IDLE, State.UPGRADED, State.CLOSING, State.CLOSED}),
-    State.UPGRADED: frozenset({State.CLOSED}),
+    State.UPGRADED: frozenset({State.CLOSING, State.CLOSED}),
     State.REFUSING: frozenset({State.CLOSING, State.CLOSED}),
     State.CLOSING: frozenset({State.CLOSED}),
     State.CLOSED: frozenset(),

@@ -7,12 +7,12 @@ from typing import Any
 
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
+from twisted.web.http import HTTPChannel, _ChunkedTransferDecoder
 from twisted.web.http_headers import Headers
 
 from llmedge.deadlines import stop
 from llmedge.errors import EdgeError, RequestTimeout
-from llmedge.sockets import unsent
+from llmedge.sockets import close, close_writing, unsent
 from llmedge.web.edge import Edge
 from llmedge.web.refusals import LINGER, head_too_large, not_http, plain_refusal
 from llmedge.web.writer import Http1Writer, with_lines
@@ -31,6 +31,7 @@ class TwistedChannel(Http1Writer, HTTPChannel):
     _progress: int | None = None
     _optimisticEagerReadSize = 65536
     _chunked = False
+    _first = b""
 
     def __init__(self, edge: Edge, requestFactory: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # twisted has no types here
@@ -105,7 +106,18 @@ class TwistedChannel(Http1Writer, HTTPChannel):
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         over = self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders
-        self._refuse(head_too_large(self.edge.limits) if over else not_http())
+        self._refuse(head_too_large(self.edge.limits) if over else not_http(self._first))
+
+    def lineReceived(self, line: bytes) -> None:
+        if not self._first:
+            self._first = line
+        super().lineReceived(line)  # type: ignore[no-untyped-call]  # twisted has no types here
+
+    def rawDataReceived(self, data: bytes) -> None:
+        super().rawDataReceived(data)
+        decoder = self._transferDecoder
+        if not self._handlingRequest and isinstance(decoder, _ChunkedTransferDecoder) and decoder.state == "BODY":
+            self.requests[-1].announce(decoder.length)
 
     def _send100Continue(self) -> None:
         if not self.requests[-1].refused:  # else it is refused before a byte of the body (RFC 9110 section 10.1.1)
@@ -155,15 +167,23 @@ class TwistedChannel(Http1Writer, HTTPChannel):
         """Close after what is written. A client that still sends is listened to for a while, or it would be reset
         before it has read why (RFC 9112 section 9.6)."""
         transport: Any = self.transport
-        half_close = getattr(transport, "loseWriteConnection", None)
-        if not self._discarding or half_close is None:
-            super().loseConnection()  # type: ignore[no-untyped-call]  # twisted has no types here
-            return
         if self._abortingCall is None:
-            self._abortingCall = self.edge.clock.callLater(LINGER, self.forceAbortClient)
+            seconds = self.edge.limits.write_timeout if unsent(transport) and not self._discarding else LINGER
+            self._abortingCall = self.edge.clock.callLater(seconds, self._check_progress, self.progress())
         self._networkProducer.unregisterProducer()
-        transport.resumeProducing()
-        half_close()
+        if self._discarding:
+            transport.resumeProducing()
+            close_writing(transport)
+        else:
+            close(transport)
+
+    def _check_progress(self, before: int) -> None:
+        self._abortingCall = None
+        if (now := self.progress()) == before:
+            self.forceAbortClient()
+        else:
+            seconds = self.edge.limits.write_timeout if now else LINGER
+            self._abortingCall = self.edge.clock.callLater(seconds, self._check_progress, now)
 
     def forceAbortClient(self) -> None:
         stop(self._abortingCall)
@@ -182,7 +202,7 @@ class TwistedChannel(Http1Writer, HTTPChannel):
         self._chunked = has_body and version == b"HTTP/1.1" and not headers.hasHeader(b"content-length")
         if self._chunked:
             headers.setRawHeaders(b"transfer-encoding", [b"chunked"])
-        self.writeHeaders(version, b"%d" % code, reason, with_lines(headers, lines))  # type: ignore[no-untyped-call]
+        self.writeHeaders(b"HTTP/1.1", b"%d" % code, reason, with_lines(headers, lines))  # type: ignore[no-untyped-call]
 
     def write_body(self, data: bytes, last: bool) -> None:
         if data:
@@ -193,8 +213,24 @@ class TwistedChannel(Http1Writer, HTTPChannel):
     def upgrade(self, protocol: Any) -> None:
         self._upgraded = protocol
 
+    def pauseProducing(self) -> None:
+        super().pauseProducing()  # type: ignore[no-untyped-call]  # twisted has no types here
+        if self._upgraded is not None:
+            network: Any = self._networkProducer
+            network.pauseProducing()
+            self._upgraded.blocked()
+
+    def resumeProducing(self) -> None:
+        if self._upgraded is not None:
+            network: Any = self._networkProducer
+            self._upgraded.unblocked()
+            network.resumeProducing()
+        super().resumeProducing()  # type: ignore[no-untyped-call]  # twisted has no types here
+
     def checkPersistence(self, request: Any, version: bytes) -> bool:
         if self.edge.draining:
             request.responseHeaders.setRawHeaders(b"connection", [b"close"])
             return False
+        if version != b"HTTP/1.1":  # whose answers are ours all the same
+            request.responseHeaders.setRawHeaders(b"connection", [b"close"])
         return bool(super().checkPersistence(request, version))  # type: ignore[no-untyped-call]

@@ -4,7 +4,9 @@
 - An answer that broke is reset (RST_STREAM) after what was written, never ended as if it were complete.
 - Floods of control frames end the connection (ENHANCE_YOUR_CALM); resets are bounded by twisted itself, header
   lists and CONTINUATION by h2, concurrent streams by a setting.
-- Draining sends GOAWAY and lets the streams under way finish.
+- A connection error is told by its code and ends the connection (RFC 9113 section 5.4.1), within TLS too, where
+  closing waits for whoever still produces.
+- Draining sends GOAWAY and lets the streams under way finish; so does a client's own GOAWAY.
 """
 
 from __future__ import annotations
@@ -12,23 +14,21 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-import h2.config
-import h2.connection
 import h2.errors
-import h2.events
 import h2.exceptions
-import h2.settings
 import priority
 from hyperframe.frame import GoAwayFrame
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionAborted
+from twisted.internet.error import ConnectionAborted, ConnectionLost
 from twisted.python.failure import Failure
 from twisted.web import _http2
 from twisted.web.http_headers import Headers
 
 from llmedge.deadlines import stop
 from llmedge.errors import EdgeError
+from llmedge.sockets import BUFFER, close
 from llmedge.web.edge import Edge
+from llmedge.web.http2_state import Connection
 from llmedge.web.refusals import LINGER
 from llmedge.web.writer import with_lines
 
@@ -38,57 +38,7 @@ _H2Stream: Any = _http2.H2Stream
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """What every HTTP/2 client sends first (RFC 9113 section 3.4)."""
 
-_CONTROL = (
-    h2.events.PingReceived,
-    h2.events.RemoteSettingsChanged,
-    h2.events.PriorityUpdated,
-    h2.events.WindowUpdated,
-    h2.events.UnknownFrameReceived,
-)
 _FRAMES_A_TURN = 32
-CONTROL_BURST = 2000
-CONTROL_RATE = 500.0
-"""Control frames a client may send at once, and a second. A window update for each data frame stays far below."""
-
-
-class Connection(h2.connection.H2Connection):
-    """h2's state machine, which also counts control frames and can end a stream with a reset."""
-
-    def __init__(self, clock: Any, max_streams: int, max_header_size: int) -> None:
-        super().__init__(h2.config.H2Configuration(client_side=False, header_encoding=None))
-        codes = h2.settings.SettingCodes
-        self.local_settings = h2.settings.Settings(
-            client=False,
-            initial_values={
-                codes.MAX_CONCURRENT_STREAMS: max_streams,
-                codes.MAX_HEADER_LIST_SIZE: max_header_size,
-                codes.ENABLE_CONNECT_PROTOCOL: 0,
-            },
-        )
-        self.decoder.max_header_list_size = max_header_size
-        self.broken: set[int] = set()
-        self._clock = clock
-        self._calm = float(CONTROL_BURST)
-        self._then = clock.seconds()
-
-    def receive_data(self, data: Any) -> list[Any]:
-        events: list[Any] = super().receive_data(data)
-        count = sum(isinstance(event, _CONTROL) for event in events)
-        if count:
-            now = self._clock.seconds()
-            self._calm = min(CONTROL_BURST, self._calm + max(0.0, now - self._then) * CONTROL_RATE) - count
-            self._then = now
-            if self._calm < 0:
-                self.close_connection(h2.errors.ErrorCodes.ENHANCE_YOUR_CALM)
-                raise h2.exceptions.ProtocolError("too many control frames")
-        return events
-
-    def end_stream(self, stream_id: int) -> None:
-        """End a stream that is over, the broken one with a reset: it must not look complete."""
-        if stream_id in self.broken:
-            self.reset_stream(stream_id, h2.errors.ErrorCodes.INTERNAL_ERROR)
-        else:
-            super().end_stream(stream_id)
 
 
 class EdgeStream(_H2Stream):  # type: ignore[misc]
@@ -97,7 +47,7 @@ class EdgeStream(_H2Stream):  # type: ignore[misc]
     def __init__(self, streamID: int, connection: EdgeHttp2, headers: Any) -> None:
         self.edge = edge = connection.edge
         self.ends = connection.getPeer(), connection.getHost()
-        self.sent = 0
+        self.sent, self.seen = 0, -1
         self._body_timer = edge.clock.callLater(edge.limits.body_timeout, self.abort)
         super().__init__(streamID, connection, headers, connection.requestFactory, None, None)
         if self.command not in (b"GET", b"HEAD"):
@@ -124,6 +74,10 @@ class EdgeStream(_H2Stream):  # type: ignore[misc]
     def requestComplete(self) -> None:
         stop(self._body_timer)
         super().requestComplete()
+
+    def requestDone(self, request: Any) -> None:
+        super().requestDone(request)
+        self._conn.watch_ends()
 
     def connectionLost(self, reason: Any) -> None:
         stop(self._body_timer)
@@ -164,6 +118,7 @@ class EdgeHttp2(_H2Connection):  # type: ignore[misc]
         self._sendingDeferred: Any = None
         self._draining = False
         self._leaving: Any = None
+        self._ends: Any = None
 
     def _requestReceived(self, event: Any) -> None:
         """twisted's, but for the class of the stream."""
@@ -179,7 +134,14 @@ class EdgeHttp2(_H2Connection):  # type: ignore[misc]
             self.priority.block(stream)
 
     def dataReceived(self, data: bytes) -> None:
+        if self._leaving is not None:
+            return
         super().dataReceived(data)
+        if (code := self.conn.goaway) is not None and self._stillProducing:
+            if code:
+                self._terminate(Failure(ConnectionLost("The client sent GOAWAY.")))  # type: ignore[no-untyped-call]
+            else:
+                self._finish()
         if self._stillProducing:
             self._resume_streams()
 
@@ -246,12 +208,28 @@ class EdgeHttp2(_H2Connection):  # type: ignore[misc]
             self.priority.block(stream)
         if self.remainingOutboundWindow(stream) <= 0:
             self.streams[stream].flowControlBlocked()
+        else:
+            self.streams[stream].windowUpdated()
+
+    def remainingOutboundWindow(self, streamID: int) -> int:
+        """What a stream may still write: less than its window, which may be 2 GiB while nobody reads."""
+        sentinel = _http2._END_STREAM_SENTINEL
+        queued = sum(len(data) for data in self._outboundStreamQueues[streamID] if data is not sentinel)
+        window: int = self.conn.local_flow_control_window(streamID)
+        return min(window, BUFFER) - queued
+
+    def abortRequest(self, streamID: int) -> None:
+        """twisted's, which resets with NO_ERROR."""
+        self.conn.reset_stream(streamID, h2.errors.ErrorCodes.CANCEL)
+        if self._tryToWriteControlData():
+            self._requestDone(streamID)
 
     def timeoutConnection(self) -> None:
         if self.streams:  # their own deadlines bound them
             self.setTimeout(self.timeOut)
         else:
-            super().timeoutConnection()
+            self.conn.close_connection()
+            self._leave()
 
     def _requestDone(self, streamID: int) -> None:
         if streamID in self.conn.broken:  # its request never finished: it is told that it is over all the same
@@ -261,12 +239,31 @@ class EdgeHttp2(_H2Connection):  # type: ignore[misc]
         if self._draining and not self.streams:
             self._leave()
 
+    def watch_ends(self) -> None:
+        """An answer is complete, but not taken: it may wait as long as something of it is."""
+        if self._ends is None:
+            self._ends = self.edge.clock.callLater(self.edge.limits.write_timeout, self._check_ends)
+
+    def _check_ends(self) -> None:
+        self._ends = None
+        for stream in tuple(self.streams.values()):
+            if stream._request.finished:
+                if stream.sent == stream.seen:
+                    stream.abort()
+                else:
+                    stream.seen = stream.sent
+                    self.watch_ends()
+
     def drain(self) -> None:
         """No new streams; the connection closes when those under way are over."""
-        self._draining = True
         # By hand: h2 takes a GOAWAY of its own for the end and would refuse to send another byte.
         goaway = GoAwayFrame(0, last_stream_id=self.conn.highest_inbound_stream_id, error_code=0)
         self.transport.write(goaway.serialize())
+        self._finish()
+
+    def _finish(self) -> None:
+        """Close when the streams under way are over."""
+        self._draining = True
         if not self.streams:
             self._leave()
 
@@ -276,12 +273,23 @@ class EdgeHttp2(_H2Connection):  # type: ignore[misc]
             if not stream._request.context.cut(error):
                 stream.abort()
 
+    def _terminate(self, reason: Failure) -> None:
+        """End the connection, with what h2 has to say last."""
+        self._leave()
+        super().connectionLost(reason, _cancelTimeouts=False)
+
     def _leave(self) -> None:
+        """Close after what is written; where the client does not let that happen, without."""
         transport = self.transport
-        if transport is not None:
-            transport.loseConnection()
-            self._leaving = self.edge.clock.callLater(LINGER, transport.abortConnection)
+        if transport is None or self._leaving is not None:
+            return
+        self._leaving = self.edge.clock.callLater(LINGER, transport.abortConnection)
+        transport.write(b"".join(self._bufferedControlFrames) + self.conn.data_to_send())
+        self._bufferedControlFrames.clear()
+        transport.unregisterProducer()  # TLS would wait for it to go by itself
+        close(transport)
 
     def connectionLost(self, reason: Any, _cancelTimeouts: bool = True) -> None:
         stop(self._leaving)
+        stop(self._ends)
         super().connectionLost(reason, _cancelTimeouts=_cancelTimeouts)

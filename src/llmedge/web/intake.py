@@ -6,7 +6,7 @@ import io
 
 from llmedge.body import BodyStream
 from llmedge.config.sections.server import Server
-from llmedge.errors import RequestTooLarge
+from llmedge.errors import EdgeError, Overloaded, RequestTooLarge
 from llmedge.web.context import RequestContext
 from llmedge.web.paths import streams_body
 
@@ -41,13 +41,17 @@ class Intake:
         self._announced = length or self._announced
         if streams_body(path):
             self._cap, self._setting = self._limits.max_upload_size, "server.max_upload_size"
-        return bool(self._path) and self._announced > self._cap and self._refuse()
+        return bool(self._path) and self._announced > self._cap and self.refuse()
+
+    def announce(self, length: int) -> bool:
+        """A chunk says that so much more will come; see :meth:`feed`."""
+        return self.size + length > self._cap and self.refuse()
 
     def feed(self, data: bytes) -> bool:
         """More of it has come."""
         self.size += len(data)
         if self.size > self._cap:
-            return self._refuse()
+            return self.refuse()
         if self.stream is not None:
             self.stream.feed(data)
         elif self._context.refusal is None:
@@ -67,9 +71,18 @@ class Intake:
         self.content.truncate(0)
         return stream
 
-    def _refuse(self) -> bool:
+    def refuse(self, error: EdgeError | None = None) -> bool:
+        """Keep nothing of it; ``error``, or that it is too large, is what its client is told.
+
+        :returns: whether nothing else was to be said before.
+        """
         if self._context.refusal is not None:
             return False
-        self._context.refusal = RequestTooLarge(f"The request body is over {self._cap} bytes ({self._setting}).")
+        too_large = RequestTooLarge(f"The request body is over {self._cap} bytes ({self._setting}).")
+        self._context.refusal = error or too_large
         self.content.truncate(0)
         return True
+
+
+def too_much_held() -> Overloaded:
+    return Overloaded("The gateway holds as many bytes for you, or for all, as it may (server.max_held).")

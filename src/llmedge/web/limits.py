@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable
 
 from twisted.web.resource import IResource
@@ -16,6 +17,9 @@ from llmedge.web.context import RequestContext
 from llmedge.web.layer import Layer, WebDeps
 from llmedge.web.request import EdgeRequest
 
+LEAST_TIMEOUT = 0.001
+"""Seconds; less than that no timer can keep."""
+_SECONDS = re.compile(rb"[0-9]{1,9}(\.[0-9]{1,9})?")  # float() also takes 1_0, inf and blanks
 LIMITS = b"\nX-Ratelimit-"
 """What is among the header lines of an answer that :class:`RateLimit` has seen."""
 
@@ -158,8 +162,5 @@ def _wished(request: EdgeRequest) -> float:
 
 def _seconds(value: bytes | None) -> float:
     """0 for what is no time."""
-    try:
-        seconds = float(value or 0)
-    except ValueError:
-        return 0.0
-    return seconds if 0.0 < seconds < 1e9 else 0.0
+    seconds = float(value) if value is not None and _SECONDS.fullmatch(value) else 0.0
+    return seconds if seconds >= LEAST_TIMEOUT else 0.0

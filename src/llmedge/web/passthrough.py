@@ -8,12 +8,12 @@ from urllib.parse import parse_qs
 from twisted.internet.defer import succeed
 
 from llmedge.body import BodyStream
-from llmedge.config.sections.server import Server
 from llmedge.dialects.registry import PASSED
 from llmedge.errors import EdgeError, RequestTooLarge, UnsupportedMediaType, ValidationError
 from llmedge.model import Answer
 from llmedge.streams import Reply
 from llmedge.web.answer import send_answer, show_call
+from llmedge.web.intake import too_much_held
 from llmedge.web.multipart import Multipart, boundary_of
 from llmedge.web.relay import Relay
 from llmedge.web.request import EdgeRequest
@@ -30,18 +30,21 @@ def media_type(request: EdgeRequest) -> bytes:
     return (request.getHeader(b"content-type") or b"").partition(b";")[0].strip().lower()
 
 
-async def whole_body(body: BodyStream, limits: Server) -> bytes:
+async def whole_body(request: EdgeRequest, body: BodyStream) -> bytes:
     """The body in one.
 
     :raises RequestTooLarge: it may be streamed in that size, but is not held.
+    :raises Overloaded: too much is held already.
     """
-    limit = limits.max_request_size
+    limit = request.edge.limits.max_request_size
     parts: list[bytes] = []
     size = 0
     while data := await body.read():
         size += len(data)
         if size > limit:
             raise RequestTooLarge(f"A JSON body is over {limit} bytes (server.max_request_size, MAX_REQUEST_SIZE).")
+        if not request.keep(size):
+            raise too_much_held()
         parts.append(data)
     return b"".join(parts)
 

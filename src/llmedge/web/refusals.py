@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from llmedge.config.sections.server import Server
@@ -12,7 +14,9 @@ _REASON = {
     408: "Request Timeout",
     413: "Content Too Large",
     431: "Request Header Fields Too Large",
+    505: "HTTP Version Not Supported",
 }
+_OTHER_VERSION = re.compile(rb"[^ ]+ [^ ]+ HTTP/[02-9]\.[0-9]")
 LINGER = 5.0
 """Seconds that a connection we are ending may take to send what is written."""
 
@@ -25,7 +29,10 @@ def plain_refusal(error: EdgeError) -> bytes:
     return head.encode() + body
 
 
-def not_http() -> ValidationError:
+def not_http(line: bytes = b"") -> ValidationError:
+    """:param line: the request's first line, where there is one: of another major version it may be quite valid."""
+    if _OTHER_VERSION.fullmatch(line):
+        return ValidationError("HTTP/1.1 is spoken here, and HTTP/2 after its preface.", status=505)
     return ValidationError("The request is not valid HTTP/1.1.")
 
 

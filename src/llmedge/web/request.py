@@ -19,7 +19,8 @@ from llmedge.errors import EdgeError, InternalError, ValidationError
 from llmedge.tls import certificate_names
 from llmedge.web.context import RequestContext
 from llmedge.web.head import NO_HEAD, RequestHead
-from llmedge.web.intake import Intake
+from llmedge.web.held import SMALL
+from llmedge.web.intake import Intake, too_much_held
 from llmedge.web.paths import PATHS, nothing_at, path_of, split_target, streams_body
 from llmedge.web.writer import Writer
 
@@ -54,6 +55,7 @@ class EdgeRequest(Request):
     upgraded = False
     _intake: Intake | None = None
     _mute = False
+    _kept = False
 
     if TYPE_CHECKING:  # twisted.web gives these no types
 
@@ -85,6 +87,10 @@ class EdgeRequest(Request):
         self.content: Any = intake.content
         self._refuse_soon(intake.expect(length=length))
 
+    def announce(self, length: int) -> None:
+        """So many more bytes of the body will come."""
+        self._refuse_soon(self._arriving().announce(length))
+
     def judge(self, target: bytes) -> None:
         """Called with the request's target when its head is complete and a body is to come."""
         context, intake = self.context, self._arriving()
@@ -109,8 +115,25 @@ class EdgeRequest(Request):
             intake = self._arriving()
             self._refuse_soon(intake.feed(data))
             self.size = intake.size
+            if intake.size > SMALL and intake.stream is None:
+                if self.refused:
+                    self.edge.held.drop(self)
+                elif not self.keep(intake.size):
+                    self._refuse_soon(intake.refuse(too_much_held()))
             if intake.floods:
                 self.abort_now()
+
+    def keep(self, size: int) -> bool:
+        """Hold ``size`` bytes for its client until it is over, whatever was held before.
+
+        :returns: whether that may be; see :class:`llmedge.web.held.Held`.
+        """
+        if not self._kept:
+            self._kept = True
+            self.over.append(lambda request, lost: request.edge.held.drop(request))
+        context = self.context
+        caller = getattr(context, "caller", None) or context.head.caller
+        return self.edge.held.hold(self, (caller and caller.name) or str(getattr(self.client, "host", "")), size)
 
     @property
     def refused(self) -> bool:

@@ -15,11 +15,13 @@ from zope.interface import implementer
 from llmedge.config.sections.server import Server
 from llmedge.deadlines import stop
 from llmedge.errors import EdgeError, Stopping
+from llmedge.sockets import close, limit_buffer
 from llmedge.web.answer import send_error
 from llmedge.web.edge import Edge, Gate
 from llmedge.web.http1_llhttp import LlhttpChannel
 from llmedge.web.http1_twisted import TwistedChannel
 from llmedge.web.http2 import PREFACE, EdgeHttp2
+from llmedge.web.refusals import LINGER
 from llmedge.web.request import EdgeRequest
 
 
@@ -39,6 +41,7 @@ class EdgeProtocol(Protocol):
         if not self.factory.admit(self):
             transport.abortConnection()  # nothing cheaper can be said
             return
+        limit_buffer(transport)
         edge = self.factory.edge
         self._timer = edge.clock.callLater(edge.limits.header_timeout, transport.abortConnection)
 
@@ -77,15 +80,16 @@ class EdgeProtocol(Protocol):
             self.channel.drain()
         else:
             transport: Any = self.transport
-            transport.loseConnection()
+            stop(self._timer)
+            self._timer = self.factory.edge.clock.callLater(LINGER, transport.abortConnection)
+            close(transport)
 
     def cut(self, error: EdgeError) -> None:
         """End the work under way with ``error``, and close."""
         if self.channel is not None:
             self.channel.cut(error)
         else:
-            transport: Any = self.transport
-            transport.loseConnection()
+            self.drain()
 
 
 @implementer(IProtocolNegotiationFactory)

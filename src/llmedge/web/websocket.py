@@ -28,9 +28,12 @@ from llmedge.web.paths import CHAT
 from llmedge.web.request import EdgeRequest
 
 WAITING = 8
-"""Messages that may wait while one is answered."""
+WAITING_BYTES = 1048576
+"""Messages that may wait while one is answered, and their bytes."""
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_KEPT = b"authorization x-api-key api-key sec-websocket-protocol x-forwarded-for host traceparent tracestate".split()
+_KEPT = (
+    b"authorization x-api-key api-key upgrade sec-websocket-protocol x-forwarded-for host traceparent tracestate"
+).split()
 """Headers of the handshake that each message has as well."""
 _KEY_PROTOCOL = b"openai-insecure-api-key."
 _encode = msgspec.json.encode
@@ -105,9 +108,12 @@ class ChatSocket:
         self.channel = channel
         self._transport = channel.connection()
         self._connection = Connection(ConnectionType.SERVER)
-        self._parts: list[str] = []
-        self._size = 0
-        self._waiting: deque[str] = deque()
+        self._parts: list[bytes] = []
+        self._size = 0  # of the message that is coming
+        self._since = 0.0  # when it began to
+        self._waiting: deque[bytes] = deque()
+        self._pong: Any = None  # what answers the last ping
+        self._stalled: Any = None
         self._current: EdgeRequest | None = None
         self._count = 0
         self._leaving = False
@@ -119,55 +125,81 @@ class ChatSocket:
     # From the client
 
     def data_received(self, data: bytes) -> None:
+        if self._closed:
+            return
         self._silent = 0
         try:
             self._connection.receive_data(data)
             for event in self._connection.events():
                 self._handle(event)
+                if self._closed:
+                    return
+            if self._pong is not None:
+                pong, self._pong = self._pong, None
+                self._send(pong)
         except RemoteProtocolError as error:
             self._close(error.event_hint.code if isinstance(error.event_hint, CloseConnection) else 1002)
 
     def _handle(self, event: Any) -> None:
         if isinstance(event, TextMessage):
-            self._parts.append(event.data)
-            self._size += len(event.data)
-            if self._size > self.edge.limits.max_request_size:
-                self._close(1009, "message too big (server.max_request_size)")
-            elif event.message_finished:
-                message = "".join(self._parts)
-                self._parts.clear()
-                self._size = 0
-                self._message(message)
+            self._take(event.data.encode("utf-8", "surrogatepass"), event.message_finished)
         elif isinstance(event, BytesMessage):
             self._close(1003, "text messages only")
         elif isinstance(event, Ping):
-            self._send(event.response())
+            self._pong = event.response()  # of several the last is answered (RFC 6455 section 5.5.3)
         elif isinstance(event, CloseConnection):
-            if self._connection.state is not ConnectionState.CLOSED:
-                self._send(event.response())
-            self._transport.loseConnection()
+            self._send(event.response())
+            self._end()
 
-    def _message(self, message: str) -> None:
+    def _take(self, part: bytes, finished: bool) -> None:
+        """A part of a message, perhaps its last."""
+        if not self._parts:
+            self._since = self.edge.clock.seconds()
+        self._parts.append(part)
+        self._size += len(part)
+        if self._size > self.edge.limits.max_request_size:
+            self._close(1009, "message too big (server.max_request_size)")
+        elif not self._hold():
+            self._close(1013, "too many bytes are held (server.max_held)")
+        elif finished:
+            message = b"".join(self._parts)
+            self._parts.clear()
+            self._size = 0
+            self._message(message)
+
+    def _message(self, message: bytes) -> None:
+        waiting = self._waiting
         if self._current is None:
             self._ask(message)
-        elif len(self._waiting) < WAITING:
-            self._waiting.append(message)
+        elif len(waiting) < WAITING and len(message) + sum(map(len, waiting)) <= WAITING_BYTES:
+            waiting.append(message)
         else:
-            self.say(_encode(ValidationError(f"More than {WAITING} messages wait for their answer.").body()))
+            most = f"{WAITING} messages or {WAITING_BYTES} bytes"
+            self.say(_encode(ValidationError(f"More than {most} wait for their answer.").body()))
+
+    def _hold(self) -> bool:
+        """Count what is coming and what waits; what is being answered counts as a request does."""
+        return self.handshake.keep(self._size + sum(map(len, self._waiting)))
 
     def connection_lost(self, reason: Failure) -> None:
         stop(self._timer)
+        self._give_up(reason)
+
+    def _give_up(self, reason: Failure) -> None:
+        """Nobody waits for an answer any more."""
+        stop(self._stalled)
         self._leaving = True
         self._waiting.clear()
+        self._parts.clear()
         current, self._current = self._current, None
         if current is not None:
             current.connectionLost(reason)
 
     # One message
 
-    def _ask(self, message: str) -> None:
+    def _ask(self, body: bytes) -> None:
         self._count += 1
-        body = message.encode("utf-8", "surrogatepass")
+        self._hold()
         try:
             fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
             fields["stream"] = msgspec.Raw(b"true")
@@ -214,7 +246,13 @@ class ChatSocket:
     def _close(self, code: int, reason: str = "") -> None:
         if not self._closed:
             self._send(CloseConnection(code, reason))
-        self._transport.loseConnection()
+            self._end()
+
+    def _end(self) -> None:
+        """The last frame is written: whatever is under way ends, and then the connection."""
+        stop(self._timer)
+        self._give_up(Failure(ConnectionDone()))  # type: ignore[no-untyped-call]
+        self.channel.break_off()
 
     def drain(self) -> None:
         """The service stops: close when the message under way, if there is one, is answered."""
@@ -229,6 +267,23 @@ class ChatSocket:
         if self._current is not None and not self._current.context.cut(error):
             self._close(1001, "the gateway is stopping")
 
+    # Does the client read? If not, nothing of it is read either.
+
+    def blocked(self) -> None:
+        stop(self._stalled)
+        self._stalled = self.edge.clock.callLater(
+            self.edge.limits.write_timeout, self._check_progress, self.channel.progress()
+        )
+
+    def unblocked(self) -> None:
+        stop(self._stalled)
+
+    def _check_progress(self, before: int) -> None:
+        if self.channel.progress() == before:
+            self.channel.abort()
+        else:
+            self.blocked()
+
     # Is the client there? Half an idle_timeout of silence brings a ping, two of them the end.
 
     def _schedule(self) -> None:
@@ -236,7 +291,8 @@ class ChatSocket:
 
     def _check_silence(self) -> None:
         self._silent += 1
-        if self._silent > 2:
+        late = self._parts and self.edge.clock.seconds() - self._since > self.edge.limits.body_timeout
+        if self._silent > 2 or late:
             self._transport.abortConnection()
             return
         if not self._closed:

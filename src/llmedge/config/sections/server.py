@@ -49,6 +49,12 @@ class Server:
     upload_disk: int = option(
         kinds.integer(0), 1073741824, "Bytes of them in temporary files, where upload_memory is full; 0: none."
     )
+    max_held: int = option(
+        kinds.integer(1048576),
+        268435456,
+        "Bytes held for clients, all together: bodies, WebSocket messages that wait, answers that nobody reads, where "
+        "they are over 64 KiB. One caller may have half of it.",
+    )
     header_timeout: float = option(
         kinds.number(0.01, 3600), 10.0, "Seconds a request's head may take, from its first byte to its last."
     )
@@ -64,6 +70,12 @@ class Server:
     max_header_size: int = option(kinds.integer(1024, 1048576), 16384, "Bytes of a request's line and headers.")
     max_url_length: int = option(kinds.integer(64, 1048576), 8192, "Bytes of a request's URL.")
     max_json_depth: int = option(kinds.integer(4, 500), 100, "How deeply a body's JSON may be nested.")
+    max_items: int = option(
+        kinds.integer(100),
+        10000,
+        "Objects and lists in the lists of a JSON body, all together: messages, their parts, tools. Ten times as many "
+        "fields and 40 times as many values are taken.",
+    )
     max_connections: int = option(kinds.integer(1), 10000, "Open connections, all clients together.")
     max_connections_per_address: int = option(
         kinds.integer(0), 2000, "Open connections from one address; 0 for no limit of its own."

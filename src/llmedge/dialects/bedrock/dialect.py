@@ -12,9 +12,9 @@ from llmedge.dialects import ir
 from llmedge.dialects.bedrock import answer, render, request, stream
 from llmedge.dialects.dialect import ChatDialect, Request, ResponseContext
 from llmedge.dialects.fields import Fields
-from llmedge.dialects.openai_common import is_deeper
 from llmedge.dialects.rendering import Carries, RenderContext
 from llmedge.dialects.sse import FramedReader
+from llmedge.dialects.weight import is_deeper
 from llmedge.errors import EdgeError, ValidationError
 from llmedge.model import RawObject
 
