@@ -99,8 +99,8 @@ class LearnedLimit:
 
     *Refusals* (429, 503, 529) of calls that begin with more under way than were taken lately: three of them, and half
     of such calls, and the limit is nine tenths of what was under way, rounded up: of few each counts. One refusal
-    teaches nothing, nor do those with one at lower load among them (a part of all calls fails), nor one where others begin
-    beside it and go well: that is a limit of requests a second, for which there is
+    teaches nothing, nor do those with one at lower load among them (a part of all calls fails), nor one where others
+    begin beside it and go well: that is a limit of requests a second, for which there is
     :class:`~llmedge.state.pacing.Pacer`.
 
     *Pace*, for servers that queue instead of refusing (vLLM, llama.cpp): seconds to the first content, of whole answers
