@@ -98,11 +98,12 @@ class Attempt(msgspec.Struct):
 
 @attrs.frozen
 class Skipped:
-    """A target that was not asked, and why. ``at`` is in the clock's seconds."""
+    """A target that was not asked, and why. ``at`` is in the clock's seconds; ``queued``: seconds it was waited for."""
 
     target: str
     why: str
     at: float = 0.0
+    queued: float = 0.0
 
 
 @attrs.frozen(eq=False)

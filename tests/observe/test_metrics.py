@@ -191,6 +191,17 @@ class Exposition(SynchronousTestCase):
         names = {labels for name, labels in found if name == "llm_deployment_state"}
         self.assertEqual(names, {(("deployment", name),) for name in ("m/x", "bad/x", "bad/*")})
 
+    def test_waits_in_vain(self) -> None:
+        """A call that waited for a place and got none has waited, too."""
+        target = '[models.good]\ntargets = [{target = "m/x", max_concurrency = 1}]\n'
+        edge = Edge('[providers.m]\ndialect = "mock"\nlatency = 9\n[routing]\nqueue_wait = 1\n' + target)
+        for wire in [edge.wire() for _ in range(2)]:
+            wire.send(request(body=CHAT | {"model": "good"}))
+        edge.reactor.advance(1.5)
+        found = samples(edge)
+        self.assertEqual(value(found, "llm_deployment_queue_seconds_count", deployment="m/x"), 1)
+        self.assertGreaterEqual(value(found, "llm_deployment_queue_seconds_sum", deployment="m/x") or 0.0, 1.0)
+
     def test_refusals(self) -> None:
         edge = Edge(KEYS + "[rate_limit]\nburst = 1\n")
         edge.ask(body=CHAT)

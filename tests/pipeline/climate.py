@@ -145,7 +145,7 @@ class Climate:
     ) -> Asked:
         """One call, now."""
         now = self.clock.seconds()
-        record = Record("id", "POST", "/", "peer", now)
+        record = Record("id", "POST", "/", "peer", now, bytes_in=100_000 if long else 1_000)
         asked = Asked(now, seconds, patience, record)
         deadline: Any = Deadline(self.clock, seconds)
         fields = {"messages": b'["long"]' if long else b"[]"}

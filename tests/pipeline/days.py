@@ -125,16 +125,17 @@ class _Known:
 
     def plan(self, now: float, most: float, long: bool) -> tuple[float, float]:
         """When a call that comes now would be answered, and when it would begin."""
+        while self._busy and self._busy[0] <= now:
+            heapq.heappop(self._busy)
         at = now
         while at <= most:
             episode = self._forecast.at(at)
             if episode.failing >= 1.0:
                 at = self._forecast.after(at)
                 continue
-            while self._busy and self._busy[0] <= at:
-                heapq.heappop(self._busy)
-            if len(self._busy) >= episode.places:
-                at = self._busy[0]
+            ends = sorted(end for end in self._busy if end > at)
+            if len(ends) >= episode.places:
+                at = min(ends[len(ends) - int(episode.places)], self._forecast.after(at))
                 continue
             if episode.a_second < inf:
                 tokens = min(4.0, self._tokens + (at - self._then) * episode.a_second)

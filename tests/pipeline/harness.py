@@ -17,7 +17,8 @@ from llmedge.config.sections.providers import Provider
 from llmedge.config.sections.routing import Routing as Settings
 from llmedge.model import Answer, Caller, Deadline, Event, EventKind, Usage
 from llmedge.operations import Operation
-from llmedge.pipeline.deployments import Deployment, Deployments
+from llmedge.pipeline.deployment import Deployment
+from llmedge.pipeline.deployments import Deployments
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.plan import RouteDeps
 from llmedge.pipeline.route import Route

@@ -19,12 +19,14 @@ from llmedge.errors import (
 from llmedge.model import Usage
 from llmedge.operations import Operation
 from llmedge.pipeline.deployments import Deployments
+from llmedge.pipeline.shape import Shape
 from llmedge.pipeline.verdicts import VERDICTS
 from llmedge.state.breaker import State
 from llmedge.state.concurrency import FixedLimit, LearnedLimit
 from tests.pipeline.harness import ANSWER, World
 
 OFF = {"hedge": "off", "retries": 0}
+CHAT = Shape(Operation.CHAT, True, 5, 0)
 
 
 class Limits(SynchronousTestCase):
@@ -104,11 +106,11 @@ class Limits(SynchronousTestCase):
         for _ in range(3):
             vendor.scripts.append((refused,))
             self.failureResultOf(world.ask(), VendorRateLimited)
-        self.assertEqual(limit.value, 10)
+        self.assertEqual(limit.value, 11)
         models = {"m": Model((TargetEntry("p0/x", max_concurrency=50),))}
         world.deployments.configure(world.settings, models)
         self.assertIs(world.deployment().queue.limit, limit)
-        self.assertEqual(limit.value, 10)
+        self.assertEqual(limit.value, 11)
 
     def test_long_answers_are_no_slow_ones(self) -> None:
         """Pace is for the answer's length, and each operation has its own: an embedding is no chat."""
@@ -123,7 +125,7 @@ class Limits(SynchronousTestCase):
             (False, deployment.breaker, 0.5, 0),
             (True, embeddings, 0.05, 0),
         ):
-            lease = deployment.lease_now(whole, breaker)
+            lease = deployment.lease_now(CHAT._replace(whole=whole), breaker)
             assert lease is not None
             lease.answered(world.clock.seconds(), seconds, tokens)
             lease.end(None)
@@ -148,6 +150,21 @@ class Limits(SynchronousTestCase):
             [round(record.routing.attempts[0].queued, 1) for record in world.records[:4]], [0.0, 0.0, 1.0, 1.0]
         )
         self.assertTrue(world.at_rest())
+
+    def test_waits_in_vain_are_told(self) -> None:
+        """Of who got no place, and of who left: the longest waits must not be missing in what is counted."""
+        world = World(
+            (9.0, ANSWER), entries=(TargetEntry("p0/x", max_concurrency=1),), settings=OFF | {"queue_wait": 2}
+        )
+        world.ask()
+        waiting, leaving = world.ask(), world.ask()
+        world.pass_time(1)
+        leaving.cancel()
+        self.failureResultOf(leaving, CancelledError)
+        world.pass_time(1.1)
+        self.failureResultOf(waiting, TargetBusy)
+        waits = [[round(each.queued, 1) for each in record.routing.skipped] for record in world.records]
+        self.assertEqual(waits, [[], [2.0], [1.0]])
 
     def test_the_queue_is_left_in_time(self) -> None:
         world = World((9.0, ANSWER), entries=(TargetEntry("p0/x", max_concurrency=1),), settings=OFF)
@@ -243,12 +260,12 @@ class Health(SynchronousTestCase):
         deployment = world.deployment()
         breaker = deployment.breaker_of(Operation.EMBEDDINGS)
         for _ in range(5):
-            lease = deployment.lease_now(True, breaker)
+            lease = deployment.lease_now(CHAT, breaker)
             assert lease is not None
-            self.assertIsNone(deployment.lease_now(True, deployment.breaker))
+            self.assertIsNone(deployment.lease_now(CHAT, deployment.breaker))
             lease.failed(VERDICTS["malformed"], 0.1)
         self.assertIs(breaker.state, State.OPEN)
-        self.assertIsNone(deployment.lease_now(True, breaker))
+        self.assertIsNone(deployment.lease_now(CHAT, breaker))
         self.assertIs(deployment.breaker.state, State.CLOSED)
         self.assertIs(deployment.breaker_of(Operation.TEXT), deployment.breaker)
         self.assertIs(deployment.breaker_of(Operation.RERANK).state, State.CLOSED)

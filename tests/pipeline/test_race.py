@@ -7,12 +7,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.sections.routing import Routing
 from llmedge.errors import ConnectFailed, EdgeError, UpstreamCut, VendorRefused
+from llmedge.operations import Operation
 from llmedge.pipeline.plan import Plan
+from llmedge.pipeline.shape import Shape
 from llmedge.pipeline.standings import UNLIMITED
 from llmedge.state.breaker import State
+from llmedge.state.usual import UsualTimes
 from tests.pipeline.harness import ANSWER, ROLE, Stream, World, chunk
 
 SILENT = 1e6
+STREAM = Shape(Operation.CHAT, False, 5, 0)
 
 
 def stream_of(world: World, text: str) -> Stream:
@@ -225,6 +229,7 @@ class Races(SynchronousTestCase):
         self.assertEqual(plan.patience(option), 10.0)
         whole = Plan(world.deps, world.call(), match)
         self.assertIsNone(whole.patience(option))
+        world.deployment().usual.learn(plan.shape, 1.0)
         for usual, slow, expected in (
             (0.3, 0.3, 0.6),  # no tail
             (0.3, 2.0, 2.3),  # a tenth takes 2 s: too many to be hedged
@@ -244,10 +249,10 @@ class Races(SynchronousTestCase):
         """Where three in a hundred take much longer, at twice the median: the budget is enough for them."""
         deployment = self.world((ANSWER,), (ANSWER,), hedge_ratio=0.05).deployment()
         for number in range(1000):
-            for tail in (deployment.tail, deployment.tail_whole):
-                tail.observe(30.0 if number % 33 == 0 else 0.3)
-        for whole in (True, False):
-            self.assertApproximates(deployment.patience(whole) or 0.0, 0.6, 0.06)
+            deployment.tail.observe(30.0 if number % 33 == 0 else 0.3)
+        for shape, seconds in ((STREAM, 1.0), (STREAM._replace(whole=True, prompt=9), 20.0)):
+            deployment.usual.learn(shape, seconds)
+            self.assertApproximates(deployment.patience(shape) or 0.0, 0.6 * seconds, 0.06 * seconds)
 
     def test_the_budget_decides(self) -> None:
         """Who may hedge a sixth of the calls need not wait for the slowest twentieth."""
@@ -255,10 +260,11 @@ class Races(SynchronousTestCase):
         deployment = world.deployment()
         for number in range(1000):
             deployment.tail.observe(8.0 if number % 12 == 0 else 0.3)
-        self.assertGreater(deployment.patience(False) or 0.0, 7.0)
+        deployment.usual.learn(STREAM, 1.0)
+        self.assertGreater(deployment.patience(STREAM) or 0.0, 7.0)
         deployment.apply(Routing(hedge_ratio=0.15))
         world.clock.advance(1.1)
-        self.assertLess(deployment.patience(False) or 9.0, 0.7)
+        self.assertLess(deployment.patience(STREAM) or 9.0, 0.7)
 
     def test_losers_are_known_to_be_slow(self) -> None:
         """What was waited for in vain would have taken longer: `latency` sends next to nothing to who loses each race,
@@ -272,11 +278,14 @@ class Races(SynchronousTestCase):
         self.assertLess(begun, 9)
         deployment = world.deployment()
         deployment.apply(Routing(hedge_ratio=0.05))
-        for _ in range(100):
+        shape = STREAM._replace(prompt=99)
+        deployment.usual = UsualTimes(world.clock)
+        deployment.usual.learn(shape, 1.0)
+        for _ in range(1000):
             deployment.tail.observe(0.3)
-        for _ in range(10):
-            deployment.waited_in_vain(False, 0.7)
-            deployment.waited_in_vain(False, 0.2)  # says nothing
+        for _ in range(100):
+            deployment.waited_in_vain(shape, 0.7)
+            deployment.waited_in_vain(shape, 0.2)  # says nothing
         world.clock.advance(1.1)
         self.assertApproximates(deployment.tail.at(0.95) or 0.0, 0.7, 0.04)
         self.assertApproximates(deployment.tail.at(0.01) or 0.0, 0.3, 0.02)

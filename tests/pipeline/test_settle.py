@@ -16,7 +16,7 @@ from llmedge.errors import EdgeError, UpstreamCut, UpstreamTimeout
 from llmedge.model import Answer, Caller, Deadline, Event, EventKind, Target, Usage
 from llmedge.operations import Operation
 from llmedge.pipeline import tokens
-from llmedge.pipeline.deployments import Lease
+from llmedge.pipeline.deployment import Lease
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.routed import RoutedStream

@@ -11,7 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from llmedge.call import RoutingHints
 from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.prices import Price
+from llmedge.operations import Operation
 from llmedge.pipeline.prices import Prices
+from llmedge.pipeline.shape import shape_of
 from llmedge.pipeline.strategies import Strategies
 from tests.pipeline.harness import ANSWER, World
 from tests.pipeline.test_prices import at_once
@@ -79,13 +81,50 @@ class Strategy(SynchronousTestCase):
         self.assertEqual(self.firsts(world, 10), {A: 10})
 
     def test_latency(self) -> None:
-        """The quicker of two by peak-EWMA; one whose breaker is open is not chosen first."""
+        """The quickest by peak-EWMA; one whose breaker is open is not chosen first."""
         world = self.world(1, 1, strategy="latency")
         world.deployment(A).pace.observe(2.0)
         world.deployment(B).pace.observe(0.1)
         self.assertEqual(self.firsts(world, 20), {B: 20})
         self.open(world, B)
         self.assertEqual(self.firsts(world, 20), {A: 20})
+
+    def test_latency_by_shape(self) -> None:
+        """Who had long prompts is no slower for that; and who is slow only with those gets the short ones."""
+        world = self.world(1, 1, strategy="latency")
+        short, long = world.call(), world.call()
+        long.record.bytes_in = 100_000
+        for call, name, seconds in ((long, A, 9.0), (short, A, 0.5), (short, B, 1.0), (long, B, 4.0)):
+            deployment = world.deployment(name)
+            deployment.pace.observe(deployment.usual.learn(shape_of(call), seconds))
+        match = world.index.find("m")
+        assert match is not None
+        for call, first in ((short, A), (long, B)):
+            found = world.strategies.order("m", match.model, match.candidates, call)
+            self.assertEqual(found[0].name, first)
+
+    def test_health_is_of_the_operation(self) -> None:
+        """One that cannot embed is first for chats, and one that is out for chats is for embeddings."""
+        world = self.world(1, 1, strategy="latency")
+        world.deployment(A).pace.observe(0.1)
+        world.deployment(B).pace.observe(2.0)
+        match = world.index.find("m")
+        assert match is not None
+        for out, other in ((Operation.EMBEDDINGS, Operation.CHAT), (Operation.CHAT, Operation.EMBEDDINGS)):
+            breaker = world.deployment(A).breaker_of(out)
+            for _ in range(5):
+                ticket = breaker.begin()
+                assert ticket is not None
+                ticket.fail()
+            firsts = {}
+            for operation in (out, other):
+                call = world.call().changed(operation=operation)
+                firsts[operation] = world.strategies.order("m", match.model, match.candidates, call)[0].name
+            self.assertEqual(firsts, {out: B, other: A})
+            world.clock.advance(2)
+            ticket = breaker.begin()
+            assert ticket is not None
+            ticket.succeed()
 
     def test_cost(self) -> None:
         """The cheapest first, what has no price last."""

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import gc
+from itertools import product
 from typing import Any
 
+from benchmarks.weather.vendors import Script, during
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.sections.models import TargetEntry
 from llmedge.pipeline import attempt as attempts
+from llmedge.pipeline import signals
+from llmedge.state.pacing import Pacer
+from tests.pipeline.climate import Climate
+from tests.pipeline.climate import share as climates_share
 from tests.pipeline.weather import Outcome, Sky, quantile, say, share
 
 
 class Weather(SynchronousTestCase):
     def setUp(self) -> None:
-        self.patch(attempts.log, "warn", lambda *args, **kw: None)
+        for log in (attempts.log, signals.log):
+            for level in ("warn", "info"):
+                self.patch(log, level, lambda *args, **kw: None)
         gc.disable()  # a third of the time, for cycles that are not there
         self.addCleanup(gc.enable)
 
@@ -164,6 +172,53 @@ class Overload(Weather):
             self.assertLessEqual(quantile(late, 0.99), 7.05, (places, each))
             self.assertLess(sky.vendors[0].peak, 8 * places)
             self.at_rest(sky)
+
+    def test_few_places(self) -> None:
+        """Of one, two or three, and refusals beyond by either status: they are used, and the breaker stays closed."""
+        for places, status in product((1, 2, 3), (429, 503)):
+            for seed in (1, 2):
+                script = Script(seconds=0.5, spread=0.2, places=places, full_status=status)
+                climate = Climate({"v": script}, seed)
+                climate.load(0.8 * places / 0.5, 0.0, 60.0)
+                climate.run()
+                self.assertGreater(climates_share(climate.calls), 0.93, (places, status, seed))
+                self.assertEqual(climate.left_behind(), [])
+
+    def test_what_the_ramp_is_for(self) -> None:
+        """Behind an outage of 429s those who waited would come all at once to a vendor with few places: by and by, a
+        tenth more of them are answered, and without the ramp as many are refused again."""
+
+        def whole() -> float:
+            answered = []
+            for seed, status in product(range(4), (429, 503)):
+                down = during(10.0, 20.0, 1.0)
+                script = Script(0.5, 0.2, failing=down, status=429, places=8, full_status=status)
+                climate = Climate({"v": script}, seed)
+                climate.load(0.8 * 8 / 0.5, 0.0, 40.0)
+                climate.run()
+                answered += [call.whole for call in climate.calls if 15.0 < call.began < 30.0]
+            return sum(answered) / len(answered)
+
+        ramped = whole()
+        self.patch(Pacer, "ramp", lambda pacer, begin=None: setattr(pacer, "slow", True))
+        self.assertGreater(ramped, whole() + 0.08)
+
+    def test_refusals_by_chance(self) -> None:
+        """A part of the calls gets 503, with many under way or few: that is no limit of places, nor of a rate."""
+        for failing, rate, seconds in ((0.3, 7.0, 1.5), (0.3, 40.0, 1.5), (0.5, 7.0, 0.3), (0.5, 40.0, 0.3)):
+            climate = Climate({"v": Script(seconds, 0.2, failing=failing, status=503)})
+            climate.load(rate, 0.0, 60.0)
+            climate.run()
+            self.assertGreater(climates_share(climate.calls), 1 - failing**3 - 0.05, (failing, rate))
+
+    def test_rates_of_all_sizes(self) -> None:
+        """Nine tenths of what a vendor allows a second come, and are answered."""
+        for limit, rate in ((5.0, 4.0), (10.0, 9.0), (40.0, 35.0)):
+            for seed in range(3):
+                climate = Climate({"v": Script(3.0, 0.2, a_second=limit, burst=4.0)}, seed)
+                climate.load(rate, 0.0, 40.0)
+                climate.run()
+                self.assertGreater(climates_share(climate.calls), 0.93, (limit, seed))
 
     def test_a_server_that_is_slower(self) -> None:
         """For all, without a queue: nobody is refused."""

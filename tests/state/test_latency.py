@@ -3,7 +3,7 @@ from random import Random
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.state.latency import PeakEwma, Quantile, choose
+from llmedge.state.latency import PeakEwma, Quantile
 
 
 class Peak(SynchronousTestCase):
@@ -48,7 +48,14 @@ class Peak(SynchronousTestCase):
 
     def test_pending_calls_make_it_worse(self) -> None:
         self.ewma.observe(1.0)
-        self.assertEqual([self.ewma.score(pending) for pending in (0, 1, 3)], [1, 2, 4])
+        self.assertEqual([self.ewma.score(pending) for pending in (0, 3, 8)], [1, 2, 3])
+
+    def test_who_was_slow_is_tried_by_one_call(self) -> None:
+        """As long as that has not answered, it is as slow as it was for the others."""
+        self.ewma.observe(5.0)
+        self.clock.advance(60)
+        self.assertLess(self.ewma.score(0), 0.1)
+        self.assertGreater(self.ewma.score(1), 5.0)
 
     def test_the_unknown_is_given_one_call(self) -> None:
         """The first call goes to it, the second one only when it has answered."""
@@ -73,20 +80,6 @@ class Peak(SynchronousTestCase):
         self.assertEqual(self.ewma.score(0), 1.0)
         self.ewma.observe(0.5)
         self.assertEqual(self.ewma.score(0), 1.0)
-
-
-class Choice(SynchronousTestCase):
-    def test_never_the_worst_and_all_pairs(self) -> None:
-        """Of four, each better one wins as often as theory says: 3/6, 2/6, 1/6, never."""
-        random = Random(2)
-        counts = [0, 0, 0, 0]
-        for _ in range(6000):
-            counts[choose([0, 1, 2, 3], float, random)] += 1
-        for count, expected in zip(counts, (3000, 2000, 1000, 0), strict=True):
-            self.assertApproximates(count, expected, 150 if expected else 0)
-
-    def test_one(self) -> None:
-        self.assertEqual(choose(["only"], lambda _: 1.0, Random(1)), "only")
 
 
 class Quantiles(SynchronousTestCase):

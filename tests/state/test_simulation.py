@@ -18,7 +18,7 @@ from llmedge.state.breaker import CircuitBreaker, State
 from llmedge.state.budget import Budget, backoff
 from llmedge.state.concurrency import LearnedLimit, Outcome
 from llmedge.state.fair_queue import FairQueue
-from llmedge.state.latency import PeakEwma, Quantile, choose
+from llmedge.state.latency import PeakEwma, Quantile
 from llmedge.state.memory import MemoryStore
 from tests.effort import so_many
 
@@ -109,7 +109,7 @@ class World:
         self.clock = HeapClock()
         self.changes: list[tuple[float, str, State]] = []
         self.breakers = MemoryStore(self.breaker)
-        self.retries = Budget(self.clock)
+        self.retries = Budget(self.clock, ratio=0.2)
         self.arrived: list[float] = []
         self.retried: list[float] = []
         self.learned: list[int] = []
@@ -167,9 +167,7 @@ class World:
                     return "no budget"
                 self.retried.append(self.clock.seconds())
                 await self.clock.sleep(backoff(len(tried) - 1, 0.02, 0.2, self.random))
-            target = choose(
-                open_to, lambda each: each.ewma.score(each.queue.in_flight + each.queue.waiting), self.random
-            )
+            target = min(open_to, key=lambda each: each.ewma.score(each.queue.in_flight + each.queue.waiting))
             tried.append(target)
             try:
                 await self.attempt(caller, target)

@@ -55,7 +55,9 @@ class Metrics:
             "llm_deployment_attempts_total", "Attempts at deployments.", ["deployment", "outcome"]
         )
         self._deployment_queue = histogram(
-            "llm_deployment_queue_seconds", "How long calls waited for their turn, if they had to.", ["deployment"]
+            "llm_deployment_queue_seconds",
+            "How long calls waited for a turn, or in vain.",
+            ["deployment"],
         )
         self._tokens = counter("llm_tokens_total", "Tokens by kind.", [*call, "kind"])
         self._estimated = counter(
@@ -136,6 +138,9 @@ class Metrics:
                 tallies.duration.observe(attempt.ended - attempt.started)
                 if attempt.queued:
                     self._deployment_queue.labels(self._label(str(attempt.target))).observe(attempt.queued)
+        for skipped in record.routing.skipped:
+            if skipped.queued:
+                self._deployment_queue.labels(self._label(skipped.target)).observe(skipped.queued)
         if record.stream and record.first_event is not None:
             self._ended[record.outcome].value += 1.0
 

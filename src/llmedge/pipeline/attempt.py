@@ -10,14 +10,14 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from llmedge.call import Call, Candidate
-from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import ConnectFailed, EdgeError, InternalError, TargetBusy, TargetError, UpstreamTimeout
 from llmedge.model import Answer
 from llmedge.pipeline import content
-from llmedge.pipeline.deployments import Lease
+from llmedge.pipeline.deployment import Lease
 from llmedge.pipeline.kept import as_kept_elsewhere, note_keeper
 from llmedge.pipeline.plan import Option, Plan, RouteDeps
 from llmedge.pipeline.routed import RoutedStream
+from llmedge.pipeline.shape import tokens_of
 from llmedge.pipeline.signals import limit_words
 from llmedge.pipeline.tokens import said_in_answer
 from llmedge.pipeline.verdicts import LEFT, as_fallback, as_refusal, cause_of, verdict_of
@@ -78,13 +78,13 @@ async def attempt(
         return reply
     except CancelledError:
         waited = clock.seconds() - started
-        if kind != "shadow" and lease.deployment.overdue(not call.stream, waited, not call.deadline.left()):
+        if kind != "shadow" and lease.deployment.overdue(lease.shape, waited, not call.deadline.left()):
             made.cause = "silent"  # whoever stopped waiting for it had reason to
             beaten = plan is not None and plan.winner is not None
             if lease.deployment.is_silent(call.caller.name, call.record.bytes_in, waited, beaten):
                 lease.failed(LEFT, waited)
         if kind != "shadow":
-            lease.deployment.waited_in_vain(not call.stream, waited)
+            lease.deployment.waited_in_vain(lease.shape, waited)
         made.end(clock.seconds(), "aborted")
         raise
     except EdgeError as failure:
@@ -143,17 +143,6 @@ def _failed(made: Attempt, candidate: Candidate, lease: Lease, error: EdgeError,
     )
 
 
-def tokens_of(call: Call) -> int:
-    """About how many tokens the call will use: four bytes each, and what may be written."""
-    most = 0
-    for name in DIALECTS[call.dialect].limits:
-        raw = bytes(call.fields.get(name, b""))
-        if raw.isdigit() and len(raw) < 16:
-            most = int(raw)
-            break
-    return call.record.bytes_in // 4 + most
-
-
 def make(plan: Plan, option: Option, kind: str, call: Call) -> Coroutine[Any, Any, Reply]:
     """One try at ``option``, as the plan has it, which knows then what came of it.
 
@@ -162,7 +151,7 @@ def make(plan: Plan, option: Option, kind: str, call: Call) -> Coroutine[Any, An
     """
     if option.candidate.fallback and kind in ("first", "next"):
         kind = "fallback"
-    lease = option.deployment.lease_now(not call.stream, option.breaker, option.last)
+    lease = option.deployment.lease_now(plan.shape, option.breaker, option.last)
     if lease is None:
         return _make_later(plan, option, kind, call)
     return attempt(plan.deps, call, option, lease, kind, plan)
@@ -175,19 +164,24 @@ async def _make_later(plan: Plan, option: Option, kind: str, call: Call) -> Repl
     elif plan.others_left:
         queue_wait = 0.0
     wait = min(call.deadline.left(), queue_wait)
-    with call.record.routing.wait(plan.deps.clock):
+    clock = plan.deps.clock
+    since = clock.seconds()
+    with call.record.routing.wait(clock):
         try:
             lease = await option.deployment.lease(
                 call.caller.name,
                 wait,
                 tokens_of(call),
-                not call.stream,
+                plan.shape,
                 option.breaker,
                 option.last,
                 again=option.failures > 0,
             )
         except TargetBusy as error:
-            plan.busy(option, error)
+            plan.busy(option, error, clock.seconds() - since)
+            raise
+        except CancelledError:
+            plan.left(option, clock.seconds() - since)
             raise
     option.waited += lease.slot.waited
     return await attempt(plan.deps, call, option, lease, kind, plan)

@@ -18,23 +18,22 @@ from llmedge.errors import (
     TargetError,
     TargetFull,
     Unsupported,
-    ValidationError,
-    VendorLacks,
     VendorRateLimited,
 )
 from llmedge.model import Clock
 from llmedge.operations import Operation
-from llmedge.pipeline.deployments import Deployment, Deployments
+from llmedge.pipeline.deployment import Deployment
+from llmedge.pipeline.deployments import Deployments
 from llmedge.pipeline.kept import put_first
 from llmedge.pipeline.models import ModelIndex
+from llmedge.pipeline.none_left import NEVER, NO_TOOLS, UNTAGGED, all_failed, all_passed_over
+from llmedge.pipeline.shape import shape_of
 from llmedge.pipeline.strategies import Strategies
 from llmedge.pipeline.verdicts import Next, cause_of, verdict_of
 from llmedge.providers.provider import Provider
 from llmedge.record import FALLBACK, Skipped
 from llmedge.state.budget import backoff
 
-UNTAGGED = "has not the tags asked for"
-NO_TOOLS = "cannot call tools"
 AUDIO = {Operation.AUDIO_SPEECH, Operation.AUDIO_TRANSCRIPTIONS, Operation.AUDIO_TRANSLATIONS}
 """What nobody waits for: a voice must not stop."""
 BRIEFLY = {"status_500", "status_502", "status_503", "reset"}
@@ -42,9 +41,6 @@ BRIEFLY = {"status_500", "status_502", "status_503", "reset"}
 BRIEF = 0.25
 """Seconds after which a target that failed of one of them is asked again before a fallback is, at most."""
 UNSERVED = "has not got the model"
-_UNTELLING = (Unsupported, VendorLacks, KeptElsewhere)
-NEVER = {UNTAGGED, NO_TOOLS}
-"""Why a target was passed over that no other time would change."""
 
 
 @attrs.frozen
@@ -83,6 +79,11 @@ class Option:
         self.deployment = deployment
         self.breaker = deployment.breaker_of(operation)
 
+    @property
+    def is_down(self) -> bool:
+        """Nothing it was asked lately succeeded."""
+        return self.breaker.is_down or self.deployment.pacer.is_refusing
+
 
 class Plan:
     """One call's way through its targets.
@@ -105,6 +106,7 @@ class Plan:
         self.deps = deps
         self._call = call
         self._match = match
+        self.shape = shape_of(call)
         model, candidates, hints = match.model, match.candidates, call.hints
         if len(candidates) > 1:
             self._queue = deps.strategies.order(match.label, model, candidates, call)
@@ -222,7 +224,10 @@ class Plan:
         ready = [
             (max(each.ready_at, each.deployment.available_at(each.breaker, last=True)), each)
             for each in self._tried
-            if each.error is not None and each.failures <= self._retries and verdict_of(each.error).next is Next.RETRY
+            if each.error is not None
+            and each.failures <= self._retries
+            and verdict_of(each.error).next is Next.RETRY
+            and (isinstance(each.error, TargetBusy) or not each.is_down)  # else the next try is for others
         ]
         if self.failures or self.winner is not None:  # who could not be asked at first may be back
             blocked = [each for each in self._blocked if not self._lacks(each)]
@@ -246,7 +251,7 @@ class Plan:
     def patience(self, option: Option) -> float | None:
         """Seconds ``option`` may be silent before another one is asked too; ``None``: as long as it likes."""
         hedge = self._hedge
-        return float(hedge) if isinstance(hedge, float | int) else option.deployment.patience(not self._call.stream)
+        return float(hedge) if isinstance(hedge, float | int) else option.deployment.patience(self.shape)
 
     def hedge(self, silent: Option) -> Option | None:
         """Who is asked as well, if one more call may be made for that.
@@ -327,8 +332,8 @@ class Plan:
     def _lacks(self, option: Option) -> bool:
         return option.deployment.lacks(self._call.operation, self._call.dialect)
 
-    def _pass_over(self, candidate: Candidate, why: str) -> None:
-        self._call.record.routing.skipped.append(Skipped(candidate.name, why, self.deps.clock.seconds()))
+    def _pass_over(self, candidate: Candidate, why: str, queued: float = 0.0) -> None:
+        self._call.record.routing.skipped.append(Skipped(candidate.name, why, self.deps.clock.seconds(), queued))
 
     # What came of it
 
@@ -345,9 +350,13 @@ class Plan:
         elif FALLBACK in self._call.record.facts:  # of who answered before, and broke
             del self._call.record.facts[FALLBACK]
 
-    def busy(self, option: Option, error: TargetBusy) -> None:
-        """There was no place at ``option``; it was not asked."""
-        self._pass_over(option.candidate, error.message)
+    def left(self, option: Option, queued: float) -> None:
+        """Nobody wanted an answer any more, while there was no place at ``option``."""
+        self._pass_over(option.candidate, "was left while it had no place", queued)
+
+    def busy(self, option: Option, error: TargetBusy, queued: float) -> None:
+        """There was no place at ``option``, for ``queued`` seconds; it was not asked."""
+        self._pass_over(option.candidate, error.message, queued)
         error.of(option.candidate.target.provider)
         full = isinstance(error, TargetFull)
         if full and self.others_left and not option.turned_away:
@@ -405,45 +414,6 @@ class Plan:
             return self._first
         out = any(each.why not in (*NEVER, UNSERVED) for each in self._call.record.routing.skipped)
         if self.failures and not (out and all(isinstance(each, Unsupported | KeptElsewhere) for each in self.failures)):
-            return _all_failed(self.failures)
+            return all_failed(self.failures)
         waits = [each.deployment.available_at(each.breaker, last=True) for each in self._blocked]
-        return _all_passed_over(self._call, max(1.0, min(waits, default=0.0) - self.deps.clock.seconds()))
-
-
-def _all_failed(failures: list[EdgeError]) -> EdgeError:
-    """The error that says most, with every failure's reason."""
-    # What we never asked tells less than what a vendor answered, and what could not be said to one target the least.
-    telling = [error for error in failures if not isinstance(error, _UNTELLING)] or failures
-    telling = [error for error in telling if not isinstance(error, TargetBusy)] or telling
-    last = telling[-1]
-    if len(failures) > 1:
-        reasons = list(dict.fromkeys(error.message for error in failures))
-        if len(reasons) > 1:
-            last.message = f"All {len(failures)} attempts failed. " + " ".join(reasons)
-        waits = [error.retry_after for error in failures if error.retry_after is not None]
-        last.retry_after = min(waits, default=None)
-        if any(error.should_retry is not last.should_retry for error in failures):
-            last.should_retry = None  # one vendor's word is not all of theirs
-    return last
-
-
-def _all_passed_over(call: Call, wait: float) -> EdgeError:
-    """The error where nobody was asked.
-
-    :param wait: seconds until somebody may be.
-    """
-    passed = call.record.routing.skipped
-    left = [each for each in passed if each.why not in NEVER]
-    if not left and any(each.why == NO_TOOLS for each in passed):
-        field = "tools" if "tools" in call.fields else "functions"
-        return Unsupported(f"'{call.model}' cannot call tools: leave the field '{field}' out.", param=field)
-    if not left and passed:
-        return ValidationError(
-            f"No target of '{call.model}' has all the tags asked for (x-llmedge-tags).", param="x-llmedge-tags"
-        )
-    if left and all(each.why.startswith("paused") for each in left):
-        names = sorted({each.target.partition("/")[0] for each in left})
-        said = " ".join(f"The provider '{name}' is limiting the gateway's rate." for name in names)
-        return VendorRateLimited(said, retry_after=wait)
-    reasons = "; ".join(f"{each.target} ({each.why})" for each in passed)
-    return TargetBusy(f"No target of '{call.model}' can be asked now: {reasons}.", retry_after=wait)
+        return all_passed_over(self._call, max(1.0, min(waits, default=0.0) - self.deps.clock.seconds()))

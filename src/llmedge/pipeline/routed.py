@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llmedge.errors import EdgeError, TargetError
 from llmedge.model import Clock, EventKind
-from llmedge.pipeline.deployments import Lease
+from llmedge.pipeline.deployment import Lease
 from llmedge.pipeline.meter import Meter
 from llmedge.pipeline.verdicts import cause_of, verdict_of
 from llmedge.record import Attempt

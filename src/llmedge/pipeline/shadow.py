@@ -15,10 +15,11 @@ from llmedge.config.sections.models import TargetEntry
 from llmedge.config.stars import filled
 from llmedge.errors import EdgeError, InternalError
 from llmedge.model import Answer, Deadline, EventKind, Target
-from llmedge.pipeline.attempt import attempt, tokens_of
+from llmedge.pipeline.attempt import attempt
 from llmedge.pipeline.books import Books
 from llmedge.pipeline.plan import Option, RouteDeps
 from llmedge.pipeline.prices import Prices
+from llmedge.pipeline.shape import shape_of, tokens_of
 from llmedge.pipeline.verdicts import cause_of
 from llmedge.record import Attempt, Record
 
@@ -75,7 +76,7 @@ class Shadows:
         record, deps, target = call.record, self._deps, option.candidate.target
         try:
             lease = await option.deployment.lease(
-                call.caller.name, 0.0, tokens_of(call), not call.stream, option.breaker
+                call.caller.name, 0.0, tokens_of(call), shape_of(call), option.breaker
             )
             reply = await attempt(deps, call, option, lease, "shadow")
             if not isinstance(reply, Answer):

@@ -14,9 +14,10 @@ from llmedge.call import Call, Candidate
 from llmedge.config.sections.models import Model
 from llmedge.dialects.registry import DIALECTS
 from llmedge.model import Usage
-from llmedge.pipeline.deployments import Deployment, Deployments
+from llmedge.pipeline.deployment import Deployment
+from llmedge.pipeline.deployments import Deployments
 from llmedge.pipeline.prices import Prices
-from llmedge.state.latency import choose
+from llmedge.pipeline.shape import shape_of
 
 PREFIX = 2048
 """Bytes of a prompt that decide where it sticks: enough for a system prompt, which vendors' caches keep."""
@@ -39,13 +40,13 @@ class Strategies:
             return list(candidates)
         if model.sticky and (key := sticky_key(model.sticky, call)) is not None:
             return sorted(candidates, key=lambda each: _rendezvous(key, each))
-        ordered = getattr(self, f"_{model.strategy}")(label, list(candidates))
+        ordered = getattr(self, f"_{model.strategy}")(label, list(candidates), call)
         return sorted(ordered, key=lambda each: each.entry.weight == 0) if model.strategy != "priority" else ordered
 
-    def _priority(self, label: str, candidates: list[Candidate]) -> list[Candidate]:
+    def _priority(self, label: str, candidates: list[Candidate], call: Call) -> list[Candidate]:
         return candidates
 
-    def _weighted(self, label: str, candidates: list[Candidate]) -> list[Candidate]:
+    def _weighted(self, label: str, candidates: list[Candidate], call: Call) -> list[Candidate]:
         """Drawn without replacement, in proportion to weight (Efraimidis & Spirakis 2006)."""
         random = self._random.random
         return sorted(
@@ -53,26 +54,26 @@ class Strategies:
             key=lambda each: -math.log(random() or 5e-324) / each.entry.weight if each.entry.weight else math.inf,
         )
 
-    def _round_robin(self, label: str, candidates: list[Candidate]) -> list[Candidate]:
-        able = self._able(candidates)  # or the one behind a target that is out would get its turns as well
+    def _round_robin(self, label: str, candidates: list[Candidate], call: Call) -> list[Candidate]:
+        able = self._able(candidates, call)  # or the one behind a target that is out would get its turns as well
         turn = next(self._turns.setdefault(label, count())) % len(able)
         return able[turn:] + able[:turn] + [each for each in candidates if each not in able]
 
-    def _least_busy(self, label: str, candidates: list[Candidate]) -> list[Candidate]:
+    def _least_busy(self, label: str, candidates: list[Candidate], call: Call) -> list[Candidate]:
         self._random.shuffle(candidates)  # so that equals share
         return sorted(candidates, key=lambda each: self._deployment(each).load / (each.entry.weight or 1.0))
 
-    def _latency(self, label: str, candidates: list[Candidate]) -> list[Candidate]:
-        """Power of two choices over peak-EWMA; the rest by the same score."""
+    def _latency(self, label: str, candidates: list[Candidate], call: Call) -> list[Candidate]:
+        """Who will answer soonest, as far as is known: all are looked at, as what they do is known here, at once."""
+        shape = shape_of(call)
 
         def score(candidate: Candidate) -> float:
-            deployment = self._deployment(candidate)
-            return deployment.pace.score(deployment.load)
+            return self._deployment(candidate).expected(shape)
 
-        first = choose(self._able(candidates), score, self._random)
+        first = min(self._able(candidates, call), key=score)
         return [first, *sorted((each for each in candidates if each is not first), key=score)]
 
-    def _cost(self, label: str, candidates: list[Candidate]) -> list[Candidate]:
+    def _cost(self, label: str, candidates: list[Candidate], call: Call) -> list[Candidate]:
         """The cheapest first; of unknown price last, in the order of the configuration."""
         return sorted(candidates, key=self._price)
 
@@ -80,13 +81,13 @@ class Strategies:
         price = None if self._prices is None else self._prices.price(candidate.target, _TYPICAL)
         return math.inf if price is None else float(price)
 
-    def _able(self, candidates: list[Candidate]) -> list[Candidate]:
-        """Those that may be asked now, and are to get calls at all; if there are none, all of them."""
-        able = [each for each in candidates if each.entry.weight and self._is_able(self._deployment(each))]
-        return able or candidates
+    def _able(self, candidates: list[Candidate], call: Call) -> list[Candidate]:
+        """Those that may be asked now for what ``call`` asks, and are to get calls at all; if there are none, all."""
 
-    def _is_able(self, deployment: Deployment) -> bool:
-        return not deployment.blocked_by(deployment.breaker)
+        def is_able(deployment: Deployment) -> bool:
+            return not deployment.blocked_by(deployment.breaker_of(call.operation))
+
+        return [each for each in candidates if each.entry.weight and is_able(self._deployment(each))] or candidates
 
     def _deployment(self, candidate: Candidate) -> Deployment:
         return self._deployments.get(candidate.entry.target)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from math import inf
+from math import ceil, inf
 from statistics import median
 from typing import Protocol
 
@@ -97,9 +97,10 @@ _MEMORY = 30.0
 class LearnedLimit:
     """Learns how many calls at once a deployment takes, from two kinds of signs, and only once there are some.
 
-    *Refusals* (429, 503, 529) of calls that begin with more under way than went well lately: three of them, and half of
-    such calls, and the limit is nine tenths of what was under way. One refusal, or one at low load, teaches nothing,
-    nor does one where others begin beside it and go well: that is a limit of requests a second, for which there is
+    *Refusals* (429, 503, 529) of calls that begin with more under way than were taken lately: three of them, and half
+    of such calls, and the limit is nine tenths of what was under way, rounded up: of few each counts. One refusal
+    teaches nothing, nor do those with one at lower load among them (a part of all calls fails), nor one where others
+    begin beside it and go well: that is a limit of requests a second, for which there is
     :class:`~llmedge.state.pacing.Pacer`.
 
     *Pace*, for servers that queue instead of refusing (vLLM, llama.cpp): seconds to the first content, of whole answers
@@ -130,6 +131,7 @@ class LearnedLimit:
         self._watched_from = 0
         self._well = [0, 0]  # most calls at once that went well, in this span and in the one before
         self._well_since = clock.seconds()
+        self._taken = [0, 0, 0]  # the same of those that were accepted at all: the most, the next, that of before
         self._paces: dict[object, Pace] = {}
         self._is_well = True
         self._by_pace = False
@@ -155,8 +157,11 @@ class LearnedLimit:
         begun = load[0]
         if begun <= _FEW and self._limit >= self._most:  # nearly always
             pace.at_low_load(latency, True)
+            if self._taken[1] < _FEW:
+                self._took(min(load))
             return
         self._last = max(self._last, number)
+        self._took(min(load))
         good = max(self._well)
         unknown = not good and self._limit >= self._most
         low = unknown or begun <= max(good, _FEW)
@@ -167,6 +172,14 @@ class LearnedLimit:
             if len(pace.recent) >= _BLOCK:
                 self._judge(pace)
 
+    def _took(self, load: int) -> None:
+        """An answer began, with so many under way; the highest may be by mistake."""
+        taken = self._taken
+        if load > taken[0]:
+            taken[0], taken[1] = load, taken[0]
+        elif load > taken[1]:
+            taken[1] = load
+
     def _is_slower(self) -> None:
         """For all: where its pace has lowered the limit, it was for nothing."""
         if self._by_pace:
@@ -174,16 +187,16 @@ class LearnedLimit:
             self._limit = float(self._most)
 
     def _judge(self, pace: Pace) -> None:
-        if not pace.is_known:
-            pace.recent.clear()
-            return
-        usual = pace.usual()
         latency = sorted(latency for latency, _ in pace.recent)[_BLOCK // 2]
         load = sorted(load[0] for _, load in pace.recent)[_BLOCK // 2]
         # Either load may count calls that were just being refused; both do so seldom, and the highest is left out.
         well = sorted(min(load) for _, load in pace.recent)[-2]
         pace.recent.clear()
         self._forget()
+        if not pace.is_known:
+            self._is_well = True  # as far as refusals go
+            return
+        usual = pace.usual()
         self._is_well = latency <= _WELL * usual
         if self._is_well:
             self._well[0] = max(self._well[0], well)
@@ -196,12 +209,15 @@ class LearnedLimit:
         now = self._clock.seconds()
         if now - self._well_since >= _MEMORY:
             self._well = [0, self._well[0] if now - self._well_since < 2 * _MEMORY else 0]
+            self._taken = [0, 0, self._taken[1]]
             self._well_since = now
 
     def refused(self, number: int, load: int, last: int) -> bool:
-        """See :class:`Limit`. It is no want of places where as many went well."""
+        """See :class:`Limit`. It is no want of places where as many were taken."""
         self._forget()
-        if load - 1 < (good := self.good) or not good:
+        good = max(self.good, *self._taken[1:])
+        if load - 1 < good or not good:
+            self.beyond = self._refused = 0  # nor were those before it
             return False
         now = self._clock.seconds()
         if number <= self._lowered_at:
@@ -213,7 +229,7 @@ class LearnedLimit:
         self.beyond += number <= self._watched_from
         if self._refused >= _REFUSALS and self._refused >= _LEAST_SHARE * self.beyond:
             self._last = last
-            self._lower(_BACKOFF * (load - 1), f"{self._refused} of {self.beyond} refused")
+            self._lower(max(good, ceil(_BACKOFF * (load - 1))), f"{self._refused} of {self.beyond} refused")
             self._by_pace = False
             self.beyond = self._refused = 0
         return self._refused * 4 >= self.beyond

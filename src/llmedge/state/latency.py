@@ -1,15 +1,11 @@
-"""What is known of a deployment's time to first token: a load score for choosing, a quantile for hedging."""
+"""What is known of a deployment's time to first content: a load score for choosing, a quantile for hedging. In seconds,
+or in shares of what is usual."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from math import exp, log
-from random import Random
-from typing import TypeVar
+from math import exp, log, sqrt
 
 from llmedge.model import Clock
-
-T = TypeVar("T")
 
 _UNKNOWN = 1e9
 """Score of a deployment that was asked but has never answered: behind any that has."""
@@ -19,8 +15,8 @@ class PeakEwma:
     """Peak-EWMA of latencies, after Finagle's ``PeakEwma``: a spike is believed at once and forgotten slowly.
 
     The weight of the past depends on the time since the last sample, not on the number of samples (Eckner,
-    "Algorithms for Unevenly Spaced Time Series", 2019). Without samples the value decays towards zero, so a deployment
-    that was slow is tried again after a while.
+    "Algorithms for Unevenly Spaced Time Series", 2019). While nobody asks it the value decays towards zero, so a
+    deployment that was slow is tried again after a while, by one call.
 
     Give it the time to first token of answers, and the time waited in vain of timeouts. Never the latency of a
     failure: a deployment that fails fast would look fast.
@@ -55,32 +51,16 @@ class PeakEwma:
             self._then = self._clock.seconds()
 
     def score(self, pending: int) -> float:
-        """What one more call would meet where ``pending`` wait or run: lower is better. Seconds.
+        """What one more call would meet where ``pending`` wait or run: lower is better.
 
-        A deployment never heard of gets one call at once (score 0) and no second one until it has answered.
+        Of vendors' many places a few more calls take little: the square root of ``pending``. A deployment never heard
+        of gets one call at once (score 0) and no second one until it has answered; likewise one that is tried again.
         """
         if self._value == 0.0:
             return _UNKNOWN + pending if pending else 0.0
-        past = exp(min(0.0, self._then - self._clock.seconds()) / self._decay)
-        return self._value * past * (pending + 1)
-
-
-def choose(candidates: Sequence[T], score: Callable[[T], float], random: Random) -> T:
-    """Power of two choices: the better of two picked at random (Mitzenmacher 2001).
-
-    Nearly as even as asking all, and calls that choose at the same moment do not all run to the same one.
-
-    :param candidates: at least one.
-    """
-    count = len(candidates)
-    if count == 1:
-        return candidates[0]
-    first = int(random.random() * count)
-    second = int(random.random() * (count - 1))
-    if second >= first:
-        second += 1
-    one, other = candidates[first], candidates[second]
-    return one if score(one) <= score(other) else other
+        if pending:
+            return self._value * sqrt(pending + 1)
+        return self._value * exp(min(0.0, self._then - self._clock.seconds()) / self._decay)
 
 
 _SMALLEST = 0.001  # seconds; below is one cell

@@ -10,6 +10,8 @@ from llmedge.model import Clock
 
 FIRST, LONGEST = 0.5, 8.0
 """Seconds of the first pause after a refusal that does not say how long to wait, and of the longest: it doubles."""
+EMPHATIC = 3
+"""Pauses in a row after which it is taken to be down."""
 LONGEST_OF_LAST = 2.0
 """Seconds that such a pause holds for who has nobody else to ask."""
 JITTER = 0.25
@@ -30,6 +32,8 @@ MORE_IF_FULL = 1.5
 """The same where places seem to be wanting: then it only keeps those from coming at once who have waited for one."""
 SPAN = 10.0
 """Seconds over which it is learned."""
+FELL = 0.7
+"""Where the accepted fall to such a share of a rate that was learned, it was none: they are refused whatever it is."""
 IDLE = 1.0
 """Seconds that a call might have begun earlier than it came, after which a rate no longer binds."""
 
@@ -43,7 +47,7 @@ class Pacer:
     - A *ramp* behind a pause, and behind an outage: one call, then two, four … each tenth of a second, and two for each
       answer that begins, until nobody is held up any more. So who waited does not come all at once.
     - A *rate* where refusals come whatever is under way: a tenth more a second than lately was accepted, and growing,
-      until it no longer binds.
+      until it no longer binds. What is accepted keeps to a true one; if it falls with what begins, there is none.
 
     :ivar slow: calls may have to wait for it.
     :ivar learns: refusals that do not say how long to wait are heeded as well.
@@ -65,6 +69,7 @@ class Pacer:
         self._round, self._round_ends = ROUND, 0.0
         self._rate: float | None = None
         self._rate_since = self._next = 0.0
+        self._random_until = 0.0  # no rate is learned before
         self._refusals = 0
         self._seen: list[tuple[float, int]] = []  # when calls were refused, and how many had been accepted
 
@@ -113,7 +118,9 @@ class Pacer:
         if self._seen and now - self._seen[0][0] >= 1.0:
             at, before = self._seen[0]
             rate = max(1.0, (accepted - before) / (now - at)) * more
-            if self._rate is None or rate < self.rate:
+            if self._rate is not None and rate < FELL * self._rate:
+                self._rate, self._random_until = None, now + SPAN  # fewer begin, and as many of them are refused
+            elif (self._rate is None or rate < self.rate) and now >= self._random_until:
                 self._rate, self._rate_since = rate, now
                 self._next = max(self._next, now)
                 self.slow = True
@@ -176,6 +183,11 @@ class Pacer:
     def is_returning(self) -> bool:
         """There is a pause, or a ramp behind one: how fast calls began lately says nothing of how fast they will."""
         return self.slow and self._size > 0
+
+    @property
+    def is_refusing(self) -> bool:
+        """It refused whatever it was asked, through several pauses."""
+        return self.slow and self._pauses >= EMPHATIC
 
     def told(self, most: float) -> float:
         """Seconds of a pause that the deployment asked for; 0.0 if there is none, or of more than ``most``."""
