@@ -13,8 +13,8 @@ from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import BudgetExhausted, BudgetHeld, LedgerUnavailable, TargetBusy, ValidationError
 from llmedge.money import text
 from llmedge.operations import Operation
-from llmedge.pipeline.attempt import tokens_of
 from llmedge.pipeline.bounds import Bound, bound, output_asked
+from llmedge.pipeline.shape import tokens_of
 from llmedge.pipeline.stage import Handler, Stage, StageDeps
 from llmedge.providers.provider import Provider
 from llmedge.record import Attempt, Fact, Record
