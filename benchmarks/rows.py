@@ -49,7 +49,7 @@ def rows() -> dict[str, tuple[str, str | None]]:
         "60-event stream": (CHAT, lua(body(model="proxied", stream=True))),
         "translated chat": ("/v1/messages", lua(body(**translated))),
         "translated stream": ("/v1/messages", lua(body(**translated, stream=True))),
-        "401": (CHAT, lua(body(model="proxied"), key="wrong")),
+        "401": (CHAT, lua(body(model="proxied"), key="")),  # a wrong one would have to wait
         "429": (CHAT, lua(body(model="proxied"), key=SLOW_KEY)),
     }
 

@@ -1,13 +1,19 @@
 """What one configuration makes, and how another takes its place."""
 
+import sys
 from typing import Any
+from unittest.mock import patch
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from llmedge import graph as graph_module
 from llmedge.config import ConfigError
 from llmedge.pipeline import build
+from llmedge.service import StartError
 from tests.fakes import Edge, settings
+from tests.folders import new_folder
+from tests.identity.issuer import AUDIENCE, URL, Fetched, published, sign
 
 ROUTING = """
 [routing]
@@ -20,12 +26,14 @@ dialect = "mock"
 """
 
 
-class Reload(SynchronousTestCase):
+class Reloads(SynchronousTestCase):
     def reload(self, edge: Edge, toml: str) -> bool:
         edge.service._reload = lambda: settings(toml)
         done: bool = self.successResultOf(Deferred.fromCoroutine(edge.service.reload()))
         return done
 
+
+class Reload(Reloads):
     def in_force(self, edge: Edge) -> tuple[int, int, int]:
         """The queue and the breaker as the settings have them, and as the deployment that is in use has them."""
         (deployment,) = edge.service._process.deployments.all()
@@ -73,3 +81,49 @@ class Reload(SynchronousTestCase):
         self.assertFalse(self.reload(edge, ROUTING.format(7)))
         self.assertEqual(self.in_force(edge), (100, 100, 100))
         self.assertEqual(edge.chat(model="m").status, 200)
+
+
+class Identity(Reloads):
+    """Whoever is known is asked for by the configuration in force, and by no other."""
+
+    def tokens(self, more: str = "") -> str:
+        return f'[[auth.jwt]]\nissuer = "{URL}"\naudience = "{AUDIENCE}"\njwks_url = "http://127.0.0.1:1/keys"\n{more}'
+
+    def test_issuers(self) -> None:
+        """Their keys go on from one configuration to the next, and end with the last that needs them."""
+        edge = Edge(self.tokens())
+        edge.service.graph.start()
+        (source,) = [source for _, source in edge.service.graph.issuers.sources]
+        fetched = Fetched()
+        fetched.answers["http://127.0.0.1:1/keys"] = published()
+        source.stop()
+        source.start(fetched)
+        ask = lambda: edge.ask("GET", "/v1/models", headers={"x-api-key": sign().decode()}).status  # noqa: E731
+        self.assertEqual(ask(), 200)
+        self.assertTrue(self.reload(edge, self.tokens("leeway = 5\n")))
+        self.assertIs(edge.service.graph.issuers.sources[0][1], source)
+        self.assertEqual(ask(), 200)
+        self.assertIsNotNone(source._timer)
+        self.assertTrue(self.reload(edge, '[[auth.keys]]\nname = "a"\nkey = "key-a"\n'))
+        self.assertEqual(ask(), 401)
+        self.assertIsNone(source._timer)
+
+    def test_what_is_not_in_force(self) -> None:
+        """A configuration that was built and refused changes nothing of who is forgotten when the store, or an issuer,
+        says so."""
+        edge = Edge(self.tokens(), {"LLMEDGE_STORE": f"sqlite:{new_folder()}/llmedge.db"})
+        graph = edge.service.graph
+        changed, (_, source) = graph.process.store.directory.changed, graph.issuers.sources[0]
+        other = graph_module.build(graph.process, graph.settings, graph)
+        self.assertEqual(graph.process.store.directory.changed, changed)
+        self.assertEqual(source.changed, graph.identifiers.forget)
+        other.enter(graph)
+        self.assertEqual(graph.process.store.directory.changed, [other.identifiers.forget])
+        self.assertEqual(source.changed, other.identifiers.forget)
+
+    def test_without_the_package(self) -> None:
+        """It is said what to install; without issuers nobody needs it."""
+        with patch.dict(sys.modules, {"llmedge.identity.issuers": None}):
+            self.assertEqual(Edge().chat().status, 200)
+            error = self.assertRaises(StartError, Edge, self.tokens())
+        self.assertIn("pip install 'llmedge[oidc]'", str(error))

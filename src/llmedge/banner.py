@@ -29,9 +29,11 @@ def banner(settings: Settings) -> list[str]:
         more = "".join(f"; or else {other}" for other in model.fallbacks)
         lines.append(f"model {name}: {between.join(map(str, model.targets))}{how}{more}")
     count = len(settings.auth.keys)
+    known = [f"{count} key{'' if count == 1 else 's'}", *(f"tokens of {each.issuer}" for each in settings.auth.jwt)]
+    known += [f"certificates of {each.id}" for each in settings.auth.spiffe]
     lines.append(
         {
-            "keys": f"authentication: on, {count} key{'' if count == 1 else 's'}",
+            "keys": f"authentication: on, {', '.join(known)}",
             "loopback": "authentication: no keys configured, so only callers on this machine; set API_KEYS for others "
             "(a proxy on this machine that adds no header of its own counts as such a caller)",
             "off": "authentication: OFF, everyone is let in (auth.enabled, AUTH_ENABLED)",

@@ -78,12 +78,51 @@ class ValidationError(EdgeError):
 
 
 class AuthError(EdgeError):
-    """No key, or not one of ours."""
+    """No key, or not one of ours.
+
+    :ivar reason: ``missing``, ``invalid`` or ``expired``.
+    """
 
     status = 401
     code = "AUTH_ERROR"
     type = "authentication_error"
     should_retry = False
+    reason = "invalid"
+
+
+class KeyMissing(AuthError):
+    """No key, where one is needed."""
+
+    reason = "missing"
+
+
+class KeyExpired(AuthError):
+    """It was a key, or a token, until a moment that is over."""
+
+    code = "KEY_EXPIRED"
+    reason = "expired"
+
+
+class TooManyWrongKeys(EdgeError):
+    """Too many wrong keys from one address: nothing is told of this one. A right one is answered as ever."""
+
+    status = 429
+    code = "WRONG_KEYS"
+    type = "rate_limit_error"
+    should_retry = False
+
+    def __init__(self, wait: float) -> None:
+        super().__init__("Too many wrong API keys come from your address. A right one is let in.", retry_after=wait)
+
+
+class IssuerUnavailable(EdgeError):
+    """Whose token it is cannot be known: the keys of its issuer could not be had."""
+
+    status = 503
+    code = "ISSUER_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("The keys of the token's issuer cannot be had at the moment: try again later.", retry_after=5)
 
 
 class PermissionDenied(EdgeError):
@@ -93,6 +132,12 @@ class PermissionDenied(EdgeError):
     code = "PERMISSION_ERROR"
     type = "permission_error"
     should_retry = False
+
+
+class KeyDisabled(PermissionDenied):
+    """The key, or what it belongs to, is switched off."""
+
+    code = "KEY_DISABLED"
 
 
 class NotFound(EdgeError):

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 from prometheus_client import CollectorRegistry
 
-from llmedge.config import Settings
+from llmedge.config import ConfigError, Settings
 from llmedge.identity.admin_key import AdminKey
 from llmedge.identity.chain import Identifier, IdentifierChain
 from llmedge.identity.configured import ANONYMOUS, identifiers, mode
@@ -25,6 +25,7 @@ from llmedge.state.allowances import Allowances
 from llmedge.state.funds import Fund
 from llmedge.state.items import ItemMemory
 from llmedge.state.rates import RateLimiter
+from llmedge.state.wrong_keys import WrongKeys
 from llmedge.upstream.client import Client
 from llmedge.web import build as web_build
 from llmedge.web.build import Web
@@ -60,24 +61,29 @@ class ProcessState:
             self.store.funds = self.allowances.funds.values
         self.under_way = UnderWay(settings.server.max_requests, settings.server.max_requests_per_address)
         self.metrics.show_calls(lambda: self.under_way.calls)
+        self.wrong_keys = WrongKeys(reactor)
         self.started = int(reactor.seconds())
         self.random = Random()  # noqa: S311 - for spreading load, not for secrets
         self.deployments = Deployments(reactor, self.random)
         self.items = ItemMemory(reactor)
         self.metrics.show_deployments(self.deployments.standings, self.deployments.label)
 
-    def identifiers(self, settings: Settings) -> IdentifierChain:
-        """Those who say who asks."""
+    def identifiers(self, settings: Settings, issuers: Any = None) -> IdentifierChain:
+        """Those who say who asks. :param issuers: of tokens; ``None`` for none."""
         others: list[Identifier] = [] if settings.admin.key is None else [AdminKey(settings.admin.key)]
-        if self.store is None:
-            return identifiers(settings.auth, self.reactor, others)
-        from llmedge.identity.virtual_keys import VirtualKeys
+        directory = None if self.store is None else self.store.directory
+        if directory is not None:
+            from llmedge.identity.virtual_keys import VirtualKeys
 
-        directory = self.store.directory
-        others.append(VirtualKeys(directory))
-        chain = identifiers(settings.auth, self.reactor, others, directory.knows_any)
-        directory.changed = [chain.forget]
-        return chain
+            others.append(VirtualKeys(directory))
+        if issuers is not None:
+            from llmedge.identity.tokens import Tokens
+
+            within = () if directory is None else (directory.place, directory.permissions)
+            others.append(Tokens(issuers.sources, self.reactor, *within))
+        if directory is None:
+            return identifiers(settings.auth, self.reactor, others)
+        return identifiers(settings.auth, self.reactor, others, directory.knows_any)
 
     def administration(self) -> Any:
         """The admin API; ``None`` without a store."""
@@ -111,6 +117,8 @@ class ProcessState:
             self.under_way,
             limiter,
             identifiers,
+            self.wrong_keys,
+            self.metrics.auth_failures,
             traceparent.passed if self.tracing is None else self.tracing.begin,
             self.tracing is not None,
         )
@@ -118,7 +126,10 @@ class ProcessState:
 
 @attrs.define
 class Graph:
-    """The objects of one configuration, in a process."""
+    """The objects of one configuration, in a process.
+
+    :ivar issuers: of tokens; ``None`` for none.
+    """
 
     process: ProcessState
     settings: Settings
@@ -126,6 +137,8 @@ class Graph:
     pipeline: Pipeline
     limiter: RateLimiter
     web: Web
+    identifiers: IdentifierChain
+    issuers: Any = None
 
     def enter(self, previous: Graph | None = None) -> None:
         """Put it in force for new calls, in the place of ``previous``, whose calls under way go on."""
@@ -137,10 +150,22 @@ class Graph:
             self.process.tracing.provider_names = self.pipeline.otel_names
         server, under_way = self.settings.server, self.process.under_way
         under_way.total, under_way.each = server.max_requests, server.max_requests_per_address
+        if self.process.store is not None:
+            self.process.store.directory.changed = [self.identifiers.forget]
+        if self.issuers is not None:
+            self.issuers.on_change(self.identifiers.forget)
+
+    def start(self) -> None:
+        """Begin what runs in the background."""
+        self.pipeline.health.start()
+        if self.issuers is not None:
+            self.issuers.start()
 
     def retire(self, successor: Graph | None = None) -> None:
         """Another one is in force, or none: stop what runs in the background. Calls under way go on."""
         self.pipeline.retire()
+        if self.issuers is not None:
+            self.issuers.retire(None if successor is None else successor.issuers)
         if successor is not None and successor.client is not self.client:
             self.client.retire()
 
@@ -149,7 +174,7 @@ def build(process: ProcessState, settings: Settings, previous: Graph | None = No
     """Build everything ``settings`` ask for. Changes nothing that is in use: :meth:`Graph.enter` does.
 
     :param previous: what is in force; connections and the state of rate limits are carried over from it.
-    :raises ConfigError: a plugin cannot make its provider.
+    :raises ConfigError: a plugin cannot make its provider, or a package is missing.
     """
     reactor = process.reactor
     observers = list(process.observers)
@@ -172,6 +197,24 @@ def build(process: ProcessState, settings: Settings, previous: Graph | None = No
         process.ledger,
     )
     pipeline = pipeline_build.build(settings, deps)
-    deps_of_web = process.web_deps(observers, limiter, process.identifiers(settings))
+    issuers = _issuers(settings, reactor, client, None if previous is None else previous.issuers)
+    chain = process.identifiers(settings, issuers)
+    deps_of_web = process.web_deps(observers, limiter, chain)
     web = web_build.build(settings, pipeline, deps_of_web, process.administration())
-    return Graph(process, settings, client, pipeline, limiter, web)
+    return Graph(process, settings, client, pipeline, limiter, web, chain, issuers)
+
+
+def _issuers(settings: Settings, reactor: Any, client: Client, previous: Any) -> Any:
+    """Whose tokens are good; ``None`` for nobody's.
+
+    :raises ConfigError: what they need is not installed.
+    """
+    if not settings.auth.jwt:
+        return None
+    try:
+        from llmedge.identity.issuers import Issuers  # joserfc is an extra
+    except ImportError:
+        raise ConfigError(["auth.jwt needs another package: pip install 'llmedge[oidc]'"]) from None
+    from llmedge.upstream.fetch import Fetcher  # with treq, which is not needed otherwise
+
+    return Issuers(settings.auth.jwt, reactor, Fetcher(reactor, client, settings.upstream), previous)

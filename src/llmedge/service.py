@@ -97,7 +97,7 @@ class EdgeService(Service):
             except ConfigError as error:
                 raise StartError(str(error)) from None
         self._watch_files()
-        self.graph.pipeline.health.start()
+        self.graph.start()
         self._reactor.addSystemEventTrigger("after", "shutdown", logs.finish)
         for line in banner(self.graph.settings):
             log.info(line.replace("{", "{{").replace("}", "}}"))
@@ -163,7 +163,7 @@ class EdgeService(Service):
         settings = graph.settings
         self._secrets.watch(settings)
         graph.enter(self.graph)
-        graph.pipeline.health.start()
+        graph.start()
         old, self.graph = self.graph, graph
         self.site.edge.put_in_force(graph.web.resource, settings.server, graph.web.gate)
         self.admin_site.edge.put_in_force(graph.web.admin, settings.server, graph.web.gate)

@@ -17,6 +17,7 @@ from llmedge.files import state_of
 
 CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 """For TLS 1.2: forward secret and authenticated only (RFC 9325 section 4.2). TLS 1.3 has no others."""
+SPIFFE = "spiffe://"
 PROTOCOLS = (b"h2", b"http/1.1")
 
 
@@ -122,16 +123,24 @@ class ServerTls:
 
 
 def certificate_names(certificate: x509.Certificate) -> frozenset[str]:
-    """Its common name and its DNS, e-mail and URI alternative names (RFC 5280 section 4.2.1.6)."""
+    """Its common name and its DNS, e-mail and URI alternative names (RFC 5280 section 4.2.1.6).
+
+    A SPIFFE ID is one only as the one URI that the certificate has
+    (spiffe.io, X.509-SVID, sections 2 and 5.2): under another name it is whatever its owner wanted it to be.
+    """
     names = {str(attribute.value) for attribute in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)}
+    uris: list[str] = []
     try:
         alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
-        return frozenset(names)
-    kinds: tuple[Any, ...] = (x509.DNSName, x509.RFC822Name, x509.UniformResourceIdentifier)
-    for kind in kinds:
-        names.update(alternative.get_values_for_type(kind))
-    return frozenset(names)
+        pass
+    else:
+        kinds: tuple[Any, ...] = (x509.DNSName, x509.RFC822Name)
+        for kind in kinds:
+            names.update(alternative.get_values_for_type(kind))
+        uris = alternative.get_values_for_type(x509.UniformResourceIdentifier)
+    names = {name for name in names if not name.startswith(SPIFFE)}
+    return frozenset(names | {uri for uri in uris if len(uris) == 1 or not uri.startswith(SPIFFE)})
 
 
 def _names(path: str) -> frozenset[str]:

@@ -77,7 +77,8 @@ class Authority:
         alternative: bool = True,
         own: bool = False,
     ) -> tuple[str, str]:
-        """Write FILE.pem and FILE-key.pem for ``names`` (the first is the common name); their paths.
+        """Write FILE.pem and FILE-key.pem for ``names``: the first is the common name, URIs have ``uri:`` before them.
+        Their paths.
 
         :param days: from now to its end, which may be past. :param alternative: whether it has its names where they
             belong (RFC 9525), beside the common name. :param own: it signs itself.
@@ -109,6 +110,8 @@ def _private(key: Key) -> bytes:
 
 
 def _general(name: str) -> x509.GeneralName:
+    if name.startswith("uri:"):
+        return x509.UniformResourceIdentifier(name.removeprefix("uri:"))
     try:
         return x509.IPAddress(ip_address(name))
     except ValueError:

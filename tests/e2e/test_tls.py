@@ -146,6 +146,36 @@ class Tls(TestCase):
                     if not refused:
                         raise ConnectionError
 
+    async def test_workloads(self) -> None:
+        """A SPIFFE ID that the configuration lets in is a caller of that name. It is one only as the one URI of a
+        certificate: whoever may have a common name, or two URIs, has none."""
+        toml = (
+            f'[tls]\ncert = "{self.cert}"\nkey = "{self.key}"\n'
+            f'client_ca = "{self.authority.path}"\nclient_auth = "optional"\n'
+            '[[auth.keys]]\nname = "batch"\ncertificate = "spiffe://example.org/batch"\n'
+            '[[auth.spiffe]]\nid = "spiffe://example.org/ns/prod/*"\nmodels = ["mock-*"]\n'
+        )
+        gateway = await self.begin(toml)
+        prod = "spiffe://example.org/ns/prod/sa/api"
+        for number, (status, names) in enumerate(
+            (
+                (200, ("api", f"uri:{prod}")),
+                (200, ("batch", "uri:spiffe://example.org/batch")),
+                (401, ("api", "uri:spiffe://example.org/ns/test/sa/api")),
+                (401, ("api", "uri:spiffe://example.com/ns/prod/sa/api")),
+                (401, ("api", f"uri:{prod}", "uri:spiffe://example.org/ns/test/sa/api")),
+                (401, ("api", f"uri:{prod}", "uri:https://example.org/")),
+                (401, ("spiffe://example.org/ns/prod/a", "api")),
+                (401, ("spiffe://example.org/batch", "api")),
+            )
+        ):
+            context = self.context()
+            context.load_cert_chain(*self.authority.issue(f"workload-{number}", *names, client=True))
+            _, data = await self.ask(gateway, context)
+            self.assertTrue(data.startswith(b"HTTP/1.1 %d" % status), (names, data))
+        await until(lambda: f'"caller":"{prod}"' in gateway.process.out, "the workload's name in the log")
+        await until(lambda: '"caller":"batch"' in gateway.process.out, "the key's name in the log")
+
     async def test_renewal(self) -> None:
         """A renewed certificate is picked up by itself, a broken one refused, and nobody is disconnected."""
         patient = "[server]\nheader_timeout = 60\n"

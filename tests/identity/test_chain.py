@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.secret import Secret
 from llmedge.config.sections.auth import Auth, Key
+from llmedge.config.sections.spiffe import Spiffe
 from llmedge.errors import AuthError
 from llmedge.identity.chain import Credentials, IdentifierChain
 from llmedge.identity.configured import identifiers, mode
@@ -164,6 +165,32 @@ class Configured(SynchronousTestCase):
         self.assertEqual(identifiers(auth, Clock()).identify(Shown(b"key-a", names=("robot",))), filed("a"))
         self.assertIn("Invalid", self.refusal(auth, Shown(b"wrong", names=("robot",))))
         self.assertIn("Missing", self.refusal(auth, Shown(names=("other",))))
+
+    def test_workloads(self) -> None:
+        """Certificates with a SPIFFE ID that a pattern lets in: each a caller of that name, with limits of its own. The
+        first pattern that fits counts; a key that is sent goes first, and one of the file with that certificate."""
+        auth = Auth(
+            keys=(key("a", "key-a"), key("c", certificate="spiffe://example.org/ns/prod/cron")),
+            spiffe=(
+                Spiffe(id="spiffe://example.org/ns/prod/*", team="prod", rpm=9, models=("gpt-*",), tags=("mesh",)),
+                Spiffe(id="spiffe://example.org/*", roles=("viewer",)),
+            ),
+        )
+        chain = identifiers(auth, Clock())
+        api = "spiffe://example.org/ns/prod/sa/api"
+        shown = Shown(names=("api.example.org", api))
+        caller: Any = chain.identify(shown)
+        self.assertEqual((caller.name, caller.account), (api, Account(api, "prod", tags=("mesh",))))
+        self.assertEqual(caller.limits, (Limits(f"key:{api}", f"The service account '{api}'", rpm=9),))
+        self.assertEqual((caller.may_use("gpt-5"), caller.may_use("o3"), shown.lasting), (True, False, False))
+        self.assertIs(chain.identify(Shown(names=(api,))), caller)
+        other: Any = chain.identify(Shown(names=("spiffe://example.org/ns/test",)))
+        self.assertEqual((other.roles, "inference" in other.scopes), (("viewer",), False))
+        self.assertEqual(chain.identify(Shown(names=("spiffe://example.org/ns/prod/cron",))), filed("c"))
+        self.assertEqual(chain.identify(Shown(b"key-a", names=(api,))), filed("a"))
+        for name in ("spiffe://example.org.evil/ns/prod/x", "spiffe://example.com/ns/prod/x", "SPIFFE://example.org/x"):
+            self.assertIn("Missing", self.refusal(auth, Shown(names=(name,))))
+        self.assertEqual(mode(Auth(spiffe=auth.spiffe)), "keys")
 
     def test_loopback(self) -> None:
         """No keys: this machine only, directly and by a local name; a UNIX socket is the file system's business."""

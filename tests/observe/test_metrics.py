@@ -4,6 +4,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.model import Target, Usage
+from llmedge.money import USD
+from llmedge.observe import metrics as metrics_module
 from llmedge.observe.metrics import Metrics
 from llmedge.record import Attempt, Record
 from tests.fakes import CHAT, Edge, request, settings
@@ -231,3 +233,24 @@ class Exposition(SynchronousTestCase):
 
     def test_off(self) -> None:
         self.assertEqual(Edge("", {"ENABLE_METRICS": "false"}).ask("GET", "/metrics").status, 404)
+
+
+class Callers(SynchronousTestCase):
+    def test_bounded(self) -> None:
+        """An issuer may have any number of subjects: those beyond are one, and nothing is lost of what they cost."""
+        self.patch(metrics_module, "CALLERS", 2)
+        metrics = Metrics(CollectorRegistry())
+        for caller in ("a", "b", "c", "d", "a", "c"):
+            for model in ("m", "n"):
+                record = Record("r", "POST", "/v1/chat/completions", "::1", 0.0, "chat", caller=caller)
+                record.model_label, record.ended = model, 1.0
+                for cost in (1, 2):
+                    record.routing.attempts.append(Attempt(Target("p", model), 0.0, cost=cost * USD, ended=1.0))
+                record.routing.answered_by = record.routing.attempts[0]
+                metrics(record)
+        self.assertEqual({key[3] for key in metrics._children}, {"a", "b", "other"})
+        text = metrics.render().decode()
+        for caller, count in (("a", 2), ("b", 1), ("other", 3)):
+            self.assertIn(f'llm_caller_requests_total{{caller="{caller}"}} {2.0 * count}', text)
+            self.assertIn(f'llm_caller_cost_usd_total{{caller="{caller}"}} {6.0 * count}', text)
+        self.assertNotIn('caller="c"', text)

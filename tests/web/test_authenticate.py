@@ -1,7 +1,13 @@
 """Who may ask: keys, and this machine where there are none."""
 
+from pathlib import Path
+
+from OpenSSL.crypto import FILETYPE_PEM, load_certificate
 from twisted.trial.unittest import SynchronousTestCase
 
+from llmedge.tls import certificate_names
+from llmedge.web import request as request_module
+from tests.e2e.certificates import Authority
 from tests.fakes import CHAT, Edge, request
 from tests.web.common import KEYS
 from tests.web.test_http2 import Http2
@@ -117,6 +123,27 @@ class Authentication(SynchronousTestCase):
         small = edge.wire()
         small.send(request(body=CHAT))
         self.assertEqual(small.response().status, 401)
+
+    def test_certificates(self) -> None:
+        """What a connection shows is read once; a certificate that has expired meanwhile is none any more."""
+        edge = Edge(
+            '[tls]\nclient_ca = "ca"\nclient_auth = "optional"\n[[auth.spiffe]]\nid = "spiffe://example.org/*"\n'
+        )
+        certificate, _ = Authority().issue("workload", "api", "uri:spiffe://example.org/api", client=True)
+        shown = load_certificate(FILETYPE_PEM, Path(certificate).read_bytes())
+        expires = shown.to_cryptography().not_valid_after_utc.timestamp()
+        read: list[object] = []
+        self.patch(request_module, "certificate_names", lambda given: read.append(given) or certificate_names(given))
+        edge.reactor.advance(expires - 3 - edge.reactor.seconds())
+        wire = edge.wire()
+        setattr(wire.transport, "getPeerCertificate", lambda: shown)  # noqa: B010 - as a TLS transport has it
+        statuses = []
+        for _ in range(4):
+            edge.reactor.advance(1)
+            wire.send(request("GET", "/v1/models"))
+            statuses.append(wire.response().status)
+        self.assertEqual(statuses, [200, 200, 401, 401])
+        self.assertEqual(len(read), 1)
 
     def test_off(self) -> None:
         """Anybody may ask, from anywhere."""

@@ -12,17 +12,12 @@ from twisted.web.resource import Resource
 from llmedge.admin import audit, budgets, collections, litellm, litellm_spend, money, openai, operate, own
 from llmedge.admin.asked import AdminDeps, Asked, Handler
 from llmedge.errors import AuthError, PermissionDenied
-from llmedge.identity.roles import Reach, permit
+from llmedge.identity.roles import NO_ADMIN, Reach, permit
 from llmedge.model import Caller
 from llmedge.operations import Endpoint, Operation
 from llmedge.web.api import failed
 from llmedge.web.request import EdgeRequest
 from llmedge.web.routes import rule
-
-_NO_ADMIN = (
-    "The admin API needs a key that may use it. Set LLMEDGE_ADMIN_KEY and send it as 'Authorization: Bearer KEY', or "
-    'give a key of the configuration roles = ["admin"].'
-)
 
 
 def handlers() -> Mapping[str, Handler]:
@@ -74,5 +69,5 @@ def _reach(caller: Caller, permission: str) -> Reach:
         return permit(caller, permission)
     except PermissionDenied:
         if not caller.account.key_id:
-            raise AuthError(_NO_ADMIN) from None
+            raise AuthError(NO_ADMIN) from None
         raise

@@ -15,7 +15,7 @@ from llmedge.config.levels import parse_filter
 from llmedge.config.locate import Path as KeyPath
 from llmedge.config.reader import Reader
 from llmedge.config.secret import Secret
-from llmedge.config.sections.auth import KEYS, Key
+from llmedge.config.sections.auth import KEYS, Auth, Key
 from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.prices import Price
 from llmedge.config.sections.providers import Provider
@@ -50,6 +50,7 @@ def finish(
     store = settings.store if reader.is_there(("store", "url")) else _database(reader, settings.store)
     settings = attrs.evolve(settings, auth=auth, providers=providers, tracing=tracing, store=store)
     _tls(reader, settings)
+    _issuers(reader, settings.auth)
     tls, written = settings.tls, settings.server.listen
     listened = tuple(listen or written or _address(reader, settings))
     place: KeyPath = ("server", "listen") if listen or written else ("server", "address")
@@ -127,6 +128,8 @@ def _tls(reader: Reader, settings: Settings) -> None:
             reader.problem(("tls", "certificates", index), "needs cert and key")
     if any(key.certificate for key in settings.auth.keys) and tls.client_auth == "none":
         reader.problem(("auth", "keys"), 'has a certificate, but tls.client_auth is "none": none would be asked for')
+    if settings.auth.spiffe and tls.client_auth == "none":
+        reader.problem(("auth", "spiffe"), 'needs certificates, but tls.client_auth is "none": none would be asked for')
 
 
 # Who is asked
@@ -202,6 +205,18 @@ _PRICES_ALONE = ("price_as", "characters", "audio_minute", "image", "request")
 
 
 # Who asks
+
+
+def _issuers(reader: Reader, auth: Auth) -> None:
+    for index, issuer in enumerate(auth.jwt):
+        path: KeyPath = ("auth", "jwt", index)
+        for option, words in issuer.problems():
+            reader.problem((*path, option) if option else path, words)
+        if issuer.issuer in [each.issuer for each in auth.jwt[:index]]:
+            reader.problem((*path, "issuer"), f"{issuer.issuer!r} is there twice: audience may be a list")
+    for index, workload in enumerate(auth.spiffe):
+        if not workload.id and ("auth", "spiffe", index, "id") not in reader.lines:
+            reader.problem(("auth", "spiffe", index), 'needs id, such as id = "spiffe://example.org/ns/prod/*"')
 
 
 def _keys(reader: Reader, keys: tuple[Key, ...]) -> tuple[Key, ...]:

@@ -4,10 +4,10 @@ SDKs put them, the connection, its certificate."""
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from urllib.parse import unquote_to_bytes
 
-from llmedge.errors import AuthError, ValidationError
+from llmedge.errors import AuthError, KeyMissing, ValidationError
 from llmedge.model import Caller
 
 _FORWARDED = frozenset(  # in the form that twisted.web's Headers keep names in
@@ -27,6 +27,10 @@ _FORWARDED = frozenset(  # in the form that twisted.web's Headers keep names in
     )
 )
 _ONCE = (b"Authorization", b"X-Api-Key", b"X-Goog-Api-Key", b"Api-Key")
+
+
+LONGEST_KEY = 8192
+"""Bytes of a key or token; what is longer is not looked at."""
 
 
 class Credentials:
@@ -118,6 +122,14 @@ class Identifier(Protocol):
         """
 
 
+@runtime_checkable
+class Remembers(Protocol):
+    """An identifier that keeps what it found."""
+
+    def forget(self) -> None:
+        """It does not hold any more."""
+
+
 class IdentifierChain:
     """Asks identifiers in order; the first that knows the caller decides.
 
@@ -131,6 +143,9 @@ class IdentifierChain:
     def forget(self) -> None:
         """Somebody may be another one now, or nobody: what was found before does not hold any more."""
         self.epoch = object()
+        for each in self._identifiers:
+            if isinstance(each, Remembers):
+                each.forget()
 
     def identify(self, credentials: Credentials, start: int = 0) -> Caller | Awaitable[Caller]:
         """Who sent the request, as the identifiers from ``start`` on know it.
@@ -138,6 +153,8 @@ class IdentifierChain:
         :returns: an awaitable only where an identifier has to ask somebody; it raises the same.
         :raises AuthError: nobody we know; the message never repeats what was sent.
         """
+        if credentials.key is not None and len(credentials.key) > LONGEST_KEY:
+            raise AuthError(f"Invalid API key: it has more than {LONGEST_KEY} bytes.")
         for place in range(start, len(self._identifiers)):
             found = self._identifiers[place].identify(credentials)
             if isinstance(found, Caller):
@@ -145,7 +162,7 @@ class IdentifierChain:
             if found is not None:
                 return self._wait(credentials, place, found)
         if credentials.key is None:
-            raise AuthError("Missing API key: send it as 'Authorization: Bearer KEY' or 'x-api-key: KEY'.")
+            raise KeyMissing("Missing API key: send it as 'Authorization: Bearer KEY' or 'x-api-key: KEY'.")
         raise AuthError("Invalid API key")
 
     async def _wait(self, credentials: Credentials, place: int, found: Awaitable[Caller | None]) -> Caller:

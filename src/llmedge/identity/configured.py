@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from fnmatch import translate
 from functools import lru_cache
 from ipaddress import ip_address
 
 from llmedge.config.sections.auth import Auth, Key
 from llmedge.config.sections.scopes import Scope
-from llmedge.errors import AuthError
+from llmedge.config.sections.spiffe import Spiffe
+from llmedge.errors import KeyExpired, KeyMissing
 from llmedge.identity.chain import Credentials, Identifier, IdentifierChain
 from llmedge.identity.roles import grants_of, scopes_of
 from llmedge.model import Account, Caller, Clock, Limits
+from llmedge.tls import SPIFFE
 
 ANONYMOUS = Caller("anonymous")
+KNOWN_WORKLOADS = 1000
+"""Service accounts that are remembered."""
 _LOCAL_NAMES = {"localhost", "127.0.0.1", "[::1]"}
 
 
 def mode(auth: Auth) -> str:
-    """``off``, ``loopback`` (the file has no key that may ask models) or ``keys``."""
-    callers = any("inference" in caller_of(key).scopes for key in auth.keys)
+    """``off``, ``loopback`` (the file knows nobody who may ask models) or ``keys``."""
+    callers = auth.jwt or auth.spiffe or any("inference" in caller_of(key).scopes for key in auth.keys)
     return "off" if not auth.enabled else "keys" if callers else "loopback"
 
 
@@ -35,8 +41,8 @@ def identifiers(
     """
     chain: list[Identifier] = [FileKeys(auth.keys, clock)] if auth.keys else []
     chain += others
-    if any(key.certificate for key in auth.keys):
-        chain.append(Certificates(auth.keys, clock))
+    if auth.spiffe or any(key.certificate for key in auth.keys):
+        chain.append(Certificates(auth, clock))
     match mode(auth):
         case "off":
             chain.append(Everybody())
@@ -71,19 +77,31 @@ class FileKeys:
 
 
 class Certificates:
-    """Callers named by the client's certificate, which the handshake has verified. Who presents a key is that key."""
+    """Callers named by the client's certificate, which the handshake has verified: keys of the file, by any of its
+    names, and service accounts, by its SPIFFE ID. Who presents a key is that key."""
 
-    def __init__(self, keys: Iterable[Key], clock: Clock) -> None:
+    def __init__(self, auth: Auth, clock: Clock) -> None:
         self._clock = clock
-        self._callers = {key.certificate: (caller_of(key), key.expires) for key in keys if key.certificate}
+        self._keys = {key.certificate: (caller_of(key), key.expires) for key in auth.keys if key.certificate}
+        self._accounts = [(re.compile(translate(each.id)), each) for each in auth.spiffe]
+        self._workload = lru_cache(KNOWN_WORKLOADS)(self._find_workload)
 
     def identify(self, credentials: Credentials) -> Caller | None:
-        if credentials.key is None:
-            for name in credentials.certificate_names():
-                if (found := self._callers.get(name)) is not None:
-                    _expired(found[1], self._clock)
-                    return found[0]
+        if credentials.key is not None:
+            return None
+        names = credentials.certificate_names()
+        for name in names:
+            if (found := self._keys.get(name)) is not None:
+                _expired(found[1], self._clock)
+                return found[0]
+        if self._accounts:
+            for name in names:
+                if name.startswith(SPIFFE):
+                    return self._workload(name)
         return None
+
+    def _find_workload(self, id: str) -> Caller | None:
+        return next((workload_of(each, id) for pattern, each in self._accounts if pattern.match(id)), None)
 
 
 class Everybody:
@@ -108,10 +126,10 @@ class Loopback:
         why = "No API keys are configured, so only callers on this machine are let in"
         peer = credentials.peer
         if not _is_loopback(peer):
-            raise AuthError(f"{why}. Set API_KEYS to let others in.")
+            raise KeyMissing(f"{why}. Set API_KEYS to let others in.")
         if credentials.forwarded:
             how = "came in HTTP/1.0, as" if credentials.version == b"HTTP/1.0" else "was forwarded"
-            raise AuthError(f"{why}, and this request {how} by a proxy. Set API_KEYS to let others in.")
+            raise KeyMissing(f"{why}, and this request {how} by a proxy. Set API_KEYS to let others in.")
         if peer is None:
             return ANONYMOUS  # a UNIX socket: who may open it is the file system's business
         host = credentials.host
@@ -119,14 +137,14 @@ class Loopback:
         if name not in _LOCAL_NAMES:
             # A page on the web may have had its name resolve to 127.0.0.1 (DNS rebinding).
             # A proxy may pass on the name that it was asked by.
-            raise AuthError(f"{why}, under the name localhost. Set API_KEYS to let others in.")
+            raise KeyMissing(f"{why}, under the name localhost. Set API_KEYS to let others in.")
         return ANONYMOUS
 
 
 def _expired(expires: datetime | None, clock: Clock) -> None:
-    """:raises AuthError: that moment is over."""
+    """:raises KeyExpired: that moment is over."""
     if expires is not None and clock.seconds() >= expires.timestamp():
-        raise AuthError(f"This API key expired on {expires:%Y-%m-%d}.", code="KEY_EXPIRED")
+        raise KeyExpired(f"This API key expired on {expires:%Y-%m-%d}.")
 
 
 def caller_of(key: Key) -> Caller:
@@ -143,6 +161,14 @@ def caller_of(key: Key) -> Caller:
         roles=key.roles,
         grants=grants,
     )
+
+
+def workload_of(account: Spiffe, id: str) -> Caller:
+    """Who asks with a certificate for ``id``, one of those that ``account`` is for."""
+    whose = Account(id, account.team, account.project, tags=account.tags)
+    grants = grants_of(account.roles, whose)
+    limits = limits_of(account, f"key:{id}", f"The service account '{id}'")
+    return Caller(id, account.models, limits, scopes_of(grants), whose, roles=account.roles, grants=grants)
 
 
 def limits_of(scope: Scope, id: str, who: str) -> tuple[Limits, ...]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
+import attrs
+
 from llmedge.config.load import read_table
 from llmedge.config.sections.auth import KeySettings
 from llmedge.config.sections.scopes import Scope
 from llmedge.entities import Entity, KeySecret
-from llmedge.errors import AuthError, PermissionDenied, StoreUnavailable
+from llmedge.errors import KeyDisabled, KeyExpired, StoreUnavailable
 from llmedge.identity.configured import limits_of
+from llmedge.identity.places import Place
 from llmedge.identity.roles import PERMISSIONS, grants_of, scopes_of
 from llmedge.identity.secrets import Pepper, is_ours
-from llmedge.model import Account, Caller, Clock
+from llmedge.model import Account, Caller, Clock, Limits
 
 _ABOVE = ("project", "user", "team", "organization")
 """What a key may belong to, the nearest first."""
@@ -34,19 +37,30 @@ class Directory:
         self.revision = 0
         self.changed: list[Callable[[], None]] = []
         self._entities: dict[tuple[str, str], Entity] = {}
+        self._ids: dict[tuple[str, str], str] = {}
+        """By name, of those that are not deleted."""
         self._secrets: dict[str, KeySecret] = {}
         self._of_key: dict[str, list[str]] = {}
         self._callers: dict[str, Caller] = {}
-        self._keys = 0
+        self._knows_any: bool | None = None
 
     def knows_any(self) -> bool:
-        """Whether anybody could show a key of it.
+        """Whether anybody could show a key of it that may ask for models.
 
         :raises StoreUnavailable: it was not read yet.
         """
         if not self.loaded:
             raise StoreUnavailable
-        return self._keys > 0
+        if self._knows_any is None:
+            self._knows_any = any(
+                each.kind == "key" and each.state != "deleted" and "inference" in self._scopes(each)
+                for each in self._entities.values()
+            )
+        return self._knows_any
+
+    def _scopes(self, key: Entity) -> frozenset[str]:
+        settings = read_table(KeySettings, key.data)
+        return scopes_of(grants_of(settings.roles, Account(key.id, key.team), self.permissions))
 
     def entity(self, kind: str, id: str) -> Entity | None:
         """The one with that id, also if it is disabled or deleted."""
@@ -69,14 +83,18 @@ class Directory:
         for entity in entities:
             before = self._entities.get((entity.kind, entity.id))
             self._entities[entity.kind, entity.id] = entity
+            if before is not None and self._ids.get((before.kind, before.name)) == before.id:
+                del self._ids[before.kind, before.name]
+            if entity.state != "deleted":
+                self._ids[entity.kind, entity.name] = entity.id
             if entity.kind == "key":
-                self._keys += (entity.state != "deleted") - (before is not None and before.state != "deleted")
                 for digest in self._of_key.pop(entity.id, ()):
                     self._secrets.pop(digest, None)
         for secret in secrets:
             self._secrets[secret.digest] = secret
             self._of_key.setdefault(secret.key_id, []).append(secret.digest)
         self._callers.clear()
+        self._knows_any = None
         self.revision, self.loaded = revision, True
         for each in self.changed:
             each()
@@ -95,7 +113,7 @@ class Directory:
     def caller(self, entity: Entity, secret: KeySecret) -> tuple[Caller, bool]:
         """Who asks with that key, and whether that holds until the next change.
 
-        :raises AuthError: it has expired. :raises PermissionDenied: it is disabled, or what it belongs to is.
+        :raises KeyExpired: it has. :raises KeyDisabled: it is, or what it belongs to is.
         """
         caller = self._callers.get(entity.id)
         settings = read_table(KeySettings, entity.data) if caller is None or "expires" in entity.data else None
@@ -105,24 +123,46 @@ class Directory:
             ends.append(settings.expires.timestamp())
         if ends and now >= min(ends):
             moment = datetime.fromtimestamp(min(ends), UTC)
-            raise AuthError(f"This API key expired on {moment:%Y-%m-%d}.", code="KEY_EXPIRED")
+            raise KeyExpired(f"This API key expired on {moment:%Y-%m-%d}.")
         if entity.state != "active":
-            raise PermissionDenied("This API key is disabled.", code="KEY_DISABLED")
+            raise KeyDisabled("This API key is disabled.")
         if caller is None:
             assert settings is not None
             caller = self._callers[entity.id] = self._make(entity, settings)
         return caller, not ends
 
     def _make(self, entity: Entity, settings: KeySettings) -> Caller:
-        limits = [*limits_of(settings, f"key:{entity.id}", f"The key '{entity.name}'")]
-        models, places = [], {"project": entity.project, "user": entity.user, "team": entity.team}
-        places["organization"] = entity.organization
+        account = Account(entity.id, entity.team, entity.project, entity.organization, entity.user, settings.tags)
+        place = self.place(account)
+        grants = grants_of(settings.roles, place.account, self.permissions)
+        return Caller(
+            entity.name,
+            settings.models,
+            (*limits_of(settings, f"key:{entity.id}", f"The key '{entity.name}'"), *place.limits),
+            account=place.account,
+            models_above=place.models,
+            roles=settings.roles,
+            scopes=scopes_of(grants),
+            grants=grants,
+        )
+
+    def place(self, account: Account) -> Place:
+        """Where ``account`` belongs, by ids or names; what is not known here stays as it is, and limits nothing.
+
+        :raises PermissionDenied: one of those is disabled. :raises StoreUnavailable: it was not read yet.
+        """
+        if not self.loaded:
+            raise StoreUnavailable
+        limits: list[Limits] = []
+        models: list[tuple[str, ...]] = []
+        places = {kind: getattr(account, kind) for kind in _ABOVE}
         for kind in _ABOVE:
-            above = self._entities.get((kind, places[kind]))
-            if above is None or above.state == "deleted":
+            above = self._named(kind, places[kind])
+            if above is None:
                 continue
             if above.state != "active":
-                raise PermissionDenied(f"The {kind} of this API key is disabled.", code="KEY_DISABLED")
+                raise KeyDisabled(f"The {kind} of this API key is disabled.")
+            places[kind] = above.id
             scope = read_table(Scope, above.data)
             limits += limits_of(scope, f"{kind}:{above.id}", f"The {kind} '{above.name}'")
             if scope.models != ("*",):
@@ -131,27 +171,16 @@ class Directory:
                 places["team"] = places["team"] or above.team
             if kind in ("project", "team"):
                 places["organization"] = places["organization"] or above.organization
-        account = Account(
-            entity.id,
-            places["team"],
-            entity.project,
-            places["organization"],
-            entity.user,
-            settings.tags,
-        )
-        grants = grants_of(settings.roles, account, self.permissions)
-        return Caller(
-            entity.name,
-            settings.models,
-            tuple(limits),
-            account=account,
-            models_above=tuple(models),
-            roles=settings.roles,
-            scopes=scopes_of(grants),
-            grants=grants,
-        )
+        return Place(attrs.evolve(account, **places), tuple(limits), tuple(models))
+
+    def _named(self, kind: str, word: str) -> Entity | None:
+        """The one with that id, else that name, if it is not deleted."""
+        found = self._entities.get((kind, word)) or self._entities.get((kind, self._ids.get((kind, word), "")))
+        return None if found is None or found.state == "deleted" else found
 
     def permissions(self, role: str) -> frozenset[str] | None:
         """Of a role that somebody made."""
-        found = next((each for each in self.all("role") if each.name == role and each.state == "active"), None)
-        return None if found is None else frozenset(found.data.get("permissions", ())) & frozenset(PERMISSIONS)
+        found = self._named("role", role)
+        if found is None or found.state != "active":
+            return None
+        return frozenset(found.data.get("permissions", ())) & frozenset(PERMISSIONS)

@@ -38,6 +38,11 @@ ROLES: Mapping[str, frozenset[str]] = {
 """Those that are always there."""
 _WITHIN = {"team_admin"}
 """Those that are for the caller's own team, where nothing else is said."""
+NO_ADMIN = (
+    "The admin API needs a key that may use it. Set LLMEDGE_ADMIN_KEY and send it as 'Authorization: Bearer KEY', or "
+    'give a key of the configuration roles = ["admin"].'
+)
+"""What to say where nobody may."""
 ROLE = re.compile(r"([A-Za-z0-9_.\-]+)(?::(team|project)/(.+))?")
 """``ROLE``, or ``ROLE:team/ID``."""
 

@@ -21,6 +21,8 @@ from llmedge.observe.fast_metrics import FastRegistry, LastLabel
 from llmedge.record import FACTS, Attempt, Fact, Record
 
 _SMALL = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1)
+CALLERS = 10_000
+"""Callers that are shown by name; of an issuer's subjects there may be any number."""
 _ERROR_CODES = {
     each.code for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.EdgeError)
 }
@@ -76,6 +78,11 @@ class Metrics:
             "llm_cost_unknown_total", "Answers and attempts in vain that may be billed at a price not known.", call
         )
         self._errors = LastLabel(counter("llm_errors_total", "Requests that ended in an error, by code.", ["code"]))
+        self.auth_failures = LastLabel(
+            counter("llm_auth_failures_total", "Requests of which nobody knows who sent them, by why.", ["reason"])
+        )
+        for reason in ("missing", "invalid", "expired"):
+            self.auth_failures[reason].value = 0.0
         self._ended = LastLabel(counter("llm_streams_total", "Streams by how they ended.", ["outcome"]))
         self._facts = _fact_counters(counter)
         counter("llm_cache_hit_total", "Answers from a cache.", ["level"]).labels("memory")
@@ -83,6 +90,7 @@ class Metrics:
             "llm_reactor_tick_delay_seconds", "How late the event loop runs a timer.", [], _SMALL
         ).labels()
         self._gauges(registry)
+        self._callers: set[str] = set()
         self._children: dict[tuple[str, str, str, str], _CallMetrics] = {}
         self._deployments: dict[tuple[str, str, str], _AttemptMetrics] = {}
         self._standings: Callable[[], list[Standing]] = list
@@ -120,14 +128,14 @@ class Metrics:
         if record.error_code:
             self._errors[record.error_code if record.error_code in _ERROR_CODES else "VENDOR_ERROR"].value += 1.0
         by = record.routing.answered_by or record.routing.deciding_attempt  # the first is nearly always there
-        caller = record.caller
+        caller = record.caller if record.caller in self._callers else self._shown(record.caller)
         key = (record.operation, "none" if by is None else by.target.provider, record.model_label, caller)
         metrics = self._children.get(key)
         if metrics is None:
             metrics = self._children[key] = _CallMetrics(self, key[:3], self.caller(caller), caller)
         metrics.count(record, by)
         if len(record.routing.attempts) > 1:
-            self._count_others(record, by)
+            self._count_others(record, by, caller)
         for attempt in record.routing.attempts:
             if attempt.ended is not None:
                 target = attempt.target
@@ -152,15 +160,15 @@ class Metrics:
         labels = tokens.labels
         return _CallerMetrics(requests.labels(name), labels(name, "input"), labels(name, "output"), cost.labels(name))
 
-    def _count_others(self, record: Record, by: Attempt | None) -> None:
+    def _count_others(self, record: Record, by: Attempt | None, name: str) -> None:
         """Tokens and cost of attempts whose answer the client did not get, at their provider."""
-        caller = self.caller(record.caller)
+        caller = self.caller(name)
         for attempt in record.routing.attempts:
             if attempt is by:
                 continue
             key = (record.operation, attempt.target.provider, record.model_label)
             if attempt.cost:
-                self._cost.labels(*key, record.caller).inc(attempt.cost)
+                self._cost.labels(*key, name).inc(attempt.cost)
                 caller.cost.value += attempt.cost
             if attempt.unpriced:
                 self._unpriced.labels(*key).inc()
@@ -170,6 +178,13 @@ class Metrics:
                         self._tokens.labels(*key, kind).inc(count)
                 caller.input.value += used.input
                 caller.output.value += used.output
+
+    def _shown(self, caller: str) -> str:
+        """Under which name a caller is counted that was not counted yet."""
+        if len(self._callers) >= CALLERS:
+            return "other"
+        self._callers.add(caller)
+        return caller
 
     def _at_deployment(self, attempt: Attempt, key: tuple[str, str, str]) -> _AttemptMetrics:
         target, outcome = attempt.target, attempt.outcome

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import attrs
@@ -51,16 +50,3 @@ class ServiceAccount:
             )
         project = fields.get("project_id")
         return cls(email, key_id, Secret(key), uri, project if isinstance(project, str) else "")
-
-
-def is_safe(url: str) -> bool:
-    """Whether assertions may be sent there: encrypted, or to this machine."""
-    parts = urlsplit(url)
-    return parts.scheme == "https" or _is_loopback(parts.hostname or "")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

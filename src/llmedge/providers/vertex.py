@@ -20,8 +20,9 @@ from llmedge.config.option import option
 from llmedge.config.secret import Secret
 from llmedge.config.sections.providers import Provider
 from llmedge.config.sections.upstream import Upstream
+from llmedge.config.urls import in_the_clear
 from llmedge.operations import Operation
-from llmedge.providers.service_account import ServiceAccount, is_safe
+from llmedge.providers.service_account import ServiceAccount
 from llmedge.providers.signing import Signer
 from llmedge.providers.spec import ProviderSpec
 from llmedge.providers.vendor import HttpVendor, is_place
@@ -76,7 +77,7 @@ class Vertex(HttpVendor):
     def problems(self, settings: VertexSettings) -> Iterator[tuple[str, str]]:
         if settings.api_key is not None:
             yield "api_key", "is not how Vertex knows its callers: set credentials"
-        if settings.token_url and not is_safe(settings.token_url):
+        if in_the_clear(settings.token_url):
             yield "token_url", "must be https, unless it is on this machine"
         is_account = True
         if settings.credentials is None:

@@ -17,6 +17,8 @@ from llmedge.state.rates import Shortage, give_back, take_all
 Tell = Callable[[Fund, float], None]
 _USUAL = 64
 """Answers of a caller and model whose lengths are remembered."""
+_PURSES = 10_000
+"""Callers whose limits are at hand."""
 _SLOT_FREE = 1.0
 """Seconds after which a place may be free: nobody knows."""
 
@@ -53,7 +55,8 @@ class Taken:
 
 
 class Allowances:
-    """Outlives the configuration. Ids come from configuration and store, so their number is bounded.
+    """Outlives the configuration. Ids of limits come from configuration and store, or from certificates that an
+    authority of ours has signed, so their number is bounded.
 
     :param tell: is told of a fund that reached a soft share of its amount.
     """
@@ -74,6 +77,8 @@ class Allowances:
         key = caller.id
         purse = self._purses.get(key)
         if purse is None or purse.caller is not caller:
+            if len(self._purses) >= _PURSES:
+                self._purses.clear()  # each is made again where it is needed; what it holds is elsewhere
             purse = self._purses[key] = self._make(caller)
         return purse if purse.slots or purse.tokens or purse.funds else None
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.web.resource import IResource
 
 from llmedge.config import Settings
-from llmedge.errors import EdgeError
+from llmedge.errors import AuthError, EdgeError
 from llmedge.identity.chain import Credentials
+from llmedge.identity.configured import caller_of
+from llmedge.identity.roles import NO_ADMIN
 from llmedge.model import Caller
 from llmedge.web.layer import Layer, WebDeps
-from llmedge.web.paths import KEYS
+from llmedge.web.paths import KEYS, is_admin
 from llmedge.web.request import EdgeRequest
 
 
@@ -24,6 +27,8 @@ class Authenticate(Layer):
         super().__init__(inner, settings, deps)
         off = {"never"} | {f"auth.{name}" for name in ("health_check", "metrics") if not getattr(settings.auth, name)}
         self._open = {path for path, key in KEYS.items() if key in off}
+        administrators = any(caller_of(key).scopes - {"inference"} for key in settings.auth.keys)
+        self._no_admin = settings.store.url is not None and settings.admin.key is None and not administrators
 
     def gate(self, request: EdgeRequest, path: bytes) -> EdgeError | None:
         """What is wrong with a request of which only the head is here: nobody fills our memory without a key.
@@ -57,32 +62,57 @@ class Authenticate(Layer):
     def render(self, request: EdgeRequest) -> int:
         context = request.context
         if context.refusal is not None:
-            raise context.refusal
+            return self._refuse(request, context.refusal)
         if request.path in self._open:
             context.exempt = True
             return self.proceed(request)
-        found = context.identifying or self._identify(request)
+        try:
+            found = context.identifying or self._identify(request)
+        except AuthError as error:
+            return self._refuse(request, error)
         if not isinstance(found, Caller):
-            return self.later(request, found, self._found)
+            return self.later(request, _outcome(found), self._found)
         return self._found(request, found)
 
     def _found(self, request: EdgeRequest, caller: Caller | EdgeError) -> int:
         if isinstance(caller, EdgeError):
-            raise caller
+            return self._refuse(request, caller)
         context, record = request.context, request.context.record
         context.caller, record.caller, record.account = caller, caller.name, caller.account
         return self.proceed(request)
 
+    def _refuse(self, request: EdgeRequest, error: EdgeError) -> int:
+        """Answer with ``error``; where it is that of a wrong key, as soon as its address may have it."""
+        if not isinstance(error, AuthError):
+            raise error
+        reason = error.reason
+        self.deps.auth_failures[reason].value += 1.0
+        if self._no_admin and is_admin(request.path):
+            error = AuthError(NO_ADMIN)
+        if reason != "missing" and (wait := self.deps.wrong_keys.count(request.context.record.peer)):
+            return self.later(request, self.deps.wrong_keys.wait(wait), partial(_raise, error))
+        raise error
 
-async def _ask_early(request: EdgeRequest, asking: Awaitable[Caller | EdgeError]) -> Caller | EdgeError:
-    """Who is asking, or why they may not, for the onion to take; the latter also ends the reading of the body."""
+
+def _raise(error: EdgeError, request: EdgeRequest, waited: None) -> int:
+    raise error
+
+
+async def _outcome(asking: Awaitable[Caller | EdgeError]) -> Caller | EdgeError:
+    """Who is asking, or why they may not."""
     try:
         return await asking
     except EdgeError as error:
-        if request.channel is not None:
-            request.context.refusal = request.context.refusal or error
-            request.channel.refuse_soon(request)
         return error
+
+
+async def _ask_early(request: EdgeRequest, asking: Awaitable[Caller | EdgeError]) -> Caller | EdgeError:
+    """The same, for the onion to take; what is refused is not read any further."""
+    found = await _outcome(asking)
+    if isinstance(found, EdgeError) and request.channel is not None:
+        request.context.refusal = request.context.refusal or found
+        request.channel.refuse_soon(request)
+    return found
 
 
 def _abandon(asking: Deferred[Caller | EdgeError]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import attrs
@@ -15,6 +15,7 @@ from llmedge.config import Settings
 from llmedge.identity.chain import IdentifierChain
 from llmedge.record import Record, TraceContext
 from llmedge.state.rates import RateLimiter
+from llmedge.state.wrong_keys import WrongKeys
 from llmedge.web.driver import CoroutineDriver
 from llmedge.web.request import EdgeRequest
 
@@ -45,6 +46,7 @@ class WebDeps:
     :ivar observers: told of each finished record.
     :ivar begin_trace: makes the trace of a request with these headers, if it is to have one. ``traces``: of each, also
         of one that comes without a ``traceparent``.
+    :ivar auth_failures: counters, by the ``reason`` of an AuthError.
     :ivar render_metrics: the exposition text; run in ``reactor``'s pool.
     """
 
@@ -56,6 +58,8 @@ class WebDeps:
     under_way: UnderWay
     limiter: RateLimiter
     identifiers: IdentifierChain
+    wrong_keys: WrongKeys
+    auth_failures: Mapping[str | int, Any]
     begin_trace: Callable[[Headers], TraceContext | None] = lambda headers: None
     traces: bool = False
 

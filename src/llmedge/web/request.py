@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from twisted.python.failure import Failure
 from twisted.web.http import NO_BODY_CODES
@@ -24,6 +25,8 @@ from llmedge.web.intake import Intake, too_much_held
 from llmedge.web.paths import PATHS, nothing_at, path_of, split_target, streams_body
 from llmedge.web.writer import Writer
 
+_certificates: WeakKeyDictionary[Any, tuple[frozenset[str], float]] = WeakKeyDictionary()
+"""By connection, which never changes its certificate: the names in it, and when it expires."""
 _HOST = re.compile(rb"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_~\-][A-Za-z0-9._~\-]{0,254})(:\d{0,5})?$")
 
 
@@ -328,10 +331,20 @@ class EdgeRequest(Request):
         return reason
 
     def certificate_names(self) -> frozenset[str]:
-        """The names in the client's verified certificate; none without one."""
+        """The names in the client's verified certificate; none without one, or once it has expired: a connection may
+        last longer."""
         channel: Any = self.channel
-        certificate = getattr(channel.connection(), "getPeerCertificate", lambda: None)()
-        return frozenset() if certificate is None else certificate_names(certificate.to_cryptography())
+        connection = channel.connection()
+        shown = getattr(connection, "getPeerCertificate", lambda: None)()
+        if shown is None:
+            return frozenset()
+        known = _certificates.get(connection)
+        if known is None:
+            certificate = shown.to_cryptography()
+            known = certificate_names(certificate), certificate.not_valid_after_utc.timestamp()
+            _certificates[connection] = known
+        names, expires = known
+        return names if self.edge.clock.seconds() < expires else frozenset()
 
     def upgrade(self) -> None:
         """The connection becomes something else; this request is over when that is."""

@@ -12,7 +12,9 @@ import attrs
 from llmedge.config import kinds
 from llmedge.config.option import option
 from llmedge.config.secret import Secret, resolve, secret_of
+from llmedge.config.sections.jwt import Jwt
 from llmedge.config.sections.scopes import Scope
+from llmedge.config.sections.spiffe import Spiffe
 
 
 def _key(value: Any, environ: kinds.Environ) -> Secret:
@@ -106,3 +108,5 @@ class Auth:
     health_check: bool = option(kinds.boolean, False, "Ask for a key on /health as well.", env="AUTH_HEALTH_CHECK")
     metrics: bool = option(kinds.boolean, False, "Ask for a key on /metrics as well.", env="AUTH_METRICS")
     keys: tuple[Key, ...] = attrs.field(default=(), metadata={"items": Key, "env": "API_KEYS"})
+    jwt: tuple[Jwt, ...] = attrs.field(default=(), metadata={"items": Jwt})
+    spiffe: tuple[Spiffe, ...] = attrs.field(default=(), metadata={"items": Spiffe})
