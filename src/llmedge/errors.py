@@ -23,8 +23,10 @@ class EdgeError(Exception):
     :ivar should_retry: what ``x-should-retry`` tells the vendors' SDKs: ``False`` where no retry cures it, or what a
         vendor said itself; ``None``: nothing, and they go by the status.
     :ivar more: what else a vendor's error object has.
+    :ivar codes: those of all classes.
     """
 
+    codes: ClassVar[set[str]] = set()
     more: Mapping[str, Any] = {}
     status: int = 500
     code: str = "INTERNAL_ERROR"
@@ -53,6 +55,9 @@ class EdgeError(Exception):
             self.code = code
         if type is not None:
             self.type = type
+
+    def __init_subclass__(cls) -> None:
+        EdgeError.codes.add(cls.code)
 
     def body(self) -> dict[str, Any]:
         """The JSON object a client sees: ``{"error": {code, message, details, type, param, …}}``."""
@@ -90,19 +95,6 @@ class AuthError(EdgeError):
     reason = "invalid"
 
 
-class KeyMissing(AuthError):
-    """No key, where one is needed."""
-
-    reason = "missing"
-
-
-class KeyExpired(AuthError):
-    """It was a key, or a token, until a moment that is over."""
-
-    code = "KEY_EXPIRED"
-    reason = "expired"
-
-
 class TooManyWrongKeys(EdgeError):
     """Too many wrong keys from one address: nothing is told of this one. A right one is answered as ever."""
 
@@ -110,19 +102,6 @@ class TooManyWrongKeys(EdgeError):
     code = "WRONG_KEYS"
     type = "rate_limit_error"
     should_retry = False
-
-    def __init__(self, wait: float) -> None:
-        super().__init__("Too many wrong API keys come from your address. A right one is let in.", retry_after=wait)
-
-
-class IssuerUnavailable(EdgeError):
-    """Whose token it is cannot be known: the keys of its issuer could not be had."""
-
-    status = 503
-    code = "ISSUER_UNAVAILABLE"
-
-    def __init__(self) -> None:
-        super().__init__("The keys of the token's issuer cannot be had at the moment: try again later.", retry_after=5)
 
 
 class PermissionDenied(EdgeError):
@@ -132,12 +111,6 @@ class PermissionDenied(EdgeError):
     code = "PERMISSION_ERROR"
     type = "permission_error"
     should_retry = False
-
-
-class KeyDisabled(PermissionDenied):
-    """The key, or what it belongs to, is switched off."""
-
-    code = "KEY_DISABLED"
 
 
 class NotFound(EdgeError):

@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from joserfc.jwk import ECKey, OctKey, OKPKey
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.errors import AuthError, KeyExpired
+from llmedge.errors import AuthError
 from llmedge.identity.jwt import KeySet, Token
+from llmedge.identity.refusals import KeyExpired
 from tests.identity.issuer import AUDIENCE, KEYS, NOW, OTHER, URL, published, settings, sign, symmetric
 
 

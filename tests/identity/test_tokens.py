@@ -10,13 +10,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.sections.auth import Auth
 from llmedge.entities import Entity
-from llmedge.errors import AuthError, IssuerUnavailable, KeyExpired, PermissionDenied, StoreUnavailable
+from llmedge.errors import AuthError, PermissionDenied, StoreUnavailable
 from llmedge.identity import tokens as tokens_module
 from llmedge.identity.chain import LONGEST_KEY, IdentifierChain
 from llmedge.identity.configured import identifiers, mode
 from llmedge.identity.directory import Directory
 from llmedge.identity.jwks import PAUSE, KeySource
 from llmedge.identity.jwt import Token
+from llmedge.identity.refusals import IssuerUnavailable, KeyExpired
 from llmedge.identity.roles import ROLES
 from llmedge.identity.tokens import KNOWN_FOR, Tokens
 from llmedge.model import Account, Caller, Grant

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Protocol, runtime_checkable
 from urllib.parse import unquote_to_bytes
 
-from llmedge.errors import AuthError, KeyMissing, ValidationError
+from llmedge.errors import AuthError, ValidationError
+from llmedge.identity.refusals import KeyMissing
 from llmedge.model import Caller
 
 _FORWARDED = frozenset(  # in the form that twisted.web's Headers keep names in

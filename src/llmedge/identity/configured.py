@@ -14,8 +14,8 @@ from ipaddress import ip_address
 from llmedge.config.sections.auth import Auth, Key
 from llmedge.config.sections.scopes import Scope
 from llmedge.config.sections.spiffe import Spiffe
-from llmedge.errors import KeyExpired, KeyMissing
 from llmedge.identity.chain import Credentials, Identifier, IdentifierChain
+from llmedge.identity.refusals import KeyExpired, KeyMissing
 from llmedge.identity.roles import grants_of, scopes_of
 from llmedge.model import Account, Caller, Clock, Limits
 from llmedge.tls import SPIFFE

@@ -11,9 +11,10 @@ from llmedge.config.load import read_table
 from llmedge.config.sections.auth import KeySettings
 from llmedge.config.sections.scopes import Scope
 from llmedge.entities import Entity, KeySecret
-from llmedge.errors import KeyDisabled, KeyExpired, StoreUnavailable
+from llmedge.errors import StoreUnavailable
 from llmedge.identity.configured import limits_of
 from llmedge.identity.places import Place
+from llmedge.identity.refusals import KeyDisabled, KeyExpired
 from llmedge.identity.roles import PERMISSIONS, grants_of, scopes_of
 from llmedge.identity.secrets import Pepper, is_ours
 from llmedge.model import Account, Caller, Clock, Limits

@@ -11,7 +11,8 @@ from joserfc import jwk, jws
 from joserfc.errors import JoseError
 
 from llmedge.config.sections.jwt import Jwt
-from llmedge.errors import AuthError, KeyExpired
+from llmedge.errors import AuthError
+from llmedge.identity.refusals import KeyExpired
 
 MOST_KEYS = 100
 """Of an issuer; more are not looked at."""

@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from llmedge.config.sections.jwt import Jwt
-from llmedge.errors import AuthError, IssuerUnavailable
+from llmedge.errors import AuthError
 from llmedge.identity.chain import Credentials
 from llmedge.identity.jwks import KeySource
 from llmedge.identity.jwt import Token
 from llmedge.identity.places import Place
+from llmedge.identity.refusals import IssuerUnavailable
 from llmedge.identity.roles import grants_of, scopes_of
 from llmedge.model import Account, Caller, Clock
 

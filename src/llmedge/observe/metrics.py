@@ -12,8 +12,8 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from llmedge import errors
 from llmedge._version import __version__
+from llmedge.errors import EdgeError
 from llmedge.model import Clock, Standing
 from llmedge.money import USD
 from llmedge.observe import fast_metrics
@@ -23,9 +23,6 @@ from llmedge.record import FACTS, Attempt, Fact, Record
 _SMALL = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1)
 CALLERS = 10_000
 """Callers that are shown by name; of an issuer's subjects there may be any number."""
-_ERROR_CODES = {
-    each.code for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.EdgeError)
-}
 
 
 class Metrics:
@@ -126,7 +123,7 @@ class Metrics:
         if not record.operation:
             return
         if record.error_code:
-            self._errors[record.error_code if record.error_code in _ERROR_CODES else "VENDOR_ERROR"].value += 1.0
+            self._errors[record.error_code if record.error_code in EdgeError.codes else "VENDOR_ERROR"].value += 1.0
         by = record.routing.answered_by or record.routing.deciding_attempt  # the first is nearly always there
         caller = record.caller if record.caller in self._callers else self._shown(record.caller)
         key = (record.operation, "none" if by is None else by.target.provider, record.model_label, caller)

@@ -68,7 +68,9 @@ class WrongKeys:
         wait = -left / A_SECOND
         if wait > LONGEST + 1e-9 or self._waiting >= WAITING:
             known.left = left + 1.0
-            raise TooManyWrongKeys(wait)
+            raise TooManyWrongKeys(
+                "Too many wrong API keys come from your address. A right one is let in.", retry_after=wait
+            )
         known.left = left
         return wait
 
