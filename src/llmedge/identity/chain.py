@@ -28,8 +28,6 @@ _FORWARDED = frozenset(  # in the form that twisted.web's Headers keep names in
     )
 )
 _ONCE = (b"Authorization", b"X-Api-Key", b"X-Goog-Api-Key", b"Api-Key")
-
-
 LONGEST_KEY = 8192
 """Bytes of a key or token; what is longer is not looked at."""
 
