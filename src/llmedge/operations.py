@@ -87,6 +87,7 @@ class Operation(enum.StrEnum):
     passed through in the catalogue.
 
     :ivar passes_through: put only to vendors that have it, and never translated.
+    :ivar number: its place among them.
     """
 
     CHAT = (
@@ -207,10 +208,14 @@ class Operation(enum.StrEnum):
 
     endpoints: tuple[Endpoint, ...]
     passes_through: bool
+    number: int
+
+    __hash__ = str.__hash__  # Enum's own is written in Python, and asked for with every look-up
 
     def __new__(cls, label: str, *endpoints: Endpoint) -> Operation:
         self = str.__new__(cls, label)
         self._value_ = label
+        self.number = len(cls.__members__)
         self.endpoints = tuple(attrs.evolve(endpoint, operation=self) for endpoint in endpoints)
         self.passes_through = any(endpoint.dialect == "passthrough" for endpoint in endpoints)
         return self

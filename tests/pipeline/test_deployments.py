@@ -19,14 +19,13 @@ from llmedge.errors import (
 from llmedge.model import Usage
 from llmedge.operations import Operation
 from llmedge.pipeline.deployments import Deployments
-from llmedge.pipeline.shape import Shape
 from llmedge.pipeline.verdicts import VERDICTS
 from llmedge.state.breaker import State
 from llmedge.state.concurrency import FixedLimit, LearnedLimit
 from tests.pipeline.harness import ANSWER, World
 
 OFF = {"hedge": "off", "retries": 0}
-CHAT = Shape(Operation.CHAT, True, 5, 0)
+CHAT = 5 << 1 | 1
 
 
 class Limits(SynchronousTestCase):
@@ -125,7 +124,7 @@ class Limits(SynchronousTestCase):
             (False, deployment.breaker, 0.5, 0),
             (True, embeddings, 0.05, 0),
         ):
-            lease = deployment.lease_now(CHAT._replace(whole=whole), breaker)
+            lease = deployment.lease_now(CHAT if whole else CHAT - 1, breaker)
             assert lease is not None
             lease.answered(world.clock.seconds(), seconds, tokens)
             lease.end(None)

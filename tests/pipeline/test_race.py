@@ -7,16 +7,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.sections.routing import Routing
 from llmedge.errors import ConnectFailed, EdgeError, UpstreamCut, VendorRefused
-from llmedge.operations import Operation
 from llmedge.pipeline.plan import Plan
-from llmedge.pipeline.shape import Shape
 from llmedge.pipeline.standings import UNLIMITED
 from llmedge.state.breaker import State
 from llmedge.state.usual import UsualTimes
 from tests.pipeline.harness import ANSWER, ROLE, Stream, World, chunk
 
 SILENT = 1e6
-STREAM = Shape(Operation.CHAT, False, 5, 0)
+STREAM = 5 << 1
 
 
 def stream_of(world: World, text: str) -> Stream:
@@ -229,7 +227,7 @@ class Races(SynchronousTestCase):
         self.assertEqual(plan.patience(option), 10.0)
         whole = Plan(world.deps, world.call(), match)
         self.assertIsNone(whole.patience(option))
-        world.deployment().usual.learn(plan.shape, 1.0)
+        world.deployment().usual.learn(plan.shape, 1.0, 0.0)
         for usual, slow, expected in (
             (0.3, 0.3, 0.6),  # no tail
             (0.3, 2.0, 2.3),  # a tenth takes 2 s: too many to be hedged
@@ -250,8 +248,8 @@ class Races(SynchronousTestCase):
         deployment = self.world((ANSWER,), (ANSWER,), hedge_ratio=0.05).deployment()
         for number in range(1000):
             deployment.tail.observe(30.0 if number % 33 == 0 else 0.3)
-        for shape, seconds in ((STREAM, 1.0), (STREAM._replace(whole=True, prompt=9), 20.0)):
-            deployment.usual.learn(shape, seconds)
+        for shape, seconds in ((STREAM, 1.0), (9 << 1 | 1, 20.0)):
+            deployment.usual.learn(shape, seconds, 0.0)
             self.assertApproximates(deployment.patience(shape) or 0.0, 0.6 * seconds, 0.06 * seconds)
 
     def test_the_budget_decides(self) -> None:
@@ -260,7 +258,7 @@ class Races(SynchronousTestCase):
         deployment = world.deployment()
         for number in range(1000):
             deployment.tail.observe(8.0 if number % 12 == 0 else 0.3)
-        deployment.usual.learn(STREAM, 1.0)
+        deployment.usual.learn(STREAM, 1.0, 0.0)
         self.assertGreater(deployment.patience(STREAM) or 0.0, 7.0)
         deployment.apply(Routing(hedge_ratio=0.15))
         world.clock.advance(1.1)
@@ -278,9 +276,9 @@ class Races(SynchronousTestCase):
         self.assertLess(begun, 9)
         deployment = world.deployment()
         deployment.apply(Routing(hedge_ratio=0.05))
-        shape = STREAM._replace(prompt=99)
-        deployment.usual = UsualTimes(world.clock)
-        deployment.usual.learn(shape, 1.0)
+        shape = 29 << 1
+        deployment._usual = UsualTimes()
+        deployment.usual.learn(shape, 1.0, 0.0)
         for _ in range(1000):
             deployment.tail.observe(0.3)
         for _ in range(100):

@@ -96,7 +96,7 @@ class Strategy(SynchronousTestCase):
         long.record.bytes_in = 100_000
         for call, name, seconds in ((long, A, 9.0), (short, A, 0.5), (short, B, 1.0), (long, B, 4.0)):
             deployment = world.deployment(name)
-            deployment.pace.observe(deployment.usual.learn(shape_of(call), seconds))
+            deployment.pace.observe(deployment.usual.learn(shape_of(call), seconds, 0.0))
         match = world.index.find("m")
         assert match is not None
         for call, first in ((short, A), (long, B)):

@@ -7,13 +7,13 @@ from llmedge.state.usual import UsualTimes
 class Usual(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.usual = UsualTimes(self.clock)
+        self.usual = UsualTimes()
 
     def learn(self, kind: str, seconds: float, times: int = 1) -> float:
         share = 0.0
         for _ in range(times):
             self.clock.advance(1)
-            share = self.usual.learn(kind, seconds)
+            share = self.usual.learn(kind, seconds, self.clock.seconds())
         return share
 
     def test_each_kind_has_its_own(self) -> None:
@@ -35,12 +35,12 @@ class Usual(SynchronousTestCase):
         """Within minutes, by time: a busy second of slow answers changes little, and one after an hour counts."""
         self.learn("a", 1.0, 1000)
         for _ in range(200):
-            self.usual.learn("a", 9.0)
+            self.usual.learn("a", 9.0, self.clock.seconds())
         self.assertLess(self.usual.of("a") or 9.0, 1.6)
         self.learn("a", 9.0, 1800)
         self.assertGreater(self.usual.of("a") or 0.0, 7.0)
         self.clock.advance(3600)
-        self.usual.learn("a", 0.1)
+        self.usual.learn("a", 0.1, self.clock.seconds())
         self.assertAlmostEqual(self.usual.of("a") or 0.0, 0.1)
 
     def test_bounds(self) -> None:

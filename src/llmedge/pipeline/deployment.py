@@ -16,7 +16,7 @@ from llmedge.errors import TargetBusy
 from llmedge.model import Clock
 from llmedge.operations import Operation
 from llmedge.pipeline.limits import limit_of, most_at_once
-from llmedge.pipeline.shape import Shape
+from llmedge.pipeline.shape import Shape, is_whole
 from llmedge.pipeline.signals import Signals, blocked_words, limit_words, pause_words
 from llmedge.pipeline.verdicts import Verdict
 from llmedge.state.breaker import BreakerSettings, CircuitBreaker, State, Ticket
@@ -37,6 +37,8 @@ UNSERVED = 300.0
 
 ANONYMOUS = "anonymous"
 
+ANSWERS = 256
+"""Answers that are kept to learn from, until somebody asks what is known."""
 PREFILL = 50
 """Tokens that are written in about the time until the first one."""
 
@@ -49,29 +51,28 @@ class Deployment:
 
     :ivar breaker: of its chats; see :meth:`breaker_of`.
     :ivar unserved: until when it is believed not to have what an operation asks for in a dialect.
-    :ivar usual: how long calls take until their first content, by their shape.
-    :ivar pace: shares of that, lately, for choosing; ``tail``: their quantiles, for hedging.
     """
 
     __slots__ = (
         "_adaptive",
+        "_answers",
         "_clock",
         "_entry",
         "_hedged",
         "_make_breaker",
         "_others",
+        "_pace",
         "_silences",
+        "_tail",
+        "_usual",
         "answered_at",
         "breaker",
         "name",
-        "pace",
         "pacer",
         "queue",
         "quota",
         "signals",
-        "tail",
         "unserved",
-        "usual",
     )
 
     def __init__(self, name: str, clock: Clock, random: Random, routing: Routing, observer: Observer | None) -> None:
@@ -83,9 +84,10 @@ class Deployment:
         self._make_breaker = partial(self._breaker, clock, random, observer)
         self.breaker = self._make_breaker(_breaker_settings(routing))
         self._others: dict[Operation, CircuitBreaker] = {}
-        self.pace = PeakEwma(clock)
-        self.tail = Quantile(clock)
-        self.usual = UsualTimes(clock)
+        self._pace = PeakEwma(clock)
+        self._tail = Quantile(clock)
+        self._usual = UsualTimes()
+        self._answers: deque[tuple[Shape, float, float]] = deque(maxlen=ANSWERS)
         self.queue = FairQueue(clock, limit_of(None, routing, clock), routing.queue, routing.queue_wait, self.pacer)
         self.quota: Quota | None = None
         self._entry: TargetEntry | None = None
@@ -94,6 +96,33 @@ class Deployment:
         self._silences: deque[Silence] = deque(maxlen=8)
         self._hedged = routing.hedge_ratio
         self.unserved: dict[tuple[Operation, str], float] = {}
+
+    @property
+    def usual(self) -> UsualTimes:
+        """How long calls take until their first content, by their shape."""
+        self._learn()
+        return self._usual
+
+    @property
+    def pace(self) -> PeakEwma:
+        """Shares of that, lately: for choosing."""
+        self._learn()
+        return self._pace
+
+    @property
+    def tail(self) -> Quantile:
+        """Quantiles of those shares: for hedging."""
+        self._learn()
+        return self._tail
+
+    def _learn(self) -> None:
+        """From the answers since somebody asked: on most days nobody does."""
+        answers = self._answers
+        while answers:
+            shape, seconds, now = answers.popleft()
+            share = self._usual.learn(shape, seconds, now)
+            self._pace.observe(share, now)
+            self._tail.observe(share, now)
 
     def _breaker(
         self, clock: Clock, random: Random, observer: Observer | None, settings: BreakerSettings
@@ -206,7 +235,7 @@ class Deployment:
         """Seconds it may be silent before another one is asked too; ``None``: as long as it likes. At the quantile that
         leaves as many calls as may be hedged (Dean & Barroso 2013 have the 95th percentile, for 5 %), where its slowest
         take so much longer that another answer would be there before; else when it is later than all of them."""
-        tail, whole, usual = self.tail, shape.whole, self.usual.of(shape)
+        tail, whole, usual = self.tail, is_whole(shape), self.usual.of(shape)
         late, median, longest = tail.at(1.0 - self._hedged), tail.at(0.5), tail.at(0.99)
         if late is None or median is None or longest is None or usual is None:
             return None if whole else HEDGE_MOST  # how long a whole answer takes is no sign of trouble until known
@@ -233,7 +262,7 @@ class Deployment:
         longest, usual = self.tail.at(0.99), self.usual.of(shape)
         if longest is not None and usual is not None:
             return waited >= max(SILENT_LEAST, 2.0 * longest * usual)
-        return waited >= HEDGE_MOST and (not shape.whole or too_late)
+        return waited >= HEDGE_MOST and (not is_whole(shape) or too_late)
 
     def waited_in_vain(self, shape: Shape, waited: float) -> None:
         """``waited`` seconds had passed without an answer when nobody wanted it any more: it takes longer than that."""
@@ -315,17 +344,15 @@ class Lease:
         :param tokens: of a whole answer.
         """
         self.pace = seconds
-        self._ticket.succeed()
+        self._ticket.succeed(now)
         deployment = self.deployment
         deployment.answered_at = now
         if deployment.pacer.slow:
             deployment.pacer.answered(now - seconds)
         # Pace is for the answer's length, and for what was asked for: an embedding is no chat.
-        kind = self.shape.whole if self.breaker is deployment.breaker else self.breaker
+        kind = self.shape & 1 if self.breaker is deployment.breaker else self.breaker
         self.slot.answered(seconds / (PREFILL + tokens), kind)
-        share = deployment.usual.learn(self.shape, seconds)
-        deployment.pace.observe(share)
-        deployment.tail.observe(share)
+        deployment._answers.append((self.shape, seconds, now))
 
     def failed(self, verdict: Verdict, waited: float, retry_after: float | None = None) -> None:
         """The call failed after ``waited`` seconds, before or after the first content.

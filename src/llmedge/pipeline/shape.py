@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from llmedge.call import Call
 from llmedge.dialects.registry import DIALECTS
-from llmedge.operations import Operation
+
+Shape = int
+"""Calls of one shape take about as long at one target: the same operation, whole or streamed, within a factor of four
+in the bytes of the prompt and, of a whole answer, in the tokens wished for. Counted in bits: it is made and looked up
+for every call."""
 
 
-class Shape(NamedTuple):
-    """Calls of one shape take about as long at one target: within a factor of four in their sizes.
-
-    :ivar whole: until the whole answer; else until a stream's first content.
-    :ivar prompt: half the bits of its size in bytes; ``answer``: of the tokens wished for, of a whole answer.
-    """
-
-    operation: Operation
-    whole: bool
-    prompt: int
-    answer: int
+_LIMITS = frozenset(name for dialect in DIALECTS.values() for name in dialect.limits)
 
 
 def shape_of(call: Call) -> Shape:
-    whole = not call.stream
-    answer = _most_tokens(call).bit_length() >> 1 if whole else 0
-    return Shape(call.operation, whole, call.record.bytes_in.bit_length() >> 1, answer)
+    prompt = call.record.bytes_in.bit_length() >> 1
+    if call.stream:
+        return (call.operation.number << 12 | prompt) << 1
+    answer = 0 if _LIMITS.isdisjoint(call.fields) else _most_tokens(call).bit_length() >> 1
+    return (call.operation.number << 12 | answer << 6 | prompt) << 1 | 1
+
+
+def is_whole(shape: Shape) -> bool:
+    """Until the whole answer; else until a stream's first content."""
+    return bool(shape & 1)
 
 
 def tokens_of(call: Call) -> int:

@@ -248,7 +248,7 @@ class CircuitBreaker:
         if self._observer is not None:
             self._observer(before, state)
 
-    def _settle(self, ticket: Ticket, ok: bool | None, seconds: float) -> None:
+    def _settle(self, ticket: Ticket, ok: bool | None, seconds: float, at: float | None = None) -> None:
         self._pending -= 1
         if ticket._epoch != self._epoch:
             return
@@ -261,7 +261,7 @@ class CircuitBreaker:
                 self._open(self._clock.seconds())
         elif ok:
             self._consecutive = 0
-            self._successes.add(self._clock.seconds(), 1.0)
+            self._successes.add(self._clock.seconds() if at is None else at, 1.0)
             if probe:
                 self._close()
         elif ok is False:
@@ -290,11 +290,14 @@ class Ticket:
     _number: int
     _settled: bool = False
 
-    def succeed(self) -> None:
-        """The deployment works. Say so at the first token: a probe that waits for a long answer holds up recovery."""
+    def succeed(self, at: float | None = None) -> None:
+        """The deployment works. Say so at the first token: a probe that waits for a long answer holds up recovery.
+
+        :param at: the clock's seconds, where they are known.
+        """
         if not self._settled:
             self._settled = True
-            self._breaker._settle(self, True, 0.0)
+            self._breaker._settle(self, True, 0.0, at)
 
     def fail(self, seconds: float = 0.0) -> None:
         """The deployment failed, in a way that counts against its health, after ``seconds``."""

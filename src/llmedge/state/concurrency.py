@@ -157,7 +157,8 @@ class LearnedLimit:
         begun = load[0]
         if begun <= _FEW and self._limit >= self._most:  # nearly always
             pace.at_low_load(latency, True)
-            if self._taken[1] < _FEW:
+            taken = self._taken
+            if taken[1] < _FEW and (begun > taken[1] and load[1] > taken[1]):
                 self._took(min(load))
             return
         self._last = max(self._last, number)

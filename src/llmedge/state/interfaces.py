@@ -54,8 +54,11 @@ class Bucket(Protocol):
     def refund(self, amount: float = 1.0) -> None:
         """Give ``amount`` back; a negative one is taken even if it is not there. Never waits, never fails."""
 
-    def level(self) -> Level:
-        """What is left, as far as this process knows. Never waits."""
+    def level(self, taken: bool = False) -> Level:
+        """What is left, as far as this process knows. Never waits.
+
+        :param taken: something was taken, or could not be, at this moment.
+        """
 
 
 class Store(Protocol[T_co]):

@@ -32,9 +32,9 @@ class PeakEwma:
         self._then = clock.seconds()
         self._value = 0.0
 
-    def observe(self, latency: float) -> None:
-        """:param latency: seconds."""
-        now = self._clock.seconds()
+    def observe(self, latency: float, at: float | None = None) -> None:
+        """:param latency: seconds. :param at: the clock's seconds at which it was known; ``None``: now."""
+        now = self._clock.seconds() if at is None else at
         if latency >= self._value:
             self._value = latency
         else:
@@ -94,9 +94,9 @@ class Quantile:
         self._found: dict[float, float] = {}
         self._until = 0.0  # when they are worked out again
 
-    def observe(self, latency: float) -> None:
-        """:param latency: seconds."""
-        weight = self._weight()
+    def observe(self, latency: float, at: float | None = None) -> None:
+        """:param latency: seconds. :param at: the clock's seconds at which it was known; ``None``: now."""
+        weight = self._weight(at)
         if weight > 1e9:
             self._rescale(weight)
             weight = 1.0
@@ -123,8 +123,8 @@ class Quantile:
         found = self._found[quantile] = _SMALLEST * _GROWTH**cell * _MIDDLE
         return found
 
-    def _weight(self) -> float:
-        age = (self._clock.seconds() - self._epoch) / self._decay
+    def _weight(self, at: float | None = None) -> float:
+        age = ((self._clock.seconds() if at is None else at) - self._epoch) / self._decay
         return exp(age if age < 700.0 else 700.0) if age > 0.0 else 1.0
 
     def _rescale(self, weight: float) -> None:

@@ -52,8 +52,8 @@ class TokenBucket:
         """Give ``amount`` back: the work it stood for was not done. A negative one is owed: more was done."""
         self.left = min(float(self.burst), self.left + amount)
 
-    def level(self) -> Level:
-        now, level = self._clock.seconds(), self.left
+    def level(self, taken: bool = False) -> Level:
+        now, level = self._then if taken else self._clock.seconds(), self.left
         if now > self._then:
             level = min(float(self.burst), level + (now - self._then) * self._rate)
         remaining = int(level + 1e-9) if level > 0.0 else 0

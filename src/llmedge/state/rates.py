@@ -91,15 +91,15 @@ class RateLimiter:
         claims = self._claims(caller)
         shortage = take_all(claims)
         if shortage is None:
-            return min(map(_bucket, claims), key=_left).level(), None
+            return min(map(_bucket, claims), key=_left).level(True), None
         if isinstance(shortage, Shortage):
-            return shortage.bucket.level(), self._refusal(caller, claims, shortage)
+            return shortage.bucket.level(True), self._refusal(caller, claims, shortage)
         return self._take_later(caller, claims, shortage)
 
     async def _take_later(self, caller: Caller, claims: Sequence[Claim], asking: Awaitable[Shortage | None]) -> Taken:
         if (shortage := await asking) is None:
-            return min(map(_bucket, claims), key=_left).level(), None
-        return shortage.bucket.level(), self._refusal(caller, claims, shortage)
+            return min(map(_bucket, claims), key=_left).level(True), None
+        return shortage.bucket.level(True), self._refusal(caller, claims, shortage)
 
     def level(self) -> Level:
         """Of the bucket that all share."""

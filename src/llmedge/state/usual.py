@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Hashable
 from math import exp, log
 
-from llmedge.model import Clock
-
 _DECAY = 600.0
 """Seconds after which what calls took weighs 1/e."""
 _KINDS = 64
@@ -21,10 +19,9 @@ class UsualTimes:
     time of the kind at hand, is what that one may expect.
     """
 
-    __slots__ = ("_clock", "_known")
+    __slots__ = ("_known",)
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._known: dict[Hashable, _Known] = {}
 
     def of(self, kind: Hashable) -> float | None:
@@ -34,9 +31,9 @@ class UsualTimes:
             return exp(mine.mean)
         return exp(sum(each.mean for each in known.values()) / len(known)) if known else None
 
-    def learn(self, kind: Hashable, seconds: float) -> float:
-        """A call took ``seconds``; what share that is of the usual time."""
-        now, taken = self._clock.seconds(), log(seconds if seconds > 0.0001 else 0.0001)
+    def learn(self, kind: Hashable, seconds: float, now: float) -> float:
+        """A call that was answered ``now`` took ``seconds``; what share that is of the usual time."""
+        taken = log(seconds if seconds > 0.0001 else 0.0001)
         mine = self._known.get(kind)
         if mine is None:
             if len(self._known) >= _KINDS:
@@ -44,7 +41,9 @@ class UsualTimes:
             self._known[kind] = _Known(taken, now)
             return 1.0
         mine.count += 1
-        weight = max(1.0 / mine.count, min(1.0, (now - mine.then) / _DECAY))
+        weight, faded = 1.0 / mine.count, (now - mine.then) / _DECAY
+        if faded > weight:
+            weight = faded if faded < 1.0 else 1.0
         mine.then = now
         mine.mean += (taken - mine.mean) * weight
         return exp(taken - mine.mean)

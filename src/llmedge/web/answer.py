@@ -30,9 +30,12 @@ SLICE = 65536
 def show_call(request: EdgeRequest) -> None:
     """What became of the call, as headers of its answer."""
     headers, record = request.responseHeaders, request.context.record
-    routing, cost = record.routing, record.accounting.known_cost
+    routing, accounting = record.routing, record.accounting
+    cost = None if accounting.unpriced else accounting.cost
     if (by := routing.answered_by) is not None:
-        overhead = (request.edge.clock.seconds() - record.received - routing.waited) * 1000
+        begun = record.first_event
+        now = request.edge.clock.seconds() if begun is None else begun
+        overhead = (now - record.received - routing.waited) * 1000
         target = by.target
         if by.shown is not None or len(routing.attempts) > 1:
             _show_attempts(request, by)
