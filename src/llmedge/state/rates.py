@@ -73,6 +73,10 @@ _bucket: Callable[[Claim], Bucket] = itemgetter(0)
 _left: Callable[[Bucket], float] = attrgetter("left")
 
 
+_KNOWN = 1000
+"""Callers whose buckets need not be looked for."""
+
+
 class RateLimiter:
     """Callers come from configuration and store, so the number of buckets is bounded."""
 
@@ -81,6 +85,7 @@ class RateLimiter:
         self._clock = clock
         self._shared: Bucket = TokenBucket(clock, settings.rpm, settings.burst)
         self._own: dict[str, Bucket] = {}
+        self._known: dict[int, tuple[Caller, tuple[Claim, ...]]] = {}
         if previous is not None:  # a change of configuration refills no bucket
             if (previous._shared.rpm, previous._shared.burst) == (settings.rpm, settings.burst):
                 self._shared = previous._shared
@@ -106,8 +111,15 @@ class RateLimiter:
         return self._shared.level()
 
     def _claims(self, caller: Caller) -> tuple[Claim, ...]:
+        known = self._known.get(id(caller))
+        if known is not None and known[0] is caller:
+            return known[1]
         shared = (self._shared, 1.0)
-        return (*((self._bucket(each, each.rpm), 1.0) for each in caller.limits if each.rpm is not None), shared)
+        claims = (*((self._bucket(each, each.rpm), 1.0) for each in caller.limits if each.rpm is not None), shared)
+        if len(self._known) >= _KNOWN:
+            self._known.clear()
+        self._known[id(caller)] = caller, claims
+        return claims
 
     def _bucket(self, limits: Limits, rpm: int) -> Bucket:
         own = self._own.get(limits.id)
