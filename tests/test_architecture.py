@@ -24,6 +24,7 @@ LAYERS = {
         "endpoints",
         "providers",
         "asking",
+        "store",
     },
     "signals": {"service"},
     "service": {"graph", "banner", "web", "observe", "endpoints", "secret_files"},

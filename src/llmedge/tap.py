@@ -44,7 +44,9 @@ _ADDRESS = re.compile(r"(?:\d+\.\d+\.\d+\.\d+|localhost|\[[0-9a-fA-F:.%\w]+\]|):
 class Options(UsageOptions):
     """Command line of ``twist llmedge``."""
 
-    synopsis = "[--port ENDPOINT]... [--admin-port ENDPOINT]... [--config FILE] [--check [--ask]]"
+    synopsis = (
+        "[--port ENDPOINT]... [--admin-port ENDPOINT]... [--config FILE] [--check [--ask] | --migrate]"
+    )
     longdesc = (
         "An LLM edge gateway. Without any configuration it listens on 0.0.0.0:8080, serves the vendors whose key "
         "is in the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY and others), or a mock vendor, "
@@ -54,6 +56,7 @@ class Options(UsageOptions):
     optFlags = [
         ["check", None, "Say whether the configuration is good and what would run; do not listen."],
         ["ask", None, "With --check: ask each vendor for its models, and say what it answers."],
+        ["migrate", None, "Bring the store's database up to this release, say what was done, and end."],
     ]
     settings: Settings
     doubts: list[str]
@@ -112,6 +115,9 @@ class Options(UsageOptions):
             _stop(str(error))
         if self["check"]:
             _check(self.settings, self.doubts, self["ask"])
+            _check(self.settings)
+        if self["migrate"]:
+            _migrate(self.settings)
         self._take_over_logging()
 
     def load(self) -> Settings:
@@ -266,6 +272,19 @@ def _ask(settings: Settings) -> bool:
     reactor.callWhenRunning(lambda: Deferred.fromCoroutine(run()))
     reactor.run()
     return len(answers) == len(settings.providers) and all(answers)
+
+
+def _migrate(settings: Settings) -> NoReturn:
+    if settings.store.url is None:
+        _stop("there is no store: store.url (LLMEDGE_STORE) names none")
+    store = importlib.import_module("llmedge.store.migrations")  # where there is none, nothing of it is in memory
+    try:
+        done = store.migrate_alone(settings.store)
+    except (ConfigError, store.DatabaseError) as error:
+        _stop(str(error))
+    for line in done or ["the database is of this release"]:
+        print(line)
+    raise SystemExit(0)
 
 
 def _stop(message: str) -> NoReturn:

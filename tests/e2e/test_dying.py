@@ -95,7 +95,8 @@ class Dying(TestCase):
             gateway = await self.begin()
             load = self.load(gateway, f"life{number}")
             loads.append(load)
-            await until(lambda load=load: len(load.answered) >= RATE * (1 + number % 3) / 2, "calls")
+            enough = RATE * (1 + number % 3) / 2
+            await until(lambda load=load, enough=enough: len(load.answered) >= enough, "calls")
             killed = reactor.seconds()
             gateway.process.transport.signalProcess("KILL")  # type: ignore[union-attr]
             await gateway.process.ended

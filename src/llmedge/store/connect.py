@@ -13,7 +13,7 @@ from llmedge.store.database import Connection
 def connector(settings: Store) -> Callable[[], Connection]:
     """What makes a connection to it.
 
-    :raises ConfigError: what that needs is not installed.
+    :raises ConfigError: what that needs is not installed, or the URL cannot be read.
     """
     if settings.path is not None:
         from llmedge.store.sqlite import SqliteConnection
@@ -21,11 +21,16 @@ def connector(settings: Store) -> Callable[[], Connection]:
         path = Path(settings.path).expanduser().absolute()
         return lambda: SqliteConnection(path)
     try:
-        from llmedge.store.postgresql import PostgresqlConnection
+        from llmedge.store.postgresql import PostgresqlConnection, problem_of
     except ImportError:
         raise ConfigError(
-            ["store.url names PostgreSQL, which needs another package: pip install 'llmedge[postgresql]'"]
+            [
+                "store.url (LLMEDGE_STORE, else DATABASE_URL) names PostgreSQL, which needs another package: pip "
+                "install 'llmedge[postgresql]'; LLMEDGE_STORE=off does without a store"
+            ]
         ) from None
     assert settings.url is not None
     url = settings.url.reveal()
+    if problem := problem_of(url):
+        raise ConfigError([f"store.url (LLMEDGE_STORE, else DATABASE_URL) {problem}"])
     return lambda: PostgresqlConnection(url)

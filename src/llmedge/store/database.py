@@ -30,7 +30,8 @@ class DatabaseError(Exception):
 
 
 class ConstraintError(Exception):
-    """A row is refused: its key is there already, or what it refers to is not. The transaction is undone."""
+    """A row is refused: its key is there already, or it holds what the database cannot keep. The transaction is undone,
+    and the same rows will not do better."""
 
 
 class Connection(Protocol):
@@ -70,8 +71,14 @@ class Connection(Protocol):
         """Keep ``rows``, those that are there already but once, and do ``then``, in such a way that a crash at any
         moment leaves it either to be done once more, with the same rows, or done whole."""
 
+    def prepare(self, now: int, months: int) -> None:
+        """Make the places for rows of this month and of so many after it, where there are to be any beforehand."""
+
     def forget(self, before: int) -> int:
         """Drop the months that ended before; how many."""
+
+    def notify(self) -> None:
+        """Have those who listen look at what was changed, once the transaction that is open is done."""
 
     def close(self) -> None: ...
 

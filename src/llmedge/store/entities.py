@@ -196,6 +196,7 @@ def _select(connection: Connection, condition: str, parameters: Sequence[Any], t
 
 def _next(connection: Connection) -> int:
     """Of the changes, one after another: whoever makes one waits for whoever makes one."""
+    connection.notify()
     connection.execute("UPDATE revision SET number = number + 1 WHERE name = 'entity'")
     return int(connection.query("SELECT number FROM revision WHERE name = 'entity'")[0][0])
 

@@ -7,6 +7,7 @@ to the spool, every :data:`GATHER` seconds; the database's thread ships them fro
 from __future__ import annotations
 
 import secrets
+import sys
 import threading
 import time
 from collections import deque
@@ -20,9 +21,9 @@ from twisted.logger import Logger
 from llmedge.errors import LedgerUnavailable, StoreUnavailable
 from llmedge.record import Record
 from llmedge.store import rollups
-from llmedge.store.database import Connection, DatabaseThread
+from llmedge.store.database import Connection, ConstraintError, DatabaseThread
 from llmedge.store.rows import Row, decode, encode, row_of
-from llmedge.store.spool import LONGEST, Position, Spool, SpoolError
+from llmedge.store.spool import LONGEST, Position, Read, Spool, SpoolError
 
 log = Logger()
 
@@ -30,10 +31,13 @@ GATHER = 0.02
 """Seconds that rows are gathered for: each write waits for the disk. What a kill may cost."""
 SHIP_EVERY = 0.25
 """Seconds between two looks at what is to be shipped."""
-SHIP_MOST = 500
+SHIP_MOST = 200
 """Rows a transaction: reading a megabyte of them at once would hold up the reactor for a tenth of a second."""
 HELD = 20_000
 """Rows in memory that the disk does not take; beyond that the policy decides."""
+SWITCH = 0.0005
+"""Seconds that a thread may keep others from going on. By default it is ten times as many, and the reactor's waits that
+long at each read and write while rows are made and shipped."""
 RETRY = 1.0
 """Seconds until a disk that refused is tried again."""
 INTENT = "intent"
@@ -61,6 +65,8 @@ class Ledger:
         self._problem = ""
         self._open: dict[str, Row] = {}
         self._position: Position | None = None
+        self._most = SHIP_MOST
+        self._resting: Deferred[None] | None = None
         self._thread: threading.Thread | None = None
         self._shipping = LoopingCall(self._ship)
         self._shipping.clock = reactor
@@ -103,6 +109,7 @@ class Ledger:
         :raises SpoolError: the spool cannot be used.
         """
         self._spool.open()
+        sys.setswitchinterval(SWITCH)
         self._thread = threading.Thread(target=self._write, name="llmedge-ledger", daemon=True)
         self._thread.start()
         if database:
@@ -117,6 +124,8 @@ class Ledger:
         """Everything onto the disk, and within ``patience`` seconds into the database."""
         self._stopping = True
         self._wake.set()
+        if self._resting is not None:
+            self._resting.cancel()
         until = self._reactor.seconds() + patience
         while self._thread is not None and self._thread.is_alive() and self._reactor.seconds() < until:
             await _pause(self._reactor, 0.01)
@@ -142,7 +151,7 @@ class Ledger:
     # In the ledger's thread
 
     def _write(self) -> None:
-        waiting = self._unfinished()
+        waiting = [(row, _line(row)) for row in self._unfinished()]
         while True:
             if not waiting:
                 self._wake.wait()
@@ -168,24 +177,22 @@ class Ledger:
             if stopping and not self._records:
                 return
 
-    def _drain(self) -> list[Row]:
+    def _drain(self) -> list[tuple[Row, bytes]]:
         rows = []
         while self._records:
             each = self._records.popleft()
             try:
                 row = each if isinstance(each, Row) else row_of(each, each.uid or _uid(each.received))
+                rows.append((row, _line(row)))
             except Exception:  # a defect of ours in one row is no reason to lose the others
                 log.failure("a call could not be written down")
                 self.lost += 1
-                continue
-            rows.append(row)
         return rows
 
-    def _append(self, rows: list[Row]) -> None:
+    def _append(self, rows: list[tuple[Row, bytes]]) -> None:
         segment = self._spool.written.segment
-        lines = map(_line, rows)
-        self._spool.append([*lines])
-        for row in rows:
+        self._spool.append([line for _, line in rows])
+        for row, _ in rows:
             if row.outcome == INTENT:
                 self._open[row.uid] = row
             else:
@@ -193,7 +200,7 @@ class Ledger:
         if self._spool.written.segment != segment and self._open:
             self._spool.append([_line(row) for row in self._open.values()])  # older files may go
 
-    def _refused(self, problem: str, durable: int, waiting: list[Row]) -> None:
+    def _refused(self, problem: str, durable: int, waiting: list[Any]) -> None:
         if not self._problem:
             policy = "calls are lost to it, and counted" if self.sheds else "new calls are refused until it can"
             log.error("the ledger cannot be written: {problem}; {policy}", problem=problem, policy=policy)
@@ -212,61 +219,99 @@ class Ledger:
 
     async def _ship(self) -> None:
         try:
-            while self._position is None or self._position < self._spool.written:
+            while not self._stopping and (self._position is None or self._position < self._spool.written):
+                began = self._reactor.seconds()
                 if not await self._database.run(self._ship_some, None):
                     return
-                await _pause(self._reactor, 0.002)  # calls go first
+                await self._rest(max(0.002, self._reactor.seconds() - began))  # calls go first
         except StoreUnavailable:
-            await _pause(self._reactor, RETRY)
+            await self._rest(RETRY)
         except Exception:
             log.failure("rows of the ledger could not be shipped; this is tried again")
-            await _pause(self._reactor, RETRY)
+            await self._rest(RETRY)
+
+    def _rest(self, seconds: float) -> Deferred[None]:
+        self._resting = _pause(self._reactor, 0 if self._stopping else seconds)
+        return self._resting
 
     def _ship_some(self, connection: Connection) -> int:
         """Ship what comes next; how many lines were read."""
         if self._position is None:
             found = connection.query("SELECT segment, place FROM spool_position WHERE spool = ?", [self._spool.name])
             self._position = Position(*found[0]) if found else Position(0, 0)
-        read = self._spool.read(self._position, SHIP_MOST)
+        read = self._spool.read(self._position, self._most)
         if not read.lines and not read.lost:
             return 0
-        rows = [row for row in map(decode, read.lines) if row.outcome != INTENT]
+        rows, lost = _decoded(read)
+        before, self._position = self._position, None  # whether it is kept is for the database to say
+        try:
+            self._add(connection, rows, read.after)
+        except ConstraintError as error:
+            self._position = before
+            if self._most > 1:
+                self._most = 1  # so that it is one row that is lost
+                return len(read.lines)
+            log.error("a row of the ledger is lost, the database cannot keep it: {problem}", problem=str(error))
+            rows, lost = [], lost + 1
+            self._add(connection, rows, read.after)
+        self._position = read.after
+        self._most = min(2 * self._most, SHIP_MOST)
+        self.lost += lost
+        self.shipped += len(rows)
+        self._spool.forget(read.after)
+        return len(read.lines) + read.lost
+
+    def _add(self, connection: Connection, rows: list[Row], after: Position) -> None:
+        """``rows``, their sums, and the place in the spool they were read up to."""
 
         def then() -> None:
             rollups.add(connection, rows)
             connection.execute(
                 "INSERT INTO spool_position VALUES (?, ?, ?)"
                 " ON CONFLICT (spool) DO UPDATE SET segment = excluded.segment, place = excluded.place",
-                [self._spool.name, *read.after],
+                [self._spool.name, *after],
             )
 
-        self._position = None  # whether it is kept is for the database to say, where it does not answer
         connection.add(rows, then)
-        self._position = read.after
-        self.lost += read.lost
-        self.shipped += len(rows)
-        self._spool.forget(read.after)
-        return len(read.lines) + read.lost
 
     def _unfinished(self) -> list[Row]:
         """Of calls that were under way when the process before this one ended: what is known of them."""
         found: dict[str, Row] = {}
         position = Position(0, 0)
-        while (read := self._spool.read(position, SHIP_MOST)).after != position:
-            position = read.after
-            if not found and not any(b'"intent"' in line for line in read.lines):
-                continue  # they need not be read
-            for row in map(decode, read.lines):
-                if row.outcome == INTENT:
-                    found[row.uid] = row
-                else:
-                    found.pop(row.uid, None)
+        try:
+            while (read := self._spool.read(position, SHIP_MOST)).after != position:
+                position = read.after
+                if not found and not any(b'"intent"' in line for line in read.lines):
+                    continue  # they need not be read
+                for row in _decoded(read, intents=True)[0]:
+                    if row.outcome == INTENT:
+                        found[row.uid] = row
+                    else:
+                        found.pop(row.uid, None)
+        except SpoolError as error:
+            log.error("calls that were under way at the last end are not known: {problem}", problem=str(error))
         return [msgspec.structs.replace(row, outcome="unknown") for row in found.values()]
+
+
+def _decoded(read: Read, intents: bool = False) -> tuple[list[Row], int]:
+    """Its rows, and how many lines are none."""
+    rows, lost = [], read.lost
+    for line in read.lines:
+        try:
+            row = decode(line)
+        except msgspec.DecodeError:  # another release's, that this one cannot read
+            lost += 1
+            continue
+        if intents or row.outcome != INTENT:
+            rows.append(row)
+    return rows, lost
 
 
 def _line(row: Row) -> bytes:
     line = encode(row)
-    return line if len(line) < LONGEST else encode(msgspec.structs.replace(row, detail="{}"))
+    if len(line) >= LONGEST:
+        line = encode(msgspec.structs.replace(row, detail="{}"))
+    return line.replace(b"\\u0000", b"\\ufffd")  # PostgreSQL keeps no text with NUL in it
 
 
 def _uid(received: float) -> str:
@@ -280,6 +325,12 @@ def _end(done: Deferred[None], problem: Exception | None) -> None:
 
 
 def _pause(clock: Any, seconds: float) -> Deferred[None]:
-    done: Deferred[None] = Deferred()
-    clock.callLater(seconds, done.callback, None)
+    """Cancelled, it is over."""
+    delayed = clock.callLater(seconds, lambda: done.callback(None))
+
+    def cut(done: Deferred[None]) -> None:
+        delayed.cancel()
+        done.callback(None)
+
+    done: Deferred[None] = Deferred(cut)
     return done

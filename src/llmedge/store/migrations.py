@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import closing
 from importlib.resources import files
 from typing import NamedTuple
 
+from llmedge.config.sections.store import Store
+from llmedge.store.connect import connector
 from llmedge.store.database import Connection, DatabaseError
 
 
@@ -69,3 +72,12 @@ def migrate(connection: Connection, all_of: list[Migration] | None = None) -> li
     if done:
         said.append(f"the database is of a newer release (it has migration {max(done):04}); this one goes on with it")
     return said
+
+
+def migrate_alone(settings: Store) -> list[str]:
+    """The same on a connection of its own, for whoever would rather have it done before a release is started.
+
+    :raises ConfigError: a package is missing, or the URL cannot be read.
+    """
+    with closing(connector(settings)()) as connection:
+        return migrate(connection)

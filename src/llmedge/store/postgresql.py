@@ -8,12 +8,44 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from llmedge.store.database import ConstraintError, DatabaseError
 from llmedge.store.rows import COLUMNS, Row
 
 _ADVISORY = 0x6C6C6D65646765  # "llmedge"
 _MICROS = 1_000_000
+CHANNEL = "llmedge"
+"""What those listen to who want to know of changes."""
+_AT_MOST = "SET LOCAL lock_timeout = '2s'"
+"""Whoever waits for a table to himself has all others wait behind him (postgresql.org/docs/current/
+explicit-locking.html): while somebody reads it for long, better another time."""
+
+
+def problem_of(url: str) -> str:
+    """What is wrong with it; ``""``: nothing that could be known without asking the server. libpq repeats a URL that it
+    cannot read, and with it the password."""
+    try:
+        parameters = conninfo_to_dict(url)
+    except psycopg.Error:
+        return "is no URL of PostgreSQL: characters of the password other than letters and digits are to be written %XX"
+    port = parameters.get("port") or "5432"
+    return "" if all(each.isdigit() for each in str(port).split(",")) else "has a port that is no number"
+
+
+def connect(url: str) -> psycopg.Connection:
+    """:raises DatabaseError: it cannot be reached."""
+    with _errors():
+        return psycopg.connect(
+            url,
+            autocommit=True,
+            connect_timeout=5,
+            application_name="llmedge",
+            keepalives_idle=5,
+            keepalives_interval=2,
+            keepalives_count=3,
+            tcp_user_timeout=10_000,
+        )
 
 
 class PostgresqlConnection:
@@ -25,17 +57,8 @@ class PostgresqlConnection:
     kind = "postgresql"
 
     def __init__(self, url: str) -> None:
+        self._psycopg = connect(url)
         with _errors():
-            self._psycopg = psycopg.connect(
-                url,
-                autocommit=True,
-                connect_timeout=5,
-                application_name="llmedge",
-                keepalives_idle=5,
-                keepalives_interval=2,
-                keepalives_count=3,
-                tcp_user_timeout=10_000,
-            )
             self._psycopg.execute("SET client_min_messages = warning")
         self._partitions: set[int] = set()
 
@@ -81,6 +104,13 @@ class PostgresqlConnection:
             then()
         self._partitions |= months
 
+    def prepare(self, now: int, months: int) -> None:
+        month = _month(now)
+        for _ in range(months + 1):
+            with self.transaction():
+                self._partition(month)
+            month = month + 1 if month % 100 < 12 else month + 89
+
     def forget(self, before: int) -> int:
         gone = [
             name
@@ -90,10 +120,18 @@ class PostgresqlConnection:
             )
             if name < f"ledger_{_month(before)}"
         ]
-        for name in gone:
-            self.execute(f'DROP TABLE "{name}"')
         self._partitions.clear()
+        for done, name in enumerate(gone):
+            try:
+                with self._psycopg.transaction():
+                    self.execute(_AT_MOST)
+                    self._psycopg.execute(f'DROP TABLE "{name}"')
+            except psycopg.errors.LockNotAvailable:
+                return done
         return len(gone)
+
+    def notify(self) -> None:
+        self.execute(f"NOTIFY {CHANNEL}")
 
     def close(self) -> None:
         self._psycopg.close()
@@ -103,11 +141,14 @@ class PostgresqlConnection:
         begin = datetime(year, of_year, 1, tzinfo=UTC)
         end = datetime(year + of_year // 12, of_year % 12 + 1, 1, tzinfo=UTC)
         first, last = (int(moment.timestamp()) * _MICROS for moment in (begin, end))
-        if not self.query("SELECT to_regclass(?)", [f"ledger_{month}"])[0][0]:
-            self.query("SELECT pg_advisory_xact_lock(?)", [_ADVISORY])
-            self.execute(
-                f"CREATE TABLE IF NOT EXISTS ledger_{month} PARTITION OF ledger FOR VALUES FROM ({first}) TO ({last})"
-            )
+        there = "SELECT to_regclass(?)"
+        if self.query(there, [f"ledger_{month}"])[0][0]:
+            return
+        self.query("SELECT pg_advisory_xact_lock(?)", [_ADVISORY])
+        if not self.query(there, [f"ledger_{month}"])[0][0]:  # else another process has made it meanwhile
+            # Made apart and attached, it needs no lock that readers would have to wait for.
+            self.execute(f"CREATE TABLE ledger_{month} (LIKE ledger INCLUDING ALL)")
+            self.execute(f"ALTER TABLE ledger ATTACH PARTITION ledger_{month} FOR VALUES FROM ({first}) TO ({last})")
 
 
 def _month(at: int) -> int:
@@ -124,7 +165,7 @@ def _placed(sql: str) -> Any:
 def _errors() -> Iterator[None]:
     try:
         yield
-    except psycopg.IntegrityError as error:
+    except (psycopg.IntegrityError, psycopg.DataError) as error:
         raise ConstraintError(" ".join(str(error).split())) from None
     except psycopg.Error as error:
         raise DatabaseError(" ".join(str(error).split())) from None

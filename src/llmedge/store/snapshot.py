@@ -1,6 +1,7 @@
-"""What the directory knows, on the local disk: a process starts, and knows its callers, while the database is away.
+"""What the directory knows, and what was spent, on the local disk: a process starts, knows its callers and what they
+may still spend, while the database is away.
 
-It holds hashes only, and shows with the pepper that nobody else has written it.
+They hold no key, only hashes, and show with the pepper that nobody else has written them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import hmac
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -17,19 +19,24 @@ from llmedge.identity.secrets import Pepper
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """:ivar spent: of each fund, by its id: when its period began, and picos."""
+    """Of the directory."""
 
     revision: int
     entities: list[Entity]
     secrets: list[KeySecret]
-    spent: dict[str, tuple[int, int]]
 
 
+class Spends(msgspec.Struct, frozen=True):
+    """:ivar of: by a fund's id, when its period began, and picos."""
+
+    of: dict[str, tuple[int, int]] = {}
+
+
+Kind = TypeVar("Kind", Snapshot, Spends)
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Snapshot).decode
 
 
-def write(path: Path, snapshot: Snapshot, pepper: Pepper) -> None:
+def write(path: Path, snapshot: Snapshot | Spends, pepper: Pepper) -> None:
     """:raises OSError: the disk refuses; what was there stays."""
     data = _encode(snapshot)
     new = path.with_name(f"{path.name}.new")
@@ -39,7 +46,7 @@ def write(path: Path, snapshot: Snapshot, pepper: Pepper) -> None:
     new.replace(path)
 
 
-def read(path: Path, peppers: Iterable[Pepper]) -> Snapshot | None:
+def read(path: Path, peppers: Iterable[Pepper], kind: type[Kind]) -> Kind | None:
     """What was written last; ``None``: nothing, or nothing that one of these peppers has sealed."""
     try:
         seal, _, data = path.read_bytes().partition(b"\n")
@@ -48,6 +55,6 @@ def read(path: Path, peppers: Iterable[Pepper]) -> Snapshot | None:
     if not any(hmac.compare_digest(pepper.seal(data).hex().encode(), seal) for pepper in peppers):
         return None
     try:
-        return _decode(data)
+        return msgspec.json.decode(data, type=kind)
     except msgspec.DecodeError:
         return None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import attrs
 
@@ -14,6 +14,8 @@ from llmedge.store.ledger import Ledger
 from llmedge.store.spend import Question, spend
 
 _SECOND = 1_000_000
+_TOGETHER = 500
+"""Ids a question."""
 
 
 class Spent:
@@ -29,12 +31,11 @@ class Spent:
         a moment: rather too much than too little.
         """
         before = [(fund, fund.settled, fund.start) for fund in funds]
+        patience /= 2
         await self._ledger.caught_up(patience)
         asked = [(fund, _question(fund)) for fund in funds]
         try:
-            told = await self._database.run(
-                lambda connection: [_tell(connection, fund.id, question) for fund, question in asked], patience
-            )
+            told = await self._database.run(lambda connection: _tell(connection, asked), patience)
         except StoreUnavailable:
             return False
         for (fund, settled, start), found in zip(before, told, strict=True):
@@ -62,10 +63,48 @@ class Told(NamedTuple):
     more_until: int
 
 
-def _tell(connection: Connection, id: str, asked: Question) -> Told:
-    events = connection.query("SELECT at, action, amount, until FROM budget_event WHERE budget = ? ORDER BY at", [id])
-    resets = [at for at, action, *_ in events if action == "reset" and at > asked.start]
-    raises = [(until, amount) for _, action, amount, until in events if action == "raise"]
-    question = attrs.evolve(asked, start=int(resets[-1])) if resets else asked
-    until, more = raises[-1] if raises else (0, 0)
-    return Told(int(spend(connection, question)[0]["cost"]), int(more), int(until))
+def _tell(connection: Connection, asked: Sequence[tuple[str, Question]]) -> list[Told]:
+    """Of each fund, by its id and what is asked of it."""
+    events = _events(connection, [id for id, _ in asked])
+    questions, raised = [], []
+    for id, question in asked:
+        resets = [at for at, action, *_ in events.get(id, ()) if action == "reset" and at > question.start]
+        raises = [(until, amount) for _, action, amount, until in events.get(id, ()) if action == "raise"]
+        questions.append(attrs.evolve(question, start=int(resets[-1])) if resets else question)
+        raised.append(raises[-1] if raises else (0, 0))
+    sums = _sums(connection, questions)
+    return [Told(spent, int(more), int(until)) for spent, (until, more) in zip(sums, raised, strict=True)]
+
+
+def _events(connection: Connection, ids: Sequence[str]) -> dict[str, list[tuple[Any, ...]]]:
+    found: dict[str, list[tuple[Any, ...]]] = {}
+    for some in _some(ids):
+        for budget, *event in connection.query(
+            "SELECT budget, at, action, amount, until FROM budget_event"  # noqa: S608 - no value in it
+            f" WHERE budget IN ({', '.join('?' * len(some))}) ORDER BY at",
+            some,
+        ):
+            found.setdefault(budget, []).append(tuple(event))
+    return found
+
+
+def _sums(connection: Connection, questions: Sequence[Question]) -> list[int]:
+    """What was spent in answer to each. Those that differ in whom they ask about, only, are asked together."""
+    found: dict[tuple[Any, ...], int] = {}
+    alike: dict[tuple[Any, ...], list[str]] = {}
+    for asked in questions:
+        for kind, ids in asked.where.items():
+            alike.setdefault((asked.start, asked.end, asked.models, kind), []).extend(ids)
+    for (start, end, models, kind), ids in alike.items():
+        for some in _some(ids):
+            for group in spend(connection, Question(start, end, (kind,), {kind: some}, models)):
+                found[start, end, models, kind, group[kind]] = group["cost"]
+    return [
+        found.get((asked.start, asked.end, asked.models, kind, ids[0]), 0)
+        for asked in questions
+        for kind, ids in asked.where.items()
+    ]
+
+
+def _some(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (ids[first : first + _TOGETHER] for first in range(0, len(ids), _TOGETHER))

@@ -88,6 +88,12 @@ class SqliteConnection:
         with self.transaction():
             then()
 
+    def prepare(self, now: int, months: int) -> None:
+        """A month's file is made with its first row."""
+
+    def notify(self) -> None:
+        """Nobody can be told: others look now and then."""
+
     def forget(self, before: int) -> int:
         gone = [month for month in self._there() if month < day_of(before) // 100]
         for month in gone:
@@ -136,7 +142,7 @@ class SqliteConnection:
 def _errors(path: str) -> Iterator[None]:
     try:
         yield
-    except sqlite3.IntegrityError as error:
+    except (sqlite3.IntegrityError, sqlite3.DataError, OverflowError, UnicodeEncodeError) as error:
         raise ConstraintError(str(error)) from None
     except sqlite3.Error as error:
         raise DatabaseError(f"{path}: {error}") from None

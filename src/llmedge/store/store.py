@@ -10,6 +10,7 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from llmedge.config import ConfigError, Settings
@@ -34,6 +35,10 @@ FOLLOW = 1.0
 """Seconds between two looks at what others have changed."""
 SPENT_EVERY = 5
 """Of them, those in which it is looked what others have spent."""
+SAVE = 5.0
+"""Seconds between two times that what is known is saved: what a start without the database may not know of."""
+AHEAD = 2
+"""Months for whose rows there is a place before they begin."""
 _HOUSEKEEPING = 3600.0
 _DAY = 86_400_000_000
 
@@ -51,7 +56,12 @@ class Store:
         self.ledger = Ledger(reactor, self.database, spool, of.on_full == "shed", of.durability == "strict")
         self._spent = Spent(self.database, self.ledger)
         self.directory = Directory(reactor, peppers(settings.store))
-        self._snapshot = spool.folder.parent / "keys.snapshot"
+        self._keys_file = spool.folder.parent / "keys.snapshot"
+        self._spends_file = spool.folder.parent / "spends.snapshot"
+        self._spends = snapshot.Spends()
+        self._saved = -1
+        self._unknown_until = 0.0
+        self._listener = _listener(reactor, settings.store, self._heard)
         self.funds: Callable[[], Iterable[Fund]] = tuple
         """The budgets in use."""
         self._following = LoopingCall(self._follow)
@@ -60,6 +70,8 @@ class Store:
         self._opening: Deferred[None] | None = None
         self._keeping = LoopingCall(self._keep)
         self._keeping.clock = reactor
+        self._saving = LoopingCall(self._save)
+        self._saving.clock = reactor
 
     def start(self) -> None:
         """Calls are written down from now on; the database may be away.
@@ -71,6 +83,7 @@ class Store:
         except SpoolError as error:
             raise ConfigError([f"ledger.spool: {error}"]) from None
         self._remember()
+        self._saving.start(SAVE, now=False)
         self._opening = Deferred.fromCoroutine(self._open())
         self._opening.addErrback(_unless_cancelled)
 
@@ -78,15 +91,28 @@ class Store:
         """What is written down goes into the database, if that can be within a few seconds; else it stays on disk."""
         if self._opening is not None:
             self._opening.cancel()
-        for each in (self._keeping, self._following):
+        if self._listener is not None:
+            self._listener.stop()
+        for each in (self._keeping, self._following, self._saving):
             if each.running:
                 each.stop()
+        await self._save()
         await self.ledger.stop()
         self.database.stop()
 
     async def know(self, funds: Sequence[Fund], patience: float) -> None:
-        """Wait, for ``patience`` seconds at most, until what was spent of ``funds`` before is known."""
-        await self._spent.read(funds, patience)
+        """Wait, for ``patience`` seconds at most, until what was spent of ``funds`` before is known.
+
+        Where the process before this one has left word there is no need to: it is read again soon enough. Nor where the
+        database did not answer just now.
+        """
+        for fund in funds:
+            start, spent = self._spends.of.get(fund.id, (0, 0))
+            if not fund.known and start == fund.start:
+                fund.spent, fund.known = max(spent, fund.spent), True
+        unknown = [fund for fund in funds if not fund.known]
+        if unknown and self._reactor.seconds() >= self._unknown_until and not await self._spent.read(unknown, patience):
+            self._unknown_until = self._reactor.seconds() + AGAIN
 
     async def _open(self) -> None:
         while True:
@@ -105,24 +131,50 @@ class Store:
         self.ledger.ship()
         self._keeping.start(_HOUSEKEEPING)
         self._following.start(FOLLOW)
+        if self._listener is not None:
+            self._listener.start()
 
     def _remember(self) -> None:
         """What the process before this one knew, until the database says more."""
-        found = snapshot.read(self._snapshot, self.directory.peppers)
-        if found is not None:
+        peppers = self.directory.peppers
+        if (found := snapshot.read(self._keys_file, peppers, snapshot.Snapshot)) is not None:
+            self._saved = found.revision
             self.directory.apply(found.revision, found.entities, found.secrets)
+        self._spends = snapshot.read(self._spends_file, peppers, snapshot.Spends) or self._spends
+
+    async def _save(self) -> None:
+        """What is known, for the process after this one."""
+        directory = self.directory
+        if directory.loaded and self._saved != directory.revision:
+            self._saved = directory.revision
+            whole = snapshot.Snapshot(self._saved, directory.everything(), directory.secrets())
+            await self._written(self._keys_file, whole)
+        spends = {fund.id: (int(fund.start), fund.spent) for fund in self.funds() if fund.known}
+        if not self._spends.of.items() >= spends.items():
+            self._spends = snapshot.Spends(self._spends.of | spends)
+            await self._written(self._spends_file, self._spends)
+
+    def _heard(self) -> None:
+        """Somebody has changed something."""
+        Deferred.fromCoroutine(self._look()).addErrback(_unless_cancelled)
 
     async def _follow(self) -> None:
         """Others change keys, and spend."""
+        self._turns += 1
+        if await self._look() and self._turns % SPENT_EVERY == 0 and (funds := [*self.funds()]):
+            await self._spent.read(funds, FOLLOW)
+
+    async def _look(self) -> bool:
+        """Whether what others have changed could be read."""
         try:
             await self.refresh()
-            self._turns += 1
-            if self._turns % SPENT_EVERY == 0 and (funds := [*self.funds()]):
-                await self._spent.read(funds, FOLLOW)
         except StoreUnavailable:
             pass  # it says so itself
         except Exception:
             log.failure("what others have changed could not be read; this is tried again")
+        else:
+            return True
+        return False
 
     async def refresh(self) -> None:
         """What was changed is in force when this is done.
@@ -133,28 +185,33 @@ class Store:
         new = await self.database.run(lambda connection: entities.since(connection, directory.revision))
         if new.revision != directory.revision or not directory.loaded:
             directory.apply(new.revision, new.entities, new.secrets)
-            whole = snapshot.Snapshot(new.revision, directory.everything(), directory.secrets(), {})
-            await self.database.run(lambda connection: self._write_snapshot(whole))
 
-    def _write_snapshot(self, whole: snapshot.Snapshot) -> None:
+    async def _written(self, path: Path, whole: snapshot.Snapshot | snapshot.Spends) -> None:
+        """Not in the database's thread: that may wait for the database."""
+        pool = self._reactor.getThreadPool()
         try:
-            snapshot.write(self._snapshot, whole, self.directory.peppers[0])
+            await deferToThreadPool(self._reactor, pool, snapshot.write, path, whole, self.directory.peppers[0])
         except OSError as error:
-            log.warn("{path} cannot be written: {problem}", path=str(self._snapshot), problem=error.strerror)
+            log.warn("{path} cannot be written: {problem}", path=str(path), problem=error.strerror)
 
     async def _keep(self) -> None:
-        """Rows that are too old go; one process among all does it."""
+        """Rows that are too old go, and there is a place for those to come; one process among all does it."""
         try:
-            gone = await self.database.run(self._forget)
+            gone = await self.database.run(self._housekeeping, None)
         except StoreUnavailable:
+            return
+        except Exception:
+            log.failure("the ledger's months could not be kept in order; this is tried again in an hour")
             return
         if gone:
             log.info("the ledger's rows of {count} months are removed (ledger.retention)", count=gone)
 
-    def _forget(self, connection: Connection) -> int:
-        if not self._retention or not leases.take(connection, "retention", self.holder, _HOUSEKEEPING):
+    def _housekeeping(self, connection: Connection) -> int:
+        if not leases.take(connection, "months", self.holder, _HOUSEKEEPING):
             return 0
-        return connection.forget(connection.now() - self._retention * _DAY)
+        now = connection.now()
+        connection.prepare(now, AHEAD)
+        return connection.forget(now - self._retention * _DAY) if self._retention else 0
 
     def collect(self) -> Iterable[Metric]:
         """For Prometheus."""
@@ -168,6 +225,15 @@ class Store:
 def _beside(settings: StoreSettings) -> Path:
     """Where the spool is if nobody says: beside SQLite's file."""
     return Path(settings.path or ".llmedge/x").parent / "spool"
+
+
+def _listener(reactor: Any, settings: StoreSettings, heard: Callable[[], object]) -> Any:
+    """Who says that something was changed; ``None``: nobody can."""
+    if settings.path is not None or settings.url is None:
+        return None
+    from llmedge.store.listening import Listener  # psycopg is an extra
+
+    return Listener(reactor, settings.url.reveal(), heard)
 
 
 def _unless_cancelled(failure: Any) -> None:
