@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import itertools
 import os
 import shutil
@@ -84,7 +85,8 @@ class Server:
 
     def thaw(self) -> None:
         for process in self.processes():
-            os.kill(process, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # one that is let go on may end
+                os.kill(process, signal.SIGCONT)
 
     def database(self) -> str:
         """The URL of a new, empty one."""

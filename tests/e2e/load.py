@@ -34,6 +34,7 @@ class Load(Factory):
         self._due: deque[tuple[str, float]] = deque()
         self._idle: list[_Caller] = []
         self._connecting = 0
+        self._owed = 0.0
         self._pace = LoopingCall.withCount(self._tick)
         self._stopped = False
 
@@ -60,7 +61,7 @@ class Load(Factory):
 
     def _tick(self, ticks: int) -> None:
         now, wanted = reactor.seconds(), self._rate * TICK * ticks
-        self._owed = getattr(self, "_owed", 0.0) + wanted
+        self._owed += wanted
         while self._owed >= 1:
             self._owed -= 1
             self._due.append((f"{self._names}-{next(self._numbers)}", now))

@@ -15,6 +15,7 @@ from twisted.trial.unittest import TestCase
 from llmedge import __version__
 from tests.e2e.certificates import Authority
 from tests.e2e.service import PYTHONPATH, ROOT, TIMEOUT, Gateway, Process, command, until
+from tests.fakes import request
 from tests.folders import new_folder
 
 
@@ -134,6 +135,19 @@ class CommandLine(TestCase):
         code, out, _ = await self.run_it("--schema", LLMEDGE_CONFIG="/nowhere.toml")
         self.assertEqual((code, json.loads(out)["title"]), (0, "llmedge.toml"))
 
+    async def test_migrate(self) -> None:
+        """Says what was done, then that nothing is to be; without a store, or where it cannot be, that."""
+        url = f"sqlite:{new_folder() / 'llmedge.db'}"
+        for words in ("migration 0001 (ledger) is done", "the database is of this release"):
+            code, out, err = await self.run_it("--migrate", LLMEDGE_STORE=url)
+            self.assertEqual((code, err), (0, ""))
+            self.assertIn(words, out)
+        await self.refused("there is no store", "--migrate")
+        away = "postgresql://anna:s3cret@127.0.0.1:1/x"
+        await self.refused("Connection refused", "--migrate", LLMEDGE_STORE=away)
+        code, out, err = await self.run_it("--migrate", DATABASE_URL=away)
+        self.assertEqual((code, "s3cret" in out + err, "Connection refused" in err), (1, False, True))
+
     async def test_version_and_help(self) -> None:
         code, out, _ = await self.run_it("--version")
         self.assertEqual((code, out), (0, f"llmedge {__version__}\n"))
@@ -176,16 +190,24 @@ class CommandLine(TestCase):
             self.assertEqual(len(lines), count)
 
     async def test_daemon(self) -> None:
-        """As a daemon it still logs: the writer's thread starts after the fork."""
+        """As a daemon it still logs, and writes calls down: their threads start after the fork."""
         folder = new_folder()
+        store = folder / "llmedge.db"
         log, pid = folder / "d.log", folder / "d.pid"
         code, _, err = await self.run_it(
             "--port",
             f"unix:{folder / 'daemon.sock'}",
             runner=("twistd", f"--pidfile={pid}", f"--logfile={log}"),
+            LLMEDGE_STORE=f"sqlite:{store}",
         )
         self.assertEqual(code, 0, err)
         await until(lambda: log.exists() and '"message":"listening on' in log.read_text(), "a JSON log line")
+        await until(lambda: "migration 0001" in log.read_text(), "the store")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(folder / "daemon.sock"))
+            client.sendall(request(body={"model": "mock/mock", "messages": [{"role": "user", "content": "hi"}]}))
+            self.assertIn(b" 200 ", client.recv(100))
+        await until(lambda: [*folder.glob("llmedge-*.db")], "the month of the row")
         os.kill(int(pid.read_text()), signal.SIGTERM)
         await until(lambda: not pid.exists(), "the end of the daemon")
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge.config import ConfigError
+from llmedge.config.secret import Secret
+from llmedge.config.sections.store import Store
+from llmedge.store.connect import connector
 from llmedge.store.database import ConstraintError, DatabaseError
+from llmedge.store.migrations import migrate
 from llmedge.store.rows import COLUMNS, Row
+from tests import postgresql
 from tests.store.databases import OnDatabase, on_both, row
 
 OCTOBER = int(datetime(2026, 10, 31, 23, 59, tzinfo=UTC).timestamp())
@@ -68,6 +78,12 @@ class Connections(OnDatabase):
         self.assertRaises(ConstraintError, connection.execute, "INSERT INTO lease VALUES (?, ?, ?)", ["a", "b", 1])
         self.assertRaises(DatabaseError, connection.query, "SELECT * FROM nowhere")
 
+    def test_what_it_cannot_keep_is_refused(self) -> None:
+        """Not taken for a database that is away."""
+        connection = self.migrated()
+        for values in (["a", "b", 2**63], ["\ud800", "b", 1]):
+            self.assertRaises(ConstraintError, connection.execute, "INSERT INTO lease VALUES (?, ?, ?)", values)
+
     def test_its_clock(self) -> None:
         connection = self.migrated()
         self.assertApproximates(connection.now(), time.time() * 1_000_000, 60_000_000)  # type: ignore[attr-defined]
@@ -77,6 +93,65 @@ class Connections(OnDatabase):
         for name in ("50% of '?'", 'Zoë "x"', "%s ?"):
             connection.execute("INSERT INTO lease VALUES (?, ?, ?)", [name, "b", 1])
             self.assertEqual(connection.query("SELECT name FROM lease WHERE name = ?", [name]), [(name,)])
+
+
+class Months(OnDatabase, SynchronousTestCase):
+    """PostgreSQL's partitions."""
+
+    kind = "Postgresql"
+    skip = postgresql.missing() or None
+
+    def test_readers_wait_for_none_of_it(self) -> None:
+        """Whoever reads the ledger for long does not hold up those that write it, new month or not, nor is what it
+        reads taken away."""
+        where = self.where()
+        connection, reader = self.connect(where), self.connect(where)
+        migrate(connection)
+        connection.add([row(OCTOBER)], lambda: None)
+        with reader.transaction():
+            reader.query("SELECT count(*) FROM ledger")
+            connection.prepare((OCTOBER + 120) * 1_000_000, 2)
+            connection.add([row(OCTOBER + 120)], lambda: None)
+            self.assertEqual(connection.forget((OCTOBER + 120) * 1_000_000), 0)
+        self.assertEqual(connection.forget((OCTOBER + 120) * 1_000_000), 1)
+        self.assertEqual(connection.query("SELECT count(*) FROM ledger"), [(1,)])
+
+    def test_a_year_ends(self) -> None:
+        connection = self.migrated()
+        connection.prepare((OCTOBER + 40 * 86_400) * 1_000_000, 1)
+        tables = {name for (name,) in connection.query("SELECT tablename FROM pg_tables")}
+        self.assertLess({"ledger_202612", "ledger_202701"}, tables)
+
+
+class Urls(SynchronousTestCase):
+    """What cannot be a database's is refused before it is tried."""
+
+    def problem(self, url: str) -> str:
+        return str(self.assertRaises(ConfigError, connector, Store(url=Secret(url))))
+
+    def test_no_message_repeats_it(self) -> None:
+        """Whatever libpq would say of it."""
+        for url in ("bob:s3cret@[::1/x", "bob:s3cr%zzet@h/x", "bob:s3 cret@h/x", "bob:p@h/x?s3cret=1", "h:s3cret/x"):
+            message = self.problem(f"postgresql://{url}")
+            self.assertIn("store.url", message)
+            self.assertNotIn("s3", message)
+
+    def test_an_old_sqlite(self) -> None:
+        self.patch(sqlite3, "sqlite_version_info", (3, 20, 0))
+        self.assertIn("3.24", self.problem("sqlite:x.db"))
+
+    def test_files_that_are_no_database(self) -> None:
+        """Each is named, with what is wrong."""
+        text = Path(self.mktemp())
+        text.write_text("something else, long enough to be looked at" * 100)
+        for path, words in (
+            (text.absolute(), "file is not a database"),
+            (text.absolute().parent, "unable to open"),
+            (Path("/sys/x.db"), "Permission denied"),
+        ):
+            error = self.assertRaises(DatabaseError, connector(Store(url=Secret(f"sqlite:{path}"))))
+            self.assertIn(words, str(error))
+            self.assertIn(str(path), str(error))
 
 
 ConnectionsSqlite, ConnectionsPostgresql = on_both(Connections)

@@ -17,10 +17,11 @@ from llmedge.store import ledger as module
 from llmedge.store.database import Connection, DatabaseError, DatabaseThread
 from llmedge.store.ledger import Ledger
 from llmedge.store.migrations import migrate
+from llmedge.store.rows import encode
 from llmedge.store.spend import Question, spend
 from llmedge.store.spool import Spool, SpoolError
 from tests.e2e.service import until
-from tests.store.databases import OnDatabase, on_both, record
+from tests.store.databases import OnDatabase, on_both, record, row
 
 NOW = 1_764_400_000.0
 
@@ -172,6 +173,42 @@ class Ledgers(OnDatabase):
         after = self.ledger(strict=True)
         await until(lambda: after.shipped == 1, "the row of the call that died")
         self.assertEqual(self.rows()[0], (f"req_{NOW}", "unknown", 7))
+
+    async def test_a_row_that_cannot_be_kept(self) -> None:
+        """It is counted, and holds up no other: not the database, nor the disk, nor the thread that makes rows."""
+        odd = record(NOW + 50)
+        odd.accounting.cost = 2**70
+        broken = record(NOW + 51)
+        broken.account = None  # type: ignore[assignment]
+        surrogate = record(NOW + 52, model="\ud800")
+        ledger = self.ledger()
+        for number in range(100):
+            ledger(record(NOW + number))
+            for each in (odd, broken, surrogate) if number == 50 else ():
+                ledger(each)
+        await until(lambda: ledger.shipped == 100, "all the others")
+        self.assertEqual((ledger.lost, self.sums()[0]), (3, 100))
+        self.assertEqual(len(self.flushLoggedErrors()), 2)
+
+    async def test_any_text(self) -> None:
+        """What a client may call a model, PostgreSQL does not keep."""
+        ledger = self.ledger()
+        ledger(record(NOW, model="a\0b\u2028'\"", request_id="\0"))
+        await until(lambda: ledger.shipped == 1, "the row")
+        self.assertEqual((ledger.lost, self.rows()[0][0]), (0, "\ufffd"))
+
+    async def test_lines_of_another_release(self) -> None:
+        """What cannot be read is counted; what has fewer columns, or more, is."""
+        ledger = self.ledger()
+        await ledger.stop()
+        spool = Spool(self.folder, 10**7)
+        spool.open()
+        line = encode(row(NOW))
+        spool.append([b"[1,2]", line[:-1] + b',"more"]', b"{}"])
+        spool.close()
+        after = self.ledger()
+        await until(lambda: after.shipped == 1, "the row")
+        self.assertEqual(after.lost, 2)
 
     async def test_a_full_disk_blocks(self) -> None:
         """No call is begun that could not be written down; nothing is lost, and it goes on by itself."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 
 from llmedge.store.database import DatabaseError
@@ -55,6 +56,18 @@ class Migrations(OnDatabase):
             migrate(connection),
             ["the database is of a newer release (it has migration 9999); this one goes on with it"],
         )
+
+    def test_the_release_before_goes_on(self) -> None:
+        """What there is is added to; nothing that an older release uses is taken away, renamed or asked for anew. (What
+        no release uses any more may go: then this test says which release that was.)"""
+        for migration in migrations():
+            for statement in (each for kind in ("sqlite", "postgresql") for each in migration.statements(kind)):
+                words = " ".join(statement.split()).upper()
+                new = words.startswith(("CREATE TABLE ", "CREATE INDEX ", "CREATE UNIQUE INDEX ", "INSERT INTO "))
+                added = re.match(r"ALTER TABLE \w+ ADD COLUMN ", words) and (
+                    "NOT NULL" not in words or " DEFAULT " in words
+                )
+                self.assertTrue(new or added, f"{migration.name}: {statement}")
 
     def test_each_has_its_own_parts(self) -> None:
         text = "-- both:\nA;\n-- sqlite:\nB;\n-- postgresql:\nC; -- why\n-- both:\nD\n"

@@ -165,7 +165,7 @@ def _placed(sql: str) -> Any:
 def _errors() -> Iterator[None]:
     try:
         yield
-    except (psycopg.IntegrityError, psycopg.DataError) as error:
+    except (psycopg.IntegrityError, psycopg.DataError, UnicodeEncodeError) as error:
         raise ConstraintError(" ".join(str(error).split())) from None
     except psycopg.Error as error:
         raise DatabaseError(" ".join(str(error).split())) from None

@@ -27,9 +27,9 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class Spends(msgspec.Struct, frozen=True):
-    """:ivar of: by a fund's id, when its period began, and picos."""
+    """:ivar of: by a fund's id: when its period began, what was spent, how much more there is, until when."""
 
-    of: dict[str, tuple[int, int]] = {}
+    of: dict[str, tuple[int, int, int, float]] = {}
 
 
 Kind = TypeVar("Kind", Snapshot, Spends)

@@ -33,7 +33,7 @@ class Spent:
         before = [(fund, fund.settled, fund.start) for fund in funds]
         patience /= 2
         await self._ledger.caught_up(patience)
-        asked = [(fund, _question(fund)) for fund in funds]
+        asked = [(fund.id, _question(fund)) for fund in funds]
         try:
             told = await self._database.run(lambda connection: _tell(connection, asked), patience)
         except StoreUnavailable:

@@ -23,6 +23,17 @@ _ATTACHED = 8
 _INSERT = f"INSERT OR IGNORE INTO {{}}.ledger VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - no value in it
 
 
+_OLDEST = (3, 24)
+"""Before it there is no ON CONFLICT (sqlite.org/lang_upsert.html)."""
+
+
+def problem() -> str:
+    """Why it cannot be used; ``""``: it can."""
+    if sqlite3.sqlite_version_info >= _OLDEST:
+        return ""
+    return f"needs SQLite 3.24 or later, and this Python has {sqlite3.sqlite_version}"
+
+
 class SqliteConnection:
     """:param path: of the file with the keys; ``NAME-2026-11.db`` beside it has the rows of a month.
 

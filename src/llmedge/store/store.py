@@ -107,9 +107,10 @@ class Store:
         database did not answer just now.
         """
         for fund in funds:
-            start, spent = self._spends.of.get(fund.id, (0, 0))
+            start, spent, more, more_until = self._spends.of.get(fund.id, (-1, 0, 0, 0.0))
             if not fund.known and start == fund.start:
                 fund.spent, fund.known = max(spent, fund.spent), True
+                fund.more, fund.more_until = more, more_until
         unknown = [fund for fund in funds if not fund.known]
         if unknown and self._reactor.seconds() >= self._unknown_until and not await self._spent.read(unknown, patience):
             self._unknown_until = self._reactor.seconds() + AGAIN
@@ -149,7 +150,9 @@ class Store:
             self._saved = directory.revision
             whole = snapshot.Snapshot(self._saved, directory.everything(), directory.secrets())
             await self._written(self._keys_file, whole)
-        spends = {fund.id: (int(fund.start), fund.spent) for fund in self.funds() if fund.known}
+        spends = {
+            fund.id: (int(fund.start), fund.spent, fund.more, fund.more_until) for fund in self.funds() if fund.known
+        }
         if not self._spends.of.items() >= spends.items():
             self._spends = snapshot.Spends(self._spends.of | spends)
             await self._written(self._spends_file, self._spends)
