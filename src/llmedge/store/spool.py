@@ -20,7 +20,7 @@ SEGMENT = 16 * 2**20
 LONGEST = 2**19
 """Bytes that a line must be under."""
 _READ = 2 * LONGEST
-"""Bytes read at a time."""
+"""Bytes read at a time, about."""
 
 
 class SpoolError(Exception):
@@ -116,23 +116,21 @@ class Spool:
                 return Read([], position, 0)
             number, place = first, 0
         current = number == self.written.segment
+        end = min(place + _READ, self.written.place) if current else place + _READ
+        lines: list[bytes] = []
+        lost = 0
         try:
             with self._path(number).open("rb") as file:
                 file.seek(place)
-                data = file.read(min(_READ, self.written.place - place) if current else _READ)
+                while place < end and len(lines) + lost < most and (whole := file.readline()).endswith(b"\n"):
+                    place += len(whole)
+                    checksum, _, line = whole[:-1].partition(b" ")
+                    if checksum == b"%08x" % crc32(line):
+                        lines.append(line)
+                    else:
+                        lost += 1
         except OSError as error:
             raise SpoolError(f"{self.folder}: {error.strerror}") from None
-        lines: list[bytes] = []
-        lost = 0
-        for whole in data.splitlines(keepends=True)[:most]:
-            if not whole.endswith(b"\n"):
-                break
-            place += len(whole)
-            checksum, _, line = whole[:-1].partition(b" ")
-            if checksum == b"%08x" % crc32(line):
-                lines.append(line)
-            else:
-                lost += 1
         if not lines and not lost and not current:  # its end, or a torn line at its end
             return self.read(Position(number + 1, 0), most) if number < self.written.segment else Read([], position, 0)
         return Read(lines, Position(number, place), lost)
