@@ -24,12 +24,18 @@ from tests.fakes import Endpoint, Reactor, Transport, Wire, load, request
 from twisted.logger import globalLogBeginner
 
 from benchmarks.stub import ANSWER, ANSWER_STREAM, STREAM
+from llmedge.entities import Entity, KeySecret
+from llmedge.identity.secrets import PREFIX, _check
 from llmedge.observe import logs
 from llmedge.service import EdgeService
 from llmedge.state import wrong_keys
 from llmedge.upstream.resolver import Names
 
 KEYS = 100
+KEYED = "keyed"
+"""A call by a key of the store's, with limits and budgets, that the ledger takes."""
+STORED_KEY = (_BODY := PREFIX + b"k" * 43).decode() + _check(_BODY).decode()
+PRICES = '[prices."stub/*"]\ninput = 1.0\noutput = 2.0\n'
 HEAD = ANSWER_STREAM[: ANSWER_STREAM.index(b"\r\n\r\n") + 4]
 PIECES = [
     HEAD,
@@ -89,16 +95,34 @@ def requests() -> dict[str, bytes]:
         "drip": request(body=drip, headers=good),
         "translated": request("POST", "/v1/messages", claude, headers=good),
         "401": request(body=ask, headers={"authorization": "Bearer wrong"}),
+        KEYED: request(body=ask | {"max_tokens": 100}, headers={"authorization": f"Bearer {STORED_KEY}"}),
     }
 
 
-class Bench:
-    """One service in memory, and one client connection to it."""
+def know_a_key(service: EdgeService) -> None:
+    """A key of the store's, of a team: requests and tokens a minute, calls at once, and a budget of each."""
+    store, allowances = service._process.store, service._process.allowances
+    limits = {"rpm": 100_000_000, "burst": 100_000_000, "tpm": 1_000_000_000_000, "max_concurrency": 1000}
+    team = Entity("team", "red", "red", data={"budgets": [{"amount": 1_000_000}]})
+    key = Entity("key", "app", "app", team="red", data=limits | {"budgets": [{"amount": 1_000_000, "period": "day"}]})
+    pepper = store.directory.peppers[0]
+    shown = STORED_KEY.encode()
+    store.directory.apply(1, [team, key], [KeySecret(pepper.digest(shown), "app", pepper.id, "", 0, None)])
+    caller, _ = store.directory.caller(*store.directory.find(shown))
+    for fund in allowances.purse(caller).funds:
+        fund.known = True
 
-    def __init__(self, folder: str) -> None:
+
+class Bench:
+    """One service in memory, and one client connection to it.
+
+    :param store: it has one, which is never asked: rows of the ledger are left where the reactor's thread puts them.
+    """
+
+    def __init__(self, folder: str, store: bool = False) -> None:
         Names.endpoint = lambda *_: Endpoint(Vendor)
         path = Path(folder) / "bench.toml"
-        path.write_text(configuration())
+        path.write_text(configuration() + (PRICES if store else ""))
         logs.levels.set(load({}, str(path)).log)
         self._log = open(Path(folder) / "access.log", "w")  # noqa: SIM115 - open as long as the process
         observer = logs.sole(logs.JsonLog(self._log, logs.levels))
@@ -106,7 +130,12 @@ class Bench:
         wrong_keys.AT_ONCE = 10**9  # the answers to wrong keys are to be measured, not their waiting
         self.reactor = Reactor()
         self.reactor.advance(1_700_000_000)
-        self.site = EdgeService(self.reactor, load({}, str(path))).site
+        environ = {"LLMEDGE_STORE": f"sqlite:{folder}/bench.db"} if store else {}
+        service = EdgeService(self.reactor, load(environ, str(path)))
+        self.ledger = service._process.ledger
+        if store:
+            know_a_key(service)
+        self.site = service.site
         self.wire = Wire(self.site)
 
     def run(self, data: bytes, calls: int) -> None:
@@ -120,6 +149,8 @@ class Bench:
                 assert wire.received(), "no answer"
                 wire.transport.clear()
                 self.reactor.advance(0.001)
+                if self.ledger is not None:
+                    self.ledger._records.clear()
 
 
 def _callgrind(request: str) -> None:
@@ -135,11 +166,19 @@ def main() -> int:
     options.add_argument("--profile", action="store_true", help="print where the time goes")
     arguments = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(folder)
+        benches = {False: Bench(folder)}
+
+        def bench_for(kind: str) -> Bench:
+            stored = kind == KEYED
+            if stored not in benches:
+                benches[stored] = Bench(folder, stored)
+            return benches[stored]
+
         kinds = {kind: data for kind, data in requests().items() if not arguments.kind or kind in arguments.kind}
         if arguments.calls:
             logs.finish()  # lines are written by this thread: how often another wakes for them is chance
             for kind, data in kinds.items():
+                bench = bench_for(kind)
                 bench.run(data, 50)
                 gc.collect()
                 gc.disable()  # when it runs depends on everything that ran before
@@ -151,6 +190,7 @@ def main() -> int:
                 gc.enable()
             return 0
         for kind, data in kinds.items():
+            bench = bench_for(kind)
             bench.run(data, 500)
             gc.collect()
             best = float("inf")

@@ -266,6 +266,7 @@ class Record(msgspec.Struct):
     :ivar outcome: ``ok``, ``error``, ``client_closed``, or what broke the stream (``cut``, ``timeout`` ...).
     :ivar uid: of its row in the ledger, where that had to be known before its end.
     :ivar taken: of its caller's limits, to be brought back when it has ended.
+    :ivar tokens_level: how near its caller was to the limit of tokens a minute, where it has one.
     :ivar facts: what the stages said of the call besides: texts, lists of texts, numbers and booleans; tables of these,
         which are in the log alone.
     :ivar trace: ``None`` where nothing is traced.
@@ -294,6 +295,7 @@ class Record(msgspec.Struct):
     trace: TraceContext | None = None
     uid: str = ""
     taken: Any = None
+    tokens_level: Any = None
     facts: dict[Fact, Any] = {}
     routing: Routing = msgspec.field(default_factory=Routing)
     accounting: Accounting = msgspec.field(default_factory=Accounting)

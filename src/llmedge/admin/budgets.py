@@ -97,7 +97,7 @@ async def reset(asked: Asked, id: str) -> None:
             entities.write_down(connection, asked.actor, "budget.reset", "budget", id, owned.team, view(owned), None)
 
     await asked.deps.store.database.run(keep)
-    await asked.deps.store.know([owned.fund], 2.0)
+    await asked.deps.store.know_again([owned.fund], 2.0)
     asked.answer(view(owned))
 
 
@@ -124,7 +124,7 @@ async def raise_(asked: Asked, id: str) -> None:
             entities.write_down(connection, asked.actor, "budget.raise", "budget", id, owned.team, view(owned), after)
 
     await asked.deps.store.database.run(keep)
-    await asked.deps.store.know([owned.fund], 2.0)
+    await asked.deps.store.know_again([owned.fund], 2.0)
     asked.answer(view(owned))
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from llmedge.call import Call, Candidate, Match
 from llmedge.dialects import billing
 from llmedge.dialects.registry import DIALECTS
-from llmedge.model import RawObject, Usage
+from llmedge.model import Usage
 from llmedge.operations import Operation
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.prices import Prices
@@ -23,7 +25,9 @@ _PICTURE_OF_SMALL = 50_000
 _PICTURES = (b'"image_url"', b'"input_image"', b'"image"', b'"inline_data"', b'"inlineData"')
 _ELSEWHERE = (b'"file_id"', b'"file_url"', b'"fileUri"', b'"file_uri"', b'"document"', b'"input_file"', b'"file_data"')
 """What stands for more than its own bytes say."""
-_KEPT = ("previous_response_id", "conversation", "prompt", "cachedContent")
+_OF_ALL = (b"mage", b"nline", b"file", b"document")
+"""One of these is in each of them: a text that has none need not be looked through for the others."""
+_KEPT = frozenset({"previous_response_id", "conversation", "prompt", "cachedContent"})
 """Fields that stand for a conversation that the vendor keeps."""
 _SILENT = {Operation.EMBEDDINGS, Operation.RERANK, Operation.MODERATIONS}
 """Operations that say nothing: they have no output."""
@@ -32,16 +36,21 @@ _SILENT = {Operation.EMBEDDINGS, Operation.RERANK, Operation.MODERATIONS}
 def input_bound(call: Call, window: int | None, model: str) -> int:
     """Tokens that are read at most: no token is shorter than a byte, and no prompt longer than the window."""
     most = window or UNKNOWN_WINDOW
-    if any(name in call.fields for name in _KEPT) or _count(call.fields, _ELSEWHERE):
+    if not _KEPT.isdisjoint(call.fields):
         return most
-    small = "mini" in model or "nano" in model
-    pictures = _count(call.fields, _PICTURES) * (_PICTURE_OF_SMALL if small else _PICTURE)
-    told = call.record.bytes_in + pictures
-    return told if call.operation is Operation.EMBEDDINGS else min(told, most)
-
-
-def _count(fields: RawObject, marks: tuple[bytes, ...]) -> int:
-    return sum(bytes(raw).count(mark) for raw in fields.values() for mark in marks)
+    told = call.record.bytes_in
+    for raw in call.fields.values():
+        text = bytes(raw)
+        for mark in _OF_ALL:
+            if mark in text:
+                break
+        else:  # nearly always
+            continue
+        if any(mark in text for mark in _ELSEWHERE):
+            return most
+        small = "mini" in model or "nano" in model
+        told += sum(map(text.count, _PICTURES)) * (_PICTURE_OF_SMALL if small else _PICTURE)
+    return told if told < most or call.operation is Operation.EMBEDDINGS else most
 
 
 def output_asked(call: Call) -> int | None:
@@ -52,16 +61,10 @@ def output_asked(call: Call) -> int | None:
     return None if asked is None else asked * max(1, call.choices)
 
 
-def output_bound(call: Call, candidate: Candidate) -> int:
-    """Tokens that are written at most."""
-    asked, longest = output_asked(call), candidate.capabilities.max_output
-    if asked is None:
-        asked = (longest or UNKNOWN_OUTPUT) * max(1, call.choices)
-    return asked
-
-
-def everyone(models: ModelIndex, match: Match) -> list[Candidate]:
+def everyone(models: ModelIndex, match: Match) -> Sequence[Candidate]:
     """All who may be asked for a model, its fallbacks included."""
+    if not match.model.fallbacks and not match.model.context_fallbacks:
+        return match.candidates
     found, names, seen = list(match.candidates), [*match.model.fallbacks, *match.model.context_fallbacks], set[str]()
     while names:
         if (name := names.pop()) not in seen and (other := models.find(name)) is not None:
@@ -96,17 +99,17 @@ class Bound(msgspec.Struct):
 def bound(call: Call, models: ModelIndex, prices: Prices) -> Bound | None:
     """Of the dearest of those who may be asked; ``None``: of one of them the price is not known."""
     assert call.match is not None, "Admit found it"
-    tier = billing.asked_tier(call.fields)
+    tier, asked = billing.asked_tier(call.fields), output_asked(call)
     most: Bound | None = None
     for candidate in everyone(models, call.match):
-        target = candidate.target
-        read = Usage(input_bound(call, candidate.capabilities.context, target.model), tier=tier)
-        output = output_bound(call, candidate)
-        fixed = prices.most(target, read)
-        whole = prices.most(target, msgspec.structs.replace(read, output=output))
+        target, capabilities = candidate.target, candidate.capabilities
+        read = input_bound(call, capabilities.context, target.model)
+        output = (capabilities.max_output or UNKNOWN_OUTPUT) * max(1, call.choices) if asked is None else asked
+        fixed = prices.most(target, Usage(read, tier=tier))
+        whole = prices.most(target, Usage(read, output, tier=tier))
         if fixed is None or whole is None:
             return None
-        limited = output_asked(call) is not None or candidate.capabilities.max_output is not None
+        limited = asked is not None or capabilities.max_output is not None
         if most is None:
             most = Bound(fixed, output, whole - fixed, limited)
         else:

@@ -3,8 +3,8 @@ it did not use comes back when its record ends, on every way out (:meth:`Allowan
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Coroutine, Sequence
+from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 
@@ -43,9 +43,6 @@ BUDGET_WARNING = Fact(
     "llmedge.budget_warning",
     "x-llmedge-budget-warning",
 )
-TOKENS_LIMIT = Fact("tokens_limit", "tokens a minute that the caller has", header="x-ratelimit-limit-tokens")
-TOKENS_LEFT = Fact("tokens_left", "of them, those that are left", header="x-ratelimit-remaining-tokens")
-TOKENS_RESET = Fact("tokens_reset", "seconds until all are there again", header="x-ratelimit-reset-tokens")
 
 
 class Gate(Protocol):
@@ -82,16 +79,17 @@ class Reserve(Stage):
         return proceed(call)
 
     def _show(self, call: Call, purse: Purse) -> None:
-        if (level := self._allowances.level(purse)) is not None:
-            facts = call.record.facts
-            facts[TOKENS_LIMIT], facts[TOKENS_LEFT] = level.limit, max(0, level.remaining)
-            facts[TOKENS_RESET] = f"{max(0.0, level.reset):.3f}"
+        call.record.tokens_level = self._allowances.level(purse)
 
     def _with_money(self, call: Call, proceed: Handler, taken: Taken) -> Awaitable[Reply]:
-        funds = [fund for fund in taken.purse.funds if fund.is_for(call.model)]
+        funds, known = [], self.deps.prices.catalogue is not None
+        for fund in taken.purse.funds:
+            if fund.is_for(call.model):
+                funds.append(fund)
+                known = known and fund.known
         if not funds:
             return proceed(call)
-        if not all(fund.known for fund in funds) or self.deps.prices.catalogue is None:
+        if not known:
             return self._once_known(call, proceed, taken, funds)
         needed = bound(call, self.deps.models, self.deps.prices)
         if needed is None:
@@ -221,12 +219,12 @@ class Reserving:
         self._provider = provider
         self.name = provider.name
 
-    async def complete(self, call: Call, attempt: Attempt) -> Reply:
+    def complete(self, call: Call, attempt: Attempt) -> Coroutine[Any, Any, Reply]:
         """:raises TargetBusy: a budget of the caller's has no money for another attempt."""
         taken: Taken | None = call.record.taken
         if taken is not None and taken.holds is not None and not taken.holds.another():
             raise TargetBusy("was not asked: the caller's budget has nothing left for another attempt")
-        return await self._provider.complete(call, attempt)
+        return self._provider.complete(call, attempt)
 
     def close(self) -> None:
         self._provider.close()

@@ -38,6 +38,18 @@ class Rates:
     images: int | None = None
     request: int = 0
     least_ms: int = 0
+    _most_read: int | None = attrs.field(init=False)
+    _most_said: int | None = attrs.field(init=False)
+
+    @_most_read.default
+    def _dearest_read(self) -> int | None:
+        kinds = (self.input, self.cached, self.cache_write, self.cache_write_1h, self.audio_input, self.image_input)
+        return max((rate for rate in kinds if rate is not None), default=None)
+
+    @_most_said.default
+    def _dearest_said(self) -> int | None:
+        kinds = (self.output, self.reasoning, self.audio_output, self.image_output)
+        return max((rate for rate in kinds if rate is not None), default=None)
 
     def total(self, usage: Usage) -> int | None:
         """Picos, exact but for the last; ``None`` if something was used that has no price."""
@@ -80,15 +92,10 @@ class Rates:
     def most(self, usage: Usage) -> int | None:
         """Picos, at most, of ``usage``, of which ``input`` and ``output`` are read: each token as the dearest of its
         kind; ``None`` where tokens have no price."""
-        read = (self.input, self.cached, self.cache_write, self.cache_write_1h, self.audio_input, self.image_input)
-        said = (self.output, self.reasoning, self.audio_output, self.image_output)
-        millionths = 0
-        for count, kinds in ((usage.input, read), (usage.output, said)):
-            known = [rate for rate in kinds if rate is not None]
-            if count and not known:
-                return None
-            millionths += count * max(known, default=0)
-        return of_millionths(millionths) + self.request
+        read, said = self._most_read, self._most_said
+        if (read is None and usage.input) or (said is None and usage.output):
+            return None
+        return of_millionths(usage.input * (read or 0) + usage.output * (said or 0)) + self.request
 
     def _besides(self, usage: Usage) -> int | None:
         """What is not counted in tokens, in millionths; ``None`` where it alone is told, and has no price."""
@@ -140,6 +147,14 @@ class Tariff:
     tiers: tuple[tuple[int, Rates], ...]
     constraint: Any = None
     """When it holds, as genai-prices has it: from a date on, or at certain hours; ``None`` for always."""
+    flat: int | None = attrs.field(init=False)
+    """Picos of a request that costs the same whatever it uses, or nothing; else ``None``."""
+
+    @flat.default
+    def _flat(self) -> int | None:
+        rates = self.tiers[-1][1]
+        used = (rates.input, rates.output, rates.audio_ms, rates.characters, rates.images)
+        return None if any(used) else rates.request
 
     def total(self, usage: Usage) -> int | None:
         """Picos; ``None`` where something was used that has no price."""
@@ -150,15 +165,10 @@ class Tariff:
 
     def most(self, usage: Usage) -> int | None:
         """Picos, at most; see :meth:`Rates.most`."""
+        if len(self.tiers) == 1:
+            return self.tiers[0][1].most(usage)
         totals = [at.most(usage) for above, at in self.tiers if usage.input > above or above == 0]
         return None if None in totals else max((total for total in totals if total is not None), default=None)
-
-    @property
-    def flat(self) -> int | None:
-        """Picos of a request that costs the same whatever it uses, or nothing; else ``None``."""
-        rates = self.tiers[-1][1]
-        used = (rates.input, rates.output, rates.audio_ms, rates.characters, rates.images)
-        return None if any(used) else rates.request
 
 
 Tariffs = tuple[Tariff, ...]

@@ -160,8 +160,12 @@ class Allowances:
 
     def level(self, purse: Purse) -> Level | None:
         """Of the bucket of tokens that is nearest to its end."""
-        levels = [bucket.level() for _, bucket in purse.tokens]
-        return min(levels, key=lambda level: level.remaining, default=None)
+        nearest: Level | None = None
+        for _, bucket in purse.tokens:
+            level = bucket.level()
+            if nearest is None or level.remaining < nearest.remaining:
+                nearest = level
+        return nearest
 
     def under_way(self, id: str) -> int:
         """Calls of the limits ``id``."""

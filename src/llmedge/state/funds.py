@@ -17,6 +17,8 @@ from llmedge.model import Clock, Limits
 from llmedge.money import picos
 from llmedge.state.periods import period
 
+_ALL = ("*",)
+
 
 class Fund:
     """One budget, as one process knows it. Amounts are picos.
@@ -56,11 +58,14 @@ class Fund:
     @property
     def amount(self) -> int:
         """What there is in this period."""
+        if not self.more:
+            return self._amount
         return self._amount + (self.more if self._clock.seconds() < self.more_until else 0)
 
     def is_for(self, model: str) -> bool:
         """Whether a call of ``model`` is paid from it."""
-        return any(fnmatchcase(model, pattern) for pattern in self.budget.models)
+        models = self.budget.models
+        return models == _ALL or any(fnmatchcase(model, pattern) for pattern in models)
 
     def roll(self) -> None:
         """Another period may have begun."""
@@ -78,17 +83,24 @@ class Fund:
 
     def fits(self, amount: int) -> bool:
         """Whether ``amount`` may be held."""
-        return amount <= self.left() or not self.blocks
+        if not self.start <= self._clock.seconds() < self.end:
+            self.roll()
+        return self.spent + self.held + amount <= self.amount or not self.blocks
 
     def settle(self, held: int, cost: int, received: float) -> list[float]:
         """A call that ``held`` was for has cost ``cost``; the soft shares of the amount that this reached first."""
         self.held -= held
-        self.roll()
+        if not self.start <= self._clock.seconds() < self.end:
+            self.roll()
         if received >= self.start:  # else it is the last period's
             self.spent += cost
             self.settled += cost
-        self.wake()
-        reached = [each for each in self.budget.soft if self.spent >= each * self.amount and each not in self.told]
+        if self.waiting:
+            self.wake()
+        soft = self.budget.soft
+        if not soft or self.spent < soft[0] * self.amount:
+            return []
+        reached = [each for each in soft if self.spent >= each * self.amount and each not in self.told]
         self.told.update(reached)
         return reached
 

@@ -16,10 +16,10 @@ def connector(settings: Store) -> Callable[[], Connection]:
     :raises ConfigError: what that needs is not installed, or the URL cannot be read.
     """
     if settings.path is not None:
-        from llmedge.store.sqlite import SqliteConnection, problem
+        from llmedge.store.sqlite import SqliteConnection, sqlite_problem
 
-        if said := problem():
-            raise ConfigError([f"store.url (LLMEDGE_STORE) {said}"])
+        if problem := sqlite_problem():
+            raise ConfigError([f"store.url (LLMEDGE_STORE) {problem}"])
         path = Path(settings.path).expanduser().absolute()
         return lambda: SqliteConnection(path)
     try:

@@ -27,7 +27,7 @@ _OLDEST = (3, 24)
 """Before it there is no ON CONFLICT (sqlite.org/lang_upsert.html)."""
 
 
-def problem() -> str:
+def sqlite_problem() -> str:
     """Why it cannot be used; ``""``: it can."""
     if sqlite3.sqlite_version_info >= _OLDEST:
         return ""

@@ -115,6 +115,10 @@ class Store:
         if unknown and self._reactor.seconds() >= self._unknown_until and not await self._spent.read(unknown, patience):
             self._unknown_until = self._reactor.seconds() + AGAIN
 
+    async def know_again(self, funds: Sequence[Fund], patience: float) -> None:
+        """The same of those of which it was known before: somebody has changed it."""
+        await self._spent.read(funds, patience)
+
     async def _open(self) -> None:
         while True:
             try:

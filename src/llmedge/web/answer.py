@@ -29,7 +29,7 @@ SLICE = 65536
 
 def show_call(request: EdgeRequest) -> None:
     """What became of the call, as headers of its answer."""
-    headers, record = request.responseHeaders, request.context.record
+    record = request.context.record
     routing, accounting = record.routing, record.accounting
     cost = None if accounting.unpriced else accounting.cost
     if (by := routing.answered_by) is not None:
@@ -43,12 +43,36 @@ def show_call(request: EdgeRequest) -> None:
             b"%bX-Llmedge-Attempts: %d\r\nX-Llmedge-Overhead-Ms: %.3f\r\n"
             % (_target_lines(target.provider, target.model), len(routing.attempts), overhead if overhead > 0 else 0)
         )
+    if (level := record.tokens_level) is not None:
+        request.lines.append(
+            b"X-Ratelimit-Limit-Tokens: %d\r\nX-Ratelimit-Remaining-Tokens: %d\r\nX-Ratelimit-Reset-Tokens: %b\r\n"
+            % (level.limit, level.remaining, duration(level.reset))
+        )
     if cost is not None and not record.stream:
-        headers.setRawHeaders(b"x-llmedge-cost-usd", [money.text(cost).encode()])
+        request.lines.append(b"X-Llmedge-Cost-Usd: %b\r\n" % money.text(cost).encode())
     for fact, value in record.facts.items():
-        if fact.header:
+        if type(value) is int and fact.header:
+            request.lines.append(b"%b: %d\r\n" % (_name(fact.header), value))
+        elif fact.header:
             shown = ", ".join(value) if isinstance(value, list) else str(value)
-            headers.setRawHeaders(fact.header.encode(), [_visible(shown, 1024)])
+            request.lines.append(b"%b: %b\r\n" % (_name(fact.header), _visible(shown, 1024)))
+
+
+def duration(seconds: float) -> bytes:
+    """OpenAI's form of a duration: ``12ms``, ``1.5s``, ``6m0s``."""
+    if seconds < 1:
+        return b"%dms" % round(seconds * 1000)
+    if seconds < 60:
+        return f"{seconds:.3f}".rstrip("0").rstrip(".").encode() + b"s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (b"%dh" % hours if hours else b"") + b"%dm%ds" % (minutes, rest)
+
+
+@lru_cache(1024)
+def _name(header: str) -> bytes:
+    """As names are written in HTTP/1.1."""
+    return header.title().encode()
 
 
 _TAKEN = frozenset(

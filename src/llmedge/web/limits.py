@@ -13,6 +13,7 @@ from llmedge.errors import DeadlineExceeded, EdgeError, Overloaded, ValidationEr
 from llmedge.model import Deadline
 from llmedge.state.interfaces import Level
 from llmedge.state.rates import Taken
+from llmedge.web.answer import duration
 from llmedge.web.context import RequestContext
 from llmedge.web.layer import Layer, WebDeps
 from llmedge.web.request import EdgeRequest
@@ -115,17 +116,6 @@ def show_level(request: EdgeRequest, level: Level) -> None:
         b"X-Ratelimit-Limit-Requests: %d\r\nX-Ratelimit-Remaining-Requests: %d\r\nX-Ratelimit-Reset-Requests: %b\r\n"
         % (level.limit, level.remaining, duration(level.reset))
     )
-
-
-def duration(seconds: float) -> bytes:
-    """OpenAI's form of a duration: ``12ms``, ``1.5s``, ``6m0s``."""
-    if seconds < 1:
-        return b"%dms" % round(seconds * 1000)
-    if seconds < 60:
-        return f"{seconds:.3f}".rstrip("0").rstrip(".").encode() + b"s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return (b"%dh" % hours if hours else b"") + b"%dm%ds" % (minutes, rest)
 
 
 def deadline_exceeded(request: EdgeRequest) -> EdgeError:
