@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 from jsonschema import Draft202012Validator
 from prometheus_client import CollectorRegistry
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge import errors
@@ -29,6 +30,7 @@ from llmedge.operations import ENDPOINTS
 from llmedge.pipeline.verdicts import VERDICTS, Next
 from llmedge.providers.registry import OURS
 from llmedge.record import FACTS
+from llmedge.store.store import Store
 from tests.e2e.certificates import Authority
 from tests.fakes import load, write_service_account
 from tests.folders import new_folder
@@ -218,7 +220,7 @@ class Pages(SynchronousTestCase):
     def test_every_metric(self) -> None:
         """Each llm_* metric is in one row of the table, with its type and labels, and no other is."""
         registry = CollectorRegistry()
-        Metrics(registry)
+        Metrics(registry).show(Store(Clock(), load({"LLMEDGE_STORE": f"sqlite:{new_folder()}/llmedge.db"})))
         table = {row.partition("``\n")[0].strip("`"): row for row in rows("operations.rst") if row.startswith("``llm_")}
         names = set()
         for family in registry.collect():
@@ -230,7 +232,7 @@ class Pages(SynchronousTestCase):
             self.assertIn(f"- {family.type}\n", table[name])
             labels = getattr(family, "_labelnames", None)
             if labels is None:
-                labels = registry._names_to_collectors[name]._labelnames
+                labels = getattr(registry._names_to_collectors.get(name), "_labelnames", ())
             self.assertEqual(re.findall(r"``(\w+)``", table[name].split("\n")[2]), list(labels), name)
         self.assertEqual(set(table), names)
 

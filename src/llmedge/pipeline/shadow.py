@@ -14,7 +14,7 @@ from llmedge.call import Call, Candidate, Match
 from llmedge.config.sections.models import TargetEntry
 from llmedge.config.stars import filled
 from llmedge.errors import EdgeError, InternalError
-from llmedge.model import Answer, Deadline, EventKind, Target
+from llmedge.model import Account, Answer, Deadline, EventKind, Target
 from llmedge.pipeline.attempt import attempt
 from llmedge.pipeline.books import Books
 from llmedge.pipeline.plan import Option, RouteDeps
@@ -25,6 +25,8 @@ from llmedge.record import Attempt, Record
 
 log = Logger()
 
+OPERATORS = Account("shadow")
+"""Whose copies are: what they cost is spent by no key, and no budget pays for it."""
 AT_ONCE = 100
 """Copies under way; beyond them none is made."""
 
@@ -60,6 +62,7 @@ class Shadows:
             received=deps.clock.seconds(),
             operation="shadow",
             caller=call.caller.name,
+            account=OPERATORS,
             model=call.model,
             model_label=match.label,
             stream=call.stream,
