@@ -44,9 +44,7 @@ _ADDRESS = re.compile(r"(?:\d+\.\d+\.\d+\.\d+|localhost|\[[0-9a-fA-F:.%\w]+\]|):
 class Options(UsageOptions):
     """Command line of ``twist llmedge``."""
 
-    synopsis = (
-        "[--port ENDPOINT]... [--admin-port ENDPOINT]... [--config FILE] [--check [--ask] | --migrate]"
-    )
+    synopsis = "[--port ENDPOINT]... [--admin-port ENDPOINT]... [--config FILE] [--check [--ask] | --migrate]"
     longdesc = (
         "An LLM edge gateway. Without any configuration it listens on 0.0.0.0:8080, serves the vendors whose key "
         "is in the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY and others), or a mock vendor, "
