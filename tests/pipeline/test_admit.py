@@ -19,12 +19,9 @@ from llmedge.model import Caller, Deadline
 from llmedge.operations import Operation
 from llmedge.pipeline.admit import Admit
 from llmedge.pipeline.models import ModelIndex
-from llmedge.pipeline.prices import Prices
-from llmedge.pipeline.stage import StageDeps
-from llmedge.pipeline.tokens import TokenCounter
 from llmedge.record import Record
 from llmedge.state.items import ItemMemory
-from tests.pipeline.test_prices import at_once
+from tests.pipeline.test_settle import stage_deps
 
 
 class Admission(SynchronousTestCase):
@@ -32,7 +29,7 @@ class Admission(SynchronousTestCase):
         record = Record("r", "POST", "/x", "p", 0.0)
         call = Call(Operation.CHAT, "openai_chat", model, {}, False, False, 1, caller, Deadline(Clock(), 9), record)
         index = ModelIndex({"known": Model(targets=())}, {})
-        deps = StageDeps(index, Prices({}, {}, Clock(), at_once), TokenCounter(at_once), ItemMemory(Clock()))
+        deps = stage_deps(index, ItemMemory(Clock()))
         return Admit(deps)(call, lambda call: call.model)  # type: ignore[arg-type,return-value]
 
     def test_what_a_caller_may(self) -> None:
@@ -48,7 +45,7 @@ class Recall(SynchronousTestCase):
     def begin(self) -> None:
         index = ModelIndex({"m": Model(targets=())}, {})
         items = ItemMemory(Clock())
-        self.admit = Admit(StageDeps(index, Prices({}, {}, Clock(), at_once), TokenCounter(at_once), items))
+        self.admit = Admit(stage_deps(index, items))
 
     def ask(self, input: Any, caller: str = "a", dialect: str = "openai_responses", **fields: Any) -> Call:
         raw = {name: msgspec.Raw(json.dumps(value).encode()) for name, value in {"input": input, **fields}.items()}

@@ -15,16 +15,13 @@ from llmedge.operations import Operation
 from llmedge.pipeline.deployments import Deployments
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.plan import RouteDeps
-from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.route import Route
 from llmedge.pipeline.settle import Settle
-from llmedge.pipeline.stage import StageDeps, compose
+from llmedge.pipeline.stage import compose
 from llmedge.pipeline.strategies import Strategies
-from llmedge.pipeline.tokens import TokenCounter
 from llmedge.record import Attempt, Record
-from llmedge.state.items import ItemMemory
 from llmedge.streams import AwaitedStream
-from tests.pipeline.test_prices import at_once
+from tests.pipeline.test_settle import stage_deps
 
 ROLE = Event(EventKind.LIFECYCLE, b"role")
 WORD = Event(EventKind.CONTENT, b"word")
@@ -80,7 +77,7 @@ class Routing(SynchronousTestCase):
             Operation.CHAT, "openai_chat", "m", {}, stream, False, 1, Caller("c"), Deadline(clock, 30), self.record
         )
         call.match = index.find("m")
-        settle = Settle(StageDeps(index, Prices({}, {}, clock, at_once), TokenCounter(at_once), ItemMemory(Clock())))
+        settle = Settle(stage_deps(index))
         random = Random(1)
         deployments = Deployments(clock, random)
         strategies = Strategies(deployments, None, random)

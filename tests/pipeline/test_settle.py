@@ -1,6 +1,7 @@
 """What is written down of usage and cost, on every way out."""
 
 import json
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -60,20 +61,25 @@ class Stream(AwaitedStream):
         return step
 
 
+def stage_deps(
+    index: ModelIndex, items: ItemMemory | None = None, prices: Mapping[str, Price] | None = None
+) -> StageDeps:
+    """What stages are built with, where there is no store."""
+    return StageDeps(
+        index,
+        Prices(prices or {}, {}, Clock(), at_once),
+        TokenCounter(at_once),
+        items or ItemMemory(Clock()),
+        Allowances(Clock()),
+        lambda funds, seconds: succeed(None),
+    )
+
+
 class WithPrices(SynchronousTestCase):
     def setUp(self) -> None:
         self.patch(tokens, "_load_tokenizer", lambda name: None)  # four bytes a token
         configured = {"a/x": Price(Decimal(9), Decimal(9)), "b/y": Price(Decimal(1), Decimal(10))}
-        self.settle = Settle(
-            StageDeps(
-                ModelIndex({}, {}),
-                Prices(configured, {}, Clock(), at_once),
-                TokenCounter(at_once),
-                ItemMemory(Clock()),
-                Allowances(Clock()),
-                lambda funds, seconds: succeed(None),
-            )
-        )
+        self.settle = Settle(stage_deps(ModelIndex({}, {}), prices=configured))
 
 
 class Costs(WithPrices):

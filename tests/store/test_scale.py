@@ -5,19 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import attrs
 import msgspec
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.store import rollups
+from llmedge.identity.directory import Directory
+from llmedge.identity.secrets import Pepper
+from llmedge.store import rollups, snapshot
 from llmedge.store.calls import by_request, latest
 from llmedge.store.database import Connection
 from llmedge.store.migrations import migrate
 from llmedge.store.rows import Row
 from llmedge.store.spend import DAY, Question, spend
 from tests.effort import so_many
+from tests.identity.test_directory import key, secret
 from tests.store.databases import OnDatabase, on_both, row
 
 ROWS = so_many(20_000, quick=2_000, soak=1_000_000)
@@ -58,6 +64,29 @@ def filled(connection: Connection) -> int:
         some = made[start : start + 5_000]
         connection.add(some, lambda some=some: rollups.add(connection, some))  # type: ignore[misc]
     return sum(each.cost or 0 for each in made)
+
+
+class Start(SynchronousTestCase):
+    def test_ten_thousand_keys(self) -> None:
+        """What is known of them from the last time costs a start 0.3 s at most, and the first look at the database no
+        longer holds up calls."""
+        pepper, path = Pepper.of("a pepper of tests, long enough"), Path(self.mktemp())
+        count = so_many(10_000, quick=1_000)
+        shown = [b"sk-le-%d" % number for number in range(count)]
+        keys = [key(f"id-{number}", data={"rpm": 60, "models": ["gpt-*"]}) for number in range(count)]
+        hashes = [secret(value, f"id-{number}", pepper) for number, value in enumerate(shown)]
+        snapshot.write(path, snapshot.Snapshot(7, keys, hashes), pepper)
+        took = []
+        for _ in range(3):
+            directory = Directory(Clock(), (pepper,))
+            began = time.perf_counter()
+            found = snapshot.read(path, (pepper,), snapshot.Snapshot)
+            assert found is not None
+            directory.apply(found.revision, found.entities, found.secrets)
+            took.append(time.perf_counter() - began)
+        print(f"\n{count} keys: {min(took) * 1000:.0f} ms", end="")
+        self.assertEqual(len(directory.all("key")), count)
+        self.assertLess(min(took), 0.3)
 
 
 class Scale(OnDatabase):
