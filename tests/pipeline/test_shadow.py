@@ -15,6 +15,7 @@ from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.shadow import Shadows
 from llmedge.record import Record
 from llmedge.state.breaker import State
+from llmedge.store.rows import row_of
 from tests.pipeline.harness import ANSWER, END, Stream, Vendor, World, chunk
 from tests.pipeline.test_prices import at_once, usd
 
@@ -30,7 +31,8 @@ class Shadowing(SynchronousTestCase):
         return world
 
     def test_a_copy(self) -> None:
-        """The client has its answer at once; the copy has a record of its own, as ``shadow``, with usage and cost."""
+        """The client has its answer at once; the copy has a record of its own, as ``shadow``, with usage and
+        cost, which no budget pays."""
         world = self.world(2.0, ANSWER)
         self.assertIs(self.successResultOf(world.ask()), ANSWER)
         self.assertEqual([str(each.target) for each in world.record.routing.attempts], ["p0/x"])
@@ -39,6 +41,7 @@ class Shadowing(SynchronousTestCase):
         self.assertEqual((record.operation, record.outcome, record.status), ("shadow", "ok", 200))
         self.assertEqual((str(record.routing.attempts[0].target), record.routing.attempts[0].kind), ("s/new", "shadow"))
         self.assertEqual((record.accounting.usage, record.accounting.cost), (ANSWER.usage, usd("0.000007")))
+        self.assertEqual((row_of(record, "u").key_id, record.taken), ("shadow", None))
         self.assertEqual(world.clock.getDelayedCalls(), [])
 
     def test_a_stream(self) -> None:
