@@ -50,6 +50,17 @@ class Renewed(Through):
         self.assertEqual(self.shown(401), "first-key")
         self.assertEqual(self.shown(), "second-key")
 
+    def test_a_reload_beside_it(self) -> None:
+        """What a look has seen, and a reload came before with the old key: the next look has it."""
+        self.start()
+        before = self.edge.service.graph.settings
+        self.key.write_text("second-key\n")
+        self.edge.service._secrets.renewed(before)
+        self.edge.service._enter(self.edge.service._build(before))
+        self.assertEqual(self.shown(), "first-key")
+        self.edge.reactor.advance(FILE_CHECK)
+        self.assertEqual(self.shown(), "second-key")
+
     def test_a_link_that_leads_elsewhere(self) -> None:
         """As Kubernetes renews a secret: a directory behind a link is changed for another."""
         for name, value in (("one", "first-key"), ("two", "second-key")):

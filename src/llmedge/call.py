@@ -107,7 +107,8 @@ class Call(msgspec.Struct):
     :ivar upload: the body, where it is passed on as it comes; ``fields`` is empty then.
     :ivar remember: keeps an item of the answer under its id, where the client may refer to it.
     :ivar patience: seconds that the client named, 0 for none: they are those of each attempt.
-    :ivar previous: the id of the answer that it goes on from, ``kept_by`` the target that has it, where that is known.
+    :ivar previous: the id of the answer or conversation that it goes on from, ``kept_by`` the target that has it, where
+        that is known.
     :ivar heavy: its body is dealt with in a thread.
     :ivar match: where it may go, once ``Admit`` has found that.
     """

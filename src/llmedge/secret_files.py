@@ -28,8 +28,10 @@ class SecretFiles:
             observers.append(self._observe)
 
     def watch(self, settings: Settings) -> None:
-        """From now on the files of ``settings``."""
+        """From now on the files of ``settings``, which are read again at the next look: they may have changed since
+        ``settings`` were read, and been seen by a look that nothing came of."""
         self.files = secret_files(settings)
+        self._seen = ()
 
     def renewed(self, settings: Settings) -> Settings:
         """``settings`` with what their files hold now; the same object if nothing has changed. Asks the disk.

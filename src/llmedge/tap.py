@@ -28,6 +28,7 @@ from llmedge.config.whole import EndpointCheck
 from llmedge.descriptors import raise_limit, shortage
 from llmedge.endpoints import problem
 from llmedge.observe import logs
+from llmedge.observe.terminal import text_observer
 from llmedge.pipeline.build import stages
 from llmedge.pipeline.route import Route
 from llmedge.providers.registry import Vendors
@@ -152,7 +153,7 @@ class Options(UsageOptions):
                 )
             elif chosen is textFileLogObserver:
                 levels: Any = logs.levels  # mypy knows no ILogFilterPredicate
-                parent["fileLogObserverFactory"] = lambda out: FilteringLogObserver(textFileLogObserver(out), [levels])
+                parent["fileLogObserverFactory"] = lambda out: FilteringLogObserver(text_observer(out), [levels])
             if parent["logLevel"] is LogLevel.info:  # its default: ours decide
                 parent["logLevel"] = LogLevel.debug
         elif "logger" in parent and not (parent["logger"] or parent.get("syslog")):  # twistd

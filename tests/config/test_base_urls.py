@@ -46,6 +46,8 @@ class Understood(SynchronousTestCase):
             ("gemini", f"{GOOGLE}/v1beta/models/gemini-2.5-pro:generateContent", "", GEMINI, gemini),
             ("g", "http://h/gw/v1beta/models", 'dialect = "gemini"', GEMINI, "http://h/gw/v1beta/models/{model}:generateContent"),
             ("gemini", f"{GOOGLE}/v1beta/openai", "", OPENAI, f"{GOOGLE}/v1beta/openai/chat/completions"),
+            ("g", f"{GOOGLE}/v1beta/openai", 'vendor = "gemini"', GEMINI, gemini),
+            ("g", f"{GOOGLE}/v1beta/openai/chat/completions", 'vendor = "gemini"', GEMINI, gemini),
             ("ollama", "http://h:11434", "", OPENAI, "http://h:11434/v1/chat/completions"),
             ("ollama", "http://h:11434/api/chat", "", OPENAI, "http://h:11434/v1/chat/completions"),
             ("o", "http://h:11434", 'vendor = "ollama"', CLAUDE, "http://h:11434/v1/messages"),
@@ -71,9 +73,9 @@ class Understood(SynchronousTestCase):
         """Vertex's version is in its paths."""
         at = "https://europe-west4-aiplatform.googleapis.com"
         self.assertEqual(without_paths(f"{at}/v1", VENDORS["vertex"]), at)
-        self.assertEqual(
-            without_paths("https://vpce-1.example/model/x.y/converse", VENDORS["bedrock"]), "https://vpce-1.example"
-        )
+        for path in ("/model/x.y/converse", "/model", "/openai/v1", "/openai/v1/chat/completions"):
+            base = without_paths(f"https://vpce-1.example{path}", VENDORS["bedrock"])
+            self.assertEqual(base, "https://vpce-1.example", path)
 
     def test_what_is_right_stays(self) -> None:
         """Every vendor's own, as it is and with the whole path of each of its dialects."""

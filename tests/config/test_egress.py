@@ -12,7 +12,9 @@ from llmedge.config.egress import proxy_for
 from llmedge.config.kinds import hosts
 from llmedge.config.origins import origin_of
 from llmedge.config.proxy import excepted
+from llmedge.config.renewal import renewed, secret_files
 from tests.fakes import settings
+from tests.folders import new_folder
 
 SECURE, PLAIN = "https://api.vendor.example/v1", "http://vllm:8000/v1"
 
@@ -43,6 +45,20 @@ class Environment(SynchronousTestCase):
         toml = '[upstream]\nhttps_proxy = "env:CORPORATE"\nno_proxy = ["other.example"]\n'
         self.assertEqual(self.through(SECURE, environ, toml), "http://c:1")
 
+    def test_a_login_that_is_renewed(self) -> None:
+        """A proxy behind ``file:`` is one of the secrets that are read again."""
+        file = new_folder() / "proxy"
+        file.write_text("http://u:old@p:1")
+        found = settings(f'[upstream]\nhttps_proxy = "file:{file}"\n')
+        self.assertEqual(secret_files(found), [str(file)])
+        file.write_text("http://u:new@p:1")
+        proxy = renewed(found).upstream.https_proxy
+        assert proxy is not None
+        assert proxy.login is not None
+        self.assertEqual((str(proxy), proxy.login.reveal()), ("http://p:1", "u:new"))
+        file.write_text("http://u:new@p:port")
+        self.assertNotIn("new", str(self.assertRaises(ValueError, renewed, found)))
+
     def test_mistakes(self) -> None:
         """Said without what may be a password."""
         for name, value, words in (
@@ -51,11 +67,12 @@ class Environment(SynchronousTestCase):
             ("HTTPS_PROXY", "http://user:canary@p/path", "must be the URL of an HTTP proxy"),
             ("ALL_PROXY", "socks5h://user:canary@p:1080", "is a SOCKS proxy"),
             ("https_proxy", "http://user:can ary@p", "visible ASCII"),
+            ("https_proxy", "http://user:${canary}@p", "holds ${canary}, and nothing replaces it"),
         ):
             error = str(self.assertRaises(ConfigError, settings, "", {name: value}))
             self.assertIn(f"environment variable {name} ", error)
             self.assertIn(words, error)
-            self.assertNotIn("ary", error.replace("summary", ""))
+            self.assertNotIn("ary", error.replace("summary", "").replace("holds ${canary}", ""))
 
 
 class Exceptions(SynchronousTestCase):

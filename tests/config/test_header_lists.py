@@ -7,7 +7,9 @@ from llmedge.config.header_lists import logged, matcher, passed_on, shown
 SECRETS = (
     "authorization proxy-authorization www-authenticate authentication-info cookie cookie2 set-cookie x-api-key "
     "api-key x-goog-api-key apikey x-auth-token x-amz-security-token x-csrf-token x-secret client-secret x-password "
-    "sec-websocket-protocol x-amz-signature x-jwt x-vault-token ocp-apim-subscription-key x-auth-request-email"
+    "sec-websocket-protocol x-amz-signature x-jwt x-vault-token ocp-apim-subscription-key x-auth-request-email "
+    "x-accesstoken x-secretkey x-api-keys x-secrets x-session-id phpsessid x-user-pass x-passphrase x-bearer x-sid "
+    "x-otp x-amzn-oidc-data x-csrftoken x-appsecret x-pwd x-saml-response x-usercredentials"
 )
 
 
@@ -22,6 +24,10 @@ class Lists(SynchronousTestCase):
             "x-ratelimit-*",
             "x-request-id",
             "cf-*",
+            "x-side",
+            "x-passenger",
+            "x-assess",
+            "x-keyword",
         ]
         self.assertEqual(shown.from_toml(names, {}), tuple(names))
 
@@ -51,7 +57,16 @@ class Lists(SynchronousTestCase):
         self.assertIsNone(matcher(()))
         found = matcher(("x-ratelimit-*", "openai-version", "s*", "c*", "x-a*", "a*", "t*"))
         assert found is not None
-        for name in ("x-ratelimit-limit-tokens", "openai-version", "server", "cf-ray", "age", "x-amzn-requestid"):
+        for name in (
+            "x-ratelimit-limit-tokens",
+            "openai-version",
+            "server",
+            "cf-ray",
+            "age",
+            "sidecar",
+            "x-accept",
+            "x-amzn-requestid",
+        ):
             self.assertTrue(found(name.encode()), name)
         for name in ("openai-versions", "openai", "x-rate", "content-length", "transfer-encoding", "access-control-x"):
             self.assertFalse(found(name.encode()), name)

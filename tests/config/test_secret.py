@@ -77,6 +77,24 @@ class References(SynchronousTestCase):
         self.assertEqual([str(each) for each in found.models["m"].targets], ["p/from-env", "p/x"])
         self.assertEqual((found.models["m"].fallbacks, found.server.listen), (("p/from-env",), ("tcp:77",)))
         self.assertEqual(found.auth.keys[0].name, "team-env")
+        environ |= {"CHAT": "/of/env", "CA": "/no/such.pem", "IMAGE": "p/painter"}
+        toml = '[routing]\ndefault_models = {images = "env:IMAGE"}\n[providers.p]\nbase_url = "env:BASE"\n'
+        toml += 'paths = {openai_chat = "env:CHAT"}\n'
+        found = settings(toml, environ)
+        self.assertEqual(found.routing.default_models, {"images": "p/painter"})
+        self.assertEqual(found.providers["p"].paths, {"openai_chat": "/of/env"})
+        for name, value, words in (
+            ("ca_file", '"env:CA"', "refers to the file /no/such.pem"),
+            ("client_cert", '"env:CA"', "refers to the file /no/such.pem"),
+            ("client_key", '"env:NONE"', "refers to the environment variable NONE"),
+            ("ca_file", '"${CA}"', 'write "env:CA"'),
+            ("ca_file", '"${HOME}/ca.pem"', "holds ${HOME}, and nothing replaces it"),
+            ("paths", '{openai_chat = "env:NONE"}', "has openai_chat, which refers to the environment variable NONE"),
+            ("paths", '{openai_chat = "env:MODEL"}', "must hold paths that begin with /"),
+        ):
+            error = self.assertRaises(ConfigError, settings, f"{PROVIDER}{name} = {value}\n", environ)
+            self.assertIn(f"providers.p.{name} ", str(error))
+            self.assertIn(words, str(error))
         for value, words in {
             "env:NONE": "refers to the environment variable NONE, which is not set",
             "${BASE}": 'nothing replaces it: write "env:BASE"',

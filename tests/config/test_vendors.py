@@ -123,7 +123,11 @@ class Files(SynchronousTestCase):
 
         found = read('[providers.p.options]\na = 1\nb = "env:KEY"\nc = "text"\nd = true\n')
         self.assertEqual(found, {"a": 1, "b": Secret("k"), "c": "text", "d": True})
-        for line, words in {"a = [1]": "must hold texts, numbers", 'a = "env:NONE"': "has a, which refers"}.items():
+        for line, words in {
+            "a = [1]": "must hold texts, numbers",
+            'a = "env:NONE"': "has a, which refers",
+            'a = "$KEY"': "has a, which looks like a reference to the variable KEY",
+        }.items():
             error = self.assertRaises(ConfigError, read, f"[providers.p.options]\n{line}\n")
             self.assertIn(f"free.toml:4: providers.p.options {words}", str(error))
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from io import StringIO
 from typing import Any
 
-from twisted.logger import LogPublisher
+from twisted.logger import Logger, LogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.errors import AuthError, UpstreamCut
 from llmedge.model import Target, Usage
 from llmedge.money import picos
 from llmedge.observe import access
-from llmedge.observe.terminal import terminal_line
+from llmedge.observe.terminal import terminal_line, text_observer
 from llmedge.record import FALLBACK, Attempt, Record
 from tests.fakes import CHAT, Edge
 
@@ -73,6 +74,17 @@ class Line(SynchronousTestCase):
         self.assertTrue(terminal_line(call).isprintable())
         self.assertIn("a\\x1b[2J\\nb", terminal_line(call))
         self.assertIn("req_1 E: \\u202e\\r\\ud800x", terminal_line(call))
+
+    def test_other_lines_move_none_either(self) -> None:
+        """Such as those that a failed attempt is told in; what goes on is on lines of its own."""
+        out = StringIO()
+        log = Logger("llmedge.x", observer=text_observer(out))
+        log.warn("{model} failed: {why}", model="a\x1b[2J", why="\u202e one\r\ntwo\tthree\x9b")
+        log.info("{{x}} {x}", x="{x}")
+        warned, more, told, end = out.getvalue().split("\n")
+        self.assertTrue(warned.endswith("[llmedge.x#warn] a\\x1b[2J failed: \\u202e one\\r"), warned)
+        self.assertEqual((more, end), ("\ttwo\\tthree\\x9b", ""))
+        self.assertTrue(told.endswith("[llmedge.x#info] {x} {x}"), told)
 
     def test_is_what_other_observers_get(self) -> None:
         """With the JSON line beside it, for the log that writes such."""

@@ -107,6 +107,22 @@ class Accounts(SynchronousTestCase):
             wire = self.ask(previous_response_id="resp_10")
             self.assertEqual(self.answered(wire, whole, "resp_11"), places[-1])
 
+    def test_conversations(self) -> None:
+        """Which are with one account, too, and nobody here has seen begin; an answer of long ago likewise."""
+        said = {"message": "Conversation with id 'conv_1' not found.", "param": "", "code": ""}
+        named: Any = ("conv_1", {"id": "conv_1"})
+        for fields in (*({"conversation": each} for each in named), {"previous_response_id": "conv_1"}):
+            self.begin()
+            wire = self.ask(**fields)
+            self.refused(wire, 404, **said)
+            home = self.answered(wire, whole, "resp_1")
+            for turn in range(4):
+                self.assertEqual(self.answered(self.ask(**fields), whole, f"resp_2{turn}"), home)
+            wire = self.ask(key="key-b", **fields)
+            for _ in range(3):
+                self.refused(wire, 404, **said)
+            self.assertEqual(wire.response().status, 404)
+
     def test_nobody_has_it(self) -> None:
         """The client is told what the vendors said, and no target is the worse for it."""
         self.begin()
@@ -152,8 +168,10 @@ class Accounts(SynchronousTestCase):
     def test_what_is_not_kept(self) -> None:
         """With ``store: false`` the vendor has not got it either."""
         self.begin()
-        self.answered(self.ask(store=False), whole, "resp_1")
-        homes = {self.answered(self.ask(previous_response_id="resp_1"), whole, f"resp_{n}") for n in range(2, 5)}
+        homes = set()
+        for n in range(3):
+            self.answered(self.ask(store=False), whole, f"resp_{n}")
+            homes.add(self.answered(self.ask(previous_response_id=f"resp_{n}"), whole, f"resp_1{n}"))
         self.assertEqual(homes, {1, 2, 3})
 
     def test_a_fallback_that_has_it(self) -> None:

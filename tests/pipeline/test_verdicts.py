@@ -57,6 +57,10 @@ class Causes(SynchronousTestCase):
             ("input is too large to process. increase the physical batch size", "server_error"),
             ("input (2055 tokens) is too large to process. increase the physical batch size", "server_error"),
             ("Request body too large for gpt-4o model. Max size: 8000 tokens.", "tokens_limit_reached"),
+            ("Input length 9000 exceeds the maximum allowed token length of 8192", ""),
+            ("The provided prompt is 8200 tokens long, but the maximum supported sequence length is just 8192!", ""),
+            ("Total tokens of image and text exceed max message tokens", "InvalidParameter"),
+            ("Prompt 超长", "1261"),
             ("Trying to keep the first 12345 tokens when context the overflows. The context length is 8192.", ""),
         ):
             for status in (400, 413, 422):

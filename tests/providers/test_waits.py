@@ -26,6 +26,11 @@ class Headers(SynchronousTestCase):
             ({b"retry-after": b"nan"}, None),
             ({b"retry-after": b"soon"}, None),
             ({b"retry-after": formatdate(now + 10, usegmt=True).encode()}, 10.0),
+            ({b"retry-after": b"34s"}, 34.0),
+            ({b"retry-after": b"1m30s"}, 90.0),
+            ({b"retry-after": b"1700000040"}, 40.0),
+            ({b"retry-after": b"1700000040000"}, 40.0),
+            ({b"retry-after": b"2023-11-14T22:13:30Z"}, 10.0),
             ({b"retry-after-ms": b"1500", b"retry-after": b"2"}, 1.5),
         ):
             self.assertEqual(parse_retry_after(fields, now), seconds, fields)
@@ -144,6 +149,8 @@ class Bodies(SynchronousTestCase):
             ({"error": {"metadata": {"headers": HEADERS}}}, 34.5),
             ({"error": {"metadata": {"headers": {"Retry-After": 7}}}}, 7.0),
             ({"error": {"retry_after": 0.5}}, 0.5),
+            ({"error": {"retry_after": "33"}}, 33.0),
+            ({"error": {"metadata": {"retry_after_seconds": "1m3s"}}}, 63.0),
             ({"error": {"type": "usage_limit_reached", "resets_in_seconds": 3600}}, 3600.0),
             ({"retry_after_seconds": 3}, 3.0),
             ({"error": {"details": [INFO | {"retryDelay": "999999999s"}]}}, 86400.0),
@@ -181,7 +188,10 @@ class Words(SynchronousTestCase):
             ("Try again in 2 minutes", 120.0),
             ("please wait 5 sec", 5.0),
             ("Retry after 1 hour", 3600.0),
-            ("Please try again in 300 milliseconds", 0.3),
+            ("Please try again in 300 Milliseconds", 0.3),
+            ("Retry in 1 minute 30 seconds", 90.0),
+            ("try again in 1 hour, 2 minutes and 3 seconds", 3723.0),
+            ("Try again in 2 minutes, 5 messages were left", 120.0),
         ):
             self.assertAlmostEqual(wait_in_words(message) or 0.0, expected, 6, message)
 

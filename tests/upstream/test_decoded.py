@@ -62,6 +62,8 @@ class Decoding(SynchronousTestCase):
             ("deflate", zlib.compress(TEXT)),
             ("deflate", deflated(TEXT, -15)),
             ("identity", TEXT),
+            ("none", TEXT),
+            ("UTF-8", TEXT),
         ):
             body = self.begin(coding, len(data))
             self.connection.dataReceived(data)

@@ -148,6 +148,10 @@ class OddErrors(Through):
                         self.vendor().answer(status, document)
                         self.assertEqual(wire.response().headers.get("retry-after"), "34", (dialect, document))
                         self.assertEqual(len(self.record.routing.attempts), 1)
+        self.begin(model("openai"), "")
+        wire = self.put("openai_chat", "one")
+        self.vendor().answer(429, b"Too many requests, try again in 33.5s", "text/plain")
+        self.assertEqual(wire.response().headers.get("retry-after"), "34")
         self.begin(model("anthropic"), "")
         wire = self.put("openai_chat", "one", True)
         said = {"type": "error", "error": {"type": "rate_limit_error", "message": "Please try again in 33.5s."}}
@@ -169,6 +173,23 @@ class OddErrors(Through):
         self.vendor().answer(429, {"error": quota})
         response = wire.response()
         self.assertEqual((response.status, response.headers.get("retry-after")), (429, "26"))
+
+    def test_a_balance_that_is_limited_too(self) -> None:
+        """Who says when to come back is asked then; what the operator's account has left is told to no client."""
+        for code, message in (
+            (
+                "exceeded_current_quota_error",
+                "Your account org-abcdef123 is suspended, please recharge: 0.03 USD left.",
+            ),
+            ("insufficient_balance", "0.03 USD left"),
+            ("", "Insufficient balance: 0.03 USD left"),
+        ):
+            self.begin(model("openai"), "")
+            wire = self.put("openai_chat", "one")
+            self.vendor().answer(429, {"error": {"message": message, "code": code, "retry_after": 26}})
+            response = wire.response()
+            self.assertEqual((response.status, response.headers.get("retry-after")), (429, "26"))
+            self.assertNotIn(b"0.03", response.body)
 
     def test_statuses_of_the_operators_choice(self) -> None:
         """In the file: for a model, and for all."""

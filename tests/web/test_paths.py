@@ -181,10 +181,24 @@ class FromElsewhere(Answers):
             self.check(edge.ask(path=path, body=CHAT), 401, "AUTH_ERROR")
             self.check(edge.ask(path=path, body=CHAT, headers={"api-key": "wrong"}), 401, "AUTH_ERROR")
             self.assertEqual(edge.ask(path=path, body=CHAT, headers={"api-key": "key-a"}).status, 200)
-        closed = Edge(KEYS + "[auth]\nhealth_check = true\n")
-        for path in ("/health/", "//health", "/%68ealth/", "/metrics/"):
-            self.assertEqual(edge.ask("GET", path).status, 200, path)
-            self.assertEqual(closed.ask("GET", path).status, 200 if "metrics" in path else 401, path)
+
+    def test_what_is_no_clients(self) -> None:
+        """Health and metrics are at their own paths only: a proxy in front that keeps one from the public, by a rule
+        for this path, keeps all of it."""
+        edge, closed = Edge(), Edge(KEYS)
+        for path in ("/metrics", "/health", "/health/live", "/health/ready"):
+            self.assertEqual((edge.ask("GET", path).status, closed.ask("GET", path).status), (200, 200), path)
+            for other in (
+                f"{path}/",
+                f"/{path}",
+                f"{path}%2F",
+                f"{path}//",
+                f"/openai{path}",
+                f"/openai/v1{path}",
+                f"//{path}",
+            ):
+                self.assertEqual((edge.ask("GET", other).status, closed.ask("GET", other).status), (404, 401), other)
+        self.assertEqual(edge.ask("GET", "/health//live").status, 404)
 
     def test_what_is_nearly_right(self) -> None:
         """Is named."""

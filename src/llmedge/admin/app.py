@@ -38,6 +38,7 @@ class AdminResource(Resource):
         super().__init__()  # type: ignore[no-untyped-call]  # twisted has no types here
         self._deps = deps
         app: Any = Klein()
+        app.url_map.merge_slashes = False  # which paths mean one is for web/paths to say
         known = handlers()
         for endpoint in Operation.ADMIN.endpoints:
             app.route(rule(endpoint.path), methods=[endpoint.method])(self._guarded(endpoint, known[endpoint.handler]))

@@ -25,19 +25,24 @@ _ENDINGS = {
 """How whole URLs end → the ``dialect`` that speaks there."""
 _LOCAL = ("ollama", "vllm", "llamacpp", "lmstudio")
 """Servers of one's own that have OpenAI's API behind ``/v1``."""
-_OLLAMAS_OWN = re.compile(r"/api(/(chat|generate|embed|embeddings|tags))?$")
-"""docs.ollama.com/api: it is no dialect of ours, and beside OpenAI's at the same host."""
+_BESIDE = {
+    "azure": re.compile(r"/(openai|anthropic)(/.*)?$"),
+    "bedrock": re.compile(r"/(model|openai/v1(/chat/completions)?)$"),
+    "gemini": re.compile(r"/v1(beta)?/openai(/chat/completions)?$"),
+    "ollama": re.compile(r"/api(/(chat|generate|embed|embeddings|tags))?$"),
+}
+"""What else is at a vendor's host, and shown for a base URL: what has paths of its own in the catalogue, OpenAI's form
+at Google (ai.google.dev/gemini-api/docs/openai) and AWS, and what is no dialect of ours (docs.ollama.com/api)."""
 
 
 def without_paths(base_url: str, entry: Vendor) -> str:
     """``base_url`` without what is said again by the paths of ``entry``, all of one or its beginning."""
     origin, path = _split(base_url)
-    if entry.name == "azure":
-        path = re.sub(r"/(openai(/.*)?|anthropic(/.*)?)$", "", path)
+    beside = _BESIDE.get(entry.name)
+    if beside is not None:
+        path = beside.sub("", path)
     templates = [each for each in (*entry.dialects.values(), *entry.stream_paths.values()) if each[0] == "/"]
     path = _without(path, templates)
-    if entry.name == "ollama":
-        path = _OLLAMAS_OWN.sub("", path)
     if entry.name in _LOCAL:
         path = path or "/v1"
     elif is_at(origin, entry):

@@ -11,10 +11,11 @@ from llmedge.config.kinds import Environ, ValueType
 
 _NAME = r"[A-Za-z0-9_-]{1,64}"
 _SECRET = re.compile(
-    r"(?!idempotency-key$)(?:.*[-_])?(?:auth\w*|(?:set-)?cookies?\d?|token|secret|passw\w*|credentials?|api[-_]?key|key"
-    r"|signature|jwt|websocket-protocol)(?:[-_].*)?"
+    r"(?!idempotency-key$)(?:.*[-_])?(?:auth\w*|(?:set-)?cookies?\d?|\w*token|\w*secrets?|\w*pass(?:w\w*|phrase)?|pwd"
+    r"|\w*credentials?|\w*key|api[-_]?keys|signature|jwt|bearer|\w*session(?:id)?|\w*sessid|sid|otp|oidc|saml|assertion"
+    r"|websocket-protocol)(?:[-_].*)?"
 )
-"""By the words of a name. ``tokens``, which vendors count, is none of them."""
+"""By the words of a name, also where it is one word with another. ``tokens``, which vendors count, is none of them."""
 _FRAMING = frozenset(
     {
         "connection",

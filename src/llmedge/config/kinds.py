@@ -270,7 +270,7 @@ def named_texts(*names: str) -> ValueType:
     """A table of texts under these names only."""
     listed = ", ".join(names)
 
-    def check(value: Any) -> dict[str, str]:
+    def check(value: Any, environ: Environ) -> dict[str, str]:
         if not isinstance(value, dict):
             raise ValueError(f"must be a table of texts, named {listed}")
         for name, text in value.items():
@@ -278,10 +278,18 @@ def named_texts(*names: str) -> ValueType:
                 raise ValueError(f"has {name!r}; there is: {listed}")
             if not isinstance(text, str) or not text.strip():
                 raise ValueError(f"must hold texts that are not empty; {name} is none")
-        return {name: text.strip() for name, text in value.items()}
+        return {name: _of_table(name, text, environ) for name, text in value.items()}
 
     properties = dict.fromkeys(names, string.schema)
-    return simple(f"table of texts: {listed}", check, {"type": "object", "properties": properties} | _CLOSED)
+    return ValueType(f"table of texts: {listed}", check, {"type": "object", "properties": properties} | _CLOSED)
+
+
+def _of_table(name: str, text: str, environ: Environ) -> str:
+    """A text of a table, or what it refers to."""
+    try:
+        return str(referred(text, environ)).strip()
+    except ValueError as error:
+        raise ValueError(f"has {name}, which {error}") from None
 
 
 _CLOSED = {"additionalProperties": False}
@@ -329,19 +337,25 @@ def _document(value: Any, environ: Environ) -> Secret:
     return secret_of(value, lambda: read(value, environ), document=True)
 
 
-trusted = simple(
+trusted = _text(
     "path of certificates in PEM, or of a directory of them", lambda value: read_trusted(_str(value)), _WORDS
 )
-certificates = simple("path of certificates in PEM", lambda value: read_certificates(_str(value)), _WORDS)
-directories = simple("paths of directories of certificates", lambda value: read_directories(_str(value)), _WORDS)
-private_key = simple("path of a private key in PEM", lambda value: read_key(_str(value)), _WORDS)
+certificates = _text("path of certificates in PEM", lambda value: read_certificates(_str(value)), _WORDS)
+directories = _text("paths of directories of certificates", lambda value: read_directories(_str(value)), _WORDS)
+private_key = _text("path of a private key in PEM", lambda value: read_key(_str(value)), _WORDS)
 
 
 def _proxy(value: Any, environ: Environ) -> Proxy:
-    return parse_proxy(resolve(_str(value), environ))
+    reference = _str(value)
+
+    def parsed() -> Proxy:
+        return parse_proxy(referred(resolve(reference, environ), environ))
+
+    found = parsed()
+    return attrs.evolve(found, login=secret_of(reference, lambda: parsed().said)) if found.login else found
 
 
-proxy = ValueType('URL of an HTTP proxy, "env:NAME" of it, or "off"', _proxy, _WORDS)
+proxy = ValueType('URL of an HTTP proxy, "env:NAME" or "file:/path" of it, or "off"', _proxy, _WORDS)
 hosts = simple("list of hosts", _strs, _LIST, lambda text: [part for part in re.split(r"[,\s]+", text) if part])
 
 
@@ -358,7 +372,9 @@ def _options(value: Any, environ: Environ) -> dict[str, str | int | float | bool
                 options[name] = _secret(item, environ)
             except ValueError as error:
                 raise ValueError(f"has {name}, which {error}") from None
-        elif isinstance(item, str | int | float | bool):
+        elif isinstance(item, str):
+            options[name] = _of_table(name, item, environ)
+        elif isinstance(item, int | float | bool):
             options[name] = item
         else:
             raise ValueError(f"must hold texts, numbers, true and false, and secrets; {name} is none")
@@ -404,10 +420,11 @@ header_table = ValueType(
 )
 
 
-def _paths(value: Any) -> dict[str, str]:
+def _paths(value: Any, environ: Environ) -> dict[str, str]:
     if not isinstance(value, dict):
         raise ValueError("must be a table of paths")
-    for name, path in value.items():
+    paths = {name: _of_table(name, path, environ) if isinstance(path, str) else path for name, path in value.items()}
+    for name, path in paths.items():
         if not isinstance(path, str) or not path.startswith(("/", "{origin}/")):
             raise ValueError(f"must hold paths that begin with / or {{origin}}/; {name} is none")
         if not all(0x21 <= ord(char) <= 0x7E for char in path):
@@ -415,12 +432,14 @@ def _paths(value: Any) -> dict[str, str]:
         if (unknown := set(_BRACES.findall(path)) - set(_PLACES)) or set(_BRACES.sub("", path)) & set("{}"):
             what = f"{{{min(unknown)}}}" if unknown else "a brace"
             raise ValueError(f"knows {', '.join(_PLACES)} in braces; {name} has {what}")
-    return dict(value)
+    return paths
 
 
 _PLACES = ("origin", "model", "api_version", "project", "location")
 _BRACES = re.compile(r"\{(\w*)\}")
 
-path_table = simple(
-    "table of paths", _paths, {"type": "object", "additionalProperties": {**_TEXT, "pattern": r"^(/|\{origin\}/)"}}
+path_table = ValueType(
+    "table of paths",
+    _paths,
+    {"type": "object", "additionalProperties": {**_TEXT, "pattern": r"^(\s*env:\w+\s*$|/|\{origin\}/)"}},
 )

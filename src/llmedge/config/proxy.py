@@ -33,6 +33,11 @@ class Proxy:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
+    def said(self) -> str:
+        """The login, ``""`` for none."""
+        return "" if self.login is None else self.login.reveal()
+
+    @property
     def authorization(self) -> bytes:
         """The header line with its login, where it has one (RFC 9110 section 11.7.2, RFC 7617)."""
         if self.login is None:

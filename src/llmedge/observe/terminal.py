@@ -1,6 +1,10 @@
-"""The access log's line for people: on a terminal, and wherever else Twisted's text is written."""
+"""The log for people: on a terminal, and wherever else Twisted's text is written."""
 
 from __future__ import annotations
+
+from typing import IO, Any
+
+from twisted.logger import FileLogObserver, formatEventAsClassicLogText
 
 from llmedge.money import USD
 from llmedge.record import FALLBACK, Record
@@ -23,10 +27,23 @@ def terminal_line(record: Record) -> str:
     words.append(record.request_id)
     if record.error_code:
         words.append(f"{record.error_code}: {record.error_message}")
-    line = " ".join(words)
-    if line.isprintable():
-        return line
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    return _printable(" ".join(words))
+
+
+def text_observer(out: IO[str]) -> Any:
+    """Twisted's text, in which what clients and vendors said moves no cursor. A line that goes on is indented by it."""
+    return FileLogObserver(out, _text)
+
+
+def _text(event: dict[str, Any]) -> str | None:
+    text = formatEventAsClassicLogText(event)
+    return None if text is None else "\n\t".join(map(_printable, text.removesuffix("\n").split("\n\t"))) + "\n"
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _what(record: Record) -> str:

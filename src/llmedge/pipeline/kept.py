@@ -1,8 +1,8 @@
 """Which target keeps an answer that a call goes on from: vendors' accounts keep their own only.
 
-A call of the Responses API names an earlier answer by ``previous_response_id``
-(platform.openai.com/docs/guides/conversation-state). Who gave that is remembered for a while; where it is not, the
-targets are asked in turn.
+A call of the Responses API names an earlier answer by ``previous_response_id``, or a ``conversation``
+(platform.openai.com/docs/guides/conversation-state). Who has that is remembered for a while; where nobody is known to,
+the targets are asked in turn.
 """
 
 from __future__ import annotations
@@ -37,27 +37,32 @@ class _Begun(msgspec.Struct):
 
 _decode_id = msgspec.json.Decoder(_Named).decode
 _decode_event = msgspec.json.Decoder(_Begun).decode
-_decode_text = msgspec.json.Decoder(str).decode
+_decode_place = msgspec.json.Decoder(str | _Named | None).decode
+_PLACES = ("previous_response_id", "conversation")
 
 
 def previous_of(call: Call) -> str:
-    """The id of the answer that ``call`` goes on from; ``""`` for none."""
-    try:
-        return _decode_text(call.fields.get("previous_response_id", b'""'))
-    except UNREADABLE:  # its vendor says so
-        return ""
+    """The id of the answer or the conversation that ``call`` goes on from; ``""`` for none."""
+    for name in _PLACES:
+        try:
+            place = _decode_place(call.fields.get(name, b"null"))
+        except UNREADABLE:  # its vendor says so
+            continue
+        if id := place.id if isinstance(place, _Named) else place:
+            return id
+    return ""
 
 
 def keeper_of(items: ItemMemory, owner: str, id: str) -> str:
-    """The target that gave ``owner`` the answer ``id``, as ``PROVIDER/MODEL``; ``""`` where nobody knows."""
+    """The target that has ``owner``'s answer or conversation ``id``, as ``PROVIDER/MODEL``; ``""``: nobody knows."""
     return (items.get(owner, _name(id)) or b"").decode()
 
 
 def note_keeper(call: Call, target: str, reply: Reply) -> None:
-    """Have it remembered that ``target`` gave ``reply``, if its vendor keeps it."""
-    remember = call.remember
-    if remember is not None and 0 < len(id := _id_of(reply)) <= _LONGEST:
-        remember(_name(id), target.encode())
+    """Have it remembered that ``target`` gave ``reply``, and has what that goes on from, if its vendor keeps it."""
+    for id in (call.previous, _id_of(reply)):
+        if call.remember is not None and 0 < len(id) <= _LONGEST:
+            call.remember(_name(id), target.encode())
 
 
 def put_first(keeper: str, queue: list[Candidate], fallbacks: Iterable[str], models: ModelIndex) -> set[str]:
@@ -70,11 +75,11 @@ def put_first(keeper: str, queue: list[Candidate], fallbacks: Iterable[str], mod
 
 
 def as_kept_elsewhere(error: EdgeError, previous: str) -> EdgeError:
-    """The refusal of a target that has not got the answer ``previous`` as a failure of its own: another one may have
-    it. vLLM's is a 404 that names it."""
+    """The refusal of a target that has not got ``previous``, an answer or a conversation, as a failure of its own:
+    another one may have it. vLLM's is a 404 that names it."""
     if not isinstance(error, VendorRefused) or error.status not in (400, 404):
         return error
-    unknown = error.code == _CODE or error.param == "previous_response_id" or previous in error.message
+    unknown = error.code == _CODE or error.param in _PLACES or previous in error.message
     return KeptElsewhere(error) if unknown else error
 
 

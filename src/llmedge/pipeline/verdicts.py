@@ -105,11 +105,12 @@ _CONTEXT = re.compile(
     r"|range of input length should be|reduce the length of the messages|maximum (?:allowed )?input length"
     r"|prompt token count of \d+ exceeds|input tokens exceed|tokens in request more than max tokens"
     r"|max_num_tokens|max_seq_len|number of input tokens \d+ cannot exceed|exceeding max \d+ tokens"
-    r"|input (?:\(\d+ tokens\) )?is too large to process",
+    r"|input (?:\(\d+ tokens\) )?is too large to process|tokens of image and text exceed|prompt 超长"
+    r"|maximum (?:supported sequence|allowed token) length",
     re.IGNORECASE,
 )
 """In the words of OpenAI, Anthropic, Google, Bedrock, llama.cpp, vLLM, SGLang, TGI and Together, xAI, Groq, Mistral,
-Moonshot, Z.ai, Alibaba, OpenRouter, Copilot and GitHub, NVIDIA, Databricks, IBM."""
+Moonshot, Z.ai, Alibaba, OpenRouter, Copilot and GitHub, NVIDIA, Databricks, IBM, Volcengine, SambaNova."""
 _FILTER_CODES = {"content_filter", "content_policy_violation", "responsibleaipolicyviolation", "moderation_blocked"}
 
 

@@ -42,7 +42,8 @@ def failure_for(provider: str, status: int, error: VendorError, retry_after: flo
         return _refused(provider, status, error, retry_after)
     said = f": {error.message}" if error.message else ""
     if trouble is Trouble.BILLING and status == 429 and retry_after is not None:
-        trouble = None  # Google and Alibaba say the same of a minute's limit, and when it is over
+        # Google and Alibaba say the same of a minute's limit, and when it is over; others tell their balance.
+        trouble, said = None, ""
     if (failure := _account(trouble, status)) is not None:
         return failure.of(provider)
     if trouble in (Trouble.UNSERVED, Trouble.ALLOWANCE) and status < 500:

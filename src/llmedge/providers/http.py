@@ -192,7 +192,8 @@ class HttpProvider:
         retry_after = parse_retry_after(exchange.fields, now := self._clock.seconds())
         if retry_after is None and status in _MAY_WAIT:
             retry_after = wait_in_body(body, now) if len(body) < LARGE else None
-            retry_after = wait_in_words(error.message) if retry_after is None else retry_after
+            if retry_after is None:  # a plain text is no message of any dialect's
+                retry_after = wait_in_words(error.message or body[:_LONGEST].decode(errors="replace"))
         failure = failure_for(self.name, status, error, retry_after)
         told = parse_should_retry(exchange.fields)
         if told is not None and not isinstance(failure, VendorRejectedCredentials):  # what that says is for the gateway

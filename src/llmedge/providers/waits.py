@@ -39,11 +39,13 @@ _SOON = re.compile(
     r"\b(?:try again|retry|wait)(?: your request)? (?:in|after|for)?:? ?(?:about |another )?"
     r"(?P<number>\d+(?:\.\d+)?) ?"
     r"(?P<unit>milliseconds?|seconds?|minutes?|hours?|(?:ms|secs?|min|[smh])(?![a-z]))"
-    r"(?P<rest>(?:\d+(?:\.\d+)?(?:ms|[hms]))*)",
+    r"(?P<rest>(?:(?:,? (?:and )?)?\d+(?:\.\d+)? ?(?:milliseconds?|seconds?|minutes?|(?:ms|secs?|min|[ms])(?![a-z0-9])"
+    r"|[ms](?=\d)))*)",
     re.IGNORECASE,
 )
 """Words of OpenAI, Groq (``try again in 9m38.016s``), Google (``Please retry in 34.07s.``), Azure (``Please retry after
 20 seconds``), Moonshot (``please try again after 1 seconds``)."""
+_SAID = re.compile(r"(\d+(?:\.\d+)?) ?(ms|mil|s|m|h)")
 
 
 def parse_should_retry(fields: Mapping[bytes, bytes]) -> bool | None:
@@ -53,9 +55,9 @@ def parse_should_retry(fields: Mapping[bytes, bytes]) -> bool | None:
 
 def parse_retry_after(fields: Mapping[bytes, bytes], now: float) -> float | None:
     """Seconds a vendor asks to wait: ``retry-after-ms``, else ``Retry-After`` as seconds or date
-    (RFC 9110 section 10.2.3), else when the limits that are used up reset: OpenAI's ``x-ratelimit-reset-*``,
-    Anthropic's ``anthropic-ratelimit-*-reset``, the ``x-ratelimit-reset`` and the like of others; ``None`` if it does
-    not say or makes no sense.
+    (RFC 9110 section 10.2.3), or as some write it, ``34s`` or a second of the epoch, else when the limits that are used
+    up reset: OpenAI's ``x-ratelimit-reset-*``, Anthropic's ``anthropic-ratelimit-*-reset``, the ``x-ratelimit-reset``
+    and the like of others; ``None`` if it does not say or makes no sense.
 
     :param now: seconds since the epoch.
     """
@@ -64,8 +66,8 @@ def parse_retry_after(fields: Mapping[bytes, bytes], now: float) -> float | None
     value = fields.get(b"retry-after")
     if value is None:
         return _reset(fields, now)
-    if (seconds := _number(value)) is not None:
-        return _bounded(seconds)
+    if (seconds := _until(value.decode("latin-1"), now)) is not None:
+        return seconds
     try:
         return _bounded(parsedate_to_datetime(value.decode("latin-1")).timestamp() - now)
     except (ValueError, TypeError, OverflowError):
@@ -105,8 +107,9 @@ def wait_in_body(body: bytes, now: float) -> float | None:
     metadata = metadata if isinstance(metadata, dict) else {}
     told = [metadata.get("retry_after_seconds"), *map(error.get, _NAMES)]
     for seconds in told:
-        if isinstance(seconds, int | float) and not isinstance(seconds, bool):
-            return _bounded(seconds)
+        known = isinstance(seconds, int | float | str) and not isinstance(seconds, bool)
+        if known and (wait := _until(str(seconds), now)) is not None:
+            return wait
     headers: Any = metadata.get("headers")
     if not isinstance(headers, dict):
         return None
@@ -117,9 +120,8 @@ def wait_in_words(message: str) -> float | None:
     """Seconds a message asks to wait, as ``Please try again in 7.66s``; ``None`` if it does not."""
     if (found := _SOON.search(message)) is None:
         return None
-    unit = found["unit"].lower()
-    unit = "ms" if unit.startswith(("ms", "mil")) else unit[0]
-    return _until(f"{found['number']}{unit}{found['rest']}", 0.0)
+    parts = _SAID.findall(f"{found['number']}{found['unit']}{found['rest']}".lower())
+    return _bounded(sum(float(number) * _UNITS["ms" if unit == "mil" else unit] for number, unit in parts))
 
 
 def _reset(fields: Mapping[bytes, bytes], now: float) -> float | None:

@@ -14,9 +14,13 @@ from llmedge.upstream.exchange import MORE, Body, Exchange, Owed, State
 def decoded(exchange: Exchange, limits: Upstream) -> Body:
     """``exchange`` with its body as it was before it was compressed (RFC 9110 section 8.4.1)."""
     coding = exchange.fields.get(b"content-encoding", b"").strip().lower()
-    if coding in (b"", b"identity"):
+    if coding in _PLAIN:
         return exchange
     return Decoded(exchange, limits, _INFLATE.get(coding, _unknown))
+
+
+_PLAIN = (b"", b"identity", b"none", b"utf-8", b"utf8")
+"""No compression; the last three are none of HTTP's words, and mistaken servers'."""
 
 
 def _unknown(data: bytes) -> Any:

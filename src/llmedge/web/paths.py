@@ -67,15 +67,16 @@ class Paths:
     def meant(self, path: bytes) -> tuple[bytes, str]:
         """The path of ours that ``path`` stands for, and the model that it names and ours does not, if it does: slashes
         doubled or at the end do not count, ``/v1`` may be missing, and Azure's clients ask below ``/openai`` and for a
-        deployment (learn.microsoft.com/azure/ai-services/openai/reference). What means nothing here stays as it is.
+        deployment (learn.microsoft.com/azure/ai-services/openai/reference). What means nothing here stays as it is, and
+        so do health and metrics: a proxy's rule for one path of theirs is to hold for all.
         """
         if path in self.fixed:
             return path, ""
         bare = path.rstrip(b"/")
-        if self.find(bare):
+        if self._locked(bare):
             return bare, ""
         bare = _SLASHES.sub(b"/", bare)
-        if self.find(bare):
+        if self._locked(bare):
             return bare, ""
         if match := self._deployments.fullmatch(bare):
             return VERSION + match[2], match[1].decode(errors="replace")
@@ -84,6 +85,10 @@ class Paths:
             if bare.startswith(prefix) and "{provider}" not in self.route_of(known) != "other":
                 return known, ""
         return path, ""
+
+    def _locked(self, path: bytes) -> bool:
+        """Whether something is at ``path`` that always asks for a key."""
+        return any(endpoint.key == "always" for endpoint in self.find(path).values())
 
     def hint(self, path: bytes) -> str:
         """Which path may have been meant by one that is nearly right; ``""`` where none is near."""

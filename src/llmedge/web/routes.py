@@ -17,7 +17,7 @@ from twisted.web.server import NOT_DONE_YET
 from llmedge.errors import EdgeError, MethodNotAllowed
 from llmedge.operations import ENDPOINTS, Endpoint
 from llmedge.web.driver import CoroutineDriver
-from llmedge.web.paths import PARAMETER, SLASHED, is_admin
+from llmedge.web.paths import PARAMETER, SLASHED, is_admin, nothing_at
 from llmedge.web.request import EdgeRequest
 
 log = Logger()
@@ -28,6 +28,7 @@ API = (b"/v1/", b"/v1beta/", b"/v2/", b"/rerank")
 
 def declare(app: Klein, owner: type, endpoints: Iterable[Endpoint] = ENDPOINTS) -> None:
     """Give ``app``, which is ``owner``'s, a route for each of ``endpoints`` that a method of ``owner`` answers."""
+    app.url_map.merge_slashes = False  # which paths mean one is for web/paths to say
     for endpoint in endpoints:
         if (handler := vars(owner).get(endpoint.handler)) is not None:
             cast(Any, app).route(rule(endpoint.path), methods=[endpoint.method])(handler)
@@ -65,6 +66,8 @@ class Routes(Resource):
     def render(self, request: Any) -> int:
         route = self._fixed.get((request.method, request.path))
         if route is None:
+            if request.path.startswith(b"//"):  # Klein would leave one out
+                raise nothing_at(request.path)
             # Werkzeug would overlook the case of a method, which counts (RFC 9110 section 9.1).
             url_map = self._app.url_map.bind("localhost")
             if not request.method.isupper() and (allowed := url_map.allowed_methods(request.path.decode())):
