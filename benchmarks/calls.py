@@ -124,9 +124,6 @@ class Bench:
         path = Path(folder) / "bench.toml"
         path.write_text(configuration() + (PRICES if store else ""))
         logs.levels.set(load({}, str(path)).log)
-        self._log = open(Path(folder) / "access.log", "w")  # noqa: SIM115 - open as long as the process
-        observer = logs.sole(logs.JsonLog(self._log, logs.levels))
-        globalLogBeginner.beginLoggingTo([observer], discardBuffer=True, redirectStandardIO=False)
         wrong_keys.AT_ONCE = 10**9  # the answers to wrong keys are to be measured, not their waiting
         self.reactor = Reactor()
         self.reactor.advance(1_700_000_000)
@@ -166,6 +163,9 @@ def main() -> int:
     options.add_argument("--profile", action="store_true", help="print where the time goes")
     arguments = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        log = open(Path(folder) / "access.log", "w")  # noqa: SIM115 - open as long as the process
+        observer = logs.sole(logs.JsonLog(log, logs.levels))  # of all services: two would be written to by publishing
+        globalLogBeginner.beginLoggingTo([observer], discardBuffer=True, redirectStandardIO=False)
         benches = {False: Bench(folder)}
 
         def bench_for(kind: str) -> Bench:
