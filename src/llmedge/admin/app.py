@@ -11,7 +11,7 @@ from twisted.web.resource import Resource
 
 from llmedge.admin import audit, budgets, collections, litellm, litellm_spend, money, openai, operate, own
 from llmedge.admin.asked import AdminDeps, Asked, Handler
-from llmedge.errors import AuthError, PermissionDenied
+from llmedge.errors import AuthError, NotFound, PermissionDenied
 from llmedge.identity.roles import NO_ADMIN, Reach, permit
 from llmedge.model import Caller
 from llmedge.operations import Endpoint, Operation
@@ -53,6 +53,8 @@ class AdminResource(Resource):
     def _guarded(self, endpoint: Endpoint, handler: Handler) -> Any:
         def route(request: EdgeRequest, **parameters: str) -> Deferred[None]:
             caller = request.context.caller
+            if any("\0" in value for value in parameters.values()):
+                raise NotFound("There is nothing with that name.")
             reach = _reach(caller, endpoint.permission)
             asked = Asked(self._deps, request, caller, reach)
             work = request.context.work = Deferred.fromCoroutine(cast(Any, handler(asked, **parameters)))

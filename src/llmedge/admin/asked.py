@@ -12,7 +12,7 @@ import attrs
 import msgspec
 
 from llmedge.errors import RequestTooLarge, UnsupportedMediaType, ValidationError
-from llmedge.identity.roles import Reach
+from llmedge.identity.roles import Reach, permit
 from llmedge.model import Caller, Clock, Standing
 from llmedge.state.allowances import Allowances
 from llmedge.store.entities import Actor
@@ -24,6 +24,9 @@ from llmedge.web.request import EdgeRequest
 LARGEST = 1_048_576
 """Bytes of a body."""
 PAGE, LONGEST_PAGE = 100, 1000
+_YEARS = range(1970, 2200)
+"""Of moments that are asked for."""
+_NO_NUL = "There must be no NUL character in this: no name has one, and databases do not take it."
 
 
 @attrs.frozen
@@ -54,6 +57,13 @@ class Asked:
         record = self.request.context.record
         return Actor(self.caller.name, record.peer, record.request_id)
 
+    def wanting(self, permission: str) -> Asked:
+        """The same request, as far as ``permission`` reaches: what is done by the way needs its own.
+
+        :raises PermissionDenied: nowhere.
+        """
+        return attrs.evolve(self, reach=permit(self.caller, permission))
+
     def body(self) -> dict[str, Any]:
         """The JSON object sent; without a body an empty one.
 
@@ -65,6 +75,8 @@ class Asked:
             return {}
         if media_type(self.request) != b"application/json":
             raise UnsupportedMediaType("Send the body as content-type: application/json.")
+        if b"\\u0000" in data:
+            raise ValidationError(_NO_NUL)
         try:
             found = msgspec.json.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -85,6 +97,8 @@ class Asked:
 
     def _parameters(self) -> dict[str, list[str]]:
         _, _, query = self.request.uri.partition(b"?")
+        if b"%00" in query:
+            raise ValidationError(_NO_NUL)
         try:
             return parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=1000)
         except ValueError:
@@ -113,10 +127,12 @@ class Asked:
         try:
             at = datetime.fromisoformat(text.replace(" ", "+"))
         except ValueError:
+            at = datetime.min
+        if at.year not in _YEARS:
             raise ValidationError(
                 f"The parameter '{name}' must be a day or a moment such as 2026-01-31 or 2026-01-31T12:00:00Z.",
                 param=name,
-            ) from None
+            )
         return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000_000)
 
     @property

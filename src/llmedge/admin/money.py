@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
+import attrs
 import msgspec
 
 from llmedge.admin.asked import LONGEST_PAGE, PAGE, Asked, Handlers, iso
@@ -18,7 +19,7 @@ from llmedge.store.calls import FILTERS
 from llmedge.store.database import Connection
 from llmedge.store.rollups import FIGURES
 from llmedge.store.rows import Row
-from llmedge.store.spend import DAY, GROUPS, Question, Spend, spend
+from llmedge.store.spend import DAY, GROUPS, TIMES, Question, Spend, TooManyGroups, spend
 
 NAMES = {
     "calls": "calls",
@@ -35,6 +36,8 @@ NAMES = {
 _NAMED = ("key", "team", "project", "organization", "user")
 _STEP = 200
 """Calls of an export read and written at a time: a few milliseconds."""
+MOST = 50_000
+"""Sums of an answer."""
 _SETTLING = 1.0
 """Seconds that an answer waits for calls that have just ended to be in the database."""
 
@@ -62,15 +65,22 @@ def question(asked: Asked) -> Question:
     by = tuple(filter(None, asked.query("by").split(",")))
     if unknown := [name for name in by if name not in GROUPS]:
         raise ValidationError(f"The parameter 'by' knows {', '.join(GROUPS)}, not '{unknown[0]}'.", param="by")
-    where = {name: [value] for name in GROUPS if (value := asked.query(name))}
+    where = {name: [value] for name in GROUPS if name not in TIMES and (value := asked.query(name))}
     return Question(start, end, by, where, within=asked.reach.where())
 
 
 async def ask(asked: Asked, wanted: Question) -> list[Spend]:
-    """The one function, with all that has ended by now in it."""
+    """The one function, with all that has ended by now in it.
+
+    :raises ValidationError: that would be too much for one answer.
+    """
     store = asked.deps.store
+    wanted = attrs.evolve(wanted, most=MOST)
     await store.ledger.caught_up(_SETTLING)
-    return await store.database.run(lambda connection: spend(connection, wanted))
+    try:
+        return await store.database.run(lambda connection: spend(connection, wanted))
+    except TooManyGroups:
+        raise ValidationError(f"These are more than {MOST} sums: ask for less time, or by less.") from None
 
 
 async def spent(asked: Asked) -> None:
