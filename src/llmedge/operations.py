@@ -177,6 +177,19 @@ class Operation(enum.StrEnum):
         _get(
             "/admin/v1/state", "targets, budgets and the store as they are", handler="state", permission="config:read"
         ),
+        Endpoint(
+            "/admin/v1/reload",
+            "read the configuration again, and put it in force",
+            body="none",
+            handler="reload",
+            permission="config:write",
+        ),
+        Endpoint(
+            "/admin/v1/check",
+            "what a configuration would change, or what is wrong with it",
+            handler="check",
+            permission="config:write",
+        ),
         _get("/openapi.json", "all that is served here, as OpenAPI 3.1", handler="describe"),
         _get("/admin/v1/spend", "what was spent, by what one likes", handler="spend", permission="spend:read"),
         _get("/admin/v1/calls", "calls, the latest first", handler="list_calls", permission="calls:read"),

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 import attrs
 import msgspec
 
-from llmedge.errors import RequestTooLarge, UnsupportedMediaType, ValidationError
+from llmedge.errors import NotFound, RequestTooLarge, UnsupportedMediaType, ValidationError
 from llmedge.identity.roles import Reach, permit
 from llmedge.model import Caller, Clock, Standing
 from llmedge.state.allowances import Allowances
@@ -33,13 +33,28 @@ _NO_NUL = "There must be no NUL character in this: no name has one, and database
 class AdminDeps:
     """What the handlers work with.
 
+    :ivar books: the store; ``None`` without one.
     :ivar standings: of the targets.
+    :ivar read_again: puts the configuration in force as it is now; ``check`` looks at a text; both say what changes.
+        :raises ConfigError: it cannot be used.
     """
 
     clock: Clock
-    store: Store
+    books: Store | None
     allowances: Allowances
-    standings: Callable[[], list[Standing]] = list
+    standings: Callable[[], list[Standing]]
+    read_again: Callable[[], Awaitable[list[str]]]
+    check: Callable[[str], Awaitable[list[str]]]
+
+    @property
+    def store(self) -> Store:
+        """:raises NotFound: there is none."""
+        if self.books is None:
+            raise NotFound(
+                "There are no keys, budgets and books of calls here without a database: set [store] url, such as "
+                '"sqlite:llmedge.db".'
+            )
+        return self.books
 
 
 @attrs.frozen
@@ -84,6 +99,18 @@ class Asked:
         if not isinstance(found, dict):
             raise ValidationError("The body must be a JSON object.")
         return found
+
+    def text(self) -> str:
+        """The text sent.
+
+        :raises ValidationError: it is none.
+        """
+        if self.request.size > LARGEST:
+            raise RequestTooLarge(f"The body is larger than {LARGEST} bytes.")
+        try:
+            return str(self.request.content.read(), "utf-8")
+        except UnicodeDecodeError:
+            raise ValidationError("The body must be a text in UTF-8.") from None
 
     def query(self, name: str, default: str = "") -> str:
         """A parameter of the URL."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import attrs
@@ -16,6 +18,7 @@ from llmedge.web.cors import Cors
 from llmedge.web.layer import Layer, WebDeps
 from llmedge.web.limits import EnforceDeadline, LimitConcurrency, RateLimit
 from llmedge.web.ops import Ops
+from llmedge.web.paths import is_admin, is_everybodys
 from llmedge.web.routes import Routes, Tree, WithAdmin
 from llmedge.web.told import Told
 
@@ -44,10 +47,11 @@ def layers(settings: Settings) -> list[type[Layer]]:
     return [Compress, AccessRecord, *cors, Authenticate, *limits, LimitConcurrency, EnforceDeadline]
 
 
-def build(settings: Settings, pipeline: Pipeline, deps: WebDeps, administration: Any = None) -> Web:
+def build(settings: Settings, pipeline: Pipeline, deps: WebDeps, administration: Callable[[], Any]) -> Web:
     """Everything between the sites and the pipeline.
 
-    :param administration: the admin API, where there is one: on the operators' site, if there is, else on the public.
+    :param administration: makes the admin API. It is on the operators' site, where there is one, else on the public;
+        what everybody may ask of it is on both.
     """
     admin = settings.admin
     origins, default_models = settings.cors.origins, settings.routing.default_models
@@ -57,16 +61,15 @@ def build(settings: Settings, pipeline: Pipeline, deps: WebDeps, administration:
     public = Ops(deps.reactor, render, deps.ready, expose=not admin.listen or admin.keep_public)
     inside = Ops(deps.reactor, render, deps.ready, expose=True)
     routes: Any = Routes
-    tree: Any = Tree(routes(api.app, failed), routes(public.app, failed))
-    operators: Any = routes(inside.app, failed)
-    if administration is not None:
-        tree = tree if admin.listen else WithAdmin(administration, tree)
-        operators = WithAdmin(administration, operators)
-    resource = _wrap(tree, layers(settings), settings, deps)
+    tree = Tree(routes(api.app, failed), routes(public.app, failed))
+    operators = routes(inside.app, failed)
+    made = cache(administration)
+    public_tree = WithAdmin(made, tree, is_everybodys if admin.listen else is_admin)
+    resource = _wrap(public_tree, layers(settings), settings, deps)
     untraced = attrs.evolve(deps, traces=False, begin_trace=lambda headers: None)
     return Web(
         resource,
-        _wrap(operators, ADMIN_LAYERS, settings, untraced),
+        _wrap(WithAdmin(made, operators, is_admin), ADMIN_LAYERS, settings, untraced),
         next(layer.gate for layer in resource.inside() if isinstance(layer, Authenticate)),
     )
 

@@ -115,6 +115,10 @@ class Paths:
         """Whether the admin API is there."""
         return any(endpoint.operation is Operation.ADMIN for endpoint in self.find(path).values())
 
+    def is_everybodys(self, path: bytes) -> bool:
+        """Whether what it has there asks for no permission."""
+        return any(each.operation is Operation.ADMIN and not each.permission for each in self.find(path).values())
+
     def streams_body(self, path: bytes) -> bool:
         """Whether the onion runs as soon as the head of a request is here, with ``request.body`` to read from."""
         return path in self.streamed
@@ -129,7 +133,7 @@ def _pattern(template: str) -> re.Pattern[bytes]:
 
 PATHS = Paths(ENDPOINTS)
 endpoint_of, route_of, streams_body = PATHS.endpoint_of, PATHS.route_of, PATHS.streams_body
-is_admin = PATHS.is_admin
+is_admin, is_everybodys = PATHS.is_admin, PATHS.is_everybodys
 KEYS = {endpoint.path.encode(): endpoint.key for endpoint in ENDPOINTS if endpoint.key != "always"}
 """The paths that do not always ask for an API key: the setting that says so, or ``never``."""
 

@@ -17,7 +17,7 @@ from twisted.web.server import NOT_DONE_YET
 from llmedge.errors import EdgeError, MethodNotAllowed
 from llmedge.operations import ENDPOINTS, Endpoint
 from llmedge.web.driver import CoroutineDriver
-from llmedge.web.paths import PARAMETER, SLASHED, is_admin, nothing_at
+from llmedge.web.paths import PARAMETER, SLASHED, nothing_at
 from llmedge.web.request import EdgeRequest
 
 log = Logger()
@@ -127,16 +127,20 @@ class Tree(Resource):
 
 
 class WithAdmin(Resource):
-    """The admin API's paths go to it, everything else to what is there besides."""
+    """The admin API's paths go to it, everything else to what is there besides.
+
+    :param admin: makes it. :param theirs: says whether a path is one of its.
+    """
 
     isLeaf = True
 
-    def __init__(self, admin: Resource, others: Resource) -> None:
+    def __init__(self, admin: Callable[[], Any], others: Resource, theirs: Callable[[bytes], bool]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # twisted has no types here
         self._admin = admin
         self._others = others
+        self._theirs = theirs
 
     def render(self, request: Any) -> int:
-        of_admin = request.context.head.endpoint is None and is_admin(request.path)
-        resource: Any = self._admin if of_admin else self._others
+        of_admin = request.context.head.endpoint is None and self._theirs(request.path)
+        resource: Any = self._admin() if of_admin else self._others
         return cast(int, resource.render(request))
