@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -13,6 +14,7 @@ from llmedge.config import ConfigError, Settings
 from llmedge.identity.admin_key import AdminKey
 from llmedge.identity.chain import Identifier, IdentifierChain
 from llmedge.identity.configured import ANONYMOUS, identifiers, mode
+from llmedge.model import Target, Usage
 from llmedge.observe import traceparent
 from llmedge.observe.access import AccessLog
 from llmedge.observe.metrics import Metrics
@@ -88,13 +90,13 @@ class ProcessState:
             return identifiers(settings.auth, self.reactor, others)
         return identifiers(settings.auth, self.reactor, others, directory.knows_any)
 
-    def administration(self) -> Any:
+    def administration(self, price: Callable[[Target, Usage], int | None]) -> Any:
         """The admin API. Made when it is asked for first: gateways that nobody asks have nothing of it in memory."""
         from llmedge.admin.app import AdminResource
         from llmedge.admin.asked import AdminDeps
 
         deps = AdminDeps(
-            self.reactor, self.store, self.allowances, self.deployments.standings, self.read_again, self.check
+            self.reactor, self.store, self.allowances, self.deployments.standings, self.read_again, self.check, price
         )
         return AdminResource(deps)
 
@@ -203,7 +205,8 @@ def build(process: ProcessState, settings: Settings, previous: Graph | None = No
     pipeline = pipeline_build.build(settings, deps)
     issuers = _issuers(settings, reactor, client, None if previous is None else previous.issuers)
     chain = process.identifiers(settings, issuers)
-    web = web_build.build(settings, pipeline, process.web_deps(observers, limiter, chain), process.administration)
+    administration = partial(process.administration, pipeline.prices.price)
+    web = web_build.build(settings, pipeline, process.web_deps(observers, limiter, chain), administration)
     return Graph(process, settings, client, pipeline, limiter, web, chain, issuers)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
@@ -13,11 +13,11 @@ import msgspec
 
 from llmedge.errors import NotFound, RequestTooLarge, UnsupportedMediaType, ValidationError
 from llmedge.identity.roles import Reach, permit
-from llmedge.model import Caller, Clock, Standing
+from llmedge.model import Caller, Clock, Standing, Target, Usage
 from llmedge.state.allowances import Allowances
 from llmedge.store.entities import Actor
 from llmedge.store.store import Store
-from llmedge.web.answer import send_body, send_json
+from llmedge.web.answer import send_json
 from llmedge.web.passthrough import media_type
 from llmedge.web.request import EdgeRequest
 
@@ -37,6 +37,7 @@ class AdminDeps:
     :ivar standings: of the targets.
     :ivar read_again: puts the configuration in force as it is now; ``check`` looks at a text; both say what changes.
         :raises ConfigError: it cannot be used.
+    :ivar price: what a usage costs today, in picos; ``None``: nobody knows.
     """
 
     clock: Clock
@@ -45,6 +46,7 @@ class AdminDeps:
     standings: Callable[[], list[Standing]]
     read_again: Callable[[], Awaitable[list[str]]]
     check: Callable[[str], Awaitable[list[str]]]
+    price: Callable[[Target, Usage], int | None]
 
     @property
     def store(self) -> Store:
@@ -174,12 +176,6 @@ class Asked:
         if (match := re.fullmatch(rb'\s*"(\d{1,9})"\s*', text)) is None:
             raise ValidationError('The header If-Match must be the ETag of an answer, such as "3".', param="if-match")
         return int(match[1])
-
-    def lines(self, documents: Iterable[Any]) -> None:
-        """One JSON document a line."""
-        body = b"".join(msgspec.json.encode(each) + b"\n" for each in documents)
-        self.request.responseHeaders.setRawHeaders(b"cache-control", [b"no-store"])
-        send_body(self.request, 200, body, b"application/x-ndjson")
 
     def answer(self, document: Any, status: int = 200, version: int | None = None) -> None:
         """``document`` as JSON."""
