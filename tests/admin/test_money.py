@@ -109,3 +109,27 @@ class Money(Administration):
         row = row_of(made, "x")
         self.keep([row])
         self.assertIn(",'=HYPERLINK(1),", self.ask("GET", f"/admin/v1/export?{TIME}").body.decode())
+
+
+class EndUsers(Administration):
+    def test_whom_the_client_names(self) -> None:
+        """As each dialect has it, or in a header, which goes before; found by it."""
+        secret = self.key()["key"]
+        said = {"model": "mock/x", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+        for path, more, headers in (
+            ("/v1/chat/completions", {"user": "u-1"}, {}),
+            ("/v1/chat/completions", {"safety_identifier": "u-2"}, {}),
+            ("/v1/messages", {"metadata": {"user_id": "u-3"}}, {}),
+            ("/v1/chat/completions", {"user": "u-5"}, {"x_llmedge_end_user": "u-4"}),
+            ("/v1/chat/completions", {"user": "u" * 1000}, {}),
+            ("/v1/chat/completions", {}, {}),
+        ):
+            self.assertEqual(self.ask("POST", path, said | more, secret, **headers).status, 200)
+            self.edge.reactor.advance(1)
+        calls = self.done("GET", "/admin/v1/calls")["data"]
+        users = [each["end_user"] for each in reversed(calls)]
+        self.assertEqual(users, ["u-1", "u-2", "u-3", "u-4", "u" * 256, ""])
+        found = self.done("GET", "/admin/v1/calls?end_user=u-3")["data"]
+        self.assertEqual([each["end_user"] for each in found], ["u-3"])
+        self.assertIn(",u-4,", self.ask("GET", "/admin/v1/export?end_user=u-4").body.decode())
+        self.assertEqual(self.done("GET", "/spend/logs")[1]["end_user"], "u" * 256)

@@ -31,6 +31,15 @@ class Rows(SynchronousTestCase):
         self.assertEqual(detail["passed_over"], [{"target": "azure/gpt-4o", "why": "breaker: open"}])
         self.assertEqual(detail["facts"], {"dropped": ["top_k"]})
 
+    def test_no_nul(self) -> None:
+        """Clients and vendors can send one; a database that took it nowhere would take none of the rows beside it."""
+        call = record(3.5)
+        call.end_user, call.model, call.error_code = "a\0b", "gpt\0", "\0"
+        call.error_message = "\0"
+        made = row_of(call, "u")
+        self.assertEqual((made.end_user, made.model, made.error_code), ("a\ufffdb", "gpt\ufffd", "\ufffd"))
+        self.assertFalse([name for name in COLUMNS if "\0" in str(getattr(made, name))])
+
     def test_there_and_back(self) -> None:
         made = row(3.5)
         self.assertEqual(decode(encode(made)), made)

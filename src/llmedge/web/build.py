@@ -55,10 +55,15 @@ def build(settings: Settings, pipeline: Pipeline, deps: WebDeps, administration:
     """
     admin = settings.admin
     origins, default_models = settings.cors.origins, settings.routing.default_models
-    handlers, vendor_models, told = pipeline.handlers, pipeline.vendor_models, Told(settings.log)
+    handlers, vendor_models, told = (
+        pipeline.handlers,
+        pipeline.vendor_models,
+        Told(settings.log, settings.store.url is not None),
+    )
     api = Api(handlers, pipeline.models, vendor_models, deps.started, origins, default_models, told)
     render = deps.render_metrics if settings.metrics.enabled else None
-    public = Ops(deps.reactor, render, deps.ready, expose=not admin.listen or admin.keep_public)
+    exposed = not admin.listen or admin.keep_public
+    public = Ops(deps.reactor, render, deps.ready, expose=exposed, administers=not admin.listen)
     inside = Ops(deps.reactor, render, deps.ready, expose=True)
     routes: Any = Routes
     tree = Tree(routes(api.app, failed), routes(public.app, failed))
