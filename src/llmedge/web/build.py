@@ -19,7 +19,7 @@ from llmedge.web.layer import Layer, WebDeps
 from llmedge.web.limits import EnforceDeadline, LimitConcurrency, RateLimit
 from llmedge.web.ops import Ops
 from llmedge.web.paths import is_admin, is_everybodys
-from llmedge.web.routes import Routes, Tree, WithAdmin
+from llmedge.web.routes import API, Routes, Tree
 from llmedge.web.told import Told
 
 
@@ -66,15 +66,21 @@ def build(settings: Settings, pipeline: Pipeline, deps: WebDeps, administration:
     public = Ops(deps.reactor, render, deps.ready, expose=exposed, administers=not admin.listen)
     inside = Ops(deps.reactor, render, deps.ready, expose=True)
     routes: Any = Routes
-    tree = Tree(routes(api.app, failed), routes(public.app, failed))
-    operators = routes(inside.app, failed)
-    made = cache(administration)
-    public_tree = WithAdmin(made, tree, is_everybodys if admin.listen else is_admin)
-    resource = _wrap(public_tree, layers(settings), settings, deps)
+    of_api, of_public, of_inside = (routes(each.app, failed) for each in (api, public, inside))
+    administrated = cache(administration)
+    theirs = is_everybodys if admin.listen else is_admin
+
+    def find(path: bytes) -> Any:
+        return administrated() if theirs(path) else of_api if path.startswith(API) else of_public
+
+    def find_inside(path: bytes) -> Any:
+        return administrated() if is_admin(path) else of_inside
+
+    resource = _wrap(Tree(find), layers(settings), settings, deps)
     untraced = attrs.evolve(deps, traces=False, begin_trace=lambda headers: None)
     return Web(
         resource,
-        _wrap(WithAdmin(made, operators, is_admin), ADMIN_LAYERS, settings, untraced),
+        _wrap(Tree(find_inside), ADMIN_LAYERS, settings, untraced),
         next(layer.gate for layer in resource.inside() if isinstance(layer, Authenticate)),
     )
 
