@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from llmedge.admin import export
 from llmedge.store.rows import row_of
-from tests.admin.administration import Administration
+from tests.admin.administration import ADMIN, Administration
+from tests.fakes import request
 from tests.store.databases import record
 
 AT = datetime(2026, 11, 20, 10, tzinfo=UTC).timestamp()
@@ -49,6 +51,20 @@ class Money(Administration):
         ]
         self.assertEqual(sum(Decimal(each["cost_usd"]) for each in lines), self.total)
         self.assertEqual((len(lines), lines[0]["request_id"]), (60, "r59"))
+
+    def test_a_client_that_takes_its_time(self) -> None:
+        """An export may take longer than a whole answer: it has the time of a stream."""
+        self.patch(export, "_STEP", 10)
+        wire = self.edge.wire()
+        wire.transport.high_water = 500
+        wire.send(request("GET", f"/admin/v1/export?{TIME}", headers={"authorization": f"Bearer {ADMIN}"}))
+        for _ in range(4):
+            self.edge.reactor.advance(self.edge.service.graph.settings.server.timeout / 3)
+            wire.transport.producer.resumeProducing()
+        wire.transport.high_water = 0
+        wire.transport.producer.resumeProducing()
+        answer = wire.response()
+        self.assertEqual((answer.status, answer.complete, len(answer.body.splitlines())), (200, True, 61))
 
     def test_names_beside_ids(self) -> None:
         groups = self.done("GET", f"/admin/v1/spend?{TIME}&by=team,key")["data"]

@@ -36,7 +36,7 @@ def handlers() -> Handlers:
 
 
 async def send(asked: Asked, media_type: bytes, pieces: Pieces) -> None:
-    """Answer with all the ``pieces``, as fast as they are taken."""
+    """Answer with all the ``pieces``, as fast as they are taken; it may take as long as a stream."""
     request, run = asked.request, asked.deps.store.database.run
     made: list[Iterator[bytes]] = []
 
@@ -48,6 +48,7 @@ async def send(asked: Asked, media_type: bytes, pieces: Pieces) -> None:
     piece = await run(work)
     request.responseHeaders.setRawHeaders(b"content-type", [media_type])
     request.responseHeaders.setRawHeaders(b"cache-control", [b"no-store"])
+    request.context.begin_answer(request.edge.limits)
     flow = request.backpressure()
     flow.start()
     try:
