@@ -204,6 +204,18 @@ class Odd(Rights):
             self.assertEqual(self.refused("POST", path, body)[0], 400, (path, body))
         self.assertEqual(self.refused("POST", "/admin/v1/keys", b"x" * 1_048_577)[0], 413)
 
+    def test_how_much_one_may_be(self) -> None:
+        """Every call of a key is held against all that it says."""
+        path = f"/admin/v1/keys/{self.own['id']}"
+        self.done("PATCH", path, {"budgets": [{"amount": 1}] * 20})
+        for body in ({"budgets": [{"amount": 1}] * 21}, {"tags": ["x" * 1000] * 66}):
+            self.assertEqual(self.refused("PATCH", path, body)[0], 400)
+
+    def test_secrets_of_one_key(self) -> None:
+        for _ in range(7):
+            self.done("POST", f"/admin/v1/keys/{self.own['id']}/rotate", {})
+        self.assertEqual(self.refused("POST", f"/admin/v1/keys/{self.own['id']}/rotate", {})[0], 409)
+
     def test_sums_of_an_answer(self) -> None:
         from llmedge.admin import money
 

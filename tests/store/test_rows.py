@@ -7,6 +7,7 @@ import json
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.errors import NotFound
+from llmedge.model import Account
 from llmedge.record import DROPPED, Skipped
 from llmedge.store.rows import COLUMNS, Row, day_of, decode, encode, row_of
 from tests.store.databases import record, row
@@ -35,6 +36,7 @@ class Rows(SynchronousTestCase):
         """Clients and vendors can send one; a database that took it nowhere would take none of the rows beside it."""
         call = record(3.5)
         call.end_user, call.model, call.error_code = "a\0b", "gpt\0", "\0"
+        call.account, call.caller = Account("k\0", "\0", "", "", "\0"), "\0"
         call.error_message = "\0"
         made = row_of(call, "u")
         self.assertEqual((made.end_user, made.model, made.error_code), ("a\ufffdb", "gpt\ufffd", "\ufffd"))

@@ -72,7 +72,7 @@ class Asked:
     def actor(self) -> Actor:
         """Who is written down for what is changed."""
         record = self.request.context.record
-        return Actor(self.caller.name, record.peer, record.request_id)
+        return Actor(self.caller.account.key_id, record.peer, record.request_id)
 
     def wanting(self, permission: str) -> Asked:
         """The same request, as far as ``permission`` reaches: what is done by the way needs its own.

@@ -10,6 +10,7 @@ import msgspec
 from llmedge.admin.asked import LONGEST_PAGE, PAGE, Asked, Handlers, iso
 from llmedge.admin.export import lines, send
 from llmedge.errors import PermissionDenied, ValidationError
+from llmedge.identity.directory import Directory
 from llmedge.store import entities
 from llmedge.store.database import Connection
 
@@ -20,14 +21,17 @@ def handlers() -> Handlers:
     return {"audit": audit}
 
 
-def view(row: tuple[Any, ...]) -> dict[str, Any]:
-    """A line as the API shows it; ``digest`` is made of all the others, ``previous`` is that of the line before."""
+def view(row: tuple[Any, ...], directory: Directory) -> dict[str, Any]:
+    """A line as the API shows it; ``digest`` is made of all the others but ``actor_name``, ``previous`` is that of the
+    line before."""
     line = dict(zip(entities.AUDIT, row, strict=True))
     shown = {name: msgspec.json.decode(line[name]) for name in ("before", "after")}
-    return {**line, **shown, "at": iso(line["at"])}
+    actor = directory.entity("key", line["actor"])
+    return {**line, **shown, "at": iso(line["at"]), "actor_name": line["actor"] if actor is None else actor.name}
 
 
 async def audit(asked: Asked) -> None:
+    directory = asked.deps.store.directory
     most = asked.number("limit", PAGE, LONGEST_PAGE)
     after = asked.number("after", 2**53, 2**53)
     conditions, parameters = ["n < ?"], list[str]()
@@ -52,7 +56,7 @@ async def audit(asked: Asked) -> None:
     def pieces(connection: Connection) -> Iterator[bytes]:
         before = after
         while rows := page(connection, before, PAGE):
-            yield lines(map(view, rows))
+            yield lines(view(row, directory) for row in rows)
             before = rows[-1][0]
 
     if format == "ndjson":
@@ -68,7 +72,7 @@ async def audit(asked: Asked) -> None:
     rows, broken = await asked.deps.store.database.run(look)
     document: dict[str, Any] = {
         "object": "list",
-        "data": [view(row) for row in rows[:most]],
+        "data": [view(row, directory) for row in rows[:most]],
         "next": str(rows[most - 1][0]) if len(rows) > most else None,
     }
     if verify:

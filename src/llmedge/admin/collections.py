@@ -24,6 +24,9 @@ from llmedge.store.database import Connection
 
 GRACE = 86_400.0
 """Seconds that the old secret of a key is good for when it gets a new one, where nobody says."""
+_LARGEST = 65_536
+"""Bytes of the settings of one; calls are held against them."""
+_MOST_BUDGETS = 20
 _LONGEST_GRACE = 30 * 86_400.0
 
 
@@ -214,6 +217,10 @@ def _meant(kind: Kind, body: dict[str, Any], before: Entity) -> Entity:
             raise ValidationError(f"The field '{place}' must be a text: an id, or a name.", param=place)
         places[place] = value or ""
     data = {field: value for field, value in {**before.data, **fields}.items() if value is not None}
+    if len(msgspec.json.encode(data)) > _LARGEST:
+        raise ValidationError(f"The settings of a {kind} are {_LARGEST} bytes at most.")
+    if len(data.get("budgets") or ()) > _MOST_BUDGETS:
+        raise ValidationError(f"There are {_MOST_BUDGETS} budgets at most.", param="budgets")
     if kind == "role":
         _check_role(name, data)
     else:
