@@ -40,6 +40,10 @@ class Operate(Administration):
         self.done("GET", "/admin/v1/state", key=secret)
         for path in ("/admin/v1/reload", "/admin/v1/check"):
             self.assertEqual(self.refused("POST", path, key=secret)[0], 403, path)
+        team = self.done("POST", "/admin/v1/teams", {"name": "red"})["id"]
+        bound = self.key("bound", team="red", roles=[f"operator:team/{team}"])["key"]
+        for method, path in (("GET", "state"), ("POST", "reload"), ("POST", "check")):
+            self.assertEqual(self.refused(method, f"/admin/v1/{path}", key=bound)[0], 403, path)
 
 
 class Configurations(Administration):

@@ -10,7 +10,7 @@ from llmedge._version import __version__
 from llmedge.admin.asked import Asked, Handlers
 from llmedge.admin.own import fund_view
 from llmedge.config import ConfigError
-from llmedge.errors import Conflict
+from llmedge.errors import Conflict, PermissionDenied
 from llmedge.model import Standing
 from llmedge.store import entities
 from llmedge.store.database import Connection
@@ -29,6 +29,7 @@ def handlers() -> Handlers:
 async def state(asked: Asked) -> None:
     """Every target with its breaker, limit and pause; budgets; the store."""
     deps = asked.deps
+    _of_the_whole(asked)
     asked.answer(
         {
             "version": __version__,
@@ -39,6 +40,12 @@ async def state(asked: Asked) -> None:
             "store": None if deps.books is None else _store(deps.books),
         }
     )
+
+
+def _of_the_whole(asked: Asked) -> None:
+    """:raises PermissionDenied: the caller's role is bound to a team, and this is no team's."""
+    if not asked.reach.everywhere:
+        raise PermissionDenied("This is the gateway's, and the role of this key is bound to a team or a project.")
 
 
 def _store(store: Store) -> dict[str, Any]:
@@ -78,6 +85,7 @@ async def describe(asked: Asked) -> None:
 
 async def reload(asked: Asked) -> None:
     """``POST /admin/v1/reload``: the configuration as its file and the environment are now, or as it was."""
+    _of_the_whole(asked)
     try:
         changes = [_scrubbed(each) for each in await asked.deps.read_again()]
     except ConfigError as error:
@@ -94,6 +102,7 @@ def _write_down(connection: Connection, actor: entities.Actor, changes: list[str
 
 async def check(asked: Asked) -> None:
     """``POST /admin/v1/check``: whether a TOML text could be in force, and what would change."""
+    _of_the_whole(asked)
     try:
         changes = await asked.deps.check(asked.text())
     except ConfigError as error:
