@@ -31,7 +31,12 @@ class Reactor(MemoryReactorClock):
         return self
 
     def callInThreadWithCallback(self, done: Any, function: Any, *args: Any, **kw: Any) -> None:
-        done(True, function(*args, **kw))
+        try:
+            result = function(*args, **kw)
+        except Exception:
+            done(False, Failure())  # type: ignore[no-untyped-call]  # twisted has no types here
+        else:
+            done(True, result)
 
     def pending(self) -> list[Any]:
         """The calls still to be made, but for the timers that many deadlines share."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -13,6 +14,7 @@ from llmedge.config import ConfigError, Settings
 from llmedge.identity.admin_key import AdminKey
 from llmedge.identity.chain import Identifier, IdentifierChain
 from llmedge.identity.configured import ANONYMOUS, identifiers, mode
+from llmedge.model import Target, Usage
 from llmedge.observe import traceparent
 from llmedge.observe.access import AccessLog
 from llmedge.observe.metrics import Metrics
@@ -66,6 +68,9 @@ class ProcessState:
         self.random = Random()  # noqa: S311 - for spreading load, not for secrets
         self.deployments = Deployments(reactor, self.random)
         self.items = ItemMemory(reactor)
+        self.read_again: Callable[[], Awaitable[list[str]]] = _nothing_to_read
+        """Reads the configuration again; ``check`` only looks at a text. Both say what changes."""
+        self.check: Callable[[str], Awaitable[list[str]]] = _nothing_to_read
         self.metrics.show_deployments(self.deployments.standings, self.deployments.label)
 
     def identifiers(self, settings: Settings, issuers: Any = None) -> IdentifierChain:
@@ -85,14 +90,15 @@ class ProcessState:
             return identifiers(settings.auth, self.reactor, others)
         return identifiers(settings.auth, self.reactor, others, directory.knows_any)
 
-    def administration(self) -> Any:
-        """The admin API; ``None`` without a store."""
-        if self.store is None:
-            return None
+    def administration(self, price: Callable[[Target, Usage], int | None]) -> Any:
+        """The admin API. Made when it is asked for first: gateways that nobody asks have nothing of it in memory."""
         from llmedge.admin.app import AdminResource
         from llmedge.admin.asked import AdminDeps
 
-        return AdminResource(AdminDeps(self.reactor, self.store, self.allowances, self.deployments.standings))
+        deps = AdminDeps(
+            self.reactor, self.store, self.allowances, self.deployments.standings, self.read_again, self.check, price
+        )
+        return AdminResource(deps)
 
     @property
     def ledger(self) -> Any:
@@ -199,8 +205,8 @@ def build(process: ProcessState, settings: Settings, previous: Graph | None = No
     pipeline = pipeline_build.build(settings, deps)
     issuers = _issuers(settings, reactor, client, None if previous is None else previous.issuers)
     chain = process.identifiers(settings, issuers)
-    deps_of_web = process.web_deps(observers, limiter, chain)
-    web = web_build.build(settings, pipeline, deps_of_web, process.administration())
+    administration = partial(process.administration, pipeline.prices.price)
+    web = web_build.build(settings, pipeline, process.web_deps(observers, limiter, chain), administration)
     return Graph(process, settings, client, pipeline, limiter, web, chain, issuers)
 
 
@@ -218,3 +224,7 @@ def _issuers(settings: Settings, reactor: Any, client: Client, previous: Any) ->
     from llmedge.upstream.fetch import Fetcher  # with treq, which is not needed otherwise
 
     return Issuers(settings.auth.jwt, reactor, Fetcher(reactor, client, settings.upstream), previous)
+
+
+async def _nothing_to_read(text: str = "") -> list[str]:
+    raise ConfigError(["this process reads no configuration again"])

@@ -177,11 +177,29 @@ class Operation(enum.StrEnum):
         _get(
             "/admin/v1/state", "targets, budgets and the store as they are", handler="state", permission="config:read"
         ),
+        Endpoint(
+            "/admin/v1/reload",
+            "read the configuration again, and put it in force",
+            body="none",
+            handler="reload",
+            permission="config:write",
+        ),
+        Endpoint(
+            "/admin/v1/check",
+            "what a configuration would change, or what is wrong with it",
+            handler="check",
+            permission="config:write",
+        ),
         _get("/openapi.json", "all that is served here, as OpenAPI 3.1", handler="describe"),
         _get("/admin/v1/spend", "what was spent, by what one likes", handler="spend", permission="spend:read"),
         _get("/admin/v1/calls", "calls, the latest first", handler="list_calls", permission="calls:read"),
         _get("/admin/v1/calls/{key}", "one call, with every decision", handler="get_call", permission="calls:read"),
-        _get("/admin/v1/export", "all calls of a time, as CSV or NDJSON", handler="export", permission="calls:read"),
+        _get(
+            "/admin/v1/export",
+            "all calls of a time as CSV or NDJSON, or their cost as FOCUS",
+            handler="export",
+            permission="calls:read",
+        ),
         # As scripts for LiteLLM know them (docs.litellm.ai/docs/proxy/virtual_keys), and OpenAI's own.
         *_litellm("key", "generate info update delete block unblock regenerate list", "keys"),
         Endpoint("/key/{key}/regenerate", "", handler="litellm_key_regenerate", permission="keys:write"),

@@ -263,6 +263,7 @@ class Record(msgspec.Struct):
     :ivar route: the path's template (bounded), not the path.
     :ivar model: what the client asked for; ``model_label`` is the bounded form for metrics.
     :ivar account: whose it is, once the caller is known.
+    :ivar end_user: whom the client names, where that is written down.
     :ivar outcome: ``ok``, ``error``, ``client_closed``, or what broke the stream (``cut``, ``timeout`` ...).
     :ivar uid: of its row in the ledger, where that had to be known before its end.
     :ivar taken: of its caller's limits, to be brought back when it has ended.
@@ -280,6 +281,7 @@ class Record(msgspec.Struct):
     operation: str = ""
     caller: str = ""
     account: Account = NOBODY
+    end_user: str = ""
     model: str = ""
     model_label: str = "other"
     stream: bool = False

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import Deferred, DeferredLock, TimeoutError
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
@@ -41,20 +41,29 @@ class EdgeService(Service):
     """Everything that runs.
 
     :param reactor: the one everything inside is given.
-    :param reload: reads the configuration again; raises :class:`ConfigError`.
+    :param reload: reads the configuration again; raises :class:`ConfigError`. :param read: the same with a text in the
+        place of the file's.
     :raises StartError: an endpoint cannot be used, OpenTelemetry is asked for and not installed, or a plugin cannot
         make its provider.
     """
 
-    def __init__(self, reactor: Any, settings: Settings, reload: Callable[[], Settings] | None = None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Settings,
+        reload: Callable[[], Settings] | None = None,
+        read: Callable[[str], Settings] | None = None,
+    ) -> None:
         self._reactor = reactor
-        self._reload = reload
+        self._reload, self._read = reload, read
+        self._reading = DeferredLock()
         self._stopping = False
         self._stop_ticks: Callable[[], None] | None = None
         self._secrets = SecretFiles(self._refused)
         try:
             self._process = ProcessState(reactor, settings, lambda: not self._stopping)
             self._secrets.hear(settings, self._process.observers)
+            self._process.read_again, self._process.check = self.read_again, self.check
             self.graph = build(self._process, settings)
             self.graph.enter()
             self._secrets.watch(settings)
@@ -134,24 +143,47 @@ class EdgeService(Service):
 
         Validated whole first: on any error everything stays as it is, and the log says why.
         """
-        if self._reload is None or self._stopping:
+        try:
+            await self.read_again()
+        except ConfigError:
             return False
+        return True
+
+    async def read_again(self) -> list[str]:
+        """The same; what changed, a line each.
+
+        :raises ConfigError: it cannot be used.
+        """
+        return await self._reading.run(lambda: Deferred.fromCoroutine(self._read_again()))
+
+    async def _read_again(self) -> list[str]:
+        if self._reload is None or self._stopping:
+            raise ConfigError(["this process reads no configuration again"])
         pool = self._reactor.getThreadPool()
         try:
             settings: Settings = await deferToThreadPool(self._reactor, pool, self._reload)
             graph = self._build(settings)
         except ConfigError as error:
             log.error("the new configuration is refused, the old one stays: {problem}", problem=str(error))
-            return False
+            raise
         await self.renew_certificates()
-        changes = differences(self.graph.settings, settings)
+        changes = _changes(self.graph.settings, settings)
         self._enter(graph)
         for change in changes:
-            late = change.startswith(_RESTART) and ": " in change
-            log.info("{change}{late}", change=change, late=" (after a restart)" if late else "")
+            log.info("{change}", change=change)
         changed = "1 change" if len(changes) == 1 else f"{len(changes)} changes"
         log.info("the configuration was read again: {changed}", changed=changed)
-        return True
+        return changes
+
+    async def check(self, text: str) -> list[str]:
+        """What would change if the configuration were ``text``; nothing does.
+
+        :raises ConfigError: it could not be used.
+        """
+        if self._read is None:
+            raise ConfigError(["this process reads no configuration again"])
+        settings = await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._read, text)
+        return _changes(self.graph.settings, settings)
 
     def _build(self, settings: Settings) -> Graph:
         """:raises ConfigError: it cannot be."""
@@ -273,6 +305,11 @@ class EdgeService(Service):
             if of is site:
                 await port.stopListening()
         self._ports = [(port, of) for port, of in self._ports if of is not site]
+
+
+def _changes(old: Settings, new: Settings) -> list[str]:
+    found = differences(old, new)
+    return [f"{each} (after a restart)" if each.startswith(_RESTART) and ": " in each else each for each in found]
 
 
 def _freeze_heap() -> None:

@@ -126,8 +126,18 @@ class Options(UsageOptions):
         """
         return self._load(_warn)
 
-    def _load(self, doubt: Callable[[str], None], endpoint_check: EndpointCheck | None = None) -> Settings:
+    def read(self, text: str) -> Settings:
+        """The same with ``text`` in the place of the file's.
+
+        :raises ConfigError: it cannot be used.
+        """
+        return self._load(lambda doubt: None, problem, text)
+
+    def _load(
+        self, doubt: Callable[[str], None], endpoint_check: EndpointCheck | None = None, text: str | None = None
+    ) -> Settings:
         config = self["config"] or os.environ.get("LLMEDGE_CONFIG") or None
+        config = config if text is None else "configuration"
         ports, admin_ports = self["ports"], self["admin-ports"]
         return load(
             os.environ,
@@ -137,6 +147,7 @@ class Options(UsageOptions):
             vendors=Vendors(),
             endpoint_check=endpoint_check,
             doubt=doubt,
+            text=text,
         )
 
     def _take_over_logging(self) -> None:
@@ -175,7 +186,7 @@ def makeService(options: Options) -> EdgeService:
     from twisted.internet import reactor
 
     try:
-        service = Started(reactor, options.settings, options.load)
+        service = Started(reactor, options.settings, options.load, options.read)
         service.doubts = options.doubts
     except StartError as error:
         _stop(str(error))

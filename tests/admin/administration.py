@@ -43,7 +43,8 @@ class Administration(SynchronousTestCase):
         self.patch(DatabaseThread, "run", at_once)
         self.patch(Ledger, "caught_up", self.caught_up)
         path = Path(self.mktemp()) / "llmedge.db"
-        self.edge = Edge(TOML + self.toml, {"LLMEDGE_STORE": f"sqlite:{path}", "LLMEDGE_ADMIN_KEY": ADMIN})
+        self.environ = {"LLMEDGE_STORE": f"sqlite:{path}", "LLMEDGE_ADMIN_KEY": ADMIN}
+        self.edge = Edge(TOML + self.toml, self.environ)
         self.store = self.edge.service._process.store
         self.addCleanup(self.store.database._drop)
         self.successResultOf(self.store.database.run(migrate))

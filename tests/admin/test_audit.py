@@ -23,6 +23,14 @@ class Audit(Administration):
         self.assertEqual((change["before"]["data"], change["after"]["data"]), ({}, {"rpm": 9}))
         self.assertNotIn(self.made["key"], str(lines))
 
+    def test_nobody_passes_for_somebody_else(self) -> None:
+        """Who did it is told by what nobody else has: a key may be called what it likes."""
+        lead = self.key("admin", team="red", roles=["team_admin"])
+        self.done("POST", "/admin/v1/keys", {"name": "x", "team": "red"}, key=lead["key"])
+        line = self.done("GET", "/admin/v1/audit?limit=1")["data"][0]
+        self.assertEqual((line["actor"], line["actor_name"]), (lead["id"], "admin"))
+        self.assertEqual(self.done("GET", "/admin/v1/audit?actor=admin&action=key.create")["data"][0]["id"], lead["id"])
+
     def test_pages_and_filters(self) -> None:
         first = self.done("GET", "/admin/v1/audit?limit=3")
         rest = self.done("GET", f"/admin/v1/audit?limit=3&after={first['next']}")

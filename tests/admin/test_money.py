@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from llmedge.admin import export
 from llmedge.store.rows import row_of
-from tests.admin.administration import Administration
+from tests.admin.administration import ADMIN, Administration
+from tests.fakes import request
 from tests.store.databases import record
 
 AT = datetime(2026, 11, 20, 10, tzinfo=UTC).timestamp()
@@ -49,6 +51,20 @@ class Money(Administration):
         ]
         self.assertEqual(sum(Decimal(each["cost_usd"]) for each in lines), self.total)
         self.assertEqual((len(lines), lines[0]["request_id"]), (60, "r59"))
+
+    def test_a_client_that_takes_its_time(self) -> None:
+        """An export may take longer than a whole answer: it has the time of a stream."""
+        self.patch(export, "_STEP", 10)
+        wire = self.edge.wire()
+        wire.transport.high_water = 500
+        wire.send(request("GET", f"/admin/v1/export?{TIME}", headers={"authorization": f"Bearer {ADMIN}"}))
+        for _ in range(4):
+            self.edge.reactor.advance(self.edge.service.graph.settings.server.timeout / 3)
+            wire.transport.producer.resumeProducing()
+        wire.transport.high_water = 0
+        wire.transport.producer.resumeProducing()
+        answer = wire.response()
+        self.assertEqual((answer.status, answer.complete, len(answer.body.splitlines())), (200, True, 61))
 
     def test_names_beside_ids(self) -> None:
         groups = self.done("GET", f"/admin/v1/spend?{TIME}&by=team,key")["data"]
@@ -109,3 +125,27 @@ class Money(Administration):
         row = row_of(made, "x")
         self.keep([row])
         self.assertIn(",'=HYPERLINK(1),", self.ask("GET", f"/admin/v1/export?{TIME}").body.decode())
+
+
+class EndUsers(Administration):
+    def test_whom_the_client_names(self) -> None:
+        """As each dialect has it, or in a header, which goes before; found by it."""
+        secret = self.key()["key"]
+        said = {"model": "mock/x", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+        for path, more, headers in (
+            ("/v1/chat/completions", {"user": "u-1"}, {}),
+            ("/v1/chat/completions", {"safety_identifier": "u-2"}, {}),
+            ("/v1/messages", {"metadata": {"user_id": "u-3"}}, {}),
+            ("/v1/chat/completions", {"user": "u-5"}, {"x_llmedge_end_user": "u-4"}),
+            ("/v1/chat/completions", {"user": "u" * 1000}, {}),
+            ("/v1/chat/completions", {}, {}),
+        ):
+            self.assertEqual(self.ask("POST", path, said | more, secret, **headers).status, 200)
+            self.edge.reactor.advance(1)
+        calls = self.done("GET", "/admin/v1/calls")["data"]
+        users = [each["end_user"] for each in reversed(calls)]
+        self.assertEqual(users, ["u-1", "u-2", "u-3", "u-4", "u" * 256, ""])
+        found = self.done("GET", "/admin/v1/calls?end_user=u-3")["data"]
+        self.assertEqual([each["end_user"] for each in found], ["u-3"])
+        self.assertIn(",u-4,", self.ask("GET", "/admin/v1/export?end_user=u-4").body.decode())
+        self.assertEqual(self.done("GET", "/spend/logs")[1]["end_user"], "u" * 256)

@@ -6,9 +6,13 @@ import contextlib
 import io
 import json
 import os
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.error import HTTPError
+
+from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.cli import client, main
 from tests.admin.administration import ADMIN, Administration
@@ -136,3 +140,27 @@ class Command(Administration):
                 ["-m", "twisted", "llmedge", "--migrate"],
             ],
         )
+
+
+class Sent(SynchronousTestCase):
+    def test_no_key_goes_elsewhere(self) -> None:
+        """A redirection is a failure, not a place to show the key to."""
+        asked: list[str] = []
+
+        class Moved(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                asked.append(self.path)
+                self.send_response(302)
+                self.send_header("location", "/elsewhere")
+                self.end_headers()
+
+            def log_message(self, *args: Any) -> None: ...
+
+        with HTTPServer(("127.0.0.1", 0), Moved) as server:
+            thread = Thread(target=server.serve_forever, daemon=True)
+            thread.start()
+            self.addCleanup(thread.join)
+            with self.assertRaises(client.Problem):
+                client.Client(f"http://127.0.0.1:{server.server_port}", "secret").ask("GET", "/admin/v1/keys")
+            server.shutdown()
+        self.assertEqual(asked, ["/admin/v1/keys"])

@@ -82,9 +82,15 @@ class Directories(SynchronousTestCase):
         self.assertIn("Invalid", self.refusal(AuthError).message)
         self.assertEqual(self.directory.all("key"), [])
 
-    def test_what_it_belongs_to_is_disabled(self) -> None:
-        self.directory.apply(1, [key(team="t"), Entity("team", "t", "red", state="disabled")], [secret()])
-        self.assertIn("The team of this API key is disabled", self.refusal(PermissionDenied).message)
+    def test_what_it_belongs_to_is_disabled_or_deleted(self) -> None:
+        """Its limits are gone then, and are not to be got rid of that way."""
+        revision = 0
+        for state in ("disabled", "deleted"):
+            for kind, more in (("team", {"team": "x"}), ("project", {"project": "x"}), ("user", {"user": "x"})):
+                revision += 1
+                above = Entity(kind, "x", "red", state=state)  # type: ignore[arg-type]
+                self.directory.apply(revision, [key(**more), above], [secret()])
+                self.assertIn(f"The {kind} of this API key is {state}", self.refusal(PermissionDenied).message)
 
     def test_two_secrets_are_one_key(self) -> None:
         """The old one until its time is over; it is not kept for a head."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from threading import Thread
 from typing import Any
 
 import msgspec
@@ -10,7 +12,9 @@ import msgspec
 from llmedge.entities import Entity, KeySecret
 from llmedge.errors import Conflict, NotFound
 from llmedge.store import entities
+from llmedge.store.database import Connection
 from llmedge.store.entities import Actor
+from llmedge.store.migrations import migrate
 from tests.store.databases import OnDatabase, on_both
 
 ANNA = Actor("anna", "10.0.0.1", "req_1")
@@ -26,7 +30,9 @@ def secret(digest: str, of: str, **more: Any) -> KeySecret:
 
 class Entities(OnDatabase):
     def setUp(self) -> None:
-        self.database = self.migrated()
+        self.place = self.where()
+        self.database = self.connect(self.place)
+        migrate(self.database)
 
     def audit(self) -> list[dict[str, Any]]:
         rows = self.database.query(f"SELECT {', '.join(entities.AUDIT)} FROM audit ORDER BY n")
@@ -40,6 +46,29 @@ class Entities(OnDatabase):
         self.assertEqual((made.version, made.created_by, made.data["rpm"]), (1, "anna", 7))
         self.assertEqual(entities.named(self.database, "key", "a"), made)
         self.assertEqual([each.digest for each in entities.secrets_of(self.database, "id-a")], ["d1"])
+
+    def test_two_processes_at_once(self) -> None:
+        """No change undoes another that it has not seen, and the audit has all of them in one chain."""
+        entities.create(self.database, ANNA, key("a", data={"count": 0}))
+
+        def work(connection: Connection) -> None:
+            for _ in range(20):
+                while True:
+                    seen = entities.get(connection, "key", "id-a")
+                    more = msgspec.structs.replace(seen, data={"count": seen.data["count"] + 1})
+                    with contextlib.suppress(Conflict):
+                        entities.change(connection, ANNA, more, version=seen.version)
+                        break
+                with connection.transaction():
+                    entities.write_down(connection, ANNA, "budget.reset", "budget", "b", "", None, None)
+
+        threads = [Thread(target=work, args=[self.connect(self.place)]) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(entities.get(self.database, "key", "id-a").data, {"count": 60})
+        self.assertEqual((len(self.audit()), entities.broken_links(self.database)), (121, []))
 
     def test_nobody_overwrites_what_they_have_not_seen(self) -> None:
         made = entities.create(self.database, ANNA, key("a"))

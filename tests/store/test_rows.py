@@ -7,6 +7,7 @@ import json
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.errors import NotFound
+from llmedge.model import Account
 from llmedge.record import DROPPED, Skipped
 from llmedge.store.rows import COLUMNS, Row, day_of, decode, encode, row_of
 from tests.store.databases import record, row
@@ -30,6 +31,16 @@ class Rows(SynchronousTestCase):
         self.assertEqual(detail["attempts"][0]["cost"], 4_500_000_000)
         self.assertEqual(detail["passed_over"], [{"target": "azure/gpt-4o", "why": "breaker: open"}])
         self.assertEqual(detail["facts"], {"dropped": ["top_k"]})
+
+    def test_no_nul(self) -> None:
+        """Clients and vendors can send one; a database that took it nowhere would take none of the rows beside it."""
+        call = record(3.5)
+        call.end_user, call.model, call.error_code = "a\0b", "gpt\0", "\0"
+        call.account, call.caller = Account("k\0", "\0", "", "", "\0"), "\0"
+        call.error_message = "\0"
+        made = row_of(call, "u")
+        self.assertEqual((made.end_user, made.model, made.error_code), ("a\ufffdb", "gpt\ufffd", "\ufffd"))
+        self.assertFalse([name for name in COLUMNS if "\0" in str(getattr(made, name))])
 
     def test_there_and_back(self) -> None:
         made = row(3.5)

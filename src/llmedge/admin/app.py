@@ -9,9 +9,9 @@ from klein import Klein
 from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 
-from llmedge.admin import audit, budgets, collections, litellm, litellm_spend, money, openai, operate, own
+from llmedge.admin import audit, budgets, collections, export, litellm, litellm_spend, money, openai, operate, own
 from llmedge.admin.asked import AdminDeps, Asked, Handler
-from llmedge.errors import AuthError, PermissionDenied
+from llmedge.errors import AuthError, NotFound, PermissionDenied
 from llmedge.identity.roles import NO_ADMIN, Reach, permit
 from llmedge.model import Caller
 from llmedge.operations import Endpoint, Operation
@@ -22,7 +22,7 @@ from llmedge.web.routes import rule
 
 def handlers() -> Mapping[str, Handler]:
     """All there are, by name."""
-    rooms = (collections, budgets, money, audit, operate, own, litellm, litellm_spend, openai)
+    rooms = (collections, budgets, money, export, audit, operate, own, litellm, litellm_spend, openai)
     return {name: handler for room in rooms for name, handler in room.handlers().items()}
 
 
@@ -53,6 +53,8 @@ class AdminResource(Resource):
     def _guarded(self, endpoint: Endpoint, handler: Handler) -> Any:
         def route(request: EdgeRequest, **parameters: str) -> Deferred[None]:
             caller = request.context.caller
+            if any("\0" in value for value in parameters.values()):
+                raise NotFound("There is nothing with that name.")
             reach = _reach(caller, endpoint.permission)
             asked = Asked(self._deps, request, caller, reach)
             work = request.context.work = Deferred.fromCoroutine(cast(Any, handler(asked, **parameters)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
@@ -11,32 +11,52 @@ from urllib.parse import parse_qs
 import attrs
 import msgspec
 
-from llmedge.errors import RequestTooLarge, UnsupportedMediaType, ValidationError
-from llmedge.identity.roles import Reach
-from llmedge.model import Caller, Clock, Standing
+from llmedge.errors import NotFound, RequestTooLarge, UnsupportedMediaType, ValidationError
+from llmedge.identity.roles import Reach, permit
+from llmedge.model import Caller, Clock, Standing, Target, Usage
 from llmedge.state.allowances import Allowances
 from llmedge.store.entities import Actor
 from llmedge.store.store import Store
-from llmedge.web.answer import send_body, send_json
+from llmedge.web.answer import send_json
 from llmedge.web.passthrough import media_type
 from llmedge.web.request import EdgeRequest
 
 LARGEST = 1_048_576
 """Bytes of a body."""
 PAGE, LONGEST_PAGE = 100, 1000
+_YEARS = range(1970, 2200)
+"""Of moments that are asked for."""
+_NO_NUL = "There must be no NUL character in this: no name has one, and databases do not take it."
 
 
 @attrs.frozen
 class AdminDeps:
     """What the handlers work with.
 
+    :ivar books: the store; ``None`` without one.
     :ivar standings: of the targets.
+    :ivar read_again: puts the configuration in force as it is now; ``check`` looks at a text; both say what changes.
+        :raises ConfigError: it cannot be used.
+    :ivar price: what a usage costs today, in picos; ``None``: nobody knows.
     """
 
     clock: Clock
-    store: Store
+    books: Store | None
     allowances: Allowances
-    standings: Callable[[], list[Standing]] = list
+    standings: Callable[[], list[Standing]]
+    read_again: Callable[[], Awaitable[list[str]]]
+    check: Callable[[str], Awaitable[list[str]]]
+    price: Callable[[Target, Usage], int | None]
+
+    @property
+    def store(self) -> Store:
+        """:raises NotFound: there is none."""
+        if self.books is None:
+            raise NotFound(
+                "There are no keys, budgets and books of calls here without a database: set [store] url, such as "
+                '"sqlite:llmedge.db".'
+            )
+        return self.books
 
 
 @attrs.frozen
@@ -52,7 +72,14 @@ class Asked:
     def actor(self) -> Actor:
         """Who is written down for what is changed."""
         record = self.request.context.record
-        return Actor(self.caller.name, record.peer, record.request_id)
+        return Actor(self.caller.account.key_id, record.peer, record.request_id)
+
+    def wanting(self, permission: str) -> Asked:
+        """The same request, as far as ``permission`` reaches: what is done by the way needs its own.
+
+        :raises PermissionDenied: nowhere.
+        """
+        return attrs.evolve(self, reach=permit(self.caller, permission))
 
     def body(self) -> dict[str, Any]:
         """The JSON object sent; without a body an empty one.
@@ -65,6 +92,8 @@ class Asked:
             return {}
         if media_type(self.request) != b"application/json":
             raise UnsupportedMediaType("Send the body as content-type: application/json.")
+        if b"\\u0000" in data:
+            raise ValidationError(_NO_NUL)
         try:
             found = msgspec.json.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -72,6 +101,18 @@ class Asked:
         if not isinstance(found, dict):
             raise ValidationError("The body must be a JSON object.")
         return found
+
+    def text(self) -> str:
+        """The text sent.
+
+        :raises ValidationError: it is none.
+        """
+        if self.request.size > LARGEST:
+            raise RequestTooLarge(f"The body is larger than {LARGEST} bytes.")
+        try:
+            return str(self.request.content.read(), "utf-8")
+        except UnicodeDecodeError:
+            raise ValidationError("The body must be a text in UTF-8.") from None
 
     def query(self, name: str, default: str = "") -> str:
         """A parameter of the URL."""
@@ -85,6 +126,8 @@ class Asked:
 
     def _parameters(self) -> dict[str, list[str]]:
         _, _, query = self.request.uri.partition(b"?")
+        if b"%00" in query:
+            raise ValidationError(_NO_NUL)
         try:
             return parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=1000)
         except ValueError:
@@ -113,10 +156,12 @@ class Asked:
         try:
             at = datetime.fromisoformat(text.replace(" ", "+"))
         except ValueError:
+            at = datetime.min
+        if at.year not in _YEARS:
             raise ValidationError(
                 f"The parameter '{name}' must be a day or a moment such as 2026-01-31 or 2026-01-31T12:00:00Z.",
                 param=name,
-            ) from None
+            )
         return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000_000)
 
     @property
@@ -131,12 +176,6 @@ class Asked:
         if (match := re.fullmatch(rb'\s*"(\d{1,9})"\s*', text)) is None:
             raise ValidationError('The header If-Match must be the ETag of an answer, such as "3".', param="if-match")
         return int(match[1])
-
-    def lines(self, documents: Iterable[Any]) -> None:
-        """One JSON document a line."""
-        body = b"".join(msgspec.json.encode(each) + b"\n" for each in documents)
-        self.request.responseHeaders.setRawHeaders(b"cache-control", [b"no-store"])
-        send_body(self.request, 200, body, b"application/x-ndjson")
 
     def answer(self, document: Any, status: int = 200, version: int | None = None) -> None:
         """``document`` as JSON."""

@@ -9,31 +9,24 @@ from typing import Any, cast
 import msgspec
 
 from llmedge.admin.asked import LONGEST_PAGE, PAGE, Asked, Handler, Handlers, iso
+from llmedge.admin.rights import PLACES, allowed, check_roles, known_permissions, reaches
 from llmedge.config import ConfigError
 from llmedge.config.load import read_table
 from llmedge.config.sections.auth import KeySettings
 from llmedge.config.sections.scopes import Scope
 from llmedge.config.settings import NAME
 from llmedge.entities import KINDS, Entity, KeySecret, Kind
-from llmedge.errors import NotFound, PermissionDenied, ValidationError
+from llmedge.errors import NotFound, ValidationError
 from llmedge.identity import secrets
-from llmedge.identity.roles import PERMISSIONS, ROLES, grants_of, permit
-from llmedge.model import Account
+from llmedge.identity.roles import PERMISSIONS, ROLES
 from llmedge.store import entities
 from llmedge.store.database import Connection
 
-PLACES = {
-    "organization": (),
-    "team": ("organization",),
-    "project": ("team",),
-    "user": ("organization",),
-    "key": ("team", "project", "user"),
-    "role": (),
-    "plan": (),
-}
-"""What each may belong to."""
 GRACE = 86_400.0
 """Seconds that the old secret of a key is good for when it gets a new one, where nobody says."""
+_LARGEST = 65_536
+"""Bytes of the settings of one; calls are held against them."""
+_MOST_BUDGETS = 20
 _LONGEST_GRACE = 30 * 86_400.0
 
 
@@ -94,22 +87,10 @@ def _visible(asked: Asked, kind: Kind) -> tuple[str, list[str]]:
     return asked.reach.where() if kind == "key" else ("1 = 0", [])
 
 
-def _reaches(asked: Asked, entity: Entity) -> bool:
-    match entity.kind:
-        case "team":
-            return asked.reach.covers(entity.id)
-        case "project":
-            return asked.reach.covers(entity.team, entity.id)
-        case "key":
-            return asked.reach.covers(entity.team, entity.project)
-        case _:
-            return asked.reach.everywhere
-
-
 def _found(asked: Asked, connection: Connection, kind: str, id: str) -> Entity:
     """:raises NotFound: there is none within reach; what is beyond it does not show."""
     entity = entities.get(connection, kind, id)
-    if not _reaches(asked, entity):
+    if not reaches(asked.reach, entity):
         raise NotFound(f"There is no {kind} with the id '{id}'.")
     return entity
 
@@ -129,12 +110,14 @@ async def make(asked: Asked, kind: Kind, body: dict[str, Any], id: str = "") -> 
 
     :raises EdgeError: as everything here, where it is refused.
     """
-    entity = _meant(asked, kind, body, Entity(kind, id or entities.new_id(kind), ""))
+    if id and not re.fullmatch(NAME, id):
+        raise ValidationError("An id must be short: letters, digits, '-', '_' and '.'.", param=f"{kind}_id")
+    entity = _meant(kind, body, Entity(kind, id or entities.new_id(kind), ""))
     secret = secrets.new() if kind == "key" else ""
     known = _known(asked, secret, entity.id) if secret else None
 
     def keep(connection: Connection) -> Entity:
-        return entities.create(connection, asked.actor, _placed(asked, connection, entity), known)
+        return entities.create(connection, asked.actor, allowed(asked, connection, entity, None), known)
 
     made = await asked.deps.store.database.run(keep)
     await asked.deps.store.refresh()
@@ -146,8 +129,8 @@ async def alter(asked: Asked, kind: Kind, key: str, body: dict[str, Any], versio
 
     def keep(connection: Connection) -> Entity:
         before = _found(asked, connection, kind, key)
-        after = _placed(asked, connection, _meant(asked, kind, body, before))
-        return entities.change(connection, asked.actor, after, version=version)
+        after = allowed(asked, connection, _meant(kind, body, before), before)
+        return entities.change(connection, asked.actor, after, version=before.version if version is None else version)
 
     made = await asked.deps.store.database.run(keep)
     await asked.deps.store.refresh()
@@ -176,6 +159,7 @@ async def renew(asked: Asked, key: str, grace: Any, version: int | None = None) 
 
     def keep(connection: Connection) -> Entity:
         entity = _found(asked, connection, "key", key)
+        check_roles(asked, connection, entity)  # whoever has its secret may do what it may
         retire = connection.now() + round(grace * 1_000_000)
         return entities.change(connection, asked.actor, entity, "rotate", version, known, retire)
 
@@ -214,14 +198,14 @@ def _known(asked: Asked, secret: str, key_id: str) -> KeySecret:
     return KeySecret(pepper.digest(secret.encode()), key_id, pepper.id, secret[-4:], 0)
 
 
-def _meant(asked: Asked, kind: Kind, body: dict[str, Any], before: Entity) -> Entity:
+def _meant(kind: Kind, body: dict[str, Any], before: Entity) -> Entity:
     """What ``body`` makes of ``before``; ``null`` takes a setting away.
 
     :raises ValidationError: with everything that is wrong.
     """
     fields = dict(body)
     name = fields.pop("name", before.name)
-    if not isinstance(name, str) or not re.match(NAME, name):
+    if not isinstance(name, str) or not re.fullmatch(NAME, name):
         raise ValidationError("The field 'name' must be short: letters, digits, '-', '_' and '.'.", param="name")
     state = fields.pop("state", before.state)
     if state not in ("active", "disabled"):
@@ -233,6 +217,10 @@ def _meant(asked: Asked, kind: Kind, body: dict[str, Any], before: Entity) -> En
             raise ValidationError(f"The field '{place}' must be a text: an id, or a name.", param=place)
         places[place] = value or ""
     data = {field: value for field, value in {**before.data, **fields}.items() if value is not None}
+    if len(msgspec.json.encode(data)) > _LARGEST:
+        raise ValidationError(f"The settings of a {kind} are {_LARGEST} bytes at most.")
+    if len(data.get("budgets") or ()) > _MOST_BUDGETS:
+        raise ValidationError(f"There are {_MOST_BUDGETS} budgets at most.", param="budgets")
     if kind == "role":
         _check_role(name, data)
     else:
@@ -249,53 +237,7 @@ def _check_role(name: str, data: dict[str, Any]) -> None:
         raise ValidationError(f"The role '{name}' is always there.", param="name")
     if set(data) - {"permissions", "metadata"}:
         raise ValidationError("A role has 'permissions' and 'metadata'.")
-    if not isinstance(permissions, list) or not permissions or not set(permissions) <= set(PERMISSIONS):
+    if not known_permissions(permissions):
         raise ValidationError(
             f"The field 'permissions' must be a list of some of {', '.join(PERMISSIONS)}.", param="permissions"
         )
-
-
-def _placed(asked: Asked, connection: Connection, entity: Entity) -> Entity:
-    """The same, with the ids of what it belongs to, where names were given.
-
-    :raises ValidationError: there is none. :raises PermissionDenied: it is beyond the caller's reach, or would be more
-        than the caller may.
-    """
-    places = {place: getattr(entity, place) for place in PLACES[entity.kind]}
-    for place, given in places.items():
-        if given:
-            found = entities.named(connection, place, given) or _by_id(connection, place, given)
-            if found is None:
-                raise ValidationError(f"There is no {place} '{given}'.", param=place)
-            places[place] = found.id
-            if place == "project" and "team" in places:
-                places["team"] = places["team"] or found.team
-    placed = msgspec.structs.replace(entity, **places)
-    if not _reaches(asked, placed):
-        raise PermissionDenied(f"This key may do that within its own team only, not here: {_whereabouts(placed)}.")
-    if entity.kind == "key":
-        _check_roles(asked, placed)
-    return placed
-
-
-def _by_id(connection: Connection, kind: str, id: str) -> Entity | None:
-    try:
-        return entities.get(connection, kind, id)
-    except NotFound:
-        return None
-
-
-def _whereabouts(entity: Entity) -> str:
-    named = {place: getattr(entity, place) for place in PLACES[entity.kind]}
-    return ", ".join(f"{place} {id or 'none'}" for place, id in named.items()) or entity.kind
-
-
-def _check_roles(asked: Asked, key: Entity) -> None:
-    """Nobody gives what they have not."""
-    account = Account(key.id, key.team, key.project)
-    roles = key.data.get("roles", ("caller",))
-    for grant in grants_of(roles, account, asked.deps.store.directory.permissions):
-        for permission in grant.permissions - {"inference"}:
-            reach = permit(asked.caller, permission)
-            if not reach.everywhere and not reach.covers(grant.team, grant.project):
-                raise PermissionDenied(f"This key may not give the permission {permission} beyond its own team.")

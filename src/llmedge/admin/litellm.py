@@ -13,7 +13,7 @@ import msgspec
 from llmedge.admin import collections
 from llmedge.admin.asked import Asked, Handlers, iso
 from llmedge.entities import Entity, Kind
-from llmedge.errors import NotFound, ValidationError
+from llmedge.errors import NotFound, PermissionDenied, ValidationError
 from llmedge.money import USD
 from llmedge.store import entities
 from llmedge.store.spend import Question, spend
@@ -21,6 +21,7 @@ from llmedge.store.spend import Question, spend
 _ALIASES = {"rpm_limit": "rpm", "tpm_limit": "tpm", "max_parallel_requests": "max_concurrency"}
 _EVERY_MODEL = ("all-team-models", "all-proxy-models")
 _MOST = 1000
+_MOST_DELETED = 100
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _PERIODS = {"1mo": "month", "24h": "1d", "1w": "7d", "daily": "day", "weekly": "week", "monthly": "month"}
 
@@ -54,6 +55,13 @@ def settings(body: Mapping[str, Any], now: float) -> dict[str, Any]:
 
     :raises ValidationError: it cannot be said.
     """
+    try:
+        return _settings(body, now)
+    except (TypeError, ValueError, AttributeError, OverflowError):
+        raise ValidationError("A field of the body is not of the form that it has.") from None
+
+
+def _settings(body: Mapping[str, Any], now: float) -> dict[str, Any]:
     ours: dict[str, Any] = {_ALIASES[name]: body[name] for name in _ALIASES if name in body}
     if "models" in body:
         models = [each for each in body["models"] or () if each not in _EVERY_MODEL]
@@ -109,7 +117,7 @@ def _seconds(text: str) -> int:
     return int(match[1]) * _SECONDS[match[2]]
 
 
-def _shown(entity: Entity, spent: int) -> dict[str, Any]:
+def _shown(entity: Entity, spent: int | None) -> dict[str, Any]:
     """Ours in their words; money as a number, as theirs is."""
     data = entity.data
     of_all: dict[str, Any] = next((each for each in data.get("budgets", ()) if "models" not in each), {})
@@ -122,13 +130,13 @@ def _shown(entity: Entity, spent: int) -> dict[str, Any]:
         "max_parallel_requests": data.get("max_concurrency"),
         "metadata": data.get("metadata", {}),
         "blocked": entity.state == "disabled",
-        "spend": spent / USD,
+        "spend": None if spent is None else spent / USD,
         "created_at": iso(entity.created_at),
         "updated_at": iso(entity.updated_at),
     }
 
 
-def _key(entity: Entity, spent: int, last4: str = "") -> dict[str, Any]:
+def _key(entity: Entity, spent: int | None, last4: str = "") -> dict[str, Any]:
     return {
         "token": entity.id,
         "token_id": entity.id,
@@ -142,10 +150,16 @@ def _key(entity: Entity, spent: int, last4: str = "") -> dict[str, Any]:
     }
 
 
-async def _spent(asked: Asked, kind: Kind, ids: list[str]) -> dict[str, int]:
-    """Picos since the beginning, by id."""
+async def _spent(asked: Asked, kind: Kind, ids: list[str]) -> Mapping[str, int | None]:
+    """Picos since the beginning, by id; nothing for whoever may not see that."""
+    try:
+        within = asked.wanting("spend:read").reach.where()
+    except PermissionDenied:
+        return dict.fromkeys(ids)
+    if not ids:
+        return {}
     now = round(asked.deps.clock.seconds() * 1_000_000)
-    question = Question(0, now + 86_400_000_000, (kind,), {kind: ids})
+    question = Question(0, now + 86_400_000_000, (kind,), {kind: ids}, within=within)
     await asked.deps.store.ledger.caught_up(1.0)
     groups = await asked.deps.store.database.run(lambda connection: spend(connection, question))
     return {str(group[kind]): int(group["cost"]) for group in groups}
@@ -154,16 +168,27 @@ async def _spent(asked: Asked, kind: Kind, ids: list[str]) -> dict[str, int]:
 def meant_key(asked: Asked, given: Any) -> str:
     """The id of the key that is meant: by its secret, its id, or its alias.
 
-    :raises NotFound: there is none.
+    :raises NotFound: there is none within reach.
     """
     text = str(given or "")
-    directory = asked.deps.store.directory
-    if (found := directory.find(text.encode(errors="replace"))) is not None:
-        return found[0].id
-    for each in directory.all("key"):
-        if text in (each.id, each.name):
-            return each.id
-    raise NotFound("There is no such key.")
+    directory, reach = asked.deps.store.directory, asked.reach
+    known = directory.find(text.encode(errors="replace"))
+    found = known[0] if known is not None else directory.entity("key", text)
+    if found is None:
+        found = next((each for each in directory.all("key") if each.name == text), None)
+    if found is None or found.state == "deleted" or not reach.covers(found.team, found.project):
+        raise NotFound("There is no such key.")
+    return found.id
+
+
+def _keys_of(asked: Asked, place: str, id: str) -> list[Entity]:
+    """What the caller may see of the keys of a team or a user."""
+    try:
+        reach = asked.wanting("keys:read").reach
+    except PermissionDenied:
+        return []
+    keys = asked.deps.store.directory.all("key")
+    return [each for each in keys if getattr(each, place) == id and reach.covers(each.team, each.project)]
 
 
 # Keys
@@ -175,7 +200,7 @@ async def generate(asked: Asked) -> None:
         raise ValidationError("The field 'key' is not taken: keys are made here.", param="key")
     ours = settings(body, asked.deps.clock.seconds())
     if body.get("budget_id"):
-        plan, _ = await collections.find(asked, "plan", str(body["budget_id"]))
+        plan, _ = await collections.find(asked.wanting("budgets:read"), "plan", str(body["budget_id"]))
         ours = {**plan.data, **ours}
     ours["name"] = body.get("key_alias") or entities.new_id("key")
     ours["team"] = body.get("team_id")
@@ -189,7 +214,7 @@ async def _user(asked: Asked, id: str) -> str:
     """The user of that id, made if there is none, as LiteLLM does."""
     directory = asked.deps.store.directory
     if not any(id in (each.id, each.name) for each in directory.all("user")):
-        await collections.make(asked, "user", {"name": id}, id)
+        await collections.make(asked.wanting("teams:write"), "user", {"name": id}, id)
     return id
 
 
@@ -215,10 +240,20 @@ async def key_update(asked: Asked) -> None:
 
 async def key_delete(asked: Asked) -> None:
     body = asked.body()
-    ids = [meant_key(asked, each) for each in [*(body.get("keys") or ()), *(body.get("key_aliases") or ())]]
+    given = [each for name in ("keys", "key_aliases") for each in _list(body, name)]
+    if len(given) > _MOST_DELETED:
+        raise ValidationError(f"Delete {_MOST_DELETED} keys at a time at most.", param="keys")
+    ids = [meant_key(asked, each) for each in given]
     for id in ids:
         await collections.remove(asked, "key", id)
     asked.answer({"deleted_keys": ids})
+
+
+def _list(body: Mapping[str, Any], name: str) -> list[Any]:
+    found = body.get(name) or []
+    if not isinstance(found, list):
+        raise ValidationError(f"The field '{name}' must be a list.", param=name)
+    return found
 
 
 async def key_block(asked: Asked) -> None:
@@ -256,7 +291,7 @@ async def key_list(asked: Asked) -> None:
     ]
     shown = found[(page - 1) * size : page * size]
     whole = asked.query("return_full_object").lower() == "true"
-    spent = await _spent(asked, "key", [each.id for each in shown]) if whole and shown else {}
+    spent = await _spent(asked, "key", [each.id for each in shown]) if whole else {}
     asked.answer(
         {
             "keys": [_key(each, spent.get(each.id, 0)) if whole else each.id for each in shown],
@@ -279,7 +314,7 @@ async def team_new(asked: Asked) -> None:
     asked.answer(_team(made, 0))
 
 
-def _team(entity: Entity, spent: int) -> dict[str, Any]:
+def _team(entity: Entity, spent: int | None) -> dict[str, Any]:
     shown = _shown(entity, spent)
     return {"team_id": entity.id, "team_alias": entity.name, "organization_id": entity.organization or None, **shown}
 
@@ -287,8 +322,8 @@ def _team(entity: Entity, spent: int) -> dict[str, Any]:
 async def team_info(asked: Asked) -> None:
     entity, _ = await collections.find(asked, "team", asked.query("team_id"))
     spent = await _spent(asked, "team", [entity.id])
-    keys = [each for each in asked.deps.store.directory.all("key") if each.team == entity.id]
-    by_key = await _spent(asked, "key", [each.id for each in keys]) if keys else {}
+    keys = _keys_of(asked, "team", entity.id)
+    by_key = await _spent(asked, "key", [each.id for each in keys])
     asked.answer(
         {
             "team_id": entity.id,
@@ -309,7 +344,7 @@ async def team_update(asked: Asked) -> None:
 
 async def team_list(asked: Asked) -> None:
     found = [each for each in asked.deps.store.directory.all("team") if asked.reach.covers(each.id)]
-    spent = await _spent(asked, "team", [each.id for each in found]) if found else {}
+    spent = await _spent(asked, "team", [each.id for each in found])
     asked.answer([_team(each, spent.get(each.id, 0)) for each in found])
 
 
@@ -320,15 +355,16 @@ async def user_new(asked: Asked) -> None:
     ours["name"] = body.get("user_alias") or id
     if body.get("user_email"):
         ours["metadata"] = {**ours.get("metadata", {}), "user_email": body["user_email"]}
+    with_key = asked.wanting("keys:write") if body.get("auto_create_key", True) else None
     made, _ = await collections.make(asked, "user", ours, id)
     shown = _user_view(made, 0)
-    if body.get("auto_create_key", True):
+    if with_key is not None:
         key = {"name": entities.new_id("key"), "user": made.id, "team": body.get("team_id")}
-        _, shown["key"] = await collections.make(asked, "key", key)
+        _, shown["key"] = await collections.make(with_key, "key", key)
     asked.answer(shown)
 
 
-def _user_view(entity: Entity, spent: int) -> dict[str, Any]:
+def _user_view(entity: Entity, spent: int | None) -> dict[str, Any]:
     email = entity.data.get("metadata", {}).get("user_email")
     return {"user_id": entity.id, "user_alias": entity.name, "user_email": email, **_shown(entity, spent)}
 
@@ -336,7 +372,7 @@ def _user_view(entity: Entity, spent: int) -> dict[str, Any]:
 async def user_info(asked: Asked) -> None:
     entity, _ = await collections.find(asked, "user", asked.query("user_id"))
     spent = await _spent(asked, "user", [entity.id])
-    keys = [each for each in asked.deps.store.directory.all("key") if each.user == entity.id]
+    keys = _keys_of(asked, "user", entity.id)
     asked.answer(
         {
             "user_id": entity.id,

@@ -1,12 +1,10 @@
-"""What was spent, and on which calls: ``/admin/v1/spend``, ``/calls`` and ``/export``."""
+"""What was spent, and on which calls: ``/admin/v1/spend`` and ``/calls``."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator
 from typing import Any
 
+import attrs
 import msgspec
 
 from llmedge.admin.asked import LONGEST_PAGE, PAGE, Asked, Handlers, iso
@@ -15,10 +13,9 @@ from llmedge.identity.directory import Directory
 from llmedge.money import text
 from llmedge.store import calls
 from llmedge.store.calls import FILTERS
-from llmedge.store.database import Connection
 from llmedge.store.rollups import FIGURES
 from llmedge.store.rows import Row
-from llmedge.store.spend import DAY, GROUPS, Question, Spend, spend
+from llmedge.store.spend import DAY, GROUPS, TIMES, Question, Spend, TooManyGroups, spend
 
 NAMES = {
     "calls": "calls",
@@ -33,14 +30,14 @@ NAMES = {
 }
 """Figures as the API calls them; ``cost`` is ``cost_usd``, a text: exact."""
 _NAMED = ("key", "team", "project", "organization", "user")
-_STEP = 200
-"""Calls of an export read and written at a time: a few milliseconds."""
-_SETTLING = 1.0
+MOST = 50_000
+"""Sums of an answer."""
+SETTLING = 1.0
 """Seconds that an answer waits for calls that have just ended to be in the database."""
 
 
 def handlers() -> Handlers:
-    return {"spend": spent, "list_calls": listed, "get_call": one, "export": export}
+    return {"spend": spent, "list_calls": listed, "get_call": one}
 
 
 def period(asked: Asked) -> tuple[int, int]:
@@ -62,15 +59,22 @@ def question(asked: Asked) -> Question:
     by = tuple(filter(None, asked.query("by").split(",")))
     if unknown := [name for name in by if name not in GROUPS]:
         raise ValidationError(f"The parameter 'by' knows {', '.join(GROUPS)}, not '{unknown[0]}'.", param="by")
-    where = {name: [value] for name in GROUPS if (value := asked.query(name))}
+    where = {name: [value] for name in GROUPS if name not in TIMES and (value := asked.query(name))}
     return Question(start, end, by, where, within=asked.reach.where())
 
 
 async def ask(asked: Asked, wanted: Question) -> list[Spend]:
-    """The one function, with all that has ended by now in it."""
+    """The one function, with all that has ended by now in it.
+
+    :raises ValidationError: that would be too much for one answer.
+    """
     store = asked.deps.store
-    await store.ledger.caught_up(_SETTLING)
-    return await store.database.run(lambda connection: spend(connection, wanted))
+    wanted = attrs.evolve(wanted, most=MOST)
+    await store.ledger.caught_up(SETTLING)
+    try:
+        return await store.database.run(lambda connection: spend(connection, wanted))
+    except TooManyGroups:
+        raise ValidationError(f"These are more than {MOST} sums: ask for less time, or by less.") from None
 
 
 async def spent(asked: Asked) -> None:
@@ -139,9 +143,9 @@ async def listed(asked: Asked) -> None:
     """The latest calls, a page at a time."""
     start, end = period(asked)
     most = asked.number("limit", PAGE, LONGEST_PAGE)
-    where, within = _filters(asked), asked.reach.where()
+    where, within = filters(asked), asked.reach.where()
     before = _cursor(asked.query("after")) if asked.query("after") else (end, "")
-    await asked.deps.store.ledger.caught_up(_SETTLING)
+    await asked.deps.store.ledger.caught_up(SETTLING)
     rows = await asked.deps.store.database.run(
         lambda connection: calls.latest(connection, where, within, start, before, most + 1)
     )
@@ -162,14 +166,15 @@ def _cursor(text: str) -> tuple[int, str]:
     return int(at), uid
 
 
-def _filters(asked: Asked) -> dict[str, str]:
+def filters(asked: Asked) -> dict[str, str]:
+    """What the URL asks calls by."""
     return {name: value for name in FILTERS if (value := asked.query(name))}
 
 
 async def one(asked: Asked, key: str) -> None:
     """One call by its request id, with every decision that was made for it."""
     within = asked.reach.where()
-    await asked.deps.store.ledger.caught_up(_SETTLING)
+    await asked.deps.store.ledger.caught_up(SETTLING)
     rows = await asked.deps.store.database.run(lambda connection: calls.by_request(connection, key, within))
     if not rows:
         raise NotFound(f"There is no call with the request id '{key}'.")
@@ -177,70 +182,3 @@ async def one(asked: Asked, key: str) -> None:
     if len(rows) > 1:
         shown["others"] = [call_view(row) for row in rows[1:]]
     asked.answer(shown)
-
-
-async def export(asked: Asked) -> None:
-    """All calls of a time as ``format=csv`` or ``ndjson``, some at a time: it may be millions."""
-    start, end = period(asked)
-    format = asked.query("format", "csv")
-    if format not in ("csv", "ndjson"):
-        raise ValidationError("The parameter 'format' knows csv and ndjson.", param="format")
-    where, within = _filters(asked), asked.reach.where()
-    await asked.deps.store.ledger.caught_up(_SETTLING)
-    store, request, before = asked.deps.store, asked.request, (end, "")
-    request.responseHeaders.setRawHeaders(
-        b"content-type", [b"text/csv; charset=utf-8" if format == "csv" else b"application/x-ndjson"]
-    )
-    request.responseHeaders.setRawHeaders(b"cache-control", [b"no-store"])
-    flow, first = request.backpressure(), True
-    flow.start()
-    try:
-        while True:
-
-            def work(
-                connection: Connection, before: tuple[int, str] = before, first: bool = first
-            ) -> tuple[bytes, list[Row]]:
-                rows = calls.latest(connection, where, within, start, before, _STEP)
-                shown = [call_view(row) for row in rows]
-                return b"".join(_csv(shown, first) if format == "csv" else _lines(shown)), rows
-
-            written, rows = await store.database.run(work)
-            if written:
-                request.write(written)
-            if len(rows) < _STEP:
-                return
-            first, before = False, (rows[-1].at, rows[-1].uid)
-            await flow.ready()
-    finally:
-        flow.stop()
-
-
-def _lines(shown: list[dict[str, Any]]) -> Iterator[bytes]:
-    for each in shown:
-        yield msgspec.json.encode(each) + b"\n"
-
-
-def _csv(shown: list[dict[str, Any]], header: bool) -> Iterator[bytes]:
-    out = io.StringIO()
-    names = [*_CSV]
-    writer = csv.DictWriter(out, names, extrasaction="ignore", lineterminator="\r\n")
-    if header:
-        writer.writeheader()
-    for each in shown:
-        writer.writerow({name: _cell(each[name]) for name in names})
-    yield out.getvalue().encode()
-
-
-def _cell(value: Any) -> Any:
-    """Spreadsheets take a text that begins so for a formula (owasp.org, "CSV Injection")."""
-    if isinstance(value, list):
-        value = " ".join(value)
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
-
-
-_CSV = (
-    *("at", "request_id", "key_id", "key", "team", "project", "organization", "user_id", "end_user", "tags"),
-    *("operation", "model", "provider", "target", "stream", "status", "outcome", "error_code"),
-    *("input", "cached", "cache_write", "output", "reasoning", "estimated", "cost_usd", "unpriced", "attempts"),
-    *("duration_ms", "first_event_ms"),
-)

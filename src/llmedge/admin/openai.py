@@ -13,6 +13,8 @@ from llmedge.store.rows import day_of
 from llmedge.store.spend import DAY, Question, Spend
 
 _HOUR = DAY // 24
+_LATEST = 2**32
+"""Seconds since 1970: in 2106."""
 _GROUPS = {"project_id": "project", "user_id": "user", "api_key_id": "key", "model": "model"}
 _LINE_ITEM = "line_item"
 _MOST = {"1d": 31, "1h": 168}
@@ -39,11 +41,11 @@ async def costs(asked: Asked) -> None:
 
 async def _buckets(asked: Asked, width: str, groups: dict[str, str], show: Any, object: str) -> None:
     size = DAY if width == "1d" else _HOUR
-    begin = asked.number("start_time", 0, 2**40) * 1_000_000 // size * size
+    begin = asked.number("start_time", 0, _LATEST) * 1_000_000 // size * size
     if not begin:
         raise ValidationError("The parameter 'start_time' is required: seconds since 1970.", param="start_time")
     now = round(asked.deps.clock.seconds() * 1_000_000)
-    end = min(asked.number("end_time", now // 1_000_000 + 1, 2**40) * 1_000_000, (now // size + 1) * size)
+    end = min(asked.number("end_time", now // 1_000_000 + 1, _LATEST) * 1_000_000, (now // size + 1) * size)
     longest = 180 if object.startswith("organization.costs") else _MOST[width]
     most = asked.number("limit", 7 if width == "1d" else 24, longest)
     if page := asked.query("page"):

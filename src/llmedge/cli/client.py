@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode, urlsplit
-from urllib.request import ProxyHandler, Request, build_opener
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 TIMEOUT = 60.0
 """Seconds for one answer."""
@@ -25,6 +25,13 @@ class Problem(Exception):
         self.status = status
 
 
+class _StayHere(HTTPRedirectHandler):
+    """urllib would take the key along to wherever it is sent."""
+
+    def redirect_request(self, *args: Any, **kw: Any) -> None:
+        return None
+
+
 class Client:
     """:param url: of the gateway's admin endpoint. :param key: that may do what is asked."""
 
@@ -34,7 +41,7 @@ class Client:
         self._url = url.rstrip("/")
         self._key = key
         loopback = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
-        self._opener = build_opener(ProxyHandler({})) if loopback else build_opener()
+        self._opener = build_opener(_StayHere, *([ProxyHandler({})] if loopback else []))
 
     def ask(
         self,

@@ -14,7 +14,7 @@ from twisted.python.usage import Options, UsageError
 from llmedge._version import __version__
 from llmedge.cli import apply
 from llmedge.cli.client import DEFAULT_URL, Client, Problem
-from llmedge.cli.tables import table
+from llmedge.cli.tables import plain, table
 
 
 def _arguments(options: Options, names: Sequence[str], given: Sequence[str]) -> None:
@@ -211,7 +211,7 @@ def main(arguments: Sequence[str] | None = None, out: TextIO | None = None) -> i
             _become(command, given.rest)
         COMMANDS[command](given, _Printer(out, bool(given.get("json"))))
     except Problem as problem:
-        print(f"llmedge: {problem}", file=sys.stderr)
+        print(plain(f"llmedge: {problem}"), file=sys.stderr)
         return 1
     return 0
 
@@ -240,7 +240,7 @@ class _Printer:
         self._out, self.as_json = out, as_json
 
     def document(self, document: Any, text: str) -> None:
-        self._out.write(json.dumps(document, indent=2) + "\n" if self.as_json else text)
+        self._out.write(json.dumps(document, indent=2) + "\n" if self.as_json else plain(text))
 
 
 def _find(client: Client, name: str) -> dict[str, Any]:

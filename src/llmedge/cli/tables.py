@@ -22,6 +22,11 @@ def table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return "\n".join(shown) + "\n"
 
 
+def plain(text: str) -> str:
+    """``text`` without what would steer a terminal: names of models, errors and metadata are anybody's."""
+    return "".join(each if each == "\n" or each.isprintable() else "\ufffd" for each in text)
+
+
 def _cell(value: Any) -> str:
     if value is None or value == "" or value == []:
         return "-"

@@ -38,6 +38,7 @@ def load(
     vendors: Vendors,
     endpoint_check: EndpointCheck | None = None,
     doubt: Callable[[str], None] | None = None,
+    text: str | None = None,
 ) -> Settings:
     """The settings in force.
 
@@ -48,12 +49,13 @@ def load(
     :param vendors: those there are, whose options the tables of ``[providers]`` may hold.
     :param endpoint_check: says what is wrong with an endpoint string.
     :param doubt: is told, a line each, what can be used and is hardly meant.
+    :param text: what stands in the file, which is not read then.
     :raises ConfigError: with every problem found, in the order of the file's lines.
     """
     data: dict[str, Any] = {}
     lines: dict[KeyPath, int] = {}
     if path is not None:
-        data, lines = _read_file(path)
+        data, lines = _parsed(path, _read_file(path) if text is None else text)
     reader = Reader(environ, path or "", lines, vendors)
     if environ.get("SERVER_ADDRESS", "").strip() and isinstance(data.get("server"), dict):
         data["server"].pop("listen", None)  # the environment stands over the file
@@ -70,17 +72,22 @@ def load(
     return settings
 
 
-def _read_file(path: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+def _read_file(path: str) -> str:
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")  # some editors begin it with a byte order mark
+        return Path(path).read_text(encoding="utf-8-sig")  # some editors begin it with a byte order mark
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError:
         raise ConfigError([f"{path}: is not UTF-8 text"]) from None
+
+
+def _parsed(path: str, text: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     try:
         return tomllib.loads(text), locate(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"{path}: is not TOML: {error}"]) from None
+    except RecursionError:
+        raise ConfigError([f"{path}: is nested too deeply"]) from None
 
 
 def read_table(cls: type[S], data: Mapping[str, Any]) -> S:

@@ -150,7 +150,7 @@ class Directory:
     def place(self, account: Account) -> Place:
         """Where ``account`` belongs, by ids or names; what is not known here stays as it is, and limits nothing.
 
-        :raises PermissionDenied: one of those is disabled. :raises StoreUnavailable: it was not read yet.
+        :raises PermissionDenied: one of those is disabled or deleted. :raises StoreUnavailable: it was not read yet.
         """
         if not self.loaded:
             raise StoreUnavailable
@@ -158,11 +158,11 @@ class Directory:
         models: list[tuple[str, ...]] = []
         places = {kind: getattr(account, kind) for kind in _ABOVE}
         for kind in _ABOVE:
-            above = self._named(kind, places[kind])
+            above = self._entities.get((kind, places[kind])) or self._named(kind, places[kind])
             if above is None:
                 continue
-            if above.state != "active":
-                raise KeyDisabled(f"The {kind} of this API key is disabled.")
+            if above.state != "active":  # without its limits and budgets, the key would have none
+                raise KeyDisabled(f"The {kind} of this API key is {above.state}.")
             places[kind] = above.id
             scope = read_table(Scope, above.data)
             limits += limits_of(scope, f"{kind}:{above.id}", f"The {kind} '{above.name}'")

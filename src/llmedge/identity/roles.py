@@ -22,8 +22,8 @@ PERMISSIONS = {
     "spend:read": "see what was spent",
     "calls:read": "see calls, and why each went where it went",
     "content:read": "see what was said in them, where that is kept",
-    "config:read": "see the state of targets, and check configurations",
-    "config:write": "have the configuration read again",
+    "config:read": "see the state of targets",
+    "config:write": "check configurations, and have one read again",
 }
 """All there are, and what each allows."""
 _READS = frozenset({"keys:read", "teams:read", "budgets:read", "spend:read"})

@@ -12,6 +12,7 @@ FILTERS = {
     **{name: name for name in ("model", "provider", "outcome", "operation", "team", "project", "organization")},
     "key": "key_id",
     "user": "user_id",
+    "end_user": "end_user",
     "request_id": "request_id",
 }
 """What calls may be asked by, and the column that has it."""

@@ -24,6 +24,8 @@ AUDIT = (
     *("n", "at", "actor", "peer", "request_id", "action", "kind", "id", "team", "before", "after", "previous"),
     "digest",
 )
+MOST_SECRETS = 8
+"""Of a key, at a time."""
 _encode = msgspec.json.Encoder(order="sorted").encode
 _decode = msgspec.json.decode
 
@@ -32,7 +34,7 @@ _decode = msgspec.json.decode
 class Actor:
     """Who changes something.
 
-    :ivar name: the caller's; ``peer`` its address.
+    :ivar name: the caller's id, which nobody else has; ``peer`` its address.
     """
 
     name: str
@@ -140,10 +142,12 @@ def change(
 
     :param version: what it was when whoever changes it looked; ``None``: whatever it is.
     :param add: one more secret of a key. :param retire: when its other secrets end, in microseconds since 1970.
-    :raises NotFound: there is none. :raises Conflict: it was changed meanwhile, or another one has its name.
+    :raises NotFound: there is none. :raises Conflict: it was changed meanwhile, another one has its name, or it has too
+        many secrets.
     """
     try:
         with connection.transaction():
+            revision = _next(connection)  # first: what is read before others have done is not what they leave
             before = get(connection, entity.kind, entity.id)
             if version is not None and before.version != version:
                 raise Conflict(f"This {entity.kind} was changed meanwhile: it is version {before.version} now.")
@@ -153,10 +157,12 @@ def change(
                 created_at=before.created_at,
                 created_by=before.created_by,
                 updated_at=connection.now(),
-                revision=_next(connection),
+                revision=revision,
             )
             connection.execute("DELETE FROM entity WHERE kind = ? AND id = ?", [entity.kind, entity.id])
             _insert(connection, after)
+            if add is not None:
+                _make_room(connection, entity.id, after.updated_at)
             if retire is not None:
                 connection.execute(
                     "UPDATE key_secret SET expires_at = ? WHERE key_id = ? AND (expires_at IS NULL OR expires_at > ?)",
@@ -179,6 +185,13 @@ def _insert(connection: Connection, entity: Entity) -> None:
         f"INSERT INTO entity ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})",  # noqa: S608
         values,
     )
+
+
+def _make_room(connection: Connection, key_id: str, now: int) -> None:
+    """:raises Conflict: there is none."""
+    connection.execute("DELETE FROM key_secret WHERE key_id = ? AND expires_at <= ?", [key_id, now])
+    if connection.query("SELECT COUNT(*) FROM key_secret WHERE key_id = ?", [key_id])[0][0] >= MOST_SECRETS:
+        raise Conflict(f"This key has {MOST_SECRETS} secrets that are good for a while: give the next no grace period.")
 
 
 def _add_secret(connection: Connection, secret: KeySecret) -> None:
@@ -223,6 +236,7 @@ def write_down(
     connection: Connection, actor: Actor, action: str, kind: str, id: str, team: str, before: Any, after: Any
 ) -> None:
     """One more line of the audit, in the transaction that is open. Holds no secret: nobody is to hand it one."""
+    connection.execute("UPDATE revision SET number = number WHERE name = 'entity'")  # one line after another
     found = connection.query("SELECT n, digest FROM audit ORDER BY n DESC LIMIT 1")
     n, previous = (int(found[0][0]) + 1, found[0][1]) if found else (1, "")
     texts = [_encode(each).decode() for each in (before, after)]

@@ -77,22 +77,22 @@ def row_of(record: Record, uid: str) -> Row:
         uid=uid,
         at=_micros(record.received),
         request_id=record.request_id,
-        key_id=account.key_id or record.caller,
-        key=record.caller,
-        team=account.team,
+        key_id=_plain(account.key_id or record.caller),
+        key=_plain(record.caller),
+        team=_plain(account.team),
         project=account.project,
         organization=account.organization,
-        user_id=account.user,
-        end_user="",
+        user_id=_plain(account.user),
+        end_user=_plain(record.end_user),
         tags=_encode(account.tags).decode(),
         operation=record.operation,
-        model=record.model_label if used is None and cost is None else record.model,
+        model=_plain(record.model_label if used is None and cost is None else record.model),
         provider="" if by is None else by.target.provider,
-        target="" if by is None else by.target.model,
+        target="" if by is None else _plain(by.target.model),
         stream=int(record.stream),
         status=record.status,
         outcome=record.outcome,
-        error_code=record.error_code,
+        error_code=_plain(record.error_code),
         input=0 if used is None else used.input,
         cached=0 if used is None else used.cached,
         cache_write=0 if used is None else used.cache_write,
@@ -106,6 +106,11 @@ def row_of(record: Record, uid: str) -> Row:
         first_event=None if record.first_event is None else _micros(record.first_event - record.received),
         detail=_encode(_detail(record)).decode(),
     )
+
+
+def _plain(text: str) -> str:
+    """``text`` without NUL, which clients and vendors can send and PostgreSQL takes nowhere."""
+    return text.replace("\0", "\ufffd")
 
 
 def _micros(seconds: float) -> int:

@@ -30,6 +30,7 @@ GROUPS = {
     "hour": "hour",
 }
 """What spend may be asked by, and the column that has it."""
+TIMES = ("day", "hour")
 _BOUND = ("team", "project")
 _WHOLE = 1_000_000
 _SUMS = ", ".join("SUM(cost / 1000000), SUM(cost % 1000000)" if name == "cost" else f"SUM({name})" for name in FIGURES)
@@ -52,6 +53,7 @@ class Question:
     :ivar by: names of :data:`GROUPS`.
     :ivar where: only rows whose column, by a name of :data:`GROUPS`, is one of these.
     :ivar models: only models that match one of these patterns; none: all.
+    :ivar most: groups that are told; ``None``: all.
     :ivar within: a condition of ours on ``team`` and ``project``, with its parameters: what the asker may see.
     """
 
@@ -61,6 +63,11 @@ class Question:
     where: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
     models: tuple[str, ...] = ()
     within: tuple[str, Sequence[str]] = ("", ())
+    most: int | None = None
+
+
+class TooManyGroups(Exception):
+    """More than :attr:`Question.most`."""
 
 
 class Spend(dict[str, Any]):
@@ -70,7 +77,7 @@ class Spend(dict[str, Any]):
 def spend(connection: Connection, asked: Question) -> list[Spend]:
     """The groups there are, in order; with no ``by`` there is one.
 
-    :raises DatabaseError: as the connection does.
+    :raises TooManyGroups: there are. :raises DatabaseError: as the connection does.
     """
     columns = [GROUPS[name] for name in asked.by]
     needed = columns if not asked.models or "model" in columns else [*columns, "model"]
@@ -83,6 +90,8 @@ def spend(connection: Connection, asked: Question) -> list[Spend]:
             group = group[: len(columns)]
             before = sums.get(group)
             sums[group] = figures if before is None else [a + b for a, b in zip(before, figures, strict=True)]
+        if asked.most is not None and len(sums) > asked.most:
+            raise TooManyGroups
     return [
         Spend(zip((*asked.by, *FIGURES), (*group, *figures), strict=True)) for group, figures in sorted(sums.items())
     ]
@@ -136,12 +145,15 @@ def _rows(
     where = " AND ".join([f"{period} >= ? AND {period} < ?", *conditions])
     chosen = [_time(table, name) for name in columns]
     grouped = f" GROUP BY {', '.join(str(place + 1) for place in range(len(chosen)))}" if chosen else ""
+    limit = "" if asked.most is None else f" LIMIT {int(asked.most) + 1}"
     for name in connection.months(start, end) if table == "ledger" else [table]:
         sums = _OF_ROWS if table == "ledger" else _SUMS
         found = connection.query(
-            f"SELECT {', '.join([*chosen, sums])} FROM {name} WHERE {where}{grouped}",  # noqa: S608 - our own names
+            f"SELECT {', '.join([*chosen, sums])} FROM {name} WHERE {where}{grouped}{limit}",  # noqa: S608 - our own names
             [*between, *parameters],
         )
+        if asked.most is not None and len(found) > asked.most:
+            raise TooManyGroups
         for row in found:
             yield _group(columns, row), _figures(row[len(columns) :])
 

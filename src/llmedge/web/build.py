@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import attrs
@@ -16,7 +18,8 @@ from llmedge.web.cors import Cors
 from llmedge.web.layer import Layer, WebDeps
 from llmedge.web.limits import EnforceDeadline, LimitConcurrency, RateLimit
 from llmedge.web.ops import Ops
-from llmedge.web.routes import Routes, Tree, WithAdmin
+from llmedge.web.paths import is_admin, is_everybodys
+from llmedge.web.routes import API, Routes, Tree
 from llmedge.web.told import Told
 
 
@@ -44,29 +47,40 @@ def layers(settings: Settings) -> list[type[Layer]]:
     return [Compress, AccessRecord, *cors, Authenticate, *limits, LimitConcurrency, EnforceDeadline]
 
 
-def build(settings: Settings, pipeline: Pipeline, deps: WebDeps, administration: Any = None) -> Web:
+def build(settings: Settings, pipeline: Pipeline, deps: WebDeps, administration: Callable[[], Any]) -> Web:
     """Everything between the sites and the pipeline.
 
-    :param administration: the admin API, where there is one: on the operators' site, if there is, else on the public.
+    :param administration: makes the admin API. It is on the operators' site, where there is one, else on the public;
+        what everybody may ask of it is on both.
     """
     admin = settings.admin
     origins, default_models = settings.cors.origins, settings.routing.default_models
-    handlers, vendor_models, told = pipeline.handlers, pipeline.vendor_models, Told(settings.log)
+    handlers, vendor_models, told = (
+        pipeline.handlers,
+        pipeline.vendor_models,
+        Told(settings.log, settings.store.url is not None),
+    )
     api = Api(handlers, pipeline.models, vendor_models, deps.started, origins, default_models, told)
     render = deps.render_metrics if settings.metrics.enabled else None
-    public = Ops(deps.reactor, render, deps.ready, expose=not admin.listen or admin.keep_public)
+    exposed = not admin.listen or admin.keep_public
+    public = Ops(deps.reactor, render, deps.ready, expose=exposed, administers=not admin.listen)
     inside = Ops(deps.reactor, render, deps.ready, expose=True)
     routes: Any = Routes
-    tree: Any = Tree(routes(api.app, failed), routes(public.app, failed))
-    operators: Any = routes(inside.app, failed)
-    if administration is not None:
-        tree = tree if admin.listen else WithAdmin(administration, tree)
-        operators = WithAdmin(administration, operators)
-    resource = _wrap(tree, layers(settings), settings, deps)
+    of_api, of_public, of_inside = (routes(each.app, failed) for each in (api, public, inside))
+    administrated = cache(administration)
+    theirs = is_everybodys if admin.listen else is_admin
+
+    def find(path: bytes) -> Any:
+        return administrated() if theirs(path) else of_api if path.startswith(API) else of_public
+
+    def find_inside(path: bytes) -> Any:
+        return administrated() if is_admin(path) else of_inside
+
+    resource = _wrap(Tree(find), layers(settings), settings, deps)
     untraced = attrs.evolve(deps, traces=False, begin_trace=lambda headers: None)
     return Web(
         resource,
-        _wrap(operators, ADMIN_LAYERS, settings, untraced),
+        _wrap(Tree(find_inside), ADMIN_LAYERS, settings, untraced),
         next(layer.gate for layer in resource.inside() if isinstance(layer, Authenticate)),
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from llmedge._version import __version__
 from llmedge.operations import ENDPOINTS, Endpoint, Operation
+from llmedge.web import openapi_admin
 from llmedge.web.paths import PARAMETER
 
 _HEADERS = ("x-api-key", "x-goog-api-key", "api-key")
@@ -33,7 +34,11 @@ def openapi(endpoints: Iterable[Endpoint] = ENDPOINTS) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "llmedge", "version": __version__},
         "paths": paths,
-        "components": {"responses": {"Error": _ERROR}, "securitySchemes": _SCHEMES},
+        "components": {
+            "responses": {"Error": _ERROR},
+            "schemas": openapi_admin.schemas(),
+            "securitySchemes": _SCHEMES,
+        },
     }
 
 
@@ -50,6 +55,10 @@ def _operation_object(endpoint: Endpoint) -> dict[str, Any]:
         "responses": {**_answers(endpoint), "default": {"$ref": "#/components/responses/Error"}},
         "security": _SECURITY.get(endpoint.key, [{}, *_KEYS]),
     }
+    if endpoint.operation is Operation.ADMIN:
+        more = openapi_admin.described(endpoint)
+        responses = {**more["responses"], "default": described["responses"]["default"]}
+        return described | more | {"parameters": parameters + more["parameters"], "responses": responses}
     if endpoint.body != "none":
         named = endpoint.model or endpoint.unnamed or endpoint.body == "multipart" or "model" in names
         schema = {"type": "object"} if named else {"type": "object", "required": ["model"]}

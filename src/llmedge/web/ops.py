@@ -26,7 +26,7 @@ METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 class Ops:
     """:param expose: ``False`` where an admin endpoint has health and metrics instead.
     :param render_metrics: the exposition text, or ``None`` where metrics are off; run in ``reactor``'s pool.
-    :param ready: whether new requests are welcome.
+    :param ready: whether new requests are welcome. :param administers: whether the admin API is here.
     """
 
     app = Klein()
@@ -35,6 +35,7 @@ class Ops:
     _render_metrics: Callable[[], bytes] | None
     _ready: Callable[[], bool]
     _expose: bool = True
+    _administers: bool = True
     _answers: dict[str, tuple[int, bytes]] = attrs.Factory(dict)  # by word; each good for its second
 
     def live(self, request: EdgeRequest) -> None:
@@ -61,7 +62,9 @@ class Ops:
             "endpoints": [
                 f"{endpoint.method} {endpoint.path}"
                 for endpoint in ENDPOINTS
-                if endpoint.summary and (self._expose or endpoint.key in ("always", "never"))
+                if endpoint.summary
+                and (self._expose or endpoint.key in ("always", "never"))
+                and (self._administers or not endpoint.permission)
             ],
         }
         send_json(request, 200, document)

@@ -43,6 +43,14 @@ class Paths:
         self._templates = [(_pattern(path), found[path]) for path in templates]
         below = b"|".join(re.escape(path.removeprefix(VERSION)) for path in self.fixed if path.startswith(VERSION))
         self._deployments = re.compile(rb"/openai/deployments/(.+?)(%b)" % below, re.DOTALL)
+        admin = {
+            path: of for path, of in found.items() if any(each.operation is Operation.ADMIN for each in of.values())
+        }
+        self._admin = frozenset(path.encode() for path in admin if "{" not in path)
+        self._admin_prefixes = tuple({path.partition("{")[0].encode() for path in admin if "{" in path})
+        self._everybodys = frozenset(
+            path.encode() for path, of in admin.items() if not any(each.permission for each in of.values())
+        )
         self.streamed = {
             path for path, methods in self.fixed.items() if any(each.body == "multipart" for each in methods.values())
         }
@@ -113,7 +121,14 @@ class Paths:
 
     def is_admin(self, path: bytes) -> bool:
         """Whether the admin API is there."""
-        return any(endpoint.operation is Operation.ADMIN for endpoint in self.find(path).values())
+        return path in self._admin or (
+            path.startswith(self._admin_prefixes)
+            and any(endpoint.operation is Operation.ADMIN for endpoint in self.find(path).values())
+        )
+
+    def is_everybodys(self, path: bytes) -> bool:
+        """Whether what it has there asks for no permission."""
+        return path in self._everybodys
 
     def streams_body(self, path: bytes) -> bool:
         """Whether the onion runs as soon as the head of a request is here, with ``request.body`` to read from."""
@@ -129,7 +144,7 @@ def _pattern(template: str) -> re.Pattern[bytes]:
 
 PATHS = Paths(ENDPOINTS)
 endpoint_of, route_of, streams_body = PATHS.endpoint_of, PATHS.route_of, PATHS.streams_body
-is_admin = PATHS.is_admin
+is_admin, is_everybodys = PATHS.is_admin, PATHS.is_everybodys
 KEYS = {endpoint.path.encode(): endpoint.key for endpoint in ENDPOINTS if endpoint.key != "always"}
 """The paths that do not always ask for an API key: the setting that says so, or ``never``."""
 

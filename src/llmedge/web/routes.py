@@ -17,7 +17,7 @@ from twisted.web.server import NOT_DONE_YET
 from llmedge.errors import EdgeError, MethodNotAllowed
 from llmedge.operations import ENDPOINTS, Endpoint
 from llmedge.web.driver import CoroutineDriver
-from llmedge.web.paths import PARAMETER, SLASHED, is_admin, nothing_at
+from llmedge.web.paths import PARAMETER, PATHS, SLASHED, nothing_at
 from llmedge.web.request import EdgeRequest
 
 log = Logger()
@@ -112,31 +112,24 @@ def not_allowed(request: EdgeRequest, methods: Iterable[str]) -> MethodNotAllowe
 
 
 class Tree(Resource):
-    """``/v1/…`` and the like go to the API, everything else to the operators' routes."""
+    """Several resources, each with its paths.
+
+    :param find: the one that a path is for.
+    """
 
     isLeaf = True
 
-    def __init__(self, api: Resource, ops: Resource) -> None:
+    def __init__(self, find: Callable[[bytes], Resource]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # twisted has no types here
-        self._api = api
-        self._ops = ops
+        self._find = find
+        self._found: dict[bytes, Resource] = {}
+        """Of paths that stand in the table: there is no end of others."""
 
     def render(self, request: Any) -> int:
-        resource: Any = self._api if request.path.startswith(API) else self._ops
-        return cast(int, resource.render(request))
-
-
-class WithAdmin(Resource):
-    """The admin API's paths go to it, everything else to what is there besides."""
-
-    isLeaf = True
-
-    def __init__(self, admin: Resource, others: Resource) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # twisted has no types here
-        self._admin = admin
-        self._others = others
-
-    def render(self, request: Any) -> int:
-        of_admin = request.context.head.endpoint is None and is_admin(request.path)
-        resource: Any = self._admin if of_admin else self._others
+        path = request.path
+        resource: Any = self._found.get(path)
+        if resource is None:
+            resource = self._find(path)
+            if path in PATHS.fixed:
+                self._found[path] = resource
         return cast(int, resource.render(request))

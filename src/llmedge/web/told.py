@@ -1,4 +1,5 @@
-"""What of a request is in its access line because the operator wants it there: its end user, its tags, some headers."""
+"""What of a request is written down because somebody wants it: its end user, for the ledger and its access line; there
+its tags and some headers, too."""
 
 from __future__ import annotations
 
@@ -17,29 +18,32 @@ LONGEST = 256
 MOST = 32
 _USERS = ("user", "safety_identifier")
 """In OpenAI's dialects; in Anthropic's it is ``metadata.user_id``."""
+END_USER = b"X-Llmedge-End-User"
+"""The header that names an end user before any of these, as twisted.web keeps its name."""
 
 
 class Told:
-    """:param log: says what is wanted."""
+    """:param log: says what is wanted there. :param books: whether there is a ledger, which wants the end user."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, books: bool = False) -> None:
         self._fields = frozenset(log.fields)
         self._headers = log.headers
+        self._books = books
 
     def __bool__(self) -> bool:
-        return bool(self._fields or self._headers)
+        return bool(self._fields or self._headers or self._books)
 
     def note(self, record: Record, fields: RawObject, table: Table, tags: frozenset[str]) -> None:
         """Write it down, as far as the request has it.
 
         :param fields: of its body. :param table: its headers. :param tags: those of ``x-llmedge-tags``.
         """
-        metadata = _decoded(fields, "metadata")
+        metadata = _decoded(fields, "metadata") if "metadata" in fields else None
         metadata = metadata if isinstance(metadata, dict) else {}
-        if "user" in self._fields:
-            named = [_decoded(fields, name) for name in _USERS] + [metadata.get("user_id")]
-            if user := next((each for each in named if isinstance(each, str) and each), ""):
-                record.facts[USER] = user[:LONGEST]
+        if self._books or "user" in self._fields:
+            user = record.end_user = _end_user(fields, table, metadata)[:LONGEST]
+            if user and "user" in self._fields:
+                record.facts[USER] = user
         if "tags" in self._fields and tags:
             record.facts[TAGS] = [tag[:LONGEST] for tag in sorted(tags)[:MOST]]
         if "metadata" in self._fields:
@@ -49,6 +53,13 @@ class Told:
         found = {name: value[:LONGEST] for name in self._headers if (value := header_in(table, name))}
         if found:
             record.facts[HEADERS] = found
+
+
+def _end_user(fields: RawObject, table: Table, metadata: dict[str, Any]) -> str:
+    if (values := table.get(END_USER)) and values[-1]:
+        return values[-1].decode("latin-1")
+    named = [_decoded(fields, name) for name in _USERS if name in fields] + [metadata.get("user_id")]
+    return next((each for each in named if isinstance(each, str) and each), "")
 
 
 def _cut(value: Any) -> Any:
