@@ -24,7 +24,7 @@ class Remote:
     def refund(self, amount: float = 1.0) -> None:
         raise AssertionError("nothing was taken")
 
-    def level(self) -> Level:
+    def level(self, taken: bool = False) -> Level:
         return Level(self.rpm, 1, 0.0)
 
 

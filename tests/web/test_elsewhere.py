@@ -180,7 +180,7 @@ class Remote:
 
     def refund(self, amount: float = 1.0) -> None: ...
 
-    def level(self) -> Level:
+    def level(self, taken: bool = False) -> Level:
         return Level(60, 7, 0.5)
 
 

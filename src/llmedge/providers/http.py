@@ -100,7 +100,7 @@ class HttpProvider:
                     await exchange.read_all()
                     raise no_way(self.name, call.operation)
                 await self._check(exchange, translation.vendor_dialect)
-            created = int(self._clock.seconds())
+            created = int(attempt.first_byte or self._clock.seconds())
             if call.stream:
                 kind = exchange.fields.get(b"content-type", b"").lower()
                 if not kind.startswith(translation.vendor_dialect.stream_type):

@@ -165,7 +165,7 @@ class Connection(protocol.Protocol):
             self.lose()
         else:
             self._state = TRANSITIONS["rest"][ANSWERED]
-            self._deadlines.set(self, self._clock.seconds() + seconds)
+            self._deadlines.set(self, (exchange.heard or self._clock.seconds()) + seconds)
             self._on_idle(self)
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:

@@ -104,6 +104,7 @@ class Exchange:
     :data:`HIGH_WATER` bytes and one socket read are held, and the vendor's socket is paused.
 
     :ivar status: 0 until the headers are here.
+    :ivar heard: when they came, in the turn in which they did.
     """
 
     _flow: Flow | None
@@ -122,6 +123,7 @@ class Exchange:
     _arrived: Deferred[None] | None = None
     _owed: Owed | None = None
     _alone_since: float | None = None
+    heard: float | None = None
     _patience: float = 0.0
     _due: float = inf
     _timer_due: float = inf
@@ -257,14 +259,16 @@ class Exchange:
         if self._flow is not None:
             self._flow.expire_at(due)
 
-    def _stop_waiting(self) -> None:
+    def _stop_waiting(self, now: float | None = None) -> None:
         if self._owed is not None:
             self._owed = None
             since, self._alone_since = self._alone_since, None
+            if now is None:
+                now = self._clock.seconds()
             if since is None:
-                self._routing.end_wait(self._clock.seconds())
+                self._routing.end_wait(now)
             else:
-                self._routing.waited += self._clock.seconds() - since
+                self._routing.waited += now - since
 
     def arrival(self) -> Deferred[None]:
         """Fires at the next :meth:`notify`, which then calls nobody else; cancelling it aborts the exchange."""
@@ -293,7 +297,8 @@ class Exchange:
 
     def notify(self) -> None:
         """Tell the listener that something came, or that nothing will; if it does not take it, hold the vendor back."""
-        self._stop_waiting()
+        heard, self.heard = self.heard, None
+        self._stop_waiting(heard)
         if self._wake is not None:
             self._wake()
         if self._held > HIGH_WATER and not self._paused and self._flow is not None:
@@ -311,8 +316,9 @@ class Exchange:
             self.state = TRANSITIONS["headers"][ASKED]
             self.status, self.fields = status, fields
             self._attempt.status = status
+            self.heard = now = self._clock.seconds()
             if self._attempt.first_byte is None:
-                self._attempt.first_byte = self._clock.seconds()
+                self._attempt.first_byte = now
         if self.state is ANSWERING:
             self._chunks += chunks
             self._held += len(chunks[0]) if len(chunks) == 1 else sum(map(len, chunks))
