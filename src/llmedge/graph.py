@@ -24,6 +24,7 @@ from llmedge.record import Record
 from llmedge.state.allowances import Allowances
 from llmedge.state.funds import Fund
 from llmedge.state.items import ItemMemory
+from llmedge.state.knowing import Knowing
 from llmedge.state.rates import RateLimiter
 from llmedge.state.wrong_keys import WrongKeys
 from llmedge.upstream.client import Client
@@ -51,6 +52,7 @@ class ProcessState:
             self.tracing = Tracing(settings.tracing, self.metrics.lost_spans.inc, settings.upstream)
             self.observers.append(self.tracing)
         self.allowances = Allowances(reactor)
+        self._knowing: Knowing | None = None
         self.store: Any = None
         if settings.store.url is not None:
             from llmedge.store.store import Store  # where there is none, nothing of it is in memory
@@ -59,6 +61,8 @@ class ProcessState:
             self.metrics.show(self.store)
             self.observers.append(self.store.ledger)
             self.store.funds = self.allowances.funds.values
+            self.allowances.number = lambda: self.store.ledger.ended
+            self._knowing = Knowing(self.store.know)
         self.under_way = UnderWay(settings.server.max_requests, settings.server.max_requests_per_address)
         self.metrics.show_calls(lambda: self.under_way.calls)
         self.wrong_keys = WrongKeys(reactor)
@@ -101,8 +105,8 @@ class ProcessState:
 
     async def known(self, funds: Sequence[Fund], patience: float) -> None:
         """Wait, for ``patience`` seconds at most, until what was spent of ``funds`` before is known."""
-        if self.store is not None:
-            await self.store.know(funds, patience)
+        if self._knowing is not None:
+            await self._knowing.ready(funds, patience)
 
     def web_deps(
         self, observers: list[Callable[[Record], None]], limiter: RateLimiter, identifiers: IdentifierChain

@@ -109,7 +109,7 @@ class Reserve(Stage):
         """The process has just begun: what was spent before is being read, and the list prices."""
         with call.record.routing.wait(call.deadline.clock):
             await self.deps.prices.ready()
-            await self.deps.known(funds, min(KNOWING, call.deadline.left()))
+            await self.deps.known(funds, KNOWING)
         for fund in funds:
             fund.known = True  # as far as can be known now; it is read again and again
         return await self._with_money(call, proceed, taken)

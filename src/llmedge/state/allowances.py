@@ -58,12 +58,14 @@ class Allowances:
     """Outlives the configuration. Ids of limits come from configuration and store, or from certificates that an
     authority of ours has signed, so their number is bounded.
 
-    :param tell: is told of a fund that reached a soft share of its amount.
+    :ivar tell: is told of a fund that reached a soft share of its amount.
+    :ivar number: tells which of its calls the ledger got last; 0: there is none.
     """
 
-    def __init__(self, clock: Clock, tell: Tell = lambda fund, share: None) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.tell = tell
+        self.tell: Tell = lambda fund, share: None
+        self.number: Callable[[], int] = lambda: 0
         self.funds: dict[str, Fund] = {}
         self._under_way: dict[str, int] = {}
         self._buckets: dict[str, Bucket] = {}
@@ -149,7 +151,7 @@ class Allowances:
             total = 0 if used is None else used.input + used.output
             give_back([(bucket, float(taken.tokens - total)) for _, bucket in purse.tokens])
         if taken.holds is not None:
-            taken.holds.settle(accounting.cost or 0, record.received, self.tell)
+            taken.holds.settle(accounting.cost or 0, record.received, self.number(), self.tell)
             if used is not None and record.outcome == "ok":
                 self._lengths.get(f"{purse.caller.id}\0{record.model_label}").append(used.output)
 
