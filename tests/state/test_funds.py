@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -15,7 +15,6 @@ from llmedge.money import USD
 from llmedge.state import funds
 from llmedge.state.funds import Fund
 from tests.effort import examples
-from hypothesis import settings
 
 
 def fund(clock: Clock | None = None, **terms: object) -> Fund:

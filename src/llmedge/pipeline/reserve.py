@@ -13,7 +13,7 @@ from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import BudgetExhausted, BudgetHeld, LedgerUnavailable, TargetBusy, ValidationError
 from llmedge.money import text
 from llmedge.operations import Operation
-from llmedge.pipeline.bounds import Bound, bound, output_asked
+from llmedge.pipeline.bounds import Bound, answers, bound, output_asked
 from llmedge.pipeline.shape import tokens_of
 from llmedge.pipeline.stage import Handler, Stage, StageDeps
 from llmedge.providers.provider import Provider
@@ -69,7 +69,7 @@ class Reserve(Stage):
             raise LedgerUnavailable
         purse = self._allowances.purse(call.caller)
         if purse is not None:
-            taken = call.record.taken = self._allowances.take(purse, tokens_of(call) if purse.tokens else 0)
+            taken = call.record.taken = self._allowances.take(purse, _tokens(call, purse))
             if purse.tokens:
                 self._show(call, purse)
             if purse.funds and call.operation is not Operation.COUNT_TOKENS:
@@ -196,7 +196,7 @@ class Reserve(Stage):
                 late.cancel()
 
     def _limited(self, call: Call, output: int) -> Call:
-        each = max(1, output // max(1, call.choices))
+        each = max(1, output // answers(call))
         asked = output_asked(call)
         if asked is not None and asked <= output:
             return call
@@ -228,6 +228,11 @@ class Reserving:
 
     def close(self) -> None:
         self._provider.close()
+
+
+def _tokens(call: Call, purse: Purse) -> int:
+    """Of the minute; nothing for who only counts them."""
+    return tokens_of(call) if purse.tokens and call.operation is not Operation.COUNT_TOKENS else 0
 
 
 def _whose(fund: Fund) -> str:

@@ -80,6 +80,7 @@ async def take_upload(request: EdgeRequest, default: str) -> tuple[HeldUpload, s
         Spool(edge.room, clock),
         body.read,
         int(length) if length.isdecimal() else None,
+        edge.limits.max_upload_size,
         is_read,
     )
     request.over.append(lambda request, lost: upload.close())
