@@ -69,9 +69,11 @@ class Reserve(Stage):
             raise LedgerUnavailable
         purse = self._allowances.purse(call.caller)
         if purse is not None:
-            taken = call.record.taken = self._allowances.take(purse, _tokens(call, purse))
-            if purse.tokens:
-                self._show(call, purse)
+            try:
+                taken = call.record.taken = self._allowances.take(purse, _tokens(call, purse))
+            finally:
+                if purse.tokens:
+                    self._show(call, purse)
             if purse.funds and call.operation is not Operation.COUNT_TOKENS:
                 return self._with_money(call, proceed, taken)
         if gate is not None and gate.strict:

@@ -26,7 +26,7 @@ class Fund:
     """One budget, as one process knows it. Amounts are picos.
 
     :ivar known: what others spent of it, and this process before its start, is counted in.
-    :ivar spent: in the period; ``held``: for calls under way.
+    :ivar spent: in the period; ``held``: for calls under way, of which there are ``calls``.
     :ivar more: added to the amount until ``more_until`` (seconds since 1970).
     :ivar recent: what this process has spent of it in the period and the ledger's database may not have yet, each with
         the number of the last call that is in it.
@@ -37,7 +37,7 @@ class Fund:
         self._clock = clock
         self._amount = picos(budget.amount)
         self.known = False
-        self.spent = self.held = self.more = 0
+        self.spent = self.held = self.calls = self.more = 0
         self.more_until = 0.0
         self.told: set[float] = set()
         self.recent: deque[tuple[int, int]] = deque()
