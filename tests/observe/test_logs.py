@@ -184,7 +184,7 @@ class Access(SynchronousTestCase):
         self.assertEqual(fields["attempts"][0]["target"], "mock/mock-model")
 
     def test_costs(self) -> None:
-        """A number, in USD, or null where nobody knows, and 0 where nobody is paid; every kind of token has its field."""
+        """A number, in USD, or null where nobody knows, 0 where nobody is paid; every kind of token has its field."""
         priced = '[providers.m]\ndialect = "mock"\nmodels = ["*"]\n[prices."m/*"]\ninput = 1\noutput = 2\n'
         fields = self.line(Edge(priced))["fields"]
         self.assertEqual((fields["cost_usd"], fields["tokens_estimated"]), (0.000021, False))
