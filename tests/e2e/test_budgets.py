@@ -56,7 +56,7 @@ class Crowds(TestCase):
         return Decimal(budget["spent_usd"])
 
     async def test_one_after_another(self) -> None:
-        """On every way to ask: what vendors are owed is what the budget says, at most the amount, 98 % of it at least."""
+        """On every way to ask: what vendors are owed is what the budget says, at most 1 USD and 0.98 at least."""
         for kind in KINDS:
             before = self.paid.earned
             key = f"key-{kind}"

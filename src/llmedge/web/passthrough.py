@@ -142,4 +142,4 @@ class MediaRelay(Relay):
         if not self._request.startedWriting:
             raise error
         self._request.context.record.fail(error)
-        self._request.abort()
+        self._abort()
