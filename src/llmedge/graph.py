@@ -16,6 +16,7 @@ from llmedge.identity.configured import ANONYMOUS, identifiers, mode
 from llmedge.observe import traceparent
 from llmedge.observe.access import AccessLog
 from llmedge.observe.metrics import Metrics
+from llmedge.observe.webhook import Webhook
 from llmedge.pipeline import build as pipeline_build
 from llmedge.pipeline.build import Pipeline, PipelineDeps, stages
 from llmedge.pipeline.deployments import Deployments
@@ -28,6 +29,7 @@ from llmedge.state.knowing import Knowing
 from llmedge.state.rates import RateLimiter
 from llmedge.state.wrong_keys import WrongKeys
 from llmedge.upstream.client import Client
+from llmedge.upstream.post import Poster
 from llmedge.web import build as web_build
 from llmedge.web.build import Web
 from llmedge.web.layer import UnderWay, WebDeps
@@ -52,6 +54,9 @@ class ProcessState:
             self.tracing = Tracing(settings.tracing, self.metrics.lost_spans.inc, settings.upstream)
             self.observers.append(self.tracing)
         self.allowances = Allowances(reactor)
+        self.webhook = Webhook(reactor)
+        self.metrics.show(self.webhook)
+        self.allowances.tell = lambda fund, share: self.webhook.tell("budget.soft_limit", fund.event(share))
         self._knowing: Knowing | None = None
         self.store: Any = None
         if settings.store.url is not None:
@@ -63,6 +68,7 @@ class ProcessState:
             self.store.funds = self.allowances.funds.values
             self.allowances.number = lambda: self.store.ledger.ended
             self._knowing = Knowing(self.store.know)
+            self.allowances.tell = self.store.warnings(self.webhook.tell)
         self.under_way = UnderWay(settings.server.max_requests, settings.server.max_requests_per_address)
         self.metrics.show_calls(lambda: self.under_way.calls)
         self.wrong_keys = WrongKeys(reactor)
@@ -152,6 +158,7 @@ class Graph:
             self.process.metrics.caller(name)
         if self.process.tracing is not None:
             self.process.tracing.provider_names = self.pipeline.otel_names
+        self.process.webhook.use(self.settings.webhook, Poster(self.process.reactor, self.client))
         server, under_way = self.settings.server, self.process.under_way
         under_way.total, under_way.each = server.max_requests, server.max_requests_per_address
         if self.process.store is not None:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from llmedge.config.sections.budgets import Budget
 from llmedge.model import Clock, Limits
-from llmedge.money import picos
-from llmedge.state.periods import period
+from llmedge.money import picos, text
+from llmedge.state.periods import NEVER, period
 
 _ALL = ("*",)
 RECENT = 1000
@@ -132,6 +134,24 @@ class Fund:
         reached = [each for each in soft if self.spent >= each * self.amount and each not in self.told]
         self.told.update(reached)
         return reached
+
+    def event(self, share: float) -> dict[str, Any]:
+        """What is told of a soft share that is reached."""
+        kind, _, id = self.limits.id.partition(":")
+        began, resets = (datetime.fromtimestamp(each, UTC).isoformat() for each in (self.start, self.end))
+        return {
+            "budget": self.id,
+            "scope": kind,
+            "scope_id": id,
+            "who": self.limits.who,
+            "share": share,
+            "amount_usd": text(self.amount),
+            "spent_usd": text(self.spent),
+            "on_breach": self.budget.on_breach,
+            "period": self.budget.period,
+            "began_at": began.replace("+00:00", "Z"),
+            "resets_at": None if self.end >= NEVER else resets.replace("+00:00", "Z"),
+        }
 
     def wake(self) -> None:
         """Something may have come back: the first who waits looks again."""

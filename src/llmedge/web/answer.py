@@ -14,7 +14,7 @@ from llmedge import money
 from llmedge.dialects.registry import CHAT, DIALECTS
 from llmedge.errors import AuthError, EdgeError, MethodNotAllowed
 from llmedge.model import Answer
-from llmedge.record import Attempt
+from llmedge.record import Attempt, Record
 from llmedge.web.paths import dialect_of
 from llmedge.web.request import EdgeRequest
 
