@@ -32,16 +32,16 @@ class Told(OnDatabase):
     def run_work(self: Any, work: Callable[[Connection], Any]) -> Deferred[Any]:
         return fail(StoreUnavailable()) if self.away else execute(work, self.connection)
 
-    def process(self: Any, name: str) -> tuple[Warnings, Fund]:
+    def process(self: Any) -> tuple[Warnings, Fund]:
         """One of several, with its own knowledge of the same budget."""
         database = type("Database", (), {"run": staticmethod(self.run_work)})()
-        warnings = Warnings(self.clock, database, Directory(self.clock, ()), name, lambda *told: self.told.append(told))
+        warnings = Warnings(self.clock, database, Directory(self.clock, ()), lambda *told: self.told.append(told))
         terms = Budget(Decimal(1), "day", soft=(0.5, 0.8))
         return warnings, Fund("team:red/day", Limits("team:red", "The team 'red'"), terms, self.clock)
 
     def test_once_among_all(self: Any) -> None:
         """In the period; the next one has its own, and so has each share."""
-        processes = [self.process(name) for name in "abc"]
+        processes = [self.process() for _ in range(3)]
         for day in (1, 2):
             for warnings, fund in processes:
                 for share in fund.settle(0, USD * 6 // 10, self.clock.seconds()):
@@ -59,15 +59,15 @@ class Told(OnDatabase):
 
     def test_after_a_start(self: Any) -> None:
         """A process that begins anew does not tell what the one before it has told."""
-        for name in ("before", "after"):
-            warnings, fund = self.process(name)
+        for _ in range(2):
+            warnings, fund = self.process()
             for share in fund.learn(USD * 6 // 10, 0):
                 warnings(fund, share)
         self.assertEqual(len(self.told), 1)
 
     def test_while_the_database_is_away(self: Any) -> None:
         """It is told when that is back, unless the period is over by then; a stop ends the wait."""
-        warnings, fund = self.process("a")
+        warnings, fund = self.process()
         self.away = True
         for share in fund.settle(0, USD * 6 // 10, self.clock.seconds()):
             warnings(fund, share)

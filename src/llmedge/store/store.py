@@ -121,7 +121,7 @@ class Store:
 
     def warnings(self, tell: Callable[[str, Mapping[str, Any]], None]) -> Warnings:
         """Who is told of budgets that are nearly spent, and tells it by ``tell`` once among all processes."""
-        self._warnings = Warnings(self._reactor, self.database, self.directory, self.holder, tell)
+        self._warnings = Warnings(self._reactor, self.database, self.directory, tell)
         self._spent.tell = self._warnings
         return self._warnings
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,7 +26,7 @@ SOFT_LIMIT = "budget.soft_limit"
 class Warnings:
     """Is told by each process of a share that was reached; see :attr:`llmedge.state.allowances.Allowances.tell`.
 
-    :param holder: the process's own name. :param tell: tells whoever wants to know, given what and how it is.
+    :param tell: tells whoever wants to know, given what and how it is.
     """
 
     def __init__(
@@ -33,11 +34,10 @@ class Warnings:
         reactor: Any,
         database: DatabaseThread,
         directory: Directory,
-        holder: str,
         tell: Callable[[str, Mapping[str, Any]], None],
     ) -> None:
         self._reactor, self._database, self._directory = reactor, database, directory
-        self._holder, self._tell = holder, tell
+        self._tell = tell
         self._telling: set[Deferred[None]] = set()
 
     def __call__(self, fund: Fund, share: float) -> None:
@@ -51,7 +51,8 @@ class Warnings:
             each.cancel()
 
     async def _once(self, fund: Fund, share: float, start: float) -> None:
-        event, name, end = fund.event(share), f"{SOFT_LIMIT}:{fund.id}:{start}:{share}", fund.end
+        event, end, holder = fund.event(share), fund.end, secrets.token_hex(8)
+        name = f"{SOFT_LIMIT}:{fund.id}:{start}:{share}:{event['amount_usd']}"
         kind, _, id = fund.limits.id.partition(":")
         entity = self._directory.entity(kind, id)
         team = id if kind == "team" else "" if entity is None else entity.team
@@ -59,7 +60,7 @@ class Warnings:
         def is_first(connection: Connection) -> bool:
             seconds = end - connection.now() / 1_000_000 + 86_400  # clocks differ
             with connection.transaction():
-                if not leases.take_within(connection, name, self._holder, seconds):
+                if not leases.take_within(connection, name, holder, seconds):
                     return False
                 actor = entities.Actor("llmedge")
                 entities.write_down(connection, actor, SOFT_LIMIT, "budget", event["budget"], team, None, event)
