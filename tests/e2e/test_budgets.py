@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import json
+import sqlite3
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -11,14 +16,15 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.e2e import crowd
-from tests.e2e.client import Client
+from tests.e2e.client import Client, wait
 from tests.e2e.crowd import Paid, Socket, http, spend
 from tests.e2e.service import TIMEOUT, Gateway, until
+from tests.e2e.vendor import Vendor
 from tests.effort import so_many
 from tests.fakes import CHAT
 from tests.folders import new_folder
 
-CALLERS = so_many(60, quick=20, soak=1000)
+CALLERS = so_many(40, quick=20, soak=1000)
 KINDS = ("chat", "open", "stream", "open-stream", "embeddings", "images", "socket")
 MESSAGES = CHAT | {"model": "m"}
 ASKED: dict[str, tuple[str, Any]] = {
@@ -29,6 +35,17 @@ ASKED: dict[str, tuple[str, Any]] = {
     "embeddings": ("/v1/embeddings", {"model": "m", "input": "x" * 8000}),
     "images": ("/v1/images/generations", {"model": "m", "prompt": "hello"}),
 }
+
+
+async def own_budget(gateway: Gateway, key: str) -> dict[str, str]:
+    """As the key itself is told."""
+    client = await Client.connect(gateway.port)
+    client.send(f"GET /v1/key HTTP/1.1\r\nhost: localhost\r\nx-api-key: {key}\r\n\r\n".encode())
+    (limits,) = json.loads((await client.response()).body)["limits"]
+    client.leave()
+    (budget,) = limits["budgets"]
+    found: dict[str, str] = budget
+    return found
 
 
 class Crowds(TestCase):
@@ -46,12 +63,7 @@ class Crowds(TestCase):
         self.addCleanup(lambda: Deferred.fromCoroutine(self.gateway.stop()))
 
     async def spent(self, key: str) -> Decimal:
-        """As the key itself is told."""
-        client = await Client.connect(self.gateway.port)
-        client.send(f"GET /v1/key HTTP/1.1\r\nhost: localhost\r\nx-api-key: {key}\r\n\r\n".encode())
-        (limits,) = json.loads((await client.response()).body)["limits"]
-        client.leave()
-        (budget,) = limits["budgets"]
+        budget = await own_budget(self.gateway, key)
         self.assertEqual(budget["held_usd"], "0")
         return Decimal(budget["spent_usd"])
 
@@ -85,6 +97,52 @@ class Crowds(TestCase):
             self.assertGreaterEqual(owed, Decimal("0.98"), kind)
             self.assertLessEqual({*codes}, {"insufficient_quota", "BUDGET_HELD"}, kind)
             self.assertEqual(codes.count("insufficient_quota"), CALLERS, kind)
+
+
+class Telling(TestCase):
+    timeout = TIMEOUT
+
+    async def test_a_budget_that_is_nearly_spent(self) -> None:
+        """Two processes that share it, and their ledger: one of them tells it, once, again after a failure, signed."""
+        secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+        statuses = iter((503, 200))
+        receiver = Vendor(lambda asked: asked.connection.answer(next(statuses), {}))
+        self.addCleanup(lambda: Deferred.fromCoroutine(receiver.stop()))
+        toml = f'[webhook]\nurl = "http://127.0.0.1:{receiver.port}/hook"\nsecret = "{secret}"\n'
+        budget = '{amount = 0.0005, period = "total", soft = [0.5]}'
+        toml += f'[[auth.keys]]\nname = "a"\nkey = "key-a"\nbudgets = [{budget}]\n'
+        toml += '[providers.mock]\ndialect = "mock"\n[models.m]\ntargets = ["mock/x"]\n'
+        toml += '[prices."mock/*"]\ninput = 1\noutput = 10\n[ledger]\nspool = "SPOOL"\n'
+        folder = new_folder()
+        store = {"LLMEDGE_STORE": f"sqlite:{folder / 'llmedge.db'}"}
+        gateways = []
+        for name in "ab":
+            gateway = await Gateway(toml.replace("SPOOL", str(folder / name)), store).start()
+            gateways.append(gateway)
+            self.addCleanup(lambda gateway=gateway: Deferred.fromCoroutine(gateway.stop()))
+        for gateway in (*gateways, *gateways):
+            status, _ = await http(gateway, "key-a", "/v1/chat/completions", MESSAGES | {"max_tokens": 9})
+            self.assertEqual(status, 200)
+        await until(lambda: len(receiver.asked) >= 2, "an event, twice")
+        for gateway in gateways:  # each reads what the other has spent
+            while Decimal((await own_budget(gateway, "key-a"))["spent_usd"]) < Decimal("0.00025"):
+                await wait(0.1)
+            await gateway.stop()
+        with sqlite3.connect(folder / "llmedge.db") as database:
+            audit = database.execute("SELECT COUNT(*) FROM audit WHERE action = 'budget.soft_limit'").fetchone()
+        self.assertEqual(audit, (1,))
+        first, second = receiver.asked
+        self.assertEqual(first.body, second.body)
+        event = second.json()
+        self.assertEqual((event["type"], event["data"]["who"]), ("budget.soft_limit", "The key 'a'"))
+        at = second.headers["webhook-timestamp"]
+        signed = f"{second.headers['webhook-id']}.{at}.".encode() + second.body
+        key = base64.b64decode(secret.removeprefix("whsec_"))
+        expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+        self.assertEqual(second.headers["webhook-signature"], f"v1,{expected}")
+        self.assertLess(abs(int(at) - time.time()), 60)
+        for gateway in gateways:
+            self.assertNotIn(secret, gateway.process.out)
 
 
 class Clients(TestCase):

@@ -60,6 +60,13 @@ class ExactCounter(Counter):
         super().__init__(name, doc, labels)
         self._shown = shown
 
+    def collect(self) -> Metric:
+        """As near as a float comes to it."""
+        family = CounterMetricFamily(self._name, self._doc, labels=self._names)
+        for values, child in list(self._children.items()):
+            family.add_metric(values, float(self._shown(int(child.value))))
+        return family
+
     def text(self) -> str:
         """In Prometheus' text format 0.0.4: prometheus-client would make a float of it."""
         lines = [f"# HELP {self._name} {self._doc}", f"# TYPE {self._name} counter"]
@@ -124,16 +131,30 @@ class Histogram:
 
 
 class FastRegistry(Collector):
-    """All counters and histograms of a registry."""
+    """All counters and histograms of a registry.
+
+    :ivar exactly: :meth:`exact` shows those that are exact: who asks for all others is not to get them twice.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._families: list[Counter | Histogram] = []
+        self._exact: list[ExactCounter] = []
+        self.exactly = False
         registry.register(self)
 
     def counter(self, name: str, doc: str, labels: Sequence[str]) -> Counter:
         """One more counter."""
         self._families.append(family := Counter(name, doc, labels))
         return family
+
+    def exact_counter(self, name: str, doc: str, labels: Sequence[str], shown: Callable[[int], str]) -> ExactCounter:
+        """One more, of whole numbers."""
+        self._exact.append(family := ExactCounter(name, doc, labels, shown))
+        return family
+
+    def exact(self) -> str:
+        """The exposition text of those."""
+        return "".join(family.text() for family in self._exact)
 
     def histogram(self, name: str, doc: str, labels: Sequence[str], bounds: Sequence[float] = SECONDS) -> Histogram:
         """One more histogram."""
@@ -146,5 +167,5 @@ class FastRegistry(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """What prometheus-client asks for at a scrape."""
-        for family in self._families:
+        for family in self._families if self.exactly else (*self._families, *self._exact):
             yield family.collect()
