@@ -77,6 +77,21 @@ class Refusals(Limited):
         self.assertEqual(self.ask(edge).headers["retry-after"], "30")
 
 
+class Unpriced(Limited):
+    def test_what_others_cost_counts(self) -> None:
+        """Where it is allowed that somebody who may be asked has no price; and what is spent is spent."""
+        more = "[prices.'mock/y']\ncharacters = 1\n[models.n]\ntargets = ['mock/x', 'mock/y']\nstrategy = 'priority'"
+        edge = self.edge(f"budgets = [{{amount = 0.0002, unpriced = 'allow'}}]\n{more}")
+        statuses = [self.ask(edge, model="n").status for _ in range(5)]
+        (fund,) = self.allowances.funds.values()
+        self.assertEqual((fund.spent, fund.held), (self.spent(edge), 0))
+        self.assertEqual(statuses, [200, 200, 200, 429, 429])
+
+    def test_what_is_free_is_never_too_much(self) -> None:
+        edge = self.edge("budgets = [{amount = 0}]\n[providers.other]\ndialect = 'mock'")
+        self.assertEqual(self.ask(edge, model="other/x").status, 200)
+
+
 class Resets(Limited):
     def test_at_midnight_whatever_clocks_do(self) -> None:
         """Not a second sooner or later, over days of 23, 24 and 25 hours, and where there are none."""

@@ -95,7 +95,7 @@ class Reserve(Stage):
             return self._once_known(call, proceed, taken, funds)
         needed = bound(call, self.deps.models, self.deps.prices)
         if needed is None:
-            return self._unpriced(call, proceed, funds)
+            return self._unpriced(call, proceed, taken, funds)
         if needed.limited and not (self._gate is not None and self._gate.strict):
             amount = needed.amount
             for fund in funds:
@@ -116,14 +116,18 @@ class Reserve(Stage):
             fund.known = True  # as far as can be known now; it is read again and again
         return await self._with_money(call, proceed, taken)
 
-    def _unpriced(self, call: Call, proceed: Handler, funds: Sequence[Fund]) -> Awaitable[Reply]:
+    def _unpriced(self, call: Call, proceed: Handler, taken: Taken, funds: Sequence[Fund]) -> Awaitable[Reply]:
+        """Of somebody who may be asked the price is not known; what others cost counts all the same."""
         for fund in funds:
+            if fund.blocks and fund.spent >= fund.amount:
+                raise _exhausted(fund, call.deadline.clock.seconds())
             if fund.blocks and fund.budget.unpriced == "refuse":
                 raise ValidationError(
                     f"The price of '{call.model}' is not known, so it cannot be asked for within the budget of "
                     f"{_whose(fund)}. The operator can give it one ([prices]), or allow it (unpriced).",
                     param="model",
                 )
+        taken.holds = Holds(funds, 0)
         return proceed(call)
 
     async def _held(self, call: Call, proceed: Handler, taken: Taken, funds: Sequence[Fund], needed: Bound) -> Reply:

@@ -96,7 +96,7 @@ class Fund:
         """Whether ``amount`` may be held."""
         if not self.start <= self._clock.seconds() < self.end:
             self.roll()
-        return self.spent + self.held + amount <= self.amount or not self.blocks
+        return not amount or self.spent + self.held + amount <= self.amount or not self.blocks
 
     def settle(self, held: int, cost: int, received: float, number: int = 0) -> list[float]:
         """A call that ``held`` was for has cost ``cost``; the soft shares of the amount that this reached first.
