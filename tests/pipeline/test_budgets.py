@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from tests.fakes import CHAT
 from tests.pipeline.test_reserve import KEY, Limited
+from tests.web.test_websocket import Socket
 
 GEMINI = {"contents": [{"parts": [{"text": "hello"}]}]}
 INPUT = {"model": "m", "input": "hi"}
@@ -90,6 +91,36 @@ class Unpriced(Limited):
     def test_what_is_free_is_never_too_much(self) -> None:
         edge = self.edge("budgets = [{amount = 0}]\n[providers.other]\ndialect = 'mock'")
         self.assertEqual(self.ask(edge, model="other/x").status, 200)
+
+
+class Sockets(Limited):
+    def test_each_message_is_a_call(self) -> None:
+        """It reserves, it settles, and its refusal is a message; a client that leaves gives back what is held."""
+        edge = self.edge("budgets = [{amount = 0.0015, period = 'total'}]", "latency = 1\nchunk_interval = 0.5")
+        socket = Socket(edge, x_api_key="key-a")
+        (held,) = self.hold(socket, edge)
+        self.assertGreater(held, 0)
+        edge.reactor.pump([0.5] * 60)
+        socket.look()
+        self.assertEqual(socket.texts()[-1], "[DONE]")
+        (fund,) = self.allowances.funds.values()
+        self.assertEqual((fund.held, fund.spent), (0, self.spent(edge)))
+        self.hold(socket, edge)
+        socket.wire.leave()
+        edge.reactor.advance(0)
+        self.nothing_held()
+        self.assertEqual(fund.spent, self.spent(edge))
+        fund.spent = fund.amount
+        socket = Socket(edge, x_api_key="key-a")
+        socket.ask(model="m", max_tokens=10)
+        self.assertEqual(json.loads(socket.texts()[-1])["error"]["code"], "insufficient_quota")
+
+    def hold(self, socket: Socket, edge: Any) -> list[int]:
+        """What is held while a message has its answer begun."""
+        socket.ask(model="m", max_tokens=10)
+        edge.reactor.pump([0.5] * 4)
+        socket.look()
+        return [fund.held for fund in self.allowances.funds.values()]
 
 
 class Resets(Limited):
