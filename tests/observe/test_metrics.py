@@ -272,5 +272,5 @@ class Callers(SynchronousTestCase):
         text = metrics.render().decode()
         for caller, count in (("a", 2), ("b", 1), ("other", 3)):
             self.assertIn(f'llm_caller_requests_total{{caller="{caller}"}} {2.0 * count}', text)
-            self.assertIn(f'llm_caller_cost_usd_total{{caller="{caller}"}} {6.0 * count}', text)
+            self.assertIn(f'llm_caller_cost_usd_total{{caller="{caller}"}} {6 * count}\n', text)
         self.assertNotIn('caller="c"', text)
