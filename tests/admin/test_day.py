@@ -131,7 +131,7 @@ class Day(Administration):
 
     async def look_again(self) -> None:
         """As all processes do now and then."""
-        await self.store.look_again([*self.edge.service._process.allowances.funds.values()], 1.0)
+        await self.store.know_again([*self.edge.service._process.allowances.funds.values()], 1.0)
 
 
 def picos(usd: str) -> int:
