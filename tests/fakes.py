@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -90,8 +91,8 @@ class Response:
         return error
 
     def events(self) -> list[str]:
-        """The data of an event stream."""
-        blocks = self.body.decode().split("\n\n")
+        """The data of an event stream; comments are none."""
+        blocks = (re.sub(r"^(:[^\n]*\n)+", "", block) for block in self.body.decode().split("\n\n"))
         return [block.removeprefix("data: ") for block in blocks if block.startswith("data: ")]
 
 

@@ -18,6 +18,7 @@ from llmedge.model import Target, Usage
 from llmedge.observe import traceparent
 from llmedge.observe.access import AccessLog
 from llmedge.observe.metrics import Metrics
+from llmedge.observe.webhook import Webhook
 from llmedge.pipeline import build as pipeline_build
 from llmedge.pipeline.build import Pipeline, PipelineDeps, stages
 from llmedge.pipeline.deployments import Deployments
@@ -26,9 +27,11 @@ from llmedge.record import Record
 from llmedge.state.allowances import Allowances
 from llmedge.state.funds import Fund
 from llmedge.state.items import ItemMemory
+from llmedge.state.knowing import Knowing
 from llmedge.state.rates import RateLimiter
 from llmedge.state.wrong_keys import WrongKeys
 from llmedge.upstream.client import Client
+from llmedge.upstream.post import Poster
 from llmedge.web import build as web_build
 from llmedge.web.build import Web
 from llmedge.web.layer import UnderWay, WebDeps
@@ -53,6 +56,10 @@ class ProcessState:
             self.tracing = Tracing(settings.tracing, self.metrics.lost_spans.inc, settings.upstream)
             self.observers.append(self.tracing)
         self.allowances = Allowances(reactor)
+        self.webhook = Webhook(reactor)
+        self.metrics.show(self.webhook)
+        self.allowances.tell = lambda fund, share: self.webhook.tell("budget.soft_limit", fund.event(share))
+        self._knowing: Knowing | None = None
         self.store: Any = None
         if settings.store.url is not None:
             from llmedge.store.store import Store  # where there is none, nothing of it is in memory
@@ -61,6 +68,9 @@ class ProcessState:
             self.metrics.show(self.store)
             self.observers.append(self.store.ledger)
             self.store.funds = self.allowances.funds.values
+            self.allowances.number = lambda: self.store.ledger.ended
+            self._knowing = Knowing(self.store.know)
+            self.allowances.tell = self.store.warnings(self.webhook.tell)
         self.under_way = UnderWay(settings.server.max_requests, settings.server.max_requests_per_address)
         self.metrics.show_calls(lambda: self.under_way.calls)
         self.wrong_keys = WrongKeys(reactor)
@@ -107,8 +117,8 @@ class ProcessState:
 
     async def known(self, funds: Sequence[Fund], patience: float) -> None:
         """Wait, for ``patience`` seconds at most, until what was spent of ``funds`` before is known."""
-        if self.store is not None:
-            await self.store.know(funds, patience)
+        if self._knowing is not None:
+            await self._knowing.ready(funds, patience)
 
     def web_deps(
         self, observers: list[Callable[[Record], None]], limiter: RateLimiter, identifiers: IdentifierChain
@@ -154,6 +164,7 @@ class Graph:
             self.process.metrics.caller(name)
         if self.process.tracing is not None:
             self.process.tracing.provider_names = self.pipeline.otel_names
+        self.process.webhook.use(self.settings.webhook, Poster(self.process.reactor, self.client))
         server, under_way = self.settings.server, self.process.under_way
         under_way.total, under_way.each = server.max_requests, server.max_requests_per_address
         if self.process.store is not None:

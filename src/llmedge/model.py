@@ -62,9 +62,24 @@ class Upload(Protocol):
     """A multipart body that is not held in memory.
 
     :ivar content_type: with its boundary.
+    :ivar most: bytes of the body, at most.
+    :ivar files: of them there are at most so many, and ``texts`` bytes of other fields, as far as they count.
+    :ivar asked: answers asked for (``n``), at most.
     """
 
     content_type: str
+
+    @property
+    def most(self) -> int: ...
+
+    @property
+    def files(self) -> int: ...
+
+    @property
+    def texts(self) -> int: ...
+
+    @property
+    def asked(self) -> int: ...
 
     @property
     def spent(self) -> bool:

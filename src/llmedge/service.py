@@ -281,6 +281,7 @@ class EdgeService(Service):
         self.admin_site.abort()
         self.graph.retire()
         self.graph.client.close()
+        self._process.webhook.stop()
         if self._process.store is not None:
             await self._process.store.stop()
         if self._process.tracing is not None:

@@ -63,6 +63,7 @@ class Administration(SynchronousTestCase):
         """Rows as the ledger would ship them."""
         connection = self.store.database._do(lambda connection: connection)
         connection.add(rows, lambda: rollups.add(connection, rows))
+        self.store.ledger.kept = self.store.ledger.ended
 
     def ask(self, method: str, path: str, body: Any = None, key: str = ADMIN, **headers: str) -> Response:
         """One request, with a key."""

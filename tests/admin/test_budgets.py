@@ -51,6 +51,23 @@ class Budgets(Administration):
         for body in ({}, {"amount": -1, "until": "2023-11-15"}, {"amount": True}, {"amount": 1, "until": "later"}):
             self.assertEqual(self.refused("POST", path, body)[0], 400, body)
 
+    def test_others_come_and_go(self) -> None:
+        """What was reset, raised and is held stays with the budget it was for, wherever in the list that is."""
+        budgets = [{"amount": 0.0003, "period": "total"}, {"amount": 7, "period": "day"}]
+        self.edge.reactor.advance(60)
+        for path in ("reset", "raise"):
+            body = {"amount": 1, "until": "2023-11-16"} if path == "raise" else None
+            self.done("POST", f"/admin/v1/budgets/{quote(self.one('team')['id'])}/{path}", body)
+        team = self.done("GET", "/admin/v1/teams")["data"][0]["id"]
+        for changed in (budgets, budgets[::-1], budgets[1:], budgets):
+            self.done("PATCH", f"/admin/v1/teams/{team}", {"budgets": changed})
+            self.chat(self.secret, max_tokens=10)
+            found = [each for each in self.done("GET", "/admin/v1/budgets")["data"] if each["scope"] == "team"]
+            self.assertEqual(
+                {each["period"]: each["amount_usd"] for each in found},
+                {each["period"]: {"total": "1.0003", "day": "7"}[each["period"]] for each in changed},
+            )
+
     def test_own_team_only(self) -> None:
         """Its keys' budgets, not its own."""
         lead = self.key("lead", team="red", roles=["team_admin"])["key"]

@@ -184,13 +184,14 @@ class Access(SynchronousTestCase):
         self.assertEqual(fields["attempts"][0]["target"], "mock/mock-model")
 
     def test_costs(self) -> None:
-        """A number, in USD, or null where nobody knows; every kind of token has its field."""
+        """A number, in USD, or null where nobody knows, 0 where nobody is paid; every kind of token has its field."""
         priced = '[providers.m]\ndialect = "mock"\nmodels = ["*"]\n[prices."m/*"]\ninput = 1\noutput = 2\n'
         fields = self.line(Edge(priced))["fields"]
         self.assertEqual((fields["cost_usd"], fields["tokens_estimated"]), (0.000021, False))
         for kind in ("cached", "cache_write", "reasoning", "audio_input", "audio_output"):
             self.assertEqual(fields[f"{kind}_tokens"], 0)
-        self.assertIsNone(self.line(Edge())["fields"]["cost_usd"])
+        self.assertEqual(self.line(Edge())["fields"]["cost_usd"], 0)
+        self.assertIsNone(self.line(Edge(priced.replace("input = 1\noutput = 2", "image = 1")))["fields"]["cost_usd"])
 
     def test_a_call_that_waited(self) -> None:
         """Its attempt says how long and for what; others do not."""

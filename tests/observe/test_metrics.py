@@ -61,7 +61,8 @@ class Exposition(SynchronousTestCase):
 
     def test_costs(self) -> None:
         """USD by model and caller; what has no price is counted apart."""
-        edge = Edge(KEYS + '[providers.m]\ndialect = "mock"\nmodels = ["*"]\n[prices."m/x"]\ninput = 1\noutput = 2\n')
+        prices = '[prices."m/x"]\ninput = 1\noutput = 2\n[prices."m/y"]\nimage = 1\n'
+        edge = Edge(f'{KEYS}[providers.m]\ndialect = "mock"\nmodels = ["*"]\n{prices}')
         for model in ("m/x", "m/x", "m/y"):
             edge.ask(body=CHAT | {"model": model}, headers=A)
         call = {"operation": "chat", "provider": "m", "model": "m/*"}
@@ -101,6 +102,25 @@ class Exposition(SynchronousTestCase):
             edge.ask(body=CHAT)
             self.assertEqual(value(samples(edge), "llm_caller_requests_total", caller="anonymous"), 1)
             self.assertIsNone(value(samples(edge), "llm_caller_requests_total", caller="a"))
+
+    def test_costs_to_the_last_digit(self) -> None:
+        """However large the sum is, what one call adds shows; labels are escaped as Prometheus has it."""
+        metrics = Metrics(CollectorRegistry())
+        record = Record("r", "POST", "/", "", 0.0, operation="chat", caller='a"\\\n', model_label="m", ended=1.0)
+        record.routing.attempts.append(attempt := Attempt(Target("v", "m"), 0.0))
+        for cost in (123_456_789_000_000_000_000, 1, 1):
+            attempt.cost = cost
+            metrics(record)
+        lines = [each for each in metrics.render().decode().splitlines() if "llm_cost_usd_total" in each]
+        self.assertEqual(
+            lines,
+            [
+                "# HELP llm_cost_usd_total What answers and attempts in vain cost, in USD.",
+                "# TYPE llm_cost_usd_total counter",
+                'llm_cost_usd_total{operation="chat",provider="v",model="m",caller="a\\"\\\\\\n"} '
+                "123456789.000000000002",
+            ],
+        )
 
     def test_in_vain(self) -> None:
         """What a vendor was put to work for whose answer nobody waited for: a client that left, a deadline, a race."""
@@ -252,5 +272,5 @@ class Callers(SynchronousTestCase):
         text = metrics.render().decode()
         for caller, count in (("a", 2), ("b", 1), ("other", 3)):
             self.assertIn(f'llm_caller_requests_total{{caller="{caller}"}} {2.0 * count}', text)
-            self.assertIn(f'llm_caller_cost_usd_total{{caller="{caller}"}} {6.0 * count}', text)
+            self.assertIn(f'llm_caller_cost_usd_total{{caller="{caller}"}} {6 * count}\n', text)
         self.assertNotIn('caller="c"', text)

@@ -92,5 +92,5 @@ class Line(SynchronousTestCase):
         self.patch(access, "globalLogPublisher", LogPublisher(events.append))
         Edge().ask(body=CHAT, headers={"x-request-id": "r-1"})
         (event,) = [each for each in events if "log_line" in each]
-        self.assertRegex(event["message"], r"^200 mock-model → mock/mock-model anonymous 3\+9 tokens \d+ ms r-1$")
+        self.assertRegex(event["message"], r"^200 mock-model → mock/mock-model anonymous 3\+9 tokens \$0 \d+ ms r-1$")
         self.assertIn('"message":"POST /v1/chat/completions 200 ok', event["log_line"])

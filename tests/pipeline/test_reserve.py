@@ -186,7 +186,7 @@ class Money(Limited):
     def test_an_unknown_price_is_refused(self) -> None:
         """Unless that is allowed."""
         for unpriced, status in (("refuse", 400), ("allow", 200)):
-            edge = self.edge(f"budgets = [{{amount = 1, unpriced = '{unpriced}'}}]")
+            edge = self.edge(f"budgets = [{{amount = 1, unpriced = '{unpriced}'}}]\n[prices.'mock/y']\ncharacters = 1")
             answer = edge.ask(body=CHAT | {"model": "mock/y"}, headers=KEY)
             self.assertEqual(answer.status, status)
 

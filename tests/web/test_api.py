@@ -53,6 +53,7 @@ class Chat(SynchronousTestCase):
         edge = Edge(
             '[providers.m]\ndialect = "mock"\nmodels = ["*"]\n'
             '[prices."m/cheap"]\ninput = 0.01\noutput = 0.03\n[prices."m/free"]\ninput = 0\noutput = 0\n'
+            '[prices."m/other"]\nimage = 1\n'
         )
         self.assertEqual(edge.chat(model="cheap").headers["x-llmedge-cost-usd"], "0.0000003")
         self.assertEqual(edge.chat(model="free").headers["x-llmedge-cost-usd"], "0")

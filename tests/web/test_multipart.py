@@ -16,6 +16,7 @@ from llmedge.web.upload import HELD, HeldUpload
 from tests.effort import examples
 
 B = b"XyZ-7"
+LARGEST = 1 << 25
 TYPE = f"multipart/form-data; boundary={B.decode()}"
 MODEL = b'Content-Disposition: form-data; name="model"\r\n\r\n'
 FILE = b'Content-Disposition: form-data; name="file"; filename="a.mp3"\r\nContent-Type: audio/mpeg\r\n\r\n'
@@ -198,7 +199,7 @@ class Uploads(SynchronousTestCase):
             self.ended += 1
 
         held = Spool(Room(Server()), None)  # nothing of it goes to a disk, for which a thread would be needed
-        return HeldUpload(B, Multipart(B, told), held, read, len(data) if length else None, when_read)
+        return HeldUpload(B, Multipart(B, told), held, read, len(data) if length else None, LARGEST, when_read)
 
     def all_of(self, upload: HeldUpload, model: str) -> tuple[bytes, int | None]:
         sending = upload.open(model)
@@ -271,7 +272,7 @@ class Uploads(SynchronousTestCase):
     def test_the_content_type_is_ours(self) -> None:
         def kind(boundary: bytes) -> str:
             parser, held = Multipart(boundary), Spool(Room(Server()), None)
-            return HeldUpload(boundary, parser, held, self.upload(b"")._read, None, lambda: None).content_type
+            return HeldUpload(boundary, parser, held, self.upload(b"")._read, None, LARGEST, lambda: None).content_type
 
         self.assertEqual(kind(b"--a-7"), "multipart/form-data; boundary=--a-7")
         self.assertEqual(kind(b"a b:c"), 'multipart/form-data; boundary="a b:c"')

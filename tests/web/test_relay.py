@@ -100,6 +100,28 @@ class Deadlines(SynchronousTestCase):
         self.assertFalse(response.complete)
         self.assertEqual(json.loads(response.events()[-1])["error"]["code"], "TIMEOUT_ERROR")
 
+    def test_what_such_a_stream_cost(self) -> None:
+        """Whoever reads its record at its end finds it there."""
+        edge = Edge(
+            '[server]\nstream_timeout = 10\n[providers.m]\ndialect = "mock"\nmodels = ["*"]\nchunk_interval = 0.5\n'
+            '[prices."m/*"]\ninput = 1\noutput = 10\n'
+        )
+        found: list[int | None] = []
+        access = edge.site.edge.resource.inner
+        access._observers = (*access._observers, lambda record: found.append(record.accounting.cost))
+        said = "w " * 50
+        messages = {"messages": [{"role": "user", "content": said}], "max_tokens": 100}
+        for path, document in (
+            ("/v1/chat/completions", messages),
+            ("/v1/messages", messages),
+            ("/v1/responses", {"input": said}),
+        ):
+            wire = edge.wire()
+            wire.send(request(path=path, body=document | {"model": "x", "stream": True}))
+            edge.reactor.pump([0.5] * 24)
+            self.assertIn(b"longer than 10 s", wire.received())
+            self.assertTrue(found[-1], path)
+
     def test_nothing_is_left_on_the_clock(self) -> None:
         """Every timer of a request ends with it."""
         edge = mock()

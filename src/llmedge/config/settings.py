@@ -22,6 +22,7 @@ from llmedge.config.sections.store import Store
 from llmedge.config.sections.tls import Tls
 from llmedge.config.sections.tracing import Tracing
 from llmedge.config.sections.upstream import Upstream
+from llmedge.config.sections.webhook import Webhook
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$"
 """What providers and keys may be called."""
@@ -42,6 +43,7 @@ class Settings:
     log: Log = attrs.field(factory=Log)
     metrics: Metrics = attrs.field(factory=Metrics)
     tracing: Tracing = attrs.field(factory=Tracing)
+    webhook: Webhook = attrs.field(factory=Webhook)
     upstream: Upstream = attrs.field(factory=Upstream)
     routing: Routing = attrs.field(factory=Routing)
     providers: Mapping[str, Provider] = attrs.field(factory=dict, metadata={"table_of": Provider, "named": NAME})

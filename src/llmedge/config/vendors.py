@@ -55,7 +55,7 @@ GENERIC: Mapping[str, Vendor] = {
     "gemini": _compatible("gemini-compatible", "gemini", "gemini"),
     "bedrock": VENDORS["bedrock"],
     "vertex": VENDORS["vertex"],
-    "mock": Vendor("mock", "", "", price_name="", otel_name="", rehearsal=True),
+    "mock": Vendor("mock", "", "", price_name="free", otel_name="", rehearsal=True),
 }
 """By ``dialect``: what a provider is that the catalogue does not have."""
 

@@ -211,19 +211,15 @@ class Dialect(ABC):
         """An error as an event of a stream that has begun. SDKs raise on it."""
 
     def asked_output(self, fields: RawObject) -> int | None:
-        """The tokens that an answer may have, as its client says; ``None`` if it does not."""
-        for name in self.limits:
-            raw = bytes(fields.get(name, b""))
-            if raw.isdigit() and len(raw) < 16:
-                return int(raw)
-        return None
+        """The tokens that an answer may have, as its client says; ``None`` if it does not. Of two numbers the larger:
+        servers differ in which one they heed."""
+        told = (bytes(fields.get(name, b"")) for name in self.limits)
+        return max((int(raw) for raw in told if raw.isdigit() and len(raw) < 16), default=None)
 
     def with_output(self, fields: RawObject, most: int) -> RawObject:
         """The same request for an answer of ``most`` tokens at most."""
-        for name in self.limits:
-            if bytes(fields.get(name, b"null")) != b"null":
-                return {**fields, name: msgspec.Raw(b"%d" % most)}
-        return {**fields, self.limits[0]: msgspec.Raw(b"%d" % most)} if self.limits else fields
+        told = [name for name in self.limits if bytes(fields.get(name, b"null")) != b"null"]
+        return {**fields, **dict.fromkeys(told or self.limits[:1], msgspec.Raw(b"%d" % most))}
 
     # For a vendor who speaks it too: bodies pass through
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 
 from llmedge.config.sections.auth import Auth, Key
+from llmedge.config.sections.budgets import handles
 from llmedge.config.sections.scopes import Scope
 from llmedge.config.sections.spiffe import Spiffe
 from llmedge.identity.chain import Credentials, Identifier, IdentifierChain
@@ -173,7 +174,7 @@ def workload_of(account: Spiffe, id: str) -> Caller:
 
 def limits_of(scope: Scope, id: str, who: str) -> tuple[Limits, ...]:
     """What ``scope`` limits; nothing: none."""
-    budgets = tuple((f"{id}/{number}", each) for number, each in enumerate(scope.budgets))
+    budgets = tuple((f"{id}/{handle}", each) for handle, each in handles(scope.budgets).items())
     limits = Limits(id, who, scope.rpm, scope.burst, scope.tpm, scope.max_concurrency, budgets)
     return (limits,) if limits != Limits(id, who, burst=scope.burst) else ()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 
 import attrs
@@ -16,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector, CollectorRegistry
 from prometheus_client.utils import floatToGoString
 
+_ESCAPED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
@@ -30,16 +31,12 @@ class CounterChild:
 
 
 class Counter:
-    """A counter with labels.
+    """A counter with labels."""
 
-    :param unit: how much of what is counted is one of what is shown: whole numbers stay exact however many are added.
-    """
-
-    def __init__(self, name: str, doc: str, labels: Sequence[str], unit: int = 1) -> None:
+    def __init__(self, name: str, doc: str, labels: Sequence[str]) -> None:
         self._name = name
         self._doc = doc
         self._names = tuple(labels)
-        self._unit = unit
         self._children: defaultdict[tuple[str, ...], CounterChild] = defaultdict(lambda: CounterChild(0))
 
     def labels(self, *values: str) -> CounterChild:
@@ -49,8 +46,34 @@ class Counter:
     def collect(self) -> Metric:
         family = CounterMetricFamily(self._name, self._doc, labels=self._names)
         for values, child in list(self._children.items()):
-            family.add_metric(values, child.value / self._unit)
+            family.add_metric(values, child.value)
         return family
+
+
+class ExactCounter(Counter):
+    """One of whole numbers, which stay exact however many are added and however they are shown.
+
+    :param shown: gives a sum as a number without an exponent.
+    """
+
+    def __init__(self, name: str, doc: str, labels: Sequence[str], shown: Callable[[int], str]) -> None:
+        super().__init__(name, doc, labels)
+        self._shown = shown
+
+    def collect(self) -> Metric:
+        """As near as a float comes to it."""
+        family = CounterMetricFamily(self._name, self._doc, labels=self._names)
+        for values, child in list(self._children.items()):
+            family.add_metric(values, float(self._shown(int(child.value))))
+        return family
+
+    def text(self) -> str:
+        """In Prometheus' text format 0.0.4: prometheus-client would make a float of it."""
+        lines = [f"# HELP {self._name} {self._doc}", f"# TYPE {self._name} counter"]
+        for values, child in list(self._children.items()):
+            pairs = (f'{name}="{value.translate(_ESCAPED)}"' for name, value in zip(self._names, values, strict=True))
+            lines.append(f"{self._name}{{{','.join(pairs)}}} {self._shown(int(child.value))}")
+        return "\n".join(lines) + "\n"
 
 
 class LastLabel(dict[str | int, CounterChild]):
@@ -108,16 +131,30 @@ class Histogram:
 
 
 class FastRegistry(Collector):
-    """All counters and histograms of a registry."""
+    """All counters and histograms of a registry.
+
+    :ivar exactly: :meth:`exact` shows those that are exact: who asks for all others is not to get them twice.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._families: list[Counter | Histogram] = []
+        self._exact: list[ExactCounter] = []
+        self.exactly = False
         registry.register(self)
 
-    def counter(self, name: str, doc: str, labels: Sequence[str], unit: int = 1) -> Counter:
+    def counter(self, name: str, doc: str, labels: Sequence[str]) -> Counter:
         """One more counter."""
-        self._families.append(family := Counter(name, doc, labels, unit))
+        self._families.append(family := Counter(name, doc, labels))
         return family
+
+    def exact_counter(self, name: str, doc: str, labels: Sequence[str], shown: Callable[[int], str]) -> ExactCounter:
+        """One more, of whole numbers."""
+        self._exact.append(family := ExactCounter(name, doc, labels, shown))
+        return family
+
+    def exact(self) -> str:
+        """The exposition text of those."""
+        return "".join(family.text() for family in self._exact)
 
     def histogram(self, name: str, doc: str, labels: Sequence[str], bounds: Sequence[float] = SECONDS) -> Histogram:
         """One more histogram."""
@@ -130,5 +167,5 @@ class FastRegistry(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """What prometheus-client asks for at a scrape."""
-        for family in self._families:
+        for family in self._families if self.exactly else (*self._families, *self._exact):
             yield family.collect()

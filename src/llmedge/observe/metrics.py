@@ -15,7 +15,7 @@ from prometheus_client.process_collector import ProcessCollector
 from llmedge._version import __version__
 from llmedge.errors import EdgeError
 from llmedge.model import Clock, Standing
-from llmedge.money import USD
+from llmedge.money import text
 from llmedge.observe import fast_metrics
 from llmedge.observe.fast_metrics import FastRegistry, LastLabel
 from llmedge.record import FACTS, Attempt, Fact, Record
@@ -38,7 +38,7 @@ class Metrics:
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
         call = ["operation", "provider", "model"]
-        tallies = FastRegistry(registry)
+        self._tallies = tallies = FastRegistry(registry)
         counter, histogram = tallies.counter, tallies.histogram
         self._requests = counter(
             "llm_requests_total", "Inference requests answered, refused ones included.", [*call, "status"]
@@ -62,14 +62,14 @@ class Metrics:
         self._estimated = counter(
             "llm_usage_estimated_total", "Answers whose tokens were estimated, because the vendor told none.", call
         )
-        self._cost = counter(
-            "llm_cost_usd_total", "What answers and attempts in vain cost, in USD.", [*call, "caller"], unit=USD
+        self._cost = tallies.exact_counter(
+            "llm_cost_usd_total", "What answers and attempts in vain cost, in USD.", [*call, "caller"], text
         )
         spent = "What answers and attempts in vain cost, by who asked."
         self._by_caller = (
             counter("llm_caller_requests_total", "Inference requests answered, by who asked.", ["caller"]),
             counter("llm_caller_tokens_total", "Tokens, by who asked.", ["caller", "kind"]),
-            counter("llm_caller_cost_usd_total", spent, ["caller"], unit=USD),
+            tallies.exact_counter("llm_caller_cost_usd_total", spent, ["caller"], text),
         )
         self._unpriced = counter(
             "llm_cost_unknown_total", "Answers and attempts in vain that may be billed at a price not known.", call
@@ -220,7 +220,11 @@ class Metrics:
             for label, standing in shown.items():
                 for gauge, figure in zip(self._deployment_gauges, standing[1:], strict=True):
                     gauge.labels(label).set(figure)
-            return generate_latest(self._registry)
+            self._tallies.exactly = True
+            try:
+                return generate_latest(self._registry) + self._tallies.exact().encode()
+            finally:
+                self._tallies.exactly = False
 
     def watch_ticks(self, clock: Clock, interval: float = 0.5) -> Callable[[], None]:
         """Measure how late timers fire, until the function returned is called."""

@@ -2,44 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from llmedge.call import Call, Candidate, Match
 from llmedge.dialects import billing
 from llmedge.dialects.registry import DIALECTS
-from llmedge.model import Usage
+from llmedge.model import RawObject, Usage
 from llmedge.operations import Operation
+from llmedge.pipeline.books import asked_units
 from llmedge.pipeline.models import ModelIndex
 from llmedge.pipeline.prices import Prices
 
 UNKNOWN_OUTPUT = 16_384
-"""Tokens that an answer is limited to where neither the client nor the model's entry does."""
+"""Tokens that an answer is limited to where neither the client nor the model's entry does; those of a picture made, or
+of a text spoken."""
 UNKNOWN_WINDOW = 1_000_000
+_TOOLS = 1_000
+"""Tokens that vendors put before a prompt with tools (docs.claude.com/en/docs/agents-and-tools/tool-use/overview)."""
 _PICTURE = 3_000
 """Tokens of a picture, at most (platform.openai.com/docs/guides/images,
 docs.anthropic.com/en/docs/build-with-claude/vision)."""
 _PICTURE_OF_SMALL = 50_000
 """Of OpenAI's small models, which count 20 to 33 times as many for the same picture."""
+_PICTURE_EDITED = 8_000
+"""Of one that is to be changed, with high fidelity (developers.openai.com/api/docs/guides/image-generation)."""
 _PICTURES = (b'"image_url"', b'"input_image"', b'"image"', b'"inline_data"', b'"inlineData"')
 _ELSEWHERE = (b'"file_id"', b'"file_url"', b'"fileUri"', b'"file_uri"', b'"document"', b'"input_file"', b'"file_data"')
 """What stands for more than its own bytes say."""
 _OF_ALL = (b"mage", b"nline", b"file", b"document")
 """One of these is in each of them: a text that has none need not be looked through for the others."""
-_KEPT = frozenset({"previous_response_id", "conversation", "prompt", "cachedContent"})
-"""Fields that stand for a conversation that the vendor keeps."""
-_SILENT = {Operation.EMBEDDINGS, Operation.RERANK, Operation.MODERATIONS}
-"""Operations that say nothing: they have no output."""
+_NONE = frozenset[str]()
+_KEPT = {
+    "openai_responses": frozenset({"previous_response_id", "conversation", "prompt"}),
+    "gemini": frozenset({"cachedContent", "cached_content"}),
+    "openai_chat": frozenset({"web_search_options"}),
+    "anthropic": frozenset({"mcp_servers", "container"}),
+}
+"""Fields that stand for what the vendor keeps, or finds: by dialect."""
+_RUN_BY_CLIENTS = ("function", "custom", "bash", "text_editor", "computer", "memory", "local_shell", "shell")
+_RUN_BY_GOOGLE = frozenset({"functionDeclarations", "function_declarations"})
+MS_A_BYTE = 2
+"""Milliseconds of sound in a byte of a recording, at most: 4 kbit/s. Speech is recorded with 6 (RFC 6716 section 2.1.1)
+and more."""
+ELSEWHERE = 26_214_400
+"""Bytes of a recording, at most, that the vendor fetches itself."""
+TOKENS_A_SECOND = 50
+"""Of sound, at most: OpenAI's are 17 to 20, Google's 32."""
+
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_tools = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 
 
 def input_bound(call: Call, window: int | None, model: str) -> int:
     """Tokens that are read at most: no token is shorter than a byte, and no prompt longer than the window."""
-    most = window or UNKNOWN_WINDOW
-    if not _KEPT.isdisjoint(call.fields):
+    most, fields, told = window or UNKNOWN_WINDOW, call.fields, call.record.bytes_in
+    if not _KEPT.get(call.dialect, _NONE).isdisjoint(fields):
         return most
-    told = call.record.bytes_in
-    for raw in call.fields.values():
+    if "tools" in fields:
+        if _searches(fields):
+            return most
+        told += _TOOLS
+    for raw in fields.values():
         text = bytes(raw)
         for mark in _OF_ALL:
             if mark in text:
@@ -53,12 +78,104 @@ def input_bound(call: Call, window: int | None, model: str) -> int:
     return told if told < most or call.operation is Operation.EMBEDDINGS else most
 
 
+def _count(fields: RawObject, marks: tuple[bytes, ...]) -> int:
+    return sum(bytes(raw).count(mark) for raw in fields.values() for mark in marks)
+
+
+def _searches(fields: RawObject) -> bool:
+    """Whether the vendor itself runs a tool, and reads what that finds."""
+    try:
+        tools = _decode_tools(fields["tools"])
+    except msgspec.DecodeError:
+        return True
+    for tool in tools:
+        kind = bytes(tool.get("type", b"")).strip(b'"').decode("utf-8", "replace")
+        if kind and not kind.startswith(_RUN_BY_CLIENTS):
+            return True
+        if not kind and "name" not in tool and not tool.keys() <= _RUN_BY_GOOGLE:
+            return True
+    return False
+
+
+def answers(call: Call) -> int:
+    """How many are written, also where not all are given (``best_of`` of legacy completions)."""
+    choices = max(1, call.choices)
+    best_of = bytes(call.fields.get("best_of", b"")) if call.operation is Operation.TEXT else b""
+    if not best_of.isdigit() or len(best_of) > 6:
+        return choices
+    n = bytes(call.fields.get("n", b"1"))
+    each = int(n) if n.isdigit() and 0 < len(n) <= 6 else 1
+    return choices // max(1, each) * max(each, int(best_of))
+
+
 def output_asked(call: Call) -> int | None:
     """Tokens that the client wants at most, of all answers together."""
-    if call.operation in _SILENT:
-        return 0
     asked = DIALECTS[call.dialect].asked_output(call.fields)
-    return None if asked is None else asked * max(1, call.choices)
+    return None if asked is None else asked * answers(call)
+
+
+def _of_text(call: Call, candidate: Candidate) -> Usage:
+    window, longest = candidate.capabilities.context, candidate.capabilities.max_output
+    asked = output_asked(call)
+    if asked is None:
+        asked = (longest or UNKNOWN_OUTPUT) * answers(call)
+    return Usage(input_bound(call, window, candidate.target.model), asked)
+
+
+def _of_input(call: Call, candidate: Candidate) -> Usage:
+    """Nothing is said: embeddings, moderations."""
+    return Usage(input_bound(call, candidate.capabilities.context, candidate.target.model))
+
+
+def _of_ranking(call: Call, candidate: Candidate) -> Usage:
+    """Some count the query once for each document."""
+    try:
+        documents = len(_decode_list(call.fields.get("documents", call.fields.get("texts", b"[]"))))
+    except msgspec.DecodeError:
+        documents = call.record.bytes_in
+    return Usage(call.record.bytes_in + documents * len(bytes(call.fields.get("query", b""))))
+
+
+def _of_pictures(call: Call, candidate: Candidate) -> Usage:
+    made, each = max(1, call.choices), candidate.capabilities.max_output or UNKNOWN_OUTPUT
+    read = call.record.bytes_in + _count(call.fields, _PICTURES) * _PICTURE_EDITED
+    if call.upload is not None:
+        made = call.upload.asked
+        read = call.upload.texts + call.upload.files * _PICTURE_EDITED
+    return Usage(read, made * each, images=made)
+
+
+def _of_speech(call: Call, candidate: Candidate) -> Usage:
+    units = asked_units(call)
+    characters = call.record.bytes_in if units is None else units.characters
+    return Usage(call.record.bytes_in, candidate.capabilities.max_output or UNKNOWN_OUTPUT, characters=characters)
+
+
+def _of_sound(call: Call, candidate: Candidate) -> Usage:
+    """A recording; in JSON it is base64, or is elsewhere."""
+    if call.upload is not None:
+        size = call.upload.most
+    else:
+        size = ELSEWHERE if any("ur" in name for name in call.fields) else call.record.bytes_in
+    sound = size * MS_A_BYTE
+    read = min(size, sound * TOKENS_A_SECOND // 1000 + UNKNOWN_OUTPUT)  # and what it is to listen for
+    return Usage(
+        min(read, candidate.capabilities.context or UNKNOWN_WINDOW),
+        candidate.capabilities.max_output or UNKNOWN_OUTPUT,
+        audio_ms=sound,
+    )
+
+
+_AT_MOST: Mapping[Operation, Callable[[Call, Candidate], Usage]] = {
+    Operation.EMBEDDINGS: _of_input,
+    Operation.MODERATIONS: _of_input,
+    Operation.RERANK: _of_ranking,
+    Operation.IMAGES_GENERATIONS: _of_pictures,
+    Operation.IMAGES_EDITS: _of_pictures,
+    Operation.AUDIO_SPEECH: _of_speech,
+    Operation.AUDIO_TRANSCRIPTIONS: _of_sound,
+    Operation.AUDIO_TRANSLATIONS: _of_sound,
+}
 
 
 def everyone(models: ModelIndex, match: Match) -> Sequence[Candidate]:
@@ -77,7 +194,8 @@ def everyone(models: ModelIndex, match: Match) -> Sequence[Candidate]:
 class Bound(msgspec.Struct):
     """At most so much, in picos: ``fixed``, and for each of ``output`` tokens what its share is.
 
-    :ivar limited: the client or the model's entry bounds the output; else it has to be said to the vendor.
+    :ivar limited: the client, the model's entry or what is asked for bounds the output; else it has to be said to the
+        vendor.
     """
 
     fixed: int
@@ -99,24 +217,28 @@ class Bound(msgspec.Struct):
 def bound(call: Call, models: ModelIndex, prices: Prices) -> Bound | None:
     """Of the dearest of those who may be asked; ``None``: of one of them the price is not known."""
     assert call.match is not None, "Admit found it"
-    tier, asked = billing.asked_tier(call.fields), output_asked(call)
+    at_most, tier = _AT_MOST.get(call.operation), billing.asked_tier(call.fields)
     most: Bound | None = None
     for candidate in everyone(models, call.match):
-        target, capabilities = candidate.target, candidate.capabilities
-        read = input_bound(call, capabilities.context, target.model)
-        output = (capabilities.max_output or UNKNOWN_OUTPUT) * max(1, call.choices) if asked is None else asked
-        fixed = prices.most(target, Usage(read, tier=tier))
-        whole = prices.most(target, Usage(read, output, tier=tier))
-        if fixed is None or whole is None:
+        used = (at_most or _of_text)(call, candidate)
+        if tier:
+            used = msgspec.structs.replace(used, tier=tier)
+        whole = prices.most(candidate.target, used)
+        if whole is None:
             return None
-        limited = asked is not None or capabilities.max_output is not None
+        if at_most is not None:  # what is passed through cannot be asked to be shorter
+            each = Bound(whole, 0, 0, True)
+        else:
+            fixed = prices.most(candidate.target, msgspec.structs.replace(used, output=0)) or 0
+            limited = output_asked(call) is not None or candidate.capabilities.max_output is not None
+            each = Bound(fixed, used.output, whole - fixed, limited)
         if most is None:
-            most = Bound(fixed, output, whole - fixed, limited)
+            most = each
         else:
             most = Bound(
-                max(most.fixed, fixed),
-                max(most.output, output),
-                max(most.for_output, whole - fixed),
-                most.limited and limited,
+                max(most.fixed, each.fixed),
+                max(most.output, each.output),
+                max(most.for_output, each.for_output),
+                most.limited and each.limited,
             )
     return most

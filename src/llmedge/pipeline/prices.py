@@ -17,12 +17,15 @@ from llmedge.config.catalogue import VENDORS
 from llmedge.config.sections.prices import Price
 from llmedge.model import Clock, InThread, Target, Usage
 from llmedge.pipeline.list_prices import Catalogue, load_catalogue
-from llmedge.pipeline.tariffs import Known, Tariff, Tariffs, rates
+from llmedge.pipeline.tariffs import Known, Tariff, Tariffs, flat, rates
 
 log = Logger()
 
 _REMEMBERED = 4096
 """Looked-up models kept: a caller can ask for any name behind ``PROVIDER/``."""
+FREE = "free"
+"""The price name of a vendor that nobody pays."""
+_FREE = flat(**dict.fromkeys(("input", "output", "characters", "audio_ms", "image", "request"), "0"))
 _NO_TIERS: Mapping[str, Decimal] = {}
 
 
@@ -63,7 +66,8 @@ class Prices:
         self._clock = clock
         self._in_thread = in_thread
         self._found: dict[tuple[str, str], _Found] = {}
-        self.listed = any(vendors.values()) or any(price.price_as for price in configured.values())
+        paid = any(name not in ("", FREE) for name in vendors.values())
+        self.listed = paid or any(price.price_as for price in configured.values())
         self.catalogue: Catalogue | None = None if self.listed else Catalogue(())
         self._warming = False
         self.seeks = False
@@ -161,6 +165,8 @@ class Prices:
         return next((price for pattern, price in self._patterns if fnmatchcase(target, pattern)), None)
 
     def _listed(self, vendor: str, model: str) -> Tariffs | None:
+        if vendor == FREE:
+            return _FREE
         return None if self.catalogue is None else self.catalogue.find(vendor, model)
 
     def _in_tier(self, found: _Found, usage: Usage) -> int | None:

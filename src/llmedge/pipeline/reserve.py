@@ -13,7 +13,7 @@ from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import BudgetExhausted, BudgetHeld, LedgerUnavailable, TargetBusy, ValidationError
 from llmedge.money import text
 from llmedge.operations import Operation
-from llmedge.pipeline.bounds import Bound, bound, output_asked
+from llmedge.pipeline.bounds import Bound, answers, bound, output_asked
 from llmedge.pipeline.shape import tokens_of
 from llmedge.pipeline.stage import Handler, Stage, StageDeps
 from llmedge.providers.provider import Provider
@@ -69,9 +69,11 @@ class Reserve(Stage):
             raise LedgerUnavailable
         purse = self._allowances.purse(call.caller)
         if purse is not None:
-            taken = call.record.taken = self._allowances.take(purse, tokens_of(call) if purse.tokens else 0)
-            if purse.tokens:
-                self._show(call, purse)
+            try:
+                taken = call.record.taken = self._allowances.take(purse, _tokens(call, purse))
+            finally:
+                if purse.tokens:
+                    self._show(call, purse)
             if purse.funds and call.operation is not Operation.COUNT_TOKENS:
                 return self._with_money(call, proceed, taken)
         if gate is not None and gate.strict:
@@ -93,7 +95,7 @@ class Reserve(Stage):
             return self._once_known(call, proceed, taken, funds)
         needed = bound(call, self.deps.models, self.deps.prices)
         if needed is None:
-            return self._unpriced(call, proceed, funds)
+            return self._unpriced(call, proceed, taken, funds)
         if needed.limited and not (self._gate is not None and self._gate.strict):
             amount = needed.amount
             for fund in funds:
@@ -109,19 +111,23 @@ class Reserve(Stage):
         """The process has just begun: what was spent before is being read, and the list prices."""
         with call.record.routing.wait(call.deadline.clock):
             await self.deps.prices.ready()
-            await self.deps.known(funds, min(KNOWING, call.deadline.left()))
+            await self.deps.known(funds, KNOWING)
         for fund in funds:
             fund.known = True  # as far as can be known now; it is read again and again
         return await self._with_money(call, proceed, taken)
 
-    def _unpriced(self, call: Call, proceed: Handler, funds: Sequence[Fund]) -> Awaitable[Reply]:
+    def _unpriced(self, call: Call, proceed: Handler, taken: Taken, funds: Sequence[Fund]) -> Awaitable[Reply]:
+        """Of somebody who may be asked the price is not known; what others cost counts all the same."""
         for fund in funds:
+            if fund.blocks and fund.spent >= fund.amount:
+                raise _exhausted(fund, call.deadline.clock.seconds())
             if fund.blocks and fund.budget.unpriced == "refuse":
                 raise ValidationError(
                     f"The price of '{call.model}' is not known, so it cannot be asked for within the budget of "
                     f"{_whose(fund)}. The operator can give it one ([prices]), or allow it (unpriced).",
                     param="model",
                 )
+        taken.holds = Holds(funds, 0)
         return proceed(call)
 
     async def _held(self, call: Call, proceed: Handler, taken: Taken, funds: Sequence[Fund], needed: Bound) -> Reply:
@@ -196,7 +202,7 @@ class Reserve(Stage):
                 late.cancel()
 
     def _limited(self, call: Call, output: int) -> Call:
-        each = max(1, output // max(1, call.choices))
+        each = max(1, output // answers(call))
         asked = output_asked(call)
         if asked is not None and asked <= output:
             return call
@@ -228,6 +234,11 @@ class Reserving:
 
     def close(self) -> None:
         self._provider.close()
+
+
+def _tokens(call: Call, purse: Purse) -> int:
+    """Of the minute; nothing for who only counts them."""
+    return tokens_of(call) if purse.tokens and call.operation is not Operation.COUNT_TOKENS else 0
 
 
 def _whose(fund: Fund) -> str:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import attrs
+import msgspec
 
 from llmedge.model import Usage
 from llmedge.money import MILLION, of_millionths, picos
@@ -91,11 +92,14 @@ class Rates:
 
     def most(self, usage: Usage) -> int | None:
         """Picos, at most, of ``usage``, of which ``input`` and ``output`` are read: each token as the dearest of its
-        kind; ``None`` where tokens have no price."""
-        read, said = self._most_read, self._most_said
+        kind, and what else it is paid by on top; ``None`` where nothing of it has a price."""
+        read, said, besides = self._most_read, self._most_said, None
+        if usage.audio_ms or usage.characters or usage.images:
+            besides = self._besides(msgspec.structs.replace(usage, input=0, output=0))
         if (read is None and usage.input) or (said is None and usage.output):
-            return None
-        return of_millionths(usage.input * (read or 0) + usage.output * (said or 0)) + self.request
+            return None if besides is None else of_millionths(besides) + self.request
+        tokens = usage.input * (read or 0) + usage.output * (said or 0)
+        return of_millionths(tokens + (besides or 0)) + self.request
 
     def _besides(self, usage: Usage) -> int | None:
         """What is not counted in tokens, in millionths; ``None`` where it alone is told, and has no price."""

@@ -17,8 +17,8 @@ from llmedge.state.rates import Shortage, give_back, take_all
 Tell = Callable[[Fund, float], None]
 _USUAL = 64
 """Answers of a caller and model whose lengths are remembered."""
-_PURSES = 10_000
-"""Callers whose limits are at hand."""
+MOST = 30_000
+"""Purses, buckets and funds together, beyond which those that nobody uses are forgotten."""
 _SLOT_FREE = 1.0
 """Seconds after which a place may be free: nobody knows."""
 
@@ -55,15 +55,17 @@ class Taken:
 
 
 class Allowances:
-    """Outlives the configuration. Ids of limits come from configuration and store, or from certificates that an
-    authority of ours has signed, so their number is bounded.
+    """Outlives the configuration. Callers come and go: what nobody uses is forgotten where there is too much of it.
 
-    :param tell: is told of a fund that reached a soft share of its amount.
+    :ivar tell: is told of a fund that reached a soft share of its amount.
+    :ivar number: tells which of its calls the ledger got last; ``None``: nobody else remembers what was spent.
     """
 
-    def __init__(self, clock: Clock, tell: Tell = lambda fund, share: None) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.tell = tell
+        self.tell: Tell = lambda fund, share: None
+        self.number: Callable[[], int] | None = None
+        self._most = MOST
         self.funds: dict[str, Fund] = {}
         self._under_way: dict[str, int] = {}
         self._buckets: dict[str, Bucket] = {}
@@ -77,8 +79,8 @@ class Allowances:
         key = caller.id
         purse = self._purses.get(key)
         if purse is None or purse.caller is not caller:
-            if len(self._purses) >= _PURSES:
-                self._purses.clear()  # each is made again where it is needed; what it holds is elsewhere
+            if len(self._purses) + len(self._buckets) + len(self.funds) >= self._most:
+                self._forget()
             purse = self._purses[key] = self._make(caller)
         return purse if purse.slots or purse.tokens or purse.funds else None
 
@@ -90,6 +92,15 @@ class Allowances:
             [(each, self._bucket(each.id, each.tpm)) for each in limits if each.tpm is not None],
             [fund for each in limits for fund in self.funds_of(each)],
         )
+
+    def _forget(self) -> None:
+        """Purses are made anew from their callers' limits, full buckets from nothing, funds from the ledger."""
+        self._purses.clear()
+        self._buckets = {id: each for id, each in self._buckets.items() if each.level().reset > 0}
+        if self.number is not None:
+            for id in [id for id, fund in self.funds.items() if not fund.calls]:
+                del self.funds[id]
+        self._most = max(MOST, 2 * (len(self._buckets) + len(self.funds)))
 
     def funds_of(self, limits: Limits) -> list[Fund]:
         """Its budgets, each made where there is none yet."""
@@ -133,6 +144,8 @@ class Allowances:
                 )
         for limits, _ in purse.slots:
             self._under_way[limits.id] = self._under_way.get(limits.id, 0) + 1
+        for fund in purse.funds:
+            fund.calls += 1
         return Taken(purse, tokens)
 
     def settle(self, record: Record) -> None:
@@ -143,13 +156,18 @@ class Allowances:
         record.taken = None
         purse, accounting = taken.purse, record.accounting
         for limits, _ in purse.slots:
-            self._under_way[limits.id] -= 1
+            left = self._under_way[limits.id] = self._under_way[limits.id] - 1
+            if not left:
+                del self._under_way[limits.id]
+        for fund in purse.funds:
+            fund.calls -= 1
         used = accounting.usage
         if purse.tokens:
             total = 0 if used is None else used.input + used.output
             give_back([(bucket, float(taken.tokens - total)) for _, bucket in purse.tokens])
         if taken.holds is not None:
-            taken.holds.settle(accounting.cost or 0, record.received, self.tell)
+            number = 0 if self.number is None else self.number()
+            taken.holds.settle(accounting.cost or 0, record.received, number, self.tell)
             if used is not None and record.outcome == "ok":
                 self._lengths.get(f"{purse.caller.id}\0{record.model_label}").append(used.output)
 

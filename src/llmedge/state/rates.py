@@ -16,6 +16,8 @@ from llmedge.model import Caller, Clock, Limits
 from llmedge.state.interfaces import Bucket, Level
 from llmedge.state.memory import TokenBucket
 
+MOST = 10_000
+"""Buckets of callers beyond which full ones are forgotten."""
 Claim = tuple[Bucket, float]
 """A bucket, and how much is to be taken from it."""
 
@@ -78,7 +80,7 @@ _KNOWN = 1000
 
 
 class RateLimiter:
-    """Callers come from configuration and store, so the number of buckets is bounded."""
+    """Callers come and go: full buckets are forgotten where there are too many."""
 
     def __init__(self, settings: RateLimitSettings, clock: Clock, previous: RateLimiter | None = None) -> None:
         self._settings = settings
@@ -86,6 +88,7 @@ class RateLimiter:
         self._shared: Bucket = TokenBucket(clock, settings.rpm, settings.burst)
         self._own: dict[str, Bucket] = {}
         self._known: dict[int, tuple[Caller, tuple[Claim, ...]]] = {}
+        self._most = MOST
         if previous is not None:  # a change of configuration refills no bucket
             if (previous._shared.rpm, previous._shared.burst) == (settings.rpm, settings.burst):
                 self._shared = previous._shared
@@ -114,6 +117,10 @@ class RateLimiter:
         known = self._known.get(id(caller))
         if known is not None and known[0] is caller:
             return known[1]
+        if len(self._own) >= self._most:
+            self._own = {id: each for id, each in self._own.items() if each.level().reset > 0}
+            self._known.clear()
+            self._most = max(MOST, 2 * len(self._own))
         shared = (self._shared, 1.0)
         claims = (*((self._bucket(each, each.rpm), 1.0) for each in caller.limits if each.rpm is not None), shared)
         if len(self._known) >= _KNOWN:

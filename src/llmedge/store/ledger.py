@@ -40,6 +40,8 @@ SWITCH = 0.0005
 long at each read and write while rows are made and shipped."""
 RETRY = 1.0
 """Seconds until a disk that refused is tried again."""
+MARKS = 1000
+"""Places in the spool of which it is known how many calls are before them."""
 INTENT = "intent"
 """The outcome of a row that says what is about to be asked; what became of it follows under the same ``uid``."""
 
@@ -50,6 +52,7 @@ class Ledger:
     :param sheds: what the disk does not take is lost, and counted; else new calls are refused until it does.
     :param strict: :meth:`intend` waits until it is known on disk that a vendor is about to be asked.
     :ivar lost: rows that are nowhere.
+    :ivar ended: calls that this process has brought; ``kept``: of the first so many the database has the rows.
     """
 
     def __init__(
@@ -57,7 +60,8 @@ class Ledger:
     ) -> None:
         self._reactor, self._database, self._spool = reactor, database, spool
         self.sheds, self.strict = sheds, strict
-        self.lost = self.shipped = 0
+        self.lost = self.shipped = self.ended = self.kept = self._drained = 0
+        self._marks: deque[tuple[Position, int]] = deque()
         self._records: deque[Record | Row] = deque()
         self._durable: deque[Deferred[None]] = deque()
         self._wake = threading.Event()
@@ -74,6 +78,7 @@ class Ledger:
     def __call__(self, record: Record) -> None:
         """Take a finished record. What nobody known asked for is in the log only: strangers fill no disk."""
         if record.operation and record.caller:
+            self.ended += 1
             self._records.append(record)
             if not self._wake.is_set():
                 self._wake.set()
@@ -181,6 +186,7 @@ class Ledger:
         rows = []
         while self._records:
             each = self._records.popleft()
+            self._drained += isinstance(each, Record)
             try:
                 row = each if isinstance(each, Row) else row_of(each, each.uid or _uid(each.received))
                 rows.append((row, _line(row)))
@@ -197,6 +203,9 @@ class Ledger:
                 self._open[row.uid] = row
             else:
                 self._open.pop(row.uid, None)
+        if len(self._marks) >= MARKS:
+            self._marks.pop()
+        self._marks.append((self._spool.written, self._drained))
         if self._spool.written.segment != segment and self._open:
             self._spool.append([_line(row) for row in self._open.values()])  # older files may go
 
@@ -255,6 +264,8 @@ class Ledger:
             rows, lost = [], lost + 1
             self._add(connection, rows, read.after)
         self._position = read.after
+        while self._marks and self._marks[0][0] <= read.after:
+            self.kept = self._marks.popleft()[1]
         self._most = min(2 * self._most, SHIP_MOST)
         self.lost += lost
         self.shipped += len(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import attrs
@@ -23,27 +23,31 @@ class Spent:
 
     def __init__(self, database: DatabaseThread, ledger: Ledger) -> None:
         self._database, self._ledger = database, ledger
+        self._caught_up = False
+        self.tell: Callable[[Fund, float], None] = lambda fund, share: None
 
     async def read(self, funds: Sequence[Fund], patience: float) -> bool:
         """Have ``funds`` say what the ledger does; whether it could be asked within ``patience`` seconds.
 
-        What this process has spent since it asked comes on top; what is on its way to the database may count twice for
-        a moment: rather too much than too little.
+        What this process has spent and is on its way to the database comes on top. What the process before it has left
+        behind is waited for.
         """
-        before = [(fund, fund.settled, fund.start) for fund in funds]
         patience /= 2
-        await self._ledger.caught_up(patience)
-        asked = [(fund.id, _question(fund)) for fund in funds]
+        if not self._caught_up:
+            self._caught_up = await self._ledger.caught_up(patience)
+        asked = [(fund, fund.start, _question(fund)) for fund in funds]
+        ledger, questions = self._ledger, [(fund.id, question) for fund, _, question in asked]
         try:
-            told = await self._database.run(lambda connection: _tell(connection, asked), patience)
+            kept, told = await self._database.run(
+                lambda connection: (ledger.kept, _tell(connection, questions)), patience
+            )
         except StoreUnavailable:
             return False
-        for (fund, settled, start), found in zip(before, told, strict=True):
+        for (fund, start, _), found in zip(asked, told, strict=True):
             if fund.start == start:
-                fund.spent = found.spent + fund.settled - settled
                 fund.more, fund.more_until = found.more, found.more_until / _SECOND
-                fund.known = True
-                fund.wake()
+                for share in fund.learn(found.spent, kept):
+                    self.tell(fund, share)
         return True
 
 

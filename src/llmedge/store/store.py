@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from llmedge.store.migrations import migrate
 from llmedge.store.peppers import peppers
 from llmedge.store.spent import Spent
 from llmedge.store.spool import Spool, SpoolError
+from llmedge.store.warnings import Warnings
 
 log = Logger()
 
@@ -62,6 +63,7 @@ class Store:
         self._saved = -1
         self._unknown_until = 0.0
         self._listener = _listener(reactor, settings.store, self._heard)
+        self._warnings: Warnings | None = None
         self.funds: Callable[[], Iterable[Fund]] = tuple
         """The budgets in use."""
         self._following = LoopingCall(self._follow)
@@ -96,6 +98,8 @@ class Store:
         for each in (self._keeping, self._following, self._saving):
             if each.running:
                 each.stop()
+        if self._warnings is not None:
+            self._warnings.stop()
         await self._save()
         await self.ledger.stop()
         self.database.stop()
@@ -114,6 +118,12 @@ class Store:
         unknown = [fund for fund in funds if not fund.known]
         if unknown and self._reactor.seconds() >= self._unknown_until and not await self._spent.read(unknown, patience):
             self._unknown_until = self._reactor.seconds() + AGAIN
+
+    def warnings(self, tell: Callable[[str, Mapping[str, Any]], None]) -> Warnings:
+        """Who is told of budgets that are nearly spent, and tells it by ``tell`` once among all processes."""
+        self._warnings = Warnings(self._reactor, self.database, self.directory, tell)
+        self._spent.tell = self._warnings
+        return self._warnings
 
     async def know_again(self, funds: Sequence[Fund], patience: float) -> None:
         """The same of those of which it was known before: somebody has changed it."""
@@ -214,6 +224,7 @@ class Store:
             log.info("the ledger's rows of {count} months are removed (ledger.retention)", count=gone)
 
     def _housekeeping(self, connection: Connection) -> int:
+        leases.forget(connection)
         if not leases.take(connection, "months", self.holder, _HOUSEKEEPING):
             return 0
         now = connection.now()

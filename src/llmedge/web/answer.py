@@ -14,7 +14,7 @@ from llmedge import money
 from llmedge.dialects.registry import CHAT, DIALECTS
 from llmedge.errors import AuthError, EdgeError, MethodNotAllowed
 from llmedge.model import Answer
-from llmedge.record import Attempt
+from llmedge.record import Attempt, Record
 from llmedge.web.paths import dialect_of
 from llmedge.web.request import EdgeRequest
 
@@ -43,13 +43,18 @@ def show_call(request: EdgeRequest) -> None:
             b"%bX-Llmedge-Attempts: %d\r\nX-Llmedge-Overhead-Ms: %.3f\r\n"
             % (_target_lines(target.provider, target.model), len(routing.attempts), overhead if overhead > 0 else 0)
         )
+    if cost is not None and not record.stream:
+        request.lines.append(b"X-Llmedge-Cost-Usd: %b\r\n" % money.text(cost).encode())
+    _show_said(request, record)
+
+
+def _show_said(request: EdgeRequest, record: Record) -> None:
+    """What the stages have said of it, and what is left of the minute's tokens."""
     if (level := record.tokens_level) is not None:
         request.lines.append(
             b"X-Ratelimit-Limit-Tokens: %d\r\nX-Ratelimit-Remaining-Tokens: %d\r\nX-Ratelimit-Reset-Tokens: %b\r\n"
             % (level.limit, level.remaining, duration(level.reset))
         )
-    if cost is not None and not record.stream:
-        request.lines.append(b"X-Llmedge-Cost-Usd: %b\r\n" % money.text(cost).encode())
     for fact, value in record.facts.items():
         if type(value) is int and fact.header:
             request.lines.append(b"%b: %d\r\n" % (_name(fact.header), value))
@@ -165,4 +170,6 @@ def send_error(request: EdgeRequest, error: EdgeError) -> None:
         headers.setRawHeaders(b"allow", [", ".join(error.allowed).encode()])
     elif (by := request.context.deciding_attempt) is not None:
         _show_attempts(request, by)
+    if hasattr(request.context, "record"):  # else it was refused at once
+        _show_said(request, request.context.record)
     send_body(request, error.status, DIALECTS.get(dialect_of(request), CHAT).error_body(error))

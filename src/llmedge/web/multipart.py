@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from llmedge.errors import UnsupportedMediaType, ValidationError
 
@@ -64,6 +65,7 @@ class Multipart:
     :param default: the same, where the body does not name it.
     :ivar named: the field ``model`` has gone by.
     :ivar model: its value; ``size``: its bytes.
+    :ivar files: that have begun so far; ``asked``: the number in the field ``n``, 0 while there is none.
     :ivar complete: the body has come to its end.
     """
 
@@ -76,6 +78,7 @@ class Multipart:
         self.named = False
         self.size = 0
         self.complete = False
+        self.files = self.asked = 0
         self._told = bool(model)
         self._mark = b"--" + boundary
         self._buffer = b""
@@ -84,6 +87,7 @@ class Multipart:
         self._parts = 0
         self._charset = b""  # of the field ``model``, while it goes by
         self._value = b""
+        self._number: bytes | None = None  # of the field ``n``, while it goes by
 
     def feed(self, data: bytes) -> list[bytes | None]:
         """What ``data`` lets pass, in order; ``None`` stands where the model's value goes.
@@ -156,7 +160,10 @@ class Multipart:
             raise _wrong(f"the headers of a part are over {_HEADER_BYTES} bytes")
         if end < 0:
             return False
-        self._charset = _charset_of_model(self._buffer[:end].split(b"\r\n"))
+        part = _part(self._buffer[:end].split(b"\r\n"))
+        self._charset = part.charset
+        self._number = b"" if part.name == b"n" else None
+        self.files += part.is_file
         if self._charset:
             if self.named:
                 raise ValidationError("The field 'model' is there more than once.", param="model")
@@ -177,11 +184,15 @@ class Multipart:
         self._pass_content(at - 2)
         if self._charset:
             self._note_model()
+        if self._number is not None and self._number.strip().isdigit():
+            self.asked = max(self.asked, int(self._number))
         self._pass(2)
         self._step = self._behind_boundary
         return True
 
     def _pass_content(self, size: int) -> None:
+        if self._number is not None:
+            self._number = (self._number + self._buffer[:size])[:10]
         if not self._charset:
             self._pass(size)
             return
@@ -215,8 +226,16 @@ class Multipart:
         return False
 
 
-def _charset_of_model(lines: list[bytes]) -> bytes:
-    """The charset of the part with these header lines, if it is the field ``model``; ``b""`` if not."""
+class _Part(NamedTuple):
+    """:ivar charset: of the field ``model``; ``b""`` of another one."""
+
+    name: bytes
+    is_file: bool
+    charset: bytes = b""
+
+
+def _part(lines: list[bytes]) -> _Part:
+    """The part with these header lines."""
     found: dict[bytes, bytes] = {}
     for line in lines:
         match = _HEADER.fullmatch(line)
@@ -236,9 +255,10 @@ def _charset_of_model(lines: list[bytes]) -> bytes:
     name = names.get(b"name", b"")
     if not name or b"\\" in name:
         raise _wrong("a part has no name")
+    is_file = b"filename" in names or b"filename*" in names
     if name != b"model":
-        return b""
-    if b"filename" in names or b"filename*" in names:
+        return _Part(name, is_file)
+    if is_file:
         raise ValidationError("The field 'model' must not be a file.", param="model")
     encoding = found.get(b"content-transfer-encoding", b"binary").strip().lower()
     if encoding not in _AS_IT_IS:
@@ -249,7 +269,7 @@ def _charset_of_model(lines: list[bytes]) -> bytes:
         )
     if (plain := _PLAIN.fullmatch(found.get(b"content-type", b"text/plain"))) is None:
         raise ValidationError("The field 'model' must be plain text in UTF-8.", param="model")
-    return (plain[1] or b"utf-8").lower()
+    return _Part(name, False, (plain[1] or b"utf-8").lower())
 
 
 def _wrong(why: str) -> ValidationError:

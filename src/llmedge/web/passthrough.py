@@ -80,6 +80,7 @@ async def take_upload(request: EdgeRequest, default: str) -> tuple[HeldUpload, s
         Spool(edge.room, clock),
         body.read,
         int(length) if length.isdecimal() else None,
+        edge.limits.max_upload_size,
         is_read,
     )
     request.over.append(lambda request, lost: upload.close())
@@ -141,4 +142,4 @@ class MediaRelay(Relay):
         if not self._request.startedWriting:
             raise error
         self._request.context.record.fail(error)
-        self._request.abort()
+        self._abort()

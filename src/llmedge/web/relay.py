@@ -31,7 +31,7 @@ class Relay:
         self._clock = request.edge.clock
         self._flow = request.backpressure(self._pump)
         self._over: Deferred[None] | None = None
-        self._stream: ReplyStream
+        self._stream: ReplyStream | None = None
         self._wrote = self._clock.seconds()
 
     async def run(self, stream: Awaitable[ReplyStream]) -> None:
@@ -40,13 +40,11 @@ class Relay:
         :raises EdgeError: it failed before a status was sent, so that it can still become one.
         """
         request = self._request
-        events: ReplyStream | None = None
         self._flow.start()
         self._schedule_beat()
         try:
-            events = await stream
+            events = self._stream = await stream
             request.context.begin_answer(self._limits)
-            self._stream = events
             self._over = Deferred()
             events.on_readable(self._pump)
             self._pump()
@@ -60,13 +58,13 @@ class Relay:
             self._fail(error)
         except Exception:
             if request.startedWriting:
-                request.abort()
+                self._abort()
             raise
         finally:
             self._stop()
-            if events is not None:
-                events.abort()
-                events.on_readable(nobody)  # it knows this relay
+            if self._stream is not None:
+                self._stream.abort()
+                self._stream.on_readable(nobody)  # it knows this relay
 
     def _pump(self) -> None:
         """Write what is there. Called when more of it came, and when the client takes more."""
@@ -75,6 +73,7 @@ class Relay:
             return
         try:
             stream = self._stream
+            assert stream is not None
             while not self._flow.paused and (events := stream.read_now()) is not None:
                 self._write(events)
                 if stream.drained or over.called:
@@ -116,7 +115,13 @@ class Relay:
             raise error
         request.context.record.fail(error)
         request.write(self._dialect.error_frame(error))
-        request.abort()
+        self._abort()
+
+    def _abort(self) -> None:
+        """End the connection. What the stream cost until now belongs into the record, which is read at once."""
+        if self._stream is not None:
+            self._stream.abort()
+        self._request.abort()
 
     def _limit(self) -> float:
         context = self._request.context

@@ -12,6 +12,9 @@ HELD = 1048576
 """Bytes that are read before a vendor is asked; more only where the model is not named in them. What is held can be
 sent again, to another one as well."""
 _PIECE = 65536
+FILES, ASKED, TEXTS = 17, 10, 65_536
+"""Pictures that an edit has and asks for at most, and bytes of its prompt
+(developers.openai.com/api/reference/resources/images)."""
 
 
 class HeldUpload:
@@ -21,7 +24,7 @@ class HeldUpload:
     :param parser: of the body, which knows the model where the request's head has told.
     :param held: where the beginning is kept.
     :param read: gives the body's next piece, ``b""`` at its end.
-    :param length: the body's bytes, where the client has told.
+    :param length: the body's bytes, where the client has told; ``largest``: as many as it may have.
     :param when_read: called when all of the body is here.
     """
 
@@ -32,6 +35,7 @@ class HeldUpload:
         held: Spool,
         read: Callable[[], Awaitable[bytes]],
         length: int | None,
+        largest: int,
         when_read: Callable[[], None],
     ) -> None:
         name = boundary.decode("ascii")
@@ -43,6 +47,7 @@ class HeldUpload:
         self._parser = parser
         self._read = read
         self._length = length
+        self._largest = largest
         self._when_read = when_read
         self._held = held
         self._ended = False
@@ -61,6 +66,25 @@ class HeldUpload:
     def close(self) -> None:
         """Nobody wants it any more."""
         self._held.close()
+
+    @property
+    def most(self) -> int:
+        """See :class:`llmedge.model.Upload`, as for the others."""
+        if self._ended:
+            return self._held.total(b"")
+        return self._largest if self._length is None else self._length
+
+    @property
+    def files(self) -> int:
+        return self._parser.files if self._ended else FILES
+
+    @property
+    def texts(self) -> int:
+        return min(self.most, TEXTS)
+
+    @property
+    def asked(self) -> int:
+        return max(self._parser.asked, 1 if self._ended else ASKED)
 
     async def more(self) -> list[bytes | None]:
         """The next pieces, ``None`` for the model's value; empty at the end."""

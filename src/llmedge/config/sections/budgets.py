@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal, InvalidOperation
+from hashlib import sha256
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -82,6 +84,15 @@ SHARES = kinds.simple(
 )
 
 
+def _name(value: Any) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", str(value)):
+        raise ValueError("must be 1 to 64 letters, digits, '_', '.' and '-'")
+    return str(value)
+
+
+NAME = kinds.simple("name", _name, {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"})
+
+
 @attrs.frozen
 class Budget:
     """What may be spent."""
@@ -97,3 +108,25 @@ class Budget:
     )
     soft: tuple[float, ...] = option(SHARES, (0.5, 0.8, 0.95), "Shares of it at which somebody is told.")
     unpriced: str = option(kinds.choice("refuse", "allow"), "refuse", "What becomes of calls whose price is not known.")
+    name: str = option(
+        NAME, "", "What it is known by among its owner's; default: by its period, its models, and whether it blocks."
+    )
+
+    @property
+    def handle(self) -> str:
+        """What it is known by, whatever is before and behind it and however much its amount is changed."""
+        if self.name:
+            return self.name
+        models = "" if self.models == ("*",) else f"-{sha256(repr(sorted(self.models)).encode()).hexdigest()[:8]}"
+        return f"{self.period}{models}{'-warn' if self.on_breach == 'warn' else ''}"
+
+
+def handles(budgets: Iterable[Budget]) -> dict[str, Budget]:
+    """Each by its own handle among its owner's. Of two that differ in their amount only the first keeps it."""
+    found: dict[str, Budget] = {}
+    for each in budgets:
+        handle, number = each.handle, 2
+        while handle in found:
+            handle, number = f"{each.handle}.{number}", number + 1
+        found[handle] = each
+    return found
