@@ -98,6 +98,24 @@ class Files(SynchronousTestCase):
         self.assertEqual(len(said), 1)
         self.assertIn("environment variable API_KEYS holds a key of 1 character, which can be found by trying", said[0])
 
+    def test_a_variable_stands_over_a_line(self) -> None:
+        """With the line; not where both say the same, and never with a value."""
+        listen = '[server]\nlisten = ["tcp:1"]\n'
+        for toml, environ, said in (
+            ("[server]\ntimeout = 60\n", {"SERVER_TIMEOUT_SECONDS": "30"}, "2: server.timeout, SERVER_TIMEOUT_SECONDS"),
+            ("[rate_limit]\nrpm = 5\n", {"RATE_LIMIT_RPM": "1000"}, "2: rate_limit.rpm, RATE_LIMIT_RPM"),
+            ('[log]\nlevel = "warn"\n', {"LOG_LEVEL": "info"}, "2: log.level, LOG_LEVEL"),
+            (listen, {"SERVER_ADDRESS": "127.0.0.1:2"}, "2: server.listen, SERVER_ADDRESS"),
+            (KEY, {"API_KEYS": "canary-89abcdef0"}, "1: auth.keys, API_KEYS"),
+            ("[server]\ntimeout = 30\n", {"SERVER_TIMEOUT_SECONDS": "30.0"}, ""),
+            ("[server]\ntimeout = 60\n", {"SERVER_TIMEOUT_SECONDS": " "}, ""),
+            ("", {"SERVER_TIMEOUT_SECONDS": "60", "API_KEYS": "canary-89abcdef0"}, ""),
+        ):
+            found = doubts(toml + LOCAL, environ)
+            place, _, variable = said.partition(", ")
+            expected = f"g.toml:{place} does not count: the variable {variable} stands over it"
+            self.assertEqual(found, [expected] if said else [], (toml, environ))
+
     def test_what_is_meant(self) -> None:
         """Nothing is said of what is as it should be."""
         for toml in (
