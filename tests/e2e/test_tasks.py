@@ -95,7 +95,7 @@ class Keys(Task):
 class Rehearsal(Task):
     async def test_an_error(self) -> None:
         """The next target answers, the failing one is left alone after five, and asked again when it is well."""
-        toml, _ = examples("rehearse", "toml")
+        toml, *_ = examples("rehearse", "toml")
         await self.begin(toml)
         seen = [(await self.ask("smart"))[:2] for _ in range(6)]
         self.assertEqual(seen, [(200, "2")] * 5 + [(200, "1")])
@@ -108,7 +108,7 @@ class Rehearsal(Task):
 
     async def test_a_stream_that_breaks(self) -> None:
         """It goes on at the next target; without one the client is told."""
-        _, toml = examples("rehearse", "toml")
+        _, toml, _ = examples("rehearse", "toml")
         await self.begin(toml)
         _, _, whole = await self.ask("smart", stream=True)
         self.assertIn("data: [DONE]", whole)
@@ -161,7 +161,7 @@ class Answers(Task):
     async def test_why(self) -> None:
         """A call's line as a story: who was asked, what went wrong, and who was not asked."""
         find("jq")
-        toml, _ = examples("rehearse", "toml")
+        toml, *_ = examples("rehearse", "toml")
         await self.begin(toml)
         for _ in range(6):
             await self.ask("smart")

@@ -27,6 +27,7 @@ def look(reader: Reader, settings: Settings) -> None:
         _environment(reader, settings)
     for name, provider in settings.providers.items():
         _provider(reader, name, provider)
+        _nameless(reader, name, provider, settings)
     _keys(reader, settings)
     for name, model in settings.models.items():
         _model(reader, name, model, settings)
@@ -91,6 +92,20 @@ def _provider(reader: Reader, name: str, provider: Provider) -> None:
     host = re.fullmatch(r"https?://[^/]+", provider.base_url)
     if host and provider.vendor == "openai-compatible" and not provider.paths:
         reader.doubt((*path, "base_url"), "has no path; most servers have OpenAI's API behind /v1")
+
+
+def _nameless(reader: Reader, name: str, provider: Provider, settings: Settings) -> None:
+    """It is called as a vendor of the catalogue, and its ``base_url`` makes it another server, which has no names."""
+    path: KeyPath = ("providers", name)
+    called = VENDORS.get(name)
+    if called is None or not called.models or "openai_chat" not in called.paths or provider.models:
+        return
+    written = any((*path, option) in reader.lines for option in ("models", "dialect"))
+    targets = (str(entry) for model in settings.models.values() for entry in model.targets)
+    if provider.vendor == "openai-compatible" and not written and not any(each.startswith(f"{name}/") for each in targets):
+        shown = called.models[0]
+        said = f"makes it another server, to which no name such as {shown} leads, only {name}/MODEL: write models = "
+        reader.doubt((*path, "base_url"), f'{said}["{shown}"], or vendor = "{name}" if it is that')
 
 
 def _keys(reader: Reader, settings: Settings) -> None:
