@@ -78,7 +78,7 @@ class Files(SynchronousTestCase):
                 '[providers.gemini]\nbase_url = "http://h/gw"\n',
                 "2: providers.gemini.base_url is asked in OpenAI's",
             ),
-            ('[providers.openai]\nbase_url = "http://h/v1"\n', "2: providers.openai.base_url makes it another server, to"),
+            ('[providers.openai]\nbase_url = "http://h/v1"\n', "2: providers.openai.base_url makes it another"),
             ('[providers.groq]\nbase_url = "http://h/v1"\nvendor = "mistral"\n', "1: providers.groq has no api_key"),
             ('[providers.p]\nbase_url = "http://h:8000"\n', "2: providers.p.base_url has no path; most servers have"),
             (f"{good}{KEY}models = ['gtp-*']\n", "8: auth.keys[0].models has 'gtp-*', which no model here is called"),
