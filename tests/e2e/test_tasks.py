@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 import signal
 import textwrap
 from pathlib import Path
@@ -90,6 +91,29 @@ class Keys(Task):
         while (await self.ask(key="new"))[0] != 200:
             pass
         self.assertEqual((await self.ask(key="old"))[0], 401)
+
+
+class Tls(Task):
+    async def asked(self, gateway: Gateway, command: str, folder: Path) -> str:
+        """What a page's curl says of ``gateway``."""
+        self.addCleanup(lambda: Deferred.fromCoroutine(gateway.stop()))
+        await gateway.start()
+        output = await run(*shlex.split(command.replace("8443", str(gateway.port))), folder=folder)
+        self.assertEqual(output.code, 0, output.err)
+        return output.out
+
+    async def test_a_certificate_of_ones_own(self) -> None:
+        """It is made, served by flag and by variables, trusted by who has it, and HTTP/2 is agreed on."""
+        find("openssl"), find("curl")
+        make, serve, ask, variables, http2 = (text.replace("\\\n", " ").strip() for text in examples("tls", "shell"))
+        folder = new_folder()
+        self.assertEqual((await run(*shlex.split(make), folder=folder)).code, 0)
+        port = serve.rpartition(" ")[2].replace("8443", "0").replace("=key", f"={folder}/key")
+        flags = ("--port", port.replace("=cert", f"={folder}/cert"))
+        self.assertIn('"object":"list"', await self.asked(Gateway(arguments=flags), ask, folder))
+        environ = dict(re.findall(r"(\w+)=(\S+)", variables.replace("=cert", f"={folder}/cert").replace("8443", "0")))
+        environ["TLS_KEY_PATH"] = f"{folder}/key.pem"
+        self.assertEqual(await self.asked(Gateway(environ=environ, arguments=()), http2, folder), "2\n")
 
 
 class Rehearsal(Task):

@@ -22,9 +22,8 @@ def of_vendors(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     keyed = {*variables(), *(name for vendor in VENDORS.values() for name in vendor.env)}
     bases = {name for vendor in VENDORS.values() if vendor.base_url for name in base_variables(vendor)}
     for name in _unread(environ, keyed | bases):
-        if (
-            other := _OTHERS.get(name) or _near(name, keyed, r"(KEY|KYE|TOKEN|HOST)S?$") or _near(name, bases, "URLS?$")
-        ) and (not _set(environ, other)):
+        other = _OTHERS.get(name) or _near(name, keyed, r"(KEY|KYE|TOKEN|HOST)S?$") or _near(name, bases, "URLS?$")
+        if other and not _set(environ, other):
             yield name, other
 
 
