@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -116,6 +117,9 @@ class EdgeService(Service):
             if isinstance(failure, CannotListenError):
                 why = getattr(failure.socketError, "strerror", None) or str(failure.socketError)
                 raise StartError(f"cannot listen on {endpoint.description}: {why}")
+            if isinstance(failure, FileNotFoundError) and failure.filename2:  # the lock of a unix socket
+                folder = os.path.dirname(os.fsdecode(failure.filename2))
+                raise StartError(f"cannot listen on {endpoint.description}: the directory {folder} does not exist")
             if isinstance(failure, BaseException):
                 raise StartError(f"cannot listen on {endpoint.description}: {failure}")
             limit_unsent(outcome[0])
@@ -143,7 +147,7 @@ class EdgeService(Service):
         self._enter(graph)
         for change in changes:
             late = change.startswith(_RESTART) and ": " in change
-            log.info("{change}{late}", change=change, late=" (after a restart)" if late else "")
+            log.info("{change}", change=f"{change} (after a restart)" if late else change)
         changed = "1 change" if len(changes) == 1 else f"{len(changes)} changes"
         log.info("the configuration was read again: {changed}", changed=changed)
         return True
