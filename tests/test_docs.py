@@ -296,12 +296,15 @@ class Pages(SynchronousTestCase):
         self.assertEqual([str(each) for each in found.models["gpt-4"].targets], ["local/tiny", "openai/gpt-4o"])
 
     def test_env_example(self) -> None:
-        """Every variable there is, and no other, each once; as it stands it loads and gives the defaults."""
-        lines = re.findall(r"(?m)^([A-Z0-9_]+)=(.*)$", (ROOT / ".env.example").read_text())
+        """Every variable there is, and no other, each once, with its default; as it stands it sets nothing, since
+        what it sets would stand over a file."""
+        text = (ROOT / ".env.example").read_text()
+        lines = re.findall(r"(?m)^#?([A-Z0-9_]+)=(.*)$", text)
         names = [name for name, _ in lines]
         self.assertEqual(len(names), len(set(names)))
         self.assertEqual(set(names), set(extension().variables()) | vendor_variables() | {"LLMEDGE_CONFIG"})
         self.assertEqual(load(dict(lines)), load({}))
+        self.assertEqual(re.findall(r"(?m)^[A-Z0-9_]+=.+$", text), [])
 
     def test_every_vendor(self) -> None:
         """The table of vendors is the catalogue's, row by row, and each has a two-line example where two lines do."""

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, TimeoutError
 from llmedge.config import ConfigError, Settings
 from llmedge.config.sections.providers import Provider
 from llmedge.config.vendors import vendor_of
-from llmedge.errors import EdgeError
+from llmedge.errors import EdgeError, UpstreamCut
 from llmedge.providers.http import HttpProvider
 from llmedge.providers.provider import ListsModels, ModelInfo
 from llmedge.providers.registry import provider_of
@@ -63,7 +63,9 @@ async def _ask(reactor: Any, client: Client, settings: Settings, name: str) -> S
     except TimeoutError:
         return f"no answer within {PATIENCE:g} s", False
     except EdgeError as error:
-        return error.message.removeprefix(f"The provider '{name}' ").rstrip("."), False
+        words = error.message.removeprefix(f"The provider '{name}' ").rstrip(".")
+        plain = isinstance(error, UpstreamCut) and entry.base_url.startswith("http://")
+        return words + "; is it https there?" * plain, False
     except Exception as error:  # a plugin's
         return f"could not be asked: {type(error).__name__}", False
     finally:

@@ -58,3 +58,13 @@ def _spoken(provider: Provider) -> str:
     """The dialects that a provider is asked in; nothing of one that is not asked."""
     dialects = [name for name in paths_of(provider) if name in DIALECTS]
     return f", speaks {', '.join(dialects)}" if dialects and not vendor_of(provider).rehearsal else ""
+
+
+def keys(settings: Settings) -> list[str]:
+    """A line for each caller's key, for ``--check``: its name, models and limits, never the key."""
+    lines = []
+    for key in settings.auth.keys:
+        rpm = "no limit of its own" if key.rpm is None else f"{key.rpm} requests a minute"
+        burst = "" if key.burst is None else f", {key.burst} at once"
+        lines.append(f"key {key.name}: models {', '.join(key.models) or 'none'}; {rpm}{burst}")
+    return lines

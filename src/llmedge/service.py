@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -130,6 +131,9 @@ class EdgeService(Service):
             if isinstance(failure, CannotListenError):
                 why = getattr(failure.socketError, "strerror", None) or str(failure.socketError)
                 raise StartError(f"cannot listen on {endpoint.description}: {why}")
+            if isinstance(failure, FileNotFoundError) and failure.filename2:  # the lock of a unix socket
+                folder = os.path.dirname(os.fsdecode(failure.filename2))
+                raise StartError(f"cannot listen on {endpoint.description}: the directory {folder} does not exist")
             if isinstance(failure, BaseException):
                 raise StartError(f"cannot listen on {endpoint.description}: {failure}")
             limit_unsent(outcome[0])

@@ -21,7 +21,7 @@ from twisted.python.usage import UsageError
 
 from llmedge import signals
 from llmedge._version import __version__
-from llmedge.banner import banner
+from llmedge.banner import banner, keys
 from llmedge.config import ConfigError, Settings, load
 from llmedge.config.address import endpoint_of
 from llmedge.config.whole import EndpointCheck
@@ -239,7 +239,7 @@ class Started(EdgeService):
 
 
 def _warn(doubt: str) -> None:
-    log.warn("{doubt}", doubt=doubt)
+    log.warn(doubt.replace("{", "{{").replace("}", "}}"))  # the message is all there is: no field repeats it
 
 
 def _check(settings: Settings, doubts: Sequence[str], ask: bool) -> NoReturn:
@@ -248,7 +248,7 @@ def _check(settings: Settings, doubts: Sequence[str], ask: bool) -> NoReturn:
             importlib.import_module("llmedge.observe.tracing").connect(settings.tracing, settings.upstream)
         except ConfigError as error:
             _stop(str(error))
-    for line in banner(settings):
+    for line in (*banner(settings), *keys(settings)):
         print(line)
     for description in settings.server.listen:
         print(f"would listen on {description}")

@@ -78,6 +78,8 @@ class Files(SynchronousTestCase):
                 '[providers.gemini]\nbase_url = "http://h/gw"\n',
                 "2: providers.gemini.base_url is asked in OpenAI's",
             ),
+            ('[providers.openai]\nbase_url = "http://h/v1"\n', "2: providers.openai.base_url makes it another"),
+            ('[providers.groq]\nbase_url = "http://h/v1"\nvendor = "mistral"\n', "1: providers.groq has no api_key"),
             ('[providers.p]\nbase_url = "http://h:8000"\n', "2: providers.p.base_url has no path; most servers have"),
             (f"{good}{KEY}models = ['gtp-*']\n", "8: auth.keys[0].models has 'gtp-*', which no model here is called"),
             (f"{good}{KEY}models = ['q/*']\n", "8: auth.keys[0].models has 'q/*'"),
@@ -98,6 +100,24 @@ class Files(SynchronousTestCase):
         self.assertEqual(len(said), 1)
         self.assertIn("environment variable API_KEYS holds a key of 1 character, which can be found by trying", said[0])
 
+    def test_a_variable_stands_over_a_line(self) -> None:
+        """With the line; not where both say the same, and never with a value."""
+        listen = '[server]\nlisten = ["tcp:1"]\n'
+        for toml, environ, said in (
+            ("[server]\ntimeout = 60\n", {"SERVER_TIMEOUT_SECONDS": "30"}, "2: server.timeout, SERVER_TIMEOUT_SECONDS"),
+            ("[rate_limit]\nrpm = 5\n", {"RATE_LIMIT_RPM": "1000"}, "2: rate_limit.rpm, RATE_LIMIT_RPM"),
+            ('[log]\nlevel = "warn"\n', {"LOG_LEVEL": "info"}, "2: log.level, LOG_LEVEL"),
+            (listen, {"SERVER_ADDRESS": "127.0.0.1:2"}, "2: server.listen, SERVER_ADDRESS"),
+            (KEY, {"API_KEYS": "canary-89abcdef0"}, "1: auth.keys, API_KEYS"),
+            ("[server]\ntimeout = 30\n", {"SERVER_TIMEOUT_SECONDS": "30.0"}, ""),
+            ("[server]\ntimeout = 60\n", {"SERVER_TIMEOUT_SECONDS": " "}, ""),
+            ("", {"SERVER_TIMEOUT_SECONDS": "60", "API_KEYS": "canary-89abcdef0"}, ""),
+        ):
+            found = doubts(toml + LOCAL, environ)
+            place, _, variable = said.partition(", ")
+            expected = f"g.toml:{place} does not count: the variable {variable} stands over it"
+            self.assertEqual(found, [expected] if said else [], (toml, environ))
+
     def test_what_is_meant(self) -> None:
         """Nothing is said of what is as it should be."""
         for toml in (
@@ -106,6 +126,10 @@ class Files(SynchronousTestCase):
             '[providers.gemini]\nbase_url = "http://h/gw"\ndialect = "openai"\n',
             '[providers.gemini]\nvendor = "gemini"\napi_key = "k"\nbase_url = "http://h/gw"\n',
             '[providers.ollama]\nbase_url = "http://h:11434"\n',
+            '[providers.mistral]\nbase_url = "http://h/v1"\nmodels = []\n',
+            '[providers.mistral]\nbase_url = "http://h/v1"\ndialect = "openai"\n',
+            '[providers.mistral]\nbase_url = "http://h/v1"\n[models.m]\ntargets = ["mistral/x"]\n',
+            '[providers.mistral]\nbase_url = "http://h/v1"\nvendor = "mistral"\napi_key = "k"\n',
             '[providers.p]\nbase_url = "http://h"\npaths = {openai_chat = "/v1/chat"}\n',
             f"{LOCAL}models = ['gpt-4?']\n{KEY}models = ['gpt-[34]o', 'p/*']\n",
             f"{LOCAL}[models.m]\ntargets = ['p/x']\nstrategy = 'cost'\n[prices.'p/*']\ninput = 1\noutput = 1\n",

@@ -74,11 +74,14 @@ class Asking(TestCase):
         self.assertEqual((code, said), (0, {"v": "reachable, 2 models"}), out)
 
     async def test_tls(self) -> None:
-        """A certificate of nobody's."""
+        """A certificate of nobody's; and http to a port that speaks TLS."""
         cert, key = Authority().issue("server", "localhost")
         keys = f"privateKey={key}:certKey={cert}"
         other = await Gateway("", arguments=("--port", f"ssl:0:interface=127.0.0.1:{keys}")).start()
         self.addCleanup(lambda: Deferred.fromCoroutine(other.stop()))
-        code, said, out = await self.check(f'[providers.v]\nbase_url = "https://localhost:{other.port}/v1"\n')
+        row = '[providers.{}]\nbase_url = "{}://localhost:{}/v1"\n'.format
+        code, said, out = await self.check(row("v", "https", other.port) + row("plain", "http", other.port))
         self.assertEqual(code, 1, out)
         self.assertIn("could not be reached: TLS failed", said["v"])
+        self.assertIn("ca_file", said["v"])
+        self.assertTrue(said["plain"].endswith("; is it https there?"), said["plain"])

@@ -60,7 +60,7 @@ class CommandLine(TestCase):
             port = busy.getsockname()[1]
             await self.refused("Address already in use", "--port", f"tcp:{port}:interface=127.0.0.1")
             await self.daemon_refused("Address already in use", f"tcp:{port}:interface=127.0.0.1")
-        await self.daemon_refused("No such file or directory", "unix:/nowhere/llmedge.sock")
+        await self.daemon_refused("the directory /nowhere does not exist", "unix:/nowhere/llmedge.sock")
         await self.refused("is not an endpoint", "--port", "nonsense:1")
         await self.refused("TLS_CERT_PATH", "--port", "ssl:0")
         await self.refused("cannot be read", "--port", "ssl:0:privateKey=/nowhere.pem:certKey=/nowhere.pem")
@@ -102,6 +102,7 @@ class CommandLine(TestCase):
             return [line["fields"]["message"] for line in gateway.logs() if line["level"] == "WARN"]
 
         self.assertEqual(len(warnings()), 2, warnings())
+        self.assertEqual([[*line["fields"]] for line in gateway.logs() if line["level"] == "WARN"], [["message"]] * 2)
         gateway.config.write_text(doubtful + "[server]\ntimeout = 9\n")
         os.kill(gateway.process.pid, signal.SIGHUP)
         await until(lambda: "the configuration was read again" in gateway.process.out, "a reload")
@@ -129,6 +130,16 @@ class CommandLine(TestCase):
         self.assertEqual(code, 1)
         self.assertIn("bad.toml:1: serv is not a setting; did you mean 'server'?", err)
         self.assertIn("bad.toml:3: server.timeout must be", err)
+
+    async def test_check_shows_keys(self) -> None:
+        """By name, with models and limits, and none of them itself."""
+        file = new_folder() / "keys.toml"
+        key = '[[auth.keys]]\nname = "{}"\nkey = "canary-0123456789-{}"\n'.format
+        file.write_text(key("a", 1) + 'models = ["gpt-*", "m/*"]\nrpm = 60\nburst = 5\n' + key("b", 2))
+        _, out, _ = await self.run_it("--check", "--config", str(file))
+        self.assertIn("\nkey a: models gpt-*, m/*; 60 requests a minute, 5 at once\n", out)
+        self.assertIn("\nkey b: models *; no limit of its own\n", out)
+        self.assertNotIn("canary", out)
 
     async def test_schema(self) -> None:
         """Printed without a look at any configuration."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 import signal
 import textwrap
 from pathlib import Path
@@ -92,10 +93,33 @@ class Keys(Task):
         self.assertEqual((await self.ask(key="old"))[0], 401)
 
 
+class Tls(Task):
+    async def asked(self, gateway: Gateway, command: str, folder: Path) -> str:
+        """What a page's curl says of ``gateway``."""
+        self.addCleanup(lambda: Deferred.fromCoroutine(gateway.stop()))
+        await gateway.start()
+        output = await run(*shlex.split(command.replace("8443", str(gateway.port))), folder=folder)
+        self.assertEqual(output.code, 0, output.err)
+        return output.out
+
+    async def test_a_certificate_of_ones_own(self) -> None:
+        """It is made, served by flag and by variables, trusted by who has it, and HTTP/2 is agreed on."""
+        find("openssl"), find("curl")
+        make, serve, ask, variables, http2 = (text.replace("\\\n", " ").strip() for text in examples("tls", "shell"))
+        folder = new_folder()
+        self.assertEqual((await run(*shlex.split(make), folder=folder)).code, 0)
+        port = serve.rpartition(" ")[2].replace("8443", "0").replace("=key", f"={folder}/key")
+        flags = ("--port", port.replace("=cert", f"={folder}/cert"))
+        self.assertIn('"object":"list"', await self.asked(Gateway(arguments=flags), ask, folder))
+        environ = dict(re.findall(r"(\w+)=(\S+)", variables.replace("=cert", f"={folder}/cert").replace("8443", "0")))
+        environ["TLS_KEY_PATH"] = f"{folder}/key.pem"
+        self.assertEqual(await self.asked(Gateway(environ=environ, arguments=()), http2, folder), "2\n")
+
+
 class Rehearsal(Task):
     async def test_an_error(self) -> None:
         """The next target answers, the failing one is left alone after five, and asked again when it is well."""
-        toml, _ = examples("rehearse", "toml")
+        toml, *_ = examples("rehearse", "toml")
         await self.begin(toml)
         seen = [(await self.ask("smart"))[:2] for _ in range(6)]
         self.assertEqual(seen, [(200, "2")] * 5 + [(200, "1")])
@@ -108,7 +132,7 @@ class Rehearsal(Task):
 
     async def test_a_stream_that_breaks(self) -> None:
         """It goes on at the next target; without one the client is told."""
-        _, toml = examples("rehearse", "toml")
+        _, toml, _ = examples("rehearse", "toml")
         await self.begin(toml)
         _, _, whole = await self.ask("smart", stream=True)
         self.assertIn("data: [DONE]", whole)
@@ -161,7 +185,7 @@ class Answers(Task):
     async def test_why(self) -> None:
         """A call's line as a story: who was asked, what went wrong, and who was not asked."""
         find("jq")
-        toml, _ = examples("rehearse", "toml")
+        toml, *_ = examples("rehearse", "toml")
         await self.begin(toml)
         for _ in range(6):
             await self.ask("smart")

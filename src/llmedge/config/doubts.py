@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
 
+from llmedge.config import misspelt
 from llmedge.config.catalogue import VENDORS
 from llmedge.config.locate import Path as KeyPath
 from llmedge.config.reader import Reader
 from llmedge.config.sections.models import Model
 from llmedge.config.sections.providers import Provider
 from llmedge.config.settings import Settings
-from llmedge.config.vendors import base_variables, paths_of, variables, vendor_of
+from llmedge.config.vendors import base_variables, paths_of, vendor_of
 
 SHORTEST_KEY = 16
 """Characters. What is shorter was thought up, and can be found by trying."""
@@ -25,8 +25,10 @@ def look(reader: Reader, settings: Settings) -> None:
     """Tell ``reader`` what is doubtful in good ``settings``."""
     if ("providers",) not in reader.lines:
         _environment(reader, settings)
+    _unread(reader, misspelt.of_settings(reader.environ, reader.lines))
     for name, provider in settings.providers.items():
         _provider(reader, name, provider)
+        _nameless(reader, name, provider, settings)
     _keys(reader, settings)
     for name, model in settings.models.items():
         _model(reader, name, model, settings)
@@ -35,11 +37,7 @@ def look(reader: Reader, settings: Settings) -> None:
 def _environment(reader: Reader, settings: Settings) -> None:
     """Vendors are on by their variables: those that nobody reads, and that look as if somebody should."""
     environ = reader.environ
-    known = {*variables(), *(name for vendor in VENDORS.values() for name in vendor.env)}
-    for name in sorted(environ):
-        other = "" if name in known or not environ[name].strip() else _misspelt(name, known)
-        if other and not environ.get(other, "").strip():
-            _tell(reader, f"the variable {name} is set, and nothing reads it: did you mean {other}?")
+    _unread(reader, misspelt.of_vendors(environ))
     for vendor in VENDORS.values():
         keyed = [name for name in vendor.env if environ.get(name, "").strip()]
         if keyed and not vendor.base_url:
@@ -55,22 +53,13 @@ def _environment(reader: Reader, settings: Settings) -> None:
         )
 
 
+def _unread(reader: Reader, names: Iterable[tuple[str, str]]) -> None:
+    for name, other in names:
+        _tell(reader, f"the variable {name} is set, and nothing reads it: did you mean {other}?")
+
+
 def _tell(reader: Reader, words: str) -> None:
     reader.doubts.append((float("inf"), words))
-
-
-def _misspelt(name: str, known: set[str]) -> str:
-    """The variable that ``name`` was probably meant to be: ``OPENAI_KEY``, ``OPEN_AI_API_KEY``."""
-    if not re.fullmatch(r"[A-Z0-9_]+_?(KEY|TOKEN|HOST)S?", name):
-        return ""
-    for other in sorted(known):
-        if _core(name) == _core(other):
-            return other
-    return next(iter(difflib.get_close_matches(name, sorted(known), 1, 0.9)), "")
-
-
-def _core(name: str) -> str:
-    return re.sub(r"_|API|S$", "", name)
 
 
 def _provider(reader: Reader, name: str, provider: Provider) -> None:
@@ -91,6 +80,21 @@ def _provider(reader: Reader, name: str, provider: Provider) -> None:
     host = re.fullmatch(r"https?://[^/]+", provider.base_url)
     if host and provider.vendor == "openai-compatible" and not provider.paths:
         reader.doubt((*path, "base_url"), "has no path; most servers have OpenAI's API behind /v1")
+
+
+def _nameless(reader: Reader, name: str, provider: Provider, settings: Settings) -> None:
+    """It is called as a vendor of the catalogue, and its ``base_url`` makes it another server, which has no names."""
+    path: KeyPath = ("providers", name)
+    called = VENDORS.get(name)
+    if called is None or not called.models or "openai_chat" not in called.paths or provider.models:
+        return
+    written = any((*path, option) in reader.lines for option in ("models", "dialect"))
+    targets = (str(entry) for model in settings.models.values() for entry in model.targets)
+    aimed = any(each.startswith(f"{name}/") for each in targets)
+    if provider.vendor == "openai-compatible" and not written and not aimed:
+        shown = called.models[0]
+        said = f"makes it another server, to which no name such as {shown} leads, only {name}/MODEL: write models = "
+        reader.doubt((*path, "base_url"), f'{said}["{shown}"], or vendor = "{name}" if it is that')
 
 
 def _keys(reader: Reader, settings: Settings) -> None:

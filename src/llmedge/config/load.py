@@ -57,8 +57,9 @@ def load(
     if path is not None:
         data, lines = _parsed(path, _read_file(path) if text is None else text)
     reader = Reader(environ, path or "", lines, vendors)
-    if environ.get("SERVER_ADDRESS", "").strip() and isinstance(data.get("server"), dict):
-        data["server"].pop("listen", None)  # the environment stands over the file
+    server = data.get("server")
+    if environ.get("SERVER_ADDRESS", "").strip() and isinstance(server, dict) and server.pop("listen", None):
+        reader.stood_over(("server", "listen"), "SERVER_ADDRESS")
     settings = reader.section(Settings, data, ())
     if admin_listen:
         settings = attrs.evolve(settings, admin=attrs.evolve(settings.admin, listen=tuple(admin_listen)))

@@ -74,6 +74,12 @@ class Reader:
     def doubt(self, path: KeyPath, what: str) -> None:
         self.doubts.append(self.about(path, what))
 
+    def stood_over(self, path: KeyPath, variable: str) -> None:
+        """``variable`` has the setting at ``path`` be something else than the file says."""
+        line = line_of(self.lines, path)
+        said = f"{self.file}:{line}: {dotted(path)} does not count: the variable {variable} stands over it"
+        self.doubts.append((math.inf if line is None else line, said))
+
     def unknown(self, path: KeyPath, what: str, name: str, names: Iterable[str]) -> None:
         """The setting at ``path`` names a ``what`` that there is not."""
         self.problem(path, f"names the {what} {name!r}, which is not configured{nearest(name, names)}")
@@ -116,6 +122,9 @@ class Reader:
                     values[name] = option.kind.from_text(text, self.environ)
                 except ValueError as error:
                     self.problem(path, str(error))
+                else:
+                    if name in data and not _is(values[name], data[name], option, self.environ):
+                        self.stood_over(path, variable)
                 return
         if name in data:
             try:
@@ -180,6 +189,14 @@ class Reader:
                     self.problem((*path, key), "is not a setting" + nearest(key, fields))
                 elif vendor and not _is_rehearsed(data, vendor):
                     self.problem((*path, key), f'is for the vendor "{owners[0]}" only')
+
+
+def _is(value: Any, written: Any, option: Option, environ: Mapping[str, str]) -> bool:
+    """Whether ``written`` in the file means ``value``."""
+    try:
+        return bool(option.kind.from_toml(written, environ) == value)
+    except ValueError:
+        return False
 
 
 def _is_rehearsed(data: dict[str, Any], vendor: Any) -> bool:

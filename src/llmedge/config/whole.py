@@ -221,6 +221,8 @@ def _issuers(reader: Reader, auth: Auth) -> None:
 
 def _keys(reader: Reader, keys: tuple[Key, ...]) -> tuple[Key, ...]:
     if text := reader.environ.get("API_KEYS", "").strip():
+        if keys:
+            reader.stood_over(("auth", "keys"), "API_KEYS")
         keys = tuple(_environment_keys(reader, text))
         reader.variables[("auth", "keys")] = "API_KEYS"
         if not text.strip(", "):

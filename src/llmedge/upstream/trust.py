@@ -25,9 +25,9 @@ REASONS = {
     7: "certificate signature failure",
     9: "certificate is not yet valid",
     10: "certificate has expired",
-    18: "self-signed certificate",
-    19: "self-signed certificate in certificate chain",
-    20: "unable to get local issuer certificate",
+    18: "self-signed certificate (name it in ca_file if it is the one you mean)",
+    19: "self-signed certificate in certificate chain (name that authority in ca_file if you trust it)",
+    20: "unable to get local issuer certificate (name its authority in ca_file if you trust it)",
     21: "unable to verify the first certificate",
     23: "certificate revoked",
     24: "invalid CA certificate",
@@ -38,7 +38,7 @@ REASONS = {
     68: "CA signature digest algorithm too weak",
     79: "invalid CA certificate",
 }
-"""OpenSSL's words for its numbers (docs.openssl.org, X509_STORE_CTX_get_error)."""
+"""OpenSSL's words for its numbers (docs.openssl.org, X509_STORE_CTX_get_error), and what to do."""
 NAME_MISMATCH = "hostname mismatch"
 _MODE = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
 
