@@ -45,7 +45,8 @@ def show_call(request: EdgeRequest) -> None:
         )
     if cost is not None and not record.stream:
         request.lines.append(b"X-Llmedge-Cost-Usd: %b\r\n" % money.text(cost).encode())
-    _show_said(request, record)
+    if record.facts or record.tokens_level is not None:
+        _show_said(request, record)
 
 
 def _show_said(request: EdgeRequest, record: Record) -> None:
