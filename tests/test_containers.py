@@ -26,6 +26,7 @@ from llmedge.observe.metrics import Metrics
 from tests.e2e.service import ROOT, TIMEOUT, Gateway, Process, command, free_port
 from tests.fakes import CHAT, Edge, load, request
 from tests.folders import new_folder
+from tests.web.through import Asked
 
 DOCKER = Path(ROOT) / "docker"
 OTHERS = {"kustomization.yaml", "podmonitor.yaml"}
@@ -145,10 +146,14 @@ class Observed(SynchronousTestCase):
         edge = Edge(
             '[[auth.keys]]\nname = "a"\nkey = "k"\n[prices."m/priced"]\ninput = 1\noutput = 1\n'
             '[providers.m]\ndialect = "mock"\n[providers.slow]\ndialect = "mock"\nlatency = 9\n'
+            '[providers.dear]\nbase_url = "http://127.0.0.1:9/v1"\n'
         )
         key = {"x-api-key": "k"}
         edge.ask(body=CHAT | {"model": "m/priced", "stream": True}, headers=key)
-        edge.ask(body=CHAT | {"model": "m/unpriced"}, headers=key)
+        edge.wire().send(request(body=CHAT | {"model": "dear/unpriced"}, headers=key))
+        used = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+        said = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "fine"}}
+        Asked(edge).answer(200, {"id": "c", "model": "m", "choices": [said], "usage": used})
         edge.ask(body=CHAT)
         leaving = edge.wire()  # what it used is estimated
         leaving.send(request(body=CHAT | {"model": "slow/x"}, headers=key))

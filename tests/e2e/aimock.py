@@ -60,7 +60,7 @@ VENDORS = {
     "anthropic": ('vendor = "anthropic"', ""),
     "gemini": ('vendor = "gemini"', ""),
     "azure": ('vendor = "azure"\napi_version = "2024-10-21"', ""),
-    "ollama": ('vendor = "ollama"\ndialect = "openai"', "/v1"),
+    "ollama": ('vendor = "ollama"\ndialect = "openai"\nmodels = ["ollama-1"]', "/v1"),
 }
 
 

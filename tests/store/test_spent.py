@@ -86,15 +86,17 @@ class Spents(OnDatabase):
         self.assertEqual(await self.read(fund), [1])
 
     async def test_what_is_spent_while_it_is_asked(self) -> None:
+        await self.read(self.fund("key:nobody"))  # from here on it asks at once
         self.keep(NOW)
         fund = self.fund()
         ended = Deferred.fromCoroutine(self.spent.read([fund], 30))
-        fund.settle(0, 2 * USD, NOW)
+        fund.settle(0, 2 * USD, NOW, number=1)
         await ended
         self.assertEqual(fund.spent // USD, 3)
 
     async def test_another_period_has_begun_meanwhile(self) -> None:
         """What was asked of the last one says nothing of this one."""
+        await self.read(self.fund("key:nobody"))
         self.keep(NOW)
         fund = self.fund()
         reading = Deferred.fromCoroutine(self.spent.read([fund], 30))
