@@ -102,9 +102,14 @@ class Fronts(Edge):
         big = self.folder / "big"
         for size, expected in ((3_000_000, 200), (11_000_000, 413)):
             big.write_text(json.dumps(json.loads(BODY) | {"user": "x" * size}))
-            status, _, body = await self.curl(*self.to(), *key, "-H", "expect:", "-d", f"@{big}", self.url(PATH))
+            # Curl stops sending once it has a 413's head; Caddy may then drop the rest of the answer.
+            asked = (*self.to(), *key, "-H", "expect:", "-d", f"@{big}", self.url(PATH))
+            status, headers, body = await self.curl(*asked, cut=expected == 413)
             self.assertEqual(status, expected)
-            self.assertEqual(json.loads(body).get("error", {}).get("code"), {413: "REQUEST_TOO_LARGE"}.get(status))
+            self.assertEqual(headers.get("x-request-id", "")[:4], "req_")  # the gateway's answer
+            if body or status != 413:
+                code = json.loads(body).get("error", {}).get("code")
+                self.assertEqual(code, {413: "REQUEST_TOO_LARGE"}.get(status))
         await self.streams(key)
         await self.upgrades()
 
