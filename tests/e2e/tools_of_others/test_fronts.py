@@ -87,8 +87,11 @@ class Fronts(Edge):
         """Curl's options for asking the proxy, by its name, from an address of our own."""
         return ("--cacert", self.ca, "--resolve", f"llm.example.com:{self.port}:127.0.0.1", "--interface", "127.0.0.9")
 
-    async def passes(self, gateway: Gateway) -> None:
-        """Calls, streams, sizes and refusals are the gateway's, the peer is the client; metrics stay inside."""
+    async def passes(self, gateway: Gateway, cuts: bool = False) -> None:
+        """Calls, streams, sizes and refusals are the gateway's, the peer is the client; metrics stay inside.
+
+        A front that ``cuts`` may lose the body of a refusal that comes while the client still sends.
+        """
         key = ("-H", "authorization: Bearer team-key", "-H", "content-type: application/json")
         for version in ("--http1.1", "--http2"):
             status, headers, body = await self.curl(version, *self.to(), *key, "-d", BODY, self.url(PATH))
@@ -102,12 +105,11 @@ class Fronts(Edge):
         big = self.folder / "big"
         for size, expected in ((3_000_000, 200), (11_000_000, 413)):
             big.write_text(json.dumps(json.loads(BODY) | {"user": "x" * size}))
-            # Curl stops sending once it has a 413's head; Caddy may then drop the rest of the answer.
             asked = (*self.to(), *key, "-H", "expect:", "-d", f"@{big}", self.url(PATH))
-            status, headers, body = await self.curl(*asked, cut=expected == 413)
+            status, headers, body = await self.curl(*asked, cut=cuts and expected == 413)
             self.assertEqual(status, expected)
             self.assertEqual(headers.get("x-request-id", "")[:4], "req_")  # the gateway's answer
-            if body or status != 413:
+            if body or not (cuts and status == 413):
                 code = json.loads(body).get("error", {}).get("code")
                 self.assertEqual(code, {413: "REQUEST_TOO_LARGE"}.get(status))
         await self.streams(key)
@@ -176,7 +178,7 @@ class Fronts(Edge):
         options = "{\n    admin off\n    auto_https disable_redirects\n}\n"
         (self.folder / "Caddyfile").write_text(options + text)
         await self.run_front("caddy", "run", "--config", "Caddyfile", "--adapter", "caddyfile")
-        await self.passes(gateway)
+        await self.passes(gateway, cuts=True)
 
     async def test_several_gateways(self) -> None:
         """What keeps a caller at one of them is understood by the proxy that the page names it for."""
