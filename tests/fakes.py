@@ -17,12 +17,13 @@ from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisc
 from twisted.python.failure import Failure
 
 from llmedge import config
+from llmedge.guards.registry import GuardTypes
 from llmedge.providers.registry import Vendors
 from llmedge.record import Record
 from llmedge.service import EdgeService
 from tests.folders import new_folder
 
-load = partial(config.load, vendors=Vendors())
+load = partial(config.load, vendors=Vendors(), guards=GuardTypes())
 
 
 class Reactor(MemoryReactorClock):

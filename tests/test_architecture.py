@@ -14,6 +14,7 @@ SOURCE = Path(llmedge.__file__).parent
 TESTS = Path(__file__).parent
 LAYERS = {
     "tap": {
+        "guards",
         "pipeline",
         "descriptors",
         "signals",
@@ -30,14 +31,15 @@ LAYERS = {
     "service": {"graph", "banner", "web", "observe", "endpoints", "secret_files"},
     "asking": {"providers", "upstream"},
     "secret_files": set(),
-    "graph": {"web", "identity", "pipeline", "providers", "dialects", "upstream", "state", "observe", "store", "admin"},
+    "graph": {"guards", "web", "identity", "pipeline", "providers", "dialects", "upstream", "state", "observe", "store", "admin"},
     "banner": {"identity"},
     "descriptors": set(),
-    "cli": set(),
+    "cli": {"guards"},
     "admin": {"web", "identity", "store", "state"},
     "web": {"pipeline", "call", "streams", "dialects", "state", "identity"},
     "identity": set(),
-    "pipeline": {"providers", "call", "streams", "dialects", "upstream", "state"},
+    "guards": {"providers", "call", "dialects", "upstream", "state", "plugins"},
+    "pipeline": {"guards", "providers", "call", "streams", "dialects", "upstream", "state"},
     "providers": {"call", "streams", "dialects", "upstream", "plugins"},
     "call": {"dialects"},
     "streams": set(),

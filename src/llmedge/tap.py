@@ -31,6 +31,7 @@ from llmedge.observe import logs
 from llmedge.observe.terminal import text_observer
 from llmedge.pipeline.build import stages
 from llmedge.pipeline.route import Route
+from llmedge.guards.registry import GuardTypes
 from llmedge.providers.registry import Vendors
 from llmedge.service import EdgeService, StartError
 from llmedge.web.build import layers
@@ -92,7 +93,7 @@ class Options(UsageOptions):
         """Print the JSON Schema of the configuration file, options of installed plugins included, and exit."""
         from llmedge.config.schema import schema
 
-        print(schema(Vendors()), end="")
+        print(schema(Vendors(), GuardTypes()), end="")
         raise SystemExit(0)
 
     def opt_version(self) -> NoReturn:
@@ -145,6 +146,7 @@ class Options(UsageOptions):
             ports,
             admin_ports,
             vendors=Vendors(),
+            guards=GuardTypes(),
             endpoint_check=endpoint_check,
             doubt=doubt,
             text=text,

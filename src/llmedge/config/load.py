@@ -36,6 +36,7 @@ def load(
     admin_listen: Sequence[str] = (),
     *,
     vendors: Vendors,
+    guards: Mapping[str, Any] | None = None,
     endpoint_check: EndpointCheck | None = None,
     doubt: Callable[[str], None] | None = None,
     text: str | None = None,
@@ -47,6 +48,7 @@ def load(
     :param listen: endpoint strings from ``--port``; they replace those of file and environment.
     :param admin_listen: the same from ``--admin-port``.
     :param vendors: those there are, whose options the tables of ``[providers]`` may hold.
+    :param guards: types of guardrails, whose options the tables of ``[[guardrails]]`` may hold.
     :param endpoint_check: says what is wrong with an endpoint string.
     :param doubt: is told, a line each, what can be used and is hardly meant.
     :param text: what stands in the file, which is not read then.
@@ -56,7 +58,7 @@ def load(
     lines: dict[KeyPath, int] = {}
     if path is not None:
         data, lines = _parsed(path, _read_file(path) if text is None else text)
-    reader = Reader(environ, path or "", lines, vendors)
+    reader = Reader(environ, path or "", lines, vendors, guards or {})
     server = data.get("server")
     if environ.get("SERVER_ADDRESS", "").strip() and isinstance(server, dict) and server.pop("listen", None):
         reader.stood_over(("server", "listen"), "SERVER_ADDRESS")

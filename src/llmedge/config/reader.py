@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import attrs
@@ -15,6 +16,7 @@ from llmedge.config.locate import Path as KeyPath
 from llmedge.config.locate import line_of
 from llmedge.config.nearest import nearest
 from llmedge.config.option import Option
+from llmedge.config.sections.guardrails import Guardrail
 from llmedge.config.sections.providers import Provider
 from llmedge.config.settings import NAME
 from llmedge.config.vendors import Vendors, choose, known_patterns, meant
@@ -43,9 +45,17 @@ class Reader:
     :ivar problems: what cannot be used. ``doubts``: what can be, and is hardly meant.
     """
 
-    def __init__(self, environ: Mapping[str, str], file: str, lines: dict[KeyPath, int], vendors: Vendors) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        file: str,
+        lines: dict[KeyPath, int],
+        vendors: Vendors,
+        guards: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         self.environ = environ
         self.vendors = vendors
+        self.guards = guards
         self.file = file
         self.lines = lines
         self.variables: dict[KeyPath, str] = {}
@@ -136,6 +146,8 @@ class Reader:
         if not isinstance(data, list):
             self.problem(path, f"must be written [[{dotted(path)}]]")
             return ()
+        if cls is Guardrail:
+            return tuple(self._guardrail(item, (*path, index)) for index, item in enumerate(data))  # type: ignore[misc]
         return tuple(self.section(cls, item, (*path, index)) for index, item in enumerate(data))
 
     def tables(self, cls: type[S], data: Any, path: KeyPath) -> dict[str, Any]:
@@ -145,6 +157,31 @@ class Reader:
         if cls is Provider:
             return {name: self._provider(name, item, (*path, name)) for name, item in data.items()}
         return {name: self.section(cls, item, (*path, name)) for name, item in data.items()}
+
+    def _guardrail(self, data: Any, path: KeyPath) -> Guardrail:
+        """Its type tells what else the table may hold."""
+        if not isinstance(data, dict):
+            return self.section(Guardrail, data, path)
+        common = attrs.fields_dict(Guardrail)
+        word = data.get("type")
+        type = self.guards.get(word) if isinstance(word, str) else None
+        if type is None:
+            if word is None:
+                self.problem(path, 'needs type, such as type = "secrets"')
+            elif isinstance(word, str):
+                missing = getattr(self.guards, "missing", str)()
+                near = nearest(word, self.guards)
+                self.problem((*path, "type"), f"is no type of guardrail, and no plugin: {word!r}{near}{missing}")
+            return Guardrail(**self._values(common, data, path))
+        found: Guardrail = self.section(type.settings, data, path)
+        if not found.stream:
+            found = attrs.evolve(found, stream="live" if type.detects else "hold")
+        elif found.stream == "live" and not type.detects:
+            words = "must be sentence, hold or after: this type judges what is whole"
+            self.problem((*path, "stream"), words)
+        for option, words in type.problems(found):
+            self.problem((*path, option) if option else path, words)
+        return found
 
     def _provider(self, name: str, data: Any, path: KeyPath) -> Provider:
         """What all providers have tells which vendor it is, and that what else its table may hold."""

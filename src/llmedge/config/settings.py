@@ -9,6 +9,7 @@ import attrs
 from llmedge.config.sections.admin import Admin
 from llmedge.config.sections.auth import Auth
 from llmedge.config.sections.cors import Cors
+from llmedge.config.sections.guardrails import Guardrail
 from llmedge.config.sections.ledger import Ledger
 from llmedge.config.sections.log import Log
 from llmedge.config.sections.metrics import Metrics
@@ -48,4 +49,5 @@ class Settings:
     routing: Routing = attrs.field(factory=Routing)
     providers: Mapping[str, Provider] = attrs.field(factory=dict, metadata={"table_of": Provider, "named": NAME})
     models: Mapping[str, Model] = attrs.field(factory=dict, metadata={"table_of": Model, "named": "."})
+    guardrails: tuple[Guardrail, ...] = attrs.field(default=(), metadata={"items": Guardrail})
     prices: Mapping[str, Price] = attrs.field(factory=dict, metadata={"table_of": Price, "named": ".+/.+"})

@@ -16,6 +16,7 @@ from llmedge.config.locate import Path as KeyPath
 from llmedge.config.reader import Reader
 from llmedge.config.secret import Secret
 from llmedge.config.sections.auth import KEYS, Auth, Key
+from llmedge.config.sections.guardrails import Guardrail
 from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.prices import Price
 from llmedge.config.sections.providers import Provider
@@ -68,6 +69,13 @@ def finish(
     for name, other in settings.routing.default_models.items():
         if not _leads_somewhere(other, settings):
             _unknown_model(reader, ("routing", "default_models", name), other, settings)
+    for index, guardrail in enumerate(settings.guardrails):
+        _guardrail(reader, index, guardrail, settings)
+    names = [each.name for each in settings.guardrails]
+    for index, key in enumerate(settings.auth.keys):
+        for name in key.guardrails:
+            if name not in names:
+                reader.unknown(("auth", "keys", index, "guardrails"), "guardrail", name, names)
     for name in settings.prices:
         _price(reader, name, settings.prices[name], providers)
     return settings
@@ -154,6 +162,22 @@ def _route(reader: Reader, name: str, model: Model, settings: Settings) -> None:
                 _unknown_model(reader, (*path, option), other, settings)
     if model.sticky and model.sticky != "prompt" and not re.fullmatch(r"header:[A-Za-z0-9_\-]+", model.sticky):
         reader.problem((*path, "sticky"), 'must be "prompt" or "header:NAME"')
+
+
+def _guardrail(reader: Reader, index: int, guardrail: Guardrail, settings: Settings) -> None:
+    path: KeyPath = ("guardrails", index)
+    if not re.match(NAME, guardrail.name):
+        reader.problem((*path, "name"), "must be a short name: letters, digits, '-', '_' and '.'")
+    elif guardrail.name in [each.name for each in settings.guardrails[:index]]:
+        reader.problem((*path, "name"), f"{guardrail.name!r} is there twice")
+    if guardrail.action == "route" and not guardrail.route:
+        reader.problem(path, 'needs route, the model that calls go to, such as route = "local"')
+    elif guardrail.route and guardrail.action != "route":
+        reader.problem((*path, "route"), 'is for action = "route" only')
+    elif guardrail.route and not _leads_somewhere(guardrail.route, settings):
+        _unknown_model(reader, (*path, "route"), guardrail.route, settings)
+    if guardrail.during and guardrail.action not in ("block", "report"):
+        reader.problem((*path, "action"), "must be block or report with during_call: the vendor has the request already")
 
 
 def _leads_somewhere(model: str, settings: Settings) -> bool:

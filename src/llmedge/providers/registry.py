@@ -32,7 +32,13 @@ OURS: dict[str, Any] = {
 
 
 def plugins() -> tuple[dict[str, Any], dict[str, str]]:
-    """Those installed, by name; and of modules that cannot be imported, by name, why.
+    """Those installed, by name; and of modules that cannot be imported, by name, why."""
+    found, broken = plugged(IVendor)
+    return {each.name: each for each in found}, broken
+
+
+def plugged(interface: Any) -> tuple[list[Any], dict[str, str]]:
+    """What plugins have that provides ``interface``; and of modules that cannot be imported, by name, why.
 
     They are what ``twisted.plugin`` calls plugins. Its ``getPlugins`` would write a cache beside them, and a traceback
     to standard error for each that is broken.
@@ -41,16 +47,16 @@ def plugins() -> tuple[dict[str, Any], dict[str, str]]:
 
     from llmedge import plugins as room
 
-    vendors: dict[str, Any] = {}
+    found: list[Any] = []
     broken: dict[str, str] = {}
     for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):
         try:
-            found = vars(importlib.import_module(module.name)).values()
+            there = vars(importlib.import_module(module.name)).values()
         except Exception as error:  # whatever somebody else's module may do
             broken[module.name.rpartition(".")[2]] = f"{type(error).__name__}: {error}"
         else:
-            vendors |= {each.name: each for each in found if IPlugin.providedBy(each) and IVendor.providedBy(each)}
-    return vendors, broken
+            found += [each for each in there if IPlugin.providedBy(each) and interface.providedBy(each)]
+    return found, broken
 
 
 class Vendors(Mapping[str, Any]):

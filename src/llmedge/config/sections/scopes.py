@@ -33,6 +33,9 @@ class Scope:
     burst: int | None = option(kinds.integer(1), None, "Requests at once; default: rate_limit.burst.")
     tpm: int | None = option(kinds.integer(1), None, "Tokens a minute; default: no limit.")
     max_concurrency: int | None = option(kinds.integer(1), None, "Calls under way; default: no limit.")
+    guardrails: tuple[str, ...] = option(
+        kinds.strings, (), "Guardrails that its calls go through besides those that hold for all, by name."
+    )
     tags: tuple[str, ...] = option(kinds.strings, (), "Words that its calls are found by in the ledger.")
     metadata: dict[str, Any] = option(METADATA, attrs.Factory(dict), "What else is to be known of it.")
     budgets: tuple[Budget, ...] = attrs.field(default=(), metadata={"items": Budget})
