@@ -110,7 +110,8 @@ class Call(msgspec.Struct):
     :ivar previous: the id of the answer or conversation that it goes on from, ``kept_by`` the target that has it, where
         that is known.
     :ivar heavy: its body is dealt with in a thread.
-    :ivar guards: which guardrails hold for it, and how they are set: a digest; ``b""`` for none.
+    :ivar guards: which guardrails hold for it, and how they are set: a digest; ``b""`` for none. ``guarding``: those,
+        and what they say.
     :ivar match: where it may go, once ``Admit`` has found that.
     """
 
@@ -135,6 +136,7 @@ class Call(msgspec.Struct):
     previous: str = ""
     kept_by: str = ""
     guards: bytes = b""
+    guarding: Any = None
     _said: Any = None
 
     def said(self) -> ir.Request:

@@ -81,6 +81,7 @@ class ProcessState:
         self.read_again: Callable[[], Awaitable[list[str]]] = _nothing_to_read
         """Reads the configuration again; ``check`` only looks at a text. Both say what changes."""
         self.check: Callable[[str], Awaitable[list[str]]] = _nothing_to_read
+        self.guard_stats: Any = None
         self.metrics.show_deployments(self.deployments.standings, self.deployments.label)
 
     def identifiers(self, settings: Settings, issuers: Any = None) -> IdentifierChain:
@@ -109,6 +110,15 @@ class ProcessState:
             self.reactor, self.store, self.allowances, self.deployments.standings, self.read_again, self.check, price
         )
         return AdminResource(deps)
+
+    def count_guardrails(self) -> Any:
+        """What the metrics show of guardrails, from now on."""
+        if self.guard_stats is None:
+            from llmedge.guards.stats import GuardStats  # where there are none, nothing of it is in memory
+
+            self.guard_stats = GuardStats()
+            self.metrics.show(self.guard_stats)
+        return self.guard_stats
 
     @property
     def ledger(self) -> Any:
@@ -212,6 +222,7 @@ def build(process: ProcessState, settings: Settings, previous: Graph | None = No
         process.allowances,
         process.known,
         process.ledger,
+        process.count_guardrails() if settings.guardrails else None,
     )
     pipeline = pipeline_build.build(settings, deps)
     issuers = _issuers(settings, reactor, client, None if previous is None else previous.issuers)

@@ -156,6 +156,7 @@ class Caller:
     :ivar account: in whose name it asks.
     :ivar models_above: patterns of what it belongs to, which have to allow a model as well.
     :ivar roles: names of sets of ``scopes``; ``grants``: those, and where each holds.
+    :ivar guardrails: those that its calls go through besides those that hold for all, by name.
     :ivar may_use: whether ``models`` allow a model; compiled once.
     """
 
@@ -167,6 +168,7 @@ class Caller:
     models_above: tuple[tuple[str, ...], ...] = ()
     roles: tuple[str, ...] = ("caller",)
     grants: tuple[Grant, ...] = ()
+    guardrails: tuple[str, ...] = ()
     may_use: Callable[[str], bool] = attrs.field(init=False, eq=False, repr=False)
 
     @property

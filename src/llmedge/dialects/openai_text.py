@@ -23,6 +23,7 @@ from llmedge.dialects.openai_common import (
     check_fields,
     parse_body,
 )
+from llmedge.dialects.openai_text_stream import TextDecoder
 from llmedge.dialects.scalars import parse_scalars
 from llmedge.errors import ValidationError
 from llmedge.model import Event, EventKind, RawObject, Usage
@@ -107,6 +108,10 @@ class OpenAIText(OpenAIDialect, ClientDialect):
 
     def encoder(self, context: ResponseContext) -> TextEncoder:
         return TextEncoder(context)
+
+    def decoder(self, *, choices: int, max_event: int) -> TextDecoder:
+        """A reader of one stream into the IR."""
+        return TextDecoder(max_event)
 
 
 class TextEncoder:

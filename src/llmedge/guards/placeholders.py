@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from llmedge.guards.interfaces import Rewriter
+from llmedge.guards.places import answered
 
 _PLACEHOLDER = re.compile(r"<([A-Z][A-Z0-9_]{0,31})_([1-9][0-9]{0,5})>")
 _BEGUN = re.compile(r"<(?:[A-Z][A-Z0-9_]{0,38})?\Z")
@@ -40,6 +41,20 @@ class Placeholders:
         if "<" not in text:
             return text
         return _PLACEHOLDER.sub(lambda found: self._values.get(found[0], found[0]), text)
+
+    def restored_json(self, body: bytes) -> bytes:
+        """The same of a whole answer, or an item of one, in any dialect; what is no JSON stays as it is."""
+        if b"<" not in body and b"\\u003" not in body:
+            return body
+        try:
+            unit = answered(body, echoes=True)
+        except ValueError:
+            return body
+        for slot in unit.slots:
+            if (text := self.restored(slot.text)) is not slot.text and text != slot.text:
+                slot.put(text)
+        unit.rename(self.restored)
+        return unit.json()
 
     def restorer(self) -> Rewriter:
         """Restores one text that comes in pieces."""

@@ -38,16 +38,16 @@ def replaced(text: str, finds: Iterable[Find], replace: Replace) -> str:
 class Redactor:
     """Redacts one text that comes in pieces: what goes on is, in the end, what redacting the whole would give.
 
-    :ivar finds: kind → how many so far.
+    :ivar finds: kind → how many so far. :ivar held: what is held back.
     """
 
     def __init__(self, detector: Detector, replace: Replace) -> None:
         self.finds: dict[str, int] = {}
+        self.held = ""
         self._detector = detector
         self._replace = replace
         self._before = ""
         """The end of what has gone on, as it came: what is behind it may depend on it."""
-        self._held = ""
 
     def feed(self, text: str) -> str:
         """What may go on now."""
@@ -58,7 +58,7 @@ class Redactor:
         return self._on("", True)
 
     def _on(self, text: str, last: bool) -> str:
-        held = self._held + text
+        held = self.held + text
         whole = self._before + held
         begin = len(self._before)
         cut = len(whole) if last else len(whole) - min(len(held), self._detector.growing(whole))
@@ -70,5 +70,5 @@ class Redactor:
             self.finds[each.kind] = self.finds.get(each.kind, 0) + 1
         moved = [Find(each.start - begin, each.end - begin, each.kind) for each in finds]
         out = replaced(whole[begin:cut], moved, self._replace)
-        self._before, self._held = whole[:cut][-self._detector.reach :], whole[cut:]
+        self._before, self.held = whole[:cut][-self._detector.reach :], whole[cut:]
         return out

@@ -161,6 +161,7 @@ def caller_of(key: Key) -> Caller:
         account,
         roles=key.roles,
         grants=grants,
+        guardrails=key.guardrails,
     )
 
 
@@ -169,7 +170,16 @@ def workload_of(account: Spiffe, id: str) -> Caller:
     whose = Account(id, account.team, account.project, tags=account.tags)
     grants = grants_of(account.roles, whose)
     limits = limits_of(account, f"key:{id}", f"The service account '{id}'")
-    return Caller(id, account.models, limits, scopes_of(grants), whose, roles=account.roles, grants=grants)
+    return Caller(
+        id,
+        account.models,
+        limits,
+        scopes_of(grants),
+        whose,
+        roles=account.roles,
+        grants=grants,
+        guardrails=account.guardrails,
+    )
 
 
 def limits_of(scope: Scope, id: str, who: str) -> tuple[Limits, ...]:

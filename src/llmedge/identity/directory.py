@@ -145,6 +145,7 @@ class Directory:
             roles=settings.roles,
             scopes=scopes_of(grants),
             grants=grants,
+            guardrails=(*settings.guardrails, *place.guardrails),
         )
 
     def place(self, account: Account) -> Place:
@@ -156,6 +157,7 @@ class Directory:
             raise StoreUnavailable
         limits: list[Limits] = []
         models: list[tuple[str, ...]] = []
+        guardrails: list[str] = []
         places = {kind: getattr(account, kind) for kind in _ABOVE}
         for kind in _ABOVE:
             above = self._entities.get((kind, places[kind])) or self._named(kind, places[kind])
@@ -168,11 +170,12 @@ class Directory:
             limits += limits_of(scope, f"{kind}:{above.id}", f"The {kind} '{above.name}'")
             if scope.models != ("*",):
                 models.append(scope.models)
+            guardrails += scope.guardrails
             if kind == "project":
                 places["team"] = places["team"] or above.team
             if kind in ("project", "team"):
                 places["organization"] = places["organization"] or above.organization
-        return Place(attrs.evolve(account, **places), tuple(limits), tuple(models))
+        return Place(attrs.evolve(account, **places), tuple(limits), tuple(models), tuple(guardrails))
 
     def _named(self, kind: str, word: str) -> Entity | None:
         """The one with that id, else that name, if it is not deleted."""

@@ -11,9 +11,10 @@ from llmedge.model import Account, Limits
 class Place:
     """:ivar account: with the ids of all it belongs to.
 
-    :ivar limits: of those; ``models``: patterns of each that narrows them.
+    :ivar limits: of those; ``models``: patterns of each that narrows them; ``guardrails`` by name.
     """
 
     account: Account
     limits: tuple[Limits, ...] = ()
     models: tuple[tuple[str, ...], ...] = ()
+    guardrails: tuple[str, ...] = ()

@@ -114,6 +114,7 @@ class Tokens:
             place.models,
             roles,
             grants,
+            place.guardrails,
         )
 
 

@@ -45,7 +45,11 @@ def stages(settings: Settings) -> list[type[Stage]]:
     """The call onion, outermost first; those that are off are not among them. ``Route`` is at its heart."""
     limited = any(key.budgets or key.tpm or key.max_concurrency for key in settings.auth.keys)
     reserve: list[type[Stage]] = [Reserve] if limited or settings.store.url is not None else []
-    return [Settle, Admit, CountTokens, *reserve]
+    if not settings.guardrails:
+        return [Settle, Admit, CountTokens, *reserve]
+    from llmedge.pipeline.guard import GuardAnswers, GuardRequests  # nothing of them is in memory otherwise
+
+    return [Settle, Admit, CountTokens, GuardRequests, GuardAnswers, *reserve]
 
 
 @attrs.frozen
@@ -61,6 +65,7 @@ class PipelineDeps:
     allowances: Allowances
     known: Callable[[Sequence[Fund], float], Awaitable[None]]
     ledger: Any = None
+    guard_stats: Any = None
 
 
 @attrs.frozen
@@ -80,6 +85,7 @@ class Pipeline:
     health: HealthChecks
     handlers: Mapping[Operation, Handler]
     prices: Prices
+    guards: Any = None
 
     def enter(self, previous: Pipeline | None) -> None:
         """Put it in force, in the place of ``previous``: what was learned is carried over."""
@@ -95,6 +101,8 @@ class Pipeline:
         """Another one is in force, or none: stop what runs in the background. Calls under way go on."""
         self.vendor_models.close()
         self.health.stop()
+        if self.guards is not None:
+            self.guards.close()
         for name, provider in self.providers.items():
             try:
                 provider.close()
@@ -143,6 +151,13 @@ def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
     if Reserve in around:
         asked = {name: Reserving(provider) for name, provider in providers.items()}
     routing = RouteDeps(models, asked, deps.deployments, strategies, settings.routing, reactor, deps.random)
+    guards = None
+    if settings.guardrails:
+        from llmedge.pipeline.guard_rules import guards_of
+
+        parts = attrs.evolve(
+            parts, guards=(guards := guards_of(settings, parts, routing, deps, in_thread, Reserve in around))
+        )
     return Pipeline(
         settings,
         deps,
@@ -153,4 +168,5 @@ def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
         HealthChecks(deps.deployments, providers, settings.routing.health_check, reactor),
         compose([stage(parts) for stage in around], Route(routing, Shadows(routing, prices, deps.observers))),
         prices,
+        guards,
     )

@@ -8,8 +8,10 @@ import msgspec
 
 from llmedge.call import Call
 from llmedge.dialects import ir
-from llmedge.dialects.dialect import ChatDialect, ResponseContext
+from llmedge.dialects.dialect import ChatDialect, Encoder, ResponseContext
+from llmedge.dialects.openai_text import OpenAIText
 from llmedge.dialects.registry import DIALECTS
+from llmedge.dialects.sse import FramedReader
 from llmedge.dialects.surrogates import mending
 from llmedge.dialects.whole import events_of
 from llmedge.model import Answer
@@ -35,28 +37,14 @@ class SaidStream(FilteredStream):
         self, stream: ReplyStream, filter: SaidFilter, call: Call, seen: Sequence[ir.StreamEvent] = ()
     ) -> None:
         super().__init__(stream)
-        dialect = _chat(call)
         self._filter = filter
-        self._decoder = dialect.decoder(choices=call.choices, max_event=MAX_EVENT)
-        self._encoder = dialect.encoder(
-            ResponseContext(
-                call.model,
-                call.record.request_id,
-                0,
-                call.wants_usage,
-                call.fields,
-                call.own_tools(),
-                call.deadline.clock.seconds,
-            )
-        )
+        self._decoder, self._encoder = codec(call)
         self._encoder.encode(list(seen))
         self._begun = next((event for event in seen if isinstance(event, ir.Begin)), None)
-        self._names = dialect.name == "openai_chat" and bool(seen)
+        self._names = call.dialect == "openai_chat" and bool(seen)
 
     def on_events(self, events: Batch) -> Batch:
-        said = self._decoder.feed(b"".join([event.frame for event in events])) + self._decoder.flush()
-        if events[-1].frame == b"" and not self._decoder.done:
-            said += self._decoder.end()
+        said = read_frames(self._decoder, events)
         if self._names and said and isinstance(said[0], ir.Begin):  # each chunk says who wrote it
             self._encoder.encode([msgspec.structs.replace(self._begun or ir.Begin(), model=said[0].model)])
         left = self._filter(said)
@@ -64,15 +52,35 @@ class SaidStream(FilteredStream):
         return events if left is said else frames
 
 
+def read_frames(decoder: FramedReader[ir.StreamEvent], events: Batch) -> list[ir.StreamEvent]:
+    """What is said in a stream's next events."""
+    said = decoder.feed(b"".join([event.frame for event in events])) + decoder.flush()
+    if events[-1].frame == b"" and not decoder.done:
+        said += decoder.end()
+    return said
+
+
+def codec(call: Call) -> tuple[FramedReader[ir.StreamEvent], Encoder]:
+    """What reads the stream that answers ``call``, and what writes one: of a chat, or of a legacy completion."""
+    dialect = DIALECTS[call.dialect]
+    assert isinstance(dialect, ChatDialect | OpenAIText), "only chats and completions are read"
+    context = ResponseContext(
+        call.model,
+        call.record.request_id,
+        0,
+        call.wants_usage,
+        call.fields,
+        call.own_tools(),
+        call.deadline.clock.seconds,
+    )
+    return dialect.decoder(choices=call.choices, max_event=MAX_EVENT), dialect.encoder(context)
+
+
 def said_in(call: Call, answer: Answer) -> list[ir.StreamEvent]:
     """A whole answer to ``call``, a chat, as the events of a stream.
 
     :raises UpstreamMalformed: it is none.
     """
-    return events_of(mending(_chat(call).parse_answer, answer.body))
-
-
-def _chat(call: Call) -> ChatDialect:
     dialect = DIALECTS[call.dialect]
     assert isinstance(dialect, ChatDialect), "only chats are read"
-    return dialect
+    return events_of(mending(dialect.parse_answer, answer.body))

@@ -1,0 +1,209 @@
+"""What guardrails said of one call: counts and kinds, never what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llmedge.errors import ContentBlocked, ContentUnreadable, GuardrailUnavailable
+from llmedge.guards.interfaces import Judgement, Medium
+from llmedge.guards.placeholders import Placeholders
+from llmedge.guards.rules import Guard
+from llmedge.money import text as money
+from llmedge.record import Fact, Record
+
+GUARDRAILS = Fact(
+    "guardrails",
+    "what each guardrail said: ``name``, ``on`` (request or response), ``verdict``, ``mode``, ``ms``, and where there "
+    "is any ``finds`` (kinds, and how many), ``reason``, ``score``, ``cause`` (of a failure), ``unread``, ``cost_usd``",
+)
+APPLIED = Fact(
+    "guardrails_applied",
+    "the guardrails in force and what they did, such as ``no-secrets=mask``",
+    "llmedge.guardrails",
+    "x-llmedge-guardrails",
+)
+ROUTED = Fact(
+    "guardrail_route", "the model that a guardrail sent the call to", "llmedge.guardrail_route", "x-llmedge-routed-to"
+)
+_WEIGHTS = ("pass", "report", "mask", "pseudonymize", "change", "route", "open", "block", "unavailable")
+"""Verdicts, the heavier ones later; ``open``: it could not say, and the call went on all the same."""
+
+
+class Stop(Exception):
+    """A guardrail takes its action: what is said does not go on."""
+
+    def __init__(self, tally: Tally) -> None:
+        super().__init__(tally.guard.name)
+        self.tally = tally
+
+
+class Tally:
+    """What one guardrail said of one side of a call.
+
+    :ivar finds: kind → how many.
+    :ivar failed: it could not say, and is not asked any more.
+    """
+
+    __slots__ = (
+        *("_placeholders", "asked", "cause", "cost", "failed", "finds", "guard", "reason", "score", "seconds"),
+        *("unread", "verdict"),
+    )
+
+    def __init__(self, guard: Guard, asked: bool, placeholders: Placeholders | None = None) -> None:
+        self.guard, self.asked = guard, asked
+        self.verdict = "pass"
+        self.finds: dict[str, int] = {}
+        self.seconds = 0.0
+        self.failed = False
+        self.reason = self.cause = ""
+        self.score: float | None = None
+        self.cost: int | None = None
+        self.unread: list[str] = []
+        self._placeholders = placeholders
+
+    @property
+    def changes(self) -> bool:
+        """What it finds does not stay as it is."""
+        return self.guard.enforced and self.guard.settings.action in ("mask", "pseudonymize")
+
+    @property
+    def stops(self) -> bool:
+        """What it finds does not go on."""
+        return self.guard.enforced and self.guard.settings.action == "block"
+
+    @property
+    def routes(self) -> str:
+        """The model that it sends the call to; ``""``: it does not."""
+        return self.guard.settings.route if self.guard.enforced and self.verdict == "route" else ""
+
+    def replace(self, kind: str, text: str) -> str:
+        """Note a find; what stands in its place.
+
+        :raises Stop: nothing does.
+        """
+        self.finds[kind] = self.finds.get(kind, 0) + 1
+        self.verdict = self.guard.settings.action
+        if not self.guard.enforced:
+            return text
+        if self.stops:
+            raise Stop(self)
+        if not self.changes:
+            return text
+        if self._placeholders is not None:
+            return self._placeholders.put(kind, text)
+        return f"[{kind}]"
+
+    def fail(self, cause: str) -> None:
+        """It could not say.
+
+        :raises GuardrailUnavailable: it is closed then.
+        """
+        self.failed, self.cause = True, cause
+        if self.guard.enforced and self.guard.settings.on_failure == "closed":
+            self.verdict = "unavailable"
+            raise GuardrailUnavailable(self.guard.name)
+        self.verdict = "open"
+
+    def cannot_read(self, media: list[Medium]) -> None:
+        """There are ``media`` where it looks.
+
+        :raises ContentUnreadable: it refuses what it cannot read.
+        """
+        reads = getattr(self.guard.checker, "reads", ())
+        for each in media:
+            if each.where in self.guard.on and each.kind not in reads and each.kind not in self.unread:
+                self.unread.append(each.kind)
+        if self.unread and self.guard.enforced and self.guard.settings.on_unreadable == "refuse":
+            self.verdict = "block"
+            raise ContentUnreadable(self.guard.name, _MANY[self.unread[0]])
+
+    def judged(self, judgement: Judgement) -> None:
+        """Note what a checker said.
+
+        :raises Stop: it blocks.
+        """
+        for kind, count in judgement.finds.items():
+            self.finds[kind] = self.finds.get(kind, 0) + count
+        self.reason = judgement.reason or self.reason
+        if judgement.score is not None:
+            self.score = max(judgement.score, self.score or 0.0)
+        if judgement.cost is not None:
+            self.cost = judgement.cost + (self.cost or 0)
+        if judgement.verdict == "block":
+            action = self.guard.settings.action
+            self.verdict = "block" if action in ("mask", "pseudonymize") else action
+            if self.guard.enforced and not self.routes:
+                raise Stop(self)
+        elif judgement.verdict == "change":
+            self.verdict = "change"
+
+    def told(self) -> dict[str, Any]:
+        """For the record."""
+        told: dict[str, Any] = {
+            "name": self.guard.name,
+            "on": "request" if self.asked else "response",
+            "verdict": self.verdict,
+            "mode": self.guard.settings.mode,
+            "ms": round(self.seconds * 1000, 3),
+        }
+        for name, value in (
+            ("finds", self.finds),
+            ("reason", self.reason),
+            ("score", self.score),
+            ("cause", self.cause),
+            ("unread", self.unread),
+        ):
+            if value or value == 0.0:
+                told[name] = value
+        if self.cost is not None:
+            told["cost_usd"] = money(self.cost)
+        return told
+
+
+_MANY = {
+    "image": "pictures",
+    "audio": "sounds",
+    "file": "files",
+    "tokens": "prompts of tokens",
+    "upload": "uploads",
+}
+
+Count = Callable[[Tally], None]
+
+
+class Verdicts:
+    """Those of one call, told to its record each time there is more.
+
+    :ivar placeholders: of the call; made when the first is needed.
+    :param count: is told each, once.
+    """
+
+    __slots__ = ("_count", "_record", "_tallies", "placeholders")
+
+    def __init__(self, record: Record, count: Count) -> None:
+        self._record = record
+        self._count = count
+        self._tallies: list[Tally] = []
+        self.placeholders: Placeholders | None = None
+
+    def tell(self, tallies: list[Tally]) -> None:
+        """Write down what came out of ``tallies``."""
+        facts = self._record.facts
+        for each in tallies:
+            if each not in self._tallies:
+                self._tallies.append(each)
+                self._count(each)
+        facts[GUARDRAILS] = [each.told() for each in self._tallies]
+        applied: dict[str, str] = {}
+        for each in self._tallies:
+            if each.guard.settings.mode == "enforce":
+                before = applied.get(each.guard.name, "pass")
+                applied[each.guard.name] = max(before, each.verdict, key=_WEIGHTS.index)
+        if applied:
+            facts[APPLIED] = [f"{name}={verdict}" for name, verdict in applied.items()]
+
+
+def blocked(stop: Stop) -> ContentBlocked:
+    """What the client is told."""
+    return ContentBlocked(stop.tally.guard.name, "request" if stop.tally.asked else "answer")

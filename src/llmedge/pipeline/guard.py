@@ -1,0 +1,254 @@
+"""Guardrails, as two stages: requests outside of whatever may answer them, answers where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Coroutine, Sequence
+from functools import partial
+from typing import Any
+
+import attrs
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from llmedge.call import Call
+from llmedge.dialects.lenient import UNREADABLE
+from llmedge.errors import NotFound, ValidationError
+from llmedge.guards.body import Body
+from llmedge.guards.checking import check_all
+from llmedge.guards.interfaces import Material, Medium, Where
+from llmedge.guards.looking import Clean, in_turns, look
+from llmedge.guards.placeholders import Placeholders
+from llmedge.guards.rules import Guard, GuardRules, GuardSet
+from llmedge.guards.stats import GuardStats
+from llmedge.guards.verdicts import ROUTED, Stop, Tally, Verdicts, blocked
+from llmedge.model import Answer
+from llmedge.operations import Operation
+from llmedge.pipeline.guarded import guarded_answer, guarded_stream, refused, restored
+from llmedge.pipeline.stage import Handler, Stage, StageDeps
+from llmedge.streams import Reply
+
+HEADER = "x-llmedge-guardrails"
+FIELD = "guardrails"
+
+
+@attrs.frozen
+class Guards:
+    """All that the stages have of guardrails.
+
+    :ivar rules: which hold. ``stats``: what the metrics show. ``clean``: what was found clean.
+    """
+
+    rules: GuardRules
+    stats: GuardStats
+    clean: Clean = attrs.Factory(Clean)
+
+    def close(self) -> None:
+        """What guardrails have in the background ends."""
+        self.rules.close()
+
+
+@attrs.frozen(eq=False)
+class Guarding:
+    """The guardrails of one call, and what they have said."""
+
+    held: GuardSet
+    verdicts: Verdicts
+
+
+class GuardRequests(Stage):
+    """What is asked; and in the answer, what placeholders stand for."""
+
+    def __init__(self, deps: StageDeps) -> None:
+        super().__init__(deps)
+        self._guards: Guards = deps.guards
+
+    def __call__(self, call: Call, proceed: Handler) -> Awaitable[Reply]:
+        asked = _asked(call)
+        if FIELD in call.fields:
+            call = call.changed(fields={name: raw for name, raw in call.fields.items() if name != FIELD})
+        held = self._guards.rules.of(call, asked)
+        if held is None:
+            return proceed(call)
+        return self._guarded(call, held, proceed)
+
+    async def _guarded(self, call: Call, held: GuardSet, proceed: Handler) -> Reply:
+        verdicts = Verdicts(call.record, self._guards.stats.count)
+        call.guards, call.guarding = held.digest, Guarding(held, verdicts)
+        tallies = _tallies([*(each for each, _ in held.detectors), *held.checkers, *held.during], call, verdicts)
+        try:
+            call = await self._looked_at(call, held, tallies)
+            call = self._routed(call, tallies)
+            count = len(held.during)
+            if not count:
+                verdicts.tell(tallies)
+                return await self._restored(call, verdicts.placeholders, proceed)
+            material = await _material(call, Body(call.fields))
+            checking = check_all(tallies[-count:], material, call.deadline.clock)
+            return await _during(checking, self._restored(call, verdicts.placeholders, proceed))
+        except Stop as stop:
+            raise blocked(stop) from None
+        finally:
+            verdicts.tell(tallies)
+
+    async def _looked_at(self, call: Call, held: GuardSet, tallies: list[Tally]) -> Call:
+        """``call`` as the guardrails let it go on.
+
+        :raises Stop: one blocks it. :raises EdgeError: one cannot say, or cannot read it.
+        """
+        if call.upload is not None:
+            for tally in tallies:
+                tally.cannot_read(_UPLOAD)
+        looking = [(tally, detector) for tally, (_, detector) in zip(tallies, held.detectors, strict=False)]
+        placeholders, clock = call.guarding.verdicts.placeholders, call.deadline.clock
+        try:
+            body = Body(call.fields)
+            if looking:
+                await in_turns(look(body, held, looking, self._guards.clean, placeholders), clock)
+            if held.checkers:
+                material = await _material(call, body)
+                first = len(held.detectors)
+                await check_all(tallies[first : first + len(held.checkers)], material, clock)
+            fields = body.changed()
+        except (ValueError, *UNREADABLE):  # its dialect has let it pass: a half of a character, say
+            raise ValidationError("The body cannot be read by the guardrails that hold for it.") from None
+        return call if fields is None else call.changed(fields=fields)
+
+    def _routed(self, call: Call, tallies: Sequence[Tally]) -> Call:
+        model = next((tally.routes for tally in tallies if tally.routes), "")
+        if not model:
+            return call
+        match = self.deps.models.find(model)
+        if match is None:
+            raise NotFound(f"The model '{model}', which a guardrail sends this call to, does not exist here.")
+        call.record.facts[ROUTED] = model
+        call.record.model_label = match.label
+        return call.changed(model=model, match=match)
+
+    async def _restored(self, call: Call, placeholders: Placeholders | None, proceed: Handler) -> Reply:
+        if placeholders is None:
+            return await proceed(call)
+        if (remember := call.remember) is not None:
+            call = call.changed(remember=lambda id, item: remember(id, placeholders.restored_json(item)))
+        reply = await proceed(call)
+        return restored(call, reply, placeholders) if placeholders else reply
+
+
+class GuardAnswers(Stage):
+    """What is answered."""
+
+    operations = (
+        *(Operation.CHAT, Operation.TEXT, Operation.IMAGES_GENERATIONS, Operation.IMAGES_EDITS),
+        *(Operation.AUDIO_SPEECH, Operation.AUDIO_TRANSCRIPTIONS, Operation.AUDIO_TRANSLATIONS, Operation.RERANK),
+    )
+
+    def __call__(self, call: Call, proceed: Handler) -> Awaitable[Reply]:
+        guarding: Guarding | None = call.guarding
+        if guarding is None or not guarding.held.answers:
+            return proceed(call)
+        return self._guarded(call, guarding, proceed)
+
+    async def _guarded(self, call: Call, guarding: Guarding, proceed: Handler) -> Reply:
+        guards, verdicts = guarding.held.answers, guarding.verdicts
+        retried = False
+        while True:
+            reply = await proceed(call)
+            tallies = [Tally(each, False) for each in guards]
+            try:
+                if isinstance(reply, Answer):
+                    return await guarded_answer(call, reply, tallies)
+                return guarded_stream(call, reply, tallies, partial(verdicts.tell, tallies))
+            except Stop as stop:
+                assert isinstance(reply, Answer), "streams are stopped later"
+                if retried or not stop.tally.guard.settings.retry:
+                    return refused(call, reply, stop)
+                retried = True
+                # Who asks again takes anew what the call may use.
+                self.deps.allowances.settle(call.record)
+            finally:
+                if isinstance(reply, Answer):
+                    verdicts.tell(tallies)
+
+
+_ASKED: tuple[Where, ...] = ("request", "history", "system", "tool_results", "tool_calls", "tools")
+_UPLOAD = [Medium("upload", where) for where in _ASKED]
+
+
+def _asked(call: Call) -> list[str]:
+    """The guardrails that a call asks for, by body and head.
+
+    :raises ValidationError: they are no list of names.
+    """
+    names = [name for part in (call.hints.header(HEADER) or "").split(",") if (name := part.strip())]
+    if (raw := call.fields.get(FIELD)) is None:
+        return names
+    try:
+        return names + [
+            each if type(each) is str else str(next(iter(each), ""))  # LiteLLM's, with parameters: {"name": {…}}
+            for each in msgspec.json.decode(raw, type=list[str | dict[str, Any]] | None) or ()
+        ]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise ValidationError("The field 'guardrails' must be a list of names.", param=FIELD) from None
+
+
+def _tallies(guards: Sequence[Guard], call: Call, verdicts: Verdicts) -> list[Tally]:
+    """What an earlier answer's placeholders stood for nobody knows any more: a call that goes on from one that its
+    vendor keeps has none."""
+    reversible = any(each.enforced and each.settings.action == "pseudonymize" for each in guards)
+    if reversible and not call.previous:
+        verdicts.placeholders = Placeholders()
+    return [
+        Tally(each, True, verdicts.placeholders if each.settings.action == "pseudonymize" else None) for each in guards
+    ]
+
+
+async def _material(call: Call, body: Body) -> Material:
+    """What checkers see of a request."""
+    await in_turns(body.all(), call.deadline.clock)
+    units = [body.unit(piece) for piece in body.pieces]
+    media = [each for unit in units for each in unit.media]
+    return Material(
+        "request",
+        [slot for unit in units for slot in unit.slots],
+        call,
+        [each for unit in units for each in unit.offered],
+        [each for unit in units for each in unit.called],
+        media if call.upload is None else [*media, *_UPLOAD[:1]],
+    )
+
+
+async def _during(checking: Coroutine[Any, Any, None], asking: Coroutine[Any, Any, Reply]) -> Reply:
+    """The reply, once the guardrails have let the request pass; what they stop its vendor is let go of.
+
+    :raises Stop: one blocks it. :raises EdgeError: one cannot say; or there is no reply.
+    """
+    verdict: Deferred[None] = Deferred.fromCoroutine(checking)
+    reply: Deferred[Reply] = Deferred.fromCoroutine(asking)
+    failed: list[Failure] = []
+
+    def stopped(failure: Failure) -> None:
+        failed.append(failure)
+        reply.cancel()
+
+    verdict.addErrback(stopped)
+    try:
+        found = await reply
+    except BaseException:
+        if failed:
+            raise failed[0].value from None  # type: ignore[misc]
+        verdict.cancel()
+        raise
+    try:
+        await verdict
+    except BaseException:
+        _let_go(found)
+        raise
+    if failed:
+        _let_go(found)
+        raise failed[0].value from None  # type: ignore[misc]
+    return found
+
+
+def _let_go(reply: Reply) -> None:
+    if not isinstance(reply, Answer):
+        reply.abort()

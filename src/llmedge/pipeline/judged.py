@@ -1,0 +1,167 @@
+"""A stream under checkers, which judge it by sentences, when it is whole, or afterwards."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Iterator, Sequence
+
+import attrs
+
+from llmedge.call import Call
+from llmedge.dialects import ir
+from llmedge.errors import EdgeError
+from llmedge.guards.checking import check_all
+from llmedge.guards.interfaces import CalledTool, Material, Medium, Place, Rewriter
+from llmedge.guards.places import Unit
+from llmedge.guards.verdicts import Stop, Tally
+from llmedge.model import EventKind
+from llmedge.pipeline.guarded_stream import StoppableStream, Told
+from llmedge.pipeline.rewritten import Chain, Held, Key
+from llmedge.pipeline.said import read_frames
+from llmedge.streams import Batch, ReplyStream
+
+HELD = 16777216
+"""Bytes of a stream that are held until they are judged."""
+BEFORE = 2000
+"""Characters of what has gone on that a checker sees besides the next sentence."""
+LONG = 600
+"""Characters that are judged even if no sentence ends in them."""
+_ENDED = re.compile("[.!?\u2026][\"')\\]\u00bb\u201d]*\\s|[\u3002\uff01\uff1f\n]")
+
+
+@attrs.define(eq=False)
+class _Text:
+    """A block's text that is not judged yet."""
+
+    kind: str
+    tool: str = ""
+    id: str = ""
+    text: str = ""
+    closed: bool = False
+
+
+class JudgedStream(StoppableStream):
+    """:param mode: ``sentence``, ``hold`` or ``after``."""
+
+    def __init__(self, stream: ReplyStream, call: Call, tallies: Sequence[Tally], mode: str, over: Told) -> None:
+        self._tallies = tallies
+        self._mode = mode
+        self._texts: dict[Key, _Text] = {}
+        self._before = ""
+        self._size = 0
+        super().__init__(stream, call, over)
+
+    def on_events(self, events: Batch) -> Batch | Awaitable[Batch]:  # type: ignore[override]  # now or later
+        done = events[-1].kind is EventKind.DONE
+        try:
+            for event in events:
+                said = read_frames(self._decoder, [event])
+                self._queue.append(Held(event, said))
+                self._size += len(event.frame)
+                for each in said:
+                    self._note(each)
+            if self._size > HELD:
+                for tally in self._tallies:
+                    tally.fail("too_large")
+        except EdgeError:
+            self.stream.abort()
+            raise
+        if self._mode == "after":
+            self._queue.clear()
+            self._size = 0
+            return self._afterwards(events) if done else events
+        if done or self._size > HELD or (self._mode == "sentence" and self._is_due()):
+            return self._judged(done)
+        return []
+
+    def _note(self, event: ir.StreamEvent) -> None:
+        if isinstance(event, ir.Open):
+            self._texts[event.choice, event.block] = _Text(event.kind, event.name, event.tool_id)
+            if event.kind == "audio":
+                for tally in self._tallies:
+                    tally.cannot_read([Medium("audio", "response")])
+        elif isinstance(event, ir.Delta | ir.Close):
+            block = self._texts.get((event.choice, event.block))
+            if block is not None and isinstance(event, ir.Close):
+                block.closed = True
+            elif block is not None and isinstance(event, ir.Delta) and block.kind != "audio":
+                block.text += event.text
+
+    def _is_due(self) -> bool:
+        """Something can be judged: arguments of tools only whole."""
+        waiting = [each for each in self._texts.values() if each.text]
+        if any(each.kind == "tool" and not each.closed for each in waiting):
+            return False
+        return any(each.closed or len(each.text) > LONG or _ENDED.search(each.text) for each in waiting)
+
+    def _material(self, done: bool) -> tuple[list[tuple[Key, Place]], Material]:
+        placed: list[tuple[Key, Place]] = []
+        said: dict[int, str] = {}
+        called: list[CalledTool] = []
+        for key, each in self._texts.items():
+            if each.kind == "tool" and (each.text or each.closed) and each.tool:
+                called.append(CalledTool(each.tool, each.text or "{}", each.id))
+            if not each.text:
+                continue
+            kind = {"tool": "arguments"}.get(each.kind, each.kind)
+            placed.append((key, Place("response", each.text, "assistant", kind, key[0], tool=each.tool)))
+            if each.kind == "text":
+                said[key[0]] = said.get(key[0], "") + each.text
+        position, places = "end" if done else "part", [place for _, place in placed]
+        answer = [text for _, text in sorted(said.items())]
+        return placed, Material(
+            "response", places, self.call, [], called, [], answer, "end" if position == "end" else "part", self._before
+        )
+
+    async def _judged(self, done: bool) -> Batch:
+        placed, material = self._material(done)
+        try:
+            if placed or done:
+                await check_all([each for each in self._tallies if not each.failed], material, self.call.deadline.clock)
+        except Stop as stop:
+            return self.stop(stop)
+        except EdgeError:
+            self.stream.abort()
+            raise
+        texts = {key: place.text for key, place in placed}
+        self.changed = self.changed or any(text != self._texts[key].text for key, text in texts.items())
+        out: Batch = []
+        while self._queue:
+            held = self._queue.popleft()
+            frames = self.encoder.encode(list(_with(held.said, texts)) if self.changed else held.said)
+            out += frames if self.changed else [held.event]
+        self.sent = self.sent or any(event.kind is EventKind.CONTENT for event in out)
+        self._before = (self._before + "".join(texts.values()))[-BEFORE:]
+        self._texts = {key: each for key, each in self._texts.items() if not each.closed}
+        for each in self._texts.values():
+            each.text = ""
+        self._size = 0
+        return out
+
+    async def _afterwards(self, events: Batch) -> Batch:
+        """The end waits for what is told of it; nothing is stopped any more."""
+        _, material = self._material(True)
+        try:
+            await check_all(self._tallies, material, self.call.deadline.clock)
+        except (Stop, EdgeError):
+            pass  # the tally has it
+        return events
+
+    def rewriter(self, kind: str) -> Rewriter:
+        return Chain([])
+
+    def other(self, unit: Unit) -> bool:
+        return False
+
+    def whole(self, text: str) -> str:
+        return text
+
+
+def _with(said: list[ir.StreamEvent], texts: dict[Key, str]) -> Iterator[ir.StreamEvent]:
+    """What is said, with other texts: all of a block's with its first piece."""
+    for event in said:
+        if not isinstance(event, ir.Delta) or (event.choice, event.block) not in texts:
+            yield event
+        elif text := texts[event.choice, event.block]:
+            texts[event.choice, event.block] = ""
+            yield ir.Delta(event.block, text, event.choice)
