@@ -27,11 +27,11 @@ from llmedge.config.address import endpoint_of
 from llmedge.config.whole import EndpointCheck
 from llmedge.descriptors import raise_limit, shortage
 from llmedge.endpoints import problem
+from llmedge.guards.registry import GuardTypes
 from llmedge.observe import logs
 from llmedge.observe.terminal import text_observer
 from llmedge.pipeline.build import stages
 from llmedge.pipeline.route import Route
-from llmedge.guards.registry import GuardTypes
 from llmedge.providers.registry import Vendors
 from llmedge.service import EdgeService, StartError
 from llmedge.web.build import layers

@@ -177,7 +177,9 @@ def _guardrail(reader: Reader, index: int, guardrail: Guardrail, settings: Setti
     elif guardrail.route and not _leads_somewhere(guardrail.route, settings):
         _unknown_model(reader, (*path, "route"), guardrail.route, settings)
     if guardrail.during and guardrail.action not in ("block", "report"):
-        reader.problem((*path, "action"), "must be block or report with during_call: the vendor has the request already")
+        reader.problem(
+            (*path, "action"), "must be block or report with during_call: the vendor has the request already"
+        )
 
 
 def _leads_somewhere(model: str, settings: Settings) -> bool:

@@ -69,7 +69,9 @@ class Guardrail:
         _also(("shadow", "enforce"), logging_only="shadow"), "shadow", "shadow only tells what enforce would do."
     )
     default_on: bool = option(
-        kinds.boolean, True, "It holds for all calls; else for those of keys and teams that have it, or that ask for it."
+        kinds.boolean,
+        True,
+        "It holds for all calls; else for those of keys and teams that have it, or that ask for it.",
     )
     models: tuple[str, ...] = option(kinds.strings, ("*",), "Patterns of the models asked for that it is for.")
     keys: tuple[str, ...] = option(kinds.strings, ("*",), "Patterns of the names of keys that it is for.")
@@ -92,7 +94,9 @@ class Guardrail:
         "tells. Default: live where the type can, else hold.",
     )
     block: str = option(
-        kinds.choice("refusal", "error"), "refusal", "A blocked answer is a refusal in the client's dialect, or an error."
+        kinds.choice("refusal", "error"),
+        "refusal",
+        "A blocked answer is a refusal in the client's dialect, or an error.",
     )
     retry: bool = option(kinds.boolean, False, "A blocked answer is asked for once more.")
     samples: str = option(
