@@ -33,14 +33,19 @@ class Find(NamedTuple):
 class Detector(Protocol):
     """Finds spans in one text. Local and pure; runs on the reactor.
 
-    :ivar reach: characters that a find has at most, and that are looked at on each side of it. A longer text is looked
-        at in windows that overlap by as much.
+    A find is to depend on ``context`` characters before it and on what :meth:`growing` holds back behind it, on nothing
+    else: so a text gives the same finds in whatever pieces it comes.
+
+    :ivar reach: characters that a find has at most, and that are looked at behind it. :meth:`growing` holds back no more.
+    :ivar context: characters that are looked at before it, at most.
     """
 
     reach: int
+    context: int
 
-    def find(self, text: str) -> list[Find]:
-        """All finds in ``text``, sorted, none over another."""
+    def find(self, text: str, start: int = 0) -> list[Find]:
+        """All finds in ``text`` that begin at ``start`` or behind it, sorted, none over another. What is before
+        ``start`` is only looked at."""
 
     def growing(self, text: str) -> int:
         """Of a text that goes on: the characters at its end that may be, or grow into, a find, and are held back. 0:

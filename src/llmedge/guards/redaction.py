@@ -1,4 +1,8 @@
-"""Finds in texts of any length, and texts without them, whole or as they come."""
+"""Finds in texts of any length, and texts without them, whole or as they come.
+
+There is one way to look at a text: a piece at a time, up to where no find can lie over the cut (``Detector.growing``),
+and on from there with the end of what was before. So the whole gives what the pieces give, wherever it is split.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +10,31 @@ from collections.abc import Iterable, Iterator
 
 from llmedge.guards.interfaces import Detector, Find, Replace
 
-WINDOW = 4096
-"""Characters that are looked at in one step."""
+WINDOW = 2048
+"""Characters that are looked at in one step, and what the last step left."""
 
 
 def looked_at(detector: Detector, text: str) -> Iterator[list[Find]]:
     """The finds of a text, a window a step: together, and in this order, all that ``detector`` finds in the whole."""
     size = len(text)
-    if size <= WINDOW:
-        yield detector.find(text)
-        return
-    reach, done, start = detector.reach, 0, 0
-    while done < size:
-        end = min(size, done + WINDOW)
-        start, behind = max(0, done - 2 * reach), min(size, end + 2 * reach)
-        found = [Find(start + each.start, start + each.end, each.kind) for each in detector.find(text[start:behind])]
-        found = [each for each in found if each.start >= done and (each.start < end or end == size)]
-        yield found
-        done = max([end, *(each.end for each in found)])
+    done = end = 0
+    while end < size:
+        end = min(size, end + WINDOW)
+        begin = max(0, done - detector.context)
+        finds, settled = _settled(detector, text[begin:end], done - begin, end == size)
+        yield [Find(each.start + begin, each.end + begin, each.kind) for each in finds]
+        done = begin + settled
+
+
+def _settled(detector: Detector, text: str, start: int, last: bool) -> tuple[list[Find], int]:
+    """The finds that begin at ``start`` or behind it and are what they are whatever follows, and where they end to be."""
+    cut = len(text) if last else max(start, len(text) - detector.growing(text))
+    if cut == start:
+        return [], start
+    finds = [each for each in detector.find(text, start) if each.start < cut]
+    if finds and finds[-1].end > cut:
+        cut = finds.pop().start
+    return finds, cut
 
 
 def replaced(text: str, finds: Iterable[Find], replace: Replace) -> str:
@@ -35,19 +46,25 @@ def replaced(text: str, finds: Iterable[Find], replace: Replace) -> str:
     return "".join([*parts, text[done:]])
 
 
+def mask(kind: str, text: str) -> str:
+    """``[EMAIL]``."""
+    return f"[{kind}]"
+
+
 class Redactor:
     """Redacts one text that comes in pieces: what goes on is, in the end, what redacting the whole would give.
 
-    :ivar finds: kind → how many so far. :ivar held: what is held back.
+    :ivar finds: kind → how many so far.
     """
 
     def __init__(self, detector: Detector, replace: Replace) -> None:
         self.finds: dict[str, int] = {}
-        self.held = ""
         self._detector = detector
         self._replace = replace
-        self._before = ""
-        """The end of what has gone on, as it came: what is behind it may depend on it."""
+        self._text = ""
+        """What is held, behind what has gone on before it and may decide what it is."""
+        self._gone = 0
+        """How much of it has gone on."""
 
     def feed(self, text: str) -> str:
         """What may go on now."""
@@ -57,18 +74,17 @@ class Redactor:
         """The rest of it."""
         return self._on("", True)
 
+    @property
+    def held(self) -> int:
+        """Characters that are held back."""
+        return len(self._text) - self._gone
+
     def _on(self, text: str, last: bool) -> str:
-        held = self.held + text
-        whole = self._before + held
-        begin = len(self._before)
-        cut = len(whole) if last else len(whole) - min(len(held), self._detector.growing(whole))
-        finds = [each for each in self._detector.find(whole) if each.end > begin and each.start < cut]
-        finds = [each for each in finds if each.start >= begin]
-        if finds and finds[-1].end > cut:
-            cut = finds.pop().start
+        whole, begin = self._text + text, self._gone
+        finds, cut = _settled(self._detector, whole, begin, last)
         for each in finds:
             self.finds[each.kind] = self.finds.get(each.kind, 0) + 1
         moved = [Find(each.start - begin, each.end - begin, each.kind) for each in finds]
-        out = replaced(whole[begin:cut], moved, self._replace)
-        self._before, self.held = whole[:cut][-self._detector.reach :], whole[cut:]
-        return out
+        kept = max(0, cut - self._detector.context)
+        self._text, self._gone = whole[kept:], cut - kept
+        return replaced(whole[begin:cut], moved, self._replace)

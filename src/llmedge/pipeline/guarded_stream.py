@@ -182,8 +182,8 @@ class _Guarded:
             return self._rest()
         finally:
             self._tally.seconds += perf_counter() - begun
-        held = "" if last else self._redactor.held
-        self._fed = held
+        held = 0 if last else self._redactor.held
+        self._fed = self._fed[-held:] if held else ""
         return given
 
 

@@ -1,0 +1,104 @@
+"""Bank accounts and payment cards: what a checksum tells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from llmedge.guards.checksums import luhn, mod_97
+from llmedge.guards.cuts import SPACE, WORD, stands_alone
+from llmedge.guards.interfaces import Find
+
+_LENGTHS = {
+    country: int(length)
+    for length, countries in (
+        row.split(":")
+        for row in [
+            "15:NO",
+            "16:BE,BI",
+            "18:DK,FK,FI,FO,GL,NL,SD",
+            "19:MK,SI",
+            "20:AT,BA,EE,KZ,LT,LU,MN,XK",
+            "21:CH,HR,LI,LV",
+            "22:BG,BH,CR,DE,GB,GE,IE,ME,RS,VA",
+            "23:AE,GI,IL,IQ,OM,SO,TL",
+            "24:AD,CZ,ES,MD,PK,RO,SA,SE,SK,TN,VG",
+            "25:LY,PT,ST",
+            "26:IS,TR",
+            "27:BJ,BF,CF,CG,CI,CM,DJ,DZ,FR,GA,GQ,GR,GW,IT,KM,MA,MC,MG,ML,MR,NE,SM,SN,TD,TG",
+            "28:AL,AZ,BY,CY,DO,GT,HN,HU,LB,NI,PL,SV",
+            "29:BR,EG,PS,QA,UA",
+            "30:JO,KW,MU,YE",
+            "31:MT,SC",
+            "32:LC",
+            "33:RU",
+        ]
+    )
+    for country in countries.split(",")
+}
+"""Country → characters (SWIFT's IBAN registry, and what countries that are not in it use)."""
+LONGEST_IBAN = 33 + 8
+_IBAN = re.compile(rf"(?<![{WORD}])[A-Za-z]{{2}}[0-9]{{2}}(?=[{SPACE}]?[0-9A-Za-z]{{4}})")
+_JOINED = re.compile(r"[0-9A-Za-z]{15,33}")
+_GROUPS = re.compile(rf"[A-Z]{{2}}[0-9]{{2}}(?:[{SPACE}][0-9A-Z]{{4}}){{2,7}}(?:[{SPACE}][0-9A-Z]{{1,3}})?")
+
+
+def ibans(text: str, start: int) -> Iterator[Find]:
+    """IBANs in one piece, or in groups of four with a space between."""
+    for begun in _IBAN.finditer(text, start):
+        length = _LENGTHS.get(begun[0][:2].upper())
+        if length is None:
+            continue
+        if (found := _JOINED.match(text, begun.start())) and len(found[0]) == length:
+            end = found.end()
+        elif found := _GROUPS.match(text, begun.start()):
+            end = found.start() + length + (length - 1) // 4
+        else:
+            continue
+        number = re.sub(f"[{SPACE}]", "", text[begun.start() : end]).upper()
+        if len(number) == length and not _more(text, end) and mod_97(number):
+            yield Find(begun.start(), end, "IBAN")
+
+
+def _more(text: str, end: int) -> bool:
+    return re.match(rf"[{WORD}]", text[end : end + 1]) is not None
+
+
+_BRANDS = re.compile(
+    r"(?:4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})|(?:5[1-5][0-9]{2}|222[1-9]|22[3-9][0-9]|2[3-6][0-9]{2}|27[01][0-9]|2720)"
+    r"[0-9]{12}|3[47][0-9]{13}|(?:6011|64[4-9][0-9]|65[0-9]{2})[0-9]{12}|3(?:0[0-5]|095|[689][0-9])[0-9]{10,11}|"
+    r"35(?:2[89]|[3-8][0-9])[0-9]{12}|62[0-9]{14,17}|220[0-4][0-9]{12}|(?:50|5[6-8]|6[0-9])[0-9]{10,17})\Z"
+)
+"""Ranges of issuers: Visa, Mastercard, American Express, Discover, Diners Club, JCB, UnionPay, Mir, Maestro
+(en.wikipedia.org/wiki/Payment_card_number)."""
+_SEP = rf"(?P<sep>[{SPACE}.-])"
+_CARD = re.compile(
+    rf"[0-9]{{12,19}}(?![0-9])|[0-9]{{4}}{_SEP}(?:[0-9]{{6}}(?P=sep)[0-9]{{4,5}}|[0-9]{{4}}(?P=sep)[0-9]{{4}}(?P=sep)"
+    r"[0-9]{4}(?:(?P=sep)[0-9]{3}(?![0-9/]))?)(?![0-9])"
+)
+_GOES_ON = re.compile(rf"[{SPACE}-][0-9]{{1,6}}(?![0-9/])")
+_MAESTRO = re.compile(
+    r"\b(?:maestro|card|karte|carte|tarjeta|carta|cart[ãa]o|debit|credit|kaart|karta)\b", re.IGNORECASE
+)
+LONGEST_CARD = 23
+
+
+def card(text: str, start: int) -> Find | None:
+    """The card's number that begins at ``start``: of an issuer's range, with Luhn's checksum, in the groups cards have."""
+    if not (found := _CARD.match(text, start)) or not stands_alone(text, start, end := found.end()):
+        return None
+    number = re.sub("[^0-9]", "", found[0])
+    if not _BRANDS.match(number) or len(set(number)) < 2 or not luhn(number):
+        return None
+    grouped = found["sep"] is not None
+    before = text[max(0, start - 64) : start]
+    if grouped and (_GOES_ON.match(text, end) or re.search(rf"[0-9][{SPACE}-]\Z", before[-2:])):
+        return None  # a group more: a longer number
+    if (
+        len(number) < 14 or (number[0] == "6" and number[:2] not in ("60", "62", "64", "65")) or number[:2] in _WEAK
+    ) and (not _MAESTRO.search(before)):
+        return None
+    return Find(start, end, "CARD")
+
+
+_WEAK = ("50", "56", "57", "58")

@@ -1,0 +1,146 @@
+"""Secrets that only the words around them tell: ``password=…``, ``Das Passwort ist …``, ``postgres://user:…@host``."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+
+from llmedge.guards.cuts import CONTEXT, WORD
+from llmedge.guards.interfaces import Find
+
+PASSWORDS = (
+    *(
+        "passw",
+        "pwd",
+        "passphrase",
+        "passcode",
+        "kennwort",
+        "mot de passe",
+        "mdp",
+        "contrase",
+        "clave",
+        "senha",
+        "parola",
+    ),
+    *("parola d'ordine", "parola d’ordine"),
+    *("hasło", "haslo", "wachtwoord", "lösenord", "salasana"),
+)
+TOKENS = (
+    *(
+        "secret",
+        "token",
+        "apikey",
+        "api_key",
+        "api-key",
+        "api key",
+        "access_key",
+        "accesskey",
+        "access-key",
+        "private_key",
+    ),
+    *("privatekey", "private-key", "account_key", "accountkey", "auth_key", "authkey", "encryption_key", "signing_key"),
+    *("credential", "authorization", "bearer"),
+)
+_SIGN = r"(?:=>|:=|==?|:)"
+_IS = r"(?:is|are|was|ist|lautet|war|est|es|era|è|é|jest|to)"
+_REST = re.compile(
+    rf"""(?P<name>[\w.-]{{0,24}})["'`\])]{{0,2}}(?:(?P<type>:\s?\w{{1,12}}\s?=\s?)|\s{{0,3}}(?P<sign>{_SIGN})\s{{0,2}}|"""
+    rf"""[ ](?P<is>{_IS}):?[ ]{{1,2}}|(?P<space>[ ]))(?P<scheme>(?:Bearer|Basic|Token)[ ])?(?P<quote>\\?["'`]?)""",
+    re.IGNORECASE,
+)
+_QUOTED = re.compile(r"[^\s\"'`<>\\]{4,128}")
+_BARE = re.compile(r"[^\s\"'`<>\\,;&]{4,128}")
+_SPOKEN = re.compile(r"[^\s\"'`<>\\]{6,64}")
+_CODE = re.compile(
+    r"[$%{*(\[]|[A-Za-z_][\w.]*[(\[{]|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\Z|env[:.]|file:|https?:|/|\.{2}|x{4}|X{4}"
+)
+"""Where a value is a program's, a reference or a stand-in, not a secret."""
+_PAGING = re.compile(
+    r"(?:page|next|continuation|sync|cursor|max|num|input|output|prompt|completion|total)[_-]?\Z", re.IGNORECASE
+)
+
+
+def assigned(text: str, low: str, start: int) -> Iterator[Find]:
+    """What is said or set to be a password, a token, a key, in ``text``, whose lower case is ``low``."""
+    for words, is_password in ((PASSWORDS, True), (TOKENS, False)):
+        for word in words:
+            at = low.find(word, max(0, start - CONTEXT))
+            while at >= 0:
+                rest = _REST.match(text, at + len(word))
+                if (
+                    rest
+                    and rest.end() >= start
+                    and rest.end() - at <= CONTEXT
+                    and ((end := _value(text, at, rest, is_password, word == "bearer")) >= 0)
+                ):
+                    yield Find(rest.end(), end, "KEY")
+                at = low.find(word, at + 1)
+
+
+def _value(text: str, at: int, rest: re.Match[str], is_password: bool, spaced: bool) -> int:
+    """Where the secret ends that begins where ``rest`` ends; -1: it is none.
+
+    :param spaced: a space before it is enough.
+    """
+    begin, quote, spoken = rest.end(), rest["quote"], rest["is"] is not None
+    if rest["space"] and not rest["scheme"] and not spaced:
+        return -1
+    found = (_SPOKEN if spoken else _QUOTED if quote else _BARE).match(text, begin)
+    if found is None or _CODE.match(found[0]) or _PAGING.search(text[max(0, at - 14) : at]):
+        return -1
+    value = found[0] if quote and text.startswith(quote, found.end()) else found[0].rstrip(".,;:)]}")
+    if text.startswith("(", begin + len(value)):
+        return -1
+    if is_password and not rest["scheme"]:
+        good = _like_password(value, strong=spoken)
+    else:
+        good = not spoken and len(value) >= 12 and _like_token(value)
+    return begin + len(value) if good else -1
+
+
+def _like_password(value: str, strong: bool) -> bool:
+    """Not a word: it has a digit among letters, or signs; what is only said to be one needs two of three."""
+    digits = any(map(str.isdigit, value))
+    letters = any(map(str.isalpha, value))
+    signs = any(not each.isalnum() and each not in "_-.:/" for each in value[:-1])
+    mixed = value != value.lower() and not value[1:].islower()
+    if strong:
+        return len(value) >= 6 and letters and digits
+    return len(value) >= 6 and letters and (digits or (signs and mixed))
+
+
+def _like_token(value: str) -> bool:
+    if value.isdigit() or value.isalpha() or not any(map(str.isdigit, value)) or re.match(r"[\d.:TZ+-]+\Z", value):
+        return False
+    return entropy(value) >= 3.0
+
+
+def entropy(text: str) -> float:
+    """Bits a character, by how often each is there."""
+    size = len(text)
+    return -sum(n / size * math.log2(n / size) for n in map(text.count, set(text)))
+
+
+_USER = re.compile(r"[^\s:/@\"'<>`?#]{0,64}:")
+_PASSWORD = re.compile(rf"([^\s/\"<>`@]{{3,128}})@[{WORD}\[]")
+_STAND_INS = re.compile(
+    r"(?:password|passwd|pass|pwd|secret|token|xxx+|\*+|\$.*|%.*|\{.*|user|username|key)\Z", re.IGNORECASE
+)
+
+
+def in_urls(text: str, start: int) -> Iterator[Find]:
+    """The password of ``scheme://user:password@host`` (RFC 3986, 3.2.1)."""
+    at = text.find("://", max(0, start - CONTEXT))
+    while at >= 0:
+        if (
+            at
+            and text[at - 1].isalnum()
+            and (user := _USER.match(text, at + 3))
+            and user.end() >= start
+            and user.end() - at <= CONTEXT
+            and (found := _PASSWORD.match(text, user.end()))
+            and not _STAND_INS.match(found[1])
+        ):
+            yield Find(found.start(1), found.end(1), "KEY")
+        at = text.find("://", at + 3)
