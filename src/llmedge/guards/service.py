@@ -7,7 +7,7 @@ from random import Random
 from typing import Any, TypeVar
 
 import msgspec
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, FirstError, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
 from twisted.logger import Logger
 
 from llmedge.errors import EdgeError
@@ -124,21 +124,19 @@ def failed(error: EdgeError) -> GuardFailed:
 
 async def together(asking: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
     """The results of all, in their order, :data:`AT_ONCE` at once. The first that fails ends the others."""
-    if len(asking) == 1:  # nearly always
-        return [await asking[0]()]
-    places = DeferredSemaphore(AT_ONCE)
-    begun: list[Deferred[T]] = [places.run(_begun, each) for each in asking]
+    results: dict[int, T] = {}
+    todo = iter(enumerate(asking))
+
+    async def work() -> None:
+        for number, each in todo:
+            results[number] = await each()
+
+    workers = [Deferred.fromCoroutine(work()) for _ in range(min(AT_ONCE, len(asking)))]
     try:
-        return list(await gatherResults(begun, consumeErrors=True))
+        await gatherResults(workers, consumeErrors=True)
     except FirstError as first:
         raise first.subFailure.value from None  # type: ignore[misc]
     finally:
-        for each in begun:
-            each.cancel()
-
-
-def _begun(work: Callable[[], Awaitable[T]]) -> Deferred[T]:
-    async def run() -> T:
-        return await work()
-
-    return Deferred.fromCoroutine(run())
+        for worker in workers:
+            worker.cancel()
+    return [results[number] for number in range(len(asking))]
