@@ -7,7 +7,7 @@ A type makes, of each table of ``[[guardrails]]``, a :class:`Detector`, which fi
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import attrs
@@ -235,7 +235,7 @@ class GuardType:
     detects: bool = False
     settings: Any = None
 
-    def problems(self, settings: Any) -> Sequence[tuple[str, str]]:
+    def problems(self, settings: Any) -> Iterable[tuple[str, str]]:
         """Nothing is wrong that the options themselves do not tell."""
         return ()
 

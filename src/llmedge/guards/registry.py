@@ -12,7 +12,19 @@ from llmedge.guards.interfaces import Checker, Detector, GuardDeps, IGuardType
 from llmedge.providers.registry import plugged
 
 DETECTORS: dict[str, str] = {}
-CHECKERS: dict[str, str] = {}
+CHECKERS: dict[str, str] = {
+    "length": "length",
+    "json_schema": "json_schema",
+    "topics": "topics",
+    "tools": "tools",
+    "injection": "injection",
+    "webhook": "webhook",
+    "moderation": "moderation",
+    "judge": "judge",
+    "bedrock": "bedrock",
+    "azure": "azure",
+    "model_armor": "model_armor",
+}
 OURS = {**DETECTORS, **CHECKERS}
 """Name → the module of this room whose ``TYPE`` it is."""
 
