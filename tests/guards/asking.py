@@ -137,5 +137,3 @@ class Checking(SynchronousTestCase):
         if cause:
             self.assertEqual(error.cause, cause)
         self.assertNotIn(CANARY, repr(error) + str(error))
-
-
