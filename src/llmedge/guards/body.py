@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
@@ -16,68 +16,113 @@ _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 _HOLDS = (b'"', b"[", b"{")
+_OBJECT, _LIST = b"{["
 _NUMBERS = re.compile(rb"\[\s*-?[0-9]")
 
 
-class Piece(NamedTuple):
-    """What one unit is made of: the body that it is in, its field there, its number in that, and the bytes."""
+class Plain(msgspec.Struct, forbid_unknown_fields=True):
+    """The message that is most often sent."""
 
-    body: Body
-    field: str
-    number: int
-    raw: Any
+    role: Literal["user", "assistant", "system", "developer"]
+    content: str
+
+
+_plain = msgspec.json.Decoder(Plain).decode
+
+
+class Field:
+    """One field of a body.
+
+    :ivar raw: what stands in it; ``listed``: as a list, whose items are looked at by themselves.
+    """
+
+    __slots__ = ("_items", "body", "listed", "name", "raw")
+
+    def __init__(self, body: Body, name: str, raw: Any, listed: bool = False) -> None:
+        self.body, self.name, self.raw, self.listed = body, name, raw, listed
+        self._items: list[Any] | None = None if listed else [raw]
+
+    @property
+    def items(self) -> list[Any]:
+        """What is looked at by itself."""
+        if self._items is None:
+            self._items = _decode_items(self.raw)
+        return self._items
+
+    def items_from(self, start: int) -> list[Any]:
+        """Those behind ``start`` bytes of it: a comma follows, or the end."""
+        rest = memoryview(self.raw)[start:]
+        return _decode_items(b"[" + rest[1:]) if len(rest) > 1 else []
+
+    def plain(self, raw: Any) -> Plain | None:
+        """An item that is a message of a role and a text, and nothing else."""
+        if self.name == "messages":
+            try:
+                return _plain(raw)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                pass
+        return None
 
 
 class Body:
-    """A request's body, in pieces.
+    """A request's body.
 
     :param fields: top-level ones, raw.
-    :ivar pieces: in the order in which they stand.
+    :ivar fields: those that may hold texts, in the order in which they stand.
     """
 
     def __init__(self, fields: RawObject) -> None:
-        self._fields = fields
-        self.pieces: list[Piece] = []
-        self._lists: set[str] = set()
+        self._given = fields
+        self.fields: list[Field] = []
         self._within: dict[str, Body] = {}
-        self._units: dict[tuple[Body, str, int], Unit] = {}
+        self._units: dict[tuple[str, int], Unit] = {}
         for name, raw in fields.items():
-            if name not in NO_TEXT and (first := bytes(memoryview(raw)[:1])) in _HOLDS:
-                self._field(name, raw, first)
+            if name not in NO_TEXT and (view := memoryview(raw))[:1] in _HOLDS:
+                self._field(name, raw, view[0])
 
-    def _field(self, name: str, raw: Any, first: bytes) -> None:
-        if first == b"{" and name in ("generateContentRequest", "generate_content_request"):
+    def _field(self, name: str, raw: Any, first: int) -> None:
+        if first == _OBJECT and name in ("generateContentRequest", "generate_content_request"):
             self._within[name] = inner = Body(_decode_fields(raw))
-            self.pieces += inner.pieces
-        elif first == b"[" and name not in FREE and not _NUMBERS.match(raw):
-            self._lists.add(name)
-            self.pieces += [Piece(self, name, index, item) for index, item in enumerate(_decode_items(raw))]
+            self.fields += inner.fields
+        elif first == _LIST and name not in FREE and not _NUMBERS.match(raw):
+            self.fields.append(Field(self, name, raw, True))
         else:
-            self.pieces.append(Piece(self, name, 0, raw))
+            self.fields.append(Field(self, name, raw))
 
-    def unit(self, piece: Piece) -> Unit:
-        """A piece, read.
+    def unit(self, field: Field, number: int, raw: Any = None) -> Unit:
+        """An item, read. :param raw: it, where it is at hand.
 
         :raises ValueError: it is not JSON.
         """
-        body, field, index, raw = piece
-        unit = self._units.get((body, field, index))
+        body, name = field.body, field.name
+        unit = body._units.get((name, number))
         if unit is None:
-            unit = body._units[body, field, index] = self._units[body, field, index] = Unit(field, index, raw)
-            if index == 0 and field not in body._lists and _NUMBERS.match(raw):
+            raw = field.items[number] if raw is None else raw
+            unit = body._units[name, number] = Unit(name, number, raw)
+            if not field.listed and _NUMBERS.match(raw):
                 unit.tokens()
             else:
-                unit.read(*FIELDS.get(field, OTHERS))
+                unit.read(*FIELDS.get(name, OTHERS))
         return unit
+
+    def made(self, field: Field) -> list[Unit]:
+        """The units of ``field`` that have been read."""
+        return [unit for (name, _), unit in field.body._units.items() if name == field.name]
+
+    @property
+    def units(self) -> list[Unit]:
+        """All of them; errors as for :meth:`unit`."""
+        return [self.unit(field, number) for field in self.fields for number in range(len(field.items))]
 
     def all(self) -> Iterator[Unit]:
         """Read what was not read yet, a unit a step; then tell what is new.
 
         :raises ValueError: one is not JSON.
         """
-        for piece in self.pieces:
-            yield self.unit(piece)
-        units = [self.unit(piece) for piece in self.pieces]
+        for field in self.fields:
+            for number in range(len(field.items)):
+                yield self.unit(field, number)
+        units = self.units
         last = max((at for at, unit in enumerate(units) if unit.answered), default=-1)
         for unit in units[: last + 1]:
             if unit.field not in LASTING:
@@ -92,12 +137,12 @@ class Body:
         for name, inner in self._within.items():
             if (found := inner.changed()) is not None:
                 changed[name] = msgspec.Raw(msgspec.json.encode(found))
-        names = {field for (body, field, _), unit in self._units.items() if body is self and unit.changed}
-        for name in names:
-            now = [self._now(each) for each in self.pieces if each.body is self and each.field == name]
-            changed[name] = msgspec.Raw(b"[%b]" % b",".join(now) if name in self._lists else now[0])
-        return {**self._fields, **changed} if changed else None
+        for name in {unit.field for unit in self._units.values() if unit.changed}:
+            field = next(each for each in self.fields if each.body is self and each.name == name)
+            now = [self._now(name, number, raw) for number, raw in enumerate(field.items)]
+            changed[name] = msgspec.Raw(b"[%b]" % b",".join(now) if field.listed else now[0])
+        return {**self._given, **changed} if changed else None
 
-    def _now(self, piece: Piece) -> bytes:
-        unit = self._units.get((self, piece.field, piece.number))
-        return bytes(piece.raw) if unit is None else unit.json()
+    def _now(self, name: str, number: int, raw: Any) -> bytes:
+        unit = self._units.get((name, number))
+        return bytes(raw) if unit is None else unit.json()

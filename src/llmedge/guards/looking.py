@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from llmedge.guards.body import Body
+from llmedge.guards.body import Body, Field
+from llmedge.guards.fields import ROLES
 from llmedge.guards.interfaces import Detector, Find, Medium
 from llmedge.guards.placeholders import Placeholders
 from llmedge.guards.places import Slot, Unit
@@ -22,74 +24,172 @@ log = Logger()
 _STEP = 262144
 """Bytes that are hashed in one step."""
 
+_TELL = ("block", "route", "report")
+"""Actions for which nothing need be replaced."""
+_NONE: list[Medium] = []
+_LONG = 16384
+"""Bytes of a list whose beginning may be known."""
 Looking = Sequence[tuple[Tally, Detector]]
 
 
+class Beginning(NamedTuple):
+    """A list that was found clean, which others begin with: ``length`` bytes of them, ``number`` items."""
+
+    length: int
+    digest: bytes
+    number: int
+    media: list[Medium]
+
+
 class Clean:
-    """Digests of what was found clean, and by whom: the next turn of a conversation costs what is new in it. Of those
-    that were not seen for longest, the older half is forgotten.
+    """What was found clean, and by whom: the next turn of a conversation costs what is new in it. Of what was not seen
+    for longest the older half is forgotten.
 
     :param most: digests.
+    :ivar known: by digests of items, the media that are in each.
+    :ivar beginnings: of long lists.
     """
 
     def __init__(self, most: int = 65536) -> None:
         self._most = most // 2
-        self._young: dict[bytes, list[Medium]] = {}
+        self.known: dict[bytes, list[Medium]] = {}
         self._old: dict[bytes, list[Medium]] = {}
+        self.beginnings: dict[bytes, Beginning] = {}
 
-    def get(self, digest: bytes) -> list[Medium] | None:
-        """The media in it; ``None``: it is not known."""
-        found = self._young.get(digest)
-        if found is None and (found := self._old.get(digest)) is not None:
+    def again(self, digest: bytes) -> list[Medium] | None:
+        """The media in what was not seen lately; ``None``: it is not known."""
+        found = self._old.get(digest)
+        if found is not None:
             self.add(digest, found)
         return found
 
     def add(self, digest: bytes, media: list[Medium]) -> None:
-        if len(self._young) >= self._most:
-            self._old, self._young = self._young, {}
-        self._young[digest] = media
+        if len(self.known) >= self._most:
+            self._old, self.known = self.known, {}
+        self.known[digest] = media
+
+    def begin(self, digest: bytes, beginning: Beginning) -> None:
+        if len(self.beginnings) >= self._most // 8:
+            self.beginnings.clear()
+        self.beginnings[digest] = beginning
 
 
-_TELL = ("block", "route", "report")
-"""Actions for which nothing need be replaced."""
-_NONE: list[Medium] = []
-
-
-def look(body: Body, held: GuardSet, looking: Looking, clean: Clean, escape: Placeholders | None) -> Iterator[None]:
-    """Look at a request, a piece a step.
+class Look:
+    """Detectors at one request.
 
     :param escape: of the call, where values get placeholders: what looks like one already has to be told from them.
-    :raises Stop: a guardrail takes its action. :raises EdgeError: one cannot say, or cannot read it.
-    :raises ValueError: a piece is not JSON.
     """
-    sha, tags, field, tag = hashlib.sha256, held.tags, "", b""
-    for piece in body.pieces:
-        raw = piece.raw
-        if piece.field != field:
-            field = piece.field
-            tag = tags.get(field) or held.tag(field)
-        if len(raw := memoryview(raw)) > _STEP:
-            digest = sha()
-            for start in range(0, len(raw), _STEP):
-                digest.update(raw[start : start + _STEP])
+
+    def __init__(self, body: Body, held: GuardSet, looking: Looking, clean: Clean, escape: Placeholders | None) -> None:
+        self._body, self._held, self._looking, self._clean, self._escape = body, held, looking, clean, escape
+        self._by = [(tally, detector, tally.guard.on) for tally, detector in looking]
+
+    def steps(self) -> Iterator[None]:
+        """Look, some pieces a step.
+
+        :raises Stop: a guardrail takes its action. :raises EdgeError: one cannot say, or cannot read it.
+        :raises ValueError: a piece is not JSON.
+        """
+        for field in self._body.fields:
+            tag = self._held.tags.get(field.name) or self._held.tag(field.name)
+            if field.listed and len(memoryview(field.raw)) > _LONG:
+                yield from self._long(field, tag)
+            else:
+                yield from self._items(field, field.items, 0, tag, [])
+
+    def _long(self, field: Field, tag: bytes) -> Iterator[None]:
+        """A long list: a conversation whose beginning was looked at when it was sent before."""
+        view, clean = memoryview(field.raw), self._clean
+        place = hashlib.sha256(_sampled(view)).digest()[:16] + tag
+        begun = clean.beginnings.get(place)
+        whole = hashlib.sha256()
+        media: list[Medium] = []
+        count = length = 0
+        if begun is not None and begun.length < len(view) and view[begun.length] in b",]":
+            yield from _hashed(whole, view[: begun.length])
+            if whole.digest()[:16] == begun.digest:
+                length, _, count, media = begun
+                self._cannot_read(media)
+                media = [*media]
+            else:
+                whole = hashlib.sha256()
+        items = field.items_from(length) if length else field.items
+        found = sum([tally.count for tally, _ in self._looking])
+        yield from self._items(field, items, count, tag, media)
+        changed = any(unit.changed for unit in self._body.made(field))
+        if not changed and found == sum([tally.count for tally, _ in self._looking]):
+            yield from _hashed(whole, view[length : len(view) - 1])
+            clean.begin(place, Beginning(len(view) - 1, whole.digest()[:16], count + len(items), media))
+
+    def _items(self, field: Field, items: list[Any], first: int, tag: bytes, media: list[Medium]) -> Iterator[None]:
+        """Some of a field; what media are in it comes to ``media``."""
+        sha, clean = hashlib.sha256, self._clean
+        for number, raw in enumerate(items, first):
+            if len(view := memoryview(raw)) > _STEP:
+                parts = sha()
+                yield from _hashed(parts, view)
+                digest = parts.digest()[:16] + tag
+            else:
+                digest = sha(raw).digest()[:16] + tag
+            found = clean.known.get(digest)
+            if found is None and (found := clean.again(digest)) is None:
+                found = _NONE
+                if len(view) > WINDOW or not self._is_plain(field, raw):
+                    before = sum([tally.count for tally, _ in self._looking])
+                    unit = self._body.unit(field, number, raw)
+                    if self._escape is not None:
+                        _escape(unit, self._escape)
+                    yield from look_at(unit, self._looking)
+                    if unit.media:
+                        found = [Medium(each.kind, each.where) for each in unit.media]
+                    if not unit.changed and before == sum([tally.count for tally, _ in self._looking]):
+                        clean.add(digest, found)
+                else:
+                    clean.add(digest, found)
                 yield
-            key = digest.digest()[:16] + tag
-        else:
-            key = sha(raw).digest()[:16] + tag
-        media = clean.get(key)
-        if media is None:
-            unit = body.unit(piece)
-            yield
-            if escape is not None:
-                _escape(unit, escape)
-            yield from look_at(unit, looking)
-            media = unit.media
-            if not unit.changed and not any(tally.finds or tally.failed for tally, _ in looking):
-                lean = [Medium(each.kind, each.where) for each in media] if media else _NONE
-                clean.add(key, lean)
-        if media:
-            for tally, _ in looking:
-                tally.cannot_read(media)
+            elif number & 15 == 15:
+                yield
+            if found:
+                self._cannot_read(found)
+                media += found
+
+    def _is_plain(self, field: Field, raw: Any) -> bool:
+        """Whether it is a message of one text, and that is clean: nothing else need be made of it."""
+        plain = field.plain(raw)
+        if plain is None or (self._escape is not None and "<" in plain.content):
+            return False
+        where = ROLES[plain.role][1]
+        for tally, detector, on in self._by:
+            if where in on and not tally.failed:
+                begun = perf_counter()
+                try:
+                    if detector.find(plain.content):
+                        return False
+                except Exception:  # which is told where it is looked at once more
+                    return False
+                finally:
+                    tally.seconds += perf_counter() - begun
+            elif tally.failed:
+                return False
+        return True
+
+    def _cannot_read(self, media: list[Medium]) -> None:
+        for tally, _ in self._looking:
+            tally.cannot_read(media)
+
+
+def _sampled(view: memoryview) -> bytes:
+    """Some of a list, the same of one that goes on a little further."""
+    parts, at = [view[:256]], 1024
+    while at <= len(view) // 2:
+        parts.append(view[at : at + 64])
+        at *= 2
+    return b"".join(parts)
+
+
+def _hashed(digest: Any, view: memoryview) -> Iterator[None]:
+    for start in range(0, len(view), _STEP):
+        digest.update(view[start : start + _STEP])
         yield
 
 
@@ -162,8 +262,6 @@ def _escape(unit: Unit, placeholders: Placeholders) -> None:
 
 async def in_turns(steps: Iterator[Any], clock: Any, most: float = 0.001) -> None:
     """Do all ``steps``; after each ``most`` seconds of it others have their turn."""
-    from twisted.internet.task import deferLater
-
     begun = perf_counter()
     for _ in steps:
         if perf_counter() - begun > most:

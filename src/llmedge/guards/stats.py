@@ -26,10 +26,10 @@ class GuardStats:
     def count(self, tally: Tally) -> None:
         """One guardrail has said its word."""
         name = tally.guard.name
-        key = name, tally.verdict
+        key = name, tally.said.verdict
         self._verdicts[key] = self._verdicts.get(key, 0) + 1
-        if tally.cause:
-            failed = name, tally.cause
+        if cause := tally.said.cause:
+            failed = name, cause
             self._failures[failed] = self._failures.get(failed, 0) + 1
         counts = self._seconds.get(name)
         if counts is None:

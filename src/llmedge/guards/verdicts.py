@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+
+import msgspec
 
 from llmedge.errors import ContentBlocked, ContentUnreadable, GuardrailUnavailable
 from llmedge.guards.interfaces import Judgement, Medium
@@ -38,28 +39,41 @@ class Stop(Exception):
         self.tally = tally
 
 
-class Tally:
-    """What one guardrail said of one side of a call.
+class Said(msgspec.Struct, omit_defaults=True):
+    """What one guardrail said of one side of a call, for the record.
 
-    :ivar finds: kind → how many.
+    :ivar finds: kind → how many. ``cause``: of a failure. ``unread``: kinds of media that it cannot read.
+    """
+
+    name: str
+    on: str
+    verdict: str
+    mode: str
+    ms: float
+    finds: dict[str, int] = {}
+    reason: str = ""
+    score: float | None = None
+    cause: str = ""
+    unread: list[str] = []
+    cost_usd: str = ""
+
+
+class Tally:
+    """Takes down what one guardrail says of one side of a call.
+
+    :ivar count: of its finds. ``seconds``: that it took. ``cost``: in picos, where something was paid.
     :ivar failed: it could not say, and is not asked any more.
     """
 
-    __slots__ = (
-        *("_placeholders", "asked", "cause", "cost", "failed", "finds", "guard", "reason", "score", "seconds"),
-        *("unread", "verdict"),
-    )
+    __slots__ = ("_placeholders", "asked", "cost", "count", "failed", "guard", "said", "seconds")
 
     def __init__(self, guard: Guard, asked: bool, placeholders: Placeholders | None = None) -> None:
         self.guard, self.asked = guard, asked
-        self.verdict = "pass"
-        self.finds: dict[str, int] = {}
+        self.said = Said(guard.name, "request" if asked else "response", "pass", guard.settings.mode, 0.0)
         self.seconds = 0.0
+        self.count = 0
         self.failed = False
-        self.reason = self.cause = ""
-        self.score: float | None = None
         self.cost: int | None = None
-        self.unread: list[str] = []
         self._placeholders = placeholders
 
     @property
@@ -75,15 +89,17 @@ class Tally:
     @property
     def routes(self) -> str:
         """The model that it sends the call to; ``""``: it does not."""
-        return self.guard.settings.route if self.guard.enforced and self.verdict == "route" else ""
+        return self.guard.settings.route if self.guard.enforced and self.said.verdict == "route" else ""
 
     def replace(self, kind: str, text: str) -> str:
         """Note a find; what stands in its place.
 
         :raises Stop: nothing does.
         """
-        self.finds[kind] = self.finds.get(kind, 0) + 1
-        self.verdict = self.guard.settings.action
+        said, finds = self.said, self.said.finds
+        finds[kind] = finds.get(kind, 0) + 1
+        said.verdict = self.guard.settings.action
+        self.count += 1
         if not self.guard.enforced:
             return text
         if self.stops:
@@ -99,66 +115,52 @@ class Tally:
 
         :raises GuardrailUnavailable: it is closed then.
         """
-        self.failed, self.cause = True, cause
+        self.failed, self.said.cause = True, cause
         if self.guard.enforced and self.guard.settings.on_failure == "closed":
-            self.verdict = "unavailable"
+            self.said.verdict = "unavailable"
             raise GuardrailUnavailable(self.guard.name)
-        self.verdict = "open"
+        self.said.verdict = "open"
 
     def cannot_read(self, media: list[Medium]) -> None:
         """There are ``media`` where it looks.
 
         :raises ContentUnreadable: it refuses what it cannot read.
         """
-        reads = getattr(self.guard.checker, "reads", ())
+        reads, unread = getattr(self.guard.checker, "reads", ()), self.said.unread
         for each in media:
-            if each.where in self.guard.on and each.kind not in reads and each.kind not in self.unread:
-                self.unread.append(each.kind)
-        if self.unread and self.guard.enforced and self.guard.settings.on_unreadable == "refuse":
-            self.verdict = "block"
-            raise ContentUnreadable(self.guard.name, _MANY[self.unread[0]])
+            if each.where in self.guard.on and each.kind not in reads and each.kind not in unread:
+                unread.append(each.kind)
+        if unread and self.guard.enforced and self.guard.settings.on_unreadable == "refuse":
+            self.said.verdict = "block"
+            raise ContentUnreadable(self.guard.name, _MANY[unread[0]])
 
     def judged(self, judgement: Judgement) -> None:
         """Note what a checker said.
 
         :raises Stop: it blocks.
         """
+        said = self.said
         for kind, count in judgement.finds.items():
-            self.finds[kind] = self.finds.get(kind, 0) + count
-        self.reason = judgement.reason or self.reason
+            said.finds[kind] = said.finds.get(kind, 0) + count
+        said.reason = judgement.reason or said.reason
         if judgement.score is not None:
-            self.score = max(judgement.score, self.score or 0.0)
+            said.score = max(judgement.score, said.score or 0.0)
         if judgement.cost is not None:
             self.cost = judgement.cost + (self.cost or 0)
         if judgement.verdict == "block":
             action = self.guard.settings.action
-            self.verdict = "block" if action in ("mask", "pseudonymize") else action
+            said.verdict = "block" if action in ("mask", "pseudonymize") else action
             if self.guard.enforced and not self.routes:
                 raise Stop(self)
         elif judgement.verdict == "change":
-            self.verdict = "change"
+            said.verdict = "change"
 
-    def told(self) -> dict[str, Any]:
-        """For the record."""
-        told: dict[str, Any] = {
-            "name": self.guard.name,
-            "on": "request" if self.asked else "response",
-            "verdict": self.verdict,
-            "mode": self.guard.settings.mode,
-            "ms": round(self.seconds * 1000, 3),
-        }
-        for name, value in (
-            ("finds", self.finds),
-            ("reason", self.reason),
-            ("score", self.score),
-            ("cause", self.cause),
-            ("unread", self.unread),
-        ):
-            if value or value == 0.0:
-                told[name] = value
+    def told(self) -> Said:
+        """For the record, up to now."""
+        self.said.ms = round(self.seconds * 1000, 3)
         if self.cost is not None:
-            told["cost_usd"] = money(self.cost)
-        return told
+            self.said.cost_usd = money(self.cost)
+        return self.said
 
 
 _MANY = {
@@ -189,17 +191,18 @@ class Verdicts:
 
     def tell(self, tallies: list[Tally]) -> None:
         """Write down what came out of ``tallies``."""
-        facts = self._record.facts
         for each in tallies:
             if each not in self._tallies:
                 self._tallies.append(each)
                 self._count(each)
+        facts = self._record.facts
         facts[GUARDRAILS] = [each.told() for each in self._tallies]
         applied: dict[str, str] = {}
         for each in self._tallies:
-            if each.guard.settings.mode == "enforce":
-                before = applied.get(each.guard.name, "pass")
-                applied[each.guard.name] = max(before, each.verdict, key=_WEIGHTS.index)
+            said = each.said
+            if said.mode == "enforce":
+                before = applied.get(said.name)
+                applied[said.name] = max(before, said.verdict, key=_WEIGHTS.index) if before else said.verdict
         if applied:
             facts[APPLIED] = [f"{name}={verdict}" for name, verdict in applied.items()]
 

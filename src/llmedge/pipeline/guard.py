@@ -17,7 +17,7 @@ from llmedge.errors import NotFound, ValidationError
 from llmedge.guards.body import Body
 from llmedge.guards.checking import check_all
 from llmedge.guards.interfaces import Material, Medium, Where
-from llmedge.guards.looking import Clean, in_turns, look
+from llmedge.guards.looking import Clean, Look, in_turns
 from llmedge.guards.placeholders import Placeholders
 from llmedge.guards.rules import Guard, GuardRules, GuardSet
 from llmedge.guards.stats import GuardStats
@@ -76,12 +76,14 @@ class GuardRequests(Stage):
         verdicts = Verdicts(call.record, self._guards.stats.count)
         call.guards, call.guarding = held.digest, Guarding(held, verdicts)
         tallies = _tallies([*(each for each, _ in held.detectors), *held.checkers, *held.during], call, verdicts)
+        told = False
         try:
             call = await self._looked_at(call, held, tallies)
             call = self._routed(call, tallies)
             count = len(held.during)
             if not count:
                 verdicts.tell(tallies)
+                told = True
                 return await self._restored(call, verdicts.placeholders, proceed)
             material = await _material(call, Body(call.fields))
             checking = check_all(tallies[-count:], material, call.deadline.clock)
@@ -89,7 +91,8 @@ class GuardRequests(Stage):
         except Stop as stop:
             raise blocked(stop) from None
         finally:
-            verdicts.tell(tallies)
+            if not told:
+                verdicts.tell(tallies)
 
     async def _looked_at(self, call: Call, held: GuardSet, tallies: list[Tally]) -> Call:
         """``call`` as the guardrails let it go on.
@@ -104,7 +107,7 @@ class GuardRequests(Stage):
         try:
             body = Body(call.fields)
             if looking:
-                await in_turns(look(body, held, looking, self._guards.clean, placeholders), clock)
+                await in_turns(Look(body, held, looking, self._guards.clean, placeholders).steps(), clock)
             if held.checkers:
                 material = await _material(call, body)
                 first = len(held.detectors)
@@ -205,7 +208,7 @@ def _tallies(guards: Sequence[Guard], call: Call, verdicts: Verdicts) -> list[Ta
 async def _material(call: Call, body: Body) -> Material:
     """What checkers see of a request."""
     await in_turns(body.all(), call.deadline.clock)
-    units = [body.unit(piece) for piece in body.pieces]
+    units = body.units
     media = [each for unit in units for each in unit.media]
     return Material(
         "request",
