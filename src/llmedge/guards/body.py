@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from llmedge.dialects.surrogates import mend
 from llmedge.guards.fields import FIELDS, FREE, LASTING, NO_TEXT, OTHERS
 from llmedge.guards.places import Unit
 from llmedge.model import RawObject
@@ -46,13 +47,17 @@ class Field:
     def items(self) -> list[Any]:
         """What is looked at by itself."""
         if self._items is None:
-            self._items = _decode_items(self.raw)
+            try:
+                self._items = _decode_items(self.raw)
+            except msgspec.DecodeError:
+                self.raw = mend(bytes(self.raw))
+                self._items = _decode_items(self.raw)
         return self._items
 
     def items_from(self, start: int) -> list[Any]:
         """Those behind ``start`` bytes of it: a comma follows, or the end."""
         rest = memoryview(self.raw)[start:]
-        return _decode_items(b"[" + rest[1:]) if len(rest) > 1 else []
+        return _decode_items(mend(b"[" + rest[1:])) if len(rest) > 1 else []
 
     def plain(self, raw: Any) -> Plain | None:
         """An item that is a message of a role and a text, and nothing else."""

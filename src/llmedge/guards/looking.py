@@ -82,6 +82,7 @@ class Look:
 
     def __init__(self, body: Body, held: GuardSet, looking: Looking, clean: Clean, escape: Placeholders | None) -> None:
         self._body, self._held, self._looking, self._clean, self._escape = body, held, looking, clean, escape
+        self._failures = 0
         self._by = [(tally, detector, tally.guard.on) for tally, detector in looking]
 
     def steps(self) -> Iterator[None]:
@@ -114,10 +115,10 @@ class Look:
             else:
                 whole = hashlib.sha256()
         items = field.items_from(length) if length else field.items
-        found = sum([tally.count for tally, _ in self._looking])
+        found = self._counted()
         yield from self._items(field, items, count, tag, media)
         changed = any(unit.changed for unit in self._body.made(field))
-        if not changed and found == sum([tally.count for tally, _ in self._looking]):
+        if not changed and found == self._counted():
             yield from _hashed(whole, view[length : len(view) - 1])
             clean.begin(place, Beginning(len(view) - 1, whole.digest()[:16], count + len(items), media))
 
@@ -135,14 +136,14 @@ class Look:
             if found is None and (found := clean.again(digest)) is None:
                 found = _NONE
                 if len(view) > WINDOW or not self._is_plain(field, raw):
-                    before = sum([tally.count for tally, _ in self._looking])
+                    before = self._counted()
                     unit = self._body.unit(field, number, raw)
                     if self._escape is not None:
                         _escape(unit, self._escape)
                     yield from look_at(unit, self._looking)
                     if unit.media:
                         found = [Medium(each.kind, each.where) for each in unit.media]
-                    if not unit.changed and before == sum([tally.count for tally, _ in self._looking]):
+                    if not unit.changed and before == self._counted():
                         clean.add(digest, found)
                 else:
                     clean.add(digest, found)
@@ -172,6 +173,12 @@ class Look:
             elif tally.failed:
                 return False
         return True
+
+    def _counted(self) -> int:
+        """Finds, and who has failed, so far: what was looked at by all of them, and left them as they were, is clean."""
+        if any(tally.failed for tally, _ in self._looking):
+            self._failures += 1  # from now on nothing is
+        return self._failures + sum([tally.count for tally, _ in self._looking])
 
     def _cannot_read(self, media: list[Medium]) -> None:
         for tally, _ in self._looking:
