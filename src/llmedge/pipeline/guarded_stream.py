@@ -69,12 +69,12 @@ class StoppableStream(RewrittenStream):
             raise blocked(stop) from None
         begin = [event for held in self._queue for event in held.said if isinstance(event, ir.Begin)]
         self._queue.clear()
-        block = max((block for _, block in self._blocks), default=-1) + 1
-        refusal: list[ir.StreamEvent] = [*begin]
+        block = max((block for _, block in [*self._blocks, *self.open]), default=-1) + 1
+        refusal: list[ir.StreamEvent] = [*begin, *(ir.Close(block, choice) for choice, block in self.open)]
         if self.call.operation is not Operation.TEXT:
             refusal += [ir.Open(block, "refusal"), ir.Delta(block, withheld(stop)), ir.Close(block)]
         refusal += [ir.Finish("filter"), ir.Counted(told), ir.End()]
-        return self.encoder.encode(refusal)
+        return self.encode(refusal)
 
 
 def withheld(stop: Stop) -> str:

@@ -128,7 +128,7 @@ class JudgedStream(StoppableStream):
         out: Batch = []
         while self._queue:
             held = self._queue.popleft()
-            frames = self.encoder.encode(list(_with(held.said, texts)) if self.changed else held.said)
+            frames = self.encode(list(_with(held.said, texts)) if self.changed else held.said)
             out += frames if self.changed else [held.event]
         self.sent = self.sent or any(event.kind is EventKind.CONTENT for event in out)
         self._before = (self._before + "".join(texts.values()))[-BEFORE:]

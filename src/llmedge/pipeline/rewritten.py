@@ -43,12 +43,19 @@ class _Block:
 
 
 class Held:
-    """An event that waits for its text. ``ends``: by block, how far that is read with it; ``sizes``: its own part."""
+    """An event that waits for its text.
 
-    __slots__ = ("ends", "event", "said", "sizes")
+    :ivar says: it does not only begin something, or count. ``ends``: by block, how far that is read with it;
+        ``sizes``: its own part.
+    """
+
+    __slots__ = ("ends", "event", "said", "says", "sizes")
 
     def __init__(self, event: Event, said: list[ir.StreamEvent]) -> None:
         self.event, self.said = event, said
+        self.says = event.kind is EventKind.DONE or (
+            event.kind is EventKind.CONTENT and any(not isinstance(each, ir.Begin | ir.Counted) for each in said)
+        )
         self.ends: dict[Key, int] = {}
         self.sizes: dict[Key, int] = {}
 
@@ -66,10 +73,11 @@ class RewrittenStream(FilteredStream):
         self.changed = False
         self.sent = False
         """Something of the answer is out."""
-        self._decoder, self.encoder = codec(call)
+        self._decoder, self._encoder = codec(call)
         self._blocks: dict[Key, _Block] = {}
+        self.open: dict[Key, None] = {}
+        """Blocks whose beginning has gone on, and not their end."""
         self._queue: deque[Held] = deque()
-        self._opened = False
 
     @abstractmethod
     def rewriter(self, kind: str) -> Rewriter:
@@ -96,14 +104,11 @@ class RewrittenStream(FilteredStream):
             if isinstance(each, ir.Delta):
                 self._delta(held, each)
             elif isinstance(each, ir.Open):
-                self._opened = True
                 self._blocks[each.choice, each.block] = _Block(each.kind, self.rewriter(each.kind))
             elif isinstance(each, ir.Close):
                 block = self._blocks.get((each.choice, each.block))
                 if block is not None:
                     self._come(block, block.rewriter.end(), "")
-            elif isinstance(each, ir.End):
-                self._opened = True
         if not self.changed and event.frame and self._others(event, said):
             self.changed = True
         self._queue.append(held)
@@ -142,26 +147,51 @@ class RewrittenStream(FilteredStream):
 
     # What goes on
 
+    def encode(self, said: list[ir.StreamEvent]) -> Batch:
+        """The frames of what goes on, whether they or those of the vendor's do."""
+        for event in said:
+            if isinstance(event, ir.Open):
+                self.open[event.choice, event.block] = None
+            elif isinstance(event, ir.Close):
+                self.open.pop((event.choice, event.block), None)
+        return self._encoder.encode(said)
+
     def _released(self) -> Batch:
         queue, out = self._queue, []
         if self.changed:
             while queue:
-                out += self.encoder.encode(list(self._rewritten(queue.popleft().said)))
-        elif self._opened:
-            while queue and (self._is_complete(queue[0]) or self._is_long(queue[0])):
-                held = queue.popleft()
-                out += self._carried(held)
-                if self._is_complete(held):
-                    for key, size in held.sizes.items():
-                        block = self._blocks[key]
-                        block.ready = block.ready[size:]
-                    self.encoder.encode(held.said)
-                    out.append(held.event)
-                else:
-                    out += self.encoder.encode(list(self._rewritten(held.said)))
-                    for key, end in held.ends.items():
-                        self._blocks[key].carried = end - self._blocks[key].given
+                out += self.encode(list(self._rewritten(queue.popleft().said)))
+        else:
+            while queue and (group := self._next()):
+                out += self._raw(group) if self._is_complete(group[-1]) else self._partly(group)
         self.sent = self.sent or any(event.kind is EventKind.CONTENT for event in out)
+        return out
+
+    def _next(self) -> list[Held]:
+        """The next event that can go on, behind those that say nothing yet: what begins an answer or a block goes with
+        what is said in it, and what a decoder makes something of only later goes with that."""
+        size = next((at for at, held in enumerate(self._queue) if held.says), -1)
+        if size < 0 or not (self._is_complete(self._queue[size]) or self._is_long(self._queue[size])):
+            return []
+        return [self._queue.popleft() for _ in range(size + 1)]
+
+    def _raw(self, group: list[Held]) -> Batch:
+        out = self._carried(group[-1])
+        for held in group:
+            for key, size in held.sizes.items():
+                block = self._blocks[key]
+                block.ready = block.ready[size:]
+            self.encode(held.said)
+            out.append(held.event)
+        return out
+
+    def _partly(self, group: list[Held]) -> Batch:
+        """As much of it as is not held back; the rest goes in front of what follows."""
+        out = self._carried(group[-1])
+        for held in group:
+            out += self.encode(list(self._rewritten(held.said)))
+            for key, end in held.ends.items():
+                self._blocks[key].carried = end - self._blocks[key].given
         return out
 
     def _is_complete(self, held: Held) -> bool:
@@ -182,7 +212,7 @@ class RewrittenStream(FilteredStream):
             if block is not None and block.carried and (text := block.ready[: block.carried]):
                 said.append(ir.Delta(key[1], text, key[0]))
                 block.ready, block.carried = block.ready[len(text) :], block.carried - len(text)
-        return self.encoder.encode(said) if said else []
+        return self.encode(said) if said else []
 
     def _rewritten(self, said: list[ir.StreamEvent]) -> Iterator[ir.StreamEvent]:
         for event in said:

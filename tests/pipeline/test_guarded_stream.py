@@ -1,0 +1,254 @@
+"""Streams under detectors, and with placeholders: in whatever pieces they come, they say what the whole would."""
+
+import json
+import re
+from random import Random
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge.errors import ContentBlocked, ContentUnreadable, EdgeError, GuardrailUnavailable
+from llmedge.guards.placeholders import Placeholders
+from llmedge.guards.verdicts import Tally
+from llmedge.model import Event, EventKind
+from llmedge.pipeline.guarded import RestoredStream, guarded_stream
+from tests.effort import examples
+from tests.guards.made import CANARY, Canaries, guard
+from tests.pipeline.guarded import frames
+from tests.pipeline.harness import Stream
+from tests.pipeline.spoken import DIALECT_NAMES, Script, call_of, events_of, names, read
+
+TEXTS = (
+    f"Write to {CANARY}, or canary-2@leak.example; canary-x is none. \n\nEnd c",
+    "nothing to see here, only words and a canary",
+    CANARY,
+    f"{CANARY}{CANARY} can canary-",
+    'quotes " and \\ and \u00e9\U0001f600 ' + CANARY,
+)
+KINDS = ("text", "thinking", "tool")
+MASK = re.compile(Canaries.pattern.pattern)
+
+
+def pieces_of(text: str, random: Random) -> list[str]:
+    cuts = sorted(random.randrange(len(text) + 1) for _ in range(random.randrange(9)))
+    return [text[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+
+
+def through(stream: Any) -> list[list[Event]]:
+    """All batches of a stream."""
+    batches: list[list[Event]] = []
+    reading = Deferred.fromCoroutine(frames(stream, batches.append))
+    failed: list[Any] = []
+    reading.addErrback(failed.append)
+    if failed:
+        raise failed[0].value
+    return batches
+
+
+class Splits(SynchronousTestCase):
+    @settings(max_examples=examples(150), deadline=None)
+    @given(st.integers(0, 2**32))
+    def test_redacted_as_the_whole_would_be(self, seed: int) -> None:
+        """In every dialect, in text, thoughts and arguments, however it is cut; and it ends as it should."""
+        random = Random(seed)
+        for dialect in DIALECT_NAMES:
+            clock = Clock()
+            call = call_of(dialect, clock)
+            said = [(kind, random.choice(TEXTS)) for kind in random.sample(names(KINDS, dialect), 1)]
+            said += [("text", random.choice(TEXTS))] if dialect != "openai_text" and said[0][0] != "text" else []
+            texts = [arguments(text) if kind == "tool" else text for kind, text in said]
+            blocks = [(kind, pieces_of(text, random)) for (kind, _), text in zip(said, texts, strict=True)]
+            batches = events_of(call, blocks)
+            if random.random() < 0.3:  # what one read of a socket brings
+                batches = [[event for batch in batches for event in batch]]
+            whole = read(call, batches)
+            tally = Tally(guard(Canaries(), action="mask", on=("response",)), False)
+            out = read(call, through(guarded_stream(call, Script(clock, *batches), [tally], lambda: None)))
+            self.assertEqual(out.finish, whole.finish)
+            want = [(kind, plain(kind, MASK.sub("[CANARY]", text))) for kind, text in whole.blocks]
+            self.assertEqual([(kind, plain(kind, text)) for kind, text in out.blocks], want, dialect)
+            self.assertNotIn("@leak", str(out))
+            if want == [(kind, plain(kind, text)) for kind, text in whole.blocks] and dialect == "openai_responses":
+                self.assertEqual(b"".join(out.frames), b"".join(whole.frames))
+
+    @settings(max_examples=examples(150), deadline=None)
+    @given(st.integers(0, 2**32))
+    def test_restored_as_the_whole_would_be(self, seed: int) -> None:
+        random = Random(seed)
+        placeholders = Placeholders()
+        for number in range(12):
+            placeholders.put("EMAIL", f'v{number}"\\\n@x')
+        text = "to <EMAIL_1>, <EMAIL_12> <EMAIL_13> < <EMAIL_ <EMAIL_2"
+        for dialect in DIALECT_NAMES:
+            call = call_of(dialect, Clock())
+            kind = random.choice(names(KINDS, dialect))
+            whole = json.dumps({"<EMAIL_3>": text, "n": 1}) if kind == "tool" else text
+            batches = events_of(call, [(kind, pieces_of(whole, random))])
+            out = read(call, through(RestoredStream(Script(call.deadline.clock, *batches), call, placeholders)))
+            want = placeholders.restored(text)
+            if kind == "tool":
+                self.assertEqual(json.loads(out.blocks[0][1]), {'v2"\\\n@x': want, "n": 1})
+            else:
+                self.assertEqual(out.blocks, [(kind, want)], dialect)
+
+
+def arguments(text: str) -> str:
+    return json.dumps({"canary": text, "n": [1, {"q": text}]})
+
+
+def plain(kind: str, text: str) -> Any:
+    return json.loads(text) if kind == "tool" else text
+
+
+class Streams(SynchronousTestCase):
+    def stream(self, dialect: str, *blocks: Any, vendor: Any = None, **settings: Any) -> tuple[Any, list[list[Event]]]:
+        self.clock = Clock()
+        self.call = call_of(dialect, self.clock)
+        self.tally = Tally(guard(Canaries(), on=("response",), **settings), False)
+        self.over = 0
+        script = events_of(self.call, blocks) if vendor is None else vendor
+        self.vendor = Script(self.clock, *script)
+
+        def over() -> None:
+            self.over += 1
+
+        return guarded_stream(self.call, self.vendor, [self.tally], over), script
+
+    def test_what_is_clean_stays_bytes(self) -> None:
+        """In every dialect; and nothing but what may grow waits."""
+        for dialect in DIALECT_NAMES:
+            stream, script = self.stream(dialect, ("text", ["one", " two", " can", "non", " three"]))
+            out = through(stream)
+            want = [event.frame for batch in script for event in batch]
+            self.assertEqual([event.frame for batch in out for event in batch], want)
+            self.assertGreaterEqual(self.over, 1)
+
+    def test_what_may_grow_waits(self) -> None:
+        stream, _ = self.stream("openai_chat", ("text", ["so can", "ary-17", "@leak.example", " ok"]), action="mask")
+        seen = []
+        while True:
+            batch = stream.read_now()
+            if batch is None:
+                break
+            seen.append(read(self.call, [batch]).blocks)
+            if batch[-1].kind is EventKind.DONE:
+                break
+        self.assertNotIn("canary", str(seen))
+        self.assertEqual("".join(text for each in seen for _, text in each), "so [CANARY] ok")
+
+    def test_a_long_piece_does_not_wait_for_its_end(self) -> None:
+        """What of it cannot grow any more goes on at once, for vendors that send much at a time."""
+        stream, _ = self.stream(
+            "gemini", ("text", ["a long piece of an answer that ends with can", "not, and goes on here"])
+        )
+        first = stream.read_now()
+        self.assertEqual(read(self.call, [first]).blocks, [("text", "a long piece of an answer that ends with ")])
+        rest = through(stream)
+        out = read(self.call, [first, *rest])
+        self.assertEqual(out.blocks, [("text", "a long piece of an answer that ends with cannot, and goes on here")])
+
+    def test_blocked_before_anything_is_out(self) -> None:
+        """A refusal in the client's dialect, whole, and the vendor is let go of; what it has said is charged."""
+        for dialect in DIALECT_NAMES:
+            stream, _ = self.stream(dialect, ("text", [CANARY, " and more"]))
+            out = read(self.call, through(stream))
+            self.assertIn(out.finish, ("filter", "refusal"), dialect)
+            self.assertNotIn("canary-", str(out))
+            self.assertIn("withheld" if dialect != "openai_text" else "", str(out.blocks))
+            self.assertTrue(self.vendor.aborted)
+            self.assertIsNotNone(stream.usage)
+            self.assertEqual(self.tally.said.verdict, "block")
+
+    def test_blocked_behind_the_beginning(self) -> None:
+        """An error, and no end."""
+        for dialect in DIALECT_NAMES:
+            stream, _ = self.stream(dialect, ("text", ["Well, ", CANARY, " and more"]))
+            out: list[list[Event]] = []
+            with self.assertRaises(ContentBlocked):
+                while (batch := stream.read_now()) is not None:
+                    out.append(batch)
+            self.assertNotIn("canary-", str(out))
+            self.assertNotIn(EventKind.DONE, [event.kind for batch in out for event in batch])
+            self.assertTrue(self.vendor.aborted)
+
+    def test_blocked_as_an_error(self) -> None:
+        stream, _ = self.stream("openai_chat", ("text", [CANARY]), block="error")
+        self.assertRaises(ContentBlocked, through, stream)
+
+    def test_names_of_arguments(self) -> None:
+        """They cannot be masked; one that blocks sees them."""
+        arguments = json.dumps({CANARY: 1})
+        stream, _ = self.stream("openai_chat", ("tool", [arguments[:9], arguments[9:]]))
+        self.assertRaises(ContentBlocked, through, stream)
+
+    def test_in_shadow(self) -> None:
+        """Nothing waits, nothing changes, and it is told."""
+        stream, script = self.stream("openai_chat", ("text", ["can", "ary-17", "@leak.example"]), mode="shadow")
+        self.assertEqual(through(stream), [list(batch) for batch in script])
+        self.assertEqual((self.tally.said.verdict, self.tally.said.finds), ("block", {"CANARY": 1}))
+
+    def test_what_no_dialect_knows(self) -> None:
+        """Fields of an event that nobody reads are looked at as well, and go no further where something is in them."""
+        odd = {
+            "id": "c",
+            "model": "x",
+            "choices": [{"index": 0, "delta": {"content": "hi", "notes": [{"text": CANARY}]}}],
+        }
+        end = {"id": "c", "model": "x", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+        events = [Event(EventKind.CONTENT, b"data: " + json.dumps(each).encode() + b"\n\n") for each in (odd, end)]
+        script = [*([event] for event in events), [Event(EventKind.DONE, b"data: [DONE]\n\n")]]
+        stream, _ = self.stream("openai_chat", vendor=script, action="mask")
+        out = read(self.call, through(stream))
+        self.assertEqual((out.blocks, out.finish), ([("text", "hi")], "stop"))
+        self.assertNotIn("canary-", str(out))
+
+    def test_a_detector_that_breaks(self) -> None:
+        """Closed ends the stream, open lets it go on: nothing of it is lost."""
+
+        class Broken(Canaries):
+            def find(self, text: str, start: int = 0) -> Any:
+                if "boom" in text:
+                    raise ZeroDivisionError
+                return super().find(text, start)
+
+        for rule in ("closed", "open"):
+            clock = Clock()
+            call = call_of("openai_chat", clock)
+            script = events_of(call, [("text", ["so can", " boom", " on"])])
+            tally = Tally(guard(Broken(), on=("response",), on_failure=rule, action="mask"), False)
+            stream = guarded_stream(call, Script(clock, *script), [tally], lambda: None)
+            if rule == "closed":
+                self.assertRaises(GuardrailUnavailable, through, stream)
+            else:
+                self.assertEqual(read(call, through(stream)).blocks, [("text", "so can boom on")])
+            self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_a_stream_that_breaks(self) -> None:
+        """What was held back of it does not go out."""
+        clock = Clock()
+        call = call_of("openai_chat", clock)
+        script = events_of(call, [("text", ["well, can", "ary"])])[:2]
+        tally = Tally(guard(Canaries(), on=("response",)), False)
+        stream = guarded_stream(call, Stream(clock, *script, EdgeError("broke")), [tally], lambda: None)
+        self.assertRaises(EdgeError, through, stream)
+
+    def test_sounds(self) -> None:
+        """They are no texts: they pass, and that is told, or are refused."""
+        clock = Clock()
+        call = call_of("gemini", clock)
+        part = {"inlineData": {"mimeType": "audio/L16", "data": "AAAA"}}
+        candidate = {"content": {"role": "model", "parts": [part]}, "finishReason": "STOP"}
+        frame = b"data: " + json.dumps({"candidates": [candidate]}).encode() + b"\r\n\r\n"
+        script = [[Event(EventKind.CONTENT, frame)], [Event(EventKind.DONE, b"")]]
+        for rule in ("pass", "refuse"):
+            tally = Tally(guard(Canaries(), on=("response",), on_unreadable=rule), False)
+            stream = guarded_stream(call, Script(clock, *map(list, script)), [tally], lambda: None)
+            if rule == "refuse":
+                self.assertRaises(ContentUnreadable, through, stream)
+            else:
+                through(stream)
+            self.assertEqual(tally.said.unread, ["audio"])
