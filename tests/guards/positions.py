@@ -10,7 +10,10 @@ SCHEMA: dict[str, Any] = {
     "required": ["type"],
     "properties": {
         "type": {"type": ["string", "null"], "description": "tools:schema", "enum": ["tools:choice"]},
-        "id": {"anyOf": [{"type": "string", "format": "uuid", "description": "tools:deep"}], "default": "tools:default"},
+        "id": {
+            "anyOf": [{"type": "string", "format": "uuid", "description": "tools:deep"}],
+            "default": "tools:default",
+        },
     },
 }
 ARGUMENTS = '{"q": "tool_calls:argument", "more": [{"id": "tool_calls:nested"}], "n": 1}'
@@ -28,12 +31,18 @@ REQUESTS: dict[str, dict[str, Any]] = {
                 "content": [
                     {"type": "text", "text": "request:part", "cache_control": {"type": "ephemeral"}},
                     {"type": "image_url", "image_url": {"url": "https://x.example/a.png", "detail": "low"}},
-                    {"type": "file", "file": {"filename": "request:file", "file_data": "data:application/pdf;base64,AA"}},
+                    {
+                        "type": "file",
+                        "file": {"filename": "request:file", "file_data": "data:application/pdf;base64,AA"},
+                    },
                 ],
             },
             {
                 "role": "assistant",
-                "content": [{"type": "text", "text": "history:part"}, {"type": "refusal", "refusal": "history:refusal"}],
+                "content": [
+                    {"type": "text", "text": "history:part"},
+                    {"type": "refusal", "refusal": "history:refusal"},
+                ],
                 "reasoning_content": "history:thought",
                 "tool_calls": [
                     {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": ARGUMENTS}}
@@ -49,7 +58,10 @@ REQUESTS: dict[str, dict[str, Any]] = {
                 "function": {"name": "look_up", "description": "tools:description", "parameters": SCHEMA},
             }
         ],
-        "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"description": "tools:output"}}},
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "n", "schema": {"description": "tools:output"}},
+        },
         "prediction": {"type": "content", "content": "request:prediction"},
         "user": "request:user",
         "metadata": {"id": "request:metadata", "type": "request:kind"},
@@ -93,7 +105,11 @@ REQUESTS: dict[str, dict[str, Any]] = {
             },
             {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "look_up", "arguments": ARGUMENTS},
             {"type": "function_call_output", "call_id": "c1", "output": "tool_results:text"},
-            {"type": "function_call_output", "call_id": "c1", "output": [{"type": "input_text", "text": "tool_results:part"}]},
+            {
+                "type": "function_call_output",
+                "call_id": "c1",
+                "output": [{"type": "input_text", "text": "tool_results:part"}],
+            },
         ],
         "tools": [{"type": "function", "name": "look_up", "description": "tools:description", "parameters": SCHEMA}],
         "text": {"format": {"type": "json_schema", "name": "n", "schema": {"description": "tools:output"}}},
@@ -151,7 +167,10 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "gemini": {
         "systemInstruction": {"parts": [{"text": "system:part"}]},
         "contents": [
-            {"role": "user", "parts": [{"text": "request:part"}, {"inlineData": {"mimeType": "image/png", "data": "AA"}}]},
+            {
+                "role": "user",
+                "parts": [{"text": "request:part"}, {"inlineData": {"mimeType": "image/png", "data": "AA"}}],
+            },
             {
                 "role": "user",
                 "parts": [{"inlineData": {"mimeType": "application/pdf", "data": "AA", "displayName": "request:file"}}],
@@ -197,7 +216,11 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "moderations": {"model": "m", "input": [{"type": "text", "text": "request:text"}]},
     "images": {"model": "m", "prompt": "request:text", "size": "1024x1024", "quality": "high"},
     "speech": {"model": "m", "input": "request:text", "voice": "alloy", "instructions": "system:style"},
-    "rerank": {"model": "m", "query": "request:query", "documents": ["request:one", {"text": "request:two", "id": "request:id"}]},
+    "rerank": {
+        "model": "m",
+        "query": "request:query",
+        "documents": ["request:one", {"text": "request:two", "id": "request:id"}],
+    },
 }
 R = "response:"
 ANSWERS: dict[str, dict[str, Any]] = {
@@ -215,7 +238,11 @@ ANSWERS: dict[str, dict[str, Any]] = {
                     "reasoning_content": f"{R}thought",
                     "audio": {"id": "a", "transcript": f"{R}transcript", "data": "AAAA", "expires_at": 1},
                     "tool_calls": [
-                        {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"a": "response:argument"}'}}
+                        {
+                            "id": "1",
+                            "type": "function",
+                            "function": {"name": "f", "arguments": '{"a": "response:argument"}'},
+                        }
                     ],
                 },
                 "finish_reason": "stop",
@@ -237,11 +264,21 @@ ANSWERS: dict[str, dict[str, Any]] = {
                 "id": "msg_1",
                 "role": "assistant",
                 "content": [
-                    {"type": "output_text", "text": f"{R}text", "annotations": [{"type": "url_citation", "title": f"{R}title"}]},
+                    {
+                        "type": "output_text",
+                        "text": f"{R}text",
+                        "annotations": [{"type": "url_citation", "title": f"{R}title"}],
+                    },
                     {"type": "refusal", "refusal": f"{R}refusal"},
                 ],
             },
-            {"type": "function_call", "id": "fc", "call_id": "c", "name": "f", "arguments": '{"a": "response:argument"}'},
+            {
+                "type": "function_call",
+                "id": "fc",
+                "call_id": "c",
+                "name": "f",
+                "arguments": '{"a": "response:argument"}',
+            },
         ],
     },
     "messages": {

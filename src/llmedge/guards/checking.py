@@ -132,11 +132,16 @@ def _within(seconds: float, work: Deferred[Judgement], clock: Any) -> Deferred[J
 
     :raises TimeoutError: it took longer.
     """
-    result: Deferred[Judgement] = Deferred(lambda _: work.cancel())
+
+    def give_up(_: Any) -> None:
+        timer.cancel()
+        work.cancel()
 
     def late() -> None:
         result.errback(TimeoutError())
         work.cancel()
+
+    result: Deferred[Judgement] = Deferred(give_up)
 
     def done(found: Any) -> None:
         if timer.active():

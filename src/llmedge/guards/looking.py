@@ -247,17 +247,17 @@ def _found(slot: Slot, tally: Tally, finds: list[Find]) -> None:
 
 def _windows(slot: Slot, tally: Tally, detector: Detector) -> Iterator[None]:
     """A long text, a window a step."""
-    finds: list[Find] = []
+    text, done, parts = slot.text, 0, list[str]()
     begun = perf_counter()
-    for found in looked_at(detector, slot.text):
-        finds += found
-        if found and tally.stops:
-            break
+    for finds in looked_at(detector, text):
+        for start, end, kind in finds:
+            parts += [text[done:start], tally.replace(kind, text[start:end])]
+            done = end
         tally.seconds += perf_counter() - begun
         yield
         begun = perf_counter()
-    if finds:
-        _found(slot, tally, finds)
+    if parts and tally.changes:
+        slot.put("".join([*parts, text[done:]]))
     tally.seconds += perf_counter() - begun
 
 

@@ -1,0 +1,143 @@
+"""Streams that are judged: by sentences, when they are whole, or afterwards."""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge.errors import ContentBlocked, GuardrailUnavailable
+from llmedge.guards.interfaces import GuardFailed, Judgement, Material
+from llmedge.guards.verdicts import Tally
+from llmedge.model import Event, EventKind
+from llmedge.pipeline.guarded import guarded_stream
+from tests.guards.made import Told, guard
+from tests.pipeline.spoken import DIALECT_NAMES, Script, call_of, events_of, read
+from tests.pipeline.test_guarded_stream import through
+
+SENTENCES = ("text", ["One is ", "here. Two", " is not", ". Three\n", "and four"])
+
+
+class Judged(SynchronousTestCase):
+    def stream(self, dialect: str, mode: str, says: Any, *blocks: Any, **settings: Any) -> Any:
+        clock = Clock()
+        self.call = call_of(dialect, clock)
+        self.told = Told(says)
+        self.tally = Tally(guard(checker=self.told, on=("response",), stream=mode, **settings), False)
+        self.script = events_of(self.call, blocks or [SENTENCES])
+        self.vendor = Script(clock, *map(list, self.script))
+        return guarded_stream(self.call, self.vendor, [self.tally], lambda: None)
+
+    def texts(self) -> list[list[str]]:
+        return [[place.text for place in material.places] for material in self.told.seen]
+
+    def test_held_until_it_is_whole(self) -> None:
+        """In every dialect: nothing is out before the verdict, and then the bytes are those of the vendor."""
+        for dialect in DIALECT_NAMES:
+            waiting: Deferred[Any] = Deferred()
+            stream = self.stream(dialect, "hold", lambda material, waiting=waiting: waiting, timeout=9.0)
+            self.assertIsNone(stream.read_now())
+            self.assertEqual(self.texts(), [["One is here. Two is not. Three\nand four"]])
+            self.assertEqual(self.told.seen[0].position, "end")
+            waiting.callback(Judgement())
+            out = stream.read_now()
+            want = [event.frame for batch in self.script for event in batch]
+            self.assertEqual([event.frame for event in out], want)
+
+    def test_blocked_when_it_is_whole(self) -> None:
+        """A refusal, since nothing is out; what the vendor used is charged as it told it."""
+        for dialect in DIALECT_NAMES:
+            stream = self.stream(dialect, "hold", lambda material: Judgement("block", reason="topic"))
+            out = read(self.call, through(stream))
+            self.assertIn(out.finish, ("filter", "refusal"), dialect)
+            self.assertNotIn("is here", str(out))
+            self.assertEqual((stream.usage.input, stream.usage.output), (3, 4))
+            self.assertEqual((self.tally.said.verdict, self.tally.said.reason), ("block", "topic"))
+
+    def test_by_sentence(self) -> None:
+        """Each waits for its verdict only; the checker sees what was before it."""
+        stream = self.stream("openai_chat", "sentence", lambda material: Judgement())
+        seen = []
+        while (batch := stream.read_now()) is not None:
+            seen.append("".join(text for _, text in read(self.call, [batch]).blocks))
+            if batch[-1].kind is EventKind.DONE:
+                break
+        self.assertEqual([each for each in seen if each], ["One is here. Two", " is not. Three\n", "and four"])
+        self.assertEqual([material.before for material in self.told.seen][1], "One is here. Two")
+        self.assertEqual([material.position for material in self.told.seen][-1], "end")
+
+    def test_a_later_sentence_is_blocked(self) -> None:
+        """What is out is out: an error, no end, and nothing of that sentence."""
+        for dialect in DIALECT_NAMES:
+
+            def says(material: Material) -> Judgement:
+                return Judgement("block" if "not" in material.places[0].text else "pass")
+
+            stream = self.stream(dialect, "sentence", says)
+            out: list[list[Event]] = []
+            with self.assertRaises(ContentBlocked):
+                while (batch := stream.read_now()) is not None:
+                    out.append(batch)
+            self.assertNotIn(" not", said_in(out))
+            self.assertTrue(self.vendor.aborted)
+
+    def test_changed(self) -> None:
+        """Texts that the checker gives stand in the stead of what was said."""
+        for dialect in DIALECT_NAMES:
+            for mode in ("hold", "sentence"):
+
+                def says(material: Material) -> Judgement:
+                    return Judgement("change", texts=[place.text.upper() for place in material.places])
+
+                out = read(self.call_after(dialect, mode, says), through(self.made))
+                self.assertEqual("".join(text for _, text in out.blocks), "ONE IS HERE. TWO IS NOT. THREE\nAND FOUR")
+                self.assertEqual(out.finish, "stop")
+
+    def call_after(self, dialect: str, mode: str, says: Any) -> Any:
+        self.made = self.stream(dialect, mode, says)
+        return self.call
+
+    def test_arguments_are_judged_whole(self) -> None:
+        stream = self.stream("openai_chat", "sentence", lambda m: Judgement(), ("tool", ['{"a": "One. ', 'Two. "}']))
+        through(stream)
+        self.assertEqual(self.texts()[0], ['{"a": "One. Two. "}'])
+        self.assertEqual(self.told.seen[0].called[0].name, "look_up")
+
+    def test_afterwards(self) -> None:
+        """Nothing waits but the end, nothing is stopped, and all is told."""
+        stream = self.stream("openai_chat", "after", lambda material: Judgement("block"))
+        out = read(self.call, through(stream))
+        self.assertEqual(out.blocks, [("text", "One is here. Two is not. Three\nand four")])
+        self.assertEqual(self.tally.said.verdict, "block")
+
+    def test_cannot_say(self) -> None:
+        for rule in ("closed", "open"):
+            stream = self.stream("openai_chat", "hold", lambda m: GuardFailed("unavailable"), on_failure=rule)
+            if rule == "closed":
+                self.assertRaises(GuardrailUnavailable, through, stream)
+                self.assertTrue(self.vendor.aborted)
+            else:
+                self.assertIn("is here", str(read(self.call, through(stream))))
+            self.assertEqual(self.tally.said.cause, "unavailable")
+
+    def test_too_much_to_hold(self) -> None:
+        self.patch(__import__("llmedge.pipeline.judged", fromlist=["x"]), "HELD", 200)
+        stream = self.stream("openai_chat", "hold", lambda m: Judgement())
+        self.assertRaises(GuardrailUnavailable, through, stream)
+        self.assertEqual(self.tally.said.cause, "too_large")
+        stream = self.stream("openai_chat", "hold", lambda m: Judgement(), on_failure="open")
+        self.assertIn("and four", str(read(self.call, through(stream))))
+
+    def test_a_client_that_leaves(self) -> None:
+        """Nobody is asked any longer."""
+        cancelled: list[Any] = []
+        waiting: Deferred[Any] = Deferred(cancelled.append)
+        stream = self.stream("openai_chat", "hold", lambda m: waiting, timeout=9.0)
+        self.assertIsNone(stream.read_now())
+        stream.abort()
+        self.assertEqual(cancelled, [waiting])
+        self.assertTrue(self.vendor.aborted)
+
+
+def said_in(batches: list[list[Event]]) -> str:
+    return b"".join(event.frame for batch in batches for event in batch).decode()
