@@ -1,4 +1,4 @@
-"""The labelled sentences of ``sentences.txt``: made up, in five languages, and as code; about half of them are traps."""
+"""The labelled sentences of ``sentences.txt``: made up, in five languages and as code; half of them are traps."""
 
 import re
 from pathlib import Path

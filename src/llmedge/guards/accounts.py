@@ -9,35 +9,14 @@ from llmedge.guards.checksums import luhn, mod_97
 from llmedge.guards.cuts import SPACE, WORD, stands_alone
 from llmedge.guards.interfaces import Find
 
-_LENGTHS = {
-    country: int(length)
-    for length, countries in (
-        row.split(":")
-        for row in [
-            "15:NO",
-            "16:BE,BI",
-            "18:DK,FK,FI,FO,GL,NL,SD",
-            "19:MK,SI",
-            "20:AT,BA,EE,KZ,LT,LU,MN,XK",
-            "21:CH,HR,LI,LV",
-            "22:BG,BH,CR,DE,GB,GE,IE,ME,RS,VA",
-            "23:AE,GI,IL,IQ,OM,SO,TL",
-            "24:AD,CZ,ES,MD,PK,RO,SA,SE,SK,TN,VG",
-            "25:LY,PT,ST",
-            "26:IS,TR",
-            "27:BJ,BF,CF,CG,CI,CM,DJ,DZ,FR,GA,GQ,GR,GW,IT,KM,MA,MC,MG,ML,MR,NE,SM,SN,TD,TG",
-            "28:AL,AZ,BY,CY,DO,GT,HN,HU,LB,NI,PL,SV",
-            "29:BR,EG,PS,QA,UA",
-            "30:JO,KW,MU,YE",
-            "31:MT,SC",
-            "32:LC",
-            "33:RU",
-        ]
-    )
-    for country in countries.split(",")
-}
+_LISTED = (
+    "15:NO 16:BE,BI 18:DK,FK,FI,FO,GL,NL,SD 19:MK,SI 20:AT,BA,EE,KZ,LT,LU,MN,XK 21:CH,HR,LI,LV "
+    "22:BG,BH,CR,DE,GB,GE,IE,ME,RS,VA 23:AE,GI,IL,IQ,OM,SO,TL 24:AD,CZ,ES,MD,PK,RO,SA,SE,SK,TN,VG "
+    "25:LY,PT,ST 26:IS,TR 27:BJ,BF,CF,CG,CI,CM,DJ,DZ,FR,GA,GQ,GR,GW,IT,KM,MA,MC,MG,ML,MR,NE,SM,SN,TD,TG "
+    "28:AL,AZ,BY,CY,DO,GT,HN,HU,LB,NI,PL,SV 29:BR,EG,PS,QA,UA 30:JO,KW,MU,YE 31:MT,SC 32:LC 33:RU"
+)
+_LENGTHS = {country: int(row[:2]) for row in _LISTED.split() for country in row[3:].split(",")}
 """Country → characters (SWIFT's IBAN registry, and what countries that are not in it use)."""
-LONGEST_IBAN = 33 + 8
 _IBAN = re.compile(rf"(?<![{WORD}])[A-Za-z]{{2}}[0-9]{{2}}(?=[{SPACE}]?[0-9A-Za-z]{{4}})")
 _JOINED = re.compile(r"[0-9A-Za-z]{15,33}")
 _GROUPS = re.compile(rf"[A-Z]{{2}}[0-9]{{2}}(?:[{SPACE}][0-9A-Z]{{4}}){{2,7}}(?:[{SPACE}][0-9A-Z]{{1,3}})?")
@@ -77,28 +56,24 @@ _CARD = re.compile(
     r"[0-9]{4}(?:(?P=sep)[0-9]{3}(?![0-9/]))?)(?![0-9])"
 )
 _GOES_ON = re.compile(rf"[{SPACE}-][0-9]{{1,6}}(?![0-9/])")
-_MAESTRO = re.compile(
-    r"\b(?:maestro|card|karte|carte|tarjeta|carta|cart[ãa]o|debit|credit|kaart|karta)\b", re.IGNORECASE
+_SAID = re.compile(
+    r"\b(?:maestro|card|karte|kreditkarte|carte|tarjeta|carta|cart[ãa]o|debit|credit|kaart|karta)\b", re.IGNORECASE
 )
-LONGEST_CARD = 23
+_WIDE = re.compile(r"50|5[6-8]|6(?!011|4[4-9]|5|2)")
+"""Ranges of Maestro, wide enough for much else: a card is to be spoken of."""
 
 
 def card(text: str, start: int) -> Find | None:
-    """The card's number that begins at ``start``: of an issuer's range, with Luhn's checksum, in the groups cards have."""
+    """The card's number that begins at ``start``: of an issuer's range, with Luhn's checksum, grouped as cards are."""
     if not (found := _CARD.match(text, start)) or not stands_alone(text, start, end := found.end()):
         return None
     number = re.sub("[^0-9]", "", found[0])
     if not _BRANDS.match(number) or len(set(number)) < 2 or not luhn(number):
         return None
-    grouped = found["sep"] is not None
     before = text[max(0, start - 64) : start]
-    if grouped and (_GOES_ON.match(text, end) or re.search(rf"[0-9][{SPACE}-]\Z", before[-2:])):
-        return None  # a group more: a longer number
-    if (
-        len(number) < 14 or (number[0] == "6" and number[:2] not in ("60", "62", "64", "65")) or number[:2] in _WEAK
-    ) and (not _MAESTRO.search(before)):
+    longer = _GOES_ON.match(text, end) or re.search(rf"[0-9][{SPACE}-]\Z", before[-2:])
+    if found["sep"] is not None and longer:
+        return None
+    if (len(number) < 14 or _WIDE.match(number)) and not _SAID.search(before):
         return None
     return Find(start, end, "CARD")
-
-
-_WEAK = ("50", "56", "57", "58")

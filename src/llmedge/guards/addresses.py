@@ -12,30 +12,7 @@ _LETTER = "A-Za-z\u00c0-\u1fff"
 _LOCAL = re.compile(rf"[{_LETTER}0-9_][{_LETTER}0-9_.+%'-]*\Z")
 _LABEL = rf"[{_LETTER}0-9](?:[{_LETTER}0-9-]{{0,61}}[{_LETTER}0-9])?"
 _DOMAIN = re.compile(rf"(?:{_LABEL}\.){{1,8}}(?:xn--[a-z0-9-]{{2,59}}|[{_LETTER}]{{2,24}})(?![{_LETTER}0-9_@])")
-_FILES = frozenset(
-    [
-        "png",
-        "jpg",
-        "jpeg",
-        "gif",
-        "svg",
-        "webp",
-        "ico",
-        "css",
-        "js",
-        "mjs",
-        "json",
-        "html",
-        "htm",
-        "txt",
-        "pdf",
-        "tgz",
-        "gz",
-        "yaml",
-        "yml",
-        "toml",
-    ]
-)
+_FILES = re.compile(r"png|jpe?g|gif|svg|webp|ico|css|m?js|json|html?|txt|pdf|t?gz|ya?ml|toml", re.IGNORECASE)
 """Names of files end so, as in ``icon@2x.png``, and no domain does."""
 LONGEST_EMAIL = 64 + 1 + 254
 """RFC 5321, 4.5.3.1."""
@@ -48,7 +25,7 @@ def emails(text: str, start: int) -> Iterator[Find]:
         if (begin := _local(text, at)) >= start and (domain := _DOMAIN.match(text, at + 1)):
             host = domain[0]
             scp = text[begin:at] == "git" and text[domain.end() : domain.end() + 1] == ":"
-            if len(host) <= 254 and host.rpartition(".")[2].lower() not in _FILES and not scp:
+            if len(host) <= 254 and not _FILES.fullmatch(host.rpartition(".")[2]) and not scp:
                 yield Find(begin, domain.end(), "EMAIL")
         at = text.find("@", at + 1)
 
@@ -100,12 +77,11 @@ def ipv4(text: str, start: int) -> Find | None:
         return None
     if not url and _VERSION.search(before):
         return None
-    digits = end - start - 3
-    if digits < 8 and not (
-        url or re.match(r":[0-9]{2,5}\b|/[0-9]{1,2}\b", text[end : end + 6]) or _MACHINE.search(before)
-    ):
-        return None
-    return Find(start, end, "IP")
+    told = url or _PORT.match(text, end) or _MACHINE.search(before)
+    return Find(start, end, "IP") if told or end - start - 3 >= 8 else None
+
+
+_PORT = re.compile(r":[0-9]{2,5}\b|/[0-9]{1,2}\b")
 
 
 _IPV6 = re.compile(

@@ -6,42 +6,19 @@ import math
 import re
 from collections.abc import Iterator
 
-from llmedge.guards.cuts import CONTEXT, WORD
+from llmedge.guards.cuts import CONTEXT, ENDS, WORD
 from llmedge.guards.interfaces import Find
 
-PASSWORDS = (
-    *(
-        "passw",
-        "pwd",
-        "passphrase",
-        "passcode",
-        "kennwort",
-        "mot de passe",
-        "mdp",
-        "contrase",
-        "clave",
-        "senha",
-        "parola",
-    ),
-    *("parola d'ordine", "parola d’ordine"),
-    *("hasło", "haslo", "wachtwoord", "lösenord", "salasana"),
+_PASSWORDS = (
+    "passw|pwd|passphrase|passcode|kennwort|mot de passe|mdp|contrase|clave|senha|parola|parola d'ordine|"
+    "parola d\u2019ordine|hasło|haslo|wachtwoord|lösenord|salasana"
 )
-TOKENS = (
-    *(
-        "secret",
-        "token",
-        "apikey",
-        "api_key",
-        "api-key",
-        "api key",
-        "access_key",
-        "accesskey",
-        "access-key",
-        "private_key",
-    ),
-    *("privatekey", "private-key", "account_key", "accountkey", "auth_key", "authkey", "encryption_key", "signing_key"),
-    *("credential", "authorization", "bearer"),
+_TOKENS = (
+    "secret|token|apikey|api_key|api-key|api key|access_key|accesskey|access-key|private_key|privatekey|private-key|"
+    "account_key|accountkey|auth_key|authkey|encryption_key|signing_key|credential|authorization|bearer"
 )
+PASSWORDS = tuple(_PASSWORDS.split("|"))
+TOKENS = tuple(_TOKENS.split("|"))
 _SIGN = r"(?:=>|:=|==?|:)"
 _IS = r"(?:is|are|was|ist|lautet|war|est|es|era|è|é|jest|to)"
 _REST = re.compile(
@@ -49,9 +26,9 @@ _REST = re.compile(
     rf"""[ ](?P<is>{_IS}):?[ ]{{1,2}}|(?P<space>[ ]))(?P<scheme>(?:Bearer|Basic|Token)[ ])?(?P<quote>\\?["'`]?)""",
     re.IGNORECASE,
 )
-_QUOTED = re.compile(r"[^\s\"'`<>\\]{4,128}")
-_BARE = re.compile(r"[^\s\"'`<>\\,;&]{4,128}")
-_SPOKEN = re.compile(r"[^\s\"'`<>\\]{6,64}")
+_QUOTED = re.compile(rf"[^{ENDS}'\\]{{4,128}}")
+_BARE = re.compile(rf"[^{ENDS}'\\,;&]{{4,128}}")
+_SPOKEN = re.compile(rf"[^{ENDS}'\\]{{6,64}}")
 _CODE = re.compile(
     r"[$%{*(\[]|[A-Za-z_][\w.]*[(\[{]|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\Z|env[:.]|file:|https?:|/|\.{2}|x{4}|X{4}"
 )
@@ -122,8 +99,8 @@ def entropy(text: str) -> float:
     return -sum(n / size * math.log2(n / size) for n in map(text.count, set(text)))
 
 
-_USER = re.compile(r"[^\s:/@\"'<>`?#]{0,64}:")
-_PASSWORD = re.compile(rf"([^\s/\"<>`@]{{3,128}})@[{WORD}\[]")
+_USER = re.compile(rf"[^{ENDS}:/@'?#]{{0,64}}:")
+_PASSWORD = re.compile(rf"([^{ENDS}/@]{{3,128}})@[{WORD}\[]")
 _STAND_INS = re.compile(
     r"(?:password|passwd|pass|pwd|secret|token|xxx+|\*+|\$.*|%.*|\{.*|user|username|key)\Z", re.IGNORECASE
 )

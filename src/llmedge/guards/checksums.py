@@ -74,8 +74,10 @@ def letter_of(letters: str, modulus: int) -> Check:
 _ODD = dict(
     zip(
         "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ",
-        [*(1, 0, 5, 7, 9, 13, 15, 17, 19, 21), *(1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11)]
-        + [3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23],
+        (
+            *(1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 1, 0, 5, 7, 9, 13, 15, 17),
+            *(19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23),
+        ),
         strict=True,
     )
 )
@@ -115,12 +117,12 @@ def pps(text: str) -> bool:
     return "WABCDEFGHIJKLMNOPQRSTUV"[total % 23] == text[7]
 
 
-def dated(first: int, check: Check, century: bool = False) -> Check:
-    """``check``, and a day: year, month, day of two digits each from ``first``; or day, month, year with ``century``."""
+def dated(first: int, check: Check, day_first: bool = False) -> Check:
+    """``check``, and a day: year, month, day of two digits each from ``first``; with ``day_first`` day, month, year."""
 
     def checked(text: str) -> bool:
         one, month, three = (int(text[first + each : first + each + 2]) for each in (0, 2, 4))
-        day = one if century else three
+        day = one if day_first else three
         return 1 <= day <= 31 and 1 <= month % 20 <= 12 and check(text)
 
     return checked

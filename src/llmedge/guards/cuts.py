@@ -21,6 +21,8 @@ WORD = "A-Za-z0-9_\u00c0-\u024f"
 SPACE = " \u00a0\u202f"
 """What may stand between groups of digits, one at a time."""
 
+ENDS = r"\s\"<>`\u2e80-\uffef"
+"""For classes of characters: what no word goes on over."""
 _BREAKS = '\n"<>`\t\r' + SPACE
 _CJK = re.compile(r"[\u2e80-\uffef](?=[^\u2e80-\uffef]*\Z)")
 _DIGITS = frozenset("0123456789")

@@ -36,7 +36,8 @@ class Detector(Protocol):
     A find is to depend on ``context`` characters before it and on what :meth:`growing` holds back behind it, on nothing
     else: so a text gives the same finds in whatever pieces it comes.
 
-    :ivar reach: characters that a find has at most, and that are looked at behind it. :meth:`growing` holds back no more.
+    :ivar reach: characters that a find has at most, and that are looked at behind it; :meth:`growing` holds back no
+        more.
     :ivar context: characters that are looked at before it, at most.
     """
 

@@ -14,7 +14,6 @@ from llmedge.guards import checksums as sums
 from llmedge.guards.cuts import SPACE, WORD, stands_alone
 from llmedge.guards.interfaces import Find
 
-LONGEST = 24
 _S = f"[{SPACE}]"
 
 
@@ -76,14 +75,14 @@ _dni = sums.letter_of("TRWAGMYFPDXBNJZSQVHLCKE", 23)
 _pesel = sums.dated(0, sums.weighted((1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1), 10))
 _luhn_dated = sums.dated(0, sums.luhn)
 _cpf = sums.two_digits(range(10, 1, -1), range(11, 1, -1))
-_norwegian_weights = (
+_norwegian_digits = (
     sums.weighted((3, 7, 6, 1, 8, 9, 4, 5, 2, 1, 0), 11),
     sums.weighted((5, 4, 3, 2, 7, 6, 5, 4, 3, 2, 1), 11),
 )
 
 
 def _norwegian(digits: str) -> bool:
-    return all(check(digits) for check in _norwegian_weights)
+    return all(check(digits) for check in _norwegian_digits)
 
 
 _US_AREA = r"(?!000|666|9)[0-9]{3}"
@@ -98,7 +97,7 @@ _NUMBERS: tuple[_Number, ...] = (
     _number(
         *(
             "SSN",
-            r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]_?[0-9]{2}_?[0-9]{2}_?[0-9]{2}_?[A-D]",
+            r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z](?:_?[0-9]{2}){3}_?[A-D]",
             _any,
         ),
         *("national insurance", "nino", "ni number", "ni no", "n.i."),
@@ -112,9 +111,7 @@ _NUMBERS: tuple[_Number, ...] = (
     _number("SSN", r"756\.[0-9]{4}\.[0-9]{4}\.[0-9]{2}", sums.ean_13),
     _number("SSN", r"756[0-9]{10}", sums.ean_13, "ahv", "avs", "sozialversicherung"),
     # Canada: SIN, canada.ca
-    _number(
-        "SSN", r"[1-79][0-9]{2}[ -]?[0-9]{3}[ -]?[0-9]{3}", sums.luhn, "sin", "social insurance", "assurance sociale"
-    ),
+    _number("SSN", r"[1-79][0-9]{2}[ -]?[0-9]{3}[ -]?[0-9]{3}", sums.luhn, "sin", "social insurance"),
     # Germany: steuerliche Identifikationsnummer, bzst.de
     _number(
         *("ID", r"[1-9][0-9]_?[0-9]{3}_?[0-9]{3}_?[0-9]{3}", _german_tax),
@@ -142,7 +139,7 @@ _NUMBERS: tuple[_Number, ...] = (
         "personnummer",
         "samordningsnummer",
     ),
-    _number("ID", r"[0-3][0-9][01][0-9]{3}-?[0-9]{4}", sums.dated(0, _many, century=True), "cpr"),
+    _number("ID", r"[0-3][0-9][01][0-9]{3}-?[0-9]{4}", sums.dated(0, _many, day_first=True), "cpr"),
     _number("ID", r"[0-9]{6}_?[0-9]{5}", _norwegian, "fødselsnummer", "fodselsnummer", "personnummer"),
     _number("ID", r"[0-3][0-9][01][0-9][0-9]{2}[-+A-F][0-9]{3}[0-9A-FHJ-NPR-Y]", _finnish),
     # Ireland: PPS number, revenue.ie
@@ -174,7 +171,8 @@ _OTHER = re.compile(
 _ANYWHERE = tuple(each for each in _NUMBERS if not each.words)
 _WITH_WORDS = tuple(each for each in _NUMBERS if each.words)
 _BEGINNINGS = re.compile(
-    rf"(?<![{WORD}])(?:[A-Z]{{6}}[0-9]{{2}}[A-Z][0-9]{{2}}|[A-Z]{{4}}[0-9]{{6}}|[XYZ]-?[0-9]{{7}}|[A-Z]{{2}}[{SPACE}]?[0-9]{{2}}[{SPACE}]?[0-9]{{2}})"
+    rf"(?<![{WORD}])(?:[A-Z]{{6}}[0-9]{{2}}[A-Z][0-9]{{2}}|[A-Z]{{4}}[0-9]{{6}}|[XYZ]-?[0-9]{{7}}|"
+    rf"[A-Z]{{2}}(?:[{SPACE}]?[0-9]{{2}}){{2}})"
 )
 
 

@@ -37,13 +37,13 @@ class PiiSettings(Guardrail):
     entities: tuple[str, ...] = option(
         kinds.strings,
         KINDS,
-        f"What to look for, of {', '.join(KINDS)}. Names and addresses of people are found by none.",
+        f"What to look for, of {', '.join(KINDS)}. Names of people and where they live are not found.",
     )
     regions: tuple[str, ...] = option(
         kinds.strings,
         (),
-        "Countries, such as DE, whose national telephone numbers are found without a word before them. "
-        "Needs the extra phone.",
+        "Countries, such as DE, whose national telephone numbers are found without a word before them. Needs the extra "
+        "phone.",
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from llmedge.guards.interfaces import Detector, Find, Replace
 
-WINDOW = 2048
+WINDOW = 1024
 """Characters that are looked at in one step, and what the last step left."""
 
 
@@ -27,7 +27,7 @@ def looked_at(detector: Detector, text: str) -> Iterator[list[Find]]:
 
 
 def _settled(detector: Detector, text: str, start: int, last: bool) -> tuple[list[Find], int]:
-    """The finds that begin at ``start`` or behind it and are what they are whatever follows, and where they end to be."""
+    """The finds from ``start`` on that are what they are whatever follows, and up to where that is known."""
     cut = len(text) if last else max(start, len(text) - detector.growing(text))
     if cut == start:
         return [], start

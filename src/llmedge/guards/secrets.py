@@ -56,7 +56,7 @@ class Secrets:
 
 
 def _keys(text: str, classes: bytes, start: int) -> Iterator[Find]:
-    """Those that are in words of 16 characters and more, one of them a digit; ``classes`` has ``a`` where they may be."""
+    """Those in words of 16 characters and more, one of them a digit; ``classes`` has ``a`` where such may be."""
     end = max(0, start - CONTEXT)
     while (begin := classes.find(_SHORTEST, end)) >= 0:
         end = (classes.find(b" ", begin) + 1 or len(text) + 1) - 1

@@ -1,7 +1,7 @@
 """Keys that vendors mark with a prefix: what they look like behind it.
 
-Sources are the vendors' pages about their keys, and what scanners of repositories agree on (github.com/gitleaks/gitleaks,
-docs.github.com "Supported secret scanning patterns").
+Sources are the vendors' pages about their keys, and what scanners of repositories agree on (docs.github.com, "Supported
+secret scanning patterns"; github.com/gitleaks/gitleaks).
 """
 
 from __future__ import annotations
