@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
@@ -23,7 +24,7 @@ class Windows(SynchronousTestCase):
         found = list(windows(text))
         self.assertEqual(found[0][0], 0)
         self.assertEqual(found[-1][0] + len(found[-1][1]), length)
-        for (before, _), (after, _) in zip(found, found[1:], strict=False):
+        for (before, _), (after, _) in pairwise(found):
             self.assertEqual(before + WINDOW - OVERLAP, after)
         self.assertTrue(all(window == text[at : at + WINDOW] for at, window in found))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-WINDOW = 4096
+WINDOW = 2048
 """Characters of a window."""
 OVERLAP = 256
 """Of them, those that the window before has had."""
