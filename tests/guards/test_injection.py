@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from llmedge.guards.injection import score
 from llmedge.guards.interfaces import Judgement
 from llmedge.guards.signs import SIGNS
-from llmedge.guards.turns import WINDOW
+from llmedge.guards.windows import WINDOW
 from tests.guards.asking import Checking, place
 
 ATTACKS = (

@@ -102,6 +102,7 @@ class Answers(Checking):
         self.begin(TOML)
         self.assertEqual(self.judged(refusal, of="response", answer=[""], call=call()), Judgement())
         self.assertEqual(self.judge(BAD, call=call, called=[CalledTool("t", "{}")]), BLOCK)
+        self.assertEqual(self.judge(call=call), BLOCK)
 
     def test_in_a_thread(self) -> None:
         """Large answers, and small ones that take longer than they look."""

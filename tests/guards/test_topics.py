@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmedge.config import ConfigError
-from llmedge.guards.turns import WINDOW
+from llmedge.guards.windows import WINDOW
 from tests.guards.asking import Checking, guardrail, place
 
 DENY = 'deny = ["election", "Interest Rate", "C++", "選挙", "Straße"]'

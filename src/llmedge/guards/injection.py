@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -20,13 +21,12 @@ from llmedge.config import kinds
 from llmedge.config.option import option
 from llmedge.config.sections.guardrails import ON, Guardrail
 from llmedge.guards.interfaces import GuardDeps, GuardType, IGuardType, Judgement, Material
+from llmedge.guards.looking import in_turns
 from llmedge.guards.signs import SIGNS
-from llmedge.guards.turns import in_turns
+from llmedge.guards.windows import windows
 
 OUTSIDE = ("tool_results", "tools")
 """Where text is of neither the operator nor the user."""
-EACH = 1
-"""Windows looked at in one turn of the reactor."""
 
 
 _HIDDEN = re.compile("[\U000e0000-\U000e007f]{10,}")
@@ -76,14 +76,18 @@ class Injection:
         self._threshold, self._clock = settings.threshold, clock
 
     async def check(self, material: Material) -> Judgement:
-        places, highest, signs = material.places, 0.0, []
-        async for number, _, window in in_turns(self._clock, EACH, [place.text for place in places]):
-            found, kinds_found = score(window, places[number].where in OUTSIDE)
-            if found > highest:
-                highest, signs = found, kinds_found
-        finds = dict.fromkeys(signs, 1)
+        scores = [(0.0, list[str]())]
+
+        def look() -> Iterator[None]:
+            for place in material.places:
+                for _, window in windows(place.text):
+                    scores.append(score(window, place.where in OUTSIDE))
+                    yield
+
+        await in_turns(look(), self._clock)
+        highest, signs = max(scores, key=lambda each: each[0])
         if highest >= self._threshold:
-            return Judgement("block", "injection", score=round(highest, 3), finds=finds)
+            return Judgement("block", "injection", score=round(highest, 3), finds=dict.fromkeys(signs, 1))
         return Judgement(score=round(highest, 3))
 
 

@@ -87,6 +87,8 @@ class JsonSchema:
             raise GuardFailed("answer", "the schema is too large")
         if any(place.kind == "refusal" for place in material.places):
             return PASS
+        if not material.answer and not material.called:
+            return Judgement("block", "schema")
         for text in material.answer:
             if not text and material.called:
                 continue

@@ -57,7 +57,12 @@ _read = msgspec.json.Decoder(Verdict).decode
 
 
 class Webhook:
-    """Asks one service."""
+    """Asks one service.
+
+    :cvar reads: media that it is told of.
+    """
+
+    reads = ("image",)
 
     def __init__(self, settings: WebhookGuard, deps: GuardDeps) -> None:
         self._service = Service(deps, settings.name, settings.timeout)
