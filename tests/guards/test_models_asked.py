@@ -49,13 +49,20 @@ class Judged(Through):
     def put(self, limits: str = "", more: str = "", text: str = CANARY) -> Wire:
         self.begin(toml=TOML.format(limits=limits, more=more))
         body = CHAT | {"messages": [{"role": "user", "content": text}], "max_tokens": 10}
-        return self.ask("/v1/chat/completions", body, headers={"authorization": "Bearer key-a"})
+        wire = self.ask("/v1/chat/completions", body, headers={"authorization": "Bearer key-a"})
+        self.take_turns()
+        return wire
+
+    def take_turns(self) -> None:
+        """On a slow machine others have a turn in between."""
+        self.edge.reactor.pump([0.0] * 9)
 
     def asked_for(self, asked: Asked) -> str:
         return str(json.loads(asked.body)["model"])
 
     def say(self, content: Any) -> None:
         self.vendor().answer(200, chat(content))
+        self.take_turns()
 
     def observed(self) -> list[Record]:
         """Records of what the guardrail asked."""
@@ -94,6 +101,7 @@ class Judged(Through):
             for more, code in (("", 503), ('on_failure = "open"', 200)):
                 wire = self.put(more=more)
                 self.vendor().answer(status, document)
+                self.take_turns()
                 if code == 200:
                     self.assertEqual(self.asked_for(self.vendor()), CHAT["model"])
                     self.say("hello")
