@@ -144,6 +144,7 @@ class Answers(Checking):
             ('schema = "/nowhere.json"', "schema names the file /nowhere.json, which cannot be read"),
             ("schema = '{'", "schema must be a JSON Schema"),
             ('schema = ""', "schema must be a text that is not empty"),
+            (f"""schema = '{{"title": "{"x" * 70_000}"}}'""", "schema must have at most 65536 bytes"),
             ('on = ["request"]', 'on must be ["response"]'),
             ('stream = "sentence"', "stream must be hold or after"),
         ):

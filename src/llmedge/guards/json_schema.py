@@ -137,6 +137,8 @@ class _Type(GuardType):
         missing = [name for name in ("jsonschema", "regex") if importlib.util.find_spec(name) is None]
         if missing:
             yield "", f"needs {' and '.join(missing)}: pip install 'llmedge[json_schema]'"
+        if len(settings.schema.encode()) > LARGEST:
+            yield "schema", f"must have at most {LARGEST} bytes"
         if "response" not in settings.on:
             yield "on", 'must be ["response"]: nothing else is JSON of a form'
         if settings.stream == "sentence":

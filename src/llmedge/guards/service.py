@@ -86,7 +86,7 @@ class Service:
     ) -> T:
         """What ``read`` makes of the JSON that the service answers with.
 
-        :param size: characters of text in ``fields``. Errors as for :meth:`send`.
+        :param size: characters in ``fields``, about. Errors as for :meth:`send`.
         """
         body = await self._deps.in_thread(_encode, fields) if size >= LARGE else _encode(fields)
         return await self.send(url, headers, body, read)
