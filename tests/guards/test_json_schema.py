@@ -100,7 +100,8 @@ class Answers(Checking):
         for more in ({"called": [CalledTool("t", "{}")]}, {"position": "part"}, {"of": "request"}):
             self.assertEqual(self.judge("", call=call, **more), Judgement(), more)
         self.begin(TOML)
-        self.assertEqual(self.judged(refusal, of="response", answer=[""], call=call()), Judgement())
+        self.assertEqual(self.judged(refusal, of="response", answer=[], call=call()), Judgement())
+        self.assertEqual(self.judged(refusal, of="response", answer=[BAD], call=call()), BLOCK)
         self.assertEqual(self.judge(BAD, call=call, called=[CalledTool("t", "{}")]), BLOCK)
         self.assertEqual(self.judge(call=call), BLOCK)
 
@@ -136,7 +137,7 @@ class Answers(Checking):
             call = self.call({"response_format": format_})
             self.fails(self.check(of="response", answer=[BAD], call=call), cause)
         self.begin(TOML)
-        call = self.call({"messages": 3})
+        call = self.call({"messages": 3, "response_format": {}})
         self.fails(self.check(of="response", answer=[BAD], call=call), "answer")
 
     def test_configuration(self) -> None:

@@ -27,8 +27,6 @@ from llmedge.guards.windows import windows
 
 OUTSIDE = ("tool_results", "tools")
 """Where text is of neither the operator nor the user."""
-
-
 _HIDDEN = re.compile("[\U000e0000-\U000e007f]{10,}")
 """Letters of the tag block, which nobody sees and models read; flags of regions have seven at most."""
 _UNSEEN = dict.fromkeys([0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, 0xAD, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
