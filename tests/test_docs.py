@@ -21,10 +21,12 @@ from llmedge.config import settings, vendors
 from llmedge.config.capabilities import Capabilities
 from llmedge.config.catalogue import VENDORS
 from llmedge.config.schema import schema
+from llmedge.config.sections.guardrails import Guardrail
 from llmedge.config.sections.providers import Provider
 from llmedge.config.sections.routing import Routing
 from llmedge.config.sections.server import Server
 from llmedge.config.settings import Settings
+from llmedge.guards.registry import GuardTypes
 from llmedge.observe.metrics import Metrics
 from llmedge.operations import ENDPOINTS
 from llmedge.pipeline.verdicts import VERDICTS, Next
@@ -125,7 +127,7 @@ class Reference(SynchronousTestCase):
                 self.assertIn(f"``{variable}``", part)
             for field in attrs.fields(cls):
                 option = field.metadata.get("option")
-                if option is None or (field.inherited and issubclass(cls, Provider)):
+                if option is None or (field.inherited and issubclass(cls, (Provider, Guardrail))):
                     continue
                 owner = next(each for each in cls.__mro__ if field.name in vars(each).get("__annotations__", {}))
                 seen.add((owner, field.name))
@@ -145,6 +147,7 @@ class Reference(SynchronousTestCase):
             "[providers.bedrock]",
             "[models.NAME]",
             "[models.NAME.capabilities]",
+            '[[guardrails]] type = "webhook"',
         ):
             self.assertTrue(self.part(header), header)
 
@@ -251,7 +254,7 @@ class Pages(SynchronousTestCase):
         secret = file.with_name("secret")
         secret.write_text("a-secret")
         known = OURS | {"acme": plugin_example()}
-        validator = Draft202012Validator(json.loads(schema(known)))
+        validator = Draft202012Validator(json.loads(schema(known, GuardTypes())))
         for page in (ROOT / "README.rst", *DOCS.glob("*.rst")):
             for block in re.findall(r"(?<=::|ml)\n\n((?: {4}.*\n|\n)+)", page.read_text()):
                 example = textwrap.dedent(block)

@@ -16,11 +16,16 @@ import attrs
 
 import llmedge
 from llmedge.config.option import Option
+from llmedge.config.sections.guardrails import Guardrail
 from llmedge.config.sections.providers import Provider
 from llmedge.config.settings import Settings
+from llmedge.guards.registry import OURS as GUARDS
+from llmedge.guards.registry import GuardTypes
 from llmedge.providers.registry import OURS
 
 UNDERLINES = "-~^"
+_BASES = (Provider, Guardrail)
+"""What is said of these is not said again of each kind of them."""
 
 
 def reference(root: type = Settings) -> str:
@@ -60,6 +65,10 @@ def sections(cls: type, path: tuple[str, ...] = ()) -> Iterator[tuple[str, type,
         if inner is Provider:
             special = {name: vendor.settings for name, vendor in OURS.items() if vendor.settings is not Provider}
             yield from ((f"[{field.name}.{name}]", settings, ()) for name, settings in special.items())
+        if inner is Guardrail:
+            types = {name: GuardTypes()[name].settings for name in GUARDS}
+            special = {name: settings for name, settings in types.items() if settings is not Guardrail}
+            yield from ((f'[[guardrails]] type = "{name}"', settings, ()) for name, settings in special.items())
 
 
 def toml(value: Any) -> str:
@@ -81,13 +90,13 @@ def toml(value: Any) -> str:
 
 def _section(header: str, cls: type, env: tuple[str, ...]) -> Iterator[str]:
     title = f"``{header}``"
-    depth = 0 if "." not in header else 1
+    depth = 1 if "." in header or " " in header else 0
     yield from ("", f".. _settings-{_anchor(header)}:", "", title, UNDERLINES[depth] * len(title), "")
     yield from (_plain((cls.__doc__ or "").strip()), "")
     if env:
         yield from (f"The variable {_literals(env)}, a comma-separated list, stands in for all of them.", "")
     for field in attrs.fields(cls):
-        if (option := field.metadata.get("option")) is not None and not (field.inherited and issubclass(cls, Provider)):
+        if (option := field.metadata.get("option")) is not None and not (field.inherited and issubclass(cls, _BASES)):
             yield from _option(header, field, option)
 
 

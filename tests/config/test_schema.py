@@ -10,16 +10,18 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import llmedge.config
 from llmedge.config.schema import schema
+from llmedge.guards.registry import GuardTypes
 from llmedge.providers.registry import OURS
 from tests.fakes import settings
 
 PROVIDER = '[providers.p]\nbase_url = "http://h"\n'
+GUARD = '[[guardrails]]\nname = "g"\n'
 MODEL = '[models.m]\ntargets = ["p/x"]\n'
 
 
 class Schema(SynchronousTestCase):
     def setUp(self) -> None:
-        self.document = json.loads(schema(OURS))
+        self.document = json.loads(schema(OURS, GuardTypes()))
         self.validator = Draft202012Validator(self.document)
 
     def errors(self, toml: str) -> list[Any]:
@@ -28,7 +30,7 @@ class Schema(SynchronousTestCase):
     def test_the_file_is_what_the_code_makes(self) -> None:
         """Renewed by ``twist llmedge --schema > src/llmedge/config/llmedge.schema.json``."""
         kept = Path(llmedge.config.__file__).with_name("llmedge.schema.json").read_text()
-        self.assertEqual(kept, schema(OURS))
+        self.assertEqual(kept, schema(OURS, GuardTypes()))
         Draft202012Validator.check_schema(self.document)
 
     def test_what_is_good(self) -> None:
@@ -48,6 +50,9 @@ class Schema(SynchronousTestCase):
             '[[auth.keys]]\nname = "a"\nkey = "b"\n[server]\ntimeout = 1\nlisten = ["tcp:1"]\n',
             '[routing]\nhedge = "off"\nretries = 0\nfallback_on = [400, 422]\n',
             PROVIDER + MODEL + '[routing]\ndefault_models = {images = "m", responses = "p/x"}\n',
+            GUARD + 'type = "webhook"\nurl = "http://h"\nheaders = {x-a = "b"}\nparams = {n = 1, s = "x", t = true}\n',
+            GUARD + 'type = "json_schema"\non = "post_call"\nschema = {type = "object"}\n',
+            GUARD + 'type = "tools"\nallow = ["a*"]\non = ["tools", "response"]\nmode = "logging_only"\n',
         ):
             settings(toml)
             self.assertEqual(self.errors(toml), [], toml)
@@ -72,6 +77,9 @@ class Schema(SynchronousTestCase):
             (PROVIDER + "api_key = 1\n", ["providers", "p", "api_key"]),
             (PROVIDER + 'paths = {rerank = "x"}\n', ["providers", "p", "paths", "rerank"]),
             ("[models.m]\ntargets = []\n", ["models", "m", "targets"]),
+            (GUARD + 'type = "tools"\ndeny = "run"\n', ["guardrails", 0, "deny"]),
+            (GUARD + 'type = "azure"\nseverity = 9\n', ["guardrails", 0, "severity"]),
+            (GUARD + 'type = "webhook"\nparams = {n = []}\n', ["guardrails", 0, "params", "n"]),
             ('[models.m]\ntargets = ["x"]\n', ["models", "m", "targets", 0]),
             (PROVIDER + MODEL + "hedge = 3\n", ["models", "m", "hedge"]),
             (PROVIDER + MODEL + "fallback_on = [200]\n", ["models", "m", "fallback_on", 0]),

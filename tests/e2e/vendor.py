@@ -132,7 +132,9 @@ class Vendor(Factory):
         return f'[providers.v]\nbase_url = "http://127.0.0.1:{self.port}/v1"\nmodels = ["*"]\n'
 
     async def stop(self) -> None:
-        await self._port.stopListening()
+        stopping = self._port.stopListening()
+        if stopping is not None:  # it has not stopped before
+            await stopping
         for connection in self.connections:
             if connection.closed_at is None:
                 connection.reset()

@@ -122,6 +122,7 @@ class Asking(Checking):
         for toml, words in (
             (TOML.replace('url = "http://127.0.0.1:8100"', ""), "needs url"),
             (TOML.replace('api_key = "azure-key"', ""), "needs api_key"),
+            (TOML + 'api_version = "1 HTTP/1.1"', "api_version must be one of Azure's"),
             (TOML + "checks = []", "checks must have something to check"),
             (TOML + 'categories = ["Hats"]', "must be one of Hate"),
         ):

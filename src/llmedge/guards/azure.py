@@ -7,6 +7,7 @@ learn.microsoft.com/azure/ai-services/content-safety/overview (10,000 characters
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -140,6 +141,8 @@ class _Type(GuardType):
             yield "", 'needs url, such as url = "https://NAME.cognitiveservices.azure.com"'
         if settings.api_key is None:
             yield "", 'needs api_key, such as api_key = "env:CONTENT_SAFETY_KEY"'
+        if not re.fullmatch(r"[\w.-]+", settings.api_version):
+            yield "api_version", "must be one of Azure's, such as 2024-09-01"
         if not settings.checks or not settings.categories:
             yield "checks", "must have something to check"
 

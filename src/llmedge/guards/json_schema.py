@@ -17,6 +17,7 @@ import attrs
 import msgspec
 from zope.interface import implementer
 
+from llmedge.call import Call
 from llmedge.config import kinds
 from llmedge.config.option import option
 from llmedge.config.sections.guardrails import ON, Guardrail
@@ -33,13 +34,18 @@ KEPT = 32
 """Schemas that are kept as they are applied."""
 LARGEST = 65536
 """Bytes of a schema."""
+_SAY_IT = {
+    *("response_format", "text", "output_format", "output_config", "generationConfig", "generation_config"),
+    "outputConfig",
+}
+"""Fields of requests, one a dialect or two, without which no form is asked for."""
 _ANY_OBJECT = b'{"type": "object"}'
 
 
 def _schema(value: Any, environ: kinds.Environ) -> str:
     """JSON, as it stands, as a table, or in a file."""
     if isinstance(value, dict):
-        text = json.dumps(value)
+        text = json.dumps(value, default=str)
     else:
         said: str = kinds.string.from_toml(value, environ)
         try:
@@ -80,19 +86,34 @@ class JsonSchema:
         self._compiled = lru_cache(maxsize=KEPT)(schemas.Schema)
 
     async def check(self, material: Material) -> Judgement:
-        schema = self._own or asked(material)
-        if not schema or material.of != "response" or material.position == "part":
+        if material.of != "response" or material.position == "part":
+            return PASS
+        schema = self._own or await self._asked(material.call)
+        if not schema:
             return PASS
         if len(schema) > LARGEST:
             raise GuardFailed("answer", "the schema is too large")
-        if any(place.kind == "refusal" for place in material.places):
-            return PASS
+        if not material.answer:
+            refused = any(place.kind == "refusal" for place in material.places)
+            return PASS if refused or material.called else Judgement("block", "schema")
         for text in material.answer:
             if not text and material.called:
                 continue
             if not await self._fits(schema, text):
                 return Judgement("block", "schema")
         return PASS
+
+    async def _asked(self, call: Call) -> bytes:
+        """The schema that the request asks for, ``b""`` for none."""
+        if call.operation is not Operation.CHAT or _SAY_IT.isdisjoint(call.fields):
+            return b""
+        try:
+            said = await self._in_thread(call.said) if call.heavy else call.said()
+        except ValidationError:  # within one dialect only the vendor judges a body
+            raise GuardFailed("answer", "the request cannot be read") from None
+        if said.output is None:
+            return b""
+        return said.output.schema or _ANY_OBJECT
 
     async def _fits(self, schema: bytes, text: str) -> bool:
         schemas = self._schemas
@@ -113,19 +134,6 @@ class JsonSchema:
         return fits
 
 
-def asked(material: Material) -> bytes:
-    """The schema that the request asks for, ``b""`` for none."""
-    if material.call.operation is not Operation.CHAT:
-        return b""
-    try:
-        output = material.call.said().output
-    except ValidationError:  # within one dialect only the vendor judges a body
-        raise GuardFailed("answer", "the request cannot be read") from None
-    if output is None:
-        return b""
-    return output.schema or _ANY_OBJECT
-
-
 @implementer(IGuardType)
 class _Type(GuardType):
     name = "json_schema"
@@ -135,6 +143,8 @@ class _Type(GuardType):
         missing = [name for name in ("jsonschema", "regex") if importlib.util.find_spec(name) is None]
         if missing:
             yield "", f"needs {' and '.join(missing)}: pip install 'llmedge[json_schema]'"
+        if len(settings.schema.encode()) > LARGEST:
+            yield "schema", f"must have at most {LARGEST} bytes"
         if "response" not in settings.on:
             yield "on", 'must be ["response"]: nothing else is JSON of a form'
         if settings.stream == "sentence":

@@ -130,8 +130,7 @@ def _found(result: _Result) -> tuple[list[str], str | None]:
         if not _matches(table):
             continue
         words.append(name.removesuffix("FilterResult"))
-        deidentified = _within(table, "deidentifyResult") or {}
-        text = (deidentified.get("data") or {}).get("text") if isinstance(deidentified, dict) else None
+        text = _within(_within(table, "deidentifyResult"), "text")
         masked = text if isinstance(text, str) and len(words) == 1 else None
     if result.invocation_result != "SUCCESS":
         masked = None  # who has not looked might have found more

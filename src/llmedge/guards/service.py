@@ -86,7 +86,7 @@ class Service:
     ) -> T:
         """What ``read`` makes of the JSON that the service answers with.
 
-        :param size: characters of text in ``fields``. Errors as for :meth:`send`.
+        :param size: characters in ``fields``, about. Errors as for :meth:`send`.
         """
         body = await self._deps.in_thread(_encode, fields) if size >= LARGE else _encode(fields)
         return await self.send(url, headers, body, read)
@@ -134,9 +134,10 @@ async def together(asking: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
     workers = [Deferred.fromCoroutine(work()) for _ in range(min(AT_ONCE, len(asking)))]
     try:
         await gatherResults(workers, consumeErrors=True)
-    except FirstError as first:
-        raise first.subFailure.value from None  # type: ignore[misc]
-    finally:
+    except (CancelledError, FirstError) as error:
         for worker in workers:
             worker.cancel()
+        if isinstance(error, FirstError):
+            raise error.subFailure.value from None  # type: ignore[misc]
+        raise
     return [results[number] for number in range(len(asking))]

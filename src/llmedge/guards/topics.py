@@ -13,15 +13,14 @@ from llmedge.config import kinds
 from llmedge.config.option import option
 from llmedge.config.sections.guardrails import Guardrail
 from llmedge.guards.interfaces import PASS, GuardDeps, GuardType, IGuardType, Judgement, Material
-from llmedge.guards.turns import WINDOW, in_turns
+from llmedge.guards.looking import in_turns
+from llmedge.guards.windows import WINDOW, windows
 
 _WORDS = re.compile(r"\w+")
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 """Letters of scripts that put no space between words."""
 LONGEST = 128
 """Characters of a phrase: less than windows overlap by."""
-EACH = 2
-"""Windows looked at in one turn of the reactor."""
 
 
 @attrs.frozen
@@ -71,21 +70,28 @@ class Topics:
         self._needs = bool(settings.allow)
 
     async def check(self, material: Material) -> Judgement:
-        texts = [place.text for place in material.places]
         denied: set[object] = set()
-        allowed = not self._needs or not any(texts)
-        async for number, at, window in in_turns(self._clock, EACH, texts):
-            folded = window.casefold()
-            words = _WORDS.findall(folded)
-            if at:
-                del words[0:1]  # may be the end of one, which the window before has had whole
-            if len(window) == WINDOW and at + WINDOW < len(texts[number]):
-                del words[-1:]
-            denied.update(self._deny.found(words, folded))
-            allowed = allowed or next(self._allow.found(words, folded), None) is not None
+        allowed: set[object] = set()
+
+        def look() -> Iterator[None]:
+            for place in material.places:
+                for at, window in windows(place.text):
+                    folded = window.casefold()
+                    words = _WORDS.findall(folded)
+                    if at:
+                        del words[0:1]  # may be the end of one, which the window before has had whole
+                    if len(window) == WINDOW and at + WINDOW < len(place.text):
+                        del words[-1:]
+                    denied.update(self._deny.found(words, folded))
+                    allowed.update(self._allow.found(words, folded))
+                    yield
+
+        await in_turns(look(), self._clock)
         if len(denied) >= self._least:
             return Judgement("block", "topic_denied", finds={"DENIED": len(denied)})
-        return PASS if allowed else Judgement("block", "topic_not_allowed")
+        if self._needs and not allowed and any(place.text for place in material.places):
+            return Judgement("block", "topic_not_allowed")
+        return PASS
 
 
 @implementer(IGuardType)

@@ -57,7 +57,12 @@ _read = msgspec.json.Decoder(Verdict).decode
 
 
 class Webhook:
-    """Asks one service."""
+    """Asks one service.
+
+    :cvar reads: media that it is told of.
+    """
+
+    reads = ("image",)
 
     def __init__(self, settings: WebhookGuard, deps: GuardDeps) -> None:
         self._service = Service(deps, settings.name, settings.timeout)
@@ -78,7 +83,8 @@ class Webhook:
 
     async def _ask(self, texts: list[str], material: Material) -> Judgement:
         fields = question(texts, material, self._told, self._params)
-        verdict = await self._service.ask(self._url, self._headers, fields, _read, sum(map(len, texts)))
+        size = 2 * sum(map(len, texts)) + sum(map(len, fields["images"] or ()))
+        verdict = await self._service.ask(self._url, self._headers, fields, _read, size)
         return judgement(verdict, texts, fields)
 
 
