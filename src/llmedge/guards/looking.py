@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -135,7 +135,7 @@ class Look:
             found = clean.known.get(digest)
             if found is None and (found := clean.again(digest)) is None:
                 found = _NONE
-                if len(view) > WINDOW or not self._is_plain(field, raw):
+                if not (yield from self._is_plain(field, raw)):
                     before = self._counted()
                     unit = self._body.unit(field, number, raw)
                     if self._escape is not None:
@@ -154,30 +154,37 @@ class Look:
                 self._cannot_read(found)
                 media += found
 
-    def _is_plain(self, field: Field, raw: Any) -> bool:
+    def _is_plain(self, field: Field, raw: Any) -> Generator[None, None, bool]:
         """Whether it is a message of one text, and that is clean: nothing else need be made of it."""
         plain = field.plain(raw)
         if plain is None or (self._escape is not None and "<" in plain.content):
             return False
-        where = ROLES[plain.role][1]
+        where, text = ROLES[plain.role][1], plain.content
         for tally, detector, on in self._by:
-            if where in on and not tally.failed:
-                begun = perf_counter()
-                try:
-                    if detector.find(plain.content):
-                        return False
-                except Exception:  # which is told where it is looked at once more
-                    return False
-                finally:
-                    tally.seconds += perf_counter() - begun
-            elif tally.failed:
+            if where not in on:
+                continue
+            if tally.failed:
+                return False
+            begun = perf_counter()
+            try:
+                if len(text) <= WINDOW:
+                    found = bool(detector.find(text))
+                else:
+                    found = False
+                    for finds in looked_at(detector, text):
+                        found = found or bool(finds)
+                        yield
+            except Exception:  # which is told where it is looked at once more
+                return False
+            tally.seconds += perf_counter() - begun
+            if found:
                 return False
         return True
 
     def _counted(self) -> int:
-        """Finds, and who has failed, so far: what was looked at by all of them, and left them as they were, is clean."""
+        """Finds so far: what leaves them as they were is clean. Nothing is, once somebody has failed."""
         if any(tally.failed for tally, _ in self._looking):
-            self._failures += 1  # from now on nothing is
+            self._failures += 1
         return self._failures + sum([tally.count for tally, _ in self._looking])
 
     def _cannot_read(self, media: list[Medium]) -> None:
