@@ -27,6 +27,7 @@ from llmedge.config.sections.routing import Routing
 from llmedge.config.sections.server import Server
 from llmedge.config.settings import Settings
 from llmedge.guards.registry import GuardTypes
+from llmedge.guards.stats import GuardStats
 from llmedge.observe.metrics import Metrics
 from llmedge.operations import ENDPOINTS
 from llmedge.pipeline.verdicts import VERDICTS, Next
@@ -75,6 +76,15 @@ def plugin_example() -> Any:
     module: dict[str, Any] = {"__name__": "acme"}
     exec(textwrap.dedent(code[1]), module)
     return module["acme"]
+
+
+def guard_example() -> Any:
+    """The type of guardrail that guardrails.rst teaches."""
+    code = re.search(r"code-block:: python\n\n((?: {4}.*\n|\n)+)", (DOCS / "guardrails.rst").read_text())
+    assert code is not None
+    module: dict[str, Any] = {"__name__": "contracts"}
+    exec(textwrap.dedent(code[1]), module)
+    return module["contracts"]
 
 
 def reads() -> tuple[set[str], set[str]]:
@@ -223,7 +233,9 @@ class Pages(SynchronousTestCase):
     def test_every_metric(self) -> None:
         """Each llm_* metric is in one row of the table, with its type and labels, and no other is."""
         registry = CollectorRegistry()
-        Metrics(registry).show(Store(Clock(), load({"LLMEDGE_STORE": f"sqlite:{new_folder()}/llmedge.db"})))
+        metrics = Metrics(registry)
+        metrics.show(GuardStats())
+        metrics.show(Store(Clock(), load({"LLMEDGE_STORE": f"sqlite:{new_folder()}/llmedge.db"})))
         table = {row.partition("``\n")[0].strip("`"): row for row in rows("operations.rst") if row.startswith("``llm_")}
         names = set()
         for family in registry.collect():
@@ -254,7 +266,8 @@ class Pages(SynchronousTestCase):
         secret = file.with_name("secret")
         secret.write_text("a-secret")
         known = OURS | {"acme": plugin_example()}
-        validator = Draft202012Validator(json.loads(schema(known, GuardTypes())))
+        guards = {**GuardTypes(), "contracts": guard_example()}
+        validator = Draft202012Validator(json.loads(schema(known, guards)))
         for page in (ROOT / "README.rst", *DOCS.glob("*.rst")):
             for block in re.findall(r"(?<=::|ml)\n\n((?: {4}.*\n|\n)+)", page.read_text()):
                 example = textwrap.dedent(block)
@@ -267,7 +280,7 @@ class Pages(SynchronousTestCase):
                 file.write_text(text := re.sub(r'"file:/[^"]+"', f'"file:{secret}"', text))
                 names = set(re.findall(r'"env:(\w+)"', example))
                 environ = {name: f"value-of-{name}" for name in names}
-                found = load(environ, str(file), vendors=known)
+                found = load(environ, str(file), vendors=known, guards=guards)
                 self.assertTrue(found.providers)
                 self.assertEqual([error.message for error in validator.iter_errors(tomllib.loads(example))], [])
         self.assertGreater(count, 3)

@@ -8,9 +8,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.errors import GuardrailUnavailable
 from llmedge.guards.checking import check_all
 from llmedge.guards.interfaces import GuardFailed, Judgement, Material, Place
+from llmedge.guards.refusals import GuardrailUnavailable
 from llmedge.guards.verdicts import Stop, Tally
 from tests.effort import examples
 from tests.guards.made import call, guard

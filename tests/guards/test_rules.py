@@ -2,7 +2,8 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.errors import GuardrailUnavailable, ValidationError
+from llmedge.errors import ValidationError
+from llmedge.guards.refusals import GuardrailUnavailable
 from llmedge.guards.rules import GuardRules
 from llmedge.model import Caller
 from tests.guards.made import Canaries, Told, call, guard

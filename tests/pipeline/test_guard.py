@@ -8,15 +8,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.dialects.registry import DIALECTS
-from llmedge.errors import (
-    ContentBlocked,
-    ContentUnreadable,
-    EdgeError,
-    GuardrailUnavailable,
-    ValidationError,
-    VendorRefused,
-)
+from llmedge.errors import EdgeError, ValidationError, VendorRefused
 from llmedge.guards.interfaces import GuardFailed, Judgement
+from llmedge.guards.refusals import ContentBlocked, ContentUnreadable, GuardrailUnavailable
 from llmedge.model import Answer, Usage
 from llmedge.operations import Operation
 from tests.guards.made import CANARY, Canaries, Told, guard

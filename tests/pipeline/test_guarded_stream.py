@@ -11,8 +11,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.errors import ContentBlocked, ContentUnreadable, EdgeError, GuardrailUnavailable
+from llmedge.errors import EdgeError
 from llmedge.guards.placeholders import Placeholders
+from llmedge.guards.refusals import ContentBlocked, ContentUnreadable, GuardrailUnavailable
 from llmedge.guards.verdicts import Tally
 from llmedge.model import Event, EventKind
 from llmedge.pipeline.guarded import RestoredStream, guarded_stream

@@ -6,8 +6,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.errors import ContentBlocked, GuardrailUnavailable
 from llmedge.guards.interfaces import GuardFailed, Judgement, Material
+from llmedge.guards.refusals import ContentBlocked, GuardrailUnavailable
 from llmedge.guards.verdicts import Tally
 from llmedge.model import Event, EventKind
 from llmedge.pipeline.guarded import guarded_stream

@@ -6,8 +6,8 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.errors import ContentBlocked, ContentUnreadable
 from llmedge.guards.interfaces import Judgement
+from llmedge.guards.refusals import ContentBlocked, ContentUnreadable
 from llmedge.guards.verdicts import Tally
 from llmedge.model import Event, EventKind
 from llmedge.operations import Operation

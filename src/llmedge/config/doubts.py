@@ -30,6 +30,10 @@ def look(reader: Reader, settings: Settings) -> None:
         _provider(reader, name, provider)
         _nameless(reader, name, provider, settings)
     _keys(reader, settings)
+    for index, guardrail in enumerate(settings.guardrails):
+        if guardrail.mode == "enforce" and not guardrail.samples:
+            words = "is enforced and names no samples: try it on lines of yours (llmedge guard test FILE) before"
+            reader.doubt(("guardrails", index), words)
     for name, model in settings.models.items():
         _model(reader, name, model, settings)
 

@@ -11,7 +11,7 @@ from llmedge.config.sections.guardrails import Guardrail
 from llmedge.guards.interfaces import Checker, Detector, GuardDeps, IGuardType
 from llmedge.providers.registry import plugged
 
-DETECTORS: dict[str, str] = {"pii": "pii", "secrets": "secrets"}
+DETECTORS: dict[str, str] = {"pii": "pii", "secrets": "secrets", "regex": "regex", "words": "words"}
 CHECKERS: dict[str, str] = {
     "length": "length",
     "json_schema": "json_schema",

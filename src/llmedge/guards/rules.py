@@ -12,8 +12,9 @@ import attrs
 
 from llmedge.call import Call
 from llmedge.config.sections.guardrails import Guardrail
-from llmedge.errors import GuardrailUnavailable, ValidationError
+from llmedge.errors import ValidationError
 from llmedge.guards.interfaces import Checker, Detector
+from llmedge.guards.refusals import GuardrailUnavailable
 
 _REMEMBERED = 1024
 """Callers and models whose guardrails are remembered."""

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from llmedge.errors import ContentBlocked, ContentUnreadable, GuardrailUnavailable
 from llmedge.guards.interfaces import Judgement, Medium
 from llmedge.guards.placeholders import Placeholders
+from llmedge.guards.refusals import ContentBlocked, ContentUnreadable, GuardrailUnavailable
 from llmedge.guards.rules import Guard
 from llmedge.money import text as money
 from llmedge.record import Fact, Record

@@ -45,11 +45,12 @@ def stages(settings: Settings) -> list[type[Stage]]:
     """The call onion, outermost first; those that are off are not among them. ``Route`` is at its heart."""
     limited = any(key.budgets or key.tpm or key.max_concurrency for key in settings.auth.keys)
     reserve: list[type[Stage]] = [Reserve] if limited or settings.store.url is not None else []
-    if not settings.guardrails:
-        return [Settle, Admit, CountTokens, *reserve]
-    from llmedge.pipeline.guard import GuardAnswers, GuardRequests  # nothing of them is in memory otherwise
+    guards: list[type[Stage]] = []
+    if settings.guardrails:
+        from llmedge.pipeline.guard import GuardAnswers, GuardRequests  # nothing of them is in memory otherwise
 
-    return [Settle, Admit, CountTokens, GuardRequests, GuardAnswers, *reserve]
+        guards = [GuardRequests, GuardAnswers]
+    return [Settle, Admit, CountTokens, *guards, *reserve]
 
 
 @attrs.frozen

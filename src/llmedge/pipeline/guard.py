@@ -19,6 +19,7 @@ from llmedge.guards.checking import check_all
 from llmedge.guards.interfaces import Material, Medium, Where
 from llmedge.guards.looking import Clean, Look, in_turns
 from llmedge.guards.placeholders import Placeholders
+from llmedge.guards.redaction import mask, replaced
 from llmedge.guards.rules import Guard, GuardRules, GuardSet
 from llmedge.guards.stats import GuardStats
 from llmedge.guards.verdicts import ROUTED, Stop, Tally, Verdicts, blocked
@@ -26,6 +27,7 @@ from llmedge.model import Answer
 from llmedge.operations import Operation
 from llmedge.pipeline.guarded import guarded_answer, guarded_stream, refused, restored
 from llmedge.pipeline.stage import Handler, Stage, StageDeps
+from llmedge.record import HEADERS, METADATA, TAGS, USER, Record
 from llmedge.streams import Reply
 
 HEADER = "x-llmedge-guardrails"
@@ -77,6 +79,8 @@ class GuardRequests(Stage):
         call.guards, call.guarding = held.digest, Guarding(held, verdicts)
         tallies = _tallies([*(each for each, _ in held.detectors), *held.checkers, *held.during], call, verdicts)
         told = False
+        if call.record.end_user or call.record.facts:
+            _cover(call.record, tallies)
         try:
             call = await self._looked_at(call, held, tallies)
             call = self._routed(call, tallies)
@@ -192,6 +196,28 @@ def _asked(call: Call) -> list[str]:
         ]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ValidationError("The field 'guardrails' must be a list of names.", param=FIELD) from None
+
+
+def _cover(record: Record, tallies: Sequence[Tally]) -> None:
+    """What was written down of the request before anybody has looked at it is masked, too."""
+    record.end_user = _covered(record.end_user, tallies)
+    for fact in (USER, TAGS, METADATA, HEADERS):
+        if fact in record.facts:
+            record.facts[fact] = _covered(record.facts[fact], tallies)
+
+
+def _covered(value: Any, tallies: Sequence[Tally]) -> Any:
+    if isinstance(value, str):
+        for tally in tallies:
+            if tally.guard.enforced and tally.guard.detector is not None:
+                try:
+                    value = replaced(value, tally.guard.detector.find(value), mask)
+                except Exception:  # which is told where the request is looked at
+                    return ""
+        return value
+    if isinstance(value, dict):
+        return {_covered(name, tallies): _covered(each, tallies) for name, each in value.items()}
+    return [_covered(each, tallies) for each in value] if isinstance(value, list) else value
 
 
 def _tallies(guards: Sequence[Guard], call: Call, verdicts: Verdicts) -> list[Tally]:
