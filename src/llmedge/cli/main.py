@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getopt
 import json
 import os
 import sys
@@ -13,48 +12,9 @@ from twisted.python.usage import Options, UsageError
 
 from llmedge._version import __version__
 from llmedge.cli import apply
-from llmedge.cli.client import DEFAULT_URL, Client, Problem
+from llmedge.cli.client import Client, Problem
+from llmedge.cli.options import Answering, Asking
 from llmedge.cli.tables import plain, table
-
-
-def _arguments(options: Options, names: Sequence[str], given: Sequence[str]) -> None:
-    """What stands behind the options, by name; a name in brackets may be missing.
-
-    :raises UsageError: too many, or too few.
-    """
-    needed = [name for name in names if not name.startswith("[")]
-    if not len(needed) <= len(given) <= len(names):
-        raise UsageError(f"give {' '.join(names)}" if names else f"there is no argument {given[0]!r}")
-    for name, value in zip(names, given, strict=False):
-        options[name.strip("[]")] = value
-
-
-class Asking(Options):
-    """What all subcommands have that ask a gateway."""
-
-    optParameters: list[list[Any]] = [
-        ["url", "u", None, f"Where the admin API is (default: the variable LLMEDGE_URL, else {DEFAULT_URL})."],
-    ]
-    optFlags = [["json", None, "Print the answer as JSON."]]
-    arguments: tuple[str, ...] = ()
-
-    def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """Options may stand behind arguments, too."""
-        try:
-            found, rest = getopt.gnu_getopt(list(options or ()), self.shortOpt, self.longOpt)
-        except getopt.GetoptError as error:
-            raise UsageError(str(error)) from None
-        in_front = [f"{name}={value}" if name.startswith("--") and value else name + value for name, value in found]
-        super().parseOptions([*in_front, "--", *rest])  # type: ignore[no-untyped-call]
-
-    def parseArgs(self, *given: str) -> None:
-        _arguments(self, self.arguments, given)
-
-    def client(self) -> Client:
-        """:raises Problem: there is no key."""
-        if not (key := os.environ.get("LLMEDGE_ADMIN_KEY", "").strip()):
-            raise Problem("set LLMEDGE_ADMIN_KEY to a key that may do this (no option: lists of processes show those)")
-        return Client(self["url"] or os.environ.get("LLMEDGE_URL", "").strip() or DEFAULT_URL, key)
 
 
 class KeyCreate(Asking):
@@ -162,6 +122,31 @@ class Apply(Asking):
     optFlags = [["dry-run", "n", "Show what would be done, and do nothing."]]
 
 
+class GuardTest(Answering):
+    """llmedge guard test [FILE]"""
+
+    synopsis = "[FILE] [options]"
+    longdesc = (
+        "How good guardrails are at labelled lines: precision and recall of each kind, traps flagged, CPU time. "
+        'A line is {"text": "…", "spans": [[start, end, kind], …]}, or {"text": "…", "injection": true}. Asks nobody.'
+    )
+    arguments = ("[FILE]",)
+    optParameters: list[list[Any]] = [
+        [
+            "config",
+            "c",
+            None,
+            "Try the [[guardrails]] of this file, on their samples if there is no FILE (default: pii and secrets).",
+        ],
+    ]
+
+
+class Guard(Options):
+    """llmedge guard"""
+
+    subCommands = [["test", None, GuardTest, "How good guardrails are at labelled lines."]]
+
+
 class Through(Options):
     """Everything behind it is for ``twist llmedge``."""
 
@@ -184,6 +169,7 @@ class Main(Options):
         ["key", None, Key, "Make, look at, change keys."],
         ["spend", None, Spend, "What was spent."],
         ["call", None, Call, "One call, with every decision."],
+        ["guard", None, Guard, "Try guardrails on labelled lines."],
         ["apply", None, Apply, "Teams, keys, budgets and roles as a file says."],
     ]
 
@@ -357,6 +343,12 @@ def call(options: Any, out: _Printer) -> None:
     out.document(found, f"{_fields(plain | decision)}\n{table(names, rows)}{passed}")
 
 
+def guard_test(options: Any, out: _Printer) -> None:
+    from llmedge.cli import guard  # only here: it brings the types of guardrails
+
+    out.document(*guard.test(options.get("FILE", ""), options["config"]))
+
+
 def apply_file(options: Any, out: _Printer) -> None:
     client = options.client()
     said: list[dict[str, Any]] = []
@@ -389,5 +381,6 @@ COMMANDS: Mapping[str, Callable[[Any, _Printer], None]] = {
     "key delete": key_delete,
     "spend": spend,
     "call": call,
+    "guard test": guard_test,
     "apply": apply_file,
 }

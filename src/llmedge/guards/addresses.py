@@ -67,7 +67,8 @@ _MACHINE = re.compile(
 
 
 def ipv4(text: str, start: int) -> Find | None:
-    """The address that begins at ``start``, if it is one of a machine: ``1.2.3.4`` may be a version."""
+    """The address that begins at ``start``, if it is one of a machine. ``1.2.3.4`` may be a version: what is short, and
+    begins with no number of three digits, is none without words, a port or a URL around it."""
     if not (found := _IPV4.match(text, start)) or _OF_NOBODY.match(found[0]):
         return None
     end = found.end()
@@ -78,7 +79,7 @@ def ipv4(text: str, start: int) -> Find | None:
     if not url and _VERSION.search(before):
         return None
     told = url or _PORT.match(text, end) or _MACHINE.search(before)
-    return Find(start, end, "IP") if told or end - start - 3 >= 8 else None
+    return Find(start, end, "IP") if told or end - start - 3 >= 8 or found[0].index(".") == 3 else None
 
 
 _PORT = re.compile(r":[0-9]{2,5}\b|/[0-9]{1,2}\b")

@@ -22,10 +22,12 @@ TOKENS = tuple(_TOKENS.split("|"))
 _SIGN = r"(?:=>|:=|==?|:)"
 _IS = r"(?:is|are|was|ist|lautet|war|est|es|era|è|é|jest|to)"
 _REST = re.compile(
-    rf"""(?P<name>[\w.-]{{0,24}})["'`\])]{{0,2}}(?:(?P<type>:\s?\w{{1,12}}\s?=\s?)|\s{{0,3}}(?P<sign>{_SIGN})\s{{0,2}}|"""
-    rf"""[ ](?P<is>{_IS}):?[ ]{{1,2}}|(?P<space>[ ]))(?P<scheme>(?:Bearer|Basic|Token)[ ])?(?P<quote>\\?["'`]?)""",
+    rf"""(?P<name>[\w.-]{{0,24}})["'`\])\\]{{0,3}}(?:(?P<type>:\s?\w{{1,12}}\s?=\s?)|"""
+    rf"""\s{{0,3}}(?P<sign>{_SIGN})\s{{0,2}}|[ ](?P<is>{_IS}):?[ ]{{1,2}}|(?P<space>[ ]))"""
+    r"""(?P<scheme>(?:Bearer|Basic|Token)[ ])?(?P<quote>\\?["'`]?)""",
     re.IGNORECASE,
 )
+"""From a keyword to what is its value: the rest of its name, a sign or a verb, a quotation mark."""
 _QUOTED = re.compile(rf"[^{ENDS}'\\]{{4,128}}")
 _BARE = re.compile(rf"[^{ENDS}'\\,;&]{{4,128}}")
 _SPOKEN = re.compile(rf"[^{ENDS}'\\]{{6,64}}")

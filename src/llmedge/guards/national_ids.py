@@ -165,7 +165,7 @@ _NUMBERS: tuple[_Number, ...] = (
     ),
 )
 _OTHER = re.compile(
-    r"\b(?:orders?|tickets?|cases?|invoices?|parts?|sku|ref|references?|tracking|serial|model|isbn)\b[^.!?\n]{0,12}\Z",
+    r"\b(?:orders?|tickets?|cases?|invoices?|parts?|sku|ref|references?|tracking|serial|model|isbn)\b[^!?\n]{0,12}\Z",
     re.IGNORECASE,
 )
 _ANYWHERE = tuple(each for each in _NUMBERS if not each.words)
@@ -204,7 +204,7 @@ def _first(numbers: tuple[_Number, ...], text: str, start: int) -> Find | None:
         compact = re.sub(r"[^0-9A-Za-z]", "", found[0]).upper()
         if not stands_alone(text, start, found.end()) or not each.check(_as_checked(each, found[0], compact)):
             continue
-        before = text[max(0, start - 64) : start].lower()
+        before = text[max(0, start - 64) : start].lower().rpartition("\n")[2]
         if any(_word_in(word, before) for word in each.words) if each.words else not _OTHER.search(before):
             return Find(start, found.end(), each.kind)
     return None

@@ -33,17 +33,17 @@ def bounded(source: str) -> str:
     out: list[str] = []
     quantified = False
     most = MOST
-    for token in _TOKENS.findall(source):
-        if quantified and token in "?+":  # lazy, possessive
+    for part in _TOKENS.findall(source):
+        if quantified and part in "?+":  # lazy, possessive
             quantified = False
-        elif token in "*+":
-            token, quantified = f"{{{int(token == '+')},{most}}}", True
-        elif found := _OPEN.fullmatch(token):
-            token, quantified = f"{{{found[1] or 0},{max(most, int(found[1] or 0))}}}", True
+        elif part in "*+":
+            part, quantified = f"{{{int(part == '+')},{most}}}", True
+        elif found := _OPEN.fullmatch(part):
+            part, quantified = f"{{{found[1] or 0},{max(most, int(found[1] or 0))}}}", True
         else:
-            quantified = token == "?" or (token[0] == "{" and len(token) > 1)
-        most = MOST // 4 if token == ")" else MOST
-        out.append(token)
+            quantified = part == "?" or (part[0] == "{" and len(part) > 1)
+        most = MOST // 4 if part == ")" else MOST
+        out.append(part)
     return "".join(out)
 
 
@@ -174,7 +174,8 @@ class _Reader:
         if op is ops.BRANCH:
             return self._branch([self.sequence(each) for each in value[1]])
         if op in _REPEATS or op is ops.POSSESSIVE_REPEAT:
-            return self._repeat(*value, possessive=op is ops.POSSESSIVE_REPEAT)
+            least, most, inner = value
+            return self._repeat(least, most, inner, op is ops.POSSESSIVE_REPEAT)
         if op in (ops.ASSERT, ops.ASSERT_NOT):
             direction, inner = value
             shape = self.sequence(inner)
@@ -208,8 +209,8 @@ class _Reader:
         several = shape.same or (shape.open > 1 and not shape.last.isdisjoint(shape.first)) or shape.least == 0
         if most > 1 and several and (most > 8 or max(shape.open, 2) ** most > _WAYS):
             raise ValueError(
-                "repeats what may itself be shared out in several ways, such as (a+)+ or (a|ab)*, and would try them all: "
-                "take one repeat away, or make the inner one possessive, as in (?:\\w++\\.)+"
+                "repeats what may itself be shared out in several ways, such as (a+)+ or (a|ab)*, and would try them "
+                "all: take one repeat away, or make the inner one possessive, as in (?:\\w++\\.)+"
             )
         count = int(most) - int(least) + 1
         return _Shape(

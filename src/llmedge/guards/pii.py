@@ -48,13 +48,16 @@ class PiiSettings(Guardrail):
 
 
 class Pii:
-    """Finds what is of ``entities``."""
+    """Finds what is of ``entities``.
+
+    :ivar kinds: of finds.
+    """
 
     reach = addresses.LONGEST_EMAIL + 1
     context = CONTEXT
 
     def __init__(self, entities: Sequence[str] = KINDS, plans: phones.Plans | None = None) -> None:
-        self._entities = frozenset(entities)
+        self.kinds = frozenset(entities)
         self._plans = plans
 
     def find(self, text: str, start: int = 0) -> list[Find]:
@@ -69,7 +72,7 @@ class Pii:
             found += self._numbers(text, start)
         if "::" in text or text.count(":") > 6:
             found += addresses.ipv6(text, start)
-        return [each for each in resolved(found) if each.kind in self._entities]
+        return [each for each in resolved(found) if each.kind in self.kinds]
 
     def growing(self, text: str) -> int:
         return unfinished(text, self.reach)

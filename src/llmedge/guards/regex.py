@@ -11,7 +11,7 @@ import attrs
 from llmedge.config import kinds
 from llmedge.config.option import option
 from llmedge.config.sections.guardrails import Guardrail
-from llmedge.guards.cuts import CONTEXT, resolved
+from llmedge.guards.cuts import CONTEXT
 from llmedge.guards.interfaces import Find, GuardDeps, GuardType
 from llmedge.guards.patterns import MOST, Pattern, read
 
@@ -41,11 +41,21 @@ class Regex:
         self.reach = max(each.reach for each in patterns)
         self._patterns = patterns
         self._kind = kind
+        self.kinds = frozenset({kind})
 
     def find(self, text: str, start: int = 0) -> list[Find]:
-        kind = self._kind
-        found = [Find(*each.span(), kind) for one in self._patterns for each in one.regex.finditer(text, start)]
-        return resolved(found)
+        """The first match of any, the longest of those that begin there, and on from its end."""
+        matches = [(one, one.regex.search(text, start)) for one in self._patterns]
+        finds: list[Find] = []
+        while found := [match for _, match in matches if match is not None]:
+            first = min(found, key=lambda match: (match.start(), -match.end()))
+            finds.append(Find(*first.span(), self._kind))
+            end = first.end()
+            matches = [
+                (one, one.regex.search(text, end) if match is not None and match.start() < end else match)
+                for one, match in matches
+            ]
+        return finds
 
     def growing(self, text: str) -> int:
         """A pattern that begins with a text is waited for where that text is, or begins; another from where its first

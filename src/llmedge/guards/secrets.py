@@ -29,6 +29,7 @@ _LINES = re.compile(r"(?:(?:\s|\\[nr]){1,4}[A-Za-z0-9+/=:,.-]{16,}(?=\s|\\[nr]|\
 class Secrets:
     """Finds secrets, each a ``KEY``."""
 
+    kinds = frozenset({"KEY"})
     reach = _BLOCK + 200
     context = CONTEXT
 

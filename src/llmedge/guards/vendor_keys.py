@@ -69,7 +69,6 @@ FORMS: tuple[Form, ...] = tuple(
             ("LTAI", rf"{_WORD}{{12,20}}(?!{_WORD})"),  # Alibaba Cloud
             ("AQVN", rf"{_URL64}{{35,38}}"),
             ("SK", rf"{_HEX}{{32}}(?!{_WORD})"),  # Twilio
-            ("PKCS12:", rf"{_WORD}{{64,255}}"),
             # JSON Web Tokens (RFC 7519): header and claims are JSON objects in base64url
             ("eyJ", rf"{_URL64}{{10,900}}\.eyJ{_URL64}{{10,2600}}\.{_URL64}{{10,580}}"),
             # incoming webhooks: who has the address may write

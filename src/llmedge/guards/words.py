@@ -40,6 +40,7 @@ class Words:
         plain = sorted({" ".join(each.split()) for each in words} - {""}, key=lambda each: (-len(each), each))
         self._case = lower if ignore_case else _same
         self._kind = kind
+        self.kinds = frozenset({kind})
         plain = [self._case(each) for each in plain]
         self.reach = len(plain[0]) + 1
         self._prefixes = frozenset(each[:size] for each in plain for size in range(1, len(each) + 1))
