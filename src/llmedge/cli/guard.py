@@ -58,7 +58,7 @@ def _guards(config: str | None) -> list[Guardrail]:
             settings = read_table(type.settings, each)
         except ConfigError as error:
             raise Problem(f"the guardrail {name!r}: {error}") from None
-        if problems := type.problems(settings):
+        if problems := list(type.problems(settings)):
             raise Problem(
                 "\n".join(f"the guardrail {name!r}: {f'{option} {words}'.strip()}" for option, words in problems)
             )
