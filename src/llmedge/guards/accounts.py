@@ -17,6 +17,9 @@ _LISTED = (
 )
 _LENGTHS = {country: int(row[:2]) for row in _LISTED.split() for country in row[3:].split(",")}
 """Country → characters (SWIFT's IBAN registry, and what countries that are not in it use)."""
+_MORE = re.compile(f"[{WORD}]")
+_SPACES = re.compile(f"[{SPACE}]")
+_NO_DIGITS = re.compile("[^0-9]")
 _IBAN = re.compile(rf"(?<![{WORD}])[A-Za-z]{{2}}[0-9]{{2}}(?=[{SPACE}]?[0-9A-Za-z]{{4}})")
 _JOINED = re.compile(r"[0-9A-Za-z]{15,33}")
 _GROUPS = re.compile(rf"[A-Z]{{2}}[0-9]{{2}}(?:[{SPACE}][0-9A-Z]{{4}}){{2,7}}(?:[{SPACE}][0-9A-Z]{{1,3}})?")
@@ -34,13 +37,9 @@ def ibans(text: str, start: int) -> Iterator[Find]:
             end = found.start() + length + (length - 1) // 4
         else:
             continue
-        number = re.sub(f"[{SPACE}]", "", text[begun.start() : end]).upper()
-        if len(number) == length and not _more(text, end) and mod_97(number):
+        number = _SPACES.sub("", text[begun.start() : end]).upper()
+        if len(number) == length and not _MORE.match(text, end) and mod_97(number):
             yield Find(begun.start(), end, "IBAN")
-
-
-def _more(text: str, end: int) -> bool:
-    return re.match(rf"[{WORD}]", text[end : end + 1]) is not None
 
 
 _BRANDS = re.compile(
@@ -55,6 +54,7 @@ _CARD = re.compile(
     rf"[0-9]{{12,19}}(?![0-9])|[0-9]{{4}}{_SEP}(?:[0-9]{{6}}(?P=sep)[0-9]{{4,5}}|[0-9]{{4}}(?P=sep)[0-9]{{4}}(?P=sep)"
     r"[0-9]{4}(?:(?P=sep)[0-9]{3}(?![0-9/]))?)(?![0-9])"
 )
+_WENT_ON = re.compile(rf"[0-9][{SPACE}-]\Z")
 _GOES_ON = re.compile(rf"[{SPACE}-][0-9]{{1,6}}(?![0-9/])")
 _SAID = re.compile(
     r"\b(?:maestro|card|karte|kreditkarte|carte|tarjeta|carta|cart[ãa]o|debit|credit|kaart|karta)\b", re.IGNORECASE
@@ -67,11 +67,11 @@ def card(text: str, start: int) -> Find | None:
     """The card's number that begins at ``start``: of an issuer's range, with Luhn's checksum, grouped as cards are."""
     if not (found := _CARD.match(text, start)) or not stands_alone(text, start, end := found.end()):
         return None
-    number = re.sub("[^0-9]", "", found[0])
+    number = _NO_DIGITS.sub("", found[0])
     if not _BRANDS.match(number) or len(set(number)) < 2 or not luhn(number):
         return None
     before = text[max(0, start - 64) : start]
-    longer = _GOES_ON.match(text, end) or re.search(rf"[0-9][{SPACE}-]\Z", before[-2:])
+    longer = _GOES_ON.match(text, end) or _WENT_ON.search(before)
     if found["sep"] is not None and longer:
         return None
     if (len(number) < 14 or _WIDE.match(number)) and not _SAID.search(before):

@@ -10,6 +10,8 @@ from llmedge.guards.interfaces import Find
 
 _LETTER = "A-Za-z\u00c0-\u1fff"
 _LOCAL = re.compile(rf"[{_LETTER}0-9_][{_LETTER}0-9_.+%'-]*\Z")
+_GOES_BACK = re.compile(rf"[{_LETTER}0-9_.+%'-]\Z")
+_NO_USER = re.compile(r"[\s/\"<>]")
 _LABEL = rf"[{_LETTER}0-9](?:[{_LETTER}0-9-]{{0,61}}[{_LETTER}0-9])?"
 _DOMAIN = re.compile(rf"(?:{_LABEL}\.){{1,8}}(?:xn--[a-z0-9-]{{2,59}}|[{_LETTER}]{{2,24}})(?![{_LETTER}0-9_@])")
 _FILES = re.compile(r"png|jpe?g|gif|svg|webp|ico|css|m?js|json|html?|txt|pdf|t?gz|ya?ml|toml", re.IGNORECASE)
@@ -37,10 +39,10 @@ def _local(text: str, at: int) -> int:
         return -1
     begin = found.start()
     before = text[max(0, begin - 80) : begin]
-    if begin == at - 64 and re.search(rf"[{_LETTER}0-9_.+%'-]\Z", before):
+    if begin == at - 64 and _GOES_BACK.search(before):
         return -1
     _, url, user = before.rpartition("://")
-    if url and not re.search(r"[\s/\"<>]", user):
+    if url and not _NO_USER.search(user):
         return -1  # a URL's password, as it seems
     return begin
 

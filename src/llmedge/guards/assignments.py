@@ -89,8 +89,11 @@ def _like_password(value: str, strong: bool) -> bool:
     return len(value) >= 6 and letters and (digits or (signs and mixed))
 
 
+_TIME = re.compile(r"[\d.:TZ+-]+\Z")
+
+
 def _like_token(value: str) -> bool:
-    if value.isdigit() or value.isalpha() or not any(map(str.isdigit, value)) or re.match(r"[\d.:TZ+-]+\Z", value):
+    if value.isdigit() or value.isalpha() or not any(map(str.isdigit, value)) or _TIME.match(value):
         return False
     return entropy(value) >= 3.0
 

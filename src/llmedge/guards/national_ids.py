@@ -170,6 +170,7 @@ _OTHER = re.compile(
 )
 _ANYWHERE = tuple(each for each in _NUMBERS if not each.words)
 _WITH_WORDS = tuple(each for each in _NUMBERS if each.words)
+_SEPARATORS = re.compile("[^0-9A-Za-z]")
 _BEGINNINGS = re.compile(
     rf"(?<![{WORD}])(?:[A-Z]{{6}}[0-9]{{2}}[A-Z][0-9]{{2}}|[A-Z]{{4}}[0-9]{{6}}|[XYZ]-?[0-9]{{7}}|"
     rf"[A-Z]{{2}}(?:[{SPACE}]?[0-9]{{2}}){{2}})"
@@ -201,7 +202,7 @@ def _first(numbers: tuple[_Number, ...], text: str, start: int) -> Find | None:
     for each in numbers:
         if not (found := each.form.match(text, start)):
             continue
-        compact = re.sub(r"[^0-9A-Za-z]", "", found[0]).upper()
+        compact = _SEPARATORS.sub("", found[0]).upper()
         if not stands_alone(text, start, found.end()) or not each.check(_as_checked(each, found[0], compact)):
             continue
         before = text[max(0, start - 64) : start].lower().rpartition("\n")[2]

@@ -49,6 +49,9 @@ _SIZES = {
 _BODY = re.compile(
     rf"[0-9]{{1,14}}(?:(?:\)[{SPACE}./-]?|[{SPACE}./-]\(?|\(|[{SPACE}][/\u2013-][{SPACE}])[0-9]{{1,12}}){{0,7}}"
 )
+_WITHIN = re.compile(rf"[{WORD}+]")
+_NO_DIGITS = re.compile("[^0-9]")
+_AMOUNT = re.compile(rf"[{SPACE}]?[%€$£]|,[0-9]")
 _LAST = re.compile(rf"[{SPACE}./()\u2013-]+[0-9]+\Z")
 LONGEST = 40
 
@@ -61,9 +64,12 @@ _MOBILE = re.compile(
 )
 """British and German ones."""
 
-_MY = (
-    r"(?:my|his|her|our|your|their|mon|ton|son|votre|notre|leur|mein\w*|sein\w*|ihre?|unsere?|deine?|mi|tu|su|nuestro"
-    r"|mio|suo|tuo|nostro|meu|seu|mijn|zijn|haar|'s)\s(?:\w+\s)?\Z"
+_ELSEWHERE = re.compile(r"[!?;\n]|\.\s+\w+\s|[0-9]{7}")
+"""Between a word and a number: another sentence, or another number."""
+_MY = re.compile(
+    r"\b(?:my|his|her|our|your|their|mon|ton|son|votre|notre|leur|mein\w*|sein\w*|ihre?|unsere?|deine?|mi|tu|su|nuestro"
+    r"|mio|suo|tuo|nostro|meu|seu|mijn|zijn|haar|'s)\s(?:\w+\s)?\Z",
+    re.IGNORECASE,
 )
 _CALLS = re.compile(
     r"\b(?:tel|tél|(?:tel|tél)(?:ef|ép|ep|éf)\w*|phones?|mobiles?|mobil\w*|m[óo]vil\w*|cells?|cellphone|cellulare|"
@@ -126,7 +132,9 @@ class Words:
 
 
 _BEFORE = 64
-"""Characters before a number in which the word stands."""
+"""Characters before a number in which words are looked for."""
+_NEAR = 40
+"""Characters between such a word and the number, at most."""
 
 
 def phone(text: str, start: int, words: Words, plans: Plans | None = None) -> Find | None:
@@ -134,9 +142,11 @@ def phone(text: str, start: int, words: Words, plans: Plans | None = None) -> Fi
     before = text[start - 1 : start]
     if before == "+":
         return _international(text, start - 1, start)
+    if before == "(" and text[start - 2 : start - 1] == "+":
+        return _international(text, start - 2, start)
+    if before in _GROUPED and text[start - 2 : start - 1].isdigit():
+        return None  # a later group of a number
     opened = start - 1 if before == "(" else start
-    if text[opened - 1 : opened] == "+":  # +(49) 30 …
-        return None
     if text.startswith("00", start) and begins(text, start) and (found := _international(text, start, start + 2)):
         return found
     form = _FRENCH if text[start] == "0" and text[start + 2 : start + 3] in _BETWEEN else _MOBILE
@@ -147,6 +157,7 @@ def phone(text: str, start: int, words: Words, plans: Plans | None = None) -> Fi
 
 
 _BETWEEN = frozenset(SPACE + ".-")
+_GROUPED = frozenset(SPACE + ".-/")
 _OF_NOTHING, _OF_ANOTHER = -1, -2
 
 
@@ -155,18 +166,18 @@ def _distance(text: str, start: int, words: Words) -> int:
     there is none, or that it says another number does."""
     begin, end = words.last(start)
     before = text[max(0, start - _BEFORE) : start]
-    if end < 0 or start - end > 40:
+    if end < 0 or start - end > _NEAR:
         return _OF_ANOTHER if _OTHER.search(before[-24:]) else _OF_NOTHING
     between = text[end:start]
     if _OTHER.search(between):
         return _OF_ANOTHER
-    if re.search(r"[!?;\n]|\.\s+\w+\s|[0-9]{7}", between):
+    if _ELSEWHERE.search(between):
         return _OF_NOTHING
     if text[begin : begin + 3].lower() == "num" or text[begin : begin + 3].lower() == "núm":
         known = text[max(0, begin - 24) : begin]
         if _OTHER.search(known):
             return _OF_ANOTHER
-        if not re.search(rf"\b{_MY}", known, re.IGNORECASE) and not (text[start] in "0(" and _NUMBER_IS.match(between)):
+        if not _MY.search(known) and not (text[start] in "0(" and _NUMBER_IS.match(between)):
             return _OF_NOTHING
     return len(between)
 
@@ -174,11 +185,11 @@ def _distance(text: str, start: int, words: Words) -> int:
 def _international(text: str, start: int, digits_at: int) -> Find | None:
     if not (found := _BODY.match(text, digits_at)):
         return None
-    if re.search(rf"[{WORD}+]\Z", text[max(0, start - 1) : start]) or text[digits_at] == "0":
+    if _WITHIN.match(text[start - 1 : start]) or text[digits_at] == "0":
         return None
     number = found[0]
     while True:
-        digits = re.sub("[^0-9]", "", number.replace("(0)", ""))
+        digits = _NO_DIGITS.sub("", number.replace("(0)", ""))
         code = next((digits[:size] for size in (1, 2, 3) if digits[:size] in _CODES), "")
         least, most = _SIZES.get(code, (8, 15))
         if len(digits) <= most or not (last := _LAST.search(number)):
@@ -193,7 +204,8 @@ def _international(text: str, start: int, digits_at: int) -> Find | None:
 
 def _national(text: str, opened: int, start: int, words: Words, plans: Plans | None) -> Find | None:
     """A number that words before it, or a numbering plan, say is one."""
-    if plans is None and words.last(opened)[1] < 0:
+    _, end = words.last(opened)
+    if plans is None and (end < 0 or opened - end > _NEAR):
         return None
     if not (found := _BODY.match(text, start)):
         return None
@@ -204,9 +216,9 @@ def _national(text: str, opened: int, start: int, words: Words, plans: Plans | N
     digits = sum(map(str.isdigit, number))
     if not 7 <= digits <= 13 or not stands_alone(text, opened, end):
         return None
-    if _DATE.match(number) or _THOUSANDS.match(number) or re.match(rf"[{SPACE}]?[%€$£]|,[0-9]", text[end : end + 2]):
+    if _DATE.match(number) or _THOUSANDS.match(number) or _AMOUNT.match(text, end):
         return None
     plain = number[0] != "0" and digits == len(number) < 9
-    if 0 <= _distance(text, opened, words) <= (4 if plain else 40) or (plans is not None and plans(number)):
+    if 0 <= _distance(text, opened, words) <= (4 if plain else _NEAR) or (plans is not None and plans(number)):
         return Find(opened, end, "PHONE")
     return None
