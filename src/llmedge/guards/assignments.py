@@ -35,6 +35,8 @@ _CODE = re.compile(
     r"[$%{*(\[]|[A-Za-z_][\w.]*[(\[{]|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\Z|env[:.]|file:|https?:|/|\.{2}|x{4}|X{4}"
 )
 """Where a value is a program's, a reference or a stand-in, not a secret."""
+_BEFORE = 14
+"""Characters that are looked at before a keyword."""
 _PAGING = re.compile(
     r"(?:page|next|continuation|sync|cursor|max|num|input|output|prompt|completion|total)[_-]?\Z", re.IGNORECASE
 )
@@ -50,7 +52,7 @@ def assigned(text: str, low: str, start: int) -> Iterator[Find]:
                 if (
                     rest
                     and rest.end() >= start
-                    and rest.end() - at <= CONTEXT
+                    and rest.end() - at <= CONTEXT - _BEFORE
                     and ((end := _value(text, at, rest, is_password, word == "bearer")) >= 0)
                 ):
                     yield Find(rest.end(), end, "KEY")
@@ -66,7 +68,7 @@ def _value(text: str, at: int, rest: re.Match[str], is_password: bool, spaced: b
     if rest["space"] and not rest["scheme"] and not spaced:
         return -1
     found = (_SPOKEN if spoken else _QUOTED if quote else _BARE).match(text, begin)
-    if found is None or _CODE.match(found[0]) or _PAGING.search(text[max(0, at - 14) : at]):
+    if found is None or _CODE.match(found[0]) or _PAGING.search(text[max(0, at - _BEFORE) : at]):
         return -1
     value = found[0] if quote and text.startswith(quote, found.end()) else found[0].rstrip(".,;:)]}")
     if text.startswith("(", begin + len(value)):
@@ -104,6 +106,21 @@ def entropy(text: str) -> float:
     return -sum(n / size * math.log2(n / size) for n in map(text.count, set(text)))
 
 
+_CURL = re.compile(rf"(?:-u|--user)[ =]{{1,2}}[\"']?[^{ENDS}:']{{1,64}}:")
+_GIVEN = re.compile(rf"[^{ENDS}'\\]{{3,128}}")
+
+
+def of_curl(text: str, start: int) -> Iterator[Find]:
+    """The password of ``curl -u user:password``."""
+    for user in _CURL.finditer(text, max(0, start - CONTEXT)):
+        begin = user.end()
+        if begin < start or text.rfind("curl", max(0, begin - CONTEXT), user.start()) < 0:
+            continue
+        found = _GIVEN.match(text, begin)
+        if found and not _STAND_INS.match(found[0]) and not _CODE.match(found[0]):
+            yield Find(*found.span(), "KEY")
+
+
 _USER = re.compile(rf"[^{ENDS}:/@'?#]{{0,64}}:")
 _PASSWORD = re.compile(rf"([^{ENDS}/@]{{3,128}})@[{WORD}\[]")
 _STAND_INS = re.compile(
@@ -120,7 +137,7 @@ def in_urls(text: str, start: int) -> Iterator[Find]:
             and text[at - 1].isalnum()
             and (user := _USER.match(text, at + 3))
             and user.end() >= start
-            and user.end() - at <= CONTEXT
+            and user.end() - at < CONTEXT
             and (found := _PASSWORD.match(text, user.end()))
             and not _STAND_INS.match(found[1])
         ):

@@ -59,10 +59,11 @@ _NORTH_AMERICAN = re.compile(
     rf"(?:1[{SPACE}.-])?(?:[2-9][0-9]{{2}}([.-])|\(?[2-9][0-9]{{2}}\)[{SPACE}-]?)[2-9][0-9]{{2}}(?(1)\1|[{SPACE}.-])[0-9]{{4}}"
 )
 _FRENCH = re.compile(rf"0[1-9]([{SPACE}.-])[0-9]{{2}}(?:\1[0-9]{{2}}){{3}}")
-_MOBILE = re.compile(
-    rf"0(?:7[0-9]{{3}}[{SPACE}][0-9]{{6}}|1(?:5[0-9]{{1,2}}|6[023]|7[0-9])[{SPACE}/-][0-9]{{7,8}})(?![0-9])"
+_SPACED = re.compile(
+    rf"0(?:7[0-9]{{3}}[{SPACE}][0-9]{{6}}|2[0-9][{SPACE}][0-9]{{4}}[{SPACE}][0-9]{{4}}|1[0-9]{{2}}[{SPACE}]"
+    rf"[0-9]{{3}}[{SPACE}][0-9]{{4}}|1[0-9]{{3}}[{SPACE}][0-9]{{6}}|1(?:5[0-9]{{1,2}}|6[023]|7[0-9])[{SPACE}/-][0-9]{{7,8}})(?![0-9])"
 )
-"""British and German ones."""
+"""British ones, and German ones of mobile phones."""
 
 _ELSEWHERE = re.compile(r"[!?;\n]|\.\s+\w+\s|[0-9]{7}")
 """Between a word and a number: another sentence, or another number."""
@@ -73,7 +74,7 @@ _MY = re.compile(
 )
 _CALLS = re.compile(
     r"\b(?:tel|tél|(?:tel|tél)(?:ef|ép|ep|éf)\w*|phones?|mobiles?|mobil\w*|m[óo]vil\w*|cells?|cellphone|cellulare|"
-    r"celular|cel|handy\w*|fax\w*|hotline|festnetz\w*|durchwahl|portable|whatsapp|sms|call|called|calls|calling|ring|"
+    r"celular|cel|handy\w*|fax\w*|hotline|festnetz\w*|landline|durchwahl|portable|whatsapp|sms|call|called|calls|calling|ring|"
     r"dial|text|reach|contact|kontakt|contacto|contatto|contactez|ruf|rufen|anruf\w*|rückruf\w*|zurückruf\w*|erreich\w*|"
     r"appel\w*|rappel\w*|joindre|joignable|llam\w*|llám\w*|marque|chiam\w*|richiam\w*|ligue|bel|bellen|mobiel|"
     r"komórka|zadzwoń|voicemail|pager|switchboard|helpdesk|reception|number|nummer|numéro|número|numero)\b",
@@ -81,10 +82,10 @@ _CALLS = re.compile(
 )
 """Words that a telephone number stands behind; a number only if it is somebody's, or no other number is spoken of."""
 _STEMMED = (
-    "tel tél phone mobil móvil movil cel handy fax hotline festnetz durchwahl portable whatsapp sms call ring dial "
-    "text reach contact kontakt contatto ruf anruf rückruf zurückruf erreich appel rappel joi llam llám marque chiam "
-    "richiam ligue bel mobiel komórka zadzwoń voicemail pager switchboard helpdesk reception number nummer numéro "
-    "número numero"
+    "tel tél phone mobil móvil movil cel handy fax hotline landline festnetz durchwahl portable whatsapp sms call ring "
+    "dial text reach contact kontakt contatto ruf anruf rückruf zurückruf erreich appel rappel joi llam llám marque chiam "
+    "richiam ligue bel mobiel komórka zadzwoń voicemail pager switchboard helpdesk reception number nummer "
+    "numéro número numero"
 )
 _STEMS = tuple(_STEMMED.split())
 _NUMBER_IS = re.compile(r"(?:\s(?:is|ist|lautet|est|es|è|é)|:)\s?\Z", re.IGNORECASE)
@@ -144,15 +145,15 @@ def phone(text: str, start: int, words: Words, plans: Plans | None = None) -> Fi
         return _international(text, start - 1, start)
     if before == "(" and text[start - 2 : start - 1] == "+":
         return _international(text, start - 2, start)
-    if before in _GROUPED and text[start - 2 : start - 1].isdigit():
-        return None  # a later group of a number
     opened = start - 1 if before == "(" else start
     if text.startswith("00", start) and begins(text, start) and (found := _international(text, start, start + 2)):
         return found
-    form = _FRENCH if text[start] == "0" and text[start + 2 : start + 3] in _BETWEEN else _MOBILE
+    form = _FRENCH if text[start] == "0" and text[start + 2 : start + 3] in _BETWEEN else _SPACED
     match = (form if text[start] == "0" else _NORTH_AMERICAN).match(text, opened)
     if match and stands_alone(text, opened, match.end()) and _distance(text, opened, words) != _OF_ANOTHER:
         return Find(opened, match.end(), "PHONE")
+    if before in _GROUPED and text[start - 2 : start - 1].isdigit():
+        return None  # a later group of a number
     return _national(text, opened, start, words, plans)
 
 

@@ -65,10 +65,8 @@ class Pii:
         if "@" in text:
             found += addresses.emails(text, start)
         classes = text.encode("utf-8", "replace").translate(_CLASSES, _SEPARATORS)
-        if b"0000" in classes:
+        if b"0000" in classes or b"AA00" in classes:
             found += accounts.ibans(text, start)
-            found += self._numbers(text, start)
-        elif b"AAAAAA00" in classes:
             found += self._numbers(text, start)
         if "::" in text or text.count(":") > 6:
             found += addresses.ipv6(text, start)

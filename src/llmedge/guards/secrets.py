@@ -41,6 +41,8 @@ class Secrets:
         low = lower(text)
         if any(word in low for word in _WORDS):
             found += assignments.assigned(text, low, start)
+        if "curl" in low:
+            found += assignments.of_curl(text, start)
         if "://" in text and "@" in text:
             found += assignments.in_urls(text, start)
         if "-----BEGIN" in text:
