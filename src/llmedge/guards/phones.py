@@ -82,10 +82,10 @@ _CALLS = re.compile(
 )
 """Words that a telephone number stands behind; a number only if it is somebody's, or no other number is spoken of."""
 _STEMMED = (
-    "tel tél phone mobil móvil movil cel handy fax hotline landline festnetz durchwahl portable whatsapp sms call ring "
-    "dial text reach contact kontakt contatto ruf anruf rückruf zurückruf erreich appel rappel joi llam llám marque chiam "
-    "richiam ligue bel mobiel komórka zadzwoń voicemail pager switchboard helpdesk reception number nummer "
-    "numéro número numero"
+    "tel tél phone mobil móvil movil cel handy fax hotline landline festnetz durchwahl portable whatsapp sms call "
+    "ring dial text reach contact kontakt contatto ruf anruf rückruf zurückruf erreich appel rappel joi llam llám "
+    "marque chiam richiam ligue bel mobiel komórka zadzwoń voicemail pager switchboard helpdesk reception number "
+    "nummer numéro número numero"
 )
 _STEMS = tuple(_STEMMED.split())
 _NUMBER_IS = re.compile(r"(?:\s(?:is|ist|lautet|est|es|è|é)|:)\s?\Z", re.IGNORECASE)
