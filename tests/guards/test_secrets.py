@@ -113,6 +113,7 @@ class Forms(SynchronousTestCase):
             "password: Optional[str] = None",
             "token: next(tokens2), secret = self.vault.secret2value, api_key=os.environ['KEY_2'], token_count: 12800",
             f"nextPageToken: {BODY[:20]}, max_tokens=4096, token=2024-11-30T10:00:00Z",
+            "[token.ts:64](https://x.example/a1b2c3d4e5f6/b) badge.svg?token=yZL6LtXkOA)",
             "secret: file:/run/secrets/x1y2z3",
         )
 

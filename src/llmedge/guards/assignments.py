@@ -30,6 +30,7 @@ _REST = re.compile(
 """From a keyword to what is its value: the rest of its name, a sign or a verb, a quotation mark."""
 _QUOTED = re.compile(rf"[^{ENDS}'\\]{{4,128}}")
 _BARE = re.compile(rf"[^{ENDS}'\\,;&]{{4,128}}")
+_TOKEN = re.compile(r"[A-Za-z0-9_+/=.~-]{12,3900}")
 _SPOKEN = re.compile(rf"[^{ENDS}'\\]{{6,64}}")
 _CODE = re.compile(
     r"[$%{*(\[]|[A-Za-z_][\w.]*[(\[{]|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\Z|env[:.]|file:|https?:|/|\.{2}|x{4}|X{4}"
@@ -67,7 +68,8 @@ def _value(text: str, at: int, rest: re.Match[str], is_password: bool, spaced: b
     begin, quote, spoken = rest.end(), rest["quote"], rest["is"] is not None
     if rest["space"] and not rest["scheme"] and not spaced:
         return -1
-    found = (_SPOKEN if spoken else _QUOTED if quote else _BARE).match(text, begin)
+    shape = _TOKEN if not is_password else _SPOKEN if spoken else _QUOTED if quote else _BARE
+    found = shape.match(text, begin)
     if found is None or _CODE.match(found[0]) or _PAGING.search(text[max(0, at - _BEFORE) : at]):
         return -1
     value = found[0] if quote and text.startswith(quote, found.end()) else found[0].rstrip(".,;:)]}")

@@ -51,6 +51,7 @@ _BODY = re.compile(
 )
 _WITHIN = re.compile(rf"[{WORD}+]")
 _NO_DIGITS = re.compile("[^0-9]")
+_DECIMAL = re.compile(r"[0-9]+\.[0-9]{1,3}\Z")
 _AMOUNT = re.compile(rf"[{SPACE}]?[%€$£]|,[0-9]")
 _LAST = re.compile(rf"[{SPACE}./()\u2013-]+[0-9]+\Z")
 LONGEST = 40
@@ -74,7 +75,7 @@ _MY = re.compile(
 )
 _CALLS = re.compile(
     r"\b(?:tel|tél|(?:tel|tél)(?:ef|ép|ep|éf)\w*|phones?|mobiles?|mobil\w*|m[óo]vil\w*|cells?|cellphone|cellulare|"
-    r"celular|cel|handy\w*|fax\w*|hotline|festnetz\w*|landline|durchwahl|portable|whatsapp|sms|call|called|calls|calling|ring|"
+    r"celular|cel|handy\w*|fax\w*|hotline|festnetz\w*|landline|durchwahl|portable|whatsapp|sms|call|called|calling|ring|"
     r"dial|text|reach|contact|kontakt|contacto|contatto|contactez|ruf|rufen|anruf\w*|rückruf\w*|zurückruf\w*|erreich\w*|"
     r"appel\w*|rappel\w*|joindre|joignable|llam\w*|llám\w*|marque|chiam\w*|richiam\w*|ligue|bel|bellen|mobiel|"
     r"komórka|zadzwoń|voicemail|pager|switchboard|helpdesk|reception|number|nummer|numéro|número|numero)\b",
@@ -99,10 +100,11 @@ _OTHER = re.compile(
     re.IGNORECASE,
 )
 """Words that other numbers stand behind."""
-_DATE = re.compile(
-    r"(?:[0-9]{4}([-./])[0-9]{1,2}\1[0-9]{1,2}|[0-9]{1,2}([-./])[0-9]{1,2}\2(?:19|20)?[0-9]{2})(?![0-9])"
+_NO_PHONE = re.compile(
+    r"(?:[0-9]{4}([-./])[0-9]{1,2}\1[0-9]{1,2}|[0-9]{1,2}([-./])[0-9]{1,2}\2(?:19|20)?[0-9]{2})(?![0-9])|"
+    rf"(?:[1-9][0-9]{{0,2}}(?:\.[0-9]{{3}})+|[1-9][0-9]?(?:[{SPACE}][0-9]{{3}})+|(?:0|[1-9][0-9]*)\.[0-9]+|[1-9]0{{4,}})\Z"
 )
-_THOUSANDS = re.compile(rf"[1-9][0-9]{{0,2}}(?:\.[0-9]{{3}})+\Z|[1-9][0-9]{{0,1}}(?:[{SPACE}][0-9]{{3}})+\Z")
+"""A date, thousands, a fraction, a round number."""
 
 Plans = Callable[[str], bool]
 """Whether numbering plans have a number, written nationally."""
@@ -198,7 +200,7 @@ def _international(text: str, start: int, digits_at: int) -> Find | None:
         number = number[: last.start()]
     end = digits_at + len(number)
     enough = least if len(number) > len(digits) else max(least, 10)
-    if not code or not enough <= len(digits) <= most or not ends(text, end):
+    if _DECIMAL.match(number) or not code or not enough <= len(digits) <= most or not ends(text, end):
         return None
     return Find(start, end, "PHONE")
 
@@ -217,7 +219,7 @@ def _national(text: str, opened: int, start: int, words: Words, plans: Plans | N
     digits = sum(map(str.isdigit, number))
     if not 7 <= digits <= 13 or not stands_alone(text, opened, end):
         return None
-    if _DATE.match(number) or _THOUSANDS.match(number) or _AMOUNT.match(text, end):
+    if _NO_PHONE.match(number) or _AMOUNT.match(text, end):
         return None
     plain = number[0] != "0" and digits == len(number) < 9
     if 0 <= _distance(text, opened, words) <= (4 if plain else _NEAR) or (plans is not None and plans(number)):
