@@ -8,10 +8,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.dialects.registry import DIALECTS
-from llmedge.errors import EdgeError, ValidationError, VendorRefused
+from llmedge.errors import ValidationError, VendorRefused
 from llmedge.guards.interfaces import GuardFailed, Judgement
 from llmedge.guards.refusals import ContentBlocked, ContentUnreadable, GuardrailUnavailable
-from llmedge.model import Answer, Usage
+from llmedge.model import Answer
 from llmedge.operations import Operation
 from tests.guards.made import CANARY, Canaries, Told, guard
 from tests.guards.positions import REQUESTS
@@ -400,94 +400,3 @@ class During(SynchronousTestCase):
         asking.cancel()
         self.assertEqual(cancelled, [shield])
         self.assertTrue(guarded.world.at_rest())
-
-
-class Answers(SynchronousTestCase):
-    def test_masked(self) -> None:
-        """In text, thoughts, refusals and arguments."""
-        function = {"name": "f", "arguments": json.dumps({"a": CANARY, "n": 1})}
-        said = answer(
-            f"to {CANARY}",
-            reasoning_content=CANARY,
-            refusal=CANARY,
-            tool_calls=[{"id": "1", "type": "function", "function": function}],
-        )
-        guarded = Guarded(guard(Canaries(), action="mask", on=("response",)), vendor=(said,))
-        reply = self.successResultOf(guarded.ask())
-        self.assertNotIn(b"canary-", reply.body)
-        self.assertEqual(reply.body.count(b"[CANARY]"), 4)
-        self.assertEqual(reply.usage, said.usage)
-        self.assertEqual(guarded.verdicts, [("g", "response", "mask")])
-
-    def test_blocked(self) -> None:
-        """It is a refusal of the client's dialect, and what it has cost stays; or an error, or asked for once more."""
-        bad, good = answer(CANARY), answer("fine")
-        guarded = Guarded(guard(Canaries(), on=("response",)), vendor=[(bad,)])
-        reply = self.successResultOf(guarded.ask())
-        choice = json.loads(reply.body)["choices"][0]
-        self.assertEqual(choice["finish_reason"], "content_filter")
-        self.assertEqual(choice["message"]["refusal"], "This answer was withheld by the guardrail 'g'.")
-        self.assertNotIn(b"canary", reply.body)
-        self.assertEqual(reply.usage, Usage(3, 4))
-        guarded = Guarded(guard(Canaries(), on=("response",), block="error"), vendor=[(bad,)])
-        self.failureResultOf(guarded.ask(), ContentBlocked)
-        guarded = Guarded(guard(Canaries(), on=("response",), retry=True), vendor=[(bad,), (good,)])
-        self.assertEqual(text_of(self.successResultOf(guarded.ask())), "fine")
-        self.assertEqual(guarded.verdicts, [("g", "response", "block"), ("g", "response", "pass")])
-        guarded = Guarded(guard(Canaries(), on=("response",), retry=True), vendor=[(bad,)])
-        self.assertIn(b"withheld", self.successResultOf(guarded.ask()).body)
-        self.assertEqual(len(guarded.asked), 2)
-
-    def test_other_dialects_refuse_in_their_words(self) -> None:
-        texts = [{"type": "output_text", "text": CANARY, "annotations": []}]
-        message = {"type": "message", "id": "m", "role": "assistant", "content": texts}
-        parts = {"role": "model", "parts": [{"text": CANARY}]}
-        answers: dict[str, tuple[dict[str, Any], bytes]] = {
-            "anthropic": (
-                {
-                    "type": "message",
-                    "id": "m",
-                    "role": "assistant",
-                    "model": "x",
-                    "stop_reason": "end_turn",
-                    "content": [{"type": "text", "text": CANARY}],
-                    "usage": {"input_tokens": 1, "output_tokens": 1},
-                },
-                b'"stop_reason":"refusal"',
-            ),
-            "gemini": ({"candidates": [{"content": parts, "finishReason": "STOP"}]}, b'"finishReason":"SAFETY"'),
-            "openai_responses": (
-                {"id": "r", "object": "response", "status": "completed", "model": "x", "output": [message]},
-                b'"type":"refusal"',
-            ),
-        }
-        for dialect, (document, words) in answers.items():
-            guarded = Guarded(guard(Canaries(), on=("response",)), vendor=(Answer(json.dumps(document).encode()),))
-            reply = self.successResultOf(guarded.ask(dialect=dialect))
-            self.assertIn(words, reply.body)
-            self.assertNotIn(b"canary", reply.body)
-
-    def test_completions(self) -> None:
-        choice = {"index": 0, "text": CANARY, "finish_reason": "stop"}
-        said = Answer(json.dumps({"id": "c", "object": "text_completion", "choices": [choice]}).encode())
-        guarded = Guarded(guard(Canaries(), on=("response",)), vendor=(said,))
-        reply = self.successResultOf(guarded.ask(dialect="openai_text", operation=Operation.TEXT))
-        self.assertEqual(json.loads(reply.body)["choices"][0]["finish_reason"], "content_filter")
-
-    def test_texts_that_are_no_json(self) -> None:
-        """A transcription, say."""
-        heard = Answer(f"to {CANARY}".encode(), None, b"text/plain; charset=utf-8")
-        guarded = Guarded(guard(Canaries(), action="mask", on=("response",)), vendor=(heard,))
-        asking = guarded.ask(dialect="passthrough", operation=Operation.AUDIO_TRANSCRIPTIONS)
-        self.assertEqual(self.successResultOf(asking).body, b"to [CANARY]")
-
-    def test_judged(self) -> None:
-        told = Told(lambda m: Judgement("block") if "bad" in m.answer[0] else Judgement())
-        guarded = Guarded(guard(checker=told, on=("response",)), vendor=[(answer("bad"),), (answer("good"),)])
-        self.assertIn(b"withheld", self.successResultOf(guarded.ask()).body)
-        self.assertEqual(text_of(self.successResultOf(guarded.ask())), "good")
-        self.assertEqual(told.seen[0].position, "end")
-
-    def test_a_vendors_error_is_its_own(self) -> None:
-        guarded = Guarded(guard(Canaries(), on=("response",)), vendor=(VendorRefused("no"),))
-        self.failureResultOf(guarded.ask(), EdgeError)
