@@ -59,7 +59,7 @@ class JudgedStream(StoppableStream):
                 self._queue.append(Held(event, said))
                 self._size += len(event.frame)
                 for each in said:
-                    self._note(each)
+                    self._collect(each)
             if self._size > HELD:
                 for tally in self._tallies:
                     tally.fail("too_large")
@@ -74,7 +74,7 @@ class JudgedStream(StoppableStream):
             return self._judged(done)
         return []
 
-    def _note(self, event: ir.StreamEvent) -> None:
+    def _collect(self, event: ir.StreamEvent) -> None:
         if isinstance(event, ir.Open):
             self._texts[event.choice, event.block] = _Text(event.kind, event.name, event.tool_id)
             if event.kind == "audio":
@@ -128,8 +128,11 @@ class JudgedStream(StoppableStream):
         out: Batch = []
         while self._queue:
             held = self._queue.popleft()
-            frames = self.encode(list(_with(held.said, texts)) if self.changed else held.said)
-            out += frames if self.changed else [held.event]
+            if self.changed:
+                out += self.encode(list(_with(held.said, texts)))
+            else:
+                self.gone(held.said)
+                out.append(held.event)
         self.sent = self.sent or any(event.kind is EventKind.CONTENT for event in out)
         self._before = (self._before + "".join(texts.values()))[-BEFORE:]
         self._texts = {key: each for key, each in self._texts.items() if not each.closed}

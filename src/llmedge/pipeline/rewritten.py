@@ -17,6 +17,9 @@ from llmedge.pipeline.said import codec, read_frames
 from llmedge.streams import Batch, FilteredStream, ReplyStream
 
 replace = msgspec.structs.replace
+_encode = msgspec.json.encode
+PAST = 4096
+"""Events that the encoder may be told of later."""
 LONG = 32
 """Characters of one event that do not wait for what is held back behind them."""
 Key = tuple[int, int]
@@ -78,6 +81,10 @@ class RewrittenStream(FilteredStream):
         self.open: dict[Key, None] = {}
         """Blocks whose beginning has gone on, and not their end."""
         self._queue: deque[Held] = deque()
+        self._around = b""
+        """What was around the text of an event that was looked at."""
+        self._past: list[ir.StreamEvent] = []
+        """What the encoder has not been told of yet, as nothing was asked of it: bytes have gone on."""
 
     @abstractmethod
     def rewriter(self, kind: str) -> Rewriter:
@@ -141,20 +148,41 @@ class RewrittenStream(FilteredStream):
     def _others(self, event: Event, said: list[ir.StreamEvent]) -> bool:
         """What else is said in an event."""
         known = {each.text for each in said if isinstance(each, ir.Delta)}
-        if not known:  # it may say once more what its blocks have said
+        around = b""
+        if len(known) == 1:
+            around = event.frame.replace(_encode(*known), b"", 1)
+            if around == self._around:
+                return False  # all but its text is as it was in the one before, nearly always
+        elif not known:  # it may say once more what its blocks have said
             known = {"".join(block.said) for block in self._blocks.values()}
-        return any(self.other(unit) for unit in units_of(event.frame, known))
+        if any(self.other(unit) for unit in units_of(event.frame, known)):
+            return True
+        self._around = around
+        return False
 
     # What goes on
 
     def encode(self, said: list[ir.StreamEvent]) -> Batch:
-        """The frames of what goes on, whether they or those of the vendor's do."""
+        """The frames of what goes on."""
+        past, self._past = self._past, []
+        if past:
+            self._encoder.encode(past)
+        self._note(said)
+        return self._encoder.encode(said)
+
+    def gone(self, said: list[ir.StreamEvent]) -> None:
+        """The vendor's own frames of it have gone on."""
+        self._note(said)
+        self._past += said
+        if len(self._past) > PAST:
+            self.encode([])
+
+    def _note(self, said: list[ir.StreamEvent]) -> None:
         for event in said:
             if isinstance(event, ir.Open):
                 self.open[event.choice, event.block] = None
             elif isinstance(event, ir.Close):
                 self.open.pop((event.choice, event.block), None)
-        return self._encoder.encode(said)
 
     def _released(self) -> Batch:
         queue, out = self._queue, []
@@ -181,7 +209,7 @@ class RewrittenStream(FilteredStream):
             for key, size in held.sizes.items():
                 block = self._blocks[key]
                 block.ready = block.ready[size:]
-            self.encode(held.said)
+            self.gone(held.said)
             out.append(held.event)
         return out
 
