@@ -10,19 +10,18 @@ from llmedge.guards.cuts import CONTEXT, ENDS, WORD
 from llmedge.guards.interfaces import Find
 
 _PASSWORDS = (
-    "passw|pwd|passphrase|passcode|kennwort|mot de passe|mdp|contrase|clave|senha|parola|parola d'ordine|"
-    "parola d\u2019ordine|hasło|haslo|wachtwoord|lösenord|salasana"
-)
-_TOKENS = (
-    "secret|token|apikey|api_key|api-key|api key|access_key|accesskey|access-key|private_key|privatekey|private-key|"
-    "account_key|accountkey|auth_key|authkey|encryption_key|signing_key|credential|authorization|bearer"
+    "passw|pwd|passphrase|passcode|kennwort|mot de passe|mdp|contrase|clave|senha|parola|hasło|haslo|wachtwoord|"
+    "lösenord|salasana"
 )
 PASSWORDS = tuple(_PASSWORDS.split("|"))
-TOKENS = tuple(_TOKENS.split("|"))
+TOKENS = ("secret", "token", "key", "credential", "authorization", "bearer")
+WORDS = (*PASSWORDS, *TOKENS)
+_SECRET_KEY = re.compile(r"(?:api|access|private|account|auth|encryption|signing|master|license)[ _-]?\Z")
+"""What stands before ``key`` where it is one to keep."""
 _SIGN = r"(?:=>|:=|==?|:)"
 _IS = r"(?:is|are|was|ist|lautet|war|est|es|era|è|é|jest|to)"
 _REST = re.compile(
-    rf"""(?P<name>[\w.-]{{0,24}})["'`\])\\]{{0,3}}(?:(?P<type>:\s?\w{{1,12}}\s?=\s?)|"""
+    rf"""(?P<name>[\w.-]{{0,24}}(?:[ ]d['\u2019]ordine)?)["'`\])\\]{{0,3}}(?:(?P<type>:\s?\w{{1,12}}\s?=\s?)|"""
     rf"""\s{{0,3}}(?P<sign>{_SIGN})\s{{0,2}}|[ ](?P<is>{_IS}):?[ ]{{1,2}}|(?P<space>[ ]))"""
     r"""(?P<scheme>(?:Bearer|Basic|Token)[ ])?(?P<quote>\\?["'`]?)""",
     re.IGNORECASE,
@@ -45,28 +44,21 @@ _PAGING = re.compile(
 
 def assigned(text: str, low: str, start: int) -> Iterator[Find]:
     """What is said or set to be a password, a token, a key, in ``text``, whose lower case is ``low``."""
-    for words, is_password in ((PASSWORDS, True), (TOKENS, False)):
-        for word in words:
-            at = low.find(word, max(0, start - CONTEXT))
-            while at >= 0:
-                rest = _REST.match(text, at + len(word))
-                if (
-                    rest
-                    and rest.end() >= start
-                    and rest.end() - at <= CONTEXT - _BEFORE
-                    and ((end := _value(text, at, rest, is_password, word == "bearer")) >= 0)
-                ):
+    for word in [each for each in WORDS if each in low]:
+        at = low.find(word, max(0, start - CONTEXT))
+        while at >= 0:
+            if (rest := _REST.match(text, at + len(word))) and start <= rest.end() <= at + CONTEXT - _BEFORE:
+                known = word != "key" or _SECRET_KEY.search(low[max(0, at - _BEFORE) : at])
+                if known and (end := _value(text, at, rest, word)) >= 0:
                     yield Find(rest.end(), end, "KEY")
-                at = low.find(word, at + 1)
+            at = low.find(word, at + 1)
 
 
-def _value(text: str, at: int, rest: re.Match[str], is_password: bool, spaced: bool) -> int:
-    """Where the secret ends that begins where ``rest`` ends; -1: it is none.
-
-    :param spaced: a space before it is enough.
-    """
+def _value(text: str, at: int, rest: re.Match[str], word: str) -> int:
+    """Where the secret ends that begins where ``rest`` ends; -1: it is none."""
+    is_password = word in PASSWORDS
     begin, quote, spoken = rest.end(), rest["quote"], rest["is"] is not None
-    if rest["space"] and not rest["scheme"] and not spaced:
+    if rest["space"] and not rest["scheme"] and word != "bearer":
         return -1
     shape = _TOKEN if not is_password else _SPOKEN if spoken else _QUOTED if quote else _BARE
     found = shape.match(text, begin)

@@ -27,6 +27,8 @@ _CLASSES = bytes(
 _SEPARATORS = " ./()-\u00a0\u202f\u2013".encode()
 _PLACES = re.compile(rf"(?<![0-9])(?=[0-9](?:[{SPACE}./()\u2013-]{{0,3}}[0-9]){{3}})")
 """Before numbers of at least four digits, each group of theirs a place of its own."""
+_GROUPS = re.compile(":(?:[0-9A-Fa-f]{1,4}:){3}")
+"""Of an IPv6 address that is written out."""
 _SIX = re.compile(rf"[0-9](?:[{SPACE}./()\u2013-]{{0,3}}[0-9]){{5}}")
 
 
@@ -68,7 +70,7 @@ class Pii:
         if b"0000" in classes or b"AA00" in classes:
             found += accounts.ibans(text, start)
             found += self._numbers(text, start)
-        if "::" in text or text.count(":") > 6:
+        if "::" in text or _GROUPS.search(text):
             found += addresses.ipv6(text, start)
         return [each for each in resolved(found) if each.kind in self.kinds]
 

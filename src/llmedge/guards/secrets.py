@@ -16,7 +16,6 @@ _SHORTEST = b"a" * 16
 """Keys have no fewer characters of these classes."""
 _INNER = re.compile(r"[_./-](?=[A-Za-z0-9])")
 _DIGIT = re.compile("[0-9]")
-_WORDS = (*assignments.PASSWORDS, *assignments.TOKENS)
 
 _BLOCK = 8192
 """Characters between the lines that begin and end a private key, at most."""
@@ -39,8 +38,7 @@ class Secrets:
         if _SHORTEST in classes:
             found += _keys(text, classes, start)
         low = lower(text)
-        if any(word in low for word in _WORDS):
-            found += assignments.assigned(text, low, start)
+        found += assignments.assigned(text, low, start)
         if "curl" in low:
             found += assignments.of_curl(text, start)
         if "://" in text and "@" in text:
