@@ -131,11 +131,11 @@ class Configured(SynchronousTestCase):
 
     def test_keys(self) -> None:
         """By their digest; known callers are kept, with what they may do."""
-        auth = Auth(keys=(key("a", "key-a", models=("gpt-*",), rpm=7), key("b", "key-b")))
+        auth = Auth(keys=(key("a", "key-a", models=("gpt-*",), rpm=7, guardrails=("pii",)), key("b", "key-b")))
         shown = Shown(b"key-a")
         caller = identifiers(auth, Clock()).identify(shown)
         limits = Limits("key:file:a", "The key 'a'", rpm=7)
-        self.assertEqual(caller, attrs.evolve(filed("a"), models=("gpt-*",), limits=(limits,)))
+        self.assertEqual(caller, attrs.evolve(filed("a"), models=("gpt-*",), limits=(limits,), guardrails=("pii",)))
         self.assertEqual((shown.lasting, mode(auth)), (True, "keys"))
         self.assertIn("Invalid", self.refusal(auth, shown := Shown(b"key-c")))
         self.assertFalse(shown.lasting)

@@ -43,14 +43,24 @@ class Directories(SynchronousTestCase):
         return self.chain.identify(Shown(KEY))
 
     def test_a_key_and_what_it_belongs_to(self) -> None:
-        """All limits of the path, its own first; the models that all of them allow."""
+        """All limits of the path, its own first; the models that all of them allow; everybody's guardrails."""
         self.directory.apply(
             1,
             [
                 Entity("organization", "o", "acme", data={"budgets": [{"amount": 5}]}),
-                Entity("team", "t", "red", organization="o", data={"models": ["gpt-*", "claude-*"], "tpm": 9}),
+                Entity(
+                    "team",
+                    "t",
+                    "red",
+                    organization="o",
+                    data={"models": ["gpt-*", "claude-*"], "tpm": 9, "guardrails": ["pii"]},
+                ),
                 Entity("project", "p", "search", team="t", data={"rpm": 3}),
-                key(project="p", user="anna", data={"models": ["*-4o", "claude-x"], "rpm": 7, "tags": ["batch"]}),
+                key(
+                    project="p",
+                    user="anna",
+                    data={"models": ["*-4o", "claude-x"], "rpm": 7, "tags": ["batch"], "guardrails": ["own"]},
+                ),
             ],
             [secret()],
         )
@@ -65,6 +75,7 @@ class Directories(SynchronousTestCase):
                 ("organization:o", "The organization 'acme'"),
             ],
         )
+        self.assertEqual(caller.guardrails, ("own", "pii"))
         allowed = [model for model in ("gpt-4o", "claude-x", "llama-4o", "gpt-5") if caller.may_use(model)]
         self.assertEqual(allowed, ["gpt-4o", "claude-x"])
 

@@ -252,7 +252,7 @@ class InTheStore(Tried):
             [
                 Entity("organization", "o1", "acme", data={"tpm": 90}),
                 Entity("team", "t1", "red", organization="o1", data={"rpm": 5, "models": ["gpt-*"]}),
-                Entity("user", "u1", "anna", data={"max_concurrency": 2}),
+                Entity("user", "u1", "anna", data={"max_concurrency": 2, "guardrails": ["pii"]}),
                 Entity("role", "r1", "auditor", data={"permissions": ["audit:read"]}),
             ],
             [],
@@ -268,6 +268,7 @@ class InTheStore(Tried):
             self.assertEqual([each.id for each in caller.limits], ["user:u1", "team:t1", "organization:o1"])
             self.assertEqual(caller.account, Account(f"jwt:{URL}|anna", "t1", "", "o1", "u1"))
             self.assertFalse(caller.may_use("claude-x"))
+            self.assertEqual(caller.guardrails, ("pii",))
         self.assertIn("audit:read", caller.scopes)
         other = self.caller(team="blue", sub="bob")
         self.assertEqual((other.limits, other.account.team, other.account.user), ((), "blue", "bob"))
