@@ -29,6 +29,16 @@ class Plain(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _plain = msgspec.json.Decoder(Plain).decode
+PLAIN = "messages"
+"""The field that has such."""
+
+
+def read_plain(raw: Any) -> Plain | None:
+    """An item that is a message of a role and a text, and nothing else."""
+    try:
+        return _plain(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 class Field:
@@ -58,15 +68,6 @@ class Field:
         """Those behind ``start`` bytes of it: a comma follows, or the end."""
         rest = memoryview(self.raw)[start:]
         return _decode_items(mend(b"[" + rest[1:])) if len(rest) > 1 else []
-
-    def plain(self, raw: Any) -> Plain | None:
-        """An item that is a message of a role and a text, and nothing else."""
-        if self.name == "messages":
-            try:
-                return _plain(raw)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                pass
-        return None
 
 
 class Body:

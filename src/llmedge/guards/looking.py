@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from llmedge.guards.body import Body, Field
+from llmedge.guards.body import PLAIN, Body, Field, Plain, read_plain
 from llmedge.guards.fields import ROLES
 from llmedge.guards.interfaces import Detector, Find, Medium
 from llmedge.guards.placeholders import Placeholders
@@ -125,6 +125,7 @@ class Look:
     def _items(self, field: Field, items: list[Any], first: int, tag: bytes, media: list[Medium]) -> Iterator[None]:
         """Some of a field; what media are in it comes to ``media``."""
         sha, clean = hashlib.sha256, self._clean
+        reads = field.name == PLAIN
         for number, raw in enumerate(items, first):
             if len(view := memoryview(raw)) > _STEP:
                 parts = sha()
@@ -135,7 +136,9 @@ class Look:
             found = clean.known.get(digest)
             if found is None and (found := clean.again(digest)) is None:
                 found = _NONE
-                if not (yield from self._is_plain(field, raw)):
+                if reads and (plain := read_plain(raw)) is not None and self._is_clean(plain):
+                    clean.add(digest, found)
+                else:
                     before = self._counted()
                     unit = self._body.unit(field, number, raw)
                     if self._escape is not None:
@@ -145,8 +148,6 @@ class Look:
                         found = [Medium(each.kind, each.where) for each in unit.media]
                     if not unit.changed and before == self._counted():
                         clean.add(digest, found)
-                else:
-                    clean.add(digest, found)
                 yield
             elif number & 15 == 15:
                 yield
@@ -154,31 +155,21 @@ class Look:
                 self._cannot_read(found)
                 media += found
 
-    def _is_plain(self, field: Field, raw: Any) -> Generator[None, None, bool]:
-        """Whether it is a message of one text, and that is clean: nothing else need be made of it."""
-        plain = field.plain(raw)
-        if plain is None or (self._escape is not None and "<" in plain.content):
+    def _is_clean(self, plain: Plain) -> bool:
+        """Whether it is short, and clean: nothing else need be made of it."""
+        text = plain.content
+        if len(text) > WINDOW or (self._escape is not None and "<" in text):
             return False
-        where, text = ROLES[plain.role][1], plain.content
+        where = ROLES[plain.role][1]
         for tally, detector, on in self._by:
-            if where not in on:
-                continue
-            if tally.failed:
-                return False
-            begun = perf_counter()
-            try:
-                if len(text) <= WINDOW:
-                    found = bool(detector.find(text))
-                else:
-                    found = False
-                    for finds in looked_at(detector, text):
-                        found = found or bool(finds)
-                        yield
-            except Exception:  # which is told where it is looked at once more
-                return False
-            tally.seconds += perf_counter() - begun
-            if found:
-                return False
+            if where in on:
+                begun = perf_counter()
+                try:
+                    if tally.failed or detector.find(text):
+                        return False
+                except Exception:  # which is told where it is looked at once more
+                    return False
+                tally.seconds += perf_counter() - begun
         return True
 
     def _counted(self) -> int:

@@ -71,7 +71,7 @@ class GuardSet:
 
     :ivar digest: of them and how they are set.
     :ivar detectors: of requests; ``checkers`` likewise, ``during`` those of them that judge while the vendor works.
-    :ivar answers: those of answers.
+    :ivar asked: all of these, in this order; ``waits``: somebody is waited for. ``answers``: those of answers.
     :ivar tags: by field of a body: what tells its texts, looked at by these detectors, from all others.
     """
 
@@ -82,6 +82,8 @@ class GuardSet:
         checkers = [each for each in asked if each.checker is not None]
         self.checkers = [each for each in checkers if not each.settings.during]
         self.during = [each for each in checkers if each.settings.during]
+        self.asked = [*(each for each, _ in self.detectors), *self.checkers, *self.during]
+        self.waits = bool(checkers)
         self.answers = [each for each in guards if each.answers]
         self.tags: dict[str, bytes] = {}
         self._looked = hashlib.sha256(b"".join([each.digest for each, _ in self.detectors])).digest()[:8]

@@ -196,10 +196,9 @@ class Verdicts:
                 self._tallies.append(each)
                 self._count(each)
         facts = self._record.facts
-        facts[GUARDRAILS] = [each.told() for each in self._tallies]
+        facts[GUARDRAILS] = told = [each.told() for each in self._tallies]
         applied: dict[str, str] = {}
-        for each in self._tallies:
-            said = each.said
+        for said in told:
             if said.mode == "enforce":
                 before = applied.get(said.name)
                 applied[said.name] = max(before, said.verdict, key=_WEIGHTS.index) if before else said.verdict

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Iterator, Sequence
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 import attrs
@@ -58,6 +59,17 @@ class Guarding:
     verdicts: Verdicts
 
 
+@attrs.frozen(eq=False)
+class _Work:
+    """A request that is being looked at."""
+
+    held: GuardSet
+    verdicts: Verdicts
+    tallies: list[Tally]
+    body: Body
+    steps: Iterator[None]
+
+
 class GuardRequests(Stage):
     """What is asked; and in the answer, what placeholders stand for."""
 
@@ -72,54 +84,52 @@ class GuardRequests(Stage):
         held = self._guards.rules.of(call, asked)
         if held is None:
             return proceed(call)
-        return self._guarded(call, held, proceed)
-
-    async def _guarded(self, call: Call, held: GuardSet, proceed: Handler) -> Reply:
         verdicts = Verdicts(call.record, self._guards.stats.count)
         call.guards, call.guarding = held.digest, Guarding(held, verdicts)
-        tallies = _tallies([*(each for each, _ in held.detectors), *held.checkers, *held.during], call, verdicts)
-        told = False
+        tallies = _tallies(held.asked, call, verdicts)
         if call.record.end_user or call.record.facts:
             _cover(call.record, tallies)
+        looking = [(tally, detector) for tally, (_, detector) in zip(tallies, held.detectors, strict=False)]
         try:
-            call = await self._looked_at(call, held, tallies)
-            call = self._routed(call, tallies)
-            count = len(held.during)
-            if not count:
+            body = _body(call, tallies)
+            steps = Look(body, held, looking, self._guards.clean, verdicts.placeholders).steps()
+            if not (held.waits or verdicts.placeholders is not None) and _at_once(steps):
+                call = self._changed(call, body, tallies)
+                verdicts.tell(tallies)
+                return proceed(call)
+        except BaseException as error:
+            verdicts.tell(tallies)
+            raise _told(error) from None
+        return self._guarded(call, _Work(held, verdicts, tallies, body, steps), proceed)
+
+    async def _guarded(self, call: Call, work: _Work, proceed: Handler) -> Reply:
+        """What takes its time, or waits for others."""
+        held, verdicts, tallies, clock = work.held, work.verdicts, work.tallies, call.deadline.clock
+        told, during = False, len(held.during)
+        try:
+            await in_turns(work.steps, clock)
+            if held.checkers:
+                material = await _material(call, work.body)
+                first = len(held.detectors)
+                await check_all(tallies[first : first + len(held.checkers)], material, clock)
+            call = self._changed(call, work.body, tallies)
+            if not during:
                 verdicts.tell(tallies)
                 told = True
                 return await self._restored(call, verdicts.placeholders, proceed)
             material = await _material(call, Body(call.fields))
-            checking = check_all(tallies[-count:], material, call.deadline.clock)
+            checking = check_all(tallies[-during:], material, clock)
             return await _during(checking, self._restored(call, verdicts.placeholders, proceed))
-        except Stop as stop:
-            raise blocked(stop) from None
+        except (Stop, ValueError, *UNREADABLE) as error:
+            raise _told(error) from None
         finally:
             if not told:
                 verdicts.tell(tallies)
 
-    async def _looked_at(self, call: Call, held: GuardSet, tallies: list[Tally]) -> Call:
-        """``call`` as the guardrails let it go on.
-
-        :raises Stop: one blocks it. :raises EdgeError: one cannot say, or cannot read it.
-        """
-        if call.upload is not None:
-            for tally in tallies:
-                tally.cannot_read(_UPLOAD)
-        looking = [(tally, detector) for tally, (_, detector) in zip(tallies, held.detectors, strict=False)]
-        placeholders, clock = call.guarding.verdicts.placeholders, call.deadline.clock
-        try:
-            body = Body(call.fields)
-            if looking:
-                await in_turns(Look(body, held, looking, self._guards.clean, placeholders).steps(), clock)
-            if held.checkers:
-                material = await _material(call, body)
-                first = len(held.detectors)
-                await check_all(tallies[first : first + len(held.checkers)], material, clock)
-            fields = body.changed()
-        except (ValueError, *UNREADABLE):  # its dialect has let it pass: a half of a character, say
-            raise ValidationError("The body cannot be read by the guardrails that hold for it.") from None
-        return call if fields is None else call.changed(fields=fields)
+    def _changed(self, call: Call, body: Body, tallies: Sequence[Tally]) -> Call:
+        """``call`` as the guardrails let it go on."""
+        fields = body.changed()
+        return self._routed(call if fields is None else call.changed(fields=fields), tallies)
 
     def _routed(self, call: Call, tallies: Sequence[Tally]) -> Call:
         model = next((tally.routes for tally in tallies if tally.routes), "")
@@ -196,6 +206,29 @@ def _asked(call: Call) -> list[str]:
         ]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ValidationError("The field 'guardrails' must be a list of names.", param=FIELD) from None
+
+
+def _body(call: Call, tallies: Sequence[Tally]) -> Body:
+    """:raises ContentUnreadable: it is an upload, and somebody refuses what cannot be read."""
+    if call.upload is not None:
+        for tally in tallies:
+            tally.cannot_read(_UPLOAD)
+    return Body(call.fields)
+
+
+def _at_once(steps: Iterator[None], most: float = 0.001) -> bool:
+    """Whether all of ``steps`` are done within ``most`` seconds."""
+    begun = perf_counter()
+    return all(perf_counter() - begun < most for _ in steps)
+
+
+def _told(error: BaseException) -> BaseException:
+    """What the client is told of ``error``."""
+    if isinstance(error, Stop):
+        return blocked(error)
+    if isinstance(error, (ValueError, *UNREADABLE)):  # its dialect has let it pass: a half of a character, say
+        return ValidationError("The body cannot be read by the guardrails that hold for it.")
+    return error
 
 
 def _cover(record: Record, tallies: Sequence[Tally]) -> None:
