@@ -90,7 +90,7 @@ class Checkers(SynchronousTestCase):
             checking, tallies, _ = self.check(check)
             self.clock.advance(TIMEOUT)
             self.failureResultOf(checking, GuardrailUnavailable)
-            self.assertEqual(tallies[0].said.verdict, "unavailable", name)
+            self.assertEqual(tallies[0].verdict, "unavailable", name)
             self.assertEqual(self.clock.getDelayedCalls(), [], name)
             self.flushLoggedErrors()
 
@@ -99,7 +99,7 @@ class Checkers(SynchronousTestCase):
             checking, tallies, material = self.check(check, on_failure="open")
             self.clock.advance(TIMEOUT)
             self.successResultOf(checking)
-            self.assertEqual(tallies[0].said.verdict, "open", name)
+            self.assertEqual(tallies[0].verdict, "open", name)
             self.assertEqual(material.places[0].text, "hi")
             self.flushLoggedErrors()
 

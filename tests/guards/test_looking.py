@@ -39,7 +39,7 @@ class Conversation:
         ]
         for _ in self.steps({"messages": messages}):
             pass
-        return self.tallies[0].said.finds
+        return self.tallies[0].finds or {}
 
 
 LONG = "words and words " * 150
@@ -112,7 +112,7 @@ class Remembered(SynchronousTestCase):
         conversation = Conversation(guard(Canaries()))
         for texts in ([picture], [picture], [picture, "a", "b"]):
             conversation.look(*texts)
-            self.assertEqual(conversation.tallies[0].said.unread, ["image"])
+            self.assertEqual(conversation.tallies[0].unread, ["image"])
 
 
 class Turns(SynchronousTestCase):

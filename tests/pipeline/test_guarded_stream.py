@@ -162,7 +162,7 @@ class Streams(SynchronousTestCase):
             self.assertIn("withheld" if dialect != "openai_text" else "", str(out.blocks))
             self.assertTrue(self.vendor.aborted)
             self.assertIsNotNone(stream.usage)
-            self.assertEqual(self.tally.said.verdict, "block")
+            self.assertEqual(self.tally.verdict, "block")
 
     def test_blocked_behind_the_beginning(self) -> None:
         """An error, and no end."""
@@ -190,7 +190,7 @@ class Streams(SynchronousTestCase):
         """Nothing waits, nothing changes, and it is told."""
         stream, script = self.stream("openai_chat", ("text", ["can", "ary-17", "@leak.example"]), mode="shadow")
         self.assertEqual(through(stream), [list(batch) for batch in script])
-        self.assertEqual((self.tally.said.verdict, self.tally.said.finds), ("block", {"CANARY": 1}))
+        self.assertEqual((self.tally.verdict, self.tally.finds), ("block", {"CANARY": 1}))
 
     def test_what_no_dialect_knows(self) -> None:
         """Fields of an event that nobody reads are looked at as well, and go no further where something is in them."""
@@ -252,4 +252,4 @@ class Streams(SynchronousTestCase):
                 self.assertRaises(ContentUnreadable, through, stream)
             else:
                 through(stream)
-            self.assertEqual(tally.said.unread, ["audio"])
+            self.assertEqual(tally.unread, ["audio"])

@@ -52,7 +52,7 @@ class Judged(SynchronousTestCase):
             self.assertIn(out.finish, ("filter", "refusal"), dialect)
             self.assertNotIn("is here", str(out))
             self.assertEqual((stream.usage.input, stream.usage.output), (3, 4))
-            self.assertEqual((self.tally.said.verdict, self.tally.said.reason), ("block", "topic"))
+            self.assertEqual((self.tally.verdict, self.tally.reason), ("block", "topic"))
 
     def test_by_sentence(self) -> None:
         """Each waits for its verdict only; the checker sees what was before it."""
@@ -108,7 +108,7 @@ class Judged(SynchronousTestCase):
         stream = self.stream("openai_chat", "after", lambda material: Judgement("block"))
         out = read(self.call, through(stream))
         self.assertEqual(out.blocks, [("text", "One is here. Two is not. Three\nand four")])
-        self.assertEqual(self.tally.said.verdict, "block")
+        self.assertEqual(self.tally.verdict, "block")
 
     def test_cannot_say(self) -> None:
         for rule in ("closed", "open"):
@@ -118,13 +118,13 @@ class Judged(SynchronousTestCase):
                 self.assertTrue(self.vendor.aborted)
             else:
                 self.assertIn("is here", str(read(self.call, through(stream))))
-            self.assertEqual(self.tally.said.cause, "unavailable")
+            self.assertEqual(self.tally.cause, "unavailable")
 
     def test_too_much_to_hold(self) -> None:
         self.patch(__import__("llmedge.pipeline.judged", fromlist=["x"]), "HELD", 200)
         stream = self.stream("openai_chat", "hold", lambda m: Judgement())
         self.assertRaises(GuardrailUnavailable, through, stream)
-        self.assertEqual(self.tally.said.cause, "too_large")
+        self.assertEqual(self.tally.cause, "too_large")
         stream = self.stream("openai_chat", "hold", lambda m: Judgement(), on_failure="open")
         self.assertIn("and four", str(read(self.call, through(stream))))
 

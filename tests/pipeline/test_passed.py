@@ -68,6 +68,6 @@ class Passed(SynchronousTestCase):
         """Nobody reads them: they go on as they come, or are refused before the first."""
         script = [[Event(EventKind.CONTENT, b"ID3")], [Event(EventKind.DONE, b"")]]
         self.assertEqual(through(self.stream(script, Operation.AUDIO_SPEECH, False)), script)
-        self.assertEqual(self.tally.said.unread, ["audio"])
+        self.assertEqual(self.tally.unread, ["audio"])
         with self.assertRaises(ContentUnreadable):
             self.stream(script, Operation.AUDIO_SPEECH, False, on_unreadable="refuse")

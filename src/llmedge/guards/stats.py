@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import accumulate
 
@@ -14,43 +15,45 @@ BUCKETS = (0.00005, 0.0002, 0.001, 0.005, 0.02, 0.1, 0.5, 2, 10)
 """Seconds."""
 
 
+class _Counts:
+    """Those of one guardrail."""
+
+    __slots__ = ("failures", "seconds", "total", "verdicts")
+
+    def __init__(self) -> None:
+        self.verdicts: defaultdict[str, int] = defaultdict(int)
+        self.failures: defaultdict[str, int] = defaultdict(int)
+        self.seconds = [0] * (len(BUCKETS) + 1)
+        self.total = 0.0
+
+
 class GuardStats:
     """Outlives the configuration. Moved by the reactor's thread alone; another one may read it at any time."""
 
     def __init__(self) -> None:
-        self._verdicts: dict[tuple[str, str], int] = {}
-        self._failures: dict[tuple[str, str], int] = {}
-        self._seconds: dict[str, list[int]] = {}
-        self._sums: dict[str, float] = {}
+        self._counts: defaultdict[str, _Counts] = defaultdict(_Counts)
 
     def count(self, tally: Tally) -> None:
         """One guardrail has said its word."""
-        name = tally.guard.name
-        key = name, tally.said.verdict
-        self._verdicts[key] = self._verdicts.get(key, 0) + 1
-        if cause := tally.said.cause:
-            failed = name, cause
-            self._failures[failed] = self._failures.get(failed, 0) + 1
-        counts = self._seconds.get(name)
-        if counts is None:
-            counts = self._seconds[name] = [0] * (len(BUCKETS) + 1)
-        counts[bisect_left(BUCKETS, tally.seconds)] += 1
-        self._sums[name] = self._sums.get(name, 0.0) + tally.seconds
+        counts, seconds = self._counts[tally.guard.name], tally.seconds
+        counts.verdicts[tally.verdict] += 1
+        if tally.cause:
+            counts.failures[tally.cause] += 1
+        counts.seconds[bisect_left(BUCKETS, seconds)] += 1
+        counts.total += seconds
 
     def collect(self) -> Iterator[Metric]:
         """In Prometheus' own form."""
         verdicts = CounterMetricFamily("llm_guardrail_total", "What guardrails said.", labels=("name", "verdict"))
-        for (name, verdict), count in list(self._verdicts.items()):
-            verdicts.add_metric((name, verdict), count)
-        yield verdicts
         failures = CounterMetricFamily(
             "llm_guardrail_failures_total", "Guardrails that could not say.", labels=("name", "cause")
         )
-        for (name, cause), count in list(self._failures.items()):
-            failures.add_metric((name, cause), count)
-        yield failures
         seconds = HistogramMetricFamily("llm_guardrail_seconds", "Time that guardrails took.", labels=("name",))
-        for name, counts in list(self._seconds.items()):
-            labelled = zip([*map(str, BUCKETS), "+Inf"], accumulate(counts), strict=True)
-            seconds.add_metric((name,), list(labelled), self._sums[name])
-        yield seconds
+        for name, counts in list(self._counts.items()):
+            for verdict, count in list(counts.verdicts.items()):
+                verdicts.add_metric((name, verdict), count)
+            for cause, count in list(counts.failures.items()):
+                failures.add_metric((name, cause), count)
+            labelled = zip([*map(str, BUCKETS), "+Inf"], accumulate(counts.seconds), strict=True)
+            seconds.add_metric((name,), list(labelled), counts.total)
+        yield from (verdicts, failures, seconds)

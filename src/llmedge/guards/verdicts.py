@@ -61,20 +61,27 @@ class Said(msgspec.Struct, omit_defaults=True):
 class Tally:
     """Takes down what one guardrail says of one side of a call.
 
+    :ivar asked: that side is the request.
     :ivar count: of its finds. ``seconds``: that it took. ``cost``: in picos, where something was paid.
     :ivar failed: it could not say, and is not asked any more.
     """
 
-    __slots__ = ("_placeholders", "asked", "cost", "count", "failed", "guard", "said", "seconds")
+    __slots__ = (
+        *("_placeholders", "asked", "cause", "cost", "count", "failed", "finds", "guard", "reason", "score", "seconds"),
+        *("unread", "verdict"),
+    )
 
     def __init__(self, guard: Guard, asked: bool, placeholders: Placeholders | None = None) -> None:
-        self.guard, self.asked = guard, asked
-        self.said = Said(guard.name, "request" if asked else "response", "pass", guard.settings.mode, 0.0)
+        self.guard, self.asked, self._placeholders = guard, asked, placeholders
+        self.verdict = "pass"
         self.seconds = 0.0
         self.count = 0
         self.failed = False
+        self.finds: dict[str, int] | None = None
+        self.unread: list[str] | None = None
+        self.reason = self.cause = ""
+        self.score: float | None = None
         self.cost: int | None = None
-        self._placeholders = placeholders
 
     @property
     def changes(self) -> bool:
@@ -89,16 +96,15 @@ class Tally:
     @property
     def routes(self) -> str:
         """The model that it sends the call to; ``""``: it does not."""
-        return self.guard.settings.route if self.guard.enforced and self.said.verdict == "route" else ""
+        return self.guard.settings.route if self.guard.enforced and self.verdict == "route" else ""
 
     def replace(self, kind: str, text: str) -> str:
         """Note a find; what stands in its place.
 
         :raises Stop: nothing does.
         """
-        said, finds = self.said, self.said.finds
-        finds[kind] = finds.get(kind, 0) + 1
-        said.verdict = self.guard.settings.action
+        self._found(kind, 1)
+        self.verdict = self.guard.settings.action
         self.count += 1
         if not self.guard.enforced:
             return text
@@ -115,23 +121,24 @@ class Tally:
 
         :raises GuardrailUnavailable: it is closed then.
         """
-        self.failed, self.said.cause = True, cause
+        self.failed, self.cause = True, cause
         if self.guard.enforced and self.guard.settings.on_failure == "closed":
-            self.said.verdict = "unavailable"
+            self.verdict = "unavailable"
             raise GuardrailUnavailable(self.guard.name)
-        self.said.verdict = "open"
+        self.verdict = "open"
 
     def cannot_read(self, media: list[Medium]) -> None:
         """There are ``media`` where it looks.
 
         :raises ContentUnreadable: it refuses what it cannot read.
         """
-        reads, unread = getattr(self.guard.checker, "reads", ()), self.said.unread
+        reads, unread = getattr(self.guard.checker, "reads", ()), self.unread or []
         for each in media:
             if each.where in self.guard.on and each.kind not in reads and each.kind not in unread:
                 unread.append(each.kind)
+        self.unread = unread
         if unread and self.guard.enforced and self.guard.settings.on_unreadable == "refuse":
-            self.said.verdict = "block"
+            self.verdict = "block"
             raise ContentUnreadable(self.guard.name, _MANY[unread[0]])
 
     def judged(self, judgement: Judgement) -> None:
@@ -139,28 +146,36 @@ class Tally:
 
         :raises Stop: it blocks.
         """
-        said = self.said
         for kind, count in judgement.finds.items():
-            said.finds[kind] = said.finds.get(kind, 0) + count
-        said.reason = judgement.reason or said.reason
+            self._found(kind, count)
+        self.reason = judgement.reason or self.reason
         if judgement.score is not None:
-            said.score = max(judgement.score, said.score or 0.0)
+            self.score = max(judgement.score, self.score or 0.0)
         if judgement.cost is not None:
             self.cost = judgement.cost + (self.cost or 0)
         if judgement.verdict == "block":
             action = self.guard.settings.action
-            said.verdict = "block" if action in ("mask", "pseudonymize") else action
+            self.verdict = "block" if action in ("mask", "pseudonymize") else action
             if self.guard.enforced and not self.routes:
                 raise Stop(self)
         elif judgement.verdict == "change":
-            said.verdict = "change"
+            self.verdict = "change"
+
+    def _found(self, kind: str, count: int) -> None:
+        if self.finds is None:
+            self.finds = {}
+        self.finds[kind] = self.finds.get(kind, 0) + count
 
     def told(self) -> Said:
         """For the record, up to now."""
-        self.said.ms = round(self.seconds * 1000, 3)
+        side = "request" if self.asked else "response"
+        said = Said(self.guard.name, side, self.verdict, self.guard.settings.mode, round(self.seconds * 1000, 3))
+        if self.verdict != "pass" or self.unread or self.score is not None:
+            said.finds, said.unread = self.finds or {}, self.unread or []
+            said.reason, said.cause, said.score = self.reason, self.cause, self.score
         if self.cost is not None:
-            self.said.cost_usd = money(self.cost)
-        return self.said
+            said.cost_usd = money(self.cost)
+        return said
 
 
 _MANY = {
