@@ -97,6 +97,10 @@ class ProcessState:
 
             within = () if directory is None else (directory.place, directory.permissions)
             others.append(Tokens(issuers.sources, self.reactor, *within))
+        if not settings.guardrails and (directory is not None or issuers is not None):
+            from llmedge.identity.unguarded import Unguarded
+
+            others = [Unguarded(each) for each in others]
         if directory is None:
             return identifiers(settings.auth, self.reactor, others)
         return identifiers(settings.auth, self.reactor, others, directory.knows_any)

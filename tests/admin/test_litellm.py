@@ -29,11 +29,15 @@ class Keys(Faces):
             duration="30d",
             metadata={"owner": "anna", "nested": {"a": [1]}},
             tags=["batch"],
+            guardrails=["pii"],
         )
         self.assertTrue(made["key"].startswith("sk-"))
         shown = [made[name] for name in ("max_budget", "budget_duration", "expires", "user_id", "team_id")]
         self.assertEqual(shown, [5.0, "30d", "2023-12-14T22:13:20Z", "anna", "team-red"])
         self.assertEqual(made["metadata"]["nested"], '{"a":[1]}')
+        self.assertEqual(made["guardrails"], ["pii"])
+        self.assertEqual(self.chat(made["key"]).error["code"], "guardrail_unavailable")  # none is configured here
+        self.done("POST", "/key/update", {"key": made["key"], "guardrails": []})
         self.assertEqual(self.chat(made["key"]).status, 200)
         self.assertEqual(self.chat(made["key"], "mock/y").status, 403)
         info = self.done("GET", f"/key/info?key={made['key']}")["info"]

@@ -70,6 +70,8 @@ class Command(Administration):
         self.assertEqual(self.chat(rotated).status, 200)
         self.assertIn("is deleted", self.run_("key", "delete", "app"))
         self.assertEqual(self.chat(rotated).status, 401)
+        guarded = self.run_("key", "create", "guarded", "--guardrails", "pii").splitlines()[0]
+        self.assertEqual(self.chat(guarded).status, 503)  # there is none of that name
 
     def test_spend_and_calls(self) -> None:
         secret = self.run_("key", "create", "app").splitlines()[0]

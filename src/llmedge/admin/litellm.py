@@ -71,8 +71,9 @@ def _settings(body: Mapping[str, Any], now: float) -> dict[str, Any]:
         plain = {name: each for name, each in metadata.items() if isinstance(each, str | int | float | bool)}
         others = {name: msgspec.json.encode(each).decode() for name, each in metadata.items() if name not in plain}
         ours["metadata"] = plain | others
-    if "tags" in body:
-        ours["tags"] = body["tags"]
+    for name in ("tags", "guardrails"):
+        if name in body:
+            ours[name] = body[name]
     if body.get("duration"):
         moment = datetime.fromtimestamp(now, UTC) + timedelta(seconds=_seconds(str(body["duration"])))
         ours["expires"] = moment.isoformat().replace("+00:00", "Z")
@@ -129,6 +130,7 @@ def _shown(entity: Entity, spent: int | None) -> dict[str, Any]:
         "tpm_limit": data.get("tpm"),
         "max_parallel_requests": data.get("max_concurrency"),
         "metadata": data.get("metadata", {}),
+        "guardrails": data.get("guardrails", []),
         "blocked": entity.state == "disabled",
         "spend": None if spent is None else spent / USD,
         "created_at": iso(entity.created_at),

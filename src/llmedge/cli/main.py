@@ -35,6 +35,7 @@ class KeyCreate(Asking):
         ["expires", None, None, "When it ceases to be one, such as 2026-12-31."],
         ["roles", None, None, "What it may do, comma-separated (default: caller)."],
         ["tags", None, None, "Words its calls are found by, comma-separated."],
+        ["guardrails", None, None, "Guardrails that its calls go through besides, comma-separated."],
     ]
 
     def body(self) -> dict[str, Any]:
@@ -43,7 +44,7 @@ class KeyCreate(Asking):
         for option in ("team", "project", "user", "rpm", "tpm", "max-concurrency", "expires"):
             if self[option] is not None:
                 body[option.replace("-", "_")] = self[option]
-        for option in ("models", "roles", "tags"):
+        for option in ("models", "roles", "tags", "guardrails"):
             if self[option] is not None:
                 body[option] = [part.strip() for part in self[option].split(",") if part.strip()]
         if self["budget"] is not None:
