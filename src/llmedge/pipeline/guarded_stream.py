@@ -67,14 +67,10 @@ class StoppableStream(RewrittenStream):
         self._over()
         if self.sent or stop.tally.guard.settings.block == "error":
             raise blocked(stop) from None
-        begin = [event for held in self._queue for event in held.said if isinstance(event, ir.Begin)]
-        self._queue.clear()
-        block = max((block for _, block in [*self._blocks, *self.open]), default=-1) + 1
-        refusal: list[ir.StreamEvent] = [*begin, *(ir.Close(block, choice) for choice, block in self.open)]
+        refusal: list[ir.StreamEvent] = []
         if self.call.operation is not Operation.TEXT:
-            refusal += [ir.Open(block, "refusal"), ir.Delta(block, withheld(stop)), ir.Close(block)]
-        refusal += [ir.Finish("filter"), ir.Counted(told), ir.End()]
-        return self.encode(refusal)
+            refusal += [ir.Open(0, "refusal"), ir.Delta(0, withheld(stop)), ir.Close(0)]
+        return self.instead([*refusal, ir.Finish("filter"), ir.Counted(told), ir.End()])
 
 
 def withheld(stop: Stop) -> str:

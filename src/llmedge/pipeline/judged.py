@@ -75,6 +75,8 @@ class JudgedStream(StoppableStream):
         return []
 
     def _collect(self, event: ir.StreamEvent) -> None:
+        if isinstance(event, ir.Begin):
+            self.begin = event
         if isinstance(event, ir.Open):
             self._texts[event.choice, event.block] = _Text(event.kind, event.name, event.tool_id)
             if event.kind == "audio":

@@ -76,10 +76,9 @@ class RewrittenStream(FilteredStream):
         self.changed = False
         self.sent = False
         """Something of the answer is out."""
+        self.begin = ir.Begin()
         self._decoder, self._encoder = codec(call)
         self._blocks: dict[Key, _Block] = {}
-        self.open: dict[Key, None] = {}
-        """Blocks whose beginning has gone on, and not their end."""
         self._queue: deque[Held] = deque()
         self._around = b""
         """What was around the text of an event that was looked at."""
@@ -103,6 +102,7 @@ class RewrittenStream(FilteredStream):
         for event in events:
             self._take(event, read_frames(self._decoder, [event]))
             out += self._released()
+        self.sent = self.sent or any(event.kind is EventKind.CONTENT for event in out)
         return out
 
     def _take(self, event: Event, said: list[ir.StreamEvent]) -> None:
@@ -110,6 +110,8 @@ class RewrittenStream(FilteredStream):
         for each in said:
             if isinstance(each, ir.Delta):
                 self._delta(held, each)
+            elif isinstance(each, ir.Begin):
+                self.begin = each
             elif isinstance(each, ir.Open):
                 self._blocks[each.choice, each.block] = _Block(each.kind, self.rewriter(each.kind))
             elif isinstance(each, ir.Close):
@@ -167,22 +169,18 @@ class RewrittenStream(FilteredStream):
         past, self._past = self._past, []
         if past:
             self._encoder.encode(past)
-        self._note(said)
         return self._encoder.encode(said)
+
+    def instead(self, said: list[ir.StreamEvent]) -> Batch:
+        """The frames of a whole answer, where nothing of this one is out."""
+        _, encoder = codec(self.call)
+        return encoder.encode([self.begin, *said])
 
     def gone(self, said: list[ir.StreamEvent]) -> None:
         """The vendor's own frames of it have gone on."""
-        self._note(said)
         self._past += said
         if len(self._past) > PAST:
             self.encode([])
-
-    def _note(self, said: list[ir.StreamEvent]) -> None:
-        for event in said:
-            if isinstance(event, ir.Open):
-                self.open[event.choice, event.block] = None
-            elif isinstance(event, ir.Close):
-                self.open.pop((event.choice, event.block), None)
 
     def _released(self) -> Batch:
         queue, out = self._queue, []
@@ -192,7 +190,6 @@ class RewrittenStream(FilteredStream):
         else:
             while queue and (group := self._next()):
                 out += self._raw(group) if self._is_complete(group[-1]) else self._partly(group)
-        self.sent = self.sent or any(event.kind is EventKind.CONTENT for event in out)
         return out
 
     def _next(self) -> list[Held]:
