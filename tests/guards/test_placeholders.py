@@ -58,7 +58,7 @@ class Restored(SynchronousTestCase):
     def test_forged(self) -> None:
         """A placeholder that the client wrote is never what another of its texts stands for."""
         placeholders = Placeholders()
-        self.assertEqual(placeholders.escaped("<EMAIL_1>"), "<EMAIL_1>".replace("1", "1"))
+        self.assertEqual(placeholders.escaped("<EMAIL_1>"), "<EMAIL_1>")
         name = placeholders.put("EMAIL", "anna@b.example")
         self.assertNotEqual(name, placeholders.escaped("<EMAIL_1>"))
         self.assertEqual(placeholders.restored(placeholders.escaped("<EMAIL_1>") + name), "<EMAIL_1>anna@b.example")

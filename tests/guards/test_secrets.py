@@ -67,6 +67,15 @@ class Forms(SynchronousTestCase):
                 self.assertEqual(found, [key], text)
             self.assertEqual(Secrets().find(f"an x{key}"), [], form.prefix)
 
+    def test_long_tokens(self) -> None:
+        """A token is found with what it has within 4,096 characters, with its signature or not."""
+        for size, rest in ((100, 0), (3000, 0), (3900, 300)):
+            token = f"ey{'J'}hbGciOiJIUzI1NiJ9.eyJ{(BODY * 100)[:size]}.{BODY * (6 if rest else 1)}"
+            (found,) = Secrets().find(f"Bearer: {token} and")
+            self.assertEqual((found.start, found.end > len(token) - rest), (8, True))
+        unsigned = f"ey{'J'}hbGciOiJIUzI1NiJ9.eyJ{BODY}"
+        self.check(f"⟦KEY|{unsigned}⟧", f"⟦KEY|{unsigned}⟧. And")
+
     def test_our_own(self) -> None:
         key = new()
         self.assertEqual([key], [key[each.start : each.end] for each in Secrets().find(key)])

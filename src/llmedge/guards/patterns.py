@@ -113,7 +113,7 @@ _REPEATS = (ops.MAX_REPEAT, ops.MIN_REPEAT)
 class _Shape:
     """What part of a pattern matches.
 
-    :ivar least: characters; ``most``. ``ahead``: looked at behind them. ``first``: which it may begin with; ``all``.
+    :ivar least: characters; ``most``. ``ahead``: looked at behind them. ``first``: which it may begin with.
     :ivar ways: in how many ways it may be tried at one place, at most. ``open``: how many of them are open at its end,
         where it may go on with ``last``. ``same``: it matches the same characters in several ways.
     """
@@ -122,7 +122,6 @@ class _Shape:
     most: int = 0
     ahead: int = 0
     first: frozenset[str] = frozenset()
-    all: frozenset[str] = frozenset()
     ways: int = 1
     open: int = 1
     last: frozenset[str] = frozenset()
@@ -153,7 +152,6 @@ class _Reader:
                 most=whole.most + part.most,
                 ahead=max(whole.ahead - part.least, part.ahead, 0),
                 first=whole.first | (part.first if whole.least == 0 else frozenset()),
-                all=whole.all | part.all,
                 ways=ways,
                 open=(whole.open if keeps else 1) * part.open,
                 last=(whole.last if keeps else frozenset()) | part.last,
@@ -164,7 +162,7 @@ class _Reader:
     def _part(self, op: Any, value: Any) -> _Shape:
         if op in (ops.LITERAL, ops.NOT_LITERAL, ops.ANY, ops.IN):
             chars = self._chars(op, value)
-            return _Shape(1, 1, 0, chars, chars)
+            return _Shape(1, 1, 0, chars)
         if op is ops.AT:
             return _Shape(ahead=1)
         if op is ops.SUBPATTERN:
@@ -195,7 +193,6 @@ class _Reader:
             most=max(each.most for each in branches),
             ahead=max(each.ahead for each in branches),
             first=first,
-            all=frozenset().union(*(each.all for each in branches)),
             ways=max(each.ways for each in branches),
             open=sum(each.open for each in branches)
             if any(each.least == 0 for each in branches) or not clear
@@ -218,7 +215,6 @@ class _Reader:
             most=int(most) * shape.most,
             ahead=shape.ahead,
             first=shape.first,
-            all=shape.all,
             ways=max(shape.ways, count),
             open=1 if possessive else count * (shape.open if most == 1 else 1),
             last=frozenset() if possessive else shape.last | (shape.first if count > 1 else frozenset()),

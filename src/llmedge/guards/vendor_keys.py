@@ -16,17 +16,16 @@ _HEX = "[0-9a-f]"
 
 
 class Form(NamedTuple):
-    """:ivar body: what stands behind the prefix. ``mixed``: it has digits and letters, or it is a name."""
+    """What a vendor's keys begin with, and what stands behind it."""
 
     prefix: str
     body: re.Pattern[str]
-    mixed: bool
 
 
 def _forms(rows: Iterable[tuple[str, str]]) -> Iterable[Form]:
     for prefixes, body in rows:
         for prefix in prefixes.split():
-            yield Form(prefix, re.compile(body), "{" in body)
+            yield Form(prefix, re.compile(body))
 
 
 FORMS: tuple[Form, ...] = tuple(
@@ -70,7 +69,7 @@ FORMS: tuple[Form, ...] = tuple(
             ("AQVN", rf"{_URL64}{{35,38}}"),
             ("SK", rf"{_HEX}{{32}}(?!{_WORD})"),  # Twilio
             # JSON Web Tokens (RFC 7519): header and claims are JSON objects in base64url
-            ("eyJ", rf"{_URL64}{{10,900}}\.eyJ{_URL64}{{10,2600}}\.{_URL64}{{10,580}}"),
+            ("eyJ", rf"{_URL64}{{10,1000}}\.eyJ{_URL64}{{10,3900}}(?:\.{_URL64}{{0,1100}})?"),
             # incoming webhooks: who has the address may write
             ("hooks.slack.com/services/", r"T[A-Z0-9]{6,12}/B[A-Z0-9]{6,12}/[A-Za-z0-9]{20,28}"),
             ("discord.com/api/webhooks/", rf"[0-9]{{17,20}}/{_URL64}{{60,72}}"),
@@ -78,6 +77,7 @@ FORMS: tuple[Form, ...] = tuple(
     )
 )
 LONGEST = 4096
+"""Characters of a key, and of what is looked at behind it, at most: of a longer token the rest stays."""
 
 _BY_HEAD: dict[str, list[Form]] = {}
 for _form in FORMS:
@@ -87,7 +87,8 @@ for _form in FORMS:
 def key_at(text: str, start: int) -> int:
     """Where the key ends that begins at ``start``; -1: there is none."""
     for form in _BY_HEAD.get(text[start : start + 2], ()):
-        if text.startswith(form.prefix, start) and (found := form.body.match(text, start + len(form.prefix))):
+        begin = start + len(form.prefix)
+        if text.startswith(form.prefix, start) and (found := form.body.match(text, begin, start + LONGEST - 2)):
             body = found[0].rstrip("-_.")
             if not body.isalpha() and not body.isdigit() and len(set(body)) > 5:
                 return start + len(form.prefix) + len(body)
