@@ -20,7 +20,7 @@ from llmedge.observe.access import AccessLog
 from llmedge.observe.metrics import Metrics
 from llmedge.observe.webhook import Webhook
 from llmedge.pipeline import build as pipeline_build
-from llmedge.pipeline.build import Pipeline, PipelineDeps, stages
+from llmedge.pipeline.build import Pipeline, PipelineDeps, caches, stages
 from llmedge.pipeline.deployments import Deployments
 from llmedge.pipeline.reserve import Reserve
 from llmedge.record import Record
@@ -71,6 +71,7 @@ class ProcessState:
             self.allowances.number = lambda: self.store.ledger.ended
             self._knowing = Knowing(self.store.know)
             self.allowances.tell = self.store.warnings(self.webhook.tell)
+        self._cache: Any = None
         self.under_way = UnderWay(settings.server.max_requests, settings.server.max_requests_per_address)
         self.metrics.show_calls(lambda: self.under_way.calls)
         self.wrong_keys = WrongKeys(reactor)
@@ -114,6 +115,18 @@ class ProcessState:
     def ledger(self) -> Any:
         """Where calls are written down; ``None``: nowhere."""
         return None if self.store is None else self.store.ledger
+
+    def cache(self, settings: Settings) -> Any:
+        """Answers that are given again; ``None``: none are."""
+        if not caches(settings):
+            return None
+        if self._cache is None:
+            from llmedge.cache.state import CacheState  # where it is off, nothing of it is in memory
+
+            self._cache = CacheState(self.reactor, settings.cache.max_bytes)
+            self.metrics.show(self._cache)
+        self._cache.resize(settings.cache.max_bytes)
+        return self._cache
 
     async def known(self, funds: Sequence[Fund], patience: float) -> None:
         """Wait, for ``patience`` seconds at most, until what was spent of ``funds`` before is known."""
@@ -212,6 +225,7 @@ def build(process: ProcessState, settings: Settings, previous: Graph | None = No
         process.allowances,
         process.known,
         process.ledger,
+        process.cache(settings),
     )
     pipeline = pipeline_build.build(settings, deps)
     issuers = _issuers(settings, reactor, client, None if previous is None else previous.issuers)

@@ -13,6 +13,7 @@ import msgspec
 
 from llmedge.config.capabilities import Capabilities
 from llmedge.config.sections.budgets import Budget
+from llmedge.config.sections.cache import CacheRule
 
 T = TypeVar("T")
 
@@ -120,6 +121,7 @@ class Limits:
     :ivar rpm: requests a minute, ``burst`` of them at once; ``tpm``: tokens a minute; ``None`` for no limit.
     :ivar max_concurrency: calls under way.
     :ivar budgets: each with an id of its own.
+    :ivar cache: what is otherwise for it than the configuration's ``[cache]`` has it.
     """
 
     id: str
@@ -129,6 +131,7 @@ class Limits:
     tpm: int | None = None
     max_concurrency: int | None = None
     budgets: tuple[tuple[str, Budget], ...] = ()
+    cache: CacheRule | None = None
 
     @property
     def kind(self) -> str:

@@ -168,6 +168,36 @@ REFUSED_BY = Fact(
     values=("global", "key", "project", "team", "user", "organization"),
 )
 
+CACHE = Fact(
+    "cache",
+    "what the cache did: ``HIT``, ``SEMANTIC``, ``STALE``, ``COLLAPSED``, ``MISS``, ``REFRESH`` or ``BYPASS``",
+    "llmedge.cache",
+    "x-llmedge-cache",
+)
+CACHE_STATUS = Fact(
+    "cache_status",
+    "the same, as RFC 9211 has it",
+    header="cache-status",
+)
+CACHE_AGE = Fact("cache_age", "seconds since the answer was kept", "llmedge.cache_age", "age")
+CACHE_SAVED = Fact(
+    "saved_usd", "what the answer would have cost without the cache", "llmedge.saved_usd", "x-llmedge-cache-saved-usd"
+)
+CACHE_LEVEL = Fact(
+    "cache_level",
+    "where the cache had the answer",
+    "llmedge.cache_level",
+    metric=("llm_cache_hit_total", "level"),
+    values=("memory", "redis", "semantic", "flight", "items"),
+)
+CACHE_MISS = Fact(
+    "cache_miss",
+    "why the cache had no answer",
+    "llmedge.cache_miss",
+    metric=("llm_cache_miss_total", "reason"),
+    values=("none", "stale", "asked", "chance", "state", "audio", "tools", "off", "unclear"),
+)
+
 
 USER = Fact("user", "the end user whom the client names, with ``log.fields``", "user.id")
 TAGS = Fact("tags", "what ``x-llmedge-tags`` says, with ``log.fields``", "llmedge.tags")
@@ -233,11 +263,14 @@ class Accounting(msgspec.Struct):
     :ivar usage: of the answer the client got; where it got none, of the last attempt that was put to work.
     :ivar cost: the sum of its attempts' costs, in picos (:mod:`llmedge.money`); ``None`` where none has one.
     :ivar unpriced: of an attempt, at least, nobody knows the price: ``cost`` is not all of it.
+    :ivar spared: what an answer from the cache used when it was asked for; ``saved``: what that would cost, in picos.
     """
 
     usage: Usage | None = None
     cost: int | None = None
     unpriced: bool = False
+    spared: Usage | None = None
+    saved: int | None = None
 
     @property
     def estimated(self) -> bool:

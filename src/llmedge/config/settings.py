@@ -8,6 +8,7 @@ import attrs
 
 from llmedge.config.sections.admin import Admin
 from llmedge.config.sections.auth import Auth
+from llmedge.config.sections.cache import Cache
 from llmedge.config.sections.cors import Cors
 from llmedge.config.sections.ledger import Ledger
 from llmedge.config.sections.log import Log
@@ -46,6 +47,7 @@ class Settings:
     webhook: Webhook = attrs.field(factory=Webhook)
     upstream: Upstream = attrs.field(factory=Upstream)
     routing: Routing = attrs.field(factory=Routing)
+    cache: Cache = attrs.field(factory=Cache)
     providers: Mapping[str, Provider] = attrs.field(factory=dict, metadata={"table_of": Provider, "named": NAME})
     models: Mapping[str, Model] = attrs.field(factory=dict, metadata={"table_of": Model, "named": "."})
     prices: Mapping[str, Price] = attrs.field(factory=dict, metadata={"table_of": Price, "named": ".+/.+"})

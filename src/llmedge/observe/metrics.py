@@ -82,7 +82,6 @@ class Metrics:
             self.auth_failures[reason].value = 0.0
         self._ended = LastLabel(counter("llm_streams_total", "Streams by how they ended.", ["outcome"]))
         self._facts = _fact_counters(counter)
-        counter("llm_cache_hit_total", "Answers from a cache.", ["level"]).labels("memory")
         self._tick = histogram(
             "llm_reactor_tick_delay_seconds", "How late the event loop runs a timer.", [], _SMALL
         ).labels()

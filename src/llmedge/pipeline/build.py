@@ -45,7 +45,19 @@ def stages(settings: Settings) -> list[type[Stage]]:
     """The call onion, outermost first; those that are off are not among them. ``Route`` is at its heart."""
     limited = any(key.budgets or key.tpm or key.max_concurrency for key in settings.auth.keys)
     reserve: list[type[Stage]] = [Reserve] if limited or settings.store.url is not None else []
-    return [Settle, Admit, CountTokens, *reserve]
+    return [Settle, Admit, CountTokens, *(_cache() if caches(settings) else []), *reserve]
+
+
+def caches(settings: Settings) -> bool:
+    """Whether anything is kept and given again."""
+    rules = [each.cache for each in settings.models.values()] + [each.cache for each in settings.auth.keys]
+    return settings.cache.enabled or any(rule is not None and rule.enabled for rule in rules)
+
+
+def _cache() -> list[type[Stage]]:
+    from llmedge.pipeline.cache import Cache  # where it is off, nothing of it is in memory
+
+    return [Cache]
 
 
 @attrs.frozen
@@ -61,6 +73,7 @@ class PipelineDeps:
     allowances: Allowances
     known: Callable[[Sequence[Fund], float], Awaitable[None]]
     ledger: Any = None
+    cache: Any = None
 
 
 @attrs.frozen
@@ -102,6 +115,15 @@ class Pipeline:
                 log.failure("{provider} could not be closed", provider=name)
 
 
+def _cache_parts(settings: Settings, deps: PipelineDeps) -> Any:
+    if deps.cache is None:
+        return None
+    from llmedge.pipeline.cached import CacheDeps
+
+    places = {name: f"{each.vendor} {each.dialect} {each.base_url}" for name, each in settings.providers.items()}
+    return CacheDeps(settings.cache, deps.cache, places, deps.observers, deps.random)
+
+
 def _limits(upstream: Upstream, provider: ProviderSettings) -> Upstream:
     """``upstream``, with what ``provider`` has of its own."""
     if provider.first_token_timeout is None:
@@ -137,6 +159,7 @@ def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
         deps.known,
         settings.routing.queue_wait,
         deps.ledger,
+        _cache_parts(settings, deps),
     )
     around = stages(settings)
     asked: Mapping[str, Provider] = providers

@@ -9,6 +9,7 @@ import attrs
 from llmedge.config import kinds
 from llmedge.config.capabilities import Capabilities
 from llmedge.config.option import option, table_schema
+from llmedge.config.sections.cache import RULE, CacheRule
 
 
 @attrs.frozen
@@ -111,5 +112,8 @@ class Model:
         kinds.choice("hints", "refuse", "drop"),
         "",
         "As the provider's, for this model; default: what the provider says.",
+    )
+    cache: CacheRule | None = option(
+        RULE, None, "What is otherwise than [cache] has it: true, false, or a table such as {ttl = 600}."
     )
     capabilities: Capabilities = attrs.field(factory=Capabilities)

@@ -1,0 +1,141 @@
+"""What is done with answers that are kept: which are, how one is given again, and what that saves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+
+import attrs
+
+from llmedge.cache.asked import Asked
+from llmedge.cache.endings import ending
+from llmedge.cache.entry import Entry
+from llmedge.cache.flight import Flight
+from llmedge.cache.replay import renewed, signature
+from llmedge.cache.state import CacheState
+from llmedge.call import Call
+from llmedge.config.sections.cache import Cache as Policy
+from llmedge.model import Answer, Event, EventKind, Target, Usage
+from llmedge.money import text
+from llmedge.pipeline.prices import Prices
+from llmedge.pipeline.reserve import charge
+from llmedge.record import CACHE, CACHE_AGE, CACHE_LEVEL, CACHE_SAVED, CACHE_STATUS, FALLBACK, Record
+from llmedge.state.allowances import Allowances
+from llmedge.streams import Reply, WholeStream
+
+JITTER = 0.1
+"""Of a ttl: answers that were kept at once are not asked for at once again."""
+STREAM = b"text/event-stream"
+
+
+@attrs.frozen
+class CacheDeps:
+    """What the stages of the cache are built with besides.
+
+    :ivar settings: ``[cache]``. ``places``: provider → what says where it is, for keys.
+    :ivar observers: get the record of a call that goes on though who asked first has left.
+    """
+
+    settings: Policy
+    state: CacheState
+    places: Mapping[str, str]
+    observers: Sequence[Callable[[Record], None]]
+    random: Random
+
+
+class Cached:
+    """Answers of one configuration."""
+
+    def __init__(self, parts: CacheDeps, prices: Prices, allowances: Allowances) -> None:
+        self._parts, self._prices, self._allowances = parts, prices, allowances
+
+    # Given again
+
+    def serve(self, asked: Asked, entry: Entry, level: str, how: str = "HIT") -> Reply:
+        """``entry`` as the answer to what is asked.
+
+        :raises BudgetExhausted: it is charged for, and there is no money left.
+        """
+        call = asked.call
+        self.tell(asked, entry, level, how)
+        self.save(asked, Target(entry.provider, entry.model), entry.usage)
+        body, id = renewed(entry, call.deadline.clock.seconds())
+        if call.remember is not None and id != entry.id:
+            call.remember(f"original {id.decode()}", entry.id)
+        if not entry.events:
+            return Answer(body, entry.usage, entry.content_type)
+        return WholeStream([Event(EventKind.DONE, body, entry.events)], entry.usage)
+
+    def tell(self, asked: Asked, entry: Entry, level: str, how: str) -> None:
+        """Say that ``entry`` is the answer (RFC 9211, ``Cache-Status``)."""
+        facts = asked.call.record.facts
+        age = asked.call.deadline.clock.seconds() - entry.stored
+        facts[CACHE], facts[CACHE_LEVEL], facts[CACHE_AGE] = how, level, max(0, int(age))
+        facts[CACHE_STATUS] = f"llmedge; hit; ttl={int(entry.ttl - age)}; detail={level}"
+
+    def save(self, asked: Asked, target: Target, usage: Usage | None) -> None:
+        """Write down an answer that nobody was asked for.
+
+        :raises BudgetExhausted: it is charged for, and there is no money left.
+        """
+        call = asked.call
+        accounting = call.record.accounting
+        accounting.cost = 0
+        if asked.policy.charge == "none":
+            self.spare(call, target, usage)
+        elif (cost := self._prices.price(target, usage)) is not None:
+            accounting.spared = usage
+            charge(self._allowances, call, cost)
+            accounting.cost = cost
+
+    def spare(self, call: Call, target: Target, usage: Usage | None) -> None:
+        """Write down what did not have to be asked for."""
+        accounting = call.record.accounting
+        accounting.spared = usage
+        saved = accounting.saved = self._prices.price(target, usage)
+        if saved is not None:
+            self._parts.state.saved += saved
+            call.record.facts[CACHE_SAVED] = text(saved)
+
+    # Kept
+
+    def keep(self, key: bytes, entry: Entry | None) -> bool:
+        """Keep ``entry``, if there is one, wherever answers are kept."""
+        if entry is None:
+            return False
+        state = self._parts.state
+        state.memory.put(key, entry)
+        if state.shared is not None:
+            state.shared.put(key, entry)
+        return True
+
+    def entry_of(self, asked: Asked, flight: Flight) -> Entry | None:
+        """What is kept of a call that ended well; ``None``: nothing is."""
+        reply, call = flight.reply, flight.call
+        if isinstance(reply, Answer):
+            body, content_type, events = reply.body, reply.content_type, 0
+        else:
+            body = b"".join([event.frame for event in flight.events])
+            content_type, events = STREAM, sum([event.count for event in flight.events])
+        how = ending(call.dialect, body)
+        if how != "good" and not (how == "tool" and asked.policy.tool_calls):
+            return None
+        return self.entry(asked, call, body, content_type, events, flight.usage)
+
+    def entry(
+        self, asked: Asked, call: Call, body: bytes, content_type: bytes, events: int, usage: Usage | None
+    ) -> Entry | None:
+        """``body`` as it is kept.
+
+        :param call: as it was asked. :param content_type: ``b""``: it is a part of an answer.
+        """
+        policy, by = asked.policy, call.record.routing.answered_by
+        if by is None or len(body) > policy.max_entry or (FALLBACK in call.record.facts and not policy.fallbacks):
+            return None
+        ttl = policy.ttl * (1 - JITTER * self._parts.random.random())
+        if asked.wish.ttl is not None:
+            ttl = min(asked.wish.ttl, policy.ttl)
+        keep = ttl + max(policy.stale_while_revalidate, policy.stale_if_error)
+        id, created = signature(body, bool(events)) if content_type else (b"", b"")
+        now, target = call.deadline.clock.seconds(), by.target
+        return Entry(body, content_type, events, target.provider, target.model, usage, now, ttl, keep, id, created)
