@@ -111,7 +111,7 @@ class Fact:
     """Something that a stage may say of a call, declared in one place: the access log, the server's span, the answer's
     headers, the metrics and the docs follow. A declared fact is in :data:`FACTS`; said, it is in ``Record.facts``.
 
-    :ivar name: in the access log.
+    :ivar name: in the access log; ``""``: it is not there, and its value is whole lines of the answer's head.
     :ivar doc: for docs/operations.rst.
     :ivar attribute: of the span.
     :ivar header: of the answer.
@@ -127,7 +127,8 @@ class Fact:
     values: tuple[str, ...] = ()
 
     def __attrs_post_init__(self) -> None:
-        FACTS.append(self)
+        if self.name:
+            FACTS.append(self)
 
 
 FACTS: list[Fact] = []
@@ -172,16 +173,6 @@ CACHE = Fact(
     "cache",
     "what the cache did: ``HIT``, ``SEMANTIC``, ``STALE``, ``COLLAPSED``, ``MISS``, ``REFRESH`` or ``BYPASS``",
     "llmedge.cache",
-    "x-llmedge-cache",
-)
-CACHE_STATUS = Fact(
-    "cache_status",
-    "the same, as RFC 9211 has it",
-    header="cache-status",
-)
-CACHE_AGE = Fact("cache_age", "seconds since the answer was kept", "llmedge.cache_age", "age")
-CACHE_SAVED = Fact(
-    "saved_usd", "what the answer would have cost without the cache", "llmedge.saved_usd", "x-llmedge-cache-saved-usd"
 )
 CACHE_LEVEL = Fact(
     "cache_level",
@@ -190,13 +181,8 @@ CACHE_LEVEL = Fact(
     metric=("llm_cache_hit_total", "level"),
     values=("memory", "redis", "semantic", "flight", "items"),
 )
-CACHE_MISS = Fact(
-    "cache_miss",
-    "why the cache had no answer",
-    "llmedge.cache_miss",
-    metric=("llm_cache_miss_total", "reason"),
-    values=("none", "stale", "asked", "chance", "state", "audio", "tools", "off", "unclear"),
-)
+CACHE_SAVED = Fact("saved_usd", "what the answer would have cost without the cache", "llmedge.saved_usd")
+CACHE_HEADERS = Fact("", "lines of the answer's head that say what the cache did")
 
 
 USER = Fact("user", "the end user whom the client names, with ``log.fields``", "user.id")

@@ -14,6 +14,8 @@ from typing import Literal
 import attrs
 
 Ending = Literal["good", "tool", "bad", "empty"]
+_TAIL = 2048
+"""Bytes of a stream's end in which the ending of a single answer is looked for first."""
 
 
 @attrs.frozen
@@ -21,15 +23,18 @@ class _Signs:
     """How a dialect says it.
 
     :ivar end: finds each reason why an answer ended; ``good``: those that are well, ``tool``: for a tool to be called.
-    :ivar says: finds a text that is not empty; ``calls``: a call of a tool; ``bad``: a refusal.
+    :ivar says: finds a text that is not empty.
+    :ivar calls: finds a call of a tool, where ``call`` stands; ``refuses``: a refusal, where ``refusal`` does.
     """
 
     end: re.Pattern[bytes]
     good: frozenset[bytes]
     says: re.Pattern[bytes]
     tool: frozenset[bytes] = frozenset()
+    call: bytes = b""
     calls: re.Pattern[bytes] | None = None
-    bad: re.Pattern[bytes] | None = None
+    refusal: bytes = b""
+    refuses: re.Pattern[bytes] | None = None
 
 
 def _words(text: str) -> frozenset[bytes]:
@@ -37,24 +42,29 @@ def _words(text: str) -> frozenset[bytes]:
 
 
 _TEXT = re.compile(rb'"text"\s*:\s*"[^"]')
+_FINISH = re.compile(rb'"finish_reason"\s*:\s*"([^"]*)"')
 _SIGNS: Mapping[str, _Signs] = {
     # platform.openai.com/docs/api-reference/chat/object
     "openai_chat": _Signs(
-        re.compile(rb'"finish_reason"\s*:\s*"([^"]*)"'),
+        _FINISH,
         _words("stop"),
         re.compile(rb'"content"\s*:\s*"[^"]'),
         _words("tool_calls function_call"),
+        b"_call",
         re.compile(rb'"(?:tool_calls"\s*:\s*\[\s*\{|function_call"\s*:\s*\{)'),
+        b'"refusal"',
         re.compile(rb'"refusal"\s*:\s*"'),
     ),
-    "openai_text": _Signs(re.compile(rb'"finish_reason"\s*:\s*"([^"]*)"'), _words("stop"), _TEXT),
+    "openai_text": _Signs(_FINISH, _words("stop"), _TEXT),
     # platform.openai.com/docs/api-reference/responses/object: items have a status as well
     "openai_responses": _Signs(
         re.compile(rb'(?:"status"\s*:\s*|"type"\s*:\s*"response\.)"?(completed|incomplete|failed|cancelled)"'),
         _words("completed"),
         _TEXT,
+        call=b'_call"',
         calls=re.compile(rb'"type"\s*:\s*"[a-z_]*_call"'),
-        bad=re.compile(rb'"type"\s*:\s*"refusal"'),
+        refusal=b'"refusal"',
+        refuses=re.compile(rb'"type"\s*:\s*"refusal"'),
     ),
     # docs.anthropic.com/en/api/handling-stop-reasons
     "anthropic": _Signs(
@@ -62,6 +72,7 @@ _SIGNS: Mapping[str, _Signs] = {
         _words("end_turn stop_sequence"),
         _TEXT,
         _words("tool_use"),
+        b'tool_use"',
         re.compile(rb'"type"\s*:\s*"[a-z_]*tool_use"'),
     ),
     # ai.google.dev/api/generate-content#FinishReason
@@ -69,25 +80,29 @@ _SIGNS: Mapping[str, _Signs] = {
         re.compile(rb'"finishReason"\s*:\s*"([^"]*)"'),
         _words("STOP"),
         _TEXT,
+        call=b'"functionCall"',
         calls=re.compile(rb'"functionCall"\s*:'),
     ),
 }
 
 
-def ending(dialect: str, body: bytes) -> Ending:
-    """How an answer ended. One that no text is in, such as an embedding, is good as it is."""
+def ending(dialect: str, body: bytes, single: bool = False) -> Ending:
+    """How an answer ended. One that no text is in, such as an embedding, is good as it is.
+
+    :param single: it has one ending, which stands near its end if anywhere.
+    """
     signs = _SIGNS.get(dialect)
     if signs is None:
         return "good"
-    reasons = signs.end.findall(body)
-    if not reasons or (signs.bad is not None and signs.bad.search(body)):
-        return "bad"
+    reasons = signs.end.findall(body[-_TAIL:]) if single else None
     calls = False
-    for reason in reasons:
+    for reason in reasons or signs.end.findall(body) or (b"none",):
         if reason not in signs.good:
             if reason not in signs.tool:
                 return "bad"
             calls = True
-    if calls or (signs.calls is not None and signs.calls.search(body)):
+    if signs.refuses is not None and signs.refusal in body and signs.refuses.search(body):
+        return "bad"
+    if calls or (signs.calls is not None and signs.call in body and signs.calls.search(body)):
         return "tool"
     return "good" if signs.says.search(body) else "empty"

@@ -6,8 +6,11 @@ import msgspec
 
 from llmedge.model import Usage
 
+OVERHEAD = 700
+"""Bytes, about, of an entry beside its body: its key, its fields, its places in tables."""
 
-class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True):
+
+class Entry(msgspec.Struct, gc=False, array_like=True):
     """A whole answer, or a stream that has ended well, as its client got it.
 
     :ivar body: the answer, or all frames of the stream, in the client's dialect.
@@ -15,7 +18,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True):
     :ivar provider: who answered, and by which ``model``: what it would cost again.
     :ivar usage: as its vendor told, or what was estimated; ``None``: nobody knows.
     :ivar stored: when, in seconds since 1970; ``ttl``: seconds for which it is fresh; ``keep``: for which it is kept.
-    :ivar id: of the answer, as it stands in ``body``, and when it was ``created``; ``b""`` for none.
+    :ivar signed: its id, and when it was created, as they stand in ``body``; ``None``: nobody has looked.
     """
 
     body: bytes
@@ -27,14 +30,4 @@ class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True):
     stored: float
     ttl: float
     keep: float
-    id: bytes = b""
-    created: bytes = b""
-
-    @property
-    def size(self) -> int:
-        """Bytes, about, that it takes in memory."""
-        return len(self.body) + OVERHEAD
-
-
-OVERHEAD = 700
-"""Bytes, about, of an entry beside its body: its key, its fields, its places in tables."""
+    signed: tuple[bytes, bytes] | None = None

@@ -6,9 +6,10 @@ its stream. Who leaves takes nothing from the others: where the first does, the 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
@@ -19,9 +20,6 @@ from llmedge.errors import EdgeError, FellBehind
 from llmedge.model import Answer, Event, EventKind, Usage
 from llmedge.record import Record, Routing
 from llmedge.streams import Batch, Reply, ReplyStream, Wake, nobody
-
-_HANDED_OVER = ("taken", "tokens_level", "uid")
-"""What stages further in write into the record itself."""
 
 
 class Flight:
@@ -36,42 +34,50 @@ class Flight:
     :ivar whole: its answer is here, to the end.
     """
 
+    reply: Reply | None = None
+    error: BaseException | None = None
+    complete = True
+    whole = landed = False
+    first = count = size = 0
+    _waking = False
+    _work: CoroutineDriver | None = None
+
     def __init__(self, call: Call, limit: int, finish: bool, ended: Callable[[Flight], None]) -> None:
-        self.record: Record = msgspec.structs.replace(call.record)
-        self.call = call.changed(record=self.record)
+        self.record: Record = replace(call.record)
+        self.call: Call = replace(call, record=self.record)
         self.payer: Record | None = call.record
-        self.reply: Reply | None = None
-        self.error: BaseException | None = None
-        self.complete, self.whole, self.landed = True, False, False
         self.events: Batch = []
-        self.first = self.count = self.size = 0
         self._limit, self._finish, self._ended = limit, finish, ended
         self._waiting: list[Deferred[None]] = []
         self._riders: list[Rider] = []
-        self._waking = False
-        self._work: CoroutineDriver | None = None
 
     # Before there is an answer
 
     def start(self, ask: Callable[[Call], Awaitable[Reply]]) -> None:
         """Have ``ask`` asked."""
-        self._work = CoroutineDriver(self._ask(ask))
+        try:
+            work = ask(self.call)
+        except Exception:
+            self._land(Failure())  # type: ignore[no-untyped-call]  # twisted has no types here
+            return
+        self._work = CoroutineDriver(work if isinstance(work, Coroutine) else _awaited(work))
         self._work.start(self._land)
 
-    async def _ask(self, ask: Callable[[Call], Awaitable[Reply]]) -> None:
-        self.reply = await ask(self.call)
-
-    def _land(self, failure: Failure | None) -> None:
+    def _land(self, result: Any) -> None:
         self.landed = True
-        if failure is not None:
-            self._end(failure.value)
-        elif isinstance(self.reply, Answer):
-            self.whole = True
-            self._end(None)
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            each.callback(None)
-        if self.reply is not None and not self.whole and not waiting:
+        if isinstance(result, Failure):
+            self._end(result.value)
+        else:
+            self.reply = result
+            if isinstance(result, Answer):
+                self.whole = True
+                self._end(None)
+        waiting = self._waiting
+        if waiting:
+            self._waiting = []
+            for each in waiting:
+                each.callback(None)
+        elif self._work is not None and not self.whole and self.error is None and self._deserted:
             self._drain()
 
     async def answer(self, record: Record) -> Reply:
@@ -90,11 +96,10 @@ class Flight:
                 self._left(record)
                 raise
         if record is self.payer:
-            self._hand_over()
+            self._hand_over(record)
         if self.error is not None:
             raise self.error
-        assert self.reply is not None
-        if isinstance(self.reply, Answer):
+        if self.whole and isinstance(self.reply, Answer):
             return self.reply
         rider = Rider(self, record)
         self._riders.append(rider)
@@ -194,10 +199,10 @@ class Flight:
     def _left(self, record: Record) -> None:
         over = self.whole or self.error is not None
         if over or not (self._riders or self._waiting or self._finish):
-            if record is self.payer:
-                self._hand_over()
             if not over:
                 self._stop()
+            elif record is self.payer:
+                self._hand_over(record)
             return
         if record is self.payer:
             self.payer = None  # its record ends here, and has nothing of what comes
@@ -215,15 +220,24 @@ class Flight:
         if self.error is None:
             self._end(CancelledError())
         if self.payer is not None:
-            self._hand_over()
+            self._hand_over(self.payer)
 
-    def _hand_over(self) -> None:
-        for name in _HANDED_OVER:
-            setattr(self.payer, name, getattr(self.record, name))
+    def _hand_over(self, payer: Record) -> None:
+        """What stages further in wrote into the record itself."""
+        record = self.record
+        payer.taken, payer.tokens_level, payer.uid = record.taken, record.tokens_level, record.uid
+
+    @property
+    def _deserted(self) -> bool:
+        return self.payer is None and not self._riders
 
     def _end(self, error: BaseException | None) -> None:
         self.error = error
         self._ended(self)
+
+
+async def _awaited(work: Awaitable[Reply]) -> Reply:
+    return await work
 
 
 class Rider(ReplyStream):

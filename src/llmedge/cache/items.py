@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import blake2b
+from hashlib import sha256
 from typing import Any
 
 import attrs
@@ -70,18 +70,23 @@ def keys_of(prefix: bytes, form: Form, fields: RawObject, inputs: Sequence[msgsp
 
     :raises Unclear: as :func:`llmedge.cache.key.key_of`.
     """
-    common = blake2b(prefix + b"\nitem", digest_size=32)
+    common = sha256(prefix + b"\nitem")
     for name in sorted(fields):
         if name not in LEFT_OUT and name != form.field:
             common.update(b"\n%b:" % _encode(name))
-            common.update(canonical(bytes(fields[name])))
+            common.update(_clear(fields[name]))
     keys = []
     for each in inputs:
         one = common.copy()
         one.update(b"\n=")
-        one.update(canonical(bytes(each)))
+        one.update(_clear(each))
         keys.append(one.digest())
     return keys
+
+
+def _clear(raw: msgspec.Raw) -> bytes:
+    text = bytes(raw)
+    return canonical(text) if text[:1] in b"[{" else text
 
 
 def asking_for(form: Form, fields: RawObject, inputs: Sequence[msgspec.Raw]) -> RawObject:

@@ -7,12 +7,11 @@ The order of members does not, nor does white space.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from hashlib import blake2b
+from hashlib import sha256
 from typing import Any
 
 import msgspec
 
-from llmedge.call import Call
 from llmedge.dialects.lenient import UNREADABLE
 from llmedge.model import RawObject
 from llmedge.operations import Operation
@@ -45,42 +44,37 @@ class Unclear(Exception):
     """Nobody can say what a call is equal to."""
 
 
-def key_of(prefix: bytes, fields: RawObject, operation_part: bytes = b"") -> bytes:
+def key_of(prefix: bytes, fields: RawObject, careful: bool = True) -> bytes:
     """32 bytes.
 
     :param prefix: whose the answer may be, who is asked, and how.
-    :raises Unclear: a body that two readers may understand differently.
+    :param careful: others may get the answer: a body that two readers may understand differently is not clear.
+    :raises Unclear: it is not.
     """
-    hashed = blake2b(prefix, digest_size=32)
-    hashed.update(operation_part)
+    parts = [prefix]
     for name in sorted(fields):
         if name not in LEFT_OUT:
-            hashed.update(b"\n%b:" % _encode(name))
-            hashed.update(canonical(bytes(fields[name])))
-    return hashed.digest()
+            raw = bytes(fields[name])
+            parts += (name.encode(), canonical(raw, careful) if raw[:1] in b"[{" else raw)
+    return sha256(b"\0".join(parts)).digest()
 
 
-def canonical(raw: bytes) -> bytes:
+def canonical(raw: bytes, careful: bool = True) -> bytes:
     """``raw``, JSON, with members in order and without white space.
 
     :raises Unclear: a member is there twice, or the like: readers differ in which one they take.
     """
-    if raw[:1] not in b"[{":
-        return raw
     try:
         said = _encode_sorted(_decode(raw))
     except UNREADABLE:
         raise Unclear from None
-    if said.count(b'"') != raw.count(b'"'):
+    if careful and said.count(b'"') != raw.count(b'"'):
         raise Unclear
     return said
 
 
-def why_never(call: Call) -> str:
-    """Why the answer to ``call`` is not for anybody else, whatever is configured; ``""``: it may be."""
-    fields = call.fields
-    if call.previous:
-        return "state"
+def why_never(fields: RawObject, dialect: str) -> str:
+    """Why the answer to a request is given once, whatever is configured; ``""``: it may be given again."""
     if _NEVER.isdisjoint(fields):
         return ""
     if bytes(fields.get("store", b"false")) == b"true" or bytes(fields.get("background", b"false")) == b"true":
@@ -89,7 +83,7 @@ def why_never(call: Call) -> str:
         return "state"
     if _is_there(fields, ("audio",)) or b"audio" in bytes(fields.get("modalities", b"")).lower():
         return "audio"
-    if _is_there(fields, ("web_search_options", "mcp_servers")) or not _only_own(fields.get("tools"), call.dialect):
+    if _is_there(fields, ("web_search_options", "mcp_servers")) or not _only_own(fields.get("tools"), dialect):
         return "tools"
     return ""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from llmedge.cache.entry import Entry
+from llmedge.cache.entry import OVERHEAD, Entry
 from llmedge.model import Clock
 
 SMALL = 0.1
@@ -22,7 +22,7 @@ class _Slot:
     __slots__ = ("entry", "size", "uses")
 
     def __init__(self, entry: Entry) -> None:
-        self.entry, self.size, self.uses = entry, entry.size, 0
+        self.entry, self.size, self.uses = entry, len(entry.body) + OVERHEAD, 0
 
 
 class MemoryCache:
@@ -61,7 +61,7 @@ class MemoryCache:
         slot = _Slot(entry)
         if slot.size > self.max_bytes:
             return
-        before = self._slots.pop(key, None)
+        before = self._slots.get(key)
         if before is not None:
             self._drop(before)
         self._slots[key] = slot
@@ -71,7 +71,10 @@ class MemoryCache:
         else:
             self._small.append((key, slot))
             self._small_size += slot.size
-        self.shrink()
+        if self.size > self.max_bytes:
+            self.shrink()
+        elif len(self._small) + len(self._main) > 2 * len(self._slots) + 1000:  # what expired or was replaced
+            self._small, self._main = self._living(self._small), self._living(self._main)
 
     def shrink(self) -> None:
         """Have no more than ``max_bytes``."""
@@ -80,9 +83,6 @@ class MemoryCache:
                 self._evict_small()
             else:
                 self._evict_main()
-        waste = len(self._small) + len(self._main) - 2 * len(self._slots)
-        if waste > 1000:  # of what expired or was replaced
-            self._small, self._main = self._living(self._small), self._living(self._main)
 
     def remove(self, unwanted: Callable[[bytes], bool]) -> int:
         """Forget every entry whose key is ``unwanted``; how many that were."""

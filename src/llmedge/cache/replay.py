@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from itertools import count
 
 import msgspec
 
@@ -11,11 +12,12 @@ from llmedge.cache.entry import Entry
 from llmedge.dialects.lenient import UNREADABLE
 
 _CREATED = re.compile(rb'"created(?:_at)?"\s*:\s*\d+')
-_AT = re.compile(rb"\d+$")
 _LEAST = 8
 """Characters of an id that stands for nothing else in an answer."""
 _LOOKED_AT = 4
 """Events at the beginning of a stream, one of which has its id: some begin with one that has none."""
+_HERE, _NUMBER = secrets.token_hex(8).encode(), count(1)
+"""No other id begins with it, and none has this number."""
 
 
 class _Within(msgspec.Struct):
@@ -35,7 +37,7 @@ _decode = msgspec.json.Decoder(_Signed).decode
 
 def signature(body: bytes, stream: bool) -> tuple[bytes, bytes]:
     """The id of an answer, and the member that says when it was created, as they stand in it; ``b""`` for none."""
-    beginning = body if not stream else b"\n\n".join(body.split(b"\n\n", _LOOKED_AT)[:_LOOKED_AT])
+    beginning = body if not stream else b"\n\n".join(body[:65536].split(b"\n\n", _LOOKED_AT)[:_LOOKED_AT])
     created = _CREATED.search(beginning[:4096])
     return _id(beginning, stream), b"" if created is None else created[0]
 
@@ -54,18 +56,20 @@ def _id(beginning: bytes, stream: bool) -> bytes:
     return b""
 
 
-def renewed(entry: Entry, now: float) -> tuple[bytes, bytes]:
-    """The answer with another id, and this id."""
-    body, id = entry.body, entry.id
-    if entry.created:
-        body = body.replace(entry.created, _AT.sub(b"%d" % now, entry.created))
+def renewed(entry: Entry, now: float) -> tuple[bytes, bytes, bytes]:
+    """The answer with another id, this id, and the one that it had."""
+    if entry.signed is None:
+        entry.signed = signature(entry.body, bool(entry.events))
+    (id, created), body, new = entry.signed, entry.body, b""
+    if created:
+        body = body.replace(created, created.rstrip(b"0123456789") + b"%d" % now)
     if id:
         new = like(id)
-        body, id = body.replace(id, new), new
-    return body, id
+        body = body.replace(id, new)
+    return body, new, id
 
 
 def like(id: bytes) -> bytes:
     """An id of the same kind: what stands before its random part stays."""
     kind = id[: max(id.rfind(b"-"), id.rfind(b"_")) + 1][:24]
-    return kind + secrets.token_hex(14).encode()
+    return b"%b%b%012x" % (kind, _HERE, next(_NUMBER))

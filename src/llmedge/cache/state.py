@@ -16,6 +16,10 @@ from llmedge.cache.memory import MemoryCache
 from llmedge.model import Clock
 from llmedge.money import USD
 
+REASONS = ("none", "stale", "asked", "chance", "state", "audio", "tools", "off", "unclear")
+"""Why a call was not answered: there was nothing, or nothing fresh; its client wanted it so, or any answer would be by
+chance; it goes on from what its vendor keeps, is a sound, has a vendor's tools, keeps off, or may mean two things."""
+
 
 class Shared(Protocol):
     """Answers that several processes share."""
@@ -32,7 +36,7 @@ class CacheState:
     """:ivar flights: calls under way that others may join, by their keys.
 
     :ivar shared: ``None`` where nothing is shared.
-    :ivar saved: picos, by all hits; ``collapsed``: calls that joined another.
+    :ivar saved: picos, by all hits; ``collapsed``: calls that joined another; ``missed``: others, by why.
     """
 
     def __init__(self, clock: Clock, max_bytes: int) -> None:
@@ -41,6 +45,9 @@ class CacheState:
         self.generations = Generations()
         self.shared: Shared | None = None
         self.saved = self.collapsed = 0
+        self.missed = dict.fromkeys(
+            ("none", "stale", "asked", "chance", "state", "audio", "tools", "off", "unclear"), 0
+        )
         self.parts: list[Callable[[], Iterable[Metric]]] = []
         """Where more metrics come from."""
 
@@ -68,6 +75,12 @@ class CacheState:
         memory = self.memory
         yield GaugeMetricFamily("llm_cache_bytes", "Memory that kept answers take.", memory.size)
         yield GaugeMetricFamily("llm_cache_entries", "Answers that are kept in memory.", len(memory))
+        missed = CounterMetricFamily(
+            "llm_cache_miss", "Calls that the cache had no answer to, by why.", labels=["reason"]
+        )
+        for why, number in self.missed.items():
+            missed.add_metric([why], number)
+        yield missed
         evicted = CounterMetricFamily("llm_cache_evicted", "Answers that were let go, by why.", labels=["cause"])
         evicted.add_metric(["room"], memory.evicted)
         evicted.add_metric(["age"], memory.expired)

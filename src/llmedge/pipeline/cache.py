@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
-from hashlib import blake2b
+from hashlib import sha256
 from typing import Any
 
+import attrs
 from msgspec.structs import replace
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
+from llmedge.cache import told
 from llmedge.cache.asked import NO_WISH, Asked, marks_of, scope_of, told_in_body
 from llmedge.cache.entry import Entry
 from llmedge.cache.flight import Flight
@@ -21,22 +23,35 @@ from llmedge.cache.policy import policy_of, rules_of
 from llmedge.cache.replay import like, signature
 from llmedge.call import Call, Match
 from llmedge.config.sections.cache import Cache as Policy
-from llmedge.config.sections.cache import CacheRule
 from llmedge.errors import EdgeError, NotCached, TargetError
-from llmedge.model import Answer, Deadline, EventKind, Target, Usage
+from llmedge.model import Answer, Caller, Deadline, EventKind, Target, Usage
 from llmedge.operations import Operation
 from llmedge.pipeline.books import Books
 from llmedge.pipeline.cache_items import answer_items
 from llmedge.pipeline.cached import Cached, CacheDeps
 from llmedge.pipeline.stage import Handler, Stage, StageDeps
-from llmedge.record import CACHE, CACHE_LEVEL, CACHE_MISS, CACHE_STATUS, Accounting, Routing
+from llmedge.record import CACHE, CACHE_HEADERS, Accounting, Routing
 from llmedge.streams import Batch, Reply, ReplyStream, Wake
 from llmedge.threads import in_thread
 
 log = Logger()
 
-KNOWN = 2000
-"""Models and callers whose settings are remembered."""
+KNOWN = 4096
+"""Models and callers of which it is known what holds for them."""
+
+
+@attrs.define(eq=False)
+class _Known:
+    """What holds for one caller's calls of one model.
+
+    :ivar place: a digest of where they lead. ``prefixes``: of their keys, by dialect and whether they are streams.
+    """
+
+    match: Match
+    caller: Caller
+    policy: Policy
+    place: bytes
+    prefixes: dict[tuple[str, bool, bool], bytes]
 
 
 class Cache(Stage):
@@ -50,22 +65,28 @@ class Cache(Stage):
         self._parts, self._state = parts, parts.state
         self._cached = Cached(parts, deps.prices, deps.allowances)
         self._books = Books(deps.prices)
-        self._policies: dict[tuple[Match, tuple[CacheRule, ...]], tuple[Policy, bytes]] = {}
+        self._all_known: dict[tuple[int, int], _Known] = {}
 
-    async def __call__(self, call: Call, proceed: Handler) -> Reply:
-        policy, place = self._policy(call)
-        if not policy.enabled:
-            return await proceed(call)
+    def __call__(self, call: Call, proceed: Handler) -> Awaitable[Reply]:
+        known = self._all_known.get((id(call.match), id(call.caller))) or self._look(call)
+        if not known.policy.enabled:
+            return proceed(call)
         if call.heavy:
-            asked = await in_thread(call.deadline.clock, self._asked, call, policy, place)
-        else:
-            asked = self._asked(call, policy, place)
+            return self._heavy(call, known, proceed)
+        return self._answer(self._asked(call, known), call, proceed)
+
+    async def _heavy(self, call: Call, known: _Known, proceed: Handler) -> Reply:
+        """It takes milliseconds to tell what it is equal to."""
+        asked = await in_thread(call.deadline.clock, self._asked, call, known)
+        return await self._answer(asked, call, proceed)
+
+    async def _answer(self, asked: Asked | str, call: Call, proceed: Handler) -> Reply:
         if isinstance(asked, str):
             return await self._passed(call, asked, proceed)
+        policy, entry = asked.policy, None
         if call.operation is Operation.EMBEDDINGS and policy.embeddings and (inputs := _inputs(asked)):
             fetch = partial(self._ask, stale=None, proceed=proceed)
             return await answer_items(asked, inputs, self._state, self._cached, fetch)
-        entry = None
         if asked.wish.read:
             entry, level = self._state.memory.get(asked.key), "memory"
             if entry is None and self._state.shared is not None:
@@ -73,53 +94,57 @@ class Cache(Stage):
             if entry is not None:
                 now = call.deadline.clock.seconds()
                 if asked.takes(entry, now):
-                    return self._cached.serve(asked, entry, level)
+                    return self._cached.serve(asked, entry, level, now)
                 age = now - entry.stored
                 if age < entry.ttl + policy.stale_while_revalidate and asked.wish.max_age is None:
                     self._revalidate(asked, proceed)
-                    return self._cached.serve(asked, entry, level, "STALE")
+                    return self._cached.serve(asked, entry, level, now, "STALE")
         if asked.wish.only:
             raise NotCached
         return await self._ask(asked, entry, proceed)
 
-    def _policy(self, call: Call) -> tuple[Policy, bytes]:
-        """What holds for it, and a digest of where it leads."""
-        match = call.match
+    def _look(self, call: Call) -> _Known:
+        match, caller = call.match, call.caller
         assert match is not None, "Admit found it"
-        known = (match, rules_of(call.caller) if call.caller.limits else ())
-        found = self._policies.get(known)
-        if found is None:
-            if len(self._policies) >= KNOWN:
-                self._policies.clear()
-            targets = [(str(each), self._parts.places.get(each.provider, "")) for each in match.targets]
-            leads = repr((targets, match.model.fallbacks, match.model.on_unsupported)).encode()
-            policy = policy_of(self._parts.settings, match.model.cache, known[1])
-            found = self._policies[known] = policy, blake2b(leads, digest_size=16).digest()
-        return found
+        targets = [(str(each), self._parts.places.get(each.provider, "")) for each in match.targets]
+        leads = repr((targets, match.model.fallbacks, match.model.on_unsupported)).encode()
+        policy = policy_of(self._parts.settings, match.model.cache, rules_of(caller))
+        if len(self._all_known) >= KNOWN:
+            self._all_known.clear()
+        known = _Known(match, caller, policy, sha256(leads).digest(), {})
+        self._all_known[id(match), id(caller)] = known  # it holds both, so that no others have these ids
+        return known
 
-    def _asked(self, call: Call, policy: Policy, place: bytes) -> Asked | str:
+    def _asked(self, call: Call, known: _Known) -> Asked | str:
         """What the cache is asked, or why it is not."""
+        policy, fields = known.policy, call.fields
         wish = call.hints.cache or NO_WISH
-        if "cache" in call.fields:
+        if "cache" in fields:
             wish, call = told_in_body(wish, call)
+            fields = call.fields
         if not wish.read and not wish.store:
             return "off"
         if policy.when != "always" and not wish.asked:
             if policy.when == "asked":
                 return "off"
-            if not is_deterministic(call.fields):
+            if not is_deterministic(fields):
                 return "chance"
-        if why := why_never(call):
+        if why := why_never(fields, call.dialect):
             return why
-        scope = scope_of(call, policy.scope)
-        label = call.record.model_label
-        whose = f"{scope}\n{wish.namespace}\n{call.dialect} {call.stream:d} {call.wants_usage:d} {call.model}\n"
-        generation = self._state.generations.of(scope, label, wish.namespace)
-        prefix = b"\n".join((VERSION, whose.encode(), generation, place, marks_of(call)))
+        prefix = known.prefixes.get((call.dialect, call.stream, call.wants_usage))
+        if prefix is None or policy.scope == "user":
+            prefix = b"%b\n%b" % (_form(call, policy, known.place), scope_of(call, policy.scope).encode())
+            known.prefixes[call.dialect, call.stream, call.wants_usage] = prefix
+        generation = self._state.generations
+        if generation.numbers or generation.epoch:
+            scope = scope_of(call, policy.scope)
+            prefix += b"\n" + generation.of(scope, call.record.model_label, wish.namespace)
+        prefix += b"\n%b\n%b\n" % (wish.namespace.encode(), marks_of(call))
         try:
-            return Asked(prefix, key_of(prefix, call.fields), call, policy, wish)
+            key = key_of(prefix, fields, policy.scope not in ("key", "user"))
         except Unclear:
             return "unclear"
+        return Asked(prefix, key, call, policy, wish)
 
     async def _shared(self, asked: Asked) -> Entry | None:
         """What other processes have kept, or this one has meanwhile."""
@@ -136,8 +161,7 @@ class Cache(Stage):
 
     async def _passed(self, call: Call, why: str, proceed: Handler) -> Reply:
         """The cache has nothing to do with it."""
-        facts = call.record.facts
-        facts[CACHE], facts[CACHE_MISS], facts[CACHE_STATUS] = "BYPASS", why, "llmedge; fwd=bypass"
+        self._cached.missed(call, why, "BYPASS", told.BYPASS)
         wish = call.hints.cache
         if wish is not None and wish.only:
             raise NotCached
@@ -148,37 +172,31 @@ class Cache(Stage):
     # What has to be asked for
 
     async def _ask(self, asked: Asked, stale: Entry | None, proceed: Handler) -> Reply:
-        record, flights = asked.call.record, self._state.flights
-        what, why, forward = ("MISS", "none", "miss") if stale is None else ("MISS", "stale", "stale")
-        if not asked.wish.read:
-            what, why, forward = "REFRESH", "asked", "request"
-        facts = record.facts
-        facts[CACHE], facts[CACHE_MISS], facts[CACHE_STATUS] = what, why, f"llmedge; fwd={forward}"
+        call, flights = asked.call, self._state.flights
         joins = asked.policy.coalesce and asked.wish.read
         while joins and (flight := flights.get(asked.key)) is not None and flight.complete:
             if (reply := await self._join(asked, flight)) is not None:
                 return reply  # else it failed, which is the other one's alone
-        flight = self._depart(asked, proceed, asked.policy.finish, joins)
+        if not asked.wish.read:
+            self._cached.missed(call, "asked", "REFRESH", told.REFRESH)
+        elif stale is None:
+            self._cached.missed(call, "none", "MISS", told.MISS)
+        else:
+            self._cached.missed(call, "stale", "MISS", told.STALE)
+        flight = Flight(call, asked.policy.max_entry, asked.policy.finish, partial(self._landed, asked))
+        if joins:
+            flights[asked.key] = flight
+        flight.start(proceed)
         try:
-            return await flight.answer(record)
+            return await flight.answer(call.record)
         except TargetError:
             if stale is None or not self._is_last_resort(asked, stale):
                 raise
-            return self._cached.serve(asked, stale, "memory", "STALE")
+            return self._cached.serve(asked, stale, "memory", call.deadline.clock.seconds(), "STALE")
 
     def _is_last_resort(self, asked: Asked, entry: Entry) -> bool:
         age = asked.call.deadline.clock.seconds() - entry.stored
         return asked.wish.read and age < entry.ttl + asked.policy.stale_if_error
-
-    def _depart(self, asked: Asked, proceed: Handler, finish: bool, shown: bool, alone: bool = False) -> Flight:
-        """:param alone: nobody who asks pays for it: its record is its own."""
-        flight = Flight(asked.call, asked.policy.max_entry, finish, partial(self._landed, asked))
-        if alone:
-            flight.payer = None
-        if shown:
-            self._state.flights[asked.key] = flight
-        flight.start(proceed)
-        return flight
 
     async def _join(self, asked: Asked, flight: Flight) -> Reply | None:
         """What comes of ``flight``; ``None``: nothing."""
@@ -190,15 +208,13 @@ class Cache(Stage):
             raise  # whoever asked has left
         except Exception:  # it is in the other's record
             return None
-        facts, by = call.record.facts, flight.record.routing.deciding_attempt
-        facts[CACHE], facts[CACHE_LEVEL] = "COLLAPSED", "flight"
-        facts[CACHE_STATUS] = "llmedge; fwd=miss; collapsed"
-        facts.pop(CACHE_MISS)
-        self._state.collapsed += 1
+        by = flight.record.routing.deciding_attempt
+        self._cached.joined(call)
         save = partial(self._cached.save, asked, Target("", call.model) if by is None else by.target)
         if not isinstance(reply, Answer):
             return CollapsedStream(reply, save)
-        save(reply.usage)
+        if saved := save(reply.usage):
+            call.record.facts[CACHE_HEADERS] += told.spared(saved)
         id, _ = signature(reply.body, False)
         return Answer(reply.body.replace(id, like(id)), reply.usage, reply.content_type) if id else reply
 
@@ -207,10 +223,14 @@ class Cache(Stage):
         if asked.key in self._state.flights:
             return
         call = asked.call
-        facts = {CACHE: "REFRESH", CACHE_STATUS: "llmedge; fwd=stale"}
-        record = replace(call.record, routing=Routing(), accounting=Accounting(), facts=facts)
+        record = replace(call.record, routing=Routing(), accounting=Accounting(), facts={CACHE: "REFRESH"})
         call = call.changed(record=record, deadline=Deadline(call.deadline.clock, call.deadline.seconds))
-        self._depart(replace(asked, call=call), proceed, True, True, alone=True)
+        alone = replace(asked, call=call)
+        flight = self._state.flights[asked.key] = Flight(
+            call, asked.policy.max_entry, True, partial(self._landed, alone)
+        )
+        flight.payer = None
+        flight.start(proceed)
 
     # What came of it
 
@@ -220,8 +240,9 @@ class Cache(Stage):
         try:
             if flight.whole and flight.complete and asked.wish.store:
                 kept = self._cached.keep(asked.key, self._cached.entry_of(asked, flight))
-                if kept and isinstance(flight.reply, Answer):
-                    flight.record.facts[CACHE_STATUS] += "; stored"
+                facts = flight.record.facts
+                if kept and not flight.call.stream and facts.get(CACHE) == "MISS":
+                    facts[CACHE_HEADERS] = told.STORED[False]
         except Exception:  # what cannot be kept is answered all the same
             log.failure("an answer could not be kept")
         if flight.payer is None:
@@ -248,7 +269,7 @@ class Cache(Stage):
 class CollapsedStream(ReplyStream):
     """The stream of another's call. What it would have cost is known at its end."""
 
-    def __init__(self, stream: ReplyStream, saved: Callable[[Usage | None], None]) -> None:
+    def __init__(self, stream: ReplyStream, saved: Callable[[Usage | None], str]) -> None:
         self._stream, self._saved = stream, saved
 
     @property
@@ -267,6 +288,12 @@ class CollapsedStream(ReplyStream):
 
     def abort(self) -> None:
         self._stream.abort()
+
+
+def _form(call: Call, policy: Policy, place: bytes) -> bytes:
+    """How it is asked, and where that leads."""
+    form = f"{call.dialect} {call.stream:d} {call.wants_usage:d} {policy.scope}\n{call.model}\n"
+    return b"%b\n%b%b" % (VERSION, form.encode(), place)
 
 
 def _inputs(asked: Asked) -> list[Any]:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
+from llmedge.cache import told
 from llmedge.cache.asked import Asked
 from llmedge.cache.entry import Entry
 from llmedge.cache.items import FORMS, asking_for, composed, keys_of, parted, spared
@@ -14,7 +15,7 @@ from llmedge.cache.state import CacheState
 from llmedge.errors import NotCached
 from llmedge.model import Answer, Target, Usage
 from llmedge.pipeline.cached import Cached
-from llmedge.record import CACHE_STATUS
+from llmedge.record import CACHE_HEADERS
 from llmedge.streams import Reply
 
 Fetch = Callable[[Asked], Awaitable[Reply]]
@@ -35,8 +36,8 @@ async def answer_items(
     missing = {key: each for key, each in zip(keys, inputs, strict=True) if key not in kept}
     if not missing:
         oldest = min(found, key=lambda each: each.stored + each.ttl)
-        cached.tell(asked, oldest, "items", "HIT")
-        cached.save(asked, Target(oldest.provider, oldest.model), spared(found))
+        saved = cached.save(asked, Target(oldest.provider, oldest.model), spared(found))
+        cached.tell(asked, oldest, "items", "HIT", call.deadline.clock.seconds(), saved)
         return Answer(composed(form, [kept[key].body for key in keys], Usage()), spared(found))
     if asked.wish.only:
         raise NotCached
@@ -52,8 +53,8 @@ async def answer_items(
     assert isinstance(reply, Answer), "nobody streams embeddings"
     by = call.record.routing.answered_by
     if found:
-        call.record.facts[CACHE_STATUS] = "llmedge; fwd=partial"
-        cached.spare(call, Target("", call.model) if by is None else by.target, spared(found))
+        saved = cached.spare(call, Target("", call.model) if by is None else by.target, spared(found))
+        call.record.facts[CACHE_HEADERS] = told.PARTIAL[False] + (told.spared(saved) if saved else b"")
     try:
         parts = parted(form, reply, wanted)
     except Unclear:

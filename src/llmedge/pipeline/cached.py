@@ -7,19 +7,21 @@ from random import Random
 
 import attrs
 
+from llmedge.cache import told
 from llmedge.cache.asked import Asked
 from llmedge.cache.endings import ending
 from llmedge.cache.entry import Entry
 from llmedge.cache.flight import Flight
-from llmedge.cache.replay import renewed, signature
+from llmedge.cache.replay import renewed
 from llmedge.cache.state import CacheState
 from llmedge.call import Call
 from llmedge.config.sections.cache import Cache as Policy
 from llmedge.model import Answer, Event, EventKind, Target, Usage
 from llmedge.money import text
+from llmedge.pipeline.kept import original
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.reserve import charge
-from llmedge.record import CACHE, CACHE_AGE, CACHE_LEVEL, CACHE_SAVED, CACHE_STATUS, FALLBACK, Record
+from llmedge.record import CACHE, CACHE_HEADERS, CACHE_LEVEL, CACHE_SAVED, FALLBACK, Record
 from llmedge.state.allowances import Allowances
 from llmedge.streams import Reply, WholeStream
 
@@ -51,30 +53,42 @@ class Cached:
 
     # Given again
 
-    def serve(self, asked: Asked, entry: Entry, level: str, how: str = "HIT") -> Reply:
+    def serve(self, asked: Asked, entry: Entry, level: str, now: float, how: str = "HIT") -> Reply:
         """``entry`` as the answer to what is asked.
 
         :raises BudgetExhausted: it is charged for, and there is no money left.
         """
         call = asked.call
-        self.tell(asked, entry, level, how)
-        self.save(asked, Target(entry.provider, entry.model), entry.usage)
-        body, id = renewed(entry, call.deadline.clock.seconds())
-        if call.remember is not None and id != entry.id:
-            call.remember(f"original {id.decode()}", entry.id)
+        saved = self.save(asked, Target(entry.provider, entry.model), entry.usage)
+        self.tell(asked, entry, level, how, now, saved)
+        body, id, before = renewed(entry, now)
+        if call.remember is not None and id:
+            call.remember(original(id.decode()), before)
         if not entry.events:
             return Answer(body, entry.usage, entry.content_type)
         return WholeStream([Event(EventKind.DONE, body, entry.events)], entry.usage)
 
-    def tell(self, asked: Asked, entry: Entry, level: str, how: str) -> None:
-        """Say that ``entry`` is the answer (RFC 9211, ``Cache-Status``)."""
-        facts = asked.call.record.facts
-        age = asked.call.deadline.clock.seconds() - entry.stored
-        facts[CACHE], facts[CACHE_LEVEL], facts[CACHE_AGE] = how, level, max(0, int(age))
-        facts[CACHE_STATUS] = f"llmedge; hit; ttl={int(entry.ttl - age)}; detail={level}"
+    def tell(self, asked: Asked, entry: Entry, level: str, how: str, now: float, saved: str) -> None:
+        """Say that ``entry`` is the answer, and what that saved."""
+        record, age = asked.call.record, now - entry.stored
+        facts = record.facts
+        facts[CACHE], facts[CACHE_LEVEL] = how, level
+        facts[CACHE_HEADERS] = told.hit(how, level, age, entry.ttl - age, saved, record.stream)
 
-    def save(self, asked: Asked, target: Target, usage: Usage | None) -> None:
-        """Write down an answer that nobody was asked for.
+    def missed(self, call: Call, why: str, how: str, headers: Mapping[bool, bytes]) -> None:
+        """Say that there was no answer."""
+        missed, facts = self._parts.state.missed, call.record.facts
+        missed[why] = missed.get(why, 0) + 1
+        facts[CACHE], facts[CACHE_HEADERS] = how, headers[call.stream]
+
+    def joined(self, call: Call) -> None:
+        """Say that another one's call was joined."""
+        facts = call.record.facts
+        facts[CACHE], facts[CACHE_LEVEL], facts[CACHE_HEADERS] = "COLLAPSED", "flight", told.COLLAPSED[call.stream]
+        self._parts.state.collapsed += 1
+
+    def save(self, asked: Asked, target: Target, usage: Usage | None) -> str:
+        """Write down an answer that nobody was asked for; what that saved, in USD, ``""`` where nobody knows.
 
         :raises BudgetExhausted: it is charged for, and there is no money left.
         """
@@ -82,20 +96,23 @@ class Cached:
         accounting = call.record.accounting
         accounting.cost = 0
         if asked.policy.charge == "none":
-            self.spare(call, target, usage)
-        elif (cost := self._prices.price(target, usage)) is not None:
+            return self.spare(call, target, usage)
+        if (cost := self._prices.price(target, usage)) is not None:
             accounting.spared = usage
             charge(self._allowances, call, cost)
             accounting.cost = cost
+        return ""
 
-    def spare(self, call: Call, target: Target, usage: Usage | None) -> None:
-        """Write down what did not have to be asked for."""
+    def spare(self, call: Call, target: Target, usage: Usage | None) -> str:
+        """Write down what did not have to be asked for; its price, in USD."""
         accounting = call.record.accounting
         accounting.spared = usage
         saved = accounting.saved = self._prices.price(target, usage)
-        if saved is not None:
-            self._parts.state.saved += saved
-            call.record.facts[CACHE_SAVED] = text(saved)
+        if saved is None:
+            return ""
+        self._parts.state.saved += saved
+        shown = call.record.facts[CACHE_SAVED] = text(saved)
+        return shown
 
     # Kept
 
@@ -117,7 +134,7 @@ class Cached:
         else:
             body = b"".join([event.frame for event in flight.events])
             content_type, events = STREAM, sum([event.count for event in flight.events])
-        how = ending(call.dialect, body)
+        how = ending(call.dialect, body, bool(events) and call.choices == 1)
         if how != "good" and not (how == "tool" and asked.policy.tool_calls):
             return None
         return self.entry(asked, call, body, content_type, events, flight.usage)
@@ -127,7 +144,7 @@ class Cached:
     ) -> Entry | None:
         """``body`` as it is kept.
 
-        :param call: as it was asked. :param content_type: ``b""``: it is a part of an answer.
+        :param call: as it was asked.
         """
         policy, by = asked.policy, call.record.routing.answered_by
         if by is None or len(body) > policy.max_entry or (FALLBACK in call.record.facts and not policy.fallbacks):
@@ -136,6 +153,5 @@ class Cached:
         if asked.wish.ttl is not None:
             ttl = min(asked.wish.ttl, policy.ttl)
         keep = ttl + max(policy.stale_while_revalidate, policy.stale_if_error)
-        id, created = signature(body, bool(events)) if content_type else (b"", b"")
         now, target = call.deadline.clock.seconds(), by.target
-        return Entry(body, content_type, events, target.provider, target.model, usage, now, ttl, keep, id, created)
+        return Entry(body, content_type, events, target.provider, target.model, usage, now, ttl, keep)

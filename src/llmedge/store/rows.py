@@ -135,7 +135,7 @@ def _detail(record: Record) -> dict[str, Any]:
         "attempts": [_attempt(record, attempt) for attempt in routing.attempts],
         "passed_over": [{"target": each.target, "why": each.why} for each in routing.skipped],
         "paused": routing.paused,
-        "facts": {fact.name: value for fact, value in record.facts.items()},
+        "facts": {fact.name: value for fact, value in record.facts.items() if fact.name},
         "error": record.error_message,
     }
 

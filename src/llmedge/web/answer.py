@@ -14,7 +14,7 @@ from llmedge import money
 from llmedge.dialects.registry import CHAT, DIALECTS
 from llmedge.errors import AuthError, EdgeError, MethodNotAllowed
 from llmedge.model import Answer
-from llmedge.record import CACHE, Attempt, Record
+from llmedge.record import Attempt, Record
 from llmedge.web.paths import dialect_of
 from llmedge.web.request import EdgeRequest
 
@@ -51,8 +51,6 @@ def show_call(request: EdgeRequest) -> None:
 
 def _show_said(request: EdgeRequest, record: Record) -> None:
     """What the stages have said of it, and what is left of the minute's tokens."""
-    if CACHE in record.facts and not record.stream:  # caches on the way know nothing of keys
-        request.lines.append(b"Cache-Control: private, no-store\r\n")
     if (level := record.tokens_level) is not None:
         request.lines.append(
             b"X-Ratelimit-Limit-Tokens: %d\r\nX-Ratelimit-Remaining-Tokens: %d\r\nX-Ratelimit-Reset-Tokens: %b\r\n"
@@ -61,6 +59,8 @@ def _show_said(request: EdgeRequest, record: Record) -> None:
     for fact, value in record.facts.items():
         if type(value) is int and fact.header:
             request.lines.append(b"%b: %d\r\n" % (_name(fact.header), value))
+        elif not fact.name:
+            request.lines.append(value)
         elif fact.header:
             shown = ", ".join(value) if isinstance(value, list) else str(value)
             request.lines.append(b"%b: %b\r\n" % (_name(fact.header), _visible(shown, 1024)))
