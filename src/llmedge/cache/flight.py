@@ -6,7 +6,8 @@ its stream. Who leaves takes nothing from the others: where the first does, the 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
+from types import CoroutineType
 from typing import Any
 
 from msgspec.structs import replace
@@ -60,18 +61,19 @@ class Flight:
         except Exception:
             self._land(Failure())  # type: ignore[no-untyped-call]  # twisted has no types here
             return
-        self._work = CoroutineDriver(work if isinstance(work, Coroutine) else _awaited(work))
+        self._work = CoroutineDriver(work if type(work) is CoroutineType else _awaited(work))
         self._work.start(self._land)
 
     def _land(self, result: Any) -> None:
         self.landed = True
-        if isinstance(result, Failure):
-            self._end(result.value)
+        if type(result) is Answer:
+            self.reply, self.whole = result, True
+            self._ended(self)
+        elif isinstance(result, Failure):
+            self.error = result.value
+            self._ended(self)
         else:
             self.reply = result
-            if isinstance(result, Answer):
-                self.whole = True
-                self._end(None)
         waiting = self._waiting
         if waiting:
             self._waiting = []
@@ -99,7 +101,7 @@ class Flight:
             self._hand_over(record)
         if self.error is not None:
             raise self.error
-        if self.whole and isinstance(self.reply, Answer):
+        if type(self.reply) is Answer:
             return self.reply
         rider = Rider(self, record)
         self._riders.append(rider)

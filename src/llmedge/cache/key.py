@@ -25,13 +25,13 @@ LEFT_OUT = frozenset(
         *("service_tier", "store", "labels"),
     }
 )
-_NEVER = frozenset(
+LOOKED_AT = frozenset(
     {
         *("background", "conversation", "previous_response_id", "store", "audio", "modalities", "web_search_options"),
         *("tools", "container", "mcp_servers"),
     }
 )
-"""Fields that are looked at: what is asked for may be kept by its vendor, looked up elsewhere, or be a sound."""
+"""Fields that tell that what is asked for is kept by its vendor, looked up elsewhere, or a sound; or may tell it."""
 _OWN_TOOLS = (None, "function", "custom")
 _DECLARED = {"functionDeclarations", "function_declarations"}
 _encode = msgspec.json.Encoder().encode
@@ -74,9 +74,8 @@ def canonical(raw: bytes, careful: bool = True) -> bytes:
 
 
 def why_never(fields: RawObject, dialect: str) -> str:
-    """Why the answer to a request is given once, whatever is configured; ``""``: it may be given again."""
-    if _NEVER.isdisjoint(fields):
-        return ""
+    """Why the answer to a request with some of :data:`LOOKED_AT` is given once, whatever is configured; ``""``: it may
+    be given again."""
     if bytes(fields.get("store", b"false")) == b"true" or bytes(fields.get("background", b"false")) == b"true":
         return "state"
     if _is_there(fields, ("conversation", "previous_response_id", "container")):

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 import attrs
+from msgspec.json import encode
 from msgspec.structs import replace
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
@@ -18,7 +19,7 @@ from llmedge.cache.asked import NO_WISH, Asked, marks_of, scope_of, told_in_body
 from llmedge.cache.entry import Entry
 from llmedge.cache.flight import Flight
 from llmedge.cache.items import FORMS, inputs_of
-from llmedge.cache.key import KEPT, VERSION, Unclear, is_deterministic, key_of, why_never
+from llmedge.cache.key import KEPT, LOOKED_AT, VERSION, Unclear, is_deterministic, key_of, why_never
 from llmedge.cache.policy import policy_of, rules_of
 from llmedge.cache.replay import like, signature
 from llmedge.call import Call, Match
@@ -122,14 +123,12 @@ class Cache(Stage):
         if "cache" in fields:
             wish, call = told_in_body(wish, call)
             fields = call.fields
-        if not wish.read and not wish.store:
-            return "off"
         if policy.when != "always" and not wish.asked:
             if policy.when == "asked":
                 return "off"
             if not is_deterministic(fields):
                 return "chance"
-        if why := why_never(fields, call.dialect):
+        if not LOOKED_AT.isdisjoint(fields) and (why := why_never(fields, call.dialect)):
             return why
         prefix = known.prefixes.get((call.dialect, call.stream, call.wants_usage))
         if prefix is None or policy.scope == "user":
@@ -138,8 +137,13 @@ class Cache(Stage):
         generation = self._state.generations
         if generation.numbers or generation.epoch:
             scope = scope_of(call, policy.scope)
-            prefix += b"\n" + generation.of(scope, call.record.model_label, wish.namespace)
-        prefix += b"\n%b\n%b\n" % (wish.namespace.encode(), marks_of(call))
+            prefix += b"\ng=" + generation.of(scope, call.record.model_label, wish.namespace)
+        if wish is not NO_WISH:
+            if not wish.read and not wish.store:
+                return "off"
+            prefix += b"\nn=" + encode(wish.namespace)
+        if marks := marks_of(call):
+            prefix += b"\nm=" + marks
         try:
             key = key_of(prefix, fields, policy.scope not in ("key", "user"))
         except Unclear:
@@ -239,10 +243,12 @@ class Cache(Stage):
             del self._state.flights[asked.key]
         try:
             if flight.whole and flight.complete and asked.wish.store:
-                kept = self._cached.keep(asked.key, self._cached.entry_of(asked, flight))
-                facts = flight.record.facts
-                if kept and not flight.call.stream and facts.get(CACHE) == "MISS":
-                    facts[CACHE_HEADERS] = told.STORED[False]
+                entry = self._cached.entry_of(asked, flight)
+                if entry is not None:
+                    self._cached.keep(asked.key, entry)
+                    facts = flight.record.facts
+                    if not entry.events and facts[CACHE] == "MISS":
+                        facts[CACHE_HEADERS] = told.STORED[False]
         except Exception:  # what cannot be kept is answered all the same
             log.failure("an answer could not be kept")
         if flight.payer is None:

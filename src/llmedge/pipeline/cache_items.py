@@ -63,7 +63,9 @@ async def answer_items(
         return reply
     for key, (body, share) in zip(missing, parts, strict=True):
         if asked.wish.store and by is not None:
-            cached.keep(key, cached.entry(asked, part.call, body, b"", 0, share))
+            entry = cached.entry(asked, part.call, body, b"", 0, share)
+            if entry is not None:
+                cached.keep(key, entry)
     if len(wanted) == len(inputs):
         return reply
     bodies = {key: entry.body for key, entry in kept.items()}

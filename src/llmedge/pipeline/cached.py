@@ -116,28 +116,25 @@ class Cached:
 
     # Kept
 
-    def keep(self, key: bytes, entry: Entry | None) -> bool:
-        """Keep ``entry``, if there is one, wherever answers are kept."""
-        if entry is None:
-            return False
+    def keep(self, key: bytes, entry: Entry) -> None:
+        """Keep ``entry`` wherever answers are kept."""
         state = self._parts.state
         state.memory.put(key, entry)
         if state.shared is not None:
             state.shared.put(key, entry)
-        return True
 
     def entry_of(self, asked: Asked, flight: Flight) -> Entry | None:
-        """What is kept of a call that ended well; ``None``: nothing is."""
+        """What is to be kept of a call that ended; ``None``: nothing."""
         reply, call = flight.reply, flight.call
-        if isinstance(reply, Answer):
-            body, content_type, events = reply.body, reply.content_type, 0
+        if type(reply) is Answer:
+            body, content_type, events, usage = reply.body, reply.content_type, 0, reply.usage
         else:
             body = b"".join([event.frame for event in flight.events])
-            content_type, events = STREAM, sum([event.count for event in flight.events])
+            content_type, events, usage = STREAM, sum([event.count for event in flight.events]), flight.usage
         how = ending(call.dialect, body, bool(events) and call.choices == 1)
         if how != "good" and not (how == "tool" and asked.policy.tool_calls):
             return None
-        return self.entry(asked, call, body, content_type, events, flight.usage)
+        return self.entry(asked, call, body, content_type, events, usage)
 
     def entry(
         self, asked: Asked, call: Call, body: bytes, content_type: bytes, events: int, usage: Usage | None
@@ -152,6 +149,7 @@ class Cached:
         ttl = policy.ttl * (1 - JITTER * self._parts.random.random())
         if asked.wish.ttl is not None:
             ttl = min(asked.wish.ttl, policy.ttl)
-        keep = ttl + max(policy.stale_while_revalidate, policy.stale_if_error)
-        now, target = call.deadline.clock.seconds(), by.target
+        now, target, keep = call.deadline.clock.seconds(), by.target, ttl
+        if policy.stale_while_revalidate or policy.stale_if_error:
+            keep += max(policy.stale_while_revalidate, policy.stale_if_error)
         return Entry(body, content_type, events, target.provider, target.model, usage, now, ttl, keep)
