@@ -33,6 +33,12 @@ class Asked(msgspec.Struct):
             return False
         return age + wish.min_fresh < min(entry.ttl, self.policy.ttl) + wish.max_stale
 
+    def takes_stale(self, entry: Entry, now: float) -> bool:
+        """Whether ``entry``, which is no longer fresh, will do while a new one is asked for (RFC 5861 section 3)."""
+        wish, age = self.wish, now - entry.stored
+        asks_more = wish.max_age is not None or wish.min_fresh
+        return not asks_more and entry.ttl <= age < entry.ttl + self.policy.stale_while_revalidate
+
 
 def scope_of(call: Call, scope: str) -> str:
     """Among whom its answer is shared: ``key:ID``, ``team:ID``, ``user:ID`` with whom its client names, ``shared``."""

@@ -96,8 +96,7 @@ class Cache(Stage):
                 now = call.deadline.clock.seconds()
                 if asked.takes(entry, now):
                     return self._cached.serve(asked, entry, level, now)
-                age = now - entry.stored
-                if age < entry.ttl + policy.stale_while_revalidate and asked.wish.max_age is None:
+                if asked.takes_stale(entry, now):
                     self._revalidate(asked, proceed)
                     return self._cached.serve(asked, entry, level, now, "STALE")
         if asked.wish.only:
@@ -141,7 +140,8 @@ class Cache(Stage):
         if wish is not NO_WISH:
             if not wish.read and not wish.store:
                 return "off"
-            prefix += b"\nn=" + encode(wish.namespace)
+            if wish.namespace:
+                prefix += b"\nn=" + encode(wish.namespace)
         if marks := marks_of(call):
             prefix += b"\nm=" + marks
         try:
