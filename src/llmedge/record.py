@@ -249,12 +249,14 @@ class Accounting(msgspec.Struct):
     :ivar usage: of the answer the client got; where it got none, of the last attempt that was put to work.
     :ivar cost: the sum of its attempts' costs, in picos (:mod:`llmedge.money`); ``None`` where none has one.
     :ivar unpriced: of an attempt, at least, nobody knows the price: ``cost`` is not all of it.
+    :ivar kept: the cache had the answer, or another call did.
     :ivar spared: what an answer from the cache used when it was asked for; ``saved``: what that would cost, in picos.
     """
 
     usage: Usage | None = None
     cost: int | None = None
     unpriced: bool = False
+    kept: bool = False
     spared: Usage | None = None
     saved: int | None = None
 

@@ -134,7 +134,7 @@ class Keys(Caching):
             self.assertEqual(self.said(self.edge.ask(path=path, body=body | more)), "BYPASS", more)
 
     def test_two_readings(self) -> None:
-        """A member that is there twice may mean one thing here and another to a vendor: nothing is shared with others."""
+        """A member that is there twice may mean one thing here and another to a vendor: others do not get it."""
         double = b'{"model":"m","messages":[{"role":"user","content":"a","content":"b"}]}'
         for scope, found in (("shared", "BYPASS"), ("key", "HIT")):
             self.begin(f'scope = "{scope}"')

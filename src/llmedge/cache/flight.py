@@ -19,7 +19,7 @@ from llmedge.call import Call
 from llmedge.driver import CoroutineDriver
 from llmedge.errors import EdgeError, FellBehind
 from llmedge.model import Answer, Event, EventKind, Usage
-from llmedge.record import Record, Routing
+from llmedge.record import Accounting, Record, Routing
 from llmedge.streams import Batch, Reply, ReplyStream, Wake, nobody
 
 
@@ -131,11 +131,9 @@ class Flight:
             raise
         if events is None:
             return None
-        self.count += len(events)
         if self.complete or len(self._riders) > 1:
             self._keep(events)
-        else:
-            self.first = self.count
+        self.count += len(events)
         if events[-1].kind is EventKind.DONE:
             self.whole = True
             self._end(None)
@@ -144,23 +142,26 @@ class Flight:
         return events
 
     def _keep(self, events: Batch) -> None:
-        self.events += events
-        self.size += sum([len(event.frame) for event in events])
-        if self.size <= self._limit:
-            return
-        self.complete = False
-        if not self._riders:
-            self._stop()
-            return
-        low = min([rider.at for rider in self._riders], default=self.count)
-        if len(self._riders) == 1:
-            low = self.count
-        gone, self.events = self.events[: low - self.first], self.events[low - self.first :]
-        self.first = low
-        self.size -= sum([len(event.frame) for event in gone])
         if self.size > self._limit:
-            for rider in [rider for rider in self._riders if rider.at == low]:
-                rider.lags = True
+            self._trim()
+        self.events += events
+        self.size += _size(events)
+        if self.size > self._limit:
+            self.complete = False
+            if not self._riders:
+                self._stop()
+
+    def _trim(self) -> None:
+        """Forget what all have read. Who is too far behind is not waited for."""
+        while True:
+            low = min([rider.at for rider in self._riders if not rider.lags], default=self.count)
+            gone, self.events = self.events[: low - self.first], self.events[low - self.first :]
+            self.first = low
+            self.size -= _size(gone)
+            if self.size <= self._limit:
+                return
+            for rider in self._riders:
+                rider.lags = rider.lags or rider.at == low
 
     def readable(self, wake: Wake) -> None:
         """Have ``wake`` called when there is more of its stream."""
@@ -210,6 +211,7 @@ class Flight:
             self.payer = None  # its record ends here, and has nothing of what comes
             record.routing, record.facts = Routing(), dict(record.facts)
             record.taken, record.uid = None, ""
+            self.record.accounting = Accounting()
         if not self._riders and self.reply is not None:
             self._drain()
 
@@ -238,6 +240,10 @@ class Flight:
         self._ended(self)
 
 
+def _size(events: Batch) -> int:
+    return sum([len(event.frame) for event in events])
+
+
 async def _awaited(work: Awaitable[Reply]) -> Reply:
     return await work
 
@@ -252,7 +258,7 @@ class Rider(ReplyStream):
         self._flight = flight
         self.record = record
         self.at = 0
-        self.lags = False
+        self.lags = self._left = False
         self.wake: Wake = nobody
         self._ids: tuple[bytes, bytes] | None = (b"", b"") if record is flight.payer else None
 
@@ -264,7 +270,7 @@ class Rider(ReplyStream):
         flight = self._flight
         if self.lags:
             raise FellBehind
-        if self.at == flight.count:
+        if self.at == flight.count:  # nobody is ahead
             events = flight.pull()
             if events is None:
                 return None
@@ -284,7 +290,9 @@ class Rider(ReplyStream):
 
     def on_readable(self, wake: Wake) -> None:
         self.wake = wake
-        self._flight.readable(self._flight.wake_all)
+        if not self._left:
+            self._flight.readable(self._flight.wake_all)
 
     def abort(self) -> None:
+        self._left = True
         self._flight.leave(self)

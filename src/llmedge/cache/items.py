@@ -86,7 +86,7 @@ def keys_of(prefix: bytes, form: Form, fields: RawObject, inputs: Sequence[msgsp
 
 def _clear(raw: msgspec.Raw) -> bytes:
     text = bytes(raw)
-    return canonical(text) if text[:1] in b"[{" else text
+    return canonical(text) if text[:1] in b"[{" or b"\\" in text else text
 
 
 def asking_for(form: Form, fields: RawObject, inputs: Sequence[msgspec.Raw]) -> RawObject:

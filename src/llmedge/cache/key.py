@@ -55,7 +55,7 @@ def key_of(prefix: bytes, fields: RawObject, careful: bool = True) -> bytes:
     for name in sorted(fields):
         if name not in LEFT_OUT:
             raw = bytes(fields[name])
-            parts += (name.encode(), canonical(raw, careful) if raw[:1] in b"[{" else raw)
+            parts += (name.encode(), canonical(raw, careful) if raw[:1] in b"[{" or b"\\" in raw else raw)
     return sha256(b"\0".join(parts)).digest()
 
 

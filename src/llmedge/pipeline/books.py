@@ -36,9 +36,14 @@ class Books:
         :param answer: or its beginning, which says what model wrote it.
         """
         routing, accounting = call.record.routing, call.record.accounting
-        by = routing.answered_by or routing.deciding_attempt
+        by = routing.answered_by
         if by is None:
-            return
+            if accounting.kept:
+                self._enter_kept(call)
+                return
+            by = routing.deciding_attempt
+            if by is None:
+                return
         prices = self.prices
         if by.tier and usage is not None:
             usage = msgspec.structs.replace(usage, tier=by.tier)
@@ -54,6 +59,14 @@ class Books:
             _tell(usage, call.record.facts)
         if len(routing.attempts) > 1:
             self._sum(call, by)
+
+    def _enter_kept(self, call: Call) -> None:
+        """An answer of the cache's; others may have been asked in vain before."""
+        accounting = call.record.accounting
+        if call.record.routing.attempts:
+            charged = accounting.cost or 0
+            self._sum(call, None)
+            accounting.cost = charged + (accounting.cost or 0)
 
     def enter_vain(self, call: Call) -> None:
         """Write down a call that nobody got a whole answer to: what vendors had told, or had said, and the prompt of

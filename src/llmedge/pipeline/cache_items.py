@@ -12,7 +12,7 @@ from llmedge.cache.entry import Entry
 from llmedge.cache.items import FORMS, asking_for, composed, keys_of, parted, spared
 from llmedge.cache.key import Unclear, key_of
 from llmedge.cache.state import CacheState
-from llmedge.errors import NotCached
+from llmedge.errors import NotCached, UpstreamMalformed
 from llmedge.model import Answer, Target, Usage
 from llmedge.pipeline.cached import Cached
 from llmedge.record import CACHE_HEADERS
@@ -59,7 +59,7 @@ async def answer_items(
         parts = parted(form, reply, wanted)
     except Unclear:
         if found:
-            raise
+            raise UpstreamMalformed("answered with other embeddings than it was asked for") from None
         return reply
     for key, (body, share) in zip(missing, parts, strict=True):
         if asked.wish.store and by is not None:

@@ -94,7 +94,7 @@ class Cached:
         """
         call = asked.call
         accounting = call.record.accounting
-        accounting.cost = 0
+        accounting.cost, accounting.kept = 0, True
         if asked.policy.charge == "none":
             return self.spare(call, target, usage)
         if (cost := self._prices.price(target, usage)) is not None:
