@@ -17,6 +17,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge import errors
+from llmedge.cache.state import CacheState
 from llmedge.config import settings, vendors
 from llmedge.config.capabilities import Capabilities
 from llmedge.config.catalogue import VENDORS
@@ -220,7 +221,9 @@ class Pages(SynchronousTestCase):
     def test_every_metric(self) -> None:
         """Each llm_* metric is in one row of the table, with its type and labels, and no other is."""
         registry = CollectorRegistry()
-        Metrics(registry).show(Store(Clock(), load({"LLMEDGE_STORE": f"sqlite:{new_folder()}/llmedge.db"})))
+        metrics = Metrics(registry)
+        metrics.show(Store(Clock(), load({"LLMEDGE_STORE": f"sqlite:{new_folder()}/llmedge.db"})))
+        metrics.show(CacheState(Clock(), 1))
         table = {row.partition("``\n")[0].strip("`"): row for row in rows("operations.rst") if row.startswith("``llm_")}
         names = set()
         for family in registry.collect():

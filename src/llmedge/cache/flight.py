@@ -14,10 +14,11 @@ from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
+from llmedge.cache.refusals import FellBehind
 from llmedge.cache.replay import like, signature
 from llmedge.call import Call
 from llmedge.driver import CoroutineDriver
-from llmedge.errors import EdgeError, FellBehind
+from llmedge.errors import EdgeError
 from llmedge.model import Answer, Event, EventKind, Usage
 from llmedge.record import Accounting, Record, Routing
 from llmedge.streams import Batch, Reply, ReplyStream, Wake, nobody

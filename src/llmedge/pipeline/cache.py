@@ -21,10 +21,11 @@ from llmedge.cache.flight import Flight
 from llmedge.cache.items import FORMS, inputs_of
 from llmedge.cache.key import KEPT, LOOKED_AT, VERSION, Unclear, is_deterministic, key_of, why_never
 from llmedge.cache.policy import policy_of, rules_of
+from llmedge.cache.refusals import NotCached
 from llmedge.cache.replay import like, signature
 from llmedge.call import Call, Match
 from llmedge.config.sections.cache import Cache as Policy
-from llmedge.errors import EdgeError, NotCached, TargetError
+from llmedge.errors import EdgeError, TargetError
 from llmedge.model import Answer, Caller, Deadline, EventKind, Target, Usage
 from llmedge.operations import Operation
 from llmedge.pipeline.books import Books

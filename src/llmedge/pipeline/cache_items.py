@@ -11,8 +11,9 @@ from llmedge.cache.asked import Asked
 from llmedge.cache.entry import Entry
 from llmedge.cache.items import FORMS, asking_for, composed, keys_of, parted, spared
 from llmedge.cache.key import Unclear, key_of
+from llmedge.cache.refusals import NotCached
 from llmedge.cache.state import CacheState
-from llmedge.errors import NotCached, UpstreamMalformed
+from llmedge.errors import UpstreamMalformed
 from llmedge.model import Answer, Target, Usage
 from llmedge.pipeline.cached import Cached
 from llmedge.record import CACHE_HEADERS

@@ -64,6 +64,7 @@ RULE = kinds.ValueType(
     "true, false or a table of what is to be otherwise",
     _rule,
     {"anyOf": [{"type": "boolean"}, table_schema(CacheRule)]},
+    table=CacheRule,
 )
 
 
