@@ -1,0 +1,94 @@
+"""The level of the cache that processes share, on Redis: each answer under a name of its own, for its time."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, Protocol
+
+import msgspec
+from twisted.internet.defer import Deferred
+
+from llmedge.cache.entry import Entry
+from llmedge.cache.sealed import Seal
+
+_FORMAT = 0x10
+"""Of what is written now. Whoever writes otherwise has another one: what is not understood is not there."""
+_DEFLATED, _SEALED = 1, 2
+_SMALLEST, _LARGEST = 4096, 65536
+"""Bytes of what is compressed: less does not pay, and of more each step would hold up others for over a millisecond."""
+_LEVEL = 1
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Entry).decode
+
+
+class Asked(Protocol):
+    """A Redis (:class:`llmedge.redis.client.Redis`)."""
+
+    prefix: bytes
+
+    def read(self, *command: bytes) -> Deferred[Any] | None: ...
+
+    def write(self, *command: bytes) -> None: ...
+
+
+class SharedAnswers:
+    """What is there and cannot be read, whatever it is, is not there.
+
+    :param seal: what encrypts them; ``None``: nothing does. One that was kept otherwise is not there either.
+    """
+
+    def __init__(self, redis: Asked, seal: Seal | None = None) -> None:
+        self._redis = redis
+        self._seal = seal
+
+    def get(self, key: bytes) -> Deferred[Entry | None] | None:
+        """What is kept under ``key``; ``None`` at once: nobody is asked now. The Deferred fires within
+        ``redis.timeout`` and never fails."""
+        name = self._name(key)
+        answer = self._redis.read(b"GET", name)
+        return None if answer is None else answer.addCallback(self._read, name)
+
+    def put(self, key: bytes, entry: Entry) -> None:
+        """Keep ``entry`` for as long as it says. Never waits, never raises."""
+        if (milliseconds := int(entry.keep * 1000)) > 0:
+            name = self._name(key)
+            self._redis.write(b"SET", name, self._written(entry, name), b"PX", b"%d" % milliseconds)
+
+    def _name(self, key: bytes) -> bytes:
+        return b"%bcache:%b" % (self._redis.prefix, key.hex().encode())
+
+    def _written(self, entry: Entry, name: bytes) -> bytes:
+        value = _encode(entry)
+        kind = _FORMAT
+        if _SMALLEST <= len(value) <= _LARGEST:
+            deflated = zlib.compress(value, _LEVEL)
+            if len(deflated) < len(value) * 3 // 4:
+                kind, value = kind | _DEFLATED, deflated
+        if self._seal is not None:
+            kind |= _SEALED
+            return bytes((kind,)) + self._seal.seal(value, bytes((kind,)) + name)
+        return bytes((kind,)) + value
+
+    def _read(self, value: Any, name: bytes) -> Entry | None:
+        if not isinstance(value, bytes) or not value:
+            return None
+        kind, rest = value[0], value[1:]
+        if kind & ~_DEFLATED != (_FORMAT if self._seal is None else _FORMAT | _SEALED):
+            return None
+        try:
+            if self._seal is not None:
+                rest = self._seal.open(rest, value[:1] + name)
+            if kind & _DEFLATED:
+                rest = _inflated(rest)
+            return _decode(rest)
+        except (ValueError, RecursionError, zlib.error, msgspec.MsgspecError):
+            return None
+
+
+def _inflated(value: bytes) -> bytes:
+    """:raises ValueError: it is not whole, or more than was ever deflated."""
+    inflating = zlib.decompressobj()
+    inflated = inflating.decompress(value, _LARGEST + 1)
+    if not inflating.eof:
+        raise ValueError("not whole")
+    return inflated
