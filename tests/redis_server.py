@@ -66,6 +66,10 @@ class RedisServer:
         """What it answers; errors are values."""
         return ask(("127.0.0.1", self.port), *command)
 
+    def ask_as(self, user: str, password: str, command: str) -> Any:
+        """The same of a server that wants to know who asks."""
+        return ask(("127.0.0.1", self.port), *command.split(), login=("AUTH", user, password))
+
     def freeze(self) -> None:
         """It answers nobody, until :meth:`thaw`."""
         assert self._process is not None
@@ -87,17 +91,18 @@ class RedisServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def ask(address: tuple[str, int], *command: str | bytes) -> Any:
+def ask(address: tuple[str, int], *command: str | bytes, login: tuple[str, ...] = ()) -> Any:
     """One command on a connection of its own."""
     reader = hiredis.Reader(notEnoughData=_MORE)
     with socket.create_connection(address, 5) as connection:
-        connection.settimeout(5)
-        connection.sendall(hiredis.pack_command(tuple(command)))
-        while (reply := reader.gets()) is _MORE:
-            data = connection.recv(65536)
-            if not data:
-                raise ConnectionResetError
-            reader.feed(data)
+        reply: Any = None
+        for each in filter(None, (login, command)):
+            connection.sendall(hiredis.pack_command(each))
+            while (reply := reader.gets()) is _MORE:
+                data = connection.recv(65536)
+                if not data:
+                    raise ConnectionResetError
+                reader.feed(data)
         return reply
 
 
