@@ -16,6 +16,7 @@ from llmedge.cache.sealed import Seal
 from llmedge.cache.shared import SharedAnswers
 from llmedge.config.secret import Secret
 from llmedge.redis import client as client_module
+from llmedge.redis import connection as connection_module
 from llmedge.redis.client import AWAY, IN_USE, READ_ONLY, Redis
 from llmedge.redis.connect import connect
 from llmedge.redis.counters import SharedCounters, Values
@@ -41,6 +42,7 @@ class WithServers(TestCase):
     def setUp(self) -> None:
         self.hold = client_module.HOLD if SOAK else 1.0
         self.patch(client_module, "HOLD", self.hold)
+        self.patch(connection_module, "WRITES_AGAIN", self.hold)
         self.lines = logged(self)
 
     def server(self, *lines: str, **more: Any) -> RedisServer:
@@ -202,7 +204,7 @@ class Failing(WithServers):
             print(f"{self.id()}: {words}")
 
     def in_time(self, load: Load) -> None:
-        self.said(f"the latest read after {load.worst * 1000:.1f} ms")
+        self.said(f"the latest read after {load.latest * 1000:.1f} ms")
         self.assertLess(load.worst, LATEST)
 
     async def test_stopped(self) -> None:
@@ -286,8 +288,10 @@ class Failing(WithServers):
         await self.failed_over(RedisServer.kill)
 
     async def test_failed_over_from_one_that_is_silent(self) -> None:
-        """When it speaks again it is a replica, and not taken for what it was."""
+        """Nor when it speaks again is it taken for what it was."""
         master = await self.failed_over(RedisServer.freeze)
+        if not SOAK:
+            return  # the Sentinel takes ten seconds to tell it
         master.thaw()
         await until(lambda: b"role:slave" in master.ask("INFO", "replication"), "it is a replica")
         await pause(0.5)
