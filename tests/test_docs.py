@@ -8,6 +8,7 @@ import runpy
 import textwrap
 import tomllib
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import attrs
@@ -30,6 +31,7 @@ from llmedge.operations import ENDPOINTS
 from llmedge.pipeline.verdicts import VERDICTS, Next
 from llmedge.providers.registry import OURS
 from llmedge.record import FACTS
+from llmedge.redis.connect import connect
 from llmedge.store.store import Store
 from tests.e2e.certificates import Authority
 from tests.fakes import load, write_service_account
@@ -220,7 +222,9 @@ class Pages(SynchronousTestCase):
     def test_every_metric(self) -> None:
         """Each llm_* metric is in one row of the table, with its type and labels, and no other is."""
         registry = CollectorRegistry()
-        Metrics(registry).show(Store(Clock(), load({"LLMEDGE_STORE": f"sqlite:{new_folder()}/llmedge.db"})))
+        metrics = Metrics(registry)
+        metrics.show(Store(Clock(), load({"LLMEDGE_STORE": f"sqlite:{new_folder()}/llmedge.db"})))
+        metrics.show(connect(Clock(), load({"LLMEDGE_REDIS": "redis://r"}), Random()))
         table = {row.partition("``\n")[0].strip("`"): row for row in rows("operations.rst") if row.startswith("``llm_")}
         names = set()
         for family in registry.collect():

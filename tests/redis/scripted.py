@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -23,7 +24,7 @@ OK, NIL, NILS = b"+OK\r\n", b"$-1\r\n", b"*2\r\n$-1\r\n$-1\r\n"
 
 
 class Server:
-    """:ivar answers: to commands, by their first word; ``b""`` for none.
+    """:ivar answers: to commands, by their first word; ``b""`` for none yet, nor to what comes after it.
 
     :ivar away: why it cannot be reached, ``None``: for ever.
     """
@@ -46,6 +47,11 @@ class Server:
         connection.makeConnection(wire)
         return connection
 
+    def go_on(self) -> None:
+        """Answer what was not answered yet."""
+        for _, wire in self.connections:
+            wire.go_on()
+
     def close(self) -> None:
         """All connections, as a server does that ends."""
         for connection, wire in self.connections:
@@ -61,13 +67,19 @@ class Wire(StringTransport):
         super().__init__()
         self._server = server
         self._reader = hiredis.Reader()
+        self._asked: deque[bytes] = deque()
 
     def write(self, data: bytes) -> None:
         self._reader.feed(data)
         while (command := self._reader.gets()) is not False:
             self._server.said.append(command)
-            if answer := self._server.answers[command[0]]:
-                self._server._clock.callLater(0, self._answer, answer)
+            self._asked.append(command[0])
+        self.go_on()
+
+    def go_on(self) -> None:
+        while self._asked and (answer := self._server.answers[self._asked[0]]):
+            self._asked.popleft()
+            self._server._clock.callLater(0, self._answer, answer)
 
     def _answer(self, answer: bytes) -> None:
         for connection, wire in self._server.connections:

@@ -209,8 +209,10 @@ class Writes(OnWire):
         self.assertEqual(self.tally.sent + self.tally.dropped, 50)
         sent = self.tally.sent
         self.connection.dataReceived(b"+OK\r\n" * sent)
+        self.sent()
         self.write(20_000)
         self.write(1)
+        self.assertEqual([len(command[2]) for command in self.sent()], [20_000])
         self.assertEqual((self.tally.sent, self.tally.dropped), (sent + 1, 50 - sent + 1))
 
     def test_a_full_server_is_told_nothing_for_a_while(self) -> None:

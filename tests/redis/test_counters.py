@@ -17,10 +17,13 @@ class Hash:
     def __init__(self) -> None:
         self.fields: dict[bytes, bytes] = {}
         self.away = False
+        self.refused: set[bytes] = set()
         self.commands: list[tuple[bytes, ...]] = []
 
     def do(self, command: bytes, name: bytes, *rest: bytes) -> Any:
         self.commands.append((command, *rest))
+        if command in self.refused:
+            return None
         match command, *rest:
             case (b"HGETALL",):
                 return [part for pair in self.fields.items() for part in pair]
@@ -152,6 +155,19 @@ class Counting(SynchronousTestCase):
             self.assertNotEqual(self.one.seen[EPOCH], before)
             self.assertEqual(self.one.seen, self.other.seen)
             self.assertEqual(self.one.seen[EPOCH], self.hash.fields[b"epoch"])
+
+    def test_nor_while_nobody_can_say_so(self) -> None:
+        """What this process knows stays in force until there is another epoch."""
+        self.second()
+        self.bump(self.one, "all")
+        known = self.one.seen
+        self.hash.fields[b"all"] = b"0"
+        self.hash.refused = {b"HSET"}
+        self.second()
+        self.assertEqual(self.one.seen, known)
+        self.hash.refused = set()
+        self.second()
+        self.assertNotEqual(self.one.seen[EPOCH], known[EPOCH])
 
     def test_nor_does_an_epoch_that_is_over(self) -> None:
         self.second()
