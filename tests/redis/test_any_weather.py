@@ -17,16 +17,17 @@ from tests.redis.test_client import WithNetwork
 WITHIN = 0.0521
 """Seconds for which a read may wait, with the last look into the socket."""
 VALUE = b"$1\r\nx\r\n"
+ANSWERS = [b"", VALUE, b"$-1\r\n", b":1\r\n", b"HTTP/1.1\r\n"] + [
+    b"-%b x\r\n" % code for code in (b"LOADING", b"OOM", b"READONLY", b"WRONGTYPE")
+]
 EVENTS = st.one_of(
-    st.tuples(st.just("answer"), st.sampled_from([b"GET", b"SET", b"MGET"]), st.sampled_from([
-        b"", VALUE, b"$-1\r\n", b"-LOADING x\r\n", b"-OOM x\r\n", b"-READONLY x\r\n", b"-WRONGTYPE x\r\n", b":1\r\n", b"HTTP/1.1\r\n",
-    ])),
+    st.tuples(st.just("answer"), st.sampled_from([b"GET", b"SET", b"MGET"]), st.sampled_from(ANSWERS)),
     st.tuples(st.just("away"), st.sampled_from(["", "connection refused", None])),
     st.tuples(st.just("close")),
     st.tuples(st.just("read"), st.integers(1, 2 * READS)),
     st.tuples(st.just("write"), st.integers(1, 5)),
     st.tuples(st.just("time"), st.sampled_from([0.001, 0.03, 0.05, 0.5, 3.0, 11.0])),
-)  # fmt: skip
+)
 
 
 class AnyWeather(WithNetwork):
