@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.cache.entry import Entry
 from llmedge.cache.sealed import Seal
+from llmedge.cache.shared import _FORMAT as FORMAT
 from llmedge.cache.shared import SharedAnswers
 from llmedge.config.secret import Secret
 from llmedge.model import Usage
@@ -21,7 +22,7 @@ USAGE = Usage(input=3, output=4, cached=1, tier="flex", cost=5)
 
 
 def entry(body: bytes = CANARY, keep: float = 60.5, usage: Usage | None = USAGE) -> Entry:
-    return Entry(body, b"application/json", 3, "openai", "gpt-4o", usage, 1.5e9, 30.0, keep, b"chatcmpl-1", b"17")
+    return Entry(body, b"application/json", 3, "openai", "gpt-4o", usage, 1.5e9, 30.0, keep, (b"chatcmpl-1", b"17"))
 
 
 class Redis:
@@ -99,11 +100,22 @@ class SharedLevel(SynchronousTestCase):
         self.assertIsNone(self.get(self.sealed))
         self.assertIsNone(self.get(self.plain))
 
-    @given(st.binary(max_size=60) | st.sampled_from([None, 7, [b"x"], b"\x10" + b"\x91" * 5000, b"\x11\x78\x9c"]))
+    @given(
+        st.binary(max_size=60)
+        | st.sampled_from([None, 7, [b"x"], FORMAT + b"p" + b"\x91" * 5000, FORMAT + b"d\x78\x9c", FORMAT])
+    )
     def test_whatever_else_is_there(self, value: Any) -> None:
         self.redis.kept[NAME] = value
         self.assertIsNone(self.get(self.plain))
         self.assertIsNone(self.get(self.sealed))
+
+    def test_another_releases(self) -> None:
+        """Its entries may mean something else."""
+        self.plain.put(KEY, entry())
+        value = self.redis.kept[NAME]
+        self.assertEqual(value[:5], FORMAT)
+        self.redis.kept[NAME] = bytes((value[0], value[1] ^ 1)) + value[2:]
+        self.assertIsNone(self.get(self.plain))
 
     def test_what_is_cut_off(self) -> None:
         """It is not there, wherever it is cut."""

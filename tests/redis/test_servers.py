@@ -32,7 +32,7 @@ LATEST = 0.060
 BACK = 15.0
 """Seconds after which a server that is well again is in use at the latest."""
 KEY = bytes(range(32))
-ENTRY = Entry(os.urandom(2000), b"application/json", 0, "openai", "gpt-4o", None, 1.5e9, 30.0, 60.0, b"i", b"1")
+ENTRY = Entry(os.urandom(2000), b"application/json", 0, "openai", "gpt-4o", None, 1.5e9, 30.0, 60.0, (b"i", b"1"))
 
 
 class WithServers(TestCase):

@@ -46,9 +46,9 @@ class Generations:
         self._bump = bump
 
     def learn(self, values: Mapping[str, bytes]) -> None:
-        """What all have who share them."""
-        self.epoch = values[EPOCH]
-        self.marks = {name: value for name, value in values.items() if name != EPOCH}
+        """What all have who share them, whatever bytes that is."""
+        self.epoch = values[EPOCH].hex().encode()
+        self.marks = {name: value.hex().encode() for name, value in values.items() if name != EPOCH}
 
 
 async def _awaited(what: Awaitable[bool]) -> bool:

@@ -10,10 +10,13 @@ from twisted.internet.defer import Deferred
 
 from llmedge.cache.entry import Entry
 from llmedge.cache.sealed import Seal
+from llmedge.model import Usage
 
-_FORMAT = 0x10
-"""Of what is written now. Whoever writes otherwise has another one: what is not understood is not there."""
-_DEFLATED, _SEALED = 1, 2
+_FIELDS = " ".join(field.name for kind in (Entry, Usage) for field in msgspec.structs.fields(kind))
+_FORMAT = b"1" + zlib.crc32(_FIELDS.encode()).to_bytes(4)
+"""What a value begins with: of another release's entries, which may mean something else, nothing is read."""
+_PLAIN, _DEFLATED, _SEALED, _BOTH = b"p", b"d", b"s", b"b"
+"""What comes next: how the rest is written."""
 _SMALLEST, _LARGEST = 4096, 65536
 """Bytes of what is compressed: less does not pay, and of more each step would hold up others for over a millisecond."""
 _LEVEL = 1
@@ -59,28 +62,28 @@ class SharedAnswers:
 
     def _written(self, entry: Entry, name: bytes) -> bytes:
         value = _encode(entry)
-        kind = _FORMAT
+        deflated = False
         if _SMALLEST <= len(value) <= _LARGEST:
-            deflated = zlib.compress(value, _LEVEL)
-            if len(deflated) < len(value) * 3 // 4:
-                kind, value = kind | _DEFLATED, deflated
-        if self._seal is not None:
-            kind |= _SEALED
-            return bytes((kind,)) + self._seal.seal(value, bytes((kind,)) + name)
-        return bytes((kind,)) + value
+            shorter = zlib.compress(value, _LEVEL)
+            if deflated := len(shorter) < len(value) * 3 // 4:
+                value = shorter
+        if self._seal is None:
+            return _FORMAT + (_DEFLATED if deflated else _PLAIN) + value
+        head = _FORMAT + (_BOTH if deflated else _SEALED)
+        return head + self._seal.seal(value, head + name)
 
     def _read(self, value: Any, name: bytes) -> Entry | None:
-        if not isinstance(value, bytes) or not value:
+        if not isinstance(value, bytes) or not value.startswith(_FORMAT):
             return None
-        kind, rest = value[0], value[1:]
-        if kind & ~_DEFLATED != (_FORMAT if self._seal is None else _FORMAT | _SEALED):
-            return None
+        size = len(_FORMAT) + 1
+        head, rest = value[:size], value[size:]
+        kind = head[-1:]
         try:
             if self._seal is not None:
-                rest = self._seal.open(rest, value[:1] + name)
-            if kind & _DEFLATED:
-                rest = _inflated(rest)
-            return _decode(rest)
+                rest = self._seal.open(rest, head + name)  # which fails where it is not sealed
+            elif kind not in (_PLAIN, _DEFLATED):
+                return None
+            return _decode(_inflated(rest) if kind in (_DEFLATED, _BOTH) else rest)
         except (ValueError, RecursionError, zlib.error, msgspec.MsgspecError):
             return None
 
