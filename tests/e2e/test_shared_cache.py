@@ -47,11 +47,17 @@ class SharedCache(TestCase):
 
     async def told(self, gateway: Gateway, text: str, **more: Any) -> tuple[str, str]:
         """What the cache had to do with a call, and from where it had the answer."""
-        before = len(gateway.access())
         response = await self.ask(gateway, text, **more)
         self.assertEqual(response.status, 200)
-        await until(lambda: len(gateway.access()) > before, "its line")
-        return response.headers["x-llmedge-cache"], gateway.access()[-1].get("cache_level", "")
+        id = response.headers["x-request-id"]
+        lines: list[dict[str, Any]] = []
+
+        def found() -> bool:
+            lines[:] = [line for line in gateway.access() if line["request_id"] == id]
+            return bool(lines)
+
+        await until(found, "its line")
+        return response.headers["x-llmedge-cache"], lines[0].get("cache_level", "")
 
     def lines(self, gateway: Gateway) -> list[str]:
         return [line["fields"]["message"] for line in gateway.logs() if line["target"] == "llmedge.redis.client"]
