@@ -53,7 +53,8 @@ class SharedCache(TestCase):
         lines: list[dict[str, Any]] = []
 
         def found() -> bool:
-            lines[:] = [line for line in gateway.access() if line["request_id"] == id]
+            calls = [line for line in gateway.logs() if line["target"] == "llmedge.access"]
+            lines[:] = [line["fields"] for line in calls if line["request_id"] == id]
             return bool(lines)
 
         await until(found, "its line")
