@@ -37,3 +37,10 @@ class Sealed(SynchronousTestCase):
             self.assertRaises(ValueError, seal.open, bytes(changed), b"name")
             self.assertRaises(ValueError, seal.open, sealed[:place], b"name")
         self.assertRaises(ValueError, seal.open, sealed, b"another")
+
+    def test_a_name_says_nothing_of_the_key(self) -> None:
+        """To nobody who has not the secret; while that is changed there are two."""
+        old, both = Seal([OLD]).names(b"key"), Seal([NEW, OLD]).names(b"key")
+        self.assertEqual(both, [*Seal([NEW]).names(b"key"), *old])
+        self.assertEqual(old, Seal([OLD]).names(b"key"))
+        self.assertEqual(len({*both, *Seal([NEW, OLD]).names(b"other")}), 4)

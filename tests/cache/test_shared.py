@@ -36,8 +36,10 @@ class Redis:
         self.away = False
 
     def read(self, *command: bytes) -> Deferred[Any] | None:
-        self.asserted = command[0] == b"GET"
-        return None if self.away else succeed(self.kept.get(command[1]))
+        if self.away:
+            return None
+        values = [self.kept.get(name) for name in command[1:]]
+        return succeed(values if command[0] == b"MGET" else values[0])
 
     def write(self, *command: bytes) -> None:
         _, name, value, _, milliseconds = command
@@ -88,24 +90,46 @@ class SharedLevel(SynchronousTestCase):
     def test_what_is_sealed_shows_nothing(self) -> None:
         """Neither what was said, nor who said it."""
         self.sealed.put(KEY, entry())
+        ((name, value),) = self.redis.kept.items()
         for word in (CANARY, b"gpt-4o", b"chatcmpl", b"json"):
-            self.assertNotIn(word, self.redis.kept[NAME])
+            self.assertNotIn(word, value)
+        self.assertNotIn(KEY.hex().encode(), name)
 
     def test_only_what_was_meant_for_it_is_read(self) -> None:
         """Neither what somebody has put there in the open, nor what belongs to another key."""
-        self.plain.put(KEY, entry())
-        self.assertIsNone(self.get(self.sealed))
         self.sealed.put(OTHER, entry())
-        self.redis.kept[NAME] = self.redis.kept[b"p:cache:" + OTHER.hex().encode()]
-        self.assertIsNone(self.get(self.sealed))
+        ((_, elsewhere),) = self.redis.kept.items()
+        self.sealed.put(KEY, entry())
+        name = list(self.redis.kept)[1]
+        self.assertEqual(self.get(self.sealed), entry())
+        self.plain.put(KEY, entry())
+        for value in (elsewhere, self.redis.kept[NAME]):
+            self.redis.kept[name] = self.redis.kept[NAME] = value
+            self.assertIsNone(self.get(self.sealed))
+        self.redis.kept[NAME] = elsewhere
         self.assertIsNone(self.get(self.plain))
+
+    def test_while_the_secret_is_changed(self) -> None:
+        """What was sealed with either is found, by those who have both."""
+        old, new = Seal([SECRET]), Seal([Secret("another-secret-for-it")])
+        both = SharedAnswers(self.redis, Seal([Secret("another-secret-for-it"), SECRET]))
+        SharedAnswers(self.redis, old).put(KEY, entry())
+        self.assertEqual(self.get(both), entry())
+        both.put(OTHER, entry())
+        self.assertEqual(self.get(SharedAnswers(self.redis, new), OTHER), entry())
+        self.assertIsNone(self.get(SharedAnswers(self.redis, old), OTHER))
+        self.assertIsNone(self.get(both, bytes(reversed(KEY))))
+        self.redis.away = True
+        self.assertIsNone(both.get(KEY))
 
     @given(
         st.binary(max_size=60)
         | st.sampled_from([None, 7, [b"x"], FORMAT + b"p" + b"\x91" * 5000, FORMAT + b"d\x78\x9c", FORMAT])
     )
     def test_whatever_else_is_there(self, value: Any) -> None:
-        self.redis.kept[NAME] = value
+        self.sealed.put(KEY, entry())
+        for name in (NAME, *self.redis.kept):
+            self.redis.kept[name] = value
         self.assertIsNone(self.get(self.plain))
         self.assertIsNone(self.get(self.sealed))
 
@@ -120,19 +144,22 @@ class SharedLevel(SynchronousTestCase):
     def test_what_is_cut_off(self) -> None:
         """It is not there, wherever it is cut."""
         for answers, body in ((self.plain, b"b"), (self.sealed, b"b"), (self.plain, b"b" * 5000)):
+            self.redis.kept.clear()
             answers.put(KEY, entry(body))
-            whole = self.redis.kept[NAME]
+            ((name, whole),) = self.redis.kept.items()
             for length in range(len(whole)):
-                self.redis.kept[NAME] = whole[:length]
+                self.redis.kept[name] = whole[:length]
                 self.assertIsNone(self.get(answers), (answers, length))
 
     @given(st.integers(0, 10**6), st.integers(1, 255))
     def test_what_is_damaged(self, place: int, bits: int) -> None:
         """Sealed, it is not there; in the open it is nothing that cannot be read."""
         for answers in (self.plain, self.sealed):
+            self.redis.kept.clear()
             answers.put(KEY, entry())
-            value = bytearray(self.redis.kept[NAME])
+            ((name, whole),) = self.redis.kept.items()
+            value = bytearray(whole)
             value[place % len(value)] ^= bits
-            self.redis.kept[NAME] = bytes(value)
+            self.redis.kept[name] = bytes(value)
             found = self.get(answers)
             self.assertTrue(found is None or (answers is self.plain and isinstance(found, Entry)))

@@ -1,5 +1,5 @@
 """What is sealed shows nothing to who keeps it, and cannot be changed or put elsewhere by him: AES-256-GCM (NIST
-SP 800-38D)."""
+SP 800-38D). Nor does its name: whoever guesses what was asked cannot find out whether it was (HMAC, RFC 2104)."""
 
 from __future__ import annotations
 
@@ -25,11 +25,14 @@ class Seal:
     """
 
     def __init__(self, secrets: Sequence[Secret]) -> None:
-        self._keys: dict[bytes, AESGCM] = {}
-        for secret in reversed(secrets):
-            text = secret.reveal().encode()
-            self._id = hmac.digest(text, b"llmedge cache AES-256-GCM id", "sha256")[:_ID]
-            self._keys[self._id] = AESGCM(hmac.digest(text, b"llmedge cache AES-256-GCM key", "sha256"))
+        texts = [secret.reveal().encode() for secret in secrets]
+        self._keys = {_of(text, "id")[:_ID]: AESGCM(_of(text, "key")) for text in texts}
+        self._id = next(iter(self._keys))
+        self._names = [_of(text, "name") for text in texts]
+
+    def names(self, key: bytes) -> list[bytes]:
+        """What may be kept under ``key`` is kept under one of these; what is sealed now, under the first."""
+        return [hmac.digest(secret, key, "sha256") for secret in self._names]
 
     def seal(self, value: bytes, name: bytes) -> bytes:
         """:param name: where it is kept: elsewhere it cannot be opened."""
@@ -45,3 +48,8 @@ class Seal:
             return key.decrypt(sealed[_ID : _ID + _NONCE], sealed[_ID + _NONCE :], name)
         except InvalidTag:
             raise ValueError("changed") from None
+
+
+def _of(secret: bytes, use: str) -> bytes:
+    """A secret for one use, of which the others cannot be told."""
+    return hmac.digest(secret, f"llmedge cache AES-256-GCM {use}".encode(), "sha256")

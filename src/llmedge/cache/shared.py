@@ -47,18 +47,29 @@ class SharedAnswers:
     def get(self, key: bytes) -> Deferred[Entry | None] | None:
         """What is kept under ``key``; ``None`` at once: nobody is asked now. The Deferred fires within
         ``redis.timeout`` and never fails."""
-        name = self._name(key)
-        answer = self._redis.read(b"GET", name)
-        return None if answer is None else answer.addCallback(self._read, name)
+        names = self._names(key)
+        if len(names) == 1:
+            answer = self._redis.read(b"GET", names[0])
+            return None if answer is None else answer.addCallback(self._read, names[0])
+        answer = self._redis.read(b"MGET", *names)
+        return None if answer is None else answer.addCallback(self._first, names)
 
     def put(self, key: bytes, entry: Entry) -> None:
         """Keep ``entry`` for as long as it says. Never waits, never raises."""
         if (milliseconds := int(entry.keep * 1000)) > 0:
-            name = self._name(key)
+            name = self._names(key)[0]
             self._redis.write(b"SET", name, self._written(entry, name), b"PX", b"%d" % milliseconds)
 
-    def _name(self, key: bytes) -> bytes:
-        return b"%bcache:%b" % (self._redis.prefix, key.hex().encode())
+    def _names(self, key: bytes) -> list[bytes]:
+        """Where it may be; what is written, at the first."""
+        found = [key] if self._seal is None else self._seal.names(key)
+        return [b"%bcache:%b" % (self._redis.prefix, each.hex().encode()) for each in found]
+
+    def _first(self, values: Any, names: list[bytes]) -> Entry | None:
+        if not isinstance(values, list):
+            return None
+        found = map(self._read, values, names)
+        return next((entry for entry in found if entry is not None), None)
 
     def _written(self, entry: Entry, name: bytes) -> bytes:
         value = _encode(entry)
