@@ -58,6 +58,8 @@ LAYERS = {
     "plugins": set(),
     "dialects": set(),
     "upstream": set(),
+    "cache": {"redis", "state"},
+    "redis": {"upstream"},
     "state": set(),
     "store": {"state", "identity"},
     "observe": set(),

@@ -8,6 +8,7 @@ import runpy
 import textwrap
 import tomllib
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import attrs
@@ -31,6 +32,7 @@ from llmedge.operations import ENDPOINTS
 from llmedge.pipeline.verdicts import VERDICTS, Next
 from llmedge.providers.registry import OURS
 from llmedge.record import FACTS
+from llmedge.redis.connect import connect
 from llmedge.store.store import Store
 from tests.e2e.certificates import Authority
 from tests.fakes import load, write_service_account
@@ -224,6 +226,7 @@ class Pages(SynchronousTestCase):
         metrics = Metrics(registry)
         metrics.show(Store(Clock(), load({"LLMEDGE_STORE": f"sqlite:{new_folder()}/llmedge.db"})))
         metrics.show(CacheState(Clock(), 1))
+        metrics.show(connect(Clock(), load({"LLMEDGE_REDIS": "redis://r"}), Random()))
         table = {row.partition("``\n")[0].strip("`"): row for row in rows("operations.rst") if row.startswith("``llm_")}
         names = set()
         for family in registry.collect():
@@ -377,7 +380,7 @@ class Pages(SynchronousTestCase):
         self.assertEqual((DOCS / "pictures" / "call.svg").read_text(), drawn)
 
     def test_ways_in(self) -> None:
-        """Eight wishes on the first page, each with a page."""
+        """Nine wishes on the first page, each with a page."""
         _, _, wishes = (DOCS / "index.rst").read_text().partition("\nI want to …\n")
         self.assertEqual(len(re.findall(r"(?m)^- :doc:`[^`<]+ <[a-z-]+>`", wishes)), 9)
 

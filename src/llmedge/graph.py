@@ -158,6 +158,7 @@ class Graph:
     """The objects of one configuration, in a process.
 
     :ivar issuers: of tokens; ``None`` for none.
+    :ivar sharing: of the cache, with other processes; ``None`` where nothing is.
     """
 
     process: ProcessState
@@ -168,6 +169,7 @@ class Graph:
     web: Web
     identifiers: IdentifierChain
     issuers: Any = None
+    sharing: Any = None
 
     def enter(self, previous: Graph | None = None) -> None:
         """Put it in force for new calls, in the place of ``previous``, whose calls under way go on."""
@@ -190,12 +192,16 @@ class Graph:
         self.pipeline.health.start()
         if self.issuers is not None:
             self.issuers.start()
+        if self.sharing is not None:
+            self.sharing.start()
 
     def retire(self, successor: Graph | None = None) -> None:
         """Another one is in force, or none: stop what runs in the background. Calls under way go on."""
         self.pipeline.retire()
         if self.issuers is not None:
             self.issuers.retire(None if successor is None else successor.issuers)
+        if self.sharing is not None and (successor is None or successor.sharing is not self.sharing):
+            self.sharing.stop()
         if successor is not None and successor.client is not self.client:
             self.client.retire()
 
@@ -215,6 +221,7 @@ def build(process: ProcessState, settings: Settings, previous: Graph | None = No
         client = previous.client
     else:
         client = Client(reactor, settings.upstream)
+    cache = process.cache(settings)
     deps = PipelineDeps(
         reactor,
         client,
@@ -225,14 +232,29 @@ def build(process: ProcessState, settings: Settings, previous: Graph | None = No
         process.allowances,
         process.known,
         process.ledger,
-        process.cache(settings),
+        cache,
     )
     pipeline = pipeline_build.build(settings, deps)
     issuers = _issuers(settings, reactor, client, None if previous is None else previous.issuers)
     chain = process.identifiers(settings, issuers)
     administration = partial(process.administration, pipeline.prices.price)
     web = web_build.build(settings, pipeline, process.web_deps(observers, limiter, chain), administration)
-    return Graph(process, settings, client, pipeline, limiter, web, chain, issuers)
+    sharing = _sharing(process, settings, cache, None if previous is None else previous.sharing)
+    return Graph(process, settings, client, pipeline, limiter, web, chain, issuers, sharing)
+
+
+def _sharing(process: ProcessState, settings: Settings, cache: Any, previous: Any) -> Any:
+    """What the cache shares with other processes; ``None``: nothing.
+
+    :raises ConfigError: what it needs is not installed.
+    """
+    if cache is None or settings.redis.url is None:
+        return None
+    from llmedge.cache.sharing import Sharing  # where nothing is shared, nothing of it is in memory
+
+    if previous is not None and previous.serves(settings):
+        return previous
+    return Sharing(process.reactor, settings, cache, process.random)
 
 
 def _issuers(settings: Settings, reactor: Any, client: Client, previous: Any) -> Any:

@@ -1,38 +1,55 @@
-"""What was purged: a number for each of those that answers are purged by, which is in the keys of all answers. Counting
-one up makes all of its answers another's that nobody asks for; they leave when their time or their turn comes."""
+"""What was purged: a mark for each of those that answers are purged by, which is in the keys of all answers. Changing
+one makes all of its answers another's that nobody asks for; they leave when their time or their turn comes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+
+from twisted.internet.defer import Deferred, succeed
 
 ALL = "all"
+EPOCH = "epoch"
+
+Bump = Callable[[str], Awaitable[bool]]
+"""Changes a mark, and shows it at once: whether all who share it know."""
 
 
 class Generations:
-    """:ivar numbers: by ``all``, ``scope:ID``, ``model:LABEL``, ``namespace:NAME``; those at 0 are missing.
+    """:ivar marks: by ``all``, ``scope:ID``, ``model:LABEL``, ``namespace:NAME``; those never changed are missing.
 
     :ivar epoch: of all of them together, where others share them.
     """
 
     def __init__(self) -> None:
-        self.numbers: dict[str, int] = {}
+        self.marks: Mapping[str, bytes] = {}
         self.epoch = b""
+        self._bump: Bump | None = None
 
     def of(self, scope: str, model: str, namespace: str) -> bytes:
         """What the keys of such answers have of it."""
-        numbers = self.numbers
-        if not numbers:
+        marks = self.marks
+        if not marks:
             return self.epoch  # nearly always
         names = (ALL, f"scope:{scope}", f"model:{model}", f"namespace:{namespace}")
-        return self.epoch + b"".join([b".%d" % numbers.get(name, 0) for name in names])
+        return b".".join([self.epoch, *(marks.get(name, b"") for name in names)])
 
-    def bump(self, name: str) -> None:
-        """Purge all answers of ``name``."""
-        self.numbers[name] = self.numbers.get(name, 0) + 1
+    def bump(self, name: str) -> Deferred[bool]:
+        """Purge all answers of ``name``, here at once. Fires with whether the others know; if not, they will."""
+        if self._bump is None:
+            self.marks = {**self.marks, name: secrets.token_hex(8).encode()}
+            return succeed(True)
+        return Deferred.fromCoroutine(_awaited(self._bump(name)))
 
-    def learn(self, epoch: bytes, numbers: Mapping[str, int]) -> None:
-        """What those say who share them. A number never goes back: what was purged here stays so."""
-        if epoch != self.epoch:
-            self.epoch = epoch
-        for name, number in numbers.items():
-            self.numbers[name] = max(number, self.numbers.get(name, 0))
+    def share(self, bump: Bump | None) -> None:
+        """Others know of what is purged, by ``bump``, and say what they purge; ``None``: nobody else."""
+        self._bump = bump
+
+    def learn(self, values: Mapping[str, bytes]) -> None:
+        """What all have who share them, whatever bytes that is."""
+        self.epoch = values[EPOCH].hex().encode()
+        self.marks = {name: value.hex().encode() for name, value in values.items() if name != EPOCH}
+
+
+async def _awaited(what: Awaitable[bool]) -> bool:
+    return await what

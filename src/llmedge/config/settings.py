@@ -17,6 +17,7 @@ from llmedge.config.sections.models import Model
 from llmedge.config.sections.prices import Price
 from llmedge.config.sections.providers import Provider
 from llmedge.config.sections.rate_limit import RateLimit
+from llmedge.config.sections.redis import Redis
 from llmedge.config.sections.routing import Routing
 from llmedge.config.sections.server import Server
 from llmedge.config.sections.store import Store
@@ -39,6 +40,7 @@ class Settings:
     admin: Admin = attrs.field(factory=Admin)
     store: Store = attrs.field(factory=Store)
     ledger: Ledger = attrs.field(factory=Ledger)
+    redis: Redis = attrs.field(factory=Redis)
     tls: Tls = attrs.field(factory=Tls)
     cors: Cors = attrs.field(factory=Cors)
     log: Log = attrs.field(factory=Log)

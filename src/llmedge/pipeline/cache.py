@@ -135,7 +135,7 @@ class Cache(Stage):
             prefix = b"%b\n%b" % (_form(call, policy, known.place), scope_of(call, policy.scope).encode())
             known.prefixes[call.dialect, call.stream, call.wants_usage] = prefix
         generation = self._state.generations
-        if generation.numbers or generation.epoch:
+        if generation.marks or generation.epoch:
             scope = scope_of(call, policy.scope)
             prefix += b"\ng=" + generation.of(scope, call.record.model_label, wish.namespace)
         if wish is not NO_WISH:
