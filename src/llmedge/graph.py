@@ -107,7 +107,14 @@ class ProcessState:
         from llmedge.admin.asked import AdminDeps
 
         deps = AdminDeps(
-            self.reactor, self.store, self.allowances, self.deployments.standings, self.read_again, self.check, price
+            self.reactor,
+            self.store,
+            self.allowances,
+            self.deployments.standings,
+            self.read_again,
+            self.check,
+            price,
+            lambda: self._cache,
         )
         return AdminResource(deps)
 

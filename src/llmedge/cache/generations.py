@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from itertools import product
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -16,7 +17,8 @@ Bump = Callable[[str], Awaitable[bool]]
 
 
 class Generations:
-    """:ivar marks: by ``all``, ``scope:ID``, ``model:LABEL``, ``namespace:NAME``; those never changed are missing.
+    """:ivar marks: by ``all``, ``scope:ID``, ``model:LABEL``, ``namespace:NAME``, or several, as ``name_of`` has them;
+        those never changed are missing.
 
     :ivar epoch: of all of them together, where others share them.
     """
@@ -31,8 +33,8 @@ class Generations:
         marks = self.marks
         if not marks:
             return self.epoch  # nearly always
-        names = (ALL, f"scope:{scope}", f"model:{model}", f"namespace:{namespace}")
-        return b".".join([self.epoch, *(marks.get(name, b"") for name in names)])
+        found = [b"%b=%b" % (name.encode(), marks[name]) for name in _names(scope, model, namespace) if name in marks]
+        return b"\n".join([self.epoch, *found])
 
     def bump(self, name: str) -> Deferred[bool]:
         """Purge all answers of ``name``, here at once. Fires with whether the others know; if not, they will."""
@@ -49,6 +51,18 @@ class Generations:
         """What all have who share them, whatever bytes that is."""
         self.epoch = values[EPOCH].hex().encode()
         self.marks = {name: value.hex().encode() for name, value in values.items() if name != EPOCH}
+
+
+def name_of(scope: str = "", model: str = "", namespace: str = "") -> str:
+    """What answers are purged by that are of all of these; of nothing: all there are."""
+    said = {"scope": scope, "model": model, "namespace": namespace}
+    return "|".join([f"{what}:{value}" for what, value in said.items() if value]) or ALL
+
+
+def _names(scope: str, model: str, namespace: str) -> list[str]:
+    """All that such an answer may be purged by."""
+    some = list(product(("", scope), ("", model), ("", namespace) if namespace else ("",)))
+    return [name_of(*each) for each in some]
 
 
 async def _awaited(what: Awaitable[bool]) -> bool:

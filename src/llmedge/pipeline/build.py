@@ -45,7 +45,8 @@ def stages(settings: Settings) -> list[type[Stage]]:
     """The call onion, outermost first; those that are off are not among them. ``Route`` is at its heart."""
     limited = any(key.budgets or key.tpm or key.max_concurrency for key in settings.auth.keys)
     reserve: list[type[Stage]] = [Reserve] if limited or settings.store.url is not None else []
-    return [Settle, Admit, CountTokens, *(_cache() if caches(settings) else []), *reserve]
+    cache = _cache() if caches(settings) else []
+    return [Settle, Admit, CountTokens, *cache, *reserve]
 
 
 def caches(settings: Settings) -> bool:

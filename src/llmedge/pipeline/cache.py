@@ -134,10 +134,11 @@ class Cache(Stage):
         if prefix is None or policy.scope == "user":
             prefix = b"%b\n%b" % (_form(call, policy, known.place), scope_of(call, policy.scope).encode())
             known.prefixes[call.dialect, call.stream, call.wants_usage] = prefix
-        generation = self._state.generations
-        if generation.marks or generation.epoch:
+        generations = self._state.generations
+        if generations.marks or generations.epoch:
             scope = scope_of(call, policy.scope)
-            prefix += b"\ng=" + generation.of(scope, call.record.model_label, wish.namespace)
+            if purged := generations.of(scope, call.record.model_label, wish.namespace):
+                prefix += b"\ng=" + purged
         if wish is not NO_WISH:
             if not wish.read and not wish.store:
                 return "off"
