@@ -111,6 +111,7 @@ class Call(msgspec.Struct):
         that is known.
     :ivar heavy: its body is dealt with in a thread.
     :ivar match: where it may go, once ``Admit`` has found that.
+    :ivar beginnings: digests of how its prompt begins, the longest first, where vendors are to keep that.
     """
 
     operation: Operation
@@ -133,6 +134,7 @@ class Call(msgspec.Struct):
     remember: Callable[[str, bytes], None] | None = None
     previous: str = ""
     kept_by: str = ""
+    beginnings: tuple[bytes, ...] = ()
     _said: Any = None
 
     def said(self) -> ir.Request:
@@ -164,6 +166,10 @@ class Call(msgspec.Struct):
             assert isinstance(dialect, ClientDialect | EmbeddingDialect), f"{dialect.name} is not read"
             self._said = dialect.parse(self.fields)
         return self._said
+
+    def saying(self, said: ir.Request) -> Call:
+        """A copy that says ``said`` to who is asked in another dialect."""
+        return msgspec.structs.replace(self, _said=said)
 
     def changed(self, **fields: Any) -> Call:
         """A copy with other values. Where the body's fields change, what was said before does not count."""

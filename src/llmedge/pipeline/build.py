@@ -12,6 +12,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from llmedge.config import Settings
+from llmedge.config.sections.models import Model
 from llmedge.config.sections.providers import Provider as ProviderSettings
 from llmedge.config.sections.upstream import Upstream
 from llmedge.operations import Operation
@@ -30,7 +31,7 @@ from llmedge.pipeline.stage import Handler, Stage, StageDeps, compose
 from llmedge.pipeline.strategies import Strategies
 from llmedge.pipeline.tokens import TokenCounter
 from llmedge.pipeline.vendor_models import VendorModels
-from llmedge.providers.provider import Provider
+from llmedge.providers.provider import MarksPrompts, Provider
 from llmedge.providers.registry import provider_of, vendor_behind
 from llmedge.record import Record
 from llmedge.state.allowances import Allowances
@@ -45,7 +46,17 @@ def stages(settings: Settings) -> list[type[Stage]]:
     """The call onion, outermost first; those that are off are not among them. ``Route`` is at its heart."""
     limited = any(key.budgets or key.tpm or key.max_concurrency for key in settings.auth.keys)
     reserve: list[type[Stage]] = [Reserve] if limited or settings.store.url is not None else []
-    return [Settle, Admit, CountTokens, *reserve]
+    warm: list[type[Stage]] = []
+    if _keeping(settings):
+        from llmedge.pipeline.warm import KeepWarm
+
+        warm = [KeepWarm]
+    return [Settle, Admit, CountTokens, *reserve, *warm]
+
+
+def _keeping(settings: Settings) -> list[Model]:
+    """The models whose prompts vendors are to keep."""
+    return [model for model in settings.models.values() if model.prompt_cache != "off"]
 
 
 @attrs.frozen
@@ -109,6 +120,20 @@ def _limits(upstream: Upstream, provider: ProviderSettings) -> Upstream:
     return attrs.evolve(upstream, first_token_timeout=provider.first_token_timeout)
 
 
+def _strategies(settings: Settings, providers: Mapping[str, Provider], deps: PipelineDeps) -> type[Strategies]:
+    """What orders targets; where prompts are to be kept, their providers are told so."""
+    if not (keeping := _keeping(settings)):
+        return Strategies
+    from llmedge.pipeline.warm import WarmFirst
+    from llmedge.state.warm import Warm
+
+    deps.deployments.warm = deps.deployments.warm or Warm(deps.reactor)
+    for name in dict.fromkeys(entry.target.partition("/")[0] for model in keeping for entry in model.targets):
+        if isinstance(provider := providers.get(name), MarksPrompts):
+            provider.mark_prompts()
+    return WarmFirst
+
+
 def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
     """The room for ``settings``.
 
@@ -127,7 +152,7 @@ def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
     vendors = {name: vendor_behind(name, each) for name, each in settings.providers.items()}
     price_names = {name: vendor.price_name for name, vendor in vendors.items()}
     prices = Prices(settings.prices, price_names, reactor, in_thread)
-    strategies = Strategies(deps.deployments, prices, deps.random)
+    strategies = _strategies(settings, providers, deps)(deps.deployments, prices, deps.random)
     parts = StageDeps(
         models,
         prices,
@@ -137,6 +162,7 @@ def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
         deps.known,
         settings.routing.queue_wait,
         deps.ledger,
+        deps.deployments.warm,
     )
     around = stages(settings)
     asked: Mapping[str, Provider] = providers

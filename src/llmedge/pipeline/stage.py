@@ -29,6 +29,7 @@ class StageDeps:
     :ivar known: waits, for some seconds at most, until what was spent of funds before is known.
     :ivar queue_wait: seconds that a call may wait for its turn.
     :ivar ledger: where calls are written down; ``None``: nowhere.
+    :ivar warm: who has the beginnings of prompts; ``None``: they are not to be kept.
     """
 
     models: ModelIndex
@@ -39,6 +40,7 @@ class StageDeps:
     known: Callable[[Sequence[Fund], float], Awaitable[None]]
     queue_wait: float = 5.0
     ledger: Any = None
+    warm: Any = None
 
 
 class Stage(ABC):
