@@ -137,6 +137,7 @@ class Call(msgspec.Struct):
     :ivar heavy: its body is dealt with in a thread.
     :ivar guards: a digest of the guards that hold for it, ``b""`` for none: what they let through depends on them.
     :ivar match: where it may go, once ``Admit`` has found that.
+    :ivar beginnings: digests of how its prompt begins, the longest first, where vendors are to keep that.
     """
 
     operation: Operation
@@ -160,6 +161,7 @@ class Call(msgspec.Struct):
     previous: str = ""
     kept_by: str = ""
     guards: bytes = b""
+    beginnings: tuple[bytes, ...] = ()
     _said: Any = None
 
     def said(self) -> ir.Request:
@@ -191,6 +193,10 @@ class Call(msgspec.Struct):
             assert isinstance(dialect, ClientDialect | EmbeddingDialect), f"{dialect.name} is not read"
             self._said = dialect.parse(self.fields)
         return self._said
+
+    def saying(self, said: ir.Request) -> Call:
+        """A copy that says ``said`` to who is asked in another dialect."""
+        return msgspec.structs.replace(self, _said=said)
 
     def changed(self, **fields: Any) -> Call:
         """A copy with other values. Where the body's fields change, what was said before does not count."""

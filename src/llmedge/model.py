@@ -252,6 +252,8 @@ class Target:
     :ivar capabilities: of its model.
     :ivar timeout: seconds it has for an answer, where nobody else says how many; ``None``: those of the call.
     :ivar first_token_timeout: seconds to a stream's first content; ``None``: as ``[upstream]`` has it.
+    :ivar prompt_cache: for how long its vendor is to keep the beginnings of prompts, ``5m`` or ``1h``; ``""``: it is
+        not told to.
     """
 
     provider: str
@@ -260,6 +262,7 @@ class Target:
     capabilities: Capabilities = attrs.field(default=Capabilities(), eq=False)
     timeout: float | None = attrs.field(default=None, eq=False)
     first_token_timeout: float | None = attrs.field(default=None, eq=False)
+    prompt_cache: str = attrs.field(default="", eq=False)
 
     def __str__(self) -> str:
         return f"{self.provider}/{self.model}"

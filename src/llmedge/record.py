@@ -161,6 +161,18 @@ COST_UNKNOWN = Fact(
     "``true``: ``cost_usd`` is not all of it, since something has no known price",
     "llmedge.cost_unknown",
 )
+PROMPT_CACHE_SAVED = Fact(
+    "prompt_cache_saved_usd",
+    "what the vendor's prompt cache saved of the answer's price, less what writing to it cost",
+    "llmedge.prompt_cache_saved_usd",
+)
+PROMPT_AFFINITY = Fact(
+    "prompt_affinity",
+    "whether the target had the prompt's beginning: ``kept``, ``new`` (nobody had it), ``moved`` (others had)",
+    "llmedge.prompt_affinity",
+    metric=("llm_prompt_affinity_total", "result"),
+    values=("kept", "new", "moved"),
+)
 REFUSED_BY = Fact(
     "refused_by",
     "whose rate limit refused the request",

@@ -127,6 +127,8 @@ def _model(reader: Reader, name: str, model: Model, settings: Settings) -> None:
             if not listed and not any(fnmatchcase(entry.target, pattern) for pattern in settings.prices):
                 said = f'is "cost", and nobody knows what {entry.target} costs: write [prices."{entry.target}"]'
                 reader.doubt((*path, "strategy"), said)
+    if (*path, "prompt_cache_ttl") in reader.lines and model.prompt_cache == "off":
+        reader.doubt((*path, "prompt_cache_ttl"), 'does nothing without prompt_cache = "auto"')
     circle = _circle(name, settings.models)
     if circle and min(circle, key=list(settings.models).index) == name:
         shown = " → ".join([*circle, name])

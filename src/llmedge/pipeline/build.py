@@ -12,6 +12,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from llmedge.config import Settings
+from llmedge.config.sections.models import Model
 from llmedge.config.sections.providers import Provider as ProviderSettings
 from llmedge.config.sections.upstream import Upstream
 from llmedge.operations import Operation
@@ -30,7 +31,7 @@ from llmedge.pipeline.stage import Handler, Stage, StageDeps, compose
 from llmedge.pipeline.strategies import Strategies
 from llmedge.pipeline.tokens import TokenCounter
 from llmedge.pipeline.vendor_models import VendorModels
-from llmedge.providers.provider import Provider
+from llmedge.providers.provider import MarksPrompts, Provider
 from llmedge.providers.registry import provider_of, vendor_behind
 from llmedge.record import Record
 from llmedge.state.allowances import Allowances
@@ -46,7 +47,12 @@ def stages(settings: Settings) -> list[type[Stage]]:
     limited = any(key.budgets or key.tpm or key.max_concurrency for key in settings.auth.keys)
     reserve: list[type[Stage]] = [Reserve] if limited or settings.store.url is not None else []
     cache = _cache() if caches(settings) else []
-    return [Settle, Admit, CountTokens, *cache, *reserve]
+    warm: list[type[Stage]] = []
+    if _keeping(settings):
+        from llmedge.pipeline.warm import KeepWarm
+
+        warm = [KeepWarm]
+    return [Settle, Admit, CountTokens, *cache, *reserve, *warm]
 
 
 def caches(settings: Settings) -> bool:
@@ -59,6 +65,11 @@ def _cache() -> list[type[Stage]]:
     from llmedge.pipeline.cache import Cache  # where it is off, nothing of it is in memory
 
     return [Cache]
+
+
+def _keeping(settings: Settings) -> list[Model]:
+    """The models whose prompts vendors are to keep."""
+    return [model for model in settings.models.values() if model.prompt_cache != "off"]
 
 
 @attrs.frozen
@@ -132,6 +143,20 @@ def _limits(upstream: Upstream, provider: ProviderSettings) -> Upstream:
     return attrs.evolve(upstream, first_token_timeout=provider.first_token_timeout)
 
 
+def _strategies(settings: Settings, providers: Mapping[str, Provider], deps: PipelineDeps) -> type[Strategies]:
+    """What orders targets; where prompts are to be kept, their providers are told so."""
+    if not (keeping := _keeping(settings)):
+        return Strategies
+    from llmedge.pipeline.warm import WarmFirst
+    from llmedge.state.warm import Warm
+
+    deps.deployments.warm = deps.deployments.warm or Warm(deps.reactor)
+    for name in dict.fromkeys(entry.target.partition("/")[0] for model in keeping for entry in model.targets):
+        if isinstance(provider := providers.get(name), MarksPrompts):
+            provider.mark_prompts()
+    return WarmFirst
+
+
 def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
     """The room for ``settings``.
 
@@ -150,7 +175,7 @@ def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
     vendors = {name: vendor_behind(name, each) for name, each in settings.providers.items()}
     price_names = {name: vendor.price_name for name, vendor in vendors.items()}
     prices = Prices(settings.prices, price_names, reactor, in_thread)
-    strategies = Strategies(deps.deployments, prices, deps.random)
+    strategies = _strategies(settings, providers, deps)(deps.deployments, prices, deps.random)
     parts = StageDeps(
         models,
         prices,
@@ -161,6 +186,7 @@ def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
         settings.routing.queue_wait,
         deps.ledger,
         _cache_parts(settings, deps),
+        deps.deployments.warm,
     )
     around = stages(settings)
     asked: Mapping[str, Provider] = providers
