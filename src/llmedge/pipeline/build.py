@@ -45,7 +45,7 @@ def stages(settings: Settings) -> list[type[Stage]]:
     """The call onion, outermost first; those that are off are not among them. ``Route`` is at its heart."""
     limited = any(key.budgets or key.tpm or key.max_concurrency for key in settings.auth.keys)
     reserve: list[type[Stage]] = [Reserve] if limited or settings.store.url is not None else []
-    cache = _cache() if caches(settings) else []
+    cache = _cache(settings) if caches(settings) else []
     return [Settle, Admit, CountTokens, *cache, *reserve]
 
 
@@ -55,7 +55,11 @@ def caches(settings: Settings) -> bool:
     return settings.cache.enabled or any(rule is not None and rule.enabled for rule in rules)
 
 
-def _cache() -> list[type[Stage]]:
+def _cache(settings: Settings) -> list[type[Stage]]:
+    if settings.cache.semantic.mode != "off":
+        from llmedge.pipeline.semantic import SemanticCache
+
+        return [SemanticCache]
     from llmedge.pipeline.cache import Cache  # where it is off, nothing of it is in memory
 
     return [Cache]
@@ -116,13 +120,19 @@ class Pipeline:
                 log.failure("{provider} could not be closed", provider=name)
 
 
-def _cache_parts(settings: Settings, deps: PipelineDeps) -> Any:
+def _cache_parts(settings: Settings, deps: PipelineDeps, parts: StageDeps, route: Handler) -> Any:
+    """:raises ConfigError: a package is missing."""
     if deps.cache is None:
         return None
+    semantic = None
+    if settings.cache.semantic.mode != "off":
+        from llmedge.pipeline.semantic_build import semantic_parts
+
+        semantic = semantic_parts(settings, deps, parts, route)
     from llmedge.pipeline.cached import CacheDeps
 
     places = {name: f"{each.vendor} {each.dialect} {each.base_url}" for name, each in settings.providers.items()}
-    return CacheDeps(settings.cache, deps.cache, places, deps.observers, deps.random)
+    return CacheDeps(settings.cache, deps.cache, places, deps.observers, deps.random, semantic)
 
 
 def _limits(upstream: Upstream, provider: ProviderSettings) -> Upstream:
@@ -151,6 +161,12 @@ def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
     price_names = {name: vendor.price_name for name, vendor in vendors.items()}
     prices = Prices(settings.prices, price_names, reactor, in_thread)
     strategies = Strategies(deps.deployments, prices, deps.random)
+    around = stages(settings)
+    asked: Mapping[str, Provider] = providers
+    if Reserve in around:
+        asked = {name: Reserving(provider) for name, provider in providers.items()}
+    routing = RouteDeps(models, asked, deps.deployments, strategies, settings.routing, reactor, deps.random)
+    route = Route(routing, Shadows(routing, prices, deps.observers))
     parts = StageDeps(
         models,
         prices,
@@ -160,13 +176,8 @@ def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
         deps.known,
         settings.routing.queue_wait,
         deps.ledger,
-        _cache_parts(settings, deps),
     )
-    around = stages(settings)
-    asked: Mapping[str, Provider] = providers
-    if Reserve in around:
-        asked = {name: Reserving(provider) for name, provider in providers.items()}
-    routing = RouteDeps(models, asked, deps.deployments, strategies, settings.routing, reactor, deps.random)
+    parts = attrs.evolve(parts, cache=_cache_parts(settings, deps, parts, route))
     return Pipeline(
         settings,
         deps,
@@ -175,6 +186,6 @@ def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
         providers,
         VendorModels(providers, models, settings.upstream.models_refresh, reactor),
         HealthChecks(deps.deployments, providers, settings.routing.health_check, reactor),
-        compose([stage(parts) for stage in around], Route(routing, Shadows(routing, prices, deps.observers))),
+        compose([stage(parts) for stage in around], route),
         prices,
     )

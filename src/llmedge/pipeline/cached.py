@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
+from typing import Any
 
 import attrs
 
@@ -36,6 +37,7 @@ class CacheDeps:
 
     :ivar settings: ``[cache]``. ``places``: provider → what says where it is, for keys.
     :ivar observers: get the record of a call that goes on though who asked first has left.
+    :ivar semantic: of the cache by meaning; ``None``: it is off.
     """
 
     settings: Policy
@@ -43,6 +45,7 @@ class CacheDeps:
     places: Mapping[str, str]
     observers: Sequence[Callable[[Record], None]]
     random: Random
+    semantic: Any = None
 
 
 class Cached:

@@ -1,5 +1,5 @@
-"""Whether two answers to one question say the same, where no judge is configured. Doubt counts as no: a model that words
-its answers anew each time needs a judge, and until it has one nothing is served of it."""
+"""Whether two answers to one question say the same, where no judge is configured. Doubt counts as no: a model that
+words its answers anew each time needs a judge, and until it has one nothing is served of it."""
 
 from __future__ import annotations
 

@@ -8,24 +8,27 @@ from functools import lru_cache
 from math import exp, lgamma, log, log1p
 
 WINDOW = 700
-"""Comparisons that count, the latest: three wrong ones among so many stop what two among them let serve. A longer memory
-would let many wrong answers pass before it notices that something has changed."""
+"""Comparisons that count, the latest: three wrong ones among so many stop what two among them let serve. A longer
+memory would let many wrong answers pass before it notices that something has changed."""
 CONFIDENCE = 0.95
+UNHEARD = 20
+"""Comparisons in a row that nobody made, after which nothing is served until somebody does again."""
 
 
 class Audit:
     """Of one partition and one rule.
 
-    :ivar serving: it is proven, so far.
+    :ivar serving: it is proven, so far, and goes on being looked at.
     :ivar pauses: how often it had to stop again.
     """
 
-    __slots__ = ("_found", "_most", "pauses", "serving")
+    __slots__ = ("_found", "_most", "_unheard", "pauses", "serving")
 
     def __init__(self, most: float) -> None:
         """:param most: the share of wrong answers that is borne, such as 0.01."""
         self._most = most
         self._found: deque[bool] = deque(maxlen=WINDOW)
+        self._unheard = 0
         self.serving = False
         self.pauses = 0
 
@@ -40,7 +43,22 @@ class Audit:
     def note(self, right: bool) -> None:
         """A stored answer was compared with a fresh one."""
         self._found.append(right)
-        proven = is_proven(len(self._found), self.wrong, self._most)
+        self._unheard = 0
+        self._decide()
+
+    def miss(self) -> None:
+        """A comparison was due, and nobody could make it."""
+        self._unheard += 1
+        self._decide()
+
+    def bear(self, most: float) -> None:
+        """Another share of wrong answers is borne from now on."""
+        self._most = most
+        self._decide()
+
+    def _decide(self) -> None:
+        heard = self._unheard < UNHEARD
+        proven = heard and is_proven(len(self._found), self.wrong, self._most)
         if self.serving and not proven:
             self.pauses += 1
         self.serving = proven
@@ -51,8 +69,8 @@ class Audit:
 
 
 def is_proven(audited: int, wrong: int, most: float) -> bool:
-    """Whether, with 95 % confidence, at most a share of ``most`` is wrong, where ``wrong`` of ``audited`` were: 299 with
-    none, 473 with 1, for 1 %."""
+    """Whether, with 95 % confidence, at most a share of ``most`` is wrong, where ``wrong`` of ``audited`` were: 299
+    with none, 473 with 1, for 1 %."""
     return audited > wrong and _at_most(wrong, audited, most) <= 1 - CONFIDENCE
 
 

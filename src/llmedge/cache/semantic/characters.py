@@ -1,4 +1,4 @@
-"""Questions in Japanese and Chinese: without words between spaces they are compared by what their characters make up."""
+"""Questions in Japanese and Chinese: without spaces they are compared by what their characters make up."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 import unicodedata
 
 import attrs
+
+from llmedge.cache.semantic.vocabulary import OPPOSITE_CHARACTERS
 
 _KANA = re.compile(r"[\u3040-\u30ff]")
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff々〆"
@@ -31,13 +33,6 @@ _ASKED = {
 _RELATIVE = re.compile(
     "今日|昨日|明日|今(?!度)|現在|最新|最近|先週|来週|今週|先月|来月|去年|来年|一昨日|今天|昨天|明天|现在|目前|当前|上周|下周|本周|这周|上个月|下个月"
 )
-_OPPOSITE = [
-    frozenset(pair)
-    for pair in (
-        "大小 高低 多少 前后 前後 上下 左右 男女 早晚 早遅 新旧 新古 开关 開閉 进出 出入 买卖 買売 入出 长短 長短 增减 増減 内外 南北 东西 東西 冷热 "
-        "寒暑 快慢 速遅 强弱 強弱 安高 贵便 始终 始終 父母 夫妻 生死 加减 加減 正负 正負 有无 有無 最初 先后 先後 公私 明暗 勝負 胜负 进退 昼夜 日夜 春秋 夏冬"
-    ).split()
-]
 
 
 @attrs.frozen(eq=False, slots=True)
@@ -90,7 +85,7 @@ def differing(one: Characters, other: Characters) -> str:
     if one.asked and other.asked and not one.asked & other.asked:
         return "question"
     here, there = set(one.text) - set(other.text), set(other.text) - set(one.text)
-    if any(len(pair & here) == 1 and len(pair & there) == 1 for pair in _OPPOSITE):
+    if any(len(pair & here) == 1 and len(pair & there) == 1 for pair in OPPOSITE_CHARACTERS):
         return "opposites"
     missing, added = missing_in(one, other), missing_in(other, one)
     if missing and added:

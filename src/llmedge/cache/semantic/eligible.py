@@ -10,11 +10,11 @@ from llmedge.cache.semantic.vocabulary import LANGUAGES
 
 _CODE = re.compile(
     r"`|```|[{}]|;\s*$|;\s*\n|</|/>|<\w+>|\(\)|==|!=|=>|->|::|&&|\|\||\\|\$\(|\^.*\$|"
-    r"\b(?i:select\b.{1,80}\bfrom|insert into|update \w+ set|delete from|create table)\b|^\s*(?:def|class|import|from|#include) \w",
+    r"\b(?i:select\b.{1,80}\bfrom|insert into|update \w+ set|delete from|create table)\b|"
+    r"^\s*(?:def|class|import|from|#include) \w",
     re.MULTILINE,
 )
 _WORDS = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
-_ALL_RELATIVE = frozenset().union(*(each.relative for each in LANGUAGES.values()))
 
 
 def unfit(text: str) -> str:

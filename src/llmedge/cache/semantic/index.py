@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from llmedge.cache.semantic.embedder import Vector
+from llmedge.cache.semantic.embedder import Vector  # first: it says how many threads numpy may have
 from llmedge.cache.semantic.guards import Analysis
 
 AROUND = 2048
@@ -31,20 +31,23 @@ class Asked:
 
 
 class Index:
-    """The questions of one partition, the oldest of which make room.
-
-    :ivar bytes: that it takes, about.
-    """
+    """The questions of one partition, the oldest of which make room."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._vectors: NDArray[np.float32] = np.empty((0, 0), np.float32)
         self._asked: list[Asked] = []
+        self._places: dict[bytes, int] = {}
         self._next = 0  # which one is replaced, once it is full
-        self.bytes = 0
+        self._texts = 0
 
     def __len__(self) -> int:
         return len(self._asked)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes, about."""
+        return self._vectors.nbytes + self._texts
 
     def add(self, asked: Asked, vector: Vector) -> None:
         """Remember a question; one that is there already is replaced.
@@ -53,7 +56,7 @@ class Index:
         """
         if self._asked and vector.shape[0] != self._vectors.shape[1]:
             raise ValueError("vectors of two sizes cannot be compared")
-        place = next((place for place, each in enumerate(self._asked) if each.key == asked.key), None)
+        place = self._places.get(asked.key)
         if place is None and len(self._asked) >= self._most:
             place, self._next = self._next % len(self._asked), self._next + 1
         if place is None:
@@ -61,21 +64,28 @@ class Index:
             self._asked.append(asked)
             self._grow(place + 1, vector.shape[0])
         else:
-            self.bytes -= self._size(self._asked[place])
+            self._texts -= _size(self._asked[place])
+            del self._places[self._asked[place].key]
             self._asked[place] = asked
+        self._places[asked.key] = place
         self._vectors[place] = vector
-        self.bytes += self._size(asked)
+        self._texts += _size(asked)
 
     def remove(self, key: bytes) -> None:
         """Forget a question, if it is there."""
-        for place, each in enumerate(self._asked):
-            if each.key == key:
-                self.bytes -= self._size(each)
-                last = self._asked.pop()
-                if last is not each:
-                    self._asked[place] = last
-                    self._vectors[place] = self._vectors[len(self._asked)]
-                return
+        place = self._places.pop(key, None)
+        if place is None:
+            return
+        self._texts -= _size(self._asked[place])
+        last = self._asked.pop()
+        if place < len(self._asked):
+            self._asked[place] = last
+            self._vectors[place] = self._vectors[len(self._asked)]
+            self._places[last.key] = place
+
+    def eldest(self) -> bytes:
+        """The key of the question that makes room next."""
+        return self._asked[self._next % len(self._asked)].key
 
     def nearest(self, vector: Vector, before: bytes, least: float, most: int = 8) -> Iterator[tuple[float, Asked]]:
         """Questions after the same conversation that are alike, and how much (a cosine of ``least`` to 1), the nearest
@@ -100,5 +110,6 @@ class Index:
             grown[:have] = self._vectors if have else 0
             self._vectors = grown
 
-    def _size(self, asked: Asked) -> int:
-        return AROUND + 4 * self._vectors.shape[1] + 4 * len(asked.text)
+
+def _size(asked: Asked) -> int:
+    return AROUND + 4 * len(asked.text)

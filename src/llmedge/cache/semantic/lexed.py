@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from llmedge.cache.semantic.vocabulary import KINDS, LANGUAGES, Vocabulary
+from llmedge.cache.semantic.vocabulary import DEGREES, KINDS, LANGUAGES, Vocabulary
 
 CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _CYRILLIC = re.compile(r"[а-яё]")
@@ -19,17 +19,21 @@ _SYMBOL = re.compile(r"[+*/=<>^%$€£¥&@#|~\\{}\[\]_°²³]")
 _NUMBER = re.compile(r"(\d+(?:[.,:]\d+)*)(?:st|nd|rd|th)?")
 _COUNTED = re.compile(r"(\d+(?:[.,]\d+)*)-?([^\W\d_]+|°[cf])")
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
-_IDENTIFIER = re.compile(r"\w*[a-z][A-Z]\w*|.*[_@\\#+*=<>^$|{}\[\]~].*|\w+(?:[./:]+\w+)+|(?=.*\d)(?=.*[^\W\d_])[\w.\-]+")
+_IDENTIFIER = re.compile(
+    r"\w*[a-z][A-Z]\w*|.*[_@\\#+*=<>^$|{}\[\]~].*|\w+(?:[./:]+\w+)+|(?=.*\d)(?=.*[^\W\d_])[\w.\-]+"
+)
 _EDGES = " \t\n.,!?;:\"'()«»“”„¿¡…‘’`–—-"
 _SENTENCE_END = re.compile(r"[.!?:…]['\"”»)]*$")
 _QUOTED = re.compile(r"""["“„«](.{1,200}?)["”“»]|(?<!\w)['‘](.{1,200}?)['’](?!\w)""")
-_ELISION = re.compile(r"^(?:l|d|j|m|t|s|n|c|cos|qual|qu|dell|all|nell|dall|sull|un|jusqu|lorsqu|puisqu)'(?=[^\W\d_])", re.IGNORECASE)
+_ELISION = re.compile(
+    r"^(?:l|d|j|m|t|s|n|c|cos|qual|qu|dell|all|nell|dall|sull|un|jusqu|lorsqu|puisqu)'(?=[^\W\d_])", re.IGNORECASE
+)
 _OF = {
     "en": frozenset(("of", "in", "for", "on")),
-    "fr": frozenset("de du des d en".split()),
-    "es": frozenset("de del en".split()),
-    "it": frozenset("di del della dei delle dello dell in".split()),
-    "pt": frozenset("de do da dos das em".split()),
+    "fr": frozenset(["de", "du", "des", "d", "en"]),
+    "es": frozenset(["de", "del", "en"]),
+    "it": frozenset(["di", "del", "della", "dei", "delle", "dello", "dell", "in"]),
+    "pt": frozenset(["de", "do", "da", "dos", "das", "em"]),
     "nl": frozenset(("van", "in")),
 }
 """Between a thing and what it is of: "list in Python" is a "Python list"."""
@@ -162,9 +166,7 @@ def _english(word: str) -> str:
     return word
 
 
-def _chunks(
-    plain: str, vocabulary: Vocabulary, language: str
-) -> tuple[list[str], set[str], str, list[str], list[str]]:
+def _chunks(plain: str, vocabulary: Vocabulary, language: str) -> tuple[list[str], set[str], str, list[str], list[str]]:
     """All words; the names among them; a first word that may be one; numbers; words that stood behind numbers."""
     words: list[str] = []
     names: set[str] = set()
@@ -202,7 +204,9 @@ def _chunks(
             if chunk[:1].isupper() and not shouted and small not in ("i", "i'm", "i'd", "i'll", "i've"):
                 plainly = not begins or (len(chunk) > 1 and chunk.isupper())
                 if plainly and (small not in vocabulary.common or chunk.isupper()):
-                    names |= {base(part, language) for part in re.split(r"[-/']", small) if len(part) > 1 or chunk.isupper()}
+                    names |= {
+                        base(part, language) for part in re.split(r"[-/']", small) if len(part) > 1 or chunk.isupper()
+                    }
                 elif begins and small not in vocabulary.common and not first:
                     first = base(small, language)
         begins = bool(_SENTENCE_END.search(raw))
@@ -272,10 +276,7 @@ def _asked(tokens: list[str], vocabulary: Vocabulary) -> frozenset[str]:
             following = tokens[place + 1] if place + 1 < len(tokens) else ""
             if following in ("many", "much"):
                 asked = "quantity"
-            elif following in _DEGREES:
+            elif following in DEGREES:
                 continue
         found.add(asked)
     return frozenset(found)
-
-
-_DEGREES = frozenset("long far old tall big often fast deep high heavy wide large hot cold complex difficult hard".split())

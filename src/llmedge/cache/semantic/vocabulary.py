@@ -1,4 +1,4 @@
-"""What is known of a language's words: ``words/LANGUAGE.toml``. A text in a language without such a file is left alone."""
+"""What is known of a language's words: ``words/LANGUAGE.toml``. A text in a language without one is left alone."""
 
 from __future__ import annotations
 
@@ -87,18 +87,13 @@ LANGUAGES: Mapping[str, Vocabulary] = {
 }
 """Japanese and Chinese are read otherwise: :mod:`.characters`."""
 
-OPPOSITE_PREFIXES = frozenset(
-    frozenset(pair.split("/"))
-    for pair in (
-        "im/ex in/ex en/de up/down in/out under/over hypo/hyper pre/post micro/macro intra/inter in/extra int/ext sub/super "
-        "in/de mini/maxi auf/zu an/ab ein/aus vor/nach be/ent uni/multi homo/hetero mono/poly intro/extro ascend/descend "
-        "pro/anti fore/back ante/post infra/ultra ver/ent"
-    ).split()
-)
+OPPOSITE_PREFIXES = frozenset(frozenset(pair.split("/")) for pair in _everywhere["opposite_prefixes"].split())
 """Beginnings that turn a word round where another stands in its place."""
-NEGATING_PREFIXES = frozenset("un in im ir il dis de des dés non anti mis ent deak dé a mé не".split())
+NEGATING_PREFIXES = frozenset(_everywhere["negating_prefixes"].split())
 """Beginnings that turn a word round where it has none otherwise."""
-SYMMETRIC = frozenset(
-    "between difference differ distance far compare versus vs both unterschied différence diferencia differenza".split()
-)
+SYMMETRIC = frozenset(_everywhere["symmetric"].split())
 """In a question with such a word either of two things may come first."""
+DEGREES = frozenset(_everywhere["degrees"].split())
+"""Behind "how" they ask for a measure."""
+OPPOSITE_CHARACTERS = tuple(frozenset(pair) for pair in _everywhere["opposite_characters"].split())
+"""Of Japanese and Chinese."""
