@@ -58,20 +58,20 @@ def strictly_same(one: Analysis, other: Analysis) -> bool:
     here, there = set(one.content), set(other.content)
     if (here - there or there - here) and not _joined(one.content, other.content):
         return False
-    asked, asked_too = one.kinds["questions"] - {"manner"}, other.kinds["questions"] - {"manner"}
-    return bool(here) and asked == asked_too and not _contrary(one.kinds["duty"], other.kinds["duty"])
+    asked, asked_too = one.says("questions") - {"manner"}, other.says("questions") - {"manner"}
+    return bool(here) and asked == asked_too and not _contrary(one.says("duty"), other.says("duty"))
 
 
 def _kinds(one: Lexed, other: Lexed) -> str:
     for kind in SAME_OR_NOT:
-        if one.kinds[kind] - {"some"} != other.kinds[kind] - {"some"}:
+        if one.says(kind) - {"some"} != other.says(kind) - {"some"}:
             return kind
-    if _contrary(one.kinds["quantifiers"], other.kinds["quantifiers"]):
+    if _contrary(one.says("quantifiers"), other.says("quantifiers")):
         return "quantifiers"
     for kind in BOTH_OR_NOT:
-        if _contrary(one.kinds[kind], other.kinds[kind]):
+        if _contrary(one.says(kind), other.says(kind)):
             return kind
-    asked, asked_too = one.kinds["questions"], other.kinds["questions"]
+    asked, asked_too = one.says("questions"), other.says("questions")
     if _contrary(asked, asked_too) and (asked | asked_too) != {"manner", "place"}:
         return "question"
     return ""

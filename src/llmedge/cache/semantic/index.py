@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from llmedge.cache.semantic.embedder import Vector  # first: it says how many threads numpy may have
 from llmedge.cache.semantic.guards import Analysis
 
-AROUND = 2048
+AROUND = 4096
 """Bytes that a question takes besides its vector and its text, about: what the guards know of it."""
 _FEW = 16
 

@@ -10,6 +10,8 @@ import attrs
 
 from llmedge.cache.semantic.vocabulary import DEGREES, KINDS, LANGUAGES, Vocabulary
 
+NOTHING: frozenset[str] = frozenset()
+_LOOKED_UP = [kind for kind in KINDS if kind not in ("numbers", "questions")]
 CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _CYRILLIC = re.compile(r"[а-яё]")
 _FOREIGN_CYRILLIC = re.compile(r"[іїєґўјљњћђќѓѕџ]")
@@ -54,7 +56,7 @@ class Lexed:
     :ivar names: words that have to be in a question that says the same.
     :ivar first: a word that stands first and may be a name.
     :ivar numbers: in order; ``symbols``: sorted, then letters that stand alone; ``negations``: how many.
-    :ivar kinds: kind of word → what it says of it.
+    :ivar kinds: kind of word → what it says of it, where it says something.
     """
 
     text: str
@@ -68,6 +70,10 @@ class Lexed:
     symbols: tuple[str, ...]
     negations: int
     kinds: Mapping[str, frozenset[str]]
+
+    def says(self, kind: str) -> frozenset[str]:
+        """What it says of ``kind``, maybe nothing."""
+        return self.kinds.get(kind, NOTHING)
 
 
 def folded(text: str) -> str:
@@ -93,29 +99,32 @@ def lex(text: str) -> Lexed | None:
     if content and "manner" in asked and (ending := _VERB.get(language)) is not None:
         verb = ending.sub("", content[0])
         content, ordered = (verb, *content[1:]), tuple(verb if each == content[0] else each for each in ordered)
-    kinds = {
-        kind: frozenset(vocabulary.kinds[kind][word] for word in (*tokens, *spoken) if word in vocabulary.kinds[kind])
-        for kind in KINDS
-        if kind not in ("numbers", "questions")
-    }
-    kinds["questions"] = asked
+    kinds = _kinds((*tokens, *spoken), vocabulary)
     for match in _QUOTED.finditer(plain):
         names |= {base(word, language) for word in _tokens((match[1] or match[2]).casefold(), vocabulary)}
     names -= {base(word, language) for word in vocabulary.kinds["spans"]}
-    names |= kinds["calendar"] | kinds["languages"]
+    besides = kinds.get("calendar", NOTHING) | kinds.get("languages", NOTHING)
     return Lexed(
         small.strip(_EDGES),
         language,
-        frozenset(chunks) | {base(word, language) for word in chunks} | kinds["calendar"] | kinds["languages"],
+        frozenset(chunks) | {base(word, language) for word in chunks} | besides,
         content,
         ordered,
-        frozenset(names),
+        frozenset(names | besides),
         first,
         tuple(numbers),
         (*sorted(_SYMBOL.findall(small)), *_letters(small, vocabulary)),
         sum(word in vocabulary.negations for word in _tokens(small, vocabulary)),
-        kinds,
+        kinds | ({"questions": asked} if asked else {}),
     )
+
+
+def _kinds(words: Iterable[str], vocabulary: Vocabulary) -> dict[str, frozenset[str]]:
+    found: dict[str, frozenset[str]] = {}
+    for kind in _LOOKED_UP:
+        if said := frozenset(vocabulary.kinds[kind][word] for word in words if word in vocabulary.kinds[kind]):
+            found[kind] = said
+    return found
 
 
 def _language(small: str) -> str | None:
