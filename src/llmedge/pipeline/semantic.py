@@ -30,7 +30,7 @@ from llmedge.model import Answer, Caller
 from llmedge.pipeline.asides import Asides, operators
 from llmedge.pipeline.cache import Cache
 from llmedge.pipeline.stage import Handler, StageDeps
-from llmedge.record import CACHE_LIKENESS, CACHE_MISS, CACHE_RULE
+from llmedge.record import CACHE_LIKENESS, CACHE_RULE
 from llmedge.streams import Reply
 
 log = Logger()
@@ -80,14 +80,14 @@ class SemanticCache(Cache):
         self._random = deps.cache.random.random
         self._under_way = 0
 
-    def _depart(self, asked: Asked, proceed: Handler, finish: bool, shown: bool, alone: bool = False) -> Flight:
-        question = None if alone or not asked.wish.store else self._question(asked)
+    async def _ask(self, asked: Asked, stale: Entry | None, proceed: Handler) -> Reply:
+        question = self._question(asked) if asked.wish.store else None
         if question is None:
-            return super()._depart(asked, proceed, finish, shown, alone)
+            return await super()._ask(asked, stale, proceed)
         look = Looking(**{name: getattr(asked, name) for name in Asked.__struct_fields__}, question=question)
-        if not asked.wish.read:
-            return super()._depart(look, proceed, finish, shown)
-        return super()._depart(look, partial(self._answer, look, proceed), finish, shown)
+        if asked.wish.read:
+            proceed = partial(self._by_meaning, look, proceed)
+        return await super()._ask(look, stale, proceed)
 
     def _question(self, asked: Asked) -> Question | None:
         settings, call = self._settings, asked.call
@@ -97,7 +97,7 @@ class SemanticCache(Cache):
             return None
         return question_of(call, asked.prefix, settings.max_messages, settings.max_chars)
 
-    async def _answer(self, look: Looking, proceed: Handler, call: Call) -> Reply:
+    async def _by_meaning(self, look: Looking, proceed: Handler, call: Call) -> Reply:
         """What was answered to another question, or what is answered now.
 
         :raises EdgeError: nothing is.
@@ -116,8 +116,8 @@ class SemanticCache(Cache):
         self._meaning.served += 1
         facts = call.record.facts
         facts[CACHE_LIKENESS], facts[CACHE_RULE] = round(look.found.likeness, 4), rule
-        facts.pop(CACHE_MISS, None)
-        return self._cached.serve(replace(look, call=call), look.entry, "semantic", "SEMANTIC")
+        now = call.deadline.clock.seconds()
+        return self._cached.serve(replace(look, call=call), look.entry, "semantic", now, "SEMANTIC")
 
     async def _search(self, look: Looking, call: Call) -> str:
         """By which rule an answer is served; ``""``: none is."""

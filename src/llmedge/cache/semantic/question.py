@@ -67,7 +67,7 @@ def question_of(call: Call, prefix: bytes, max_messages: int, max_chars: int) ->
         instructions = [each for each in before if _role(each) in _INSTRUCTIONS]
         turns = [each for each in before if _role(each) not in _INSTRUCTIONS]
         shape = _encode([instructions, len(turns), last])
-        partition = key_of(prefix + b"\nby meaning", rest, shape)
+        partition = key_of(prefix + b"\nby meaning\n" + shape, rest)
     except (Unclear, *UNREADABLE):
         return None
     context = "\n".join(f"{each.role}: {_text(each)}" for each in said[:-1] if each.role not in _INSTRUCTIONS)
