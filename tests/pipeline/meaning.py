@@ -43,7 +43,7 @@ def bag(text: str) -> Vector:
     vector = np.zeros(512, np.float32)
     for word in text.casefold().translate(TRANSLATE).split():
         vector[sum(ord(each) * 31**place for place, each in enumerate(word)) % 512] += 1.0
-    return unit(vector + 0.05)  # some likeness for all
+    return unit(vector + 0.15)  # some likeness for all
 
 
 @attrs.define
@@ -61,25 +61,27 @@ class Aside:
 
 
 class Meaning:
-    """One model ``m`` that says what ``answer`` does of a question; a model ``judge`` that says what ``judge`` does of
-    what it is asked; ``embed`` makes vectors."""
+    """One model ``m`` that says what ``answer`` does of a question; a model ``judge`` that says what ``judging`` does
+    of what it is asked; ``embed`` makes vectors."""
 
     def __init__(
         self,
         answer: Callable[[str], Any],
-        judge: Callable[[str], Any] = lambda asked: "yes",
+        judging: Callable[[str], Any] = lambda asked: "yes",
         chance: float = 1.0,
         embed: Callable[[str], list[float]] | None = None,
         cache: dict[str, Any] | None = None,
         **settings: Any,
     ) -> None:
         settings.setdefault("threshold", 0.5)
-        self.answer, self.judge, self.embed = answer, judge, embed
+        self.answer, self.judging, self.embed = answer, judging, embed
         self.judged: list[str] = []
         self.embedded: list[str] = []
         models = {"judge": Model((TargetEntry("p1/j"),)), "vectors": Model((TargetEntry("p2/v"),))}
         entries = (TargetEntry("p0/x"),)
-        self.world = world = World((self._say,), (self._judge,), (self._embed,), models=models, entries=entries)
+        self.world = world = World(
+            (self._say,), (self._judge,), (self._embed,), models=models, entries=entries, settings={"retries": 0}
+        )
         self.settings = Semantic(**settings)
         self.aside = Aside()
         self.state = SemanticState(self.settings, self.aside)
@@ -98,9 +100,7 @@ class Meaning:
         random = Random(1)
         random.random = lambda: chance  # type: ignore[method-assign]
         self.cache = CacheState(world.clock, 1 << 24)
-        deps = SemanticDeps(
-            self.settings, self.state, Asides(world.clock, world.index, handlers, [self.asides.append])
-        )
+        deps = SemanticDeps(self.settings, self.state, Asides(world.clock, world.index, handlers, [self.asides.append]))
         policy = CacheSettings(enabled=True, semantic=self.settings, **cache or {})
         cached = CacheDeps(policy, self.cache, {}, [], random, deps)
         parts = attrs.evolve(parts, cache=cached)
@@ -153,7 +153,7 @@ class Meaning:
 
     def _judge(self, call: Call) -> Any:
         self.judged.append(_last(call))
-        said = self.judge(self.judged[-1])
+        said = self.judging(self.judged[-1])
         return whole(said) if isinstance(said, str) else said
 
     def _embed(self, call: Call) -> Any:

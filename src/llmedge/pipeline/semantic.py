@@ -14,7 +14,6 @@ from typing import Any
 import attrs
 from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import Logger
 
 from llmedge.cache.asked import Asked, scope_of
 from llmedge.cache.entry import Entry
@@ -32,8 +31,6 @@ from llmedge.pipeline.cache import Cache
 from llmedge.pipeline.stage import Handler, StageDeps
 from llmedge.record import CACHE_LIKENESS, CACHE_RULE
 from llmedge.streams import Reply
-
-log = Logger()
 
 AT_ONCE = 32
 """Comparisons and questions to be remembered, under way in the background; beyond them it is left."""
@@ -91,7 +88,7 @@ class SemanticCache(Cache):
 
     def _question(self, asked: Asked) -> Question | None:
         settings, call = self._settings, asked.call
-        if (call.record.message_count or 0) > settings.max_messages:
+        if (call.record.message_count or 0) > settings.max_messages or asked.policy.scope == "shared":
             return None
         if settings.models != ("*",) and not any(fnmatchcase(call.model, each) for each in settings.models):
             return None
@@ -143,8 +140,10 @@ class SemanticCache(Cache):
         if self._settings.embeddings and look.read is not None:
             with call.record.routing.wait(call.deadline.clock):
                 values = await self._vector(question.text, call.caller)
+            if values is None:
+                return
             finding = state.work(state.find, question.partition, question.before, look.read, values)
-            if values is not None and finding is not None:
+            if finding is not None:
                 look.read, look.found = await finding
         if look.found is not None and self._settings.mode == "strict" and not look.found.strict:
             look.found = None
@@ -227,7 +226,7 @@ class SemanticCache(Cache):
     def _done(self, result: Any) -> None:
         self._under_way -= 1
         if result is not None:
-            log.failure("an answer could not be compared, or a question not remembered", failure=result)
+            self._meaning.failed("an answer could not be compared, or a question not remembered", result)
 
     async def _learn(self, look: Looking, body: bytes) -> None:
         """Compare the fresh answer with the stored one, and remember the question."""

@@ -62,6 +62,21 @@ def strictly_same(one: Analysis, other: Analysis) -> bool:
     return bool(here) and asked == asked_too and not _contrary(one.says("duty"), other.says("duty"))
 
 
+def words_of(analysis: Analysis) -> frozenset[str]:
+    """What it is about, in whatever order: the same for nearly all that are strictly the same."""
+    return frozenset(analysis.parts if isinstance(analysis, Characters) else analysis.content)
+
+
+def apart(one: Analysis, other: Analysis) -> int:
+    """By how many words that say what it is about two questions differ on both sides: words said besides are none."""
+    if isinstance(one, Characters) or isinstance(other, Characters):
+        if not (isinstance(one, Characters) and isinstance(other, Characters)):
+            return len(one.text)
+        return min(len(characters.missing_in(one, other)), len(characters.missing_in(other, one)))
+    here, there = set(one.content), set(other.content)
+    return min(len(here - there), len(there - here))
+
+
 def _kinds(one: Lexed, other: Lexed) -> str:
     for kind in SAME_OR_NOT:
         if one.says(kind) - {"some"} != other.says(kind) - {"some"}:

@@ -4,13 +4,14 @@ thousand. Bounded in questions and bytes; used by one thread (:mod:`.worker`).""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from llmedge.cache.semantic.embedder import Vector  # first: it says how many threads numpy may have
-from llmedge.cache.semantic.guards import Analysis
+from llmedge.cache.semantic.guards import Analysis, words_of
 
 AROUND = 4096
 """Bytes that a question takes besides its vector and its text, about: what the guards know of it."""
@@ -38,6 +39,7 @@ class Index:
         self._vectors: NDArray[np.float32] = np.empty((0, 0), np.float32)
         self._asked: list[Asked] = []
         self._places: dict[bytes, int] = {}
+        self._by_words: dict[frozenset[str], set[bytes]] = {}
         self._next = 0  # which one is replaced, once it is full
         self._texts = 0
 
@@ -64,19 +66,19 @@ class Index:
             self._asked.append(asked)
             self._grow(place + 1, vector.shape[0])
         else:
-            self._texts -= _size(self._asked[place])
-            del self._places[self._asked[place].key]
+            self._lose(self._asked[place])
             self._asked[place] = asked
         self._places[asked.key] = place
+        self._by_words.setdefault(words_of(asked.analysis), set()).add(asked.key)
         self._vectors[place] = vector
         self._texts += _size(asked)
 
     def remove(self, key: bytes) -> None:
         """Forget a question, if it is there."""
-        place = self._places.pop(key, None)
+        place = self._places.get(key)
         if place is None:
             return
-        self._texts -= _size(self._asked[place])
+        self._lose(self._asked[place])
         last = self._asked.pop()
         if place < len(self._asked):
             self._asked[place] = last
@@ -87,7 +89,19 @@ class Index:
         """The key of the question that makes room next."""
         return self._asked[self._next % len(self._asked)].key
 
-    def nearest(self, vector: Vector, before: bytes, least: float, most: int = 8) -> Iterator[tuple[float, Asked]]:
+    def same_words(
+        self, analysis: Analysis, vector: Vector, before: bytes, least: float, most: int
+    ) -> Iterator[tuple[float, Asked]]:
+        """Questions after the same conversation that are about the same words, as :meth:`nearest` gives them."""
+        if not self._asked or vector.shape[0] != self._vectors.shape[1]:
+            return
+        for key in islice(self._by_words.get(words_of(analysis), ()), most):
+            place = self._places[key]
+            likeness = float(self._vectors[place] @ vector)
+            if likeness >= least and self._asked[place].before == before:
+                yield min(1.0, likeness), self._asked[place]
+
+    def nearest(self, vector: Vector, before: bytes, least: float, most: int) -> Iterator[tuple[float, Asked]]:
         """Questions after the same conversation that are alike, and how much (a cosine of ``least`` to 1), the nearest
         first, ``most`` of them."""
         count = len(self._asked)
@@ -102,6 +116,15 @@ class Index:
                 most -= 1
                 if not most:
                     return
+
+    def _lose(self, asked: Asked) -> None:
+        del self._places[asked.key]
+        words = words_of(asked.analysis)
+        keys = self._by_words[words]
+        keys.discard(asked.key)
+        if not keys:
+            del self._by_words[words]
+        self._texts -= _size(asked)
 
     def _grow(self, count: int, size: int) -> None:
         have = len(self._vectors)

@@ -128,7 +128,8 @@ def _kinds(words: Iterable[str], vocabulary: Vocabulary) -> dict[str, frozenset[
 
 
 def _language(small: str) -> str | None:
-    """The one most of whose commonest words are there; ``None``: it is not known, or a script is that none has."""
+    """The one most of whose commonest words are there, a fifth of all at least; ``None``: there is none, or letters are
+    that it has not."""
     letters = _LETTER.findall(small)
     if CJK.search(small) or not letters:
         return None
@@ -138,11 +139,12 @@ def _language(small: str) -> str | None:
         candidates = (name for name in LANGUAGES if name != "ru")
     else:
         return None
-    words = re.split(r"[^\w']+|(?<=\w)'(?=\w{3})", small)
-    best, most = None, 0
+    words = [word for word in re.split(r"[^\w']+|(?<=\w)'(?=\w{3})", small) if word and not word.isdigit()]
+    best, most = None, (len(words) - 1) // 5
     for name in candidates:
-        known = sum(word in LANGUAGES[name].common for word in words)
-        if known > most:
+        vocabulary = LANGUAGES[name]
+        known = sum(word in vocabulary.known for word in words)
+        if known > most and (name == "ru" or all(each.isascii() or each in vocabulary.letters for each in letters)):
             best, most = name, known
     return best
 

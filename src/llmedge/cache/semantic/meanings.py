@@ -10,9 +10,12 @@ import attrs
 
 from llmedge.cache.semantic.eligible import unfit
 from llmedge.cache.semantic.embedder import Embedder, Vector, unit
-from llmedge.cache.semantic.guards import Analysis, analyse, differing, strictly_same
+from llmedge.cache.semantic.guards import Analysis, analyse, apart, differing, strictly_same
 from llmedge.cache.semantic.index import Asked, Index
 
+COMPARED = 128
+"""Questions that the guards look at for one, the nearest: a millisecond. Many may be of one form, and ask for other
+things."""
 PARTITION = 2000
 """Bytes that a partition takes besides its questions, about."""
 
@@ -79,18 +82,25 @@ class Meanings:
         return partition in self._partitions
 
     def find(self, partition: bytes, before: bytes, understood: Understood) -> Found | None:
-        """The nearest question there that does not differ from it in anything the guards know."""
+        """The question there that differs least from it, and in nothing that the guards know: one in the same words
+        goes before all, then those that have fewest other words, then the nearest."""
         index = self._partitions.get(partition)
         if index is None or understood.vector is None:
             return None
         self._partitions.move_to_end(partition)
-        found = None
-        for likeness, asked in index.nearest(understood.vector, before, self._least):
-            if differing(asked.analysis, understood.analysis):
-                continue
-            if strictly_same(asked.analysis, understood.analysis):
+        vector, analysis = understood.vector, understood.analysis
+        for likeness, asked in index.same_words(analysis, vector, before, self._least, COMPARED):
+            if not differing(asked.analysis, analysis) and strictly_same(asked.analysis, analysis):
                 return Found(asked, likeness, True)
-            found = found or Found(asked, likeness, False)
+        found, least = None, 0
+        for likeness, asked in index.nearest(vector, before, self._least, COMPARED):
+            if differing(asked.analysis, analysis):
+                continue
+            if strictly_same(asked.analysis, analysis):
+                return Found(asked, likeness, True)
+            words = apart(asked.analysis, analysis)
+            if found is None or words < least:
+                found, least = Found(asked, likeness, False), words
         return found
 
     def add(self, partition: bytes, before: bytes, key: bytes, understood: Understood) -> None:

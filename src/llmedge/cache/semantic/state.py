@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from llmedge.cache.semantic.audit import Audit
 from llmedge.cache.semantic.worker import Aside
@@ -117,11 +118,14 @@ class SemanticState:
 
     # On the reactor
 
-    def failed(self, words: str) -> None:
-        """Something does not work that should, and calls go on without it. Said once."""
+    def failed(self, words: str, failure: Failure | None = None) -> None:
+        """Something does not work that should, and calls go on without it. Said once.
+
+        :param failure: by default what is handled now.
+        """
         if not self._failed:
             self._failed = True
-            log.failure("the cache by meaning: {words}", words=words)
+            log.failure("the cache by meaning: {words}", failure, words=words)
 
     def audit(self, partition: bytes, rule: str, scope: str, model: str) -> Audit:
         """That of a partition's rule."""

@@ -24,6 +24,7 @@ class Vocabulary:
     """One language's.
 
     :ivar common: words that say nothing of what a question is about.
+    :ivar known: words by which the language is known. ``letters``: those it has besides a to z.
     :ivar relative: what moves with the day, such as "today"; ``relative_phrases``: of several words.
     :ivar kinds: kind → word → what it says, such as ``units`` → ``metres`` → ``m``.
     :ivar opposites: word → those that say the contrary.
@@ -32,6 +33,8 @@ class Vocabulary:
     """
 
     common: frozenset[str]
+    known: frozenset[str]
+    letters: frozenset[str]
     negations: frozenset[str]
     relative: frozenset[str]
     relative_phrases: re.Pattern[str]
@@ -42,7 +45,8 @@ class Vocabulary:
 
 
 def _read(name: str) -> dict[str, Any]:
-    return tomllib.loads(_FOLDER.joinpath(f"{name}.toml").read_text("utf-8"))
+    """As texts are compared: what is written with a capital or an ß there is folded."""
+    return tomllib.loads(_FOLDER.joinpath(f"{name}.toml").read_text("utf-8").replace("ß", "ss"))
 
 
 def _vocabulary(name: str, everywhere: Mapping[str, Any]) -> Vocabulary:
@@ -58,6 +62,8 @@ def _vocabulary(name: str, everywhere: Mapping[str, Any]) -> Vocabulary:
     }
     return Vocabulary(
         frozenset(said["common"].split()),
+        frozenset(said["common"].split()) | frozenset(said["openers"].split()) | kinds["numbers"].keys(),
+        frozenset(said["letters"]),
         frozenset(said["negations"].split()),
         frozenset(said["relative"].split()),
         re.compile("|".join(said.get("relative_phrases", ())) or r"(?!)"),
