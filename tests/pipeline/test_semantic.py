@@ -142,7 +142,7 @@ class Proving(SynchronousTestCase):
 
 class Judging(SynchronousTestCase):
     def test_before_it_is_served(self) -> None:
-        """The judge decides over what no rule knows, once for a pair, at the caller's cost; operators pay for audits."""
+        """The judge decides over what no rule knows, once a pair, at the caller's cost. Operators pay for audits."""
         meaning = Meaning(say, judge, mode="verified", judge="judge", wrong=0.2)
         for thing in THINGS[:PROVEN]:
             meaning.ask(f"How do I renew the {thing}?")
@@ -208,7 +208,7 @@ class Judging(SynchronousTestCase):
             audits = [each for each in meaning.state.standing()["audits"] if each["rule"] == "verified"]
             self.assertFalse(audits and audits[0]["serving"], number)
         self.assertGreater(meaning.state.wrong, 5)
-        self.assertGreater(meaning.state.right, 130)
+        self.assertGreater(meaning.state.right, 100)
         self.assertEqual(meaning.state.served, 0)
 
     def test_a_judge_that_begins_to_err(self) -> None:

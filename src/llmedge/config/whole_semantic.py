@@ -22,16 +22,13 @@ def by_meaning(reader: Reader, settings: Settings, leads: Callable[[str], bool])
         reader.problem(
             (*path, "mode"), 'is "verified" and needs judge, a chat model such as judge = "openai/gpt-4o-mini"'
         )
-    rules = [(("cache", "scope"), settings.cache.scope)]
+    rules: list[tuple[KeyPath, str | None]] = [(("cache", "scope"), settings.cache.scope)]
     rules += [(("models", name, "cache"), each.cache.scope) for name, each in settings.models.items() if each.cache]
-    rules += [
-        (("auth", "keys", index, "cache"), each.cache.scope)
-        for index, each in enumerate(settings.auth.keys)
-        if each.cache
-    ]
+    keys = enumerate(settings.auth.keys)
+    rules += [(("auth", "keys", index, "cache"), each.cache.scope) for index, each in keys if each.cache]
     for place, scope in rules:
         if scope == "shared":
             words = 'is "shared": with cache.semantic similar questions of strangers would be answered; take "team"'
             reader.problem(place, words)
-    named = [((*path, name), getattr(semantic, name)) for name in ("judge", "embeddings")]
+    named: list[tuple[KeyPath, str]] = [((*path, name), getattr(semantic, name)) for name in ("judge", "embeddings")]
     return [(place, model) for place, model in named if model and not leads(model)]

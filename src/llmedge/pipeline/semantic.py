@@ -34,6 +34,8 @@ from llmedge.streams import Reply
 
 AT_ONCE = 32
 """Comparisons and questions to be remembered, under way in the background; beyond them it is left."""
+TRIES = 3
+"""Questions that are tried for one: answers leave the cache, and nobody tells."""
 PATIENCE = 30.0
 """Seconds that a judge has in the background."""
 
@@ -118,46 +120,51 @@ class SemanticCache(Cache):
 
     async def _search(self, look: Looking, call: Call) -> str:
         """By which rule an answer is served; ``""``: none is."""
-        await self._find(look, call)
-        if look.found is None:
+        entry = None
+        for _ in range(TRIES):
+            await self._find(look, call)
+            if look.found is None or (entry := await self._entry(look)) is not None:
+                break
+            self._meaning.work(self._meaning.forget, look.question.partition, look.found.asked.key)
+            look.found = None
+        if look.found is None or entry is None:
             return ""
-        look.entry = await self._entry(look)
-        if look.entry is None or self._meaning.verdict(look.pair) is False:
+        if not look.takes(entry, call.deadline.clock.seconds()) or self._meaning.verdict(look.pair) is False:
             look.found = None
             return ""
+        look.entry = entry
         rule = await self._rule(look, call)
         return rule if rule and self._random() >= self._settings.audit else ""
 
     async def _find(self, look: Looking, call: Call) -> None:
         """Something that was asked before and may say the same."""
         state, question = self._meaning, look.question
+        place = question.partition, question.before
         if not state.knows(question.partition):
             return  # there is nothing to compare it with
-        looking = state.work(state.look, question.partition, question.before, question.text)
+        if look.read is None:
+            looking = state.work(state.look, *place, question.text)
+        else:
+            looking = state.work(state.find, *place, look.read, None)
         if looking is None:
             return
         look.read, look.found = await looking
-        if self._settings.embeddings and look.read is not None:
+        if self._settings.embeddings and look.read is not None and look.read.vector is None:
             with call.record.routing.wait(call.deadline.clock):
                 values = await self._vector(question.text, call.caller)
-            if values is None:
-                return
-            finding = state.work(state.find, question.partition, question.before, look.read, values)
+            finding = None if values is None else state.work(state.find, *place, look.read, values)
             if finding is not None:
                 look.read, look.found = await finding
         if look.found is not None and self._settings.mode == "strict" and not look.found.strict:
             look.found = None
 
     async def _entry(self, look: Looking) -> Entry | None:
-        """The answer of what was found, where it is there and fresh."""
+        """The answer of what was found, where it is there yet."""
         key, state = look.found.asked.key, self._state
         entry = state.memory.get(key)
         if entry is None and state.shared is not None and (coming := state.shared.get(key)) is not None:
             entry = await coming
-        if entry is None:
-            self._meaning.work(self._meaning.forget, look.question.partition, key)
-            return None
-        return entry if look.takes(entry, look.call.deadline.clock.seconds()) else None
+        return entry
 
     async def _rule(self, look: Looking, call: Call) -> str:
         mode = self._settings.mode
