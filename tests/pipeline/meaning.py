@@ -21,7 +21,6 @@ from llmedge.config.sections.cache import Cache as CacheSettings
 from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.semantic import Semantic
 from llmedge.model import Answer, Usage
-from llmedge.operations import Operation
 from llmedge.pipeline.asides import Asides
 from llmedge.pipeline.cached import CacheDeps
 from llmedge.pipeline.prices import Prices
@@ -100,7 +99,8 @@ class Meaning:
         random = Random(1)
         random.random = lambda: chance  # type: ignore[method-assign]
         self.cache = CacheState(world.clock, 1 << 24)
-        deps = SemanticDeps(self.settings, self.state, Asides(world.clock, world.index, handlers, [self.asides.append]))
+        self.made = Asides(world.clock, world.index, handlers, [self.asides.append])
+        deps = SemanticDeps(self.settings, self.state, self.made)
         policy = CacheSettings(enabled=True, semantic=self.settings, **cache or {})
         cached = CacheDeps(policy, self.cache, {}, [], random, deps)
         parts = attrs.evolve(parts, cache=cached)
@@ -187,6 +187,3 @@ def _result(asking: Deferred[Any]) -> Any:
 
 async def _known(funds: Any, patience: float) -> None:
     """Nothing was spent."""
-
-
-CHAT = Operation.CHAT

@@ -87,6 +87,7 @@ class Pipeline:
 
     :ivar otel_names: provider → ``gen_ai.provider.name``.
     :ivar handlers: by operation: its stages, around the route.
+    :ivar cache: what the cache's stage is built with; ``None`` where there is none.
     """
 
     settings: Settings
@@ -98,11 +99,14 @@ class Pipeline:
     health: HealthChecks
     handlers: Mapping[Operation, Handler]
     prices: Prices
+    cache: Any = None
 
     def enter(self, previous: Pipeline | None) -> None:
         """Put it in force, in the place of ``previous``: what was learned is carried over."""
         self.deps.deployments.configure(self.settings.routing, self.settings.models)
         self.prices.warm()
+        if self.cache is not None:
+            self.cache.enter()
         if previous is not None:
             before = previous.settings.providers
             same = [name for name, each in self.settings.providers.items() if before.get(name) == each]
@@ -188,4 +192,5 @@ def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
         HealthChecks(deps.deployments, providers, settings.routing.health_check, reactor),
         compose([stage(parts) for stage in around], route),
         prices,
+        parts.cache,
     )

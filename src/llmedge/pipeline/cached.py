@@ -47,6 +47,15 @@ class CacheDeps:
     random: Random
     semantic: Any = None
 
+    def enter(self) -> None:
+        """They are in force: what was learned by meaning stays as long as it counts."""
+        before = self.state.semantic
+        self.state.semantic = None if self.semantic is None else self.semantic.state
+        if self.semantic is not None:
+            self.semantic.state.use(self.semantic.settings)
+        if before is not None and before is not self.state.semantic:
+            before.close()
+
 
 class Cached:
     """Answers of one configuration."""

@@ -39,9 +39,6 @@ def semantic_parts(settings: Settings, deps: Outside, parts: StageDeps, route: H
         raise ConfigError(["cache.semantic needs other packages: pip install 'llmedge[semantic]'"])
     state = deps.cache.semantic
     if state is None or state.learned_by != learned_by(semantic):
-        if state is not None:
-            state.close()
-        state = deps.cache.semantic = SemanticState(semantic, Worker(deps.reactor))
-    state.use(semantic)
+        state = SemanticState(semantic, Worker(deps.reactor))
     handlers = compose([Settle(parts), Reserve(parts)], route)
     return SemanticDeps(semantic, state, Asides(deps.reactor, parts.models, handlers, deps.observers))

@@ -1,27 +1,17 @@
-"""Whether two answers to one question say the same, where no judge is configured. Doubt counts as no: a model that
-words its answers anew each time needs a judge, and until it has one nothing is served of it."""
+"""Whether two answers to one question say the same, where no judge is configured: only in the same words. Doubt counts
+as no: of a model that words its answers anew each time nothing is served until it has a judge."""
 
 from __future__ import annotations
 
-from llmedge.cache.semantic.characters import Characters
-from llmedge.cache.semantic.guards import analyse, differing
 from llmedge.cache.semantic.lexed import folded
 
-LONGEST = 2000
-"""Characters; longer answers agree only where they are equal."""
+_AROUND = ".,!?;:\"'“”„«»…*_`()"
 
 
 def agree(stored: str, fresh: str) -> bool:
-    """Whether ``stored`` says what ``fresh`` says: the same but for case and space, or for words that say nothing of
-    what it is about. One other noun, and another thing may be said. Takes up to some milliseconds."""
-    one, other = folded(stored), folded(fresh)
-    if one == other:
-        return True
-    if max(len(one), len(other)) > LONGEST:
-        return False
-    here, there = analyse(stored), analyse(fresh)
-    if here is None or there is None or differing(here, there):
-        return False
-    if isinstance(here, Characters) or isinstance(there, Characters):
-        return here.text == there.text
-    return here.content == there.content
+    """Whether ``stored`` has the words of ``fresh``, in this order, whatever stands around them."""
+    return _words(stored) == _words(fresh)
+
+
+def _words(text: str) -> list[str]:
+    return [word for each in folded(text).split(" ") if (word := each.strip(_AROUND))]

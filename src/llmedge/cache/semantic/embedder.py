@@ -55,7 +55,7 @@ class MiniLM:
         self._inputs = [each.name for each in self._session.get_inputs()]
 
     def __call__(self, text: str) -> Vector:
-        found = self._tokenizer.encode(text)
+        found = self._tokenizer.encode(text.encode(errors="replace").decode())  # halves of characters are none
         given: dict[str, Any] = {
             "input_ids": np.array([found.ids], np.int64),
             "attention_mask": np.array([found.attention_mask], np.int64),
