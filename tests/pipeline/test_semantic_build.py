@@ -13,7 +13,7 @@ from llmedge.pipeline import semantic_build
 from llmedge.service import StartError
 from tests.admin.administration import Administration
 from tests.fakes import Edge, settings
-from tests.observe.test_metrics import value
+from tests.observe.test_metrics import samples, value
 from tests.pipeline.meaning import Aside, bag
 
 CACHE = """
@@ -51,7 +51,7 @@ class Gateway(Administration):
         standing = self.edge.service._process._cache.standing()["semantic"]
         (audit,) = standing["audits"]
         self.assertEqual((audit["rule"], audit["model"], audit["wrong"]), ("strict", "mock/*", 1), "the mock echoes")
-        metrics = self.edge.service._process.metrics.render()
+        metrics = samples(self.edge.service._process.metrics.render().decode())
         self.assertEqual(value(metrics, "llm_cache_semantic_audit_total", verdict="wrong"), 1)
         self.assertEqual(value(metrics, "llm_cache_semantic_questions"), 2)
         known = self.edge.service._process._cache.semantic
