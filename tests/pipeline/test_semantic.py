@@ -305,7 +305,7 @@ class Beside(SynchronousTestCase):
             self.assertEqual(meaning.ask(third(THINGS[0])), say(THINGS[0]))
             self.assertEqual(meaning.how, "MISS")
             meaning.ask(other(THINGS[0]))
-            self.assertEqual(meaning.how, "SEMANTIC strict" if meaning.cache.generations.numbers == {} else "MISS")
+            self.assertEqual(meaning.how, "SEMANTIC strict" if not meaning.cache.generations.marks else "MISS")
 
     def test_asked_anew(self) -> None:
         """Who wants no stored answer has none, and the question is remembered."""

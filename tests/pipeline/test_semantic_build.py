@@ -51,7 +51,7 @@ class Gateway(Administration):
         standing = self.edge.service._process._cache.standing()["semantic"]
         (audit,) = standing["audits"]
         self.assertEqual((audit["rule"], audit["model"], audit["wrong"]), ("strict", "mock/*", 1), "the mock echoes")
-        metrics = samples(self.edge.service._process.metrics.render().decode())
+        metrics = samples(self.edge)
         self.assertEqual(value(metrics, "llm_cache_semantic_audit_total", verdict="wrong"), 1)
         self.assertEqual(value(metrics, "llm_cache_semantic_questions"), 2)
         known = self.edge.service._process._cache.semantic
