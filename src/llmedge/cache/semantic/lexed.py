@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
+from time import sleep
 
 import attrs
 
 from llmedge.cache.semantic.vocabulary import DEGREES, KINDS, LANGUAGES, Vocabulary
 
+LONG = 500
+"""Characters above which a text takes more than a millisecond."""
 NOTHING: frozenset[str] = frozenset()
 _LOOKED_UP = [kind for kind in KINDS if kind not in ("numbers", "questions")]
 CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
@@ -90,10 +93,13 @@ def lex(text: str) -> Lexed | None:
         return None
     vocabulary = LANGUAGES[language]
     chunks, names, first, numbers, spoken = _chunks(plain, vocabulary, language)
+    _let_others(plain)
     framed = small
     for pattern, instead in vocabulary.frames:
         framed = pattern.sub(instead, framed)
+        _let_others(framed)
     tokens = _tokens(framed, vocabulary)
+    _let_others(framed)
     asked = _asked(tokens, vocabulary)
     content, ordered = _content(tokens, vocabulary, language)
     if content and "manner" in asked and (ending := _VERB.get(language)) is not None:
@@ -117,6 +123,12 @@ def lex(text: str) -> Lexed | None:
         sum(word in vocabulary.negations for word in _tokens(small, vocabulary)),
         kinds | ({"questions": asked} if asked else {}),
     )
+
+
+def _let_others(text: str) -> None:
+    """Other threads may have the interpreter for a moment: a long text takes it for milliseconds."""
+    if len(text) > LONG:
+        sleep(0)
 
 
 def _kinds(words: Iterable[str], vocabulary: Vocabulary) -> dict[str, frozenset[str]]:
