@@ -38,6 +38,7 @@ class Gateway(Administration):
         self.patch(semantic_build, "Worker", lambda reactor: Aside())
         self.patch(embedder, "MiniLM", lambda: bag)
         super().setUp()
+        self.edge.service._process.random.random = lambda: 0.5  # type: ignore[method-assign]
 
     def put(self, question: str) -> Any:
         return self.edge.ask(body=chat(question), headers={"x-api-key": self.key})
