@@ -45,7 +45,7 @@ LAYERS = {
     },
     "banner": {"identity"},
     "descriptors": set(),
-    "cli": set(),
+    "cli": {"cache"},
     "admin": {"cache", "web", "identity", "store", "state"},
     "web": {"driver", "pipeline", "call", "streams", "dialects", "state", "identity"},
     "identity": set(),

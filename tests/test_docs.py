@@ -18,6 +18,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge import errors
+from llmedge.cache.semantic.state import SemanticState
 from llmedge.cache.state import CacheState
 from llmedge.config import settings, vendors
 from llmedge.config.capabilities import Capabilities
@@ -25,6 +26,7 @@ from llmedge.config.catalogue import VENDORS
 from llmedge.config.schema import schema
 from llmedge.config.sections.providers import Provider
 from llmedge.config.sections.routing import Routing
+from llmedge.config.sections.semantic import Semantic
 from llmedge.config.sections.server import Server
 from llmedge.config.settings import Settings
 from llmedge.observe.metrics import Metrics
@@ -37,6 +39,7 @@ from llmedge.store.store import Store
 from tests.e2e.certificates import Authority
 from tests.fakes import load, write_service_account
 from tests.folders import new_folder
+from tests.pipeline.meaning import Aside
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -225,7 +228,9 @@ class Pages(SynchronousTestCase):
         registry = CollectorRegistry()
         metrics = Metrics(registry)
         metrics.show(Store(Clock(), load({"LLMEDGE_STORE": f"sqlite:{new_folder()}/llmedge.db"})))
-        metrics.show(CacheState(Clock(), 1))
+        cache = CacheState(Clock(), 1)
+        cache.semantic = SemanticState(Semantic(), Aside())
+        metrics.show(cache)
         metrics.show(connect(Clock(), load({"LLMEDGE_REDIS": "redis://r"}), Random()))
         table = {row.partition("``\n")[0].strip("`"): row for row in rows("operations.rst") if row.startswith("``llm_")}
         names = set()

@@ -195,6 +195,12 @@ CACHE_LEVEL = Fact(
 )
 CACHE_SAVED = Fact("saved_usd", "what the answer would have cost without the cache", "llmedge.saved_usd")
 CACHE_HEADERS = Fact("", "lines of the answer's head that say what the cache did")
+CACHE_LIKENESS = Fact(
+    "cache_likeness",
+    "how much a question is like the one that the cache had the answer of: a cosine, 1 for the same",
+    "llmedge.cache_likeness",
+)
+CACHE_RULE = Fact("cache_rule", "why they were taken for the same: ``strict`` or ``verified``", "llmedge.cache_rule")
 
 
 USER = Fact("user", "the end user whom the client names, with ``log.fields``", "user.id")

@@ -41,6 +41,10 @@ class MemoryCache:
     def __len__(self) -> int:
         return len(self._slots)
 
+    def __contains__(self, key: object) -> bool:
+        """Whether something is kept under it; that is no use of it."""
+        return key in self._slots
+
     def get(self, key: bytes) -> Entry | None:
         """What is kept under ``key``; it may be stale."""
         slot = self._slots.get(key)

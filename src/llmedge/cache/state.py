@@ -48,6 +48,8 @@ class CacheState:
         self.missed = dict.fromkeys(
             ("none", "stale", "asked", "chance", "state", "audio", "tools", "off", "unclear"), 0
         )
+        self.semantic: Any = None
+        """Of the cache by meaning; ``None``: it is off."""
         self.parts: list[Callable[[], Iterable[Metric]]] = []
         """Where more metrics come from."""
 
@@ -68,6 +70,7 @@ class CacheState:
             "under_way": len(self.flights),
             "collapsed": self.collapsed,
             "saved_usd": str(Decimal(self.saved) / USD),
+            "semantic": None if self.semantic is None else self.semantic.standing(),
         }
 
     def collect(self) -> Iterable[Metric]:
@@ -89,5 +92,7 @@ class CacheState:
             "llm_cache_saved_usd", "What answers from the cache would have cost.", float(Decimal(self.saved) / USD)
         )
         yield CounterMetricFamily("llm_cache_collapsed", "Calls that shared another one's answer.", self.collapsed)
+        if self.semantic is not None:
+            yield from self.semantic.collect()
         for part in self.parts:
             yield from part()

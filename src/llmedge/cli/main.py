@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getopt
 import json
 import os
 import sys
@@ -13,48 +12,10 @@ from twisted.python.usage import Options, UsageError
 
 from llmedge._version import __version__
 from llmedge.cli import apply
-from llmedge.cli.client import DEFAULT_URL, Client, Problem
+from llmedge.cli.cache import CACHE_COMMANDS, Cache
+from llmedge.cli.client import Client, Problem
+from llmedge.cli.options import Asking, Printer
 from llmedge.cli.tables import plain, table
-
-
-def _arguments(options: Options, names: Sequence[str], given: Sequence[str]) -> None:
-    """What stands behind the options, by name; a name in brackets may be missing.
-
-    :raises UsageError: too many, or too few.
-    """
-    needed = [name for name in names if not name.startswith("[")]
-    if not len(needed) <= len(given) <= len(names):
-        raise UsageError(f"give {' '.join(names)}" if names else f"there is no argument {given[0]!r}")
-    for name, value in zip(names, given, strict=False):
-        options[name.strip("[]")] = value
-
-
-class Asking(Options):
-    """What all subcommands have that ask a gateway."""
-
-    optParameters: list[list[Any]] = [
-        ["url", "u", None, f"Where the admin API is (default: the variable LLMEDGE_URL, else {DEFAULT_URL})."],
-    ]
-    optFlags = [["json", None, "Print the answer as JSON."]]
-    arguments: tuple[str, ...] = ()
-
-    def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """Options may stand behind arguments, too."""
-        try:
-            found, rest = getopt.gnu_getopt(list(options or ()), self.shortOpt, self.longOpt)
-        except getopt.GetoptError as error:
-            raise UsageError(str(error)) from None
-        in_front = [f"{name}={value}" if name.startswith("--") and value else name + value for name, value in found]
-        super().parseOptions([*in_front, "--", *rest])  # type: ignore[no-untyped-call]
-
-    def parseArgs(self, *given: str) -> None:
-        _arguments(self, self.arguments, given)
-
-    def client(self) -> Client:
-        """:raises Problem: there is no key."""
-        if not (key := os.environ.get("LLMEDGE_ADMIN_KEY", "").strip()):
-            raise Problem("set LLMEDGE_ADMIN_KEY to a key that may do this (no option: lists of processes show those)")
-        return Client(self["url"] or os.environ.get("LLMEDGE_URL", "").strip() or DEFAULT_URL, key)
 
 
 class KeyCreate(Asking):
@@ -184,6 +145,7 @@ class Main(Options):
         ["key", None, Key, "Make, look at, change keys."],
         ["spend", None, Spend, "What was spent."],
         ["call", None, Call, "One call, with every decision."],
+        ["cache", None, Cache, "What the cache does, and would do."],
         ["apply", None, Apply, "Teams, keys, budgets and roles as a file says."],
     ]
 
@@ -209,7 +171,7 @@ def main(arguments: Sequence[str] | None = None, out: TextIO | None = None) -> i
     try:
         if isinstance(given, Through):
             _become(command, given.rest)
-        COMMANDS[command](given, _Printer(out, bool(given.get("json"))))
+        COMMANDS[command](given, Printer(out, bool(given.get("json"))))
     except Problem as problem:
         print(plain(f"llmedge: {problem}"), file=sys.stderr)
         return 1
@@ -231,16 +193,6 @@ def _become(command: str, rest: Sequence[str]) -> NoReturn:
     """Go on as ``twist llmedge``."""
     flag = [] if command == "run" else [f"--{command}"]
     os.execv(sys.executable, [sys.executable, "-m", "twisted", "llmedge", *flag, *rest])  # noqa: S606 - no shell
-
-
-class _Printer:
-    """Says what was found: as a table, or as JSON where that was asked for."""
-
-    def __init__(self, out: TextIO, as_json: bool) -> None:
-        self._out, self.as_json = out, as_json
-
-    def document(self, document: Any, text: str) -> None:
-        self._out.write(json.dumps(document, indent=2) + "\n" if self.as_json else plain(text))
 
 
 def _find(client: Client, name: str) -> dict[str, Any]:
@@ -269,12 +221,12 @@ def _shown(value: Any) -> str:
     return json.dumps(value) if isinstance(value, dict | list) else str(value)
 
 
-def key_create(options: Any, out: _Printer) -> None:
+def key_create(options: Any, out: Printer) -> None:
     made = options.client().ask("POST", "/admin/v1/keys", options.body())
     out.document(made, f"{made['key']}\n{made['name']} is {made['id']}. Its secret is shown this once.\n")
 
 
-def key_list(options: Any, out: _Printer) -> None:
+def key_list(options: Any, out: Printer) -> None:
     client = options.client()
     teams = {each["id"]: each["name"] for each in client.pages("/admin/v1/teams")}
     keys = [
@@ -302,20 +254,20 @@ def _budgets(key: Mapping[str, Any]) -> list[str]:
     return [f"{each['amount']}/{each.get('period', 'month')}" for each in key.get("budgets", ())]
 
 
-def key_show(options: Any, out: _Printer) -> None:
+def key_show(options: Any, out: Printer) -> None:
     found = _find(options.client(), options["NAME"])
     out.document(found, _fields(found))
 
 
-def key_rotate(options: Any, out: _Printer) -> None:
+def key_rotate(options: Any, out: Printer) -> None:
     client = options.client()
     found = _find(client, options["NAME"])
     made = client.ask("POST", f"/admin/v1/keys/{found['id']}/rotate", {"grace_period": options["grace"]})
     out.document(made, f"{made['key']}\nThe old secret is good for {options['grace']} seconds more.\n")
 
 
-def _change(state: str) -> Callable[[Any, _Printer], None]:
-    def change(options: Any, out: _Printer) -> None:
+def _change(state: str) -> Callable[[Any, Printer], None]:
+    def change(options: Any, out: Printer) -> None:
         client = options.client()
         found = _find(client, options["NAME"])
         made = client.ask("PATCH", f"/admin/v1/keys/{found['id']}", {"state": state}, version=found["version"])
@@ -324,14 +276,14 @@ def _change(state: str) -> Callable[[Any, _Printer], None]:
     return change
 
 
-def key_delete(options: Any, out: _Printer) -> None:
+def key_delete(options: Any, out: Printer) -> None:
     client = options.client()
     found = _find(client, options["NAME"])
     gone = client.ask("DELETE", f"/admin/v1/keys/{found['id']}", version=found["version"])
     out.document(gone, f"{found['name']} is deleted. Its calls keep its name.\n")
 
 
-def spend(options: Any, out: _Printer) -> None:
+def spend(options: Any, out: Printer) -> None:
     names = ("by", "from", "to", "key", "team", "model")
     found = options.client().ask("GET", "/admin/v1/spend", query={name: options[name] for name in names})
     by = found["by"]
@@ -347,7 +299,7 @@ def spend(options: Any, out: _Printer) -> None:
     out.document(found, table([*by, *figures], rows))
 
 
-def call(options: Any, out: _Printer) -> None:
+def call(options: Any, out: Printer) -> None:
     found = options.client().ask("GET", f"/admin/v1/calls/{options['REQUEST_ID']}")
     decision = dict(found.get("decision", {}))
     names = ("target", "kind", "outcome", "cause", "status", "queued", "ended", "input", "output", "cost_usd")
@@ -357,7 +309,7 @@ def call(options: Any, out: _Printer) -> None:
     out.document(found, f"{_fields(plain | decision)}\n{table(names, rows)}{passed}")
 
 
-def apply_file(options: Any, out: _Printer) -> None:
+def apply_file(options: Any, out: Printer) -> None:
     client = options.client()
     said: list[dict[str, Any]] = []
     lines: list[str] = []
@@ -379,7 +331,7 @@ def _joined(lines: Iterable[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-COMMANDS: Mapping[str, Callable[[Any, _Printer], None]] = {
+COMMANDS: Mapping[str, Callable[[Any, Printer], None]] = {
     "key create": key_create,
     "key list": key_list,
     "key show": key_show,
@@ -390,4 +342,5 @@ COMMANDS: Mapping[str, Callable[[Any, _Printer], None]] = {
     "spend": spend,
     "call": call,
     "apply": apply_file,
+    **CACHE_COMMANDS,
 }

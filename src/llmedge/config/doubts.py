@@ -32,6 +32,9 @@ def look(reader: Reader, settings: Settings) -> None:
     _keys(reader, settings)
     for name, model in settings.models.items():
         _model(reader, name, model, settings)
+    rules = [each.cache for each in settings.models.values()] + [each.cache for each in settings.auth.keys]
+    if settings.cache.semantic.mode != "off" and not settings.cache.enabled and not any(rules):
+        reader.doubt(("cache", "semantic", "mode"), "does nothing while cache.enabled is false")
 
 
 def _environment(reader: Reader, settings: Settings) -> None:

@@ -46,7 +46,7 @@ def stages(settings: Settings) -> list[type[Stage]]:
     """The call onion, outermost first; those that are off are not among them. ``Route`` is at its heart."""
     limited = any(key.budgets or key.tpm or key.max_concurrency for key in settings.auth.keys)
     reserve: list[type[Stage]] = [Reserve] if limited or settings.store.url is not None else []
-    cache = _cache() if caches(settings) else []
+    cache = _cache(settings) if caches(settings) else []
     warm: list[type[Stage]] = []
     if _keeping(settings):
         from llmedge.pipeline.warm import KeepWarm
@@ -61,7 +61,11 @@ def caches(settings: Settings) -> bool:
     return settings.cache.enabled or any(rule is not None and rule.enabled for rule in rules)
 
 
-def _cache() -> list[type[Stage]]:
+def _cache(settings: Settings) -> list[type[Stage]]:
+    if settings.cache.semantic.mode != "off":
+        from llmedge.pipeline.semantic import SemanticCache
+
+        return [SemanticCache]
     from llmedge.pipeline.cache import Cache  # where it is off, nothing of it is in memory
 
     return [Cache]
@@ -94,6 +98,7 @@ class Pipeline:
 
     :ivar otel_names: provider → ``gen_ai.provider.name``.
     :ivar handlers: by operation: its stages, around the route.
+    :ivar cache: what the cache's stage is built with; ``None`` where there is none.
     """
 
     settings: Settings
@@ -105,11 +110,14 @@ class Pipeline:
     health: HealthChecks
     handlers: Mapping[Operation, Handler]
     prices: Prices
+    cache: Any = None
 
     def enter(self, previous: Pipeline | None) -> None:
         """Put it in force, in the place of ``previous``: what was learned is carried over."""
         self.deps.deployments.configure(self.settings.routing, self.settings.models)
         self.prices.warm()
+        if self.cache is not None:
+            self.cache.enter()
         if previous is not None:
             before = previous.settings.providers
             same = [name for name, each in self.settings.providers.items() if before.get(name) == each]
@@ -127,13 +135,19 @@ class Pipeline:
                 log.failure("{provider} could not be closed", provider=name)
 
 
-def _cache_parts(settings: Settings, deps: PipelineDeps) -> Any:
+def _cache_parts(settings: Settings, deps: PipelineDeps, parts: StageDeps, route: Handler) -> Any:
+    """:raises ConfigError: a package is missing."""
     if deps.cache is None:
         return None
+    semantic = None
+    if settings.cache.semantic.mode != "off":
+        from llmedge.pipeline.semantic_build import semantic_parts
+
+        semantic = semantic_parts(settings, deps, parts, route)
     from llmedge.pipeline.cached import CacheDeps
 
     places = {name: f"{each.vendor} {each.dialect} {each.base_url}" for name, each in settings.providers.items()}
-    return CacheDeps(settings.cache, deps.cache, places, deps.observers, deps.random)
+    return CacheDeps(settings.cache, deps.cache, places, deps.observers, deps.random, semantic)
 
 
 def _limits(upstream: Upstream, provider: ProviderSettings) -> Upstream:
@@ -176,6 +190,12 @@ def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
     price_names = {name: vendor.price_name for name, vendor in vendors.items()}
     prices = Prices(settings.prices, price_names, reactor, in_thread)
     strategies = _strategies(settings, providers, deps)(deps.deployments, prices, deps.random)
+    around = stages(settings)
+    asked: Mapping[str, Provider] = providers
+    if Reserve in around:
+        asked = {name: Reserving(provider) for name, provider in providers.items()}
+    routing = RouteDeps(models, asked, deps.deployments, strategies, settings.routing, reactor, deps.random)
+    route = Route(routing, Shadows(routing, prices, deps.observers))
     parts = StageDeps(
         models,
         prices,
@@ -185,14 +205,9 @@ def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
         deps.known,
         settings.routing.queue_wait,
         deps.ledger,
-        _cache_parts(settings, deps),
-        deps.deployments.warm,
+        warm=deps.deployments.warm,
     )
-    around = stages(settings)
-    asked: Mapping[str, Provider] = providers
-    if Reserve in around:
-        asked = {name: Reserving(provider) for name, provider in providers.items()}
-    routing = RouteDeps(models, asked, deps.deployments, strategies, settings.routing, reactor, deps.random)
+    parts = attrs.evolve(parts, cache=_cache_parts(settings, deps, parts, route))
     return Pipeline(
         settings,
         deps,
@@ -201,6 +216,7 @@ def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
         providers,
         VendorModels(providers, models, settings.upstream.models_refresh, reactor),
         HealthChecks(deps.deployments, providers, settings.routing.health_check, reactor),
-        compose([stage(parts) for stage in around], Route(routing, Shadows(routing, prices, deps.observers))),
+        compose([stage(parts) for stage in around], route),
         prices,
+        parts.cache,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
+from typing import Any
 
 import attrs
 
@@ -36,6 +37,7 @@ class CacheDeps:
 
     :ivar settings: ``[cache]``. ``places``: provider → what says where it is, for keys.
     :ivar observers: get the record of a call that goes on though who asked first has left.
+    :ivar semantic: of the cache by meaning; ``None``: it is off.
     """
 
     settings: Policy
@@ -43,6 +45,16 @@ class CacheDeps:
     places: Mapping[str, str]
     observers: Sequence[Callable[[Record], None]]
     random: Random
+    semantic: Any = None
+
+    def enter(self) -> None:
+        """They are in force: what was learned by meaning stays as long as it counts."""
+        before = self.state.semantic
+        self.state.semantic = None if self.semantic is None else self.semantic.state
+        if self.semantic is not None:
+            self.semantic.state.use(self.semantic.settings)
+        if before is not None and before is not self.state.semantic:
+            before.close()
 
 
 class Cached:

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import attrs
 
 from llmedge.config import kinds
 from llmedge.config.option import option, table_schema
+from llmedge.config.sections.semantic import Semantic
+from llmedge.config.sizes import SIZE
 
-_UNITS = {"": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
-
-
-def _size(value: Any) -> int:
-    found = re.fullmatch(r"(\d{1,12})\s*([KMG]IB)?", str(value).upper()) if not isinstance(value, bool) else None
-    if found is None or not int(found[1]):
-        raise ValueError('must be bytes: a whole number, or a text such as "256MiB"')
-    return int(found[1]) * _UNITS[found[2] or ""]
-
-
-SIZE = kinds.simple('bytes, such as "256MiB"', _size, {"type": ["integer", "string"], "minimum": 1})
 _WHEN = kinds.choice("always", "deterministic", "asked")
 _SCOPES = kinds.choice("key", "team", "user", "shared")
 _TTL = kinds.number(0.01, 31_536_000)
@@ -102,3 +92,4 @@ class Cache:
         kinds.choice("none", "full"), "none", "What a hit takes of budgets: nothing, or what it would have cost."
     )
     embeddings: bool = option(kinds.boolean, True, "Keep embeddings one by one, and ask for those that are missing.")
+    semantic: Semantic = attrs.field(factory=Semantic)
