@@ -68,7 +68,7 @@ class Trying(Running, SynchronousTestCase):
     def test_mistakes(self) -> None:
         """One line each, that says what to do."""
         for arguments, words in (
-            (["cache"], "give a command: test"),
+            (["cache"], "give a command: stats, purge, warm, test"),
             (["cache", "test"], "give FILE"),
             (["cache", "test", "nowhere.jsonl"], "No such file"),
             (["cache", "test", self.file("{}\n")], "line 1: "),

@@ -42,7 +42,9 @@ class Running:
         return errors.getvalue() if status else out.getvalue()
 
 
-class Command(Running, Administration):
+class Against(Running, Administration):
+    """A gateway in memory."""
+
     def setUp(self) -> None:
         super().setUp()
         self.patch(client, "build_opener", lambda *handlers: self)
@@ -58,6 +60,8 @@ class Command(Running, Administration):
             raise HTTPError(path, answer.status, "", {}, io.BytesIO(answer.body))  # type: ignore[arg-type]
         return contextlib.closing(io.BytesIO(answer.body))
 
+
+class Command(Against):
     def test_a_keys_life(self) -> None:
         options = ["--models", "mock/*", "--rpm", "50", "--budget", "5/day", "--tags", "a,b"]
         made = self.run_("key", "create", "app", *options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -33,10 +34,81 @@ class CacheTest(Asking):
     optFlags = [["missed", None, "List what could be served and is not, too, and why."]]
 
 
+class CacheStats(Asking):
+    """llmedge cache stats"""
+
+    longdesc = "How the cache of a gateway that runs stands."
+
+
+class CachePurge(Asking):
+    """llmedge cache purge"""
+
+    longdesc = "Has answers forgotten: of all that is given together; at once, for all who share the cache."
+    optParameters: list[list[Any]] = [
+        ["scope", None, None, "A scope, such as team:ID, key:ID or shared."],
+        ["key", None, None, "A key, by name or id."],
+        ["model", None, None, "A model, as metrics call it."],
+        ["namespace", None, None, "What clients sent as x-llmedge-cache-namespace."],
+    ]
+    optFlags = [["all", None, "All answers there are."]]
+
+
+class CacheWarm(Asking):
+    """llmedge cache warm FILE"""
+
+    synopsis = "FILE [options]"
+    longdesc = (
+        "Asks each line of a file, as any client would, so that answers are kept: a body of /v1/chat/completions, or "
+        '{"path": ..., "body": ...}. With the key in LLMEDGE_KEY, within its limits and budgets.'
+    )
+    arguments = ("FILE",)
+
+
 class Cache(Options):
     """llmedge cache"""
 
-    subCommands = [["test", None, CacheTest, "Try the cache by meaning on pairs of questions."]]
+    subCommands = [
+        ["stats", None, CacheStats, "How it stands."],
+        ["purge", None, CachePurge, "Have answers forgotten."],
+        ["warm", None, CacheWarm, "Ask the questions of a file, to have their answers kept."],
+        ["test", None, CacheTest, "Try the cache by meaning on pairs of questions."],
+    ]
+
+
+def cache_stats(options: Any, out: Printer) -> None:
+    found = options.client().ask("GET", "/admin/v1/cache")
+    rows = [(name, value) for name, value in found.items() if name not in ("object", "semantic")]
+    out.document(found, table(("what", "now"), rows))
+
+
+def cache_purge(options: Any, out: Printer) -> None:
+    wanted = {name: options[name] for name in ("scope", "key", "model", "namespace") if options[name]}
+    done = options.client().ask("POST", "/admin/v1/cache/purge", wanted | ({"all": True} if options["all"] else {}))
+    where = "" if done["everywhere"] else " here; Redis is away, and others hear of it when it is back"
+    out.document(done, f"{done['purged']} is forgotten{where}.\n")
+
+
+def cache_warm(options: Any, out: Printer) -> None:
+    """:raises Problem: the file cannot be read, or a call fails; those before it are kept."""
+    client, done = options.client("LLMEDGE_KEY"), 0
+    try:
+        with open(options["FILE"], encoding="utf-8") as file:
+            lines = [json.loads(line) for line in file if line.strip()]
+    except (OSError, ValueError) as error:
+        raise Problem(f"{options['FILE']}: {error}") from None
+    for number, said in enumerate(lines, 1):
+        if not isinstance(said, dict):
+            raise Problem(f"{options['FILE']}: line {number} is no object")
+        path, body = (said["path"], said["body"]) if {"path", "body"} == said.keys() else (_CHATS, said)
+        try:
+            client.read("POST", str(path), body)  # a stream, maybe
+        except Problem as problem:
+            raise Problem(f"line {number}: {problem} ({done} of {len(lines)} were asked)") from None
+        done += 1
+    out.document({"object": "cache.warm", "asked": done}, f"{done} questions were asked.\n")
+
+
+_CHATS = "/v1/chat/completions"
 
 
 def cache_test(options: Any, out: Printer) -> None:
@@ -106,4 +178,9 @@ def _line(each: Outcome) -> str:
     return f"{' | '.join((each.pair.a, each.pair.b))}" + (f" ({', '.join(rules)})" if rules else "")
 
 
-CACHE_COMMANDS: Mapping[str, Callable[[Any, Printer], None]] = {"cache test": cache_test}
+CACHE_COMMANDS: Mapping[str, Callable[[Any, Printer], None]] = {
+    "cache stats": cache_stats,
+    "cache purge": cache_purge,
+    "cache warm": cache_warm,
+    "cache test": cache_test,
+}
