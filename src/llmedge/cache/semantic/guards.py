@@ -59,7 +59,9 @@ def strictly_same(one: Analysis, other: Analysis) -> bool:
     if (here - there or there - here) and not _joined(one.content, other.content):
         return False
     asked, asked_too = one.says("questions") - {"manner"}, other.says("questions") - {"manner"}
-    return bool(here) and asked == asked_too and not _contrary(one.says("duty"), other.says("duty"))
+    if not here or asked != asked_too:
+        return False
+    return not any(_contrary(one.says(kind), other.says(kind)) for kind in ("duty", "ways"))
 
 
 def words_of(analysis: Analysis) -> frozenset[str]:
@@ -86,7 +88,7 @@ def _kinds(one: Lexed, other: Lexed) -> str:
     for kind in BOTH_OR_NOT:
         if _contrary(one.says(kind), other.says(kind)):
             return kind
-    asked, asked_too = one.says("questions"), other.says("questions")
+    asked, asked_too = one.says("questions") - {"whether"}, other.says("questions") - {"whether"}
     if _contrary(asked, asked_too) and (asked | asked_too) != {"manner", "place"}:
         return "question"
     return ""
@@ -102,7 +104,7 @@ def _opposites(one: Lexed, other: Lexed) -> str:
     for word in here:
         if not opposites.get(word, frozenset()).isdisjoint(there):
             return "opposites"
-        if len(word) > 4 and any(_turned(word, each) for each in there if len(each) > 4):
+        if len(word) > 3 and any(_turned(word, each) for each in there if len(each) > 3):
             return "opposites"
     return ""
 
@@ -133,8 +135,10 @@ def _order(one: Lexed, other: Lexed) -> str:
     shared = set(one.content) & set(other.content)
     if set(one.content) != set(other.content) or one.language in ("de", "nl"):
         shared &= one.names | other.names  # of others the place may be another where more is said
-    ways = [[_among(shared, way) for way in (each.content, each.ordered)] for each in (one, other)]
-    return "" if any(way in ways[1] for way in ways[0]) else "order"
+    here, there = one.moved & shared, other.moved & shared
+    if here <= there or there <= here:
+        shared -= here ^ there  # "list in Python" is a "Python list"
+    return "" if _among(shared, one.content) == _among(shared, other.content) else "order"
 
 
 def _among(shared: set[str], words: Iterable[str]) -> list[str]:

@@ -42,6 +42,16 @@ _OF = {
     "nl": frozenset(("van", "in")),
 }
 """Between a thing and what it is of: "list in Python" is a "Python list"."""
+_ARTICLES = {
+    "en": frozenset(
+        ["the", "a", "an", "my", "your", "his", "her", "its", "our", "their", "this", "that", "these", "those"]
+    ),
+    "fr": frozenset(["le", "la", "les", "l", "un", "une", "mon", "ma", "mes"]),
+    "es": frozenset(["el", "la", "los", "las", "un", "una", "mi", "mis"]),
+    "it": frozenset(["il", "lo", "la", "i", "gli", "le", "l", "un", "una", "mio", "mia"]),
+    "pt": frozenset(["o", "a", "os", "as", "um", "uma", "meu", "minha"]),
+    "nl": frozenset(["de", "het", "een", "mijn"]),
+}
 _VERB = {
     "fr": re.compile(r"(?<=\w{3})(?:er|ir|re|e|ent|ons|ez)$"),
     "es": re.compile(r"(?<=\w{3})(?:ar|er|ir|o|a|e|an|en)$"),
@@ -55,7 +65,7 @@ _VERB = {
 class Lexed:
     """:ivar text: of the whole question, folded. ``language``: which vocabulary was used.
     :ivar words: all its words, as written and in their base form.
-    :ivar content: those that say what it is about, in order; ``ordered``: what something is of before it.
+    :ivar content: those that say what it is about, in order; ``moved``: what something is of, behind that.
     :ivar names: words that have to be in a question that says the same.
     :ivar first: a word that stands first and may be a name.
     :ivar numbers: in order; ``symbols``: sorted, then letters that stand alone; ``negations``: how many.
@@ -66,7 +76,7 @@ class Lexed:
     language: str
     words: frozenset[str]
     content: tuple[str, ...]
-    ordered: tuple[str, ...]
+    moved: frozenset[str]
     names: frozenset[str]
     first: str
     numbers: tuple[str, ...]
@@ -101,11 +111,11 @@ def lex(text: str) -> Lexed | None:
     tokens = _tokens(framed, vocabulary)
     _let_others(framed)
     asked = _asked(tokens, vocabulary)
-    content, ordered = _content(tokens, vocabulary, language)
+    content, moved = _content(tokens, vocabulary, language)
     if content and "manner" in asked and (ending := _VERB.get(language)) is not None:
         verb = ending.sub("", content[0])
-        content, ordered = (verb, *content[1:]), tuple(verb if each == content[0] else each for each in ordered)
-    kinds = _kinds((*tokens, *spoken), vocabulary)
+        content = (verb, *content[1:])
+    kinds = _kinds((*tokens, *spoken), chunks, vocabulary)
     for match in _QUOTED.finditer(plain):
         names |= {base(word, language) for word in _tokens((match[1] or match[2]).casefold(), vocabulary)}
     names -= {base(word, language) for word in vocabulary.kinds["spans"]}
@@ -115,7 +125,7 @@ def lex(text: str) -> Lexed | None:
         language,
         frozenset(chunks) | {base(word, language) for word in chunks} | besides,
         content,
-        ordered,
+        moved,
         frozenset(names | besides),
         first,
         tuple(numbers),
@@ -131,9 +141,11 @@ def _let_others(text: str) -> None:
         sleep(0)
 
 
-def _kinds(words: Iterable[str], vocabulary: Vocabulary) -> dict[str, frozenset[str]]:
+def _kinds(framed: Iterable[str], chunks: Iterable[str], vocabulary: Vocabulary) -> dict[str, frozenset[str]]:
+    """:param framed: words that are left of how it is asked. :param chunks: all of them."""
     found: dict[str, frozenset[str]] = {}
     for kind in _LOOKED_UP:
+        words = (*framed, *chunks) if kind in ("spans", "categories") else framed
         if said := frozenset(vocabulary.kinds[kind][word] for word in words if word in vocabulary.kinds[kind]):
             found[kind] = said
     return found
@@ -172,8 +184,14 @@ def base(word: str, language: str) -> str:
     return word
 
 
+_AMERICAN = {"ise": "ize", "ised": "ized", "ising": "izing", "our": "or", "tre": "ter", "ours": "ors"}
+_BRITISH = re.compile(r"(?:is(?:e|ed|ing)|ours?|tre)$")
+
+
 def _english(word: str) -> str:
     word = word.removesuffix("'s").removesuffix("'")
+    if len(word) > 5:
+        word = _BRITISH.sub(lambda match: _AMERICAN[match[0]], word)
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
     if len(word) > 4 and re.search(r"(?:ss|sh|ch|x|z)es$", word):
@@ -195,7 +213,7 @@ def _chunks(plain: str, vocabulary: Vocabulary, language: str) -> tuple[list[str
     names: set[str] = set()
     numbers: list[str] = []
     spoken: list[str] = []
-    first, begins = "", True
+    first, begins, counted = "", True, False
     shouted = not any(each.islower() for each in plain)
     for raw in plain.split(" "):
         chunk = _ELISION.sub("", raw.strip(_EDGES))
@@ -204,10 +222,14 @@ def _chunks(plain: str, vocabulary: Vocabulary, language: str) -> tuple[list[str
                 words.append(raw)
             continue
         small = chunk.casefold()
+        before = numbers[-1] if numbers and counted else ""
+        counted = False
         if (match := _NUMBER.fullmatch(small.rstrip("%°"))) is not None:
             numbers.append(number(match[1]))
+            counted = True
         elif (match := _COUNTED.match(small)) is not None and "-" not in small[match.end(1) + 1 :] + "":
-            numbers.append(number(match[1]))
+            clock = match[2] if match[2] in ("am", "pm") else ""
+            numbers.append(number(match[1]) + clock[:1])
             words.append(match[2])
             spoken.append(match[2])
         elif small in vocabulary.kinds["numbers"] and small not in ("one",):
@@ -224,13 +246,15 @@ def _chunks(plain: str, vocabulary: Vocabulary, language: str) -> tuple[list[str
         else:
             parts = re.split(r"[-/]", small) if "-" in small or "/" in small else [small]
             words += [part for part in (small, *parts, "".join(parts)) if part]
+            if small.replace(".", "") in ("am", "pm") and numbers and before == numbers[-1]:
+                numbers[-1] += small[:1]
             if chunk[:1].isupper() and not shouted and small not in ("i", "i'm", "i'd", "i'll", "i've"):
                 plainly = not begins or (len(chunk) > 1 and chunk.isupper())
                 if plainly and (small not in vocabulary.common or chunk.isupper()):
                     names |= {
                         base(part, language) for part in re.split(r"[-/']", small) if len(part) > 1 or chunk.isupper()
                     }
-                elif begins and small not in vocabulary.common and not first:
+                elif begins and small not in vocabulary.known and not first:
                     first = base(small, language)
         begins = bool(_SENTENCE_END.search(raw))
     names -= {"s", "t", "d", "ll", "re", "ve"}
@@ -262,31 +286,21 @@ def _tokens(small: str, vocabulary: Vocabulary) -> list[str]:
     return tokens
 
 
-def _content(tokens: list[str], vocabulary: Vocabulary, language: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What a question is about, in order; and with what a thing is of before it."""
+def _content(tokens: list[str], vocabulary: Vocabulary, language: str) -> tuple[tuple[str, ...], frozenset[str]]:
+    """What a question is about, in order; and which of that stands behind what is of it."""
     content: list[str] = []
-    ordered: list[str] = []
-    run = 0  # words of the thing just named
-    before = -1  # where what it is of goes
+    moved: set[str] = set()
+    behind = False
     for token in tokens:
         word = token.removesuffix("'s") if language == "en" else token
-        if word in vocabulary.common and word not in vocabulary.kinds["numbers"]:
-            if token in _OF.get(language, ()):
-                before = len(ordered) - run if run else -1
-            elif before < 0 or ordered[-1:] != content[-1:]:
-                run = 0
-            if token not in _OF.get(language, ()) and run:
-                run = 0
+        if word in vocabulary.negations or (word in vocabulary.common and word not in vocabulary.kinds["numbers"]):
+            behind = token in _OF.get(language, ()) or (behind and token in _ARTICLES.get(language, ()))
             continue
         word = base(vocabulary.synonyms.get(word) or vocabulary.synonyms.get(base(word, language)) or word, language)
         content.append(word)
-        if before >= 0:
-            ordered.insert(before, word)
-            before += 1
-        else:
-            ordered.append(word)
-        run += 1
-    return tuple(content), tuple(ordered)
+        if behind:
+            moved.add(word)
+    return tuple(content), frozenset(moved)
 
 
 def _asked(tokens: list[str], vocabulary: Vocabulary) -> frozenset[str]:
@@ -302,4 +316,6 @@ def _asked(tokens: list[str], vocabulary: Vocabulary) -> frozenset[str]:
             elif following in DEGREES:
                 continue
         found.add(asked)
+    if not found and tokens and tokens[0] in vocabulary.auxiliaries:
+        found.add("whether")
     return frozenset(found)

@@ -13,9 +13,9 @@ import attrs
 
 SAME_OR_NOT = ("quantifiers", "relations", "units")
 """Kinds of words that two questions have to share."""
-BOTH_OR_NOT = ("spans", "forms", "whose", "third", "tenses")
+BOTH_OR_NOT = ("spans", "forms", "whose", "third", "tenses", "categories")
 """Kinds in which two questions may not differ where both say something."""
-KINDS = (*SAME_OR_NOT, *BOTH_OR_NOT, "questions", "duty", "numbers", "calendar", "languages")
+KINDS = (*SAME_OR_NOT, *BOTH_OR_NOT, "questions", "duty", "ways", "numbers", "calendar", "languages")
 _FOLDER = Path(__file__).with_name("words")
 
 
@@ -25,6 +25,7 @@ class Vocabulary:
 
     :ivar common: words that say nothing of what a question is about.
     :ivar known: words by which the language is known. ``letters``: those it has besides a to z.
+    :ivar auxiliaries: words that begin a question of yes or no.
     :ivar relative: what moves with the day, such as "today"; ``relative_phrases``: of several words.
     :ivar kinds: kind → word → what it says, such as ``units`` → ``metres`` → ``m``.
     :ivar opposites: word → those that say the contrary.
@@ -34,6 +35,7 @@ class Vocabulary:
 
     common: frozenset[str]
     known: frozenset[str]
+    auxiliaries: frozenset[str]
     letters: frozenset[str]
     negations: frozenset[str]
     relative: frozenset[str]
@@ -63,6 +65,7 @@ def _vocabulary(name: str, everywhere: Mapping[str, Any]) -> Vocabulary:
     return Vocabulary(
         frozenset(said["common"].split()),
         frozenset(said["common"].split()) | frozenset(said["openers"].split()) | kinds["numbers"].keys(),
+        frozenset(said["auxiliaries"].split()),
         frozenset(said["letters"]),
         frozenset(said["negations"].split()),
         frozenset(said["relative"].split()),
