@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.errors import ConnectFailed, EdgeError, NotFound, UpstreamMalformed
+from llmedge.errors import ConnectFailed, EdgeError, NotFound, UpstreamMalformed, ValidationError
 from llmedge.model import Answer, Caller
 from llmedge.pipeline.asides import operators
 from tests.pipeline.meaning import Meaning, whole
@@ -49,6 +49,17 @@ class Asides(SynchronousTestCase):
         (record,) = self.meaning.asides
         self.assertEqual((record.outcome, record.status), ("error", 502))
         self.assertTrue(self.meaning.world.at_rest())
+
+    def test_models_that_take_no_temperature(self) -> None:
+        """Are asked without one, from then on at once."""
+        refusal = ValidationError("unsupported: temperature", param="temperature")
+        vendor = self.meaning.world.vendors[1]
+        vendor.scripts = [(lambda call: refusal if "temperature" in call.fields else whole("no"),)]
+        for asked in (2, 3):
+            self.assertEqual(self.successResultOf(self.chat()), "no")
+            self.assertEqual(len(vendor.calls), asked)
+        vendor.scripts = [(ValidationError("no"),)]
+        self.failureResultOf(self.chat(), ValidationError)
 
     def test_time(self) -> None:
         """It has the seconds it is given, and nothing is left of it then."""

@@ -152,8 +152,13 @@ def _asking(client: Client, model: str) -> Judge:
 
     def ask(pair: Pair) -> bool | None:
         messages = same_question(pair.a, pair.b, pair.before_a)
-        body = {"model": model, "temperature": 0, "messages": messages}
-        answer = client.ask("POST", "/v1/chat/completions", body)
+        body = {"model": model, "messages": messages}
+        try:
+            answer = client.ask("POST", "/v1/chat/completions", body | {"temperature": 0})
+        except Problem as problem:
+            if problem.status not in (400, 422):
+                raise
+            answer = client.ask("POST", "/v1/chat/completions", body)  # models that think take no temperature
         try:
             return verdict(answer["choices"][0]["message"]["content"] or "")
         except (LookupError, TypeError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -50,6 +51,7 @@ class Asides:
         observers: Sequence[Callable[[Record], None]],
     ) -> None:
         self._clock, self._models, self._handlers, self._observers = clock, models, handlers, observers
+        self._as_they_like: set[str] = set()
 
     async def chat(
         self, model: str, messages: Sequence[Mapping[str, str]], caller: Caller, seconds: float, purpose: str
@@ -58,8 +60,18 @@ class Asides:
 
         :raises EdgeError: nothing, or not in time. :raises CancelledError: likewise.
         """
-        fields = {"messages": messages, "temperature": 0}
-        answer = await self._ask(Operation.CHAT, "openai_chat", model, fields, caller, seconds, purpose)
+        ask = partial(self._ask, Operation.CHAT, "openai_chat", model)
+        fields = {"messages": messages}
+        if model in self._as_they_like:
+            answer = await ask(fields, caller, seconds, purpose)
+        else:
+            try:
+                answer = await ask(fields | {"temperature": 0}, caller, seconds, purpose)
+            except EdgeError as error:
+                if error.status not in (400, 422):
+                    raise
+                self._as_they_like.add(model)  # models that think take no temperature
+                answer = await ask(fields, caller, seconds, purpose)
         return said_in("openai_chat", answer.body, False)
 
     async def embed(self, model: str, text: str, caller: Caller, seconds: float, purpose: str) -> list[float]:

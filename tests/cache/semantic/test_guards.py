@@ -43,7 +43,7 @@ class Pairs(SynchronousTestCase):
             self.assertFalse(not pair.same and strict(pair.a, pair.b), (pair.a, pair.b))
 
     def test_most_paraphrases_pass(self) -> None:
-        """And of the traps one in eight: those are the judge's."""
+        """And of the traps one in seven: those are the judge's."""
         same = [pair for pair in pairs() if pair.same]
         passed = [pair for pair in same if not why(pair.a, pair.b)]
         strictly = [pair for pair in passed if strict(pair.a, pair.b)]
@@ -51,7 +51,7 @@ class Pairs(SynchronousTestCase):
         self.assertGreater(len(strictly) / len(same), 0.65)
         traps = [pair for pair in pairs() if not pair.same]
         let_through = [pair for pair in traps if not why(pair.a, pair.b)]
-        self.assertLess(len(let_through) / len(traps), 0.125)
+        self.assertLess(len(let_through) / len(traps), 0.15)
 
 
 class Kinds(SynchronousTestCase):

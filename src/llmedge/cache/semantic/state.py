@@ -219,7 +219,8 @@ class SemanticState:
         yield GaugeMetricFamily(
             "llm_cache_semantic_bytes", "Memory that they take.", 0 if meanings is None else meanings.bytes
         )
-        serving = sum(each.audit.serving for each in self._audits.values())
+        audits = list(self._audits.values())  # at once: metrics are read in a thread
+        serving = sum(each.audit.serving for each in audits)
         yield GaugeMetricFamily("llm_cache_semantic_serving", "Partitions whose audit lets serve.", serving)
         yield CounterMetricFamily("llm_cache_semantic_paused", "How often one had to stop.", self.pauses)
         yield CounterMetricFamily(
