@@ -65,6 +65,19 @@ class Trying(Running, SynchronousTestCase):
         self.patch(client.Client, "ask", lambda *args, **kw: {"choices": []})
         self.assertIn("no answer of a chat", self.run_("cache", "test", self.file(), "--judge", "small", status=1))
 
+    def test_how_it_stands(self) -> None:
+        """With what is proven by meaning, where that is on."""
+        audit = {"scope": "key:a", "model": "m", "rule": "strict", "right": 300, "wrong": 0, "wrong_at_most": 0.0099}
+        semantic = {"mode": "strict", "served": 7, "audits": [audit | {"serving": True, "pauses": 0}]}
+        self.patch(client.Client, "ask", lambda *args, **kw: {"object": "cache", "entries": 3, "semantic": semantic})
+        self.patch(os, "environ", {"LLMEDGE_ADMIN_KEY": "k"})
+        shown = self.run_("cache", "stats")
+        self.assertRegex(shown, r"entries +3\n")
+        self.assertRegex(shown, r"served +7\n")
+        self.assertRegex(shown, r"key:a +m +strict +300 +0 +0.0099 +yes +0\n")
+        self.patch(client.Client, "ask", lambda *args, **kw: {"object": "cache", "entries": 3, "semantic": None})
+        self.assertNotIn("MEANING", self.run_("cache", "stats"))
+
     def test_mistakes(self) -> None:
         """One line each, that says what to do."""
         for arguments, words in (

@@ -78,7 +78,12 @@ class Cache(Options):
 def cache_stats(options: Any, out: Printer) -> None:
     found = options.client().ask("GET", "/admin/v1/cache")
     rows = [(name, value) for name, value in found.items() if name not in ("object", "semantic")]
-    out.document(found, table(("what", "now"), rows))
+    text = table(("what", "now"), rows)
+    if (by_meaning := found.get("semantic")) is not None:
+        text += "\n" + table(("by meaning", "now"), [each for each in by_meaning.items() if each[0] != "audits"])
+        names = ("scope", "model", "rule", "right", "wrong", "wrong_at_most", "serving", "pauses")
+        text += "\n" + table(names, [[each[name] for name in names] for each in by_meaning["audits"]])
+    out.document(found, text)
 
 
 def cache_purge(options: Any, out: Printer) -> None:
@@ -118,7 +123,7 @@ def cache_test(options: Any, out: Printer) -> None:
         from llmedge.cache.semantic.embedder import MiniLM
 
         embed = MiniLM()
-    except (ImportError, OSError) as error:
+    except (ImportError, OSError, ValueError) as error:
         raise Problem(f"it needs other packages: pip install 'llmedge[semantic]' ({error})") from None
     try:
         with open(options["FILE"], "rb") as file:
