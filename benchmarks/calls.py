@@ -32,6 +32,10 @@ from llmedge.state import wrong_keys
 from llmedge.upstream.resolver import Names
 
 KEYS = 100
+CACHED = ("hit", "streamhit", "miss", "streammiss")
+"""With the cache on: the same question again and again, and another one each time."""
+NUMBER = b"00000000"
+"""Stands in a question that is another one each time."""
 KEYED = "keyed"
 """A call by a key of the store's, with limits and budgets, that the ledger takes."""
 STORED_KEY = (_BODY := PREFIX + b"k" * 43).decode() + _check(_BODY).decode()
@@ -88,13 +92,20 @@ def requests() -> dict[str, bytes]:
     good = {"authorization": "Bearer key-50"}
     drip = json.dumps(ask | {"model": "dripping", "stream": True}, separators=(",", ":")).encode()
     claude = json.dumps(ask | {"model": "dripping", "max_tokens": 100, "stream": True}, separators=(",", ":")).encode()
+    other = ask | {"messages": [{"role": "user", "content": f"{NUMBER.decode()} " + "hello " * 19}]}
+    stream = json.dumps(ask | {"stream": True}, separators=(",", ":")).encode()
+    another = json.dumps(other | {"stream": True}, separators=(",", ":")).encode()
     return {
         "health": request("GET", "/health"),
         "chat": request(body=ask, headers=good),
-        "stream": request(body=json.dumps(ask | {"stream": True}, separators=(",", ":")).encode(), headers=good),
+        "stream": request(body=stream, headers=good),
         "drip": request(body=drip, headers=good),
         "translated": request("POST", "/v1/messages", claude, headers=good),
         "401": request(body=ask, headers={"authorization": "Bearer wrong"}),
+        "hit": request(body=ask, headers=good),
+        "streamhit": request(body=stream, headers=good),
+        "miss": request(body=other, headers=good),
+        "streammiss": request(body=another, headers=good),
         KEYED: request(body=ask | {"max_tokens": 100}, headers={"authorization": f"Bearer {STORED_KEY}"}),
     }
 
@@ -116,13 +127,16 @@ def know_a_key(service: EdgeService) -> None:
 class Bench:
     """One service in memory, and one client connection to it.
 
-    :param store: it has one, which is never asked: rows of the ledger are left where the reactor's thread puts them.
+    :param kind: what is to be measured. Some want a store, which is never asked: rows of the ledger are left where the
+        reactor's thread puts them.
     """
 
-    def __init__(self, folder: str, store: bool = False) -> None:
+    def __init__(self, folder: str, kind: str = "") -> None:
+        store = kind == KEYED
         Names.endpoint = lambda *_: Endpoint(Vendor)
         path = Path(folder) / "bench.toml"
-        path.write_text(configuration() + (PRICES if store else ""))
+        more = PRICES if store else "[cache]\nenabled = true\n" if kind in CACHED else ""
+        path.write_text(configuration() + more)
         logs.levels.set(load({}, str(path)).log)
         wrong_keys.AT_ONCE = 10**9  # the answers to wrong keys are to be measured, not their waiting
         self.reactor = Reactor()
@@ -132,6 +146,7 @@ class Bench:
         self.ledger = service._process.ledger
         if store:
             know_a_key(service)
+        self.sent = 1
         self.site = service.site
         self.wire = Wire(self.site)
 
@@ -140,7 +155,8 @@ class Bench:
         for number in range(calls):
             if wire.transport.gone:
                 wire = self.wire = Wire(self.site)
-            wire.send(data)
+            wire.send(data.replace(NUMBER, b"%08d" % self.sent))
+            self.sent += 1
             Vendor.answer()
             if not number % 64:
                 assert wire.received(), "no answer"
@@ -166,13 +182,13 @@ def main() -> int:
         log = open(Path(folder) / "access.log", "w")  # noqa: SIM115 - open as long as the process
         observer = logs.sole(logs.JsonLog(log, logs.levels))  # of all services: two would be written to by publishing
         globalLogBeginner.beginLoggingTo([observer], discardBuffer=True, redirectStandardIO=False)
-        benches = {False: Bench(folder)}
+        benches = {"": Bench(folder)}
 
         def bench_for(kind: str) -> Bench:
-            stored = kind == KEYED
-            if stored not in benches:
-                benches[stored] = Bench(folder, stored)
-            return benches[stored]
+            needs = CACHED[0] if kind in CACHED else KEYED if kind == KEYED else ""
+            if needs not in benches:
+                benches[needs] = Bench(folder, needs)
+            return benches[needs]
 
         kinds = {kind: data for kind, data in requests().items() if not arguments.kind or kind in arguments.kind}
         if arguments.calls:

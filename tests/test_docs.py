@@ -8,6 +8,7 @@ import runpy
 import textwrap
 import tomllib
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import attrs
@@ -17,6 +18,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge import errors
+from llmedge.cache.semantic.state import SemanticState
+from llmedge.cache.state import CacheState
 from llmedge.config import settings, vendors
 from llmedge.config.capabilities import Capabilities
 from llmedge.config.catalogue import VENDORS
@@ -24,6 +27,7 @@ from llmedge.config.schema import schema
 from llmedge.config.sections.guardrails import Guardrail
 from llmedge.config.sections.providers import Provider
 from llmedge.config.sections.routing import Routing
+from llmedge.config.sections.semantic import Semantic
 from llmedge.config.sections.server import Server
 from llmedge.config.settings import Settings
 from llmedge.guards.registry import GuardTypes
@@ -33,10 +37,12 @@ from llmedge.operations import ENDPOINTS
 from llmedge.pipeline.verdicts import VERDICTS, Next
 from llmedge.providers.registry import OURS
 from llmedge.record import FACTS
+from llmedge.redis.connect import connect
 from llmedge.store.store import Store
 from tests.e2e.certificates import Authority
 from tests.fakes import load, write_service_account
 from tests.folders import new_folder
+from tests.pipeline.meaning import Aside
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -236,6 +242,10 @@ class Pages(SynchronousTestCase):
         metrics = Metrics(registry)
         metrics.show(GuardStats())
         metrics.show(Store(Clock(), load({"LLMEDGE_STORE": f"sqlite:{new_folder()}/llmedge.db"})))
+        cache = CacheState(Clock(), 1)
+        cache.semantic = SemanticState(Semantic(), Aside())
+        metrics.show(cache)
+        metrics.show(connect(Clock(), load({"LLMEDGE_REDIS": "redis://r"}), Random()))
         table = {row.partition("``\n")[0].strip("`"): row for row in rows("operations.rst") if row.startswith("``llm_")}
         names = set()
         for family in registry.collect():
@@ -390,9 +400,9 @@ class Pages(SynchronousTestCase):
         self.assertEqual((DOCS / "pictures" / "call.svg").read_text(), drawn)
 
     def test_ways_in(self) -> None:
-        """Eight wishes on the first page, each with a page."""
+        """Nine wishes on the first page, each with a page."""
         _, _, wishes = (DOCS / "index.rst").read_text().partition("\nI want to …\n")
-        self.assertEqual(len(re.findall(r"(?m)^- :doc:`[^`<]+ <[a-z-]+>`", wishes)), 8)
+        self.assertEqual(len(re.findall(r"(?m)^- :doc:`[^`<]+ <[a-z-]+>`", wishes)), 9)
 
     def test_units_are_alike(self) -> None:
         """The one for several gateways has the rights, limits and times of the one for one."""

@@ -49,8 +49,10 @@ def sections(cls: type, path: tuple[str, ...] = ()) -> Iterator[tuple[str, type,
     for field in attrs.fields(cls):
         meta, here = field.metadata, (*path, field.name)
         if "option" in meta:
-            if (table := meta["option"].kind.table) is not None:
-                yield f"[[{'.'.join(here)}]]", table, ()
+            kind = meta["option"].kind
+            if kind.table is not None:
+                name = ".".join(here)
+                yield f"[[{name}]]" if kind.schema.get("type") == "array" else f"[{name}]", kind.table, ()
             continue
         if "items" in meta:
             header, inner = f"[[{'.'.join(here)}]]", meta["items"]

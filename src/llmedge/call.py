@@ -63,19 +63,44 @@ class Match:
         return tuple(candidate.target for candidate in self.candidates)
 
 
+class CacheWish(msgspec.Struct, frozen=True):
+    """What a client says of the cache.
+
+    :ivar read: an answer that was kept will do; ``only``: no other will.
+    :ivar store: the answer may be kept.
+    :ivar asked: the cache is wanted, where it has to be asked for.
+    :ivar max_age: seconds that an answer may have been kept, at most; ``min_fresh``: for which it has to be fresh yet.
+    :ivar max_stale: seconds for which it may be stale.
+    :ivar ttl: seconds for which the answer is kept, at most.
+    :ivar namespace: only answers of calls with the same one will do.
+    """
+
+    read: bool = True
+    only: bool = False
+    store: bool = True
+    asked: bool = False
+    max_age: float | None = None
+    min_fresh: float = 0.0
+    max_stale: float = 0.0
+    ttl: float | None = None
+    namespace: str = ""
+
+
 class RoutingHints(msgspec.Struct, frozen=True):
-    """What a client may say about how its call is routed.
+    """What a client may say about how its call is answered.
 
     :ivar retries: at most so many, if it is fewer than the configuration has.
     :ivar tags: only targets that have all of these.
     :ivar no_fallback: only the targets of the model asked for.
     :ivar header: a header of the request by name, for calls that stick together.
+    :ivar cache: what it says of the cache; ``None``: nothing.
     """
 
     retries: int | None = None
     no_fallback: bool = False
     tags: frozenset[str] = frozenset()
     header: Callable[[str], str | None] = lambda name: None
+    cache: CacheWish | None = None
 
 
 class Marks(msgspec.Struct, frozen=True):
@@ -113,6 +138,7 @@ class Call(msgspec.Struct):
     :ivar guards: which guardrails hold for it, and how they are set: a digest; ``b""`` for none. ``guarding``: those,
         and what they say.
     :ivar match: where it may go, once ``Admit`` has found that.
+    :ivar beginnings: digests of how its prompt begins, the longest first, where vendors are to keep that.
     """
 
     operation: Operation
@@ -137,6 +163,7 @@ class Call(msgspec.Struct):
     kept_by: str = ""
     guards: bytes = b""
     guarding: Any = None
+    beginnings: tuple[bytes, ...] = ()
     _said: Any = None
 
     def said(self) -> ir.Request:
@@ -168,6 +195,10 @@ class Call(msgspec.Struct):
             assert isinstance(dialect, ClientDialect | EmbeddingDialect), f"{dialect.name} is not read"
             self._said = dialect.parse(self.fields)
         return self._said
+
+    def saying(self, said: ir.Request) -> Call:
+        """A copy that says ``said`` to who is asked in another dialect."""
+        return msgspec.structs.replace(self, _said=said)
 
     def changed(self, **fields: Any) -> Call:
         """A copy with other values. Where the body's fields change, what was said before does not count."""

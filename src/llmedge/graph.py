@@ -20,7 +20,7 @@ from llmedge.observe.access import AccessLog
 from llmedge.observe.metrics import Metrics
 from llmedge.observe.webhook import Webhook
 from llmedge.pipeline import build as pipeline_build
-from llmedge.pipeline.build import Pipeline, PipelineDeps, stages
+from llmedge.pipeline.build import Pipeline, PipelineDeps, caches, stages
 from llmedge.pipeline.deployments import Deployments
 from llmedge.pipeline.reserve import Reserve
 from llmedge.record import Record
@@ -71,6 +71,7 @@ class ProcessState:
             self.allowances.number = lambda: self.store.ledger.ended
             self._knowing = Knowing(self.store.know)
             self.allowances.tell = self.store.warnings(self.webhook.tell)
+        self._cache: Any = None
         self.under_way = UnderWay(settings.server.max_requests, settings.server.max_requests_per_address)
         self.metrics.show_calls(lambda: self.under_way.calls)
         self.wrong_keys = WrongKeys(reactor)
@@ -111,7 +112,14 @@ class ProcessState:
         from llmedge.admin.asked import AdminDeps
 
         deps = AdminDeps(
-            self.reactor, self.store, self.allowances, self.deployments.standings, self.read_again, self.check, price
+            self.reactor,
+            self.store,
+            self.allowances,
+            self.deployments.standings,
+            self.read_again,
+            self.check,
+            price,
+            lambda: self._cache,
         )
         return AdminResource(deps)
 
@@ -128,6 +136,18 @@ class ProcessState:
     def ledger(self) -> Any:
         """Where calls are written down; ``None``: nowhere."""
         return None if self.store is None else self.store.ledger
+
+    def cache(self, settings: Settings) -> Any:
+        """Answers that are given again; ``None``: none are."""
+        if not caches(settings):
+            return None
+        if self._cache is None:
+            from llmedge.cache.state import CacheState  # where it is off, nothing of it is in memory
+
+            self._cache = CacheState(self.reactor, settings.cache.max_bytes)
+            self.metrics.show(self._cache)
+        self._cache.resize(settings.cache.max_bytes)
+        return self._cache
 
     async def known(self, funds: Sequence[Fund], patience: float) -> None:
         """Wait, for ``patience`` seconds at most, until what was spent of ``funds`` before is known."""
@@ -159,6 +179,7 @@ class Graph:
     """The objects of one configuration, in a process.
 
     :ivar issuers: of tokens; ``None`` for none.
+    :ivar sharing: of the cache, with other processes; ``None`` where nothing is.
     """
 
     process: ProcessState
@@ -169,6 +190,7 @@ class Graph:
     web: Web
     identifiers: IdentifierChain
     issuers: Any = None
+    sharing: Any = None
 
     def enter(self, previous: Graph | None = None) -> None:
         """Put it in force for new calls, in the place of ``previous``, whose calls under way go on."""
@@ -191,12 +213,16 @@ class Graph:
         self.pipeline.health.start()
         if self.issuers is not None:
             self.issuers.start()
+        if self.sharing is not None:
+            self.sharing.start()
 
     def retire(self, successor: Graph | None = None) -> None:
         """Another one is in force, or none: stop what runs in the background. Calls under way go on."""
         self.pipeline.retire()
         if self.issuers is not None:
             self.issuers.retire(None if successor is None else successor.issuers)
+        if self.sharing is not None and (successor is None or successor.sharing is not self.sharing):
+            self.sharing.stop()
         if successor is not None and successor.client is not self.client:
             self.client.retire()
 
@@ -216,6 +242,7 @@ def build(process: ProcessState, settings: Settings, previous: Graph | None = No
         client = previous.client
     else:
         client = Client(reactor, settings.upstream)
+    cache = process.cache(settings)
     deps = PipelineDeps(
         reactor,
         client,
@@ -226,6 +253,7 @@ def build(process: ProcessState, settings: Settings, previous: Graph | None = No
         process.allowances,
         process.known,
         process.ledger,
+        cache,
         process.count_guardrails() if settings.guardrails else None,
     )
     pipeline = pipeline_build.build(settings, deps)
@@ -233,7 +261,22 @@ def build(process: ProcessState, settings: Settings, previous: Graph | None = No
     chain = process.identifiers(settings, issuers)
     administration = partial(process.administration, pipeline.prices.price)
     web = web_build.build(settings, pipeline, process.web_deps(observers, limiter, chain), administration)
-    return Graph(process, settings, client, pipeline, limiter, web, chain, issuers)
+    sharing = _sharing(process, settings, cache, None if previous is None else previous.sharing)
+    return Graph(process, settings, client, pipeline, limiter, web, chain, issuers, sharing)
+
+
+def _sharing(process: ProcessState, settings: Settings, cache: Any, previous: Any) -> Any:
+    """What the cache shares with other processes; ``None``: nothing.
+
+    :raises ConfigError: what it needs is not installed.
+    """
+    if cache is None or settings.redis.url is None:
+        return None
+    from llmedge.cache.sharing import Sharing  # where nothing is shared, nothing of it is in memory
+
+    if previous is not None and previous.serves(settings):
+        return previous
+    return Sharing(process.reactor, settings, cache, process.random)
 
 
 def _issuers(settings: Settings, reactor: Any, client: Client, previous: Any) -> Any:

@@ -13,6 +13,7 @@ import msgspec
 
 from llmedge.config.capabilities import Capabilities
 from llmedge.config.sections.budgets import Budget
+from llmedge.config.sections.cache import CacheRule
 
 T = TypeVar("T")
 
@@ -120,6 +121,7 @@ class Limits:
     :ivar rpm: requests a minute, ``burst`` of them at once; ``tpm``: tokens a minute; ``None`` for no limit.
     :ivar max_concurrency: calls under way.
     :ivar budgets: each with an id of its own.
+    :ivar cache: what is otherwise for it than the configuration's ``[cache]`` has it.
     """
 
     id: str
@@ -129,6 +131,7 @@ class Limits:
     tpm: int | None = None
     max_concurrency: int | None = None
     budgets: tuple[tuple[str, Budget], ...] = ()
+    cache: CacheRule | None = None
 
     @property
     def kind(self) -> str:
@@ -251,6 +254,8 @@ class Target:
     :ivar capabilities: of its model.
     :ivar timeout: seconds it has for an answer, where nobody else says how many; ``None``: those of the call.
     :ivar first_token_timeout: seconds to a stream's first content; ``None``: as ``[upstream]`` has it.
+    :ivar prompt_cache: for how long its vendor is to keep the beginnings of prompts, ``5m`` or ``1h``; ``""``: it is
+        not told to.
     """
 
     provider: str
@@ -259,6 +264,7 @@ class Target:
     capabilities: Capabilities = attrs.field(default=Capabilities(), eq=False)
     timeout: float | None = attrs.field(default=None, eq=False)
     first_token_timeout: float | None = attrs.field(default=None, eq=False)
+    prompt_cache: str = attrs.field(default="", eq=False)
 
     def __str__(self) -> str:
         return f"{self.provider}/{self.model}"

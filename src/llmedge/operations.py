@@ -190,6 +190,13 @@ class Operation(enum.StrEnum):
             handler="check",
             permission="config:write",
         ),
+        _get("/admin/v1/cache", "how the cache stands", handler="cache_stats", permission="config:read"),
+        Endpoint(
+            "/admin/v1/cache/purge",
+            "let answers be forgotten: a scope's, a model's, a namespace's, a key's, all",
+            handler="cache_purge",
+            permission="config:write",
+        ),
         _get("/openapi.json", "all that is served here, as OpenAPI 3.1", handler="describe"),
         _get("/admin/v1/spend", "what was spent, by what one likes", handler="spend", permission="spend:read"),
         _get("/admin/v1/calls", "calls, the latest first", handler="list_calls", permission="calls:read"),

@@ -111,7 +111,7 @@ class Fact:
     """Something that a stage may say of a call, declared in one place: the access log, the server's span, the answer's
     headers, the metrics and the docs follow. A declared fact is in :data:`FACTS`; said, it is in ``Record.facts``.
 
-    :ivar name: in the access log.
+    :ivar name: in the access log; ``""``: it is not there, and its value is whole lines of the answer's head.
     :ivar doc: for docs/operations.rst.
     :ivar attribute: of the span.
     :ivar header: of the answer.
@@ -127,7 +127,8 @@ class Fact:
     values: tuple[str, ...] = ()
 
     def __attrs_post_init__(self) -> None:
-        FACTS.append(self)
+        if self.name:
+            FACTS.append(self)
 
 
 FACTS: list[Fact] = []
@@ -160,6 +161,18 @@ COST_UNKNOWN = Fact(
     "``true``: ``cost_usd`` is not all of it, since something has no known price",
     "llmedge.cost_unknown",
 )
+PROMPT_CACHE_SAVED = Fact(
+    "prompt_cache_saved_usd",
+    "what the vendor's prompt cache saved of the answer's price, less what writing to it cost",
+    "llmedge.prompt_cache_saved_usd",
+)
+PROMPT_AFFINITY = Fact(
+    "prompt_affinity",
+    "whether the target had the prompt's beginning: ``kept``, ``new`` (nobody had it), ``moved`` (others had)",
+    "llmedge.prompt_affinity",
+    metric=("llm_prompt_affinity_total", "result"),
+    values=("kept", "new", "moved"),
+)
 REFUSED_BY = Fact(
     "refused_by",
     "whose rate limit refused the request",
@@ -167,6 +180,27 @@ REFUSED_BY = Fact(
     metric=("llm_rate_limited_total", "scope"),
     values=("global", "key", "project", "team", "user", "organization"),
 )
+
+CACHE = Fact(
+    "cache",
+    "what the cache did: ``HIT``, ``SEMANTIC``, ``STALE``, ``COLLAPSED``, ``MISS``, ``REFRESH`` or ``BYPASS``",
+    "llmedge.cache",
+)
+CACHE_LEVEL = Fact(
+    "cache_level",
+    "where the cache had the answer",
+    "llmedge.cache_level",
+    metric=("llm_cache_hit_total", "level"),
+    values=("memory", "redis", "semantic", "flight", "items"),
+)
+CACHE_SAVED = Fact("saved_usd", "what the answer would have cost without the cache", "llmedge.saved_usd")
+CACHE_HEADERS = Fact("", "lines of the answer's head that say what the cache did")
+CACHE_LIKENESS = Fact(
+    "cache_likeness",
+    "how much a question is like the one that the cache had the answer of: a cosine, 1 for the same",
+    "llmedge.cache_likeness",
+)
+CACHE_RULE = Fact("cache_rule", "why they were taken for the same: ``strict`` or ``verified``", "llmedge.cache_rule")
 
 
 USER = Fact("user", "the end user whom the client names, with ``log.fields``", "user.id")
@@ -233,11 +267,16 @@ class Accounting(msgspec.Struct):
     :ivar usage: of the answer the client got; where it got none, of the last attempt that was put to work.
     :ivar cost: the sum of its attempts' costs, in picos (:mod:`llmedge.money`); ``None`` where none has one.
     :ivar unpriced: of an attempt, at least, nobody knows the price: ``cost`` is not all of it.
+    :ivar kept: the cache had the answer, or another call did.
+    :ivar spared: what an answer from the cache used when it was asked for; ``saved``: what that would cost, in picos.
     """
 
     usage: Usage | None = None
     cost: int | None = None
     unpriced: bool = False
+    kept: bool = False
+    spared: Usage | None = None
+    saved: int | None = None
 
     @property
     def estimated(self) -> bool:

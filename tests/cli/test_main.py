@@ -30,7 +30,21 @@ permissions = ["keys:read"]
 """
 
 
-class Command(Administration):
+class Running:
+    """Runs the command."""
+
+    def run_(self, *arguments: str, status: int = 0) -> str:
+        """What a command prints, or where it fails, its message."""
+        out, errors = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stderr(errors):
+            found = main.main(arguments, out)
+        assert found == status, errors.getvalue()
+        return errors.getvalue() if status else out.getvalue()
+
+
+class Against(Running, Administration):
+    """A gateway in memory."""
+
     def setUp(self) -> None:
         super().setUp()
         self.patch(client, "build_opener", lambda *handlers: self)
@@ -46,13 +60,8 @@ class Command(Administration):
             raise HTTPError(path, answer.status, "", {}, io.BytesIO(answer.body))  # type: ignore[arg-type]
         return contextlib.closing(io.BytesIO(answer.body))
 
-    def run_(self, *arguments: str, status: int = 0) -> str:
-        """What a command prints, or where it fails, its message."""
-        out, errors = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stderr(errors):
-            self.assertEqual(main.main(arguments, out), status, errors.getvalue())
-        return errors.getvalue() if status else out.getvalue()
 
+class Command(Against):
     def test_a_keys_life(self) -> None:
         options = ["--models", "mock/*", "--rpm", "50", "--budget", "5/day", "--tags", "a,b"]
         made = self.run_("key", "create", "app", *options)

@@ -85,6 +85,7 @@ class Files(SynchronousTestCase):
             (f"{good}{KEY}models = ['q/*']\n", "8: auth.keys[0].models has 'q/*'"),
             (f"{good}{KEY.replace('0123456789abcdef', 'canary')}", "7: auth.keys[0].key is 6 characters long"),
             (f"{good}strategy = 'cost'\n", '5: models.m.strategy is "cost", and nobody knows what p/x costs'),
+            (f"{good}prompt_cache_ttl = '1h'\n", "5: models.m.prompt_cache_ttl does nothing without prompt_cache"),
             (
                 f"{good}fallbacks = ['n']\n[models.n]\ntargets = ['p/y']\nfallbacks = ['m']\n",
                 "5: models.m.fallbacks go in a circle, and each is asked once: m → n → m",
@@ -133,6 +134,7 @@ class Files(SynchronousTestCase):
             '[providers.p]\nbase_url = "http://h"\npaths = {openai_chat = "/v1/chat"}\n',
             f"{LOCAL}models = ['gpt-4?']\n{KEY}models = ['gpt-[34]o', 'p/*']\n",
             f"{LOCAL}[models.m]\ntargets = ['p/x']\nstrategy = 'cost'\n[prices.'p/*']\ninput = 1\noutput = 1\n",
+            f"{LOCAL}[models.m]\ntargets = ['p/x']\nprompt_cache = 'auto'\nprompt_cache_ttl = '1h'\n",
             "[providers.openai]\napi_key = 'k'\n[models.m]\ntargets = ['openai/gpt-4o']\nstrategy = 'cost'\n",
             f"{LOCAL}[models.m]\ntargets = ['p/x']\nfallbacks = ['n']\n[models.n]\ntargets = ['p/y']\n",
         ):

@@ -7,7 +7,7 @@ from llmedge.model import Target, Usage
 from llmedge.money import USD
 from llmedge.observe import metrics as metrics_module
 from llmedge.observe.metrics import Metrics
-from llmedge.record import Attempt, Record
+from llmedge.record import PROMPT_CACHE_SAVED, Attempt, Record
 from tests.fakes import CHAT, Edge, request, settings
 
 KEYS = '[[auth.keys]]\nname = "a"\nkey = "key-a"\n'
@@ -179,6 +179,20 @@ class Exposition(SynchronousTestCase):
         }.items():
             self.assertEqual(registry.get_sample_value("llm_tokens_total", labels | {"kind": kind}), count, kind)
         self.assertEqual(registry.get_sample_value("llm_usage_estimated_total", labels), 1)
+
+    def test_prompt_caches(self) -> None:
+        """What they saved and what they cost more are two counters: neither ever falls."""
+        registry = CollectorRegistry()
+        metrics = Metrics(registry)
+        for saved in (0.5, -0.125, 0.25, None):
+            record = Record("id", "POST", "/", "peer", 0.0, operation="chat")
+            record.routing.attempts = [Attempt(Target("p", "m"), 0.0, usage=Usage(100, 50, cached=10))]
+            if saved is not None:
+                record.facts = {PROMPT_CACHE_SAVED: saved}
+            metrics(record)
+        labels = {"operation": "chat", "provider": "p", "model": "other"}
+        for name, sum_of in (("saved", 0.75), ("extra", 0.125)):
+            self.assertEqual(registry.get_sample_value(f"llm_prompt_cache_{name}_usd_total", labels), sum_of)
 
     def test_deployments(self) -> None:
         """State, load and limit as they are when somebody looks; attempts by outcome; configured targets by name."""

@@ -16,7 +16,7 @@ from llmedge.operations import Operation
 from llmedge.pipeline.books import Books, model_in
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.verdicts import VERDICTS
-from llmedge.record import COST_UNKNOWN, Attempt, Record
+from llmedge.record import COST_UNKNOWN, PROMPT_CACHE_SAVED, Attempt, Record
 from tests.pipeline.test_prices import at_once
 
 PRICES = {
@@ -73,6 +73,29 @@ class Entries(SynchronousTestCase):
             self.assertEqual((made.usage, made.cost, made.unpriced), (used, cost, False), case)
             accounting = asked.record.accounting
             self.assertEqual((accounting.usage, accounting.cost, accounting.unpriced), (used, cost, False), case)
+
+    def test_what_a_cache_saved(self) -> None:
+        """What reading the prompt whole would have cost, less what it did; below 0 where it was only written. Nothing
+        is said where that is not known, or nothing was saved."""
+        prices = {
+            "a/*": Price(Decimal(10), Decimal(10), cached=Decimal(1), cache_write=Decimal("12.5")),
+            "b/*": Price(Decimal(2), Decimal(20)),
+        }
+        books = Books(Prices(prices, {"v": ""}, Clock(), at_once))
+        for case, at, usage, saved in (
+            ("read", "a", Usage(1000, 5, cached=800), 0.0072),
+            ("written", "a", Usage(1000, 5, cache_write=800), -0.002),
+            ("both", "a", Usage(1000, 5, cached=500, cache_write=400), 0.0035),
+            ("neither", "a", Usage(1000, 5), None),
+            ("at the same price", "b", Usage(1000, 5, cached=800), None),
+            ("the vendor's own sum", "a", Usage(1000, 5, cached=800, cost=3), 0.0072),
+            ("no price", "c", Usage(1000, 5, cached=800), None),
+            ("a vendor's sum only", "c", Usage(1000, 5, cached=800, cost=3), None),
+        ):
+            asked = call()
+            asked.record.routing.attempts = [attempt(at, outcome="ok")]
+            books.enter_answer(asked, usage)
+            self.assertEqual(asked.record.facts.get(PROMPT_CACHE_SAVED), saved, case)
 
     def test_sums(self) -> None:
         """Whatever became of its attempts, a call costs their sum, and is said to be unpriced if one of them is."""

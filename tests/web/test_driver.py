@@ -7,7 +7,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.web.driver import CoroutineDriver
+from llmedge.driver import CoroutineDriver
 
 
 class Bare:

@@ -9,7 +9,19 @@ from klein import Klein
 from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 
-from llmedge.admin import audit, budgets, collections, export, litellm, litellm_spend, money, openai, operate, own
+from llmedge.admin import (
+    audit,
+    budgets,
+    cache,
+    collections,
+    export,
+    litellm,
+    litellm_spend,
+    money,
+    openai,
+    operate,
+    own,
+)
 from llmedge.admin.asked import AdminDeps, Asked, Handler
 from llmedge.errors import AuthError, NotFound, PermissionDenied
 from llmedge.identity.roles import NO_ADMIN, Reach, permit
@@ -22,7 +34,7 @@ from llmedge.web.routes import rule
 
 def handlers() -> Mapping[str, Handler]:
     """All there are, by name."""
-    rooms = (collections, budgets, money, export, audit, operate, own, litellm, litellm_spend, openai)
+    rooms = (collections, budgets, money, export, audit, operate, cache, own, litellm, litellm_spend, openai)
     return {name: handler for room in rooms for name, handler in room.handlers().items()}
 
 

@@ -37,6 +37,7 @@ class AdminDeps:
     :ivar standings: of the targets.
     :ivar read_again: puts the configuration in force as it is now; ``check`` looks at a text; both say what changes.
         :raises ConfigError: it cannot be used.
+    :ivar cache: gives the state of the cache; ``None``: there is none.
     :ivar price: what a usage costs today, in picos; ``None``: nobody knows.
     """
 
@@ -47,6 +48,7 @@ class AdminDeps:
     read_again: Callable[[], Awaitable[list[str]]]
     check: Callable[[str], Awaitable[list[str]]]
     price: Callable[[Target, Usage], int | None]
+    cache: Callable[[], Any] = lambda: None
 
     @property
     def store(self) -> Store:

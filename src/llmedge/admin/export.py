@@ -23,7 +23,7 @@ COLUMNS = (
     *("at", "request_id", "key_id", "key", "team", "project", "organization", "user_id", "end_user", "tags"),
     *("operation", "model", "provider", "target", "stream", "status", "outcome", "error_code"),
     *("input", "cached", "cache_write", "output", "reasoning", "estimated", "cost_usd", "unpriced", "attempts"),
-    *("duration_ms", "first_event_ms"),
+    *("duration_ms", "first_event_ms", "cache", "saved_usd", "spared_input", "spared_output"),
 )
 """Of a table of calls."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")

@@ -13,7 +13,7 @@ from llmedge.identity.directory import Directory
 from llmedge.money import text
 from llmedge.store import calls
 from llmedge.store.calls import FILTERS
-from llmedge.store.rollups import FIGURES
+from llmedge.store.rollups import FIGURES, MONEY
 from llmedge.store.rows import Row
 from llmedge.store.spend import DAY, GROUPS, TIMES, Question, Spend, TooManyGroups, spend
 
@@ -27,8 +27,11 @@ NAMES = {
     "reasoning": "reasoning_tokens",
     "unpriced": "unpriced_calls",
     "estimated": "estimated_calls",
+    "hits": "cache_hits",
+    "spared_input": "spared_input_tokens",
+    "spared_output": "spared_output_tokens",
 }
-"""Figures as the API calls them; ``cost`` is ``cost_usd``, a text: exact."""
+"""Figures as the API calls them; money is a text, exact: ``cost_usd`` and ``saved_usd``."""
 _NAMED = ("key", "team", "project", "organization", "user")
 MOST = 50_000
 """Sums of an answer."""
@@ -103,7 +106,7 @@ def spend_view(group: Spend, by: tuple[str, ...], directory: Directory) -> dict[
         if name in _NAMED and (entity := directory.entity(name, str(value))) is not None:
             shown[f"{name}_name"] = entity.name
     shown |= {shown_as: group[name] for name, shown_as in NAMES.items()}
-    shown["cost_usd"] = text(group["cost"])
+    shown |= {f"{name}_usd": text(group[name]) for name in MONEY}
     return shown
 
 
@@ -118,7 +121,7 @@ def _hour(hour: int) -> str | None:
 def call_view(row: Row, whole: bool = False) -> dict[str, Any]:
     """A row as the API shows it; ``whole``: with every decision."""
     shown = msgspec.structs.asdict(row)
-    del shown["uid"], shown["detail"], shown["cost"]
+    del shown["uid"], shown["detail"], shown["cost"], shown["saved"]
     shown |= {
         "at": iso(row.at),
         "tags": msgspec.json.decode(row.tags),
@@ -126,6 +129,7 @@ def call_view(row: Row, whole: bool = False) -> dict[str, Any]:
         "estimated": bool(row.estimated),
         "unpriced": bool(row.unpriced),
         "cost_usd": None if row.cost is None else text(row.cost),
+        "saved_usd": text(row.saved),
         "duration_ms": row.duration / 1000,
         "first_event_ms": None if row.first_event is None else row.first_event / 1000,
     }

@@ -37,6 +37,7 @@ async def state(asked: Asked) -> None:
             "budgets": [
                 {"who": fund.limits.who, **fund_view(fund)} for fund in sorted(deps.allowances.funds.values(), key=_id)
             ],
+            "cache": None if (cache := deps.cache()) is None else cache.standing(),
             "store": None if deps.books is None else _store(deps.books),
         }
     )

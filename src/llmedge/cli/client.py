@@ -57,6 +57,21 @@ class Client:
         :param version: of what is changed, where nobody else may have changed it meanwhile.
         :raises Problem: there is none.
         """
+        raw = self.read(method, path, body, query, version)
+        try:
+            return json.loads(raw)
+        except ValueError:
+            raise Problem(f"{self._url} answered with something that is not JSON: is it a gateway?") from None
+
+    def read(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        version: int | None = None,
+    ) -> bytes:
+        """The answer, whatever it is; as :meth:`ask`."""
         asked = urlencode({name: value for name, value in (query or {}).items() if value})
         request = Request(f"{self._url}{quote(path)}{'?' if asked else ''}{asked}", method=method)  # noqa: S310 - http, as seen above
         request.add_header("authorization", f"Bearer {self._key}")
@@ -67,7 +82,7 @@ class Client:
             request.data = json.dumps(body).encode()
         try:
             with self._opener.open(request, timeout=TIMEOUT) as answer:
-                return json.load(answer)
+                return bytes(answer.read())
         except HTTPError as error:
             raise Problem(_message(error), error.code) from None
         except (URLError, OSError) as error:
@@ -75,8 +90,6 @@ class Client:
             raise Problem(
                 f"{self._url} cannot be reached: {reason}. Is the gateway running? (--url, LLMEDGE_URL)"
             ) from None
-        except ValueError:
-            raise Problem(f"{self._url} answered with something that is not JSON: is it a gateway?") from None
 
     def pages(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
         """All of a list, page after page."""

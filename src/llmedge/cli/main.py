@@ -12,8 +12,9 @@ from twisted.python.usage import Options, UsageError
 
 from llmedge._version import __version__
 from llmedge.cli import apply
+from llmedge.cli.cache import CACHE_COMMANDS, Cache
 from llmedge.cli.client import Client, Problem
-from llmedge.cli.options import Answering, Asking
+from llmedge.cli.options import Answering, Asking, Printer
 from llmedge.cli.tables import plain, table
 
 
@@ -171,6 +172,7 @@ class Main(Options):
         ["spend", None, Spend, "What was spent."],
         ["call", None, Call, "One call, with every decision."],
         ["guard", None, Guard, "Try guardrails on labelled lines."],
+        ["cache", None, Cache, "What the cache does, and would do."],
         ["apply", None, Apply, "Teams, keys, budgets and roles as a file says."],
     ]
 
@@ -196,7 +198,7 @@ def main(arguments: Sequence[str] | None = None, out: TextIO | None = None) -> i
     try:
         if isinstance(given, Through):
             _become(command, given.rest)
-        COMMANDS[command](given, _Printer(out, bool(given.get("json"))))
+        COMMANDS[command](given, Printer(out, bool(given.get("json"))))
     except Problem as problem:
         print(plain(f"llmedge: {problem}"), file=sys.stderr)
         return 1
@@ -218,16 +220,6 @@ def _become(command: str, rest: Sequence[str]) -> NoReturn:
     """Go on as ``twist llmedge``."""
     flag = [] if command == "run" else [f"--{command}"]
     os.execv(sys.executable, [sys.executable, "-m", "twisted", "llmedge", *flag, *rest])  # noqa: S606 - no shell
-
-
-class _Printer:
-    """Says what was found: as a table, or as JSON where that was asked for."""
-
-    def __init__(self, out: TextIO, as_json: bool) -> None:
-        self._out, self.as_json = out, as_json
-
-    def document(self, document: Any, text: str) -> None:
-        self._out.write(json.dumps(document, indent=2) + "\n" if self.as_json else plain(text))
 
 
 def _find(client: Client, name: str) -> dict[str, Any]:
@@ -256,12 +248,12 @@ def _shown(value: Any) -> str:
     return json.dumps(value) if isinstance(value, dict | list) else str(value)
 
 
-def key_create(options: Any, out: _Printer) -> None:
+def key_create(options: Any, out: Printer) -> None:
     made = options.client().ask("POST", "/admin/v1/keys", options.body())
     out.document(made, f"{made['key']}\n{made['name']} is {made['id']}. Its secret is shown this once.\n")
 
 
-def key_list(options: Any, out: _Printer) -> None:
+def key_list(options: Any, out: Printer) -> None:
     client = options.client()
     teams = {each["id"]: each["name"] for each in client.pages("/admin/v1/teams")}
     keys = [
@@ -289,20 +281,20 @@ def _budgets(key: Mapping[str, Any]) -> list[str]:
     return [f"{each['amount']}/{each.get('period', 'month')}" for each in key.get("budgets", ())]
 
 
-def key_show(options: Any, out: _Printer) -> None:
+def key_show(options: Any, out: Printer) -> None:
     found = _find(options.client(), options["NAME"])
     out.document(found, _fields(found))
 
 
-def key_rotate(options: Any, out: _Printer) -> None:
+def key_rotate(options: Any, out: Printer) -> None:
     client = options.client()
     found = _find(client, options["NAME"])
     made = client.ask("POST", f"/admin/v1/keys/{found['id']}/rotate", {"grace_period": options["grace"]})
     out.document(made, f"{made['key']}\nThe old secret is good for {options['grace']} seconds more.\n")
 
 
-def _change(state: str) -> Callable[[Any, _Printer], None]:
-    def change(options: Any, out: _Printer) -> None:
+def _change(state: str) -> Callable[[Any, Printer], None]:
+    def change(options: Any, out: Printer) -> None:
         client = options.client()
         found = _find(client, options["NAME"])
         made = client.ask("PATCH", f"/admin/v1/keys/{found['id']}", {"state": state}, version=found["version"])
@@ -311,14 +303,14 @@ def _change(state: str) -> Callable[[Any, _Printer], None]:
     return change
 
 
-def key_delete(options: Any, out: _Printer) -> None:
+def key_delete(options: Any, out: Printer) -> None:
     client = options.client()
     found = _find(client, options["NAME"])
     gone = client.ask("DELETE", f"/admin/v1/keys/{found['id']}", version=found["version"])
     out.document(gone, f"{found['name']} is deleted. Its calls keep its name.\n")
 
 
-def spend(options: Any, out: _Printer) -> None:
+def spend(options: Any, out: Printer) -> None:
     names = ("by", "from", "to", "key", "team", "model")
     found = options.client().ask("GET", "/admin/v1/spend", query={name: options[name] for name in names})
     by = found["by"]
@@ -334,7 +326,7 @@ def spend(options: Any, out: _Printer) -> None:
     out.document(found, table([*by, *figures], rows))
 
 
-def call(options: Any, out: _Printer) -> None:
+def call(options: Any, out: Printer) -> None:
     found = options.client().ask("GET", f"/admin/v1/calls/{options['REQUEST_ID']}")
     decision = dict(found.get("decision", {}))
     names = ("target", "kind", "outcome", "cause", "status", "queued", "ended", "input", "output", "cost_usd")
@@ -344,13 +336,13 @@ def call(options: Any, out: _Printer) -> None:
     out.document(found, f"{_fields(plain | decision)}\n{table(names, rows)}{passed}")
 
 
-def guard_test(options: Any, out: _Printer) -> None:
+def guard_test(options: Any, out: Printer) -> None:
     from llmedge.cli import guard  # only here: it brings the types of guardrails
 
     out.document(*guard.test(options.get("FILE", ""), options["config"]))
 
 
-def apply_file(options: Any, out: _Printer) -> None:
+def apply_file(options: Any, out: Printer) -> None:
     client = options.client()
     said: list[dict[str, Any]] = []
     lines: list[str] = []
@@ -372,7 +364,7 @@ def _joined(lines: Iterable[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-COMMANDS: Mapping[str, Callable[[Any, _Printer], None]] = {
+COMMANDS: Mapping[str, Callable[[Any, Printer], None]] = {
     "key create": key_create,
     "key list": key_list,
     "key show": key_show,
@@ -384,4 +376,5 @@ COMMANDS: Mapping[str, Callable[[Any, _Printer], None]] = {
     "call": call,
     "guard test": guard_test,
     "apply": apply_file,
+    **CACHE_COMMANDS,
 }

@@ -1,15 +1,17 @@
-"""What the command's subcommands have in common: options behind arguments, ``--json``, where the gateway is."""
+"""What the subcommands have in common."""
 
 from __future__ import annotations
 
 import getopt
+import json
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from twisted.python.usage import Options, UsageError
 
 from llmedge.cli.client import DEFAULT_URL, Client, Problem
+from llmedge.cli.tables import plain
 
 
 def _arguments(options: Options, names: Sequence[str], given: Sequence[str]) -> None:
@@ -50,8 +52,21 @@ class Asking(Answering):
         ["url", "u", None, f"Where the admin API is (default: the variable LLMEDGE_URL, else {DEFAULT_URL})."],
     ]
 
-    def client(self) -> Client:
-        """:raises Problem: there is no key."""
-        if not (key := os.environ.get("LLMEDGE_ADMIN_KEY", "").strip()):
-            raise Problem("set LLMEDGE_ADMIN_KEY to a key that may do this (no option: lists of processes show those)")
+    def client(self, variable: str = "LLMEDGE_ADMIN_KEY") -> Client:
+        """:param variable: of the environment, that has the key.
+
+        :raises Problem: there is no key.
+        """
+        if not (key := os.environ.get(variable, "").strip()):
+            raise Problem(f"set {variable} to a key that may do this (no option: lists of processes show those)")
         return Client(self["url"] or os.environ.get("LLMEDGE_URL", "").strip() or DEFAULT_URL, key)
+
+
+class Printer:
+    """Says what was found: as a table, or as JSON where that was asked for."""
+
+    def __init__(self, out: TextIO, as_json: bool) -> None:
+        self._out, self.as_json = out, as_json
+
+    def document(self, document: Any, text: str) -> None:
+        self._out.write(json.dumps(document, indent=2) + "\n" if self.as_json else plain(text))

@@ -36,6 +36,9 @@ def look(reader: Reader, settings: Settings) -> None:
             reader.doubt(("guardrails", index), words)
     for name, model in settings.models.items():
         _model(reader, name, model, settings)
+    rules = [each.cache for each in settings.models.values()] + [each.cache for each in settings.auth.keys]
+    if settings.cache.semantic.mode != "off" and not settings.cache.enabled and not any(rules):
+        reader.doubt(("cache", "semantic", "mode"), "does nothing while cache.enabled is false")
 
 
 def _environment(reader: Reader, settings: Settings) -> None:
@@ -131,6 +134,8 @@ def _model(reader: Reader, name: str, model: Model, settings: Settings) -> None:
             if not listed and not any(fnmatchcase(entry.target, pattern) for pattern in settings.prices):
                 said = f'is "cost", and nobody knows what {entry.target} costs: write [prices."{entry.target}"]'
                 reader.doubt((*path, "strategy"), said)
+    if (*path, "prompt_cache_ttl") in reader.lines and model.prompt_cache == "off":
+        reader.doubt((*path, "prompt_cache_ttl"), 'does nothing without prompt_cache = "auto"')
     circle = _circle(name, settings.models)
     if circle and min(circle, key=list(settings.models).index) == name:
         shown = " → ".join([*circle, name])

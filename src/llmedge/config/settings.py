@@ -8,6 +8,7 @@ import attrs
 
 from llmedge.config.sections.admin import Admin
 from llmedge.config.sections.auth import Auth
+from llmedge.config.sections.cache import Cache
 from llmedge.config.sections.cors import Cors
 from llmedge.config.sections.guardrails import Guardrail
 from llmedge.config.sections.ledger import Ledger
@@ -17,6 +18,7 @@ from llmedge.config.sections.models import Model
 from llmedge.config.sections.prices import Price
 from llmedge.config.sections.providers import Provider
 from llmedge.config.sections.rate_limit import RateLimit
+from llmedge.config.sections.redis import Redis
 from llmedge.config.sections.routing import Routing
 from llmedge.config.sections.server import Server
 from llmedge.config.sections.store import Store
@@ -39,6 +41,7 @@ class Settings:
     admin: Admin = attrs.field(factory=Admin)
     store: Store = attrs.field(factory=Store)
     ledger: Ledger = attrs.field(factory=Ledger)
+    redis: Redis = attrs.field(factory=Redis)
     tls: Tls = attrs.field(factory=Tls)
     cors: Cors = attrs.field(factory=Cors)
     log: Log = attrs.field(factory=Log)
@@ -47,6 +50,7 @@ class Settings:
     webhook: Webhook = attrs.field(factory=Webhook)
     upstream: Upstream = attrs.field(factory=Upstream)
     routing: Routing = attrs.field(factory=Routing)
+    cache: Cache = attrs.field(factory=Cache)
     providers: Mapping[str, Provider] = attrs.field(factory=dict, metadata={"table_of": Provider, "named": NAME})
     models: Mapping[str, Model] = attrs.field(factory=dict, metadata={"table_of": Model, "named": "."})
     guardrails: tuple[Guardrail, ...] = attrs.field(default=(), metadata={"items": Guardrail})

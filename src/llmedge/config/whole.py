@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 
 import attrs
 
@@ -26,6 +27,7 @@ from llmedge.config.sections.tracing import is_meant
 from llmedge.config.settings import NAME, Settings
 from llmedge.config.stars import star_problem
 from llmedge.config.vendors import from_environment
+from llmedge.config.whole_semantic import by_meaning
 
 EndpointCheck = Callable[[str, Tls], str]
 """What is wrong with an endpoint string, a predicate about it; ``""`` if nothing is."""
@@ -78,6 +80,8 @@ def finish(
                 reader.unknown(("auth", "keys", index, "guardrails"), "guardrail", name, names)
     for name in settings.prices:
         _price(reader, name, settings.prices[name], providers)
+    for place, other in by_meaning(reader, settings, partial(_leads_somewhere, settings=settings)):
+        _unknown_model(reader, place, other, settings)
     return settings
 
 

@@ -185,7 +185,7 @@ def workload_of(account: Spiffe, id: str) -> Caller:
 def limits_of(scope: Scope, id: str, who: str) -> tuple[Limits, ...]:
     """What ``scope`` limits; nothing: none."""
     budgets = tuple((f"{id}/{handle}", each) for handle, each in handles(scope.budgets).items())
-    limits = Limits(id, who, scope.rpm, scope.burst, scope.tpm, scope.max_concurrency, budgets)
+    limits = Limits(id, who, scope.rpm, scope.burst, scope.tpm, scope.max_concurrency, budgets, scope.cache)
     return (limits,) if limits != Limits(id, who, burst=scope.burst) else ()
 
 

@@ -18,6 +18,7 @@ from llmedge.record import Attempt, Fact, Record
 
 NAMESPACE = "llmedge.access"
 _INFO, _DEBUG = LogLevel.info, LogLevel.debug
+_encode = msgspec.json.Encoder().encode
 
 
 class _Tried(msgspec.Struct):
@@ -77,7 +78,7 @@ class _Fields(msgspec.Struct):
 class _Line(msgspec.Struct):
     timestamp: str
     level: str
-    fields: _Fields | dict[str, Any]
+    fields: _Fields | msgspec.Raw | dict[str, Any]
     span: dict[str, str]
     request_id: str
     threadId: int
@@ -170,9 +171,13 @@ def access_line(record: Record, at: float) -> str:
     )
 
 
-def _with_facts(fields: _Fields, facts: Mapping[Fact, Any]) -> dict[str, Any]:
-    shown: dict[str, Any] = msgspec.to_builtins(fields)
-    return shown | {fact.name: value for fact, value in facts.items()}
+def _with_facts(fields: _Fields, facts: Mapping[Fact, Any]) -> msgspec.Raw | dict[str, Any]:
+    said = {fact.name: value for fact, value in facts.items() if fact.name}
+    try:
+        return msgspec.Raw(_encode(fields)[:-1] + b"," + _encode(said)[1:])
+    except UnicodeEncodeError:  # half a surrogate pair, which whoever writes the line knows what to do about
+        shown: dict[str, Any] = msgspec.to_builtins(fields)
+        return shown | said
 
 
 def _tried(attempt: Attempt) -> _Tried:

@@ -15,10 +15,10 @@ from prometheus_client.process_collector import ProcessCollector
 from llmedge._version import __version__
 from llmedge.errors import EdgeError
 from llmedge.model import Clock, Standing
-from llmedge.money import text
+from llmedge.money import USD, text
 from llmedge.observe import fast_metrics
 from llmedge.observe.fast_metrics import FastRegistry, LastLabel
-from llmedge.record import FACTS, Attempt, Fact, Record
+from llmedge.record import FACTS, PROMPT_CACHE_SAVED, Attempt, Fact, Record
 
 _SMALL = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1)
 CALLERS = 10_000
@@ -74,6 +74,15 @@ class Metrics:
         self._unpriced = counter(
             "llm_cost_unknown_total", "Answers and attempts in vain that may be billed at a price not known.", call
         )
+        self._cache_saved = tallies.exact_counter(
+            "llm_prompt_cache_saved_usd_total", "What vendors' prompt caches saved, in USD.", call, text
+        )
+        self._cache_extra = tallies.exact_counter(
+            "llm_prompt_cache_extra_usd_total",
+            "What answers cost more because their prompts were written to vendors' caches, in USD.",
+            call,
+            text,
+        )
         self._errors = LastLabel(counter("llm_errors_total", "Requests that ended in an error, by code.", ["code"]))
         self.auth_failures = LastLabel(
             counter("llm_auth_failures_total", "Requests of which nobody knows who sent them, by why.", ["reason"])
@@ -82,7 +91,6 @@ class Metrics:
             self.auth_failures[reason].value = 0.0
         self._ended = LastLabel(counter("llm_streams_total", "Streams by how they ended.", ["outcome"]))
         self._facts = _fact_counters(counter)
-        counter("llm_cache_hit_total", "Answers from a cache.", ["level"]).labels("memory")
         self._tick = histogram(
             "llm_reactor_tick_delay_seconds", "How late the event loop runs a timer.", [], _SMALL
         ).labels()
@@ -324,6 +332,9 @@ class _CallMetrics:
             if usage.cached or usage.reasoning or usage.cache_write or usage.audio_input or usage.audio_output:
                 for kind in ("cached", "reasoning", "cache_write", "audio_input", "audio_output"):
                     self._tokens[kind].value += getattr(usage, kind)
+                if saved := record.facts.get(PROMPT_CACHE_SAVED):
+                    counter = self._metrics._cache_saved if saved > 0 else self._metrics._cache_extra
+                    counter.labels(*self._key).inc(round(abs(saved) * USD))
             if usage.estimated:
                 self._metrics._estimated.labels(*self._key).inc()
         if by.unpriced:

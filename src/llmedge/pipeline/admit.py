@@ -10,7 +10,7 @@ import msgspec
 from llmedge.call import Call
 from llmedge.dialects.openai_responses.items import recalled
 from llmedge.errors import NotFound, PermissionDenied
-from llmedge.pipeline.kept import keeper_of, previous_of
+from llmedge.pipeline.kept import keeper_of, naming, original, previous_of
 from llmedge.pipeline.stage import Handler, Stage
 from llmedge.streams import Reply
 
@@ -37,6 +37,8 @@ class Admit(Stage):
         if bytes(call.fields.get("store", b"")) != b"false":
             call.remember = partial(items.put, owner)
         call.previous = previous_of(call)
+        if call.previous and (before := items.get(owner, original(call.previous))) is not None:
+            call = naming(call, before.decode())  # an answer that was given again: its vendor knows it by its first id
         if call.previous:
             call.kept_by = keeper_of(items, owner, call.previous)
         said = bytes(call.fields.get("input", b""))

@@ -9,11 +9,21 @@ import msgspec
 from llmedge.call import Call
 from llmedge.dialects import billing
 from llmedge.dialects.lenient import UNREADABLE
-from llmedge.model import Usage
+from llmedge.model import Target, Usage
+from llmedge.money import USD
 from llmedge.operations import Operation
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.tokens import rough
-from llmedge.record import AUDIO_SECONDS, CHARACTERS, COST_UNKNOWN, IMAGES, TIER, Attempt, Fact
+from llmedge.record import (
+    AUDIO_SECONDS,
+    CHARACTERS,
+    COST_UNKNOWN,
+    IMAGES,
+    PROMPT_CACHE_SAVED,
+    TIER,
+    Attempt,
+    Fact,
+)
 
 LONGEST = 256
 """Characters of a model's name."""
@@ -36,9 +46,14 @@ class Books:
         :param answer: or its beginning, which says what model wrote it.
         """
         routing, accounting = call.record.routing, call.record.accounting
-        by = routing.answered_by or routing.deciding_attempt
+        by = routing.answered_by
         if by is None:
-            return
+            if accounting.kept:
+                self._enter_kept(call)
+                return
+            by = routing.deciding_attempt
+            if by is None:
+                return
         prices = self.prices
         if by.tier and usage is not None:
             usage = msgspec.structs.replace(usage, tier=by.tier)
@@ -50,16 +65,36 @@ class Books:
         accounting.cost = by.cost = cost
         if cost is None:
             accounting.unpriced = by.unpriced = True
-        if usage is not None and (usage.tier or usage.characters or usage.audio_ms or usage.images):
-            _tell(usage, call.record.facts)
+        if usage is not None and (
+            usage.tier or usage.characters or usage.audio_ms or usage.images or usage.cached or usage.cache_write
+        ):
+            _tell(usage, self._saved(by.target, usage), call.record.facts)
         if len(routing.attempts) > 1:
             self._sum(call, by)
+
+    def _enter_kept(self, call: Call) -> None:
+        """An answer of the cache's; others may have been asked in vain before."""
+        accounting = call.record.accounting
+        if call.record.routing.attempts:
+            charged = accounting.cost or 0
+            self._sum(call, None)
+            accounting.cost = charged + (accounting.cost or 0)
 
     def enter_vain(self, call: Call) -> None:
         """Write down a call that nobody got a whole answer to: what vendors had told, or had said, and the prompt of
         those that were left at work. Nobody takes money for counting tokens."""
         if call.operation is not Operation.COUNT_TOKENS:
             self._sum(call, None)
+
+    def _saved(self, target: Target, usage: Usage) -> int | None:
+        """What the vendor's cache saved of the prompt's price, less what writing to it cost, in picos; ``None`` where
+        that is not known. The vendor's own sum, where it tells one, does not say what it would have been."""
+        if not (usage.cached or usage.cache_write):
+            return None
+        told = msgspec.structs.replace(usage, cost=None)
+        cost = self.prices.price(target, told)
+        without = self.prices.price(target, msgspec.structs.replace(told, cached=0, cache_write=0, cache_write_1h=0))
+        return None if cost is None or without is None else without - cost
 
     def _sum(self, call: Call, by: Attempt | None) -> None:
         accounting = call.record.accounting
@@ -96,10 +131,11 @@ class Books:
         attempt.unpriced = attempt.cost is None
 
 
-def _tell(usage: Usage, facts: dict[Fact, Any]) -> None:
+def _tell(usage: Usage, saved: int | None, facts: dict[Fact, Any]) -> None:
     """Say what was used besides tokens, or otherwise than usual."""
     seconds = usage.audio_ms / 1000
     for fact, value in (
+        (PROMPT_CACHE_SAVED, saved and saved / USD),
         (TIER, usage.tier),
         (AUDIO_SECONDS, seconds),
         (CHARACTERS, usage.characters),

@@ -12,6 +12,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from llmedge.config import Settings
+from llmedge.config.sections.models import Model
 from llmedge.config.sections.providers import Provider as ProviderSettings
 from llmedge.config.sections.upstream import Upstream
 from llmedge.operations import Operation
@@ -30,7 +31,7 @@ from llmedge.pipeline.stage import Handler, Stage, StageDeps, compose
 from llmedge.pipeline.strategies import Strategies
 from llmedge.pipeline.tokens import TokenCounter
 from llmedge.pipeline.vendor_models import VendorModels
-from llmedge.providers.provider import Provider
+from llmedge.providers.provider import MarksPrompts, Provider
 from llmedge.providers.registry import provider_of, vendor_behind
 from llmedge.record import Record
 from llmedge.state.allowances import Allowances
@@ -45,12 +46,44 @@ def stages(settings: Settings) -> list[type[Stage]]:
     """The call onion, outermost first; those that are off are not among them. ``Route`` is at its heart."""
     limited = any(key.budgets or key.tpm or key.max_concurrency for key in settings.auth.keys)
     reserve: list[type[Stage]] = [Reserve] if limited or settings.store.url is not None else []
-    guards: list[type[Stage]] = []
-    if settings.guardrails:
-        from llmedge.pipeline.guard import GuardAnswers, GuardRequests  # nothing of them is in memory otherwise
+    asked, answered = _guards(settings)
+    cache = _cache(settings) if caches(settings) else []
+    warm: list[type[Stage]] = []
+    if _keeping(settings):
+        from llmedge.pipeline.warm import KeepWarm
 
-        guards = [GuardRequests, GuardAnswers]
-    return [Settle, Admit, CountTokens, *guards, *reserve]
+        warm = [KeepWarm]
+    return [Settle, Admit, CountTokens, *asked, *cache, *answered, *reserve, *warm]
+
+
+def _guards(settings: Settings) -> tuple[list[type[Stage]], list[type[Stage]]]:
+    """Those of requests, and of answers: what is kept was looked at, and what is asked for is before that."""
+    if not settings.guardrails:
+        return [], []
+    from llmedge.pipeline.guard import GuardAnswers, GuardRequests  # nothing of them is in memory otherwise
+
+    return [GuardRequests], [GuardAnswers]
+
+
+def caches(settings: Settings) -> bool:
+    """Whether anything is kept and given again."""
+    rules = [each.cache for each in settings.models.values()] + [each.cache for each in settings.auth.keys]
+    return settings.cache.enabled or any(rule is not None and rule.enabled for rule in rules)
+
+
+def _cache(settings: Settings) -> list[type[Stage]]:
+    if settings.cache.semantic.mode != "off":
+        from llmedge.pipeline.semantic import SemanticCache
+
+        return [SemanticCache]
+    from llmedge.pipeline.cache import Cache  # where it is off, nothing of it is in memory
+
+    return [Cache]
+
+
+def _keeping(settings: Settings) -> list[Model]:
+    """The models whose prompts vendors are to keep."""
+    return [model for model in settings.models.values() if model.prompt_cache != "off"]
 
 
 @attrs.frozen
@@ -66,6 +99,7 @@ class PipelineDeps:
     allowances: Allowances
     known: Callable[[Sequence[Fund], float], Awaitable[None]]
     ledger: Any = None
+    cache: Any = None
     guard_stats: Any = None
 
 
@@ -75,6 +109,7 @@ class Pipeline:
 
     :ivar otel_names: provider → ``gen_ai.provider.name``.
     :ivar handlers: by operation: its stages, around the route.
+    :ivar cache: what the cache's stage is built with; ``None`` where there is none.
     """
 
     settings: Settings
@@ -86,12 +121,15 @@ class Pipeline:
     health: HealthChecks
     handlers: Mapping[Operation, Handler]
     prices: Prices
+    cache: Any = None
     guards: Any = None
 
     def enter(self, previous: Pipeline | None) -> None:
         """Put it in force, in the place of ``previous``: what was learned is carried over."""
         self.deps.deployments.configure(self.settings.routing, self.settings.models)
         self.prices.warm()
+        if self.cache is not None:
+            self.cache.enter()
         if previous is not None:
             before = previous.settings.providers
             same = [name for name, each in self.settings.providers.items() if before.get(name) == each]
@@ -111,11 +149,40 @@ class Pipeline:
                 log.failure("{provider} could not be closed", provider=name)
 
 
+def _cache_parts(settings: Settings, deps: PipelineDeps, parts: StageDeps, route: Handler) -> Any:
+    """:raises ConfigError: a package is missing."""
+    if deps.cache is None:
+        return None
+    semantic = None
+    if settings.cache.semantic.mode != "off":
+        from llmedge.pipeline.semantic_build import semantic_parts
+
+        semantic = semantic_parts(settings, deps, parts, route)
+    from llmedge.pipeline.cached import CacheDeps
+
+    places = {name: f"{each.vendor} {each.dialect} {each.base_url}" for name, each in settings.providers.items()}
+    return CacheDeps(settings.cache, deps.cache, places, deps.observers, deps.random, semantic)
+
+
 def _limits(upstream: Upstream, provider: ProviderSettings) -> Upstream:
     """``upstream``, with what ``provider`` has of its own."""
     if provider.first_token_timeout is None:
         return upstream
     return attrs.evolve(upstream, first_token_timeout=provider.first_token_timeout)
+
+
+def _strategies(settings: Settings, providers: Mapping[str, Provider], deps: PipelineDeps) -> type[Strategies]:
+    """What orders targets; where prompts are to be kept, their providers are told so."""
+    if not (keeping := _keeping(settings)):
+        return Strategies
+    from llmedge.pipeline.warm import WarmFirst
+    from llmedge.state.warm import Warm
+
+    deps.deployments.warm = deps.deployments.warm or Warm(deps.reactor)
+    for name in dict.fromkeys(entry.target.partition("/")[0] for model in keeping for entry in model.targets):
+        if isinstance(provider := providers.get(name), MarksPrompts):
+            provider.mark_prompts()
+    return WarmFirst
 
 
 def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
@@ -136,7 +203,13 @@ def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
     vendors = {name: vendor_behind(name, each) for name, each in settings.providers.items()}
     price_names = {name: vendor.price_name for name, vendor in vendors.items()}
     prices = Prices(settings.prices, price_names, reactor, in_thread)
-    strategies = Strategies(deps.deployments, prices, deps.random)
+    strategies = _strategies(settings, providers, deps)(deps.deployments, prices, deps.random)
+    around = stages(settings)
+    asked: Mapping[str, Provider] = providers
+    if Reserve in around:
+        asked = {name: Reserving(provider) for name, provider in providers.items()}
+    routing = RouteDeps(models, asked, deps.deployments, strategies, settings.routing, reactor, deps.random)
+    route = Route(routing, Shadows(routing, prices, deps.observers))
     parts = StageDeps(
         models,
         prices,
@@ -146,19 +219,13 @@ def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
         deps.known,
         settings.routing.queue_wait,
         deps.ledger,
+        warm=deps.deployments.warm,
     )
-    around = stages(settings)
-    asked: Mapping[str, Provider] = providers
-    if Reserve in around:
-        asked = {name: Reserving(provider) for name, provider in providers.items()}
-    routing = RouteDeps(models, asked, deps.deployments, strategies, settings.routing, reactor, deps.random)
-    guards = None
+    parts = attrs.evolve(parts, cache=_cache_parts(settings, deps, parts, route))
     if settings.guardrails:
         from llmedge.pipeline.guard_rules import guards_of
 
-        parts = attrs.evolve(
-            parts, guards=(guards := guards_of(settings, parts, routing, deps, in_thread, Reserve in around))
-        )
+        parts = attrs.evolve(parts, guards=guards_of(settings, parts, routing, deps, in_thread, Reserve in around))
     return Pipeline(
         settings,
         deps,
@@ -167,7 +234,8 @@ def build(settings: Settings, deps: PipelineDeps) -> Pipeline:
         providers,
         VendorModels(providers, models, settings.upstream.models_refresh, reactor),
         HealthChecks(deps.deployments, providers, settings.routing.health_check, reactor),
-        compose([stage(parts) for stage in around], Route(routing, Shadows(routing, prices, deps.observers))),
+        compose([stage(parts) for stage in around], route),
         prices,
-        guards,
+        parts.cache,
+        parts.guards,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from random import Random
+from typing import Any
 
 from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.routing import Routing
@@ -18,9 +19,10 @@ from llmedge.state.memory import MemoryStore
 
 
 class Deployments:
-    """All of them, and what their calls share: the budgets of retries and of hedges.
+    """All of them, and what their calls share: the budgets of retries and of hedges, and who has which prompts.
 
     :ivar get: gives a deployment by its name, that of its target.
+    :ivar warm: the :class:`~llmedge.state.warm.Warm` of a configuration that keeps prompts.
     """
 
     def __init__(self, clock: Clock, random: Random, observer: Observer | None = None) -> None:
@@ -36,6 +38,7 @@ class Deployments:
         self.get = self._store.get
         self.retries = Budget(clock)
         self.hedges = Budget(clock, ratio=0.05, floor=0.1, beside=self.retries)
+        self.warm: Any = None
 
     def configure(self, routing: Routing, models: Mapping[str, Model] | None = None) -> None:
         """Put a configuration in force. What was learned stays.

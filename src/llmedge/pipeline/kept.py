@@ -53,6 +53,17 @@ def previous_of(call: Call) -> str:
     return ""
 
 
+def original(id: str) -> str:
+    """The name under which is kept what the answer ``id``, one that was given again, is called by its vendor."""
+    return f"original {id}"  # no item's id has a space
+
+
+def naming(call: Call, id: str) -> Call:
+    """``call``, going on from the answer ``id``."""
+    raw = msgspec.Raw(msgspec.json.encode(id))
+    return call.changed(fields={**call.fields, "previous_response_id": raw}, previous=id)
+
+
 def keeper_of(items: ItemMemory, owner: str, id: str) -> str:
     """The target that has ``owner``'s answer or conversation ``id``, as ``PROVIDER/MODEL``; ``""``: nobody knows."""
     return (items.get(owner, _name(id)) or b"").decode()

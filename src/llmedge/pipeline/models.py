@@ -102,7 +102,8 @@ class ModelIndex:
         known = Capabilities() if settings is None else capabilities_at(settings, name, model)
         timeout = None if settings is None or model.timeout is not None else settings.timeout
         limits = timeout, model.first_token_timeout
-        return Candidate(Target(provider, name, model.on_unsupported, known, *limits), entry)
+        kept = "" if model.prompt_cache == "off" else model.prompt_cache_ttl
+        return Candidate(Target(provider, name, model.on_unsupported, known, *limits, kept), entry)
 
     def leads_to(self, model: str, provider: str) -> bool:
         """Whether asking for ``model`` asks ``provider`` for a model of that very name first. Cheaper than

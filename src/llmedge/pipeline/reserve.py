@@ -18,7 +18,7 @@ from llmedge.pipeline.shape import tokens_of
 from llmedge.pipeline.stage import Handler, Stage, StageDeps
 from llmedge.providers.provider import Provider
 from llmedge.record import Attempt, Fact, Record
-from llmedge.state.allowances import Purse, Taken
+from llmedge.state.allowances import Allowances, Purse, Taken
 from llmedge.state.funds import Fund, Holds
 from llmedge.streams import Reply
 
@@ -234,6 +234,21 @@ class Reserving:
 
     def close(self) -> None:
         self._provider.close()
+
+
+def charge(allowances: Allowances, call: Call, cost: int) -> None:
+    """Take ``cost`` of what the caller of ``call`` may spend, for what nobody was asked for.
+
+    :raises BudgetExhausted: it is not there.
+    """
+    purse = allowances.purse(call.caller)
+    funds = [fund for fund in purse.funds if fund.is_for(call.model)] if purse is not None else []
+    for fund in funds:
+        if not fund.fits(cost):
+            raise _exhausted(fund, call.deadline.clock.seconds())
+    if purse is not None and funds and call.record.taken is None:
+        taken = call.record.taken = allowances.take(purse, 0)
+        taken.holds = Holds(funds, cost)
 
 
 def _tokens(call: Call, purse: Purse) -> int:

@@ -30,6 +30,8 @@ class StageDeps:
     :ivar queue_wait: seconds that a call may wait for its turn.
     :ivar ledger: where calls are written down; ``None``: nowhere.
     :ivar guards: what the stages have of guardrails; ``None``: none are configured.
+    :ivar cache: what its stage is built with besides; ``None`` where there is none.
+    :ivar warm: who has the beginnings of prompts; ``None``: they are not to be kept.
     """
 
     models: ModelIndex
@@ -41,6 +43,8 @@ class StageDeps:
     queue_wait: float = 5.0
     ledger: Any = None
     guards: Any = None
+    cache: Any = None
+    warm: Any = None
 
 
 class Stage(ABC):

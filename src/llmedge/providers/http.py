@@ -80,6 +80,11 @@ class HttpProvider:
         self._requests = Requests(name, spec, clock)
         self._variants = [(pattern, Requests(name, each, clock)) for pattern, each in spec.variants.items()]
 
+    def mark_prompts(self) -> None:
+        """See :class:`~llmedge.providers.provider.MarksPrompts`."""
+        for requests in (self._requests, *(each for _, each in self._variants)):
+            requests.mark()
+
     async def complete(self, call: Call, attempt: Attempt) -> Reply:
         if call.operation.passes_through:
             return await self._pass_through(call, attempt)

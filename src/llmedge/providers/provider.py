@@ -30,6 +30,14 @@ class Provider(Protocol):
         under way do not depend. Harmless when repeated."""
 
 
+@runtime_checkable
+class MarksPrompts(Protocol):
+    """A provider that can tell its vendor to keep the beginnings of prompts."""
+
+    def mark_prompts(self) -> None:
+        """Do so, before it is first asked, for targets that say for how long (``prompt_cache``)."""
+
+
 @attrs.frozen
 class ModelInfo:
     """One model of a vendor's.

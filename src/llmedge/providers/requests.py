@@ -58,6 +58,12 @@ class Requests:
         self._template_for = cache(spec.path)
         self._heads: dict[tuple[str, str, bool], bytes] = {}
 
+    def mark(self) -> None:
+        """From now on mark calls whose target is to be asked so."""
+        from llmedge.providers.marked import marked
+
+        self._translations = {client: marked(way, self._spec.quirks) for client, way in self._translations.items()}
+
     def translation(self, call: Call) -> Translation:
         """The way ``call`` goes.
 

@@ -20,6 +20,9 @@ CHANNEL = "llmedge"
 _AT_MOST = "SET LOCAL lock_timeout = '2s'"
 """Whoever waits for a table to himself has all others wait behind him (postgresql.org/docs/current/
 explicit-locking.html): while somebody reads it for long, better another time."""
+_NAMES = ", ".join(COLUMNS)
+_COPY = f"COPY shipped ({_NAMES}) FROM STDIN"
+_SHIP = f"INSERT INTO ledger ({_NAMES}) SELECT {_NAMES} FROM shipped ON CONFLICT DO NOTHING"  # noqa: S608 - our own names
 
 
 def problem_of(url: str) -> str:
@@ -97,10 +100,10 @@ class PostgresqlConnection:
             for month in sorted(months - self._partitions):
                 self._partition(month)
             self.execute("CREATE TEMP TABLE IF NOT EXISTS shipped (LIKE ledger) ON COMMIT DELETE ROWS")
-            with _errors(), self._psycopg.cursor() as cursor, cursor.copy("COPY shipped FROM STDIN") as copy:
+            with _errors(), self._psycopg.cursor() as cursor, cursor.copy(_COPY) as copy:
                 for row in rows:
                     copy.write_row([getattr(row, name) for name in COLUMNS])
-            self.execute("INSERT INTO ledger SELECT * FROM shipped ON CONFLICT DO NOTHING")
+            self.execute(_SHIP)
             then()
         self._partitions |= months
 

@@ -9,7 +9,10 @@ from llmedge.store.rows import Row, day_of
 
 FIGURES = (
     *("calls", "errors", "input", "cached", "cache_write", "output", "reasoning", "cost", "unpriced", "estimated"),
+    *("hits", "saved", "spared_input", "spared_output"),
 )
+MONEY = ("cost", "saved")
+"""Those that are picos."""
 """What is summed up, in this order, behind the columns that say of what."""
 OWNERS = ("key_id", "team", "project", "organization", "user_id")
 MODELS = ("model", "provider")
@@ -19,6 +22,8 @@ ROLLUPS = {
     "rollup_hour_model": ("hour", *MODELS),
 }
 """The tables, and the columns that say of what their sums are."""
+HITS = ("HIT", "SEMANTIC", "STALE", "COLLAPSED")
+"""What the cache says of calls that nobody else was asked for."""
 HOUR = 3_600_000_000
 """Microseconds. Hours are counted from 1970."""
 
@@ -36,6 +41,10 @@ def figures(row: Row) -> tuple[int, ...]:
         row.cost or 0,
         row.unpriced,
         row.estimated,
+        int(row.cache in HITS),
+        row.saved,
+        row.spared_input,
+        row.spared_output,
     )
 
 

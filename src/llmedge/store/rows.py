@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from llmedge.record import Attempt, Record
+from llmedge.record import CACHE, Attempt, Record
 
 
 class Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -21,6 +21,8 @@ class Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
     :ivar unpriced: of one of them the price is not known.
     :ivar attempts: how many vendors were asked; ``detail`` has them, and every decision, as JSON.
     :ivar duration: microseconds; ``first_event`` too.
+    :ivar cache: what the cache did, in the words of ``x-llmedge-cache``; ``saved``: what its answer would have cost, in
+        picos, and the tokens that nobody was asked for.
     """
 
     uid: str
@@ -54,6 +56,10 @@ class Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
     duration: int
     first_event: int | None
     detail: str
+    cache: str = ""
+    saved: int = 0
+    spared_input: int = 0
+    spared_output: int = 0
 
 
 COLUMNS = Row.__struct_fields__
@@ -72,6 +78,7 @@ def row_of(record: Record, uid: str) -> Row:
     """The row of a finished call."""
     account, used, cost = record.account, record.accounting.usage, record.accounting.cost
     by = record.routing.deciding_attempt
+    spared = record.accounting.spared
     ended = record.received if record.ended is None else record.ended
     return Row(
         uid=uid,
@@ -105,6 +112,10 @@ def row_of(record: Record, uid: str) -> Row:
         duration=_micros(ended - record.received),
         first_event=None if record.first_event is None else _micros(record.first_event - record.received),
         detail=_encode(_detail(record)).decode(),
+        cache=record.facts.get(CACHE, ""),
+        saved=record.accounting.saved or 0,
+        spared_input=0 if spared is None else spared.input,
+        spared_output=0 if spared is None else spared.output,
     )
 
 
@@ -124,7 +135,7 @@ def _detail(record: Record) -> dict[str, Any]:
         "attempts": [_attempt(record, attempt) for attempt in routing.attempts],
         "passed_over": [{"target": each.target, "why": each.why} for each in routing.skipped],
         "paused": routing.paused,
-        "facts": {fact.name: value for fact, value in record.facts.items()},
+        "facts": {fact.name: value for fact, value in record.facts.items() if fact.name},
         "error": record.error_message,
     }
 

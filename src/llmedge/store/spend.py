@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from llmedge.store.database import Connection
-from llmedge.store.rollups import FIGURES, HOUR, ROLLUPS
+from llmedge.store.rollups import FIGURES, HITS, HOUR, MONEY, ROLLUPS
 from llmedge.store.rows import day_of
 
 DAY = 24 * HOUR
@@ -33,13 +33,17 @@ GROUPS = {
 TIMES = ("day", "hour")
 _BOUND = ("team", "project")
 _WHOLE = 1_000_000
-_SUMS = ", ".join("SUM(cost / 1000000), SUM(cost % 1000000)" if name == "cost" else f"SUM({name})" for name in FIGURES)
+_SUMS = ", ".join(
+    f"SUM({name} / 1000000), SUM({name} % 1000000)" if name in MONEY else f"SUM({name})" for name in FIGURES
+)
 """Money in two parts: a sum of 64 bits would hold nine million USD, and not a day more."""
 _OF_ROWS = ", ".join(
     {
         "calls": "COUNT(*)",
         "errors": "SUM(CASE WHEN outcome = 'ok' THEN 0 ELSE 1 END)",
         "cost": "SUM(COALESCE(cost, 0) / 1000000), SUM(COALESCE(cost, 0) % 1000000)",
+        "saved": "SUM(saved / 1000000), SUM(saved % 1000000)",
+        "hits": f"SUM(CASE WHEN cache IN ({', '.join(map(repr, HITS))}) THEN 1 ELSE 0 END)",
     }.get(name, f"SUM({name})")
     for name in FIGURES
 )
@@ -71,7 +75,7 @@ class TooManyGroups(Exception):
 
 
 class Spend(dict[str, Any]):
-    """One group: what it is of, by the names asked for, and the figures of the sums, ``cost`` in picos."""
+    """One group: what it is of, by the names asked for, and the figures of the sums, money in picos."""
 
 
 def spend(connection: Connection, asked: Question) -> list[Spend]:
@@ -174,6 +178,5 @@ def _group(columns: Iterable[str], row: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _figures(row: Sequence[Any]) -> list[int]:
-    values = [int(value or 0) for value in row]
-    cost = FIGURES.index("cost")
-    return [*values[:cost], values[cost] * _WHOLE + values[cost + 1], *values[cost + 2 :]]
+    values = iter([int(value or 0) for value in row])
+    return [next(values) * _WHOLE + next(values) if name in MONEY else next(values) for name in FIGURES]

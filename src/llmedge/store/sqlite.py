@@ -20,7 +20,11 @@ from llmedge.store.rows import COLUMNS, Row, day_of
 
 _ATTACHED = 8
 """Months that are open at once; SQLite takes 10 files."""
-_INSERT = f"INSERT OR IGNORE INTO {{}}.ledger VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - no value in it
+_INSERT = f"INSERT OR IGNORE INTO {{}}.ledger ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
+_ADDED = {"cache": "text NOT NULL DEFAULT ''"} | dict.fromkeys(
+    ("saved", "spared_input", "spared_output"), "integer NOT NULL DEFAULT 0"
+)
+"""Columns that the files of earlier months may not have."""
 
 
 _OLDEST = (3, 24)
@@ -140,6 +144,9 @@ class SqliteConnection:
             self.execute(f"PRAGMA {name}.synchronous = FULL")
             with _errors(str(file)):
                 self._sqlite.executescript((files("llmedge.store") / "sql/month.sql").read_text().format(month=name))
+            there = {row[1] for row in self.query(f"PRAGMA {name}.table_info(ledger)")}
+            for column in [column for column in _ADDED if column not in there]:
+                self.execute(f"ALTER TABLE {name}.ledger ADD COLUMN {column} {_ADDED[column]}")
         self._attached.append(name)
         return name
 

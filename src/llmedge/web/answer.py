@@ -59,6 +59,8 @@ def _show_said(request: EdgeRequest, record: Record) -> None:
     for fact, value in record.facts.items():
         if type(value) is int and fact.header:
             request.lines.append(b"%b: %d\r\n" % (_name(fact.header), value))
+        elif not fact.name:
+            request.lines.append(value)
         elif fact.header:
             shown = ", ".join(value) if isinstance(value, list) else str(value)
             request.lines.append(b"%b: %b\r\n" % (_name(fact.header), _visible(shown, 1024)))

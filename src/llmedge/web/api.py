@@ -19,6 +19,7 @@ from llmedge.call import Call, Match, RoutingHints
 from llmedge.dialects.dialect import CountingDialect, Dialect, Request
 from llmedge.dialects.registry import DIALECTS
 from llmedge.dialects.weight import check_items
+from llmedge.driver import CoroutineDriver
 from llmedge.errors import (
     EdgeError,
     InternalError,
@@ -37,7 +38,7 @@ from llmedge.streams import ReplyStream
 from llmedge.threads import FEW, LARGE, in_thread, is_heavy
 from llmedge.web import websocket
 from llmedge.web.answer import SLICE, send_answer, send_body, send_error, send_json, show_call
-from llmedge.web.driver import CoroutineDriver
+from llmedge.web.cache_wishes import CACHE_HEADERS, cache_wish
 from llmedge.web.head import header_in
 from llmedge.web.limits import deadline_exceeded
 from llmedge.web.listing import OPENAI_SHAPE, SHAPES, Listed
@@ -331,12 +332,12 @@ def _expect_json(request: EdgeRequest) -> None:
     request.context.head.is_json = True
 
 
-_WISHES = frozenset({b"X-Llmedge-Retries", b"X-Llmedge-No-Fallback", b"X-Llmedge-Tags"})
+_WISHES = frozenset({b"X-Llmedge-Retries", b"X-Llmedge-No-Fallback", b"X-Llmedge-Tags", *CACHE_HEADERS})
 """As twisted writes them."""
 
 
 def _hints(request: EdgeRequest) -> RoutingHints:
-    """What the client says about routing, in headers of its own.
+    """What the client says about routing and the cache, in headers.
 
     :raises ValidationError: it makes no sense.
     """
@@ -351,7 +352,8 @@ def _hints(request: EdgeRequest) -> RoutingHints:
     if alone not in ("", "0", "1", "false", "true"):
         raise ValidationError("The header x-llmedge-no-fallback must be true or false.", param="x-llmedge-no-fallback")
     tags = frozenset(filter(None, map(str.strip, (header("x-llmedge-tags") or "").split(","))))
-    return RoutingHints(None if retries is None else int(retries), alone in ("1", "true"), tags, header)
+    wish = cache_wish(header)
+    return RoutingHints(None if retries is None else int(retries), alone in ("1", "true"), tags, header, wish)
 
 
 declare(Api.app, Api)

@@ -9,10 +9,10 @@ from twisted.internet.defer import Deferred
 
 from llmedge.config.sections.server import Server
 from llmedge.deadlines import Deadlines
+from llmedge.driver import CoroutineDriver
 from llmedge.errors import EdgeError, RateLimited, Stopping
 from llmedge.model import Caller, Deadline
 from llmedge.record import REFUSED_BY, Attempt, Record
-from llmedge.web.driver import CoroutineDriver
 from llmedge.web.head import NO_HEAD, RequestHead
 
 

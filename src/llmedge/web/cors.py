@@ -64,7 +64,18 @@ class Cors(Layer):
         return NOT_DONE_YET
 
 
-_CALL = ("provider", "model", "attempts", "fallback", "overhead-ms", "cost-usd", "dropped", "estimated", "causes")
+_CALL = (
+    "provider",
+    "model",
+    "attempts",
+    "fallback",
+    "overhead-ms",
+    "cost-usd",
+    "dropped",
+    "estimated",
+    "causes",
+    "cache",
+)
 _EXPOSED = (
     b"x-request-id, retry-after, x-should-retry, "
     + b"".join(b"x-llmedge-%b, " % name.encode() for name in _CALL)

@@ -12,11 +12,11 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
 from llmedge.config import Settings
+from llmedge.driver import CoroutineDriver
 from llmedge.identity.chain import IdentifierChain
 from llmedge.record import Record, TraceContext
 from llmedge.state.rates import RateLimiter
 from llmedge.state.wrong_keys import WrongKeys
-from llmedge.web.driver import CoroutineDriver
 from llmedge.web.request import EdgeRequest
 
 T = TypeVar("T")

@@ -106,7 +106,8 @@ class Relay:
         if not request.startedWriting:
             show_call(request)
             request.responseHeaders._rawHeaders[b"Content-Type"] = [b"text/event-stream; charset=utf-8"]
-            request.lines.append(b"Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n")  # or nginx would hold it back
+            # The first is for caches on the way, which know nothing of keys; the second for nginx, which would hold it.
+            request.lines.append(b"Cache-Control: private, no-store\r\nX-Accel-Buffering: no\r\n")
 
     def _fail(self, error: EdgeError) -> None:
         request = self._request

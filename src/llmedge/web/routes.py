@@ -14,9 +14,9 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from llmedge.driver import CoroutineDriver
 from llmedge.errors import EdgeError, MethodNotAllowed
 from llmedge.operations import ENDPOINTS, Endpoint
-from llmedge.web.driver import CoroutineDriver
 from llmedge.web.paths import PARAMETER, PATHS, SLASHED, nothing_at
 from llmedge.web.request import EdgeRequest
 

@@ -9,6 +9,7 @@ import attrs
 from llmedge.config import kinds
 from llmedge.config.capabilities import Capabilities
 from llmedge.config.option import option, table_schema
+from llmedge.config.sections.cache import RULE, CacheRule
 
 
 @attrs.frozen
@@ -96,6 +97,15 @@ class Model:
     sticky: str = option(
         kinds.string, "", 'Keeps calls that belong together on one target: "prompt", or "header:NAME" of the client\'s.'
     )
+    prompt_cache: str = option(
+        kinds.choice("off", "auto"),
+        "off",
+        "Have vendors keep the beginnings of prompts: marks for those that want them, and calls that begin alike go "
+        "where that is kept.",
+    )
+    prompt_cache_ttl: str = option(
+        kinds.choice("5m", "1h"), "5m", "How long, from its last use on. Writing for an hour costs more."
+    )
     timeout: float | None = option(
         kinds.seconds, None, "Seconds an answer may take, as server.timeout; default: what its targets' providers say."
     )
@@ -111,5 +121,8 @@ class Model:
         kinds.choice("hints", "refuse", "drop"),
         "",
         "As the provider's, for this model; default: what the provider says.",
+    )
+    cache: CacheRule | None = option(
+        RULE, None, "What is otherwise than [cache] has it: true, false, or a table such as {ttl = 600}."
     )
     capabilities: Capabilities = attrs.field(factory=Capabilities)

@@ -9,6 +9,7 @@ import attrs
 from llmedge.config import kinds
 from llmedge.config.option import option
 from llmedge.config.sections.budgets import Budget
+from llmedge.config.sections.cache import RULE, CacheRule
 
 
 def _metadata(value: Any) -> dict[str, str | int | float | bool]:
@@ -38,4 +39,7 @@ class Scope:
     )
     tags: tuple[str, ...] = option(kinds.strings, (), "Words that its calls are found by in the ledger.")
     metadata: dict[str, Any] = option(METADATA, attrs.Factory(dict), "What else is to be known of it.")
+    cache: CacheRule | None = option(
+        RULE, None, "What is otherwise than [cache] has it: false, or a table such as {ttl = 600}."
+    )
     budgets: tuple[Budget, ...] = attrs.field(default=(), metadata={"items": Budget})

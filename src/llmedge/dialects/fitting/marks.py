@@ -14,7 +14,7 @@ def fit_marks(request: ir.Request, context: RenderContext) -> ir.Request:
     """:raises Unsupported: there are too many, and nothing may be left out."""
     assert context.limits is not None
     most = context.limits.cache_marks
-    left = sum(1 for _ in _marks(request)) - most if most else 0
+    left = sum(1 for _ in marks_in(request)) - most if most else 0
     if left <= 0:
         return request
     context.approximated("cache_control", f"at most {most} marks")
@@ -34,7 +34,7 @@ def fit_marks(request: ir.Request, context: RenderContext) -> ir.Request:
     return ir.replace(request, tools=tools, messages=messages)
 
 
-def _marks(request: ir.Request) -> Iterator[str]:
+def marks_in(request: ir.Request) -> Iterator[str]:
     """In the order of the prompt: the tools', then what is said."""
     for struct in (*request.tools, *(part for each in request.messages for part in with_results(each))):
         if mark := getattr(struct, "cache", ""):

@@ -9,6 +9,8 @@ CREATE TABLE IF NOT EXISTS {month}.ledger (
     output integer NOT NULL, reasoning integer NOT NULL, estimated integer NOT NULL,
     cost integer, unpriced integer NOT NULL, attempts integer NOT NULL,
     duration integer NOT NULL, first_event integer, detail text NOT NULL,
+    cache text NOT NULL DEFAULT '', saved integer NOT NULL DEFAULT 0,
+    spared_input integer NOT NULL DEFAULT 0, spared_output integer NOT NULL DEFAULT 0,
     PRIMARY KEY (at, uid)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS {month}.ledger_request ON ledger (request_id);

@@ -1,4 +1,4 @@
-"""Drives the coroutine that answers a request."""
+"""Drives the coroutine that answers a request, or asks for an answer."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
+
+
+def _nobody(result: Any) -> None: ...
 
 
 class CoroutineDriver:
@@ -18,14 +21,14 @@ class CoroutineDriver:
 
     __slots__ = ("_coroutine", "_then", "_waiting", "called")
 
-    def __init__(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> None:
+    def __init__(self, coroutine: Coroutine[Deferred[Any], Any, Any]) -> None:
         self.called = False
         self._coroutine = coroutine
         self._waiting: Deferred[Any] | None = None
-        self._then: Callable[[Failure | None], None] = lambda result: None
+        self._then: Callable[[Any], None] = _nobody
 
-    def start(self, then: Callable[[Failure | None], None]) -> None:
-        """Begin; ``then`` is called at the end, with why it failed, if it did. It must not raise."""
+    def start(self, then: Callable[[Any], None]) -> None:
+        """Begin; ``then`` is called at the end, with what came of it, or the Failure. It must not raise."""
         self._then = then
         self._resume(None)
 
@@ -48,8 +51,8 @@ class CoroutineDriver:
                 waiting = coroutine.send(None)
             while not isinstance(waiting, Deferred):  # of others' plugins: as with fromCoroutine, it gets that back
                 waiting = coroutine.send(waiting)
-        except StopIteration:
-            self._end(None)
+        except StopIteration as end:
+            self._end(end.value)
         except BaseException:
             self._end(Failure())  # type: ignore[no-untyped-call]  # twisted has no types here
         else:
@@ -60,7 +63,7 @@ class CoroutineDriver:
                 thrown.__traceback__ = None
             del result, thrown  # an exception knows this frame, which must not know the exception
 
-    def _end(self, result: Failure | None) -> None:
+    def _end(self, result: Any) -> None:
         self.called = True
-        then, self._then = self._then, lambda result: None  # it knows the request
+        then, self._then = self._then, _nobody  # it knows the request
         then(result)

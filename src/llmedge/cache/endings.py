@@ -1,0 +1,108 @@
+"""Which answers are worth keeping: those that ended well and say something. Looked for in their bytes, whole or as the
+frames of a stream, since reading them as JSON would cost as much as passing them on.
+
+A member's name cannot stand unescaped in a text, so what is found is a member. It may be one of a tool's arguments,
+where those are objects: every ending that is found has to be a good one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+import attrs
+
+Ending = Literal["good", "tool", "bad", "empty"]
+_TAIL = 2048
+"""Bytes of a stream's end in which the ending of a single answer is looked for first."""
+
+
+@attrs.frozen
+class _Signs:
+    """How a dialect says it.
+
+    :ivar end: finds each reason why an answer ended; ``good``: those that are well, ``tool``: for a tool to be called.
+    :ivar says: finds a text that is not empty.
+    :ivar calls: finds a call of a tool, where ``call`` stands; ``refuses``: a refusal, where ``refusal`` does.
+    """
+
+    end: re.Pattern[bytes]
+    good: frozenset[bytes]
+    says: re.Pattern[bytes]
+    tool: frozenset[bytes] = frozenset()
+    call: bytes = b""
+    calls: re.Pattern[bytes] | None = None
+    refusal: bytes = b""
+    refuses: re.Pattern[bytes] | None = None
+
+
+def _words(text: str) -> frozenset[bytes]:
+    return frozenset(text.encode().split())
+
+
+_TEXT = re.compile(rb'"text"\s*:\s*"[^"]')
+_FINISH = re.compile(rb'"finish_reason"\s*:\s*"([^"]*)"')
+_SIGNS: Mapping[str, _Signs] = {
+    # platform.openai.com/docs/api-reference/chat/object
+    "openai_chat": _Signs(
+        _FINISH,
+        _words("stop"),
+        re.compile(rb'"content"\s*:\s*"[^"]'),
+        _words("tool_calls function_call"),
+        b"_call",
+        re.compile(rb'"(?:tool_calls"\s*:\s*\[\s*\{|function_call"\s*:\s*\{)'),
+        b'"refusal"',
+        re.compile(rb'"refusal"\s*:\s*"'),
+    ),
+    "openai_text": _Signs(_FINISH, _words("stop"), _TEXT),
+    # platform.openai.com/docs/api-reference/responses/object: items have a status as well
+    "openai_responses": _Signs(
+        re.compile(rb'(?:"status"\s*:\s*|"type"\s*:\s*"response\.)"?(completed|incomplete|failed|cancelled)"'),
+        _words("completed"),
+        _TEXT,
+        call=b'_call"',
+        calls=re.compile(rb'"type"\s*:\s*"[a-z_]*_call"'),
+        refusal=b'"refusal"',
+        refuses=re.compile(rb'"type"\s*:\s*"refusal"'),
+    ),
+    # docs.anthropic.com/en/api/handling-stop-reasons
+    "anthropic": _Signs(
+        re.compile(rb'"stop_reason"\s*:\s*"([^"]*)"'),
+        _words("end_turn stop_sequence"),
+        _TEXT,
+        _words("tool_use"),
+        b'tool_use"',
+        re.compile(rb'"type"\s*:\s*"[a-z_]*tool_use"'),
+    ),
+    # ai.google.dev/api/generate-content#FinishReason
+    "gemini": _Signs(
+        re.compile(rb'"finishReason"\s*:\s*"([^"]*)"'),
+        _words("STOP"),
+        _TEXT,
+        call=b'"functionCall"',
+        calls=re.compile(rb'"functionCall"\s*:'),
+    ),
+}
+
+
+def ending(dialect: str, body: bytes, single: bool = False) -> Ending:
+    """How an answer ended. One that no text is in, such as an embedding, is good as it is.
+
+    :param single: it has one ending, which stands near its end if anywhere.
+    """
+    signs = _SIGNS.get(dialect)
+    if signs is None:
+        return "good"
+    reasons = signs.end.findall(body[-_TAIL:]) if single else None
+    calls = False
+    for reason in reasons or signs.end.findall(body) or (b"none",):
+        if reason not in signs.good:
+            if reason not in signs.tool:
+                return "bad"
+            calls = True
+    if signs.refuses is not None and signs.refusal in body and signs.refuses.search(body):
+        return "bad"
+    if calls or (signs.calls is not None and signs.call in body and signs.calls.search(body)):
+        return "tool"
+    return "good" if signs.says.search(body) else "empty"

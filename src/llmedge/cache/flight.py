@@ -1,0 +1,299 @@
+"""One call under way for all who ask the same at once.
+
+The first pays for it and has its attempts in its record. Who comes later waits, or reads along from the beginning of
+its stream. Who leaves takes nothing from the others: where the first does, the call goes on in a record of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from types import CoroutineType
+from typing import Any
+
+from msgspec.structs import replace
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+
+from llmedge.cache.refusals import FellBehind
+from llmedge.cache.replay import like, signature
+from llmedge.call import Call
+from llmedge.driver import CoroutineDriver
+from llmedge.errors import EdgeError
+from llmedge.model import Answer, Event, EventKind, Usage
+from llmedge.record import Accounting, Record, Routing
+from llmedge.streams import Batch, Reply, ReplyStream, Wake, nobody
+
+
+class Flight:
+    """:param limit: bytes of a stream that are kept for who comes later, or lags behind.
+
+    :param finish: it ends even where everybody has left.
+    :param ended: is told of its end, once.
+    :ivar call: the call as it is asked, with a ``record`` that shares what happens to it with that of who pays.
+    :ivar payer: the record of who pays; ``None``: that one has left.
+    :ivar reply: what came of it; ``error``: why nothing did.
+    :ivar complete: all that has come of its stream is here: who asks the same may come along, and it may be kept.
+    :ivar whole: its answer is here, to the end.
+    """
+
+    reply: Reply | None = None
+    error: BaseException | None = None
+    complete = True
+    whole = landed = False
+    first = count = size = 0
+    _waking = False
+    _work: CoroutineDriver | None = None
+
+    def __init__(self, call: Call, limit: int, finish: bool, ended: Callable[[Flight], None]) -> None:
+        self.record: Record = replace(call.record)
+        self.call: Call = replace(call, record=self.record)
+        self.payer: Record | None = call.record
+        self.events: Batch = []
+        self._limit, self._finish, self._ended = limit, finish, ended
+        self._waiting: list[Deferred[None]] = []
+        self._riders: list[Rider] = []
+
+    # Before there is an answer
+
+    def start(self, ask: Callable[[Call], Awaitable[Reply]]) -> None:
+        """Have ``ask`` asked."""
+        try:
+            work = ask(self.call)
+        except Exception:
+            self._land(Failure())  # type: ignore[no-untyped-call]  # twisted has no types here
+            return
+        self._work = CoroutineDriver(work if type(work) is CoroutineType else _awaited(work))
+        self._work.start(self._land)
+
+    def _land(self, result: Any) -> None:
+        self.landed = True
+        if type(result) is Answer:
+            self.reply, self.whole = result, True
+            self._ended(self)
+        elif isinstance(result, Failure):
+            self.error = result.value
+            self._ended(self)
+        else:
+            self.reply = result
+        waiting = self._waiting
+        if waiting:
+            self._waiting = []
+            for each in waiting:
+                each.callback(None)
+        elif self._work is not None and not self.whole and self.error is None and self._deserted:
+            self._drain()
+
+    async def answer(self, record: Record) -> Reply:
+        """What comes of it, for ``record``.
+
+        :raises BaseException: what became of it instead.
+        """
+        if not self.landed:
+            turn: Deferred[None] = Deferred()
+            self._waiting.append(turn)
+            try:
+                await turn
+            except CancelledError:
+                if turn in self._waiting:
+                    self._waiting.remove(turn)
+                self._left(record)
+                raise
+        if record is self.payer:
+            self._hand_over(record)
+        if self.error is not None:
+            raise self.error
+        if type(self.reply) is Answer:
+            return self.reply
+        rider = Rider(self, record)
+        self._riders.append(rider)
+        return rider
+
+    # Its stream
+
+    @property
+    def usage(self) -> Usage | None:
+        """As its vendor has told so far."""
+        return None if self.reply is None else self.reply.usage
+
+    def pull(self) -> Batch | None:
+        """What comes next of its stream.
+
+        :raises EdgeError: it broke.
+        """
+        if self.error is not None:
+            raise self.error
+        stream = self.reply
+        assert isinstance(stream, ReplyStream)
+        try:
+            events = stream.read_now()
+        except EdgeError as error:
+            self._end(error)
+            self._wake_later()
+            raise
+        if events is None:
+            return None
+        if self.complete or len(self._riders) > 1:
+            self._keep(events)
+        self.count += len(events)
+        if events[-1].kind is EventKind.DONE:
+            self.whole = True
+            self._end(None)
+        if len(self._riders) > 1:
+            self._wake_later()
+        return events
+
+    def _keep(self, events: Batch) -> None:
+        if self.size > self._limit:
+            self._trim()
+        self.events += events
+        self.size += _size(events)
+        if self.size > self._limit:
+            self.complete = False
+            if not self._riders:
+                self._stop()
+
+    def _trim(self) -> None:
+        """Forget what all have read. Who is too far behind is not waited for."""
+        while True:
+            low = min([rider.at for rider in self._riders if not rider.lags], default=self.count)
+            gone, self.events = self.events[: low - self.first], self.events[low - self.first :]
+            self.first = low
+            self.size -= _size(gone)
+            if self.size <= self._limit:
+                return
+            for rider in self._riders:
+                rider.lags = rider.lags or rider.at == low
+
+    def readable(self, wake: Wake) -> None:
+        """Have ``wake`` called when there is more of its stream."""
+        stream = self.reply
+        assert isinstance(stream, ReplyStream)
+        stream.on_readable(wake)
+
+    def wake_all(self) -> None:
+        """There is more for all who read along."""
+        self._waking = False
+        for rider in list(self._riders):
+            rider.wake()
+
+    def _wake_later(self) -> None:
+        """In a turn of the reactor's own: who is woken reads on, and may be in the middle of writing."""
+        if not self._waking:
+            self._waking = True
+            self.call.deadline.clock.callLater(0, self.wake_all)
+
+    def _drain(self) -> None:
+        """Nobody reads it, and it is to end all the same."""
+        try:
+            while not self.whole and self.error is None and self.pull() is not None:
+                pass
+        except EdgeError:
+            return  # it is in the record
+        if not self.whole and isinstance(self.reply, ReplyStream):
+            self.reply.on_readable(self._drain)
+
+    # Its end
+
+    def leave(self, rider: Rider) -> None:
+        """``rider`` reads no further."""
+        if rider in self._riders:
+            self._riders.remove(rider)
+            self._left(rider.record)
+
+    def _left(self, record: Record) -> None:
+        over = self.whole or self.error is not None
+        if over or not (self._riders or self._waiting or self._finish):
+            if not over:
+                self._stop()
+            elif record is self.payer:
+                self._hand_over(record)
+            return
+        if record is self.payer:
+            self.payer = None  # its record ends here, and has nothing of what comes
+            record.routing, record.facts = Routing(), dict(record.facts)
+            record.taken, record.uid = None, ""
+            self.record.accounting = Accounting()
+        if not self._riders and self.reply is not None:
+            self._drain()
+
+    def _stop(self) -> None:
+        stream = self.reply
+        if isinstance(stream, ReplyStream):
+            stream.abort()
+        elif self._work is not None:
+            self._work.cancel()
+        if self.error is None:
+            self._end(CancelledError())
+        if self.payer is not None:
+            self._hand_over(self.payer)
+
+    def _hand_over(self, payer: Record) -> None:
+        """What stages further in wrote into the record itself."""
+        record = self.record
+        payer.taken, payer.tokens_level, payer.uid = record.taken, record.tokens_level, record.uid
+
+    @property
+    def _deserted(self) -> bool:
+        return self.payer is None and not self._riders
+
+    def _end(self, error: BaseException | None) -> None:
+        self.error = error
+        self._ended(self)
+
+
+def _size(events: Batch) -> int:
+    return sum([len(event.frame) for event in events])
+
+
+async def _awaited(work: Awaitable[Reply]) -> Reply:
+    return await work
+
+
+class Rider(ReplyStream):
+    """The stream of a flight, as one of those reads it who asked for it. Only the first has it with the vendor's id.
+
+    :ivar at: how many events it has read. ``lags``: others are too far ahead to wait for it.
+    """
+
+    def __init__(self, flight: Flight, record: Record) -> None:
+        self._flight = flight
+        self.record = record
+        self.at = 0
+        self.lags = self._left = False
+        self.wake: Wake = nobody
+        self._ids: tuple[bytes, bytes] | None = (b"", b"") if record is flight.payer else None
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._flight.usage
+
+    def read_now(self) -> Batch | None:
+        flight = self._flight
+        if self.lags:
+            raise FellBehind
+        if self.at == flight.count:  # nobody is ahead
+            events = flight.pull()
+            if events is None:
+                return None
+        else:
+            events = flight.events[self.at - flight.first :]
+        self.at = flight.count
+        stream = flight.reply
+        self.drained = stream.drained  # type: ignore[union-attr]
+        return events if self._ids == (b"", b"") else self._renamed(events)
+
+    def _renamed(self, events: Batch) -> Batch:
+        if self._ids is None:
+            id, _ = signature(b"".join([event.frame for event in events]), True)
+            self._ids = (id, like(id)) if id else (b"", b"")
+        old, new = self._ids
+        return [Event(event.kind, event.frame.replace(old, new), event.count) for event in events] if old else events
+
+    def on_readable(self, wake: Wake) -> None:
+        self.wake = wake
+        if not self._left:
+            self._flight.readable(self._flight.wake_all)
+
+    def abort(self) -> None:
+        self._left = True
+        self._flight.leave(self)

@@ -1,0 +1,309 @@
+"""Answers that are given again: a call that was answered before asks nobody, and equal ones under way ask once."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+import attrs
+from msgspec.json import encode
+from msgspec.structs import replace
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+
+from llmedge.cache import told
+from llmedge.cache.asked import NO_WISH, Asked, marks_of, scope_of, told_in_body
+from llmedge.cache.entry import Entry
+from llmedge.cache.flight import Flight
+from llmedge.cache.items import FORMS, inputs_of
+from llmedge.cache.key import KEPT, LOOKED_AT, VERSION, Unclear, is_deterministic, key_of, why_never
+from llmedge.cache.policy import policy_of, rules_of
+from llmedge.cache.refusals import NotCached
+from llmedge.cache.replay import like, signature
+from llmedge.call import Call, Match
+from llmedge.config.sections.cache import Cache as Policy
+from llmedge.errors import EdgeError, TargetError
+from llmedge.model import Answer, Caller, Deadline, EventKind, Target, Usage
+from llmedge.operations import Operation
+from llmedge.pipeline.books import Books
+from llmedge.pipeline.cache_items import answer_items
+from llmedge.pipeline.cached import Cached, CacheDeps
+from llmedge.pipeline.stage import Handler, Stage, StageDeps
+from llmedge.record import CACHE, CACHE_HEADERS, Accounting, Routing
+from llmedge.streams import Batch, Reply, ReplyStream, Wake
+from llmedge.threads import in_thread
+
+log = Logger()
+
+KNOWN = 4096
+"""Models and callers of which it is known what holds for them."""
+
+
+@attrs.define(eq=False)
+class _Known:
+    """What holds for one caller's calls of one model.
+
+    :ivar place: a digest of where they lead. ``prefixes``: of their keys, by dialect and whether they are streams.
+    """
+
+    match: Match
+    caller: Caller
+    policy: Policy
+    place: bytes
+    prefixes: dict[tuple[str, bool, bool], bytes]
+
+
+class Cache(Stage):
+    """Between who may ask and what is held for asking."""
+
+    operations = KEPT
+
+    def __init__(self, deps: StageDeps) -> None:
+        super().__init__(deps)
+        parts: CacheDeps = deps.cache
+        self._parts, self._state = parts, parts.state
+        self._cached = Cached(parts, deps.prices, deps.allowances)
+        self._books = Books(deps.prices)
+        self._all_known: dict[tuple[int, int], _Known] = {}
+
+    def __call__(self, call: Call, proceed: Handler) -> Awaitable[Reply]:
+        known = self._all_known.get((id(call.match), id(call.caller))) or self._look(call)
+        if not known.policy.enabled:
+            return proceed(call)
+        if call.heavy:
+            return self._heavy(call, known, proceed)
+        return self._answer(self._asked(call, known), call, proceed)
+
+    async def _heavy(self, call: Call, known: _Known, proceed: Handler) -> Reply:
+        """It takes milliseconds to tell what it is equal to."""
+        asked = await in_thread(call.deadline.clock, self._asked, call, known)
+        return await self._answer(asked, call, proceed)
+
+    async def _answer(self, asked: Asked | str, call: Call, proceed: Handler) -> Reply:
+        if isinstance(asked, str):
+            return await self._passed(call, asked, proceed)
+        policy, entry = asked.policy, None
+        if call.operation is Operation.EMBEDDINGS and policy.embeddings and (inputs := _inputs(asked)):
+            fetch = partial(self._ask, stale=None, proceed=proceed)
+            return await answer_items(asked, inputs, self._state, self._cached, fetch)
+        if asked.wish.read:
+            entry, level = self._state.memory.get(asked.key), "memory"
+            if entry is None and self._state.shared is not None:
+                entry, level = await self._shared(asked), "redis"
+            if entry is not None:
+                now = call.deadline.clock.seconds()
+                if asked.takes(entry, now):
+                    return self._cached.serve(asked, entry, level, now)
+                if asked.takes_stale(entry, now):
+                    self._revalidate(asked, proceed)
+                    return self._cached.serve(asked, entry, level, now, "STALE")
+        if asked.wish.only:
+            raise NotCached
+        return await self._ask(asked, entry, proceed)
+
+    def _look(self, call: Call) -> _Known:
+        match, caller = call.match, call.caller
+        assert match is not None, "Admit found it"
+        targets = [(str(each), self._parts.places.get(each.provider, "")) for each in match.targets]
+        leads = repr((targets, match.model.fallbacks, match.model.on_unsupported)).encode()
+        policy = policy_of(self._parts.settings, match.model.cache, rules_of(caller))
+        if len(self._all_known) >= KNOWN:
+            self._all_known.clear()
+        known = _Known(match, caller, policy, sha256(leads).digest(), {})
+        self._all_known[id(match), id(caller)] = known  # it holds both, so that no others have these ids
+        return known
+
+    def _asked(self, call: Call, known: _Known) -> Asked | str:
+        """What the cache is asked, or why it is not."""
+        policy, fields = known.policy, call.fields
+        wish = call.hints.cache or NO_WISH
+        if "cache" in fields:
+            wish, call = told_in_body(wish, call)
+            fields = call.fields
+        if policy.when != "always" and not wish.asked:
+            if policy.when == "asked":
+                return "off"
+            if not is_deterministic(fields):
+                return "chance"
+        if not LOOKED_AT.isdisjoint(fields) and (why := why_never(fields, call.dialect)):
+            return why
+        prefix = known.prefixes.get((call.dialect, call.stream, call.wants_usage))
+        if prefix is None or policy.scope == "user":
+            prefix = b"%b\n%b" % (_form(call, policy, known.place), scope_of(call, policy.scope).encode())
+            known.prefixes[call.dialect, call.stream, call.wants_usage] = prefix
+        generations = self._state.generations
+        if generations.marks or generations.epoch:
+            scope = scope_of(call, policy.scope)
+            if purged := generations.of(scope, call.record.model_label, wish.namespace):
+                prefix += b"\ng=" + purged
+        if wish is not NO_WISH:
+            if not wish.read and not wish.store:
+                return "off"
+            if wish.namespace:
+                prefix += b"\nn=" + encode(wish.namespace)
+        if marks := marks_of(call):
+            prefix += b"\nm=" + marks
+        try:
+            key = key_of(prefix, fields, policy.scope not in ("key", "user"))
+        except Unclear:
+            return "unclear"
+        return Asked(prefix, key, call, policy, wish)
+
+    async def _shared(self, asked: Asked) -> Entry | None:
+        """What other processes have kept, or this one has meanwhile."""
+        state = self._state
+        assert state.shared is not None
+        coming = state.shared.get(asked.key)
+        if coming is None:
+            return None
+        with asked.call.record.routing.wait(asked.call.deadline.clock):
+            entry = await coming
+        if entry is not None:
+            state.memory.put(asked.key, entry)
+        return entry or state.memory.get(asked.key)
+
+    async def _passed(self, call: Call, why: str, proceed: Handler) -> Reply:
+        """The cache has nothing to do with it."""
+        self._cached.missed(call, why, "BYPASS", told.BYPASS)
+        wish = call.hints.cache
+        if wish is not None and wish.only:
+            raise NotCached
+        if "cache" in call.fields:
+            _, call = told_in_body(NO_WISH, call)
+        return await proceed(call)
+
+    # What has to be asked for
+
+    async def _ask(self, asked: Asked, stale: Entry | None, proceed: Handler) -> Reply:
+        call, flights = asked.call, self._state.flights
+        joins = asked.policy.coalesce and asked.wish.read
+        while joins and (flight := flights.get(asked.key)) is not None and flight.complete:
+            if (reply := await self._join(asked, flight)) is not None:
+                return reply  # else it failed, which is the other one's alone
+        if not asked.wish.read:
+            self._cached.missed(call, "asked", "REFRESH", told.REFRESH)
+        elif stale is None:
+            self._cached.missed(call, "none", "MISS", told.MISS)
+        else:
+            self._cached.missed(call, "stale", "MISS", told.STALE)
+        flight = Flight(call, asked.policy.max_entry, asked.policy.finish, partial(self._landed, asked))
+        if joins:
+            flights[asked.key] = flight
+        flight.start(proceed)
+        try:
+            return await flight.answer(call.record)
+        except TargetError:
+            if stale is None or not self._is_last_resort(asked, stale):
+                raise
+            return self._cached.serve(asked, stale, "memory", call.deadline.clock.seconds(), "STALE")
+
+    def _is_last_resort(self, asked: Asked, entry: Entry) -> bool:
+        age = asked.call.deadline.clock.seconds() - entry.stored
+        return asked.wish.read and age < entry.ttl + asked.policy.stale_if_error
+
+    async def _join(self, asked: Asked, flight: Flight) -> Reply | None:
+        """What comes of ``flight``; ``None``: nothing."""
+        call = asked.call
+        try:
+            with call.record.routing.wait(call.deadline.clock):
+                reply = await flight.answer(call.record)
+        except CancelledError:
+            raise  # whoever asked has left
+        except Exception:  # it is in the other's record
+            return None
+        by = flight.record.routing.deciding_attempt
+        self._cached.joined(call)
+        save = partial(self._cached.save, asked, Target("", call.model) if by is None else by.target)
+        if not isinstance(reply, Answer):
+            return CollapsedStream(reply, save)
+        if saved := save(reply.usage):
+            call.record.facts[CACHE_HEADERS] += told.spared(saved)
+        id, _ = signature(reply.body, False)
+        return Answer(reply.body.replace(id, like(id)), reply.usage, reply.content_type) if id else reply
+
+    def _revalidate(self, asked: Asked, proceed: Handler) -> None:
+        """Ask anew, for whoever comes next. What it costs is the caller's, in a record of its own."""
+        if asked.key in self._state.flights:
+            return
+        call = asked.call
+        record = replace(call.record, routing=Routing(), accounting=Accounting(), facts={CACHE: "REFRESH"})
+        call = call.changed(record=record, deadline=Deadline(call.deadline.clock, call.deadline.seconds))
+        alone = replace(asked, call=call)
+        flight = self._state.flights[asked.key] = Flight(
+            call, asked.policy.max_entry, True, partial(self._landed, alone)
+        )
+        flight.payer = None
+        flight.start(proceed)
+
+    # What came of it
+
+    def _landed(self, asked: Asked, flight: Flight) -> None:
+        if self._state.flights.get(asked.key) is flight:
+            del self._state.flights[asked.key]
+        try:
+            if flight.whole and flight.complete and asked.wish.store:
+                entry = self._cached.entry_of(asked, flight)
+                if entry is not None:
+                    self._cached.keep(asked.key, entry)
+                    facts = flight.record.facts
+                    if not entry.events and facts[CACHE] == "MISS":
+                        facts[CACHE_HEADERS] = told.STORED[False]
+        except Exception:  # what cannot be kept is answered all the same
+            log.failure("an answer could not be kept")
+        if flight.payer is None:
+            self._settle(flight)
+
+    def _settle(self, flight: Flight) -> None:
+        """A call has ended whose record nobody else reads."""
+        call, record, error = flight.call, flight.record, flight.error
+        record.request_id = f"{record.request_id}-{secrets.token_hex(4)}"
+        record.ended = call.deadline.clock.seconds()
+        if error is None:
+            record.outcome, record.status = "ok", 200
+            self._books.enter_answer(call, flight.usage)
+        else:
+            if isinstance(error, EdgeError):
+                record.status = error.status
+                record.fail(error)
+            record.outcome = record.outcome or "aborted"
+            self._books.enter_vain(call)
+        for observe in self._parts.observers:
+            observe(record)
+
+
+class CollapsedStream(ReplyStream):
+    """The stream of another's call. What it would have cost is known at its end."""
+
+    def __init__(self, stream: ReplyStream, saved: Callable[[Usage | None], str]) -> None:
+        self._stream, self._saved = stream, saved
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._stream.usage
+
+    def read_now(self) -> Batch | None:
+        events = self._stream.read_now()
+        self.drained = self._stream.drained
+        if events is not None and events[-1].kind is EventKind.DONE:
+            self._saved(self._stream.usage)
+        return events
+
+    def on_readable(self, wake: Wake) -> None:
+        self._stream.on_readable(wake)
+
+    def abort(self) -> None:
+        self._stream.abort()
+
+
+def _form(call: Call, policy: Policy, place: bytes) -> bytes:
+    """How it is asked, and where that leads."""
+    form = f"{call.dialect} {call.stream:d} {call.wants_usage:d} {policy.scope}\n{call.model}\n"
+    return b"%b\n%b%b" % (VERSION, form.encode(), place)
+
+
+def _inputs(asked: Asked) -> list[Any]:
+    form = FORMS.get(asked.call.dialect)
+    return [] if form is None else inputs_of(form, asked.call.fields)

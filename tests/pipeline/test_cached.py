@@ -1,0 +1,189 @@
+"""None of the ways in which an answer can go wrong is kept, whole or as a stream; what is right is."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.cache.test_endings import CALL, chat, delta, frames
+from tests.fakes import Wire
+from tests.web.through import TOML, Asked, Through
+
+ASKED = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
+USAGE = {"usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}}
+DONE = b"data: [DONE]\n\n"
+GOOD = chat("stop", content="fine") | USAGE
+GOOD_STREAM = frames(delta(content="fine"), delta("stop")) + DONE
+
+
+class Kept(Through):
+    cache = "[rate_limit]\nenabled = false\n[cache]\nenabled = true\n{}\n[routing]\nretries = 0\n"
+
+    def start(self, cache: str = "", more: str = "") -> None:
+        self.begin(self.cache.format(cache), TOML + more)
+
+        self.alone: list[Any] = []
+        """Records of calls that go on though nobody asks for them any more."""
+        self.edge.service.graph.pipeline.deps.observers.append(self.alone.append)
+
+    def call(self, stream: bool = False) -> Wire:
+        return self.ask("/v1/chat/completions", ASKED | ({"stream": True} if stream else {}))
+
+    def answered(self, stream: bool = False) -> tuple[Wire, Asked]:
+        wire = self.call(stream)
+        vendor = self.vendor()
+        if stream:
+            vendor.chunked("text/event-stream")
+        return wire, vendor
+
+    def kept(self, stream: bool = False) -> bool:
+        """Whether the next one has its answer at once."""
+        self.edge.reactor.advance(0)
+        wire = self.call(stream)
+        found = bool(wire.received()) and b"X-Llmedge-Cache: HIT" in wire.received()
+        wire.leave()
+        self.edge.reactor.advance(0)
+        return found
+
+    def whole(self, answer: Any, status: int = 200, cache: str = "") -> bool:
+        self.start(cache)
+        _, vendor = self.answered()
+        vendor.answer(status, answer)
+        return self.kept()
+
+    def streamed(self, body: bytes, cache: str = "", ended: bool = True) -> bool:
+        self.start(cache)
+        _, vendor = self.answered(True)
+        vendor.chunk(body)
+        if ended:
+            vendor.say(b"0\r\n\r\n")
+        return self.kept(True)
+
+
+class Wrong(Kept):
+    def test_whole(self) -> None:
+        self.assertTrue(self.whole(GOOD))
+        for answer in (
+            chat("length", content="fine"),
+            chat("content_filter", content="fine"),
+            chat("stop", content=None, refusal="no"),
+            chat("stop", content=""),
+            chat("tool_calls", content=None, tool_calls=CALL),
+            {"error": {"message": "behind a status of 200"}},
+            b"no json",
+        ):
+            self.assertFalse(self.whole(answer), answer)
+        for status in (400, 401, 404, 413, 422, 429, 500, 503, 529):
+            self.assertFalse(self.whole({"error": {"message": "no"}}, status), status)
+
+    def test_streams(self) -> None:
+        self.assertTrue(self.streamed(GOOD_STREAM))
+        for body in (
+            frames(delta(content="fine"), delta("length")) + DONE,
+            frames(delta(content="fine"), delta("content_filter")) + DONE,
+            frames(delta(refusal="no"), delta("stop")) + DONE,
+            frames(delta(role="assistant"), delta("stop")) + DONE,
+            frames(delta(tool_calls=CALL), delta("tool_calls")) + DONE,
+            frames(delta(content="fine"), {"error": {"message": "overloaded"}}),
+            frames(delta(content="fine")) + b"data: {no json\n\n" + DONE,
+            frames(delta(content="fine")),
+        ):
+            self.assertFalse(self.streamed(body), body)
+
+    def test_a_stall(self) -> None:
+        self.start()
+        _, vendor = self.answered(True)
+        vendor.chunk(frames(delta(content="fine")))
+        self.edge.reactor.advance(3600)
+        self.assertFalse(self.kept(True))
+
+    def test_a_client_that_left(self) -> None:
+        """Its vendor is told, and nothing is kept of what it had said; unless it is to be ended for the next one."""
+        for cache, kept in (("", False), ("finish = true", True)):
+            self.start(cache)
+            wire, vendor = self.answered(True)
+            vendor.chunk(frames(delta(content="fine")))
+            wire.leave()
+            self.edge.reactor.advance(0)
+            self.assertEqual(vendor.transport.gone, not kept)
+            if kept:
+                vendor.chunk(frames(delta("stop")) + DONE)
+                vendor.say(b"0\r\n\r\n")
+                (first,), (rest,) = self.edge.records, self.alone
+                self.assertEqual((first.outcome, first.accounting.cost), ("client_closed", None))
+                self.assertEqual((rest.outcome, len(rest.routing.attempts)), ("ok", 1))
+                self.assertNotEqual(first.request_id, rest.request_id)
+            self.assertEqual(self.kept(True), kept)
+
+    def test_too_large(self) -> None:
+        """Passes, and is not kept."""
+        cache = 'max_entry = "1KiB"'
+        self.assertFalse(self.whole(chat("stop", content="x" * 2000), cache=cache))
+        self.assertFalse(self.streamed(frames(*[delta(content="x" * 50)] * 40, delta("stop")) + DONE, cache))
+        self.assertIn(b"[DONE]", self.sent)
+
+    @property
+    def sent(self) -> bytes:
+        wire, vendor = self.answered(True)
+        vendor.chunk(frames(*[delta(content="x" * 50)] * 40, delta("stop")) + DONE)
+        vendor.say(b"0\r\n\r\n")
+        return wire.received()
+
+    def test_by_wish(self) -> None:
+        """Answers that call a tool."""
+        tool = chat("tool_calls", content=None, tool_calls=CALL)
+        self.assertTrue(self.whole(tool, cache="tool_calls = true"))
+        self.assertFalse(self.whole(chat("length", content=None, tool_calls=CALL), cache="tool_calls = true"))
+
+
+class Fallbacks(Kept):
+    more = (
+        '[providers.w]\nbase_url = "http://127.0.0.1:8/v1"\n'
+        '[models.m]\ntargets = ["v/x"]\nfallbacks = ["n"]\n[models.n]\ntargets = ["w/y"]\n'
+    )
+
+    def test_not_kept(self) -> None:
+        """Unless that is said: the model asked for may be back."""
+        for cache, kept in (("", False), ("fallbacks = true", True)):
+            self.start(cache, self.more)
+            wire, vendor = self.answered()
+            vendor.answer(404, {"error": {"message": "gone"}})
+            self.edge.reactor.advance(1)
+            self.vendor().answer(200, GOOD)
+            self.assertEqual(wire.response().headers["x-llmedge-fallback"], "n")
+            self.assertEqual(self.kept(), kept)
+
+
+class Stale(Kept):
+    def test_the_last_resort(self) -> None:
+        """An answer that is no longer fresh, where every target failed."""
+        self.start("ttl = 10\nstale_if_error = 100")
+        _, vendor = self.answered()
+        vendor.answer(200, GOOD)
+        for after, expected in ((20, "STALE"), (100, "")):
+            self.edge.reactor.advance(after)
+            wire = self.call()
+            self.vendor().answer(500, {"error": {"message": "down"}})
+            self.edge.reactor.advance(1)
+            response = wire.response()
+            self.assertEqual(response.headers.get("x-llmedge-cache", ""), expected or "MISS")
+            self.assertEqual(response.status, 200 if expected else 502)
+        self.assertEqual([record.accounting.cost for record in self.edge.records[1:2]], [0])
+
+    def test_while_a_new_one_is_asked_for(self) -> None:
+        """Whoever comes meanwhile has the old one at once; once it is here, the new one. One asks."""
+        self.start("ttl = 10\nstale_while_revalidate = 100")
+        _, vendor = self.answered()
+        vendor.answer(200, GOOD)
+        self.edge.reactor.advance(20)
+        for _ in range(3):
+            response = self.call().response()
+            self.assertEqual((response.headers["x-llmedge-cache"], response.status), ("STALE", 200))
+        self.assertRegex(response.headers["cache-status"], r"hit; ttl=-\d+")
+        self.assertEqual(len(self.edge.records), 4)
+        self.vendor().answer(200, chat("stop", content="new") | USAGE)
+        self.edge.reactor.advance(0)
+        self.assertEqual([(each.outcome, len(each.routing.attempts)) for each in self.alone], [("ok", 1)])
+        response = self.call().response()
+        self.assertEqual(response.headers["x-llmedge-cache"], "HIT")
+        self.assertIn("new", json.loads(response.body)["choices"][0]["message"]["content"])
