@@ -148,3 +148,48 @@ class Guarded(SynchronousTestCase):
         edge.chat()
         edge.service.graph.retire()
         self.assertEqual((len(told.seen), told.closed), (1, 1))
+
+
+CACHE = '[cache]\nenabled = true\nwhen = "always"\n'
+
+
+class Cached(SynchronousTestCase):
+    """The cache is between the guardrails of requests and those of answers."""
+
+    def ask(self, edge: Edge, text: str) -> tuple[str, str]:
+        """What the cache did, and what is answered."""
+        response = edge.ask(body={"model": "m", "messages": [{"role": "user", "content": text}]})
+        self.assertEqual(response.status, 200)
+        message = response.json()["choices"][0]["message"]
+        return response.headers.get("x-llmedge-cache", ""), message["content"] or message["refusal"]
+
+    def edge(self, more: str) -> Edge:
+        patch_types(self)
+        return Edge(CACHE + GUARD + more)
+
+    def test_what_is_kept_has_placeholders(self) -> None:
+        """Who asks the same about somebody else has the same answer, about them."""
+        edge = self.edge('action = "pseudonymize"\n')
+        done, said = self.ask(edge, f"about {CANARY}")
+        self.assertEqual((done, CANARY in said), ("MISS", True))
+        done, said = self.ask(edge, "about canary-18@leak.example")
+        self.assertEqual((done, "canary-18@leak.example" in said, "canary-17" in said), ("HIT", True, False))
+
+    def test_what_is_kept_was_looked_at(self) -> None:
+        """A masked answer is given again as it is; a refusal is not kept."""
+        edge = self.edge('on = ["response"]\naction = "mask"\n')
+        for done in ("MISS", "HIT"):
+            self.assertEqual(self.ask(edge, f"about {CANARY}"), (done, "This is a mock answer to: about [CANARY]"))
+        edge = self.edge('on = ["response"]\n')
+        for _ in range(2):
+            done, said = self.ask(edge, f"about {CANARY}")
+            self.assertEqual(done, "MISS")
+            self.assertIn("withheld", said)
+            self.assertEqual(len(edge.records[-1].routing.attempts), 1)
+
+    def test_a_blocked_request_is_not_answered_from_it(self) -> None:
+        edge = self.edge("default_on = false\n")
+        body = {"model": "m", "messages": [{"role": "user", "content": CANARY}]}
+        self.assertEqual(edge.ask(body=body).status, 200)
+        self.assertEqual(edge.ask(body=body).headers["x-llmedge-cache"], "HIT")
+        self.assertEqual(edge.ask(body=body | {"guardrails": ["g"]}).status, 400)
