@@ -228,6 +228,27 @@ class Streams(SynchronousTestCase):
                 self.assertEqual(read(call, through(stream)).blocks, [("text", "so can boom on")])
             self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    def test_several_choices(self) -> None:
+        """Each is a text of its own, whatever comes in between."""
+
+        def piece(choice: int, text: str = "", finish: str | None = None) -> list[Event]:
+            said = {"index": choice, "delta": {"content": text} if text else {}, "finish_reason": finish}
+            frame = json.dumps({"id": "c", "model": "x", "choices": [said]}).encode()
+            return [Event(EventKind.CONTENT, b"data: " + frame + b"\n\n")]
+
+        clock = Clock()
+        call = call_of("openai_chat", clock, choices=2)
+        parts = [(0, "so can"), (1, "ary-17@leak.example? can"), (0, "ary-1@leak.example"), (1, "not"), (0, " on")]
+        script = [piece(*each) for each in parts] + [piece(1, finish="stop"), piece(0, finish="stop")]
+        script.append([Event(EventKind.DONE, b"data: [DONE]\n\n")])
+        tally = Tally(guard(Canaries(), on=("response",), action="mask"), False)
+        batches = through(guarded_stream(call, Script(clock, *script), [tally], lambda: None))
+        texts = {0: "", 1: ""}
+        for event in (each for batch in batches for each in batch):
+            for choice in json.loads(event.frame[6:]).get("choices", []) if event.kind is EventKind.CONTENT else []:
+                texts[choice["index"]] += choice["delta"].get("content") or ""
+        self.assertEqual(texts, {0: "so [CANARY] on", 1: "ary-17@leak.example? cannot"})
+
     def test_a_stream_that_breaks(self) -> None:
         """What was held back of it does not go out."""
         clock = Clock()

@@ -76,6 +76,20 @@ class Guarded(SynchronousTestCase):
                 self.assertNotIn(end, response.body)
             self.paid(edge, "content_policy_violation")
 
+    def test_a_stream_that_is_held(self) -> None:
+        """Heartbeats go on while nothing of it is out."""
+        slow = SLOW.replace("0.1", "1") + "[server]\nheartbeat = 2.0\n"
+        judged = '[[guardrails]]\nname = "s"\ntype = "told"\nmode = "enforce"\non = ["response"]\n'
+        patch_types(self)
+        edge = Edge(slow + judged)
+        wire = edge.wire()
+        wire.send(request(body=PATHS["/v1/chat/completions"] | {"stream": True}))
+        edge.reactor.pump([0.5] * 14)
+        self.assertGreaterEqual(wire.received().count(b": ping"), 2)
+        self.assertNotIn(b"data:", wire.received())
+        edge.reactor.pump([0.5] * 60)
+        self.assertIn(CANARY.encode(), b"".join(wire.response().body.split(b'"content":"')))
+
     def paid(self, edge: Edge, code: str) -> None:
         record = edge.records[-1]
         assert record.accounting.usage is not None
