@@ -16,7 +16,7 @@ from llmedge.model import RawObject
 _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
-_HOLDS = (b'"', b"[", b"{")
+_HOLDS = frozenset(b'"[{')
 _OBJECT, _LIST = b"{["
 _NUMBERS = re.compile(rb"\[\s*-?[0-9]")
 
@@ -83,8 +83,8 @@ class Body:
         self._within: dict[str, Body] = {}
         self._units: dict[tuple[str, int], Unit] = {}
         for name, raw in fields.items():
-            if name not in NO_TEXT and (view := memoryview(raw))[:1] in _HOLDS:
-                self._field(name, raw, view[0])
+            if name not in NO_TEXT and (view := memoryview(raw)) and (first := view[0]) in _HOLDS:
+                self._field(name, raw, first)
 
     def _field(self, name: str, raw: Any, first: int) -> None:
         if first == _OBJECT and name in ("generateContentRequest", "generate_content_request"):

@@ -27,6 +27,9 @@ _STEP = 262144
 _TELL = ("block", "route", "report")
 """Actions for which nothing need be replaced."""
 _NONE: list[Medium] = []
+_SHORT = 4 * WINDOW
+"""Characters of a message that may be looked at in one step, if that takes no more than :data:`_SOON` seconds."""
+_SOON = 0.0007
 _LONG = 16384
 """Bytes of a list whose beginning may be known."""
 Looking = Sequence[tuple[Tally, Detector]]
@@ -156,17 +159,21 @@ class Look:
                 media += found
 
     def _is_clean(self, plain: Plain) -> bool:
-        """Whether it is short, and clean: nothing else need be made of it."""
+        """Whether it is short, and clean: nothing else need be made of it. What takes its time is none of these."""
         text = plain.content
-        if len(text) > WINDOW or (self._escape is not None and "<" in text):
+        size = len(text)
+        if size > _SHORT or (self._escape is not None and "<" in text):
             return False
         where = ROLES[plain.role][1]
         for tally, detector, on in self._by:
             if where in on:
                 begun = perf_counter()
                 try:
-                    if tally.failed or detector.find(text):
+                    if tally.failed:
                         return False
+                    for finds in (detector.find(text),) if size <= WINDOW else looked_at(detector, text):
+                        if finds or perf_counter() - begun > _SOON:
+                            return False
                 except Exception:  # which is told where it is looked at once more
                     return False
                 tally.seconds += perf_counter() - begun
