@@ -1,13 +1,17 @@
 """Every text of every dialect and operation has its place, and nothing else has one."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.guards.body import Body
 from llmedge.guards.places import answered
+from tests.effort import examples
 from tests.guards.positions import ANSWERS, REQUESTS
 
 
@@ -110,6 +114,55 @@ class Requests(SynchronousTestCase):
             called = [each for unit in body.units for each in unit.called]
             self.assertEqual([each.name for each in called], ["look_up"], name)
             self.assertIn("tool_calls:argument", called[0].arguments, name)
+
+
+WORDS = (
+    *("role", "content", "type", "text", "name", "arguments", "input", "function", "tool_calls", "args"),
+    *("image_url", "source", "data", "url", "parts", "output", "metadata", "messages", "tools", "parameters"),
+    *("user", "assistant", "tool_use", "tool_result", "function_call", "functionCall", "base64", "logprobs"),
+    *("choices", "properties", "id"),
+)
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from(WORDS)
+    | st.text(max_size=4)
+    | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=5),
+    max_leaves=20,
+)
+
+
+class Odd(SynchronousTestCase):
+    @settings(max_examples=examples(300), deadline=None)
+    @given(st.dictionaries(st.sampled_from(WORDS), JSON, max_size=5))
+    def test_whatever_is_sent(self, fields: dict[str, Any]) -> None:
+        """Nothing of it is too odd to be looked at, and what is not replaced stays what it is."""
+        body, found = places(fields)
+        self.assertEqual({slot.text for slot in found} - set(deep(fields)), set())
+        for slot in found:
+            slot.put(slot.text)
+        changed = body.changed()
+        if changed is not None:
+            self.assertEqual(unechoed(json.loads(msgspec.json.encode(changed))), unechoed(fields))
+        unit = answered(json.dumps(fields).encode())
+        unit.json()
+
+
+def deep(value: Any) -> Iterator[str]:
+    """All strings, those in JSON texts too."""
+    if isinstance(value, str):
+        yield value
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from deep(each)
+
+
+def unechoed(value: Any) -> Any:
+    """Without what says a text once more, which goes where the text changes."""
+    if isinstance(value, dict):
+        return {name: unechoed(each) for name, each in value.items() if name != "logprobs"}
+    return [unechoed(each) for each in value] if isinstance(value, list) else value
 
 
 class Answers(SynchronousTestCase):
