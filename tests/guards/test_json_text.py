@@ -82,3 +82,44 @@ class Texts(SynchronousTestCase):
             seen.clear()
             fed('{"name": 4111111111111111, "b": {"c": 12}}', Random(seed), seen=seen.append)
             self.assertEqual(seen, ["name", "4111111111111111", "b", "c"])
+
+    def test_what_is_json_no_more(self) -> None:
+        """The rest of it is rewritten as it is: whoever writes it, some read it all the same."""
+        for text, want in (
+            ("{'a': 'b@c'}", "{'A': 'B@C'}!"),
+            ("[b@c, 1]", "[B@C, 1]!"),
+            ('{"a": "b" c@d}', '{"a": "B!" C@D}!'),
+            ('{"a": true@b}', '{"a": TRUE@B}!'),
+            ('{"a": 078-05-1120, "b": "c"}', '{"a": 078-05-1120, "B": "C"}!'),
+            ("[2001:db8::1]", "[2001:DB8::1]!"),
+            ('{"a": 1} b', '{"a": 1} B!'),
+        ):
+            for seed in range(20):
+                self.assertEqual(fed(text, Random(seed)), want)
+
+    def test_space_is_not_held(self) -> None:
+        """Some models say nothing else for a long while."""
+        rewriter = JsonText(Upper)
+        self.assertEqual([rewriter.feed(each) for each in ("{", "\n", " " * 99, '"a"')], ["{", "\n", " " * 99, '"a"'])
+        self.assertEqual(rewriter.feed(": 12") + rewriter.feed("3"), ":")
+        self.assertEqual(rewriter.feed(" " * 99), " 123" + " " * 99)
+
+    def test_what_stays_is_spelled_as_it_was(self) -> None:
+        """Escapes of what a rewriter leaves as it is, even if it holds it back for a while."""
+
+        class Holds:
+            held = ""
+
+            def feed(self, text: str) -> str:
+                text = self.held + text
+                self.held = text[-3:]
+                return text[:-3]
+
+            def end(self) -> str:
+                return self.held
+
+        text = '{"caf\\u00e9": "\\u00e9t\\u00E9 \\/ \\ud83d\\ude00 \\n\\ud83d x\\q", "b": ["\\"", "\\u0041"]}'
+        for size in range(1, 14):
+            rewriter = JsonText(Holds, keys=True)
+            out = [rewriter.feed(text[at : at + size]) for at in range(0, len(text), size)]
+            self.assertEqual("".join(out) + rewriter.end(), text)

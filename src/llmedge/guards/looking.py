@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from llmedge.guards.body import PLAIN, Body, Field, Plain, read_plain
 from llmedge.guards.fields import ROLES
@@ -24,6 +25,8 @@ log = Logger()
 _STEP = 262144
 """Bytes that are hashed in one step."""
 
+_EACH = 64
+"""Characters that take as long as what looking at a text takes beside them."""
 _TELL = ("block", "route", "report")
 """Actions for which nothing need be replaced."""
 _NONE: list[Medium] = []
@@ -96,6 +99,8 @@ class Look:
         """
         for field in self._body.fields:
             tag = self._held.tags.get(field.name) or self._held.tag(field.name)
+            if self._escape is not None:  # what looks like a placeholder is clean where there are none
+                tag += b"<"
             if field.listed and len(memoryview(field.raw)) > _LONG:
                 yield from self._long(field, tag)
             else:
@@ -216,8 +221,14 @@ def look_at(unit: Unit, looking: Looking) -> Iterator[None]:
         begun = perf_counter()
         on = tally.guard.on
         try:
+            room = WINDOW
             for slot in unit.slots:
+                if room < 0:
+                    tally.seconds += perf_counter() - begun
+                    yield
+                    begun, room = perf_counter(), WINDOW
                 if slot.where in on:
+                    room -= len(slot.text) + _EACH
                     if len(slot.text) > WINDOW:
                         tally.seconds += perf_counter() - begun
                         yield from _windows(slot, tally, detector)
@@ -225,8 +236,10 @@ def look_at(unit: Unit, looking: Looking) -> Iterator[None]:
                     elif finds := detector.find(slot.text):
                         _found(slot, tally, finds)
             if unit.fixed and tally.guard.settings.action in _TELL:
-                for find in detector.find("\n".join(unit.fixed)[:WINDOW]):
-                    tally.replace(find.kind, "")
+                for finds in looked_at(detector, "\n".join(unit.fixed)):
+                    for find in finds:
+                        tally.replace(find.kind, "")
+                    yield
         except Stop:
             raise
         except Exception:
@@ -240,7 +253,9 @@ def broken(tally: Tally) -> None:
 
     :raises GuardrailUnavailable: it is closed then.
     """
-    log.failure("the guardrail {guardrail} failed", guardrail=tally.guard.name)
+    failure = Failure()
+    failure.value = RuntimeError("(its message is not shown: it may have what was said)")
+    log.failure("the guardrail {guardrail} failed", failure, guardrail=tally.guard.name)
     tally.fail("bug")
 
 

@@ -14,19 +14,20 @@ from twisted.python.failure import Failure
 
 from llmedge.call import Call
 from llmedge.dialects.lenient import UNREADABLE
-from llmedge.errors import NotFound, ValidationError
+from llmedge.errors import EdgeError, NotFound, ValidationError
 from llmedge.guards.body import Body
 from llmedge.guards.checking import check_all
 from llmedge.guards.interfaces import Material, Medium, Where
 from llmedge.guards.looking import Clean, Look, in_turns
 from llmedge.guards.placeholders import Placeholders
 from llmedge.guards.redaction import mask, replaced
+from llmedge.guards.refusals import ContentUnreadable, GuardrailUnavailable
 from llmedge.guards.rules import Guard, GuardRules, GuardSet
 from llmedge.guards.stats import GuardStats
 from llmedge.guards.verdicts import ROUTED, Stop, Tally, Verdicts, blocked
 from llmedge.model import Answer
 from llmedge.operations import Operation
-from llmedge.pipeline.guarded import guarded_answer, guarded_stream, refused, restored
+from llmedge.pipeline.guarded import guarded_answer, guarded_stream, refused, restored, show
 from llmedge.pipeline.stage import Handler, Stage, StageDeps
 from llmedge.record import HEADERS, METADATA, TAGS, USER, Record
 from llmedge.streams import Reply
@@ -119,7 +120,11 @@ class GuardRequests(Stage):
                 return await self._restored(call, verdicts.placeholders, proceed)
             material = await _material(call, Body(call.fields))
             checking = check_all(tallies[-during:], material, clock)
-            return await _during(checking, self._restored(call, verdicts.placeholders, proceed))
+            try:
+                return await _during(checking, self._restored(call, verdicts.placeholders, proceed))
+            except (Stop, GuardrailUnavailable, ContentUnreadable):
+                call.record.content = None  # its vendor was asked what nobody is to see
+                raise
         except (Stop, ValueError, *UNREADABLE) as error:
             raise _told(error) from None
         finally:
@@ -182,6 +187,10 @@ class GuardAnswers(Stage):
                 retried = True
                 # Who asks again takes anew what the call may use.
                 self.deps.allowances.settle(call.record)
+            except EdgeError:
+                _let_go(reply)
+                show(call, None)
+                raise
             finally:
                 if isinstance(reply, Answer):
                     verdicts.tell(tallies)

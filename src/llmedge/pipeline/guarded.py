@@ -42,7 +42,10 @@ async def guarded_answer(call: Call, answer: Answer, tallies: Sequence[Tally]) -
     unit = await maybe_in_thread(clock, len(answer.body), _read, answer)
     if unit is None:
         for tally in tallies:
-            tally.cannot_read([Medium("audio", "response")])
+            if _is_text(answer):
+                tally.fail("answer")
+            else:
+                tally.cannot_read([Medium("audio", "response")])
         return answer
     if unit.media:
         for tally in tallies:
@@ -64,9 +67,13 @@ def _read(answer: Answer) -> Unit | None:
     try:
         if b"json" in answer.content_type:
             return answered(answer.body)
-        return spoken(answer.body.decode()) if answer.content_type.startswith(b"text/") else None
-    except ValueError:
+        return spoken(answer.body.decode()) if _is_text(answer) else None
+    except (ValueError, RecursionError):
         return None
+
+
+def _is_text(answer: Answer) -> bool:
+    return b"json" in answer.content_type or answer.content_type.startswith(b"text/")
 
 
 def _material(call: Call, unit: Unit) -> Material:

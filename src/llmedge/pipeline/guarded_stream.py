@@ -48,6 +48,11 @@ class StoppableStream(RewrittenStream):
     def on_abort(self) -> None:
         self._over()
 
+    def broken_off(self) -> None:
+        """A guardrail cannot say, or cannot read it: nothing more of it is wanted."""
+        self.stream.abort()
+        self._over()
+
     def stop(self, stop: Stop) -> Batch:
         """End it: with a refusal in the client's dialect, where nothing of the answer is out. What its vendor has said
         until now is charged.
@@ -91,7 +96,7 @@ class GuardedStream(StoppableStream):
         except Stop as stop:
             return self.stop(stop)
         except EdgeError:
-            self.stream.abort()
+            self.broken_off()
             raise
 
     def rewriter(self, kind: str) -> Rewriter:

@@ -64,7 +64,7 @@ class JudgedStream(StoppableStream):
                 for tally in self._tallies:
                     tally.fail("too_large")
         except EdgeError:
-            self.stream.abort()
+            self.broken_off()
             raise
         if self._mode == "after":
             self._queue.clear()
@@ -123,7 +123,7 @@ class JudgedStream(StoppableStream):
         except Stop as stop:
             return self.stop(stop)
         except EdgeError:
-            self.stream.abort()
+            self.broken_off()
             raise
         texts = {key: place.text for key, place in placed}
         self.changed = self.changed or any(text != self._texts[key].text for key, text in texts.items())
