@@ -253,7 +253,7 @@ def broken(tally: Tally) -> None:
 
     :raises GuardrailUnavailable: it is closed then.
     """
-    failure = Failure()
+    failure = Failure()  # type: ignore[no-untyped-call]  # twisted has no types here
     failure.value = RuntimeError("(its message is not shown: it may have what was said)")
     log.failure("the guardrail {guardrail} failed", failure, guardrail=tally.guard.name)
     tally.fail("bug")
