@@ -75,6 +75,8 @@ _CALL = (
     "estimated",
     "causes",
     "cache",
+    "guardrails",
+    "routed-to",
 )
 _EXPOSED = (
     b"x-request-id, retry-after, x-should-retry, "
