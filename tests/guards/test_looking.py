@@ -5,10 +5,11 @@ from time import process_time
 from typing import Any
 
 import msgspec
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from llmedge.guards import looking
 from llmedge.guards.body import Body
 from llmedge.guards.looking import Beginning, Clean, Look, in_turns
 from llmedge.guards.registry import GuardTypes
@@ -116,6 +117,19 @@ class Remembered(SynchronousTestCase):
 
 
 class Turns(SynchronousTestCase):
+    def test_what_is_in_many_pieces(self) -> None:
+        """Large items of many small texts are read in a thread, and looked at in many steps."""
+        parts = [{"type": "text", "text": "hello 12"} for _ in range(5000)]
+        arguments = json.dumps({"rows": [{"a": "hello", "b": number} for number in range(5000)]})
+        call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": arguments}}
+        for message in ({"role": "user", "content": parts}, {"role": "assistant", "tool_calls": [call]}):
+            conversation = Conversation(guard(Canaries()))
+            steps = conversation.steps({"messages": [message]})
+            reading = next(steps)
+            self.assertEqual(reading(), conversation.body.units[0])
+            self.assertGreater(len(list(steps)), 200)
+        self.assertEqual([step for step in Conversation(guard(Canaries())).steps({"input": "a"}) if step], [])
+
     def test_no_step_is_long(self) -> None:
         """A megabyte is looked at in steps of less than two milliseconds; what looks like something in all its words in
         steps not much longer."""
@@ -137,9 +151,12 @@ class Turns(SynchronousTestCase):
         steps, took = held.steps(fields), []
         while True:
             begun = process_time()
-            if next(steps, self) is self:
+            step = next(steps, self)
+            if step is self:
                 break
             took.append(process_time() - begun)
+            if callable(step):  # in a thread
+                step()
         self.assertGreater(len(took), 100)
         return sorted(took)[-4]
 
@@ -158,3 +175,9 @@ class Turns(SynchronousTestCase):
         clock.callLater(0, others.append, done.called)
         clock.advance(0)
         self.assertEqual((others, done.called), ([False], True))
+
+    def test_what_takes_long_is_in_a_thread(self) -> None:
+        done: list[str] = []
+        self.patch(looking, "in_thread", lambda clock, step: succeed(done.append(step())))
+        self.successResultOf(Deferred.fromCoroutine(in_turns(iter([None, lambda: "read", None]), Clock())))
+        self.assertEqual(done, ["read"])

@@ -14,7 +14,8 @@ from tests.guards.positions import ANSWERS, REQUESTS
 def places(fields: dict[str, Any]) -> tuple[Body, list[Any]]:
     raw = msgspec.json.decode(json.dumps(fields), type=dict[str, msgspec.Raw])
     body = Body(raw)
-    return body, [slot for unit in body.all() for slot in unit.slots]
+    list(body.all())
+    return body, [slot for unit in body.units for slot in unit.slots]
 
 
 class Requests(SynchronousTestCase):
@@ -27,6 +28,17 @@ class Requests(SynchronousTestCase):
             self.assertEqual(said, written, name)
             for slot in found:
                 self.assertEqual(slot.where, slot.text.partition(":")[0], f"{name}: {slot.text}")
+
+    def test_schemas_hold_texts_of_any_shape(self) -> None:
+        """Values in them are anybody's; names and patterns cannot be replaced, and are seen by who blocks."""
+        schema = {
+            "examples": [{"id": "one", "usage": "two"}],
+            "default": {"type": "three"},
+            "properties": {"four": {"const": {"status": "five"}}, "b": {"pattern": "six"}},
+        }
+        body, found = places({"tools": [{"name": "f", "input_schema": schema}]})
+        self.assertEqual({slot.text for slot in found}, {"one", "two", "three", "five"})
+        self.assertLessEqual({"four", "six"}, set(body.units[0].fixed))
 
     def test_another_text(self) -> None:
         """It can be put into each place; all else stays what it was, JSON within texts too."""
@@ -44,7 +56,7 @@ class Requests(SynchronousTestCase):
         """Other messages stay the bytes they were, whatever their spelling."""
         raw = b'[ {"role": "user", "content": "a\\u0062c", "n": 1.50e2},{"role":"user","content":"x"} ]'
         body = Body({"messages": msgspec.Raw(raw), "temperature": msgspec.Raw(b"1.0")})
-        unit = list(body.all())[1]
+        unit = body.units[1]
         unit.slots[0].put("y")
         changed = body.changed()
         assert changed is not None

@@ -4,11 +4,12 @@ import json
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.errors import EdgeError, VendorRefused
-from llmedge.guards.interfaces import Judgement
-from llmedge.guards.refusals import ContentBlocked
+from llmedge.guards.interfaces import GuardFailed, Judgement
+from llmedge.guards.refusals import ContentBlocked, ContentUnreadable, GuardrailUnavailable
 from llmedge.model import Answer, Usage
 from llmedge.operations import Operation
 from llmedge.record import TraceContext
@@ -121,6 +122,42 @@ class Answers(SynchronousTestCase):
             self.assertIn(b"[CANARY]", content.prompt)
             self.assertEqual("to [CANARY]" in content.answer.decode(), bool(seen))
             self.assertNotIn(b"canary-", content.prompt + content.answer)
+
+    def test_a_trace_of_what_nobody_could_judge(self) -> None:
+        """It shows nothing that a guardrail has not let pass."""
+        during: Deferred[Any] = Deferred()
+        shield = guard(checker=Told(lambda m: during), on=("during_call", "request"), timeout=9.0)
+        away = guard(checker=Told(lambda m: GuardFailed("unavailable")), on=("response",))
+        for each in (shield, away):
+            guarded = Guarded(each, vendor=(answer(CANARY),))
+            call = guarded.call({"messages": [{"role": "user", "content": "hi" if each is away else CANARY}]})
+            call.record.trace = TraceContext("1" * 32, "2" * 16, capture=True)
+            asking = guarded.begin(call)
+            if each is shield:
+                during.callback(Judgement("block"))
+            self.failureResultOf(asking, ContentBlocked, GuardrailUnavailable)
+            content = call.record.content
+            self.assertNotIn("canary-", str(content))
+
+    def test_what_is_no_json(self) -> None:
+        """Nobody can say what is in it: closed does not let it pass, and open tells so."""
+        for body in (b'{"text": "%b \xff"}' % CANARY.encode(), b'{"text": "%b", "n": NaN}' % CANARY.encode()):
+            for rule in ("closed", "open"):
+                guarded = Guarded(guard(Canaries(), on=("response",), on_failure=rule), vendor=(Answer(body, None),))
+                asking = guarded.ask(operation=Operation.RERANK, dialect="passthrough")
+                if rule == "closed":
+                    self.failureResultOf(asking, GuardrailUnavailable)
+                else:
+                    self.assertEqual(self.successResultOf(asking).body, body)
+                self.assertEqual(guarded.facts["guardrails"][0]["cause"], "answer")
+
+    def test_a_stream_that_cannot_be_read_is_let_go(self) -> None:
+        stream = Stream((clock := Clock()), [ROLE], END)
+        guarded = Guarded(guard(Canaries(), on=("response",), on_unreadable="refuse"), vendor=(lambda call: stream,))
+        del clock
+        asking = guarded.ask(operation=Operation.AUDIO_SPEECH, dialect="passthrough", stream=True)
+        self.failureResultOf(asking, ContentUnreadable)
+        self.assertTrue(stream.aborted)
 
     def test_items_that_are_kept(self) -> None:
         """What the client may refer to later is kept as it has seen it: its placeholders mean nothing then."""

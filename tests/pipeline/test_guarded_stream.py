@@ -274,3 +274,82 @@ class Streams(SynchronousTestCase):
             else:
                 through(stream)
             self.assertEqual(tally.unread, ["audio"])
+
+
+class Arguments(SynchronousTestCase):
+    def through(self, dialect: str, blocks: Any, **settings: Any) -> tuple[Any, list[Any], list[Any]]:
+        call = call_of(dialect, clock := Clock())
+        script = events_of(call, blocks)
+        tally = Tally(guard(Canaries(), on=("response",), **settings), False)
+        out = through(guarded_stream(call, Script(clock, *script), [tally], lambda: None))
+        return call, script, out
+
+    def test_that_are_no_json(self) -> None:
+        """Models write such; what is in them is found all the same."""
+        for dialect in ("openai_chat", "openai_responses", "anthropic"):
+            for text in (f"{{'to': '{CANARY}'}}", f"[{CANARY}]", f'{{"a": "b" {CANARY}}}', f'{{"a": {CANARY}'):
+                for size in (1, 3, 99):
+                    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+                    call, _, out = self.through(dialect, [("tool", pieces)], action="mask")
+                    said = read(call, out).blocks[0][1]
+                    self.assertNotIn("leak", said, text)
+                    self.assertIn("[CANARY]", said)
+
+    def test_clean_ones_stay_bytes(self) -> None:
+        """However their strings are spelled, in shadow and enforced."""
+        text = '{"q": "caf\\u00e9 can\\/ary \\u0026 \\ud83d\\ude00", "n": [1.50, true ]}'
+        for dialect in ("openai_chat", "openai_responses", "anthropic"):
+            for mode in ("shadow", "enforce"):
+                pieces = [text[at : at + 4] for at in range(0, len(text), 4)]
+                _, script, out = self.through(dialect, [("text", ["hi"]), ("tool", pieces)], action="mask", mode=mode)
+                self.assertEqual([e.frame for b in out for e in b], [e.frame for b in script for e in b])
+
+    def test_of_tools_that_the_vendor_runs(self) -> None:
+        """No dialect reads them: what is split over two of their pieces does not go on either."""
+
+        def event(name: str, **more: Any) -> list[Event]:
+            data = json.dumps({"type": name, "index": 1, **more}).encode()
+            return [Event(EventKind.CONTENT, b"event: %b\ndata: %b\n\n" % (name.encode(), data))]
+
+        block = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
+        pieces = ['{"q": "to canary-17@l', 'eak.example"}']
+        own = [
+            event("content_block_start", content_block=block),
+            *(
+                event("content_block_delta", delta={"type": "input_json_delta", "partial_json": each})
+                for each in pieces
+            ),
+            event("content_block_stop"),
+        ]
+        for settings in ({"action": "mask"}, {}, {"mode": "shadow"}):
+            call = call_of("anthropic", clock := Clock())
+            script = events_of(call, [("text", ["hello"])])
+            script[-1:-1] = own
+            tally = Tally(guard(Canaries(), on=("response",), **settings), False)
+            out: list[Any] = []
+            stream = guarded_stream(call, Script(clock, *map(list, script)), [tally], lambda: None)
+            try:
+                out = through(stream)
+            except ContentBlocked:
+                self.assertEqual(settings, {})
+            self.assertEqual(tally.finds, {"CANARY": 1})
+            self.assertEqual("canary" in str(out), "mode" in settings)
+
+
+class Told(SynchronousTestCase):
+    def test_who_ends_it_is_told(self) -> None:
+        """A guardrail that cannot say, or cannot read it, ends it: what it has said is told then."""
+
+        class Broken(Canaries):
+            def find(self, text: str, start: int = 0) -> Any:
+                raise ZeroDivisionError
+
+        call = call_of("openai_chat", clock := Clock())
+        over: list[str] = []
+        tally = Tally(guard(Broken(), on=("response",)), False)
+        vendor = Script(clock, *events_of(call, [("text", ["well"])]))
+        stream = guarded_stream(call, vendor, [tally], lambda: over.append(tally.verdict))
+        self.assertRaises(GuardrailUnavailable, through, stream)
+        self.assertEqual(over, ["unavailable"])
+        self.assertTrue(vendor.aborted)
+        self.flushLoggedErrors(ZeroDivisionError)
