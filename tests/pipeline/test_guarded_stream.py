@@ -315,7 +315,10 @@ class Arguments(SynchronousTestCase):
         pieces = ['{"q": "to canary-17@l', 'eak.example"}']
         own = [
             event("content_block_start", content_block=block),
-            *(event("content_block_delta", delta={"type": "input_json_delta", "partial_json": each}) for each in pieces),
+            *(
+                event("content_block_delta", delta={"type": "input_json_delta", "partial_json": each})
+                for each in pieces
+            ),
             event("content_block_stop"),
         ]
         for settings in ({"action": "mask"}, {}, {"mode": "shadow"}):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -12,6 +13,7 @@ from llmedge.dialects.surrogates import mend
 from llmedge.guards.fields import FIELDS, FREE, LASTING, NO_TEXT, OTHERS
 from llmedge.guards.places import Unit
 from llmedge.model import RawObject
+from llmedge.threads import FEW, is_heavy
 
 _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -111,6 +113,12 @@ class Body:
                 unit.read(*FIELDS.get(name, OTHERS))
         return unit
 
+    def later(self, field: Field, number: int, raw: Any) -> Callable[[], Unit] | None:
+        """:meth:`unit`, for a thread, where reading the item takes long; ``None``: it does not."""
+        if len(memoryview(raw)) < FEW or (field.name, number) in field.body._units or not is_heavy(bytes(raw)):
+            return None
+        return partial(self.unit, field, number, raw)
+
     def made(self, field: Field) -> list[Unit]:
         """The units of ``field`` that have been read."""
         return [unit for (name, _), unit in field.body._units.items() if name == field.name]
@@ -120,14 +128,15 @@ class Body:
         """All of them; errors as for :meth:`unit`."""
         return [self.unit(field, number) for field in self.fields for number in range(len(field.items))]
 
-    def all(self) -> Iterator[Unit]:
-        """Read what was not read yet, a unit a step; then tell what is new.
+    def all(self) -> Iterator[Callable[[], Unit] | None]:
+        """Read what was not read yet, a unit a step; then tell what is new. A step that is given is for a thread.
 
         :raises ValueError: one is not JSON.
         """
         for field in self.fields:
-            for number in range(len(field.items)):
-                yield self.unit(field, number)
+            for number, raw in enumerate(field.items):
+                yield self.later(field, number, raw)
+                self.unit(field, number)
         units = self.units
         last = max((at for at, unit in enumerate(units) if unit.answered), default=-1)
         for unit in units[: last + 1]:

@@ -87,7 +87,10 @@ OTHERS: tuple[Where, str, str] = ("request", "", "text")
 CHOICES = ("choices", "candidates")
 OFFERS = ("tools", "functions")
 SCHEMAS = ("parameters", "input_schema", "parametersJsonSchema", "parameters_json_schema")
-FREE = ("metadata", "labels", "variables", "input_examples", "documents")
+FREE = (
+    *("metadata", "labels", "variables", "input_examples", "documents"),
+    *("default", "example", "examples", "const", "enum"),
+)
 """Of anybody's shape."""
 ARGUMENTS = ("arguments", "input", "action", "actions", "operation")
 REPEATED = _words(

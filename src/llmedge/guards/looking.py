@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from llmedge.guards.places import Slot, Unit
 from llmedge.guards.redaction import WINDOW, looked_at, replaced
 from llmedge.guards.rules import GuardSet
 from llmedge.guards.verdicts import Stop, Tally
+from llmedge.threads import in_thread
 
 log = Logger()
 
@@ -36,6 +37,8 @@ _SOON = 0.0007
 _LONG = 16384
 """Bytes of a list whose beginning may be known."""
 Looking = Sequence[tuple[Tally, Detector]]
+Steps = Iterator[Callable[[], Any] | None]
+"""Steps of work; what is given is one that takes long, to be done in a thread before the next."""
 
 
 class Beginning(NamedTuple):
@@ -91,7 +94,7 @@ class Look:
         self._failures = 0
         self._by = [(tally, detector, tally.guard.on) for tally, detector in looking]
 
-    def steps(self) -> Iterator[None]:
+    def steps(self) -> Steps:
         """Look, some pieces a step.
 
         :raises Stop: a guardrail takes its action. :raises EdgeError: one cannot say, or cannot read it.
@@ -106,7 +109,7 @@ class Look:
             else:
                 yield from self._items(field, field.items, 0, tag, [])
 
-    def _long(self, field: Field, tag: bytes) -> Iterator[None]:
+    def _long(self, field: Field, tag: bytes) -> Steps:
         """A long list: a conversation whose beginning was looked at when it was sent before."""
         view, clean = memoryview(field.raw), self._clean
         place = hashlib.sha256(_sampled(view)).digest()[:16] + tag
@@ -130,7 +133,7 @@ class Look:
             yield from _hashed(whole, view[length : len(view) - 1])
             clean.begin(place, Beginning(len(view) - 1, whole.digest()[:16], count + len(items), media))
 
-    def _items(self, field: Field, items: list[Any], first: int, tag: bytes, media: list[Medium]) -> Iterator[None]:
+    def _items(self, field: Field, items: list[Any], first: int, tag: bytes, media: list[Medium]) -> Steps:
         """Some of a field; what media are in it comes to ``media``."""
         sha, clean = hashlib.sha256, self._clean
         reads = field.name == PLAIN
@@ -148,6 +151,8 @@ class Look:
                     clean.add(digest, found)
                 else:
                     before = self._counted()
+                    if (reading := self._body.later(field, number, raw)) is not None:
+                        yield reading
                     unit = self._body.unit(field, number, raw)
                     if self._escape is not None:
                         _escape(unit, self._escape)
@@ -156,9 +161,9 @@ class Look:
                         found = [Medium(each.kind, each.where) for each in unit.media]
                     if not unit.changed and before == self._counted():
                         clean.add(digest, found)
-                yield
+                yield None
             elif number & 15 == 15:
-                yield
+                yield None
             if found:
                 self._cannot_read(found)
                 media += found
@@ -287,10 +292,13 @@ def _escape(unit: Unit, placeholders: Placeholders) -> None:
             slot.put(text)
 
 
-async def in_turns(steps: Iterator[Any], clock: Any, most: float = 0.001) -> None:
+async def in_turns(steps: Steps, clock: Any, most: float = 0.001) -> None:
     """Do all ``steps``; after each ``most`` seconds of it others have their turn."""
     begun = perf_counter()
-    for _ in steps:
-        if perf_counter() - begun > most:
+    for step in steps:
+        if step is not None:
+            await in_thread(clock, step)
+            begun = perf_counter()
+        elif perf_counter() - begun > most:
             await deferLater(clock, 0)
             begun = perf_counter()

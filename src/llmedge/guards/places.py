@@ -123,6 +123,15 @@ class Unit:
                 node.clear()
                 node.update(renamed)
 
+    @property
+    def piece(self) -> tuple[Any, ...] | None:
+        """Of an event's data: what it is a piece of; ``None``: of nothing."""
+        root = self._root[0]
+        kind = root.get("type")
+        if "choices" not in root and not (isinstance(kind, str) and kind.endswith("delta")):
+            return None
+        return tuple(str(root.get(name)) for name in ("index", "output_index", "content_index", "item_id"))
+
     def tokens(self) -> None:
         """It is the numbers of tokens, which nobody reads."""
         self._read = True
@@ -221,6 +230,8 @@ class _Walk:
         self, node: dict[str, Any], key: str, value: str, word: Any, where: Where, role: str, kind: str
     ) -> None:
         if key in STRUCTURE:
+            if key == "pattern":  # of a schema: with anything else in it it means something else
+                self._unit.fixed.append(value)
             return
         if key == "name":
             if "role" in node and role != "tool":
@@ -260,6 +271,7 @@ class _Walk:
         ):
             self._free(value, where, role, "arguments" if kind == "arguments" or key == "args" else kind)
         elif key in NAMED:
+            self._unit.fixed += value
             for each in value.values():
                 if type(each) is dict:
                     self._object(each, where, role, kind)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from functools import partial
+from itertools import chain
 from time import perf_counter
 from typing import Any
 
@@ -18,7 +19,7 @@ from llmedge.errors import EdgeError, NotFound, ValidationError
 from llmedge.guards.body import Body
 from llmedge.guards.checking import check_all
 from llmedge.guards.interfaces import Material, Medium, Where
-from llmedge.guards.looking import Clean, Look, in_turns
+from llmedge.guards.looking import Clean, Look, Steps, in_turns
 from llmedge.guards.placeholders import Placeholders
 from llmedge.guards.redaction import mask, replaced
 from llmedge.guards.refusals import ContentUnreadable, GuardrailUnavailable
@@ -68,7 +69,7 @@ class _Work:
     verdicts: Verdicts
     tallies: list[Tally]
     body: Body
-    steps: Iterator[None]
+    steps: Steps
 
 
 class GuardRequests(Stage):
@@ -94,14 +95,16 @@ class GuardRequests(Stage):
         try:
             body = _body(call, tallies)
             steps = Look(body, held, looking, self._guards.clean, verdicts.placeholders).steps()
-            if not (held.waits or verdicts.placeholders is not None) and _at_once(steps):
+            waits = held.waits or verdicts.placeholders is not None
+            left = steps if waits else _left(steps)
+            if left is None:
                 call = self._changed(call, body, tallies)
                 verdicts.tell(tallies)
                 return proceed(call)
         except BaseException as error:
             verdicts.tell(tallies)
             raise _told(error) from None
-        return self._guarded(call, _Work(held, verdicts, tallies, body, steps), proceed)
+        return self._guarded(call, _Work(held, verdicts, tallies, body, left), proceed)
 
     async def _guarded(self, call: Call, work: _Work, proceed: Handler) -> Reply:
         """What takes its time, or waits for others."""
@@ -225,10 +228,13 @@ def _body(call: Call, tallies: Sequence[Tally]) -> Body:
     return Body(call.fields)
 
 
-def _at_once(steps: Iterator[None], most: float = 0.001) -> bool:
-    """Whether all of ``steps`` are done within ``most`` seconds."""
+def _left(steps: Steps, most: float = 0.001) -> Steps | None:
+    """What is left of ``steps`` after ``most`` seconds; ``None``: nothing."""
     begun = perf_counter()
-    return all(perf_counter() - begun < most for _ in steps)
+    for step in steps:
+        if step is not None or perf_counter() - begun >= most:
+            return chain([step], steps)
+    return None
 
 
 def _told(error: BaseException) -> BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from time import perf_counter
+from typing import Any
 
 import msgspec
 
@@ -23,6 +24,8 @@ from llmedge.pipeline.tokens import rough
 from llmedge.streams import Batch, ReplyStream
 
 Told = Callable[[], None]
+BACK = 512
+"""Characters of a text that nobody knows that the next piece of it is looked at behind."""
 
 
 class StoppableStream(RewrittenStream):
@@ -88,6 +91,8 @@ class GuardedStream(StoppableStream):
 
     def __init__(self, stream: ReplyStream, call: Call, tallies: Sequence[Tally], over: Told) -> None:
         self._tallies = tallies
+        self._ends: dict[tuple[Any, ...], str] = {}
+        """Of texts in pieces that are none of its blocks': how each ends so far."""
         super().__init__(stream, call, over)
 
     def on_events(self, events: Batch) -> Batch:
@@ -117,10 +122,21 @@ class GuardedStream(StoppableStream):
                 _whole(tally, text)
 
     def other(self, unit: Unit) -> bool:
+        """They may come in pieces as well: what is in two of them is found where the first has not gone on yet, as
+        those that only such texts are in wait for what is said."""
         changed = False
+        piece = unit.piece
         for slot in unit.slots:
-            changed |= self.whole(slot.text) != slot.text
+            key = (piece, slot.message, slot.key)
+            text = slot.text if piece is None else self._ends.get(key, "") + slot.text
+            before = self._count()
+            changed |= self.whole(text) != text
+            if piece is not None:
+                self._ends[key] = text[-BACK:] if before == self._count() else ""
         return changed
+
+    def _count(self) -> int:
+        return sum([tally.count for tally in self._tallies])
 
     def whole(self, text: str) -> str:
         for tally in self._tallies:
