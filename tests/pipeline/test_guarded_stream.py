@@ -321,17 +321,17 @@ class Arguments(SynchronousTestCase):
             ),
             event("content_block_stop"),
         ]
-        for settings in ({"action": "mask"}, {}, {"mode": "shadow"}):
+        for more in ({"action": "mask"}, {}, {"mode": "shadow"}):
             call = call_of("anthropic", clock := Clock())
             script = events_of(call, [("text", ["hello"])])
             script[-1:-1] = own
-            tally = Tally(guard(Canaries(), on=("response",), **settings), False)
+            tally = Tally(guard(Canaries(), on=("response",), **more), False)
             out: list[Any] = []
             stream = guarded_stream(call, Script(clock, *map(list, script)), [tally], lambda: None)
             try:
                 out = through(stream)
             except ContentBlocked:
-                self.assertEqual(settings, {})
+                self.assertEqual(more, {})
             self.assertEqual(tally.finds, {"CANARY": 1})
             self.assertEqual("canary" in str(out), "mode" in settings)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -149,7 +151,13 @@ class Guarded(SynchronousTestCase):
         self.assertEqual(edge.chat().headers["x-llmedge-guardrails"], "g=pass, s=pass")
 
     def test_off(self) -> None:
-        """There is no stage of theirs, and nothing of them is looked at."""
+        """There is no stage of theirs, nothing of them is looked at, and no module of theirs is in memory."""
+        code = "import sys; from tests.fakes import Edge; Edge().chat(); print(*sys.modules)"
+        modules = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.split()
+        found = {name for name in modules if name.startswith(("llmedge.guards.", "llmedge.pipeline.guard"))}
+        self.assertEqual(found, {"llmedge.guards.interfaces", "llmedge.guards.registry"})
         edge = Edge()
         body = {"model": "m", "messages": [ASKED], "guardrails": ["g"]}
         self.assertEqual(edge.ask(body=body).status, 200)
