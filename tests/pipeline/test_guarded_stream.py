@@ -333,7 +333,7 @@ class Arguments(SynchronousTestCase):
             except ContentBlocked:
                 self.assertEqual(more, {})
             self.assertEqual(tally.finds, {"CANARY": 1})
-            self.assertEqual("canary" in str(out), "mode" in settings)
+            self.assertEqual("canary" in str(out), "mode" in more)
 
 
 class Told(SynchronousTestCase):
