@@ -21,28 +21,30 @@ _FOUR = re.compile("[0-9]{4}")
 _MORE = re.compile(f"[{WORD}]")
 _SPACES = re.compile(f"[{SPACE}]")
 _NO_DIGITS = re.compile("[^0-9]")
-_IBAN = re.compile(rf"(?<![{WORD}])[A-Za-z]{{2}}[0-9]{{2}}(?=[{SPACE}]?[0-9A-Za-z]{{4}})")
+_CHECKED = re.compile(rf"[0-9](?<=(?<![{WORD}])[A-Za-z]{{2}}[0-9])[0-9](?=[{SPACE}]?[0-9A-Za-z]{{4}})")
+"""The two digits behind an IBAN's country: there are fewer digits than letters in a text to look at."""
 _JOINED = re.compile(r"[0-9A-Za-z]{15,33}")
 _GROUPS = re.compile(rf"[A-Z]{{2}}[0-9]{{2}}(?:[{SPACE}][0-9A-Z]{{4}}){{2,7}}(?:[{SPACE}][0-9A-Z]{{1,3}})?")
 
 
 def ibans(text: str, start: int) -> Iterator[Find]:
     """IBANs in one piece, or in groups of four with a space between."""
-    for begun in _IBAN.finditer(text, start):
-        length = _LENGTHS.get(begun[0][:2].upper())
-        if length is None:
+    for checked in _CHECKED.finditer(text, start):
+        begin = checked.start() - 2
+        length = _LENGTHS.get(text[begin : begin + 2].upper())
+        if length is None or begin < start:
             continue
-        if (found := _JOINED.match(text, begun.start())) and len(found[0]) == length:
+        if (found := _JOINED.match(text, begin)) and len(found[0]) == length:
             end = found.end()
-        elif found := _GROUPS.match(text, begun.start()):
+        elif found := _GROUPS.match(text, begin):
             end = found.start() + length + (length - 1) // 4
         else:
             continue
-        number = _SPACES.sub("", text[begun.start() : end]).upper()
-        if begun[0].islower() and not _FOUR.search(number):
+        number = _SPACES.sub("", text[begin:end]).upper()
+        if text[begin : begin + 2].islower() and not _FOUR.search(number):
             continue  # the gate knows no such: it would be found or not by what else is in the text
         if len(number) == length and not _MORE.match(text, end) and mod_97(number):
-            yield Find(begun.start(), end, "IBAN")
+            yield Find(begin, end, "IBAN")
 
 
 _BRANDS = re.compile(

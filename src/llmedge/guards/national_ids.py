@@ -172,8 +172,8 @@ _ANYWHERE = tuple(each for each in _NUMBERS if not each.words)
 _WITH_WORDS = tuple(each for each in _NUMBERS if each.words)
 _SEPARATORS = re.compile("[^0-9A-Za-z]")
 _BEGINNINGS = re.compile(
-    rf"(?<![{WORD}])(?:[A-Z]{{6}}[0-9]{{2}}[A-Z][0-9]{{2}}|[A-Z]{{4}}[0-9]{{6}}|[XYZ]-?[0-9]{{7}}|"
-    rf"[A-Z]{{2}}(?:[{SPACE}]?[0-9]{{2}}){{2}})"
+    rf"[A-Z](?<![{WORD}].)(?:[A-Z]{{5}}[0-9]{{2}}[A-Z][0-9]{{2}}|[A-Z]{{3}}[0-9]{{6}}|(?<=[XYZ])-?[0-9]{{7}}|"
+    rf"[A-Z](?:[{SPACE}]?[0-9]{{2}}){{2}})"
 )
 
 
@@ -181,12 +181,15 @@ class Numbers:
     """Those that may be in a text, ``low`` in lower case: all are left out whose words it does not say."""
 
     def __init__(self, low: str) -> None:
-        self._with_words = tuple(each for each in _WITH_WORDS if any(word in low for word in each.words))
+        self._low = low
+        self._with_words: tuple[_Number, ...] | None = None
 
     def at(self, text: str, start: int) -> Find | None:
         """The number that begins at ``start``."""
         if _ANY.match(text, start) and (found := _first(_ANYWHERE, text, start)):
             return found
+        if self._with_words is None:
+            self._with_words = tuple(each for each in _WITH_WORDS if any(word in self._low for word in each.words))
         return _first(self._with_words, text, start)
 
 

@@ -25,8 +25,9 @@ _CLASSES = bytes(
     48 if chr(each) in "0123456789" else 65 if chr(each) in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" else 46 for each in range(256)
 )
 _SEPARATORS = " ./()-\u00a0\u202f\u2013".encode()
-_PLACES = re.compile(rf"(?<![0-9])(?=[0-9](?:[{SPACE}./()\u2013-]{{0,3}}[0-9]){{3}})")
-"""Before numbers of at least four digits, each group of theirs a place of its own."""
+_PLACES = re.compile(rf"[0-9](?<![0-9]{{2}})(?=(?:[{SPACE}./()\u2013-]{{0,3}}[0-9]){{3}})")
+"""Where numbers of at least four digits begin, each group of theirs a place of its own. What begins with the digit and
+not with what is before it is searched for many times faster."""
 _GROUPS = re.compile(":(?:[0-9A-Fa-f]{1,4}:){3}")
 """Of an IPv6 address that is written out."""
 _SIX = re.compile(rf"[0-9](?:[{SPACE}./()\u2013-]{{0,3}}[0-9]){{5}}")
