@@ -1,5 +1,6 @@
 """Bounded in bytes, and what is asked for again stays."""
 
+import sys
 from random import Random
 
 from hypothesis import given, settings
@@ -45,6 +46,18 @@ class Memory(SynchronousTestCase):
     def test_larger_than_all(self) -> None:
         self.memory.put(key(1), entry(100_000))
         self.assertEqual(len(self.memory), 0)
+
+    def test_what_is_gone_takes_no_memory(self) -> None:
+        """Whatever was replaced, purged or too old, though its turn in the queue is still to come."""
+        for end in (
+            lambda: self.memory.put(key(1), entry()),
+            lambda: self.memory.remove(lambda _: True),
+            lambda: (self.clock.advance(20), self.memory.get(key(1))),
+        ):
+            gone = bytes(bytearray(50))
+            self.memory.put(key(1), Entry(gone, b"", 0, "p", "m", None, self.clock.seconds(), 10, 10))
+            end()
+            self.assertEqual(sys.getrefcount(gone), 2)
 
     def test_a_scan(self) -> None:
         """Of what is asked for once drives out nothing that is asked for again."""

@@ -26,6 +26,11 @@ class Asked(msgspec.Struct):
     policy: Policy
     wish: CacheWish
 
+    @property
+    def careful(self) -> bool:
+        """Whether others may get its answer, who may have written it otherwise."""
+        return self.policy.scope not in ("key", "user")
+
     def takes(self, entry: Entry, now: float) -> bool:
         """Whether ``entry`` is fresh for who asks (RFC 9111 section 5.2.1)."""
         wish, age = self.wish, now - entry.stored

@@ -116,14 +116,18 @@ class Cached:
         return ""
 
     def spare(self, call: Call, target: Target, usage: Usage | None) -> str:
-        """Write down what did not have to be asked for; its price, in USD."""
+        """Write down what did not have to be asked for; the price of all such, in USD."""
         accounting = call.record.accounting
-        accounting.spared = usage
-        saved = accounting.saved = self._prices.price(target, usage)
-        if saved is None:
+        saved, before = self._prices.price(target, usage), accounting.spared
+        if before is not None and usage is not None:  # inputs that were kept, where another one was joined for the rest
+            usage = Usage(input=before.input + usage.input)
+        accounting.spared = usage or before
+        if saved is not None:
+            self._parts.state.saved += saved
+            accounting.saved = saved + (accounting.saved or 0)
+        if accounting.saved is None:
             return ""
-        self._parts.state.saved += saved
-        shown = call.record.facts[CACHE_SAVED] = text(saved)
+        shown = call.record.facts[CACHE_SAVED] = text(accounting.saved)
         return shown
 
     # Kept
