@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from llmedge.cache.entry import Entry
@@ -56,7 +54,7 @@ def scope_of(call: Call, scope: str) -> str:
 
 
 class _Metadata(msgspec.Struct):
-    user_id: Any = None
+    user_id: msgspec.Raw = msgspec.Raw(b"")
 
 
 _decode_metadata = msgspec.json.Decoder(_Metadata | None).decode
@@ -69,7 +67,7 @@ def _users(call: Call) -> str:
         metadata = _decode_metadata(call.fields.get("metadata", b"null"))
     except UNREADABLE:
         metadata = None
-    return "\n".join([*named, "" if metadata is None else str(metadata.user_id)])
+    return "\n".join([*named, "" if metadata is None else bytes(metadata.user_id).decode()])
 
 
 def marks_of(call: Call) -> bytes:

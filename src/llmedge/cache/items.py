@@ -70,9 +70,7 @@ def inputs_of(form: Form, fields: RawObject) -> list[msgspec.Raw]:
     return [raw] if tokens else inputs
 
 
-def keys_of(
-    prefix: bytes, form: Form, fields: RawObject, inputs: Sequence[msgspec.Raw], careful: bool
-) -> list[bytes]:
+def keys_of(prefix: bytes, form: Form, fields: RawObject, inputs: Sequence[msgspec.Raw], careful: bool) -> list[bytes]:
     """A key for each of ``inputs``.
 
     :param careful: as of :func:`llmedge.cache.key.key_of`.

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from llmedge.cache import told
 from llmedge.cache.asked import NO_WISH, Asked, marks_of, scope_of, told_in_body
 from llmedge.cache.entry import Entry
-from llmedge.cache.flight import Flight
+from llmedge.cache.flight import Flight, Rider
 from llmedge.cache.items import FORMS, inputs_of
 from llmedge.cache.key import KEPT, LOOKED_AT, VERSION, Unclear, is_deterministic, key_of, why_never
 from llmedge.cache.policy import policy_of, rules_of
@@ -31,7 +31,9 @@ from llmedge.operations import Operation
 from llmedge.pipeline.books import Books
 from llmedge.pipeline.cache_items import answer_items
 from llmedge.pipeline.cached import Cached, CacheDeps
+from llmedge.pipeline.kept import note_again
 from llmedge.pipeline.stage import Handler, Stage, StageDeps
+from llmedge.pipeline.tokens import rough, said_in_answer
 from llmedge.record import CACHE, CACHE_HEADERS, Accounting, Routing
 from llmedge.streams import Batch, Reply, ReplyStream, Wake
 from llmedge.threads import in_thread
@@ -46,14 +48,15 @@ KNOWN = 4096
 class _Known:
     """What holds for one caller's calls of one model.
 
-    :ivar place: a digest of where they lead. ``prefixes``: of their keys, by dialect and whether they are streams.
+    :ivar place: a digest of where they lead. ``prefixes``: of their keys, by dialect and whether they are streams, with usage,
+        and of answers that their clients may go on from.
     """
 
     match: Match
     caller: Caller
     policy: Policy
     place: bytes
-    prefixes: dict[tuple[str, bool, bool], bytes]
+    prefixes: dict[tuple[str, bool, bool, bool], bytes]
 
 
 class Cache(Stage):
@@ -130,10 +133,11 @@ class Cache(Stage):
                 return "chance"
         if not LOOKED_AT.isdisjoint(fields) and (why := why_never(fields, call.dialect)):
             return why
-        prefix = known.prefixes.get((call.dialect, call.stream, call.wants_usage))
+        form = (call.dialect, call.stream, call.wants_usage, call.remember is not None)
+        prefix = known.prefixes.get(form)
         if prefix is None or policy.scope == "user":
-            prefix = b"%b\n%b" % (_form(call, policy, known.place), scope_of(call, policy.scope).encode())
-            known.prefixes[call.dialect, call.stream, call.wants_usage] = prefix
+            how = encode((form, policy.scope, call.model, scope_of(call, policy.scope)))
+            prefix = known.prefixes[form] = b"%b\n%b%b" % (VERSION, known.place, how)
         generations = self._state.generations
         if generations.marks or generations.epoch:
             scope = scope_of(call, policy.scope)
@@ -206,23 +210,32 @@ class Cache(Stage):
 
     async def _join(self, asked: Asked, flight: Flight) -> Reply | None:
         """What comes of ``flight``; ``None``: nothing."""
-        call = asked.call
+        call, routing = asked.call, asked.call.record.routing
+        routing.joined = flight.record.routing
         try:
-            with call.record.routing.wait(call.deadline.clock):
+            with routing.wait(call.deadline.clock):
                 reply = await flight.answer(call.record)
         except CancelledError:
             raise  # whoever asked has left
         except Exception:  # it is in the other's record
             return None
+        finally:
+            routing.joined = None
         by = flight.record.routing.deciding_attempt
         self._cached.joined(call)
-        save = partial(self._cached.save, asked, Target("", call.model) if by is None else by.target)
-        if not isinstance(reply, Answer):
+        target = Target("", call.model) if by is None else by.target
+        save, renamed = partial(self._cached.save, asked, target), partial(_note_again, call, target)
+        if isinstance(reply, Rider):
+            reply.renamed = renamed
             return CollapsedStream(reply, save)
+        assert isinstance(reply, Answer)
         if saved := save(reply.usage):
             call.record.facts[CACHE_HEADERS] += told.spared(saved)
         id, _ = signature(reply.body, False)
-        return Answer(reply.body.replace(id, like(id)), reply.usage, reply.content_type) if id else reply
+        if not id:
+            return reply
+        renamed(new := like(id), id)
+        return Answer(reply.body.replace(id, new), reply.usage, reply.content_type)
 
     def _revalidate(self, asked: Asked, proceed: Handler) -> None:
         """Ask anew, for whoever comes next. What it costs is the caller's, in a record of its own."""
@@ -261,9 +274,11 @@ class Cache(Stage):
         call, record, error = flight.call, flight.record, flight.error
         record.request_id = f"{record.request_id}-{secrets.token_hex(4)}"
         record.ended = call.deadline.clock.seconds()
+        if (trace := record.trace) is not None:  # a span of its own, within the first one's
+            record.trace = attrs.evolve(trace, span_id=trace.new_span_id(), parent_id=trace.span_id)
         if error is None:
             record.outcome, record.status = "ok", 200
-            self._books.enter_answer(call, flight.usage)
+            self._books.enter_answer(call, flight.usage or _estimated(flight))
         else:
             if isinstance(error, EdgeError):
                 record.status = error.status
@@ -298,10 +313,15 @@ class CollapsedStream(ReplyStream):
         self._stream.abort()
 
 
-def _form(call: Call, policy: Policy, place: bytes) -> bytes:
-    """How it is asked, and where that leads."""
-    form = f"{call.dialect} {call.stream:d} {call.wants_usage:d} {policy.scope}\n{call.model}\n"
-    return b"%b\n%b%b" % (VERSION, form.encode(), place)
+def _note_again(call: Call, target: Target, new: bytes, id: bytes) -> None:
+    note_again(call, new.decode(), id.decode(), f"{target.provider}/{target.model}")
+
+
+def _estimated(flight: Flight) -> Usage:
+    """What an answer that nobody waits for has used, where its vendor does not tell."""
+    by, reply = flight.record.routing.deciding_attempt, flight.reply
+    said = said_in_answer(reply.body) if type(reply) is Answer else 0 if by is None else by.said
+    return rough(flight.call, said)
 
 
 def _inputs(asked: Asked) -> list[Any]:

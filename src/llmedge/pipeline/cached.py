@@ -19,7 +19,7 @@ from llmedge.call import Call
 from llmedge.config.sections.cache import Cache as Policy
 from llmedge.model import Answer, Event, EventKind, Target, Usage
 from llmedge.money import text
-from llmedge.pipeline.kept import original
+from llmedge.pipeline.kept import note_again
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.reserve import charge
 from llmedge.record import CACHE, CACHE_HEADERS, CACHE_LEVEL, CACHE_SAVED, FALLBACK, Record
@@ -75,7 +75,7 @@ class Cached:
         self.tell(asked, entry, level, how, now, saved)
         body, id, before = renewed(entry, now)
         if call.remember is not None and id:
-            call.remember(original(id.decode()), before)
+            note_again(call, id.decode(), before.decode(), f"{entry.provider}/{entry.model}")
         if not entry.events:
             return Answer(body, entry.usage, entry.content_type)
         return WholeStream([Event(EventKind.DONE, body, entry.events)], entry.usage)
