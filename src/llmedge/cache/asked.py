@@ -38,9 +38,18 @@ class Asked(msgspec.Struct):
 
     def takes_stale(self, entry: Entry, now: float) -> bool:
         """Whether ``entry``, which is no longer fresh, will do while a new one is asked for (RFC 5861 section 3)."""
-        wish, age = self.wish, now - entry.stored
-        asks_more = wish.max_age is not None or wish.min_fresh
-        return not asks_more and entry.ttl <= age < entry.ttl + self.policy.stale_while_revalidate
+        age = now - entry.stored
+        if not self.wish.store or age < entry.ttl:
+            return False
+        return self._takes_older and age < entry.ttl + self.policy.stale_while_revalidate
+
+    def takes_at_last(self, entry: Entry, now: float) -> bool:
+        """Whether it will do where there will be no new one (section 4)."""
+        return self._takes_older and now - entry.stored < entry.ttl + self.policy.stale_if_error
+
+    @property
+    def _takes_older(self) -> bool:
+        return self.wish.read and self.wish.max_age is None and not self.wish.min_fresh
 
 
 def scope_of(call: Call, scope: str) -> str:
@@ -83,13 +92,13 @@ class _InBody(msgspec.Struct):
 
     ttl: float | None = None
     max_age: float | None = msgspec.field(default=None, name="s-maxage")
-    no_cache: bool = msgspec.field(default=False, name="no-cache")
-    no_store: bool = msgspec.field(default=False, name="no-store")
-    use: bool = msgspec.field(default=False, name="use-cache")
-    namespace: str = ""
+    no_cache: bool | None = msgspec.field(default=None, name="no-cache")
+    no_store: bool | None = msgspec.field(default=None, name="no-store")
+    use: bool | None = msgspec.field(default=None, name="use-cache")
+    namespace: str | None = None
 
 
-_decode_in_body = msgspec.json.Decoder(_InBody | None).decode
+_decode_in_body = msgspec.json.Decoder(_InBody | None, strict=False).decode
 
 
 def told_in_body(wish: CacheWish, call: Call) -> tuple[CacheWish, Call]:
@@ -105,9 +114,9 @@ def told_in_body(wish: CacheWish, call: Call) -> tuple[CacheWish, Call]:
         wish,
         read=wish.read and not said.no_cache,
         store=wish.store and not said.no_store,
-        asked=wish.asked or said.use or said.ttl is not None or said.max_age is not None,
+        asked=wish.asked or bool(said.use) or said.ttl is not None or said.max_age is not None,
         ttl=wish.ttl if said.ttl is None else max(0.0, said.ttl),
         max_age=wish.max_age if said.max_age is None else said.max_age,
-        namespace=wish.namespace or said.namespace[:128],
+        namespace=wish.namespace or said.namespace or "",
     )
     return wish, call

@@ -48,8 +48,8 @@ KNOWN = 4096
 class _Known:
     """What holds for one caller's calls of one model.
 
-    :ivar place: a digest of where they lead. ``prefixes``: of their keys, by dialect and whether they are streams, with usage,
-        and of answers that their clients may go on from.
+    :ivar place: a digest of where they lead. ``prefixes``: of their keys, by dialect and whether they are streams, with
+        usage, of answers that their clients may go on from.
     """
 
     match: Match
@@ -75,7 +75,7 @@ class Cache(Stage):
     def __call__(self, call: Call, proceed: Handler) -> Awaitable[Reply]:
         known = self._all_known.get((id(call.match), id(call.caller))) or self._look(call)
         if not known.policy.enabled:
-            return proceed(call)
+            return proceed(_without_its_field(call))
         if call.heavy:
             return self._heavy(call, known, proceed)
         return self._answer(self._asked(call, known), call, proceed)
@@ -94,10 +94,11 @@ class Cache(Stage):
             return await answer_items(asked, inputs, self._state, self._cached, fetch)
         if asked.wish.read:
             entry, level = self._state.memory.get(asked.key), "memory"
-            if entry is None and self._state.shared is not None:
-                entry, level = await self._shared(asked), "redis"
-            if entry is not None:
+            now = call.deadline.clock.seconds()
+            if self._state.shared is not None and (entry is None or not asked.takes(entry, now)):
+                entry, level = await self._shared(asked)
                 now = call.deadline.clock.seconds()
+            if entry is not None:
                 if asked.takes(entry, now):
                     return self._cached.serve(asked, entry, level, now)
                 if asked.takes_stale(entry, now):
@@ -141,7 +142,13 @@ class Cache(Stage):
         generations = self._state.generations
         if generations.marks or generations.epoch:
             scope = scope_of(call, policy.scope)
-            if purged := generations.of(scope, call.record.model_label, wish.namespace):
+            if purged := generations.of(
+                scope,
+                call.record.model_label,
+                wish.namespace,
+                f"key:{call.caller.id}" if policy.scope == "user" else "",
+                call.model,
+            ):
                 prefix += b"\ng=" + purged
         if wish is not NO_WISH:
             if not wish.read and not wish.store:
@@ -156,18 +163,19 @@ class Cache(Stage):
             return "unclear"
         return Asked(prefix, key, call, policy, wish)
 
-    async def _shared(self, asked: Asked) -> Entry | None:
-        """What other processes have kept, or this one has meanwhile."""
+    async def _shared(self, asked: Asked) -> tuple[Entry | None, str]:
+        """What other processes have kept, or this one has meanwhile, and which of them."""
         state = self._state
         assert state.shared is not None
-        coming = state.shared.get(asked.key)
-        if coming is None:
-            return None
-        with asked.call.record.routing.wait(asked.call.deadline.clock):
-            entry = await coming
-        if entry is not None:
-            state.memory.put(asked.key, entry)
-        return entry or state.memory.get(asked.key)
+        coming, entry = state.shared.get(asked.key), None
+        if coming is not None:
+            with asked.call.record.routing.wait(asked.call.deadline.clock):
+                entry = await coming
+        here = state.memory.get(asked.key)
+        if entry is None or (here is not None and here.stored >= entry.stored):
+            return here, "memory"
+        state.memory.put(asked.key, entry)
+        return entry, "redis"
 
     async def _passed(self, call: Call, why: str, proceed: Handler) -> Reply:
         """The cache has nothing to do with it."""
@@ -175,9 +183,7 @@ class Cache(Stage):
         wish = call.hints.cache
         if wish is not None and wish.only:
             raise NotCached
-        if "cache" in call.fields:
-            _, call = told_in_body(NO_WISH, call)
-        return await proceed(call)
+        return await proceed(_without_its_field(call))
 
     # What has to be asked for
 
@@ -200,13 +206,10 @@ class Cache(Stage):
         try:
             return await flight.answer(call.record)
         except TargetError:
-            if stale is None or not self._is_last_resort(asked, stale):
+            now = call.deadline.clock.seconds()
+            if stale is None or not asked.takes_at_last(stale, now):
                 raise
-            return self._cached.serve(asked, stale, "memory", call.deadline.clock.seconds(), "STALE")
-
-    def _is_last_resort(self, asked: Asked, entry: Entry) -> bool:
-        age = asked.call.deadline.clock.seconds() - entry.stored
-        return asked.wish.read and age < entry.ttl + asked.policy.stale_if_error
+            return self._cached.serve(asked, stale, "memory", now, "STALE")
 
     async def _join(self, asked: Asked, flight: Flight) -> Reply | None:
         """What comes of ``flight``; ``None``: nothing."""
@@ -262,8 +265,8 @@ class Cache(Stage):
                 if entry is not None:
                     self._cached.keep(asked.key, entry)
                     facts = flight.record.facts
-                    if not entry.events and facts[CACHE] == "MISS":
-                        facts[CACHE_HEADERS] = told.STORED[False]
+                    if not entry.events and (headers := facts.get(CACHE_HEADERS)):
+                        facts[CACHE_HEADERS] = told.STORED.get(headers, headers)
         except Exception:  # what cannot be kept is answered all the same
             log.failure("an answer could not be kept")
         if flight.payer is None:
@@ -315,6 +318,10 @@ class CollapsedStream(ReplyStream):
 
 def _note_again(call: Call, target: Target, new: bytes, id: bytes) -> None:
     note_again(call, new.decode(), id.decode(), f"{target.provider}/{target.model}")
+
+
+def _without_its_field(call: Call) -> Call:
+    return told_in_body(NO_WISH, call)[1] if "cache" in call.fields else call
 
 
 def _estimated(flight: Flight) -> Usage:
