@@ -298,6 +298,25 @@ class Together(Kept):
             self.assertGreater(rest.accounting.usage.output, 20)
             self.assertGreater(rest.accounting.cost, 20_000_000)
 
+    def test_a_vendor_that_never_answers(self) -> None:
+        """Has a call that nobody waits for no longer than one that somebody does."""
+        for cache in ("finish = true", "ttl = 10\nstale_while_revalidate = 1000"):
+            self.start(cache, "[server]\ntimeout = 100\n")
+            if "finish" in cache:
+                self.call().leave()
+            else:
+                _, vendor = self.answered()
+                vendor.answer(200, GOOD)
+                self.edge.reactor.advance(20)
+                self.assertIn(b"STALE", self.call().received())
+            self.edge.reactor.advance(0)
+            vendor = self.vendor()
+            self.edge.reactor.pump([10.0] * 9)
+            self.assertFalse(vendor.transport.gone)
+            self.edge.reactor.pump([10.0] * 2)
+            self.assertEqual((vendor.transport.gone, len(self.alone)), (True, 1), cache)
+            self.assertEqual(self.edge.service._process._cache.flights, {})
+
     def test_a_new_one_that_is_too_large(self) -> None:
         """Nobody waits for it: it is given up, and in one record."""
         for ended in (b"", frames(delta("stop") | USAGE) + DONE):

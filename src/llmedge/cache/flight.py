@@ -42,6 +42,7 @@ class Flight:
     first = count = size = 0
     _waking = False
     _work: CoroutineDriver | None = None
+    _late: Any = None
 
     def __init__(self, call: Call, limit: int, finish: bool, ended: Callable[[Flight], None]) -> None:
         self.record: Record = replace(call.record)
@@ -63,6 +64,8 @@ class Flight:
             return
         self._work = CoroutineDriver(work if type(work) is CoroutineType else _awaited(work))
         self._work.start(self._land)
+        if self.payer is None:
+            self._allow_time()
 
     def _land(self, result: Any) -> None:
         self.landed = True
@@ -72,10 +75,9 @@ class Flight:
             return
         if type(result) is Answer:
             self.reply, self.whole = result, True
-            self._ended(self)
+            self._end(None)
         elif isinstance(result, Failure):
-            self.error = result.value
-            self._ended(self)
+            self._end(result.value)
         else:
             self.reply = result
         waiting = self._waiting
@@ -218,8 +220,21 @@ class Flight:
             record.routing, record.facts = Routing(), dict(record.facts)
             record.taken, record.uid = None, ""
             self.record.accounting = Accounting()
+        if not (self._riders or self._waiting):
+            self._allow_time()
         if not self._riders and self.reply is not None:
             self._drain()
+
+    def _allow_time(self) -> None:
+        """Nobody waits for it: no other deadline than this ends it."""
+        if self._late is None and not self.whole and self.error is None:
+            deadline = self.call.deadline
+            self._late = deadline.clock.callLater(deadline.seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        self._late = None
+        if not (self._riders or self._waiting):
+            self._stop()
 
     def _stop(self) -> None:
         stream = self.reply
@@ -243,6 +258,9 @@ class Flight:
 
     def _end(self, error: BaseException | None) -> None:
         self.error = error
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
         self._ended(self)
 
 
