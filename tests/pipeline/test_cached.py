@@ -254,6 +254,20 @@ class Other:
     def put(self, key: bytes, entry: Entry) -> None: ...
 
 
+class SentOn(Kept):
+    def test_headers(self) -> None:
+        """Of the client's that its vendor sees: what it answers may depend on them."""
+        other = '[providers.w]\nbase_url = "http://127.0.0.1:8"\nclient_headers = ["x-other"]\n'
+        self.start(more=f'client_headers = ["x-tenant"]\n{other}')
+        found = []
+        for headers in ({}, {"x-tenant": "a"}, {"x-tenant": "b"}, {"x-tenant": "a", "x-other": "c"}):
+            wire = self.ask("/v1/chat/completions", ASKED, headers=headers)
+            if not wire.received():
+                self.vendor().answer(200, GOOD)
+            found.append(wire.response().headers["x-llmedge-cache"])
+        self.assertEqual(found, ["MISS", "MISS", "MISS", "HIT"])
+
+
 class Off(Kept):
     def test_its_field(self) -> None:
         """Is taken out where nothing is cached for a key or a model, too."""

@@ -49,7 +49,7 @@ class _Known:
     """What holds for one caller's calls of one model.
 
     :ivar place: a digest of where they lead. ``prefixes``: of their keys, by dialect and whether they are streams, with
-        usage, of answers that their clients may go on from.
+        usage, of answers that their clients may go on from. ``headers``: those of the client's that are sent on.
     """
 
     match: Match
@@ -57,6 +57,7 @@ class _Known:
     policy: Policy
     place: bytes
     prefixes: dict[tuple[str, bool, bool, bool], bytes]
+    headers: list[str]
 
 
 class Cache(Stage):
@@ -112,11 +113,14 @@ class Cache(Stage):
         match, caller = call.match, call.caller
         assert match is not None, "Admit found it"
         targets = [(str(each), self._parts.places.get(each.provider, "")) for each in match.targets]
-        leads = repr((targets, match.model.fallbacks, match.model.on_unsupported)).encode()
+        others, passed = (match.model.fallbacks, match.model.context_fallbacks), self._parts.passed
+        leads = repr((targets, *others, match.model.on_unsupported)).encode()
+        asked = passed if any(others) else [each.provider for each in match.targets if each.provider in passed]
         policy = policy_of(self._parts.settings, match.model.cache, rules_of(caller))
         if len(self._all_known) >= KNOWN:
             self._all_known.clear()
-        known = _Known(match, caller, policy, sha256(leads).digest(), {})
+        headers = sorted({header for provider in asked for header in passed[provider]})
+        known = _Known(match, caller, policy, sha256(leads).digest(), {}, headers)
         self._all_known[id(match), id(caller)] = known  # it holds both, so that no others have these ids
         return known
 
@@ -155,6 +159,8 @@ class Cache(Stage):
                 return "off"
             if wish.namespace:
                 prefix += b"\nn=" + encode(wish.namespace)
+        if known.headers:
+            prefix += b"\nh=" + encode([call.hints.header(name) for name in known.headers])
         if marks := marks_of(call):
             prefix += b"\nm=" + marks
         try:

@@ -35,7 +35,8 @@ STREAM = b"text/event-stream"
 class CacheDeps:
     """What the stages of the cache are built with besides.
 
-    :ivar settings: ``[cache]``. ``places``: provider → what says where it is, for keys.
+    :ivar settings: ``[cache]``. ``places``: provider → what says where it is, for keys. ``passed``: provider → headers
+        of the client's that it is sent.
     :ivar observers: get the record of a call that goes on though who asked first has left.
     :ivar semantic: of the cache by meaning; ``None``: it is off.
     """
@@ -43,6 +44,7 @@ class CacheDeps:
     settings: Policy
     state: CacheState
     places: Mapping[str, str]
+    passed: Mapping[str, Sequence[str]]
     observers: Sequence[Callable[[Record], None]]
     random: Random
     semantic: Any = None
