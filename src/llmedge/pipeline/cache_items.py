@@ -19,7 +19,7 @@ from llmedge.model import Answer, Target, Usage
 from llmedge.pipeline.cached import Cached
 from llmedge.record import CACHE_HEADERS
 from llmedge.streams import Reply
-from llmedge.threads import maybe_in_thread
+from llmedge.threads import LARGE, maybe_in_thread
 
 Fetch = Callable[[Asked], Awaitable[Reply]]
 """Asks for what is asked."""
@@ -33,7 +33,7 @@ async def answer_items(
     :raises EdgeError: as ``fetch`` does.
     """
     call, form = asked.call, FORMS[asked.call.dialect]
-    clock, weight = call.deadline.clock, len(bytes(call.fields[form.field]))
+    clock, weight = call.deadline.clock, LARGE if call.heavy else 0
     keys = await maybe_in_thread(clock, weight, keys_of, asked.prefix, form, call.fields, inputs, asked.careful)
     kept = await _kept(asked, keys, state) if asked.wish.read else {}
     found = list(kept.values())
