@@ -341,3 +341,7 @@ class Charged(Caching):
             (fund,) = self.edge.service._process.allowances.funds.values()
             self.assertEqual((fund.spent, fund.held), (spent * 1_000_000, 0), charge)
             self.assertEqual(sum(each.accounting.cost or 0 for each in self.edge.records), spent * 1_000_000)
+            shown = self.edge.ask("GET", "/metrics").body.decode()
+            of_caller = re.search(r'(?m)^llm_caller_cost_usd_total\{caller="a"\} (.*)$', shown)
+            assert of_caller is not None
+            self.assertEqual(round(float(of_caller[1]) * 1e6), spent, charge)
