@@ -70,7 +70,15 @@ class Memory(SynchronousTestCase):
             memory = MemoryCache(self.clock, most)
             for number in range(3 * most // (size + OVERHEAD)):
                 made = Entry(
-                    bytes(bytearray(size)), b"", 0, "p", "m", Usage(1000 + number, 1000), number + 0.5, 1e9, 1e9 + number
+                    bytes(bytearray(size)),
+                    b"",
+                    0,
+                    "p",
+                    "m",
+                    Usage(1000 + number, 1000),
+                    number + 0.5,
+                    1e9,
+                    1e9 + number,
                 )
                 made.signed = (b"chatcmpl-%020d" % number, b'"created":17%08d' % number)
                 memory.put(keys.randbytes(32), made)
