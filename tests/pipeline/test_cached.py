@@ -119,6 +119,15 @@ class Wrong(Kept):
                 self.assertNotEqual(first.request_id, rest.request_id)
             self.assertEqual(self.kept(True), kept)
 
+    def test_a_client_that_left_and_wants_nothing_kept(self) -> None:
+        """Its call is ended for nobody."""
+        self.start("finish = true")
+        wire = self.ask("/v1/chat/completions", ASKED, headers={"cache-control": "no-store"})
+        vendor = self.vendor()
+        wire.leave()
+        self.edge.reactor.advance(0)
+        self.assertTrue(vendor.transport.gone)
+
     def test_too_large(self) -> None:
         """Passes, and is not kept."""
         cache = 'max_entry = "1KiB"'

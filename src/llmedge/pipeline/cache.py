@@ -205,7 +205,8 @@ class Cache(Stage):
             self._cached.missed(call, "none", "MISS", told.MISS)
         else:
             self._cached.missed(call, "stale", "MISS", told.STALE)
-        flight = Flight(call, asked.policy.max_entry, asked.policy.finish, partial(self._landed, asked))
+        finish = asked.policy.finish and asked.wish.store
+        flight = Flight(call, asked.policy.max_entry, finish, partial(self._landed, asked))
         if joins:
             flights[asked.key] = flight
         flight.start(proceed)
