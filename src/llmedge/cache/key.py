@@ -63,7 +63,8 @@ def key_of(prefix: bytes, fields: RawObject, careful: bool = True) -> bytes:
     for name in sorted(fields):
         if name not in LEFT_OUT:
             raw = bytes(fields[name])
-            parts += (_encode(name), canonical(raw, careful) if raw[:1] in b"[{" or b"\\" in raw else raw)
+            said = name.encode() if name.isidentifier() else _encode(name)  # which has no end of a part in it
+            parts += (said, canonical(raw, careful) if raw[:1] in b"[{" or b"\\" in raw else raw)
     return sha256(b"\0".join(parts)).digest()
 
 
