@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import sys
+from contextlib import closing
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -16,6 +18,7 @@ from tests.e2e.service import CANARY_KEY, PYTHONPATH, ROOT, TIMEOUT, Gateway, un
 from tests.e2e.vendor import ANSWER, Asked, delta
 from tests.e2e.with_vendor import STREAM, WithVendor
 from tests.fakes import CHAT, Response, request
+from tests.folders import new_folder
 
 MANY = 100
 CACHE = "[auth]\nenabled = false\n[cache]\nenabled = true\n"
@@ -27,9 +30,9 @@ WORDS = [f"word{number} " for number in range(20)]
 class AtOnce(WithVendor):
     """The vendor answers when it is told to."""
 
-    async def crowd(self, body: Any) -> list[Client]:
+    async def crowd(self, body: Any, more: str = "") -> list[Client]:
         """All of them wait for one answer, the first one's."""
-        await self.begin(lambda asked: None, CACHE + PRICE)
+        await self.begin(lambda asked: None, CACHE + PRICE + more)
         clients = [await Client.connect(self.gateway.port)]
         clients[0].send(request(body=body))
         await until(lambda: bool(self.vendor.asked), "the first is asked for")
@@ -126,6 +129,32 @@ class AtOnce(WithVendor):
             outcomes = [each["outcome"] for each in records]
             self.assertEqual((outcomes.count("ok"), outcomes.count("client_closed")), (MANY, 1))
             self.assertEqual((self.costs(records), len(self.vendor.asked)), ([0.0] * MANY + [5e-6], 1))
+
+    async def rows(self) -> list[tuple[str, int | None, str, int]]:
+        """Outcome, cost, what the cache did and how many attempts, of every call."""
+        (file,) = self.folder.glob("llmedge-*.db")
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+            return database.execute("SELECT outcome, cost, cache, attempts FROM ledger").fetchall()
+
+    async def test_rows(self) -> None:
+        """With a strict ledger: one for each call, of which one costs; where the first has left, that of the call that
+        went on. None is left that says that it is unknown what became of it."""
+        for leaves in (False, True):
+            self.folder = new_folder()
+            store = f'[store]\nurl = "sqlite:{self.folder}/llmedge.db"\n[ledger]\ndurability = "strict"\n'
+            clients = await self.crowd(CHAT, store)
+            (asked,) = self.vendor.asked
+            if leaves:
+                clients.pop(0).leave()
+                await until(lambda: bool(self.gateway.access()), "it left")
+            asked.connection.answer(200, ANSWER | USAGE)
+            await self.answers(clients)
+            await self.gateway.stop()
+            rows = await self.rows()
+            self.assertEqual(len(rows), MANY + leaves)
+            paid = [row for row in rows if row[1]]
+            self.assertEqual(paid, [("ok", 5_000_000, "MISS", 1)])
+            self.assertEqual({row[0] for row in rows}, {"ok", "client_closed"} if leaves else {"ok"})
 
 
 class RealClients(TestCase):
