@@ -135,6 +135,17 @@ class Together(Kept):
         self.vendor().answer(200, GOOD)
         self.assertEqual(self.how(wires[1:]), ["MISS", "COLLAPSED"])
 
+    def test_failures(self) -> None:
+        """Nobody waits for one after the other: where a second one has failed as well, each asks for itself."""
+        self.start()
+        wires = self.board(10)
+        for answered in (1, 2):
+            vendor = self.vendor()
+            self.assertEqual(self.edge.reactor.tcpClients, [])
+            vendor.answer(500, {"error": {"message": "down"}})
+            self.assertEqual(sum(bool(wire.received()) for wire in wires), answered)
+        self.assertEqual(len(self.edge.reactor.tcpClients) + bool(vendor.transport.value()), 8)
+
     def test_a_stream_that_breaks(self) -> None:
         """For all who read it, visibly."""
         self.start(more='[models.m]\ntargets = ["v/m"]\nstream_recovery = "off"\n')

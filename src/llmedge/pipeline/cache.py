@@ -40,6 +40,8 @@ from llmedge.threads import in_thread
 
 log = Logger()
 
+FAILURES = 2
+"""Of others that a call waits for, before it asks for itself: they may take long, one after the other."""
 KNOWN = 4096
 """Models and callers of which it is known what holds for them."""
 
@@ -196,9 +198,11 @@ class Cache(Stage):
     async def _ask(self, asked: Asked, stale: Entry | None, proceed: Handler) -> Reply:
         call, flights = asked.call, self._state.flights
         joins = asked.policy.coalesce and asked.wish.read
-        while joins and (flight := flights.get(asked.key)) is not None and flight.complete:
+        failed = 0
+        while joins and failed < FAILURES and (flight := flights.get(asked.key)) is not None and flight.complete:
             if (reply := await self._join(asked, flight)) is not None:
-                return reply  # else it failed, which is the other one's alone
+                return reply
+            failed += 1  # which is the other one's alone
         if not asked.wish.read:
             self._cached.missed(call, "asked", "REFRESH", told.REFRESH)
         elif stale is None:
