@@ -263,6 +263,35 @@ class Other:
     def put(self, key: bytes, entry: Entry) -> None: ...
 
 
+class Untold(Kept):
+    def test_a_vendor_that_tells_no_usage(self) -> None:
+        """What its answer would have cost is estimated, for hits and for who joined; with a charge it is charged."""
+        for charge in ("none", "full"):
+            for stream in (False, True):
+                self.start(f'charge = "{charge}"', '[prices."v/m"]\ninput = 1.0\noutput = 1.0\n')
+                wires = [self.call(stream), self.call(stream)]
+                vendor = self.vendor()
+                if stream:
+                    vendor.chunked("text/event-stream")
+                    vendor.chunk(frames(delta(content="fine " * 20), delta("stop")) + DONE)
+                    vendor.say(b"0\r\n\r\n")
+                else:
+                    vendor.answer(200, chat("stop", content="fine " * 20))
+                for _ in range(500):  # it is counted in a thread
+                    self.edge.reactor.advance(0)
+                    if len(self.edge.records) == 2:
+                        break
+                wires.append(self.call(stream))
+                self.assertIn(b"X-Llmedge-Cache: HIT", wires[2].received())
+                self.assertEqual({wire.response().status for wire in wires[:2]}, {200})
+                _, joined, hit = self.edge.records
+                for record in (joined, hit):
+                    spared = record.accounting.spared
+                    self.assertEqual((spared.estimated, spared.output), (True, 25), (charge, stream))
+                    amount = record.accounting.saved if charge == "none" else record.accounting.cost
+                    self.assertEqual(amount, (spared.input + spared.output) * 1_000_000)
+
+
 class SentOn(Kept):
     def test_headers(self) -> None:
         """Of the client's that its vendor sees: what it answers may depend on them."""

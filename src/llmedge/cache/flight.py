@@ -32,6 +32,7 @@ class Flight:
     :ivar payer: the record of who pays; ``None``: that one has left.
     :ivar reply: what came of it; ``error``: why nothing did.
     :ivar complete: all that has come of its stream is here: who asks the same may come along, and it may be kept.
+    :ivar estimated: what it has used, where nobody tells.
     :ivar whole: its answer is here, to the end.
     """
 
@@ -41,6 +42,7 @@ class Flight:
     whole = landed = False
     first = count = size = 0
     _waking = False
+    estimated: Usage | None = None
     _work: CoroutineDriver | None = None
     _late: Any = None
 

@@ -30,10 +30,9 @@ from llmedge.model import Answer, Caller, Deadline, EventKind, Target, Usage
 from llmedge.operations import Operation
 from llmedge.pipeline.books import Books
 from llmedge.pipeline.cache_items import answer_items
-from llmedge.pipeline.cached import Cached, CacheDeps
+from llmedge.pipeline.cached import Cached, CacheDeps, used_by
 from llmedge.pipeline.kept import note_again
 from llmedge.pipeline.stage import Handler, Stage, StageDeps
-from llmedge.pipeline.tokens import rough, said_in_answer
 from llmedge.record import CACHE, CACHE_HEADERS, Accounting, Routing
 from llmedge.streams import Batch, Reply, ReplyStream, Wake
 from llmedge.threads import in_thread
@@ -238,12 +237,16 @@ class Cache(Stage):
         by = flight.record.routing.deciding_attempt
         self._cached.joined(call)
         target = Target("", call.model) if by is None else by.target
-        save, renamed = partial(self._cached.save, asked, target), partial(_note_again, call, target)
+        renamed = partial(_note_again, call, target)
+
+        def save() -> str:
+            return self._cached.save(asked, target, used_by(flight))
+
         if isinstance(reply, Rider):
             reply.renamed = renamed
             return CollapsedStream(reply, save)
         assert isinstance(reply, Answer)
-        if saved := save(reply.usage):
+        if saved := save():
             call.record.facts[CACHE_HEADERS] += told.spared(saved)
         id, _ = signature(reply.body, False)
         if not id:
@@ -292,7 +295,7 @@ class Cache(Stage):
             record.trace = attrs.evolve(trace, span_id=trace.new_span_id(), parent_id=trace.span_id)
         if error is None:
             record.outcome, record.status = "ok", 200
-            self._books.enter_answer(call, flight.usage or _estimated(flight))
+            self._books.enter_answer(call, used_by(flight))
         else:
             if isinstance(error, EdgeError):
                 record.status = error.status
@@ -306,7 +309,7 @@ class Cache(Stage):
 class CollapsedStream(ReplyStream):
     """The stream of another's call. What it would have cost is known at its end."""
 
-    def __init__(self, stream: ReplyStream, saved: Callable[[Usage | None], str]) -> None:
+    def __init__(self, stream: ReplyStream, saved: Callable[[], str]) -> None:
         self._stream, self._saved = stream, saved
 
     @property
@@ -317,7 +320,7 @@ class CollapsedStream(ReplyStream):
         events = self._stream.read_now()
         self.drained = self._stream.drained
         if events is not None and events[-1].kind is EventKind.DONE:
-            self._saved(self._stream.usage)
+            self._saved()
         return events
 
     def on_readable(self, wake: Wake) -> None:
@@ -333,13 +336,6 @@ def _note_again(call: Call, target: Target, new: bytes, id: bytes) -> None:
 
 def _without_its_field(call: Call) -> Call:
     return told_in_body(NO_WISH, call)[1] if "cache" in call.fields else call
-
-
-def _estimated(flight: Flight) -> Usage:
-    """What an answer that nobody waits for has used, where its vendor does not tell."""
-    by, reply = flight.record.routing.deciding_attempt, flight.reply
-    said = said_in_answer(reply.body) if type(reply) is Answer else 0 if by is None else by.said
-    return rough(flight.call, said)
 
 
 def _inputs(asked: Asked) -> list[Any]:

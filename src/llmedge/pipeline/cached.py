@@ -22,6 +22,7 @@ from llmedge.money import text
 from llmedge.pipeline.kept import note_again
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.reserve import charge
+from llmedge.pipeline.tokens import rough, said_in_answer
 from llmedge.record import CACHE, CACHE_HEADERS, CACHE_LEVEL, CACHE_SAVED, FALLBACK, Record
 from llmedge.state.allowances import Allowances
 from llmedge.streams import Reply, WholeStream
@@ -145,14 +146,14 @@ class Cached:
         """What is to be kept of a call that ended; ``None``: nothing."""
         reply, call = flight.reply, flight.call
         if type(reply) is Answer:
-            body, content_type, events, usage = reply.body, reply.content_type, 0, reply.usage
+            body, content_type, events = reply.body, reply.content_type, 0
         else:
             body = b"".join([event.frame for event in flight.events])
-            content_type, events, usage = STREAM, sum([event.count for event in flight.events]), flight.usage
+            content_type, events = STREAM, sum([event.count for event in flight.events])
         how = ending(call.dialect, body, bool(events) and call.choices == 1)
         if how != "good" and not (how == "tool" and asked.policy.tool_calls):
             return None
-        return self.entry(asked, call, body, content_type, events, usage)
+        return self.entry(asked, call, body, content_type, events, used_by(flight))
 
     def entry(
         self, asked: Asked, call: Call, body: bytes, content_type: bytes, events: int, usage: Usage | None
@@ -171,3 +172,13 @@ class Cached:
         if policy.stale_while_revalidate or policy.stale_if_error:
             keep += max(policy.stale_while_revalidate, policy.stale_if_error)
         return Entry(body, content_type, events, target.provider, target.model, usage, now, ttl, keep)
+
+
+def used_by(flight: Flight) -> Usage:
+    """What an answer has used, that its vendor does not tell maybe, and nobody waits for."""
+    if (usage := flight.usage or flight.estimated) is not None:
+        return usage
+    by, reply = flight.record.routing.deciding_attempt, flight.reply
+    said = said_in_answer(reply.body) if type(reply) is Answer else 0 if by is None else by.said
+    flight.estimated = rough(flight.call, said)
+    return flight.estimated
