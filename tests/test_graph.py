@@ -69,6 +69,22 @@ class Reload(Reloads):
         self.assertTrue(self.reload(edge, ROUTING.format(100)))
         self.assertEqual(edge.chat(model="m").status, 200)
 
+    def test_the_cache(self) -> None:
+        """Has the room that is in force, and none where it is off; what is only built changes nothing."""
+        edge = Edge('[cache]\nenabled = true\n[providers.mock]\nvendor = "mock"\nmodels = ["*"]\n')
+        ask = lambda: edge.chat().headers.get("x-llmedge-cache", "")  # noqa: E731
+        self.assertEqual([ask(), ask()], ["MISS", "HIT"])
+        small = "[cache]\nenabled = true\nmax_bytes = 10\n"
+        graph = edge.service.graph
+        graph_module.build(graph.process, settings(small), graph)
+        self.assertEqual(ask(), "HIT")
+        self.assertTrue(self.reload(edge, small))
+        self.assertEqual([ask(), ask()], ["MISS", "MISS"])
+        for text, found in (("[cache]\nenabled = true\n", ["MISS", "HIT"]), ("", ["", ""])):
+            self.assertTrue(self.reload(edge, text))
+            self.assertEqual([ask(), ask()], found)
+        self.assertEqual(graph.process._cache.memory.size, 0)
+
     def test_is_refused_whole(self) -> None:
         """A provider that cannot be made refuses the configuration, of which nothing is in force then."""
 

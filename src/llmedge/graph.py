@@ -146,8 +146,12 @@ class ProcessState:
 
             self._cache = CacheState(self.reactor, settings.cache.max_bytes)
             self.metrics.show(self._cache)
-        self._cache.resize(settings.cache.max_bytes)
         return self._cache
+
+    def use_cache(self, settings: Settings) -> None:
+        """Give it the room that it has from now on: none where it is off."""
+        if self._cache is not None:
+            self._cache.resize(settings.cache.max_bytes if caches(settings) else 0)
 
     async def known(self, funds: Sequence[Fund], patience: float) -> None:
         """Wait, for ``patience`` seconds at most, until what was spent of ``funds`` before is known."""
@@ -203,6 +207,7 @@ class Graph:
         self.process.webhook.use(self.settings.webhook, Poster(self.process.reactor, self.client))
         server, under_way = self.settings.server, self.process.under_way
         under_way.total, under_way.each = server.max_requests, server.max_requests_per_address
+        self.process.use_cache(self.settings)
         if self.process.store is not None:
             self.process.store.directory.changed = [self.identifiers.forget]
         if self.issuers is not None:

@@ -217,6 +217,7 @@ class Routing(msgspec.Struct):
     :ivar paused: seconds waited before retries, and for Retry-After.
     :ivar waited: seconds spent waiting for vendors; total less this is our overhead. Where two are waited for at once
         (``waiting`` counts them) the time counts once.
+    :ivar joined: of another call, whose answer is waited for.
     :ivar raced: two vendors may be waited for at once.
     """
 
@@ -228,6 +229,7 @@ class Routing(msgspec.Struct):
     raced: bool = False
     waiting: int = 0
     waiting_since: float = 0.0
+    joined: Routing | None = None
 
     @property
     def deciding_attempt(self) -> Attempt | None:
@@ -237,6 +239,8 @@ class Routing(msgspec.Struct):
     @property
     def asking(self) -> bool:
         """Whether a vendor is asked at the moment; not while there is a wait for a place, or before a retry."""
+        if self.joined is not None:
+            return self.joined.asking
         return any(attempt.ended is None for attempt in self.attempts)
 
     @contextmanager

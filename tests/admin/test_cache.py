@@ -41,6 +41,25 @@ class Cached(Administration):
         actions = [each["action"] for each in self.done("GET", "/admin/v1/audit")["data"]]
         self.assertEqual(actions.count("cache.purge"), 7)
 
+    def test_purge_of_end_users(self) -> None:
+        """A key's, where each end user has his own."""
+        self.edge = Edge(TOML + self.toml.replace("enabled", 'scope = "user"\nenabled'), {"LLMEDGE_ADMIN_KEY": ADMIN})
+        self.purge_of({"key": "anonymous"})
+
+    def test_purge_of_a_pattern(self) -> None:
+        """A model's by the name that clients call it, or the whole pattern's."""
+        toml = self.toml + '[models."p-*"]\ntargets = ["mock/*"]\n'
+        self.edge = Edge(TOML + toml, {"LLMEDGE_ADMIN_KEY": ADMIN})
+        self.purge_of({"model": "p-1"}, "p-1")
+        self.purge_of({"model": "p-*"}, "p-1")
+
+    def purge_of(self, what: dict[str, str], model: str = "m") -> None:
+        found = []
+        for _ in range(2):
+            found += [self.edge.ask(body=CHAT | {"model": model}).headers["x-llmedge-cache"] for _ in range(2)]
+            self.done("POST", "/admin/v1/cache/purge", what)
+        self.assertEqual(found[1:3], ["HIT", "MISS"])
+
     def test_what_is_no_purge(self) -> None:
         for what in ({}, {"al": True}, {"all": True, "model": "m"}, {"scope": "key:x", "key": "y"}, {"model": 5}, []):
             self.assertEqual(self.refused("POST", "/admin/v1/cache/purge", what)[0], 400, what)

@@ -5,11 +5,25 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from tests.cache.test_endings import delta, frames
+import msgspec
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from llmedge.cache.flight import Flight
+from llmedge.cache.refusals import FellBehind
+from llmedge.call import Call
+from llmedge.identity.configured import ANONYMOUS
+from llmedge.model import Deadline, Event, EventKind
+from llmedge.operations import Operation
+from llmedge.record import Record, TraceContext
+from llmedge.streams import ReplyStream
+from tests.cache.test_endings import chat, delta, frames
 from tests.fakes import Wire
-from tests.pipeline.test_cached import DONE, GOOD, USAGE, Kept
+from tests.pipeline.test_cached import DONE, GOOD, GOOD_STREAM, USAGE, Kept
 
 MANY = 100
+PRICE = '[prices."v/m"]\ninput = 1.0\noutput = 1.0\n'
 
 
 class Together(Kept):
@@ -62,7 +76,9 @@ class Together(Kept):
         """At any time; the others have all of it, and what it costs is in a record of its own, once."""
         for stream in (False, True):
             for said in (0, 1) if stream else (0,):
-                self.start(more='[prices."v/m"]\ninput = 1.0\noutput = 1.0\n')
+                self.start(more=PRICE)
+                access: Any = self.edge.site.edge.resource.inner
+                access._traces, access._begin_trace = True, lambda _: TraceContext("a" * 32, "b" * 16)
                 wires = self.board(stream=stream)
                 vendor = self.only()
                 if said:
@@ -85,6 +101,7 @@ class Together(Kept):
                 self.assertEqual((first.outcome, first.accounting.cost), ("client_closed", None), (stream, said))
                 self.assertEqual({(each.outcome, each.accounting.cost) for each in others}, {("ok", 0)})
                 (rest,) = self.alone
+                self.assertEqual((rest.trace.parent_id, rest.trace.span_id != "b" * 16), ("b" * 16, True))
                 self.assertEqual((rest.outcome, rest.accounting.cost, rest.status), ("ok", 5_000_000, 200))
                 self.assertTrue(self.kept(stream))
 
@@ -117,6 +134,17 @@ class Together(Kept):
         self.assertEqual([wire.received() for wire in wires[1:]], [b"", b""])
         self.vendor().answer(200, GOOD)
         self.assertEqual(self.how(wires[1:]), ["MISS", "COLLAPSED"])
+
+    def test_failures(self) -> None:
+        """Nobody waits for one after the other: where a second one has failed as well, each asks for itself."""
+        self.start()
+        wires = self.board(10)
+        for answered in (1, 2):
+            vendor = self.vendor()
+            self.assertEqual(self.edge.reactor.tcpClients, [])
+            vendor.answer(500, {"error": {"message": "down"}})
+            self.assertEqual(sum(bool(wire.received()) for wire in wires), answered)
+        self.assertEqual(len(self.edge.reactor.tcpClients) + bool(vendor.transport.value()), 8)
 
     def test_a_stream_that_breaks(self) -> None:
         """For all who read it, visibly."""
@@ -186,3 +214,218 @@ class Together(Kept):
         self.call()
         self.ask("/v1/chat/completions", self.asked | {"seed": 1})
         self.assertEqual(len(self.edge.reactor.tcpClients), 2)
+
+    def test_a_reader_that_comes_after_more_than_is_kept(self) -> None:
+        """Where all of it comes at once: it asks for itself, and misses nothing."""
+        self.start('max_entry = "2KiB"', PRICE)
+        wires = self.board(3, stream=True)
+        vendor = self.only()
+        long = frames(delta(content="x"), *[delta(content=f"y{number}") for number in range(100)], delta("stop")) + DONE
+        vendor.chunked("text/event-stream")
+        for at in range(0, len(long), 500):
+            vendor.protocol.dataReceived(b"")
+            vendor.chunk(long[at : at + 500])
+        vendor.say(b"0\r\n\r\n")
+        for _ in range(3):
+            self.edge.reactor.advance(0)
+            if self.edge.reactor.tcpClients:
+                vendor = self.vendor()
+                vendor.chunked("text/event-stream")
+                vendor.chunk(long)
+                vendor.say(b"0\r\n\r\n")
+        for wire in wires:
+            self.assertEqual(wire.received().count(b'"y'), 100)
+            self.assertIn(b"[DONE]", wire.received())
+
+    def test_the_first_lags(self) -> None:
+        """It is cut off, the others have all of it, and what that costs is in one record alone."""
+        self.start('max_entry = "2KiB"', PRICE)
+        slow, fast = self.board(2, stream=True)
+        vendor = self.only()
+        vendor.chunked("text/event-stream")
+        vendor.chunk(frames(delta(content="x")))
+        self.edge.reactor.advance(0)
+        slow.transport.producer.pauseProducing()
+        for _ in range(100):
+            vendor.chunk(frames(delta(content="y" * 100)))
+            self.edge.reactor.advance(0)
+        with contextlib.suppress(RuntimeError):
+            slow.transport.producer.resumeProducing()
+        self.edge.reactor.advance(0)
+        vendor.chunk(frames(delta("stop") | USAGE) + DONE)
+        vendor.say(b"0\r\n\r\n")
+        self.edge.reactor.advance(0)
+        self.assertIn(b"[DONE]", fast.received())
+        costs = [each.accounting.cost for each in (*self.edge.records, *self.alone)]
+        self.assertEqual(sum(each or 0 for each in costs), 5_000_000, costs)
+
+    def test_the_first_ones_time_is_up(self) -> None:
+        """The others' is not: nobody is asked again."""
+        for stream in (False, True):
+            self.start()
+            ask = self.asked | ({"stream": True} if stream else {})
+            first = self.ask("/v1/chat/completions", ask, headers={"x-llmedge-timeout": "2"})
+            others = self.board(3, stream)
+            vendor = self.only()
+            self.edge.reactor.advance(3)
+            self.assertEqual(first.response().status, 504)
+            if stream:
+                vendor.chunked("text/event-stream")
+                vendor.chunk(GOOD_STREAM)
+                vendor.say(b"0\r\n\r\n")
+            else:
+                vendor.answer(200, GOOD)
+            self.edge.reactor.advance(0)
+            self.assertEqual(self.how(others), ["COLLAPSED"] * 3)
+            self.assertEqual(self.edge.reactor.tcpClients, [])
+
+    def test_heartbeats(self) -> None:
+        """Who waits for another one's stream has them as that one has."""
+        self.start()
+        wires = self.board(2, stream=True)
+        self.only()
+        self.edge.reactor.pump([5.0] * 5)
+        first, other = (wire.received().count(b"\n: ping") for wire in wires)
+        self.assertGreater(first, 0)
+        self.assertEqual(other, first)
+
+    def test_the_first_leaves_a_vendor_that_tells_no_usage(self) -> None:
+        """What it costs is estimated, as it would have been."""
+        for stream in (False, True):
+            self.start(more=PRICE)
+            wires = self.board(2, stream)
+            vendor = self.only()
+            wires[0].leave()
+            self.edge.reactor.advance(0)
+            if stream:
+                vendor.chunked("text/event-stream")
+                vendor.chunk(frames(delta(content="fine " * 20), delta("stop")) + DONE)
+                vendor.say(b"0\r\n\r\n")
+            else:
+                vendor.answer(200, chat("stop", content="fine " * 20))
+            self.edge.reactor.advance(0)
+            (rest,) = self.alone
+            self.assertEqual((rest.outcome, rest.accounting.estimated), ("ok", True))
+            self.assertGreater(rest.accounting.usage.output, 20)
+            self.assertGreater(rest.accounting.cost, 20_000_000)
+
+    def test_a_vendor_that_never_answers(self) -> None:
+        """Has a call that nobody waits for no longer than one that somebody does."""
+        for cache in ("finish = true", "ttl = 10\nstale_while_revalidate = 1000"):
+            self.start(cache, "[server]\ntimeout = 100\n")
+            if "finish" in cache:
+                self.call().leave()
+            else:
+                _, vendor = self.answered()
+                vendor.answer(200, GOOD)
+                self.edge.reactor.advance(20)
+                self.assertIn(b"STALE", self.call().received())
+            self.edge.reactor.advance(0)
+            vendor = self.vendor()
+            self.edge.reactor.pump([10.0] * 9)
+            self.assertFalse(vendor.transport.gone)
+            self.edge.reactor.pump([10.0] * 2)
+            self.assertEqual((vendor.transport.gone, len(self.alone)), (True, 1), cache)
+            self.assertEqual(self.edge.service._process._cache.flights, {})
+
+    def test_a_new_one_that_is_too_large(self) -> None:
+        """Nobody waits for it: it is given up, and in one record."""
+        for ended in (b"", frames(delta("stop") | USAGE) + DONE):
+            self.start('max_entry = "1KiB"\nttl = 10\nstale_while_revalidate = 100')
+            _, vendor = self.answered(True)
+            vendor.chunk(GOOD_STREAM)
+            vendor.say(b"0\r\n\r\n")
+            self.edge.reactor.advance(20)
+            self.assertIn(b"STALE", self.call(True).received())
+            vendor = self.vendor()
+            vendor.chunked("text/event-stream")
+            vendor.chunk(frames(*[delta(content="x" * 100)] * 20) + ended)
+            self.edge.reactor.advance(0)
+            self.assertEqual(len(self.alone), 1, [each.outcome for each in self.alone])
+            self.assertTrue(vendor.transport.gone or ended)
+
+
+class Ends(SynchronousTestCase):
+    """Of flights whose work does not do as it is told."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.ends: list[Any] = []
+        record = Record("r", "POST", "/", "p", 0.0)
+        deadline = Deadline(self.clock, 60.0)
+        call = Call(Operation.CHAT, "openai_chat", "m", {}, True, False, 1, ANONYMOUS, deadline, record)
+        self.flight = Flight(call, 1000, False, self.ends.append)
+
+    def test_a_stream_that_comes_after_all_have_left(self) -> None:
+        """Is given up: nobody will read it."""
+        stream = Scripted([])
+        late: Deferred[Any] = Deferred()
+
+        async def ask(call: Call) -> Any:
+            with contextlib.suppress(CancelledError):
+                await Deferred()
+            return await late
+
+        self.flight.start(ask)
+        waiting = Deferred.fromCoroutine(self.flight.answer(self.flight.payer))
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        late.callback(stream)
+        self.assertTrue(stream.aborted)
+        self.assertEqual(len(self.ends), 1)
+
+    def test_what_was_not_kept(self) -> None:
+        """Is missing in nobody's stream: who comes after it has nothing of this one."""
+        batches = [[Event(EventKind.CONTENT, b"%d" % number * 600)] for number in range(5)]
+
+        async def ask(call: Call) -> Any:
+            await arrival
+            return Scripted(batches)
+
+        arrival: Deferred[None] = Deferred()
+        self.flight.start(ask)
+        read: list[bytes] = []
+
+        async def first() -> None:
+            rider: Any = await self.flight.answer(self.flight.payer)
+            while (events := rider.read_now()) is not None:
+                read.extend(event.frame for event in events)
+
+        leading = Deferred.fromCoroutine(first())
+        following = Deferred.fromCoroutine(self.flight.answer(msgspec.structs.replace(self.flight.record)))
+        arrival.callback(None)
+        self.successResultOf(leading)
+        self.assertEqual(len(read), 5)
+        self.failureResultOf(following, FellBehind)
+
+    def test_a_stream_with_a_defect(self) -> None:
+        """Ends it as any failure does: nobody waits for ever."""
+
+        async def ask(call: Call) -> Any:
+            return Scripted([ZeroDivisionError()])
+
+        self.flight.start(ask)
+        rider = self.successResultOf(Deferred.fromCoroutine(self.flight.answer(self.flight.payer)))
+        self.assertRaises(ZeroDivisionError, rider.read_now)
+        self.assertEqual(len(self.ends), 1)
+        self.assertIsInstance(self.flight.error, ZeroDivisionError)
+
+
+class Scripted(ReplyStream):
+    aborted = False
+
+    def __init__(self, script: list[Any]) -> None:
+        self._script = script
+
+    def read_now(self) -> Any:
+        if not self._script:
+            return None
+        said = self._script.pop(0)
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    def on_readable(self, wake: Any) -> None: ...
+
+    def abort(self) -> None:
+        self.aborted = True

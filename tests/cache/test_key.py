@@ -50,6 +50,12 @@ class Equal(SynchronousTestCase):
         assume(json.dumps(counts[0], sort_keys=True) != json.dumps(counts[1], sort_keys=True))
         self.assertNotEqual(key_of(b"p", fields(one)), key_of(b"p", fields(other)))
 
+    def test_names_with_ends(self) -> None:
+        """A member's name cannot be made to look like two members."""
+        two = {"system": "be kind", "temperature": 0}
+        one = {'system\0"be kind"\0temperature': 0}
+        self.assertNotEqual(key_of(b"p", fields(one)), key_of(b"p", fields(two)))
+
     def test_whose(self) -> None:
         self.assertNotEqual(key_of(b"a", {}), key_of(b"b", {}))
 
@@ -70,6 +76,13 @@ class Equal(SynchronousTestCase):
             canonical(raw, False)
         self.assertRaises(Unclear, canonical, b"[" * 5000)
 
+    def test_quotes_written_otherwise(self) -> None:
+        """As .NET does; they make up for no member that is there twice."""
+        self.assertEqual(canonical(b'["say \\u0022hi\\u0022"]'), b'["say \\"hi\\""]')
+        self.assertEqual(canonical(b'["\\\\u0022"]'), b'["\\\\u0022"]')
+        self.assertRaises(Unclear, canonical, b'{"a":1,"a":"\\u0022\\u0022"}')
+        self.assertRaises(Unclear, canonical, b'{"a":1,"a":"\\\\\\u0022\\u0022"}')
+
 
 class Once(SynchronousTestCase):
     def test_why(self) -> None:
@@ -83,7 +96,16 @@ class Once(SynchronousTestCase):
             ("openai_chat", {"modalities": ["text"]}, ""),
             ("openai_chat", {"modalities": ["text", "audio"]}, "audio"),
             ("openai_chat", {"audio": {"voice": "x"}}, "audio"),
-            ("openai_chat", {"web_search_options": {}}, ""),
+            ("openai_chat", {"web_search_options": {}}, "tools"),
+            ("openai_chat", {"web_search_options": None}, ""),
+            ("openai_chat", {"search_parameters": {"mode": "auto"}}, "tools"),
+            ("openai_chat", {"plugins": [{"id": "web"}]}, "tools"),
+            ("openai_chat", {"enable_search": True}, "tools"),
+            ("openai_chat", {"enable_search": False}, ""),
+            ("openai_responses", {"input": [{"type": "additional_tools", "tools": []}]}, "tools"),
+            ("openai_responses", {"input": "additional_tools"}, ""),
+            ("gemini", {"generationConfig": {"responseModalities": ["TEXT", "AUDIO"]}}, "audio"),
+            ("gemini", {"generationConfig": {"responseModalities": ["TEXT"]}}, ""),
             ("openai_chat", {"web_search_options": {"a": 1}}, "tools"),
             ("openai_chat", {"tools": [{"type": "function"}, {"type": "custom"}]}, ""),
             ("openai_responses", {"tools": [{"type": "web_search_preview"}]}, "tools"),

@@ -1,5 +1,7 @@
 """Bounded in bytes, and what is asked for again stays."""
 
+import sys
+import tracemalloc
 from random import Random
 
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.cache.entry import OVERHEAD, Entry
 from llmedge.cache.memory import MemoryCache
+from llmedge.model import Usage
 from tests.effort import examples
 
 
@@ -45,6 +48,44 @@ class Memory(SynchronousTestCase):
     def test_larger_than_all(self) -> None:
         self.memory.put(key(1), entry(100_000))
         self.assertEqual(len(self.memory), 0)
+
+    def test_what_is_gone_takes_no_memory(self) -> None:
+        """Whatever was replaced, purged or too old, though its turn in the queue is still to come."""
+        for end in (
+            lambda: self.memory.put(key(1), entry()),
+            lambda: self.memory.remove(lambda _: True),
+            lambda: (self.clock.advance(20), self.memory.get(key(1))),
+        ):
+            gone = bytes(bytearray(50))
+            self.memory.put(key(1), Entry(gone, b"", 0, "p", "m", None, self.clock.seconds(), 10, 10))
+            end()
+            self.assertEqual(sys.getrefcount(gone), 2)
+
+    def test_what_it_takes(self) -> None:
+        """No more than it may, whatever the size of answers."""
+        most = 16 << 20
+        for size in (100, 2000, 20_000):
+            keys = Random(1)
+            tracemalloc.start(1)
+            memory = MemoryCache(self.clock, most)
+            for number in range(3 * most // (size + OVERHEAD)):
+                made = Entry(
+                    bytes(bytearray(size)),
+                    b"",
+                    0,
+                    "p",
+                    "m",
+                    Usage(1000 + number, 1000),
+                    number + 0.5,
+                    1e9,
+                    1e9 + number,
+                )
+                made.signed = (b"chatcmpl-%020d" % number, b'"created":17%08d' % number)
+                memory.put(keys.randbytes(32), made)
+            taken, _ = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            self.assertLess(taken, most * 1.02, size)
+            self.assertGreater(taken, most * 0.85, size)
 
     def test_a_scan(self) -> None:
         """Of what is asked for once drives out nothing that is asked for again."""

@@ -30,7 +30,6 @@ class Told(SynchronousTestCase):
     def test_a_miss(self) -> None:
         for lines, expected in (
             (told.MISS, "fwd=miss"),
-            (told.STORED, "fwd=miss; stored"),
             (told.STALE, "fwd=stale"),
             (told.PARTIAL, "fwd=partial"),
             (told.REFRESH, "fwd=request"),
@@ -40,3 +39,7 @@ class Told(SynchronousTestCase):
             for stream in (False, True):
                 self.assertIn(f"Cache-Status: llmedge; {expected}\r\n", lines[stream].decode())
                 self.assertEqual(b"Cache-Control" in lines[stream], not stream)
+
+    def test_kept(self) -> None:
+        for before, expected in ((told.MISS, "miss"), (told.STALE, "stale"), (told.REFRESH, "request")):
+            self.assertIn(f"Cache-Status: llmedge; fwd={expected}; stored\r\n", told.STORED[before[False]].decode())

@@ -102,7 +102,7 @@ class Meaning:
         self.made = Asides(world.clock, world.index, handlers, [self.asides.append])
         deps = SemanticDeps(self.settings, self.state, self.made)
         policy = CacheSettings(enabled=True, semantic=self.settings, **cache or {})
-        cached = CacheDeps(policy, self.cache, {}, [], random, deps)
+        cached = CacheDeps(policy, self.cache, {}, {}, [], random, deps)
         parts = attrs.evolve(parts, cache=cached)
         self.handlers = compose([Settle(parts), SemanticCache(parts)], world.route)
 

@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+from tests.fakes import CHAT, request
 from tests.pipeline.caching import DIALECTS, SAID, Caching
 
 
@@ -179,6 +180,13 @@ class Scopes(Caching):
         self.assertEqual(self.by("b", user="x"), "MISS")
         self.assertEqual([self.by("a", safety_identifier=name) for name in ("v", "w", "v")], ["MISS", "MISS", "HIT"])
 
+    def test_written_to_look_like_another(self) -> None:
+        """An end user's name that goes on as something else would."""
+        self.begin('scope = "user"')
+        names = ("u", 'u\nn="x"', '"u"', 7, "7")
+        self.assertEqual([self.said(self.ask(metadata={"user_id": name})) for name in names], ["MISS"] * 5)
+        self.assertEqual(self.said(self.ask({"x-llmedge-cache-namespace": "x"}, metadata={"user_id": "u"})), "MISS")
+
     def test_what_keys_and_models_say(self) -> None:
         """The nearest counts; who says no is heard."""
         self.begin(more=KEYS.format(a="cache = false", b='cache = { when = "asked" }'))
@@ -264,6 +272,24 @@ class Wishes(Caching):
         self.assertEqual(self.said(self.ask(cache="nonsense")), "HIT")
         self.assertEqual(self.said(self.ask(cache={"no-cache": True, "no-store": True})), "BYPASS")
 
+    def test_in_the_body_otherwise(self) -> None:
+        """Numbers as texts and the like are read; of who says that nothing be kept, nothing is."""
+        self.begin()
+        self.ask(cache={"no-store": True, "ttl": "60", "s-maxage": None})
+        self.assertEqual(self.said(self.ask(cache={"no-store": "true"})), "MISS")
+        long = "x" * 128
+        self.ask(cache={"namespace": f"{long}1"})
+        self.assertEqual(self.said(self.ask(cache={"namespace": f"{long}2"})), "MISS")
+
+    def test_in_several_lines(self) -> None:
+        """Which are one list (RFC 9110 section 5.3)."""
+        self.begin()
+        self.ask()
+        wire = self.edge.wire()
+        sent = request(body=CHAT | {"model": "m"}, headers={"cache-control": "no-cache"})
+        wire.send(sent.replace(b"\r\ncache-control", b"\r\nCache-Control: no-cache\r\nCache-Control: max-age=9\r\nx-x"))
+        self.assertEqual(self.said(wire.response()), "REFRESH")
+
     def test_when(self) -> None:
         self.begin('when = "asked"')
         self.assertEqual(self.twice(), "BYPASS")
@@ -315,3 +341,7 @@ class Charged(Caching):
             (fund,) = self.edge.service._process.allowances.funds.values()
             self.assertEqual((fund.spent, fund.held), (spent * 1_000_000, 0), charge)
             self.assertEqual(sum(each.accounting.cost or 0 for each in self.edge.records), spent * 1_000_000)
+            shown = self.edge.ask("GET", "/metrics").body.decode()
+            of_caller = re.search(r'(?m)^llm_caller_cost_usd_total\{caller="a"\} (.*)$', shown)
+            assert of_caller is not None
+            self.assertEqual(round(float(of_caller[1]) * 1e6), spent, charge)

@@ -106,6 +106,42 @@ class Items(Kept):
         self.assertEqual(self.send(["aa"]).response().headers["x-llmedge-cache"], "HIT")
         self.assertEqual(self.send(["aa", "bb"]).received(), b"")
 
+    def test_texts_written_otherwise(self) -> None:
+        """Quotes as .NET writes them, and what two readers may understand differently, of which nothing is kept."""
+        self.start()
+        for _ in range(2):
+            wire = self.ask("/v1/embeddings", b'{"model":"e","input":["say \\u0022hi\\u0022"]}')
+            if self.edge.reactor.tcpClients:
+                self.answer(1.0)
+        self.assertEqual((self.vectors(wire), self.head["x-llmedge-cache"]), ([1.0], "HIT"))
+        wire = self.ask("/v1/embeddings", b'{"model":"e","input":[{"text":"a","text":"b"}]}')
+        self.answer(1.0)
+        self.assertEqual(wire.response().status, 200)
+
+    def test_empty_vectors(self) -> None:
+        """Are passed on, and not kept."""
+        self.start()
+        for wrong in ([], None):
+            self.send("aa")
+            self.vendor().answer(200, {"object": "list", "data": [{"index": 0, "embedding": wrong}], "model": "e-1"})
+            self.assertEqual(self.send("aa").received(), b"")
+            self.vendor().answer(200, {"object": "list", "data": [], "model": "e-1"})
+
+    def test_what_is_spared(self) -> None:
+        """By a call that found some, and waited with another for the rest: all of it, as the metric has it."""
+        self.start(more=PRICE)
+        self.send("aa")
+        self.answer(1.0, usage=3)
+        wires = [self.send(["aa", "bb"]) for _ in range(2)]
+        self.assertEqual(self.answer(2.0, usage=4), ["bb"])
+        self.assertEqual([self.vectors(wire) for wire in wires], [[1.0, 2.0]] * 2)
+        first, second = self.edge.records[-2:]
+        self.assertEqual((first.accounting.cost, first.accounting.saved), (4_000_000, 3_000_000))
+        self.assertEqual((second.accounting.cost, second.accounting.saved), (0, 7_000_000))
+        self.assertEqual(second.accounting.spared.input, 7)
+        self.assertEqual(self.edge.service._process._cache.saved, 10_000_000)
+        self.assertEqual(self.head["x-llmedge-cache"], "COLLAPSED")
+
     def test_gemini(self) -> None:
         """Each request of a batch."""
         self.begin(self.cache.format(""), GEMINI)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
+from twisted.internet.defer import Deferred, succeed
+
+from llmedge.cache.entry import Entry
 from tests.cache.test_endings import CALL, chat, delta, frames
 from tests.fakes import Wire
 from tests.web.through import TOML, Asked, Through
@@ -115,6 +119,15 @@ class Wrong(Kept):
                 self.assertNotEqual(first.request_id, rest.request_id)
             self.assertEqual(self.kept(True), kept)
 
+    def test_a_client_that_left_and_wants_nothing_kept(self) -> None:
+        """Its call is ended for nobody."""
+        self.start("finish = true")
+        wire = self.ask("/v1/chat/completions", ASKED, headers={"cache-control": "no-store"})
+        vendor = self.vendor()
+        wire.leave()
+        self.edge.reactor.advance(0)
+        self.assertTrue(vendor.transport.gone)
+
     def test_too_large(self) -> None:
         """Passes, and is not kept."""
         cache = 'max_entry = "1KiB"'
@@ -170,6 +183,55 @@ class Stale(Kept):
             self.assertEqual(response.status, 200 if expected else 502)
         self.assertEqual([record.accounting.cost for record in self.edge.records[1:2]], [0])
 
+    def test_who_takes_nothing_that_old(self) -> None:
+        """Is told of the failure."""
+        self.start("ttl = 10\nstale_if_error = 100")
+        _, vendor = self.answered()
+        vendor.answer(200, GOOD)
+        self.edge.reactor.advance(20)
+        for said in ("max-age=15", "min-fresh=1"):
+            wire = self.ask("/v1/chat/completions", ASKED, headers={"cache-control": said})
+            self.vendor().answer(500, {"error": {"message": "down"}})
+            self.edge.reactor.advance(1)
+            self.assertEqual(wire.response().status, 502, said)
+
+    def test_who_wants_nothing_kept(self) -> None:
+        """Has nobody asked on his account for what would not be."""
+        self.start("ttl = 10\nstale_while_revalidate = 100")
+        _, vendor = self.answered()
+        vendor.answer(200, GOOD)
+        self.edge.reactor.advance(20)
+        wire = self.ask("/v1/chat/completions", ASKED, headers={"cache-control": "no-store"})
+        self.vendor().answer(200, GOOD)
+        response = wire.response()
+        self.assertEqual((response.headers["x-llmedge-cache"], self.alone), ("MISS", []))
+
+    def test_what_is_told_of_a_new_one(self) -> None:
+        self.start("ttl = 10\nstale_if_error = 100")
+        told = []
+        for headers in ({}, {}, {"cache-control": "no-cache"}):
+            wire = self.ask("/v1/chat/completions", ASKED, headers=headers)
+            self.vendor().answer(200, GOOD)
+            told.append(wire.response().headers["cache-status"].partition("; ")[2])
+            self.edge.reactor.advance(20)
+        self.assertEqual(told, ["fwd=miss; stored", "fwd=stale; stored", "fwd=request; stored"])
+
+    def test_another_one_has_a_new_one(self) -> None:
+        """What is shared is newer than what is here, and nobody is asked."""
+        self.start("ttl = 10\nstale_while_revalidate = 100")
+        _, vendor = self.answered()
+        vendor.answer(200, GOOD)
+        state = self.edge.service._process._cache
+        ((key, slot),) = state.memory._slots.items()
+        self.edge.reactor.advance(20)
+        newer = msgspec.structs.replace(slot.entry, stored=self.edge.reactor.seconds() - 1)
+        state.shared = Other({key: newer})
+        response = self.call().response()
+        self.assertEqual(response.headers["cache-status"].rpartition("=")[2], "redis")
+        self.assertEqual((response.headers["x-llmedge-cache"], response.headers["age"]), ("HIT", "1"))
+        state.shared = Other({key: slot.entry})
+        self.assertEqual(self.call().response().headers["x-llmedge-cache"], "HIT")
+
     def test_while_a_new_one_is_asked_for(self) -> None:
         """Whoever comes meanwhile has the old one at once; once it is here, the new one. One asks."""
         self.start("ttl = 10\nstale_while_revalidate = 100")
@@ -187,3 +249,66 @@ class Stale(Kept):
         response = self.call().response()
         self.assertEqual(response.headers["x-llmedge-cache"], "HIT")
         self.assertIn("new", json.loads(response.body)["choices"][0]["message"]["content"])
+
+
+class Other:
+    """What others share."""
+
+    def __init__(self, entries: dict[bytes, Entry]) -> None:
+        self._entries = entries
+
+    def get(self, key: bytes) -> Deferred[Entry | None] | None:
+        return succeed(self._entries.get(key))
+
+    def put(self, key: bytes, entry: Entry) -> None: ...
+
+
+class Untold(Kept):
+    def test_a_vendor_that_tells_no_usage(self) -> None:
+        """What its answer would have cost is estimated, for hits and for who joined; with a charge it is charged."""
+        for charge in ("none", "full"):
+            for stream in (False, True):
+                self.start(f'charge = "{charge}"', '[prices."v/m"]\ninput = 1.0\noutput = 1.0\n')
+                wires = [self.call(stream), self.call(stream)]
+                vendor = self.vendor()
+                if stream:
+                    vendor.chunked("text/event-stream")
+                    vendor.chunk(frames(delta(content="fine " * 20), delta("stop")) + DONE)
+                    vendor.say(b"0\r\n\r\n")
+                else:
+                    vendor.answer(200, chat("stop", content="fine " * 20))
+                for _ in range(500):  # it is counted in a thread
+                    self.edge.reactor.advance(0)
+                    if len(self.edge.records) == 2:
+                        break
+                wires.append(self.call(stream))
+                self.assertIn(b"X-Llmedge-Cache: HIT", wires[2].received())
+                self.assertEqual({wire.response().status for wire in wires[:2]}, {200})
+                _, joined, hit = self.edge.records
+                for record in (joined, hit):
+                    spared = record.accounting.spared
+                    self.assertEqual((spared.estimated, spared.output), (True, 25), (charge, stream))
+                    amount = record.accounting.saved if charge == "none" else record.accounting.cost
+                    self.assertEqual(amount, (spared.input + spared.output) * 1_000_000)
+
+
+class SentOn(Kept):
+    def test_headers(self) -> None:
+        """Of the client's that its vendor sees: what it answers may depend on them."""
+        other = '[providers.w]\nbase_url = "http://127.0.0.1:8"\nclient_headers = ["x-other"]\n'
+        self.start(more=f'client_headers = ["x-tenant"]\n{other}')
+        found = []
+        for headers in ({}, {"x-tenant": "a"}, {"x-tenant": "b"}, {"x-tenant": "a", "x-other": "c"}):
+            wire = self.ask("/v1/chat/completions", ASKED, headers=headers)
+            if not wire.received():
+                self.vendor().answer(200, GOOD)
+            found.append(wire.response().headers["x-llmedge-cache"])
+        self.assertEqual(found, ["MISS", "MISS", "MISS", "HIT"])
+
+
+class Off(Kept):
+    def test_its_field(self) -> None:
+        """Is taken out where nothing is cached for a key or a model, too."""
+        self.start(more='[models.m]\ntargets = ["v/x"]\ncache = false\n')
+        self.ask("/v1/chat/completions", ASKED | {"cache": {"ttl": 5}})
+        self.assertNotIn("cache", json.loads(self.vendor().body))

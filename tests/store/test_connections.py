@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from datetime import UTC, datetime
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
+import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.config import ConfigError
@@ -14,8 +19,11 @@ from llmedge.config.secret import Secret
 from llmedge.config.sections.store import Store
 from llmedge.store.connect import connector
 from llmedge.store.database import ConstraintError, DatabaseError
-from llmedge.store.migrations import migrate
+from llmedge.store.migrations import migrate, migrations
+from llmedge.store.rollups import FIGURES, add
 from llmedge.store.rows import COLUMNS, Row
+from llmedge.store.spend import Question, spend
+from llmedge.store.sqlite import SqliteConnection
 from tests import postgresql
 from tests.store.databases import OnDatabase, on_both, row
 
@@ -42,6 +50,48 @@ class Connections(OnDatabase):
                 f"SELECT {', '.join(COLUMNS)} FROM {table} WHERE at >= ? AND at < ? ORDER BY at", [start, end]
             )
         ]
+
+    def test_of_the_release_before(self) -> None:
+        """Its rows and sums are there, with nothing spared; it and this one write beside each other."""
+        where = self.where()
+        old, new = self.connect(where), self.connect(where)
+        migrate(old, migrations()[:2])
+        added = ("cache", "saved", "spared_input", "spared_output")
+        columns = [name for name in COLUMNS if name not in added]
+        figures = [name for name in FIGURES if name not in (*added, "hits")]
+        if self.kind == "Sqlite":
+            text = (files("llmedge.store") / "sql/month.sql").read_text()
+            text = re.sub(r"\n    cache .*\n.*spared_output.*,\n", "\n", text)
+            self.assertNotIn("spared", text)
+            with patch.object(Path, "read_text", lambda *_: text), patch("llmedge.store.sqlite._ADDED", {}):
+                old._attach(202610)  # type: ignore[attr-defined]
+        else:
+            old.prepare(OCTOBER * 1_000_000, 1)
+        (first, *_) = old.months(0, 2**52)
+
+        def write(at: int) -> None:
+            values = [getattr(row(at), name) for name in columns]
+            old.execute(f"INSERT INTO {first} ({', '.join(columns)}) VALUES ({', '.join('?' * len(values))})", values)
+            names = ("day", "key_id", "team", "project", "organization", "user_id", "model", "provider", *figures)
+            place = [20261031, "id-team-a", "red", "search", "acme", "anna", "gpt-4o", "openai"]
+            sums = [1, 0, 1000, 0, 0, 200, 0, 4_500_000_000, 0, 0]
+            old.execute(
+                f"INSERT INTO rollup_day ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) ON CONFLICT (day,"
+                " key_id, team, project, organization, user_id, model, provider) DO UPDATE SET calls = rollup_day.calls"
+                " + 1",
+                [*place, *sums],
+            )
+
+        write(OCTOBER)
+        self.assertEqual(len(migrate(new)), len(migrations()) - 2)
+        self.assertEqual(self.all_rows(new, 0, 2**52), [row(OCTOBER)])
+        write(OCTOBER + 1)
+        hit = msgspec.structs.replace(row(OCTOBER + 2), cache="HIT", saved=7, spared_input=5)
+        new.add([hit], lambda: add(new, [hit]))
+        self.assertEqual(self.all_rows(new, 0, 2**52), [row(OCTOBER), row(OCTOBER + 1), hit])
+        day = OCTOBER // 86400 * 86400 * 1_000_000
+        (sums,) = spend(new, Question(day, day + 86400 * 1_000_000))
+        self.assertEqual((sums["calls"], sums["hits"], sums["saved"], sums["spared_input"]), (3, 1, 7, 5))
 
     def test_what_is_not_whole_is_not_there(self) -> None:
         connection = self.migrated()
@@ -156,3 +206,42 @@ class Urls(SynchronousTestCase):
 
 ConnectionsSqlite, ConnectionsPostgresql = on_both(Connections)
 del Connections
+
+
+class MonthFiles(SynchronousTestCase):
+    """Files of months, in SQLite."""
+
+    def test_two_at_once(self) -> None:
+        """Whoever comes second to a month of the release before finds what the first has added, and can go on."""
+        path = Path(self.mktemp()) / "llmedge.db"
+        first, second = SqliteConnection(path), SqliteConnection(path)
+        for connection in (first, second):
+            self.addCleanup(connection.close)
+        migrate(first)
+        first.add([row(OCTOBER)], lambda: None)
+        first._detach("m202610")
+        for column in ("cache", "saved", "spared_input", "spared_output"):
+            with sqlite3.connect(path.with_name("llmedge-2026-10.db")) as file:
+                file.execute(f"ALTER TABLE ledger DROP COLUMN {column}")
+            file.close()
+        asked = second.query
+
+        def query(sql: str, parameters: Any = ()) -> Any:
+            found = asked(sql, parameters)
+            if "table_info" in sql and "m202610" not in first._attached:
+                first.add([row(OCTOBER + 1)], lambda: None)
+            return found
+
+        self.patch(second, "query", query)
+        second.add([row(OCTOBER + 2)], lambda: None)
+        (month,) = second.months(0, 2**52)
+        self.assertEqual(second.query(f"SELECT COUNT(*) FROM {month}"), [(3,)])
+
+    def test_one_that_cannot_be_used(self) -> None:
+        """Is tried again the next time."""
+        connection = SqliteConnection(Path(self.mktemp()) / "llmedge.db")
+        self.addCleanup(connection.close)
+        migrate(connection)
+        with patch.object(SqliteConnection, "query", side_effect=DatabaseError("it is locked")):
+            self.assertRaises(DatabaseError, connection.add, [row(OCTOBER)], lambda: None)
+        connection.add([row(OCTOBER)], lambda: None)

@@ -66,7 +66,10 @@ class Cross(SynchronousTestCase):
         self.assertEqual(
             (response.status, response.headers["access-control-allow-origin"]), (401, "https://app.example")
         )
-        for name in ("x-request-id", "x-llmedge-cost-usd"):
+        for name in (
+            *("x-request-id", "x-llmedge-cost-usd"),
+            *("x-llmedge-cache", "x-llmedge-cache-saved-usd", "cache-status", "age"),
+        ):
             self.assertIn(name, response.headers["access-control-expose-headers"])
 
     def test_credentials(self) -> None:

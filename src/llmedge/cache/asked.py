@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from llmedge.cache.entry import Entry
@@ -26,6 +24,11 @@ class Asked(msgspec.Struct):
     policy: Policy
     wish: CacheWish
 
+    @property
+    def careful(self) -> bool:
+        """Whether others may get its answer, who may have written it otherwise."""
+        return self.policy.scope not in ("key", "user")
+
     def takes(self, entry: Entry, now: float) -> bool:
         """Whether ``entry`` is fresh for who asks (RFC 9111 section 5.2.1)."""
         wish, age = self.wish, now - entry.stored
@@ -35,9 +38,18 @@ class Asked(msgspec.Struct):
 
     def takes_stale(self, entry: Entry, now: float) -> bool:
         """Whether ``entry``, which is no longer fresh, will do while a new one is asked for (RFC 5861 section 3)."""
-        wish, age = self.wish, now - entry.stored
-        asks_more = wish.max_age is not None or wish.min_fresh
-        return not asks_more and entry.ttl <= age < entry.ttl + self.policy.stale_while_revalidate
+        age = now - entry.stored
+        if not self.wish.store or age < entry.ttl:
+            return False
+        return self._takes_older and age < entry.ttl + self.policy.stale_while_revalidate
+
+    def takes_at_last(self, entry: Entry, now: float) -> bool:
+        """Whether it will do where there will be no new one (section 4)."""
+        return self._takes_older and now - entry.stored < entry.ttl + self.policy.stale_if_error
+
+    @property
+    def _takes_older(self) -> bool:
+        return self.wish.read and self.wish.max_age is None and not self.wish.min_fresh
 
 
 def scope_of(call: Call, scope: str) -> str:
@@ -51,7 +63,7 @@ def scope_of(call: Call, scope: str) -> str:
 
 
 class _Metadata(msgspec.Struct):
-    user_id: Any = None
+    user_id: msgspec.Raw = msgspec.Raw(b"")
 
 
 _decode_metadata = msgspec.json.Decoder(_Metadata | None).decode
@@ -64,7 +76,7 @@ def _users(call: Call) -> str:
         metadata = _decode_metadata(call.fields.get("metadata", b"null"))
     except UNREADABLE:
         metadata = None
-    return "\n".join([*named, "" if metadata is None else str(metadata.user_id)])
+    return "\n".join([*named, "" if metadata is None else bytes(metadata.user_id).decode()])
 
 
 def marks_of(call: Call) -> bytes:
@@ -80,13 +92,13 @@ class _InBody(msgspec.Struct):
 
     ttl: float | None = None
     max_age: float | None = msgspec.field(default=None, name="s-maxage")
-    no_cache: bool = msgspec.field(default=False, name="no-cache")
-    no_store: bool = msgspec.field(default=False, name="no-store")
-    use: bool = msgspec.field(default=False, name="use-cache")
-    namespace: str = ""
+    no_cache: bool | None = msgspec.field(default=None, name="no-cache")
+    no_store: bool | None = msgspec.field(default=None, name="no-store")
+    use: bool | None = msgspec.field(default=None, name="use-cache")
+    namespace: str | None = None
 
 
-_decode_in_body = msgspec.json.Decoder(_InBody | None).decode
+_decode_in_body = msgspec.json.Decoder(_InBody | None, strict=False).decode
 
 
 def told_in_body(wish: CacheWish, call: Call) -> tuple[CacheWish, Call]:
@@ -102,9 +114,9 @@ def told_in_body(wish: CacheWish, call: Call) -> tuple[CacheWish, Call]:
         wish,
         read=wish.read and not said.no_cache,
         store=wish.store and not said.no_store,
-        asked=wish.asked or said.use or said.ttl is not None or said.max_age is not None,
+        asked=wish.asked or bool(said.use) or said.ttl is not None or said.max_age is not None,
         ttl=wish.ttl if said.ttl is None else max(0.0, said.ttl),
         max_age=wish.max_age if said.max_age is None else said.max_age,
-        namespace=wish.namespace or said.namespace[:128],
+        namespace=wish.namespace or said.namespace or "",
     )
     return wish, call

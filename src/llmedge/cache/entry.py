@@ -6,8 +6,9 @@ import msgspec
 
 from llmedge.model import Usage
 
-OVERHEAD = 700
-"""Bytes, about, of an entry beside its body: its key, its fields, its places in tables."""
+OVERHEAD = 1024
+"""Bytes, about, of an entry beside its body: its key, its fields, its places in tables, and the key of one that is gone
+and still known."""
 
 
 class Entry(msgspec.Struct, gc=False, array_like=True):

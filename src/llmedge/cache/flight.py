@@ -18,7 +18,6 @@ from llmedge.cache.refusals import FellBehind
 from llmedge.cache.replay import like, signature
 from llmedge.call import Call
 from llmedge.driver import CoroutineDriver
-from llmedge.errors import EdgeError
 from llmedge.model import Answer, Event, EventKind, Usage
 from llmedge.record import Accounting, Record, Routing
 from llmedge.streams import Batch, Reply, ReplyStream, Wake, nobody
@@ -33,6 +32,7 @@ class Flight:
     :ivar payer: the record of who pays; ``None``: that one has left.
     :ivar reply: what came of it; ``error``: why nothing did.
     :ivar complete: all that has come of its stream is here: who asks the same may come along, and it may be kept.
+    :ivar estimated: what it has used, where nobody tells.
     :ivar whole: its answer is here, to the end.
     """
 
@@ -42,7 +42,9 @@ class Flight:
     whole = landed = False
     first = count = size = 0
     _waking = False
+    estimated: Usage | None = None
     _work: CoroutineDriver | None = None
+    _late: Any = None
 
     def __init__(self, call: Call, limit: int, finish: bool, ended: Callable[[Flight], None]) -> None:
         self.record: Record = replace(call.record)
@@ -64,15 +66,20 @@ class Flight:
             return
         self._work = CoroutineDriver(work if type(work) is CoroutineType else _awaited(work))
         self._work.start(self._land)
+        if self.payer is None:
+            self._allow_time()
 
     def _land(self, result: Any) -> None:
         self.landed = True
+        if self.error is not None:  # all had left before
+            if isinstance(result, ReplyStream):
+                result.abort()
+            return
         if type(result) is Answer:
             self.reply, self.whole = result, True
-            self._ended(self)
+            self._end(None)
         elif isinstance(result, Failure):
-            self.error = result.value
-            self._ended(self)
+            self._end(result.value)
         else:
             self.reply = result
         waiting = self._waiting
@@ -104,6 +111,8 @@ class Flight:
             raise self.error
         if type(self.reply) is Answer:
             return self.reply
+        if self.count and not self.complete:
+            raise FellBehind  # whoever was first has read more in one go than is kept
         rider = Rider(self, record)
         self._riders.append(rider)
         return rider
@@ -118,7 +127,7 @@ class Flight:
     def pull(self) -> Batch | None:
         """What comes next of its stream.
 
-        :raises EdgeError: it broke.
+        :raises Exception: it broke.
         """
         if self.error is not None:
             raise self.error
@@ -126,7 +135,7 @@ class Flight:
         assert isinstance(stream, ReplyStream)
         try:
             events = stream.read_now()
-        except EdgeError as error:
+        except Exception as error:
             self._end(error)
             self._wake_later()
             raise
@@ -138,6 +147,8 @@ class Flight:
         if events[-1].kind is EventKind.DONE:
             self.whole = True
             self._end(None)
+        elif not self.complete and not self._riders:
+            self._stop()
         if len(self._riders) > 1:
             self._wake_later()
         return events
@@ -149,8 +160,6 @@ class Flight:
         self.size += _size(events)
         if self.size > self._limit:
             self.complete = False
-            if not self._riders:
-                self._stop()
 
     def _trim(self) -> None:
         """Forget what all have read. Who is too far behind is not waited for."""
@@ -187,7 +196,7 @@ class Flight:
         try:
             while not self.whole and self.error is None and self.pull() is not None:
                 pass
-        except EdgeError:
+        except Exception:
             return  # it is in the record
         if not self.whole and isinstance(self.reply, ReplyStream):
             self.reply.on_readable(self._drain)
@@ -213,8 +222,21 @@ class Flight:
             record.routing, record.facts = Routing(), dict(record.facts)
             record.taken, record.uid = None, ""
             self.record.accounting = Accounting()
+        if not (self._riders or self._waiting):
+            self._allow_time()
         if not self._riders and self.reply is not None:
             self._drain()
+
+    def _allow_time(self) -> None:
+        """Nobody waits for it: no other deadline than this ends it."""
+        if self._late is None and not self.whole and self.error is None:
+            deadline = self.call.deadline
+            self._late = deadline.clock.callLater(deadline.seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        self._late = None
+        if not (self._riders or self._waiting):
+            self._stop()
 
     def _stop(self) -> None:
         stream = self.reply
@@ -238,6 +260,9 @@ class Flight:
 
     def _end(self, error: BaseException | None) -> None:
         self.error = error
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
         self._ended(self)
 
 
@@ -252,6 +277,7 @@ async def _awaited(work: Awaitable[Reply]) -> Reply:
 class Rider(ReplyStream):
     """The stream of a flight, as one of those reads it who asked for it. Only the first has it with the vendor's id.
 
+    :ivar renamed: told of the id that its answer has here, and of its vendor's.
     :ivar at: how many events it has read. ``lags``: others are too far ahead to wait for it.
     """
 
@@ -261,6 +287,7 @@ class Rider(ReplyStream):
         self.at = 0
         self.lags = self._left = False
         self.wake: Wake = nobody
+        self.renamed: Callable[[bytes, bytes], None] | None = None
         self._ids: tuple[bytes, bytes] | None = (b"", b"") if record is flight.payer else None
 
     @property
@@ -286,6 +313,8 @@ class Rider(ReplyStream):
         if self._ids is None:
             id, _ = signature(b"".join([event.frame for event in events]), True)
             self._ids = (id, like(id)) if id else (b"", b"")
+            if id and self.renamed is not None:
+                self.renamed(self._ids[1], id)
         old, new = self._ids
         return [Event(event.kind, event.frame.replace(old, new), event.count) for event in events] if old else events
 

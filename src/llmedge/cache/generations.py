@@ -4,7 +4,7 @@ one makes all of its answers another's that nobody asks for; they leave when the
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from itertools import product
 
 from twisted.internet.defer import Deferred, succeed
@@ -28,12 +28,16 @@ class Generations:
         self.epoch = b""
         self._bump: Bump | None = None
 
-    def of(self, scope: str, model: str, namespace: str) -> bytes:
-        """What the keys of such answers have of it."""
+    def of(self, scope: str, model: str, namespace: str, wider: str = "", name: str = "") -> bytes:
+        """What the keys of such answers have of it.
+
+        :param wider: a scope that ``scope`` is part of. ``name``: of the model, where ``model`` is a pattern.
+        """
         marks = self.marks
         if not marks:
             return self.epoch  # nearly always
-        found = [b"%b=%b" % (name.encode(), marks[name]) for name in _names(scope, model, namespace) if name in marks]
+        named = _names((scope, wider), (model, name), namespace)
+        found = [b"%b=%b" % (name.encode(), marks[name]) for name in named if name in marks]
         return b"\n".join([self.epoch, *found])
 
     def bump(self, name: str) -> Deferred[bool]:
@@ -59,9 +63,9 @@ def name_of(scope: str = "", model: str = "", namespace: str = "") -> str:
     return "|".join([f"{what}:{value}" for what, value in said.items() if value]) or ALL
 
 
-def _names(scope: str, model: str, namespace: str) -> list[str]:
+def _names(scopes: Collection[str], models: Collection[str], namespace: str) -> list[str]:
     """All that such an answer may be purged by."""
-    some = list(product(("", scope), ("", model), ("", namespace) if namespace else ("",)))
+    some = product(dict.fromkeys(("", *scopes)), dict.fromkeys(("", *models)), dict.fromkeys(("", namespace)))
     return [name_of(*each) for each in some]
 
 

@@ -25,19 +25,24 @@ class Form:
     """How a dialect has several of them.
 
     :ivar field: of the request, ``data`` of the answer. ``indexed``: each of its items says which it is.
+    :ivar vector: of an item.
     """
 
     field: str
     data: str
     indexed: bool
+    vector: str
 
 
 FORMS = {
     # platform.openai.com/docs/api-reference/embeddings
-    "openai_embeddings": Form("input", "data", True),
+    "openai_embeddings": Form("input", "data", True, "embedding"),
     # ai.google.dev/api/embeddings#method:-models.batchembedcontents
-    "gemini_embeddings": Form("requests", "embeddings", False),
+    "gemini_embeddings": Form("requests", "embeddings", False, "values"),
 }
+
+
+_EMPTY = (b"", b"null", b"[]", b'""')
 
 
 class _Kept(msgspec.Struct):
@@ -65,28 +70,29 @@ def inputs_of(form: Form, fields: RawObject) -> list[msgspec.Raw]:
     return [raw] if tokens else inputs
 
 
-def keys_of(prefix: bytes, form: Form, fields: RawObject, inputs: Sequence[msgspec.Raw]) -> list[bytes]:
+def keys_of(prefix: bytes, form: Form, fields: RawObject, inputs: Sequence[msgspec.Raw], careful: bool) -> list[bytes]:
     """A key for each of ``inputs``.
 
+    :param careful: as of :func:`llmedge.cache.key.key_of`.
     :raises Unclear: as :func:`llmedge.cache.key.key_of`.
     """
     common = sha256(prefix + b"\nitem")
     for name in sorted(fields):
         if name not in LEFT_OUT and name != form.field:
             common.update(b"\n%b:" % _encode(name))
-            common.update(_clear(fields[name]))
+            common.update(_clear(fields[name], careful))
     keys = []
     for each in inputs:
         one = common.copy()
         one.update(b"\n=")
-        one.update(_clear(each))
+        one.update(_clear(each, careful))
         keys.append(one.digest())
     return keys
 
 
-def _clear(raw: msgspec.Raw) -> bytes:
+def _clear(raw: msgspec.Raw, careful: bool) -> bytes:
     text = bytes(raw)
-    return canonical(text) if text[:1] in b"[{" or b"\\" in text else text
+    return canonical(text, careful) if text[:1] in b"[{" or b"\\" in text else text
 
 
 def asking_for(form: Form, fields: RawObject, inputs: Sequence[msgspec.Raw]) -> RawObject:
@@ -107,7 +113,7 @@ def parted(form: Form, answer: Answer, inputs: Sequence[msgspec.Raw]) -> list[tu
             items = sorted(items, key=lambda item: int(bytes(item.pop("index"))))
     except (*UNREADABLE, KeyError):
         raise Unclear from None
-    if len(items) != len(inputs):
+    if len(items) != len(inputs) or any(bytes(item.get(form.vector, b"")) in _EMPTY for item in items):
         raise Unclear
     frame = msgspec.Raw(_encode(around))
     lengths = [len(bytes(each)) for each in inputs]

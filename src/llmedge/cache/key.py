@@ -6,6 +6,7 @@ The order of members does not, nor does white space.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from hashlib import sha256
 from typing import Any
@@ -25,15 +26,22 @@ LEFT_OUT = frozenset(
         *("service_tier", "store", "labels"),
     }
 )
+_SEARCHES = ("search_parameters", "plugins", "enable_search")
+"""xAI's, OpenRouter's and Alibaba's (docs.x.ai/docs/guides/live-search, openrouter.ai/docs/features/web-search,
+help.aliyun.com/model-studio): a search of the web that is no tool."""
 LOOKED_AT = frozenset(
     {
         *("background", "conversation", "previous_response_id", "store", "audio", "modalities", "web_search_options"),
-        *("tools", "container", "mcp_servers"),
+        *("tools", "container", "mcp_servers", "generationConfig", "input"),
+        *_SEARCHES,
     }
 )
 """Fields that tell that what is asked for is kept by its vendor, looked up elsewhere, or a sound; or may tell it."""
+_NOTHING = (b"null", b"[]", b"{}", b"false")
 _OWN_TOOLS = (None, "function", "custom")
 _DECLARED = {"functionDeclarations", "function_declarations"}
+_QUOTE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0022")
+"""One that is written as its number."""
 _encode = msgspec.json.Encoder().encode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 _decode = msgspec.json.Decoder().decode
@@ -55,7 +63,8 @@ def key_of(prefix: bytes, fields: RawObject, careful: bool = True) -> bytes:
     for name in sorted(fields):
         if name not in LEFT_OUT:
             raw = bytes(fields[name])
-            parts += (name.encode(), canonical(raw, careful) if raw[:1] in b"[{" or b"\\" in raw else raw)
+            said = name.encode() if name.isidentifier() else _encode(name)  # which has no end of a part in it
+            parts += (said, canonical(raw, careful) if raw[:1] in b"[{" or b"\\" in raw else raw)
     return sha256(b"\0".join(parts)).digest()
 
 
@@ -68,7 +77,7 @@ def canonical(raw: bytes, careful: bool = True) -> bytes:
         said = _encode_sorted(_decode(raw))
     except UNREADABLE:
         raise Unclear from None
-    if careful and said.count(b'"') != raw.count(b'"'):
+    if careful and said.count(b'"') != raw.count(b'"') + len(_QUOTE.findall(raw) if b"\\u0022" in raw else ""):
         raise Unclear
     return said
 
@@ -80,15 +89,26 @@ def why_never(fields: RawObject, dialect: str) -> str:
         return "state"
     if _is_there(fields, ("conversation", "previous_response_id", "container")):
         return "state"
-    if _is_there(fields, ("audio",)) or b"audio" in bytes(fields.get("modalities", b"")).lower():
+    if _is_there(fields, ("audio",)) or _sounds(fields):
         return "audio"
-    if _is_there(fields, ("web_search_options", "mcp_servers")) or not _only_own(fields.get("tools"), dialect):
+    if bytes(fields.get("web_search_options", b"null")) != b"null" or _is_there(fields, ("mcp_servers", *_SEARCHES)):
         return "tools"
-    return ""
+    said = bytes(fields.get("input", b"")) if dialect == "openai_responses" else b""
+    if said[:1] == b"[" and b'"additional_tools"' in said:
+        return "tools"
+    return "" if _only_own(fields.get("tools"), dialect) else "tools"
+
+
+def _sounds(fields: RawObject) -> bool:
+    """Whether a sound is asked for, by ``modalities`` or, as Gemini has it, within ``generationConfig``."""
+    if b"audio" in bytes(fields.get("modalities", b"")).lower():
+        return True
+    settings = bytes(fields.get("generationConfig", b""))
+    return b"Modalities" in settings and b'"audio"' in settings.lower()
 
 
 def _is_there(fields: RawObject, names: Collection[str]) -> bool:
-    return any(bytes(fields.get(name, b"null")) not in (b"null", b"[]", b"{}") for name in names)
+    return any(bytes(fields.get(name, b"null")) not in _NOTHING for name in names)
 
 
 def _only_own(tools: Any, dialect: str) -> bool:

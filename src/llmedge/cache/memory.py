@@ -22,7 +22,8 @@ class _Slot:
     __slots__ = ("entry", "size", "uses")
 
     def __init__(self, entry: Entry) -> None:
-        self.entry, self.size, self.uses = entry, len(entry.body) + OVERHEAD, 0
+        self.entry: Entry | None = entry  # None: it is no longer alive
+        self.size, self.uses = len(entry.body) + OVERHEAD, 0
 
 
 class MemoryCache:
@@ -48,9 +49,8 @@ class MemoryCache:
     def get(self, key: bytes) -> Entry | None:
         """What is kept under ``key``; it may be stale."""
         slot = self._slots.get(key)
-        if slot is None:
+        if slot is None or (entry := slot.entry) is None:
             return None
-        entry = slot.entry
         if self._clock.seconds() >= entry.stored + entry.keep:
             del self._slots[key]  # its place in a queue goes when its turn comes
             self._drop(slot)
@@ -97,7 +97,7 @@ class MemoryCache:
 
     def _drop(self, slot: _Slot) -> None:
         self.size -= slot.size
-        slot.uses = -1  # no longer alive
+        slot.uses, slot.entry = -1, None  # its place in a queue is there until its turn comes
 
     def _evict_small(self) -> None:
         key, slot = self._small.popleft()

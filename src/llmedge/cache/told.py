@@ -14,10 +14,15 @@ def _forwarded(how: str, status: str) -> dict[bool, bytes]:
 
 
 MISS = _forwarded("MISS", "fwd=miss")
-STORED = _forwarded("MISS", "fwd=miss; stored")
 STALE = _forwarded("MISS", "fwd=stale")
 PARTIAL = _forwarded("MISS", "fwd=partial")
 REFRESH = _forwarded("REFRESH", "fwd=request")
+STORED = {
+    MISS[False]: _forwarded("MISS", "fwd=miss; stored")[False],
+    STALE[False]: _forwarded("MISS", "fwd=stale; stored")[False],
+    REFRESH[False]: _forwarded("REFRESH", "fwd=request; stored")[False],
+}
+"""Of whole answers, once they are kept. Of a stream that is known when its head has gone."""
 BYPASS = _forwarded("BYPASS", "fwd=bypass")
 COLLAPSED = _forwarded("COLLAPSED", "fwd=miss; collapsed")
 

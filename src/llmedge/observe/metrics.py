@@ -321,6 +321,8 @@ class _CallMetrics:
         if record.first_event is not None:
             self._first_token.observe(record.first_event - record.received)
         if by is None:
+            if record.accounting.kept and record.accounting.cost:  # what the cache charges no vendor has had
+                self._caller_cost.value += record.accounting.cost
             return
         if (usage := by.usage) is not None:
             if self._input is None or self._output is None:

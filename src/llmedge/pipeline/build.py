@@ -160,8 +160,13 @@ def _cache_parts(settings: Settings, deps: PipelineDeps, parts: StageDeps, route
         semantic = semantic_parts(settings, deps, parts, route)
     from llmedge.pipeline.cached import CacheDeps
 
-    places = {name: f"{each.vendor} {each.dialect} {each.base_url}" for name, each in settings.providers.items()}
-    return CacheDeps(settings.cache, deps.cache, places, deps.observers, deps.random, semantic)
+    providers = settings.providers
+    places = {
+        name: repr((each.vendor, each.dialect, each.base_url, each.on_unsupported, sorted(each.paths.items())))
+        for name, each in providers.items()
+    }
+    passed = {name: each.client_headers for name, each in providers.items() if each.client_headers}
+    return CacheDeps(settings.cache, deps.cache, places, passed, deps.observers, deps.random, semantic)
 
 
 def _limits(upstream: Upstream, provider: ProviderSettings) -> Upstream:

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from llmedge.cache import told
 from llmedge.cache.asked import NO_WISH, Asked, marks_of, scope_of, told_in_body
 from llmedge.cache.entry import Entry
-from llmedge.cache.flight import Flight
+from llmedge.cache.flight import Flight, Rider
 from llmedge.cache.items import FORMS, inputs_of
 from llmedge.cache.key import KEPT, LOOKED_AT, VERSION, Unclear, is_deterministic, key_of, why_never
 from llmedge.cache.policy import policy_of, rules_of
@@ -30,7 +30,8 @@ from llmedge.model import Answer, Caller, Deadline, EventKind, Target, Usage
 from llmedge.operations import Operation
 from llmedge.pipeline.books import Books
 from llmedge.pipeline.cache_items import answer_items
-from llmedge.pipeline.cached import Cached, CacheDeps
+from llmedge.pipeline.cached import Cached, CacheDeps, used_by
+from llmedge.pipeline.kept import note_again
 from llmedge.pipeline.stage import Handler, Stage, StageDeps
 from llmedge.record import CACHE, CACHE_HEADERS, Accounting, Routing
 from llmedge.streams import Batch, Reply, ReplyStream, Wake
@@ -38,6 +39,8 @@ from llmedge.threads import in_thread
 
 log = Logger()
 
+FAILURES = 2
+"""Of others that a call waits for, before it asks for itself: they may take long, one after the other."""
 KNOWN = 4096
 """Models and callers of which it is known what holds for them."""
 
@@ -46,14 +49,16 @@ KNOWN = 4096
 class _Known:
     """What holds for one caller's calls of one model.
 
-    :ivar place: a digest of where they lead. ``prefixes``: of their keys, by dialect and whether they are streams.
+    :ivar place: a digest of where they lead. ``prefixes``: of their keys, by dialect and whether they are streams, with
+        usage, of answers that their clients may go on from. ``headers``: those of the client's that are sent on.
     """
 
     match: Match
     caller: Caller
     policy: Policy
     place: bytes
-    prefixes: dict[tuple[str, bool, bool], bytes]
+    prefixes: dict[tuple[str, bool, bool, bool], bytes]
+    headers: list[str]
 
 
 class Cache(Stage):
@@ -72,7 +77,7 @@ class Cache(Stage):
     def __call__(self, call: Call, proceed: Handler) -> Awaitable[Reply]:
         known = self._all_known.get((id(call.match), id(call.caller))) or self._look(call)
         if not known.policy.enabled:
-            return proceed(call)
+            return proceed(_without_its_field(call))
         if call.heavy:
             return self._heavy(call, known, proceed)
         return self._answer(self._asked(call, known), call, proceed)
@@ -91,10 +96,11 @@ class Cache(Stage):
             return await answer_items(asked, inputs, self._state, self._cached, fetch)
         if asked.wish.read:
             entry, level = self._state.memory.get(asked.key), "memory"
-            if entry is None and self._state.shared is not None:
-                entry, level = await self._shared(asked), "redis"
-            if entry is not None:
+            now = call.deadline.clock.seconds()
+            if self._state.shared is not None and (entry is None or not asked.takes(entry, now)):
+                entry, level = await self._shared(asked)
                 now = call.deadline.clock.seconds()
+            if entry is not None:
                 if asked.takes(entry, now):
                     return self._cached.serve(asked, entry, level, now)
                 if asked.takes_stale(entry, now):
@@ -108,11 +114,14 @@ class Cache(Stage):
         match, caller = call.match, call.caller
         assert match is not None, "Admit found it"
         targets = [(str(each), self._parts.places.get(each.provider, "")) for each in match.targets]
-        leads = repr((targets, match.model.fallbacks, match.model.on_unsupported)).encode()
+        others, passed = (match.model.fallbacks, match.model.context_fallbacks), self._parts.passed
+        leads = repr((targets, *others, match.model.on_unsupported)).encode()
+        asked = passed if any(others) else [each.provider for each in match.targets if each.provider in passed]
         policy = policy_of(self._parts.settings, match.model.cache, rules_of(caller))
         if len(self._all_known) >= KNOWN:
             self._all_known.clear()
-        known = _Known(match, caller, policy, sha256(leads).digest(), {})
+        headers = sorted({header for provider in asked for header in passed[provider]})
+        known = _Known(match, caller, policy, sha256(leads).digest(), {}, headers)
         self._all_known[id(match), id(caller)] = known  # it holds both, so that no others have these ids
         return known
 
@@ -130,20 +139,29 @@ class Cache(Stage):
                 return "chance"
         if not LOOKED_AT.isdisjoint(fields) and (why := why_never(fields, call.dialect)):
             return why
-        prefix = known.prefixes.get((call.dialect, call.stream, call.wants_usage))
+        form = (call.dialect, call.stream, call.wants_usage, call.remember is not None)
+        prefix = known.prefixes.get(form)
         if prefix is None or policy.scope == "user":
-            prefix = b"%b\n%b" % (_form(call, policy, known.place), scope_of(call, policy.scope).encode())
-            known.prefixes[call.dialect, call.stream, call.wants_usage] = prefix
+            how = encode((form, policy.scope, call.model, scope_of(call, policy.scope)))
+            prefix = known.prefixes[form] = b"%b\n%b%b" % (VERSION, known.place, how)
         generations = self._state.generations
         if generations.marks or generations.epoch:
             scope = scope_of(call, policy.scope)
-            if purged := generations.of(scope, call.record.model_label, wish.namespace):
+            if purged := generations.of(
+                scope,
+                call.record.model_label,
+                wish.namespace,
+                f"key:{call.caller.id}" if policy.scope == "user" else "",
+                call.model,
+            ):
                 prefix += b"\ng=" + purged
         if wish is not NO_WISH:
             if not wish.read and not wish.store:
                 return "off"
             if wish.namespace:
                 prefix += b"\nn=" + encode(wish.namespace)
+        if known.headers:
+            prefix += b"\nh=" + encode([call.hints.header(name) for name in known.headers])
         if marks := marks_of(call):
             prefix += b"\nm=" + marks
         try:
@@ -152,18 +170,19 @@ class Cache(Stage):
             return "unclear"
         return Asked(prefix, key, call, policy, wish)
 
-    async def _shared(self, asked: Asked) -> Entry | None:
-        """What other processes have kept, or this one has meanwhile."""
+    async def _shared(self, asked: Asked) -> tuple[Entry | None, str]:
+        """What other processes have kept, or this one has meanwhile, and which of them."""
         state = self._state
         assert state.shared is not None
-        coming = state.shared.get(asked.key)
-        if coming is None:
-            return None
-        with asked.call.record.routing.wait(asked.call.deadline.clock):
-            entry = await coming
-        if entry is not None:
-            state.memory.put(asked.key, entry)
-        return entry or state.memory.get(asked.key)
+        coming, entry = state.shared.get(asked.key), None
+        if coming is not None:
+            with asked.call.record.routing.wait(asked.call.deadline.clock):
+                entry = await coming
+        here = state.memory.get(asked.key)
+        if entry is None or (here is not None and here.stored >= entry.stored):
+            return here, "memory"
+        state.memory.put(asked.key, entry)
+        return entry, "redis"
 
     async def _passed(self, call: Call, why: str, proceed: Handler) -> Reply:
         """The cache has nothing to do with it."""
@@ -171,58 +190,69 @@ class Cache(Stage):
         wish = call.hints.cache
         if wish is not None and wish.only:
             raise NotCached
-        if "cache" in call.fields:
-            _, call = told_in_body(NO_WISH, call)
-        return await proceed(call)
+        return await proceed(_without_its_field(call))
 
     # What has to be asked for
 
     async def _ask(self, asked: Asked, stale: Entry | None, proceed: Handler) -> Reply:
         call, flights = asked.call, self._state.flights
         joins = asked.policy.coalesce and asked.wish.read
-        while joins and (flight := flights.get(asked.key)) is not None and flight.complete:
+        failed = 0
+        while joins and failed < FAILURES and (flight := flights.get(asked.key)) is not None and flight.complete:
             if (reply := await self._join(asked, flight)) is not None:
-                return reply  # else it failed, which is the other one's alone
+                return reply
+            failed += 1  # which is the other one's alone
         if not asked.wish.read:
             self._cached.missed(call, "asked", "REFRESH", told.REFRESH)
         elif stale is None:
             self._cached.missed(call, "none", "MISS", told.MISS)
         else:
             self._cached.missed(call, "stale", "MISS", told.STALE)
-        flight = Flight(call, asked.policy.max_entry, asked.policy.finish, partial(self._landed, asked))
+        finish = asked.policy.finish and asked.wish.store
+        flight = Flight(call, asked.policy.max_entry, finish, partial(self._landed, asked))
         if joins:
             flights[asked.key] = flight
         flight.start(proceed)
         try:
             return await flight.answer(call.record)
         except TargetError:
-            if stale is None or not self._is_last_resort(asked, stale):
+            now = call.deadline.clock.seconds()
+            if stale is None or not asked.takes_at_last(stale, now):
                 raise
-            return self._cached.serve(asked, stale, "memory", call.deadline.clock.seconds(), "STALE")
-
-    def _is_last_resort(self, asked: Asked, entry: Entry) -> bool:
-        age = asked.call.deadline.clock.seconds() - entry.stored
-        return asked.wish.read and age < entry.ttl + asked.policy.stale_if_error
+            return self._cached.serve(asked, stale, "memory", now, "STALE")
 
     async def _join(self, asked: Asked, flight: Flight) -> Reply | None:
         """What comes of ``flight``; ``None``: nothing."""
-        call = asked.call
+        call, routing = asked.call, asked.call.record.routing
+        routing.joined = flight.record.routing
         try:
-            with call.record.routing.wait(call.deadline.clock):
+            with routing.wait(call.deadline.clock):
                 reply = await flight.answer(call.record)
         except CancelledError:
             raise  # whoever asked has left
         except Exception:  # it is in the other's record
             return None
+        finally:
+            routing.joined = None
         by = flight.record.routing.deciding_attempt
         self._cached.joined(call)
-        save = partial(self._cached.save, asked, Target("", call.model) if by is None else by.target)
-        if not isinstance(reply, Answer):
+        target = Target("", call.model) if by is None else by.target
+        renamed = partial(_note_again, call, target)
+
+        def save() -> str:
+            return self._cached.save(asked, target, used_by(flight))
+
+        if isinstance(reply, Rider):
+            reply.renamed = renamed
             return CollapsedStream(reply, save)
-        if saved := save(reply.usage):
+        assert isinstance(reply, Answer)
+        if saved := save():
             call.record.facts[CACHE_HEADERS] += told.spared(saved)
         id, _ = signature(reply.body, False)
-        return Answer(reply.body.replace(id, like(id)), reply.usage, reply.content_type) if id else reply
+        if not id:
+            return reply
+        renamed(new := like(id), id)
+        return Answer(reply.body.replace(id, new), reply.usage, reply.content_type)
 
     def _revalidate(self, asked: Asked, proceed: Handler) -> None:
         """Ask anew, for whoever comes next. What it costs is the caller's, in a record of its own."""
@@ -249,8 +279,8 @@ class Cache(Stage):
                 if entry is not None:
                     self._cached.keep(asked.key, entry)
                     facts = flight.record.facts
-                    if not entry.events and facts[CACHE] == "MISS":
-                        facts[CACHE_HEADERS] = told.STORED[False]
+                    if not entry.events and (headers := facts.get(CACHE_HEADERS)):
+                        facts[CACHE_HEADERS] = told.STORED.get(headers, headers)
         except Exception:  # what cannot be kept is answered all the same
             log.failure("an answer could not be kept")
         if flight.payer is None:
@@ -261,9 +291,11 @@ class Cache(Stage):
         call, record, error = flight.call, flight.record, flight.error
         record.request_id = f"{record.request_id}-{secrets.token_hex(4)}"
         record.ended = call.deadline.clock.seconds()
+        if (trace := record.trace) is not None:  # a span of its own, within the first one's
+            record.trace = attrs.evolve(trace, span_id=trace.new_span_id(), parent_id=trace.span_id)
         if error is None:
             record.outcome, record.status = "ok", 200
-            self._books.enter_answer(call, flight.usage)
+            self._books.enter_answer(call, used_by(flight))
         else:
             if isinstance(error, EdgeError):
                 record.status = error.status
@@ -277,7 +309,7 @@ class Cache(Stage):
 class CollapsedStream(ReplyStream):
     """The stream of another's call. What it would have cost is known at its end."""
 
-    def __init__(self, stream: ReplyStream, saved: Callable[[Usage | None], str]) -> None:
+    def __init__(self, stream: ReplyStream, saved: Callable[[], str]) -> None:
         self._stream, self._saved = stream, saved
 
     @property
@@ -288,7 +320,7 @@ class CollapsedStream(ReplyStream):
         events = self._stream.read_now()
         self.drained = self._stream.drained
         if events is not None and events[-1].kind is EventKind.DONE:
-            self._saved(self._stream.usage)
+            self._saved()
         return events
 
     def on_readable(self, wake: Wake) -> None:
@@ -298,10 +330,12 @@ class CollapsedStream(ReplyStream):
         self._stream.abort()
 
 
-def _form(call: Call, policy: Policy, place: bytes) -> bytes:
-    """How it is asked, and where that leads."""
-    form = f"{call.dialect} {call.stream:d} {call.wants_usage:d} {policy.scope}\n{call.model}\n"
-    return b"%b\n%b%b" % (VERSION, form.encode(), place)
+def _note_again(call: Call, target: Target, new: bytes, id: bytes) -> None:
+    note_again(call, new.decode(), id.decode(), f"{target.provider}/{target.model}")
+
+
+def _without_its_field(call: Call) -> Call:
+    return told_in_body(NO_WISH, call)[1] if "cache" in call.fields else call
 
 
 def _inputs(asked: Asked) -> list[Any]:

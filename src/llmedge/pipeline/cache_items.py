@@ -9,15 +9,17 @@ import msgspec
 from llmedge.cache import told
 from llmedge.cache.asked import Asked
 from llmedge.cache.entry import Entry
-from llmedge.cache.items import FORMS, asking_for, composed, keys_of, parted, spared
+from llmedge.cache.items import FORMS, Form, asking_for, composed, keys_of, parted, spared
 from llmedge.cache.key import Unclear, key_of
 from llmedge.cache.refusals import NotCached
 from llmedge.cache.state import CacheState
+from llmedge.call import Call
 from llmedge.errors import UpstreamMalformed
 from llmedge.model import Answer, Target, Usage
 from llmedge.pipeline.cached import Cached
 from llmedge.record import CACHE_HEADERS
 from llmedge.streams import Reply
+from llmedge.threads import LARGE, maybe_in_thread
 
 Fetch = Callable[[Asked], Awaitable[Reply]]
 """Asks for what is asked."""
@@ -31,22 +33,23 @@ async def answer_items(
     :raises EdgeError: as ``fetch`` does.
     """
     call, form = asked.call, FORMS[asked.call.dialect]
-    keys = keys_of(asked.prefix, form, call.fields, inputs)
+    clock, weight = call.deadline.clock, LARGE if call.heavy else 0
+    keys = await maybe_in_thread(clock, weight, keys_of, asked.prefix, form, call.fields, inputs, asked.careful)
     kept = await _kept(asked, keys, state) if asked.wish.read else {}
     found = list(kept.values())
     missing = {key: each for key, each in zip(keys, inputs, strict=True) if key not in kept}
     if not missing:
         oldest = min(found, key=lambda each: each.stored + each.ttl)
         saved = cached.save(asked, Target(oldest.provider, oldest.model), spared(found))
-        cached.tell(asked, oldest, "items", "HIT", call.deadline.clock.seconds(), saved)
-        return Answer(composed(form, [kept[key].body for key in keys], Usage()), spared(found))
+        cached.tell(asked, oldest, "items", "HIT", clock.seconds(), saved)
+        return await _composed(call, form, [kept[key].body for key in keys], Usage(), spared(found))
     if asked.wish.only:
         raise NotCached
     wanted = list(missing.values())
     fields = call.fields if len(wanted) == len(inputs) else asking_for(form, call.fields, wanted)
     part = msgspec.structs.replace(
         asked,
-        key=key_of(asked.prefix + b"\npart", fields),
+        key=key_of(asked.prefix + b"\npart", fields, asked.careful),
         call=call.changed(fields=fields),
         wish=msgspec.structs.replace(asked.wish, store=False),  # it is kept by its items
     )
@@ -54,10 +57,11 @@ async def answer_items(
     assert isinstance(reply, Answer), "nobody streams embeddings"
     by = call.record.routing.answered_by
     if found:
-        saved = cached.spare(call, Target("", call.model) if by is None else by.target, spared(found))
-        call.record.facts[CACHE_HEADERS] = told.PARTIAL[False] + (told.spared(saved) if saved else b"")
+        saved = cached.spare(call, Target(found[0].provider, found[0].model), spared(found))
+        headers = told.COLLAPSED if call.record.accounting.kept else told.PARTIAL
+        call.record.facts[CACHE_HEADERS] = headers[False] + (told.spared(saved) if saved else b"")
     try:
-        parts = parted(form, reply, wanted)
+        parts = await maybe_in_thread(clock, len(reply.body), parted, form, reply, wanted)
     except Unclear:
         if found:
             raise UpstreamMalformed("answered with other embeddings than it was asked for") from None
@@ -71,7 +75,12 @@ async def answer_items(
         return reply
     bodies = {key: entry.body for key, entry in kept.items()}
     bodies |= {key: body for key, (body, _) in zip(missing, parts, strict=True)}
-    return Answer(composed(form, [bodies[key] for key in keys], reply.usage or Usage()), reply.usage)
+    return await _composed(call, form, [bodies[key] for key in keys], reply.usage or Usage(), reply.usage)
+
+
+async def _composed(call: Call, form: Form, bodies: Sequence[bytes], shown: Usage, usage: Usage | None) -> Answer:
+    size = sum(map(len, bodies))
+    return Answer(await maybe_in_thread(call.deadline.clock, size, composed, form, bodies, shown), usage)
 
 
 async def _kept(asked: Asked, keys: Sequence[bytes], state: CacheState) -> dict[bytes, Entry]:

@@ -19,9 +19,10 @@ from llmedge.call import Call
 from llmedge.config.sections.cache import Cache as Policy
 from llmedge.model import Answer, Event, EventKind, Target, Usage
 from llmedge.money import text
-from llmedge.pipeline.kept import original
+from llmedge.pipeline.kept import note_again
 from llmedge.pipeline.prices import Prices
 from llmedge.pipeline.reserve import charge
+from llmedge.pipeline.tokens import rough, said_in_answer
 from llmedge.record import CACHE, CACHE_HEADERS, CACHE_LEVEL, CACHE_SAVED, FALLBACK, Record
 from llmedge.state.allowances import Allowances
 from llmedge.streams import Reply, WholeStream
@@ -35,7 +36,8 @@ STREAM = b"text/event-stream"
 class CacheDeps:
     """What the stages of the cache are built with besides.
 
-    :ivar settings: ``[cache]``. ``places``: provider → what says where it is, for keys.
+    :ivar settings: ``[cache]``. ``places``: provider → what says where it is, for keys. ``passed``: provider → headers
+        of the client's that it is sent.
     :ivar observers: get the record of a call that goes on though who asked first has left.
     :ivar semantic: of the cache by meaning; ``None``: it is off.
     """
@@ -43,6 +45,7 @@ class CacheDeps:
     settings: Policy
     state: CacheState
     places: Mapping[str, str]
+    passed: Mapping[str, Sequence[str]]
     observers: Sequence[Callable[[Record], None]]
     random: Random
     semantic: Any = None
@@ -75,7 +78,7 @@ class Cached:
         self.tell(asked, entry, level, how, now, saved)
         body, id, before = renewed(entry, now)
         if call.remember is not None and id:
-            call.remember(original(id.decode()), before)
+            note_again(call, id.decode(), before.decode(), f"{entry.provider}/{entry.model}")
         if not entry.events:
             return Answer(body, entry.usage, entry.content_type)
         return WholeStream([Event(EventKind.DONE, body, entry.events)], entry.usage)
@@ -116,14 +119,18 @@ class Cached:
         return ""
 
     def spare(self, call: Call, target: Target, usage: Usage | None) -> str:
-        """Write down what did not have to be asked for; its price, in USD."""
+        """Write down what did not have to be asked for; the price of all such, in USD."""
         accounting = call.record.accounting
-        accounting.spared = usage
-        saved = accounting.saved = self._prices.price(target, usage)
-        if saved is None:
+        saved, before = self._prices.price(target, usage), accounting.spared
+        if before is not None and usage is not None:  # inputs that were kept, where another one was joined for the rest
+            usage = Usage(input=before.input + usage.input)
+        accounting.spared = usage or before
+        if saved is not None:
+            self._parts.state.saved += saved
+            accounting.saved = saved + (accounting.saved or 0)
+        if accounting.saved is None:
             return ""
-        self._parts.state.saved += saved
-        shown = call.record.facts[CACHE_SAVED] = text(saved)
+        shown = call.record.facts[CACHE_SAVED] = text(accounting.saved)
         return shown
 
     # Kept
@@ -139,14 +146,14 @@ class Cached:
         """What is to be kept of a call that ended; ``None``: nothing."""
         reply, call = flight.reply, flight.call
         if type(reply) is Answer:
-            body, content_type, events, usage = reply.body, reply.content_type, 0, reply.usage
+            body, content_type, events = reply.body, reply.content_type, 0
         else:
             body = b"".join([event.frame for event in flight.events])
-            content_type, events, usage = STREAM, sum([event.count for event in flight.events]), flight.usage
+            content_type, events = STREAM, sum([event.count for event in flight.events])
         how = ending(call.dialect, body, bool(events) and call.choices == 1)
         if how != "good" and not (how == "tool" and asked.policy.tool_calls):
             return None
-        return self.entry(asked, call, body, content_type, events, usage)
+        return self.entry(asked, call, body, content_type, events, used_by(flight))
 
     def entry(
         self, asked: Asked, call: Call, body: bytes, content_type: bytes, events: int, usage: Usage | None
@@ -165,3 +172,13 @@ class Cached:
         if policy.stale_while_revalidate or policy.stale_if_error:
             keep += max(policy.stale_while_revalidate, policy.stale_if_error)
         return Entry(body, content_type, events, target.provider, target.model, usage, now, ttl, keep)
+
+
+def used_by(flight: Flight) -> Usage:
+    """What an answer has used, that its vendor does not tell maybe, and nobody waits for."""
+    if (usage := flight.usage or flight.estimated) is not None:
+        return usage
+    by, reply = flight.record.routing.deciding_attempt, flight.reply
+    said = said_in_answer(reply.body) if type(reply) is Answer else 0 if by is None else by.said
+    flight.estimated = rough(flight.call, said)
+    return flight.estimated

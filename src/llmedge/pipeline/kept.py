@@ -58,6 +58,13 @@ def original(id: str) -> str:
     return f"original {id}"  # no item's id has a space
 
 
+def note_again(call: Call, new: str, id: str, target: str) -> None:
+    """Have it remembered that ``new``, which ``call`` is given, is the answer ``id`` of ``target``."""
+    if call.remember is not None and 0 < len(id) <= _LONGEST:
+        call.remember(original(new), id.encode())
+        call.remember(_name(id), target.encode())
+
+
 def naming(call: Call, id: str) -> Call:
     """``call``, going on from the answer ``id``."""
     raw = msgspec.Raw(msgspec.json.encode(id))

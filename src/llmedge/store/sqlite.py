@@ -140,15 +140,28 @@ class SqliteConnection:
             file = self._file(month)
             file.touch(mode=0o600)
             self.execute(f"ATTACH DATABASE ? AS {name}", [str(file)])
-            self.execute(f"PRAGMA {name}.journal_mode = WAL")
-            self.execute(f"PRAGMA {name}.synchronous = FULL")
-            with _errors(str(file)):
-                self._sqlite.executescript((files("llmedge.store") / "sql/month.sql").read_text().format(month=name))
-            there = {row[1] for row in self.query(f"PRAGMA {name}.table_info(ledger)")}
-            for column in [column for column in _ADDED if column not in there]:
-                self.execute(f"ALTER TABLE {name}.ledger ADD COLUMN {column} {_ADDED[column]}")
+            try:
+                self._prepare(name, str(file))
+            except BaseException:
+                self.execute(f"DETACH DATABASE {name}")  # else it could not be attached the next time
+                raise
         self._attached.append(name)
         return name
+
+    def _prepare(self, name: str, file: str) -> None:
+        """Have the tables and columns of this release in the schema ``name``."""
+        self.execute(f"PRAGMA {name}.journal_mode = WAL")
+        self.execute(f"PRAGMA {name}.synchronous = FULL")
+        with _errors(file):
+            self._sqlite.executescript((files("llmedge.store") / "sql/month.sql").read_text().format(month=name))
+        if self._missing(name):
+            with self.transaction():  # another process may be at it
+                for column in self._missing(name):
+                    self.execute(f"ALTER TABLE {name}.ledger ADD COLUMN {column} {_ADDED[column]}")
+
+    def _missing(self, name: str) -> list[str]:
+        there = {row[1] for row in self.query(f"PRAGMA {name}.table_info(ledger)")}
+        return [column for column in _ADDED if column not in there]
 
     def _detach(self, name: str) -> None:
         if name in self._attached:

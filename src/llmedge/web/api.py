@@ -352,7 +352,7 @@ def _hints(request: EdgeRequest) -> RoutingHints:
     if alone not in ("", "0", "1", "false", "true"):
         raise ValidationError("The header x-llmedge-no-fallback must be true or false.", param="x-llmedge-no-fallback")
     tags = frozenset(filter(None, map(str.strip, (header("x-llmedge-tags") or "").split(","))))
-    wish = cache_wish(header)
+    wish = cache_wish(table)
     return RoutingHints(None if retries is None else int(retries), alone in ("1", "true"), tags, header, wish)
 
 

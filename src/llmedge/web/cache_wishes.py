@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from functools import partial
 
 from llmedge.call import CacheWish
 from llmedge.errors import ValidationError
+from llmedge.web.head import Table, header_in, values_in
 
 CACHE_HEADERS = (
     b"Cache-Control",
@@ -18,12 +19,13 @@ _DIRECTIVE = re.compile(r'\s*([a-z-]+)\s*(?:=\s*"?(\d{1,10})"?)?\s*$')
 _MODES = ("on", "off", "refresh")
 
 
-def cache_wish(header: Callable[[str], str | None]) -> CacheWish | None:
+def cache_wish(table: Table) -> CacheWish | None:
     """What is said; ``None``: nothing. What RFC 9111 does not know is passed over.
 
     :raises ValidationError: a header of our own makes no sense.
     """
-    said = _directives(header("cache-control") or "")
+    header = partial(header_in, table)
+    said = _directives(b",".join(values_in(table, "cache-control")).decode("latin-1"))
     mode = (header("x-llmedge-cache") or "").strip().lower()
     ttl = header("x-llmedge-cache-ttl")
     namespace = (header("x-llmedge-cache-namespace") or "").strip()

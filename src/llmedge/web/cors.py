@@ -77,9 +77,10 @@ _CALL = (
     "cache",
     "guardrails",
     "routed-to",
+    "cache-saved-usd",
 )
 _EXPOSED = (
-    b"x-request-id, retry-after, x-should-retry, "
+    b"x-request-id, retry-after, x-should-retry, age, cache-status, "
     + b"".join(b"x-llmedge-%b, " % name.encode() for name in _CALL)
     + b", ".join(b"x-ratelimit-%b-requests" % name for name in (b"limit", b"remaining", b"reset"))
 )
