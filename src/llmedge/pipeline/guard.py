@@ -60,6 +60,11 @@ class Guarding:
     held: GuardSet
     verdicts: Verdicts
 
+    @property
+    def sure(self) -> bool:
+        """Whoever was to look at the answer could."""
+        return self.verdicts.sure
+
 
 @attrs.frozen(eq=False)
 class _Work:
@@ -109,30 +114,30 @@ class GuardRequests(Stage):
     async def _guarded(self, call: Call, work: _Work, proceed: Handler) -> Reply:
         """What takes its time, or waits for others."""
         held, verdicts, tallies, clock = work.held, work.verdicts, work.tallies, call.deadline.clock
-        told, during = False, len(held.during)
+        during, material = len(held.during), None
         try:
             await in_turns(work.steps, clock)
             if held.checkers:
-                material = await _material(call, work.body)
+                seen = await _material(call, work.body)
                 first = len(held.detectors)
-                await check_all(tallies[first : first + len(held.checkers)], material, clock)
+                await check_all(tallies[first : first + len(held.checkers)], seen, clock)
             call = self._changed(call, work.body, tallies)
-            if not during:
-                verdicts.tell(tallies)
-                told = True
-                return await self._restored(call, verdicts.placeholders, proceed)
-            material = await _material(call, Body(call.fields))
+            if during:
+                material = await _material(call, Body(call.fields))
+        except BaseException as error:
+            verdicts.tell(tallies)
+            raise _told(error) from None
+        if material is None:
+            verdicts.tell(tallies)
+            return await self._restored(call, verdicts.placeholders, proceed)
+        try:
             checking = check_all(tallies[-during:], material, clock)
-            try:
-                return await _during(checking, self._restored(call, verdicts.placeholders, proceed))
-            except (Stop, GuardrailUnavailable, ContentUnreadable):
-                call.record.content = None  # its vendor was asked what nobody is to see
-                raise
-        except (Stop, ValueError, *UNREADABLE) as error:
+            return await _during(checking, self._restored(call, verdicts.placeholders, proceed))
+        except (Stop, GuardrailUnavailable, ContentUnreadable) as error:
+            call.record.content = None  # its vendor was asked what nobody is to see
             raise _told(error) from None
         finally:
-            if not told:
-                verdicts.tell(tallies)
+            verdicts.tell(tallies)
 
     def _changed(self, call: Call, body: Body, tallies: Sequence[Tally]) -> Call:
         """``call`` as the guardrails let it go on."""
