@@ -70,8 +70,8 @@ class GuardSet:
     """Those that hold for a call, in the order of the configuration.
 
     :ivar digest: of them and how they are set.
-    :ivar detectors: of requests; ``checkers`` likewise, ``during`` those that judge while the vendor works, so that nobody
-        waits before for who only tells.
+    :ivar detectors: of requests; ``checkers`` likewise; ``during``: those that judge while the vendor works, as do all
+        that only tell.
     :ivar asked: all of these, in this order; ``waits``: somebody is waited for. ``answers``: those of answers.
     :ivar tags: by field of a body: what tells its texts, looked at by these detectors, from all others.
     """
