@@ -180,7 +180,10 @@ class Cached(SynchronousTestCase):
 
     def ask(self, edge: Edge, text: str) -> tuple[str, str]:
         """What the cache did, and what is answered."""
-        response = edge.ask(body={"model": "m", "messages": [{"role": "user", "content": text}]})
+        wire = edge.wire()
+        wire.send(request(body={"model": "m", "messages": [{"role": "user", "content": text}]}))
+        edge.reactor.pump([0.0] * 20)  # others may have had their turn
+        response = wire.response()
         self.assertEqual(response.status, 200)
         message = response.json()["choices"][0]["message"]
         return response.headers.get("x-llmedge-cache", ""), message["content"] or message["refusal"]

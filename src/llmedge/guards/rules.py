@@ -154,6 +154,11 @@ class GuardRules:
                 close()
 
 
+def masking(guards: Iterable[Guard]) -> list[Detector]:
+    """What finds of those that are enforced."""
+    return [each.detector for each in guards if each.enforced and each.detector is not None]
+
+
 def _matcher(patterns: tuple[str, ...]) -> Any:
     if "*" in patterns:
         return bool_true
