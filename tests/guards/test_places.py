@@ -178,6 +178,11 @@ def unechoed(value: Any) -> Any:
 
 
 class Answers(SynchronousTestCase):
+    def test_pictures_that_come_in_parts(self) -> None:
+        """They are no texts, and long."""
+        event = {"type": "response.image_generation_call.partial_image", "partial_image_b64": "AAAA"}
+        self.assertEqual(answered(json.dumps(event).encode()).slots, [])
+
     def test_every_text(self) -> None:
         for name, answer in ANSWERS.items():
             found = answered(json.dumps(answer).encode()).slots

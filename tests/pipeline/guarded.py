@@ -39,7 +39,8 @@ class Guarded:
             None,
             guards=self.guards,  # type: ignore[arg-type]
         )
-        self.handlers = compose([GuardRequests(parts), GuardAnswers(parts)], self.world.route)
+        self.stages: list[Any] = [GuardRequests(parts), GuardAnswers(parts)]
+        self.handlers = compose(self.stages, self.world.route)
 
     def call(self, fields: dict[str, Any] | None = None, **more: Any) -> Call:
         call = made.call(fields or CHAT, clock=self.world.clock, **more)

@@ -297,6 +297,27 @@ class Checked(SynchronousTestCase):
         self.successResultOf(guarded.ask())
         self.assertEqual(guarded.asked[0]["messages"][0]["content"], "hi12")
 
+    def test_who_only_tells_is_not_waited_for_first(self) -> None:
+        """The vendor is asked at once, and the call ends with what is told of it; nothing is refused."""
+        shield: Deferred[Any] = Deferred()
+        guarded = Guarded(guard(checker=Told(lambda m: shield), mode="shadow", timeout=9.0))
+        asking = guarded.ask()
+        self.assertEqual(len(guarded.asked), 1)
+        self.assertNoResult(asking)
+        shield.callback(Judgement("block"))
+        self.successResultOf(asking)
+        self.assertEqual(guarded.verdicts, [("g", "request", "block")])
+
+    def test_what_fails_behind_it_is_its_own(self) -> None:
+        """It is not told as if it were about the body."""
+
+        async def broken(call: Any) -> Any:
+            raise ValueError("a defect")
+
+        guarded = Guarded(guard(checker=Told()), guard(Canaries(), name="p", action="pseudonymize"))
+        stage = guarded.stages[0]
+        self.failureResultOf(Deferred.fromCoroutine(stage(guarded.call(), broken)), ValueError)
+
     def test_asked_at_once(self) -> None:
         waits: list[Deferred[Any]] = [Deferred(), Deferred()]
         checkers = [Told(lambda m, each=each: each) for each in waits]

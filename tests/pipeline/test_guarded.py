@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.errors import EdgeError, VendorRefused
+from llmedge.errors import EdgeError, UpstreamCut, VendorRefused
 from llmedge.guards.interfaces import GuardFailed, Judgement
 from llmedge.guards.refusals import ContentBlocked, ContentUnreadable, GuardrailUnavailable
 from llmedge.model import Answer, Usage
@@ -107,6 +107,50 @@ class Answers(SynchronousTestCase):
     def test_a_vendors_error_is_its_own(self) -> None:
         guarded = Guarded(guard(Canaries(), on=("response",)), vendor=(VendorRefused("no"),))
         self.failureResultOf(guarded.ask(), EdgeError)
+
+    def plays(self, *script: Any) -> Any:
+        """A vendor's stream in ``world``."""
+        return lambda call: Stream(self.world.clock, *script)
+
+    def test_what_a_vendor_says_of_its_failure(self) -> None:
+        """It is masked for the client and in the books, whole and in the middle of a stream."""
+        more = {"mode": "shadow"}
+        for settings, want in (({"action": "mask"}, False), ({}, False), (more, True)):
+            refusal = VendorRefused(f"no {CANARY}")
+            refusal.more = {"said": [CANARY]}
+            guarded = Guarded(guard(Canaries(), on=("response",), **settings), vendor=(refusal,))
+            error = self.failureResultOf(guarded.ask(), VendorRefused).value
+            told = f"{error} {error.message} {error.more} {guarded.world.record.routing.attempts}"
+            self.assertEqual(CANARY in told, want)
+            script = [[ROLE], [chunk("well")], UpstreamCut(f"broke at {CANARY}")]
+            guarded = Guarded(guard(Canaries(), on=("response",), **settings), vendor=(self.plays(*script),))
+            self.world = guarded.world
+            stream = self.successResultOf(guarded.ask(stream=True))
+            error = self.failureResultOf(Deferred.fromCoroutine(read(stream)), UpstreamCut).value
+            told = f"{error} {error.message} {guarded.world.record.routing.attempts}"
+            self.assertEqual(CANARY in told, want)
+
+    def test_goes_on_at_another_vendor(self) -> None:
+        """Wherever a stream breaks, in a find or in a placeholder, the client has it once, masked and put back."""
+        text = "to canary-5@leak.example, <CANARY_1> end"
+        whole = [[ROLE], [chunk(text[:9])], [chunk(text[9:30])], [chunk(text[30:])], END]
+        for mode in ("splice", "buffer"):
+            for cut in range(1, len(text), 3):
+                broken = [[ROLE], [chunk(text[:cut])], [chunk(text[cut : cut + 3])], UpstreamCut("It broke.")]
+                guarded = Guarded(
+                    guard(Canaries(), name="in", action="pseudonymize"),
+                    guard(Canaries(), name="out", action="mask", on=("response",)),
+                    vendor=[(self.plays(*broken),), (self.plays(*whole),)],
+                    settings={"hedge": "off", "retry_base": 0.1},
+                    stream_recovery=mode,
+                )
+                self.world = guarded.world
+                asking = guarded.ask({"messages": [{"role": "user", "content": CANARY}]}, stream=True)
+                guarded.world.pass_time(1)
+                reading = Deferred.fromCoroutine(read(self.successResultOf(asking)))
+                guarded.world.pass_time(1)
+                self.assertEqual(self.successResultOf(reading), f"to [CANARY], {CANARY} end")
+                self.assertEqual(len(guarded.world.attempts()), 2)
 
     def test_what_a_trace_shows(self) -> None:
         """What the vendor got, and what the client did; of what was blocked nothing."""

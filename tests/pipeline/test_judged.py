@@ -54,6 +54,21 @@ class Judged(SynchronousTestCase):
             self.assertEqual((stream.usage.input, stream.usage.output), (3, 4))
             self.assertEqual((self.tally.verdict, self.tally.reason), ("block", "topic"))
 
+    def test_who_only_tells_holds_nothing(self) -> None:
+        """In shadow, and where a find is only told, it is asked when all of it is there."""
+        for stream_mode in ("hold", "sentence"):
+            for more in ({"mode": "shadow"}, {"action": "report"}):
+                call = call_of("openai_chat", clock := Clock())
+                told = Told(lambda material: Judgement("block"))
+                tally = Tally(guard(checker=told, on=("response",), stream=stream_mode, **more), False)
+                script = events_of(call, [SENTENCES])
+                stream = guarded_stream(call, Script(clock, *map(list, script)), [tally], lambda: None)
+                self.assertEqual(through(stream), script)
+                self.assertEqual(
+                    [place.text for place in told.seen[0].places], ["One is here. Two is not. Three\nand four"]
+                )
+                self.assertEqual((len(told.seen), tally.verdict), (1, more.get("action", "block")))
+
     def test_by_sentence(self) -> None:
         """Each waits for its verdict only; the checker sees what was before it."""
         stream = self.stream("openai_chat", "sentence", lambda material: Judgement())

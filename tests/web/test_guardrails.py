@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.guards.interfaces import Judgement
+from llmedge.guards.interfaces import GuardFailed, Judgement
 from tests.fakes import Edge, Response, request
 from tests.guards.made import CANARY, patch_types
 
@@ -180,7 +180,10 @@ class Cached(SynchronousTestCase):
 
     def ask(self, edge: Edge, text: str) -> tuple[str, str]:
         """What the cache did, and what is answered."""
-        response = edge.ask(body={"model": "m", "messages": [{"role": "user", "content": text}]})
+        wire = edge.wire()
+        wire.send(request(body={"model": "m", "messages": [{"role": "user", "content": text}]}))
+        edge.reactor.pump([0.0] * 20)  # others may have had their turn
+        response = wire.response()
         self.assertEqual(response.status, 200)
         message = response.json()["choices"][0]["message"]
         return response.headers.get("x-llmedge-cache", ""), message["content"] or message["refusal"]
@@ -215,3 +218,14 @@ class Cached(SynchronousTestCase):
         self.assertEqual(edge.ask(body=body).status, 200)
         self.assertEqual(edge.ask(body=body).headers["x-llmedge-cache"], "HIT")
         self.assertEqual(edge.ask(body=body | {"guardrails": ["g"]}).status, 400)
+
+    def test_what_nobody_could_look_at_is_not_kept(self) -> None:
+        """It went on as it came: once its guardrail can say again, it shall."""
+        told = patch_types(self)
+        judge = '[[guardrails]]\nname = "s"\ntype = "told"\nmode = "{}"\non = ["response"]\non_failure = "open"\n'
+        for mode, want in (("enforce", ("MISS", "HIT")), ("shadow", ("HIT", "HIT"))):
+            edge = Edge(CACHE + judge.format(mode))
+            told.made["s"].says = lambda material: GuardFailed("unavailable")
+            self.assertEqual(self.ask(edge, "hi")[0], "MISS")
+            told.made["s"].says = lambda material: Judgement()
+            self.assertEqual((self.ask(edge, "hi")[0], self.ask(edge, "hi")[0]), want)

@@ -6,7 +6,8 @@ and on from there with the end of what was before. So the whole gives what the p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from llmedge.guards.interfaces import Detector, Find, Replace
 
@@ -49,6 +50,20 @@ def replaced(text: str, finds: Iterable[Find], replace: Replace) -> str:
 def mask(kind: str, text: str) -> str:
     """``[EMAIL]``."""
     return f"[{kind}]"
+
+
+def covered(value: Any, detectors: Sequence[Detector]) -> Any:
+    """JSON of any shape with masks for all that ``detectors`` find; for a text that one of them fails at, nothing."""
+    if isinstance(value, str):
+        for detector in detectors:
+            try:
+                value = replaced(value, detector.find(value), mask)
+            except Exception:  # which is told where it is asked for its own sake
+                return ""
+        return value
+    if isinstance(value, Mapping):
+        return {covered(name, detectors): covered(each, detectors) for name, each in value.items()}
+    return [covered(each, detectors) for each in value] if isinstance(value, list) else value
 
 
 class Redactor:

@@ -70,7 +70,8 @@ class GuardSet:
     """Those that hold for a call, in the order of the configuration.
 
     :ivar digest: of them and how they are set.
-    :ivar detectors: of requests; ``checkers`` likewise, ``during`` those of them that judge while the vendor works.
+    :ivar detectors: of requests; ``checkers`` likewise; ``during``: those that judge while the vendor works, as do all
+        that only tell.
     :ivar asked: all of these, in this order; ``waits``: somebody is waited for. ``answers``: those of answers.
     :ivar tags: by field of a body: what tells its texts, looked at by these detectors, from all others.
     """
@@ -80,8 +81,8 @@ class GuardSet:
         asked = [each for each in guards if each.asked]
         self.detectors = [(each, each.detector) for each in asked if each.detector is not None]
         checkers = [each for each in asked if each.checker is not None]
-        self.checkers = [each for each in checkers if not each.settings.during]
-        self.during = [each for each in checkers if each.settings.during]
+        self.checkers = [each for each in checkers if each.enforced and not each.settings.during]
+        self.during = [each for each in checkers if each.settings.during or not each.enforced]
         self.asked = [*(each for each, _ in self.detectors), *self.checkers, *self.during]
         self.waits = bool(checkers)
         self.answers = [each for each in guards if each.answers]
@@ -151,6 +152,11 @@ class GuardRules:
             close: Any = getattr(each.detector or each.checker, "close", None)
             if close is not None:
                 close()
+
+
+def masking(guards: Iterable[Guard]) -> list[Detector]:
+    """What finds of those that are enforced."""
+    return [each.detector for each in guards if each.enforced and each.detector is not None]
 
 
 def _matcher(patterns: tuple[str, ...]) -> Any:

@@ -204,6 +204,11 @@ class Verdicts:
         self._tallies: list[Tally] = []
         self.placeholders: Placeholders | None = None
 
+    @property
+    def sure(self) -> bool:
+        """None that is enforced on answers has failed."""
+        return not any(each.failed and each.guard.enforced and not each.asked for each in self._tallies)
+
     def tell(self, tallies: list[Tally]) -> None:
         """Write down what came out of ``tallies``."""
         for each in tallies:

@@ -88,6 +88,8 @@ async def attempt(
         made.end(clock.seconds(), "aborted")
         raise
     except EdgeError as failure:
+        if call.guarding is not None:
+            call.guarding.cover(failure)
         error = as_refusal(failure)
         if call.previous:
             error = as_kept_elsewhere(error, call.previous)

@@ -165,6 +165,8 @@ class Cached:
         policy, by = asked.policy, call.record.routing.answered_by
         if by is None or len(body) > policy.max_entry or (FALLBACK in call.record.facts and not policy.fallbacks):
             return None
+        if call.guarding is not None and not call.guarding.sure:
+            return None  # it went on as it came: once its guardrails can say again, they shall
         ttl = policy.ttl * (1 - JITTER * self._parts.random.random())
         if asked.wish.ttl is not None:
             ttl = min(asked.wish.ttl, policy.ttl)

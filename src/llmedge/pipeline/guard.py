@@ -18,17 +18,18 @@ from llmedge.dialects.lenient import UNREADABLE
 from llmedge.errors import EdgeError, NotFound, ValidationError
 from llmedge.guards.body import Body
 from llmedge.guards.checking import check_all
-from llmedge.guards.interfaces import Material, Medium, Where
+from llmedge.guards.interfaces import Detector, Material, Medium, Where
 from llmedge.guards.looking import Clean, Look, Steps, in_turns
 from llmedge.guards.placeholders import Placeholders
-from llmedge.guards.redaction import mask, replaced
+from llmedge.guards.redaction import covered
 from llmedge.guards.refusals import ContentUnreadable, GuardrailUnavailable
-from llmedge.guards.rules import Guard, GuardRules, GuardSet
+from llmedge.guards.rules import Guard, GuardRules, GuardSet, masking
 from llmedge.guards.stats import GuardStats
 from llmedge.guards.verdicts import ROUTED, Stop, Tally, Verdicts, blocked
 from llmedge.model import Answer
 from llmedge.operations import Operation
 from llmedge.pipeline.guarded import guarded_answer, guarded_stream, refused, restored, show
+from llmedge.pipeline.guarded_stream import cover
 from llmedge.pipeline.stage import Handler, Stage, StageDeps
 from llmedge.record import HEADERS, METADATA, TAGS, USER, Record
 from llmedge.streams import Reply
@@ -60,6 +61,15 @@ class Guarding:
     held: GuardSet
     verdicts: Verdicts
 
+    @property
+    def sure(self) -> bool:
+        """Whoever was to look at the answer could."""
+        return self.verdicts.sure
+
+    def cover(self, error: EdgeError) -> None:
+        """Mask what a vendor says of its failure."""
+        cover(error, masking(self.held.answers))
+
 
 @attrs.frozen(eq=False)
 class _Work:
@@ -90,7 +100,7 @@ class GuardRequests(Stage):
         call.guards, call.guarding = held.digest, Guarding(held, verdicts)
         tallies = _tallies(held.asked, call, verdicts)
         if call.record.end_user or call.record.facts:
-            _cover(call.record, tallies)
+            _cover(call.record, masking(held.asked))
         looking = [(tally, detector) for tally, (_, detector) in zip(tallies, held.detectors, strict=False)]
         try:
             body = _body(call, tallies)
@@ -109,30 +119,30 @@ class GuardRequests(Stage):
     async def _guarded(self, call: Call, work: _Work, proceed: Handler) -> Reply:
         """What takes its time, or waits for others."""
         held, verdicts, tallies, clock = work.held, work.verdicts, work.tallies, call.deadline.clock
-        told, during = False, len(held.during)
+        during, material = len(held.during), None
         try:
             await in_turns(work.steps, clock)
             if held.checkers:
-                material = await _material(call, work.body)
+                seen = await _material(call, work.body)
                 first = len(held.detectors)
-                await check_all(tallies[first : first + len(held.checkers)], material, clock)
+                await check_all(tallies[first : first + len(held.checkers)], seen, clock)
             call = self._changed(call, work.body, tallies)
-            if not during:
-                verdicts.tell(tallies)
-                told = True
-                return await self._restored(call, verdicts.placeholders, proceed)
-            material = await _material(call, Body(call.fields))
+            if during:
+                material = await _material(call, Body(call.fields))
+        except BaseException as error:
+            verdicts.tell(tallies)
+            raise _told(error) from None
+        if material is None:
+            verdicts.tell(tallies)
+            return await self._restored(call, verdicts.placeholders, proceed)
+        try:
             checking = check_all(tallies[-during:], material, clock)
-            try:
-                return await _during(checking, self._restored(call, verdicts.placeholders, proceed))
-            except (Stop, GuardrailUnavailable, ContentUnreadable):
-                call.record.content = None  # its vendor was asked what nobody is to see
-                raise
-        except (Stop, ValueError, *UNREADABLE) as error:
+            return await _during(checking, self._restored(call, verdicts.placeholders, proceed))
+        except (Stop, GuardrailUnavailable, ContentUnreadable) as error:
+            call.record.content = None  # its vendor was asked what nobody is to see
             raise _told(error) from None
         finally:
-            if not told:
-                verdicts.tell(tallies)
+            verdicts.tell(tallies)
 
     def _changed(self, call: Call, body: Body, tallies: Sequence[Tally]) -> Call:
         """``call`` as the guardrails let it go on."""
@@ -246,26 +256,12 @@ def _told(error: BaseException) -> BaseException:
     return error
 
 
-def _cover(record: Record, tallies: Sequence[Tally]) -> None:
+def _cover(record: Record, detectors: Sequence[Detector]) -> None:
     """What was written down of the request before anybody has looked at it is masked, too."""
-    record.end_user = _covered(record.end_user, tallies)
+    record.end_user = covered(record.end_user, detectors)
     for fact in (USER, TAGS, METADATA, HEADERS):
         if fact in record.facts:
-            record.facts[fact] = _covered(record.facts[fact], tallies)
-
-
-def _covered(value: Any, tallies: Sequence[Tally]) -> Any:
-    if isinstance(value, str):
-        for tally in tallies:
-            if tally.guard.enforced and tally.guard.detector is not None:
-                try:
-                    value = replaced(value, tally.guard.detector.find(value), mask)
-                except Exception:  # which is told where the request is looked at
-                    return ""
-        return value
-    if isinstance(value, dict):
-        return {_covered(name, tallies): _covered(each, tallies) for name, each in value.items()}
-    return [_covered(each, tallies) for each in value] if isinstance(value, list) else value
+            record.facts[fact] = covered(record.facts[fact], detectors)
 
 
 def _tallies(guards: Sequence[Guard], call: Call, verdicts: Verdicts) -> list[Tally]:

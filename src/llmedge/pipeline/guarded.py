@@ -129,9 +129,14 @@ def guarded_stream(call: Call, stream: ReplyStream, tallies: Sequence[Tally], ov
     if detectors or not checkers:
         stream = GuardedStream(stream, call, detectors, over)
     for mode in ("sentence", "hold", "after"):
-        if judges := [tally for tally in checkers if tally.guard.settings.stream == mode]:
+        if judges := [tally for tally in checkers if _mode(tally) == mode]:
             stream = JudgedStream(stream, call, judges, mode, over)
     return stream
+
+
+def _mode(tally: Tally) -> str:
+    """How a checker sees a stream: who only tells holds nothing."""
+    return tally.guard.settings.stream if tally.guard.enforced else "after"
 
 
 def restored(call: Call, reply: Reply, placeholders: Placeholders) -> Reply:

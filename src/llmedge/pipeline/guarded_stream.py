@@ -11,11 +11,12 @@ import msgspec
 from llmedge.call import Call
 from llmedge.dialects import ir
 from llmedge.errors import EdgeError
-from llmedge.guards.interfaces import Medium, Rewriter
+from llmedge.guards.interfaces import Detector, Medium, Rewriter
 from llmedge.guards.json_text import JsonText
 from llmedge.guards.looking import broken
 from llmedge.guards.places import Unit
-from llmedge.guards.redaction import Redactor, replaced
+from llmedge.guards.redaction import Redactor, covered, replaced
+from llmedge.guards.rules import masking
 from llmedge.guards.verdicts import Stop, Tally, blocked
 from llmedge.model import Usage
 from llmedge.operations import Operation
@@ -81,6 +82,13 @@ class StoppableStream(RewrittenStream):
         return self.instead([*refusal, ir.Finish("filter"), ir.Counted(told), ir.End()])
 
 
+def cover(error: EdgeError, detectors: Sequence[Detector]) -> None:
+    """Mask what ``error`` says of itself: a vendor's may repeat what was said."""
+    error.message = covered(error.message, detectors)
+    error.details, error.more = covered(error.details, detectors), covered(error.more, detectors)
+    error.args = (error.message,)
+
+
 def withheld(stop: Stop) -> str:
     """What a refusal says."""
     return f"This answer was withheld by the guardrail '{stop.tally.guard.name}'."
@@ -103,6 +111,13 @@ class GuardedStream(StoppableStream):
         except EdgeError:
             self.broken_off()
             raise
+
+    def on_error(self, error: EdgeError) -> None:
+        super().on_error(error)
+        detectors = masking(tally.guard for tally in self._tallies)
+        cover(error, detectors)
+        for attempt in self.call.record.routing.attempts:
+            attempt.error = covered(attempt.error, detectors)
 
     def rewriter(self, kind: str) -> Rewriter:
         if kind == "audio":
