@@ -7,11 +7,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.guards.interfaces import Judgement
-from llmedge.guards.refusals import ContentBlocked, ContentUnreadable
+from llmedge.guards.refusals import ContentBlocked, ContentUnreadable, GuardrailUnavailable
 from llmedge.guards.verdicts import Tally
-from llmedge.model import Event, EventKind
+from llmedge.model import Event, EventKind, Target
 from llmedge.operations import Operation
+from llmedge.pipeline import passed
 from llmedge.pipeline.guarded import guarded_stream
+from llmedge.record import Attempt
 from tests.guards import made
 from tests.guards.made import CANARY, Canaries, Told, guard
 from tests.pipeline.spoken import Script
@@ -63,6 +65,61 @@ class Passed(SynchronousTestCase):
         stream = self.stream(HEARD, Operation.AUDIO_TRANSCRIPTIONS, checker=told)
         self.assertRaises(ContentBlocked, through, stream)
         self.assertEqual(told.seen[0].answer, [f"to {CANARY}"])
+
+    def test_what_is_no_json(self) -> None:
+        """Some servers send lines of text; what nobody can read is closed, or passes and is told."""
+        text = f"to {CANARY}".encode()
+        script = [[Event(EventKind.CONTENT, b"data: %b\ndata: more\n\n" % text), Event(EventKind.DONE, b"")]]
+        stream = self.stream(script, Operation.AUDIO_TRANSCRIPTIONS, action="mask")
+        self.assertEqual(through(stream)[0][0].frame, b"data: to [CANARY]\ndata: more\n\n")
+        for odd in (b'{"text": "%b", "n": NaN}' % text, text + b"\xff"):
+            script = [[Event(EventKind.CONTENT, b"data: %b\n\n" % odd), Event(EventKind.DONE, b"")]]
+            for rule in ("closed", "open"):
+                stream = self.stream(script, Operation.AUDIO_TRANSCRIPTIONS, action="mask", on_failure=rule)
+                if rule == "open":
+                    self.assertEqual(through(stream), script)
+                else:
+                    self.assertRaises(GuardrailUnavailable, through, stream)
+                self.assertEqual(self.tally.cause, "answer")
+
+    def test_bodies_that_are_no_events(self) -> None:
+        """Texts that were heard, in whatever form, in pieces as they come from a socket, whether or not a stream was
+        asked for."""
+        for body, want in (
+            (b"1\n00:00 --> 00:01\nto %b\n", b"1\n00:00 --> 00:01\nto [CANARY]\n"),
+            (b"data: to %b", b"data: to [CANARY]"),
+            (b'{"text": "to %b"}', b'{"text":"to [CANARY]"}'),
+        ):
+            said = body % CANARY.encode()
+            pieces = [[Event(EventKind.CONTENT, said[at : at + 5])] for at in range(0, len(said), 5)]
+            for streamed in (False, True):
+                script = [*pieces, [Event(EventKind.DONE, b"")]]
+                stream = self.stream(script, Operation.AUDIO_TRANSCRIPTIONS, streamed, action="mask")
+                self.assertEqual(b"".join(each.frame for batch in through(stream) for each in batch), want)
+                stream = self.stream(script, Operation.AUDIO_TRANSCRIPTIONS, streamed)
+                self.assertRaises(ContentBlocked, through, stream)
+                stream = self.stream(script, Operation.AUDIO_TRANSCRIPTIONS, streamed, mode="shadow")
+                self.assertEqual(through(stream), [[each for batch in script for each in batch]])
+
+    def test_pictures(self) -> None:
+        """What its vendor calls one is one; of all else the length may change."""
+        for kind, length in (("image/png", 3), ("text/plain", None)):
+            call = made.call({}, "passthrough", Operation.IMAGES_GENERATIONS, clock := Clock())
+            attempt = Attempt(Target("p", "m"), 0.0, content_type=kind, content_length=3)
+            call.record.routing.attempts.append(attempt)
+            script = [[Event(EventKind.CONTENT, b"PNG")], [Event(EventKind.DONE, b"")]]
+            tally = Tally(guard(Canaries(), on=("response",)), False)
+            through(guarded_stream(call, Script(clock, *script), [tally], lambda: None))
+            self.assertEqual((attempt.content_length, bool(tally.unread)), (length, kind == "image/png"))
+
+    def test_too_much_to_be_held(self) -> None:
+        """Its vendor is let go of."""
+        self.patch(passed, "HELD", 10)
+        call = made.call({}, "passthrough", Operation.AUDIO_TRANSCRIPTIONS, clock := Clock(), stream=True)
+        vendor = Script(clock, *map(list, HEARD))
+        tally = Tally(guard(Canaries(), on=("response",)), False)
+        self.assertRaises(GuardrailUnavailable, through, guarded_stream(call, vendor, [tally], lambda: None))
+        self.assertTrue(vendor.aborted)
 
     def test_sounds(self) -> None:
         """Nobody reads them: they go on as they come, or are refused before the first."""
