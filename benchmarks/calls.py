@@ -113,7 +113,7 @@ def requests() -> dict[str, bytes]:
 def know_a_key(service: EdgeService) -> None:
     """A key of the store's, of a team: requests and tokens a minute, calls at once, and a budget of each."""
     store, allowances = service._process.store, service._process.allowances
-    limits = {"rpm": 100_000_000, "burst": 100_000_000, "tpm": 1_000_000_000_000, "max_concurrency": 1000}
+    limits = {"rpm": 100_000_000, "burst": 100_000_000, "tpm": 1_000_000_000, "max_concurrency": 1000}
     team = Entity("team", "red", "red", data={"budgets": [{"amount": 1_000_000}]})
     key = Entity("key", "app", "app", team="red", data=limits | {"budgets": [{"amount": 1_000_000, "period": "day"}]})
     pepper = store.directory.peppers[0]

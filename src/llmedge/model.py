@@ -160,6 +160,7 @@ class Caller:
     :ivar models_above: patterns of what it belongs to, which have to allow a model as well.
     :ivar roles: names of sets of ``scopes``; ``grants``: those, and where each holds.
     :ivar may_use: whether ``models`` allow a model; compiled once.
+    :ivar id: of no other caller, whatever it is called.
     """
 
     name: str
@@ -171,10 +172,10 @@ class Caller:
     roles: tuple[str, ...] = ("caller",)
     grants: tuple[Grant, ...] = ()
     may_use: Callable[[str], bool] = attrs.field(init=False, eq=False, repr=False)
+    id: str = attrs.field(init=False, eq=False, repr=False)
 
-    @property
-    def id(self) -> str:
-        """Of no other caller, whatever it is called."""
+    @id.default
+    def _identity(self) -> str:
         return self.account.key_id or self.name
 
     @property

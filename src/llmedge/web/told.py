@@ -29,6 +29,7 @@ class Told:
         self._fields = frozenset(log.fields)
         self._headers = log.headers
         self._books = books
+        self._only_books = books and not self._fields and not self._headers
 
     def __bool__(self) -> bool:
         return bool(self._fields or self._headers or self._books)
@@ -38,7 +39,11 @@ class Told:
 
         :param fields: of its body. :param table: its headers. :param tags: those of ``x-llmedge-tags``.
         """
-        metadata = _decoded(fields, "metadata") if "metadata" in fields else None
+        has_metadata = "metadata" in fields
+        if self._only_books and not has_metadata and END_USER not in table:
+            if "user" not in fields and "safety_identifier" not in fields:
+                return  # nearly always
+        metadata = _decoded(fields, "metadata") if has_metadata else None
         metadata = metadata if isinstance(metadata, dict) else {}
         if self._books or "user" in self._fields:
             user = record.end_user = _end_user(fields, table, metadata)[:LONGEST]
