@@ -164,7 +164,7 @@ class Call(msgspec.Struct):
     guards: bytes = b""
     beginnings: tuple[bytes, ...] = ()
     _said: Any = None
-    _asked: int | None | UnsetType = UNSET
+    _asked: int | UnsetType | None = UNSET
 
     def said(self) -> ir.Request:
         """What it says, in the IR. Parsed once, on the thread that asks first; a dialect of chats only.

@@ -27,4 +27,4 @@ def text(pico: int) -> str:
     if pico < 0:
         return "-" + text(-pico)
     whole, rest = divmod(pico, USD)
-    return ("%d.%012d" % (whole, rest)).rstrip("0") if rest else str(whole)
+    return ("%d.%012d" % (whole, rest)).rstrip("0") if rest else str(whole)  # noqa: UP031 - quicker than an f-string

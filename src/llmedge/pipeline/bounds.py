@@ -8,8 +8,7 @@ import msgspec
 
 from llmedge.call import Call, Candidate, Match
 from llmedge.dialects import billing
-from llmedge.dialects.registry import DIALECTS
-from llmedge.model import RawObject, Usage
+from llmedge.model import RawObject, Target, Usage
 from llmedge.operations import Operation
 from llmedge.pipeline.books import asked_units
 from llmedge.pipeline.models import ModelIndex
@@ -88,15 +87,15 @@ def _seen(call: Call) -> tuple[int, int] | None:
     return told, pictures
 
 
-def _read(call: Call, seen: tuple[int, int] | None, candidate: Candidate) -> int:
+def _read(call: Call, seen: tuple[int, int] | None, target: Target) -> int:
     """Tokens of input at most, where that much was ``seen``: no prompt is longer than the window."""
-    most = candidate.target.capabilities.context or UNKNOWN_WINDOW
+    most = target.capabilities.context or UNKNOWN_WINDOW
     if seen is None:
         return most
     told, pictures = seen
     if pictures:
-        model = candidate.target.model
-        told += pictures * (_PICTURE_OF_SMALL if "mini" in model or "nano" in model else _PICTURE)
+        small = "mini" in target.model or "nano" in target.model
+        told += pictures * (_PICTURE_OF_SMALL if small else _PICTURE)
     return told if told < most or call.operation is Operation.EMBEDDINGS else most
 
 
@@ -121,7 +120,7 @@ def _searches(fields: RawObject) -> bool:
 
 def answers(call: Call) -> int:
     """How many are written, also where not all are given (``best_of`` of legacy completions)."""
-    choices = max(1, call.choices)
+    choices = call.choices if call.choices > 1 else 1
     if call.operation is not Operation.TEXT:
         return choices
     best_of = bytes(call.fields.get("best_of", b""))
@@ -135,14 +134,12 @@ def answers(call: Call) -> int:
 def output_asked(call: Call) -> int | None:
     """Tokens that the client wants at most, of all answers together."""
     asked = call.most_output()
-    if asked is None or (call.choices == 1 and call.operation is not Operation.TEXT):
-        return asked
-    return asked * answers(call)
+    return None if asked is None else asked * answers(call)
 
 
 def _of_input(call: Call, candidate: Candidate) -> Usage:
     """Nothing is said: embeddings, moderations."""
-    return Usage(_read(call, _seen(call), candidate))
+    return Usage(_read(call, _seen(call), candidate.target))
 
 
 def _of_ranking(call: Call, candidate: Candidate) -> Usage:
@@ -264,7 +261,7 @@ def _of_text(call: Call, tier: str, candidates: Sequence[Candidate], prices: Pri
         target = candidate.target
         longest = target.capabilities.max_output
         output = (longest or UNKNOWN_OUTPUT) * answers(call) if asked is None else asked
-        priced = prices.most_of_text(target, _read(call, seen, candidate), output, tier)
+        priced = prices.most_of_text(target, _read(call, seen, target), output, tier)
         if priced is None:
             return None
         fixed, whole = priced

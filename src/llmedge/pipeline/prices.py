@@ -115,8 +115,8 @@ class Prices:
         return None if found.tariffs is None else self._now(found.tariffs).total(usage)
 
     def most_of_text(self, target: Target, read: int, said: int, tier: str) -> tuple[int, int] | None:
-        """Picos that ``read`` tokens cost ``target`` at most, and those with ``said`` ones that are written; ``None`` if
-        nobody knows.
+        """Picos that ``read`` tokens of ``target`` cost at most, and those with ``said`` ones that are written, too;
+        ``None`` if nobody knows.
 
         :param tier: that is asked for.
         """

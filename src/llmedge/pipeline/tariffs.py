@@ -91,7 +91,8 @@ class Rates:
         return of_millionths(millionths) + self.request
 
     def most_of_text(self, read: int, said: int) -> tuple[int, int]:
-        """Picos, at most, of so many tokens that are read, and of those with so many that are written; both have a price."""
+        """Picos, at most, of so many tokens that are read, and of those with so many that are written, too; where both
+        have a price."""
         assert self._most_read is not None and self._most_said is not None  # noqa: PT018 - it is asked for each call
         of_read = read * self._most_read + MILLION // 2
         return of_read // MILLION + self.request, (of_read + said * self._most_said) // MILLION + self.request

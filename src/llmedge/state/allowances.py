@@ -37,7 +37,8 @@ class Places:
 class Purse:
     """One caller's: those of its limits that a call takes something from.
 
-    :ivar places: of calls under way. ``tokens``: limits of tokens a minute, each with its bucket. ``funds``: of money.
+    :ivar places: of calls under way. ``tokens``: limits of tokens a minute, each with its bucket in ``buckets``.
+    :ivar funds: of money.
     :ivar empty: there is none of these. ``for_all``: all funds pay for all models.
     """
 
@@ -47,12 +48,12 @@ class Purse:
         self,
         caller: Caller,
         places: Sequence[Places],
-        tokens: Sequence[tuple[Limits, TokenBucket]],
+        tokens: Sequence[Limits],
+        buckets: Sequence[TokenBucket],
         funds: Sequence[Fund],
     ) -> None:
-        self.caller, self.places, self.tokens, self.funds = caller, places, tokens, funds
-        self.empty = not (places or tokens or funds)
-        self.buckets = [bucket for _, bucket in tokens]
+        self.caller, self.places, self.tokens, self.buckets, self.funds = caller, places, tokens, buckets, funds
+        self.empty = not (places or buckets or funds)
         self.for_all = all(fund.for_all for fund in funds)
 
     def paying(self, model: str) -> Sequence[Fund]:
@@ -105,7 +106,8 @@ class Allowances:
         return Purse(
             caller,
             [self._place(each, each.max_concurrency) for each in limits if each.max_concurrency is not None],
-            [(each, self._bucket(each.id, each.tpm)) for each in limits if each.tpm is not None],
+            [each for each in limits if each.tpm is not None],
+            [self._bucket(each.id, each.tpm) for each in limits if each.tpm is not None],
             [fund for each in limits for fund in self.funds_of(each)],
         )
 
@@ -166,10 +168,10 @@ class Allowances:
 
     def _over(self, purse: Purse, bucket: TokenBucket, tokens: int, wait: float) -> RateLimited:
         """The refusal of ``bucket``; what was taken of those before it is given back."""
-        for limits, each in purse.tokens:
-            if each is bucket:
-                break
+        place = purse.buckets.index(bucket)
+        for each in purse.buckets[:place]:
             each.refund(tokens)
+        limits = purse.tokens[place]
         return RateLimited(
             f"{limits.who} is over its {limits.tpm} tokens a minute.", scope=limits.kind, retry_after=wait
         )

@@ -39,11 +39,11 @@ class Told:
 
         :param fields: of its body. :param table: its headers. :param tags: those of ``x-llmedge-tags``.
         """
-        has_metadata = "metadata" in fields
-        if self._only_books and not has_metadata and END_USER not in table:
-            if "user" not in fields and "safety_identifier" not in fields:
-                return  # nearly always
-        metadata = _decoded(fields, "metadata") if has_metadata else None
+        if self._only_books and END_USER not in table:
+            named = "user" in fields or "safety_identifier" in fields or "metadata" in fields
+            if not named:  # nearly always
+                return
+        metadata = _decoded(fields, "metadata") if "metadata" in fields else None
         metadata = metadata if isinstance(metadata, dict) else {}
         if self._books or "user" in self._fields:
             user = record.end_user = _end_user(fields, table, metadata)[:LONGEST]
