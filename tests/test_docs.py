@@ -29,6 +29,7 @@ from llmedge.config.sections.routing import Routing
 from llmedge.config.sections.semantic import Semantic
 from llmedge.config.sections.server import Server
 from llmedge.config.settings import Settings
+from llmedge.identity.jwks import Fetches
 from llmedge.observe.metrics import Metrics
 from llmedge.operations import ENDPOINTS
 from llmedge.pipeline.verdicts import VERDICTS, Next
@@ -231,6 +232,7 @@ class Pages(SynchronousTestCase):
         cache = CacheState(Clock(), 1)
         cache.semantic = SemanticState(Semantic(), Aside())
         metrics.show(cache)
+        metrics.show(Fetches())
         metrics.show(connect(Clock(), load({"LLMEDGE_REDIS": "redis://r"}), Random()))
         table = {row.partition("``\n")[0].strip("`"): row for row in rows("operations.rst") if row.startswith("``llm_")}
         names = set()
