@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
@@ -30,10 +31,8 @@ _PICTURE_EDITED = 8_000
 _PICTURES = (b'"image_url"', b'"input_image"', b'"image"', b'"inline_data"', b'"inlineData"')
 _ELSEWHERE = (b'"file_id"', b'"file_url"', b'"fileUri"', b'"file_uri"', b'"document"', b'"input_file"', b'"file_data"')
 """What stands for more than its own bytes say."""
-_OF_ANY = (b"mage", b"nline", b"file", b"document")
-"""One of these is in each of them: a text that has none need not be looked through for the others."""
-_OF_ALL = dict.fromkeys(("openai_chat", "openai_responses", "anthropic"), (b'"type"',))
-"""The same by dialect: in these whatever is no text says what it is."""
+_of_any = re.compile(rb'"(?:image|in(?:put_|line)|file|document)').search
+"""Finds the first of all of these, or nothing: then the text need not be looked through for each."""
 _PLAIN = frozenset({"model", "stream", "max_tokens", "max_completion_tokens", "max_output_tokens", "temperature"})
 """Fields that many requests have, and that have nothing in them."""
 _NONE = frozenset[str]()
@@ -71,15 +70,11 @@ def _seen(call: Call) -> tuple[int, int] | None:
             if _searches(fields):
                 return None
             told += _TOOLS
-    marks = _OF_ALL.get(call.dialect, _OF_ANY)
     for name, raw in fields.items():
         if name in _PLAIN:
             continue
         text = bytes(raw)
-        for mark in marks:
-            if text.find(mark) >= 0:  # ``in`` looks for a number first, which is six times as slow
-                break
-        else:  # nearly always
+        if _of_any(text) is None:  # nearly always
             continue
         if any(mark in text for mark in _ELSEWHERE):
             return None
