@@ -134,7 +134,7 @@ class Dying(TestCase):
             return bool(position) and last is not None and (position[0] == (int(last.stem), size) or left == 0)
 
         load = Load(gateway.port, 20, "last").start()
-        await until(lambda: load.answered, "a call")
+        await until(load.ids, "a call")  # before the keys are read nobody may say who asks
         load.stop()
         await until(done, "the spool to be shipped")
 
