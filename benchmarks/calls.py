@@ -37,9 +37,17 @@ CACHED = ("hit", "streamhit", "miss", "streammiss")
 NUMBER = b"00000000"
 """Stands in a question that is another one each time."""
 KEYED = "keyed"
-"""A call by a key of the store's, with limits and budgets, that the ledger takes."""
+"""The chat once more, by a key of the store's, with limits and budgets, that the ledger takes."""
 STORED_KEY = (_BODY := PREFIX + b"k" * 43).decode() + _check(_BODY).decode()
-PRICES = '[prices."stub/*"]\ninput = 1.0\noutput = 2.0\n'
+PAID = """
+[prices."stub/*"]
+input = 1.0
+output = 2.0
+[models.proxied.capabilities]
+context = 128000
+max_output = 16384
+"""
+"""What a budget has to know of a model: what it costs, and how long its answers are at most."""
 HEAD = ANSWER_STREAM[: ANSWER_STREAM.index(b"\r\n\r\n") + 4]
 PIECES = [
     HEAD,
@@ -106,14 +114,14 @@ def requests() -> dict[str, bytes]:
         "streamhit": request(body=stream, headers=good),
         "miss": request(body=other, headers=good),
         "streammiss": request(body=another, headers=good),
-        KEYED: request(body=ask | {"max_tokens": 100}, headers={"authorization": f"Bearer {STORED_KEY}"}),
+        KEYED: request(body=ask, headers={"authorization": f"Bearer {STORED_KEY}"}),
     }
 
 
 def know_a_key(service: EdgeService) -> None:
     """A key of the store's, of a team: requests and tokens a minute, calls at once, and a budget of each."""
     store, allowances = service._process.store, service._process.allowances
-    limits = {"rpm": 100_000_000, "burst": 100_000_000, "tpm": 1_000_000_000_000, "max_concurrency": 1000}
+    limits = {"rpm": 100_000_000, "burst": 100_000_000, "tpm": 1_000_000_000, "max_concurrency": 1000}
     team = Entity("team", "red", "red", data={"budgets": [{"amount": 1_000_000}]})
     key = Entity("key", "app", "app", team="red", data=limits | {"budgets": [{"amount": 1_000_000, "period": "day"}]})
     pepper = store.directory.peppers[0]
@@ -135,7 +143,7 @@ class Bench:
         store = kind == KEYED
         Names.endpoint = lambda *_: Endpoint(Vendor)
         path = Path(folder) / "bench.toml"
-        more = PRICES if store else "[cache]\nenabled = true\n" if kind in CACHED else ""
+        more = PAID if store else "[cache]\nenabled = true\n" if kind in CACHED else ""
         path.write_text(configuration() + more)
         logs.levels.set(load({}, str(path)).log)
         wrong_keys.AT_ONCE = 10**9  # the answers to wrong keys are to be measured, not their waiting

@@ -32,6 +32,7 @@ from llmedge.config.sections.server import Server
 from llmedge.config.settings import Settings
 from llmedge.guards.registry import GuardTypes
 from llmedge.guards.stats import GuardStats
+from llmedge.identity.jwks import Fetches
 from llmedge.observe.metrics import Metrics
 from llmedge.operations import ENDPOINTS
 from llmedge.pipeline.verdicts import VERDICTS, Next
@@ -245,6 +246,7 @@ class Pages(SynchronousTestCase):
         cache = CacheState(Clock(), 1)
         cache.semantic = SemanticState(Semantic(), Aside())
         metrics.show(cache)
+        metrics.show(Fetches())
         metrics.show(connect(Clock(), load({"LLMEDGE_REDIS": "redis://r"}), Random()))
         table = {row.partition("``\n")[0].strip("`"): row for row in rows("operations.rst") if row.startswith("``llm_")}
         names = set()

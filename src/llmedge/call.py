@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from llmedge.config.capabilities import Capabilities
 from llmedge.config.sections.models import Model, TargetEntry
@@ -165,6 +166,7 @@ class Call(msgspec.Struct):
     guarding: Any = None
     beginnings: tuple[bytes, ...] = ()
     _said: Any = None
+    _asked: int | UnsetType | None = UNSET
 
     def said(self) -> ir.Request:
         """What it says, in the IR. Parsed once, on the thread that asks first; a dialect of chats only.
@@ -189,6 +191,12 @@ class Call(msgspec.Struct):
         said: EmbeddingRequest = self._parsed()
         return said
 
+    def most_output(self) -> int | None:
+        """Tokens that each answer may have, as its client says; ``None`` if it does not. Looked up once."""
+        if self._asked is UNSET:
+            self._asked = DIALECTS[self.dialect].asked_output(self.fields)
+        return self._asked
+
     def _parsed(self) -> Any:
         if self._said is None:
             dialect = DIALECTS[self.dialect]
@@ -203,5 +211,5 @@ class Call(msgspec.Struct):
     def changed(self, **fields: Any) -> Call:
         """A copy with other values. Where the body's fields change, what was said before does not count."""
         if "fields" in fields:
-            fields = {"_said": None} | fields
+            fields = {"_said": None, "_asked": UNSET} | fields
         return msgspec.structs.replace(self, **fields)

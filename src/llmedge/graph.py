@@ -75,6 +75,8 @@ class ProcessState:
         self.under_way = UnderWay(settings.server.max_requests, settings.server.max_requests_per_address)
         self.metrics.show_calls(lambda: self.under_way.calls)
         self.wrong_keys = WrongKeys(reactor)
+        self.jwks_fetches: Any = None
+        """How often issuers were asked for their keys, once there are any."""
         self.started = int(reactor.seconds())
         self.random = Random()  # noqa: S311 - for spreading load, not for secrets
         self.deployments = Deployments(reactor, self.random)
@@ -212,6 +214,9 @@ class Graph:
             self.process.store.directory.changed = [self.identifiers.forget]
         if self.issuers is not None:
             self.issuers.on_change(self.identifiers.forget)
+            if self.process.jwks_fetches is None:
+                self.process.jwks_fetches = self.issuers.fetches
+                self.process.metrics.show(self.issuers.fetches)
 
     def start(self) -> None:
         """Begin what runs in the background."""
@@ -262,7 +267,7 @@ def build(process: ProcessState, settings: Settings, previous: Graph | None = No
         process.count_guardrails() if settings.guardrails else None,
     )
     pipeline = pipeline_build.build(settings, deps)
-    issuers = _issuers(settings, reactor, client, None if previous is None else previous.issuers)
+    issuers = _issuers(process, settings, client, None if previous is None else previous.issuers)
     chain = process.identifiers(settings, issuers)
     administration = partial(process.administration, pipeline.prices.price)
     web = web_build.build(settings, pipeline, process.web_deps(observers, limiter, chain), administration)
@@ -284,7 +289,7 @@ def _sharing(process: ProcessState, settings: Settings, cache: Any, previous: An
     return Sharing(process.reactor, settings, cache, process.random)
 
 
-def _issuers(settings: Settings, reactor: Any, client: Client, previous: Any) -> Any:
+def _issuers(process: ProcessState, settings: Settings, client: Client, previous: Any) -> Any:
     """Whose tokens are good; ``None`` for nobody's.
 
     :raises ConfigError: what they need is not installed.
@@ -297,7 +302,8 @@ def _issuers(settings: Settings, reactor: Any, client: Client, previous: Any) ->
         raise ConfigError(["auth.jwt needs another package: pip install 'llmedge[oidc]'"]) from None
     from llmedge.upstream.fetch import Fetcher  # with treq, which is not needed otherwise
 
-    return Issuers(settings.auth.jwt, reactor, Fetcher(reactor, client, settings.upstream), previous)
+    fetcher = Fetcher(process.reactor, client, settings.upstream)
+    return Issuers(settings.auth.jwt, process.reactor, fetcher, previous, process.jwks_fetches)
 
 
 async def _nothing_to_read(text: str = "") -> list[str]:

@@ -161,6 +161,7 @@ class Caller:
     :ivar roles: names of sets of ``scopes``; ``grants``: those, and where each holds.
     :ivar guardrails: those that its calls go through besides those that hold for all, by name.
     :ivar may_use: whether ``models`` allow a model; compiled once.
+    :ivar id: of no other caller, whatever it is called.
     """
 
     name: str
@@ -173,10 +174,10 @@ class Caller:
     grants: tuple[Grant, ...] = ()
     guardrails: tuple[str, ...] = ()
     may_use: Callable[[str], bool] = attrs.field(init=False, eq=False, repr=False)
+    id: str = attrs.field(init=False, eq=False, repr=False)
 
-    @property
-    def id(self) -> str:
-        """Of no other caller, whatever it is called."""
+    @id.default
+    def _identity(self) -> str:
         return self.account.key_id or self.name
 
     @property

@@ -24,6 +24,7 @@ def of_millionths(millionths: int) -> int:
 
 def text(pico: int) -> str:
     """The sum in USD, exact, without an exponent: ``0.0000003``."""
-    whole, rest = divmod(abs(pico), USD)
-    digits = f"{rest:012d}".rstrip("0")
-    return f"{'-' if pico < 0 else ''}{whole}{'.' if digits else ''}{digits}"
+    if pico < 0:
+        return "-" + text(-pico)
+    whole, rest = divmod(pico, USD)
+    return ("%d.%012d" % (whole, rest)).rstrip("0") if rest else str(whole)  # noqa: UP031 - quicker than an f-string

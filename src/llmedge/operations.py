@@ -210,8 +210,8 @@ class Operation(enum.StrEnum):
         # As scripts for LiteLLM know them (docs.litellm.ai/docs/proxy/virtual_keys), and OpenAI's own.
         *_litellm("key", "generate info update delete block unblock regenerate list", "keys"),
         Endpoint("/key/{key}/regenerate", "", handler="litellm_key_regenerate", permission="keys:write"),
-        *_litellm("team", "new info update list", "teams"),
-        *_litellm("user", "new info update list", "teams"),
+        *_litellm("team", "new info update delete list", "teams"),
+        *_litellm("user", "new info update delete list", "teams"),
         Endpoint(
             "/budget/new", "LiteLLM's: limits by a name", handler="litellm_budget_new", permission="budgets:write"
         ),

@@ -291,7 +291,7 @@ def _migrate(settings: Settings) -> NoReturn:
         _stop("there is no store: store.url (LLMEDGE_STORE) names none")
     store = importlib.import_module("llmedge.store.migrations")  # where there is none, nothing of it is in memory
     try:
-        done = store.migrate_alone(settings.store)
+        done = store.migrate_alone(settings)
     except (ConfigError, store.DatabaseError) as error:
         _stop(str(error))
     for line in done or ["the database is of this release"]:

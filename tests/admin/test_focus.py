@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -47,7 +48,7 @@ class Focus(Administration):
     def test_the_same_sum(self) -> None:
         """To the last digit, in every column of costs; each row's is its unit's price times their number."""
         rows = self.rows()
-        for column in ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost"):
+        for column in ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost", "PricingCurrencyEffectiveCost"):
             self.assertEqual(sum(Decimal(each[column]) for each in rows), self.total, column)
         self.assertEqual(sum(int(each["x_Calls"]) for each in rows), 50)
         for each in rows:
@@ -59,6 +60,13 @@ class Focus(Administration):
         self.assertEqual(tuple(rows[0]), COLUMNS)
         for each in rows:
             self.assertEqual([name for name in NEVER_NULL if not each[name]], [])
+            self.assertEqual((each["InvoiceId"], each["CommitmentDiscountStatus"]), ("", ""))
+            self.assertEqual(
+                {each["ConsumedQuantity"], each["PricingQuantity"]}, {f"{float(each['PricingQuantity']):.1f}"}
+            )
+            self.assertEqual(each["PricingCurrencyListUnitPrice"], each["ListUnitPrice"])
+            kind = each["SkuId"].rpartition("/")[2]
+            self.assertEqual(each["SkuPriceDetails"], json.dumps({"x_TokenType": kind}, separators=(",", ":")))
         first, last = rows[0], rows[-1]
         shown = [
             first[name] for name in ("SubAccountId", "SubAccountName", "ResourceId", "ResourceName", "PricingUnit")

@@ -109,6 +109,17 @@ class Others(Faces):
         self.assertEqual((info["user_info"]["rpm_limit"], info["user_info"]["user_email"]), (9, "anna@example.com"))
         self.assertEqual(self.done("GET", "/user/list")["total"], 1)
 
+    def test_deleted(self) -> None:
+        """Teams and users, some at a time; their keys are refused."""
+        team = self.done("POST", "/team/new", {"team_alias": "red"})["team_id"]
+        keys = [self.generate(team_id=team)["key"], self.generate(user_id="anna")["key"]]
+        self.assertEqual(self.done("POST", "/team/delete", {"team_ids": [team]}), {"deleted_teams": [team]})
+        self.assertEqual(self.done("POST", "/user/delete", {"user_ids": ["anna"]}), {"deleted_users": ["anna"]})
+        self.assertEqual([self.chat(key).status for key in keys], [403, 403])
+        self.assertEqual([self.done("GET", "/team/list"), self.done("GET", "/user/list")["total"]], [[], 0])
+        for path, field in (("/team/delete", "team_ids"), ("/user/delete", "user_ids"), ("/key/delete", "keys")):
+            self.assertEqual(self.refused("POST", path, {field: ["x"] * 101})[0], 400, path)
+
 
 class Spent(Faces):
     def setUp(self) -> None:

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from llmedge.errors import ConnectFailed
 from llmedge.identity import jwks
 from llmedge.identity.issuers import Issuers
-from llmedge.identity.jwks import FETCH_TIMEOUT, LEAST_LIFE, LIFE, LONGEST_LIFE, PAUSE, STALE, KeySource
+from llmedge.identity.jwks import FETCH_TIMEOUT, LEAST_LIFE, LIFE, LONGEST_LIFE, PAUSE, STALE, Fetches, KeySource
 from tests.identity.issuer import KEYS, OTHER, URL, Fetched, published, settings
 
 DAY = 86_400.0
@@ -22,11 +22,12 @@ class Sources(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.fetched = Fetched()
+        self.fetches = Fetches()
         self.warned: list[str] = []
         self.patch(jwks.log, "warn", lambda text, **fields: self.warned.append(fields["why"]))
 
     def source(self, **more: Any) -> KeySource:
-        source = KeySource(settings(**more), self.clock)
+        source = KeySource(settings(**more), self.clock, self.fetches)
         source.start(self.fetched)
         return source
 
@@ -48,6 +49,20 @@ class Sources(SynchronousTestCase):
         self.fetched.answers[f"{URL}/own"] = self.fetched.answers[METADATA]
         self.assertTrue(self.has(self.source(discovery=f"{URL}/own"), "rsa"))
         self.assertEqual(self.fetched.asked, [f"{URL}/own", f"{URL}/keys"])
+
+    def test_counted(self) -> None:
+        """How often an issuer was asked, and in vain; a metric from the beginning, and beyond a reload."""
+        self.source()
+        self.clock.advance(LIFE)
+        self.away()
+        for _ in range(3):
+            self.clock.advance(LIFE)
+        (family,) = self.fetches.collect()
+        counts = {(each.labels["issuer"], each.labels["outcome"]): each.value for each in family.samples}
+        self.assertEqual(counts[URL, "ok"], 2)
+        self.assertGreaterEqual(counts[URL, "error"], 3)
+        again = Issuers([settings()], self.clock, self.fetched, None, self.fetches)
+        self.assertEqual(again.fetches.counts[URL, "ok"], 2)
 
     def test_metadata_of_somebody_else(self) -> None:
         """Or that sends us anywhere in the clear."""

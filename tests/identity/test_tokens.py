@@ -15,7 +15,7 @@ from llmedge.identity import tokens as tokens_module
 from llmedge.identity.chain import LONGEST_KEY, IdentifierChain
 from llmedge.identity.configured import identifiers, mode
 from llmedge.identity.directory import Directory
-from llmedge.identity.jwks import PAUSE, KeySource
+from llmedge.identity.jwks import PAUSE, Fetches, KeySource
 from llmedge.identity.jwt import Token
 from llmedge.identity.refusals import IssuerUnavailable, KeyExpired
 from llmedge.identity.roles import ROLES
@@ -48,7 +48,7 @@ class Tried(SynchronousTestCase):
 
     def begin(self, directory: Directory | None = None, **more: Any) -> None:
         of = settings(**more)
-        self.source = KeySource(of, self.clock)
+        self.source = KeySource(of, self.clock, Fetches())
         within = () if directory is None else (directory.place, directory.permissions)
         self.tokens = Tokens([(of, self.source)], self.clock, *within)
         self.source.changed = self.tokens.forget

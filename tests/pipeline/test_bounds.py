@@ -115,6 +115,12 @@ class Held(SynchronousTestCase):
             _, _, held = self.begin(TOKENS, path, document)
             self.assertTrue(0 < held < 20_000 * MICRO, document)
 
+    def test_of_marks(self) -> None:
+        """A text is looked through where there is any of them."""
+        for mark in (*bounds._PICTURES, *bounds._ELSEWHERE):
+            self.assertIsNotNone(bounds._of_any(b'[{"content":[{' + mark + b":1}]}]"), mark)
+        self.assertIsNone(bounds._of_any(b'[{"role":"user","content":"an image of a file"}]'))
+
     def test_of_pictures_seen(self) -> None:
         picture = {"type": "image_url", "image_url": {"url": "https://x/y.png"}}
         document = CHAT | {"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": [picture] * 2}]}

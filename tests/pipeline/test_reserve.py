@@ -52,7 +52,7 @@ class Limited(SynchronousTestCase):
     def nothing_held(self) -> None:
         """All that was taken has come back."""
         self.assertEqual([fund.held for fund in self.allowances.funds.values() if fund.held], [])
-        self.assertEqual([count for count in self.allowances._under_way.values() if count], [])
+        self.assertEqual([each.calls for each in self.allowances._places.values() if each.calls], [])
 
 
 class Places(Limited):

@@ -21,14 +21,22 @@ BY = ("key", "team", "project", "organization", "user", "model", "provider")
 COLUMNS = (
     *("BilledCost", "BillingAccountId", "BillingAccountName", "BillingAccountType", "BillingCurrency"),
     *("BillingPeriodEnd", "BillingPeriodStart", "ChargeCategory", "ChargeClass", "ChargeDescription"),
-    *("ChargeFrequency", "ChargePeriodEnd", "ChargePeriodStart", "ConsumedQuantity", "ConsumedUnit"),
-    *("ContractedCost", "ContractedUnitPrice", "EffectiveCost", "InvoiceIssuerName", "ListCost", "ListUnitPrice"),
-    *("PricingCategory", "PricingCurrency", "PricingQuantity", "PricingUnit", "ProviderName", "PublisherName"),
-    *("ResourceId", "ResourceName", "ResourceType", "ServiceCategory", "ServiceName", "ServiceSubcategory"),
-    *("SkuId", "SkuMeter", "SkuPriceId", "SubAccountId", "SubAccountName", "SubAccountType", "Tags"),
+    *("ChargeFrequency", "ChargePeriodEnd", "ChargePeriodStart", "CommitmentDiscountStatus", "ConsumedQuantity"),
+    *("ConsumedUnit", "ContractedCost", "ContractedUnitPrice", "EffectiveCost", "InvoiceId", "InvoiceIssuerName"),
+    *("ListCost", "ListUnitPrice", "PricingCategory", "PricingCurrency", "PricingCurrencyContractedUnitPrice"),
+    *("PricingCurrencyEffectiveCost", "PricingCurrencyListUnitPrice", "PricingQuantity", "PricingUnit", "ProviderName"),
+    *("PublisherName", "ResourceId", "ResourceName", "ResourceType", "ServiceCategory", "ServiceName"),
+    *("ServiceSubcategory", "SkuId", "SkuMeter", "SkuPriceDetails", "SkuPriceId", "SubAccountId", "SubAccountName"),
+    *("SubAccountType", "Tags"),
     *("x_Calls", "x_Errors", "x_UnpricedCalls", "x_CostDividedBy"),
 )
-"""Those of the specification in its order, then our own."""
+"""Those of the specification in its order, then our own. ``InvoiceId`` is known to nobody here; commitments there are
+none, but rules on what was consumed ask for their status."""
+_COSTS = ("BilledCost", "ContractedCost", "EffectiveCost", "ListCost", "PricingCurrencyEffectiveCost")
+_UNIT_PRICES = (
+    *("ContractedUnitPrice", "ListUnitPrice", "PricingCurrencyContractedUnitPrice", "PricingCurrencyListUnitPrice"),
+)
+"""Here all costs are one, and so are all prices of a unit."""
 Price = Callable[[Target, Usage], int | None]
 """What a usage costs today, in picos; ``None``: nobody knows."""
 
@@ -127,13 +135,14 @@ def _of_part(group: Spend, kind: str, quantity: int, cost: int) -> dict[str, Any
     each = f"{Decimal(text(cost)) / quantity:.18f}".rstrip("0").rstrip(".") if quantity else "0"
     sku = f"{group['provider']}/{group['model'].removeprefix(group['provider'] + '/')}/{kind}"
     return {
-        **dict.fromkeys(("BilledCost", "ContractedCost", "EffectiveCost", "ListCost"), text(cost)),
-        **dict.fromkeys(("ContractedUnitPrice", "ListUnitPrice"), each),
-        **dict.fromkeys(("ConsumedQuantity", "PricingQuantity"), quantity),
+        **dict.fromkeys(_COSTS, text(cost)),
+        **dict.fromkeys(_UNIT_PRICES, each),
+        **dict.fromkeys(("ConsumedQuantity", "PricingQuantity"), f"{quantity}.0"),  # a decimal, whoever guesses
         **dict.fromkeys(("ConsumedUnit", "PricingUnit"), unit),
         "ChargeDescription": f"{meter} of {group['model']}",
         "SkuId": sku,
         "SkuMeter": meter,
+        "SkuPriceDetails": msgspec.json.encode({"x_TokenType": kind} if kind in _KINDS else {}).decode(),
         "SkuPriceId": sku,
     }
 

@@ -39,10 +39,12 @@ def handlers() -> Handlers:
         "litellm_team_new": team_new,
         "litellm_team_info": team_info,
         "litellm_team_update": team_update,
+        "litellm_team_delete": team_delete,
         "litellm_team_list": team_list,
         "litellm_user_new": user_new,
         "litellm_user_info": user_info,
         "litellm_user_update": user_update,
+        "litellm_user_delete": user_delete,
         "litellm_user_list": user_list,
     }
 
@@ -242,19 +244,23 @@ async def key_update(asked: Asked) -> None:
 
 async def key_delete(asked: Asked) -> None:
     body = asked.body()
-    given = [each for name in ("keys", "key_aliases") for each in _list(body, name)]
-    if len(given) > _MOST_DELETED:
-        raise ValidationError(f"Delete {_MOST_DELETED} keys at a time at most.", param="keys")
-    ids = [meant_key(asked, each) for each in given]
+    await _delete(
+        asked, "key", [meant_key(asked, each) for name in ("keys", "key_aliases") for each in _list(body, name)]
+    )
+
+
+async def _delete(asked: Asked, kind: Kind, ids: list[str]) -> None:
     for id in ids:
-        await collections.remove(asked, "key", id)
-    asked.answer({"deleted_keys": ids})
+        await collections.remove(asked, kind, id)
+    asked.answer({f"deleted_{kind}s": ids})
 
 
 def _list(body: Mapping[str, Any], name: str) -> list[Any]:
     found = body.get(name) or []
     if not isinstance(found, list):
         raise ValidationError(f"The field '{name}' must be a list.", param=name)
+    if len(found) > _MOST_DELETED:
+        raise ValidationError(f"Delete {_MOST_DELETED} at a time at most.", param=name)
     return found
 
 
@@ -344,6 +350,11 @@ async def team_update(asked: Asked) -> None:
     asked.answer({"team_id": entity.id, "data": _team(entity, 0)})
 
 
+async def team_delete(asked: Asked) -> None:
+    """Its keys are refused from then on."""
+    await _delete(asked, "team", [str(each) for each in _list(asked.body(), "team_ids")])
+
+
 async def team_list(asked: Asked) -> None:
     found = [each for each in asked.deps.store.directory.all("team") if asked.reach.covers(each.id)]
     spent = await _spent(asked, "team", [each.id for each in found])
@@ -391,6 +402,11 @@ async def user_update(asked: Asked) -> None:
     ours |= {"name": body["user_alias"]} if body.get("user_alias") else {}
     entity = await collections.alter(asked, "user", str(body.get("user_id")), ours)
     asked.answer({"user_id": entity.id, "data": _user_view(entity, 0)})
+
+
+async def user_delete(asked: Asked) -> None:
+    """So are theirs."""
+    await _delete(asked, "user", [str(each) for each in _list(asked.body(), "user_ids")])
 
 
 async def user_list(asked: Asked) -> None:

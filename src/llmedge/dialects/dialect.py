@@ -213,8 +213,14 @@ class Dialect(ABC):
     def asked_output(self, fields: RawObject) -> int | None:
         """The tokens that an answer may have, as its client says; ``None`` if it does not. Of two numbers the larger:
         servers differ in which one they heed."""
-        told = (bytes(fields.get(name, b"")) for name in self.limits)
-        return max((int(raw) for raw in told if raw.isdigit() and len(raw) < 16), default=None)
+        most = None
+        for name in self.limits:
+            if name in fields:
+                raw = bytes(fields[name])
+                if raw.isdigit() and len(raw) < 16:
+                    asked = int(raw)
+                    most = asked if most is None or most < asked else most
+        return most
 
     def with_output(self, fields: RawObject, most: int) -> RawObject:
         """The same request for an answer of ``most`` tokens at most."""

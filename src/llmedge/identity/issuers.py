@@ -6,19 +6,28 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from llmedge.config.sections.jwt import Jwt
-from llmedge.identity.jwks import Fetch, KeySource
+from llmedge.identity.jwks import Fetch, Fetches, KeySource
 
 
 class Issuers:
     """:param fetch: how they are asked.
 
     :param previous: those of the configuration before, whose keys are taken over.
+    :ivar fetches: how often they were asked, in this process.
     """
 
-    def __init__(self, settings: Iterable[Jwt], clock: Any, fetch: Fetch, previous: Issuers | None = None) -> None:
+    def __init__(
+        self,
+        settings: Iterable[Jwt],
+        clock: Any,
+        fetch: Fetch,
+        previous: Issuers | None = None,
+        fetches: Fetches | None = None,
+    ) -> None:
         known = {} if previous is None else {source.place: source for _, source in previous.sources}
         self._fetch = fetch
-        made = ((each, KeySource(each, clock)) for each in settings)
+        self.fetches = fetches or Fetches()
+        made = ((each, KeySource(each, clock, self.fetches)) for each in settings)
         self.sources: list[tuple[Jwt, KeySource]] = [(each, known.get(source.place, source)) for each, source in made]
 
     def start(self) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import msgspec
+from prometheus_client.core import CounterMetricFamily, Metric
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.logger import Logger
 
@@ -43,20 +45,38 @@ class Fetch(Protocol):
     async def __call__(self, url: str) -> tuple[int, str, bytes]: ...
 
 
+class Fetches:
+    """How often issuers were asked, in this process, and how that ended."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, str]] = Counter()
+        """By issuer and outcome."""
+
+    def collect(self) -> Iterable[Metric]:
+        """For Prometheus."""
+        family = CounterMetricFamily("llm_jwks_fetches", "Fetches of issuers' keys.", labels=["issuer", "outcome"])
+        for labels, count in list(self.counts.items()):
+            family.add_metric(labels, count)
+        yield family
+
+
 class KeySource:
     """The keys of one issuer. It is asked once in :data:`PAUSE` seconds at most, however many tokens name a key that is
     not there.
 
-    :param clock: ``IReactorTime``.
+    :param clock: ``IReactorTime``. :param fetches: where it is counted how often.
     :ivar changed: called when there are other keys than before.
     """
 
-    def __init__(self, settings: Jwt, clock: Any) -> None:
+    def __init__(self, settings: Jwt, clock: Any, fetches: Fetches) -> None:
         self.place = (settings.issuer, settings.metadata_url, settings.jwks_url)
         """What makes it another one."""
         self.changed: Callable[[], None] = lambda: None
         self._issuer, self._metadata_url, self._jwks_url = self.place
         self._clock = clock
+        self._counts = fetches.counts
+        for outcome in ("ok", "error"):
+            self._counts[self._issuer, outcome] += 0
         self._fetch: Fetch | None = None
         self._keys: KeySet | None = None
         self._good_until = self._tried = float("-inf")
@@ -117,10 +137,12 @@ class KeySource:
             else:  # of what is not ours the type says enough, and a text might say too much
                 known = isinstance(error, EdgeError | ValueError)
                 why = str(error) if known else type(error).__name__
+            self._counts[self._issuer, "error"] += 1
             if not self._away:
                 log.warn("the keys of the issuer {issuer} cannot be had: {why}", issuer=self._issuer, why=why)
             self._away = True
         else:
+            self._counts[self._issuer, "ok"] += 1
             self._take(keys, life)
         finally:
             self._fetching = None

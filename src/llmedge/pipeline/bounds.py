@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from llmedge.call import Call, Candidate, Match
 from llmedge.dialects import billing
-from llmedge.dialects.registry import DIALECTS
-from llmedge.model import RawObject, Usage
+from llmedge.model import RawObject, Target, Usage
 from llmedge.operations import Operation
 from llmedge.pipeline.books import asked_units
 from llmedge.pipeline.models import ModelIndex
@@ -31,8 +31,10 @@ _PICTURE_EDITED = 8_000
 _PICTURES = (b'"image_url"', b'"input_image"', b'"image"', b'"inline_data"', b'"inlineData"')
 _ELSEWHERE = (b'"file_id"', b'"file_url"', b'"fileUri"', b'"file_uri"', b'"document"', b'"input_file"', b'"file_data"')
 """What stands for more than its own bytes say."""
-_OF_ALL = (b"mage", b"nline", b"file", b"document")
-"""One of these is in each of them: a text that has none need not be looked through for the others."""
+_of_any = re.compile(rb'"(?:image|in(?:put_|line)|file|document)').search
+"""Finds the first of all of these, or nothing: then the text need not be looked through for each."""
+_PLAIN = frozenset({"model", "stream", "max_tokens", "max_completion_tokens", "max_output_tokens", "temperature"})
+"""Fields that many requests have, and that have nothing in them."""
 _NONE = frozenset[str]()
 _KEPT = {
     "openai_responses": frozenset({"previous_response_id", "conversation", "prompt"}),
@@ -41,6 +43,9 @@ _KEPT = {
     "anthropic": frozenset({"mcp_servers", "container"}),
 }
 """Fields that stand for what the vendor keeps, or finds: by dialect."""
+_TOOLS_ONLY = frozenset({"tools"})
+_BESIDES = {dialect: names | _TOOLS_ONLY for dialect, names in _KEPT.items()}
+"""Those, and tools: more is read than what is there."""
 _RUN_BY_CLIENTS = ("function", "custom", "bash", "text_editor", "computer", "memory", "local_shell", "shell")
 _RUN_BY_GOOGLE = frozenset({"functionDeclarations", "function_declarations"})
 MS_A_BYTE = 2
@@ -55,26 +60,37 @@ _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_tools = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 
 
-def input_bound(call: Call, window: int | None, model: str) -> int:
-    """Tokens that are read at most: no token is shorter than a byte, and no prompt longer than the window."""
-    most, fields, told = window or UNKNOWN_WINDOW, call.fields, call.record.bytes_in
-    if not _KEPT.get(call.dialect, _NONE).isdisjoint(fields):
-        return most
-    if "tools" in fields:
-        if _searches(fields):
-            return most
-        told += _TOOLS
-    for raw in fields.values():
+def _seen(call: Call) -> tuple[int, int] | None:
+    """What is read: tokens at most, for no token is shorter than a byte, and pictures; ``None``: nobody can tell."""
+    fields, told, pictures = call.fields, call.record.bytes_in, 0
+    if not _BESIDES.get(call.dialect, _TOOLS_ONLY).isdisjoint(fields):
+        if not _KEPT.get(call.dialect, _NONE).isdisjoint(fields):
+            return None
+        if "tools" in fields:
+            if _searches(fields):
+                return None
+            told += _TOOLS
+    for name, raw in fields.items():
+        if name in _PLAIN:
+            continue
         text = bytes(raw)
-        for mark in _OF_ALL:
-            if mark in text:
-                break
-        else:  # nearly always
+        if _of_any(text) is None:  # nearly always
             continue
         if any(mark in text for mark in _ELSEWHERE):
-            return most
-        small = "mini" in model or "nano" in model
-        told += sum(map(text.count, _PICTURES)) * (_PICTURE_OF_SMALL if small else _PICTURE)
+            return None
+        pictures += sum(map(text.count, _PICTURES))
+    return told, pictures
+
+
+def _read(call: Call, seen: tuple[int, int] | None, target: Target) -> int:
+    """Tokens of input at most, where that much was ``seen``: no prompt is longer than the window."""
+    most = target.capabilities.context or UNKNOWN_WINDOW
+    if seen is None:
+        return most
+    told, pictures = seen
+    if pictures:
+        small = "mini" in target.model or "nano" in target.model
+        told += pictures * (_PICTURE_OF_SMALL if small else _PICTURE)
     return told if told < most or call.operation is Operation.EMBEDDINGS else most
 
 
@@ -99,8 +115,10 @@ def _searches(fields: RawObject) -> bool:
 
 def answers(call: Call) -> int:
     """How many are written, also where not all are given (``best_of`` of legacy completions)."""
-    choices = max(1, call.choices)
-    best_of = bytes(call.fields.get("best_of", b"")) if call.operation is Operation.TEXT else b""
+    choices = call.choices if call.choices > 1 else 1
+    if call.operation is not Operation.TEXT:
+        return choices
+    best_of = bytes(call.fields.get("best_of", b""))
     if not best_of.isdigit() or len(best_of) > 6:
         return choices
     n = bytes(call.fields.get("n", b"1"))
@@ -110,21 +128,13 @@ def answers(call: Call) -> int:
 
 def output_asked(call: Call) -> int | None:
     """Tokens that the client wants at most, of all answers together."""
-    asked = DIALECTS[call.dialect].asked_output(call.fields)
+    asked = call.most_output()
     return None if asked is None else asked * answers(call)
-
-
-def _of_text(call: Call, candidate: Candidate) -> Usage:
-    window, longest = candidate.capabilities.context, candidate.capabilities.max_output
-    asked = output_asked(call)
-    if asked is None:
-        asked = (longest or UNKNOWN_OUTPUT) * answers(call)
-    return Usage(input_bound(call, window, candidate.target.model), asked)
 
 
 def _of_input(call: Call, candidate: Candidate) -> Usage:
     """Nothing is said: embeddings, moderations."""
-    return Usage(input_bound(call, candidate.capabilities.context, candidate.target.model))
+    return Usage(_read(call, _seen(call), candidate.target))
 
 
 def _of_ranking(call: Call, candidate: Candidate) -> Usage:
@@ -207,6 +217,15 @@ class Bound(msgspec.Struct):
     def amount(self) -> int:
         return self.fixed + self.for_output
 
+    def or_more(self, other: Bound) -> Bound:
+        """What is enough for both."""
+        return Bound(
+            max(self.fixed, other.fixed),
+            max(self.output, other.output),
+            max(self.for_output, other.for_output),
+            self.limited and other.limited,
+        )
+
     def fitting(self, left: int) -> int:
         """Tokens of output that ``left`` picos pay for."""
         if self.for_output == 0:
@@ -218,27 +237,29 @@ def bound(call: Call, models: ModelIndex, prices: Prices) -> Bound | None:
     """Of the dearest of those who may be asked; ``None``: of one of them the price is not known."""
     assert call.match is not None, "Admit found it"
     at_most, tier = _AT_MOST.get(call.operation), billing.asked_tier(call.fields)
-    most: Bound | None = None
+    if at_most is None:
+        return _of_text(call, tier, everyone(models, call.match), prices)
+    dearest = 0
     for candidate in everyone(models, call.match):
-        used = (at_most or _of_text)(call, candidate)
-        if tier:
-            used = msgspec.structs.replace(used, tier=tier)
-        whole = prices.most(candidate.target, used)
+        used = at_most(call, candidate)
+        whole = prices.most(candidate.target, msgspec.structs.replace(used, tier=tier) if tier else used)
         if whole is None:
             return None
-        if at_most is not None:  # what is passed through cannot be asked to be shorter
-            each = Bound(whole, 0, 0, True)
-        else:
-            fixed = prices.most(candidate.target, msgspec.structs.replace(used, output=0)) or 0
-            limited = output_asked(call) is not None or candidate.capabilities.max_output is not None
-            each = Bound(fixed, used.output, whole - fixed, limited)
-        if most is None:
-            most = each
-        else:
-            most = Bound(
-                max(most.fixed, each.fixed),
-                max(most.output, each.output),
-                max(most.for_output, each.for_output),
-                most.limited and each.limited,
-            )
+        dearest = max(dearest, whole)
+    return Bound(dearest, 0, 0, True)  # what is passed through cannot be asked to be shorter
+
+
+def _of_text(call: Call, tier: str, candidates: Sequence[Candidate], prices: Prices) -> Bound | None:
+    seen, asked = _seen(call), output_asked(call)
+    most: Bound | None = None
+    for candidate in candidates:
+        target = candidate.target
+        longest = target.capabilities.max_output
+        output = (longest or UNKNOWN_OUTPUT) * answers(call) if asked is None else asked
+        priced = prices.most_of_text(target, _read(call, seen, target), output, tier)
+        if priced is None:
+            return None
+        fixed, whole = priced
+        each = Bound(fixed, output, whole - fixed, asked is not None or longest is not None)
+        most = each if most is None else most.or_more(each)
     return most

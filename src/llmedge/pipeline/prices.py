@@ -17,7 +17,7 @@ from llmedge.config.catalogue import VENDORS
 from llmedge.config.sections.prices import Price
 from llmedge.model import Clock, InThread, Target, Usage
 from llmedge.pipeline.list_prices import Catalogue, load_catalogue
-from llmedge.pipeline.tariffs import Known, Tariff, Tariffs, flat, rates
+from llmedge.pipeline.tariffs import Known, Rates, Tariff, Tariffs, flat, rates
 
 log = Logger()
 
@@ -36,6 +36,7 @@ class _Found:
     :ivar vendor: and ``model``: where its list prices are, for its tiers.
     :ivar own: configured, so that it goes before the vendor's own sum; ``tiers``: by how much a tier multiplies it.
     :ivar seeks: its name is no model's that has a price: the one that its answers tell may be.
+    :ivar plain: the rates, where it is paid by the token, at all times and for all lengths the same.
     """
 
     tariffs: Tariffs | None
@@ -44,6 +45,15 @@ class _Found:
     own: bool = False
     tiers: Mapping[str, Decimal] = _NO_TIERS
     seeks: bool = False
+    plain: Rates | None = attrs.field(init=False)
+
+    @plain.default
+    def _only_rates(self) -> Rates | None:
+        if self.tariffs is None or len(self.tariffs) > 1:
+            return None
+        (tariff,) = self.tariffs
+        rates = tariff.tiers[0][1]
+        return rates if len(tariff.tiers) == 1 and tariff.flat is None and rates.by_token else None
 
 
 class Prices:
@@ -100,7 +110,23 @@ class Prices:
             return usage.cost
         if usage.tier:
             return self._in_tier(found, usage)
+        if found.plain is not None:
+            return found.plain.total(usage)
         return None if found.tariffs is None else self._now(found.tariffs).total(usage)
+
+    def most_of_text(self, target: Target, read: int, said: int, tier: str) -> tuple[int, int] | None:
+        """Picos that ``read`` tokens of ``target`` cost at most, and those with ``said`` ones that are written, too;
+        ``None`` if nobody knows.
+
+        :param tier: that is asked for.
+        """
+        found = self._found.get((target.provider, target.model)) or self._look_up(target)
+        if found.plain is not None and not tier:  # nearly always
+            return found.plain.most_of_text(read, said)
+        used = Usage(read, said, tier=tier)
+        if (whole := self.most(target, used)) is None:
+            return None
+        return self.most(target, msgspec.structs.replace(used, output=0)) or 0, whole
 
     def most(self, target: Target, usage: Usage) -> int | None:
         """Picos that a call of ``target`` costs at most, if it uses no more than ``usage``; ``None`` if nobody knows.

@@ -18,7 +18,7 @@ from llmedge.pipeline.shape import tokens_of
 from llmedge.pipeline.stage import Handler, Stage, StageDeps
 from llmedge.providers.provider import Provider
 from llmedge.record import Attempt, Fact, Record
-from llmedge.state.allowances import Allowances, Purse, Taken
+from llmedge.state.allowances import Allowances, Taken
 from llmedge.state.funds import Fund, Holds
 from llmedge.streams import Reply
 
@@ -62,6 +62,7 @@ class Reserve(Stage):
     def __init__(self, deps: StageDeps) -> None:
         super().__init__(deps)
         self._allowances, self._gate = deps.allowances, deps.ledger
+        self._strict = self._gate is not None and self._gate.strict
 
     def __call__(self, call: Call, proceed: Handler) -> Awaitable[Reply]:
         gate = self._gate
@@ -69,42 +70,42 @@ class Reserve(Stage):
             raise LedgerUnavailable
         purse = self._allowances.purse(call.caller)
         if purse is not None:
+            free = call.operation is Operation.COUNT_TOKENS
             try:
-                taken = call.record.taken = self._allowances.take(purse, _tokens(call, purse))
+                taken = self._allowances.take(purse, tokens_of(call) if purse.buckets and not free else 0)
             finally:
-                if purse.tokens:
-                    self._show(call, purse)
-            if purse.funds and call.operation is not Operation.COUNT_TOKENS:
+                if purse.buckets:
+                    call.record.tokens_level = self._allowances.level(purse)
+            call.record.taken = taken
+            if purse.funds and not free:
                 return self._with_money(call, proceed, taken)
-        if gate is not None and gate.strict:
+        if self._strict:
             return self._written(call, proceed, 0)
         return proceed(call)
 
-    def _show(self, call: Call, purse: Purse) -> None:
-        call.record.tokens_level = self._allowances.level(purse)
-
     def _with_money(self, call: Call, proceed: Handler, taken: Taken) -> Awaitable[Reply]:
-        funds, known = [], self.deps.prices.catalogue is not None
-        for fund in taken.purse.funds:
-            if fund.is_for(call.model):
-                funds.append(fund)
-                known = known and fund.known
+        funds = taken.purse.paying(call.model)
         if not funds:
             return proceed(call)
-        if not known:
+        if self.deps.prices.catalogue is None:
             return self._once_known(call, proceed, taken, funds)
         needed = bound(call, self.deps.models, self.deps.prices)
+        amount = needed.amount if needed is not None else 0
+        fitting = quiet = True
+        for fund in funds:
+            if not fund.known:
+                return self._once_known(call, proceed, taken, funds)
+            if not fund.fits(amount):
+                fitting = False
+            if fund.spent >= fund.quiet:
+                quiet = False
         if needed is None:
             return self._unpriced(call, proceed, taken, funds)
-        if needed.limited and not (self._gate is not None and self._gate.strict):
-            amount = needed.amount
-            for fund in funds:
-                if not fund.fits(amount):
-                    break
-            else:  # nearly always
-                taken.holds = Holds(funds, amount)
+        if fitting and needed.limited and not self._strict:  # nearly always
+            taken.holds = Holds(funds, amount).hold()
+            if not quiet:
                 self._warn(call, funds)
-                return proceed(call)
+            return proceed(call)
         return self._held(call, proceed, taken, funds, needed)
 
     async def _once_known(self, call: Call, proceed: Handler, taken: Taken, funds: Sequence[Fund]) -> Reply:
@@ -133,7 +134,7 @@ class Reserve(Stage):
     async def _held(self, call: Call, proceed: Handler, taken: Taken, funds: Sequence[Fund], needed: Bound) -> Reply:
         call = await self._wait(call, taken, funds, needed)
         self._warn(call, funds)
-        if self._gate is not None and self._gate.strict:
+        if self._strict:
             return await self._written(call, proceed, taken.holds.held if taken.holds is not None else 0)
         return await proceed(call)
 
@@ -168,7 +169,7 @@ class Reserve(Stage):
             await self._turn(call, fund, left, first)
             first = False
         amount = needed.amount if not short else needed.fixed + needed.for_output * output // max(1, needed.output)
-        taken.holds = Holds(funds, amount)
+        taken.holds = Holds(funds, amount).hold()
         for fund in funds:
             fund.wake()  # who comes next may find enough as well
         return call if needed.limited and not short else self._limited(call, output)
@@ -211,8 +212,7 @@ class Reserve(Stage):
 
     def _warn(self, call: Call, funds: Sequence[Fund]) -> None:
         for fund in funds:
-            soft = fund.budget.soft
-            if soft and fund.spent >= soft[0] * fund.amount and fund.amount:
+            if fund.spent >= fund.quiet and fund.amount and fund.spent >= fund.budget.soft[0] * fund.amount:
                 share = 100 * fund.spent // fund.amount
                 call.record.facts[BUDGET_WARNING] = f"{_whose(fund)} has spent {share} % of {_terms(fund)}"
                 return
@@ -242,18 +242,13 @@ def charge(allowances: Allowances, call: Call, cost: int) -> None:
     :raises BudgetExhausted: it is not there.
     """
     purse = allowances.purse(call.caller)
-    funds = [fund for fund in purse.funds if fund.is_for(call.model)] if purse is not None else []
+    funds = () if purse is None else purse.paying(call.model)
     for fund in funds:
         if not fund.fits(cost):
             raise _exhausted(fund, call.deadline.clock.seconds())
     if purse is not None and funds and call.record.taken is None:
         taken = call.record.taken = allowances.take(purse, 0)
-        taken.holds = Holds(funds, cost)
-
-
-def _tokens(call: Call, purse: Purse) -> int:
-    """Of the minute; nothing for who only counts them."""
-    return tokens_of(call) if purse.tokens and call.operation is not Operation.COUNT_TOKENS else 0
+        taken.holds = Holds(funds, cost).hold()
 
 
 def _whose(fund: Fund) -> str:

@@ -18,7 +18,7 @@ def shape_of(call: Call) -> Shape:
     prompt = call.record.bytes_in.bit_length() >> 1
     if call.stream:
         return (call.operation.number << 12 | prompt) << 1
-    answer = 0 if _LIMITS.isdisjoint(call.fields) else _most_tokens(call).bit_length() >> 1
+    answer = 0 if _LIMITS.isdisjoint(call.fields) else (call.most_output() or 0).bit_length() >> 1
     return (call.operation.number << 12 | answer << 6 | prompt) << 1 | 1
 
 
@@ -28,16 +28,5 @@ def is_whole(shape: Shape) -> bool:
 
 
 def tokens_of(call: Call) -> int:
-    """About how many tokens the call will use: four bytes each, and what may be written."""
-    return call.record.bytes_in // 4 + _most_tokens(call)
-
-
-def _most_tokens(call: Call) -> int:
-    """How many tokens the answer may have, as the client wishes; 0: it does not say."""
-    fields = call.fields
-    for name in DIALECTS[call.dialect].limits:
-        if name in fields:
-            raw = bytes(fields[name])
-            if raw.isdigit() and len(raw) < 16:
-                return int(raw)
-    return 0
+    """About how many tokens the call will use: four bytes each, and what may be written, if its client says."""
+    return call.record.bytes_in // 4 + (call.most_output() or 0)

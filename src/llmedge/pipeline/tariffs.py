@@ -54,41 +54,53 @@ class Rates:
 
     def total(self, usage: Usage) -> int | None:
         """Picos, exact but for the last; ``None`` if something was used that has no price."""
-        read, said = usage.input, usage.output
-        millionths = 0
-        for count, rate in (
-            (usage.cached, self.cached),
-            (usage.cache_write - usage.cache_write_1h, self.cache_write),
-            (usage.cache_write_1h, self.cache_write_1h),
-            (usage.audio_input, self.audio_input),
-            (usage.image_input, self.image_input),
-        ):
-            if count > 0:  # below: a vendor whose parts are more than the whole
-                if rate is None:
-                    return None
-                millionths += rate * count
-                read -= count
-        for count, rate in (
-            (usage.reasoning, self.reasoning),
-            (usage.audio_output, self.audio_output),
-            (usage.image_output, self.image_output),
-        ):
-            if count > 0:
-                if rate is None:
-                    return None
-                millionths += rate * count
-                said -= count
-        for count, rate in ((read, self.input), (said, self.output)):
-            if count > 0:
-                if rate is None:
-                    return None
-                millionths += rate * count
+        read, said, millionths = usage.input, usage.output, 0
+        if usage.cached or usage.cache_write or usage.cache_write_1h or usage.audio_input or usage.image_input:
+            parts = _sum(
+                (usage.cached, self.cached),
+                (usage.cache_write - usage.cache_write_1h, self.cache_write),
+                (usage.cache_write_1h, self.cache_write_1h),
+                (usage.audio_input, self.audio_input),
+                (usage.image_input, self.image_input),
+            )
+            if parts is None:
+                return None
+            read, millionths = read - parts[0], parts[1]
+        if usage.reasoning or usage.audio_output or usage.image_output:
+            parts = _sum(
+                (usage.reasoning, self.reasoning),
+                (usage.audio_output, self.audio_output),
+                (usage.image_output, self.image_output),
+            )
+            if parts is None:
+                return None
+            said, millionths = said - parts[0], millionths + parts[1]
+        if read > 0:  # below: a vendor whose parts are more than the whole
+            if self.input is None:
+                return None
+            millionths += self.input * read
+        if said > 0:
+            if self.output is None:
+                return None
+            millionths += self.output * said
         if usage.audio_ms or usage.characters or usage.images:
             besides = self._besides(usage)
             if besides is None:
                 return None
             millionths += besides
         return of_millionths(millionths) + self.request
+
+    def most_of_text(self, read: int, said: int) -> tuple[int, int]:
+        """Picos, at most, of so many tokens that are read, and of those with so many that are written, too; where both
+        have a price."""
+        assert self._most_read is not None and self._most_said is not None  # noqa: PT018 - it is asked for each call
+        of_read = read * self._most_read + MILLION // 2
+        return of_read // MILLION + self.request, (of_read + said * self._most_said) // MILLION + self.request
+
+    @property
+    def by_token(self) -> bool:
+        """Whether what is read and what is written both have a price."""
+        return self._most_read is not None and self._most_said is not None
 
     def most(self, usage: Usage) -> int | None:
         """Picos, at most, of ``usage``, of which ``input`` and ``output`` are read: each token as the dearest of its
@@ -113,6 +125,19 @@ class Rates:
                 millionths += rate * count
                 known = True
         return millionths if known else None
+
+
+def _sum(*parts: tuple[int, int | None]) -> tuple[int, int] | None:
+    """How many the ``parts`` are together, and their cost in millionths, each given with its rate; ``None``: one of
+    them has none."""
+    counted = millionths = 0
+    for count, rate in parts:
+        if count > 0:
+            if rate is None:
+                return None
+            counted += count
+            millionths += rate * count
+    return counted, millionths
 
 
 def rates(known: Known) -> Rates:

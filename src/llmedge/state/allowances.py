@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from llmedge.config.sections.budgets import Budget
 from llmedge.errors import RateLimited
 from llmedge.model import Caller, Clock, Limits
 from llmedge.record import Record
 from llmedge.state.funds import Fund, Holds
-from llmedge.state.interfaces import Bucket, Level
+from llmedge.state.interfaces import Level
 from llmedge.state.memory import MemoryStore, TokenBucket
-from llmedge.state.rates import Shortage, give_back, take_all
 
 Tell = Callable[[Fund, float], None]
 _USUAL = 64
@@ -23,35 +24,52 @@ _SLOT_FREE = 1.0
 """Seconds after which a place may be free: nobody knows."""
 
 
+class Places:
+    """Calls that one of those with limits may have under way, and has. ``limits`` are its own."""
+
+    __slots__ = ("calls", "limits", "most")
+
+    def __init__(self) -> None:
+        self.calls = self.most = 0
+        self.limits: Limits
+
+
 class Purse:
     """One caller's: those of its limits that a call takes something from.
 
-    :ivar slots: limits of calls under way. ``tokens``: of tokens a minute. ``funds``: of money.
+    :ivar places: of calls under way. ``tokens``: limits of tokens a minute, each with its bucket in ``buckets``.
+    :ivar funds: of money.
+    :ivar empty: there is none of these. ``for_all``: all funds pay for all models.
     """
 
-    __slots__ = ("caller", "funds", "slots", "tokens")
+    __slots__ = ("buckets", "caller", "empty", "for_all", "funds", "places", "tokens")
 
     def __init__(
         self,
         caller: Caller,
-        slots: Sequence[tuple[Limits, int]],
-        tokens: Sequence[tuple[Limits, Bucket]],
+        places: Sequence[Places],
+        tokens: Sequence[Limits],
+        buckets: Sequence[TokenBucket],
         funds: Sequence[Fund],
     ) -> None:
-        self.caller, self.slots, self.tokens, self.funds = caller, slots, tokens, funds
+        self.caller, self.places, self.tokens, self.buckets, self.funds = caller, places, tokens, buckets, funds
+        self.empty = not (places or buckets or funds)
+        self.for_all = all(fund.for_all for fund in funds)
+
+    def paying(self, model: str) -> Sequence[Fund]:
+        """The funds that a call of ``model`` is paid from."""
+        return self.funds if self.for_all else [each for each in self.funds if each.is_for(model)]
 
 
-class Taken:
+class Taken(msgspec.Struct):
     """What one call has taken. Its record brings it back: :meth:`Allowances.settle`.
 
     :ivar tokens: reserved of each bucket.
     """
 
-    __slots__ = ("holds", "purse", "tokens")
-
-    def __init__(self, purse: Purse, tokens: int) -> None:
-        self.purse, self.tokens = purse, tokens
-        self.holds: Holds | None = None
+    purse: Purse
+    tokens: int
+    holds: Holds | None = None
 
 
 class Allowances:
@@ -67,38 +85,39 @@ class Allowances:
         self.number: Callable[[], int] | None = None
         self._most = MOST
         self.funds: dict[str, Fund] = {}
-        self._under_way: dict[str, int] = {}
-        self._buckets: dict[str, Bucket] = {}
+        self._places: dict[str, Places] = {}
+        self._buckets: dict[str, TokenBucket] = {}
         self._purses: dict[str, Purse] = {}
-        self._lengths: MemoryStore[deque[int]] = MemoryStore(lambda key: deque(maxlen=_USUAL), 10_000)
+        self._lengths: MemoryStore[tuple[str, str], deque[int]] = MemoryStore(lambda key: deque(maxlen=_USUAL), 10_000)
 
     def purse(self, caller: Caller) -> Purse | None:
         """Of ``caller``; ``None``: it has no such limits."""
-        if not caller.limits:
-            return None
-        key = caller.id
-        purse = self._purses.get(key)
+        purse = self._purses.get(caller.id)
         if purse is None or purse.caller is not caller:
+            if not caller.limits:
+                return None
             if len(self._purses) + len(self._buckets) + len(self.funds) >= self._most:
                 self._forget()
-            purse = self._purses[key] = self._make(caller)
-        return purse if purse.slots or purse.tokens or purse.funds else None
+            purse = self._purses[caller.id] = self._make(caller)
+        return None if purse.empty else purse
 
     def _make(self, caller: Caller) -> Purse:
         limits = caller.limits
         return Purse(
             caller,
-            [(each, each.max_concurrency) for each in limits if each.max_concurrency is not None],
-            [(each, self._bucket(each.id, each.tpm)) for each in limits if each.tpm is not None],
+            [self._place(each, each.max_concurrency) for each in limits if each.max_concurrency is not None],
+            [each for each in limits if each.tpm is not None],
+            [self._bucket(each.id, each.tpm) for each in limits if each.tpm is not None],
             [fund for each in limits for fund in self.funds_of(each)],
         )
 
     def _forget(self) -> None:
         """Purses are made anew from their callers' limits, full buckets from nothing, funds from the ledger."""
         self._purses.clear()
+        self._places = {id: each for id, each in self._places.items() if each.calls}
         self._buckets = {id: each for id, each in self._buckets.items() if each.level().reset > 0}
         if self.number is not None:
-            for id in [id for id, fund in self.funds.items() if not fund.calls]:
+            for id in [id for id, fund in self.funds.items() if not fund.held and not fund.waiting]:
                 del self.funds[id]
         self._most = max(MOST, 2 * (len(self._buckets) + len(self.funds)))
 
@@ -106,7 +125,14 @@ class Allowances:
         """Its budgets, each made where there is none yet."""
         return [self._fund(id, limits, budget) for id, budget in limits.budgets]
 
-    def _bucket(self, id: str, tpm: int) -> Bucket:
+    def _place(self, limits: Limits, most: int) -> Places:
+        places = self._places.get(limits.id)
+        if places is None:
+            places = self._places[limits.id] = Places()
+        places.limits, places.most = limits, most
+        return places
+
+    def _bucket(self, id: str, tpm: int) -> TokenBucket:
         bucket = self._buckets.get(id)
         if bucket is None or bucket.rpm != tpm:
             bucket = self._buckets[id] = TokenBucket(self._clock, tpm, tpm)
@@ -126,27 +152,29 @@ class Allowances:
 
         :raises RateLimited: one of them has too little; it names whose.
         """
-        for limits, most in purse.slots:
-            if self._under_way.get(limits.id, 0) >= most:
+        for places in purse.places:
+            if places.calls >= places.most:
                 raise RateLimited(
-                    f"{limits.who} has {most} calls under way, as many as it may.",
-                    scope=limits.kind,
+                    f"{places.limits.who} has {places.most} calls under way, as many as it may.",
+                    scope=places.limits.kind,
                     retry_after=_SLOT_FREE,
                 )
-        if purse.tokens:
-            shortage = take_all([(bucket, float(tokens)) for _, bucket in purse.tokens])
-            if isinstance(shortage, Shortage):
-                limits = next(limits for limits, bucket in purse.tokens if bucket is shortage.bucket)
-                raise RateLimited(
-                    f"{limits.who} is over its {limits.tpm} tokens a minute.",
-                    scope=limits.kind,
-                    retry_after=shortage.wait,
-                )
-        for limits, _ in purse.slots:
-            self._under_way[limits.id] = self._under_way.get(limits.id, 0) + 1
-        for fund in purse.funds:
-            fund.calls += 1
+        for bucket in purse.buckets:
+            if wait := bucket.take(tokens):
+                raise self._over(purse, bucket, tokens, wait)
+        for places in purse.places:
+            places.calls += 1
         return Taken(purse, tokens)
+
+    def _over(self, purse: Purse, bucket: TokenBucket, tokens: int, wait: float) -> RateLimited:
+        """The refusal of ``bucket``; what was taken of those before it is given back."""
+        place = purse.buckets.index(bucket)
+        for each in purse.buckets[:place]:
+            each.refund(tokens)
+        limits = purse.tokens[place]
+        return RateLimited(
+            f"{limits.who} is over its {limits.tpm} tokens a minute.", scope=limits.kind, retry_after=wait
+        )
 
     def settle(self, record: Record) -> None:
         """An observer: the call of ``record`` is over, and what it took comes back but for what it used."""
@@ -155,36 +183,33 @@ class Allowances:
             return
         record.taken = None
         purse, accounting = taken.purse, record.accounting
-        for limits, _ in purse.slots:
-            left = self._under_way[limits.id] = self._under_way[limits.id] - 1
-            if not left:
-                del self._under_way[limits.id]
-        for fund in purse.funds:
-            fund.calls -= 1
+        for places in purse.places:
+            places.calls -= 1
         used = accounting.usage
-        if purse.tokens:
-            total = 0 if used is None else used.input + used.output
-            give_back([(bucket, float(taken.tokens - total)) for _, bucket in purse.tokens])
+        unused = taken.tokens if used is None else taken.tokens - used.input - used.output
+        for bucket in purse.buckets:
+            bucket.refund(unused)
         if taken.holds is not None:
             number = 0 if self.number is None else self.number()
             taken.holds.settle(accounting.cost or 0, record.received, number, self.tell)
             if used is not None and record.outcome == "ok":
-                self._lengths.get(f"{purse.caller.id}\0{record.model_label}").append(used.output)
+                self._lengths.get((purse.caller.id, record.model_label)).append(used.output)
 
     def usual_output(self, caller: str, model: str) -> int | None:
         """Tokens that 95 of 100 answers of ``model`` to ``caller`` stay under; ``None``: too few are known."""
-        lengths = sorted(self._lengths.get(f"{caller}\0{model}"))
+        lengths = sorted(self._lengths.get((caller, model)))
         return lengths[int(len(lengths) * 0.95)] if len(lengths) >= 8 else None
 
     def level(self, purse: Purse) -> Level | None:
-        """Of the bucket of tokens that is nearest to its end."""
+        """Of the bucket of tokens that is nearest to its end, at the moment that something was to be taken."""
         nearest: Level | None = None
-        for _, bucket in purse.tokens:
-            level = bucket.level()
+        for bucket in purse.buckets:
+            level = bucket.level(True)
             if nearest is None or level.remaining < nearest.remaining:
                 nearest = level
         return nearest
 
     def under_way(self, id: str) -> int:
         """Calls of the limits ``id``."""
-        return self._under_way.get(id, 0)
+        places = self._places.get(id)
+        return 0 if places is None else places.calls

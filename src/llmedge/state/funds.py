@@ -10,8 +10,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from math import inf
 from typing import Any
 
+import msgspec
 from twisted.internet.defer import Deferred
 
 from llmedge.config.sections.budgets import Budget
@@ -27,29 +29,37 @@ RECENT = 1000
 class Fund:
     """One budget, as one process knows it. Amounts are picos.
 
+    :ivar blocks: it refuses what would go beyond it. ``for_all``: calls of every model are paid from it.
+    :ivar quiet: nothing is to be told while less than that is spent.
     :ivar known: what others spent of it, and this process before its start, is counted in.
-    :ivar spent: in the period; ``held``: for calls under way, of which there are ``calls``.
+    :ivar spent: in the period; ``held``: for calls under way.
     :ivar more: added to the amount until ``more_until`` (seconds since 1970).
     :ivar recent: what this process has spent of it in the period and the ledger's database may not have yet, each with
         the number of the last call that is in it.
     """
 
     def __init__(self, id: str, limits: Limits, budget: Budget, clock: Clock) -> None:
-        self.id, self.limits, self.budget = id, limits, budget
+        self.id, self.limits = id, limits
         self._clock = clock
-        self._amount = picos(budget.amount)
+        self._agree(budget)
         self.known = False
-        self.spent = self.held = self.calls = self.more = 0
+        self.spent = self.held = self.more = 0
         self.more_until = 0.0
         self.told: set[float] = set()
         self.recent: deque[tuple[int, int]] = deque()
         self.waiting: deque[Deferred[None]] = deque()
         self.start, self.end = period(budget, clock.seconds())
 
+    def _agree(self, budget: Budget) -> None:
+        self.budget = budget
+        self._amount = picos(budget.amount)
+        self.blocks, self.for_all = budget.on_breach == "block", budget.models == _ALL
+        self.quiet = int(budget.soft[0] * self._amount) if budget.soft else inf
+
     def change(self, budget: Budget) -> None:
         """Its terms are others from now on."""
-        before, self.budget = self.budget, budget
-        self._amount = picos(budget.amount)
+        before = self.budget
+        self._agree(budget)
         start, self.end = period(budget, self._clock.seconds())
         if start != self.start or before.models != budget.models:
             self._begin(start)
@@ -57,15 +67,10 @@ class Fund:
         self.told.clear()
         self.wake()
 
-    def _begin(self, start: int) -> None:
+    def _begin(self, start: float) -> None:
         self.start, self.spent = start, 0
         self.recent.clear()
         self.told.clear()
-
-    @property
-    def blocks(self) -> bool:
-        """Whether it refuses anything."""
-        return self.budget.on_breach == "block"
 
     @property
     def amount(self) -> int:
@@ -76,8 +81,7 @@ class Fund:
 
     def is_for(self, model: str) -> bool:
         """Whether a call of ``model`` is paid from it."""
-        models = self.budget.models
-        return models == _ALL or any(fnmatchcase(model, pattern) for pattern in models)
+        return self.for_all or any(fnmatchcase(model, pattern) for pattern in self.budget.models)
 
     def roll(self) -> None:
         """Another period may have begun."""
@@ -96,7 +100,8 @@ class Fund:
         """Whether ``amount`` may be held."""
         if not self.start <= self._clock.seconds() < self.end:
             self.roll()
-        return not amount or self.spent + self.held + amount <= self.amount or not self.blocks
+        needed = self.spent + self.held + amount
+        return needed <= self._amount or not amount or needed <= self.amount or not self.blocks
 
     def settle(self, held: int, cost: int, received: float, number: int = 0) -> list[float]:
         """A call that ``held`` was for has cost ``cost``; the soft shares of the amount that this reached first.
@@ -106,15 +111,16 @@ class Fund:
         self.held -= held
         if not self.start <= self._clock.seconds() < self.end:
             self.roll()
-        if received >= self.start:  # else it is the last period's
+        if received >= self.start and cost:  # else it is the last period's
             self.spent += cost
-            if cost and number:
-                if len(self.recent) >= RECENT:
-                    cost += self.recent.pop()[1]
-                self.recent.append((number, cost))
+            if number:
+                recent = self.recent
+                if len(recent) >= RECENT:
+                    cost += recent.pop()[1]
+                recent.append((number, cost))
         if self.waiting:
             self.wake()
-        return self.reached()
+        return [] if self.spent < self.quiet else self.reached()
 
     def learn(self, spent: int, kept: int) -> list[float]:
         """The database says that ``spent`` is gone, by all; the first ``kept`` calls of this process are in that."""
@@ -128,10 +134,8 @@ class Fund:
 
     def reached(self) -> list[float]:
         """The soft shares of the amount that are spent now, and were not before."""
-        soft = self.budget.soft
-        if not soft or self.spent < soft[0] * self.amount:
-            return []
-        reached = [each for each in soft if self.spent >= each * self.amount and each not in self.told]
+        amount = self.amount
+        reached = [each for each in self.budget.soft if self.spent >= each * amount and each not in self.told]
         self.told.update(reached)
         return reached
 
@@ -159,23 +163,24 @@ class Fund:
             self.waiting.popleft().callback(None)
 
 
-class Holds:
+class Holds(msgspec.Struct):
     """What is held for one call: the same amount of each of its funds, once for each attempt.
 
     :ivar amount: of one attempt.
     """
 
-    __slots__ = ("amount", "attempts", "funds", "held")
+    funds: Sequence[Fund]
+    amount: int
+    held: int = 0
+    attempts: int = 0
 
-    def __init__(self, funds: Sequence[Fund], amount: int) -> None:
-        self.funds, self.amount = funds, amount
-        self.attempts = self.held = 0
-        self._hold()
-
-    def _hold(self) -> None:
-        self.held += self.amount
+    def hold(self) -> Holds:
+        """As much as one attempt may cost; it is there."""
+        amount = self.amount
+        self.held += amount
         for fund in self.funds:
-            fund.held += self.amount
+            fund.held += amount
+        return self
 
     def another(self) -> bool:
         """One more attempt is about to be made; whether what it may cost is there. The first one's is."""
@@ -185,7 +190,7 @@ class Holds:
         if not all(fund.fits(self.amount) for fund in self.funds):
             self.attempts -= 1
             return False
-        self._hold()
+        self.hold()
         return True
 
     def settle(self, cost: int, received: float, number: int, tell: Callable[[Fund, float], None]) -> None:

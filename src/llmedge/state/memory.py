@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 from llmedge.model import Clock
 from llmedge.state.interfaces import Level
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -50,17 +51,18 @@ class TokenBucket:
 
     def refund(self, amount: float = 1.0) -> None:
         """Give ``amount`` back: the work it stood for was not done. A negative one is owed: more was done."""
-        self.left = min(float(self.burst), self.left + amount)
+        left = self.left + amount
+        self.left = left if left < self.burst else float(self.burst)
 
     def level(self, taken: bool = False) -> Level:
-        now, level = self._then if taken else self._clock.seconds(), self.left
-        if now > self._then:
+        level = self.left
+        if not taken and (now := self._clock.seconds()) > self._then:
             level = min(float(self.burst), level + (now - self._then) * self._rate)
         remaining = int(level + 1e-9) if level > 0.0 else 0
         return Level(self.rpm, remaining, (self.burst - level) / self._rate)
 
 
-class MemoryStore(Generic[T]):
+class MemoryStore(Generic[K, T]):
     """State by key, made when first asked for; the least recently used is forgotten beyond ``maximum`` keys.
 
     :param keep: what is not forgotten, as long as something else can be.
@@ -70,14 +72,14 @@ class MemoryStore(Generic[T]):
     """
 
     def __init__(
-        self, make: Callable[[str], T], maximum: int = 1000, keep: Callable[[str, T], bool] = lambda key, value: False
+        self, make: Callable[[K], T], maximum: int = 1000, keep: Callable[[K, T], bool] = lambda key, value: False
     ) -> None:
         self._make = make
         self._keep = keep
         self._maximum = maximum
-        self._values: dict[str, T] = {}
+        self._values: dict[K, T] = {}
 
-    def get(self, key: str) -> T:
+    def get(self, key: K) -> T:
         values = self._values
         value = values.pop(key, None)
         if value is None:
@@ -88,6 +90,6 @@ class MemoryStore(Generic[T]):
         values[key] = value  # last in order: the most recently used
         return value
 
-    def items(self) -> Iterator[tuple[str, T]]:
+    def items(self) -> Iterator[tuple[K, T]]:
         """What is there, for the metrics; a copy."""
         return iter(list(self._values.items()))

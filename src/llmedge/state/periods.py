@@ -8,20 +8,20 @@ from zoneinfo import ZoneInfo
 
 from llmedge.config.sections.budgets import DAYS, Budget
 
-NEVER = 2**32
+NEVER = 2.0**32
 """Seconds since 1970 at which ``total`` ends: in 2106."""
 
 
 @lru_cache(4096)
-def _around(budget: Budget, local: date) -> tuple[int, int]:
+def _around(budget: Budget, local: date) -> tuple[float, float]:
     first, last = _days(budget, local)
     zone = ZoneInfo(budget.time_zone)
     return _midnight(first, zone), _midnight(last, zone)
 
 
-def _midnight(day: date, zone: ZoneInfo) -> int:
+def _midnight(day: date, zone: ZoneInfo) -> float:
     """Where no clock shows it, because it is put forward then, the moment at which it is."""
-    return int(datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC).timestamp())
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC).timestamp()
 
 
 def _days(budget: Budget, day: date) -> tuple[date, date]:
@@ -41,8 +41,8 @@ def _days(budget: Budget, day: date) -> tuple[date, date]:
             return first, first + timedelta(length)
 
 
-def period(budget: Budget, at: float) -> tuple[int, int]:
+def period(budget: Budget, at: float) -> tuple[float, float]:
     """The seconds since 1970 at which the period that ``at`` is in began, and at which it ends."""
     if budget.period == "total":
-        return 0, NEVER
+        return 0.0, NEVER
     return _around(budget, datetime.fromtimestamp(at, ZoneInfo(budget.time_zone)).date())

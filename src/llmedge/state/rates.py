@@ -3,8 +3,7 @@ several buckets is taken from all of them, or from none."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from operator import attrgetter, itemgetter
+from collections.abc import Awaitable, Sequence
 from typing import NamedTuple
 
 import attrs
@@ -71,8 +70,14 @@ def give_back(claims: Sequence[Claim]) -> None:
 Taken = tuple[Level, RateLimited | None]
 """The level of the bucket that refused, else of the one nearest to it, and the refusal where nothing was taken."""
 
-_bucket: Callable[[Claim], Bucket] = itemgetter(0)
-_left: Callable[[Bucket], float] = attrgetter("left")
+
+def _nearest(claims: Sequence[Claim]) -> Bucket:
+    """The bucket nearest to its end."""
+    nearest = claims[0][0]
+    for bucket, _ in claims:
+        if bucket.left < nearest.left:
+            nearest = bucket
+    return nearest
 
 
 _KNOWN = 1000
@@ -99,14 +104,14 @@ class RateLimiter:
         claims = self._claims(caller)
         shortage = take_all(claims)
         if shortage is None:
-            return min(map(_bucket, claims), key=_left).level(True), None
+            return _nearest(claims).level(True), None
         if isinstance(shortage, Shortage):
             return shortage.bucket.level(True), self._refusal(caller, claims, shortage)
         return self._take_later(caller, claims, shortage)
 
     async def _take_later(self, caller: Caller, claims: Sequence[Claim], asking: Awaitable[Shortage | None]) -> Taken:
         if (shortage := await asking) is None:
-            return min(map(_bucket, claims), key=_left).level(True), None
+            return _nearest(claims).level(True), None
         return shortage.bucket.level(True), self._refusal(caller, claims, shortage)
 
     def level(self) -> Level:

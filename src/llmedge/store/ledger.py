@@ -65,6 +65,7 @@ class Ledger:
         self._records: deque[Record | Row] = deque()
         self._durable: deque[Deferred[None]] = deque()
         self._wake = threading.Event()
+        self._awake = False
         self._stopping = self._writing = False
         self._problem = ""
         self._open: dict[str, Row] = {}
@@ -80,13 +81,14 @@ class Ledger:
         if record.operation and record.caller:
             self.ended += 1
             self._records.append(record)
-            if not self._wake.is_set():
+            if not self._awake:
+                self._awake = True
                 self._wake.set()
 
     @property
     def blocked(self) -> bool:
         """No call may be begun: what becomes of it could not be written down."""
-        return not self.sheds and (bool(self._problem) or len(self._records) > HELD)
+        return (len(self._records) > HELD or bool(self._problem)) and not self.sheds
 
     @property
     def behind(self) -> int:
@@ -163,6 +165,7 @@ class Ledger:
                 if not self._stopping:
                     time.sleep(GATHER)
                 self._wake.clear()
+                self._awake = False  # before it is looked at what is there
             stopping, durable, self._writing = self._stopping, len(self._durable), True
             waiting += self._drain()
             try:

@@ -12,9 +12,17 @@ from contextlib import closing
 from importlib.resources import files
 from typing import NamedTuple
 
-from llmedge.config.sections.store import Store
+from llmedge.config import Settings
 from llmedge.store.connect import connector
 from llmedge.store.database import Connection, DatabaseError
+
+AHEAD = 2
+"""Months for whose rows there is a place before they begin."""
+_DAY = 86_400_000_000
+_IS_THERE = {
+    "sqlite": "SELECT 1 FROM sqlite_master WHERE name = 'schema_version'",
+    "postgresql": "SELECT 1 WHERE to_regclass('schema_version') IS NOT NULL",
+}
 
 
 class Migration(NamedTuple):
@@ -50,10 +58,11 @@ def migrate(connection: Connection, all_of: list[Migration] | None = None) -> li
     said = []
     ours = migrations() if all_of is None else all_of
     with connection.migrating():
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS schema_version"
-            " (version integer PRIMARY KEY, name text NOT NULL, digest text NOT NULL, applied_at bigint NOT NULL)"
-        )
+        if not connection.query(_IS_THERE[connection.kind]):  # who may not create anything need not, then
+            connection.execute(
+                "CREATE TABLE schema_version"
+                " (version integer PRIMARY KEY, name text NOT NULL, digest text NOT NULL, applied_at bigint NOT NULL)"
+            )
         done = {row[0]: row for row in connection.query("SELECT version, name, digest FROM schema_version")}
         for migration in ours:
             if (before := done.pop(migration.version, None)) is None:
@@ -74,10 +83,22 @@ def migrate(connection: Connection, all_of: list[Migration] | None = None) -> li
     return said
 
 
-def migrate_alone(settings: Store) -> list[str]:
-    """The same on a connection of its own, for whoever would rather have it done before a release is started.
+def keep_months(connection: Connection, retention: int) -> int:
+    """Make the places for rows of the months to come, and drop months that ended more than ``retention`` days ago (0:
+    none); how many."""
+    now = connection.now()
+    connection.prepare(now, AHEAD)
+    return connection.forget(now - retention * _DAY) if retention else 0
+
+
+def migrate_alone(settings: Settings) -> list[str]:
+    """The same on a connection of its own, for whoever would rather have it done before a release is started, or as a
+    role that may what the gateway's may not: that sees to the months, too.
 
     :raises ConfigError: a package is missing, or the URL cannot be read.
     """
-    with closing(connector(settings)()) as connection:
-        return migrate(connection)
+    with closing(connector(settings.store)()) as connection:
+        done = migrate(connection)
+        if connection.kind == "postgresql":  # files of SQLite are its one process's
+            keep_months(connection, settings.ledger.retention)
+        return done

@@ -22,7 +22,7 @@ from llmedge.store import entities, leases, snapshot
 from llmedge.store.connect import connector
 from llmedge.store.database import Connection, DatabaseThread
 from llmedge.store.ledger import Ledger
-from llmedge.store.migrations import migrate
+from llmedge.store.migrations import keep_months, migrate
 from llmedge.store.peppers import peppers
 from llmedge.store.spent import Spent
 from llmedge.store.spool import Spool, SpoolError
@@ -38,10 +38,7 @@ SPENT_EVERY = 5
 """Of them, those in which it is looked what others have spent."""
 SAVE = 5.0
 """Seconds between two times that what is known is saved: what a start without the database may not know of."""
-AHEAD = 2
-"""Months for whose rows there is a place before they begin."""
 _HOUSEKEEPING = 3600.0
-_DAY = 86_400_000_000
 
 
 class Store:
@@ -227,9 +224,7 @@ class Store:
         leases.forget(connection)
         if not leases.take(connection, "months", self.holder, _HOUSEKEEPING):
             return 0
-        now = connection.now()
-        connection.prepare(now, AHEAD)
-        return connection.forget(now - self._retention * _DAY) if self._retention else 0
+        return keep_months(connection, self._retention)
 
     def collect(self) -> Iterable[Metric]:
         """For Prometheus."""

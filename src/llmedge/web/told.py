@@ -29,6 +29,7 @@ class Told:
         self._fields = frozenset(log.fields)
         self._headers = log.headers
         self._books = books
+        self._only_books = books and not self._fields and not self._headers
 
     def __bool__(self) -> bool:
         return bool(self._fields or self._headers or self._books)
@@ -38,6 +39,10 @@ class Told:
 
         :param fields: of its body. :param table: its headers. :param tags: those of ``x-llmedge-tags``.
         """
+        if self._only_books and END_USER not in table:
+            named = "user" in fields or "safety_identifier" in fields or "metadata" in fields
+            if not named:  # nearly always
+                return
         metadata = _decoded(fields, "metadata") if "metadata" in fields else None
         metadata = metadata if isinstance(metadata, dict) else {}
         if self._books or "user" in self._fields:
