@@ -80,10 +80,12 @@ def _calls_a_call(most: float, begin: float = 0.0, end: float = 1e9) -> Demand:
 
 
 @_scenario
-def partial_failure(share: float = 0.3, rate: float = 100.0, seconds: float = 30.0) -> Scenario:
+def partial_failure(
+    share: float = 0.3, rate: float = 100.0, seconds: float = 30.0, status: int = 500, answer: float = 0.1
+) -> Scenario:
     """One vendor, which fails a part of its calls."""
     return Scenario(
-        {"a": Script(failing=share, failing_after=0.02)},
+        {"a": Script(seconds=answer, failing=share, status=status, failing_after=0.02)},
         ALONE,
         [Load(rate, seconds)],
         {
@@ -91,6 +93,12 @@ def partial_failure(share: float = 0.3, rate: float = 100.0, seconds: float = 30
             "vendor calls a call": _calls_a_call(1 + share + share**2 + 0.1),
         },
     )
+
+
+@_scenario
+def refusals_by_chance(share: float = 0.3, rate: float = 20.0, answer: float = 0.5) -> Scenario:
+    """The same with 429s that do not say when to come back, whatever is under way."""
+    return partial_failure(share, rate, status=429, answer=answer)
 
 
 @_scenario
@@ -118,6 +126,18 @@ def rate_limited_outage(rate: float = 120.0, down: float = 10.0) -> Scenario:
 
 
 @_scenario
+def told_outage(rate: float = 20.0, down: float = 2.0, status: int = 429) -> Scenario:
+    """It says when to come back: who comes meanwhile waits."""
+    script = Script(failing=during(1.0, 1.0 + down, 1.0), status=status, retry_after=down)
+    return Scenario(
+        {"a": script},
+        ALONE,
+        [Load(rate, down + 6.0)],
+        {"whole": _whole(0.99), "vendor calls a call": _calls_a_call(1.1)},
+    )
+
+
+@_scenario
 def single_refusal(burst: int = 50, seconds: float = 4.0) -> Scenario:
     """One call is refused once while little is going on; then fifty streams come at once."""
     script = Script(words=10, gap=seconds / 10, refuses_at=(seconds + 1.0,))
@@ -130,15 +150,49 @@ def single_refusal(burst: int = 50, seconds: float = 4.0) -> Scenario:
 
 
 @_scenario
-def requests_a_second(limit: float = 10.0, burst: float = 4.0, rate: float = 8.0, answer: float = 3.0) -> Scenario:
+def requests_a_second(
+    limit: float = 10.0, burst: float = 4.0, rate: float = 8.0, answer: float = 3.0, retry_after: float = 0.0
+) -> Scenario:
     """A limit of requests a second, and callers who stay below it: no limit of calls at once."""
-    script = Script(seconds=answer, spread=0.2, a_second=limit, burst=burst)
+    script = Script(seconds=answer, spread=0.2, a_second=limit, burst=burst, retry_after=retry_after or None)
     return Scenario(
         {"a": script},
         ALONE,
         [Load(rate, 40.0)],
         {"whole": _whole(0.99), "90th percentile": _within(1.2 * answer + 2.0, 0.9)},
     )
+
+
+@_scenario
+def full(
+    places: int = 8,
+    each: float = 0.5,
+    rate: float = 14.0,
+    status: int = 429,
+    retry_after: float = 0.0,
+    seconds: float = 40.0,
+) -> Scenario:
+    """A vendor that refuses who comes beyond its places, and says when to come back or not."""
+
+    def answers(run: Run) -> tuple[float, bool]:
+        done = [call for call in run.calls if call.whole and 10.0 < call.began + (call.ended or 0.0) < seconds]
+        found, most = len(done) / (seconds - 10.0), min(run.came(10.0, seconds) / (seconds - 10.0), places / each)
+        return found, found >= 0.85 * most
+
+    script = Script(seconds=each, spread=0.2, places=places, full_status=status, retry_after=retry_after or None)
+    demands = {"answers a second": answers, "vendor calls a call": _calls_a_call(1.3)}
+    if rate <= 0.9 * places / each:
+        demands["whole"] = _whole(0.97)
+    return Scenario({"a": script}, ALONE, [Load(rate, seconds, judged_from=10.0)], demands)
+
+
+@_scenario
+def full_after_outage(status: int = 429, places: int = 8, used: float = 0.8, begin: float = 0.0) -> Scenario:
+    """A vendor of few places that was down: who waited does not come all at once."""
+    end = begin + 10.0
+    script = Script(0.5, 0.2, failing=during(begin, end, 1.0), status=429, places=places, full_status=status)
+    calls = [Load(used * places / 0.5, end + 20.0, judged_from=end + 3.0)]
+    return Scenario({"a": script}, ALONE, calls, {"whole from 3 s on": _whole(0.9)})
 
 
 @_scenario

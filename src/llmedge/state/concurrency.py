@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from math import ceil, inf
 from statistics import median
 from typing import Protocol
 
 import attrs
 
 from llmedge.model import Clock
+from llmedge.state.places import Places
 
 
 class Outcome(enum.Enum):
@@ -35,10 +35,6 @@ class Limit(Protocol):
 
     why: str
 
-    watch: float
-    """Calls under way from which on it wants those that begin to be counted in ``beyond``."""
-    beyond: int
-
     @property
     def value(self) -> int: ...
 
@@ -50,7 +46,7 @@ class Limit(Protocol):
 
     def refused(self, number: int, load: int, last: int) -> bool:
         """An overload, with ``load`` calls under way, itself among them; ``last`` is the number of the call that began
-        last. Whether it may be for want of places."""
+        last. Whether it is for want of places, as far as is known."""
 
     def end(self, in_flight: int, well: bool) -> None:
         """A call ended; ``in_flight`` counts it too."""
@@ -61,8 +57,6 @@ class FixedLimit:
     """As many as the configuration says."""
 
     value: int
-    watch: float = inf
-    beyond: int = 0
     why: str = ""
 
     def answered(self, number: int, load: Load, latency: float, kind: object) -> None:
@@ -77,19 +71,14 @@ class FixedLimit:
 
 _BLOCK = 8
 """Answers that are judged together, by their median."""
-_SLOW = 2.0
-"""Times its pace at low load, from which on a deployment has too much to do."""
 _WELL = 1.5
-"""Times its pace at low load, up to which calls went well."""
-_BACKOFF = 0.9
-"""What is left after refusals: Netflix's. CUBIC's 0.7 (RFC 9438) is for links, where a round is milliseconds."""
+"""Times its pace at low load, up to which calls went well; beyond it has too much to do."""
+_SLOWER = 2.0
+"""The same at low load, from which on it may be slower, for all."""
 _GROWTH = 0.1
 """Share by which the limit grows in a second."""
-_REFUSALS = 3
-_LEAST_SHARE = 0.5
-"""So many refusals, and such a share of the calls that began with as many under way, are for want of places."""
-_WATCH = 10.0
-"""Seconds over which they are counted."""
+_LONGEST_HOLD = 16.0
+"""Seconds after which it grows: one, doubled each time it is lowered for refusals, halved where it is not."""
 _MEMORY = 30.0
 """Seconds of each of the two spans over which it is remembered how many calls at once went well."""
 
@@ -97,25 +86,21 @@ _MEMORY = 30.0
 class LearnedLimit:
     """Learns how many calls at once a deployment takes, from two kinds of signs, and only once there are some.
 
-    *Refusals* (429, 503, 529) of calls that begin with more under way than were taken lately: three of them, and half
-    of such calls, and the limit is nine tenths of what was under way, rounded up: of few each counts. One refusal
-    teaches nothing, nor do those with one at lower load among them (a part of all calls fails), nor one where others
-    begin beside it and go well: that is a limit of requests a second, for which there is
-    :class:`~llmedge.state.pacing.Pacer`.
+    *Refusals* (429, 503, 529) where calls that began next to them, with fewer under way, are answered; see
+    :class:`~llmedge.state.places.Places`. One refusal teaches nothing, nor do those that come whatever is under way.
 
     *Pace*, for servers that queue instead of refusing (vLLM, llama.cpp): seconds to the first content, of whole answers
-    to the end, the median of eight. Where it is twice that of calls that began at low load, and more was under way than
-    went well lately, the limit is half as much again as the server worked on (BBR's estimate, Cardwell et al. 2016:
-    what it delivers a second, times its time at low load). Where calls that begin at low load are as slow, the server
-    is merely slower, for all, and that is its pace from now on. Neither Netflix's Gradient2 nor Envoy's adaptive
-    concurrency can tell the two apart: they compare with an average that follows the load, or with a minimum that is
-    measured on purpose.
+    to the end, the median of eight. Where it is half as much again as that of calls that began at low load, and more
+    was under way than went well lately, the limit is half as much again as the server worked on (BBR's estimate,
+    Cardwell et al. 2016: what it delivers a second, times its time at low load). Where calls that begin at low load are
+    as slow, the server is merely slower, for all, and that is its pace from now on. Neither Netflix's Gradient2 nor
+    Envoy's adaptive concurrency can tell the two apart: they compare with an average that follows the load, or with a
+    minimum that is measured on purpose.
 
-    Never less than *went well* at once in the last minute. It grows with time, not with answers: a tenth a second, or
-    one, while nine tenths of it are used.
+    By its pace never less than *went well* at once in the last minute. It grows with time, not with answers: a tenth a
+    second, or one, while nine tenths of it are used; more slowly each time that is refused.
 
     :param most: calls at once, at which it begins.
-    :ivar watch: calls under way at a refusal; ``beyond``: calls that began since then with as many under way.
     :ivar why: what lowered it last, for people: ``"pace 5.1x"``.
     """
 
@@ -124,14 +109,10 @@ class LearnedLimit:
         self._most = most
         self._limit = float(most)
         self._last = self._lowered_at = 0  # numbers of the call that began last, and before it was lowered
-        self._grew = 0.0
-        self.watch: float = inf
-        self.beyond = self._refused = 0
-        self._watched = 0.0  # since when; and the call that began last before it
-        self._watched_from = 0
+        self._grew, self._hold, self._is_cut = 0.0, 1.0, False  # seconds until it grows; refused since it did
+        self._places = Places()
         self._well = [0, 0]  # most calls at once that went well, in this span and in the one before
         self._well_since = clock.seconds()
-        self._taken = [0, 0, 0]  # the same of those that were accepted at all: the most, the next, that of before
         self._paces: dict[object, Pace] = {}
         self._is_well = True
         self._by_pace = False
@@ -155,14 +136,12 @@ class LearnedLimit:
         if (pace := self._paces.get(kind)) is None:
             pace = self._paces[kind] = Pace()
         begun = load[0]
+        if (places := self._places).asked and number in places.asked:
+            places.accepted(number, begun)
         if begun <= _FEW and self._limit >= self._most:  # nearly always
             pace.at_low_load(latency, True)
-            taken = self._taken
-            if taken[1] < _FEW and (begun > taken[1] and load[1] > taken[1]):
-                self._took(min(load))
             return
         self._last = max(self._last, number)
-        self._took(min(load))
         good = max(self._well)
         unknown = not good and self._limit >= self._most
         low = unknown or begun <= max(good, _FEW)
@@ -172,14 +151,6 @@ class LearnedLimit:
             pace.recent.append((latency, load))
             if len(pace.recent) >= _BLOCK:
                 self._judge(pace)
-
-    def _took(self, load: int) -> None:
-        """An answer began, with so many under way; the highest may be by mistake."""
-        taken = self._taken
-        if load > taken[0]:
-            taken[0], taken[1] = load, taken[0]
-        elif load > taken[1]:
-            taken[1] = load
 
     def _is_slower(self) -> None:
         """For all: where its pace has lowered the limit, it was for nothing."""
@@ -192,7 +163,7 @@ class LearnedLimit:
         load = sorted(load[0] for _, load in pace.recent)[_BLOCK // 2]
         # Either load may count calls that were just being refused; both do so seldom, and the highest is left out.
         well = sorted(min(load) for _, load in pace.recent)[-2]
-        pace.recent.clear()
+        del pace.recent[: _BLOCK // 2]  # it is looked at again with half as many new ones
         self._forget()
         if not pace.is_known:
             self._is_well = True  # as far as refusals go
@@ -201,8 +172,8 @@ class LearnedLimit:
         self._is_well = latency <= _WELL * usual
         if self._is_well:
             self._well[0] = max(self._well[0], well)
-        elif latency > _SLOW * usual and load > self.good and (self.good or self._limit < self._most):
-            self._lower(load / latency * usual * _WELL, f"pace {latency / usual:.1f}x")
+        elif latency > _WELL * usual and load > self.good and (self.good or self._limit < self._most):
+            self._lower(max(float(self.good), load / latency * usual * _WELL), f"pace {latency / usual:.1f}x")
             self._by_pace = True
 
     def _forget(self) -> None:
@@ -210,33 +181,25 @@ class LearnedLimit:
         now = self._clock.seconds()
         if now - self._well_since >= _MEMORY:
             self._well = [0, self._well[0] if now - self._well_since < 2 * _MEMORY else 0]
-            self._taken = [0, 0, self._taken[1]]
             self._well_since = now
 
     def refused(self, number: int, load: int, last: int) -> bool:
-        """See :class:`Limit`. It is no want of places where as many were taken."""
-        self._forget()
-        good = max(self.good, *self._taken[1:])
-        if load - 1 < good or not good:
-            self.beyond = self._refused = 0  # nor were those before it
-            return False
-        now = self._clock.seconds()
-        if number <= self._lowered_at:
-            return True  # it had begun before: of a hundred refused together the first ones tell
-        if load < self.watch or now - self._watched > _WATCH:
-            self.watch, self._watched, self._watched_from = load, now, last
-            self.beyond = self._refused = 0
-        self._refused += 1
-        self.beyond += number <= self._watched_from
-        if self._refused >= _REFUSALS and self._refused >= _LEAST_SHARE * self.beyond:
+        """See :class:`Limit`."""
+        load = self._places.refused(number, load, last, self._clock.seconds())
+        places = self._places.found()
+        if self._places.is_mixed and self._limit < self._most and not self._by_pace:
+            self._limit = float(self._most)  # it is something else
+        if not places or load <= places:
+            return number <= self._lowered_at  # of a hundred refused together the first ones tell
+        if places < self._limit:
             self._last = last
-            self._lower(max(good, ceil(_BACKOFF * (load - 1))), f"{self._refused} of {self.beyond} refused")
+            self._hold, self._is_cut = min(_LONGEST_HOLD, 2.0 * self._hold), True
+            self._lower(places, f"{load} at once refused")
             self._by_pace = False
-            self.beyond = self._refused = 0
-        return self._refused * 4 >= self.beyond
+        return True
 
     def _lower(self, limit: float, why: str) -> None:
-        self._limit = min(self._limit, max(1.0, float(self.good), limit))
+        self._limit = min(self._limit, max(1.0, limit))
         self._lowered_at = self._last
         self._grew = self._clock.seconds()
         self.why = why
@@ -247,11 +210,11 @@ class LearnedLimit:
         """A call ended; ``in_flight`` counts it too."""
         if self._limit < self._most and well and self._is_well and in_flight >= 0.9 * self.value:
             now = self._clock.seconds()
-            if now - self._grew >= 1.0:
+            if now - self._grew >= self._hold:
                 self._grew = now
+                self._hold = self._hold if self._is_cut else max(1.0, self._hold / 2.0)
+                self._is_cut = False
                 self._is_well = False  # as far as is known of so many
-                if self.beyond > 4 * max(1, self._refused):  # as many as were refused go well: it was something else
-                    self._limit = float(self._most)
                 self._limit = min(float(self._most), self._limit + max(1.0, _GROWTH * self._limit))
 
 
@@ -282,7 +245,7 @@ class Pace:
         :param counts: the load was so low that its latency is the usual one.
         """
         usual = self._usual
-        if usual is not None and latency > _SLOW * usual:
+        if usual is not None and latency > _SLOWER * usual:
             self._steps.append(latency)
             if len(self._steps) < _STEPS:
                 return False
