@@ -121,7 +121,7 @@ class Guarded(SynchronousTestCase):
             self.assertEqual(response.status, 200)
             self.assertEqual(response.json()["choices"][0]["finish_reason"], "content_filter")
             self.assertEqual(len(edge.records[-1].routing.attempts), 2)
-        self.assertEqual(edge.service._process.allowances._under_way, {})
+        self.assertEqual([each for each in edge.service._process.allowances._places.values() if each.calls], [])
 
     def test_a_refusal_costs_what_the_answer_did(self) -> None:
         edge = self.edge('on = ["response"]\n' + PRICES)
