@@ -154,17 +154,21 @@ class Bench:
         self.ledger = service._process.ledger
         if store:
             know_a_key(service)
-        self.sent = 1
+        self.sent = 0
         self.site = service.site
         self.wire = Wire(self.site)
 
     def run(self, data: bytes, calls: int) -> None:
         wire = self.wire
+        another = NUMBER in data
         for number in range(calls):
             if wire.transport.gone:
                 wire = self.wire = Wire(self.site)
-            wire.send(data.replace(NUMBER, b"%08d" % self.sent))
-            self.sent += 1
+            if another:
+                self.sent += 1
+                wire.send(data.replace(NUMBER, b"%08d" % self.sent))
+            else:
+                wire.send(data)
             Vendor.answer()
             if not number % 64:
                 assert wire.received(), "no answer"
