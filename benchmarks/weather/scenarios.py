@@ -80,10 +80,12 @@ def _calls_a_call(most: float, begin: float = 0.0, end: float = 1e9) -> Demand:
 
 
 @_scenario
-def partial_failure(share: float = 0.3, rate: float = 100.0, seconds: float = 30.0) -> Scenario:
+def partial_failure(
+    share: float = 0.3, rate: float = 100.0, seconds: float = 30.0, status: int = 500, answer: float = 0.1
+) -> Scenario:
     """One vendor, which fails a part of its calls."""
     return Scenario(
-        {"a": Script(failing=share, failing_after=0.02)},
+        {"a": Script(seconds=answer, failing=share, status=status, failing_after=0.02)},
         ALONE,
         [Load(rate, seconds)],
         {
@@ -91,6 +93,12 @@ def partial_failure(share: float = 0.3, rate: float = 100.0, seconds: float = 30
             "vendor calls a call": _calls_a_call(1 + share + share**2 + 0.1),
         },
     )
+
+
+@_scenario
+def refusals_by_chance(share: float = 0.3, rate: float = 20.0, answer: float = 0.5) -> Scenario:
+    """The same with 429s that do not say when to come back, whatever is under way."""
+    return partial_failure(share, rate, status=429, answer=answer)
 
 
 @_scenario
@@ -139,6 +147,30 @@ def requests_a_second(limit: float = 10.0, burst: float = 4.0, rate: float = 8.0
         [Load(rate, 40.0)],
         {"whole": _whole(0.99), "90th percentile": _within(1.2 * answer + 2.0, 0.9)},
     )
+
+
+@_scenario
+def full(
+    places: int = 8,
+    each: float = 0.5,
+    rate: float = 14.0,
+    status: int = 429,
+    retry_after: float = 0.0,
+    seconds: float = 40.0,
+) -> Scenario:
+    """A vendor that refuses who comes beyond its places, and says when to come back or not."""
+    most = min(rate, places / each)
+
+    def answers(run: Run) -> tuple[float, bool]:
+        done = [call for call in run.calls if call.whole and 10.0 < call.began + (call.ended or 0.0) < seconds]
+        found = len(done) / (seconds - 10.0)
+        return found, found >= 0.85 * most
+
+    script = Script(seconds=each, spread=0.2, places=places, full_status=status, retry_after=retry_after or None)
+    demands = {"answers a second": answers, "vendor calls a call": _calls_a_call(1.3)}
+    if rate <= 0.9 * places / each:
+        demands["whole"] = _whole(0.97)
+    return Scenario({"a": script}, ALONE, [Load(rate, seconds, judged_from=10.0)], demands)
 
 
 @_scenario

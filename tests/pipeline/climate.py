@@ -3,7 +3,7 @@ hours of weather in seconds. The vendors are those of ``benchmarks/weather``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -40,6 +40,7 @@ class Asked:
     """One caller's call, and what became of it. Times are the clock's.
 
     :ivar first: when its answer or its stream's first word was there.
+    :ivar status: of the error that it ended with, if it did; 0: its caller left.
     """
 
     began: float
@@ -50,15 +51,18 @@ class Asked:
     ended: float | None = None
     whole: bool = False
     result: str = ""
+    status: int = 200
 
 
 class ScriptedProvider:
-    """A vendor as the route knows one."""
+    """A vendor as the route knows one, ``away`` seconds from here."""
 
-    def __init__(self, name: str, vendor: Vendor, clock: HeapClock) -> None:
-        self.name, self.vendor, self.clock = name, vendor, clock
+    def __init__(self, name: str, vendor: Vendor, clock: HeapClock, away: float) -> None:
+        self.name, self.vendor, self.clock, self.away = name, vendor, clock, away
 
     async def complete(self, call: Call, attempt: Attempt) -> Any:
+        if self.away:
+            await self.clock.sleep(self.away)
         attempt.connected = self.clock.seconds()
         long = call.fields["messages"] == b'["long"]'
         if not call.stream:
@@ -110,7 +114,8 @@ class Stream(AwaitedStream):
 class Climate:
     """A model ``m`` with all of ``scripts`` as targets, behind the real route.
 
-    :param settings: of ``[routing]``; ``model``: of ``m``. ``limits``: calls at once, by vendor.
+    :param settings: of ``[routing]``; ``model``: of ``m``. ``limits``: calls at once, by vendor. ``away``: seconds to
+        each of them.
     """
 
     def __init__(
@@ -118,13 +123,16 @@ class Climate:
         scripts: Mapping[str, Script],
         seed: int = 1,
         settings: Mapping[str, Any] | None = None,
-        limits: Mapping[str, int] | None = None,
+        limits: Mapping[str, int | None] | None = None,
+        away: float = 0.0,
         **model: Any,
     ) -> None:
         self.clock = clock = HeapClock()
         self.random = random = Random(seed)
         self.vendors = {name: Vendor(script, clock, random) for name, script in scripts.items()}
-        providers: dict[str, Any] = {name: ScriptedProvider(name, each, clock) for name, each in self.vendors.items()}
+        providers: dict[str, Any] = {
+            name: ScriptedProvider(name, each, clock, away) for name, each in self.vendors.items()
+        }
         entries = tuple(TargetEntry(f"{name}/x", max_concurrency=(limits or {}).get(name)) for name in scripts)
         models = {"m": Model(entries, **model)}
         self.settings = Settings(**settings or {})
@@ -142,8 +150,12 @@ class Climate:
         patience: float = 60.0,
         caller: str = "c",
         long: bool = False,
+        ended: Callable[[Asked], Any] = lambda asked: None,
     ) -> Asked:
-        """One call, now."""
+        """One call, now.
+
+        :param ended: is told when it has.
+        """
         now = self.clock.seconds()
         record = Record("id", "POST", "/", "peer", now, bytes_in=100_000 if long else 1_000)
         asked = Asked(now, seconds, patience, record)
@@ -156,8 +168,9 @@ class Climate:
         work = Deferred.fromCoroutine(self._serve(call, asked))
         timers = [self.clock.callLater(patience, work.cancel)]
         timers.append(self.clock.callLater(seconds, lambda: asked.first is not None or work.cancel()))
-        work.addBoth(self._ended, asked, timers)
         self.calls.append(asked)
+        work.addBoth(self._ended, asked, timers)
+        work.addCallback(lambda _: ended(asked))
         return asked
 
     async def _serve(self, call: Call, asked: Asked) -> None:
@@ -178,6 +191,7 @@ class Climate:
         asked.whole = result is None
         if isinstance(result, Failure):
             asked.result = result.type.__name__
+            asked.status = getattr(result.value, "status", 0)
             result.trap(EdgeError, CancelledError)
 
     def load(self, rate: float, begin: float, end: float, **how: Any) -> None:
