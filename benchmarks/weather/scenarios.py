@@ -159,11 +159,10 @@ def full(
     seconds: float = 40.0,
 ) -> Scenario:
     """A vendor that refuses who comes beyond its places, and says when to come back or not."""
-    most = min(rate, places / each)
 
     def answers(run: Run) -> tuple[float, bool]:
         done = [call for call in run.calls if call.whole and 10.0 < call.began + (call.ended or 0.0) < seconds]
-        found = len(done) / (seconds - 10.0)
+        found, most = len(done) / (seconds - 10.0), min(run.came(10.0, seconds) / (seconds - 10.0), places / each)
         return found, found >= 0.85 * most
 
     script = Script(seconds=each, spread=0.2, places=places, full_status=status, retry_after=retry_after or None)

@@ -56,7 +56,7 @@ class BreakerSettings:
     alive_after: float = 1.0
 
 
-_CHANCE = log(1e-6)
+_CHANCE = log(1e-6) + 1e-9
 """How improbable, at the window's share of failures, a run of them is that opens the breaker."""
 _LEAST_SHARE = 0.05
 """As if so many failed where none did: five in a row are no chance then."""
@@ -210,7 +210,7 @@ class CircuitBreaker:
         # Failures are told sooner than successes: they are no run if many that began among them are still under way.
         between = self._older(number) - self._older_before
         down = run >= max(settings.consecutive_failures, 4 * between)
-        down = down and _is_no_chance(run, failures, successes)
+        down = down and is_no_chance(run, failures, successes)
         if down or (calls >= settings.minimum_calls and failures >= settings.failure_rate * calls):
             if self.state is State.CLOSED:
                 if now - self._closed_at >= settings.reset_after:
@@ -272,12 +272,15 @@ class CircuitBreaker:
             self._probe = None
 
 
-def _is_no_chance(run: int, failures: float, successes: float) -> bool:
-    """Whether a run of ``run`` failures is more than chance where, before it, calls failed as the window has it."""
+def is_no_chance(run: int, failures: float, successes: float, least: float = _LEAST_SHARE) -> bool:
+    """Whether a run of ``run`` failures is more than chance where, before it, calls failed as the window has it.
+
+    :param least: as if such a share failed where fewer did.
+    """
     if not successes:
         return True
     before = max(0.0, failures - run)
-    share = max(_LEAST_SHARE, (before + 1.0) / (before + successes + 2.0))  # Laplace's: of few calls little is known
+    share = max(least, (before + 1.0) / (before + successes + 2.0))  # Laplace's: of few calls little is known
     return run * log(share) <= _CHANCE
 
 

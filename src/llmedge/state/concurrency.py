@@ -86,7 +86,7 @@ _BACKOFF = 0.9
 _GROWTH = 0.1
 """Share by which the limit grows in a second."""
 _REFUSALS = 3
-_LEAST_SHARE = 0.5
+_LEAST_SHARE = 0.75
 """So many refusals, and such a share of the calls that began with as many under way, are for want of places."""
 _WATCH = 10.0
 """Seconds over which they are counted."""
@@ -126,7 +126,7 @@ class LearnedLimit:
         self._last = self._lowered_at = 0  # numbers of the call that began last, and before it was lowered
         self._grew = 0.0
         self.watch: float = inf
-        self.beyond = self._refused = 0
+        self.beyond = self._refused = self._times = self._below = 0
         self._watched = 0.0  # since when; and the call that began last before it
         self._watched_from = 0
         self._well = [0, 0]  # most calls at once that went well, in this span and in the one before
@@ -225,10 +225,14 @@ class LearnedLimit:
             return True  # it had begun before: of a hundred refused together the first ones tell
         if load < self.watch or now - self._watched > _WATCH:
             self.watch, self._watched, self._watched_from = load, now, last
-            self.beyond = self._refused = 0
+            self.beyond = self._refused = self._times = self._below = 0
         self._refused += 1
         self.beyond += number <= self._watched_from
-        if self._refused >= _REFUSALS and self._refused >= _LEAST_SHARE * self.beyond:
+        below = last - self._watched_from - self.beyond  # about how many began with fewer under way
+        if below > self._below or not self._times:
+            self._below = below
+            self._times += 1
+        if self._times >= _REFUSALS and self._refused >= _LEAST_SHARE * self.beyond:
             self._last = last
             self._lower(max(good, ceil(_BACKOFF * (load - 1))), f"{self._refused} of {self.beyond} refused")
             self._by_pace = False

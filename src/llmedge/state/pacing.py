@@ -7,6 +7,9 @@ from math import inf
 from random import Random
 
 from llmedge.model import Clock
+from llmedge.state.breaker import is_no_chance
+from llmedge.state.learned_rate import LearnedRate
+from llmedge.state.window import SlidingSum
 
 FIRST, LONGEST = 0.5, 8.0
 """Seconds of the first pause after a refusal that does not say how long to wait, and of the longest: it doubles."""
@@ -24,30 +27,21 @@ was asked for: an operator may have raised the limit, and nobody says so."""
 ROUND, LONGEST_ROUND = 0.1, 1.0
 """Seconds of one step of the ramp, at least and at most: longer than failures took, so that a call that was let in so
 long ago, and did not fail, may be taken to be well."""
-GROWTH = 0.2
-"""Share by which a rate that was learned grows in a second."""
-MORE = 1.1
-"""Times what was accepted that calls are let begin at first."""
-MORE_IF_FULL = 1.5
-"""The same where places seem to be wanting: then it only keeps those from coming at once who have waited for one."""
 SPAN = 10.0
-"""Seconds over which it is learned."""
-FELL = 0.7
-"""Where the accepted fall to such a share of a rate that was learned, it was none: they are refused whatever it is."""
-IDLE = 1.0
-"""Seconds that a call might have begun earlier than it came, after which a rate no longer binds."""
+"""Seconds of which it is known how many were refused, and how many were not."""
+LEAST_SHARE = 0.01
+"""As if so many were refused where none is: three in a row are no chance then."""
 
 
 class Pacer:
     """Lets calls begin one by one where a deployment wants it. Idle, it costs the look at ``slow``.
 
-    - A *pause*: as long as a refusal says (``Retry-After``), else half a second, doubled with each further refusal in a
-      row. Until then nobody who may ask elsewhere asks here; who may not waits in the queue, two seconds at most, and
+    - A *pause*: as long as a refusal says (``Retry-After``), else, after more refusals in a row than come by chance, half
+      a second, doubled with each further one. Until then nobody who may ask elsewhere asks here; who may not waits in the queue, two seconds at most, and
       once in a minute tries. An answer to who has tried ends the pause, and so does :meth:`clear`.
     - A *ramp* behind a pause, and behind an outage: one call, then two, four … each tenth of a second, and two for each
       answer that begins, until nobody is held up any more. So who waited does not come all at once.
-    - A *rate* where refusals come whatever is under way: a tenth more a second than lately was accepted, and growing,
-      until it no longer binds. What is accepted keeps to a true one; if it falls with what begins, there is none.
+    - A *rate* where refusals come whatever is under way; see :class:`~llmedge.state.learned_rate.LearnedRate`.
 
     :ivar slow: calls may have to wait for it.
     :ivar learns: refusals that do not say how long to wait are heeded as well.
@@ -67,11 +61,9 @@ class Pacer:
         self._since = self._until = self._until_for_last = self._longest = 0.0
         self._size = self._allowed = 0  # of the ramp: calls in this round, and how many of them are still to come
         self._round, self._round_ends = ROUND, 0.0
-        self._rate: float | None = None
-        self._rate_since = self._next = 0.0
-        self._random_until = 0.0  # no rate is learned before
-        self._refusals = 0
-        self._seen: list[tuple[float, int]] = []  # when calls were refused, and how many had been accepted
+        self._rate = LearnedRate(clock)
+        self._refusals = self._accepted = 0  # ever
+        self._refused, self._well = SlidingSum(SPAN), SlidingSum(SPAN)
 
     # What happens
 
@@ -85,13 +77,13 @@ class Pacer:
         self._since = now
         self.why = why
         self._is_told = longest_for_last == inf
-        self._seen.clear()  # how many are accepted while few may begin is no rate
+        self._rate.paused()
         self.ramp(self._until_for_last)
 
     def refused(self, number: int, last: int, full: bool = False, seconds: float = 0.0) -> None:
         """A refusal that does not say how long to wait, of the ``number``-th call that began, ``last`` being that of
-        the last one. From the second in a row on, which means that none of those that began in between was accepted,
-        nobody is to ask for a while; but not where it is ``full``, as places come free one by one.
+        the last one. After more in a row than come by chance, which means that none of those that began in between was
+        accepted, nobody is to ask for a while; but not where it is ``full``, as places come free one by one.
 
         :param seconds: that the refusal took.
         """
@@ -102,49 +94,38 @@ class Pacer:
         self._row = self._row + 1 if number <= self._last_refused + 1 else 1
         self._last_refused = max(self._last_refused, number)
         self._refusals += 1
-        self._learn_rate(now, last - self._refusals, MORE_IF_FULL if full else MORE)
+        self._refused.add(now, 1.0)
+        before, self._accepted = self._accepted, last - self._refusals
+        self._well.add(now, float(max(0, self._accepted - before)))
+        if now >= self._until_for_last and self._rate.refused(number, last, self._accepted):
+            self.slow = True
+        if self._size:
+            self._size = 1
         if self._row == 1:
             self._pauses = 0
-        elif now >= self._until_for_last and not full:
+        elif now >= self._until_for_last and not full and self._is_no_chance(now):
             seconds = min(LONGEST, FIRST * 2.0 ** min(self._pauses, 10)) * (1.0 - JITTER * self._random.random())
             self._pauses += 1
             self.pause(seconds, f"{self._row} refusals in a row", LONGEST_OF_LAST)
 
-    def _learn_rate(self, now: float, accepted: int, more: float) -> None:
-        """:param accepted: calls so far."""
-        if now < self._until_for_last:
-            return  # of calls that had begun before the pause
-        self._seen = [(at, count) for at, count in self._seen if now - at < SPAN][-20:]
-        if self._seen and now - self._seen[0][0] >= 1.0:
-            at, before = self._seen[0]
-            rate = max(1.0, (accepted - before) / (now - at)) * more
-            if self._rate is not None and rate < FELL * self._rate:
-                self._rate, self._random_until = None, now + SPAN  # fewer begin, and as many of them are refused
-            elif (self._rate is None or rate < self.rate) and now >= self._random_until:
-                self._rate, self._rate_since = rate, now
-                self._next = max(self._next, now)
-                self.slow = True
-        if self._seen and now - self._seen[-1][0] < ROUND:
-            self._seen[-1] = (self._seen[-1][0], accepted)  # of those that began together the first told too little
-        else:
-            self._seen.append((now, accepted))
+    def _is_no_chance(self, now: float) -> bool:
+        well = self._well.total(now)
+        if self._pauses:
+            return True
+        return self._row >= 5 if well < 1.0 else is_no_chance(self._row, self._refused.total(now), well, LEAST_SHARE)
 
     def keep_to(self, rate: float) -> None:
         """Its deployment says that no call is left for now, and that so many a second come back."""
         if rate < 1.0:
             self.pause(1.0 / max(rate, 1e-6), "no requests left")
         else:
-            self._rate, self._rate_since = rate, self._clock.seconds()
-            self._next = max(self._next, self._rate_since + 1.0 / rate)
+            self._rate.keep_to(rate)
             self.slow = True
 
     @property
     def rate(self) -> float:
         """Calls a second that may begin; infinite where no limit of them is known."""
-        if self._rate is None:
-            return inf
-        age = min(100.0, max(0.0, self._clock.seconds() - self._rate_since))
-        return float(self._rate * (1.0 + GROWTH) ** age)
+        return self._rate.value
 
     def ramp(self, begin: float | None = None) -> None:
         """Let calls in by and by: one, two, four … from ``begin`` on."""
@@ -206,20 +187,16 @@ class Pacer:
             self._next_round(now)
         elif self._size and now >= self._round_ends + self._round:  # nobody was held up for a whole round
             self._size = 0
-        if self._rate is not None:
-            if 1e-9 < (left := self._next - now) <= 2.0:
-                return left
-            if now > self._next + IDLE:
-                self._rate = None  # it no longer binds
-        if not self._size and self._rate is None and not self.paused():
+        if left := self._rate.delay():
+            return left
+        if not self._size and self._rate.value == inf and not self.paused():
             self.slow = False
         return 0.0
 
     def began(self) -> None:
         """A call begins. To be told while ``slow``."""
         self._allowed -= 1
-        if self._rate is not None:
-            self._next = max(self._next, self._clock.seconds()) + 1.0 / self.rate
+        self._rate.began()
 
     def _next_round(self, now: float) -> None:
         self._size *= 2

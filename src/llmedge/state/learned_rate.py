@@ -1,0 +1,111 @@
+"""How many calls a second a deployment accepts, learned from refusals that come whatever is under way."""
+
+from __future__ import annotations
+
+from math import inf
+
+from llmedge.model import Clock
+
+ENOUGH = 8
+"""Accepted calls of which a rate can be told."""
+SOON, LATE = 0.5, 5.0
+"""Seconds for which they are counted, at least; after which a refusal is the first again."""
+LESS = 0.9
+"""Share of what was accepted that calls are let begin at: a limit of a rate refuses none of those."""
+TESTED = 16
+"""Calls over which that is tried before the rate grows, for 1 s at least and 5 s at most."""
+GROWTH = 0.2
+"""Share by which it grows in a second then."""
+CHANCE = 30.0
+"""Seconds for which no rate is learned after one under which calls were refused as before."""
+IDLE = 1.0
+"""Seconds that a call might have begun earlier than it came, after which a rate no longer binds."""
+
+
+class LearnedRate:
+    """Paces calls, evenly, where refusals come one after the other: at nine tenths of what was accepted since the first.
+
+    That is tried: a limit of a rate refuses nobody then. Who refuses all the same does so by chance, or for another
+    reason, and no rate is learned. Then it grows, back to where it began at each refusal, until it no longer binds.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._rate: float | None = None  # as it was set
+        self._least = 0.0  # that was tried and went well
+        self._since = self._next = 0.0
+        self._accepted = self._first = 0  # of all calls, when it was set; and the number of the last that had begun
+        self._refused_at = -inf
+        self._refused = 0  # of those that began since
+        self._none_until = -inf
+
+    @property
+    def value(self) -> float:
+        """Calls a second that may begin; infinite where no limit of them is known."""
+        if self._rate is None:
+            return inf
+        return float(self._rate * (1.0 + GROWTH) ** min(100.0, self._grown()))
+
+    def _grown(self) -> float:
+        """Seconds for which the rate has been growing."""
+        tried = min(5.0, max(1.0, TESTED / (self._rate or 1.0)))
+        return max(0.0, self._clock.seconds() - self._since - tried)
+
+    def keep_to(self, rate: float) -> None:
+        """The deployment says so itself."""
+        now = self._clock.seconds()
+        self._rate = self._least = rate
+        self._since, self._next = now, max(self._next, now + 1.0 / rate)
+
+    def refused(self, number: int, last: int, accepted: int) -> bool:
+        """The ``number``-th call was; ``last`` began last, ``accepted`` so far. Whether calls are paced now."""
+        now = self._clock.seconds()
+        is_first, self._refused_at = now - self._refused_at > LATE, now
+        if now < self._none_until:
+            return False
+        age, count = now - self._since, accepted - self._accepted
+        if self._rate is None:
+            if is_first:
+                self._begin(None, last, accepted)
+            elif age >= SOON and count >= ENOUGH:
+                self._least = 0.0
+                self._begin(LESS * count / age, last, accepted)
+        elif number > self._first:
+            self._refused += 1
+            if self._grown() > 0.0:
+                self._least = self._least or self._rate
+                self._begin(max(self._least, LESS * self.value), last, accepted)
+            elif self._refused >= 2 and self._rate > self._least > 0.0:
+                self._begin(max(self._least, LESS * min(self._rate, (count + 1) / age)), last, accepted)
+            elif self._refused >= 2:
+                if not self._least:
+                    self._none_until = now + CHANCE
+                self._least = 0.0
+                self._begin(None, last, accepted)
+        return self._rate is not None
+
+    def _begin(self, rate: float | None, last: int, accepted: int) -> None:
+        self._rate, self._since = rate, self._clock.seconds()
+        self._next = max(self._next, self._since)
+        self._accepted, self._first, self._refused = accepted, last, 0
+
+    def paused(self) -> None:
+        """How many are accepted while few may begin is no rate."""
+        if self._rate is None:
+            self._refused_at = -inf
+
+    def delay(self) -> float:
+        """Seconds until the next one may begin."""
+        if self._rate is None:
+            return 0.0
+        left = self._next - self._clock.seconds()
+        if 1e-9 < left <= 1.0 + 1.0 / self._rate:
+            return left
+        if left < -IDLE:
+            self._rate = None  # it no longer binds
+        return 0.0
+
+    def began(self) -> None:
+        """A call begins."""
+        if self._rate is not None:
+            self._next = max(self._next, self._clock.seconds()) + 1.0 / self.value
