@@ -383,6 +383,8 @@ class Plan:
             return
         routing = self.deps.routing
         pause = backoff(option.failures, routing.retry_base, routing.retry_cap, self.deps.random)
+        if isinstance(error, VendorRateLimited):
+            pause += min(routing.retry_cap, routing.retry_base * 2.0**option.failures)
         option.failures += 1
         option.error = error
         if error.retry_after is not None:

@@ -48,9 +48,12 @@ class Limit(Protocol):
         :param latency: for the answer's size, if that is known; only those of one ``kind`` are compared.
         """
 
-    def refused(self, number: int, load: int, last: int) -> bool:
+    def refused(self, number: int, load: int, last: int, told: bool = False) -> bool:
         """An overload, with ``load`` calls under way, itself among them; ``last`` is the number of the call that began
-        last. Whether it may be for want of places."""
+        last. Whether it may be for want of places.
+
+        :param told: it said when to come back.
+        """
 
     def end(self, in_flight: int, well: bool) -> None:
         """A call ended; ``in_flight`` counts it too."""
@@ -68,7 +71,7 @@ class FixedLimit:
     def answered(self, number: int, load: Load, latency: float, kind: object) -> None:
         """What happens changes nothing."""
 
-    def refused(self, number: int, load: int, last: int) -> bool:
+    def refused(self, number: int, load: int, last: int, told: bool = False) -> bool:
         return False
 
     def end(self, in_flight: int, well: bool) -> None:
@@ -85,6 +88,8 @@ _BACKOFF = 0.9
 """What is left after refusals: Netflix's. CUBIC's 0.7 (RFC 9438) is for links, where a round is milliseconds."""
 _GROWTH = 0.1
 """Share by which the limit grows in a second."""
+_LONGEST_HOLD = 16.0
+"""Seconds after which it grows: one, doubled each time it is lowered for refusals, halved each time it grows."""
 _REFUSALS = 3
 _LEAST_SHARE = 0.75
 """So many refusals, and such a share of the calls that began with as many under way, are for want of places."""
@@ -124,14 +129,14 @@ class LearnedLimit:
         self._most = most
         self._limit = float(most)
         self._last = self._lowered_at = 0  # numbers of the call that began last, and before it was lowered
-        self._grew = 0.0
+        self._grew, self._hold = 0.0, 1.0
         self.watch: float = inf
         self.beyond = self._refused = self._times = self._below = 0
         self._watched = 0.0  # since when; and the call that began last before it
         self._watched_from = 0
         self._well = [0, 0]  # most calls at once that went well, in this span and in the one before
         self._well_since = clock.seconds()
-        self._taken = [0, 0, 0]  # the same of those that were accepted at all: the most, the next, that of before
+        self._taken = [0, 0]  # the same of those that were accepted at all
         self._paces: dict[object, Pace] = {}
         self._is_well = True
         self._by_pace = False
@@ -157,12 +162,10 @@ class LearnedLimit:
         begun = load[0]
         if begun <= _FEW and self._limit >= self._most:  # nearly always
             pace.at_low_load(latency, True)
-            taken = self._taken
-            if taken[1] < _FEW and (begun > taken[1] and load[1] > taken[1]):
-                self._took(min(load))
+            if begun > self._taken[0] and load[1] > self._taken[0]:
+                self._taken[0] = min(load)
             return
         self._last = max(self._last, number)
-        self._took(min(load))
         good = max(self._well)
         unknown = not good and self._limit >= self._most
         low = unknown or begun <= max(good, _FEW)
@@ -173,14 +176,6 @@ class LearnedLimit:
             if len(pace.recent) >= _BLOCK:
                 self._judge(pace)
 
-    def _took(self, load: int) -> None:
-        """An answer began, with so many under way; the highest may be by mistake."""
-        taken = self._taken
-        if load > taken[0]:
-            taken[0], taken[1] = load, taken[0]
-        elif load > taken[1]:
-            taken[1] = load
-
     def _is_slower(self) -> None:
         """For all: where its pace has lowered the limit, it was for nothing."""
         if self._by_pace:
@@ -190,17 +185,18 @@ class LearnedLimit:
     def _judge(self, pace: Pace) -> None:
         latency = sorted(latency for latency, _ in pace.recent)[_BLOCK // 2]
         load = sorted(load[0] for _, load in pace.recent)[_BLOCK // 2]
-        # Either load may count calls that were just being refused; both do so seldom, and the highest is left out.
-        well = sorted(min(load) for _, load in pace.recent)[-2]
+        # Either load may count calls that were just being refused; of most answers not both do.
+        taken = sorted(min(load) for _, load in pace.recent)[_BLOCK // 2]
         pace.recent.clear()
         self._forget()
+        self._taken[0] = max(self._taken[0], taken)
         if not pace.is_known:
             self._is_well = True  # as far as refusals go
             return
         usual = pace.usual()
         self._is_well = latency <= _WELL * usual
         if self._is_well:
-            self._well[0] = max(self._well[0], well)
+            self._well[0] = max(self._well[0], taken)
         elif latency > _SLOW * usual and load > self.good and (self.good or self._limit < self._most):
             self._lower(load / latency * usual * _WELL, f"pace {latency / usual:.1f}x")
             self._by_pace = True
@@ -210,14 +206,14 @@ class LearnedLimit:
         now = self._clock.seconds()
         if now - self._well_since >= _MEMORY:
             self._well = [0, self._well[0] if now - self._well_since < 2 * _MEMORY else 0]
-            self._taken = [0, 0, self._taken[1]]
+            self._taken = [0, self._taken[0] if now - self._well_since < 2 * _MEMORY else 0]
             self._well_since = now
 
-    def refused(self, number: int, load: int, last: int) -> bool:
+    def refused(self, number: int, load: int, last: int, told: bool = False) -> bool:
         """See :class:`Limit`. It is no want of places where as many were taken."""
         self._forget()
-        good = max(self.good, *self._taken[1:])
-        if load - 1 < good or not good:
+        good = max(self.good, *self._taken)
+        if load - 1 < good or not good or (told and not self._goes_on(number, load, last)):
             self.beyond = self._refused = 0  # nor were those before it
             return False
         now = self._clock.seconds()
@@ -234,6 +230,7 @@ class LearnedLimit:
             self._times += 1
         if self._times >= _REFUSALS and self._refused >= _LEAST_SHARE * self.beyond:
             self._last = last
+            self._hold = min(_LONGEST_HOLD, 2.0 * self._hold)
             self._lower(max(good, ceil(_BACKOFF * (load - 1))), f"{self._refused} of {self.beyond} refused")
             self._by_pace = False
             self.beyond = self._refused = 0
@@ -251,8 +248,8 @@ class LearnedLimit:
         """A call ended; ``in_flight`` counts it too."""
         if self._limit < self._most and well and self._is_well and in_flight >= 0.9 * self.value:
             now = self._clock.seconds()
-            if now - self._grew >= 1.0:
-                self._grew = now
+            if now - self._grew >= self._hold:
+                self._grew, self._hold = now, max(1.0, self._hold / 2.0)
                 self._is_well = False  # as far as is known of so many
                 if self.beyond > 4 * max(1, self._refused):  # as many as were refused go well: it was something else
                     self._limit = float(self._most)

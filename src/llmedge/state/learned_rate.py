@@ -6,18 +6,20 @@ from math import inf
 
 from llmedge.model import Clock
 
-ENOUGH = 8
+ENOUGH = 4
 """Accepted calls of which a rate can be told."""
 SOON, LATE = 0.5, 5.0
 """Seconds for which they are counted, at least; after which a refusal is the first again."""
 LESS = 0.9
 """Share of what was accepted that calls are let begin at: a limit of a rate refuses none of those."""
-TESTED = 16
-"""Calls over which that is tried before the rate grows, for 1 s at least and 5 s at most."""
+TESTED = 8
+"""Calls over which that is tried before the rate grows, for 1 s at least and 2 s at most."""
 GROWTH = 0.2
 """Share by which it grows in a second then."""
 CHANCE = 30.0
 """Seconds for which no rate is learned after one under which calls were refused as before."""
+KNOWN = 30.0
+"""Seconds for which it is known that a rate went well."""
 IDLE = 1.0
 """Seconds that a call might have begun earlier than it came, after which a rate no longer binds."""
 
@@ -32,7 +34,8 @@ class LearnedRate:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._rate: float | None = None  # as it was set
-        self._least = 0.0  # that was tried and went well
+        self._passed, self._passed_at = 0.0, -inf  # a rate at which nobody was refused, and when that was known
+        self._failed = 0
         self._since = self._next = 0.0
         self._accepted = self._first = 0  # of all calls, when it was set; and the number of the last that had begun
         self._refused_at = -inf
@@ -48,13 +51,13 @@ class LearnedRate:
 
     def _grown(self) -> float:
         """Seconds for which the rate has been growing."""
-        tried = min(5.0, max(1.0, TESTED / (self._rate or 1.0)))
+        tried = min(2.0, max(1.0, TESTED / (self._rate or 1.0)))
         return max(0.0, self._clock.seconds() - self._since - tried)
 
     def keep_to(self, rate: float) -> None:
         """The deployment says so itself."""
         now = self._clock.seconds()
-        self._rate = self._least = rate
+        self._rate = rate
         self._since, self._next = now, max(self._next, now + 1.0 / rate)
 
     def refused(self, number: int, last: int, accepted: int) -> bool:
@@ -68,21 +71,30 @@ class LearnedRate:
             if is_first:
                 self._begin(None, last, accepted)
             elif age >= SOON and count >= ENOUGH:
-                self._least = 0.0
-                self._begin(LESS * count / age, last, accepted)
+                rate = LESS * count / age
+                if now - self._passed_at < KNOWN:
+                    rate = max(rate, self._passed)
+                self._begin(rate, last, accepted)
         elif number > self._first:
             self._refused += 1
             if self._grown() > 0.0:
-                self._least = self._least or self._rate
-                self._begin(max(self._least, LESS * self.value), last, accepted)
-            elif self._refused >= 2 and self._rate > self._least > 0.0:
-                self._begin(max(self._least, LESS * min(self._rate, (count + 1) / age)), last, accepted)
+                self._passed, self._passed_at, self._failed = self._rate, now, 0
+                self._begin(max(self._rate, LESS * self.value), last, accepted)
             elif self._refused >= 2:
-                if not self._least:
-                    self._none_until = now + CHANCE
-                self._least = 0.0
-                self._begin(None, last, accepted)
+                self._fail(now, LESS * (count + 1) / age, last, accepted)
         return self._rate is not None
+
+    def _fail(self, now: float, rate: float, last: int, accepted: int) -> None:
+        """Calls were refused though fewer began."""
+        assert self._rate is not None
+        if self._rate > self._passed and now - self._passed_at < KNOWN:
+            self._begin(max(self._passed, LESS * self._rate), last, accepted)
+            return
+        self._passed_at = -inf
+        self._failed += 1
+        if self._failed >= 2:
+            self._failed, self._none_until = 0, now + CHANCE
+        self._begin(None, last, accepted)
 
     def _begin(self, rate: float | None, last: int, accepted: int) -> None:
         self._rate, self._since = rate, self._clock.seconds()
