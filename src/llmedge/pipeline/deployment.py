@@ -382,7 +382,7 @@ class Lease:
             self.deployment.signals.pause(pacer.paused())
             return False
         full = self.slot.refused()
-        if full or not verdict.unhealthy:  # the breaker looks after the others
+        if not verdict.unhealthy:  # the breaker looks after the others
             pacer.refused(self.slot.number, self.deployment.queue.begun, full, waited)
         return full
 

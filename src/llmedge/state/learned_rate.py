@@ -8,6 +8,8 @@ from llmedge.model import Clock
 
 ENOUGH = 4
 """Accepted calls of which a rate can be told."""
+FEW = 0.05
+"""Share of the calls that may be refused without a limit: those are asked again."""
 SOON, LATE = 0.5, 5.0
 """Seconds for which they are counted, at least; after which a refusal is the first again."""
 LESS = 0.9
@@ -66,25 +68,28 @@ class LearnedRate:
         is_first, self._refused_at = now - self._refused_at > LATE, now
         if now < self._none_until:
             return False
-        age, count = now - self._since, accepted - self._accepted
-        if self._rate is None:
-            if is_first:
-                self._begin(None, last, accepted)
-            elif age >= SOON and count >= ENOUGH:
-                rate = LESS * count / age
-                if now - self._passed_at < KNOWN:
-                    rate = max(rate, self._passed)
-                self._begin(rate, last, accepted)
-        elif number > self._first:
+        if self._rate is None and is_first:
+            self._begin(None, last, accepted)
+        elif self._rate is None or number > self._first:
             self._refused += 1
-            if self._grown() > 0.0:
-                self._passed, self._passed_at, self._failed = self._rate, now, 0
-                self._begin(max(self._rate, LESS * self.value), last, accepted)
-            elif self._refused >= 2:
-                self._fail(now, LESS * (count + 1) / age, last, accepted)
+            count = accepted - self._accepted
+            if self._refused >= 2 and self._refused >= FEW * (self._refused + count):
+                self._refused_often(now, count, last, accepted)
         return self._rate is not None
 
-    def _fail(self, now: float, rate: float, last: int, accepted: int) -> None:
+    def _refused_often(self, now: float, count: int, last: int, accepted: int) -> None:
+        age = now - self._since
+        if self._rate is None:
+            if age >= SOON and count >= ENOUGH:
+                rate = LESS * count / age
+                self._begin(max(rate, self._passed) if now - self._passed_at < KNOWN else rate, last, accepted)
+        elif self._grown() > 0.0:
+            self._passed, self._passed_at, self._failed = self._rate, now, 0
+            self._begin(max(self._rate, LESS * self.value), last, accepted)
+        else:
+            self._fail(now, last, accepted)
+
+    def _fail(self, now: float, last: int, accepted: int) -> None:
         """Calls were refused though fewer began."""
         assert self._rate is not None
         if self._rate > self._passed and now - self._passed_at < KNOWN:
