@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from math import ceil, inf
 from statistics import median
 from typing import Protocol
 
 import attrs
 
 from llmedge.model import Clock
+from llmedge.state.places import Places
 
 
 class Outcome(enum.Enum):
@@ -34,10 +34,6 @@ class Limit(Protocol):
     """
 
     why: str
-
-    watch: float
-    """Calls under way from which on it wants those that begin to be counted in ``beyond``."""
-    beyond: int
 
     @property
     def value(self) -> int: ...
@@ -64,8 +60,6 @@ class FixedLimit:
     """As many as the configuration says."""
 
     value: int
-    watch: float = inf
-    beyond: int = 0
     why: str = ""
 
     def answered(self, number: int, load: Load, latency: float, kind: object) -> None:
@@ -84,17 +78,10 @@ _SLOW = 2.0
 """Times its pace at low load, from which on a deployment has too much to do."""
 _WELL = 1.5
 """Times its pace at low load, up to which calls went well."""
-_BACKOFF = 0.9
-"""What is left after refusals: Netflix's. CUBIC's 0.7 (RFC 9438) is for links, where a round is milliseconds."""
 _GROWTH = 0.1
 """Share by which the limit grows in a second."""
 _LONGEST_HOLD = 16.0
 """Seconds after which it grows: one, doubled each time it is lowered for refusals, halved each time it grows."""
-_REFUSALS = 3
-_LEAST_SHARE = 0.75
-"""So many refusals, and such a share of the calls that began with as many under way, are for want of places."""
-_WATCH = 10.0
-"""Seconds over which they are counted."""
 _MEMORY = 30.0
 """Seconds of each of the two spans over which it is remembered how many calls at once went well."""
 
@@ -130,13 +117,9 @@ class LearnedLimit:
         self._limit = float(most)
         self._last = self._lowered_at = 0  # numbers of the call that began last, and before it was lowered
         self._grew, self._hold = 0.0, 1.0
-        self.watch: float = inf
-        self.beyond = self._refused = self._times = self._below = 0
-        self._watched = 0.0  # since when; and the call that began last before it
-        self._watched_from = 0
+        self._places = Places()
         self._well = [0, 0]  # most calls at once that went well, in this span and in the one before
         self._well_since = clock.seconds()
-        self._taken = [0, 0]  # the same of those that were accepted at all
         self._paces: dict[object, Pace] = {}
         self._is_well = True
         self._by_pace = False
@@ -160,10 +143,10 @@ class LearnedLimit:
         if (pace := self._paces.get(kind)) is None:
             pace = self._paces[kind] = Pace()
         begun = load[0]
+        if number > self._places.first:
+            self._places.accepted(begun)
         if begun <= _FEW and self._limit >= self._most:  # nearly always
             pace.at_low_load(latency, True)
-            if begun > self._taken[0] and load[1] > self._taken[0]:
-                self._taken[0] = min(load)
             return
         self._last = max(self._last, number)
         good = max(self._well)
@@ -185,20 +168,19 @@ class LearnedLimit:
     def _judge(self, pace: Pace) -> None:
         latency = sorted(latency for latency, _ in pace.recent)[_BLOCK // 2]
         load = sorted(load[0] for _, load in pace.recent)[_BLOCK // 2]
-        # Either load may count calls that were just being refused; of most answers not both do.
-        taken = sorted(min(load) for _, load in pace.recent)[_BLOCK // 2]
+        # Either load may count calls that were just being refused; both do so seldom, and the highest is left out.
+        well = sorted(min(load) for _, load in pace.recent)[-2]
         pace.recent.clear()
         self._forget()
-        self._taken[0] = max(self._taken[0], taken)
         if not pace.is_known:
             self._is_well = True  # as far as refusals go
             return
         usual = pace.usual()
         self._is_well = latency <= _WELL * usual
         if self._is_well:
-            self._well[0] = max(self._well[0], taken)
+            self._well[0] = max(self._well[0], well)
         elif latency > _SLOW * usual and load > self.good and (self.good or self._limit < self._most):
-            self._lower(load / latency * usual * _WELL, f"pace {latency / usual:.1f}x")
+            self._lower(max(float(self.good), load / latency * usual * _WELL), f"pace {latency / usual:.1f}x")
             self._by_pace = True
 
     def _forget(self) -> None:
@@ -206,38 +188,25 @@ class LearnedLimit:
         now = self._clock.seconds()
         if now - self._well_since >= _MEMORY:
             self._well = [0, self._well[0] if now - self._well_since < 2 * _MEMORY else 0]
-            self._taken = [0, self._taken[0] if now - self._well_since < 2 * _MEMORY else 0]
             self._well_since = now
 
     def refused(self, number: int, load: int, last: int, told: bool = False) -> bool:
-        """See :class:`Limit`. It is no want of places where as many were taken."""
-        self._forget()
-        good = max(self.good, *self._taken)
-        if load - 1 < good or not good or (told and not self._goes_on(number, load, last)):
-            self.beyond = self._refused = 0  # nor were those before it
-            return False
-        now = self._clock.seconds()
+        """See :class:`Limit`."""
         if number <= self._lowered_at:
             return True  # it had begun before: of a hundred refused together the first ones tell
-        if load < self.watch or now - self._watched > _WATCH:
-            self.watch, self._watched, self._watched_from = load, now, last
-            self.beyond = self._refused = self._times = self._below = 0
-        self._refused += 1
-        self.beyond += number <= self._watched_from
-        below = last - self._watched_from - self.beyond  # about how many began with fewer under way
-        if below > self._below or not self._times:
-            self._below = below
-            self._times += 1
-        if self._times >= _REFUSALS and self._refused >= _LEAST_SHARE * self.beyond:
+        self._places.refused(number, load, self._clock.seconds())
+        places = self._places.found()
+        if places and places < self._limit:
             self._last = last
             self._hold = min(_LONGEST_HOLD, 2.0 * self._hold)
-            self._lower(max(good, ceil(_BACKOFF * (load - 1))), f"{self._refused} of {self.beyond} refused")
+            self._lower(places, "refused with more")
             self._by_pace = False
-            self.beyond = self._refused = 0
-        return self._refused * 4 >= self.beyond
+        elif not places and self._places.is_known and self._limit < self._most and not self._by_pace:
+            self._limit = float(self._most)  # it is something else
+        return places > 0
 
     def _lower(self, limit: float, why: str) -> None:
-        self._limit = min(self._limit, max(1.0, float(self.good), limit))
+        self._limit = min(self._limit, max(1.0, limit))
         self._lowered_at = self._last
         self._grew = self._clock.seconds()
         self.why = why
@@ -251,8 +220,6 @@ class LearnedLimit:
             if now - self._grew >= self._hold:
                 self._grew, self._hold = now, max(1.0, self._hold / 2.0)
                 self._is_well = False  # as far as is known of so many
-                if self.beyond > 4 * max(1, self._refused):  # as many as were refused go well: it was something else
-                    self._limit = float(self._most)
                 self._limit = min(float(self._most), self._limit + max(1.0, _GROWTH * self._limit))
 
 

@@ -85,8 +85,6 @@ class FairQueue:
             self._pacer.began()
         self.in_flight += 1  # as _begin does, for nearly every call
         self.begun += 1
-        if self.in_flight >= limit.watch:
-            limit.beyond += 1
         return Slot(self, self.begun, self.in_flight, 0.0)
 
     def _enqueue(self, caller: str, wait: float, again: bool) -> Deferred[Slot]:
@@ -168,7 +166,7 @@ class FairQueue:
                 self._leave(waiter)
                 if line := self._callers.pop(caller, None):
                     self._callers[caller] = line  # behind the others
-                self._begin(self._limit)
+                self._begin()
                 now = self._clock.seconds()
                 if not self._served.total(now):
                     self._served_since = now
@@ -177,11 +175,9 @@ class FairQueue:
         finally:
             self._granting = False
 
-    def _begin(self, limit: Limit) -> None:
+    def _begin(self) -> None:
         self.in_flight += 1
         self.begun += 1
-        if self.in_flight >= limit.watch:
-            limit.beyond += 1
 
     def _look_again(self, seconds: float) -> None:
         stop(self._timer)
@@ -209,7 +205,7 @@ class Slot:
     def refused(self) -> bool:
         """The call was refused as one too many; whether it may be for want of places."""
         queue = self._queue
-        return queue is not None and queue.limit.refused(self.number, queue.in_flight, queue.begun)
+        return queue is not None and queue.limit.refused(self.number, self.load, queue.begun)
 
     def release(self, outcome: Outcome = Outcome.IGNORED) -> None:
         queue, self._queue = self._queue, None

@@ -16,10 +16,14 @@ LESS = 0.9
 """Share of what was accepted that calls are let begin at: a limit of a rate refuses none of those."""
 TESTED = 8
 """Calls over which that is tried before the rate grows, for 1 s at least and 2 s at most."""
+EARLY = 0.12
+"""Share of those calls that may be refused."""
 GROWTH = 0.2
 """Share by which it grows in a second then."""
+FALSE = 2
+"""Rates under which calls were refused as before, after which no more are tried for a while."""
 CHANCE = 30.0
-"""Seconds for which no rate is learned after one under which calls were refused as before."""
+"""Seconds of that."""
 KNOWN = 30.0
 """Seconds for which it is known that a rate went well."""
 IDLE = 1.0
@@ -37,11 +41,12 @@ class LearnedRate:
         self._clock = clock
         self._rate: float | None = None  # as it was set
         self._passed, self._passed_at = 0.0, -inf  # a rate at which nobody was refused, and when that was known
+        self._known = 0.0  # about where it is refused
         self._failed = 0
         self._since = self._next = 0.0
         self._accepted = self._first = 0  # of all calls, when it was set; and the number of the last that had begun
         self._refused_at = -inf
-        self._refused = 0  # of those that began since
+        self._refused = self._early = 0  # of those that began since, and before the rate grew
         self._none_until = -inf
 
     @property
@@ -69,9 +74,10 @@ class LearnedRate:
         if now < self._none_until:
             return False
         if self._rate is None and is_first:
-            self._begin(None, last, accepted)
+            self._begin(self._known if now - self._passed_at < KNOWN else None, last, accepted)
         elif self._rate is None or number > self._first:
             self._refused += 1
+            self._early += self._rate is not None and not self._grown()
             count = accepted - self._accepted
             if self._refused >= 2 and self._refused >= FEW * (self._refused + count):
                 self._refused_often(now, count, last, accepted)
@@ -80,12 +86,13 @@ class LearnedRate:
     def _refused_often(self, now: float, count: int, last: int, accepted: int) -> None:
         age = now - self._since
         if self._rate is None:
-            if age >= SOON and count >= ENOUGH:
+            if age >= SOON and count >= ENOUGH * 2**self._failed:
                 rate = LESS * count / age
                 self._begin(max(rate, self._passed) if now - self._passed_at < KNOWN else rate, last, accepted)
-        elif self._grown() > 0.0:
+        elif self._grown() > 0.0 and self._early <= EARLY * max(TESTED, self._rate):
             self._passed, self._passed_at, self._failed = self._rate, now, 0
-            self._begin(max(self._rate, LESS * self.value), last, accepted)
+            self._known = max(self._rate, min(LESS * self.value, 1.05 * count / age))
+            self._begin(self._known, last, accepted)
         else:
             self._fail(now, last, accepted)
 
@@ -97,14 +104,14 @@ class LearnedRate:
             return
         self._passed_at = -inf
         self._failed += 1
-        if self._failed >= 2:
+        if self._failed > FALSE:
             self._failed, self._none_until = 0, now + CHANCE
         self._begin(None, last, accepted)
 
     def _begin(self, rate: float | None, last: int, accepted: int) -> None:
         self._rate, self._since = rate, self._clock.seconds()
         self._next = max(self._next, self._since)
-        self._accepted, self._first, self._refused = accepted, last, 0
+        self._accepted, self._first, self._refused, self._early = accepted, last, 0, 0
 
     def paused(self) -> None:
         """How many are accepted while few may begin is no rate."""
@@ -118,7 +125,7 @@ class LearnedRate:
         left = self._next - self._clock.seconds()
         if 1e-9 < left <= 1.0 + 1.0 / self._rate:
             return left
-        if left < -IDLE:
+        if left < -IDLE or (left < -2.0 / self.value and self.value > 2.0 * self._rate):
             self._rate = None  # it no longer binds
         return 0.0
 

@@ -97,10 +97,10 @@ class Pacer:
         self._refused.add(now, 1.0)
         before, self._accepted = self._accepted, last - self._refusals
         self._well.add(now, float(max(0, self._accepted - before)))
-        if now >= self._until_for_last and self._rate.refused(number, last, self._accepted):
-            self.slow = True
         if self._size:
             self._size = 1
+        elif not full and self._rate.refused(number, last, self._accepted):
+            self.slow = True
         if self._row == 1:
             self._pauses = 0
         elif now >= self._until_for_last and not full and self._is_no_chance(now):
