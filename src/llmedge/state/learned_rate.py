@@ -12,42 +12,40 @@ FEW = 0.05
 """Share of the calls that may be refused without a limit: those are asked again."""
 SOON, LATE = 0.5, 5.0
 """Seconds for which they are counted, at least; after which a refusal is the first again."""
-LESS = 0.9
+LESS = 0.85
 """Share of what was accepted that calls are let begin at: a limit of a rate refuses none of those."""
-TESTED = 8
+TRIED = 8
 """Calls over which that is tried before the rate grows, for 1 s at least and 2 s at most."""
-EARLY = 0.12
-"""Share of those calls that may be refused."""
 GROWTH = 0.2
 """Share by which it grows in a second then."""
-FALSE = 2
-"""Rates under which calls were refused as before, after which no more are tried for a while."""
+EXPECTED = 3.0
+"""Refusals that there would be in the trials if it did not matter how fast calls begin, from which on that is judged."""
 CHANCE = 30.0
-"""Seconds of that."""
+"""Seconds for which no rate is learned where it does not."""
 KNOWN = 30.0
-"""Seconds for which it is known that a rate went well."""
+"""Seconds for which it is known where a rate was refused."""
 IDLE = 1.0
 """Seconds that a call might have begun earlier than it came, after which a rate no longer binds."""
 
 
 class LearnedRate:
-    """Paces calls, evenly, where refusals come one after the other: at nine tenths of what was accepted since the first.
+    """Paces calls, evenly, where refusals come one after the other: a little slower than they were accepted.
 
-    That is tried: a limit of a rate refuses nobody then. Who refuses all the same does so by chance, or for another
-    reason, and no rate is learned. Then it grows, back to where it began at each refusal, until it no longer binds.
+    That is tried: a limit of a rate refuses hardly anybody then. Where as large a share is refused as before, it is by
+    chance, or for another reason, and no rate is learned. Else the rate grows until calls are refused again, or until
+    it no longer binds.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._rate: float | None = None  # as it was set
-        self._passed, self._passed_at = 0.0, -inf  # a rate at which nobody was refused, and when that was known
-        self._known = 0.0  # about where it is refused
-        self._failed = 0
         self._since = self._next = 0.0
         self._accepted = self._first = 0  # of all calls, when it was set; and the number of the last that had begun
-        self._refused_at = -inf
         self._refused = self._early = 0  # of those that began since, and before the rate grew
-        self._none_until = -inf
+        self._refused_at = self._known_at = self._none_until = -inf
+        self._known = 0.0  # about where it is refused
+        self._free = [0.0, 0.0]  # calls that began as they came, and those of them that were refused
+        self._tried = [0.0, 0.0]  # the same in trials
 
     @property
     def value(self) -> float:
@@ -56,10 +54,13 @@ class LearnedRate:
             return inf
         return float(self._rate * (1.0 + GROWTH) ** min(100.0, self._grown()))
 
+    def _trial(self) -> float:
+        """Seconds of one."""
+        return min(2.0, max(1.0, TRIED / (self._rate or 1.0)))
+
     def _grown(self) -> float:
         """Seconds for which the rate has been growing."""
-        tried = min(2.0, max(1.0, TESTED / (self._rate or 1.0)))
-        return max(0.0, self._clock.seconds() - self._since - tried)
+        return max(0.0, self._clock.seconds() - self._since - self._trial())
 
     def keep_to(self, rate: float) -> None:
         """The deployment says so itself."""
@@ -74,7 +75,8 @@ class LearnedRate:
         if now < self._none_until:
             return False
         if self._rate is None and is_first:
-            self._begin(self._known if now - self._passed_at < KNOWN else None, last, accepted)
+            self._free, self._tried = [0.0, 0.0], [0.0, 0.0]
+            self._begin(self._known if now - self._known_at < KNOWN else None, last, accepted)
         elif self._rate is None or number > self._first:
             self._refused += 1
             self._early += self._rate is not None and not self._grown()
@@ -84,29 +86,24 @@ class LearnedRate:
         return self._rate is not None
 
     def _refused_often(self, now: float, count: int, last: int, accepted: int) -> None:
-        age = now - self._since
-        if self._rate is None:
-            if age >= SOON and count >= ENOUGH * 2**self._failed:
-                rate = LESS * count / age
-                self._begin(max(rate, self._passed) if now - self._passed_at < KNOWN else rate, last, accepted)
-        elif self._grown() > 0.0 and self._early <= EARLY * max(TESTED, self._rate):
-            self._passed, self._passed_at, self._failed = self._rate, now, 0
-            self._known = max(self._rate, min(LESS * self.value, 1.05 * count / age))
+        age, rate, began = now - self._since, self._rate, float(count + self._refused)
+        if rate is None:
+            if age >= SOON and count >= ENOUGH:
+                self._free = [began, float(self._refused)]
+                found = LESS * count / age
+                self._begin(max(found, self._known) if now - self._known_at < KNOWN else found, last, accepted)
+            return
+        self._tried[0] += min(began, rate * self._trial())
+        self._tried[1] += self._early
+        expected = self._tried[0] * self._free[1] / max(1.0, self._free[0])
+        if expected >= EXPECTED and self._tried[1] >= 0.5 * expected:
+            self._rate, self._none_until = None, now + CHANCE
+        elif self._grown() > 0.0:
+            self._known, self._known_at = max(rate, min(LESS * self.value, 1.05 * count / age)), now
             self._begin(self._known, last, accepted)
         else:
-            self._fail(now, last, accepted)
-
-    def _fail(self, now: float, last: int, accepted: int) -> None:
-        """Calls were refused though fewer began."""
-        assert self._rate is not None
-        if self._rate > self._passed and now - self._passed_at < KNOWN:
-            self._begin(max(self._passed, LESS * self._rate), last, accepted)
-            return
-        self._passed_at = -inf
-        self._failed += 1
-        if self._failed > FALSE:
-            self._failed, self._none_until = 0, now + CHANCE
-        self._begin(None, last, accepted)
+            self._known_at = -inf
+            self._begin(LESS * rate, last, accepted)
 
     def _begin(self, rate: float | None, last: int, accepted: int) -> None:
         self._rate, self._since = rate, self._clock.seconds()
