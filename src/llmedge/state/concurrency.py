@@ -118,6 +118,7 @@ class LearnedLimit:
         self._last = self._lowered_at = 0  # numbers of the call that began last, and before it was lowered
         self._grew, self._hold = 0.0, 1.0
         self._places = Places()
+        self._inside = 0  # calls that were refused though the limit was kept
         self._well = [0, 0]  # most calls at once that went well, in this span and in the one before
         self._well_since = clock.seconds()
         self._paces: dict[object, Pace] = {}
@@ -194,6 +195,11 @@ class LearnedLimit:
         """See :class:`Limit`."""
         if number <= self._lowered_at:
             return True  # it had begun before: of a hundred refused together the first ones tell
+        if load <= self._limit < self._most and not self._by_pace:
+            self._inside += 1
+            if self._inside > 1:  # it was something else
+                self._limit = float(self._most)
+                self._places.forget()
         self._places.refused(number, load, self._clock.seconds())
         places = self._places.found()
         if places and places < self._limit:
@@ -201,8 +207,7 @@ class LearnedLimit:
             self._hold = min(_LONGEST_HOLD, 2.0 * self._hold)
             self._lower(places, "refused with more")
             self._by_pace = False
-        elif not places and self._places.is_known and self._limit < self._most and not self._by_pace:
-            self._limit = float(self._most)  # it is something else
+            self._inside = 0
         return places > 0
 
     def _lower(self, limit: float, why: str) -> None:

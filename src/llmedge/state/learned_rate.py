@@ -8,7 +8,7 @@ from llmedge.model import Clock
 
 ENOUGH = 4
 """Accepted calls of which a rate can be told."""
-FEW = 0.05
+FEW = 0.08
 """Share of the calls that may be refused without a limit: those are asked again."""
 SOON, LATE = 0.5, 5.0
 """Seconds for which they are counted, at least; after which a refusal is the first again."""
@@ -18,8 +18,8 @@ TRIED = 8
 """Calls over which that is tried before the rate grows, for 1 s at least and 2 s at most."""
 GROWTH = 0.2
 """Share by which it grows in a second then."""
-EXPECTED = 3.0
-"""Refusals that there would be in the trials if it did not matter how fast calls begin, from which on that is judged."""
+VAIN, VAIN_SHARE = 4, 0.05
+"""Refusals in trials, and their share of the calls in them, that show that it does not matter how fast calls begin."""
 CHANCE = 30.0
 """Seconds for which no rate is learned where it does not."""
 KNOWN = 30.0
@@ -44,8 +44,7 @@ class LearnedRate:
         self._refused = self._early = 0  # of those that began since, and before the rate grew
         self._refused_at = self._known_at = self._none_until = -inf
         self._known = 0.0  # about where it is refused
-        self._free = [0.0, 0.0]  # calls that began as they came, and those of them that were refused
-        self._tried = [0.0, 0.0]  # the same in trials
+        self._tried = [0.0, 0.0]  # calls that began in trials, and those of them that were refused
 
     @property
     def value(self) -> float:
@@ -75,7 +74,7 @@ class LearnedRate:
         if now < self._none_until:
             return False
         if self._rate is None and is_first:
-            self._free, self._tried = [0.0, 0.0], [0.0, 0.0]
+            self._tried = [0.0, 0.0]
             self._begin(self._known if now - self._known_at < KNOWN else None, last, accepted)
         elif self._rate is None or number > self._first:
             self._refused += 1
@@ -89,14 +88,12 @@ class LearnedRate:
         age, rate, began = now - self._since, self._rate, float(count + self._refused)
         if rate is None:
             if age >= SOON and count >= ENOUGH:
-                self._free = [began, float(self._refused)]
                 found = LESS * count / age
                 self._begin(max(found, self._known) if now - self._known_at < KNOWN else found, last, accepted)
             return
         self._tried[0] += min(began, rate * self._trial())
         self._tried[1] += self._early
-        expected = self._tried[0] * self._free[1] / max(1.0, self._free[0])
-        if expected >= EXPECTED and self._tried[1] >= 0.5 * expected:
+        if self._tried[1] >= VAIN and self._tried[1] >= VAIN_SHARE * self._tried[0]:
             self._rate, self._none_until = None, now + CHANCE
         elif self._grown() > 0.0:
             self._known, self._known_at = max(rate, min(LESS * self.value, 1.05 * count / age)), now
@@ -123,7 +120,7 @@ class LearnedRate:
         if 1e-9 < left <= 1.0 + 1.0 / self._rate:
             return left
         if left < -IDLE or (left < -2.0 / self.value and self.value > 2.0 * self._rate):
-            self._rate = None  # it no longer binds
+            self._known, self._known_at, self._rate = self._rate, self._clock.seconds(), None  # it no longer binds
         return 0.0
 
     def began(self) -> None:

@@ -29,8 +29,6 @@ ROUND, LONGEST_ROUND = 0.1, 1.0
 long ago, and did not fail, may be taken to be well."""
 SPAN = 10.0
 """Seconds of which it is known how many were refused, and how many were not."""
-LEAST_SHARE = 0.01
-"""As if so many were refused where none is: three in a row are no chance then."""
 
 
 class Pacer:
@@ -60,7 +58,7 @@ class Pacer:
         self._last_refused = -1
         self._since = self._until = self._until_for_last = self._longest = 0.0
         self._size = self._allowed = 0  # of the ramp: calls in this round, and how many of them are still to come
-        self._round, self._round_ends = ROUND, 0.0
+        self._round, self._round_ends, self._ramped = ROUND, 0.0, 0.0
         self._rate = LearnedRate(clock)
         self._refusals = self._accepted = 0  # ever
         self._refused, self._well = SlidingSum(SPAN), SlidingSum(SPAN)
@@ -112,7 +110,7 @@ class Pacer:
         well = self._well.total(now)
         if self._pauses:
             return True
-        return self._row >= 5 if well < 1.0 else is_no_chance(self._row, self._refused.total(now), well, LEAST_SHARE)
+        return self._row >= 5 if well < 1.0 else is_no_chance(self._row, self._refused.total(now), well)
 
     def keep_to(self, rate: float) -> None:
         """Its deployment says that no call is left for now, and that so many a second come back."""
@@ -131,13 +129,14 @@ class Pacer:
         """Let calls in by and by: one, two, four … from ``begin`` on."""
         self.slow = True
         self._size = self._allowed = 1
-        self._round_ends = (self._clock.seconds() if begin is None else begin) + self._round
+        self._ramped = self._clock.seconds() if begin is None else begin
+        self._round_ends = self._ramped + self._round
 
-    def answered(self, began: float = -inf) -> None:
+    def answered(self, began: float = inf) -> None:
         """An answer begins, to a call that ``began`` then. To be told while ``slow``."""
         if self._is_told and began > self._since and self.paused():
             self.clear()  # who asked for the pause does not keep to it
-        if self._size:
+        if self._size and began >= self._ramped:
             self._allowed += 2
             self.wake()
 

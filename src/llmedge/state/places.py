@@ -14,6 +14,8 @@ APART = 0.9
 """The chance, at least, that of one that was refused and one that was not the former began with more under way: the area
 under a classifier's curve (Hanley & McNeil 1982), Mann and Whitney's U. Where it does not matter how many are under way
 it is one half; where that is all that matters it is one, but for calls that are on the wire."""
+WANTED = 2
+"""Calls that were not refused that are looked at for each that was: both are of the same time."""
 SPAN = 30.0
 """Seconds after which it is counted anew."""
 
@@ -28,18 +30,25 @@ class Places:
     def __init__(self) -> None:
         self.first: float = inf
         self._since = -inf
+        self._wanted = 0
         self._accepted: deque[int] = deque(maxlen=MOST)
         self._refused: deque[int] = deque(maxlen=MOST)
 
     def accepted(self, load: int) -> None:
-        self._accepted.append(load)
+        if self._wanted:
+            self._wanted -= 1
+            self._accepted.append(load)
 
     def refused(self, number: int, load: int, now: float) -> None:
         if now - self._since > SPAN:
             self.first, self._since = number, now
-            self._accepted.clear()
-            self._refused.clear()
+            self.forget()
         self._refused.append(load)
+        self._wanted = WANTED
+
+    def forget(self) -> None:
+        self._accepted.clear()
+        self._refused.clear()
 
     @property
     def is_known(self) -> bool:
