@@ -144,8 +144,8 @@ class LearnedLimit:
         if (pace := self._paces.get(kind)) is None:
             pace = self._paces[kind] = Pace()
         begun = load[0]
-        if number > self._places.first:
-            self._places.accepted(begun)
+        if (places := self._places).asked and number in places.asked:
+            places.accepted(number, begun)
         if begun <= _FEW and self._limit >= self._most:  # nearly always
             pace.at_low_load(latency, True)
             return
