@@ -126,6 +126,15 @@ def rate_limited_outage(rate: float = 120.0, down: float = 10.0) -> Scenario:
 
 
 @_scenario
+def told_outage(rate: float = 20.0, down: float = 2.0, status: int = 429) -> Scenario:
+    """It says when to come back: who comes meanwhile waits."""
+    script = Script(failing=during(1.0, 1.0 + down, 1.0), status=status, retry_after=down)
+    return Scenario(
+        {"a": script}, ALONE, [Load(rate, down + 6.0)], {"whole": _whole(0.99), "vendor calls a call": _calls_a_call(1.1)}
+    )
+
+
+@_scenario
 def single_refusal(burst: int = 50, seconds: float = 4.0) -> Scenario:
     """One call is refused once while little is going on; then fifty streams come at once."""
     script = Script(words=10, gap=seconds / 10, refuses_at=(seconds + 1.0,))
@@ -138,9 +147,11 @@ def single_refusal(burst: int = 50, seconds: float = 4.0) -> Scenario:
 
 
 @_scenario
-def requests_a_second(limit: float = 10.0, burst: float = 4.0, rate: float = 8.0, answer: float = 3.0) -> Scenario:
+def requests_a_second(
+    limit: float = 10.0, burst: float = 4.0, rate: float = 8.0, answer: float = 3.0, retry_after: float = 0.0
+) -> Scenario:
     """A limit of requests a second, and callers who stay below it: no limit of calls at once."""
-    script = Script(seconds=answer, spread=0.2, a_second=limit, burst=burst)
+    script = Script(seconds=answer, spread=0.2, a_second=limit, burst=burst, retry_after=retry_after or None)
     return Scenario(
         {"a": script},
         ALONE,

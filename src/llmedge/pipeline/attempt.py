@@ -93,9 +93,9 @@ async def attempt(
             error = as_kept_elsewhere(error, call.previous)
         if plan is not None:
             error = as_fallback(error, plan.fallback_on)
-        _failed(made, candidate, lease, error, clock.seconds(), record.request_id)
+        full = _failed(made, candidate, lease, error, clock.seconds(), record.request_id)
         if plan is not None:
-            plan.failed(option, error)
+            plan.failed(option, error, full)
         raise error from failure.__cause__
     except Exception as error:
         made.end(clock.seconds(), "defect", type(error).__name__)
@@ -123,13 +123,14 @@ async def _within(seconds: float, deps: RouteDeps, call: Call, made: Attempt, le
         raise UpstreamTimeout(f"did not answer within {seconds:g} s (its timeout)").of(provider) from None
 
 
-def _failed(made: Attempt, candidate: Candidate, lease: Lease, error: EdgeError, now: float, request_id: str) -> None:
+def _failed(made: Attempt, candidate: Candidate, lease: Lease, error: EdgeError, now: float, request_id: str) -> bool:
+    """:returns: as :meth:`Lease.failed`."""
     verdict = verdict_of(error)
     made.cause = cause_of(error)
-    lease.failed(verdict, now - made.started, error.retry_after)
+    full = lease.failed(verdict, now - made.started, error.retry_after)
     if not isinstance(error, TargetError):
         made.end(now, "refused", error.message)
-        return
+        return full
     made.end(now, error.outcome, error.message)
     # The request's doing, or nobody's loss:
     quiet = made.cause in ("unsupported", "fallback_on", "kept_elsewhere") or made.kind == "shadow"
@@ -141,6 +142,7 @@ def _failed(made: Attempt, candidate: Candidate, lease: Lease, error: EdgeError,
         error=error.message,
         request_id=request_id,
     )
+    return full
 
 
 def make(plan: Plan, option: Option, kind: str, call: Call) -> Coroutine[Any, Any, Reply]:

@@ -354,13 +354,14 @@ class Lease:
         self.slot.answered(seconds / (PREFILL + tokens), kind)
         deployment._answers.append((self.shape, seconds, now))
 
-    def failed(self, verdict: Verdict, waited: float, retry_after: float | None = None) -> None:
+    def failed(self, verdict: Verdict, waited: float, retry_after: float | None = None) -> bool:
         """The call failed after ``waited`` seconds, before or after the first content.
 
         :param retry_after: seconds its target wants to be left alone.
+        :returns: whether it was refused for want of places, as far as is known: one is enough for it to come back.
         """
         if self.ended:
-            return
+            return False
         full = verdict.load is Outcome.OVERLOADED and self._refused(verdict, waited, retry_after)
         # Who takes no more than it has at work is well; and a call that fails again may be at fault itself.
         counts = not full and not (self.again and self.breaker.state is State.CLOSED)
@@ -373,15 +374,16 @@ class Lease:
             if verdict.load is Outcome.OVERLOADED:
                 self.deployment.waited_in_vain(self.shape, waited)  # a silence is an answer's time at least
         self._end(verdict.load, 0 if not verdict.billed else None)
+        return full
 
     def _refused(self, verdict: Verdict, waited: float, retry_after: float | None) -> bool:
         """Whether that may be for want of places."""
         pacer = self.deployment.pacer
-        if retry_after:
-            pacer.pause(retry_after, "Retry-After")
+        full = self.slot.refused()
+        if retry_after and not full:
+            pacer.pause(retry_after, "Retry-After", number=self.slot.number if self.slot.load > 1 else 0)
             self.deployment.signals.pause(pacer.paused())
             return False
-        full = self.slot.refused()
         if not verdict.unhealthy:  # the breaker looks after the others
             pacer.refused(self.slot.number, self.deployment.queue.begun, full, waited)
         return full

@@ -19,6 +19,7 @@ from llmedge.errors import (
     TargetFull,
     Unsupported,
     VendorRateLimited,
+    VendorUnavailable,
 )
 from llmedge.model import Clock
 from llmedge.operations import Operation
@@ -369,8 +370,11 @@ class Plan:
         else:
             self.failed(option, error)
 
-    def failed(self, option: Option, error: EdgeError) -> None:
-        """``option`` was asked in vain."""
+    def failed(self, option: Option, error: EdgeError, full: bool = False) -> None:
+        """``option`` was asked in vain.
+
+        :param full: it had no place, and its queue knows when it has.
+        """
         if cause_of(error) == "context_length":
             context, known = option.candidate.capabilities.context, self._least_context
             self._least_context = context if known is None or context is None else min(known, context)
@@ -383,11 +387,11 @@ class Plan:
             return
         routing = self.deps.routing
         pause = backoff(option.failures, routing.retry_base, routing.retry_cap, self.deps.random)
-        if isinstance(error, VendorRateLimited):
+        if isinstance(error, VendorRateLimited | VendorUnavailable):
             pause += min(routing.retry_cap, routing.retry_base * 2.0**option.failures)
         option.failures += 1
         option.error = error
-        if error.retry_after is not None:
+        if error.retry_after is not None and not full:
             if error.retry_after > routing.retry_after_max:
                 option.failures = self._retries + 1  # too long to wait for
             pause = max(pause, error.retry_after)

@@ -148,6 +148,8 @@ class FairQueue:
         self._limit.end(self.in_flight, outcome is Outcome.OK)
         self.in_flight -= 1
         if self.waiting:
+            if self._pacer.slow and outcome is Outcome.OK:
+                self._pacer.freed(self.begun + 1)
             self._grant()
 
     def _grant(self) -> None:

@@ -52,7 +52,8 @@ class Pacer:
         self.slow = False
         self.learns = True
         self.why = ""
-        self._is_told = False
+        self._is_told = self._may_try = False
+        self._tried = 0  # the number of the call that found out whether there is a place
         self.wake: Callable[[], None] = lambda: None
         self._row = self._pauses = 0  # refusals in a row, and pauses for them
         self._last_refused = -1
@@ -65,10 +66,14 @@ class Pacer:
 
     # What happens
 
-    def pause(self, seconds: float, why: str, longest_for_last: float = inf) -> None:
+    def pause(self, seconds: float, why: str, longest_for_last: float = inf, number: int = 0) -> None:
         """Nobody is to ask for ``seconds``; of those who have nobody else to ask, for ``longest_for_last`` at most, and
-        for :data:`PROBE`."""
+        for :data:`PROBE`.
+
+        :param number: of the call that was told so beside others; it may be for want of places.
+        """
         now, seconds = self._clock.seconds(), min(seconds, MOST)
+        self._may_try = number > 0 and number != self._tried and (self._may_try or not self.paused())
         self._longest = max(seconds, self.paused())
         self._until = max(self._until, now + seconds)
         self._until_for_last = max(self._until_for_last, now + min(seconds, longest_for_last, PROBE))
@@ -111,6 +116,13 @@ class Pacer:
         if self._pauses:
             return True
         return self._row >= 5 if well < 1.0 else is_no_chance(self._row, self._refused.total(now), well)
+
+    def freed(self, number: int) -> None:
+        """A call has ended well, and others wait. In a pause for want of places the next one, the ``number``-th to
+        begin, tries whether there is one now; but no other does if it is told to wait, too."""
+        if self._may_try and self.paused(last=True):
+            self._until_for_last, self._tried = self._clock.seconds(), number
+            self.ramp()
 
     def keep_to(self, rate: float) -> None:
         """Its deployment says that no call is left for now, and that so many a second come back."""
