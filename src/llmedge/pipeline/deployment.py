@@ -381,6 +381,7 @@ class Lease:
         pacer = self.deployment.pacer
         full = self.slot.refused()
         if retry_after and not full:
+            pacer.told(self.slot.number, self.deployment.queue.begun)
             pacer.pause(retry_after, "Retry-After", number=self.slot.number if self.slot.load > 1 else 0)
             self.deployment.signals.pause(pacer.paused())
             return False

@@ -187,7 +187,7 @@ class Plan:
         for option in self._tried + self._blocked:
             if option.waited_for or option.candidate.fallback:
                 continue
-            told = option.deployment.pacer.told(most)
+            told = option.deployment.pacer.told_to_wait(most)
             if option.error is None:
                 pause = told
             elif cause_of(option.error) in BRIEFLY and not option.breaker.blocked_by():

@@ -80,8 +80,16 @@ class Pacer:
         self._since = now
         self.why = why
         self._is_told = longest_for_last == inf
-        self._rate.paused()
+        if not self._is_told:
+            self._rate.paused()
         self.ramp(self._until_for_last)
+
+    def told(self, number: int, last: int) -> None:
+        """A refusal that says how long to wait, of the ``number``-th call that began; see :meth:`refused`."""
+        self._refusals += 1
+        self._accepted = last - self._refusals
+        if self.learns and not self.paused(last=True) and self._rate.refused(number, last, self._accepted):
+            self.slow = True
 
     def refused(self, number: int, last: int, full: bool = False, seconds: float = 0.0) -> None:
         """A refusal that does not say how long to wait, of the ``number``-th call that began, ``last`` being that of
@@ -181,7 +189,7 @@ class Pacer:
         """It refused whatever it was asked, through several pauses."""
         return self.slow and self._pauses >= EMPHATIC
 
-    def told(self, most: float) -> float:
+    def told_to_wait(self, most: float) -> float:
         """Seconds of a pause that the deployment asked for; 0.0 if there is none, or of more than ``most``."""
         return left if self._is_told and (left := self.paused()) <= most else 0.0
 
