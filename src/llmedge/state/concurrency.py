@@ -171,7 +171,7 @@ class LearnedLimit:
         load = sorted(load[0] for _, load in pace.recent)[_BLOCK // 2]
         # Either load may count calls that were just being refused; both do so seldom, and the highest is left out.
         well = sorted(min(load) for _, load in pace.recent)[-2]
-        pace.recent.clear()
+        del pace.recent[: _BLOCK // 2]  # it is looked at again with half as many new ones
         self._forget()
         if not pace.is_known:
             self._is_well = True  # as far as refusals go
@@ -180,7 +180,7 @@ class LearnedLimit:
         self._is_well = latency <= _WELL * usual
         if self._is_well:
             self._well[0] = max(self._well[0], well)
-        elif latency > _SLOW * usual and load > self.good and (self.good or self._limit < self._most):
+        elif latency > _WELL * usual and load > self.good and (self.good or self._limit < self._most):
             self._lower(max(float(self.good), load / latency * usual * _WELL), f"pace {latency / usual:.1f}x")
             self._by_pace = True
 
