@@ -184,6 +184,14 @@ def full(
 
 
 @_scenario
+def full_after_outage(status: int = 429, places: int = 8, used: float = 0.8) -> Scenario:
+    """A vendor of few places that was down: who waited does not come all at once."""
+    script = Script(0.5, 0.2, failing=during(10.0, 20.0, 1.0), status=429, places=places, full_status=status)
+    calls = [Load(used * places / 0.5, 40.0, judged_from=20.0)]
+    return Scenario({"a": script}, ALONE, calls, {"whole": _whole(0.93)})
+
+
+@_scenario
 def queueing(
     places: int = 8, each: float = 0.5, calm: float = 8.0, rate: float = 28.0, seconds: float = 40.0
 ) -> Scenario:

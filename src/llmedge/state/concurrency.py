@@ -118,7 +118,6 @@ class LearnedLimit:
         self._last = self._lowered_at = 0  # numbers of the call that began last, and before it was lowered
         self._grew, self._hold = 0.0, 1.0
         self._places = Places()
-        self._inside = 0  # calls that were refused though the limit was kept
         self._well = [0, 0]  # most calls at once that went well, in this span and in the one before
         self._well_since = clock.seconds()
         self._paces: dict[object, Pace] = {}
@@ -195,20 +194,18 @@ class LearnedLimit:
         """See :class:`Limit`."""
         if number <= self._lowered_at:
             return True  # it had begun before: of a hundred refused together the first ones tell
-        if load <= self._limit < self._most and not self._by_pace:
-            self._inside += 1
-            if self._inside > 1:  # it was something else
-                self._limit = float(self._most)
-                self._places.forget()
         self._places.refused(number, load, self._clock.seconds())
         places = self._places.found()
-        if places and places < self._limit:
+        if not places and self._places.is_known and self._limit < self._most and not self._by_pace:
+            self._limit = float(self._most)  # it is something else
+        if not places or load <= places:
+            return False
+        if places < self._limit:
             self._last = last
             self._hold = min(_LONGEST_HOLD, 2.0 * self._hold)
-            self._lower(places, "refused with more")
+            self._lower(places, f"{load} at once refused")
             self._by_pace = False
-            self._inside = 0
-        return places > 0
+        return True
 
     def _lower(self, limit: float, why: str) -> None:
         self._limit = min(self._limit, max(1.0, limit))

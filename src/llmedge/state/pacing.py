@@ -52,7 +52,7 @@ class Pacer:
         self.slow = False
         self.learns = True
         self.why = ""
-        self._is_told = self._may_try = False
+        self._is_told = self._may_try = self._is_rough = False
         self._tried = 0  # the number of the call that found out whether there is a place
         self.wake: Callable[[], None] = lambda: None
         self._row = self._pauses = 0  # refusals in a row, and pauses for them
@@ -110,6 +110,7 @@ class Pacer:
         self._well.add(now, float(max(0, self._accepted - before)))
         if self._size:
             self._size = 1
+            self._is_rough = True
         elif not full and self._rate.refused(number, last, self._accepted):
             self.slow = True
         if self._row == 1:
@@ -149,6 +150,7 @@ class Pacer:
         """Let calls in by and by: one, two, four … from ``begin`` on."""
         self.slow = True
         self._size = self._allowed = 1
+        self._is_rough = False
         self._ramped = self._clock.seconds() if begin is None else begin
         self._round_ends = self._ramped + self._round
 
@@ -156,7 +158,7 @@ class Pacer:
         """An answer begins, to a call that ``began`` then. To be told while ``slow``."""
         if self._is_told and began > self._since and self.paused():
             self.clear()  # who asked for the pause does not keep to it
-        if self._size and began >= self._ramped:
+        if self._size and (began >= self._ramped or not self._is_rough):
             self._allowed += 2
             self.wake()
 
