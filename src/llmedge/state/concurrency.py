@@ -196,7 +196,7 @@ class LearnedLimit:
             return True  # it had begun before: of a hundred refused together the first ones tell
         self._places.refused(number, load, self._clock.seconds())
         places = self._places.found()
-        if not places and self._places.is_known and self._limit < self._most and not self._by_pace:
+        if self._places.is_mixed and self._limit < self._most and not self._by_pace:
             self._limit = float(self._most)  # it is something else
         if not places or load <= places:
             return False

@@ -12,9 +12,10 @@ NEXT = 2
 """Calls that begin next to one that is refused."""
 WAITED_FOR = 256
 """Such calls that may be under way."""
-APART = 0.9
-"""Share of the pairs, at least, in which the one that was refused began with more under way. It is about one half where
-that does not matter, and one where it is all that matters, but for calls that are on the wire."""
+APART, MIXED = 0.9, 0.5
+"""Share of the pairs, at least, in which the one that was refused began with more under way, where places are wanting; at
+most, where they are not. It is less than one half where it does not matter how many were under way, and one where that
+is all that matters, but for calls on the wire."""
 SPAN = 30.0
 """Seconds after which it is counted anew."""
 
@@ -41,18 +42,23 @@ class Places:
             self.asked.clear()
             self._pairs.clear()
         self.asked.pop(number, None)
+        if load < 2:
+            return  # alone: that is for another reason
         for each in range(number + 1, number + 1 + NEXT):
             self.asked[each] = load
         while len(self.asked) > WAITED_FOR:
             del self.asked[next(iter(self.asked))]
 
     @property
-    def is_known(self) -> bool:
-        """Whether anything can be told."""
-        return len(self._pairs) >= ENOUGH
+    def is_mixed(self) -> bool:
+        """It is not for want of them."""
+        return len(self._pairs) >= ENOUGH and self._apart() <= MIXED
 
     def found(self) -> int:
-        """How many places there seem to be; 0: it is not for want of them, or that is not known."""
-        if not self.is_known or sum(more > fewer for more, fewer in self._pairs) < APART * len(self._pairs):
+        """How many places there seem to be; 0: that is not known."""
+        if len(self._pairs) < ENOUGH or self._apart() < APART:
             return 0
         return sorted(more for more, _ in self._pairs)[1] - 1
+
+    def _apart(self) -> float:
+        return sum(more > fewer for more, fewer in self._pairs) / len(self._pairs)
