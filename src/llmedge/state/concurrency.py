@@ -192,14 +192,12 @@ class LearnedLimit:
 
     def refused(self, number: int, load: int, last: int, told: bool = False) -> bool:
         """See :class:`Limit`."""
-        if number <= self._lowered_at:
-            return True  # it had begun before: of a hundred refused together the first ones tell
-        self._places.refused(number, load, self._clock.seconds())
+        load = self._places.refused(number, load, last, self._clock.seconds())
         places = self._places.found()
         if self._places.is_mixed and self._limit < self._most and not self._by_pace:
             self._limit = float(self._most)  # it is something else
         if not places or load <= places:
-            return False
+            return number <= self._lowered_at  # of a hundred refused together the first ones tell
         if places < self._limit:
             self._last = last
             self._hold = min(_LONGEST_HOLD, 2.0 * self._hold)

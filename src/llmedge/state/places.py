@@ -28,26 +28,37 @@ class Places:
 
     def __init__(self) -> None:
         self.asked: dict[int, int] = {}
+        self._beside: dict[int, int] = {}  # of those that began lately: how many under way then were being refused
         self._since = 0.0
         self._pairs: deque[tuple[int, int]] = deque(maxlen=PAIRS)
 
     def accepted(self, number: int, load: int) -> None:
         """A call of ``asked`` is answered, which began with so many under way, itself among them."""
-        self._pairs.append((self.asked.pop(number), load))
+        self._pairs.append((self.asked.pop(number), load - self._beside.get(number, 0)))
 
-    def refused(self, number: int, load: int, now: float) -> None:
-        """The ``number``-th call was, which began with so many under way."""
+    def refused(self, number: int, load: int, last: int, now: float) -> int:
+        """The ``number``-th call was, which began with so many under way; ``last`` is the number of the one that began
+        last.
+
+        :returns: how many were under way that were not being refused, itself among them.
+        """
+        load -= self._beside.pop(number, 0)
+        for each in range(number + 1, min(last, number + WAITED_FOR) + 1):
+            self._beside[each] = self._beside.get(each, 0) + 1
+        while len(self._beside) > WAITED_FOR:
+            del self._beside[next(iter(self._beside))]
         if now - self._since > SPAN:
             self._since = now
             self.asked.clear()
             self._pairs.clear()
         self.asked.pop(number, None)
         if load < 2:
-            return  # alone: that is for another reason
+            return load  # alone: that is for another reason
         for each in range(number + 1, number + 1 + NEXT):
             self.asked[each] = load
         while len(self.asked) > WAITED_FOR:
             del self.asked[next(iter(self.asked))]
+        return load
 
     @property
     def is_mixed(self) -> bool:
@@ -58,7 +69,7 @@ class Places:
         """How many places there seem to be; 0: that is not known."""
         if len(self._pairs) < ENOUGH or self._apart() < APART:
             return 0
-        return sorted(more for more, _ in self._pairs)[1] - 1
+        return min(more for more, fewer in self._pairs if more > fewer) - 1
 
     def _apart(self) -> float:
         return sum(more > fewer for more, fewer in self._pairs) / len(self._pairs)
