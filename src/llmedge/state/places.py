@@ -13,9 +13,8 @@ NEXT = 2
 WAITED_FOR = 256
 """Such calls that may be under way."""
 APART, MIXED = 0.9, 0.5
-"""Share of the pairs, at least, in which the one that was refused began with more under way, where places are wanting; at
-most, where they are not. It is less than one half where it does not matter how many were under way, and one where that
-is all that matters, but for calls on the wire."""
+"""Share of the pairs, at least, in which who was refused was one too many and who was not was none, where places are
+wanting; at most, where they are not. It is one where nothing else matters, but for calls on the wire."""
 SPAN = 30.0
 """Seconds after which it is counted anew."""
 
@@ -63,13 +62,17 @@ class Places:
     @property
     def is_mixed(self) -> bool:
         """It is not for want of them."""
-        return len(self._pairs) >= ENOUGH and self._apart() <= MIXED
+        return len(self._pairs) >= ENOUGH and self._apart(self._least()) <= MIXED
 
     def found(self) -> int:
         """How many places there seem to be; 0: that is not known."""
-        if len(self._pairs) < ENOUGH or self._apart() < APART:
+        if len(self._pairs) < ENOUGH:
             return 0
-        return min(more for more, fewer in self._pairs if more > fewer) - 1
+        least = self._least()
+        return least if self._apart(least) >= APART else 0
 
-    def _apart(self) -> float:
-        return sum(more > fewer for more, fewer in self._pairs) / len(self._pairs)
+    def _least(self) -> int:
+        return min((more for more, fewer in self._pairs if more > fewer), default=1) - 1
+
+    def _apart(self, places: int) -> float:
+        return sum(fewer <= places < more for more, fewer in self._pairs) / len(self._pairs)
