@@ -90,26 +90,17 @@ class Limits(SynchronousTestCase):
 
     def test_adaptive(self) -> None:
         """From its refusals the deployment's own limit is known, and outlives a reload with another bound."""
-        refused = VendorRateLimited("slow down")
-        world = World((lambda call: ANSWER,), settings=OFF | {"hedge": "off"})
-        vendor = world.vendors[0]
-        vendor.scripts = [(0.5, lambda call: ANSWER)]
+        world = World((ANSWER,), settings=OFF)
         limit = world.deployment().queue.limit
         self.assertIsInstance(limit, LearnedLimit)
-        for _ in range(4):
-            asking = [world.ask() for _ in range(8)]
-            world.pass_time(0.6)
-            for each in asking:
-                self.successResultOf(each)
-        asking = [world.ask() for _ in range(12)]
-        for _ in range(3):
-            vendor.scripts.append((refused,))
-            self.failureResultOf(world.ask(), VendorRateLimited)
-        self.assertEqual(limit.value, 11)
+        for number in range(1, 15, 2):
+            limit.refused(number, 9, number)
+            limit.answered(number + 1, (8, 8), 0.5, True)
+        self.assertEqual(limit.value, 8)
         models = {"m": Model((TargetEntry("p0/x", max_concurrency=50),))}
         world.deployments.configure(world.settings, models)
         self.assertIs(world.deployment().queue.limit, limit)
-        self.assertEqual(limit.value, 11)
+        self.assertEqual(limit.value, 8)
 
     def test_long_answers_are_no_slow_ones(self) -> None:
         """Pace is for the answer's length, and each operation has its own: an embedding is no chat."""
@@ -236,7 +227,7 @@ class Health(SynchronousTestCase):
                 world.ask().addErrback(lambda failure: failure.trap(TargetError, TargetBusy))
             opened = world.deployment().breaker.state is State.OPEN
             self.assertEqual(opened, verdict.unhealthy, cause)
-            asked = {"status_429": 2}.get(cause, 5 if opened else 6)  # two in a row, and it pauses
+            asked = 5 if opened or cause == "status_429" else 6  # so many of those in a row, and it pauses
             self.assertEqual(len(world.vendors[0].calls), asked, cause)
             world.pass_time(5.1)
             self.assertTrue(world.at_rest())

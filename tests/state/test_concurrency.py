@@ -22,17 +22,16 @@ class Learned(SynchronousTestCase):
             self.number += 1
             self.limit.answered(self.number, (load, load), latency, whole)
 
-    def refusals(self, count: int, load: int, of: int = 1) -> list[bool]:
-        """``count`` of so many calls with ``load`` under way, one second apart."""
-        found = []
-        for number in range(count * of):
-            self.number += 1
-            if load >= self.limit.watch:
-                self.limit.beyond += 1
-            if number % of == 0:
-                found.append(self.limit.refused(self.number, load, self.number))
-            self.clock.advance(0.1)
-        return found
+    def refuse(self, load: int) -> bool:
+        self.number += 1
+        self.clock.advance(0.1)
+        return self.limit.refused(self.number, load, self.number)
+
+    def turns(self, count: int, load: int, fewer: int) -> None:
+        """Calls are refused with ``load`` under way, the next of each answered, with ``fewer``."""
+        for _ in range(count):
+            self.refuse(load)
+            self.answers(1, fewer, 0.1)
 
     def test_it_begins_without(self) -> None:
         self.answers(100, 500, 1.0)
@@ -41,23 +40,24 @@ class Learned(SynchronousTestCase):
     def test_one_refusal_teaches_nothing(self) -> None:
         """At low load or high, of however many that were well."""
         self.answers(16, 50, 0.1)
-        self.assertEqual(self.refusals(1, 1) + self.refusals(1, 50) + self.refusals(1, 70), [False, False, True])
+        self.assertEqual([self.refuse(load) for load in (1, 50, 70)], [False] * 3)
         self.assertEqual(self.limit.value, MANY)
 
     def test_refusals_of_too_many(self) -> None:
-        """Three of the calls that begin with more under way than ever went well: nine tenths of those, once."""
+        """Where the next ones, with fewer under way, are answered: as many as those. That is known of each further one,
+        whose call need not wait for long."""
         self.answers(16, 20, 0.1)
-        self.refusals(3, 41)
-        self.assertEqual((self.limit.value, self.limit.why), (36, "3 of 3 refused"))
-        self.limit.refused(2, 36, self.number)  # it had begun long before
-        self.limit.refused(3, 36, self.number)
-        self.limit.refused(4, 36, self.number)
-        self.assertEqual(self.limit.value, 36)
+        self.turns(6, 41, 40)
+        self.assertEqual((self.refuse(41), self.limit.value, self.limit.why), (True, 40, "41 at once refused"))
+        self.assertTrue(self.limit.refused(2, 36, self.number), "it had begun long before")
+        self.assertEqual((self.refuse(1), self.limit.value), (False, 40))
 
-    def test_never_below_what_went_well(self) -> None:
-        self.answers(16, 20, 0.1)
-        self.refusals(3, 21)
-        self.assertEqual(self.limit.value, 20)
+    def test_an_outage_is_no_want_of_places(self) -> None:
+        """Nobody is answered; and what was known before still is afterwards."""
+        self.turns(6, 9, 8)
+        self.refuse(9)
+        self.assertEqual([self.refuse(1) for _ in range(40)], [False] * 40)
+        self.assertEqual(self.limit.value, 8)
 
     def test_what_went_well_is_forgotten(self) -> None:
         """In a minute or less, where less goes well now."""
@@ -68,21 +68,16 @@ class Learned(SynchronousTestCase):
         self.assertEqual(self.limit.good, 5)
 
     def test_a_rate_is_no_want_of_places(self) -> None:
-        """Of four calls with as many under way one is refused: nothing is learned. And where it was, it is given up."""
+        """Others are answered with as many under way: nothing is learned. And where it was, it is given up."""
         self.answers(16, 20, 0.1)
-        self.refusals(20, 30, of=4)
-        self.assertEqual(self.limit.value, MANY)
-        self.clock.advance(20)
-        self.refusals(3, 31)
-        self.assertEqual(self.limit.value, 27)
-        for _ in range(60):
-            if self.limit.value == MANY:
-                break
-            self.clock.advance(1.1)
-            self.answers(8, 27, 0.1)
-            if self.limit.value >= self.limit.watch:
-                self.limit.beyond += 5
-            self.limit.end(self.limit.value, True)
+        self.turns(20, 30, 30)
+        self.assertEqual((self.refuse(30), self.limit.value), (False, MANY))
+        self.clock.advance(40)
+        self.turns(6, 31, 30)
+        self.refuse(31)
+        self.assertEqual(self.limit.value, 30)
+        self.turns(10, 31, 31)
+        self.refuse(31)
         self.assertEqual(self.limit.value, MANY)
 
     def test_a_server_that_queues(self) -> None:
@@ -116,11 +111,12 @@ class Learned(SynchronousTestCase):
 
     def test_it_grows_with_time(self) -> None:
         """A tenth a second or one, while it is used and all is well; not with the number of answers."""
-        self.answers(16, 20, 0.1)
-        self.refusals(3, 41)
+        self.answers(24, 4, 0.5)
+        self.answers(8, 8, 0.5)
+        self.answers(8, 96, 2.0)
         seen = []
         for _ in range(4):
-            self.answers(8, 36, 0.1)
+            self.answers(8, 36, 0.5)
             for _ in range(50):
                 self.limit.end(36, True)
             seen.append(self.limit.value)
@@ -128,6 +124,21 @@ class Learned(SynchronousTestCase):
         self.assertEqual(seen, [36, 39, 43, 43])  # in the end 36 are not nine tenths of it
         self.limit.end(43, False)
         self.assertEqual(self.limit.value, 43)
+
+    def test_it_grows_more_slowly_where_that_is_refused(self) -> None:
+        self.turns(6, 9, 8)
+        held = []
+        for _ in range(6):
+            self.refuse(9)
+            self.assertEqual(self.limit.value, 8)
+            since = self.clock.seconds()
+            while self.limit.value == 8:
+                self.clock.advance(0.5)
+                self.answers(8, 8, 0.1)
+                self.limit.end(8, True)
+            held.append(self.clock.seconds() - since)
+        self.assertEqual(held, sorted(held))
+        self.assertTrue(held[0] < 3.0 < 12.0 < held[-1] < 17.0, held)
 
     def test_it_was_for_nothing(self) -> None:
         """The limit that its pace taught is given up where calls at low load turn out to be as slow."""
@@ -142,8 +153,8 @@ class Learned(SynchronousTestCase):
         """What was learned below it stays."""
         self.limit.allow(50)
         self.assertEqual(self.limit.value, 50)
-        self.answers(16, 20, 0.1)
-        self.refusals(3, 41)
+        self.turns(6, 37, 36)
+        self.refuse(37)
         for most, value in ((100, 36), (30, 30)):
             self.limit.allow(most)
             self.assertEqual(self.limit.value, value)

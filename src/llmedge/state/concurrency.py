@@ -44,12 +44,9 @@ class Limit(Protocol):
         :param latency: for the answer's size, if that is known; only those of one ``kind`` are compared.
         """
 
-    def refused(self, number: int, load: int, last: int, told: bool = False) -> bool:
+    def refused(self, number: int, load: int, last: int) -> bool:
         """An overload, with ``load`` calls under way, itself among them; ``last`` is the number of the call that began
-        last. Whether it may be for want of places.
-
-        :param told: it said when to come back.
-        """
+        last. Whether it is for want of places, as far as is known."""
 
     def end(self, in_flight: int, well: bool) -> None:
         """A call ended; ``in_flight`` counts it too."""
@@ -65,7 +62,7 @@ class FixedLimit:
     def answered(self, number: int, load: Load, latency: float, kind: object) -> None:
         """What happens changes nothing."""
 
-    def refused(self, number: int, load: int, last: int, told: bool = False) -> bool:
+    def refused(self, number: int, load: int, last: int) -> bool:
         return False
 
     def end(self, in_flight: int, well: bool) -> None:
@@ -74,14 +71,14 @@ class FixedLimit:
 
 _BLOCK = 8
 """Answers that are judged together, by their median."""
-_SLOW = 2.0
-"""Times its pace at low load, from which on a deployment has too much to do."""
 _WELL = 1.5
-"""Times its pace at low load, up to which calls went well."""
+"""Times its pace at low load, up to which calls went well; beyond it has too much to do."""
+_SLOWER = 2.0
+"""The same at low load, from which on it may be slower, for all."""
 _GROWTH = 0.1
 """Share by which the limit grows in a second."""
 _LONGEST_HOLD = 16.0
-"""Seconds after which it grows: one, doubled each time it is lowered for refusals, halved each time it grows."""
+"""Seconds after which it grows: one, doubled each time it is lowered for refusals, halved where it is not."""
 _MEMORY = 30.0
 """Seconds of each of the two spans over which it is remembered how many calls at once went well."""
 
@@ -89,25 +86,21 @@ _MEMORY = 30.0
 class LearnedLimit:
     """Learns how many calls at once a deployment takes, from two kinds of signs, and only once there are some.
 
-    *Refusals* (429, 503, 529) of calls that begin with more under way than were taken lately: three of them, and half
-    of such calls, and the limit is nine tenths of what was under way, rounded up: of few each counts. One refusal
-    teaches nothing, nor do those with one at lower load among them (a part of all calls fails), nor one where others
-    begin beside it and go well: that is a limit of requests a second, for which there is
-    :class:`~llmedge.state.pacing.Pacer`.
+    *Refusals* (429, 503, 529) where calls that began next to them, with fewer under way, are answered; see
+    :class:`~llmedge.state.places.Places`. One refusal teaches nothing, nor do those that come whatever is under way.
 
     *Pace*, for servers that queue instead of refusing (vLLM, llama.cpp): seconds to the first content, of whole answers
-    to the end, the median of eight. Where it is twice that of calls that began at low load, and more was under way than
-    went well lately, the limit is half as much again as the server worked on (BBR's estimate, Cardwell et al. 2016:
+    to the end, the median of eight. Where it is half as much again as that of calls that began at low load, and more was
+    under way than went well lately, the limit is half as much again as the server worked on (BBR's estimate, Cardwell et al. 2016:
     what it delivers a second, times its time at low load). Where calls that begin at low load are as slow, the server
     is merely slower, for all, and that is its pace from now on. Neither Netflix's Gradient2 nor Envoy's adaptive
     concurrency can tell the two apart: they compare with an average that follows the load, or with a minimum that is
     measured on purpose.
 
-    Never less than *went well* at once in the last minute. It grows with time, not with answers: a tenth a second, or
-    one, while nine tenths of it are used.
+    By its pace never less than *went well* at once in the last minute. It grows with time, not with answers: a tenth a
+    second, or one, while nine tenths of it are used; more slowly each time that is refused.
 
     :param most: calls at once, at which it begins.
-    :ivar watch: calls under way at a refusal; ``beyond``: calls that began since then with as many under way.
     :ivar why: what lowered it last, for people: ``"pace 5.1x"``.
     """
 
@@ -116,7 +109,7 @@ class LearnedLimit:
         self._most = most
         self._limit = float(most)
         self._last = self._lowered_at = 0  # numbers of the call that began last, and before it was lowered
-        self._grew, self._hold = 0.0, 1.0
+        self._grew, self._hold, self._is_cut = 0.0, 1.0, False  # seconds until it grows; refused since it did
         self._places = Places()
         self._well = [0, 0]  # most calls at once that went well, in this span and in the one before
         self._well_since = clock.seconds()
@@ -190,7 +183,7 @@ class LearnedLimit:
             self._well = [0, self._well[0] if now - self._well_since < 2 * _MEMORY else 0]
             self._well_since = now
 
-    def refused(self, number: int, load: int, last: int, told: bool = False) -> bool:
+    def refused(self, number: int, load: int, last: int) -> bool:
         """See :class:`Limit`."""
         load = self._places.refused(number, load, last, self._clock.seconds())
         places = self._places.found()
@@ -200,7 +193,7 @@ class LearnedLimit:
             return number <= self._lowered_at  # of a hundred refused together the first ones tell
         if places < self._limit:
             self._last = last
-            self._hold = min(_LONGEST_HOLD, 2.0 * self._hold)
+            self._hold, self._is_cut = min(_LONGEST_HOLD, 2.0 * self._hold), True
             self._lower(places, f"{load} at once refused")
             self._by_pace = False
         return True
@@ -218,7 +211,9 @@ class LearnedLimit:
         if self._limit < self._most and well and self._is_well and in_flight >= 0.9 * self.value:
             now = self._clock.seconds()
             if now - self._grew >= self._hold:
-                self._grew, self._hold = now, max(1.0, self._hold / 2.0)
+                self._grew = now
+                self._hold = self._hold if self._is_cut else max(1.0, self._hold / 2.0)
+                self._is_cut = False
                 self._is_well = False  # as far as is known of so many
                 self._limit = min(float(self._most), self._limit + max(1.0, _GROWTH * self._limit))
 
@@ -250,7 +245,7 @@ class Pace:
         :param counts: the load was so low that its latency is the usual one.
         """
         usual = self._usual
-        if usual is not None and latency > _SLOW * usual:
+        if usual is not None and latency > _SLOWER * usual:
             self._steps.append(latency)
             if len(self._steps) < _STEPS:
                 return False

@@ -16,7 +16,7 @@ APART, MIXED = 0.9, 0.5
 """Share of the pairs, at least, in which who was refused was one too many and who was not was none, where places are
 wanting; at most, where they are not. It is one where nothing else matters, but for calls on the wire."""
 SPAN = 30.0
-"""Seconds after which it is counted anew."""
+"""Seconds without a refusal after which it is counted anew."""
 
 
 class Places:
@@ -28,7 +28,7 @@ class Places:
     def __init__(self) -> None:
         self.asked: dict[int, int] = {}
         self._beside: dict[int, int] = {}  # of those that began lately: how many under way then were being refused
-        self._since = 0.0
+        self._refused_at = 0.0
         self._pairs: deque[tuple[int, int]] = deque(maxlen=PAIRS)
 
     def accepted(self, number: int, load: int) -> None:
@@ -46,10 +46,10 @@ class Places:
             self._beside[each] = self._beside.get(each, 0) + 1
         while len(self._beside) > WAITED_FOR:
             del self._beside[next(iter(self._beside))]
-        if now - self._since > SPAN:
-            self._since = now
+        if now - self._refused_at > SPAN:
             self.asked.clear()
             self._pairs.clear()
+        self._refused_at = now
         self.asked.pop(number, None)
         if load < 2:
             return load  # alone: that is for another reason
