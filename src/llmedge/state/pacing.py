@@ -109,7 +109,6 @@ class Pacer:
         before, self._accepted = self._accepted, last - self._refusals
         self._well.add(now, float(max(0, self._accepted - before)))
         if self._size:
-            self._size = 1
             self._is_rough = True
         elif not full and self._rate.refused(number, last, self._accepted):
             self.slow = True
