@@ -184,11 +184,12 @@ def full(
 
 
 @_scenario
-def full_after_outage(status: int = 429, places: int = 8, used: float = 0.8) -> Scenario:
+def full_after_outage(status: int = 429, places: int = 8, used: float = 0.8, begin: float = 0.0) -> Scenario:
     """A vendor of few places that was down: who waited does not come all at once."""
-    script = Script(0.5, 0.2, failing=during(10.0, 20.0, 1.0), status=429, places=places, full_status=status)
-    calls = [Load(used * places / 0.5, 40.0, judged_from=20.0)]
-    return Scenario({"a": script}, ALONE, calls, {"whole": _whole(0.93)})
+    end = begin + 10.0
+    script = Script(0.5, 0.2, failing=during(begin, end, 1.0), status=429, places=places, full_status=status)
+    calls = [Load(used * places / 0.5, end + 20.0, judged_from=end + 3.0)]
+    return Scenario({"a": script}, ALONE, calls, {"whole from 3 s on": _whole(0.9)})
 
 
 @_scenario

@@ -379,14 +379,14 @@ class Lease:
     def _refused(self, verdict: Verdict, waited: float, retry_after: float | None) -> bool:
         """Whether that may be for want of places."""
         pacer = self.deployment.pacer
-        full = self.slot.refused()
+        full, beside = self.slot.refused(), self.slot.load > 1
         if retry_after and not full:
             pacer.told(self.slot.number, self.deployment.queue.begun)
-            pacer.pause(retry_after, "Retry-After", number=self.slot.number if self.slot.load > 1 else 0)
+            pacer.pause(retry_after, "Retry-After", number=self.slot.number if beside else 0)
             self.deployment.signals.pause(pacer.paused())
             return False
         if not verdict.unhealthy:  # the breaker looks after the others
-            pacer.refused(self.slot.number, self.deployment.queue.begun, full, waited)
+            pacer.refused(self.slot.number, self.deployment.queue.begun, full, waited, beside)
         return full
 
     def end(self, tokens: int | None) -> None:

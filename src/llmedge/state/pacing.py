@@ -73,7 +73,7 @@ class Pacer:
         :param number: of the call that was told so beside others; it may be for want of places.
         """
         now, seconds = self._clock.seconds(), min(seconds, MOST)
-        self._may_try = number > 0 and number != self._tried and (self._may_try or not self.paused())
+        self._may_try = number > 0 and number != self._tried and (self._may_try or not self.paused(last=True))
         self._longest = max(seconds, self.paused())
         self._until = max(self._until, now + seconds)
         self._until_for_last = max(self._until_for_last, now + min(seconds, longest_for_last, PROBE))
@@ -91,12 +91,14 @@ class Pacer:
         if self.learns and not self.paused(last=True) and self._rate.refused(number, last, self._accepted):
             self.slow = True
 
-    def refused(self, number: int, last: int, full: bool = False, seconds: float = 0.0) -> None:
+    def refused(
+        self, number: int, last: int, full: bool = False, seconds: float = 0.0, beside: bool = False
+    ) -> None:
         """A refusal that does not say how long to wait, of the ``number``-th call that began, ``last`` being that of
         the last one. After more in a row than come by chance, which means that none of those that began in between was
         accepted, nobody is to ask for a while; but not where it is ``full``, as places come free one by one.
 
-        :param seconds: that the refusal took.
+        :param seconds: that the refusal took. ``beside``: others were under way; see :meth:`freed`.
         """
         if not self.learns:
             return
@@ -117,7 +119,7 @@ class Pacer:
         elif now >= self._until_for_last and not full and self._is_no_chance(now):
             seconds = min(LONGEST, FIRST * 2.0 ** min(self._pauses, 10)) * (1.0 - JITTER * self._random.random())
             self._pauses += 1
-            self.pause(seconds, f"{self._row} refusals in a row", LONGEST_OF_LAST)
+            self.pause(seconds, f"{self._row} refusals in a row", LONGEST_OF_LAST, number if beside else 0)
 
     def _is_no_chance(self, now: float) -> bool:
         well = self._well.total(now)
