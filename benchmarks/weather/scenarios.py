@@ -130,7 +130,10 @@ def told_outage(rate: float = 20.0, down: float = 2.0, status: int = 429) -> Sce
     """It says when to come back: who comes meanwhile waits."""
     script = Script(failing=during(1.0, 1.0 + down, 1.0), status=status, retry_after=down)
     return Scenario(
-        {"a": script}, ALONE, [Load(rate, down + 6.0)], {"whole": _whole(0.99), "vendor calls a call": _calls_a_call(1.1)}
+        {"a": script},
+        ALONE,
+        [Load(rate, down + 6.0)],
+        {"whole": _whole(0.99), "vendor calls a call": _calls_a_call(1.1)},
     )
 
 

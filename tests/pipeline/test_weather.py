@@ -201,7 +201,7 @@ class Overload(Weather):
 
         ramped = whole()
         self.patch(Pacer, "ramp", lambda pacer, begin=None: setattr(pacer, "slow", True))
-        self.assertGreater(ramped, whole() + 0.08)
+        self.assertGreater(ramped, whole() + 0.06)
 
     def test_refusals_by_chance(self) -> None:
         """A part of the calls gets 503, with many under way or few: that is no limit of places, nor of a rate."""

@@ -90,12 +90,12 @@ class LearnedLimit:
     :class:`~llmedge.state.places.Places`. One refusal teaches nothing, nor do those that come whatever is under way.
 
     *Pace*, for servers that queue instead of refusing (vLLM, llama.cpp): seconds to the first content, of whole answers
-    to the end, the median of eight. Where it is half as much again as that of calls that began at low load, and more was
-    under way than went well lately, the limit is half as much again as the server worked on (BBR's estimate, Cardwell et al. 2016:
-    what it delivers a second, times its time at low load). Where calls that begin at low load are as slow, the server
-    is merely slower, for all, and that is its pace from now on. Neither Netflix's Gradient2 nor Envoy's adaptive
-    concurrency can tell the two apart: they compare with an average that follows the load, or with a minimum that is
-    measured on purpose.
+    to the end, the median of eight. Where it is half as much again as that of calls that began at low load, and more
+    was under way than went well lately, the limit is half as much again as the server worked on (BBR's estimate,
+    Cardwell et al. 2016: what it delivers a second, times its time at low load). Where calls that begin at low load are
+    as slow, the server is merely slower, for all, and that is its pace from now on. Neither Netflix's Gradient2 nor
+    Envoy's adaptive concurrency can tell the two apart: they compare with an average that follows the load, or with a
+    minimum that is measured on purpose.
 
     By its pace never less than *went well* at once in the last minute. It grows with time, not with answers: a tenth a
     second, or one, while nine tenths of it are used; more slowly each time that is refused.

@@ -34,9 +34,10 @@ SPAN = 10.0
 class Pacer:
     """Lets calls begin one by one where a deployment wants it. Idle, it costs the look at ``slow``.
 
-    - A *pause*: as long as a refusal says (``Retry-After``), else, after more refusals in a row than come by chance, half
-      a second, doubled with each further one. Until then nobody who may ask elsewhere asks here; who may not waits in the queue, two seconds at most, and
-      once in a minute tries. An answer to who has tried ends the pause, and so does :meth:`clear`.
+    - A *pause*: as long as a refusal says (``Retry-After``), else, after more refusals in a row than come by chance,
+      half a second, doubled with each further one. Until then nobody who may ask elsewhere asks here; who may not waits
+      in the queue, two seconds at most, and once in a minute tries; or when a call ends, where it may be for want of
+      places. An answer to who has tried ends the pause, and so does :meth:`clear`.
     - A *ramp* behind a pause, and behind an outage: one call, then two, four … each tenth of a second, and two for each
       answer that begins, until nobody is held up any more. So who waited does not come all at once.
     - A *rate* where refusals come whatever is under way; see :class:`~llmedge.state.learned_rate.LearnedRate`.
@@ -91,9 +92,7 @@ class Pacer:
         if self.learns and not self.paused(last=True) and self._rate.refused(number, last, self._accepted):
             self.slow = True
 
-    def refused(
-        self, number: int, last: int, full: bool = False, seconds: float = 0.0, beside: bool = False
-    ) -> None:
+    def refused(self, number: int, last: int, full: bool = False, seconds: float = 0.0, beside: bool = False) -> None:
         """A refusal that does not say how long to wait, of the ``number``-th call that began, ``last`` being that of
         the last one. After more in a row than come by chance, which means that none of those that began in between was
         accepted, nobody is to ask for a while; but not where it is ``full``, as places come free one by one.
