@@ -10,6 +10,7 @@ from benchmarks.weather.__main__ import made, table
 from benchmarks.weather.callers import Call, Load, ends, quantile, share
 from benchmarks.weather.scenarios import SCENARIOS, Run
 from benchmarks.weather.service import configuration, key_of, rows
+from benchmarks.weather.simulated import simulate
 from benchmarks.weather.vendors import Vendor
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -39,6 +40,17 @@ class Benchmarks(SynchronousTestCase):
             nothing = [Call(load, load.judged_from + 9.0, 503, None, 1.0) for load in scenario.loads]
             judged = [demand(Run(nothing, vendors))[1] for demand in scenario.demands.values()]
             self.assertIn(False, judged, name)
+
+    def test_simulated(self) -> None:
+        """The same on a clock that jumps; whoever asks again as soon as he is answered, too."""
+        for asked in ("partial_failure:rate=10,seconds=5", "greedy_caller:workers=5,seconds=3"):
+            _, scenario = made(asked)
+            for learning in (True, False):
+                ran = simulate(scenario, learning)
+                self.assertGreater(len(ran.run.judged), 3)
+                self.assertTrue(all(call.ended is not None for call in ran.run.calls))
+                self.assertTrue(all(demand(ran.run)[1] for demand in scenario.demands.values()), asked)
+                self.assertGreater(max(sample.in_flight for sample in ran.samples), 0)
 
     def test_numbers(self) -> None:
         name, scenario = made("partial_failure:share=0.2,rate=50")

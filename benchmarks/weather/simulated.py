@@ -15,7 +15,7 @@ from llmedge.pipeline.standings import UNLIMITED
 
 AWAY = 0.001
 """Seconds to a vendor."""
-SEE = 0.05
+AGAIN = 0.05
 """Seconds after which a caller who was refused asks again, if he does."""
 
 
@@ -57,21 +57,16 @@ class _Crowd:
             at += random.expovariate(load.rate)
 
     def _ask(self, load: Load, ended: Any = lambda asked: None) -> None:
-        self.calls.append(
-            (
-                load,
-                self._climate.ask(
-                    load.stream, self._timeout, load.patience, load.caller or "anonymous", load.long, ended
-                ),
-            )
-        )
+        caller = load.caller or "anonymous"
+        asked = self._climate.ask(load.stream, self._timeout, load.patience, caller, load.long, ended)
+        self.calls.append((load, asked))
 
     def _work(self, load: Load) -> None:
         clock = self._climate.clock
 
         def again(asked: Asked) -> None:
             if clock.seconds() < load.begin + load.seconds:
-                clock.callLater(0.0 if asked.whole else SEE, self._work, load)
+                clock.callLater(0.0 if asked.whole else AGAIN, self._work, load)
 
         if clock.seconds() < load.begin + load.seconds:
             self._ask(load, again)
