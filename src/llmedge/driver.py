@@ -73,26 +73,24 @@ class CoroutineDriver:
 
 
 class Work(Deferred[None]):
-    """A coroutine that another one awaits, and that may outlive it: one that is begun by who needs it first, and that
-    others wait for as well. As long as nobody is cancelled it is driven by whoever drives the other, who takes it for a
-    Deferred; that costs a fifth of a driver and a Deferred of its own.
+    """A coroutine that another one awaits, and that outlives it: it is begun by who needs it first, and others wait for
+    it as well. As long as nobody is cancelled it is driven by whoever drives the other, who takes it for a
+    Deferred; that costs a third of a driver and a Deferred of its own.
 
-    :param goes_on: says whether it is to go on alone, now that who awaits it is cancelled.
-    :param ended: is told what came of it where it did go on alone.
+    :param ended: is told what came of it, or the Failure, where who awaited it was cancelled.
     :param after: is called each time that who awaits it has had its turn.
-    :ivar alone: who awaited it has gone.
+    :ivar alone: who awaited it was cancelled; it goes on, unless it is stopped.
     """
 
     def __init__(
         self,
         coroutine: Coroutine[Deferred[Any], Any, Any],
-        goes_on: Callable[[], object],
         ended: Callable[[Any], None],
         after: Callable[[], None],
     ) -> None:  # nothing of a Deferred's is used
         self.alone = False
         self._coroutine = coroutine
-        self._goes_on, self._ended, self._after = goes_on, ended, after
+        self._ended, self._after = ended, after
         self._waiting: Deferred[Any] | None = None
         self._then: Callable[[Any], None] = _nobody
         self._driver: CoroutineDriver | None = None
@@ -131,10 +129,7 @@ class Work(Deferred[None]):
         return self
 
     def cancel(self) -> None:
-        """Who awaits it is to end, and it as well unless it is to go on."""
-        if not self._goes_on():
-            self.stop()
-            return
+        """Who awaits it is to end."""
         self.alone = True
         then, self._then = self._then, self._go_on
         then(Failure(CancelledError()))  # type: ignore[no-untyped-call]  # twisted has no types here

@@ -2,15 +2,9 @@
 
 import gc
 import sys
-import tracemalloc
-from hashlib import sha256
 
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.cache.entry import Entry
-from llmedge.cache.memory import MemoryCache
-from llmedge.model import Usage
 from tests.effort import so_many
 from tests.fakes import CHAT, Edge, request
 
@@ -43,20 +37,3 @@ class Flat(SynchronousTestCase):
         self.assertLess(sys.getallocatedblocks() - before, before * 0.01)
         self.assertGreater(cache.memory.evicted, CALLS / 3)
         self.assertLessEqual(cache.memory.size, ROOM)
-
-    def test_what_entries_take(self) -> None:
-        """``max_bytes`` is what the process has for it: a tenth less at most, with what the allocator adds a hundredth
-        more. The smaller entries are, the more of it is what is around them."""
-        for size in (500, 2_000, 20_000):
-            memory = MemoryCache(Clock(), 3_000_000)
-            tracemalloc.start()
-            for number in range(3 * memory.max_bytes // size):
-                usage = Usage(input=number + 300, output=number + 400)
-                body = b"%b%d" % (b"x" * (size - 8), number + 10_000_000)
-                ttl = 3600 - number / 1000
-                entry = Entry(body, b"application/json", 0, "p", "m", usage, number + 0.5, ttl, ttl)
-                memory.put(sha256(body).digest(), entry)
-            taken, _ = tracemalloc.get_traced_memory()
-            tracemalloc.stop()
-            self.assertGreater(memory.evicted, 0)
-            self.assertTrue(0.9 < taken / memory.max_bytes < 1.01, (size, taken))

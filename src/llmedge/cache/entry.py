@@ -6,7 +6,7 @@ import msgspec
 
 from llmedge.model import Usage
 
-OVERHEAD = 900
+OVERHEAD = 980
 """Bytes, about, of an entry beside its body: its key, its fields, its places in tables, and the hash of one that is
 gone and still known."""
 

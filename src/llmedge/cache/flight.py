@@ -74,7 +74,7 @@ class Flight:
             asking = ask(self.call)
             if type(asking) is not CoroutineType:
                 asking = _awaited(lambda call: asking, self.call)
-            work = Work(asking, self._is_wanted, self._land_alone, self._wake_waiting)
+            work = Work(asking, self._land_alone, self._wake_waiting)
             self._cancel = work.stop
             result = await work
         except BaseException as error:
@@ -112,10 +112,6 @@ class Flight:
             self._wake_waiting()
         elif not self.whole and self.error is None and self._deserted:
             self._drain()
-
-    def _is_wanted(self) -> object:
-        """Whether it is to end though who asked first has left."""
-        return self._waiting or self._finish
 
     def _wake_waiting(self) -> None:
         if self.landed and self._waiting:
@@ -246,7 +242,7 @@ class Flight:
     def _left(self, record: Record) -> None:
         over = self.whole or self.error is not None
         first_waits = not self.landed and self.payer is not None and self.payer is not record
-        if over or not (self._riders or self._is_wanted() or first_waits):
+        if over or not (self._riders or self._waiting or self._finish or first_waits):
             if not over:
                 self._stop()
             elif record is self.payer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from functools import lru_cache
 from time import time
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -80,9 +80,8 @@ def _fields_and_facts(declared: int) -> type[_Fields]:
 
     :param declared: how many facts there are: stages that nobody uses declare none.
     """
-    return msgspec.defstruct(
-        "_FieldsAndFacts", [(fact.name, Any, UNSET) for fact in FACTS[:declared]], bases=(_Fields,)
-    )
+    facts = [(fact.name, Any, UNSET) for fact in FACTS[:declared]]
+    return cast("type[_Fields]", msgspec.defstruct("_FieldsAndFacts", facts, bases=(_Fields,)))
 
 
 class _Line(msgspec.Struct):
