@@ -22,13 +22,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.caching import ON, caching
 from benchmarks.crowds import from_stub, idle, passed, translated
 from benchmarks.gateway import ROOT, Gateway, Stub, missing, raise_descriptors
 from benchmarks.rows import beside, calls, flame, many_calls
 from benchmarks.targets import judge, show, show_targets, targets
 from benchmarks.tls import certificate, over_tls
 
-PARTS = ("calls", "beside", "streams", "idle", "memory", "tls")
+PARTS = ("calls", "cache", "beside", "streams", "idle", "memory", "tls")
 
 
 class Bench:
@@ -47,8 +48,8 @@ class Bench:
         self.beside: dict[str, dict[str, dict[str, Any]]] = {}
 
     @contextlib.contextmanager
-    def _gateway(self, tls: tuple[str, str] | None = None) -> Any:
-        gateway = Gateway(self._folder, self._stub.port, tls)
+    def _gateway(self, tls: tuple[str, str] | None = None, more: str = "") -> Any:
+        gateway = Gateway(self._folder, self._stub.port, tls, more)
         self._starts.append(gateway)
         try:
             yield gateway
@@ -67,6 +68,10 @@ class Bench:
             self._show("calls", calls(gateway, self._stub, options.seconds, options.connections))
             if options.profile:
                 flame(gateway, Path(options.profile), options.connections)
+
+    def cache(self) -> None:
+        with self._gateway() as off, self._gateway(more=ON) as on:
+            self._show("with the cache", caching(off, on, 1, self._options.connections))
 
     def others(self) -> None:
         options = self._options
@@ -149,7 +154,7 @@ def main() -> int:
         stub = Stub(options.stub_port)
         stack.callback(stub.stop)
         bench = Bench(options, Path(name), stub)
-        parts = (bench.calls, bench.others, bench.streams, bench.idle, bench.memory, bench.tls)
+        parts = (bench.calls, bench.cache, bench.others, bench.streams, bench.idle, bench.memory, bench.tls)
         for part, run in zip(PARTS, parts, strict=True):
             if options.only and part not in options.only:
                 continue

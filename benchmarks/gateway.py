@@ -98,15 +98,15 @@ class Stub:
 class Gateway:
     """``twist llmedge`` with everything switched on, in front of the stub.
 
-    :param tls: paths of a certificate and its key, for a second port with TLS.
+    :param tls: paths of a certificate and its key, for a second port with TLS. ``more``: configuration.
     :ivar ready: seconds from its start until it listens.
     :ivar idle: its memory then, in MB.
     """
 
-    def __init__(self, folder: Path, stub_port: int, tls: tuple[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, stub_port: int, tls: tuple[str, str] | None = None, more: str = "") -> None:
         own = Path(tempfile.mkdtemp(dir=folder))
         config = own / "llmedge.toml"
-        config.write_text(configuration(stub_port))
+        config.write_text(configuration(stub_port) + more)
         self.log = own / "access.log"
         place = "0:interface=127.0.0.1:backlog=1024"  # Twisted's 50 would have hundreds wait a second to be let in
         arguments = ["--config", str(config), "--port", f"tcp:{place}"]

@@ -27,10 +27,13 @@ class CoroutineDriver:
         self._waiting: Deferred[Any] | None = None
         self._then: Callable[[Any], None] = _nobody
 
-    def start(self, then: Callable[[Any], None]) -> None:
-        """Begin; ``then`` is called at the end, with what came of it, or the Failure. It must not raise."""
+    def start(self, then: Callable[[Any], None], result: object = None) -> None:
+        """Begin; ``then`` is called at the end, with what came of it, or the Failure. It must not raise.
+
+        :param result: of what it awaits, where it was begun already.
+        """
         self._then = then
-        self._resume(None)
+        self._resume(result)
 
     def cancel(self) -> None:
         """Have what is awaited raise ``CancelledError``, as cancelling a Deferred does."""
@@ -67,3 +70,82 @@ class CoroutineDriver:
         self.called = True
         then, self._then = self._then, _nobody  # it knows the request
         then(result)
+
+
+class Work(Deferred[None]):
+    """A coroutine that another one awaits, and that outlives it: it is begun by who needs it first, and others wait for
+    it as well. As long as nobody is cancelled it is driven by whoever drives the other, who takes it for a
+    Deferred; that costs a third of a driver and a Deferred of its own.
+
+    :param ended: is told what came of it, or the Failure, where who awaited it was cancelled.
+    :param after: is called each time that who awaits it has had its turn.
+    :ivar alone: who awaited it was cancelled; it goes on, unless it is stopped.
+    """
+
+    def __init__(
+        self,
+        coroutine: Coroutine[Deferred[Any], Any, Any],
+        ended: Callable[[Any], None],
+        after: Callable[[], None],
+    ) -> None:  # nothing of a Deferred's is used
+        self.alone = False
+        self._coroutine = coroutine
+        self._ended, self._after = ended, after
+        self._waiting: Deferred[Any] | None = None
+        self._then: Callable[[Any], None] = _nobody
+        self._driver: CoroutineDriver | None = None
+
+    # For who awaits it
+
+    def __await__(self) -> Work:  # type: ignore[override]
+        return self
+
+    __iter__ = __await__  # type: ignore[assignment]
+
+    def __next__(self) -> Work:
+        return self._wait(self._coroutine.send(None))
+
+    def send(self, value: object) -> Work:
+        return self._wait(self._coroutine.send(None))
+
+    def throw(self, kind: Any, value: Any = None, trace: Any = None) -> Work:
+        error = kind if value is None else value
+        if self.alone:
+            raise error
+        return self._wait(self._coroutine.throw(error))
+
+    def _wait(self, waiting: Any) -> Work:
+        while not isinstance(waiting, Deferred):  # as in CoroutineDriver
+            waiting = self._coroutine.send(waiting)
+        self._waiting = waiting
+        return self
+
+    # For who drives that
+
+    def addBoth(self, then: Callable[..., Any], *args: Any, **named: Any) -> Work:  # type: ignore[override]
+        self._then = (lambda result: then(result, *args, **named)) if args or named else then
+        assert self._waiting is not None
+        self._waiting.addBoth(self._resume)
+        return self
+
+    def cancel(self) -> None:
+        """Who awaits it is to end."""
+        self.alone = True
+        then, self._then = self._then, self._go_on
+        then(Failure(CancelledError()))  # type: ignore[no-untyped-call]  # twisted has no types here
+
+    def stop(self) -> None:
+        """It is to end."""
+        if self._driver is not None:
+            self._driver.cancel()
+        elif self._waiting is not None:
+            self._waiting.cancel()
+
+    def _resume(self, result: object) -> None:
+        then, self._then = self._then, _nobody
+        then(result)
+        self._after()
+
+    def _go_on(self, result: object) -> None:
+        self._driver = CoroutineDriver(self._coroutine)
+        self._driver.start(self._ended, result)

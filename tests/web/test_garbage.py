@@ -75,6 +75,14 @@ class Leftovers(SynchronousTestCase):
         self.patch(Names, "endpoint", lambda *_: Endpoint(Vendor))
         self.assertEqual(self.left_by(Edge(TOML), CHAT | {"model": "m", "stream": True}), [])
 
+    def test_with_the_cache(self) -> None:
+        """What each call asks for anew: what was kept is too old for the next one."""
+        cache = "[cache]\nenabled = true\nttl = 10\n"
+        self.patch(Names, "endpoint", lambda *_: Endpoint(Vendor))
+        self.assertEqual(self.left_by(Edge(TOML + cache), CHAT | {"model": "m", "stream": True}), [])
+        for stream in (False, True):
+            self.assertEqual(self.left_by(Edge(cache), CHAT | {"stream": stream}), [])
+
     def test_a_refusal(self) -> None:
         """A flood of them is when the collector would be in the way most."""
         edge = Edge("[rate_limit]\nrpm = 1\nburst = 1\n")

@@ -6,9 +6,9 @@ import msgspec
 
 from llmedge.model import Usage
 
-OVERHEAD = 1024
-"""Bytes, about, of an entry beside its body: its key, its fields, its places in tables, and the key of one that is gone
-and still known."""
+OVERHEAD = 980
+"""Bytes, about, of an entry beside its body: its key, its fields, its places in tables, and the hash of one that is
+gone and still known."""
 
 
 class Entry(msgspec.Struct, gc=False, array_like=True):
@@ -20,6 +20,7 @@ class Entry(msgspec.Struct, gc=False, array_like=True):
     :ivar usage: as its vendor told, or what was estimated; ``None``: nobody knows.
     :ivar stored: when, in seconds since 1970; ``ttl``: seconds for which it is fresh; ``keep``: for which it is kept.
     :ivar signed: its id, and when it was created, as they stand in ``body``; ``None``: nobody has looked.
+    :ivar signature: both of them and what is between, where they always stand together.
     """
 
     body: bytes
@@ -32,3 +33,4 @@ class Entry(msgspec.Struct, gc=False, array_like=True):
     ttl: float
     keep: float
     signed: tuple[bytes, bytes] | None = None
+    signature: bytes = b""

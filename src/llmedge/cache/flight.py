@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from llmedge.cache.refusals import FellBehind
 from llmedge.cache.replay import like, signature
 from llmedge.call import Call
-from llmedge.driver import CoroutineDriver
+from llmedge.driver import CoroutineDriver, Work
 from llmedge.model import Answer, Event, EventKind, Usage
 from llmedge.record import Accounting, Record, Routing
 from llmedge.streams import Batch, Reply, ReplyStream, Wake, nobody
@@ -43,7 +43,7 @@ class Flight:
     first = count = size = 0
     _waking = False
     estimated: Usage | None = None
-    _work: CoroutineDriver | None = None
+    _cancel: Callable[[], None] | None = None
     _late: Any = None
 
     def __init__(self, call: Call, limit: int, finish: bool, ended: Callable[[Flight], None]) -> None:
@@ -58,37 +58,66 @@ class Flight:
     # Before there is an answer
 
     def start(self, ask: Callable[[Call], Awaitable[Reply]]) -> None:
-        """Have ``ask`` asked."""
-        try:
-            work = ask(self.call)
-        except Exception:
-            self._land(Failure())  # type: ignore[no-untyped-call]  # twisted has no types here
-            return
-        self._work = CoroutineDriver(work if type(work) is CoroutineType else _awaited(work))
-        self._work.start(self._land)
-        if self.payer is None:
-            self._allow_time()
+        """Have ``ask`` asked, for whoever comes."""
+        driver = CoroutineDriver(_awaited(ask, self.call))
+        self._cancel = driver.cancel
+        driver.start(self._land_alone)
+        self._allow_time()
 
-    def _land(self, result: Any) -> None:
+    async def lead(self, ask: Callable[[Call], Awaitable[Reply]], record: Record) -> Reply:
+        """What comes of asking ``ask``, for ``record``, whose call is the first.
+
+        :raises BaseException: what became of it instead.
+        """
+        work = None
+        try:
+            asking = ask(self.call)
+            if type(asking) is not CoroutineType:
+                asking = _awaited(lambda call: asking, self.call)
+            work = Work(asking, self._land_alone, self._wake_waiting)
+            self._cancel = work.stop
+            result = await work
+        except BaseException as error:
+            if work is not None and work.alone:
+                self._left(record)
+            else:
+                self._hand_over(record)
+                self._land(None, error)
+            raise
+        self._hand_over(record)
+        self._land(result)
+        return result if self.whole else self._ride(record)
+
+    def _land(self, reply: Any, error: BaseException | None = None) -> None:
         self.landed = True
+        self._cancel = None  # it knows this flight
         if self.error is not None:  # all had left before
-            if isinstance(result, ReplyStream):
-                result.abort()
-            return
-        if type(result) is Answer:
-            self.reply, self.whole = result, True
+            if isinstance(reply, ReplyStream):
+                reply.abort()
+        elif error is not None:
+            self._end(error)
+        elif type(reply) is Answer:
+            self.reply, self.whole = reply, True
             self._end(None)
-        elif isinstance(result, Failure):
-            self._end(result.value)
         else:
-            self.reply = result
-        waiting = self._waiting
-        if waiting:
-            self._waiting = []
+            self.reply = reply
+
+    def _land_alone(self, result: Any) -> None:
+        """Who asked for it has gone, or was nobody."""
+        if isinstance(result, Failure):
+            self._land(None, result.value)
+        else:
+            self._land(result)
+        if self._waiting:
+            self._wake_waiting()
+        elif not self.whole and self.error is None and self._deserted:
+            self._drain()
+
+    def _wake_waiting(self) -> None:
+        if self.landed and self._waiting:
+            waiting, self._waiting = self._waiting, []
             for each in waiting:
                 each.callback(None)
-        elif self._work is not None and not self.whole and self.error is None and self._deserted:
-            self._drain()
 
     async def answer(self, record: Record) -> Reply:
         """What comes of it, for ``record``.
@@ -105,14 +134,15 @@ class Flight:
                     self._waiting.remove(turn)
                 self._left(record)
                 raise
-        if record is self.payer:
-            self._hand_over(record)
         if self.error is not None:
             raise self.error
         if type(self.reply) is Answer:
             return self.reply
         if self.count and not self.complete:
             raise FellBehind  # whoever was first has read more in one go than is kept
+        return self._ride(record)
+
+    def _ride(self, record: Record) -> Rider:
         rider = Rider(self, record)
         self._riders.append(rider)
         return rider
@@ -157,7 +187,7 @@ class Flight:
         if self.size > self._limit:
             self._trim()
         self.events += events
-        self.size += _size(events)
+        self.size += len(events[0].frame) if len(events) == 1 else _size(events)
         if self.size > self._limit:
             self.complete = False
 
@@ -211,7 +241,8 @@ class Flight:
 
     def _left(self, record: Record) -> None:
         over = self.whole or self.error is not None
-        if over or not (self._riders or self._waiting or self._finish):
+        first_waits = not self.landed and self.payer is not None and self.payer is not record
+        if over or not (self._riders or self._waiting or self._finish or first_waits):
             if not over:
                 self._stop()
             elif record is self.payer:
@@ -222,7 +253,7 @@ class Flight:
             record.routing, record.facts = Routing(), dict(record.facts)
             record.taken, record.uid = None, ""
             self.record.accounting = Accounting()
-        if not (self._riders or self._waiting):
+        if not (self._riders or self._waiting or first_waits):
             self._allow_time()
         if not self._riders and self.reply is not None:
             self._drain()
@@ -242,8 +273,8 @@ class Flight:
         stream = self.reply
         if isinstance(stream, ReplyStream):
             stream.abort()
-        elif self._work is not None:
-            self._work.cancel()
+        elif self._cancel is not None:
+            self._cancel()
         if self.error is None:
             self._end(CancelledError())
         if self.payer is not None:
@@ -263,6 +294,8 @@ class Flight:
         if self._late is not None:
             self._late.cancel()
             self._late = None
+        if isinstance(self.reply, ReplyStream):
+            self.reply.on_readable(nobody)  # it knows this flight
         self._ended(self)
 
 
@@ -270,8 +303,8 @@ def _size(events: Batch) -> int:
     return sum([len(event.frame) for event in events])
 
 
-async def _awaited(work: Awaitable[Reply]) -> Reply:
-    return await work
+async def _awaited(ask: Callable[[Call], Awaitable[Reply]], call: Call) -> Reply:
+    return await ask(call)
 
 
 class Rider(ReplyStream):
@@ -288,7 +321,8 @@ class Rider(ReplyStream):
         self.lags = self._left = False
         self.wake: Wake = nobody
         self.renamed: Callable[[bytes, bytes], None] | None = None
-        self._ids: tuple[bytes, bytes] | None = (b"", b"") if record is flight.payer else None
+        self._first = record is flight.payer
+        self._ids: tuple[bytes, bytes] | None = None
 
     @property
     def usage(self) -> Usage | None:
@@ -307,7 +341,7 @@ class Rider(ReplyStream):
         self.at = flight.count
         stream = flight.reply
         self.drained = stream.drained  # type: ignore[union-attr]
-        return events if self._ids == (b"", b"") else self._renamed(events)
+        return events if self._first else self._renamed(events)
 
     def _renamed(self, events: Batch) -> Batch:
         if self._ids is None:

@@ -59,13 +59,8 @@ def key_of(prefix: bytes, fields: RawObject, careful: bool = True) -> bytes:
     :param careful: others may get the answer: a body that two readers may understand differently is not clear.
     :raises Unclear: it is not.
     """
-    parts = [prefix]
-    for name in sorted(fields):
-        if name not in LEFT_OUT:
-            raw = bytes(fields[name])
-            said = name.encode() if name.isidentifier() else _encode(name)  # which has no end of a part in it
-            parts += (said, canonical(raw, careful) if raw[:1] in b"[{" or b"\\" in raw else raw)
-    return sha256(b"\0".join(parts)).digest()
+    counts = _encode({name: raw for name, raw in fields.items() if name not in LEFT_OUT})
+    return sha256(prefix + b"\0" + canonical(counts, careful)).digest()
 
 
 def canonical(raw: bytes, careful: bool = True) -> bytes:

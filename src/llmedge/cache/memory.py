@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+import msgspec
+
 from llmedge.cache.entry import OVERHEAD, Entry
 from llmedge.model import Clock
 
@@ -18,12 +20,13 @@ SMALL = 0.1
 MOST_USES = 3
 
 
-class _Slot:
-    __slots__ = ("entry", "size", "uses")
+class _Slot(msgspec.Struct, gc=False):
+    """:ivar entry: ``None``: it is no longer alive. ``size``: in bytes. ``uses``: how often it was asked for again; -1:
+    it is no longer alive."""
 
-    def __init__(self, entry: Entry) -> None:
-        self.entry: Entry | None = entry  # None: it is no longer alive
-        self.size, self.uses = len(entry.body) + OVERHEAD, 0
+    entry: Entry | None
+    size: int
+    uses: int = 0
 
 
 class MemoryCache:
@@ -37,7 +40,8 @@ class MemoryCache:
         self._small: deque[tuple[bytes, _Slot]] = deque()
         self._main: deque[tuple[bytes, _Slot]] = deque()
         self._small_size = 0
-        self._ghosts: dict[bytes, None] = {}
+        self._ghosts: set[int] = set()  # hashes of their keys: mistaking one for another does no harm
+        self._ghosts_in_order: deque[int] = deque()
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -62,7 +66,7 @@ class MemoryCache:
 
     def put(self, key: bytes, entry: Entry) -> None:
         """Keep ``entry``, in the place of what was kept under ``key``."""
-        slot = _Slot(entry)
+        slot = _Slot(entry, len(entry.body) + OVERHEAD)
         if slot.size > self.max_bytes:
             return
         before = self._slots.get(key)
@@ -70,7 +74,7 @@ class MemoryCache:
             self._drop(before)
         self._slots[key] = slot
         self.size += slot.size
-        if before is not None or self._ghosts.pop(key, self) is None:
+        if before is not None or (self._ghosts and hash(key) in self._ghosts):
             self._main.append((key, slot))
         else:
             self._small.append((key, slot))
@@ -109,9 +113,11 @@ class MemoryCache:
             self._main.append((key, slot))
             return
         self._evict(key, slot)
-        self._ghosts[key] = None
-        if len(self._ghosts) > max(64, len(self._slots)):
-            del self._ghosts[next(iter(self._ghosts))]
+        ghost = hash(key)
+        self._ghosts.add(ghost)
+        self._ghosts_in_order.append(ghost)
+        if len(self._ghosts_in_order) > max(64, len(self._slots)):
+            self._ghosts.discard(self._ghosts_in_order.popleft())
 
     def _evict_main(self) -> None:
         key, slot = self._main.popleft()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from functools import lru_cache
 from itertools import count
 
 import msgspec
@@ -16,6 +17,10 @@ _LEAST = 8
 """Characters of an id that stands for nothing else in an answer."""
 _LOOKED_AT = 4
 """Events at the beginning of a stream, one of which has its id: some begin with one that has none."""
+_FAR = 256
+"""Characters of a text that is replaced as one."""
+_HOT, _LARGEST = 32, 32768
+"""Streams that are kept in pieces as well, and bytes of the largest one: those that are asked for all the time."""
 _HERE, _NUMBER = secrets.token_hex(8).encode(), count(1)
 """No other id begins with it, and none has this number."""
 
@@ -58,15 +63,36 @@ def _id(beginning: bytes, stream: bool) -> bytes:
 
 def renewed(entry: Entry, now: float) -> tuple[bytes, bytes, bytes]:
     """The answer with another id, this id, and the one that it had."""
+    body = entry.body
     if entry.signed is None:
-        entry.signed = signature(entry.body, bool(entry.events))
-    (id, created), body, new = entry.signed, entry.body, b""
+        entry.signed = signature(body, bool(entry.events))
+        entry.signature = _together(body, *entry.signed)
+    (id, created), both = entry.signed, entry.signature
+    new = like(id) if id else b""
+    if both:
+        fresh = both.replace(created, _made(created, now)).replace(id, new)
+        hot = entry.events and len(body) <= _LARGEST
+        return fresh.join(_pieces(body, both) if hot else body.split(both)), new, id
     if created:
-        body = body.replace(created, created.rstrip(b"0123456789") + b"%d" % now)
-    if id:
-        new = like(id)
-        body = body.replace(id, new)
-    return body, new, id
+        body = body.replace(created, _made(created, now))
+    return (body.replace(id, new) if id else body), new, id
+
+
+def _made(created: bytes, now: float) -> bytes:
+    return b"%b%d" % (created.rstrip(b"0123456789"), now)
+
+
+def _together(body: bytes, id: bytes, created: bytes) -> bytes:
+    """From the one to the other, where they always stand together like that; else ``b""``."""
+    at, other = body.find(id), body.find(created)
+    both = body[min(at, other) : max(at + len(id), other + len(created))]
+    alike = id and created and len(both) <= _FAR and body.count(both) == body.count(id) == body.count(created)
+    return both if alike else b""
+
+
+@lru_cache(_HOT)
+def _pieces(body: bytes, apart: bytes) -> list[bytes]:
+    return body.split(apart)
 
 
 def like(id: bytes) -> bytes:

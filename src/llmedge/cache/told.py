@@ -32,12 +32,10 @@ def hit(how: str, level: str, age: float, ttl: float, saved: str, stream: bool) 
 
     :param saved: USD, ``""`` where nobody knows.
     """
-    line = b"X-Llmedge-Cache: %b\r\nAge: %d\r\nCache-Status: llmedge; hit; ttl=%d; detail=%b\r\n" % (
-        how.encode(),
-        max(0, int(age)),
-        ttl,
-        level.encode(),
-    )
+    line = (
+        f"X-Llmedge-Cache: {how}\r\nAge: {int(age) if age > 0 else 0}\r\n"
+        f"Cache-Status: llmedge; hit; ttl={int(ttl)}; detail={level}\r\n"
+    ).encode()
     if saved:
         line += spared(saved)
     return line if stream else line + _PRIVATE

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from functools import lru_cache
 from time import time
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -14,11 +14,10 @@ from twisted.logger import LogLevel, globalLogPublisher
 from llmedge.money import USD
 from llmedge.observe import logs
 from llmedge.observe.terminal import terminal_line
-from llmedge.record import Attempt, Fact, Record
+from llmedge.record import FACTS, Attempt, Record
 
 NAMESPACE = "llmedge.access"
 _INFO, _DEBUG = LogLevel.info, LogLevel.debug
-_encode = msgspec.json.Encoder().encode
 
 
 class _Tried(msgspec.Struct):
@@ -75,10 +74,20 @@ class _Fields(msgspec.Struct):
     error: str | UnsetType = UNSET
 
 
+@lru_cache(1)
+def _fields_and_facts(declared: int) -> type[_Fields]:
+    """What a line of a call says of which something was said besides.
+
+    :param declared: how many facts there are: stages that nobody uses declare none.
+    """
+    facts = [(fact.name, Any, UNSET) for fact in FACTS[:declared]]
+    return cast("type[_Fields]", msgspec.defstruct("_FieldsAndFacts", facts, bases=(_Fields,)))
+
+
 class _Line(msgspec.Struct):
     timestamp: str
     level: str
-    fields: _Fields | msgspec.Raw | dict[str, Any]
+    fields: _Fields
     span: dict[str, str]
     request_id: str
     threadId: int
@@ -120,7 +129,7 @@ def access_line(record: Record, at: float) -> str:
     routing, accounting = record.routing, record.accounting
     received, ended = record.received, record.ended or record.received
     took = _ms(ended - received)
-    fields = _Fields(
+    fields = (_fields_and_facts(len(FACTS)) if record.facts else _Fields)(
         f"{record.method} {record.route} {record.status} {record.outcome} in {took} ms",
         record.method,
         record.route,
@@ -158,26 +167,20 @@ def access_line(record: Record, at: float) -> str:
         fields.passed_over = [{"target": each.target, "why": each.why} for each in routing.skipped]
     if routing.paused:
         fields.paused_ms = _ms(routing.paused)
+    for fact, value in record.facts.items():
+        if fact.name:
+            setattr(fields, fact.name, value)
     return logs.json_line(
         _Line(
             logs.timestamp(at),
             "INFO" if record.operation else "DEBUG",
-            _with_facts(fields, record.facts) if record.facts else fields,
+            fields,
             {"name": record.operation or record.route},
             record.request_id,
             threading.get_ident(),
             _LINE,
         )
     )
-
-
-def _with_facts(fields: _Fields, facts: Mapping[Fact, Any]) -> msgspec.Raw | dict[str, Any]:
-    said = {fact.name: value for fact, value in facts.items() if fact.name}
-    try:
-        return msgspec.Raw(_encode(fields)[:-1] + b"," + _encode(said)[1:])
-    except UnicodeEncodeError:  # half a surrogate pair, which whoever writes the line knows what to do about
-        shown: dict[str, Any] = msgspec.to_builtins(fields)
-        return shown | said
 
 
 def _tried(attempt: Attempt) -> _Tried:

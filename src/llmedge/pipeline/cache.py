@@ -87,25 +87,37 @@ class Cache(Stage):
         asked = await in_thread(call.deadline.clock, self._asked, call, known)
         return await self._answer(asked, call, proceed)
 
-    async def _answer(self, asked: Asked | str, call: Call, proceed: Handler) -> Reply:
+    def _answer(self, asked: Asked | str, call: Call, proceed: Handler) -> Awaitable[Reply]:
         if isinstance(asked, str):
-            return await self._passed(call, asked, proceed)
-        policy, entry = asked.policy, None
-        if call.operation is Operation.EMBEDDINGS and policy.embeddings and (inputs := _inputs(asked)):
+            return self._passed(call, asked, proceed)
+        if call.operation is Operation.EMBEDDINGS and asked.policy.embeddings and (inputs := _inputs(asked)):
             fetch = partial(self._ask, stale=None, proceed=proceed)
-            return await answer_items(asked, inputs, self._state, self._cached, fetch)
+            return answer_items(asked, inputs, self._state, self._cached, fetch)
         if asked.wish.read:
-            entry, level = self._state.memory.get(asked.key), "memory"
-            now = call.deadline.clock.seconds()
+            entry, now = self._state.memory.get(asked.key), call.deadline.clock.seconds()
             if self._state.shared is not None and (entry is None or not asked.takes(entry, now)):
-                entry, level = await self._shared(asked)
-                now = call.deadline.clock.seconds()
+                return self._look_further(asked, proceed)
             if entry is not None:
-                if asked.takes(entry, now):
-                    return self._cached.serve(asked, entry, level, now)
-                if asked.takes_stale(entry, now):
-                    self._revalidate(asked, proceed)
-                    return self._cached.serve(asked, entry, level, now, "STALE")
+                return self._given(asked, entry, "memory", now, proceed)
+        if asked.wish.only:
+            raise NotCached
+        return self._ask(asked, None, proceed)
+
+    async def _look_further(self, asked: Asked, proceed: Handler) -> Reply:
+        entry, level = await self._shared(asked)
+        if entry is not None:
+            return await self._given(asked, entry, level, asked.call.deadline.clock.seconds(), proceed)
+        if asked.wish.only:
+            raise NotCached
+        return await self._ask(asked, None, proceed)
+
+    async def _given(self, asked: Asked, entry: Entry, level: str, now: float, proceed: Handler) -> Reply:
+        """``entry``, if that will do."""
+        if asked.takes(entry, now):
+            return self._cached.serve(asked, entry, level, now)
+        if asked.takes_stale(entry, now):
+            self._revalidate(asked, proceed)
+            return self._cached.serve(asked, entry, level, now, "STALE")
         if asked.wish.only:
             raise NotCached
         return await self._ask(asked, entry, proceed)
@@ -143,7 +155,7 @@ class Cache(Stage):
         prefix = known.prefixes.get(form)
         if prefix is None or policy.scope == "user":
             how = encode((form, policy.scope, call.model, scope_of(call, policy.scope)))
-            prefix = known.prefixes[form] = b"%b\n%b%b" % (VERSION, known.place, how)
+            prefix = known.prefixes[form] = sha256(b"%b\n%b%b" % (VERSION, known.place, how)).digest()
         generations = self._state.generations
         if generations.marks or generations.epoch:
             scope = scope_of(call, policy.scope)
@@ -212,9 +224,8 @@ class Cache(Stage):
         flight = Flight(call, asked.policy.max_entry, finish, partial(self._landed, asked))
         if joins:
             flights[asked.key] = flight
-        flight.start(proceed)
         try:
-            return await flight.answer(call.record)
+            return await flight.lead(proceed, call.record)
         except TargetError:
             now = call.deadline.clock.seconds()
             if stale is None or not asked.takes_at_last(stale, now):
