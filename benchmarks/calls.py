@@ -34,8 +34,18 @@ from llmedge.upstream.resolver import Names
 KEYS = 100
 CACHED = ("hit", "streamhit", "miss", "streammiss")
 """With the cache on: the same question again and again, and another one each time."""
-NUMBER = b"00000000"
+GUARDED = "guarded"
+"""With guardrails that look for personal data and secrets, and find none in texts of 2 kB, another one each time;
+``plain2k`` is the same without them."""
+GUARDRAILS = "".join(f'[[guardrails]]\nname = "{each}"\ntype = "{each}"\nmode = "enforce"\n' for each in ("pii", "secrets"))
+NUMBER = b"aaaaaaaa"
 """Stands in a question that is another one each time."""
+_LETTERS = bytes.maketrans(b"0123456789", b"abcdefghij")
+PROSE = (
+    "The harbour was rebuilt in 2019 after the storm, and most of its cranes came from the old yard up the river. A "
+    "guide book of that year calls it the key to the whole coast, which is more than its builders ever claimed. Boats "
+    "of 12 metres and less lie behind the mole; larger ones wait for the pilot, who comes at half past six. "
+)
 KEYED = "keyed"
 """The chat once more, by a key of the store's, with limits and budgets, that the ledger takes."""
 STORED_KEY = (_BODY := PREFIX + b"k" * 43).decode() + _check(_BODY).decode()
@@ -102,6 +112,7 @@ def requests() -> dict[str, bytes]:
     claude = json.dumps(ask | {"model": "dripping", "max_tokens": 100, "stream": True}, separators=(",", ":")).encode()
     other = ask | {"messages": [{"role": "user", "content": f"{NUMBER.decode()} " + "hello " * 19}]}
     stream = json.dumps(ask | {"stream": True}, separators=(",", ":")).encode()
+    long = ask | {"messages": [{"role": "user", "content": f"{NUMBER.decode()} " + (PROSE * 8)[:2000]}]}
     another = json.dumps(other | {"stream": True}, separators=(",", ":")).encode()
     return {
         "health": request("GET", "/health"),
@@ -114,6 +125,8 @@ def requests() -> dict[str, bytes]:
         "streamhit": request(body=stream, headers=good),
         "miss": request(body=other, headers=good),
         "streammiss": request(body=another, headers=good),
+        "plain2k": request(body=long, headers=good),
+        GUARDED: request(body=long, headers=good),
         KEYED: request(body=ask, headers={"authorization": f"Bearer {STORED_KEY}"}),
     }
 
@@ -143,7 +156,8 @@ class Bench:
         store = kind == KEYED
         Names.endpoint = lambda *_: Endpoint(Vendor)
         path = Path(folder) / "bench.toml"
-        more = PAID if store else "[cache]\nenabled = true\n" if kind in CACHED else ""
+        more = PAID if store else GUARDRAILS if kind == GUARDED else ""
+        more = "[cache]\nenabled = true\n" if kind in CACHED else more
         path.write_text(configuration() + more)
         logs.levels.set(load({}, str(path)).log)
         wrong_keys.AT_ONCE = 10**9  # the answers to wrong keys are to be measured, not their waiting
@@ -166,7 +180,7 @@ class Bench:
                 wire = self.wire = Wire(self.site)
             if another:
                 self.sent += 1
-                wire.send(data.replace(NUMBER, b"%08d" % self.sent))
+                wire.send(data.replace(NUMBER, (b"%08d" % self.sent).translate(_LETTERS)))
             else:
                 wire.send(data)
             Vendor.answer()
@@ -197,7 +211,7 @@ def main() -> int:
         benches = {"": Bench(folder)}
 
         def bench_for(kind: str) -> Bench:
-            needs = CACHED[0] if kind in CACHED else KEYED if kind == KEYED else ""
+            needs = CACHED[0] if kind in CACHED else kind if kind in (KEYED, GUARDED) else ""
             if needs not in benches:
                 benches[needs] = Bench(folder, needs)
             return benches[needs]
