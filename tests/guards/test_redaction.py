@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.guards.cuts import unfinished
-from llmedge.guards.interfaces import Detector
+from llmedge.guards.interfaces import Detector, Find
 from llmedge.guards.patterns import read
 from llmedge.guards.pii import Pii
-from llmedge.guards.redaction import WINDOW, Redactor, looked_at, mask, replaced
+from llmedge.guards.redaction import SMALL, WINDOW, Redactor, looked_at, mask, replaced
 from llmedge.guards.regex import Regex
 from llmedge.guards.secrets import Secrets
 from llmedge.guards.words import Words
@@ -170,17 +170,36 @@ class Windows(SynchronousTestCase):
             self.assertEqual([text[each.start : each.end] for each in found], [find])
 
     def test_one_a_step(self) -> None:
-        """No step looks at more than a window and what the last one left."""
-        seen = []
+        """No step looks at more than a window and what the last one left, or a small one where there may be finds."""
+        glanced: list[int] = []
+        seen: list[int] = []
 
         class Seen(Pii):
-            def find(self, text: str, start: int = 0) -> list[object]:  # type: ignore[override]
+            def quiet(self, text: str) -> bool:
+                glanced.append(len(text))
+                return super().quiet(text)
+
+            def find(self, text: str, start: int = 0) -> list[Find]:
                 seen.append(len(text))
                 return []
 
         list(looked_at(Seen(), "some words 12345 " * 5000))
-        self.assertGreater(len(seen), 17 * 5000 // WINDOW - 1)
-        self.assertLess(max(seen), WINDOW + Pii.reach + Pii.context)
+        self.assertGreater(len(glanced), 17 * 5000 // WINDOW - 1)
+        self.assertLess(max(glanced), WINDOW + Pii.reach + Pii.context)
+        self.assertEqual(seen, [])
+        list(looked_at(Seen(), "some words 1234567 " * 5000))
+        self.assertGreater(len(seen), 19 * 5000 // SMALL - 1)
+        self.assertLess(max(seen), SMALL + Pii.reach + Pii.context)
+
+    def test_quiet(self) -> None:
+        """Where one says at a glance that nothing is there, nothing is found, whatever of it was seen before."""
+        quiet = 0
+        for detector in DETECTORS:
+            for text in TEXTS:
+                if detector.quiet(text):
+                    quiet += 1
+                    self.assertEqual([find for at in range(0, len(text), 7) for find in detector.find(text, at)], [])
+        self.assertGreater(quiet, 0)
 
 
 class Cuts(SynchronousTestCase):

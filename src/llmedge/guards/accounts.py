@@ -17,7 +17,7 @@ _LISTED = (
 )
 _LENGTHS = {country: int(row[:2]) for row in _LISTED.split() for country in row[3:].split(",")}
 """Country → characters (SWIFT's IBAN registry, and what countries that are not in it use)."""
-_FOUR = re.compile("[0-9]{4}")
+_SIX = re.compile("[0-9]{6}")
 _MORE = re.compile(f"[{WORD}]")
 _SPACES = re.compile(f"[{SPACE}]")
 _NO_DIGITS = re.compile("[^0-9]")
@@ -41,7 +41,7 @@ def ibans(text: str, start: int) -> Iterator[Find]:
         else:
             continue
         number = _SPACES.sub("", text[begin:end]).upper()
-        if text[begin : begin + 2].islower() and not _FOUR.search(number):
+        if not text[begin : begin + 2].isupper() and not _SIX.search(number):
             continue  # the gate knows no such: it would be found or not by what else is in the text
         if len(number) == length and not _MORE.match(text, end) and mod_97(number):
             yield Find(begin, end, "IBAN")

@@ -16,6 +16,9 @@ _PASSWORDS = (
 PASSWORDS = tuple(_PASSWORDS.split("|"))
 TOKENS = ("secret", "token", "key", "credential", "authorization", "bearer")
 WORDS = (*PASSWORDS, *TOKENS)
+_IN_PASS = tuple(each for each in WORDS if "pass" in each)
+_STEMS = ("pass", *(each for each in WORDS if each not in _IN_PASS))
+"""What one of them is in, and the fewest that tell."""
 _SECRET_KEY = re.compile(r"(?:api|access|private|account|auth|encryption|signing|master|license)[ _-]?\Z")
 """What stands before ``key`` where it is one to keep."""
 _SIGN = r"(?:=>|:=|==?|:)"
@@ -44,13 +47,24 @@ _PAGING = re.compile(
 
 def assigned(text: str, low: str, start: int) -> Iterator[Find]:
     """What is said or set to be a password, a token, a key, in ``text``, whose lower case is ``low``."""
-    for word in [each for each in WORDS if each in low]:
-        at = low.find(word, max(0, start - CONTEXT))
+    for word, at, rest in names(text, low, start):
+        if (end := _value(text, at, rest, word)) >= 0:
+            yield Find(rest.end(), end, "KEY")
+
+
+def names(text: str, low: str, start: int) -> Iterator[tuple[str, int, re.Match[str]]]:
+    """Words that a value stands behind, from ``start`` on: each, where it is, and what is between the two."""
+    said = [stem for stem in _STEMS if stem in low]
+    if "pass" in said:
+        said += _IN_PASS
+    for word in said:
+        at = low.find(word, max(0, start - CONTEXT)) if word != "pass" else -1
         while at >= 0:
-            if (rest := _REST.match(text, at + len(word))) and start <= rest.end() <= at + CONTEXT - _BEFORE:
-                known = word != "key" or _SECRET_KEY.search(low[max(0, at - _BEFORE) : at])
-                if known and (end := _value(text, at, rest, word)) >= 0:
-                    yield Find(rest.end(), end, "KEY")
+            known = word != "key" or _SECRET_KEY.search(low[max(0, at - _BEFORE) : at])
+            rest = _REST.match(text, at + len(word)) if known else None
+            if rest is not None and start <= rest.end() <= at + CONTEXT - _BEFORE:
+                if rest["space"] is None or rest["scheme"] or word == "bearer":
+                    yield word, at, rest
             at = low.find(word, at + 1)
 
 
@@ -58,8 +72,6 @@ def _value(text: str, at: int, rest: re.Match[str], word: str) -> int:
     """Where the secret ends that begins where ``rest`` ends; -1: it is none."""
     is_password = word in PASSWORDS
     begin, quote, spoken = rest.end(), rest["quote"], rest["is"] is not None
-    if rest["space"] and not rest["scheme"] and word != "bearer":
-        return -1
     shape = _TOKEN if not is_password else _SPOKEN if spoken else _QUOTED if quote else _BARE
     found = shape.match(text, begin)
     if found is None or _CODE.match(found[0]) or _PAGING.search(text[max(0, at - _BEFORE) : at]):

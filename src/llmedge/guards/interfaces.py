@@ -39,6 +39,9 @@ class Detector(Protocol):
     :ivar reach: characters that a find has at most, and that are looked at behind it; :meth:`growing` holds back no
         more.
     :ivar context: characters that are looked at before it, at most.
+
+    One that also has a method ``quiet(text) -> bool``, true where it tells at a glance that :meth:`find` finds nothing
+    in ``text``, costs less.
     """
 
     reach: int

@@ -16,7 +16,7 @@ from llmedge.guards.fields import ROLES
 from llmedge.guards.interfaces import Detector, Find, Medium
 from llmedge.guards.placeholders import Placeholders
 from llmedge.guards.places import Slot, Unit
-from llmedge.guards.redaction import WINDOW, looked_at, replaced
+from llmedge.guards.redaction import SMALL, WINDOW, is_quiet, looked_at, replaced
 from llmedge.guards.rules import GuardSet
 from llmedge.guards.verdicts import Stop, Tally
 from llmedge.threads import in_thread
@@ -32,8 +32,10 @@ _TELL = ("block", "route", "report")
 """Actions for which nothing need be replaced."""
 _NONE: list[Medium] = []
 _SHORT = 4 * WINDOW
-"""Characters of a message that may be looked at in one step, if that takes no more than :data:`_SOON` seconds."""
-_SOON = 0.0007
+"""Characters of a message that may be looked at in one step, if that takes no more than :data:`SOON` seconds."""
+SOON = 0.0007
+TURN = 0.001
+"""Seconds after which others have their turn."""
 _LONG = 16384
 """Bytes of a list whose beginning may be known."""
 Looking = Sequence[tuple[Tally, Detector]]
@@ -181,9 +183,10 @@ class Look:
                 try:
                     if tally.failed:
                         return False
-                    for finds in (detector.find(text),) if size <= WINDOW else looked_at(detector, text):
-                        if finds or perf_counter() - begun > _SOON:
-                            return False
+                    if not is_quiet(detector, text):
+                        for finds in (detector.find(text),) if size <= SMALL else looked_at(detector, text):
+                            if finds or perf_counter() - begun > SOON:
+                                return False
                 except Exception:  # which is told where it is looked at once more
                     return False
                 tally.seconds += perf_counter() - begun
@@ -228,13 +231,15 @@ def look_at(unit: Unit, looking: Looking) -> Iterator[None]:
         try:
             room = WINDOW
             for slot in unit.slots:
-                if room < 0:
+                if room < 0 or perf_counter() - begun > SOON:
                     tally.seconds += perf_counter() - begun
                     yield
                     begun, room = perf_counter(), WINDOW
                 if slot.where in on:
                     room -= len(slot.text) + _EACH
-                    if len(slot.text) > WINDOW:
+                    if SMALL < len(slot.text) <= WINDOW and is_quiet(detector, slot.text):
+                        continue
+                    if len(slot.text) > SMALL:
                         tally.seconds += perf_counter() - begun
                         yield from _windows(slot, tally, detector)
                         begun = perf_counter()
@@ -292,13 +297,13 @@ def _escape(unit: Unit, placeholders: Placeholders) -> None:
             slot.put(text)
 
 
-async def in_turns(steps: Steps, clock: Any, most: float = 0.001) -> None:
-    """Do all ``steps``; after each ``most`` seconds of it others have their turn."""
+async def in_turns(steps: Steps, clock: Any) -> None:
+    """Do all ``steps``; after each :data:`TURN` of it others have their turn."""
     begun = perf_counter()
     for step in steps:
         if step is not None:
             await in_thread(clock, step)
             begun = perf_counter()
-        elif perf_counter() - begun > most:
+        elif perf_counter() - begun > TURN:
             await deferLater(clock, 0)
             begun = perf_counter()

@@ -32,16 +32,21 @@ class Secrets:
     reach = _BLOCK + 200
     context = CONTEXT
 
+    def quiet(self, text: str) -> bool:
+        if "-----BEGIN" in text or ("@" in text and "://" in text):
+            return False
+        low = lower(text)
+        if ":" in text and "curl" in low:
+            return False
+        return not any(_long_words(text, 0)) and not any(assignments.names(text, low, 0))
+
     def find(self, text: str, start: int = 0) -> list[Find]:
-        found: list[Find] = []
-        classes = text.encode("latin-1", "replace").translate(_CLASSES)
-        if _SHORTEST in classes:
-            found += _keys(text, classes, start)
+        found: list[Find] = [*_keys(text, start)]
         low = lower(text)
         found += assignments.assigned(text, low, start)
-        if "curl" in low:
+        if ":" in text and "curl" in low:
             found += assignments.of_curl(text, start)
-        if "://" in text and "@" in text:
+        if "@" in text and "://" in text:
             found += assignments.in_urls(text, start)
         if "-----BEGIN" in text:
             found += _blocks(text, start)
@@ -56,13 +61,19 @@ class Secrets:
         return held
 
 
-def _keys(text: str, classes: bytes, start: int) -> Iterator[Find]:
-    """Those in words of 16 characters and more, one of them a digit; ``classes`` has ``a`` where such may be."""
-    end = max(0, start - CONTEXT)
+def _long_words(text: str, start: int) -> Iterator[tuple[int, int]]:
+    """Where words of 16 characters and more begin and end, one of them a digit."""
+    classes = text.encode("latin-1", "replace").translate(_CLASSES)
+    end = start
     while (begin := classes.find(_SHORTEST, end)) >= 0:
         end = (classes.find(b" ", begin) + 1 or len(text) + 1) - 1
-        if not _DIGIT.search(text, begin, end):
-            continue
+        if _DIGIT.search(text, begin, end):
+            yield begin, end
+
+
+def _keys(text: str, start: int) -> Iterator[Find]:
+    """Those of vendors."""
+    for begin, end in _long_words(text, max(0, start - CONTEXT)):
         escaped = text[begin - 1 : begin] == "\\" and text[begin] in "nrt"
         for at in (begin + escaped, *(each.end() for each in _INNER.finditer(text, begin, end))):
             if at >= start and (behind := vendor_keys.key_at(text, at)) > 0:

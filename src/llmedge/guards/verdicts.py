@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import msgspec
 
@@ -58,7 +59,7 @@ class Said(msgspec.Struct, omit_defaults=True):
     cost_usd: str = ""
 
 
-class Tally:
+class Tally(msgspec.Struct, eq=False):
     """Takes down what one guardrail says of one side of a call.
 
     :ivar asked: that side is the request.
@@ -66,22 +67,19 @@ class Tally:
     :ivar failed: it could not say, and is not asked any more.
     """
 
-    __slots__ = (
-        *("_placeholders", "asked", "cause", "cost", "count", "failed", "finds", "guard", "reason", "score", "seconds"),
-        *("unread", "verdict"),
-    )
-
-    def __init__(self, guard: Guard, asked: bool, placeholders: Placeholders | None = None) -> None:
-        self.guard, self.asked, self._placeholders = guard, asked, placeholders
-        self.verdict = "pass"
-        self.seconds = 0.0
-        self.count = 0
-        self.failed = False
-        self.finds: dict[str, int] | None = None
-        self.unread: list[str] | None = None
-        self.reason = self.cause = ""
-        self.score: float | None = None
-        self.cost: int | None = None
+    guard: Guard
+    asked: bool
+    _placeholders: Placeholders | None = None
+    verdict: str = "pass"
+    seconds: float = 0.0
+    count: int = 0
+    failed: bool = False
+    finds: dict[str, int] | None = None
+    unread: list[str] | None = None
+    reason: str = ""
+    cause: str = ""
+    score: float | None = None
+    cost: int | None = None
 
     @property
     def changes(self) -> bool:
@@ -217,6 +215,10 @@ class Verdicts:
                 self._count(each)
         facts = self._record.facts
         facts[GUARDRAILS] = told = [each.told() for each in self._tallies]
+        if all([each.verdict == "pass" for each in told]):
+            if passed := _passed(tuple([each.name for each in told if each.mode == "enforce"])):
+                facts[APPLIED] = passed
+            return
         applied: dict[str, str] = {}
         for said in told:
             if said.mode == "enforce":
@@ -224,6 +226,12 @@ class Verdicts:
                 applied[said.name] = max(before, said.verdict, key=_WEIGHTS.index) if before else said.verdict
         if applied:
             facts[APPLIED] = [f"{name}={verdict}" for name, verdict in applied.items()]
+
+
+@lru_cache(1024)
+def _passed(names: tuple[str, ...]) -> list[str]:
+    """What is said where each has let a call pass."""
+    return [f"{name}=pass" for name in dict.fromkeys(names)]
 
 
 def blocked(stop: Stop) -> ContentBlocked:

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from llmedge.call import Call
 from llmedge.dialects.lenient import UNREADABLE
 from llmedge.errors import EdgeError, NotFound, ValidationError
+from llmedge.guards import looking
 from llmedge.guards.body import Body
 from llmedge.guards.checking import check_all
 from llmedge.guards.interfaces import Detector, Material, Medium, Where
@@ -101,10 +102,10 @@ class GuardRequests(Stage):
         tallies = _tallies(held.asked, call, verdicts)
         if call.record.end_user or call.record.facts:
             _cover(call.record, masking(held.asked))
-        looking = [(tally, detector) for tally, (_, detector) in zip(tallies, held.detectors, strict=False)]
+        pairs = [(tally, detector) for tally, (_, detector) in zip(tallies, held.detectors, strict=False)]
         try:
             body = _body(call, tallies)
-            steps = Look(body, held, looking, self._guards.clean, verdicts.placeholders).steps()
+            steps = Look(body, held, pairs, self._guards.clean, verdicts.placeholders).steps()
             waits = held.waits or verdicts.placeholders is not None
             left = steps if waits else _left(steps)
             if left is None:
@@ -238,11 +239,11 @@ def _body(call: Call, tallies: Sequence[Tally]) -> Body:
     return Body(call.fields)
 
 
-def _left(steps: Steps, most: float = 0.001) -> Steps | None:
-    """What is left of ``steps`` after ``most`` seconds; ``None``: nothing."""
+def _left(steps: Steps) -> Steps | None:
+    """What is left of ``steps`` after a turn; ``None``: nothing."""
     begun = perf_counter()
     for step in steps:
-        if step is not None or perf_counter() - begun >= most:
+        if step is not None or perf_counter() - begun >= looking.TURN:
             return chain([step], steps)
     return None
 
