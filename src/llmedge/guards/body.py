@@ -43,16 +43,20 @@ def read_plain(raw: Any) -> Plain | None:
         return None
 
 
+Units = dict[tuple[str, int], Unit]
+
+
 class Field:
     """One field of a body.
 
+    :ivar units: those of its body that have been read, by field and number.
     :ivar raw: what stands in it; ``listed``: as a list, whose items are looked at by themselves.
     """
 
-    __slots__ = ("_items", "body", "listed", "name", "raw")
+    __slots__ = ("_items", "listed", "name", "raw", "units")
 
-    def __init__(self, body: Body, name: str, raw: Any, listed: bool = False) -> None:
-        self.body, self.name, self.raw, self.listed = body, name, raw, listed
+    def __init__(self, units: Units, name: str, raw: Any, listed: bool = False) -> None:
+        self.units, self.name, self.raw, self.listed = units, name, raw, listed
         self._items: list[Any] | None = None if listed else [raw]
 
     @property
@@ -83,7 +87,7 @@ class Body:
         self._given = fields
         self.fields: list[Field] = []
         self._within: dict[str, Body] = {}
-        self._units: dict[tuple[str, int], Unit] = {}
+        self._units: Units = {}
         for name, raw in fields.items():
             if name not in NO_TEXT and (view := memoryview(raw)) and (first := view[0]) in _HOLDS:
                 self._field(name, raw, first)
@@ -93,20 +97,20 @@ class Body:
             self._within[name] = inner = Body(_decode_fields(raw))
             self.fields += inner.fields
         elif first == _LIST and name not in FREE and not _NUMBERS.match(raw):
-            self.fields.append(Field(self, name, raw, True))
+            self.fields.append(Field(self._units, name, raw, True))
         else:
-            self.fields.append(Field(self, name, raw))
+            self.fields.append(Field(self._units, name, raw))
 
     def unit(self, field: Field, number: int, raw: Any = None) -> Unit:
         """An item, read. :param raw: it, where it is at hand.
 
         :raises ValueError: it is not JSON.
         """
-        body, name = field.body, field.name
-        unit = body._units.get((name, number))
+        units, name = field.units, field.name
+        unit = units.get((name, number))
         if unit is None:
             raw = field.items[number] if raw is None else raw
-            unit = body._units[name, number] = Unit(name, number, raw)
+            unit = units[name, number] = Unit(name, number, raw)
             if not field.listed and _NUMBERS.match(raw):
                 unit.tokens()
             else:
@@ -115,13 +119,13 @@ class Body:
 
     def later(self, field: Field, number: int, raw: Any) -> Callable[[], Unit] | None:
         """:meth:`unit`, for a thread, where reading the item takes long; ``None``: it does not."""
-        if len(memoryview(raw)) < FEW or (field.name, number) in field.body._units or not is_heavy(bytes(raw)):
+        if len(memoryview(raw)) < FEW or (field.name, number) in field.units or not is_heavy(bytes(raw)):
             return None
         return partial(self.unit, field, number, raw)
 
     def made(self, field: Field) -> list[Unit]:
         """The units of ``field`` that have been read."""
-        return [unit for (name, _), unit in field.body._units.items() if name == field.name]
+        return [unit for (name, _), unit in field.units.items() if name == field.name]
 
     @property
     def units(self) -> list[Unit]:
@@ -153,7 +157,7 @@ class Body:
             if (found := inner.changed()) is not None:
                 changed[name] = msgspec.Raw(msgspec.json.encode(found))
         for name in {unit.field for unit in self._units.values() if unit.changed}:
-            field = next(each for each in self.fields if each.body is self and each.name == name)
+            field = next(each for each in self.fields if each.units is self._units and each.name == name)
             now = [self._now(name, number, raw) for number, raw in enumerate(field.items)]
             changed[name] = msgspec.Raw(b"[%b]" % b",".join(now) if field.listed else now[0])
         return {**self._given, **changed} if changed else None
