@@ -38,7 +38,9 @@ CACHED = ("hit", "streamhit", "miss", "streammiss")
 GUARDED = "guarded"
 """With guardrails that look for personal data and secrets, and find none in texts of 2 kB, another one each time;
 ``plain2k`` is the same without them."""
-GUARDRAILS = "".join(f'[[guardrails]]\nname = "{each}"\ntype = "{each}"\nmode = "enforce"\n' for each in ("pii", "secrets"))
+GUARDRAILS = "".join(
+    f'[[guardrails]]\nname = "{each}"\ntype = "{each}"\nmode = "enforce"\n' for each in ("pii", "secrets")
+)
 NUMBER = b"aaaaaaaa"
 """Stands in a question that is another one each time."""
 _LETTERS = bytes.maketrans(b"0123456789", b"abcdefghij")

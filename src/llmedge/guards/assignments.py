@@ -62,9 +62,9 @@ def names(text: str, low: str, start: int) -> Iterator[tuple[str, int, re.Match[
         while at >= 0:
             known = word != "key" or _SECRET_KEY.search(low[max(0, at - _BEFORE) : at])
             rest = _REST.match(text, at + len(word)) if known else None
-            if rest is not None and start <= rest.end() <= at + CONTEXT - _BEFORE:
-                if rest["space"] is None or rest["scheme"] or word == "bearer":
-                    yield word, at, rest
+            told = rest is not None and (rest["space"] is None or rest["scheme"] or word == "bearer")
+            if rest is not None and told and start <= rest.end() <= at + CONTEXT - _BEFORE:
+                yield word, at, rest
             at = low.find(word, at + 1)
 
 

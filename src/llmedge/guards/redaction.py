@@ -31,7 +31,9 @@ def looked_at(detector: Detector, text: str) -> Iterator[list[Find]]:
         begin = max(0, done - detector.context)
         following = min(size, end + WINDOW)
         if is_quiet(detector, piece := text[begin:following]):
-            finds, cut = [], len(piece) if following == size else max(done - begin, len(piece) - detector.growing(piece))
+            finds: list[Find] = []
+            held = 0 if following == size else detector.growing(piece)
+            cut = max(done - begin, len(piece) - held)
         else:
             following = min(size, end + SMALL)
             finds, cut = _settled(detector, text[begin:following], done - begin, following == size)

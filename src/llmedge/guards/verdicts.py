@@ -215,7 +215,7 @@ class Verdicts:
                 self._count(each)
         facts = self._record.facts
         facts[GUARDRAILS] = told = [each.told() for each in self._tallies]
-        if all([each.verdict == "pass" for each in told]):
+        if {each.verdict for each in told} == {"pass"}:
             if passed := _passed(tuple([each.name for each in told if each.mode == "enforce"])):
                 facts[APPLIED] = passed
             return
