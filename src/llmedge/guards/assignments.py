@@ -38,6 +38,8 @@ _CODE = re.compile(
     r"[$%{*(\[]|[A-Za-z_][\w.]*[(\[{]|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\Z|env[:.]|file:|https?:|/|\.{2}|x{4}|X{4}"
 )
 """Where a value is a program's, a reference or a stand-in, not a secret."""
+_MIXED = re.compile(r"[0-9](?:(?<=[^\s0-9].)|(?=[^\s0-9]))")
+"""In a word of digits and others."""
 _BEFORE = 14
 """Characters that are looked at before a keyword."""
 _PAGING = re.compile(
@@ -54,6 +56,8 @@ def assigned(text: str, low: str, start: int) -> Iterator[Find]:
 
 def names(text: str, low: str, start: int) -> Iterator[tuple[str, int, re.Match[str]]]:
     """Words that a value stands behind, from ``start`` on: each, where it is, and what is between the two."""
+    if ":" not in text and "=" not in text and text.isascii() and not _MIXED.search(text):
+        return  # without a sign, only what is of digits and others is a value
     said = [stem for stem in _STEMS if stem in low]
     if "pass" in said:
         said += _IN_PASS

@@ -152,6 +152,8 @@ class Body:
 
     def changed(self) -> RawObject | None:
         """The fields as they stand now; ``None``: as they came."""
+        if not self._units and not self._within:
+            return None
         changed: dict[str, Any] = {}
         for name, inner in self._within.items():
             if (found := inner.changed()) is not None:

@@ -70,9 +70,10 @@ class GuardSet:
     """Those that hold for a call, in the order of the configuration.
 
     :ivar digest: of them and how they are set.
-    :ivar detectors: of requests; ``checkers`` likewise; ``during``: those that judge while the vendor works, as do all
-        that only tell.
-    :ivar asked: all of these, in this order; ``waits``: somebody is waited for. ``answers``: those of answers.
+    :ivar detectors: of requests, ``finders`` without their guardrails; ``checkers`` likewise; ``during``: those that
+        judge while the vendor works, as do all that only tell.
+    :ivar asked: all of these, in this order. ``reversible``: values get placeholders; ``waits``: somebody is waited
+        for. ``answers``: those of answers.
     :ivar tags: by field of a body: what tells its texts, looked at by these detectors, from all others.
     """
 
@@ -84,6 +85,8 @@ class GuardSet:
         self.checkers = [each for each in checkers if each.enforced and not each.settings.during]
         self.during = [each for each in checkers if each.settings.during or not each.enforced]
         self.asked = [*(each for each, _ in self.detectors), *self.checkers, *self.during]
+        self.finders = [detector for _, detector in self.detectors]
+        self.reversible = any(each.enforced and each.settings.action == "pseudonymize" for each in self.asked)
         self.waits = bool(checkers)
         self.answers = [each for each in guards if each.answers]
         self.tags: dict[str, bytes] = {}

@@ -24,7 +24,7 @@ from llmedge.guards.looking import Clean, Look, Steps, in_turns
 from llmedge.guards.placeholders import Placeholders
 from llmedge.guards.redaction import covered
 from llmedge.guards.refusals import ContentUnreadable, GuardrailUnavailable
-from llmedge.guards.rules import Guard, GuardRules, GuardSet, masking
+from llmedge.guards.rules import GuardRules, GuardSet, masking
 from llmedge.guards.stats import GuardStats
 from llmedge.guards.verdicts import ROUTED, Stop, Tally, Verdicts, blocked
 from llmedge.model import Answer
@@ -99,10 +99,10 @@ class GuardRequests(Stage):
             return proceed(call)
         verdicts = Verdicts(call.record, self._guards.stats.count)
         call.guards, call.guarding = held.digest, Guarding(held, verdicts)
-        tallies = _tallies(held.asked, call, verdicts)
+        tallies = _tallies(held, call, verdicts)
         if call.record.end_user or call.record.facts:
             _cover(call.record, masking(held.asked))
-        pairs = [(tally, detector) for tally, (_, detector) in zip(tallies, held.detectors, strict=False)]
+        pairs = [*zip(tallies, held.finders, strict=False)]
         try:
             body = _body(call, tallies)
             steps = Look(body, held, pairs, self._guards.clean, verdicts.placeholders).steps()
@@ -265,14 +265,14 @@ def _cover(record: Record, detectors: Sequence[Detector]) -> None:
             record.facts[fact] = covered(record.facts[fact], detectors)
 
 
-def _tallies(guards: Sequence[Guard], call: Call, verdicts: Verdicts) -> list[Tally]:
+def _tallies(held: GuardSet, call: Call, verdicts: Verdicts) -> list[Tally]:
     """What an earlier answer's placeholders stood for nobody knows any more: a call that goes on from one that its
     vendor keeps has none."""
-    reversible = any(each.enforced and each.settings.action == "pseudonymize" for each in guards)
-    if reversible and not call.previous:
+    if held.reversible and not call.previous:
         verdicts.placeholders = Placeholders()
     return [
-        Tally(each, True, verdicts.placeholders if each.settings.action == "pseudonymize" else None) for each in guards
+        Tally(each, True, verdicts.placeholders if each.settings.action == "pseudonymize" else None)
+        for each in held.asked
     ]
 
 
