@@ -41,3 +41,23 @@ class Renewed(SynchronousTestCase):
 
     def test_without(self) -> None:
         self.assertEqual(renewed(entry(b"{}"), 1.0), (b"{}", b"", b""))
+
+    def test_together(self) -> None:
+        """An id and a time that always stand in one place are replaced at once; entries of a kind share how."""
+        bodies = [b'{"id":"chatcmpl-%06d","object":"o","created":%d,"x":"created"}' % (n, 17 + n) for n in (1, 2)]
+        one, other = map(entry, bodies)
+        for kept in (one, other, entry(b"data: %b\n\n" % bodies[0] * 3, 3)):
+            body, id, before = renewed(kept, 99.0)
+            expected = kept.body.replace(before, id)
+            for old in (b'"created":18', b'"created":19'):
+                expected = expected.replace(old, b'"created":99')
+            self.assertEqual(body, expected)
+            self.assertIs(kept.shape, one.shape)
+        for apart in (
+            b'{"id":"chatcmpl-abc123","created":5,"again":"chatcmpl-abc123"}',
+            b'{"created":5,"id":"chatcmpl-abc123"}',
+        ):
+            kept = entry(apart)
+            body, id, before = renewed(kept, 99.0)
+            self.assertEqual(body, apart.replace(before, id).replace(b'"created":5', b'"created":99'))
+            self.assertIsNone(kept.shape)

@@ -20,7 +20,8 @@ class Entry(msgspec.Struct, gc=False, array_like=True):
     :ivar usage: as its vendor told, or what was estimated; ``None``: nobody knows.
     :ivar stored: when, in seconds since 1970; ``ttl``: seconds for which it is fresh; ``keep``: for which it is kept.
     :ivar signed: its id, and when it was created, as they stand in ``body``; ``None``: nobody has looked.
-    :ivar signature: both of them and what is between, where they always stand together.
+    :ivar shape: where the one always follows the other: what another id begins with, what comes from behind the id to
+        the digits of the time, and how many these are. Entries of a kind share it.
     """
 
     body: bytes
@@ -33,4 +34,4 @@ class Entry(msgspec.Struct, gc=False, array_like=True):
     ttl: float
     keep: float
     signed: tuple[bytes, bytes] | None = None
-    signature: bytes = b""
+    shape: tuple[bytes, bytes, int] | None = None

@@ -17,6 +17,7 @@ _LEAST = 8
 """Characters of an id that stands for nothing else in an answer."""
 _LOOKED_AT = 4
 """Events at the beginning of a stream, one of which has its id: some begin with one that has none."""
+_DIGITS = b"0123456789"
 _FAR = 256
 """Characters of a text that is replaced as one."""
 _HOT, _LARGEST = 32, 32768
@@ -66,28 +67,34 @@ def renewed(entry: Entry, now: float) -> tuple[bytes, bytes, bytes]:
     body = entry.body
     if entry.signed is None:
         entry.signed = signature(body, bool(entry.events))
-        entry.signature = _together(body, *entry.signed)
-    (id, created), both = entry.signed, entry.signature
-    new = like(id) if id else b""
-    if both:
-        fresh = both.replace(created, _made(created, now)).replace(id, new)
+        entry.shape = _together(body, *entry.signed)
+    (id, created), new = entry.signed, b""
+    if entry.shape is not None:
+        kind, rest, digits = entry.shape
+        new, both = b"%b%012x" % (kind, next(_NUMBER)), id + rest + created[-digits:]
         hot = entry.events and len(body) <= _LARGEST
-        return fresh.join(_pieces(body, both) if hot else body.split(both)), new, id
+        pieces = _pieces(body, both) if hot else body.split(both)
+        return (b"%b%b%d" % (new, rest, now)).join(pieces), new, id
     if created:
-        body = body.replace(created, _made(created, now))
-    return (body.replace(id, new) if id else body), new, id
+        body = body.replace(created, b"%b%d" % (created.rstrip(_DIGITS), now))
+    if id:
+        new = like(id)
+        body = body.replace(id, new)
+    return body, new, id
 
 
-def _made(created: bytes, now: float) -> bytes:
-    return b"%b%d" % (created.rstrip(b"0123456789"), now)
+def _together(body: bytes, id: bytes, created: bytes) -> tuple[bytes, bytes, int] | None:
+    """As :attr:`Entry.shape`; ``None``: they do not stand like that."""
+    both = body[body.find(id) : body.find(created) + len(created)]
+    if not (id and created and len(both) <= _FAR and body.count(both) == body.count(id) == body.count(created) > 0):
+        return None
+    rest = both[len(id) :].rstrip(_DIGITS)
+    return _shape(_kind(id) + _HERE, rest, len(both) - len(id) - len(rest))
 
 
-def _together(body: bytes, id: bytes, created: bytes) -> bytes:
-    """From the one to the other, where they always stand together like that; else ``b""``."""
-    at, other = body.find(id), body.find(created)
-    both = body[min(at, other) : max(at + len(id), other + len(created))]
-    alike = id and created and len(both) <= _FAR and body.count(both) == body.count(id) == body.count(created)
-    return both if alike else b""
+@lru_cache(256)
+def _shape(kind: bytes, rest: bytes, digits: int) -> tuple[bytes, bytes, int]:
+    return kind, rest, digits
 
 
 @lru_cache(_HOT)
@@ -97,5 +104,8 @@ def _pieces(body: bytes, apart: bytes) -> list[bytes]:
 
 def like(id: bytes) -> bytes:
     """An id of the same kind: what stands before its random part stays."""
-    kind = id[: max(id.rfind(b"-"), id.rfind(b"_")) + 1][:24]
-    return b"%b%b%012x" % (kind, _HERE, next(_NUMBER))
+    return b"%b%b%012x" % (_kind(id), _HERE, next(_NUMBER))
+
+
+def _kind(id: bytes) -> bytes:
+    return id[: max(id.rfind(b"-"), id.rfind(b"_")) + 1][:24]

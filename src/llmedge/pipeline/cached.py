@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from random import Random
 from typing import Any
 
@@ -74,7 +75,7 @@ class Cached:
         :raises BudgetExhausted: it is charged for, and there is no money left.
         """
         call = asked.call
-        saved = self.save(asked, Target(entry.provider, entry.model), entry.usage)
+        saved = self.save(asked, _target(entry.provider, entry.model), entry.usage)
         self.tell(asked, entry, level, how, now, saved)
         body, id, before = renewed(entry, now)
         if call.remember is not None and id:
@@ -174,6 +175,11 @@ class Cached:
         if policy.stale_while_revalidate or policy.stale_if_error:
             keep += max(policy.stale_while_revalidate, policy.stale_if_error)
         return Entry(body, content_type, events, target.provider, target.model, usage, now, ttl, keep)
+
+
+@lru_cache(1024)
+def _target(provider: str, model: str) -> Target:
+    return Target(provider, model)
 
 
 def used_by(flight: Flight) -> Usage:
