@@ -167,9 +167,10 @@ def access_line(record: Record, at: float) -> str:
         fields.passed_over = [{"target": each.target, "why": each.why} for each in routing.skipped]
     if routing.paused:
         fields.paused_ms = _ms(routing.paused)
-    for fact, value in record.facts.items():
-        if fact.name:
-            setattr(fields, fact.name, value)
+    if record.facts:
+        for fact, value in record.facts.items():
+            if fact.name:
+                setattr(fields, fact.name, value)
     return logs.json_line(
         _Line(
             logs.timestamp(at),
