@@ -7,6 +7,7 @@ A type makes, of each table of ``[[guardrails]]``, a :class:`Detector`, which fi
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -232,7 +233,7 @@ class IGuardType(Interface):  # type: ignore[misc]  # zope.interface has no type
         """
 
 
-class GuardType:
+class GuardType(ABC):
     """What most types are: a name, a class of tables, and how one is made."""
 
     name: str = ""
@@ -243,8 +244,9 @@ class GuardType:
         """Nothing is wrong that the options themselves do not tell."""
         return ()
 
+    @abstractmethod
     def make(self, settings: Any, deps: GuardDeps) -> Detector | Checker:
-        raise NotImplementedError
+        """As :meth:`IGuardType.make`."""
 
 
 Types = Mapping[str, Any]
