@@ -102,11 +102,10 @@ class Work(Deferred[None]):
 
     __iter__ = __await__  # type: ignore[assignment]
 
-    def __next__(self) -> Work:
+    def send(self, value: object = None) -> Work:
         return self._wait(self._coroutine.send(None))
 
-    def send(self, value: object) -> Work:
-        return self._wait(self._coroutine.send(None))
+    __next__ = send
 
     def throw(self, kind: Any, value: Any = None, trace: Any = None) -> Work:
         error = kind if value is None else value

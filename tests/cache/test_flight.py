@@ -10,9 +10,11 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from llmedge.cache.asked import NO_WISH, Asked
 from llmedge.cache.flight import Flight
 from llmedge.cache.refusals import FellBehind
 from llmedge.call import Call
+from llmedge.config.sections.cache import Cache
 from llmedge.identity.configured import ANONYMOUS
 from llmedge.model import Deadline, Event, EventKind
 from llmedge.operations import Operation
@@ -354,7 +356,8 @@ class Ends(SynchronousTestCase):
         record = Record("r", "POST", "/", "p", 0.0)
         deadline = Deadline(self.clock, 60.0)
         call = Call(Operation.CHAT, "openai_chat", "m", {}, True, False, 1, ANONYMOUS, deadline, record)
-        self.flight = Flight(call, 1000, False, self.ends.append)
+        asked = Asked(b"", b"", call, Cache(max_entry=1000, finish=False), NO_WISH)
+        self.flight = Flight(asked, self.ends.append)
 
     def test_a_stream_that_comes_after_all_have_left(self) -> None:
         """Is given up: nobody will read it."""

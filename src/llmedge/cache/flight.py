@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
+from llmedge.cache.asked import Asked
 from llmedge.cache.refusals import FellBehind
 from llmedge.cache.replay import like, signature
 from llmedge.call import Call
@@ -27,7 +28,6 @@ class Flight:
     """:param limit: bytes of a stream that are kept for who comes later, or lags behind.
 
     :param finish: it ends even where everybody has left.
-    :param ended: is told of its end, once.
     :ivar call: the call as it is asked, with a ``record`` that shares what happens to it with that of who pays.
     :ivar payer: the record of who pays; ``None``: that one has left.
     :ivar reply: what came of it; ``error``: why nothing did.
@@ -46,12 +46,14 @@ class Flight:
     _cancel: Callable[[], None] | None = None
     _late: Any = None
 
-    def __init__(self, call: Call, limit: int, finish: bool, ended: Callable[[Flight], None]) -> None:
+    def __init__(self, asked: Asked, ended: Callable[[Flight], None]) -> None:
+        call = asked.call
+        self.asked, self.payer = asked, call.record
         self.record: Record = replace(call.record)
         self.call: Call = replace(call, record=self.record)
-        self.payer: Record | None = call.record
+        self.finish = asked.policy.finish and asked.wish.store
         self.events: Batch = []
-        self._limit, self._finish, self._ended = limit, finish, ended
+        self._ended = ended
         self._waiting: list[Deferred[None]] = []
         self._riders: list[Rider] = []
 
@@ -64,48 +66,50 @@ class Flight:
         driver.start(self._land_alone)
         self._allow_time()
 
-    async def lead(self, ask: Callable[[Call], Awaitable[Reply]], record: Record) -> Reply:
-        """What comes of asking ``ask``, for ``record``, whose call is the first.
+    async def lead(self, ask: Callable[[Call], Awaitable[Reply]]) -> Reply:
+        """What comes of asking ``ask``, for the first.
 
         :raises BaseException: what became of it instead.
         """
-        work = None
+        record, work = self.asked.call.record, None
         try:
             asking = ask(self.call)
             if type(asking) is not CoroutineType:
                 asking = _awaited(lambda call: asking, self.call)
             work = Work(asking, self._land_alone, self._wake_waiting)
             self._cancel = work.stop
-            result = await work
+            reply = await work
         except BaseException as error:
             if work is not None and work.alone:
                 self._left(record)
             else:
                 self._hand_over(record)
-                self._land(None, error)
+                self._land_in_vain(error)
             raise
         self._hand_over(record)
-        self._land(result)
-        return result if self.whole else self._ride(record)
+        self._land(reply)
+        return reply if self.whole else self._ride(record)
 
-    def _land(self, reply: Any, error: BaseException | None = None) -> None:
-        self.landed = True
-        self._cancel = None  # it knows this flight
+    def _land(self, reply: Reply) -> None:
+        self.landed, self._cancel = True, None  # it knows this flight
         if self.error is not None:  # all had left before
-            if isinstance(reply, ReplyStream):
+            if type(reply) is not Answer:
                 reply.abort()
-        elif error is not None:
-            self._end(error)
-        elif type(reply) is Answer:
-            self.reply, self.whole = reply, True
+            return
+        self.reply = reply
+        if type(reply) is Answer:
+            self.whole = True
             self._end(None)
-        else:
-            self.reply = reply
+
+    def _land_in_vain(self, error: BaseException | None) -> None:
+        self.landed, self._cancel = True, None
+        if self.error is None:
+            self._end(error)
 
     def _land_alone(self, result: Any) -> None:
         """Who asked for it has gone, or was nobody."""
         if isinstance(result, Failure):
-            self._land(None, result.value)
+            self._land_in_vain(result.value)
         else:
             self._land(result)
         if self._waiting:
@@ -161,53 +165,56 @@ class Flight:
         """
         if self.error is not None:
             raise self.error
-        stream = self.reply
-        assert isinstance(stream, ReplyStream)
         try:
-            events = stream.read_now()
+            events = self._stream.read_now()
         except Exception as error:
             self._end(error)
             self._wake_later()
             raise
         if events is None:
             return None
-        if self.complete or len(self._riders) > 1:
+        shared = len(self._riders) > 1
+        if self.complete or shared:
             self._keep(events)
         self.count += len(events)
         if events[-1].kind is EventKind.DONE:
             self.whole = True
             self._end(None)
-        elif not self.complete and not self._riders:
+        elif not (self.complete or self._riders):
             self._stop()
-        if len(self._riders) > 1:
+        if shared:
             self._wake_later()
         return events
 
+    @property
+    def _stream(self) -> ReplyStream:
+        assert self.reply is not None, "it has landed"
+        return self.reply  # type: ignore[return-value]  # whoever reads along has seen that it is no answer
+
     def _keep(self, events: Batch) -> None:
-        if self.size > self._limit:
-            self._trim()
+        limit = self.asked.policy.max_entry
+        if self.size > limit:
+            self._trim(limit)
         self.events += events
         self.size += len(events[0].frame) if len(events) == 1 else _size(events)
-        if self.size > self._limit:
+        if self.size > limit:
             self.complete = False
 
-    def _trim(self) -> None:
+    def _trim(self, limit: int) -> None:
         """Forget what all have read. Who is too far behind is not waited for."""
         while True:
             low = min([rider.at for rider in self._riders if not rider.lags], default=self.count)
             gone, self.events = self.events[: low - self.first], self.events[low - self.first :]
             self.first = low
             self.size -= _size(gone)
-            if self.size <= self._limit:
+            if self.size <= limit:
                 return
             for rider in self._riders:
                 rider.lags = rider.lags or rider.at == low
 
     def readable(self, wake: Wake) -> None:
         """Have ``wake`` called when there is more of its stream."""
-        stream = self.reply
-        assert isinstance(stream, ReplyStream)
-        stream.on_readable(wake)
+        self._stream.on_readable(wake)
 
     def wake_all(self) -> None:
         """There is more for all who read along."""
@@ -228,8 +235,8 @@ class Flight:
                 pass
         except Exception:
             return  # it is in the record
-        if not self.whole and isinstance(self.reply, ReplyStream):
-            self.reply.on_readable(self._drain)
+        if not self.whole:
+            self.readable(self._drain)
 
     # Its end
 
@@ -242,7 +249,7 @@ class Flight:
     def _left(self, record: Record) -> None:
         over = self.whole or self.error is not None
         first_waits = not self.landed and self.payer is not None and self.payer is not record
-        if over or not (self._riders or self._waiting or self._finish or first_waits):
+        if over or not (self._riders or self._waiting or self.finish or first_waits):
             if not over:
                 self._stop()
             elif record is self.payer:
@@ -270,9 +277,8 @@ class Flight:
             self._stop()
 
     def _stop(self) -> None:
-        stream = self.reply
-        if isinstance(stream, ReplyStream):
-            stream.abort()
+        if self.reply is not None:
+            self._stream.abort()
         elif self._cancel is not None:
             self._cancel()
         if self.error is None:
@@ -294,8 +300,8 @@ class Flight:
         if self._late is not None:
             self._late.cancel()
             self._late = None
-        if isinstance(self.reply, ReplyStream):
-            self.reply.on_readable(nobody)  # it knows this flight
+        if self.reply is not None and type(self.reply) is not Answer:
+            self.readable(nobody)  # it knows this flight
         self._ended(self)
 
 

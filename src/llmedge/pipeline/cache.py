@@ -206,29 +206,42 @@ class Cache(Stage):
 
     # What has to be asked for
 
-    async def _ask(self, asked: Asked, stale: Entry | None, proceed: Handler) -> Reply:
-        call, flights = asked.call, self._state.flights
-        joins = asked.policy.coalesce and asked.wish.read
-        failed = 0
-        while joins and failed < FAILURES and (flight := flights.get(asked.key)) is not None and flight.complete:
+    def _ask(self, asked: Asked, stale: Entry | None, proceed: Handler) -> Awaitable[Reply]:
+        if asked.key in self._state.flights and asked.policy.coalesce and asked.wish.read:
+            return self._join_or_lead(asked, stale, proceed)
+        return self._lead(asked, stale, proceed)
+
+    async def _join_or_lead(self, asked: Asked, stale: Entry | None, proceed: Handler) -> Reply:
+        """Wait for what is under way, and where that fails, ask."""
+        for _ in range(FAILURES):  # each is the other one's alone
+            flight = self._state.flights.get(asked.key)
+            if flight is None or not flight.complete:
+                break
             if (reply := await self._join(asked, flight)) is not None:
                 return reply
-            failed += 1  # which is the other one's alone
-        if not asked.wish.read:
-            self._cached.missed(call, "asked", "REFRESH", told.REFRESH)
+        return await self._lead(asked, stale, proceed)
+
+    def _lead(self, asked: Asked, stale: Entry | None, proceed: Handler) -> Awaitable[Reply]:
+        """Ask; others may come along."""
+        flight, read = Flight(asked, self._landed), asked.wish.read
+        if read and asked.policy.coalesce:
+            self._state.flights[asked.key] = flight
+        if not read:
+            self._cached.missed(asked.call, "asked", "REFRESH", told.REFRESH)
         elif stale is None:
-            self._cached.missed(call, "none", "MISS", told.MISS)
+            self._cached.missed(asked.call, "none", "MISS", told.MISS)
         else:
-            self._cached.missed(call, "stale", "MISS", told.STALE)
-        finish = asked.policy.finish and asked.wish.store
-        flight = Flight(call, asked.policy.max_entry, finish, partial(self._landed, asked))
-        if joins:
-            flights[asked.key] = flight
+            self._cached.missed(asked.call, "stale", "MISS", told.STALE)
+            return self._or_stale(asked, stale, flight.lead(proceed))
+        return flight.lead(proceed)
+
+    async def _or_stale(self, asked: Asked, stale: Entry, leading: Awaitable[Reply]) -> Reply:
+        """What comes of ``leading``, or ``stale`` where nothing does."""
         try:
-            return await flight.lead(proceed, call.record)
+            return await leading
         except TargetError:
-            now = call.deadline.clock.seconds()
-            if stale is None or not asked.takes_at_last(stale, now):
+            now = asked.call.deadline.clock.seconds()
+            if not asked.takes_at_last(stale, now):
                 raise
             return self._cached.serve(asked, stale, "memory", now, "STALE")
 
@@ -272,30 +285,30 @@ class Cache(Stage):
         call = asked.call
         record = replace(call.record, routing=Routing(), accounting=Accounting(), facts={CACHE: "REFRESH"})
         call = call.changed(record=record, deadline=Deadline(call.deadline.clock, call.deadline.seconds))
-        alone = replace(asked, call=call)
-        flight = self._state.flights[asked.key] = Flight(
-            call, asked.policy.max_entry, True, partial(self._landed, alone)
-        )
-        flight.payer = None
+        flight = self._state.flights[asked.key] = Flight(replace(asked, call=call), self._landed)
+        flight.payer, flight.finish = None, True
         flight.start(proceed)
 
     # What came of it
 
-    def _landed(self, asked: Asked, flight: Flight) -> None:
+    def _landed(self, flight: Flight) -> None:
+        asked = flight.asked
         if self._state.flights.get(asked.key) is flight:
             del self._state.flights[asked.key]
-        try:
-            if flight.whole and flight.complete and asked.wish.store:
-                entry = self._cached.entry_of(asked, flight)
-                if entry is not None:
-                    self._cached.keep(asked.key, entry)
-                    facts = flight.record.facts
-                    if not entry.events and (headers := facts.get(CACHE_HEADERS)):
-                        facts[CACHE_HEADERS] = told.STORED.get(headers, headers)
-        except Exception:  # what cannot be kept is answered all the same
-            log.failure("an answer could not be kept")
+        if flight.whole and flight.complete and asked.wish.store:
+            try:
+                self._keep(asked, flight)
+            except Exception:  # what cannot be kept is answered all the same
+                log.failure("an answer could not be kept")
         if flight.payer is None:
             self._settle(flight)
+
+    def _keep(self, asked: Asked, flight: Flight) -> None:
+        entry = self._cached.entry_of(flight)
+        if entry is not None:
+            self._cached.keep(asked.key, entry)
+            if not entry.events and (headers := flight.record.facts.get(CACHE_HEADERS)):
+                flight.record.facts[CACHE_HEADERS] = told.STORED.get(headers, headers)
 
     def _settle(self, flight: Flight) -> None:
         """A call has ended whose record nobody else reads."""

@@ -143,9 +143,9 @@ class Cached:
         if state.shared is not None:
             state.shared.put(key, entry)
 
-    def entry_of(self, asked: Asked, flight: Flight) -> Entry | None:
+    def entry_of(self, flight: Flight) -> Entry | None:
         """What is to be kept of a call that ended; ``None``: nothing."""
-        reply, call = flight.reply, flight.call
+        reply, call, asked = flight.reply, flight.call, flight.asked
         if type(reply) is Answer:
             body, content_type, events = reply.body, reply.content_type, 0
         else:

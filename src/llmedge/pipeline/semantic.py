@@ -6,7 +6,7 @@ a share of all the same, the vendor is asked, its answer is given, and the store
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
@@ -79,14 +79,14 @@ class SemanticCache(Cache):
         self._random = deps.cache.random.random
         self._under_way = 0
 
-    async def _ask(self, asked: Asked, stale: Entry | None, proceed: Handler) -> Reply:
+    def _ask(self, asked: Asked, stale: Entry | None, proceed: Handler) -> Awaitable[Reply]:
         question = self._question(asked) if asked.wish.store else None
         if question is None:
-            return await super()._ask(asked, stale, proceed)
+            return super()._ask(asked, stale, proceed)
         look = Looking(**{name: getattr(asked, name) for name in Asked.__struct_fields__}, question=question)
         if asked.wish.read:
             proceed = partial(self._by_meaning, look, proceed)
-        return await super()._ask(look, stale, proceed)
+        return super()._ask(look, stale, proceed)
 
     def _question(self, asked: Asked) -> Question | None:
         settings, call = self._settings, asked.call
@@ -216,8 +216,9 @@ class SemanticCache(Cache):
 
     # Afterwards
 
-    def _landed(self, asked: Asked, flight: Flight) -> None:
-        super()._landed(asked, flight)
+    def _landed(self, flight: Flight) -> None:
+        super()._landed(flight)
+        asked = flight.asked
         if not isinstance(asked, Looking) or asked.served or not flight.whole or not flight.complete:
             return
         if self._under_way >= AT_ONCE or asked.key not in self._state.memory:
