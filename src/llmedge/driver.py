@@ -82,18 +82,19 @@ class Work(Deferred[None]):
     :ivar alone: who awaited it was cancelled; it goes on, unless it is stopped.
     """
 
+    alone = False
+    _waiting: Deferred[Any] | None = None
+    _then: Callable[[Any], None] = staticmethod(_nobody)
+    _driver: CoroutineDriver | None = None
+
     def __init__(
         self,
         coroutine: Coroutine[Deferred[Any], Any, Any],
         ended: Callable[[Any], None],
         after: Callable[[], None],
     ) -> None:  # nothing of a Deferred's is used
-        self.alone = False
         self._coroutine = coroutine
         self._ended, self._after = ended, after
-        self._waiting: Deferred[Any] | None = None
-        self._then: Callable[[Any], None] = _nobody
-        self._driver: CoroutineDriver | None = None
 
     # For who awaits it
 

@@ -48,7 +48,8 @@ class Flight:
 
     def __init__(self, asked: Asked, ended: Callable[[Flight], None]) -> None:
         call = asked.call
-        self.asked, self.payer = asked, call.record
+        self.asked = asked
+        self.payer: Record | None = call.record
         self.record: Record = replace(call.record)
         self.call: Call = replace(call, record=self.record)
         self.finish = asked.policy.finish and asked.wish.store
@@ -93,7 +94,7 @@ class Flight:
     def _land(self, reply: Reply) -> None:
         self.landed, self._cancel = True, None  # it knows this flight
         if self.error is not None:  # all had left before
-            if type(reply) is not Answer:
+            if isinstance(reply, ReplyStream):
                 reply.abort()
             return
         self.reply = reply

@@ -14,7 +14,7 @@ from twisted.logger import LogLevel, globalLogPublisher
 from llmedge.money import USD
 from llmedge.observe import logs
 from llmedge.observe.terminal import terminal_line
-from llmedge.record import FACTS, Attempt, Record
+from llmedge.record import Attempt, Fact, Record
 
 NAMESPACE = "llmedge.access"
 _INFO, _DEBUG = LogLevel.info, LogLevel.debug
@@ -74,14 +74,11 @@ class _Fields(msgspec.Struct):
     error: str | UnsetType = UNSET
 
 
-@lru_cache(1)
-def _fields_and_facts(declared: int) -> type[_Fields]:
-    """What a line of a call says of which something was said besides.
-
-    :param declared: how many facts there are: stages that nobody uses declare none.
-    """
-    facts = [(fact.name, Any, UNSET) for fact in FACTS[:declared]]
-    return cast("type[_Fields]", msgspec.defstruct("_FieldsAndFacts", facts, bases=(_Fields,)))
+@lru_cache(256)
+def _fields_and(facts: tuple[Fact, ...]) -> type[_Fields]:
+    """What a line of a call says of which ``facts`` are said besides."""
+    named = [(fact.name, Any, UNSET) for fact in facts if fact.name]
+    return cast("type[_Fields]", msgspec.defstruct("_FieldsAndFacts", named, bases=(_Fields,)))
 
 
 class _Line(msgspec.Struct):
@@ -129,7 +126,7 @@ def access_line(record: Record, at: float) -> str:
     routing, accounting = record.routing, record.accounting
     received, ended = record.received, record.ended or record.received
     took = _ms(ended - received)
-    fields = (_fields_and_facts(len(FACTS)) if record.facts else _Fields)(
+    fields = (_fields_and(tuple(record.facts)) if record.facts else _Fields)(
         f"{record.method} {record.route} {record.status} {record.outcome} in {took} ms",
         record.method,
         record.route,

@@ -94,11 +94,11 @@ class Cache(Stage):
             fetch = partial(self._ask, stale=None, proceed=proceed)
             return answer_items(asked, inputs, self._state, self._cached, fetch)
         if asked.wish.read:
-            entry, now = self._state.memory.get(asked.key), call.deadline.clock.seconds()
-            if self._state.shared is not None and (entry is None or not asked.takes(entry, now)):
+            entry = self._state.memory.get(asked.key)
+            if self._state.shared is not None and (entry is None or not asked.takes(entry, _now(call))):
                 return self._look_further(asked, proceed)
             if entry is not None:
-                return self._given(asked, entry, "memory", now, proceed)
+                return self._given(asked, entry, "memory", proceed)
         if asked.wish.only:
             raise NotCached
         return self._ask(asked, None, proceed)
@@ -106,13 +106,14 @@ class Cache(Stage):
     async def _look_further(self, asked: Asked, proceed: Handler) -> Reply:
         entry, level = await self._shared(asked)
         if entry is not None:
-            return await self._given(asked, entry, level, asked.call.deadline.clock.seconds(), proceed)
+            return await self._given(asked, entry, level, proceed)
         if asked.wish.only:
             raise NotCached
         return await self._ask(asked, None, proceed)
 
-    async def _given(self, asked: Asked, entry: Entry, level: str, now: float, proceed: Handler) -> Reply:
+    async def _given(self, asked: Asked, entry: Entry, level: str, proceed: Handler) -> Reply:
         """``entry``, if that will do."""
+        now = _now(asked.call)
         if asked.takes(entry, now):
             return self._cached.serve(asked, entry, level, now)
         if asked.takes_stale(entry, now):
@@ -240,7 +241,7 @@ class Cache(Stage):
         try:
             return await leading
         except TargetError:
-            now = asked.call.deadline.clock.seconds()
+            now = _now(asked.call)
             if not asked.takes_at_last(stale, now):
                 raise
             return self._cached.serve(asked, stale, "memory", now, "STALE")
@@ -356,6 +357,11 @@ class CollapsedStream(ReplyStream):
 
 def _note_again(call: Call, target: Target, new: bytes, id: bytes) -> None:
     note_again(call, new.decode(), id.decode(), f"{target.provider}/{target.model}")
+
+
+def _now(call: Call) -> float:
+    now: float = call.deadline.clock.seconds()
+    return now
 
 
 def _without_its_field(call: Call) -> Call:
