@@ -109,6 +109,23 @@ class Stores(OnDatabase):
         last = self.process()
         await until(lambda: last.ledger.shipped == 1, "the row in the database")
 
+    async def test_begins_after_others_have_spent(self) -> None:
+        """What the database says counts, not what this process knew before: it may have been killed before it wrote that
+        down, and others spend as well."""
+        before = self.process()
+        await self.ready(before)
+        fund = self.fund()
+        fund.spent, fund.known = USD, True
+        before.funds = lambda: [fund]
+        await before.stop()
+        spent = row(fund.start + 60.0, key="a", cost="4")
+        after = self.process()
+        await self.ready(after)
+        await after.database.run(lambda connection: connection.add([spent], lambda: rollups.add(connection, [spent])))
+        known = self.fund()
+        await after.know([known], 10.0)
+        self.assertEqual((known.spent, known.known), (4 * USD, True))
+
     async def test_begins_with_nothing_at_all(self) -> None:
         """The first start of all, and the database is away: what was spent is waited for, once, not by each call."""
         store = self.process(url=self.nowhere())

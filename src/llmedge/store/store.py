@@ -104,17 +104,23 @@ class Store:
     async def know(self, funds: Sequence[Fund], patience: float) -> None:
         """Wait, for ``patience`` seconds at most, until what was spent of ``funds`` before is known.
 
-        Where the process before this one has left word there is no need to: it is read again soon enough. Nor where the
-        database did not answer just now.
+        The database is asked first, since the process before this one may have ended without a last word, and others may
+        have spent since. Where it cannot be had, what that process has left on the disk will do: it is read again soon.
         """
+        if self.database.away:
+            self._recall(funds)
+        unknown = [fund for fund in funds if not fund.known]
+        if unknown and self._reactor.seconds() >= self._unknown_until and not await self._spent.read(unknown, patience):
+            self._unknown_until = self._reactor.seconds() + AGAIN
+        self._recall(unknown)
+
+    def _recall(self, funds: Iterable[Fund]) -> None:
+        """Have ``funds``, where nothing is known of them, say what the process before this one knew."""
         for fund in funds:
             start, spent, more, more_until = self._spends.of.get(fund.id, (-1, 0, 0, 0.0))
             if not fund.known and start == fund.start:
                 fund.spent, fund.known = max(spent, fund.spent), True
                 fund.more, fund.more_until = more, more_until
-        unknown = [fund for fund in funds if not fund.known]
-        if unknown and self._reactor.seconds() >= self._unknown_until and not await self._spent.read(unknown, patience):
-            self._unknown_until = self._reactor.seconds() + AGAIN
 
     def warnings(self, tell: Callable[[str, Mapping[str, Any]], None]) -> Warnings:
         """Who is told of budgets that are nearly spent, and tells it by ``tell`` once among all processes."""
