@@ -77,6 +77,53 @@ class Keys(Faces):
         of_model = self.generate(model_max_budget=each)
         self.assertEqual([self.chat(of_model["key"], name).status for name in ("mock/x", "mock/y")], [429, 200])
 
+    def test_a_budget_that_is_changed(self) -> None:
+        """What is not said of it stays: its period, its soft limit, the budgets of single models."""
+        each = {"mock/y": {"budget_limit": 7, "time_period": "1d"}}
+        made = self.generate(max_budget=5, budget_duration="30d", soft_budget=4, model_max_budget=each)
+        path = f"/admin/v1/keys/{made['token']}"
+        before = self.done("GET", path)["budgets"]
+        changed = self.done("POST", "/key/update", {"key": made["token"], "max_budget": 10})
+        self.assertEqual((changed["max_budget"], changed["budget_duration"]), (10.0, "30d"))
+        self.assertEqual(self.done("GET", path)["budgets"], [{**before[0], "amount": 10}, before[1]])
+        for more in ({"budget_duration": "7d"}, {"soft_budget": 1}):
+            self.done("POST", "/key/update", {"key": made["token"], **more})
+        after = self.done("GET", path)["budgets"]
+        self.assertEqual(after, [{"amount": 10, "period": "7d", "soft": [0.1]}, before[1]])
+        self.done("POST", "/key/update", {"key": made["token"], "max_budget": None})
+        self.assertEqual(self.done("GET", path)["budgets"], [before[1]])
+
+    def test_a_budget_of_our_own(self) -> None:
+        """One whose period nobody has said is for a month, as it is; those that LiteLLM has no word for stay."""
+        budgets = [{"amount": 5}, {"amount": 3, "models": ["a-*", "b-*"]}]
+        id = self.key("own", budgets=budgets)["id"]
+        self.assertEqual(self.done("GET", "/key/info?key=own")["info"]["budget_duration"], "month")
+        self.done("POST", "/key/update", {"key": "own", "max_budget": 6, "model_max_budget": {}})
+        self.assertEqual(self.done("GET", f"/admin/v1/keys/{id}")["budgets"], [{"amount": 6}, budgets[1]])
+
+    def test_a_plan(self) -> None:
+        """What is said besides changes what it gives, and does not take it away; a key may be given one later."""
+        self.done("POST", "/budget/new", {"budget_id": "free", "max_budget": 2, "budget_duration": "30d"})
+        made = self.generate(budget_id="free", budget_duration="7d")
+        self.assertEqual((made["max_budget"], made["budget_duration"]), (2.0, "7d"))
+        self.generate(key_alias="later")
+        later = self.done("POST", "/key/update", {"key": "later", "budget_id": "free", "user_id": "anna"})
+        self.assertEqual([later[each] for each in ("max_budget", "budget_duration", "user_id")], [2.0, "30d", "anna"])
+
+    def test_no_limit_is_passed_over(self) -> None:
+        """What would hold a key to something, and is not known here, is refused; what says nothing is not."""
+        for fields in (
+            {"allowed_routes": ["/v1/embeddings"]},
+            {"model_rpm_limit": {"mock/x": 1}},
+            {"permissions": {"x": False}},
+            {"key_type": "read_only"},
+            {"soft_budget": 3},
+            {"model_max_budget": {"mock/x": {"budget_limit": 1, "rpm_limit": 3}}},
+        ):
+            self.assertEqual(self.refused("POST", "/key/generate", fields)[0], 400, fields)
+        self.generate(allowed_routes=[], permissions={}, aliases={}, config=None, key_type="llm_api")
+        self.assertEqual(self.refused("POST", "/team/new", {"team_member_budget": 3})[0], 400)
+
     def test_what_cannot_be_said(self) -> None:
         for fields in (
             {"key": "sk-mine"},
@@ -140,6 +187,23 @@ class Spent(Faces):
         days = self.done("GET", "/spend/logs?start_date=2023-11-01&end_date=2023-11-30")
         shown = [days[0][name] for name in ("startTime", "spend", "models")]
         self.assertEqual(shown, ["2023-11-14", 0.000213, {"mock/x": 0.000213}])
+
+    def test_the_same_everywhere(self) -> None:
+        """Whatever shows a key, a user or a team shows what they have spent."""
+        token = self.made["token"]
+        for method, path, body, kind in (
+            ("GET", "/key/info?key=app", None, "info"),
+            ("POST", "/key/update", {"key": token, "rpm_limit": 900}, ""),
+            ("POST", "/key/unblock", {"key": token}, ""),
+            ("POST", f"/key/{token}/regenerate", {}, ""),
+            ("GET", "/user/info?user_id=anna", None, "user_info"),
+            ("POST", "/user/update", {"user_id": "anna", "rpm_limit": 900}, "data"),
+            ("POST", "/team/update", {"team_id": "t", "rpm_limit": 900}, "data"),
+        ):
+            shown = self.done(method, path, body)
+            self.assertEqual((shown[kind] if kind else shown)["spend"], 0.000213, path)
+        self.assertEqual(self.done("GET", "/user/list")["users"][0]["spend"], 0.000213)
+        self.assertEqual(self.done("GET", "/user/info?user_id=anna")["keys"][0]["spend"], 0.000213)
 
     def test_report(self) -> None:
         dates = "start_date=2023-11-01&end_date=2023-11-30"

@@ -110,8 +110,8 @@ class Stores(OnDatabase):
         await until(lambda: last.ledger.shipped == 1, "the row in the database")
 
     async def test_begins_after_others_have_spent(self) -> None:
-        """What the database says counts, not what this process knew before: it may have been killed before it wrote that
-        down, and others spend as well."""
+        """What the database says counts, not what this process knew before: it may have been killed before it wrote
+        that down, and others spend as well."""
         before = self.process()
         await self.ready(before)
         fund = self.fund()

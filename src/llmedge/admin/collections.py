@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
@@ -124,12 +125,17 @@ async def make(asked: Asked, kind: Kind, body: dict[str, Any], id: str = "") -> 
     return made, secret
 
 
-async def alter(asked: Asked, kind: Kind, key: str, body: dict[str, Any], version: int | None = None) -> Entity:
+Body = dict[str, Any] | Callable[[Entity], dict[str, Any]]
+"""What is said of an entity, or is to be said of it as it is."""
+
+
+async def alter(asked: Asked, kind: Kind, key: str, body: Body, version: int | None = None) -> Entity:
     """What ``body`` makes of it."""
 
     def keep(connection: Connection) -> Entity:
         before = _found(asked, connection, kind, key)
-        after = allowed(asked, connection, _meant(kind, body, before), before)
+        said = body(before) if callable(body) else body
+        after = allowed(asked, connection, _meant(kind, said, before), before)
         return entities.change(connection, asked.actor, after, version=before.version if version is None else version)
 
     made = await asked.deps.store.database.run(keep)

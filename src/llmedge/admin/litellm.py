@@ -3,27 +3,20 @@ names over our own keys, teams, users and budgets."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping
 from typing import Any
-
-import msgspec
 
 from llmedge.admin import collections
 from llmedge.admin.asked import Asked, Handlers, iso
-from llmedge.entities import Entity, Kind
+from llmedge.admin.litellm_words import of_all_models, seconds, settings
+from llmedge.entities import Entity, Kind, replace
 from llmedge.errors import NotFound, PermissionDenied, ValidationError
 from llmedge.money import USD
 from llmedge.store import entities
 from llmedge.store.spend import Question, spend
 
-_ALIASES = {"rpm_limit": "rpm", "tpm_limit": "tpm", "max_parallel_requests": "max_concurrency"}
-_EVERY_MODEL = ("all-team-models", "all-proxy-models")
 _MOST = 1000
 _MOST_DELETED = 100
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_PERIODS = {"1mo": "month", "24h": "1d", "1w": "7d", "daily": "day", "weekly": "week", "monthly": "month"}
 
 
 def handlers() -> Handlers:
@@ -49,85 +42,12 @@ def handlers() -> Handlers:
     }
 
 
-# Their words, and ours
-
-
-def settings(body: Mapping[str, Any], now: float) -> dict[str, Any]:
-    """What is said of a key, a team or a user, in our words.
-
-    :raises ValidationError: it cannot be said.
-    """
-    try:
-        return _settings(body, now)
-    except (TypeError, ValueError, AttributeError, OverflowError):
-        raise ValidationError("A field of the body is not of the form that it has.") from None
-
-
-def _settings(body: Mapping[str, Any], now: float) -> dict[str, Any]:
-    ours: dict[str, Any] = {_ALIASES[name]: body[name] for name in _ALIASES if name in body}
-    if "models" in body:
-        models = [each for each in body["models"] or () if each not in _EVERY_MODEL]
-        ours["models"] = models or None
-    if "metadata" in body:
-        metadata = body["metadata"] or {}
-        plain = {name: each for name, each in metadata.items() if isinstance(each, str | int | float | bool)}
-        others = {name: msgspec.json.encode(each).decode() for name, each in metadata.items() if name not in plain}
-        ours["metadata"] = plain | others
-    for name in ("tags", "guardrails"):
-        if name in body:
-            ours[name] = body[name]
-    if body.get("duration"):
-        moment = datetime.fromtimestamp(now, UTC) + timedelta(seconds=_seconds(str(body["duration"])))
-        ours["expires"] = moment.isoformat().replace("+00:00", "Z")
-    if "blocked" in body and body["blocked"] is not None:
-        ours["state"] = "disabled" if body["blocked"] else "active"
-    if {"max_budget", "model_max_budget", "budget_duration", "soft_budget"} & set(body):
-        ours["budgets"] = _budgets(body)
-    return ours
-
-
-def _budgets(body: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    found = []
-    if (amount := body.get("max_budget")) is not None:
-        budget: dict[str, Any] = {"amount": amount, "period": _period(body.get("budget_duration"))}
-        if (soft := body.get("soft_budget")) is not None and amount:
-            budget["soft"] = [float(soft) / float(amount)] if 0 < float(soft) < float(amount) else []
-        found.append(budget)
-    for model, each in (body.get("model_max_budget") or {}).items():
-        limit = each if isinstance(each, Mapping) else {"budget_limit": each}
-        amount = limit.get("budget_limit", limit.get("max_budget"))
-        period = _period(limit.get("time_period", limit.get("budget_duration")))
-        found.append({"amount": amount, "period": period, "models": [model]})
-    return found or None
-
-
-def _period(duration: Any) -> str:
-    if duration is None:
-        return "total"
-    text = _PERIODS.get(str(duration), str(duration))
-    if text not in ("day", "week", "month") and not re.fullmatch(r"[1-9]\d{0,3}d", text):
-        raise ValidationError(
-            "The field 'budget_duration' must be days or '1mo', such as '30d'.", param="budget_duration"
-        )
-    return text
-
-
-def _seconds(text: str) -> int:
-    if text == "1mo":
-        return 30 * 86400
-    if (match := re.fullmatch(r"(\d{1,9})([smhdw])", text)) is None:
-        raise ValidationError("The field 'duration' must be such as '30d', '12h' or '90s'.", param="duration")
-    return int(match[1]) * _SECONDS[match[2]]
-
-
 def _shown(entity: Entity, spent: int | None) -> dict[str, Any]:
     """Ours in their words; money as a number, as theirs is."""
     data = entity.data
-    of_all: dict[str, Any] = next((each for each in data.get("budgets", ()) if "models" not in each), {})
     return {
         "models": data.get("models", []),
-        "max_budget": float(of_all["amount"]) if of_all else None,
-        "budget_duration": None if of_all.get("period", "total") == "total" else of_all["period"],
+        **of_all_models(data.get("budgets", ())),
         "rpm_limit": data.get("rpm"),
         "tpm_limit": data.get("tpm"),
         "max_parallel_requests": data.get("max_concurrency"),
@@ -152,6 +72,17 @@ def _key(entity: Entity, spent: int | None, last4: str = "") -> dict[str, Any]:
         "tags": entity.data.get("tags", []),
         **_shown(entity, spent),
     }
+
+
+def _said(asked: Asked, body: Mapping[str, Any], **more: Any) -> Callable[[Entity], dict[str, Any]]:
+    """What ``body`` says of one that is there, with ``more``; what it does not say of its budgets stays."""
+    now = asked.deps.clock.seconds()
+    return lambda before: settings(body, now, before.data.get("budgets", ())) | more
+
+
+async def _spent_of(asked: Asked, entity: Entity) -> int | None:
+    """The same of one."""
+    return (await _spent(asked, entity.kind, [entity.id])).get(entity.id, 0)
 
 
 async def _spent(asked: Asked, kind: Kind, ids: list[str]) -> Mapping[str, int | None]:
@@ -185,14 +116,16 @@ def meant_key(asked: Asked, given: Any) -> str:
     return found.id
 
 
-def _keys_of(asked: Asked, place: str, id: str) -> list[Entity]:
+async def _keys_of(asked: Asked, place: str, id: str) -> list[dict[str, Any]]:
     """What the caller may see of the keys of a team or a user."""
     try:
         reach = asked.wanting("keys:read").reach
     except PermissionDenied:
         return []
     keys = asked.deps.store.directory.all("key")
-    return [each for each in keys if getattr(each, place) == id and reach.covers(each.team, each.project)]
+    seen = [each for each in keys if getattr(each, place) == id and reach.covers(each.team, each.project)]
+    spent = await _spent(asked, "key", [each.id for each in seen])
+    return [_key(each, spent.get(each.id, 0)) for each in seen]
 
 
 # Keys
@@ -202,16 +135,28 @@ async def generate(asked: Asked) -> None:
     body = asked.body()
     if body.get("key"):
         raise ValidationError("The field 'key' is not taken: keys are made here.", param="key")
-    ours = settings(body, asked.deps.clock.seconds())
-    if body.get("budget_id"):
-        plan, _ = await collections.find(asked.wanting("budgets:read"), "plan", str(body["budget_id"]))
-        ours = {**plan.data, **ours}
+    plan = await _plan(asked, body)
+    ours = plan | settings(body, asked.deps.clock.seconds(), plan.get("budgets", ()))
     ours["name"] = body.get("key_alias") or entities.new_id("key")
-    ours["team"] = body.get("team_id")
-    if body.get("user_id"):
-        ours["user"] = await _user(asked, str(body["user_id"]))
+    ours |= await _places(asked, body)
     made, secret = await collections.make(asked, "key", ours)
     asked.answer({"key": secret, **_key(made, 0, secret[-4:])})
+
+
+async def _plan(asked: Asked, body: Mapping[str, Any]) -> dict[str, Any]:
+    """The limits that ``budget_id`` names."""
+    if not body.get("budget_id"):
+        return {}
+    plan, _ = await collections.find(asked.wanting("budgets:read"), "plan", str(body["budget_id"]))
+    return dict(plan.data)
+
+
+async def _places(asked: Asked, body: Mapping[str, Any]) -> dict[str, Any]:
+    """What a key is said to belong to."""
+    places = {ours: body[theirs] for theirs, ours in (("team_id", "team"), ("project_id", "project")) if theirs in body}
+    if "user_id" in body:
+        places["user"] = await _user(asked, str(body["user_id"])) if body["user_id"] else None
+    return places
 
 
 async def _user(asked: Asked, id: str) -> str:
@@ -227,19 +172,19 @@ async def key_info(asked: Asked) -> None:
     given = asked.query("key")
     id = meant_key(asked, given) if given else asked.caller.account.key_id
     entity, known = await collections.find(asked, "key", id)
-    spent = await _spent(asked, "key", [id])
     last4 = max(known, key=lambda each: each.created_at).last4 if known else ""
-    asked.answer({"key": id, "info": _key(entity, spent.get(id, 0), last4)})
+    asked.answer({"key": id, "info": _key(entity, await _spent_of(asked, entity), last4)})
 
 
 async def key_update(asked: Asked) -> None:
     body = asked.body()
-    ours = settings(body, asked.deps.clock.seconds())
-    ours |= {"name": body["key_alias"]} if body.get("key_alias") else {}
-    ours |= {"team": body["team_id"]} if "team_id" in body else {}
+    more = await _places(asked, body)
+    more |= {"name": body["key_alias"]} if body.get("key_alias") else {}
+    plan = await _plan(asked, body)
+    said = _said(asked, body, **more)
+    ours = (lambda before: plan | said(replace(before, data=before.data | plan))) if plan else said
     entity = await collections.alter(asked, "key", meant_key(asked, body.get("key")), ours)
-    spent = await _spent(asked, "key", [entity.id])
-    asked.answer({"key": entity.id, **_key(entity, spent.get(entity.id, 0))})
+    asked.answer({"key": entity.id, **_key(entity, await _spent_of(asked, entity))})
 
 
 async def key_delete(asked: Asked) -> None:
@@ -275,15 +220,15 @@ async def key_unblock(asked: Asked) -> None:
 async def _block(asked: Asked, blocked: bool) -> None:
     state = {"state": "disabled" if blocked else "active"}
     entity = await collections.alter(asked, "key", meant_key(asked, asked.body().get("key")), state)
-    asked.answer(_key(entity, 0))
+    asked.answer(_key(entity, await _spent_of(asked, entity)))
 
 
 async def regenerate(asked: Asked, key: str = "") -> None:
     body = asked.body()
     id = meant_key(asked, key or body.get("key"))
-    grace = _seconds(str(body["grace_period"])) if body.get("grace_period") else 0
+    grace = seconds(str(body["grace_period"])) if body.get("grace_period") else 0
     entity, secret = await collections.renew(asked, id, grace)
-    asked.answer({"key": secret, **_key(entity, 0, secret[-4:])})
+    asked.answer({"key": secret, **_key(entity, await _spent_of(asked, entity), secret[-4:])})
 
 
 async def key_list(asked: Asked) -> None:
@@ -315,11 +260,14 @@ async def key_list(asked: Asked) -> None:
 
 async def team_new(asked: Asked) -> None:
     body = asked.body()
-    ours = settings(body, asked.deps.clock.seconds())
     id = str(body.get("team_id") or entities.new_id("team"))
-    ours["name"] = body.get("team_alias") or id
+    ours = settings(body, asked.deps.clock.seconds()) | _organization(body) | {"name": body.get("team_alias") or id}
     made, _ = await collections.make(asked, "team", ours, id)
     asked.answer(_team(made, 0))
+
+
+def _organization(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {"organization": body["organization_id"]} if "organization_id" in body else {}
 
 
 def _team(entity: Entity, spent: int | None) -> dict[str, Any]:
@@ -329,14 +277,11 @@ def _team(entity: Entity, spent: int | None) -> dict[str, Any]:
 
 async def team_info(asked: Asked) -> None:
     entity, _ = await collections.find(asked, "team", asked.query("team_id"))
-    spent = await _spent(asked, "team", [entity.id])
-    keys = _keys_of(asked, "team", entity.id)
-    by_key = await _spent(asked, "key", [each.id for each in keys])
     asked.answer(
         {
             "team_id": entity.id,
-            "team_info": _team(entity, spent.get(entity.id, 0)),
-            "keys": [_key(each, by_key.get(each.id, 0)) for each in keys],
+            "team_info": _team(entity, await _spent_of(asked, entity)),
+            "keys": await _keys_of(asked, "team", entity.id),
             "team_memberships": [],
         }
     )
@@ -344,10 +289,9 @@ async def team_info(asked: Asked) -> None:
 
 async def team_update(asked: Asked) -> None:
     body = asked.body()
-    ours = settings(body, asked.deps.clock.seconds())
-    ours |= {"name": body["team_alias"]} if body.get("team_alias") else {}
-    entity = await collections.alter(asked, "team", str(body.get("team_id")), ours)
-    asked.answer({"team_id": entity.id, "data": _team(entity, 0)})
+    more = _organization(body) | ({"name": body["team_alias"]} if body.get("team_alias") else {})
+    entity = await collections.alter(asked, "team", str(body.get("team_id")), _said(asked, body, **more))
+    asked.answer({"team_id": entity.id, "data": _team(entity, await _spent_of(asked, entity))})
 
 
 async def team_delete(asked: Asked) -> None:
@@ -384,13 +328,11 @@ def _user_view(entity: Entity, spent: int | None) -> dict[str, Any]:
 
 async def user_info(asked: Asked) -> None:
     entity, _ = await collections.find(asked, "user", asked.query("user_id"))
-    spent = await _spent(asked, "user", [entity.id])
-    keys = _keys_of(asked, "user", entity.id)
     asked.answer(
         {
             "user_id": entity.id,
-            "user_info": _user_view(entity, spent.get(entity.id, 0)),
-            "keys": [_key(each, 0) for each in keys],
+            "user_info": _user_view(entity, await _spent_of(asked, entity)),
+            "keys": await _keys_of(asked, "user", entity.id),
             "teams": [],
         }
     )
@@ -398,10 +340,9 @@ async def user_info(asked: Asked) -> None:
 
 async def user_update(asked: Asked) -> None:
     body = asked.body()
-    ours = settings(body, asked.deps.clock.seconds())
-    ours |= {"name": body["user_alias"]} if body.get("user_alias") else {}
-    entity = await collections.alter(asked, "user", str(body.get("user_id")), ours)
-    asked.answer({"user_id": entity.id, "data": _user_view(entity, 0)})
+    more = {"name": body["user_alias"]} if body.get("user_alias") else {}
+    entity = await collections.alter(asked, "user", str(body.get("user_id")), _said(asked, body, **more))
+    asked.answer({"user_id": entity.id, "data": _user_view(entity, await _spent_of(asked, entity))})
 
 
 async def user_delete(asked: Asked) -> None:
@@ -413,9 +354,10 @@ async def user_list(asked: Asked) -> None:
     page, size = asked.number("page", 1, 10**6), asked.number("page_size", 25, _MOST)
     found = sorted(asked.deps.store.directory.all("user") if asked.reach.everywhere else [], key=lambda each: each.id)
     shown = found[(page - 1) * size : page * size]
+    spent = await _spent(asked, "user", [each.id for each in shown])
     asked.answer(
         {
-            "users": [_user_view(each, 0) for each in shown],
+            "users": [_user_view(each, spent.get(each.id, 0)) for each in shown],
             "total": len(found),
             "page": page,
             "page_size": size,

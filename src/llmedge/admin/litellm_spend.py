@@ -7,7 +7,8 @@ from typing import Any
 
 from llmedge.admin import collections
 from llmedge.admin.asked import LONGEST_PAGE, Asked, Handlers, iso
-from llmedge.admin.litellm import meant_key, settings
+from llmedge.admin.litellm import meant_key
+from llmedge.admin.litellm_words import of_all_models, settings
 from llmedge.admin.money import ask
 from llmedge.entities import Entity
 from llmedge.errors import ValidationError
@@ -39,11 +40,9 @@ async def budget_new(asked: Asked) -> None:
 
 def _budget(entity: Entity) -> dict[str, Any]:
     data = entity.data
-    of_all: dict[str, Any] = next((each for each in data.get("budgets", ()) if "models" not in each), {})
     return {
         "budget_id": entity.id,
-        "max_budget": float(of_all["amount"]) if of_all else None,
-        "budget_duration": None if of_all.get("period", "total") == "total" else of_all["period"],
+        **of_all_models(data.get("budgets", ())),
         "rpm_limit": data.get("rpm"),
         "tpm_limit": data.get("tpm"),
         "max_parallel_requests": data.get("max_concurrency"),

@@ -104,8 +104,8 @@ class Store:
     async def know(self, funds: Sequence[Fund], patience: float) -> None:
         """Wait, for ``patience`` seconds at most, until what was spent of ``funds`` before is known.
 
-        The database is asked first, since the process before this one may have ended without a last word, and others may
-        have spent since. Where it cannot be had, what that process has left on the disk will do: it is read again soon.
+        The database is asked first, since the process before this one may have ended without a last word, and others
+        may have spent since. Where it cannot be had, what that one has left on the disk will do: it is read again soon.
         """
         if self.database.away:
             self._recall(funds)
