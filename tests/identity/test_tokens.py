@@ -118,7 +118,7 @@ class Identified(Tried):
         of = settings().claims.__class__(team="https://example.com/team", roles="scope")
         self.begin(claims=of, roles=(), role_map={"llm": "caller"})
         caller = self.caller(**{"https://example.com/team": "red"}, scope="openid llm")
-        self.assertEqual((caller.account.team, caller.scopes), ("red", frozenset({"inference"})))
+        self.assertEqual((caller.account.team, caller.scopes), (f"jwt:{URL}|red", frozenset({"inference"})))
         self.assertEqual(self.caller().scopes, frozenset())
 
     def test_found_good_once(self) -> None:
@@ -262,7 +262,8 @@ class InTheStore(Tried):
         self.begin(self.directory, claims=of, roles=("caller", "auditor"))
 
     def test_limits_of_all_it_belongs_to(self) -> None:
-        """By name or id; a team that is not known there is a word for the books."""
+        """By name or id; a team that is not known there is the issuer's: what is shared within a team of the same name
+        that the file, or another issuer, speaks of is none of theirs."""
         for team in ("red", "t1"):
             caller = self.caller(team=team)
             self.assertEqual([each.id for each in caller.limits], ["user:u1", "team:t1", "organization:o1"])
@@ -271,7 +272,7 @@ class InTheStore(Tried):
             self.assertEqual(caller.guardrails, ("pii",))
         self.assertIn("audit:read", caller.scopes)
         other = self.caller(team="blue", sub="bob")
-        self.assertEqual((other.limits, other.account.team, other.account.user), ((), "blue", "bob"))
+        self.assertEqual((other.limits, other.account.team, other.account.user), ((), f"jwt:{URL}|blue", "bob"))
 
     def test_at_once_what_is_changed(self) -> None:
         self.caller(team="red")
@@ -279,7 +280,7 @@ class InTheStore(Tried):
         self.directory.apply(2, [off], [])
         self.assertRaises(PermissionDenied, self.caller, team="red")
         self.directory.apply(3, [Entity("team", "t1", "crimson", organization="o1", version=3)], [])
-        self.assertEqual(self.caller(team="red").account.team, "red")
+        self.assertEqual(self.caller(team="red").account.team, f"jwt:{URL}|red")
         self.assertEqual(self.caller(team="crimson").account.team, "t1")
 
     def test_before_it_was_read(self) -> None:

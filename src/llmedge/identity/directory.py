@@ -158,6 +158,7 @@ class Directory:
         limits: list[Limits] = []
         models: list[tuple[str, ...]] = []
         guardrails: list[str] = []
+        known: set[str] = set()
         places = {kind: getattr(account, kind) for kind in _ABOVE}
         for kind in _ABOVE:
             above = self._entities.get((kind, places[kind])) or self._named(kind, places[kind])
@@ -166,6 +167,7 @@ class Directory:
             if above.state != "active":  # without its limits and budgets, the key would have none
                 raise KeyDisabled(f"The {kind} of this API key is {above.state}.")
             places[kind] = above.id
+            known.add(kind)
             scope = read_table(Scope, above.data)
             limits += limits_of(scope, f"{kind}:{above.id}", f"The {kind} '{above.name}'")
             if scope.models != ("*",):
@@ -175,7 +177,8 @@ class Directory:
                 places["team"] = places["team"] or above.team
             if kind in ("project", "team"):
                 places["organization"] = places["organization"] or above.organization
-        return Place(attrs.evolve(account, **places), tuple(limits), tuple(models), tuple(guardrails))
+        whose = attrs.evolve(account, **places)
+        return Place(whose, tuple(limits), tuple(models), tuple(guardrails), frozenset(known))
 
     def _named(self, kind: str, word: str) -> Entity | None:
         """The one with that id, else that name, if it is not deleted."""
