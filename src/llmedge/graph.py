@@ -11,6 +11,7 @@ import attrs
 from prometheus_client import CollectorRegistry
 
 from llmedge.config import ConfigError, Settings
+from llmedge.config.sections.auth import Key
 from llmedge.identity.admin_key import AdminKey
 from llmedge.identity.chain import Identifier, IdentifierChain
 from llmedge.identity.configured import ANONYMOUS, identifiers, mode
@@ -108,7 +109,7 @@ class ProcessState:
             return identifiers(settings.auth, self.reactor, others)
         return identifiers(settings.auth, self.reactor, others, directory.knows_any)
 
-    def administration(self, price: Callable[[Target, Usage], int | None]) -> Any:
+    def administration(self, price: Callable[[Target, Usage], int | None], keys: Sequence[Key]) -> Any:
         """The admin API. Made when it is asked for first: gateways that nobody asks have nothing of it in memory."""
         from llmedge.admin.app import AdminResource
         from llmedge.admin.asked import AdminDeps
@@ -122,6 +123,7 @@ class ProcessState:
             self.check,
             price,
             lambda: self._cache,
+            keys,
         )
         return AdminResource(deps)
 
@@ -269,7 +271,7 @@ def build(process: ProcessState, settings: Settings, previous: Graph | None = No
     pipeline = pipeline_build.build(settings, deps)
     issuers = _issuers(process, settings, client, None if previous is None else previous.issuers)
     chain = process.identifiers(settings, issuers)
-    administration = partial(process.administration, pipeline.prices.price)
+    administration = partial(process.administration, pipeline.prices.price, settings.auth.keys)
     web = web_build.build(settings, pipeline, process.web_deps(observers, limiter, chain), administration)
     sharing = _sharing(process, settings, cache, None if previous is None else previous.sharing)
     return Graph(process, settings, client, pipeline, limiter, web, chain, issuers, sharing)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from tests.admin.administration import Administration
+from twisted.internet.defer import Deferred
+
+from tests.admin.administration import ADMIN, TOML, Administration
+from tests.fakes import Edge
 
 
 class Budgets(Administration):
@@ -48,6 +51,8 @@ class Budgets(Administration):
         self.assertEqual(self.spend(), 3)
         self.edge.reactor.advance(86400)
         self.assertEqual(self.one("team")["amount_usd"], "0.0003")
+        for body in ({}, {"amount": 10**8, "until": "2030-01-01"}, {"amount": 1, "until": "2023-11-14"}):
+            self.assertEqual(self.refused("POST", path, body)[0], 400, body)
         for body in ({}, {"amount": -1, "until": "2023-11-15"}, {"amount": True}, {"amount": 1, "until": "later"}):
             self.assertEqual(self.refused("POST", path, body)[0], 400, body)
 
@@ -67,6 +72,30 @@ class Budgets(Administration):
                 {each["period"]: each["amount_usd"] for each in found},
                 {each["period"]: {"total": "1.0003", "day": "7"}[each["period"]] for each in changed},
             )
+
+    def test_keys_of_the_file(self) -> None:
+        """Are there before their first call, as after a start, and can be reset and raised."""
+        toml = '[[auth.keys]]\nname = "app"\nkey = "key-of-the-file"\nbudgets = [{amount = 5}]\n'
+        edge = Edge(TOML + toml, self.environ)
+        edge.service._process.store.directory.apply(1, [], [])
+        headers = {"authorization": f"Bearer {ADMIN}"}
+        (shown,) = edge.ask("GET", "/admin/v1/budgets", headers=headers).json()["data"]
+        self.assertEqual((shown["scope_id"], shown["id"]), ("file:app", "key:file:app/month"))
+        answer = edge.ask("POST", "/admin/v1/budgets/key:file:app%2Fmonth/reset", headers=headers)
+        self.assertEqual(answer.status, 200, answer.body)
+
+    def test_after_a_start(self) -> None:
+        """Whatever tells how a budget stands knows what was spent before."""
+        self.assertEqual(self.spend(), 2)
+        for path, key in (("/v1/key", self.secret), ("/admin/v1/budgets", ADMIN)):
+            edge = Edge(TOML, self.environ)
+            store = edge.service._process.store
+            self.addCleanup(store.database._drop)
+            self.successResultOf(Deferred.fromCoroutine(store.refresh()))
+            shown = edge.ask("GET", path, headers={"authorization": f"Bearer {key}"}).json()
+            budgets = [budget for each in shown.get("limits", ()) for budget in each["budgets"]]
+            budgets += shown.get("budgets", shown.get("data", []))
+            self.assertEqual({each["spent_usd"] for each in budgets}, {"0.000142"}, path)
 
     def test_own_team_only(self) -> None:
         """Its keys' budgets, not its own."""

@@ -40,6 +40,8 @@ class Cached(Administration):
             self.assertEqual(all_found(), list(expected), what)
         actions = [each["action"] for each in self.done("GET", "/admin/v1/audit")["data"]]
         self.assertEqual(actions.count("cache.purge"), 7)
+        (line,) = self.done("GET", "/admin/v1/audit?id=namespace:x")["data"]
+        self.assertEqual((line["action"], line["team"]), ("cache.purge", ""))
 
     def test_purge_of_end_users(self) -> None:
         """A key's, where each end user has his own."""
@@ -63,6 +65,13 @@ class Cached(Administration):
     def test_what_is_no_purge(self) -> None:
         for what in ({}, {"al": True}, {"all": True, "model": "m"}, {"scope": "key:x", "key": "y"}, {"model": 5}, []):
             self.assertEqual(self.refused("POST", "/admin/v1/cache/purge", what)[0], 400, what)
+
+    def test_a_key_that_nobody_has(self) -> None:
+        """Who mistypes a name is not told that its answers are forgotten."""
+        status, message = self.refused("POST", "/admin/v1/cache/purge", {"key": "ap"})
+        self.assertEqual((status, "'ap'" in message), (404, True))
+        for id in ("anonymous", "jwt:https://issuer.example|anna", "spiffe://example.org/a"):
+            self.purge(key=id)
 
     def test_how_it_stands(self) -> None:
         secret = self.key("app")["key"]

@@ -79,6 +79,10 @@ class Belonging(Administration):
         self.assertEqual((made["team"], made["project"]), (team["id"], project["id"]))
         own = self.done("GET", "/v1/key", key=made["key"])
         self.assertEqual([each["scope"] for each in own["limits"]], ["project"])
+        self.assertEqual((own["models"], own["models_above"], own["expires"]), (["*"], [["mock/*"]], None))
+        until = {"expires": "2099-01-01T00:00:00Z"}
+        self.done("PATCH", f"/admin/v1/keys/{made['id']}", until)
+        self.assertEqual(self.done("GET", "/v1/key", key=made["key"])["expires"], until["expires"])
         self.assertEqual(self.chat(made["key"], "other/x").status, 403)
         self.done("PATCH", f"/admin/v1/teams/{team['id']}", {"state": "disabled"})
         self.assertEqual(self.chat(made["key"]).status, 403)

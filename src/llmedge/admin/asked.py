@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 import attrs
 import msgspec
 
+from llmedge.config.sections.auth import Key
 from llmedge.errors import NotFound, RequestTooLarge, UnsupportedMediaType, ValidationError
 from llmedge.identity.roles import Reach, permit
 from llmedge.model import Caller, Clock, Standing, Target, Usage
@@ -39,6 +40,7 @@ class AdminDeps:
         :raises ConfigError: it cannot be used.
     :ivar cache: gives the state of the cache; ``None``: there is none.
     :ivar price: what a usage costs today, in picos; ``None``: nobody knows.
+    :ivar keys: those of the file.
     """
 
     clock: Clock
@@ -49,6 +51,7 @@ class AdminDeps:
     check: Callable[[str], Awaitable[list[str]]]
     price: Callable[[Target, Usage], int | None]
     cache: Callable[[], Any] = lambda: None
+    keys: Sequence[Key] = ()
 
     @property
     def store(self) -> Store:

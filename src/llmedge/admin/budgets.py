@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import attrs
 
 from llmedge.admin.asked import Asked, Handlers
-from llmedge.admin.own import fund_view
+from llmedge.admin.own import fund_view, known
 from llmedge.config import ConfigError
 from llmedge.config.load import read_table
 from llmedge.config.sections.auth import KeySettings
 from llmedge.config.sections.scopes import Scope
 from llmedge.errors import NotFound, ValidationError
-from llmedge.identity.configured import limits_of
+from llmedge.identity.configured import caller_of, limits_of
 from llmedge.model import Limits
 from llmedge.money import picos
 from llmedge.state.funds import Fund
@@ -23,7 +23,8 @@ from llmedge.store import entities
 from llmedge.store.database import Connection
 
 _KINDS = ("organization", "team", "project", "user", "key")
-_MOST = Decimal(1_000_000_000)
+_MOST = Decimal(9_000_000)
+"""USD: the database keeps 64 bits of picos."""
 
 
 def handlers() -> Handlers:
@@ -55,16 +56,25 @@ def _all(asked: Asked) -> Iterator[Owned]:
                 for fund in allowances.funds_of(limits):
                     yield Owned(limits, fund, kind, team, project)
     if asked.reach.everywhere:
-        for fund in list(allowances.funds.values()):
-            if fund.limits.id.startswith("key:file:"):
-                yield Owned(fund.limits, fund, "key", "", "")
+        for limits in _elsewhere(asked):
+            for fund in allowances.funds_of(limits):
+                yield Owned(limits, fund, "key", "", "")
+
+
+def _elsewhere(asked: Asked) -> Iterable[Limits]:
+    """Those of keys that are not in the store: the file's, and of workloads that have asked for something."""
+    directory = asked.deps.store.directory
+    found = {limits.id: limits for key in asked.deps.keys for limits in caller_of(key).limits}
+    for fund in asked.deps.allowances.funds.values():
+        kind, _, id = fund.limits.id.partition(":")
+        if kind == "key" and directory.entity("key", id) is None:
+            found.setdefault(fund.limits.id, fund.limits)
+    return found.values()
 
 
 async def listed(asked: Asked) -> None:
     found = list(_all(asked))
-    unknown = [each.fund for each in found if not each.fund.known]
-    if unknown:
-        await asked.deps.store.know(unknown, 2.0)
+    await known(asked, [each.fund for each in found])
     asked.answer({"object": "list", "data": [view(each) for each in found]})
 
 
@@ -110,8 +120,8 @@ async def raise_(asked: Asked, id: str) -> None:
     except InvalidOperation:
         good = False
     if not good:
-        raise ValidationError("The field 'amount' must be USD, a number above 0.", param="amount")
-    until = _moment(body.get("until"))
+        raise ValidationError(f"The field 'amount' must be USD, a number above 0, {_MOST} at most.", param="amount")
+    until = _moment(body.get("until"), asked.deps.clock.seconds())
     more = picos(amount)
 
     def keep(connection: Connection) -> None:
@@ -128,7 +138,7 @@ async def raise_(asked: Asked, id: str) -> None:
     asked.answer(view(owned))
 
 
-def _moment(value: Any) -> int:
+def _moment(value: Any, now: float) -> int:
     """Microseconds since 1970."""
     try:
         moment = read_table(KeySettings, {"expires": value}).expires
@@ -138,4 +148,6 @@ def _moment(value: Any) -> int:
         raise ValidationError(
             "The field 'until' must be a day or a moment, such as 2026-12-31T18:00:00Z.", param="until"
         )
+    if moment.timestamp() <= now:
+        raise ValidationError("The field 'until' is over: the budget would not be raised.", param="until")
     return round(moment.timestamp() * 1_000_000)

@@ -63,14 +63,21 @@ async def purge(asked: Asked) -> None:
 
 
 def _scope(asked: Asked, key: str) -> str:
-    """Of the answers of one key. A key of the file has its name as its id, behind ``file:``."""
+    """Of the answers of one key. A key of the file has its name as its id, behind ``file:``.
+
+    :raises NotFound: nobody has it.
+    """
     if (store := asked.deps.books) is not None:
         for entity in store.directory.all("key"):
             if key in (entity.id, entity.name):
                 return f"key:{entity.id}"
-    return f"key:{key}" if ":" in key or key == "anonymous" else f"key:file:{key}"
+    if ":" in key or key == "anonymous":  # the id of a caller that is no key of ours
+        return f"key:{key}"
+    if all(each.name != key for each in asked.deps.keys):
+        raise NotFound(f"There is no key '{key}': give the name or the id of one, of the store or the file.")
+    return f"key:file:{key}"
 
 
 def _write_down(connection: Any, actor: entities.Actor, name: str) -> None:
     with connection.transaction():
-        entities.write_down(connection, actor, "cache.purge", "cache", "", name, None, {})
+        entities.write_down(connection, actor, "cache.purge", "cache", name, "", None, {})

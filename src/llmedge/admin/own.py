@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +18,9 @@ def handlers() -> Handlers:
 
 
 async def own_key(asked: Asked) -> None:
-    caller = asked.caller
+    caller, allowances = asked.caller, asked.deps.allowances
+    purse = allowances.purse(caller)  # makes what there is none of yet
+    await known(asked, () if purse is None else purse.funds)
     asked.answer(
         {
             "object": "key",
@@ -26,6 +29,8 @@ async def own_key(asked: Asked) -> None:
             "team": caller.account.team or None,
             "project": caller.account.project or None,
             "models": list(caller.models),
+            "models_above": [list(each) for each in caller.models_above],
+            "expires": _expires(asked),
             "roles": list(caller.roles),
             "limits": [_limits(asked, each) for each in caller.limits],
         }
@@ -34,7 +39,6 @@ async def own_key(asked: Asked) -> None:
 
 def _limits(asked: Asked, limits: Limits) -> dict[str, Any]:
     allowances = asked.deps.allowances
-    allowances.purse(asked.caller)  # makes what there is none of yet
     return {
         "scope": limits.kind,
         "who": limits.who,
@@ -44,6 +48,23 @@ def _limits(asked: Asked, limits: Limits) -> dict[str, Any]:
         "under_way": allowances.under_way(limits.id),
         "budgets": [fund_view(allowances.funds[id]) for id, _ in limits.budgets],
     }
+
+
+async def known(asked: Asked, funds: Iterable[Fund]) -> None:
+    """Wait, for two seconds at most, until what was spent of ``funds`` before this process began is known."""
+    unknown = [each for each in funds if not each.known]
+    if unknown and asked.deps.books is not None:
+        await asked.deps.books.know(unknown, 2.0)
+
+
+def _expires(asked: Asked) -> Any:
+    """When the caller's key ceases to be one, as it was said; ``None``: never, or its issuer says."""
+    id, books = asked.caller.account.key_id, asked.deps.books
+    for key in asked.deps.keys:
+        if id == f"file:{key.name}" and key.expires is not None:
+            return key.expires.isoformat().replace("+00:00", "Z")
+    entity = None if books is None else books.directory.entity("key", id)
+    return None if entity is None else entity.data.get("expires")
 
 
 def fund_view(fund: Fund) -> dict[str, Any]:

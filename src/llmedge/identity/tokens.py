@@ -103,9 +103,7 @@ class Tokens:
         team = next(iter(_mapped(_words(claims, names.team, split=False), settings.team_map)), "")
         user = next(iter(_words(claims, names.user, split=False)), "")
         place = self._place(Account(f"jwt:{settings.issuer}|{subject}", team, user=user))
-        if (
-            team and not settings.team_map and "team" not in place.known
-        ):  # others use that word, too
+        if team and not settings.team_map and "team" not in place.known:  # others use that word, too
             own = attrs.evolve(place.account, team=f"jwt:{settings.issuer}|{team}")
             place = attrs.evolve(place, account=own)
         named = [settings.role_map[role] for role in _words(claims, names.roles) if role in settings.role_map]
