@@ -35,6 +35,8 @@ class Keys(Administration):
         self.assertIn("budgets[0].amount must be USD", message)
         for body in ({}, {"name": "two words"}, {"name": "a", "state": "deleted"}, {"name": "a", "team": "nobody"}):
             self.assertEqual(self.refused("POST", "/admin/v1/keys", body)[0], 400, body)
+        for budgets in (True, 5, "x", {"amount": 1}, [None]):
+            self.assertEqual(self.refused("POST", "/admin/v1/keys", {"name": "a", "budgets": budgets})[0], 400, budgets)
 
     def test_no_file_is_read_for_whoever_asks(self) -> None:
         """What looks like a reference to a secret is no setting of a key's."""
@@ -144,7 +146,11 @@ class Reaching(Administration):
         clerk = self.key("clerk", roles=["clerk"])["key"]
         self.assertEqual(len(self.done("GET", "/admin/v1/keys", key=clerk)["data"]), 3)
         self.assertEqual(self.chat(clerk).status, 403)
-        for body in ({"name": "admin", "permissions": ["keys:read"]}, {"name": "y", "permissions": ["all"]}):
+        for body in (
+            {"name": "admin", "permissions": ["keys:read"]},
+            {"name": "y", "permissions": ["all"]},
+            {"name": "y", "permissions": [{}]},
+        ):
             self.assertEqual(self.refused("POST", "/admin/v1/roles", body)[0], 400)
 
     def test_the_admin_key_asks_no_models(self) -> None:

@@ -225,7 +225,7 @@ def _meant(kind: Kind, body: dict[str, Any], before: Entity) -> Entity:
     data = {field: value for field, value in {**before.data, **fields}.items() if value is not None}
     if len(msgspec.json.encode(data)) > _LARGEST:
         raise ValidationError(f"The settings of a {kind} are {_LARGEST} bytes at most.")
-    if len(data.get("budgets") or ()) > _MOST_BUDGETS:
+    if isinstance(budgets := data.get("budgets"), list) and len(budgets) > _MOST_BUDGETS:
         raise ValidationError(f"There are {_MOST_BUDGETS} budgets at most.", param="budgets")
     if kind == "role":
         _check_role(name, data)

@@ -149,4 +149,6 @@ def check_roles(asked: Asked, connection: Connection, key: Entity) -> None:
 
 def known_permissions(permissions: object) -> bool:
     """Whether that is a list of some of those there are."""
-    return isinstance(permissions, list) and bool(permissions) and all(each in PERMISSIONS for each in permissions)
+    if not isinstance(permissions, list) or not permissions:
+        return False
+    return all(isinstance(each, str) and each in PERMISSIONS for each in permissions)
