@@ -122,6 +122,19 @@ class Spools(SynchronousTestCase):
         spool.append([b"fourth"])
         self.assertEqual(self.everything(spool), [b"first", b"fourth"])
 
+    def test_no_file_can_be_opened(self) -> None:
+        """Where the next file was to be begun: the row waits, and what is opened meanwhile is nobody's but its own."""
+        spool = self.spool()
+        while spool.written.place < 300:
+            spool.append([b"a" * 50])
+        with mock.patch.object(os, "open", side_effect=OSError(24, "Too many open files")):
+            self.assertRaises(SpoolError, spool.append, [b"b"])
+        other = os.open(self.folder, os.O_RDONLY)  # has the lowest number there is
+        self.addCleanup(os.close, other)
+        spool.append([b"b"])
+        self.assertEqual(os.fstat(other).st_ino, self.folder.stat().st_ino)
+        self.assertEqual(self.everything(spool)[-1:], [b"b"])
+
     def test_of_one_process(self) -> None:
         self.spool()
         error = self.assertRaises(SpoolError, Spool(self.folder, 1).open)

@@ -148,9 +148,10 @@ class Spool:
         self._file = self._lock = -1
 
     def _begin(self, number: int) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-        self._file = os.open(self._path(number), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        file = os.open(self._path(number), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        before, self._file = self._file, file  # one that is closed may be a client's by now
+        if before >= 0:
+            os.close(before)
         folder = os.open(self.folder, os.O_RDONLY)
         try:
             os.fsync(folder)  # that the file is there is to outlive a crash as well
