@@ -135,6 +135,15 @@ class Spools(SynchronousTestCase):
         self.assertEqual(os.fstat(other).st_ino, self.folder.stat().st_ino)
         self.assertEqual(self.everything(spool)[-1:], [b"b"])
 
+    def test_a_name_that_was_not_written(self) -> None:
+        """The process ended, or the machine, before it was: two without a name would be one to the database."""
+        self.folder.mkdir()
+        (self.folder / "name").touch()
+        spool = self.spool()
+        self.assertEqual(len(spool.name), 16)
+        spool.close()
+        self.assertEqual(self.spool().name, spool.name)
+
     def test_of_one_process(self) -> None:
         self.spool()
         error = self.assertRaises(SpoolError, Spool(self.folder, 1).open)

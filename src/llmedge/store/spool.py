@@ -69,16 +69,25 @@ class Spool:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            name = self.folder / "name"
-            if not name.exists():
-                name.write_text(secrets.token_hex(8))
-            self.name = name.read_text()
+            self.name = self._named()
             self._sizes = {number: self._path(number).stat().st_size for number in self._segments()}
             self._begin(max(self._sizes, default=0) + 1)
         except BlockingIOError:
             raise SpoolError(f"{self.folder} is in use by another process; give each its own ledger.spool") from None
         except OSError as error:
             raise SpoolError(f"{self.folder}: {error.strerror}") from None
+
+    def _named(self) -> str:
+        """What the database knows its position by: another's, or none, would have rows passed over."""
+        name = self.folder / "name"
+        if not (name.exists() and name.stat().st_size):
+            new = name.with_name("name.new")
+            with new.open("w") as file:
+                file.write(secrets.token_hex(8))
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(name)
+        return name.read_text()
 
     def append(self, lines: Sequence[bytes]) -> None:
         """Write ``lines``, which hold no line feed and are not too long; they are on the disk when this returns.
