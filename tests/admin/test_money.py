@@ -52,6 +52,20 @@ class Money(Administration):
         self.assertEqual(sum(Decimal(each["cost_usd"]) for each in lines), self.total)
         self.assertEqual((len(lines), lines[0]["request_id"]), (60, "r59"))
 
+    def test_by_name(self) -> None:
+        """Whatever may be asked by an id may be asked by the name that people know."""
+        for name, id, word in (("team", self.red, "red"), ("key", self.keys["a"], "a")):
+            for path in ("spend", "calls"):
+                some = f"/admin/v1/{path}?{TIME}&limit=1000&{name}="
+                self.assertEqual(self.costs(some + word), self.costs(some + id), path)
+                self.assertGreater(self.costs(some + word), 0)
+            sizes = [
+                len(self.ask("GET", f"/admin/v1/export?{TIME}&format={shape}&{name}={word}").body.splitlines())
+                for shape in ("csv", "focus")
+            ]
+            self.assertGreater(min(sizes), 1)
+        self.assertEqual(self.costs(f"/admin/v1/spend?{TIME}&team=nobody"), 0)
+
     def test_a_client_that_takes_its_time(self) -> None:
         """An export may take longer than a whole answer: it has the time of a stream."""
         self.patch(export, "_STEP", 10)

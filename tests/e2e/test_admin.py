@@ -77,6 +77,13 @@ class OnSqlite(TestCase):
         self.assertEqual((self.folder / "focus.csv").read_text().split(",")[0], "BilledCost")
         self.assertIn('"server.timeout: 120.0 → 60.0"', said)
 
+    async def test_budgets(self) -> None:
+        """What their page says to look, reset and raise."""
+        await self.begin()
+        await self.shell("llmedge key create app --budget 5/month")
+        said = await self.shell("\n".join(examples("budgets", "shell")))
+        self.assertEqual(json.loads(said[said.rindex('{"object":"budget"') :])["amount_usd"], "25")
+
     async def test_the_command(self) -> None:
         """All that its page says; a file that was applied is applied, whoever reads it."""
         await self.begin()

@@ -132,7 +132,7 @@ class Scale(OnDatabase):
             ),
             (
                 "a key's last calls",
-                lambda: latest(connection, {"key": "key_7"}, ("", ()), 0, (2**52, ""), 50),
+                lambda: latest(connection, {"key": ["key_7"]}, ("", ()), 0, (2**52, ""), 50),
                 lambda found: len(found) > 5,
                 CALL,
             ),

@@ -11,7 +11,7 @@ import msgspec
 
 from llmedge.admin import focus
 from llmedge.admin.asked import Asked, Handlers
-from llmedge.admin.money import SETTLING, call_view, filters, period
+from llmedge.admin.money import SETTLING, call_view, filters, meant, period
 from llmedge.errors import ValidationError
 from llmedge.store import calls
 from llmedge.store.database import Connection
@@ -92,7 +92,7 @@ def _lines(asked: Asked, start: int, end: int) -> Pieces:
 
 
 def _focus(asked: Asked, start: int, end: int) -> Pieces:
-    where = {name: [value] for name in focus.BY if (value := asked.query(name))}
+    where = {name: meant(asked, name, value) for name in focus.BY if (value := asked.query(name))}
     within, directory, price = asked.reach.where(), asked.deps.store.directory, asked.deps.price
 
     def pieces(connection: Connection) -> Iterator[bytes]:

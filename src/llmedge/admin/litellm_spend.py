@@ -67,13 +67,13 @@ def _days(asked: Asked) -> tuple[int, int]:
 async def spend_logs(asked: Asked) -> None:
     """Calls, or with both dates the sums of each day (``summarize=false``: calls)."""
     start, end = _days(asked)
-    where = {"request_id": asked.query("request_id"), "user": asked.query("user_id")}
+    where = {"request_id": [asked.query("request_id")], "user": [asked.query("user_id")]}
     if given := asked.query("api_key"):
-        where["key"] = meant_key(asked, given)
-    where = {name: value for name, value in where.items() if value}
+        where["key"] = [meant_key(asked, given)]
+    where = {name: values for name, values in where.items() if values[0]}
     dated = asked.query("start_date") and asked.query("end_date")
     if dated and asked.query("summarize", "true").lower() != "false":
-        keys = {name: [value] for name, value in where.items() if name != "request_id"}
+        keys = {name: values for name, values in where.items() if name != "request_id"}
         question = Question(start, end, ("day", "key", "user", "model"), keys, within=asked.reach.where())
         asked.answer(_by_day(await ask(asked, question)))
         return

@@ -62,7 +62,7 @@ def question(asked: Asked) -> Question:
     by = tuple(filter(None, asked.query("by").split(",")))
     if unknown := [name for name in by if name not in GROUPS]:
         raise ValidationError(f"The parameter 'by' knows {', '.join(GROUPS)}, not '{unknown[0]}'.", param="by")
-    where = {name: [value] for name in GROUPS if name not in TIMES and (value := asked.query(name))}
+    where = {name: meant(asked, name, value) for name in GROUPS if name not in TIMES and (value := asked.query(name))}
     return Question(start, end, by, where, within=asked.reach.where())
 
 
@@ -170,9 +170,15 @@ def _cursor(text: str) -> tuple[int, str]:
     return int(at), uid
 
 
-def filters(asked: Asked) -> dict[str, str]:
+def filters(asked: Asked) -> dict[str, list[str]]:
     """What the URL asks calls by."""
-    return {name: value for name in FILTERS if (value := asked.query(name))}
+    return {name: meant(asked, name, value) for name in FILTERS if (value := asked.query(name))}
+
+
+def meant(asked: Asked, name: str, value: str) -> list[str]:
+    """What stands in the ledger for ``value``: an id, or the name of what has one."""
+    found = asked.deps.store.directory.named(name, value) if name in _NAMED else None
+    return [value] if found is None or found.id == value else [value, found.id]
 
 
 async def one(asked: Asked, key: str) -> None:

@@ -99,8 +99,8 @@ class Spend(Asking):
         ["by", None, "key", "key, team, project, organization, user, model, provider, day or hour, comma-separated."],
         ["from", None, None, "The first day or moment, such as 2026-11-01."],
         ["to", None, None, "The day or moment before which it ends."],
-        ["key", None, None, "Only of this key, by id."],
-        ["team", None, None, "Only of this team, by id."],
+        ["key", None, None, "Only of this key, by name or id."],
+        ["team", None, None, "Only of this team, by name or id."],
         ["model", None, None, "Only of this model."],
     ]
 

@@ -161,7 +161,7 @@ class Directory:
         known: set[str] = set()
         places = {kind: getattr(account, kind) for kind in _ABOVE}
         for kind in _ABOVE:
-            above = self._entities.get((kind, places[kind])) or self._named(kind, places[kind])
+            above = self._entities.get((kind, places[kind])) or self.named(kind, places[kind])
             if above is None:
                 continue
             if above.state != "active":  # without its limits and budgets, the key would have none
@@ -180,14 +180,14 @@ class Directory:
         whose = attrs.evolve(account, **places)
         return Place(whose, tuple(limits), tuple(models), tuple(guardrails), frozenset(known))
 
-    def _named(self, kind: str, word: str) -> Entity | None:
+    def named(self, kind: str, word: str) -> Entity | None:
         """The one with that id, else that name, if it is not deleted."""
         found = self._entities.get((kind, word)) or self._entities.get((kind, self._ids.get((kind, word), "")))
         return None if found is None or found.state == "deleted" else found
 
     def permissions(self, role: str) -> frozenset[str] | None:
         """Of a role that somebody made."""
-        found = self._named("role", role)
+        found = self.named("role", role)
         if found is None or found.state != "active":
             return None
         return frozenset(found.data.get("permissions", ())) & frozenset(PERMISSIONS)

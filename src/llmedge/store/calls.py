@@ -17,11 +17,12 @@ FILTERS = {
 }
 """What calls may be asked by, and the column that has it."""
 BEGINNING = 0
+Where = Mapping[str, Sequence[str]]
 
 
 def latest(
     connection: Connection,
-    where: Mapping[str, str],
+    where: Where,
     within: tuple[str, Sequence[str]],
     start: int,
     before: tuple[int, str],
@@ -29,7 +30,7 @@ def latest(
 ) -> list[Row]:
     """The latest first.
 
-    :param where: values by names of :data:`FILTERS`.
+    :param where: values, each of which will do, by names of :data:`FILTERS`.
     :param within: a condition of ours on what may be seen, and its parameters.
     :param start: microseconds since 1970. :param before: only rows before that time and ``uid``.
     """
@@ -50,7 +51,7 @@ def latest(
 
 def every(
     connection: Connection,
-    where: Mapping[str, str],
+    where: Where,
     within: tuple[str, Sequence[str]],
     start: int,
     end: int,
@@ -63,9 +64,9 @@ def every(
         before = (rows[-1].at, rows[-1].uid)
 
 
-def _condition(where: Mapping[str, str], within: tuple[str, Sequence[str]]) -> tuple[str, list[str]]:
-    conditions = [f"{FILTERS[name]} = ?" for name in where]
-    parameters = list(where.values())
+def _condition(where: Where, within: tuple[str, Sequence[str]]) -> tuple[str, list[str]]:
+    conditions = [f"{FILTERS[name]} IN ({', '.join('?' * len(values))})" for name, values in where.items()]
+    parameters = [value for values in where.values() for value in values]
     if within[0]:
         conditions.append(f"({within[0]})")
         parameters += within[1]
@@ -74,7 +75,7 @@ def _condition(where: Mapping[str, str], within: tuple[str, Sequence[str]]) -> t
 
 def by_request(connection: Connection, request_id: str, within: tuple[str, Sequence[str]]) -> list[Row]:
     """Those with that id: a client may have sent it more than once. The latest first."""
-    condition, parameters = _condition({"request_id": request_id}, within)
+    condition, parameters = _condition({"request_id": [request_id]}, within)
     found: list[Row] = []
     for table in connection.months(BEGINNING, connection.now() + 86_400_000_000):
         rows: list[tuple[Any, ...]] = connection.query(
