@@ -179,6 +179,8 @@ class Scopes(Caching):
         self.assertEqual([self.by("a", user=name) for name in ("x", "y", "x")], ["MISS", "MISS", "HIT"])
         self.assertEqual(self.by("b", user="x"), "MISS")
         self.assertEqual([self.by("a", safety_identifier=name) for name in ("v", "w", "v")], ["MISS", "MISS", "HIT"])
+        heads = [{"authorization": "Bearer key-a", "x-llmedge-end-user": name} for name in ("p", "q", "p")]
+        self.assertEqual([self.said(self.ask(head)) for head in heads], ["MISS", "MISS", "HIT"])
 
     def test_written_to_look_like_another(self) -> None:
         """An end user's name that goes on as something else would."""

@@ -70,8 +70,9 @@ _decode_metadata = msgspec.json.Decoder(_Metadata | None).decode
 
 
 def _users(call: Call) -> str:
-    """Whom the client names: ``user``, OpenAI's newer word, Anthropic's ``metadata.user_id``."""
-    named = [bytes(call.fields.get(name, b"")).decode(errors="replace") for name in ("user", "safety_identifier")]
+    """Whom the client names: in our header, as ``user``, in OpenAI's newer word, as Anthropic's ``metadata.user_id``."""
+    named = [call.hints.header("x-llmedge-end-user") or ""]
+    named += [bytes(call.fields.get(name, b"")).decode(errors="replace") for name in ("user", "safety_identifier")]
     try:
         metadata = _decode_metadata(call.fields.get("metadata", b"null"))
     except UNREADABLE:
