@@ -70,7 +70,7 @@ _decode_metadata = msgspec.json.Decoder(_Metadata | None).decode
 
 
 def _users(call: Call) -> str:
-    """Whom the client names: in our header, as ``user``, in OpenAI's newer word, as Anthropic's ``metadata.user_id``."""
+    """Whom the client names: in our header, as ``user`` or in OpenAI's newer word, as Anthropic's ``user_id``."""
     named = [call.hints.header("x-llmedge-end-user") or ""]
     named += [bytes(call.fields.get(name, b"")).decode(errors="replace") for name in ("user", "safety_identifier")]
     try:
