@@ -106,6 +106,22 @@ class Held(SynchronousTestCase):
             size = len(json.dumps(document))
             self.assertEqual(self.held(TOKENS, path, document), (size + 10 * output) * MICRO, (path, document))
 
+    def test_of_what_may_be_read_either_way(self) -> None:
+        """A limit in a form that only some servers take is none; two spellings of one field are refused."""
+        for odd in ("100000", 100000.0, "5", 10**20, [5]):
+            document = CHAT | {"model": "m", "max_tokens": 5, "max_completion_tokens": odd}
+            _, _, held = self.begin(TOKENS, "/v1/chat/completions", document)
+            self.assertEqual(held, (len(json.dumps(document)) + 10 * 1000) * MICRO, odd)
+        for both in (
+            {"generationConfig": {"maxOutputTokens": 5, "max_output_tokens": 500}},
+            {"generationConfig": {"candidateCount": 1, "candidate_count": 8}},
+            {"generationConfig": {"maxOutputTokens": 5}, "generation_config": {"maxOutputTokens": 500}},
+        ):
+            answer = Edge(TOML.replace("PRICES", TOKENS)).ask(
+                "POST", "/v1beta/models/m:generateContent", GEMINI | both, headers=KEY
+            )
+            self.assertEqual(answer.status, 400, both)
+
     def test_of_what_the_vendor_finds(self) -> None:
         """As much as the model can read; not for tools that clients run."""
         for path, document in SEARCHES:

@@ -211,8 +211,8 @@ class Dialect(ABC):
         """An error as an event of a stream that has begun. SDKs raise on it."""
 
     def asked_output(self, fields: RawObject) -> int | None:
-        """The tokens that an answer may have, as its client says; ``None`` if it does not. Of two numbers the larger:
-        servers differ in which one they heed."""
+        """The tokens that an answer may have, as its client says; ``None`` if it does not, or in a form that only some
+        servers take. Of two numbers the larger: servers differ in which one they heed."""
         most = None
         for name in self.limits:
             if name in fields:
@@ -220,6 +220,8 @@ class Dialect(ABC):
                 if raw.isdigit() and len(raw) < 16:
                     asked = int(raw)
                     most = asked if most is None or most < asked else most
+                elif raw != b"null":
+                    return None
         return most
 
     def with_output(self, fields: RawObject, most: int) -> RawObject:

@@ -48,6 +48,9 @@ class Gemini(CountingDialect):
             choices = config.integer("candidateCount") or 1
             if choices < 1:
                 config.fail("candidateCount", "must be at least 1")
+            twice = len(config.fields) != len(_config(fields))  # which of two spellings its vendor takes nobody knows
+            if twice or ("generationConfig" in fields and "generation_config" in fields):
+                top.fail("generationConfig", "must be there once, and hold each field once: in one of its spellings")
         return Request(
             fields=fields,
             model=model,
