@@ -14,6 +14,7 @@ SOURCE = Path(llmedge.__file__).parent
 TESTS = Path(__file__).parent
 LAYERS = {
     "tap": {
+        "graph",
         "guards",
         "pipeline",
         "descriptors",
@@ -44,6 +45,7 @@ LAYERS = {
         "observe",
         "store",
         "admin",
+        "redis",
     },
     "banner": {"identity"},
     "descriptors": set(),

@@ -143,3 +143,29 @@ class Identity(Reloads):
             self.assertEqual(Edge().chat().status, 200)
             error = self.assertRaises(StartError, Edge, self.tokens())
         self.assertIn("pip install 'llmedge[oidc]'", str(error))
+
+
+class Looked(SynchronousTestCase):
+    """What a start would refuse, ``--check`` says: a configuration that is called good is one."""
+
+    def refused(self, toml: str, *missing: str, **environ: str) -> str:
+        with patch.dict(sys.modules, dict.fromkeys(missing)):
+            return str(self.assertRaises(ConfigError, graph_module.check, settings(toml, environ)))
+
+    def test_packages(self) -> None:
+        jwt = f'[[auth.jwt]]\nissuer = "{URL}"\naudience = "{AUDIENCE}"\n'
+        cache = "[cache]\nenabled = true\n"
+        url = "postgresql://llmedge@127.0.0.1/x"
+        self.assertIn("llmedge[oidc]", self.refused(jwt, "llmedge.identity.issuers"))
+        self.assertIn("llmedge[postgresql]", self.refused("", "llmedge.store.postgresql", LLMEDGE_STORE=url))
+        redis = f'{cache}[redis]\nurl = "redis://127.0.0.1"\n'
+        self.assertIn("llmedge[redis]", self.refused(redis, "llmedge.redis.client"))
+        with patch("llmedge.pipeline.semantic_build.missing", return_value=["numpy"]):
+            self.assertIn("llmedge[semantic]", self.refused(f'{cache}[cache.semantic]\nmode = "shadow"\n'))
+
+    def test_a_pepper(self) -> None:
+        """PostgreSQL needs one; SQLite has one made, not by whoever only looks."""
+        self.assertIn("LLMEDGE_PEPPER", self.refused("", LLMEDGE_STORE="postgresql://llmedge@127.0.0.1/x"))
+        folder = new_folder()
+        graph_module.check(settings("", {"LLMEDGE_STORE": f"sqlite:{folder}/llmedge.db"}))
+        self.assertEqual(list(folder.iterdir()), [])

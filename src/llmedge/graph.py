@@ -277,6 +277,30 @@ def build(process: ProcessState, settings: Settings, previous: Graph | None = No
     return Graph(process, settings, client, pipeline, limiter, web, chain, issuers, sharing)
 
 
+def check(settings: Settings) -> None:
+    """Whether a start would find what ``settings`` need besides; touches no disk, asks nobody.
+
+    :raises ConfigError: a package is missing, or a secret.
+    """
+    if settings.store.url is not None:
+        from llmedge.store.connect import connector
+        from llmedge.store.peppers import peppers
+
+        connector(settings.store)
+        if settings.store.path is None:  # SQLite has one made
+            peppers(settings.store)
+    if settings.auth.jwt:
+        _issuers_class()
+    if caches(settings) and settings.redis.url is not None:
+        from llmedge.redis.connect import client_class
+
+        client_class()
+    if caches(settings) and settings.cache.semantic.mode != "off":
+        from llmedge.pipeline.semantic_build import check_packages
+
+        check_packages(settings.cache.semantic)
+
+
 def _sharing(process: ProcessState, settings: Settings, cache: Any, previous: Any) -> Any:
     """What the cache shares with other processes; ``None``: nothing.
 
@@ -298,14 +322,19 @@ def _issuers(process: ProcessState, settings: Settings, client: Client, previous
     """
     if not settings.auth.jwt:
         return None
+    from llmedge.upstream.fetch import Fetcher  # with treq, which is not needed otherwise
+
+    fetcher = Fetcher(process.reactor, client, settings.upstream)
+    return _issuers_class()(settings.auth.jwt, process.reactor, fetcher, previous, process.jwks_fetches)
+
+
+def _issuers_class() -> Any:
+    """:raises ConfigError: what it needs is not installed."""
     try:
         from llmedge.identity.issuers import Issuers  # joserfc is an extra
     except ImportError:
         raise ConfigError(["auth.jwt needs another package: pip install 'llmedge[oidc]'"]) from None
-    from llmedge.upstream.fetch import Fetcher  # with treq, which is not needed otherwise
-
-    fetcher = Fetcher(process.reactor, client, settings.upstream)
-    return Issuers(settings.auth.jwt, process.reactor, fetcher, previous, process.jwks_fetches)
+    return Issuers
 
 
 async def _nothing_to_read(text: str = "") -> list[str]:

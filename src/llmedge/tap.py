@@ -19,7 +19,7 @@ from twisted.logger import FilteringLogObserver, Logger, LogLevel, jsonFileLogOb
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
-from llmedge import signals
+from llmedge import graph, signals
 from llmedge._version import __version__
 from llmedge.banner import banner, keys
 from llmedge.config import ConfigError, Settings, load
@@ -115,7 +115,6 @@ class Options(UsageOptions):
             _stop(str(error))
         if self["check"]:
             _check(self.settings, self.doubts, self["ask"])
-            _check(self.settings)
         if self["migrate"]:
             _migrate(self.settings)
         self._take_over_logging()
@@ -245,11 +244,12 @@ def _warn(doubt: str) -> None:
 
 
 def _check(settings: Settings, doubts: Sequence[str], ask: bool) -> NoReturn:
-    if settings.tracing.enabled:
-        try:
+    try:
+        if settings.tracing.enabled:
             importlib.import_module("llmedge.observe.tracing").connect(settings.tracing, settings.upstream)
-        except ConfigError as error:
-            _stop(str(error))
+        graph.check(settings)
+    except ConfigError as error:
+        _stop(str(error))
     for line in (*banner(settings), *keys(settings)):
         print(line)
     for description in settings.server.listen:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from llmedge.cache.semantic.state import SemanticState, learned_by, missing
 from llmedge.cache.semantic.worker import Worker
 from llmedge.config import ConfigError, Settings
+from llmedge.config.sections.semantic import Semantic
 from llmedge.pipeline.asides import Asides
 from llmedge.pipeline.reserve import Reserve
 from llmedge.pipeline.semantic import SemanticDeps
@@ -35,10 +36,15 @@ def semantic_parts(settings: Settings, deps: Outside, parts: StageDeps, route: H
     :raises ConfigError: a package is missing.
     """
     semantic = settings.cache.semantic
-    if missing(semantic):
-        raise ConfigError(["cache.semantic needs other packages: pip install 'llmedge[semantic]'"])
+    check_packages(semantic)
     state = deps.cache.semantic
     if state is None or state.learned_by != learned_by(semantic):
         state = SemanticState(semantic, Worker(deps.reactor))
     handlers = compose([Settle(parts), Reserve(parts)], route)
     return SemanticDeps(semantic, state, Asides(deps.reactor, parts.models, handlers, deps.observers))
+
+
+def check_packages(semantic: Semantic) -> None:
+    """:raises ConfigError: some are missing."""
+    if missing(semantic):
+        raise ConfigError(["cache.semantic needs other packages: pip install 'llmedge[semantic]'"])
