@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from twisted.internet import reactor
+from twisted.internet.defer import succeed
 from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
@@ -125,6 +126,27 @@ class Stores(OnDatabase):
         known = self.fund()
         await after.know([known], 10.0)
         self.assertEqual((known.spent, known.known), (4 * USD, True))
+
+    async def test_begins_after_a_kill_without_the_database(self) -> None:
+        """What was spent since it was last written down is in the spool: each call counts once."""
+        before = self.process(url=self.nowhere())
+        fund = self.fund()
+        before.funds = lambda: [fund]
+        first = reactor.seconds()  # type: ignore[attr-defined]
+        before.ledger(record(first - 60, "a", cost="1"))
+        fund.spent, fund.known = USD, True
+        await before._save()
+        for name, cost in (("a", "0.25"), ("a", "0.5"), ("b", "7")):
+            before.ledger(record(reactor.seconds() + 1, name, cost=cost))  # type: ignore[attr-defined]
+        await until(lambda: before.ledger.behind > 0 and not before.ledger._records, "the rows on the disk")
+        self.patch(before, "_save", lambda: succeed(None))
+        await before.stop()
+        after = self.process(url=self.nowhere())
+        await until(lambda: after.database.away, "the failure")
+        for _ in range(2):
+            known = self.fund()
+            await after.know([known], 1.0)
+            self.assertEqual((known.spent, known.known), (USD * 7 // 4, True))
 
     async def test_begins_with_nothing_at_all(self) -> None:
         """The first start of all, and the database is away: what was spent is waited for, once, not by each call."""

@@ -70,6 +70,7 @@ class Ledger:
         self._problem = ""
         self._open: dict[str, Row] = {}
         self._position: Position | None = None
+        self._began = 0
         self._most = SHIP_MOST
         self._resting: Deferred[None] | None = None
         self._thread: threading.Thread | None = None
@@ -116,6 +117,7 @@ class Ledger:
         :raises SpoolError: the spool cannot be used.
         """
         self._spool.open()
+        self._began = self._spool.written.segment
         sys.setswitchinterval(SWITCH)
         self._thread = threading.Thread(target=self._write, name="llmedge-ledger", daemon=True)
         self._thread.start()
@@ -154,6 +156,23 @@ class Ledger:
             except StoreUnavailable:
                 return False
         return self._position is not None and self._position >= goal
+
+    def left_behind(self, at: float) -> list[Row]:
+        """What the process before this one has left on the disk of calls with a cost that ended after ``at`` (seconds
+        since 1970), or were under way. In a thread.
+
+        :raises SpoolError: the disk refuses.
+        """
+        found: dict[str, Row] = {}
+        position = self._spool.written_after(at)
+        while position.segment < self._began:
+            read = self._spool.read(position, SHIP_MOST)
+            if read.after == position or read.after.segment >= self._began:
+                break
+            position = read.after
+            for row in _decoded(read, intents=True)[0]:
+                found[row.uid] = row
+        return [row for row in found.values() if row.cost and (row.outcome == INTENT or ended(row) > at)]
 
     # In the ledger's thread
 
@@ -305,6 +324,11 @@ class Ledger:
         except SpoolError as error:
             log.error("calls that were under way at the last end are not known: {problem}", problem=str(error))
         return [msgspec.structs.replace(row, outcome="unknown") for row in found.values()]
+
+
+def ended(row: Row) -> float:
+    """When its call did, in seconds since 1970."""
+    return (row.at + row.duration) / 1_000_000
 
 
 def _decoded(read: Read, intents: bool = False) -> tuple[list[Row], int]:

@@ -27,9 +27,13 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class Spends(msgspec.Struct, frozen=True):
-    """:ivar of: by a fund's id: when its period began, what was spent, how much more there is, until when."""
+    """:ivar of: by a fund's id: when its period began, what was spent, how much more there is, until when.
+
+    :ivar at: seconds since 1970 when that was so.
+    """
 
     of: dict[str, tuple[int, int, int, float]] = {}
+    at: float = 0.0
 
 
 Kind = TypeVar("Kind", Snapshot, Spends)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import attrs
@@ -10,8 +10,9 @@ import attrs
 from llmedge.errors import StoreUnavailable
 from llmedge.state.funds import Fund
 from llmedge.store.database import Connection, DatabaseThread
-from llmedge.store.ledger import Ledger
-from llmedge.store.spend import Question, spend
+from llmedge.store.ledger import INTENT, Ledger, ended
+from llmedge.store.rows import Row
+from llmedge.store.spend import GROUPS, Question, spend
 
 _SECOND = 1_000_000
 _TOGETHER = 500
@@ -56,6 +57,18 @@ def _question(fund: Fund) -> Question:
     kind, _, id = fund.limits.id.partition(":")
     models = () if "*" in fund.budget.models else fund.budget.models
     return Question(int(fund.start) * _SECOND, int(fund.end) * _SECOND, where={kind: [id]}, models=models)
+
+
+def left(fund: Fund, rows: Iterable[Row], at: float) -> int:
+    """What ``rows`` of calls that ended after ``at`` (seconds since 1970) have taken of ``fund``, in picos."""
+    kind, _, id = fund.limits.id.partition(":")
+    column, since = GROUPS[kind], fund.start * _SECOND
+    return sum(
+        row.cost or 0
+        for row in rows
+        if getattr(row, column) == id and row.at >= since and fund.is_for(row.model)
+        if row.outcome == INTENT or ended(row) > at
+    )
 
 
 class Told(NamedTuple):

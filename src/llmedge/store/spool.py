@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
@@ -143,6 +144,14 @@ class Spool:
         if not lines and not lost and not current:  # its end, or a torn line at its end
             return self.read(Position(number + 1, 0), most) if number < self.written.segment else Read([], position, 0)
         return Read(lines, Position(number, place), lost)
+
+    def written_after(self, at: float) -> Position:
+        """The beginning of the first file to which something was written after ``at``, in seconds since 1970."""
+        for number in sorted(self._sizes):
+            with suppress(OSError):  # it has just been removed
+                if self._path(number).stat().st_mtime >= at:
+                    return Position(number, 0)
+        return self.written
 
     def forget(self, position: Position) -> None:
         """What lies before is somewhere else: whole files of it are removed."""

@@ -24,7 +24,8 @@ from llmedge.store.database import Connection, DatabaseThread
 from llmedge.store.ledger import Ledger
 from llmedge.store.migrations import keep_months, migrate
 from llmedge.store.peppers import peppers
-from llmedge.store.spent import Spent
+from llmedge.store.rows import Row
+from llmedge.store.spent import Spent, left
 from llmedge.store.spool import Spool, SpoolError
 from llmedge.store.warnings import Warnings
 
@@ -57,6 +58,8 @@ class Store:
         self._keys_file = spool.folder.parent / "keys.snapshot"
         self._spends_file = spool.folder.parent / "spends.snapshot"
         self._spends = snapshot.Spends()
+        self._left: list[Row] | None = None
+        """What the process before this one has left of calls that are not in ``_spends``."""
         self._saved = -1
         self._unknown_until = 0.0
         self._listener = _listener(reactor, settings.store, self._heard)
@@ -108,19 +111,35 @@ class Store:
         may have spent since. Where it cannot be had, what that one has left on the disk will do: it is read again soon.
         """
         if self.database.away:
-            self._recall(funds)
+            await self._recall(funds)
         unknown = [fund for fund in funds if not fund.known]
         if unknown and self._reactor.seconds() >= self._unknown_until and not await self._spent.read(unknown, patience):
             self._unknown_until = self._reactor.seconds() + AGAIN
-        self._recall(unknown)
+        await self._recall(unknown)
 
-    def _recall(self, funds: Iterable[Fund]) -> None:
-        """Have ``funds``, where nothing is known of them, say what the process before this one knew."""
-        for fund in funds:
+    async def _recall(self, funds: Sequence[Fund]) -> None:
+        """Have ``funds``, where nothing is known of them, say what the process before this one knew, and what it has
+        spent until its end."""
+        unknown = [fund for fund in funds if not fund.known]
+        if unknown and self._left is None:
+            self._left = await self._left_behind()
+        for fund in unknown:
             start, spent, more, more_until = self._spends.of.get(fund.id, (-1, 0, 0, 0.0))
-            if not fund.known and start == fund.start:
-                fund.spent, fund.known = max(spent, fund.spent), True
-                fund.more, fund.more_until = more, more_until
+            spent = spent if start == fund.start else 0
+            fund.spent = max(fund.spent, spent + left(fund, self._left or (), self._spends.at))
+            if start == fund.start:
+                fund.known, fund.more, fund.more_until = True, more, more_until
+
+    async def _left_behind(self) -> list[Row]:
+        """Of that process, since it last wrote down what was spent."""
+        if not self._spends.at:
+            return []
+        try:
+            pool = self._reactor.getThreadPool()
+            return await deferToThreadPool(self._reactor, pool, self.ledger.left_behind, self._spends.at)
+        except SpoolError as error:
+            log.error("what was spent before this start is not all known: {problem}", problem=str(error))
+            return []
 
     def warnings(self, tell: Callable[[str, Mapping[str, Any]], None]) -> Warnings:
         """Who is told of budgets that are nearly spent, and tells it by ``tell`` once among all processes."""
@@ -171,7 +190,7 @@ class Store:
             fund.id: (int(fund.start), fund.spent, fund.more, fund.more_until) for fund in self.funds() if fund.known
         }
         if not self._spends.of.items() >= spends.items():
-            self._spends = snapshot.Spends(self._spends.of | spends)
+            self._spends = snapshot.Spends(self._spends.of | spends, self._reactor.seconds())
             await self._written(self._spends_file, self._spends)
 
     def _heard(self) -> None:
