@@ -56,4 +56,5 @@ class Commands(Against):
         self.assertEqual(self.run_("cache", "purge", "--key", "app")[:4], "scop")
         self.assertEqual(self.found("one"), "MISS")
         self.assertEqual(self.run_("cache", "purge", "--all"), "all is forgotten.\n")
-        self.assertIn("Say what", self.run_("cache", "purge", status=1))
+        for said in ((), ("--all", "--model", "m")):
+            self.assertIn("say what: --scope", self.run_("cache", "purge", *said, status=1))

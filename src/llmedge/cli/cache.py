@@ -87,8 +87,11 @@ def cache_stats(options: Any, out: Printer) -> None:
 
 
 def cache_purge(options: Any, out: Printer) -> None:
+    """:raises Problem: nothing is said of what."""
     wanted = {name: options[name] for name in ("scope", "key", "model", "namespace") if options[name]}
-    done = options.client().ask("POST", "/admin/v1/cache/purge", wanted | ({"all": True} if options["all"] else {}))
+    if bool(wanted) == bool(options["all"]):
+        raise Problem("say what: --scope, --key, --model, --namespace, or --all by itself")
+    done = options.client().ask("POST", "/admin/v1/cache/purge", wanted or {"all": True})
     where = "" if done["everywhere"] else " here; Redis is away, and others hear of it when it is back"
     out.document(done, f"{done['purged']} is forgotten{where}.\n")
 

@@ -33,13 +33,13 @@ class _StayHere(HTTPRedirectHandler):
 
 
 class Client:
-    """:param url: of the gateway's admin endpoint. :param key: that may do what is asked."""
+    """:param url: of the gateway's admin endpoint. :param key: that may do what is asked, from ``variable``."""
 
-    def __init__(self, url: str, key: str) -> None:
+    def __init__(self, url: str, key: str, variable: str = "LLMEDGE_ADMIN_KEY") -> None:
         if urlsplit(url).scheme not in ("http", "https"):
             raise Problem(f"--url must be such as {DEFAULT_URL}, not {url!r}")
         self._url = url.rstrip("/")
-        self._key = key
+        self._key, self._variable = key, variable
         loopback = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
         self._opener = build_opener(_StayHere, *([ProxyHandler({})] if loopback else []))
 
@@ -84,7 +84,8 @@ class Client:
             with self._opener.open(request, timeout=TIMEOUT) as answer:
                 return bytes(answer.read())
         except HTTPError as error:
-            raise Problem(_message(error), error.code) from None
+            whose = f" ({self._variable} at {self._url})" if error.code == 401 else ""
+            raise Problem(_message(error) + whose, error.code) from None
         except (URLError, OSError) as error:
             reason = getattr(error, "reason", error)
             raise Problem(

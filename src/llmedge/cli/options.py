@@ -59,7 +59,7 @@ class Asking(Answering):
         """
         if not (key := os.environ.get(variable, "").strip()):
             raise Problem(f"set {variable} to a key that may do this (no option: lists of processes show those)")
-        return Client(self["url"] or os.environ.get("LLMEDGE_URL", "").strip() or DEFAULT_URL, key)
+        return Client(self["url"] or os.environ.get("LLMEDGE_URL", "").strip() or DEFAULT_URL, key, variable)
 
 
 class Printer:
