@@ -58,6 +58,17 @@ class FirstAdmin(SynchronousTestCase):
             self.assertIn("Missing API key", self.asked(edge))
             self.assertEqual(self.asked(edge, x_api_key="wrong"), "Invalid API key")
 
+    def test_its_key_is_not_guessed(self) -> None:
+        """Wrong ones wait where nobody else is known, too: from elsewhere, and through a proxy."""
+        for peer, proxy in (("203.0.113.9", {}), ("127.0.0.1", {"x-forwarded-for": "203.0.113.9"})):
+            edge = self.edge(LLMEDGE_ADMIN_KEY="root-key")
+            asking = request("GET", TEAMS, headers={"x-api-key": "wrong"} | proxy)
+            for _ in range(AT_ONCE):
+                self.assertEqual(edge.ask("GET", TEAMS, headers={"x-api-key": "wrong"} | proxy, peer=peer).status, 401)
+            wire = edge.wire(peer)
+            wire.send(asking)
+            self.assertEqual(wire.received(), b"", peer)
+
     def test_an_admin_changes_nothing_for_calls(self) -> None:
         """This machine goes on until file, store or an issuer know a caller; the admin's own key asks no models."""
         root = '[[auth.keys]]\nname = "root"\nkey = "root-key"\nroles = ["admin"]\n'

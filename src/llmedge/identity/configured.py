@@ -15,6 +15,7 @@ from llmedge.config.sections.auth import Auth, Key
 from llmedge.config.sections.budgets import handles
 from llmedge.config.sections.scopes import Scope
 from llmedge.config.sections.spiffe import Spiffe
+from llmedge.errors import AuthError
 from llmedge.identity.chain import Credentials, Identifier, IdentifierChain
 from llmedge.identity.refusals import KeyExpired, KeyMissing
 from llmedge.identity.roles import grants_of, scopes_of
@@ -125,12 +126,13 @@ class Loopback:
         if self._unless():
             return None
         why = "No API keys are configured, so only callers on this machine are let in"
+        refusal = KeyMissing if credentials.key is None else AuthError  # whoever shows one may be guessing the admin's
         peer = credentials.peer
         if not _is_loopback(peer):
-            raise KeyMissing(f"{why}. Set API_KEYS to let others in.")
+            raise refusal(f"{why}. Set API_KEYS to let others in.")
         if credentials.forwarded:
             how = "came in HTTP/1.0, as" if credentials.version == b"HTTP/1.0" else "was forwarded"
-            raise KeyMissing(f"{why}, and this request {how} by a proxy. Set API_KEYS to let others in.")
+            raise refusal(f"{why}, and this request {how} by a proxy. Set API_KEYS to let others in.")
         if peer is None:
             return ANONYMOUS  # a UNIX socket: who may open it is the file system's business
         host = credentials.host
@@ -138,7 +140,7 @@ class Loopback:
         if name not in _LOCAL_NAMES:
             # A page on the web may have had its name resolve to 127.0.0.1 (DNS rebinding).
             # A proxy may pass on the name that it was asked by.
-            raise KeyMissing(f"{why}, under the name localhost. Set API_KEYS to let others in.")
+            raise refusal(f"{why}, under the name localhost. Set API_KEYS to let others in.")
         return ANONYMOUS
 
 
