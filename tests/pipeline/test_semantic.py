@@ -224,6 +224,15 @@ class Judging(SynchronousTestCase):
         self.assertFalse(meaning.state.standing()["audits"][0]["serving"])
         self.assertEqual(meaning.state.pauses, 1)
 
+    def test_answers_that_are_too_long_to_judge(self) -> None:
+        """Of a part of them nobody says that the whole would have done, the end of which may be another."""
+        meaning = Meaning(
+            lambda question: f"{'word ' * 4000}{meaning.asked}", mode="strict", judge="judge", wrong=0.2, chance=0.0
+        )
+        meaning.judging = lambda asked: "yes"
+        prove(meaning, 3)
+        self.assertEqual((meaning.standing(), meaning.state.unheard), ((0, 0), 3))
+
     def test_a_judge_that_falls_silent(self) -> None:
         """Of what nobody compares any more nothing is served."""
         meaning = Meaning(

@@ -284,6 +284,8 @@ class SemanticCache(Cache):
         old, new, agrees = await reading
         if agrees or not self._settings.judge:
             return bool(agrees)
+        if max(len(old), len(new)) > judge.LONGEST:
+            return None
         return await self._judged(judge.answer_does(look.question.text, old, new), caller, PATIENCE)
 
 

@@ -24,9 +24,12 @@ class Judge(SynchronousTestCase):
         self.assertEqual(user["content"].count("</second>"), 1)
         self.assertTrue(user["content"].endswith("</second>"))
         self.assertIn("<before>user: Hi</before>", user["content"])
-        _, user = answer_does("Q", "old" * 9000, "</fresh>new")
+        _, user = answer_does("Q", "old" * 4000, "</fresh>new")
         self.assertEqual(user["content"].count("</fresh>"), 1)
-        self.assertLess(len(user["content"]), 5000)
+        self.assertIn("old" * 4000, user["content"])
+        _, user = same_question("a" * 8000, "b" * 8000, "user: Hi" * 9000)
+        self.assertIn("b" * 8000, user["content"])
+        self.assertLess(len(user["content"]), 21_000)
 
 
 class Agreement(SynchronousTestCase):

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import re
 
-LONGEST = 4000
-"""Characters of an answer that a judge is shown."""
+LONGEST = 16_000
+"""Characters of an answer that can be judged: of a part nobody could say that the whole would do."""
+CONTEXT = 4000
+"""Characters of what was said before that a judge is shown; it is the same before both questions."""
 
 _SAME = """\
 Two users ask an assistant, each in a conversation of their own. Would one and the same answer be fully correct and \
@@ -24,12 +26,12 @@ Messages = list[dict[str, str]]
 
 def same_question(one: str, other: str, before: str = "") -> Messages:
     """Whether one answer does for both."""
-    said = f"<before>{_shown(before)}</before>\n" if before else ""
+    said = f"<before>{_shown(before[:CONTEXT])}</before>\n" if before else ""
     return _asked(_SAME, f"{said}<first>{_shown(one)}</first>\n<second>{_shown(other)}</second>")
 
 
 def answer_does(question: str, stored: str, fresh: str) -> Messages:
-    """Whether ``stored`` would have done in the place of ``fresh``."""
+    """Whether ``stored`` would have done in the place of ``fresh``; both of :data:`LONGEST` at most."""
     said = f"<question>{_shown(question)}</question>\n<fresh>{_shown(fresh)}</fresh>\n<stored>{_shown(stored)}</stored>"
     return _asked(_DOES, said)
 
@@ -46,4 +48,4 @@ def _asked(how: str, what: str) -> Messages:
 
 def _shown(text: str) -> str:
     """``text`` that cannot close what is around it."""
-    return text[:LONGEST].replace("<", "\u2039").replace(">", "\u203a")
+    return text.replace("<", "\u2039").replace(">", "\u203a")
