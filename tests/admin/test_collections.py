@@ -16,6 +16,7 @@ class Keys(Administration):
         path = f"/admin/v1/keys/{made['id']}"
         shown = self.done("GET", path)
         self.assertEqual((shown["secrets"][0]["last4"], "key" in shown), (made["key"][-4:], False))
+        self.assertEqual(shown["secrets"][0]["pepper"], self.store.directory.peppers[0].id)
         rotated = self.done("POST", f"{path}/rotate", {"grace_period": 60})
         self.assertEqual([self.chat(each["key"]).status for each in (made, rotated)], [200, 200])
         self.assertEqual(self.edge.records[-1].account.key_id, made["id"])

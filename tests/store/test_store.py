@@ -157,6 +157,24 @@ class Stores(OnDatabase):
         await store.know([self.fund()], 0.2)
         self.assertEqual((asked, store.directory.loaded), ([], False))
 
+    async def test_another_pepper(self) -> None:
+        """Whose keys are good no more for want of it is told, and not only by a 401 of each."""
+        events: list[Any] = []
+        before = self.process()
+        await self.ready(before)
+        made = secret(before.directory.peppers[0].digest(new().encode()), "id-a")
+        made = msgspec.structs.replace(made, pepper_id=before.directory.peppers[0].id)
+        await before.database.run(lambda connection: entities.create(connection, ANNA, key("a"), made))
+        await before.stop()
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        for name, pepper, count in (("same", PEPPER, 0), ("other", "another-pepper-of-the-tests", 1)):
+            after = self.process(name, LLMEDGE_PEPPER=pepper)
+            await self.ready(after)
+            said = [each for each in events if "another pepper" in (formatEvent(each) or "")]
+            self.assertEqual(len(said), count, name)
+            await after.stop()
+
     async def test_a_disk_that_takes_no_snapshot(self) -> None:
         """Costs no more than that."""
         store = self.process()

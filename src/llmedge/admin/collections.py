@@ -55,7 +55,12 @@ def view(entity: Entity, secrets: list[KeySecret] | None = None) -> dict[str, An
     shown |= {"updated_at": iso(entity.updated_at), "version": entity.version}
     if secrets is not None:
         shown["secrets"] = [
-            {"last4": each.last4, "created_at": iso(each.created_at), "expires_at": iso(each.expires_at)}
+            {
+                "last4": each.last4,
+                "created_at": iso(each.created_at),
+                "expires_at": iso(each.expires_at),
+                "pepper": each.pepper_id,
+            }
             for each in sorted(secrets, key=lambda each: -each.created_at)
         ]
     return shown

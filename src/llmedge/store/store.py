@@ -60,6 +60,7 @@ class Store:
         self._spends = snapshot.Spends()
         self._left: list[Row] | None = None
         """What the process before this one has left of calls that are not in ``_spends``."""
+        self._compared = False
         self._saved = -1
         self._unknown_until = 0.0
         self._listener = _listener(reactor, settings.store, self._heard)
@@ -224,6 +225,11 @@ class Store:
         new = await self.database.run(lambda connection: entities.since(connection, directory.revision))
         if new.revision != directory.revision or not directory.loaded:
             directory.apply(new.revision, new.entities, new.secrets)
+        if not self._compared:
+            self._compared = True
+            peppers = {pepper.id for pepper in directory.peppers}
+            if lost := sum(secret.pepper_id not in peppers for secret in directory.secrets()):
+                log.error("{count} secrets of keys were made with another pepper and are good no more", count=lost)
 
     async def _written(self, path: Path, whole: snapshot.Snapshot | snapshot.Spends) -> None:
         """Not in the database's thread: that may wait for the database."""

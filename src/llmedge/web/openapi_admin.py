@@ -79,6 +79,7 @@ _AMOUNT = {"type": ["number", "string"], "description": "USD."}
 _LITELLM = {
     **dict.fromkeys(("key", "key_alias", "team_id", "team_alias", "user_id", "user_alias", "user_email"), _TEXT),
     **dict.fromkeys(("duration", "budget_duration", "budget_id", "grace_period"), _TEXT),
+    **dict.fromkeys(("organization_id", "project_id"), _TEXT),
     **dict.fromkeys(("max_budget", "soft_budget"), _NUMBER),
     **dict.fromkeys(("rpm_limit", "tpm_limit", "max_parallel_requests"), _WHOLE),
     **dict.fromkeys(("models", "tags", "keys", "key_aliases", "budgets"), _TEXTS),
