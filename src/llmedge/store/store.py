@@ -227,8 +227,9 @@ class Store:
             directory.apply(new.revision, new.entities, new.secrets)
         if not self._compared:
             self._compared = True
-            peppers = {pepper.id for pepper in directory.peppers}
-            if lost := sum(secret.pepper_id not in peppers for secret in directory.secrets()):
+            peppers, now = {pepper.id for pepper in directory.peppers}, self._reactor.seconds() * 1_000_000
+            good = [each for each in directory.secrets() if each.expires_at is None or each.expires_at > now]
+            if lost := sum(each.pepper_id not in peppers for each in good):
                 log.error("{count} secrets of keys were made with another pepper and are good no more", count=lost)
 
     async def _written(self, path: Path, whole: snapshot.Snapshot | snapshot.Spends) -> None:
