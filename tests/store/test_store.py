@@ -23,6 +23,7 @@ from llmedge.state.funds import Fund
 from llmedge.store import entities, rollups
 from llmedge.store import store as module
 from llmedge.store.entities import Actor
+from llmedge.store.ledger import Ledger
 from llmedge.store.store import Store
 from tests.e2e.service import until
 from tests.fakes import load
@@ -65,9 +66,9 @@ class Stores(OnDatabase):
         for store in stores:
             await until(lambda store=store: store.directory.loaded, "what is known")
 
-    def fund(self) -> Fund:
+    def fund(self, at: float = 1_764_400_000) -> Fund:
         clock = Clock()
-        clock.advance(1_764_400_000)
+        clock.advance(at)
         return Fund("key:id-a/0", Limits("key:id-a", "The key 'a'"), Budget(Decimal(5)), clock)
 
     async def test_others_hear_of_it(self) -> None:
@@ -130,30 +131,57 @@ class Stores(OnDatabase):
     async def test_begins_after_a_kill_without_the_database(self) -> None:
         """What was spent since it was last written down is in the spool: each call counts once."""
         before = self.process(url=self.nowhere())
-        fund = self.fund()
+        now = reactor.seconds()  # type: ignore[attr-defined]
+        fund = self.fund(now)
         before.funds = lambda: [fund]
-        first = reactor.seconds()  # type: ignore[attr-defined]
-        before.ledger(record(first - 60, "a", cost="1"))
+        before.ledger(record(now - 1, "a", cost="1"))
         fund.spent, fund.known = USD, True
         await before._save()
         for name, cost in (("a", "0.25"), ("a", "0.5"), ("b", "7")):
-            before.ledger(record(reactor.seconds() + 1, name, cost=cost))  # type: ignore[attr-defined]
+            before.ledger(record(now, name, cost=cost))
         await until(lambda: before.ledger.behind > 0 and not before.ledger._records, "the rows on the disk")
         self.patch(before, "_save", lambda: succeed(None))
         await before.stop()
         after = self.process(url=self.nowhere())
         await until(lambda: after.database.away, "the failure")
         for _ in range(2):
-            known = self.fund()
+            known = self.fund(now)
             await after.know([known], 1.0)
             self.assertEqual((known.spent, known.known), (USD * 7 // 4, True))
+
+    async def test_begins_with_much_left_behind(self) -> None:
+        """The database is there, and has not got yet what the process before this one has left: what is known of it is
+        the least that was spent, until it has."""
+        before = self.process(url=self.nowhere())
+        now = reactor.seconds()  # type: ignore[attr-defined]
+        fund = self.fund(now)
+        before.funds = lambda: [fund]
+        fund.spent, fund.known = USD, True
+        await before._save()
+        for at, cost in ((now - 1, "1"), (now, "2")):
+            before.ledger(record(at, "a", cost=cost))
+        await until(lambda: before.ledger.behind > 0 and not before.ledger._records, "the rows on the disk")
+        self.patch(before, "_save", lambda: succeed(None))
+        await before.stop()
+        self.patch(Ledger, "ship", lambda ledger: None)
+        behind = self.patch(Ledger, "caught_up", lambda ledger, patience: succeed(False))
+        after = self.process()
+        await self.ready(after)
+        known = self.fund(now)
+        for read in (after.know, after.know_again):
+            await read([known], 10.0)
+            self.assertEqual((known.spent, known.known), (3 * USD, True))
+        behind.restore()
+        await after.know_again([known], 10.0)
+        self.assertEqual(known.spent, 3 * USD)
+        self.assertEqual(after.ledger.shipped, 2)
 
     async def test_begins_with_nothing_at_all(self) -> None:
         """The first start of all, and the database is away: what was spent is waited for, once, not by each call."""
         store = self.process(url=self.nowhere())
         await store.know([self.fund()], 0.2)
         asked: list[int] = []
-        self.patch(store._spent, "read", lambda *_: asked.append(1))
+        self.patch(store._spent, "ask", lambda *_: asked.append(1))
         await store.know([self.fund()], 0.2)
         self.assertEqual((asked, store.directory.loaded), ([], False))
 

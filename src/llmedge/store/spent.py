@@ -33,9 +33,13 @@ class Spent:
         What this process has spent and is on its way to the database comes on top. What the process before it has left
         behind is waited for.
         """
-        patience /= 2
-        if not self._caught_up:
-            self._caught_up = await self._ledger.caught_up(patience)
+        return await self.ask(funds, patience / 2, await self.caught_up(patience / 2))
+
+    async def ask(self, funds: Sequence[Fund], patience: float, whole: bool) -> bool:
+        """The same.
+
+        :param whole: what that process has left is there; else what is known already is the least that was spent.
+        """
         asked = [(fund, fund.start, _question(fund)) for fund in funds]
         ledger, questions = self._ledger, [(fund.id, question) for fund, _, question in asked]
         try:
@@ -47,9 +51,17 @@ class Spent:
         for (fund, start, _), found in zip(asked, told, strict=True):
             if fund.start == start:
                 fund.more, fund.more_until = found.more, found.more_until / _SECOND
-                for share in fund.learn(found.spent, kept):
+                least = 0 if whole else fund.spent - sum(cost for _, cost in fund.recent)
+                for share in fund.learn(max(found.spent, least), kept):
                     self.tell(fund, share)
         return True
+
+    async def caught_up(self, patience: float) -> bool:
+        """Whether the database has what the process before this one has left behind, after ``patience`` seconds at
+        most."""
+        if not self._caught_up:
+            self._caught_up = await self._ledger.caught_up(patience)
+        return self._caught_up
 
 
 def _question(fund: Fund) -> Question:
@@ -62,11 +74,11 @@ def _question(fund: Fund) -> Question:
 def left(fund: Fund, rows: Iterable[Row], at: float) -> int:
     """What ``rows`` of calls that ended after ``at`` (seconds since 1970) have taken of ``fund``, in picos."""
     kind, _, id = fund.limits.id.partition(":")
-    column, since = GROUPS[kind], fund.start * _SECOND
+    column, since, until = GROUPS[kind], fund.start * _SECOND, fund.end * _SECOND
     return sum(
         row.cost or 0
         for row in rows
-        if getattr(row, column) == id and row.at >= since and fund.is_for(row.model)
+        if getattr(row, column) == id and since <= row.at < until and fund.is_for(row.model)
         if row.outcome == INTENT or ended(row) > at
     )
 

@@ -109,14 +109,22 @@ class Store:
         """Wait, for ``patience`` seconds at most, until what was spent of ``funds`` before is known.
 
         The database is asked first, since the process before this one may have ended without a last word, and others
-        may have spent since. Where it cannot be had, what that one has left on the disk will do: it is read again soon.
+        may have spent since. Where it cannot be had, or has not all that there is yet, what that one has left on the
+        disk counts: it is read again soon.
         """
-        if self.database.away:
-            await self._recall(funds)
         unknown = [fund for fund in funds if not fund.known]
-        if unknown and self._reactor.seconds() >= self._unknown_until and not await self._spent.read(unknown, patience):
+        if self.database.away:
+            await self._recall(unknown)
+            unknown = [fund for fund in unknown if not fund.known]
+        if not unknown:
+            return
+        asks = self._reactor.seconds() >= self._unknown_until
+        whole = asks and await self._spent.caught_up(patience / 2)
+        if not whole:
+            await self._recall(unknown)
+        if asks and not await self._spent.ask(unknown, patience / 2, whole):
             self._unknown_until = self._reactor.seconds() + AGAIN
-        await self._recall(unknown)
+            await self._recall(unknown)
 
     async def _recall(self, funds: Sequence[Fund]) -> None:
         """Have ``funds``, where nothing is known of them, say what the process before this one knew, and what it has
