@@ -84,6 +84,25 @@ class Budgets(Administration):
         answer = edge.ask("POST", "/admin/v1/budgets/key:file:app%2Fmonth/reset", headers=headers)
         self.assertEqual(answer.status, 200, answer.body)
 
+    def test_pages(self) -> None:
+        """All of them, each once, whatever is taken away between two pages; within reach only."""
+        for number in range(7):
+            self.key(f"k{number}", team="red", budgets=[{"amount": 1, "period": "day"}, {"amount": 2}])
+        whole = [each["id"] for each in self.done("GET", "/admin/v1/budgets")["data"]]
+        self.assertEqual((len(whole), len(set(whole))), (16, 16))
+        found, after = [], ""
+        while after is not None:
+            page = self.done("GET", f"/admin/v1/budgets?limit=3&after={quote(after)}")
+            found += [each["id"] for each in page["data"]]
+            after = page["next"]
+        self.assertEqual(found, whole)
+        key = whole[5].partition(":")[2].partition("/")[0]
+        self.done("PATCH", f"/admin/v1/keys/{key}", {"budgets": [{"amount": 5, "period": "total"}]})
+        behind = self.done("GET", f"/admin/v1/budgets?after={quote(whole[5])}")["data"]
+        rest = [each for each in whole[6:] if key not in each]
+        self.assertEqual([each["id"] for each in behind], rest)
+        self.assertEqual(self.refused("GET", "/admin/v1/budgets?limit=201")[0], 400)
+
     def test_after_a_start(self) -> None:
         """Whatever tells how a budget stands knows what was spent before."""
         self.assertEqual(self.spend(), 2)

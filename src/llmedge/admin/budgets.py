@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal, InvalidOperation
+from heapq import nsmallest
+from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 import attrs
 
-from llmedge.admin.asked import Asked, Handlers
+from llmedge.admin.asked import PAGE, Asked, Handlers
 from llmedge.admin.own import fund_view, known
 from llmedge.config import ConfigError
 from llmedge.config.load import read_table
 from llmedge.config.sections.auth import KeySettings
 from llmedge.config.sections.scopes import Scope
+from llmedge.entities import Entity, Kind
 from llmedge.errors import NotFound, ValidationError
 from llmedge.identity.configured import caller_of, limits_of
 from llmedge.model import Limits
@@ -22,7 +26,9 @@ from llmedge.state.funds import Fund
 from llmedge.store import entities
 from llmedge.store.database import Connection
 
-_KINDS = ("organization", "team", "project", "user", "key")
+_KINDS: tuple[Kind, ...] = ("organization", "team", "project", "user", "key")
+LONGEST = 200
+"""Budgets of a page: each takes some ten microseconds, on the reactor's thread."""
 _MOST = Decimal(9_000_000)
 """USD: the database keeps 64 bits of picos."""
 
@@ -42,29 +48,32 @@ class Owned:
     project: str
 
 
-def _all(asked: Asked) -> Iterator[Owned]:
-    """Those within reach."""
-    directory, allowances = asked.deps.store.directory, asked.deps.allowances
+Owner = Entity | Limits
+"""Whoever has budgets: known to the store, or not."""
+
+
+def _owners(asked: Asked, start: str, most: int) -> list[Owner]:
+    """The first within reach whose limits' ids are not before ``start``. There may be thousands: none is read yet."""
+    found: list[tuple[str, Owner]] = []
     for kind in _KINDS:
-        for entity in directory.all(kind):
-            team = entity.id if kind == "team" else entity.team
-            project = entity.id if kind == "project" else entity.project
-            if not asked.reach.covers(team, project) or "budgets" not in entity.data:
-                continue
-            scope = read_table(Scope, {"budgets": entity.data["budgets"]})
-            for limits in limits_of(scope, f"{kind}:{entity.id}", f"The {kind} '{entity.name}'"):
-                for fund in allowances.funds_of(limits):
-                    yield Owned(limits, fund, kind, team, project)
+        for entity in asked.deps.store.directory.all(kind):
+            if entity.data.get("budgets") and asked.reach.covers(*_where(entity)):
+                found.append((f"{kind}:{entity.id}", entity))
     if asked.reach.everywhere:
-        for limits in _elsewhere(asked):
-            for fund in allowances.funds_of(limits):
-                yield Owned(limits, fund, "key", "", "")
+        found += [(limits.id, limits) for limits in _elsewhere(asked)]
+    return [owner for _, owner in nsmallest(most, (each for each in found if each[0] >= start), key=itemgetter(0))]
+
+
+def _where(entity: Entity) -> tuple[str, str]:
+    """Its team and project."""
+    team = entity.id if entity.kind == "team" else entity.team
+    return team, entity.id if entity.kind == "project" else entity.project
 
 
 def _elsewhere(asked: Asked) -> Iterable[Limits]:
     """Those of keys that are not in the store: the file's, and of workloads that have asked for something."""
     directory = asked.deps.store.directory
-    found = {limits.id: limits for key in asked.deps.keys for limits in caller_of(key).limits}
+    found = {limits.id: limits for key in asked.deps.keys if key.budgets for limits in caller_of(key).limits}
     for fund in asked.deps.allowances.funds.values():
         kind, _, id = fund.limits.id.partition(":")
         if kind == "key" and directory.entity("key", id) is None:
@@ -72,10 +81,39 @@ def _elsewhere(asked: Asked) -> Iterable[Limits]:
     return found.values()
 
 
+def _budgets(asked: Asked, owners: Iterable[Owner]) -> Iterator[Owned]:
+    for owner in owners:
+        where = _where(owner) if isinstance(owner, Entity) else ("", "")
+        for limits in _limits(owner):
+            for fund in asked.deps.allowances.funds_of(limits):
+                yield Owned(limits, fund, limits.kind, *where)
+
+
+def _limits(owner: Owner) -> tuple[Limits, ...]:
+    if isinstance(owner, Limits):
+        return (owner,)
+    scope = read_table(Scope, {"budgets": owner.data["budgets"]})
+    return limits_of(scope, f"{owner.kind}:{owner.id}", f"The {owner.kind} '{owner.name}'")
+
+
 async def listed(asked: Asked) -> None:
-    found = list(_all(asked))
-    await known(asked, [each.fund for each in found])
-    asked.answer({"object": "list", "data": [view(each) for each in found]})
+    """A page of them, by their owners."""
+    most, after = asked.number("limit", PAGE, LONGEST), asked.query("after")
+    start = after.rpartition("/")[0]
+    found = _budgets(asked, _owners(asked, start, most + 2))
+    page = list(islice(_behind(found, start, after), most + 1))
+    await known(asked, [each.fund for each in page[:most]])
+    more = page[most - 1].fund.id if len(page) > most else None
+    asked.answer({"object": "list", "data": [view(each) for each in page[:most]], "next": more})
+
+
+def _behind(found: Iterator[Owned], owner: str, after: str) -> Iterator[Owned]:
+    """Those behind ``after``; if it is gone, of the next owner."""
+    passed = not after
+    for each in found:
+        if passed or each.limits.id != owner:
+            yield each
+        passed = passed or each.fund.id == after
 
 
 def view(owned: Owned) -> dict[str, Any]:
@@ -86,7 +124,7 @@ def view(owned: Owned) -> dict[str, Any]:
 
 def _one(asked: Asked, id: str) -> Owned:
     """:raises NotFound: there is none within reach."""
-    for each in _all(asked):
+    for each in _budgets(asked, _owners(asked, id.rpartition("/")[0], 1)):
         if each.fund.id == id:
             if each.kind != "key" and not asked.reach.everywhere:
                 raise NotFound("A team's own budget is for others to change.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from heapq import nlargest
 from typing import Any
 
 from llmedge._version import __version__
@@ -12,12 +13,15 @@ from llmedge.admin.own import fund_view
 from llmedge.config import ConfigError
 from llmedge.errors import Conflict, PermissionDenied
 from llmedge.model import Standing
+from llmedge.state.funds import Fund
 from llmedge.store import entities
 from llmedge.store.database import Connection
 from llmedge.store.store import Store
 from llmedge.web.openapi import openapi
 
 _STATES = ("closed", "half open", "open")
+_BUDGETS = 100
+"""That are shown; there may be thousands, and ``/admin/v1/budgets`` has pages of them."""
 _SHORTEST = 6
 """Characters of what may be a secret."""
 
@@ -27,7 +31,7 @@ def handlers() -> Handlers:
 
 
 async def state(asked: Asked) -> None:
-    """Every target with its breaker, limit and pause; budgets; the store."""
+    """Every target with its breaker, limit and pause; the budgets that are nearest to their end; the store."""
     deps = asked.deps
     _of_the_whole(asked)
     asked.answer(
@@ -35,7 +39,8 @@ async def state(asked: Asked) -> None:
             "version": __version__,
             "deployments": [_deployment(each) for each in deps.standings()],
             "budgets": [
-                {"who": fund.limits.who, **fund_view(fund)} for fund in sorted(deps.allowances.funds.values(), key=_id)
+                {"who": fund.limits.who, **fund_view(fund)}
+                for fund in nlargest(_BUDGETS, deps.allowances.funds.values(), key=_used)
             ],
             "cache": None if (cache := deps.cache()) is None else cache.standing(),
             "store": None if deps.books is None else _store(deps.books),
@@ -62,8 +67,9 @@ def _store(store: Store) -> dict[str, Any]:
     }
 
 
-def _id(fund: Any) -> str:
-    return str(fund.id)
+def _used(fund: Fund) -> float:
+    """The share of it that is spent or held."""
+    return (fund.spent + fund.held) / max(1, fund.amount)
 
 
 def _deployment(standing: Standing) -> dict[str, Any]:

@@ -72,7 +72,8 @@ QUERIES: Mapping[str, Mapping[str, Any]] = {
 }
 """What stands behind the ``?``; lists that go on have ``limit`` and ``after`` too."""
 _PAGED = ("list_", "audit")
-_UNPAGED = ("list_budgets",)
+_LONGEST = {"list_budgets": 200}
+"""Of a page, where that is not a thousand."""
 _NUMBER, _WHOLE = {"type": ["number", "null"]}, {"type": ["integer", "null"]}
 _OBJECT, _TRUTH = {"type": "object"}, {"type": "boolean"}
 _AMOUNT = {"type": ["number", "string"], "description": "USD."}
@@ -122,8 +123,9 @@ def described(endpoint: Endpoint) -> dict[str, Any]:
 
 def _query(name: str) -> dict[str, Any]:
     query = dict(QUERIES.get(name, {}))
-    if name.startswith(_PAGED) and name not in _UNPAGED:
-        query["limit"] = {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}
+    if name.startswith(_PAGED):
+        longest = _LONGEST.get(name, 1000)
+        query["limit"] = {"type": "integer", "minimum": 1, "maximum": longest, "default": 100}
         query["after"] = {"type": "string", "description": "The `next` of the answer before."}
     return query
 
