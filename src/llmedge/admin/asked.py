@@ -14,11 +14,11 @@ import msgspec
 from llmedge.config.sections.auth import Key
 from llmedge.errors import NotFound, RequestTooLarge, UnsupportedMediaType, ValidationError
 from llmedge.identity.roles import Reach, permit
-from llmedge.model import Caller, Clock, Standing, Target, Usage
+from llmedge.model import Answer, Caller, Clock, Standing, Target, Usage
 from llmedge.state.allowances import Allowances
 from llmedge.store.entities import Actor
 from llmedge.store.store import Store
-from llmedge.web.answer import send_json
+from llmedge.web.answer import send_answer, send_json
 from llmedge.web.passthrough import media_type
 from llmedge.web.request import EdgeRequest
 
@@ -189,6 +189,11 @@ class Asked:
             headers.setRawHeaders(b"etag", [b'"%d"' % version])
         headers.setRawHeaders(b"cache-control", [b"no-store"])
         send_json(self.request, status, document)
+
+    async def answer_whole(self, body: bytes) -> None:
+        """The same of a document that was written elsewhere, and may be long."""
+        self.request.responseHeaders.setRawHeaders(b"cache-control", [b"no-store"])
+        await send_answer(self.request, Answer(body))
 
 
 Handler = Callable[..., Awaitable[None]]

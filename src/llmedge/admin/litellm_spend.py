@@ -3,13 +3,14 @@ field names over our ledger. Money is a number there, not a text."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from llmedge.admin import collections
 from llmedge.admin.asked import LONGEST_PAGE, Asked, Handlers, iso
 from llmedge.admin.litellm import meant_key
 from llmedge.admin.litellm_words import of_all_models, settings
-from llmedge.admin.money import ask
+from llmedge.admin.money import tell
 from llmedge.entities import Entity
 from llmedge.errors import ValidationError
 from llmedge.money import USD
@@ -75,7 +76,7 @@ async def spend_logs(asked: Asked) -> None:
     if dated and asked.query("summarize", "true").lower() != "false":
         keys = {name: values for name, values in where.items() if name != "request_id"}
         question = Question(start, end, ("day", "key", "user", "model"), keys, within=asked.reach.where())
-        asked.answer(_by_day(await ask(asked, question)))
+        await tell(asked, question, _by_day)
         return
     await asked.deps.store.ledger.caught_up(1.0)
     within = asked.reach.where()
@@ -139,8 +140,8 @@ async def spend_report(asked: Asked) -> None:
     start, end = _days(asked)
     of = _GROUPS[group_by]
     by = ("day", "team", "key", "model") if of == "team" else (of, "model")
-    groups = await ask(asked, Question(start, end, by, within=asked.reach.where()))
-    asked.answer(_teams(asked, groups) if of == "team" else _details(groups, of, group_by))
+    shape = partial(_teams, asked) if of == "team" else partial(_details, of=of, shown_as=group_by)
+    await tell(asked, Question(start, end, by, within=asked.reach.where()), shape)
 
 
 def _teams(asked: Asked, groups: list[Spend]) -> list[dict[str, Any]]:

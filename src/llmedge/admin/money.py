@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -66,27 +67,29 @@ def question(asked: Asked) -> Question:
     return Question(start, end, by, where, within=asked.reach.where())
 
 
-async def ask(asked: Asked, wanted: Question) -> list[Spend]:
-    """The one function, with all that has ended by now in it.
+async def tell(asked: Asked, wanted: Question, shape: Callable[[list[Spend]], Any]) -> None:
+    """Answer with what the one function says, with all that has ended by now in it.
 
+    :param shape: makes a document of it, in the thread of the database: it may be long.
     :raises ValidationError: that would be too much for one answer.
     """
     store = asked.deps.store
     wanted = attrs.evolve(wanted, most=MOST)
     await store.ledger.caught_up(SETTLING)
     try:
-        return await store.database.run(lambda connection: spend(connection, wanted))
+        body = await store.database.run(lambda connection: msgspec.json.encode(shape(spend(connection, wanted))))
     except TooManyGroups:
         raise ValidationError(f"These are more than {MOST} sums: ask for less time, or by less.") from None
+    await asked.answer_whole(body)
 
 
 async def spent(asked: Asked) -> None:
     wanted = question(asked)
-    groups = await ask(asked, wanted)
     directory = asked.deps.store.directory
-    total = Spend({name: sum(group[name] for group in groups) for name in FIGURES})
-    asked.answer(
-        {
+
+    def shape(groups: list[Spend]) -> dict[str, Any]:
+        total = Spend({name: sum(group[name] for group in groups) for name in FIGURES})
+        return {
             "object": "list",
             "from": iso(wanted.start),
             "to": iso(wanted.end),
@@ -94,7 +97,8 @@ async def spent(asked: Asked) -> None:
             "data": [spend_view(group, wanted.by, directory) for group in groups],
             "total": spend_view(total, (), directory),
         }
-    )
+
+    await tell(asked, wanted, shape)
 
 
 def spend_view(group: Spend, by: tuple[str, ...], directory: Directory) -> dict[str, Any]:

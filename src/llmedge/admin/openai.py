@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmedge.admin.asked import Asked, Handlers
-from llmedge.admin.money import ask
+from llmedge.admin.money import tell
 from llmedge.errors import ValidationError
 from llmedge.money import USD
 from llmedge.store.rows import day_of
@@ -39,7 +39,7 @@ async def costs(asked: Asked) -> None:
     await _buckets(asked, "1d", groups, _cost_of, "organization.costs.result")
 
 
-async def _buckets(asked: Asked, width: str, groups: dict[str, str], show: Any, object: str) -> None:
+async def _buckets(asked: Asked, width: str, groups_by: dict[str, str], show: Any, object: str) -> None:
     size = DAY if width == "1d" else _HOUR
     begin = asked.number("start_time", 0, _LATEST) * 1_000_000 // size * size
     if not begin:
@@ -54,18 +54,20 @@ async def _buckets(asked: Asked, width: str, groups: dict[str, str], show: Any, 
         begin = int(page) // size * size
     last = min(begin + most * size, -(-end // size) * size)
     chosen = [name for name in asked.several("group_by") if name]
-    if unknown := [name for name in chosen if name not in groups]:
-        known = ", ".join(groups)
+    if unknown := [name for name in chosen if name not in groups_by]:
+        known = ", ".join(groups_by)
         raise ValidationError(f"The parameter 'group_by' knows {known}, not '{unknown[0]}'.", param="group_by")
-    where = {groups[name]: asked.several(f"{name}s") for name in groups if asked.several(f"{name}s")}
+    where = {groups_by[name]: asked.several(f"{name}s") for name in groups_by if asked.several(f"{name}s")}
     period = "day" if width == "1d" else "hour"
-    by = (period, *(groups[name] for name in chosen))
+    by = (period, *(groups_by[name] for name in chosen))
     question = Question(begin, max(begin, last), by, where, within=asked.reach.where())
-    found: dict[int, list[dict[str, Any]]] = {}
-    for group in await ask(asked, question) if last > begin else []:
-        found.setdefault(group[period], []).append(show(group, object, {name: group[groups[name]] for name in chosen}))
-    asked.answer(
-        {
+
+    def shape(groups: list[Spend]) -> dict[str, Any]:
+        found: dict[int, list[dict[str, Any]]] = {}
+        for group in groups if last > begin else ():
+            of = {name: group[groups_by[name]] for name in chosen}
+            found.setdefault(group[period], []).append(show(group, object, of))
+        return {
             "object": "page",
             "data": [
                 {
@@ -79,7 +81,8 @@ async def _buckets(asked: Asked, width: str, groups: dict[str, str], show: Any, 
             "has_more": last < end,
             "next_page": str(last) if last < end else None,
         }
-    )
+
+    await tell(asked, question, shape)
 
 
 def _place(start: int, period: str) -> int:
