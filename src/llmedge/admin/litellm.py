@@ -15,7 +15,8 @@ from llmedge.money import USD
 from llmedge.store import entities
 from llmedge.store.spend import Question, spend
 
-_MOST = 1000
+_MOST = 100
+"""Of a page, as there."""
 _MOST_DELETED = 100
 
 
@@ -108,9 +109,7 @@ def meant_key(asked: Asked, given: Any) -> str:
     text = str(given or "")
     directory, reach = asked.deps.store.directory, asked.reach
     known = directory.find(text.encode(errors="replace"))
-    found = known[0] if known is not None else directory.entity("key", text)
-    if found is None:
-        found = next((each for each in directory.all("key") if each.name == text), None)
+    found = known[0] if known is not None else directory.named("key", text)
     if found is None or found.state == "deleted" or not reach.covers(found.team, found.project):
         raise NotFound("There is no such key.")
     return found.id
@@ -161,8 +160,7 @@ async def _places(asked: Asked, body: Mapping[str, Any]) -> dict[str, Any]:
 
 async def _user(asked: Asked, id: str) -> str:
     """The user of that id, made if there is none, as LiteLLM does."""
-    directory = asked.deps.store.directory
-    if not any(id in (each.id, each.name) for each in directory.all("user")):
+    if asked.deps.store.directory.named("user", id) is None:
         await collections.make(asked.wanting("teams:write"), "user", {"name": id}, id)
     return id
 
