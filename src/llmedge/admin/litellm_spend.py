@@ -6,6 +6,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from llmedge.admin import collections
 from llmedge.admin.asked import LONGEST_PAGE, Asked, Handlers, iso
 from llmedge.admin.litellm import meant_key
@@ -15,6 +17,7 @@ from llmedge.entities import Entity
 from llmedge.errors import ValidationError
 from llmedge.money import USD
 from llmedge.store import calls, entities
+from llmedge.store.database import Connection
 from llmedge.store.rows import Row
 from llmedge.store.spend import DAY, Question, Spend
 
@@ -80,10 +83,12 @@ async def spend_logs(asked: Asked) -> None:
         return
     await asked.deps.store.ledger.caught_up(1.0)
     within = asked.reach.where()
-    rows = await asked.deps.store.database.run(
-        lambda connection: calls.latest(connection, where, within, start if dated else 0, (end, ""), LONGEST_PAGE)
-    )
-    asked.answer([_log(row) for row in rows])
+
+    def logs(connection: Connection) -> bytes:
+        rows = calls.latest(connection, where, within, start if dated else 0, (end, ""), LONGEST_PAGE)
+        return msgspec.json.encode([_log(row) for row in rows])
+
+    await asked.answer_whole(await asked.deps.store.database.run(logs))
 
 
 def _by_day(groups: list[Spend]) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from llmedge.identity.directory import Directory
 from llmedge.money import text
 from llmedge.store import calls
 from llmedge.store.calls import FILTERS
+from llmedge.store.database import Connection
 from llmedge.store.rollups import FIGURES, MONEY
 from llmedge.store.rows import Row
 from llmedge.store.spend import DAY, GROUPS, TIMES, Question, Spend, TooManyGroups, spend
@@ -154,17 +155,19 @@ async def listed(asked: Asked) -> None:
     where, within = filters(asked), asked.reach.where()
     before = _cursor(asked.query("after")) if asked.query("after") else (end, "")
     await asked.deps.store.ledger.caught_up(SETTLING)
-    rows = await asked.deps.store.database.run(
-        lambda connection: calls.latest(connection, where, within, start, before, most + 1)
-    )
-    last = rows[most - 1] if len(rows) > most else None
-    asked.answer(
-        {
-            "object": "list",
-            "data": [call_view(row) for row in rows[:most]],
-            "next": None if last is None else f"{last.at}-{last.uid}",
-        }
-    )
+
+    def page(connection: Connection) -> bytes:
+        rows = calls.latest(connection, where, within, start, before, most + 1)
+        last = rows[most - 1] if len(rows) > most else None
+        return msgspec.json.encode(
+            {
+                "object": "list",
+                "data": [call_view(row) for row in rows[:most]],
+                "next": None if last is None else f"{last.at}-{last.uid}",
+            }
+        )
+
+    await asked.answer_whole(await asked.deps.store.database.run(page))
 
 
 def _cursor(text: str) -> tuple[int, str]:
