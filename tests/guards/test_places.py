@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.guards.body import Body
-from llmedge.guards.places import answered
+from llmedge.guards.places import Unit, answered
 from tests.effort import examples
 from tests.guards.positions import ANSWERS, REQUESTS
 
@@ -80,6 +80,15 @@ class Requests(SynchronousTestCase):
         self.assertEqual(function["arguments"], '{"to":"y","card":4111111111111111111111,"price":1.10,"tiny":1E-400}')
         self.assertIn("4111111111111111111111", body.units[0].fixed)
         self.assertIn("card", body.units[0].fixed)
+
+    def test_only_what_has_a_name_twice_is_written_anew(self) -> None:
+        """However its quotation marks are spelled; in arguments as well."""
+        spelled = ((r'{"a":"\u0022","b":{"a":1}}', False), (r'{"a":"","a":"\u0022\u0022\u0022\u0022"}', True))
+        plain = ((r'{"a":"\"\\","b":["\\"]}', False), (r'{"a":1,"a":"b"}', True))
+        within = [(json.dumps({"function": {"name": "f", "arguments": text}}), twice) for text, twice in plain]
+        for text, twice in (*spelled, *plain, *within):
+            unit = Unit("messages", 0, text.encode()).read()
+            self.assertEqual((unit.changed, unit.json() == text.encode()), (twice, not twice), text)
 
     def test_arguments_that_are_no_json(self) -> None:
         call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"to": "x'}}

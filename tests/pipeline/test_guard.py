@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.logger import eventAsText, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
@@ -193,6 +194,26 @@ class Requests(SynchronousTestCase):
         guarded = Guarded(guard(checker=reader, on_unreadable="refuse"))
         self.successResultOf(guarded.ask(fields))
         self.assertEqual([each.kind for each in reader.seen[0].media], ["image"])
+
+    def test_names_that_stand_twice(self) -> None:
+        """Only the last of them is looked at, and so only the last goes on: in messages, parts, arguments, bodies."""
+        function = b'{"name":"f","arguments":"{\\"to\\":\\"canary-17@leak.example\\",\\"to\\":\\"b\\"}"}'
+        bodies = {
+            "a message": b'{"messages":[{"role":"user","content":"canary-17@leak.example","content":"b"}]}',
+            "in other letters": b'{"messages":[{"role":"user","c\\u006fntent":"canary-17@leak.example","content":""}]}',
+            "with quotes": b'{"messages":[{"role":"user","content":"canary-17@leak.example",'
+            b'"content":"\\u0022\\u0022b\\u0022\\u0022"}]}',
+            "a part": b'{"messages":[{"content":[{"type":"text","text":"canary-17@leak.example","text":"b"}]}]}',
+            "arguments": b'{"messages":[{"role":"assistant","tool_calls":[{"function":%b}]}]}' % function,
+            "a body": b'{"generateContentRequest":{"contents":"canary-17@leak.example","contents":"b"}}',
+        }
+        for name, body in bodies.items():
+            for guarded in (Guarded(guard(Canaries())), Guarded(guard(checker=Told()))):
+                call = guarded.call().changed(fields=msgspec.json.decode(body, type=dict[str, msgspec.Raw]))
+                self.successResultOf(guarded.begin(call))
+                said = msgspec.json.encode(guarded.world.vendors[0].calls[0].fields)
+                self.assertNotIn(b"canary-17", said, name)
+                self.assertEqual(guarded.verdicts, [("g", "request", "pass")], name)
 
     def test_uploads(self) -> None:
         upload: Any = object()

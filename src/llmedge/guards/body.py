@@ -31,16 +31,22 @@ class Plain(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _plain = msgspec.json.Decoder(Plain).decode
+_PLAIN = 8
+"""Quotation marks around its names and its values."""
 PLAIN = "messages"
 """The field that has such."""
 
 
 def read_plain(raw: Any) -> Plain | None:
-    """An item that is a message of a role and a text, and nothing else."""
+    """An item that is a message of a role and a text, and nothing else, nor one of them twice."""
     try:
-        return _plain(raw)
+        plain = _plain(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+    raw, within = bytes(raw), plain.content.count('"')
+    if raw.count(b'"') != _PLAIN + within or (within and rb"\u0022" in raw):
+        return None
+    return plain
 
 
 Units = dict[tuple[str, int], Unit]
@@ -79,12 +85,12 @@ class Field:
 class Body:
     """A request's body.
 
-    :param fields: top-level ones, raw.
+    :param fields: top-level ones, raw. ``twice``: one of them stands there twice, of which this is the last.
     :ivar fields: those that may hold texts, in the order in which they stand.
     """
 
-    def __init__(self, fields: RawObject) -> None:
-        self._given = fields
+    def __init__(self, fields: RawObject, twice: bool = False) -> None:
+        self._given, self._twice = fields, twice
         self.fields: list[Field] = []
         self._within: dict[str, Body] = {}
         self._units: Units = {}
@@ -94,7 +100,10 @@ class Body:
 
     def _field(self, name: str, raw: Any, first: int) -> None:
         if first == _OBJECT and name in ("generateContentRequest", "generate_content_request"):
-            self._within[name] = inner = Body(_decode_fields(raw))
+            fields = _decode_fields(raw)
+            count = sum([bytes(each).count(b'"') for each in fields.values()])
+            twice = bytes(raw).count(b'"') != count + 2 * len(fields)
+            self._within[name] = inner = Body(fields, twice)
             self.fields += inner.fields
         elif first == _LIST and name not in FREE and not _NUMBERS.match(raw):
             self.fields.append(Field(self._units, name, raw, True))
@@ -152,7 +161,7 @@ class Body:
 
     def changed(self) -> RawObject | None:
         """The fields as they stand now; ``None``: as they came."""
-        if not self._units and not self._within:
+        if not self._units and not self._within and not self._twice:
             return None
         changed: dict[str, Any] = {}
         for name, inner in self._within.items():
@@ -162,7 +171,7 @@ class Body:
             field = next(each for each in self.fields if each.units is self._units and each.name == name)
             now = [self._now(name, number, raw) for number, raw in enumerate(field.items)]
             changed[name] = msgspec.Raw(b"[%b]" % b",".join(now) if field.listed else now[0])
-        return {**self._given, **changed} if changed else None
+        return {**self._given, **changed} if changed or self._twice else None
 
     def _now(self, name: str, number: int, raw: Any) -> bytes:
         unit = self._units.get((name, number))

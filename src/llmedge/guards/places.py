@@ -96,13 +96,16 @@ class Unit:
         """
         if not self._read:
             self._read = True
+            raw = bytes(self.raw)
             try:
-                self._root[0] = _decode(self.raw)
+                self._root[0] = _decode(raw)
             except UNREADABLE:
                 try:
-                    self._root[0] = _decode(mend(bytes(self.raw)))
+                    self._root[0] = _decode(raw := mend(raw))
                 except UNREADABLE:
                     raise ValueError("is not JSON") from None
+            # what was left out is not looked at, so it does not go on
+            self.changed = raw.count(b'"') + raw.count(rb"\u0022") != quotes(self._root[0])
             _Walk(self, echoes, known).within(self._root, where, role, kind)
             if self.field in OFFERS:
                 self.offered = list(_offered(self._root[0]))
@@ -305,7 +308,9 @@ class _Walk:
             self._unit._inner.append((node, key, root))
             before = len(self._slots)
             self._free(root[0], where, role, "arguments")
-            if before == len(self._slots):
+            if text.count('"') + text.count(r"\u0022") != quotes(root[0]):
+                self._unit.changed = True
+            elif before == len(self._slots):
                 self._unit._inner.pop()
         else:
             self._text(node, key, text, where, role, "arguments")
@@ -326,6 +331,22 @@ class _Walk:
                     stack.append(value)
                 elif type(value) is int and not -LONG < value < LONG:
                     self._unit.fixed.append(str(value))
+
+
+def quotes(value: Any) -> int:
+    """Quotation marks in the JSON text of ``value``: there are more in one that has a name twice in an object, of which
+    the first is in no value. (A text that spells ``\\u0022`` out may be taken for such a one.)"""
+    count, stack = 0, [value]
+    while stack:
+        node = stack.pop()
+        if type(node) is str:
+            count += 2 + node.count('"')
+        elif type(node) is dict:
+            stack += node
+            stack += node.values()
+        elif type(node) is list:
+            stack += node
+    return count
 
 
 def _offered(item: Any) -> Iterator[OfferedTool]:
