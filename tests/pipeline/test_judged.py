@@ -1,5 +1,6 @@
 """Streams that are judged: by sentences, when they are whole, or afterwards."""
 
+import json
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -111,6 +112,46 @@ class Judged(SynchronousTestCase):
     def call_after(self, dialect: str, mode: str, says: Any) -> Any:
         self.made = self.stream(dialect, mode, says)
         return self.call
+
+    def searching(self, mode: str, says: Any) -> str:
+        """What goes on of a stream that cites something, and whose vendor searches the web."""
+
+        def delta(index: int, kind: str, **more: str | dict[str, str]) -> Event:
+            return event("delta", index=index, delta={"type": f"{kind}_delta", **more})
+
+        def event(kind: str, **more: Any) -> Event:
+            data = json.dumps({"type": f"content_block_{kind}", "index": 1, **more}).encode()
+            return Event(EventKind.CONTENT, b"data: %b\n\n" % data)
+
+        cited = {"type": "web_search_result_location", "url": "u", "title": "bad title", "cited_text": "bad quote"}
+        call = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
+        pieces = [delta(1, "input_json", partial_json=each) for each in ('{"q": "a ba', 'd one"}')]
+        stream = self.stream("anthropic", mode, says, ("text", ["hello"]))
+        script = [each for batch in self.script for each in batch]
+        at = next(at for at, each in enumerate(script) if b"content_block_stop" in each.frame)
+        own = [event("start", content_block=call), *pieces, event("stop")]
+        self.vendor.script[:] = [
+            script[:at] + [delta(0, "citations", citation=cited), script[at]] + own,
+            script[at + 1 :],
+        ]
+        return said_in(through(stream))
+
+    def test_what_the_vendors_tools_are_asked(self) -> None:
+        """And find, and what is cited: held and judged as all else; what comes in pieces is one text."""
+        for mode in ("hold", "sentence", "after"):
+            for bad in ("a bad one", "bad quote", "bad title"):
+                judged = lambda m, bad=bad: Judgement("block" if bad in str(m.places) else "pass")  # noqa: E731
+                self.assertEqual("bad quote" in self.searching(mode, judged), mode == "after", (mode, bad))
+                self.assertEqual(self.tally.verdict, "block", (mode, bad))
+                self.assertEqual([each.name for each in self.told.seen[-1].called], ["web_search"])
+
+    def test_what_is_cited_is_changed(self) -> None:
+        """What no dialect reads does not go on then."""
+        changed = lambda m: Judgement("change", texts=[each.text.replace("bad", "good") for each in m.places])  # noqa: E731
+        for mode in ("hold", "sentence"):
+            out = self.searching(mode, changed)
+            self.assertIn("good quote", out)
+            self.assertNotIn("bad", out)
 
     def test_arguments_are_judged_whole(self) -> None:
         stream = self.stream("openai_chat", "sentence", lambda m: Judgement(), ("tool", ['{"a": "One. ', 'Two. "}']))

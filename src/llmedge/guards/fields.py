@@ -40,7 +40,8 @@ STRUCTURE = _words(
     namespace server_label authorization authorization_token server_url connector_id previous_response_id responseId
     modelVersion model_version system_fingerprint b64_json pattern $ref $schema $id ttl scope language taskType
     task_type blockReason severity probability category modality created obfuscation event_id itemId responseMimeType
-    response_mime_type encoding caller partial_image_b64
+    response_mime_type encoding caller partial_image_b64 truncation prompt_cache_retention createTime
+    create_time
     """
 )
 """Fields whose strings are none of what is said."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Iterator, Sequence
+from typing import Any
 
 import attrs
 
@@ -16,7 +17,7 @@ from llmedge.guards.places import Unit
 from llmedge.guards.verdicts import Stop, Tally
 from llmedge.model import EventKind
 from llmedge.pipeline.guarded_stream import StoppableStream, Told
-from llmedge.pipeline.rewritten import Chain, Held, Key
+from llmedge.pipeline.rewritten import Block, Chain, Held, Key
 from llmedge.pipeline.said import read_frames
 from llmedge.streams import Batch, ReplyStream
 
@@ -47,6 +48,16 @@ class JudgedStream(StoppableStream):
         self._tallies = tallies
         self._mode = mode
         self._texts: dict[Key, _Text] = {}
+        self._besides: dict[tuple[Any, ...], tuple[str, Place]] = {}
+        """Texts of no block that are not judged yet, each as it came and as it stands: what tools of the vendor's are
+        asked and find, and what is cited."""
+        self._pieces: dict[tuple[Any, ...], str] = {}
+        """Of those that come in pieces: all of each."""
+        self._called: list[CalledTool] = []
+        """Calls of the vendor's own tools that are not judged yet."""
+        self._known: set[Any] = set()
+        """Calls that were noted, and names and ids of those that are blocks."""
+        self._instead: dict[str, str] = {}
         self._before = ""
         self._size = 0
         super().__init__(stream, call, over)
@@ -60,6 +71,7 @@ class JudgedStream(StoppableStream):
                 self._size += len(event.frame)
                 for each in said:
                     self._collect(each)
+                self._others(event, said)
             if self._size > HELD:
                 for tally in self._tallies:
                     tally.fail("too_large")
@@ -79,6 +91,8 @@ class JudgedStream(StoppableStream):
             self.begin = event
         if isinstance(event, ir.Open):
             self._texts[event.choice, event.block] = _Text(event.kind, event.name, event.tool_id)
+            self._blocks[event.choice, event.block] = Block(event.kind, Chain([]))
+            self._known |= {event.name, event.tool_id}
             if event.kind == "audio":
                 for tally in self._tallies:
                     tally.cannot_read([Medium("audio", "response")])
@@ -88,6 +102,22 @@ class JudgedStream(StoppableStream):
                 block.closed = True
             elif block is not None and isinstance(event, ir.Delta) and block.kind != "audio":
                 block.text += event.text
+                self._blocks[event.choice, event.block].said.append(event.text)
+
+    def other(self, unit: Unit) -> bool:
+        """Noted. It does not go on before it is judged, together with all that it is a piece of."""
+        for slot in unit.slots:
+            key, text = (unit.piece or object(), slot.message, slot.key), slot.text
+            if unit.piece is not None:
+                text = self._pieces[key] = self._pieces.get(key, "") + text
+            place = Place("response", text, "assistant", slot.kind, slot.message, tool=slot.tool)
+            self._besides[key] = text, place
+        for each in unit.called:
+            noted = each.name, each.id, each.arguments
+            if each.name and self._known.isdisjoint((noted, each.name, each.id or noted)):
+                self._known.add(noted)
+                self._called.append(each)
+        return False
 
     def _is_due(self) -> bool:
         """Something can be judged: arguments of tools only whole."""
@@ -99,7 +129,7 @@ class JudgedStream(StoppableStream):
     def _material(self, done: bool) -> tuple[list[tuple[Key, Place]], Material]:
         placed: list[tuple[Key, Place]] = []
         said: dict[int, str] = {}
-        called: list[CalledTool] = []
+        called = self._called
         for key, each in self._texts.items():
             if each.kind == "tool" and (each.text or each.closed) and each.tool:
                 called.append(CalledTool(each.tool, each.text or "{}", each.id))
@@ -109,7 +139,8 @@ class JudgedStream(StoppableStream):
             placed.append((key, Place("response", each.text, "assistant", kind, key[0], tool=each.tool)))
             if each.kind == "text":
                 said[key[0]] = said.get(key[0], "") + each.text
-        position, places = "end" if done else "part", [place for _, place in placed]
+        position = "end" if done else "part"
+        places = [place for _, place in (*placed, *self._besides.values())]
         answer = [text for _, text in sorted(said.items())]
         return placed, Material(
             "response", places, self.call, [], called, [], answer, "end" if position == "end" else "part", self._before
@@ -118,7 +149,7 @@ class JudgedStream(StoppableStream):
     async def _judged(self, done: bool) -> Batch:
         placed, material = self._material(done)
         try:
-            if placed or done:
+            if material.places or done:
                 await check_all([each for each in self._tallies if not each.failed], material, self.call.deadline.clock)
         except Stop as stop:
             return self.stop(stop)
@@ -126,12 +157,15 @@ class JudgedStream(StoppableStream):
             self.broken_off()
             raise
         texts = {key: place.text for key, place in placed}
-        self.changed = self.changed or any(text != self._texts[key].text for key, text in texts.items())
+        self._instead = {text: place.text for text, place in self._besides.values() if text != place.text}
+        self.changed = (
+            self.changed or any(text != self._texts[key].text for key, text in texts.items()) or bool(self._instead)
+        )
         out: Batch = []
         while self._queue:
             held = self._queue.popleft()
             if self.changed:
-                out += self.encode(list(_with(held.said, texts)))
+                out += self.encode(list(self._with(held.said, texts)))
             else:
                 self.gone(held.said)
                 out.append(held.event)
@@ -140,7 +174,7 @@ class JudgedStream(StoppableStream):
         self._texts = {key: each for key, each in self._texts.items() if not each.closed}
         for each in self._texts.values():
             each.text = ""
-        self._size = 0
+        self._besides, self._called, self._size = {}, [], 0
         return out
 
     async def _afterwards(self, events: Batch) -> Batch:
@@ -155,18 +189,16 @@ class JudgedStream(StoppableStream):
     def rewriter(self, kind: str) -> Rewriter:
         return Chain([])
 
-    def other(self, unit: Unit) -> bool:
-        return False
-
     def whole(self, text: str) -> str:
-        return text
+        return self._instead.get(text, text)
 
-
-def _with(said: list[ir.StreamEvent], texts: dict[Key, str]) -> Iterator[ir.StreamEvent]:
-    """What is said, with other texts: all of a block's with its first piece."""
-    for event in said:
-        if not isinstance(event, ir.Delta) or (event.choice, event.block) not in texts:
-            yield event
-        elif text := texts[event.choice, event.block]:
-            texts[event.choice, event.block] = ""
-            yield ir.Delta(event.block, text, event.choice)
+    def _with(self, said: list[ir.StreamEvent], texts: dict[Key, str]) -> Iterator[ir.StreamEvent]:
+        """What is said, with other texts: all of a block's with its first piece."""
+        for event in said:
+            if isinstance(event, ir.Cite):
+                yield self.cited(event)
+            elif not isinstance(event, ir.Delta) or (event.choice, event.block) not in texts:
+                yield event
+            elif text := texts[event.choice, event.block]:
+                texts[event.choice, event.block] = ""
+                yield ir.Delta(event.block, text, event.choice)

@@ -26,7 +26,7 @@ Key = tuple[int, int]
 """Choice and block."""
 
 
-class _Block:
+class Block:
     """One block of an answer.
 
     :ivar said: its text so far, as it came.
@@ -78,7 +78,7 @@ class RewrittenStream(FilteredStream):
         """Something of the answer is out."""
         self.begin = ir.Begin()
         self._decoder, self._encoder = codec(call)
-        self._blocks: dict[Key, _Block] = {}
+        self._blocks: dict[Key, Block] = {}
         self._queue: deque[Held] = deque()
         self._around = b""
         """What was around the text of an event that was looked at."""
@@ -113,7 +113,7 @@ class RewrittenStream(FilteredStream):
             elif isinstance(each, ir.Begin):
                 self.begin = each
             elif isinstance(each, ir.Open):
-                self._blocks[each.choice, each.block] = _Block(each.kind, self.rewriter(each.kind))
+                self._blocks[each.choice, each.block] = Block(each.kind, self.rewriter(each.kind))
             elif isinstance(each, ir.Close):
                 block = self._blocks.get((each.choice, each.block))
                 if block is not None:
@@ -126,7 +126,7 @@ class RewrittenStream(FilteredStream):
         key = delta.choice, delta.block
         block = self._blocks.get(key)
         if block is None:
-            block = self._blocks[key] = _Block("text", self.rewriter("text"))
+            block = self._blocks[key] = Block("text", self.rewriter("text"))
         block.read += len(delta.text)
         held.ends[key] = block.read
         held.sizes[key] = held.sizes.get(key, 0) + len(delta.text)
@@ -137,7 +137,7 @@ class RewrittenStream(FilteredStream):
             block.said.append(delta.text)
         self._come(block, block.rewriter.feed(delta.text), delta.text)
 
-    def _come(self, block: _Block, given: str, read: str) -> None:
+    def _come(self, block: Block, given: str, read: str) -> None:
         block.ready += given
         block.given += len(given)
         if not self.changed:
@@ -249,11 +249,15 @@ class RewrittenStream(FilteredStream):
                 if isinstance(event, ir.Close):
                     yield event
             elif isinstance(event, ir.Cite):
-                cited = event.citation
-                quote, title = self.whole(cited.quote), self.whole(cited.title)
-                yield replace(event, citation=replace(cited, quote=quote, title=title))
+                yield self.cited(event)
             else:
                 yield event
+
+    def cited(self, event: ir.Cite) -> ir.Cite:
+        """What is cited, as it may go on."""
+        cited = event.citation
+        quote, title = self.whole(cited.quote), self.whole(cited.title)
+        return replace(event, citation=replace(cited, quote=quote, title=title))
 
 
 def units_of(frame: bytes, known: set[str]) -> Iterator[Unit]:
