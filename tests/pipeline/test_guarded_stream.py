@@ -228,6 +228,43 @@ class Streams(SynchronousTestCase):
                 self.assertEqual(read(call, through(stream)).blocks, [("text", "so can boom on")])
             self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    def test_what_something_else_was_between(self) -> None:
+        """Clients of OpenAI's chats put a text together again: of a find over both of its parts the rest stays here."""
+        tool = {
+            "tool_calls": [{"index": 0, "id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+        }
+        for between in (tool, {"reasoning_content": "hm"}, {"refusal": "no"}):
+            deltas = [
+                {"content": "to canary-17@"},
+                between,
+                {"content": "leak.exa"},
+                {"content": "mple, and canary-17"},
+            ]
+            for action in ("mask", "block"):
+                call = call_of("openai_chat", clock := Clock())
+                tally = Tally(guard(Canaries(), on=("response",), action=action), False)
+                said = [{"id": "c", "model": "x", "choices": [{"index": 0, "delta": each}]} for each in deltas]
+                script = [[Event(EventKind.CONTENT, b"data: %b\n\n" % json.dumps(each).encode())] for each in said]
+                out: list[list[Event]] = []
+                stream = guarded_stream(call, Script(clock, *script, *events_of(call, [])), [tally], lambda: None)
+                reading = Deferred.fromCoroutine(frames(stream, out.append))
+                if action == "block":
+                    self.failureResultOf(reading, ContentBlocked)
+                else:
+                    self.assertIn(("text", "[CANARY], and canary-1"), read(call, out).blocks)
+                self.assertNotIn("leak", str(out))
+                self.assertEqual(tally.finds, {"CANARY": 1})
+
+    def test_names_that_stand_twice(self) -> None:
+        """The value that nobody has looked at does not go on."""
+        call = call_of("openai_chat", clock := Clock())
+        frame = b'data: {"choices":[{"index":0,"delta":{"content":"canary-17@leak.example","content":"fine"}}]}\n\n'
+        script = [[Event(EventKind.CONTENT, frame)], *events_of(call, [])]
+        tally = Tally(guard(Canaries(), on=("response",)), False)
+        out = through(guarded_stream(call, Script(clock, *script), [tally], lambda: None))
+        self.assertNotIn("canary", str(out))
+        self.assertIn(("text", "fine"), read(call, out).blocks)
+
     def test_several_choices(self) -> None:
         """Each is a text of its own, whatever comes in between."""
 

@@ -129,11 +129,8 @@ class Judged(SynchronousTestCase):
         stream = self.stream("anthropic", mode, says, ("text", ["hello"]))
         script = [each for batch in self.script for each in batch]
         at = next(at for at, each in enumerate(script) if b"content_block_stop" in each.frame)
-        own = [event("start", content_block=call), *pieces, event("stop")]
-        self.vendor.script[:] = [
-            script[:at] + [delta(0, "citations", citation=cited), script[at]] + own,
-            script[at + 1 :],
-        ]
+        cites, own = delta(0, "citations", citation=cited), [event("start", content_block=call), *pieces, event("stop")]
+        self.vendor.script[:] = [[*script[:at], cites, script[at], *own], script[at + 1 :]]
         return said_in(through(stream))
 
     def test_what_the_vendors_tools_are_asked(self) -> None:

@@ -82,7 +82,8 @@ def covered(value: Any, detectors: Sequence[Detector]) -> Any:
 
 
 class Redactor:
-    """Redacts one text that comes in pieces: what goes on is, in the end, what redacting the whole would give.
+    """Redacts one text that comes in pieces: what goes on is, in the end, what redacting the whole would give. Of one
+    that goes on after its end, what would be a find with what was before that is one as well: the rest of it.
 
     :ivar finds: kind → how many so far.
     """
@@ -95,6 +96,7 @@ class Redactor:
         """What is held, behind what has gone on before it and may decide what it is."""
         self._gone = 0
         """How much of it has gone on."""
+        self._ended = False
 
     def feed(self, text: str) -> str:
         """What may go on now."""
@@ -102,7 +104,9 @@ class Redactor:
 
     def end(self) -> str:
         """The rest of it."""
-        return self._on("", True)
+        rest = self._on("", True)
+        self._ended = True
+        return rest
 
     @property
     def held(self) -> int:
@@ -112,6 +116,11 @@ class Redactor:
     def _on(self, text: str, last: bool) -> str:
         whole, begin = self._text + text, self._gone
         finds, cut = _settled(self._detector, whole, begin, last)
+        if self._ended and cut > begin:
+            self._ended = False
+            if over := [each for each in self._detector.find(whole) if each.start < begin < each.end]:
+                cut = max(cut, over[0].end)
+                finds = [Find(begin, over[0].end, over[0].kind), *(each for each in finds if each.start >= over[0].end)]
         for each in finds:
             self.finds[each.kind] = self.finds.get(each.kind, 0) + 1
         moved = [Find(each.start - begin, each.end - begin, each.kind) for each in finds]

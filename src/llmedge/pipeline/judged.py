@@ -71,7 +71,7 @@ class JudgedStream(StoppableStream):
                 self._size += len(event.frame)
                 for each in said:
                     self._collect(each)
-                self._others(event, said)
+                self.changed |= self._others(event, said)
             if self._size > HELD:
                 for tally in self._tallies:
                     tally.fail("too_large")

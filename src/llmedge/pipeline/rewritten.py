@@ -79,6 +79,7 @@ class RewrittenStream(FilteredStream):
         self.begin = ir.Begin()
         self._decoder, self._encoder = codec(call)
         self._blocks: dict[Key, Block] = {}
+        self._texts_of: dict[tuple[int, str], Rewriter] = {}
         self._queue: deque[Held] = deque()
         self._around = b""
         """What was around the text of an event that was looked at."""
@@ -113,7 +114,7 @@ class RewrittenStream(FilteredStream):
             elif isinstance(each, ir.Begin):
                 self.begin = each
             elif isinstance(each, ir.Open):
-                self._blocks[each.choice, each.block] = Block(each.kind, self.rewriter(each.kind))
+                self._blocks[each.choice, each.block] = Block(each.kind, self._rewriter_of(each))
             elif isinstance(each, ir.Close):
                 block = self._blocks.get((each.choice, each.block))
                 if block is not None:
@@ -121,6 +122,15 @@ class RewrittenStream(FilteredStream):
         if not self.changed and event.frame and self._others(event, said):
             self.changed = True
         self._queue.append(held)
+
+    def _rewriter_of(self, event: ir.Open) -> Rewriter:
+        """A chat of OpenAI's has one text of each kind: its client puts together what something else was between."""
+        if self.call.dialect != "openai_chat" or event.kind == "tool":
+            return self.rewriter(event.kind)
+        key = event.choice, event.kind
+        if key not in self._texts_of:
+            self._texts_of[key] = self.rewriter(event.kind)
+        return self._texts_of[key]
 
     def _delta(self, held: Held, delta: ir.Delta) -> None:
         key = delta.choice, delta.block
@@ -157,8 +167,8 @@ class RewrittenStream(FilteredStream):
                 return False  # all but its text is as it was in the one before, nearly always
         elif not known:  # it may say once more what its blocks have said
             known = {"".join(block.said) for block in self._blocks.values()}
-        if any(self.other(unit) for unit in units_of(event.frame, known)):
-            return True
+        if any(self.other(unit) or unit.changed for unit in units_of(event.frame, known)):
+            return True  # or a name stands twice, of which the encoder says the one that was looked at
         self._around = around
         return False
 
