@@ -230,16 +230,9 @@ class Streams(SynchronousTestCase):
 
     def test_what_something_else_was_between(self) -> None:
         """Clients of OpenAI's chats put a text together again: of a find over both of its parts the rest stays here."""
-        tool = {
-            "tool_calls": [{"index": 0, "id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
-        }
-        for between in (tool, {"reasoning_content": "hm"}, {"refusal": "no"}):
-            deltas = [
-                {"content": "to canary-17@"},
-                between,
-                {"content": "leak.exa"},
-                {"content": "mple, and canary-17"},
-            ]
+        tool = {"index": 0, "id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        for between in ({"tool_calls": [tool]}, {"reasoning_content": "hm"}, {"refusal": "no"}):
+            deltas = [{"content": "to canary-17@"}, between, {"content": "leak.exa"}, {"content": "mple, and canary-1"}]
             for action in ("mask", "block"):
                 call = call_of("openai_chat", clock := Clock())
                 tally = Tally(guard(Canaries(), on=("response",), action=action), False)

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from llmedge.guards.interfaces import GuardFailed, Judgement
 from tests.fakes import Edge, Response, request
 from tests.guards.made import CANARY, patch_types
+from tests.web.test_websocket import Socket
 
 KEY = '[[auth.keys]]\nname = "k"\nkey = "sk-0123456789abcdef"\nmax_concurrency = 1\ntpm = 100000\n'
 GUARD = '[[guardrails]]\nname = "g"\ntype = "canaries"\nmode = "enforce"\n'
@@ -46,6 +47,14 @@ class Guarded(SynchronousTestCase):
             self.assertEqual(edge.records[-1].error_code, "content_policy_violation")
         self.assertEqual(edge.ask(path="/v1/embeddings", body={"model": "m", "input": CANARY}).status, 400)
         self.assertEqual(edge.ask(path="/v1/moderations", body={"model": "m", "input": CANARY}).status, 400)
+
+    def test_added_by_a_sockets_handshake(self) -> None:
+        """Each of its messages has what the handshake has added."""
+        edge = self.edge("default_on = false\n")
+        for headers in ({}, {"x-llmedge-guardrails": "g"}):
+            socket = Socket(edge, **headers)
+            socket.ask(messages=[ASKED])
+            self.assertEqual("blocked by the guardrail" in socket.texts()[-1], bool(headers))
 
     def streamed(self, edge: Edge, path: str, body: dict[str, Any], seconds: float = 0.0) -> Response:
         """What is answered as a stream, in so much time."""

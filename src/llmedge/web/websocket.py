@@ -33,6 +33,7 @@ WAITING_BYTES = 1048576
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _KEPT = (
     b"authorization x-api-key api-key upgrade sec-websocket-protocol x-forwarded-for host traceparent tracestate"
+    b" x-llmedge-guardrails"
 ).split()
 """Headers of the handshake that each message has as well."""
 _KEY_PROTOCOL = b"openai-insecure-api-key."
