@@ -33,6 +33,8 @@ _TELL = ("block", "route", "report")
 _NONE: list[Medium] = []
 _SHORT = 4 * WINDOW
 """Characters of a message that may be looked at in one step, if that takes no more than :data:`SOON` seconds."""
+_BYTES = 8 * _SHORT
+"""Bytes of such a message, however it is spelled, at most."""
 SOON = 0.0007
 TURN = 0.001
 """Seconds after which others have their turn."""
@@ -149,7 +151,7 @@ class Look:
             found = clean.known.get(digest)
             if found is None and (found := clean.again(digest)) is None:
                 found = _NONE
-                if reads and (plain := read_plain(raw)) is not None and self._is_clean(plain):
+                if reads and len(view) < _BYTES and (plain := read_plain(raw)) is not None and self._is_clean(plain):
                     clean.add(digest, found)
                 else:
                     before = self._counted()
@@ -280,9 +282,12 @@ def _windows(slot: Slot, tally: Tally, detector: Detector) -> Iterator[None]:
     text, done, parts = slot.text, 0, list[str]()
     begun = perf_counter()
     for finds in looked_at(detector, text):
+        new = []
         for start, end, kind in finds:
-            parts += [text[done:start], tally.replace(kind, text[start:end])]
+            new += [text[done:start], tally.replace(kind, text[start:end])]
             done = end
+        if new:  # those of a window are one, as there may be a hundred thousand of them
+            parts.append("".join(new))
         tally.seconds += perf_counter() - begun
         yield
         begun = perf_counter()
