@@ -43,10 +43,15 @@ def read_plain(raw: Any) -> Plain | None:
         plain = _plain(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    raw, within = bytes(raw), plain.content.count('"')
-    if raw.count(b'"') != _PLAIN + within or (within and rb"\u0022" in raw):
-        return None
-    return plain
+    return None if _is_twice(bytes(raw), plain.content) else plain
+
+
+def _is_twice(raw: bytes, content: str) -> bool:
+    """Whether a name of a plain message may stand twice in it: it has more quotation marks than it needs."""
+    if '"' in content:
+        return raw.count(b'"') != _PLAIN + content.count('"') or rb"\u0022" in raw
+    last = raw.rfind(b'"', 0, raw.rfind(b'"'))  # where the last value begins: to count them in a text takes a while
+    return raw.count(b'"', 0, last) != _PLAIN - 2
 
 
 Units = dict[tuple[str, int], Unit]

@@ -28,8 +28,8 @@ _SEPARATORS = " ./()-\u00a0\u202f\u2013".encode()
 _PLACES = re.compile(rf"[0-9](?<![0-9]{{2}})(?=(?:[{SPACE}./()\u2013-]{{0,3}}[0-9]){{3}})")
 """Where numbers of at least four digits begin, each group of theirs a place of its own. What begins with the digit and
 not with what is before it is searched for many times faster."""
-_DOTS = bytes(48 if each in b"0123456789" else 46 if each == 46 else 32 for each in range(256))
-"""For an IPv4 address, the one number that may have fewer than six digits."""
+_DOTTED = re.compile(r"\.(?<=[0-9]\.)[0-9]")
+"""Of an IPv4 address, the one number that may have fewer than six digits."""
 _GROUPS = re.compile(":(?:[0-9A-Fa-f]{1,4}:){3}")
 """Of an IPv6 address that is written out."""
 _SIX = re.compile(rf"[0-9](?:[{SPACE}./()\u2013-]{{0,3}}[0-9]){{5}}")
@@ -98,11 +98,10 @@ class Pii:
 
 def _has_numbers(text: str) -> bool:
     """Whether there may be a number of any kind: a year is none."""
-    encoded = text.encode("utf-8", "replace")
-    classes = encoded.translate(_CLASSES, _SEPARATORS)
+    classes = text.encode("utf-8", "replace").translate(_CLASSES, _SEPARATORS)
     if b"AA00" in classes:
         return True
-    return b"0000" in classes and (b"000000" in classes or b"0.0" in encoded.translate(_DOTS))
+    return b"0000" in classes and (b"000000" in classes or _DOTTED.search(text) is not None)
 
 
 def _has_groups(text: str) -> bool:
