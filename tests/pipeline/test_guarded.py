@@ -7,12 +7,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.errors import EdgeError, UpstreamCut, VendorRefused
+from llmedge.call import Call
+from llmedge.errors import EdgeError, NotFound, UpstreamCut, VendorRefused
 from llmedge.guards.interfaces import GuardFailed, Judgement
 from llmedge.guards.refusals import ContentBlocked, ContentUnreadable, GuardrailUnavailable
 from llmedge.model import Answer, Usage
 from llmedge.operations import Operation
-from llmedge.record import TraceContext
+from llmedge.pipeline.stage import compose
+from llmedge.record import Content, TraceContext
 from tests.guards.made import CANARY, Canaries, Told, guard
 from tests.pipeline.guarded import Guarded, answer, text_of
 from tests.pipeline.harness import END, ROLE, Stream, chunk, read
@@ -182,6 +184,20 @@ class Answers(SynchronousTestCase):
             self.failureResultOf(asking, ContentBlocked, GuardrailUnavailable)
             content = call.record.content
             self.assertNotIn("canary-", str(content))
+
+    def test_a_trace_of_what_was_asked_for_in_vain_once_more(self) -> None:
+        """What was blocked before is not in it either, where nobody is asked any more."""
+        guarded = Guarded(guard(Canaries(), on=("response",), retry=True))
+        call = guarded.call()
+
+        async def ask(call: Call) -> Answer:
+            if call.record.content is not None:
+                raise NotFound("nobody is left")
+            call.record.content = Content(b"hi", CANARY.encode())
+            return answer(CANARY)
+
+        self.failureResultOf(Deferred.fromCoroutine(compose(guarded.stages, ask)[call.operation](call)), NotFound)
+        self.assertEqual(call.record.content, Content(b"hi"))
 
     def test_what_is_no_json(self) -> None:
         """Nobody can say what is in it: closed does not let it pass, and open tells so."""

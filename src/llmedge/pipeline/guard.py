@@ -199,6 +199,7 @@ class GuardAnswers(Stage):
                 if retried or not stop.tally.guard.settings.retry:
                     return refused(call, reply, stop)
                 retried = True
+                show(call, None)
                 # Who asks again takes anew what the call may use.
                 self.deps.allowances.settle(call.record)
             except EdgeError:
