@@ -95,6 +95,7 @@ class RoutingHints(msgspec.Struct, frozen=True):
     :ivar no_fallback: only the targets of the model asked for.
     :ivar header: a header of the request by name, for calls that stick together.
     :ivar cache: what it says of the cache; ``None``: nothing.
+    :ivar guardrails: names of those that it adds.
     """
 
     retries: int | None = None
@@ -102,6 +103,7 @@ class RoutingHints(msgspec.Struct, frozen=True):
     tags: frozenset[str] = frozenset()
     header: Callable[[str], str | None] = lambda name: None
     cache: CacheWish | None = None
+    guardrails: tuple[str, ...] = ()
 
 
 class Marks(msgspec.Struct, frozen=True):

@@ -123,7 +123,7 @@ def call(
         more.pop("caller", Caller("c")),
         Deadline(clock, 30.0),
         Record("r-1", "POST", "/", "peer", 0.0),
-        hints=RoutingHints(header=more.pop("header", lambda name: None)),
+        hints=RoutingHints(guardrails=more.pop("adds", ())),
     )
     return made.changed(**more) if more else made
 

@@ -233,7 +233,7 @@ class Whose(SynchronousTestCase):
     def test_added_by_the_call(self) -> None:
         """By body or head; what is in the body goes no further. None can be left out."""
         usual, other = guard(Canaries(), name="usual"), guard(Canaries(), name="other", default_on=False)
-        for asked in ({"fields": CHAT | {"guardrails": ["other"]}}, {"header": lambda name: " other,"}):
+        for asked in ({"fields": CHAT | {"guardrails": ["other"]}}, {"adds": ("other",)}):
             guarded = Guarded(usual, other)
             self.successResultOf(guarded.ask(**asked))
             self.assertEqual([name for name, _, _ in guarded.verdicts], ["usual", "other"])

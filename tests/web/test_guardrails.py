@@ -48,6 +48,20 @@ class Guarded(SynchronousTestCase):
         self.assertEqual(edge.ask(path="/v1/embeddings", body={"model": "m", "input": CANARY}).status, 400)
         self.assertEqual(edge.ask(path="/v1/moderations", body={"model": "m", "input": CANARY}).status, 400)
 
+    def test_added_by_headers(self) -> None:
+        """In one line or in several; where there are none, none can be added."""
+        edge = self.edge('default_on = false\n[[guardrails]]\nname = "h"\ntype = "told"\ndefault_on = false\n')
+        head, _, body = request(body={"model": "m", "messages": [ASKED]}).partition(b"\r\n\r\n")
+        for names in (["g, h"], ["g", "h"], ["h", "g"], [",g ,"]):
+            wire = edge.wire()
+            lines = [b"", *(f"X-LLMEdge-Guardrails: {each}".encode() for each in names)]
+            wire.send(b"%b%b\r\n\r\n%b" % (head, b"\r\n".join(lines), body))
+            self.assertIn("blocked by the guardrail 'g'", wire.response().error["message"], names)
+        wire = Edge().wire()
+        for _ in range(2):
+            wire.send(request(body={"model": "m", "messages": [ASKED]}, headers={"x-llmedge-guardrails": "g"}))
+            self.assertEqual(wire.response().error["param"], "guardrails")
+
     def test_added_by_a_sockets_handshake(self) -> None:
         """Each of its messages has what the handshake has added."""
         edge = self.edge("default_on = false\n")

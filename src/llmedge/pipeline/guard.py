@@ -35,7 +35,6 @@ from llmedge.pipeline.stage import Handler, Stage, StageDeps
 from llmedge.record import HEADERS, METADATA, TAGS, USER, Record
 from llmedge.streams import Reply
 
-HEADER = "x-llmedge-guardrails"
 FIELD = "guardrails"
 
 
@@ -215,19 +214,19 @@ _ASKED: tuple[Where, ...] = ("request", "history", "system", "tool_results", "to
 _UPLOAD = [Medium("upload", where) for where in _ASKED]
 
 
-def _asked(call: Call) -> list[str]:
+def _asked(call: Call) -> Sequence[str]:
     """The guardrails that a call asks for, by body and head.
 
     :raises ValidationError: they are no list of names.
     """
-    names = [name for part in (call.hints.header(HEADER) or "").split(",") if (name := part.strip())]
+    names = call.hints.guardrails
     if (raw := call.fields.get(FIELD)) is None:
         return names
     try:
-        return names + [
+        return *names, *(
             each if type(each) is str else str(next(iter(each), ""))  # LiteLLM's, with parameters: {"name": {…}}
             for each in msgspec.json.decode(raw, type=list[str | dict[str, Any]] | None) or ()
-        ]
+        )
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ValidationError("The field 'guardrails' must be a list of names.", param=FIELD) from None
 

@@ -39,7 +39,7 @@ from llmedge.threads import FEW, LARGE, in_thread, is_heavy
 from llmedge.web import websocket
 from llmedge.web.answer import SLICE, send_answer, send_body, send_error, send_json, show_call
 from llmedge.web.cache_wishes import CACHE_HEADERS, cache_wish
-from llmedge.web.head import header_in
+from llmedge.web.head import header_in, values_in
 from llmedge.web.limits import deadline_exceeded
 from llmedge.web.listing import OPENAI_SHAPE, SHAPES, Listed
 from llmedge.web.marks import marks_of
@@ -96,7 +96,9 @@ class Api:
         origins: Collection[str] = (),
         default_models: Mapping[str, str] | None = None,
         told: Told | None = None,
+        guarded: bool = True,
     ) -> None:
+        self._guarded = guarded
         self._default_models = default_models or {}
         self._told = told or None
         self._handlers = handlers
@@ -281,7 +283,10 @@ class Api:
         record.message_count = parsed.message_count
         hints = head.hints
         if hints is None:
-            hints = head.hints = _hints(request)
+            hints = _hints(request)
+            if hints.guardrails and not self._guarded:
+                raise ValidationError("There are no guardrails here that a call could add.", param="guardrails")
+            head.hints = hints
         if self._told is not None:
             self._told.note(record, parsed.fields, head.table, hints.tags)
         marks = head.marks
@@ -332,12 +337,14 @@ def _expect_json(request: EdgeRequest) -> None:
     request.context.head.is_json = True
 
 
-_WISHES = frozenset({b"X-Llmedge-Retries", b"X-Llmedge-No-Fallback", b"X-Llmedge-Tags", *CACHE_HEADERS})
+_WISHES = frozenset(
+    {b"X-Llmedge-Retries", b"X-Llmedge-No-Fallback", b"X-Llmedge-Tags", b"X-Llmedge-Guardrails", *CACHE_HEADERS}
+)
 """As twisted writes them."""
 
 
 def _hints(request: EdgeRequest) -> RoutingHints:
-    """What the client says about routing and the cache, in headers.
+    """What the client says about routing, the cache and guardrails, in headers.
 
     :raises ValidationError: it makes no sense.
     """
@@ -351,9 +358,16 @@ def _hints(request: EdgeRequest) -> RoutingHints:
     alone = (header("x-llmedge-no-fallback") or "").lower()
     if alone not in ("", "0", "1", "false", "true"):
         raise ValidationError("The header x-llmedge-no-fallback must be true or false.", param="x-llmedge-no-fallback")
-    tags = frozenset(filter(None, map(str.strip, (header("x-llmedge-tags") or "").split(","))))
-    wish = cache_wish(table)
-    return RoutingHints(None if retries is None else int(retries), alone in ("1", "true"), tags, header, wish)
+    tags = frozenset(_listed(header("x-llmedge-tags") or ""))
+    wish, guards = cache_wish(table), b",".join(values_in(table, "x-llmedge-guardrails")).decode("latin-1")
+    return RoutingHints(
+        None if retries is None else int(retries), alone in ("1", "true"), tags, header, wish, tuple(_listed(guards))
+    )
+
+
+def _listed(value: str) -> list[str]:
+    """What a header lists (RFC 9110, 5.6.1)."""
+    return [name for part in value.split(",") if (name := part.strip())]
 
 
 declare(Api.app, Api)

@@ -60,7 +60,8 @@ def build(settings: Settings, pipeline: Pipeline, deps: WebDeps, administration:
         pipeline.vendor_models,
         Told(settings.log, settings.store.url is not None),
     )
-    api = Api(handlers, pipeline.models, vendor_models, deps.started, origins, default_models, told)
+    guarded = bool(settings.guardrails)
+    api = Api(handlers, pipeline.models, vendor_models, deps.started, origins, default_models, told, guarded)
     render = deps.render_metrics if settings.metrics.enabled else None
     exposed = not admin.listen or admin.keep_public
     public = Ops(deps.reactor, render, deps.ready, expose=exposed, administers=not admin.listen)
