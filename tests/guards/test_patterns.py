@@ -22,6 +22,7 @@ class Refused(SynchronousTestCase):
             (r"^(\w+\s?)*$", several),
             (r"(?:a?){30}a{30}", several),
             (r"(a{1,5}){1,5}", several),
+            (r"((a{1,3}){1,3}){1,3}b", several),
             (r"(?:(?:a|b)*)+x", several),
             (r"(a*b*)*c", several),
             (r"(x+x+)+y", behind),

@@ -204,19 +204,21 @@ class _Reader:
     def _repeat(self, least: int, most: int, inner: Any, possessive: bool) -> _Shape:
         shape = self.sequence(inner)
         several = shape.same or (shape.open > 1 and not shape.last.isdisjoint(shape.first)) or shape.least == 0
-        if most > 1 and several and (most > 8 or max(shape.open, 2) ** most > _WAYS):
+        many = most > 1 and several
+        if many and (most > 8 or max(shape.open, 2) ** most > _WAYS):
             raise ValueError(
                 "repeats what may itself be shared out in several ways, such as (a+)+ or (a|ab)*, and would try them "
                 "all: take one repeat away, or make the inner one possessive, as in (?:\\w++\\.)+"
             )
         count = int(most) - int(least) + 1
+        ways = max(shape.open, 2) ** most if many else count * (shape.open if most == 1 else 1)
         return _Shape(
             least=int(least) * shape.least,
             most=int(most) * shape.most,
             ahead=shape.ahead,
             first=shape.first,
-            ways=max(shape.ways, count),
-            open=1 if possessive else count * (shape.open if most == 1 else 1),
+            ways=max(shape.ways, ways),
+            open=1 if possessive else ways,
             last=frozenset() if possessive else shape.last | (shape.first if count > 1 else frozenset()),
             same=shape.same and not possessive,
         )
