@@ -155,7 +155,7 @@ class _Reader:
                 ways=ways,
                 open=(whole.open if keeps else 1) * part.open,
                 last=(whole.last if keeps else frozenset()) | part.last,
-                same=whole.same or part.same,
+                same=whole.same or part.same or (shared and whole.open > 1 and part.open > 1),
             )
         return whole
 
@@ -181,7 +181,7 @@ class _Reader:
                 if shape.most > _BEHIND:
                     raise ValueError(f"looks back more than {_BEHIND} characters")
                 return _Shape()
-            return _Shape(ahead=shape.most + shape.ahead)
+            return _Shape(ahead=shape.most + shape.ahead, first=shape.first, ways=shape.ways)
         raise ValueError("refers to a group of its own, which takes as long as it likes: write it out")
 
     def _branch(self, branches: Sequence[_Shape]) -> _Shape:
@@ -204,14 +204,14 @@ class _Reader:
     def _repeat(self, least: int, most: int, inner: Any, possessive: bool) -> _Shape:
         shape = self.sequence(inner)
         several = shape.same or (shape.open > 1 and not shape.last.isdisjoint(shape.first)) or shape.least == 0
-        many = most > 1 and several
-        if many and (most > 8 or max(shape.open, 2) ** most > _WAYS):
+        each = max(shape.ways if shape.same else shape.open, 2) if most > 1 and several else 1
+        if each > 1 and (most > 8 or each**most > _WAYS):
             raise ValueError(
                 "repeats what may itself be shared out in several ways, such as (a+)+ or (a|ab)*, and would try them "
                 "all: take one repeat away, or make the inner one possessive, as in (?:\\w++\\.)+"
             )
         count = int(most) - int(least) + 1
-        ways = max(shape.open, 2) ** most if many else count * (shape.open if most == 1 else 1)
+        ways = each**most if each > 1 else count * (shape.open if most == 1 else 1)
         return _Shape(
             least=int(least) * shape.least,
             most=int(most) * shape.most,
