@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import eventAsText, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from llmedge import threads
 from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import ValidationError, VendorRefused
@@ -123,6 +124,20 @@ class Requests(SynchronousTestCase):
         self.assertEqual(message["content"], f"to {CANARY} and canary-2@leak.example")
         arguments = json.loads(message["tool_calls"][0]["function"]["arguments"])
         self.assertEqual(arguments, {"canary-2@leak.example": f'{CANARY} and "<CANARY_9>"'})
+
+    def test_put_back_in_a_thread(self) -> None:
+        """Where there is much to read."""
+        done: list[Any] = []
+
+        async def in_thread(clock: Any, work: Any, *args: Any) -> Any:
+            done.append(work(*args))
+            return done[0]
+
+        self.patch(threads, "in_thread", in_thread)
+        guarded = Guarded(guard(Canaries(), action="pseudonymize"), vendor=(answer("<CANARY_1> " * 30000),))
+        reply = self.successResultOf(guarded.ask({"messages": [{"role": "user", "content": CANARY}]}))
+        self.assertEqual(text_of(reply), f"{CANARY} " * 30000)
+        self.assertEqual(done, [reply])
 
     def test_forged_placeholders(self) -> None:
         """What a client writes like one is none: it comes back as it was written, and stands for nobody else."""

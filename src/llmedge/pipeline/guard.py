@@ -34,6 +34,7 @@ from llmedge.pipeline.guarded_stream import cover
 from llmedge.pipeline.stage import Handler, Stage, StageDeps
 from llmedge.record import HEADERS, METADATA, TAGS, USER, Record
 from llmedge.streams import Reply
+from llmedge.threads import maybe_in_thread
 
 FIELD = "guardrails"
 
@@ -166,7 +167,10 @@ class GuardRequests(Stage):
         if (remember := call.remember) is not None:
             call = call.changed(remember=lambda id, item: remember(id, placeholders.restored_json(item)))
         reply = await proceed(call)
-        return restored(call, reply, placeholders) if placeholders else reply
+        if not placeholders:
+            return reply
+        size = len(reply.body) if isinstance(reply, Answer) else 0
+        return await maybe_in_thread(call.deadline.clock, size, restored, call, reply, placeholders)
 
 
 class GuardAnswers(Stage):
