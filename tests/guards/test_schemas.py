@@ -137,6 +137,15 @@ class Schemas(SynchronousTestCase):
                 fits(schema, value, 0.05)
             self.assertLess(time.thread_time() - began, ENOUGH, name)
 
+    def test_hostile_at_any_depth(self) -> None:
+        """However deep the stack is already: Python's own limit, at which ``rpds`` panics, is not met."""
+
+        def below(frames: int) -> bool:
+            return below(frames - 1) if frames else fits({"not": {"$ref": "#"}}, 1)
+
+        for frames in range(16):
+            self.assertRaises(Exhausted, below, frames)
+
     def test_unusable(self) -> None:
         """They are no schemas, or lead elsewhere; nothing is fetched."""
 

@@ -21,6 +21,8 @@ from jsonschema.exceptions import ValidationError
 from referencing import Registry
 
 LONGEST_PATTERN = 1000
+DEEPEST = 150
+"""Keywords within keywords: far from Python's own limit, at which ``rpds``, within jsonschema, panics."""
 _DRAFTS = {
     "draft-04": validators.Draft4Validator,
     "draft-06": validators.Draft6Validator,
@@ -44,10 +46,12 @@ class _Allowance(threading.local):
 
     :ivar until: seconds of processor time of this thread at which it is over.
     :ivar patterns: the schema has some for names of properties.
+    :ivar depth: keywords that are being applied, each within the one before.
     """
 
     until = 0.0
     patterns = False
+    depth = 0
 
 
 _allowance = _Allowance()
@@ -66,7 +70,13 @@ def _left() -> float:
 
 def _timed(keyword: Callable[..., Any], validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
     _left()
-    yield from keyword(validator, value, instance, schema) or ()
+    if _allowance.depth == DEEPEST:
+        raise Exhausted
+    _allowance.depth += 1
+    try:
+        yield from keyword(validator, value, instance, schema) or ()
+    finally:
+        _allowance.depth -= 1
 
 
 def _search(pattern: str, text: str) -> bool:
@@ -171,13 +181,13 @@ class Schema:
         """Whether ``text`` is JSON that fits.
 
         :param seconds: of the processor's time.
-        :raises Exhausted: it takes more. :raises UnusableSchema: the schema cannot be applied.
+        :raises Exhausted: it takes more, or leads too deep. :raises UnusableSchema: the schema cannot be applied.
         """
         try:
             value = _decode(text)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             return False
-        _allowance.until, _allowance.patterns = time.thread_time() + seconds, self._patterns
+        _allowance.until, _allowance.patterns, _allowance.depth = time.thread_time() + seconds, self._patterns, 0
         try:
             return next(self._validator.iter_errors(value), None) is None
         except (Exhausted, UnusableSchema):
