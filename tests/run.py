@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 TESTS = ROOT / "tests"
 EVERY = 5.0
 """Seconds from one line that says how far it is to the next: the same on a terminal and in a log."""
-TAKES = {"quick": "half a minute", "usual": "3 to 4 minutes", "soak": "5 minutes"}
+TAKES = {"quick": "half a minute", "usual": "5 minutes", "soak": "5 minutes"}
 """How long it takes on two idle cores."""
 FINISHED = re.compile(r"^(\S+) \.\.\. \[(.+)\]$")
 FAILED = re.compile("ERROR|FAILURE|SUCCESS!")
@@ -28,13 +28,19 @@ REPEATED = 5
 
 
 def modules(effort: str) -> Iterable[str]:
-    """What to run: names of packages and modules."""
-    if effort == "usual":
-        return ["tests"]
-    files = [path for path in sorted(TESTS.rglob("test_*.py")) if effort == "soak" or "e2e" not in path.parts]
+    """What to run: names of modules, those of e2e spread evenly among the others, which compute while e2e waits."""
+    files = sorted(TESTS.rglob("test_*.py"))
     if effort == "soak":
         files = [path for path in files if "from tests.effort import" in path.read_text()]
-    return [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files]
+    e2e, others = ([path for path in files if ("e2e" in path.parts) is so] for so in (True, False))
+    kinds = [others] if effort == "quick" else [e2e, others]
+    places = sorted((place / len(kind), path) for kind in kinds for place, path in enumerate(kind))
+    return [".".join(path.relative_to(ROOT).with_suffix("").parts) for _, path in places]
+
+
+def workers(effort: str) -> int:
+    """How many processes: twice as many as cores where half of the time is waiting, for processes and limits of time."""
+    return min(8, (2 if effort == "usual" else 1) * (os.cpu_count() or 1))
 
 
 def follow(output: Iterable[str], clock: Callable[[], float] = time.monotonic) -> tuple[str, list[str]]:
@@ -107,7 +113,6 @@ def judge(tail: str, code: int, everything: bool) -> tuple[int, int, int, str]:
 def main() -> int:
     names = [name for name in sys.argv[1:] if not name.startswith("--")]
     effort = "quick" if "--quick" in sys.argv else "soak" if "--soak" in sys.argv else "usual"
-    workers = str(min(4, os.cpu_count() or 1))
     trial = [sys.executable, "-u", "-m", "twisted.trial", "--reporter=bwverbose"]
     environ = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "LLMEDGE_EFFORT": effort}
     if not names:
@@ -123,7 +128,7 @@ def main() -> int:
             output, _ = process.communicate()
             return process.returncode, output
 
-        process = start("-j", workers, *(names or modules(effort)))
+        process = start("-j", str(workers(effort)), *(names or modules(effort)))
         assert process.stdout is not None
         tail, failing = follow(process.stdout)
         code = process.wait()

@@ -12,6 +12,24 @@ from tests import run
 from tests.folders import new_folder
 
 
+class Modules(SynchronousTestCase):
+    def test_each_once(self) -> None:
+        """Those of e2e are spread among the others, from the first to nearly the last, and are not in a quick run."""
+        usual, quick = [*run.modules("usual")], [*run.modules("quick")]
+        self.assertEqual(sorted({*usual}), sorted(usual))
+        e2e = [place for place, name in enumerate(usual) if name.startswith("tests.e2e.")]
+        apart = [after - before for before, after in itertools.pairwise([0, *e2e, len(usual)])]
+        self.assertLess(max(apart), 2 * len(usual) / len(e2e))
+        self.assertEqual({*usual} - {*quick}, {usual[place] for place in e2e})
+        self.assertIn("tests.test_run", quick)
+
+    def test_soak(self) -> None:
+        """What tries harder, of e2e too."""
+        soak = {*run.modules("soak")}
+        self.assertLess({"tests.e2e.test_dying", "tests.pipeline.test_any_weather"}, soak)
+        self.assertNotIn("tests.test_run", soak)
+
+
 class Follow(SynchronousTestCase):
     def shown(self, *lines: str) -> list[str]:
         """What is shown of a run whose every line takes three seconds."""
