@@ -292,6 +292,9 @@ class Turns(SynchronousTestCase):
         self.assertEqual(said["input"][0]["encrypted_content"], "Uw==")
         said = rendered("openai_chat", user, quirks=("stored_metadata",), metadata=(("a", "b"),), store=True)
         self.assertEqual(said["metadata"], {"a": "b"})
+        with self.assertRaises(Unsupported) as caught:
+            rendered("openai_chat", user, quirks=("stored_metadata", "no_store"), store=True)
+        self.assertEqual(caught.exception.param, "store")
         refused = ir.Message("assistant", (ir.Text("Well:"), ir.Refusal("No.")))
         for quirks, refusal, content in (
             ((), "No.", "Well:"),

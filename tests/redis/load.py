@@ -44,12 +44,12 @@ class Load:
 
     def forget(self) -> None:
         """Measure anew."""
-        self.worst = self.latest = self._held_up = 0.0
+        self.worst = self.latest = 0.0
         self.asked = self.skipped = 0
 
     def _turn(self) -> None:
         now = reactor.seconds()
-        self._held_up = max(self._held_up, now - self._due - EVERY)
+        self._held_up += max(0.0, now - self._due - EVERY)
         self._due = now
         answer = self._read()
         if answer is None:
@@ -57,15 +57,17 @@ class Load:
         else:
             self.asked += 1
             self.under_way += 1
-            answer.addCallback(self._answered, now)
+            answer.addCallback(self._answered, now, self._held_up)
         self._write()
 
-    def _answered(self, reply: Any, began: float) -> None:
+    def _answered(self, reply: Any, began: float, before: float) -> None:
+        """:param before: seconds for which the reactor had been held up when it was asked."""
         self.under_way -= 1
         self.last = reply
-        took = reactor.seconds() - began
+        now = reactor.seconds()
+        took, held_up = now - began, self._held_up - before + max(0.0, now - self._due - EVERY)
         self.latest = max(self.latest, took)
-        self.worst = max(self.worst, took - self._held_up)
+        self.worst = max(self.worst, took - held_up)
 
 
 def logged(test: TestCase) -> list[str]:

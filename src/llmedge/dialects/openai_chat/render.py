@@ -43,11 +43,11 @@ def render(request: ir.Request, model: str, context: RenderContext, *, stream: b
         payload["reasoning_effort"] = effort
     if request.stop:
         payload["stop"] = list(request.stop)
-    if "no_metadata" not in quirks and ("stored_metadata" not in quirks or request.store) and request.metadata:
-        payload["metadata"] = dict(request.metadata)
     if "no_logit_bias" not in quirks and request.logit_bias:
         payload["logit_bias"] = msgspec.Raw(request.logit_bias)
     render_scalars(request, _names(quirks), payload)
+    if "no_metadata" not in quirks and ("stored_metadata" not in quirks or payload.get("store")) and request.metadata:
+        payload["metadata"] = dict(request.metadata)
     if stream:
         payload["stream"] = True
         if "no_stream_options" not in quirks:
