@@ -39,7 +39,7 @@ def modules(effort: str) -> Iterable[str]:
 
 
 def workers(effort: str) -> int:
-    """How many processes: twice as many as cores where half of the time is waiting, for processes and limits of time."""
+    """How many processes: twice as many as cores where half of the time is waiting (e2e)."""
     return min(8, (2 if effort == "usual" else 1) * (os.cpu_count() or 1))
 
 

@@ -9,7 +9,7 @@ import socket
 from typing import Any
 
 import treq
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
 from llmedge import __version__
@@ -34,8 +34,9 @@ class CommandLine(TestCase):
 
     async def refused(self, words: str, *arguments: str, **environ: str) -> None:
         """Exits with 1, one clear message, no traceback."""
-        for runner in (("twist",), ("twistd", "-n", "--pidfile=")):
-            code, out, err = await self.run_it(*arguments, runner=runner, **environ)
+        runners = (("twist",), ("twistd", "-n", "--pidfile="))
+        runs = [Deferred.fromCoroutine(self.run_it(*arguments, runner=runner, **environ)) for runner in runners]
+        for code, out, err in await gatherResults(runs):
             self.assertEqual(code, 1, err + out)
             self.assertTrue(err.startswith("llmedge: "), err)
             self.assertIn(words, err)
