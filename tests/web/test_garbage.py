@@ -37,6 +37,10 @@ class Vendor(Transport):
 class Leftovers(SynchronousTestCase):
     """What is over is gone at once: the collector would stop everybody to find it."""
 
+    def setUp(self) -> None:
+        gc.freeze()  # what there is already needs no look, which takes half a second
+        self.addCleanup(gc.unfreeze)
+
     def left_by(
         self, edge: Edge, body: dict[str, Any], status: bytes = b"200 OK", before: Callable[[], Any] = lambda: None
     ) -> list[str]:
