@@ -134,7 +134,7 @@ class Promises(Quiet):
 
 class Days(Quiet):
     def test_a_day(self) -> None:
-        """In ``make soak`` a day, else forty minutes, or twenty in ``make quick``: whole answers, of those that were to be had."""
+        """A day in ``make soak``, else forty minutes, or twenty: whole answers, of those that were to be had."""
         day = live(1, float(so_many(2400, quick=1200, soak=86_400)))
         self.assertEqual(day.climate.left_behind(), [])
         self.assertGreater(day.oracle, 0.9 * day.calls)
