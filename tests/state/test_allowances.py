@@ -14,7 +14,6 @@ from llmedge.model import Caller, Limits
 from llmedge.record import Record
 from llmedge.state import allowances, rates
 from llmedge.state.allowances import Allowances, Taken
-from llmedge.state.funds import Holds
 from llmedge.state.rates import RateLimiter
 
 
@@ -34,8 +33,8 @@ class Bounded(SynchronousTestCase):
     def take(self, name: str, tokens: int = 10) -> Taken:
         purse = self.allowances.purse(caller(name))
         assert purse is not None
-        taken = self.allowances.take(purse, tokens)
-        taken.holds = Holds(purse.funds, 7).hold()
+        taken = self.allowances.take(purse, tokens, purse.funds)
+        taken.hold(7)
         return taken
 
     def settle(self, taken: Taken) -> None:
