@@ -141,8 +141,6 @@ class Reserve(Stage):
         :raises BudgetExhausted: it is spent. :raises BudgetHeld: it is not, and did not come back in time.
         """
         clock, funds, first = call.deadline.clock, taken.funds, True
-        usual = taken.purse.usual_output(call.record.model_label)
-        least = min(needed.output, LEAST if usual is None else max(1, usual))
         until = clock.seconds() + min(self.deps.queue_wait, call.deadline.left())
         while True:
             now = clock.seconds()
@@ -150,7 +148,7 @@ class Reserve(Stage):
             output = needed.output
             if short:
                 output = needed.fitting(min(fund.left() for fund in short))
-            if not short or output >= least:
+            if not short or output >= _least(call, taken, needed):
                 break
             held = [fund for fund in short if fund.held and needed.fixed <= fund.amount - fund.spent]
             if len(held) < len(short):
@@ -234,6 +232,12 @@ def charge(allowances: Allowances, call: Call, cost: int) -> None:
     if purse is not None and funds and call.record.taken is None:
         call.record.taken = allowances.take(purse, 0, funds)
         call.record.taken.hold(cost)
+
+
+def _least(call: Call, taken: Taken, needed: Bound) -> int:
+    """Tokens under which an answer is not limited: what such answers usually have."""
+    usual = taken.purse.usual_output(call.record.model_label)
+    return min(needed.output, LEAST if usual is None else max(1, usual))
 
 
 def _whose(fund: Fund) -> str:
