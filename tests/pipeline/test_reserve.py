@@ -122,6 +122,21 @@ class Money(Limited):
         self.assertGreaterEqual(self.spent(edge), 0.98 * USD // 100)
         self.nothing_held()
 
+    def test_much_comes_back_for_many(self) -> None:
+        """All who wait have it, each in its turn."""
+        edge = self.edge("budgets = [{amount = 0.5, period = 'total'}]", "latency = 1.0")
+        self.begin(edge, max_tokens=1)
+        edge.reactor.pump([0.25] * 8)
+        (fund,) = edge.service._process.allowances.funds.values()
+        fund.held = fund.amount
+        wires = [self.begin(edge, max_tokens=10) for _ in range(300)]
+        self.assertEqual(len(fund.waiting), 300)
+        fund.held = 0
+        fund.wake()
+        edge.reactor.pump([0.25] * 8)
+        self.assertEqual({wire.response().status for wire in wires}, {200})
+        self.nothing_held()
+
     def test_is_told_apart_from_what_is_only_held(self) -> None:
         """Whoever waits for it in vain is to come back."""
         edge = self.edge("budgets = [{amount = 0.0015, period = 'total'}]", "latency = 20")

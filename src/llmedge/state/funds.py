@@ -46,6 +46,7 @@ class Fund:
         self.told: set[float] = set()
         self.recent: deque[tuple[int, int]] = deque()
         self.waiting: deque[Deferred[None]] = deque()
+        self._wakes = 0
         self.start, self.end = period(budget, clock.seconds())
 
     def _agree(self, budget: Budget) -> None:
@@ -157,6 +158,10 @@ class Fund:
         }
 
     def wake(self) -> None:
-        """Something may have come back: the first who waits looks again."""
-        if self.waiting:
-            self.waiting.popleft().callback(None)
+        """Something may have come back: the first who waits looks again. Those whom that wakes follow, not within it."""
+        self._wakes += 1
+        if self._wakes == 1:
+            while self._wakes and self.waiting:
+                self.waiting.popleft().callback(None)
+                self._wakes -= 1
+            self._wakes = 0
