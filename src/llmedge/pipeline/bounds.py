@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 
 import msgspec
 
@@ -21,6 +21,8 @@ UNKNOWN_OUTPUT = 16_384
 """Tokens that an answer is limited to where neither the client nor the model's entry does; those of a picture made, or
 of a text spoken."""
 UNKNOWN_WINDOW = 1_000_000
+_REMEMBERED = 1000
+"""Models of which it is kept what bounds their calls: clients can ask for any name where there are patterns."""
 _TOOLS = 1_000
 """Tokens that vendors put before a prompt with tools (docs.claude.com/en/docs/agents-and-tools/tool-use/overview)."""
 _PICTURE = 3_000
@@ -151,8 +153,8 @@ def _of_ranking(call: Call, candidate: Candidate) -> Usage:
 
 def _of_pictures(call: Call, candidate: Candidate) -> Usage:
     made, each = max(1, call.choices), candidate.capabilities.max_output or UNKNOWN_OUTPUT
-    seen = sum(_unescaped(bytes(raw)).count(mark) for raw in call.fields.values() for mark in _PICTURES)
-    read = call.record.bytes_in + seen * _PICTURE_EDITED
+    texts = [_unescaped(bytes(raw)) for raw in call.fields.values()]
+    read = call.record.bytes_in + sum(text.count(mark) for text in texts for mark in _PICTURES) * _PICTURE_EDITED
     if call.upload is not None:
         made = call.upload.asked
         read = call.upload.texts + call.upload.files * _PICTURE_EDITED
@@ -237,8 +239,8 @@ class Bound(msgspec.Struct):
         return (left - self.fixed) * self.output // self.for_output if left >= self.fixed else -1
 
 
-class _Asked(msgspec.Struct, frozen=True):
-    """One who may be asked for a text.
+class _Terms(msgspec.Struct, frozen=True):
+    """Of one who may be asked for a text.
 
     :ivar window: tokens of a prompt, at most; ``picture``: of a picture; ``longest``: of an answer.
     :ivar limited: its entry says how long answers are.
@@ -258,40 +260,17 @@ class Bounds:
 
     def __init__(self, models: ModelIndex, prices: Prices) -> None:
         self._models, self._prices = models, prices
-        self._asked = lru_cache(1000)(self._who)
+        self._terms: dict[Match, list[_Terms]] = {}
 
     def of(self, call: Call) -> Bound | None:
         """Of the dearest of those who may be asked; ``None``: of one of them the price is not known."""
         assert call.match is not None, "Admit found it"
-        at_most, tier = _AT_MOST.get(call.operation), billing.asked_tier(call.fields)
-        if at_most is None:
-            return self._of_text(call, call.match, tier)
-        dearest = 0
-        for candidate in everyone(self._models, call.match):
-            used = at_most(call, candidate)
-            whole = self._prices.most(candidate.target, msgspec.structs.replace(used, tier=tier) if tier else used)
-            if whole is None:
-                return None
-            dearest = max(dearest, whole)
-        return Bound(dearest, 0, 0, True)  # what is passed through cannot be asked to be shorter
-
-    def _who(self, match: Match) -> list[_Asked]:
-        return [
-            _Asked(
-                target := each.target,
-                _window(target),
-                _picture(target),
-                target.capabilities.max_output or UNKNOWN_OUTPUT,
-                target.capabilities.max_output is not None,
-                self._prices.lasting(target),
-            )
-            for each in everyone(self._models, match)
-        ]
-
-    def _of_text(self, call: Call, match: Match, tier: str) -> Bound | None:
+        tier = billing.asked_tier(call.fields)
+        if (at_most := _AT_MOST.get(call.operation)) is not None:
+            return self._of_others(call, call.match, tier, at_most)
         seen, asked = _seen(call), output_asked(call)
         most: Bound | None = None
-        for each in self._asked(match):
+        for each in self._terms.get(call.match) or self._make_terms(call.match):
             read = each.window
             if seen is not None and (told := seen[0] + seen[1] * each.picture) < read:
                 read = told
@@ -306,3 +285,31 @@ class Bounds:
             bound = Bound(fixed, output, for_output, each.limited or asked is not None)
             most = bound if most is None else most.or_more(bound)
         return most
+
+    def _make_terms(self, match: Match) -> list[_Terms]:
+        if len(self._terms) >= _REMEMBERED:
+            self._terms.clear()
+        terms = self._terms[match] = [
+            _Terms(
+                target := each.target,
+                _window(target),
+                _picture(target),
+                target.capabilities.max_output or UNKNOWN_OUTPUT,
+                target.capabilities.max_output is not None,
+                self._prices.lasting(target),
+            )
+            for each in everyone(self._models, match)
+        ]
+        return terms
+
+    def _of_others(
+        self, call: Call, match: Match, tier: str, at_most: Callable[[Call, Candidate], Usage]
+    ) -> Bound | None:
+        dearest = 0
+        for candidate in everyone(self._models, match):
+            used = at_most(call, candidate)
+            whole = self._prices.most(candidate.target, msgspec.structs.replace(used, tier=tier) if tier else used)
+            if whole is None:
+                return None
+            dearest = max(dearest, whole)
+        return Bound(dearest, 0, 0, True)  # what is passed through cannot be asked to be shorter

@@ -211,8 +211,10 @@ class Reserving:
     def complete(self, call: Call, attempt: Attempt) -> Coroutine[Any, Any, Reply]:
         """:raises TargetBusy: a budget of the caller's has no money for another attempt."""
         taken: Taken | None = call.record.taken
-        if taken is not None and not taken.another(call.record.received):
-            raise TargetBusy("was not asked: the caller's budget has nothing left for another attempt")
+        if taken is not None:
+            if taken.attempts and not taken.another(call.deadline.clock.seconds()):
+                raise TargetBusy("was not asked: the caller's budget has nothing left for another attempt")
+            taken.attempts += 1
         return self._provider.complete(call, attempt)
 
     def close(self) -> None:

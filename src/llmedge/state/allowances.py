@@ -89,13 +89,11 @@ class Taken(msgspec.Struct):
             fund.held += amount
 
     def another(self, now: float) -> bool:
-        """One more attempt is about to be made; whether what it may cost is there. The first one's is."""
-        if self.attempts:
-            if not all(fund.fits(self.amount, now) for fund in self.funds):
-                return False
+        """What one more attempt may cost; whether it is there."""
+        fits = all(fund.fits(self.amount, now) for fund in self.funds)
+        if fits:
             self.hold(self.amount)
-        self.attempts += 1
-        return True
+        return fits
 
 
 class Allowances:
@@ -223,8 +221,9 @@ class Allowances:
             held, cost, received = taken.amount * (taken.attempts or 1), accounting.cost or 0, record.received
             number = 0 if self.number is None else self.number()
             for fund in taken.funds:
-                for share in fund.settle(held, cost, received, number):
-                    self.tell(fund, share)
+                if reached := fund.settle(held, cost, received, number):
+                    for share in reached:
+                        self.tell(fund, share)
             if used is not None and record.outcome == "ok":
                 purse.lengths[record.model_label].append(used.output)
 

@@ -158,7 +158,7 @@ class Fund:
         }
 
     def wake(self) -> None:
-        """Something may have come back: the first who waits looks again. Those whom that wakes follow, not within it."""
+        """Something may have come back: the first who waits looks again; whom that wakes in turn comes after it."""
         self._wakes += 1
         if self._wakes == 1:
             while self._wakes and self.waiting:
