@@ -75,7 +75,7 @@ class Reserve(Stage):
                 taken = self._allowances.take(purse, tokens, () if free else purse.paying(call.model))
             finally:
                 if purse.buckets:
-                    call.record.tokens_level = self._allowances.level(purse)
+                    call.record.tokens_level = purse.level()
             call.record.taken = taken
             if taken.funds:
                 return self._with_money(call, proceed, taken)

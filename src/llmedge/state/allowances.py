@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import attrgetter
+from typing import Protocol
 
 import msgspec
 
@@ -63,6 +65,12 @@ class Purse:
         """The funds that a call of ``model`` is paid from."""
         return self.funds if self.for_all else [each for each in self.funds if each.is_for(model)]
 
+    def level(self) -> Level:
+        """Of the bucket of tokens that is nearest to its end, at the moment that something was to be taken."""
+        buckets = self.buckets
+        nearest = buckets[0] if len(buckets) == 1 else min(buckets, key=attrgetter("left"))
+        return nearest.level(True)
+
     def usual_output(self, model: str) -> int | None:
         """Tokens that 95 of 100 answers of ``model`` stay under; ``None``: too few are known."""
         lengths = sorted(self.lengths.get(model, ()))
@@ -96,17 +104,23 @@ class Taken(msgspec.Struct):
         return fits
 
 
+class Ended(Protocol):
+    """The ledger, as far as this needs it."""
+
+    ended: int
+
+
 class Allowances:
     """Outlives the configuration. Callers come and go: what nobody uses is forgotten where there is too much of it.
 
     :ivar tell: is told of a fund that reached a soft share of its amount.
-    :ivar number: tells which of its calls the ledger got last; ``None``: nobody else remembers what was spent.
+    :ivar ledger: tells how many of its calls it got; ``None``: nobody else remembers what was spent.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.tell: Tell = lambda fund, share: None
-        self.number: Callable[[], int] | None = None
+        self.ledger: Ended | None = None
         self._most = MOST
         self.funds: dict[str, Fund] = {}
         self._places: dict[str, Places] = {}
@@ -142,7 +156,7 @@ class Allowances:
         self._purses.clear()
         self._places = {id: each for id, each in self._places.items() if each.calls}
         self._buckets = {id: each for id, each in self._buckets.items() if each.level().reset > 0}
-        if self.number is not None:
+        if self.ledger is not None:
             for id in [id for id, fund in self.funds.items() if not fund.held and not fund.waiting]:
                 del self.funds[id]
         self._most = max(MOST, 2 * (len(self._buckets) + len(self.funds)))
@@ -219,22 +233,13 @@ class Allowances:
                 bucket.refund(unused)
         if taken.amount or (taken.funds and accounting.cost):
             held, cost, received = taken.amount * (taken.attempts or 1), accounting.cost or 0, record.received
-            number = 0 if self.number is None else self.number()
+            number = 0 if self.ledger is None else self.ledger.ended
             for fund in taken.funds:
                 if reached := fund.settle(held, cost, received, number):
                     for share in reached:
                         self.tell(fund, share)
             if used is not None and record.outcome == "ok":
                 purse.lengths[record.model_label].append(used.output)
-
-    def level(self, purse: Purse) -> Level | None:
-        """Of the bucket of tokens that is nearest to its end, at the moment that something was to be taken."""
-        nearest: Level | None = None
-        for bucket in purse.buckets:
-            level = bucket.level(True)
-            if nearest is None or level.remaining < nearest.remaining:
-                nearest = level
-        return nearest
 
     def under_way(self, id: str) -> int:
         """Calls of the limits ``id``."""
