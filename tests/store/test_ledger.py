@@ -236,7 +236,7 @@ class Ledgers(OnDatabase):
             self.assertFalse(ledger.blocked)
             ledger(record(NOW + 3))
             self.assertIs(ledger.blocked, not sheds)
-            ledger.start()
+            ledger.start(database=False)
             await until(lambda ledger=ledger: not ledger.blocked, "the rows to be written")
 
     async def test_or_sheds(self) -> None:
