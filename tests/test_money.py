@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from llmedge.money import USD, of_millionths, picos, text
+from llmedge.money import USD, nearest, picos, text
 
 
 class Money(SynchronousTestCase):
@@ -20,4 +20,4 @@ class Money(SynchronousTestCase):
         """Halves go up, of a price as of a sum."""
         for usd, expected in (("1", 10**12), ("0.0000000000014", 1), ("0.0000000000015", 2), ("2.5e-6", 2_500_000)):
             self.assertEqual(picos(Decimal(usd)), expected, usd)
-        self.assertEqual([of_millionths(each) for each in (0, 499_999, 500_000, 1_499_999)], [0, 0, 1, 1])
+        self.assertEqual([nearest(each, 10**6) for each in (0, 499_999, 500_000, 1_499_999)], [0, 0, 1, 1])

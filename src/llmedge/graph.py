@@ -69,7 +69,7 @@ class ProcessState:
             self.metrics.show(self.store)
             self.observers.append(self.store.ledger)
             self.store.funds = self.allowances.funds.values
-            self.allowances.number = lambda: self.store.ledger.ended
+            self.allowances.ledger = self.store.ledger
             self._knowing = Knowing(self.store.know)
             self.allowances.tell = self.store.warnings(self.webhook.tell)
         self._cache: Any = None

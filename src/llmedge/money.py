@@ -17,14 +17,13 @@ def picos(usd: Decimal) -> int:
     return int((usd * USD).to_integral_value(ROUND_HALF_UP))
 
 
-def of_millionths(millionths: int) -> int:
-    """Counts times prices for a million, in picos, to the nearest."""
-    return (millionths + MILLION // 2) // MILLION
+def nearest(sum: int, per: int) -> int:
+    """Counts times prices for ``per`` of them, in picos, to the nearest."""
+    return (sum + per // 2) // per
 
 
 def text(pico: int) -> str:
     """The sum in USD, exact, without an exponent: ``0.0000003``."""
     if pico < 0:
         return "-" + text(-pico)
-    whole, rest = divmod(pico, USD)
-    return ("%d.%012d" % (whole, rest)).rstrip("0") if rest else str(whole)  # noqa: UP031 - quicker than an f-string
+    return ("%d.%012d" % divmod(pico, USD)).rstrip("0").rstrip(".")  # noqa: UP031 - quicker than an f-string

@@ -246,6 +246,8 @@ class Operation(enum.StrEnum):
         return self
 
 
+COUNT_TOKENS = Operation.COUNT_TOKENS
+"""For who looks at each call: a member of an enumeration takes long to get at."""
 ENDPOINTS = tuple(endpoint for operation in Operation for endpoint in operation.endpoints)
 UNNAMED = tuple(sorted({endpoint.unnamed for endpoint in ENDPOINTS} - {""}))
 """What ``routing.default_models`` may have."""

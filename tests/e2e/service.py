@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,7 @@ class Process(ProcessProtocol):
         self._ready_text = ready
         self.ready: Deferred[str] = Deferred()
         self.ended: Deferred[int] = Deferred()
-        self.out = ""
-        self.err = ""
+        self._out, self._err = StringIO(), StringIO()  # texts that grow would be copied whenever something comes
         self._buffer = ""
 
     def start(self, arguments: list[str], environ: Mapping[str, str], cwd: str | None = None) -> None:
@@ -52,7 +52,7 @@ class Process(ProcessProtocol):
 
     def outReceived(self, data: bytes) -> None:
         text = data.decode("utf-8", "replace")
-        self.out += text
+        self._out.write(text)
         self._buffer += text
         *lines, self._buffer = self._buffer.split("\n")
         for line in lines:
@@ -60,13 +60,21 @@ class Process(ProcessProtocol):
                 self.ready.callback(line)
 
     def errReceived(self, data: bytes) -> None:
-        self.err += data.decode("utf-8", "replace")
+        self._err.write(data.decode("utf-8", "replace"))
 
     def processEnded(self, reason: Failure) -> None:
         code = reason.value.exitCode if isinstance(reason.value, ProcessTerminated) else 0
         if not self.ready.called:
             self.ready.errback(RuntimeError(f"ended with {code} before it was ready:\n{self.out}\n{self.err}"))
         self.ended.callback(code if code is not None else -reason.value.signal)
+
+    @property
+    def out(self) -> str:
+        return self._out.getvalue()
+
+    @property
+    def err(self) -> str:
+        return self._err.getvalue()
 
     @property
     def pid(self) -> int:

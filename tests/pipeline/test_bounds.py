@@ -143,6 +143,30 @@ class Held(SynchronousTestCase):
         size = len(json.dumps(document))
         self.assertGreaterEqual(self.held(TOKENS, "/v1/chat/completions", document), (size + 6000) * MICRO)
 
+    def test_of_names_that_are_spelt_otherwise(self) -> None:
+        """A JSON escape hides no picture and no file: as much is held as without it, at least."""
+        part = {"type": "image_url", "image_url": {"url": "https://x/y.png"}}
+        seen = CHAT | {"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": [part]}]}
+        file = CHAT | {"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": [{"file_id": "x"}]}]}
+        edit = {"model": "m", "prompt": "wider", "image": [{"image_url": "https://x/y.png"}]}
+        for path, document in (
+            ("/v1/chat/completions", seen),
+            ("/v1/chat/completions", file),
+            ("/v1/images/edits", edit),
+        ):
+            text = json.dumps(document)
+            _, _, least = self.begin(TOKENS, path, text.encode())
+            for plain, escaped in (("image", "\\u0069mage"), ("e_", "e\\u005f"), ("e_", "\\u0065\\u005F")):
+                _, _, held = self.begin(TOKENS, path, text.replace(plain, escaped).encode())
+                self.assertGreaterEqual(held, least, (path, escaped))
+        accents = CHAT | {
+            "model": "m",
+            "messages": [{"role": "user", "content": "caf\u00e9 <\u4f60>"}],
+            "max_tokens": 1,
+        }
+        size = len(text := json.dumps(accents))
+        self.assertEqual(self.begin(TOKENS, "/v1/chat/completions", text.encode())[2], (size + 10) * MICRO)
+
     def test_of_counting(self) -> None:
         """Nothing, of the minute's tokens neither."""
         self.assertEqual(self.held(TOKENS, "/v1/messages/count_tokens", ANTHROPIC), 0)

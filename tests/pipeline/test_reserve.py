@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import attrs
+from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from llmedge.money import USD
+from llmedge.pipeline.reserve import Reserve
 from tests.fakes import CHAT, Edge, Wire, request
 
 TOML = """
@@ -121,6 +124,43 @@ class Money(Limited):
         self.assertLessEqual(self.spent(edge), USD // 100)
         self.assertGreaterEqual(self.spent(edge), 0.98 * USD // 100)
         self.nothing_held()
+
+    def test_much_comes_back_for_many(self) -> None:
+        """All who wait have it, each in its turn."""
+        edge = self.edge("budgets = [{amount = 0.5, period = 'total'}]", "latency = 1.0")
+        self.begin(edge, max_tokens=1)
+        edge.reactor.pump([0.25] * 8)
+        (fund,) = edge.service._process.allowances.funds.values()
+        fund.held = fund.amount
+        wires = [self.begin(edge, max_tokens=10) for _ in range(300)]
+        self.assertEqual(len(fund.waiting), 300)
+        fund.held = 0
+        fund.wake()
+        edge.reactor.pump([0.25] * 8)
+        self.assertEqual({wire.response().status for wire in wires}, {200})
+        self.nothing_held()
+
+    def test_is_written_down_before(self) -> None:
+        """With a strict ledger: each call, also one that no budget is for."""
+        reserved: list[int] = []
+
+        class Strict:
+            strict, blocked = True, False
+
+            def intend(self, record: Any, amount: int) -> Deferred[None]:
+                reserved.append(amount)
+                return succeed(None)
+
+        begin = Reserve.__init__
+        self.patch(Reserve, "__init__", lambda stage, deps: begin(stage, attrs.evolve(deps, ledger=Strict())))
+        budget = "budgets = [{amount = 1, period = 'day'%s}]"
+        for key in ("tpm = 100000", budget % ", models = ['other']", budget % ""):
+            edge = self.edge(key)
+            wire = self.begin(edge, max_tokens=10)
+            edge.reactor.pump([0.25] * 8)
+            self.assertEqual(wire.response().status, 200)
+        self.assertEqual(reserved[:2], [0, 0])
+        self.assertGreater(reserved[2], 0)
 
     def test_is_told_apart_from_what_is_only_held(self) -> None:
         """Whoever waits for it in vain is to come back."""

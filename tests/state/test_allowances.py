@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from unittest.mock import Mock
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,7 +15,6 @@ from llmedge.model import Caller, Limits
 from llmedge.record import Record
 from llmedge.state import allowances, rates
 from llmedge.state.allowances import Allowances, Taken
-from llmedge.state.funds import Holds
 from llmedge.state.rates import RateLimiter
 
 
@@ -29,13 +29,13 @@ class Bounded(SynchronousTestCase):
         self.patch(rates, "MOST", 100)
         self.clock = Clock()
         self.allowances = Allowances(self.clock)
-        self.allowances.number = lambda: 1
+        self.allowances.ledger = Mock(ended=1)
 
     def take(self, name: str, tokens: int = 10) -> Taken:
         purse = self.allowances.purse(caller(name))
         assert purse is not None
-        taken = self.allowances.take(purse, tokens)
-        taken.holds = Holds(purse.funds, 7).hold()
+        taken = self.allowances.take(purse, tokens, purse.funds)
+        taken.hold(7)
         return taken
 
     def settle(self, taken: Taken) -> None:
@@ -68,7 +68,7 @@ class Bounded(SynchronousTestCase):
 
     def test_money_that_nobody_else_remembers_is_not(self) -> None:
         """Without a ledger."""
-        self.allowances.number = None
+        self.allowances.ledger = None
         for number in range(300):
             self.settle(self.take(f"c{number}"))
             self.clock.advance(60)

@@ -224,6 +224,21 @@ class Ledgers(OnDatabase):
         self.assertFalse(ledger.blocked)
         self.assertEqual(ledger.lost, 0)
 
+    async def test_a_slow_disk_blocks(self) -> None:
+        """As soon as too much is in memory, until it is on the disk."""
+        self.patch(module, "HELD", 3)
+        for sheds in (True, False):
+            thread = DatabaseThread(reactor, self.failing)
+            ledger = Ledger(reactor, thread, Spool(self.folder / str(sheds), 10**7), sheds=sheds)
+            self.addCleanup(self.leave, ledger, thread)
+            for number in range(3):
+                ledger(record(NOW + number))
+            self.assertFalse(ledger.blocked)
+            ledger(record(NOW + 3))
+            self.assertIs(ledger.blocked, not sheds)
+            ledger.start(database=False)
+            await until(lambda ledger=ledger: not ledger.blocked, "the rows to be written")
+
     async def test_or_sheds(self) -> None:
         """Calls go on, and what is lost is counted."""
         full = self.full_disk()

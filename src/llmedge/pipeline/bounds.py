@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
 from llmedge.call import Call, Candidate, Match
 from llmedge.dialects import billing
+from llmedge.dialects.registry import DIALECTS
 from llmedge.model import RawObject, Target, Usage
 from llmedge.operations import Operation
 from llmedge.pipeline.books import asked_units
@@ -19,6 +21,8 @@ UNKNOWN_OUTPUT = 16_384
 """Tokens that an answer is limited to where neither the client nor the model's entry does; those of a picture made, or
 of a text spoken."""
 UNKNOWN_WINDOW = 1_000_000
+_REMEMBERED = 1000
+"""Models of which it is kept what bounds their calls: clients can ask for any name where there are patterns."""
 _TOOLS = 1_000
 """Tokens that vendors put before a prompt with tools (docs.claude.com/en/docs/agents-and-tools/tool-use/overview)."""
 _PICTURE = 3_000
@@ -33,6 +37,11 @@ _ELSEWHERE = (b'"file_id"', b'"file_url"', b'"fileUri"', b'"file_uri"', b'"docum
 """What stands for more than its own bytes say."""
 _of_any = re.compile(rb'"(?:image|in(?:put_|line)|file|document)').search
 """Finds the first of all of these, or nothing: then the text need not be looked through for each."""
+_ESCAPED = re.compile(rb"\\u00([4-7][0-9a-fA-F])")
+"""A letter of ASCII, of which names may be spelt: ``"image\\u005furl"``. After a backslash it is none, and is taken for
+one: then more is seen than there is."""
+_any_escaped = _ESCAPED.search
+_unescaped = partial(_ESCAPED.sub, lambda found: bytes.fromhex(found[1].decode()))
 _PLAIN = frozenset({"model", "stream", "max_tokens", "max_completion_tokens", "max_output_tokens", "temperature"})
 """Fields that many requests have, and that have nothing in them."""
 _NONE = frozenset[str]()
@@ -44,7 +53,7 @@ _KEPT = {
 }
 """Fields that stand for what the vendor keeps, or finds: by dialect."""
 _TOOLS_ONLY = frozenset({"tools"})
-_BESIDES = {dialect: names | _TOOLS_ONLY for dialect, names in _KEPT.items()}
+_BESIDES = {dialect: _KEPT.get(dialect, _NONE) | _TOOLS_ONLY for dialect in DIALECTS}
 """Those, and tools: more is read than what is there."""
 _RUN_BY_CLIENTS = ("function", "custom", "bash", "text_editor", "computer", "memory", "local_shell", "shell")
 _RUN_BY_GOOGLE = frozenset({"functionDeclarations", "function_declarations"})
@@ -63,7 +72,7 @@ _decode_tools = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 def _seen(call: Call) -> tuple[int, int] | None:
     """What is read: tokens at most, for no token is shorter than a byte, and pictures; ``None``: nobody can tell."""
     fields, told, pictures = call.fields, call.record.bytes_in, 0
-    if not _BESIDES.get(call.dialect, _TOOLS_ONLY).isdisjoint(fields):
+    if not _BESIDES[call.dialect].isdisjoint(fields):
         if not _KEPT.get(call.dialect, _NONE).isdisjoint(fields):
             return None
         if "tools" in fields:
@@ -71,31 +80,23 @@ def _seen(call: Call) -> tuple[int, int] | None:
                 return None
             told += _TOOLS
     for name, raw in fields.items():
-        if name in _PLAIN:
+        if name in _PLAIN or (_of_any(raw) is None and _any_escaped(raw) is None):  # nearly always
             continue
-        text = bytes(raw)
-        if _of_any(text) is None:  # nearly always
-            continue
+        text = _unescaped(bytes(raw))
         if any(mark in text for mark in _ELSEWHERE):
             return None
         pictures += sum(map(text.count, _PICTURES))
     return told, pictures
 
 
-def _read(call: Call, seen: tuple[int, int] | None, target: Target) -> int:
-    """Tokens of input at most, where that much was ``seen``: no prompt is longer than the window."""
-    most = target.capabilities.context or UNKNOWN_WINDOW
-    if seen is None:
-        return most
-    told, pictures = seen
-    if pictures:
-        small = "mini" in target.model or "nano" in target.model
-        told += pictures * (_PICTURE_OF_SMALL if small else _PICTURE)
-    return told if told < most or call.operation is Operation.EMBEDDINGS else most
+def _window(target: Target) -> int:
+    """Tokens of a prompt, at most."""
+    return target.capabilities.context or UNKNOWN_WINDOW
 
 
-def _count(fields: RawObject, marks: tuple[bytes, ...]) -> int:
-    return sum(bytes(raw).count(mark) for raw in fields.values() for mark in marks)
+def _picture(target: Target) -> int:
+    """Tokens of a picture, at most."""
+    return _PICTURE_OF_SMALL if "mini" in target.model or "nano" in target.model else _PICTURE
 
 
 def _searches(fields: RawObject) -> bool:
@@ -133,8 +134,12 @@ def output_asked(call: Call) -> int | None:
 
 
 def _of_input(call: Call, candidate: Candidate) -> Usage:
-    """Nothing is said: embeddings, moderations."""
-    return Usage(_read(call, _seen(call), candidate.target))
+    """Nothing is said: embeddings, moderations. Many texts to embed are longer than the window together."""
+    seen, window = _seen(call), _window(candidate.target)
+    if seen is None:
+        return Usage(window)
+    told = seen[0] + seen[1] * _picture(candidate.target)
+    return Usage(told if call.operation is Operation.EMBEDDINGS else min(told, window))
 
 
 def _of_ranking(call: Call, candidate: Candidate) -> Usage:
@@ -148,7 +153,8 @@ def _of_ranking(call: Call, candidate: Candidate) -> Usage:
 
 def _of_pictures(call: Call, candidate: Candidate) -> Usage:
     made, each = max(1, call.choices), candidate.capabilities.max_output or UNKNOWN_OUTPUT
-    read = call.record.bytes_in + _count(call.fields, _PICTURES) * _PICTURE_EDITED
+    texts = [_unescaped(bytes(raw)) for raw in call.fields.values()]
+    read = call.record.bytes_in + sum(text.count(mark) for text in texts for mark in _PICTURES) * _PICTURE_EDITED
     if call.upload is not None:
         made = call.upload.asked
         read = call.upload.texts + call.upload.files * _PICTURE_EDITED
@@ -233,33 +239,77 @@ class Bound(msgspec.Struct):
         return (left - self.fixed) * self.output // self.for_output if left >= self.fixed else -1
 
 
-def bound(call: Call, models: ModelIndex, prices: Prices) -> Bound | None:
-    """Of the dearest of those who may be asked; ``None``: of one of them the price is not known."""
-    assert call.match is not None, "Admit found it"
-    at_most, tier = _AT_MOST.get(call.operation), billing.asked_tier(call.fields)
-    if at_most is None:
-        return _of_text(call, tier, everyone(models, call.match), prices)
-    dearest = 0
-    for candidate in everyone(models, call.match):
-        used = at_most(call, candidate)
-        whole = prices.most(candidate.target, msgspec.structs.replace(used, tier=tier) if tier else used)
-        if whole is None:
-            return None
-        dearest = max(dearest, whole)
-    return Bound(dearest, 0, 0, True)  # what is passed through cannot be asked to be shorter
+class _Terms(msgspec.Struct, frozen=True):
+    """Of one who may be asked for a text.
+
+    :ivar window: tokens of a prompt, at most; ``picture``: of a picture; ``longest``: of an answer.
+    :ivar limited: its entry says how long answers are.
+    :ivar picos: of a token that is read, one that is written, and a request; ``None``: that is another each time.
+    """
+
+    target: Target
+    window: int
+    picture: int
+    longest: int
+    limited: bool
+    picos: tuple[int, int, int] | None
 
 
-def _of_text(call: Call, tier: str, candidates: Sequence[Candidate], prices: Prices) -> Bound | None:
-    seen, asked = _seen(call), output_asked(call)
-    most: Bound | None = None
-    for candidate in candidates:
-        target = candidate.target
-        longest = target.capabilities.max_output
-        output = (longest or UNKNOWN_OUTPUT) * answers(call) if asked is None else asked
-        priced = prices.most_of_text(target, _read(call, seen, target), output, tier)
-        if priced is None:
-            return None
-        fixed, whole = priced
-        each = Bound(fixed, output, whole - fixed, asked is not None or longest is not None)
-        most = each if most is None else most.or_more(each)
-    return most
+class Bounds:
+    """By the models and prices of one configuration."""
+
+    def __init__(self, models: ModelIndex, prices: Prices) -> None:
+        self._models, self._prices = models, prices
+        self._terms: dict[Match, list[_Terms]] = {}
+
+    def of(self, call: Call) -> Bound | None:
+        """Of the dearest of those who may be asked; ``None``: of one of them the price is not known."""
+        assert call.match is not None, "Admit found it"
+        tier = billing.asked_tier(call.fields)
+        if (at_most := _AT_MOST.get(call.operation)) is not None:
+            return self._of_others(call, call.match, tier, at_most)
+        seen, asked = _seen(call), output_asked(call)
+        most: Bound | None = None
+        for each in self._terms.get(call.match) or self._make_terms(call.match):
+            read = each.window
+            if seen is not None and (told := seen[0] + seen[1] * each.picture) < read:
+                read = told
+            output = each.longest * answers(call) if asked is None else asked
+            if each.picos is not None and not tier:
+                of_read, of_said, of_request = each.picos
+                fixed, for_output = read * of_read + of_request, output * of_said
+            elif (priced := self._prices.most_of_text(each.target, read, output, tier)) is not None:
+                fixed, for_output = priced
+            else:
+                return None
+            bound = Bound(fixed, output, for_output, each.limited or asked is not None)
+            most = bound if most is None else most.or_more(bound)
+        return most
+
+    def _make_terms(self, match: Match) -> list[_Terms]:
+        if len(self._terms) >= _REMEMBERED:
+            self._terms.clear()
+        terms = self._terms[match] = [
+            _Terms(
+                target := each.target,
+                _window(target),
+                _picture(target),
+                target.capabilities.max_output or UNKNOWN_OUTPUT,
+                target.capabilities.max_output is not None,
+                self._prices.lasting(target),
+            )
+            for each in everyone(self._models, match)
+        ]
+        return terms
+
+    def _of_others(
+        self, call: Call, match: Match, tier: str, at_most: Callable[[Call, Candidate], Usage]
+    ) -> Bound | None:
+        dearest = 0
+        for candidate in everyone(self._models, match):
+            used = at_most(call, candidate)
+            whole = self._prices.most(candidate.target, msgspec.structs.replace(used, tier=tier) if tier else used)
+            if whole is None:
+                return None
+            dearest = max(dearest, whole)
+        return Bound(dearest, 0, 0, True)  # what is passed through cannot be asked to be shorter

@@ -53,7 +53,7 @@ class _Found:
             return None
         (tariff,) = self.tariffs
         rates = tariff.tiers[0][1]
-        return rates if len(tariff.tiers) == 1 and tariff.flat is None and rates.by_token else None
+        return rates if len(tariff.tiers) == 1 and tariff.flat is None and rates.most_of_each is not None else None
 
 
 class Prices:
@@ -114,19 +114,23 @@ class Prices:
             return found.plain.total(usage)
         return None if found.tariffs is None else self._now(found.tariffs).total(usage)
 
+    def lasting(self, target: Target) -> tuple[int, int, int] | None:
+        """Picos, at most, of a token of ``target`` that is read, one that is written, and a request; ``None`` where it
+        is paid otherwise, or an answer may show that its price is another."""
+        found = self._look_up(target)
+        return None if found.seeks or found.plain is None else found.plain.most_of_each
+
     def most_of_text(self, target: Target, read: int, said: int, tier: str) -> tuple[int, int] | None:
-        """Picos that ``read`` tokens of ``target`` cost at most, and those with ``said`` ones that are written, too;
+        """Picos that ``read`` tokens of ``target`` cost at most, and ``said`` ones that are written after these;
         ``None`` if nobody knows.
 
         :param tier: that is asked for.
         """
-        found = self._found.get((target.provider, target.model)) or self._look_up(target)
-        if found.plain is not None and not tier:  # nearly always
-            return found.plain.most_of_text(read, said)
         used = Usage(read, said, tier=tier)
         if (whole := self.most(target, used)) is None:
             return None
-        return self.most(target, msgspec.structs.replace(used, output=0)) or 0, whole
+        fixed = self.most(target, msgspec.structs.replace(used, output=0)) or 0
+        return fixed, whole - fixed
 
     def most(self, target: Target, usage: Usage) -> int | None:
         """Picos that a call of ``target`` costs at most, if it uses no more than ``usage``; ``None`` if nobody knows.

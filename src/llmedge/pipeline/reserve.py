@@ -12,14 +12,14 @@ from llmedge.call import Call
 from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import BudgetExhausted, BudgetHeld, LedgerUnavailable, TargetBusy, ValidationError
 from llmedge.money import text
-from llmedge.operations import Operation
-from llmedge.pipeline.bounds import Bound, answers, bound, output_asked
+from llmedge.operations import COUNT_TOKENS
+from llmedge.pipeline.bounds import Bound, Bounds, answers, output_asked
 from llmedge.pipeline.shape import tokens_of
 from llmedge.pipeline.stage import Handler, Stage, StageDeps
 from llmedge.providers.provider import Provider
 from llmedge.record import Attempt, Fact, Record
 from llmedge.state.allowances import Allowances, Taken
-from llmedge.state.funds import Fund, Holds
+from llmedge.state.funds import Fund
 from llmedge.streams import Reply
 
 LEAST = 256
@@ -49,9 +49,7 @@ class Gate(Protocol):
     """What is asked of the ledger before a call is begun."""
 
     strict: bool
-
-    @property
-    def blocked(self) -> bool: ...
+    blocked: bool
 
     def intend(self, record: Record, reserved: int) -> Deferred[None]: ...
 
@@ -63,6 +61,7 @@ class Reserve(Stage):
         super().__init__(deps)
         self._allowances, self._gate = deps.allowances, deps.ledger
         self._strict = self._gate is not None and self._gate.strict
+        self._bounds = Bounds(deps.models, deps.prices)
 
     def __call__(self, call: Call, proceed: Handler) -> Awaitable[Reply]:
         gate = self._gate
@@ -70,56 +69,49 @@ class Reserve(Stage):
             raise LedgerUnavailable
         purse = self._allowances.purse(call.caller)
         if purse is not None:
-            free = call.operation is Operation.COUNT_TOKENS
+            free = call.operation is COUNT_TOKENS
+            tokens = 0 if free or not purse.buckets else tokens_of(call)
             try:
-                taken = self._allowances.take(purse, tokens_of(call) if purse.buckets and not free else 0)
+                taken = self._allowances.take(purse, tokens, () if free else purse.paying(call.model))
             finally:
                 if purse.buckets:
-                    call.record.tokens_level = self._allowances.level(purse)
+                    call.record.tokens_level = purse.level()
             call.record.taken = taken
-            if purse.funds and not free:
+            if taken.funds:
                 return self._with_money(call, proceed, taken)
-        if self._strict:
-            return self._written(call, proceed, 0)
-        return proceed(call)
+        return self._written(call, proceed, 0) if self._strict else proceed(call)
 
     def _with_money(self, call: Call, proceed: Handler, taken: Taken) -> Awaitable[Reply]:
-        funds = taken.purse.paying(call.model)
-        if not funds:
-            return proceed(call)
         if self.deps.prices.catalogue is None:
-            return self._once_known(call, proceed, taken, funds)
-        needed = bound(call, self.deps.models, self.deps.prices)
-        amount = needed.amount if needed is not None else 0
-        fitting = quiet = True
-        for fund in funds:
+            return self._once_known(call, proceed, taken)
+        needed, now, calm = self._bounds.of(call), call.record.received, True
+        amount = 0 if needed is None else needed.fixed + needed.for_output
+        for fund in taken.funds:
             if not fund.known:
-                return self._once_known(call, proceed, taken, funds)
-            if not fund.fits(amount):
-                fitting = False
-            if fund.spent >= fund.quiet:
-                quiet = False
+                return self._once_known(call, proceed, taken)
+            if fund.spent + fund.held + amount >= fund.calm or not fund.start <= now < fund.end:
+                calm = False
         if needed is None:
-            return self._unpriced(call, proceed, taken, funds)
-        if fitting and needed.limited and not self._strict:  # nearly always
-            taken.holds = Holds(funds, amount).hold()
-            if not quiet:
-                self._warn(call, funds)
-            return proceed(call)
-        return self._held(call, proceed, taken, funds, needed)
+            return self._unpriced(call, proceed, taken)
+        if not needed.limited or self._strict or not (calm or all(fund.fits(amount, now) for fund in taken.funds)):
+            return self._held(call, proceed, taken, needed)
+        taken.hold(amount)
+        if not calm:
+            self._warn(call, taken.funds)
+        return proceed(call)
 
-    async def _once_known(self, call: Call, proceed: Handler, taken: Taken, funds: Sequence[Fund]) -> Reply:
+    async def _once_known(self, call: Call, proceed: Handler, taken: Taken) -> Reply:
         """The process has just begun: what was spent before is being read, and the list prices."""
         with call.record.routing.wait(call.deadline.clock):
             await self.deps.prices.ready()
-            await self.deps.known(funds, KNOWING)
-        for fund in funds:
+            await self.deps.known(taken.funds, KNOWING)
+        for fund in taken.funds:
             fund.known = True  # as far as can be known now; it is read again and again
         return await self._with_money(call, proceed, taken)
 
-    def _unpriced(self, call: Call, proceed: Handler, taken: Taken, funds: Sequence[Fund]) -> Awaitable[Reply]:
+    def _unpriced(self, call: Call, proceed: Handler, taken: Taken) -> Awaitable[Reply]:
         """Of somebody who may be asked the price is not known; what others cost counts all the same."""
-        for fund in funds:
+        for fund in taken.funds:
             if fund.blocks and fund.spent >= fund.amount:
                 raise _exhausted(fund, call.deadline.clock.seconds())
             if fund.blocks and fund.budget.unpriced == "refuse":
@@ -128,14 +120,13 @@ class Reserve(Stage):
                     f"{_whose(fund)}. The operator can give it one ([prices]), or allow it (unpriced).",
                     param="model",
                 )
-        taken.holds = Holds(funds, 0)
-        return proceed(call)
+        return self._written(call, proceed, 0) if self._strict else proceed(call)
 
-    async def _held(self, call: Call, proceed: Handler, taken: Taken, funds: Sequence[Fund], needed: Bound) -> Reply:
-        call = await self._wait(call, taken, funds, needed)
-        self._warn(call, funds)
+    async def _held(self, call: Call, proceed: Handler, taken: Taken, needed: Bound) -> Reply:
+        call = await self._wait(call, taken, needed)
+        self._warn(call, taken.funds)
         if self._strict:
-            return await self._written(call, proceed, taken.holds.held if taken.holds is not None else 0)
+            return await self._written(call, proceed, taken.amount)
         return await proceed(call)
 
     async def _written(self, call: Call, proceed: Handler, reserved: int) -> Reply:
@@ -144,44 +135,36 @@ class Reserve(Stage):
             await self._gate.intend(call.record, reserved)
         return await proceed(call)
 
-    async def _wait(self, call: Call, taken: Taken, funds: Sequence[Fund], needed: Bound) -> Call:
+    async def _wait(self, call: Call, taken: Taken, needed: Bound) -> Call:
         """Hold the money, waiting for what others hold if need be; near the end the answer is limited to what is left.
 
         :raises BudgetExhausted: it is spent. :raises BudgetHeld: it is not, and did not come back in time.
         """
-        clock, first = call.deadline.clock, True
+        clock, funds, first = call.deadline.clock, taken.funds, True
         until = clock.seconds() + min(self.deps.queue_wait, call.deadline.left())
         while True:
-            short = [fund for fund in funds if not fund.fits(needed.amount)]
+            now = clock.seconds()
+            short = [fund for fund in funds if not fund.fits(needed.amount, now)]
             output = needed.output
             if short:
                 output = needed.fitting(min(fund.left() for fund in short))
-            if not short or output >= self._least(call, needed, short):
+            if not short or output >= _least(call, taken, needed):
                 break
             held = [fund for fund in short if fund.held and needed.fixed <= fund.amount - fund.spent]
             if len(held) < len(short):
-                raise _exhausted(next(fund for fund in short if fund not in held), clock.seconds())
+                raise _exhausted(next(fund for fund in short if fund not in held), now)
             fund = held[0]
-            if (left := until - clock.seconds()) <= 0:
+            if (left := until - now) <= 0:
                 raise BudgetHeld(
                     f"What is left of the budget of {_whose(fund)} is held for calls under way.", retry_after=HELD
                 )
             await self._turn(call, fund, left, first)
             first = False
         amount = needed.amount if not short else needed.fixed + needed.for_output * output // max(1, needed.output)
-        taken.holds = Holds(funds, amount).hold()
+        taken.hold(amount)
         for fund in funds:
             fund.wake()  # who comes next may find enough as well
         return call if needed.limited and not short else self._limited(call, output)
-
-    def _least(self, call: Call, needed: Bound, short: Sequence[Fund]) -> int:
-        """Tokens under which an answer is not limited: what such answers usually have; where nothing is held that might
-        come back, any answer is better than none."""
-        if not needed.output:
-            return 0
-        usual = self._allowances.usual_output(call.caller.id, call.record.model_label)
-        usual = LEAST if usual is None else max(1, usual)
-        return min(needed.output, usual)
 
     async def _turn(self, call: Call, fund: Fund, seconds: float, first: bool) -> None:
         """Until something has come back, those who came before have looked, or ``seconds`` are over."""
@@ -228,8 +211,10 @@ class Reserving:
     def complete(self, call: Call, attempt: Attempt) -> Coroutine[Any, Any, Reply]:
         """:raises TargetBusy: a budget of the caller's has no money for another attempt."""
         taken: Taken | None = call.record.taken
-        if taken is not None and taken.holds is not None and not taken.holds.another():
-            raise TargetBusy("was not asked: the caller's budget has nothing left for another attempt")
+        if taken is not None:
+            if taken.attempts and not taken.another(call.deadline.clock.seconds()):
+                raise TargetBusy("was not asked: the caller's budget has nothing left for another attempt")
+            taken.attempts += 1
         return self._provider.complete(call, attempt)
 
     def close(self) -> None:
@@ -242,13 +227,19 @@ def charge(allowances: Allowances, call: Call, cost: int) -> None:
     :raises BudgetExhausted: it is not there.
     """
     purse = allowances.purse(call.caller)
-    funds = () if purse is None else purse.paying(call.model)
+    funds, now = () if purse is None else purse.paying(call.model), call.deadline.clock.seconds()
     for fund in funds:
-        if not fund.fits(cost):
-            raise _exhausted(fund, call.deadline.clock.seconds())
+        if not fund.fits(cost, now):
+            raise _exhausted(fund, now)
     if purse is not None and funds and call.record.taken is None:
-        taken = call.record.taken = allowances.take(purse, 0)
-        taken.holds = Holds(funds, cost).hold()
+        call.record.taken = allowances.take(purse, 0, funds)
+        call.record.taken.hold(cost)
+
+
+def _least(call: Call, taken: Taken, needed: Bound) -> int:
+    """Tokens under which an answer is not limited: what such answers usually have."""
+    usual = taken.purse.usual_output(call.record.model_label)
+    return min(needed.output, LEAST if usual is None else max(1, usual))
 
 
 def _whose(fund: Fund) -> str:

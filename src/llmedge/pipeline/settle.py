@@ -11,7 +11,7 @@ from llmedge.dialects.registry import DIALECTS
 from llmedge.errors import EdgeError, TargetError
 from llmedge.model import Answer, Event, Usage
 from llmedge.money import text
-from llmedge.operations import Operation
+from llmedge.operations import COUNT_TOKENS
 from llmedge.pipeline.books import Books, asked_units
 from llmedge.pipeline.meter import TextMeter
 from llmedge.pipeline.stage import Handler, Stage, StageDeps
@@ -45,7 +45,7 @@ class Settle(Stage):
         if not isinstance(reply, Answer):
             return SettledStream(reply, call, self)
         record.outcome = "ok"
-        if call.operation is Operation.COUNT_TOKENS:
+        if call.operation is COUNT_TOKENS:
             return reply  # nothing was answered, and no vendor takes money for it
         usage = reply.usage
         if usage is None:

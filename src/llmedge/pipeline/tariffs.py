@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from math import gcd
 from typing import Any
 
 import attrs
 import msgspec
 
 from llmedge.model import Usage
-from llmedge.money import MILLION, of_millionths, picos
+from llmedge.money import MILLION, nearest, picos
 
 Known = Mapping[str, Decimal | None]
 """Prices by name, in USD for a million tokens, characters or milliseconds of sound, for one picture, or one request."""
@@ -18,10 +19,11 @@ Known = Mapping[str, Decimal | None]
 
 @attrs.frozen
 class Rates:
-    """Picos for a million of each, ``None`` where not known; ``request``: for one request.
+    """Picos for ``per`` of each, ``None`` where not known; ``request``: for one request.
 
-    :ivar audio_ms: for a million milliseconds of sound; ``least_ms``: as much is paid for a shorter one.
-    :ivar images: for a million pictures.
+    :ivar audio_ms: for ``per`` milliseconds of sound; ``least_ms``: as much is paid for a shorter one.
+    :ivar most_read: picos of one token that is read, at most, whatever its kind; ``most_said``: of one that is written.
+    :ivar most_of_each: those, and of a request; ``None`` where one of them is not known.
     """
 
     input: int | None
@@ -39,22 +41,34 @@ class Rates:
     images: int | None = None
     request: int = 0
     least_ms: int = 0
-    _most_read: int | None = attrs.field(init=False)
-    _most_said: int | None = attrs.field(init=False)
+    per: int = MILLION
+    most_read: int | None = attrs.field(init=False)
+    most_said: int | None = attrs.field(init=False)
+    most_of_each: tuple[int, int, int] | None = attrs.field(init=False)
 
-    @_most_read.default
+    @most_read.default
     def _dearest_read(self) -> int | None:
-        kinds = (self.input, self.cached, self.cache_write, self.cache_write_1h, self.audio_input, self.image_input)
-        return max((rate for rate in kinds if rate is not None), default=None)
+        return self._dearest(
+            self.input, self.cached, self.cache_write, self.cache_write_1h, self.audio_input, self.image_input
+        )
 
-    @_most_said.default
+    @most_said.default
     def _dearest_said(self) -> int | None:
-        kinds = (self.output, self.reasoning, self.audio_output, self.image_output)
-        return max((rate for rate in kinds if rate is not None), default=None)
+        return self._dearest(self.output, self.reasoning, self.audio_output, self.image_output)
+
+    @most_of_each.default
+    def _all_known(self) -> tuple[int, int, int] | None:
+        read, said = self.most_read, self.most_said
+        return None if read is None or said is None else (read, said, self.request)
+
+    def _dearest(self, *rates: int | None) -> int | None:
+        """Of those that are known, in picos for one, rounded up."""
+        dearest = max((rate for rate in rates if rate is not None), default=None)
+        return None if dearest is None else -(-dearest // self.per)
 
     def total(self, usage: Usage) -> int | None:
         """Picos, exact but for the last; ``None`` if something was used that has no price."""
-        read, said, millionths = usage.input, usage.output, 0
+        read, said, sum = usage.input, usage.output, 0
         if usage.cached or usage.cache_write or usage.cache_write_1h or usage.audio_input or usage.image_input:
             parts = _sum(
                 (usage.cached, self.cached),
@@ -65,7 +79,7 @@ class Rates:
             )
             if parts is None:
                 return None
-            read, millionths = read - parts[0], parts[1]
+            read, sum = read - parts[0], parts[1]
         if usage.reasoning or usage.audio_output or usage.image_output:
             parts = _sum(
                 (usage.reasoning, self.reasoning),
@@ -74,70 +88,57 @@ class Rates:
             )
             if parts is None:
                 return None
-            said, millionths = said - parts[0], millionths + parts[1]
+            said, sum = said - parts[0], sum + parts[1]
         if read > 0:  # below: a vendor whose parts are more than the whole
             if self.input is None:
                 return None
-            millionths += self.input * read
+            sum += self.input * read
         if said > 0:
             if self.output is None:
                 return None
-            millionths += self.output * said
+            sum += self.output * said
         if usage.audio_ms or usage.characters or usage.images:
             besides = self._besides(usage)
             if besides is None:
                 return None
-            millionths += besides
-        return of_millionths(millionths) + self.request
-
-    def most_of_text(self, read: int, said: int) -> tuple[int, int]:
-        """Picos, at most, of so many tokens that are read, and of those with so many that are written, too; where both
-        have a price."""
-        assert self._most_read is not None and self._most_said is not None  # noqa: PT018 - it is asked for each call
-        of_read = read * self._most_read + MILLION // 2
-        return of_read // MILLION + self.request, (of_read + said * self._most_said) // MILLION + self.request
-
-    @property
-    def by_token(self) -> bool:
-        """Whether what is read and what is written both have a price."""
-        return self._most_read is not None and self._most_said is not None
+            sum += besides
+        return nearest(sum, self.per) + self.request
 
     def most(self, usage: Usage) -> int | None:
         """Picos, at most, of ``usage``, of which ``input`` and ``output`` are read: each token as the dearest of its
         kind, and what else it is paid by on top; ``None`` where nothing of it has a price."""
-        read, said, besides = self._most_read, self._most_said, None
+        read, said, besides = self.most_read, self.most_said, None
         if usage.audio_ms or usage.characters or usage.images:
             besides = self._besides(msgspec.structs.replace(usage, input=0, output=0))
         if (read is None and usage.input) or (said is None and usage.output):
-            return None if besides is None else of_millionths(besides) + self.request
-        tokens = usage.input * (read or 0) + usage.output * (said or 0)
-        return of_millionths(tokens + (besides or 0)) + self.request
+            return None if besides is None else nearest(besides, self.per) + self.request
+        return usage.input * (read or 0) + usage.output * (said or 0) + nearest(besides or 0, self.per) + self.request
 
     def _besides(self, usage: Usage) -> int | None:
-        """What is not counted in tokens, in millionths; ``None`` where it alone is told, and has no price."""
-        millionths, known = 0, bool(usage.input or usage.output or self.request)
+        """What is not counted in tokens, in parts of ``per``; ``None`` where it alone is told, and has no price."""
+        sum, known = 0, bool(usage.input or usage.output or self.request)
         for count, rate in (
             (max(usage.audio_ms, self.least_ms) if usage.audio_ms else 0, self.audio_ms),
             (usage.characters, self.characters),
             (usage.images, self.images),
         ):
             if count and rate is not None:
-                millionths += rate * count
+                sum += rate * count
                 known = True
-        return millionths if known else None
+        return sum if known else None
 
 
 def _sum(*parts: tuple[int, int | None]) -> tuple[int, int] | None:
-    """How many the ``parts`` are together, and their cost in millionths, each given with its rate; ``None``: one of
+    """How many the ``parts`` are together, and what they cost, each given with its rate; ``None``: one of
     them has none."""
-    counted = millionths = 0
+    counted = sum = 0
     for count, rate in parts:
         if count > 0:
             if rate is None:
                 return None
             counted += count
-            millionths += rate * count
-    return counted, millionths
+            sum += rate * count
+    return counted, sum
 
 
 def rates(known: Known) -> Rates:
@@ -151,22 +152,24 @@ def rates(known: Known) -> Rates:
         return None if price is None else picos(price)
 
     image = each("image")
-    return Rates(
-        first("input"),
-        first("output"),
-        first("cached", "input"),
-        first("cache_write", "input"),
-        first("cache_write_1h", "cache_write", "input"),
-        first("audio_input", "input"),
-        first("audio_output", "output"),
-        first("reasoning", "output"),
-        first("image_input", "input"),
-        first("image_output", "output"),
-        each("audio_ms"),
-        each("characters"),
-        None if image is None else image * MILLION,
-        each("request") or 0,
-    )
+    million = {
+        "input": first("input"),
+        "output": first("output"),
+        "cached": first("cached", "input"),
+        "cache_write": first("cache_write", "input"),
+        "cache_write_1h": first("cache_write_1h", "cache_write", "input"),
+        "audio_input": first("audio_input", "input"),
+        "audio_output": first("audio_output", "output"),
+        "reasoning": first("reasoning", "output"),
+        "image_input": first("image_input", "input"),
+        "image_output": first("image_output", "output"),
+        "audio_ms": each("audio_ms"),
+        "characters": each("characters"),
+        "images": None if image is None else image * MILLION,
+    }
+    common = gcd(MILLION, *(rate for rate in million.values() if rate is not None))  # small numbers are quicker to add
+    least: dict[str, Any] = {name: None if rate is None else rate // common for name, rate in million.items()}
+    return Rates(**least, request=each("request") or 0, per=MILLION // common)
 
 
 @attrs.frozen

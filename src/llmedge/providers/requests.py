@@ -16,7 +16,7 @@ from llmedge.dialects.gemini_embeddings import GeminiEmbeddings
 from llmedge.dialects.registry import DIALECTS, PASSED
 from llmedge.errors import NotFound
 from llmedge.model import Clock, Target
-from llmedge.operations import Operation
+from llmedge.operations import COUNT_TOKENS
 from llmedge.providers.spec import ProviderSpec
 from llmedge.providers.translation import Translation, count_translation_for, no_way, translation_for
 from llmedge.providers.troubles import without_account
@@ -69,7 +69,7 @@ class Requests:
 
         :raises Unsupported: there is none.
         """
-        counts = call.operation is Operation.COUNT_TOKENS
+        counts = call.operation is COUNT_TOKENS
         translation = (self._counts if counts else self._translations)[call.dialect]
         if translation is None:
             raise no_way(self._name, call.operation)
@@ -202,7 +202,7 @@ class Requests:
         return f"{path}{'&' if '?' in path else '?'}{marks.query}"
 
     def _template(self, call: Call, vendor_dialect: Dialect) -> str:
-        if call.operation is Operation.COUNT_TOKENS:
+        if call.operation is COUNT_TOKENS:
             return self._spec.count_paths[vendor_dialect.name]
         template = self._template_for(vendor_dialect.name, call.stream)
         if call.continues and "beta_prefill" in self._spec.quirks and vendor_dialect.name == "openai_chat":

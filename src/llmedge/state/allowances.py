@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
+from functools import partial
+from operator import attrgetter
+from typing import Protocol
 
 import msgspec
 
@@ -11,9 +14,9 @@ from llmedge.config.sections.budgets import Budget
 from llmedge.errors import RateLimited
 from llmedge.model import Caller, Clock, Limits
 from llmedge.record import Record
-from llmedge.state.funds import Fund, Holds
+from llmedge.state.funds import Fund
 from llmedge.state.interfaces import Level
-from llmedge.state.memory import MemoryStore, TokenBucket
+from llmedge.state.memory import TokenBucket
 
 Tell = Callable[[Fund, float], None]
 _USUAL = 64
@@ -40,9 +43,10 @@ class Purse:
     :ivar places: of calls under way. ``tokens``: limits of tokens a minute, each with its bucket in ``buckets``.
     :ivar funds: of money.
     :ivar empty: there is none of these. ``for_all``: all funds pay for all models.
+    :ivar lengths: of the last answers that were paid, by the model's label.
     """
 
-    __slots__ = ("buckets", "caller", "empty", "for_all", "funds", "places", "tokens")
+    __slots__ = ("buckets", "caller", "empty", "for_all", "funds", "lengths", "places", "tokens")
 
     def __init__(
         self,
@@ -55,40 +59,73 @@ class Purse:
         self.caller, self.places, self.tokens, self.buckets, self.funds = caller, places, tokens, buckets, funds
         self.empty = not (places or buckets or funds)
         self.for_all = all(fund.for_all for fund in funds)
+        self.lengths: dict[str, deque[int]] = defaultdict(partial(deque, maxlen=_USUAL))
 
     def paying(self, model: str) -> Sequence[Fund]:
         """The funds that a call of ``model`` is paid from."""
         return self.funds if self.for_all else [each for each in self.funds if each.is_for(model)]
+
+    def level(self) -> Level:
+        """Of the bucket of tokens that is nearest to its end, at the moment that something was to be taken."""
+        buckets = self.buckets
+        nearest = buckets[0] if len(buckets) == 1 else min(buckets, key=attrgetter("left"))
+        return nearest.level(True)
+
+    def usual_output(self, model: str) -> int | None:
+        """Tokens that 95 of 100 answers of ``model`` stay under; ``None``: too few are known."""
+        lengths = sorted(self.lengths.get(model, ()))
+        return lengths[int(len(lengths) * 0.95)] if len(lengths) >= 8 else None
 
 
 class Taken(msgspec.Struct):
     """What one call has taken. Its record brings it back: :meth:`Allowances.settle`.
 
     :ivar tokens: reserved of each bucket.
+    :ivar funds: it is paid from; ``amount``: that one of its ``attempts`` may cost, held of each of them for each.
     """
 
     purse: Purse
     tokens: int
-    holds: Holds | None = None
+    funds: Sequence[Fund]
+    amount: int = 0
+    attempts: int = 0
+
+    def hold(self, amount: int) -> None:
+        """``amount`` of each fund, for one attempt; it is there."""
+        self.amount = amount
+        for fund in self.funds:
+            fund.held += amount
+
+    def another(self, now: float) -> bool:
+        """What one more attempt may cost; whether it is there."""
+        fits = all(fund.fits(self.amount, now) for fund in self.funds)
+        if fits:
+            self.hold(self.amount)
+        return fits
+
+
+class Ended(Protocol):
+    """The ledger, as far as this needs it."""
+
+    ended: int
 
 
 class Allowances:
     """Outlives the configuration. Callers come and go: what nobody uses is forgotten where there is too much of it.
 
     :ivar tell: is told of a fund that reached a soft share of its amount.
-    :ivar number: tells which of its calls the ledger got last; ``None``: nobody else remembers what was spent.
+    :ivar ledger: tells how many of its calls it got; ``None``: nobody else remembers what was spent.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.tell: Tell = lambda fund, share: None
-        self.number: Callable[[], int] | None = None
+        self.ledger: Ended | None = None
         self._most = MOST
         self.funds: dict[str, Fund] = {}
         self._places: dict[str, Places] = {}
         self._buckets: dict[str, TokenBucket] = {}
         self._purses: dict[str, Purse] = {}
-        self._lengths: MemoryStore[tuple[str, str], deque[int]] = MemoryStore(lambda key: deque(maxlen=_USUAL), 10_000)
 
     def purse(self, caller: Caller) -> Purse | None:
         """Of ``caller``; ``None``: it has no such limits."""
@@ -98,7 +135,10 @@ class Allowances:
                 return None
             if len(self._purses) + len(self._buckets) + len(self.funds) >= self._most:
                 self._forget()
-            purse = self._purses[caller.id] = self._make(caller)
+            before, purse = purse, self._make(caller)
+            if before is not None:
+                purse.lengths = before.lengths
+            self._purses[caller.id] = purse
         return None if purse.empty else purse
 
     def _make(self, caller: Caller) -> Purse:
@@ -116,7 +156,7 @@ class Allowances:
         self._purses.clear()
         self._places = {id: each for id, each in self._places.items() if each.calls}
         self._buckets = {id: each for id, each in self._buckets.items() if each.level().reset > 0}
-        if self.number is not None:
+        if self.ledger is not None:
             for id in [id for id, fund in self.funds.items() if not fund.held and not fund.waiting]:
                 del self.funds[id]
         self._most = max(MOST, 2 * (len(self._buckets) + len(self.funds)))
@@ -147,8 +187,9 @@ class Allowances:
         fund.limits = limits
         return fund
 
-    def take(self, purse: Purse, tokens: int) -> Taken:
-        """A place among those under way, and ``tokens`` of the minute, of each limit or of none.
+    def take(self, purse: Purse, tokens: int, funds: Sequence[Fund] = ()) -> Taken:
+        """A place among those under way, and ``tokens`` of the minute, of each limit or of none; what it takes of
+        ``funds`` is seen later.
 
         :raises RateLimited: one of them has too little; it names whose.
         """
@@ -164,7 +205,7 @@ class Allowances:
                 raise self._over(purse, bucket, tokens, wait)
         for places in purse.places:
             places.calls += 1
-        return Taken(purse, tokens)
+        return Taken(purse, tokens, funds)
 
     def _over(self, purse: Purse, bucket: TokenBucket, tokens: int, wait: float) -> RateLimited:
         """The refusal of ``bucket``; what was taken of those before it is given back."""
@@ -186,28 +227,19 @@ class Allowances:
         for places in purse.places:
             places.calls -= 1
         used = accounting.usage
-        unused = taken.tokens if used is None else taken.tokens - used.input - used.output
-        for bucket in purse.buckets:
-            bucket.refund(unused)
-        if taken.holds is not None:
-            number = 0 if self.number is None else self.number()
-            taken.holds.settle(accounting.cost or 0, record.received, number, self.tell)
+        if purse.buckets:
+            unused = taken.tokens if used is None else taken.tokens - used.input - used.output
+            for bucket in purse.buckets:
+                bucket.refund(unused)
+        if taken.amount or (taken.funds and accounting.cost):
+            held, cost, received = taken.amount * (taken.attempts or 1), accounting.cost or 0, record.received
+            number = 0 if self.ledger is None else self.ledger.ended
+            for fund in taken.funds:
+                if reached := fund.settle(held, cost, received, number):
+                    for share in reached:
+                        self.tell(fund, share)
             if used is not None and record.outcome == "ok":
-                self._lengths.get((purse.caller.id, record.model_label)).append(used.output)
-
-    def usual_output(self, caller: str, model: str) -> int | None:
-        """Tokens that 95 of 100 answers of ``model`` to ``caller`` stay under; ``None``: too few are known."""
-        lengths = sorted(self._lengths.get((caller, model)))
-        return lengths[int(len(lengths) * 0.95)] if len(lengths) >= 8 else None
-
-    def level(self, purse: Purse) -> Level | None:
-        """Of the bucket of tokens that is nearest to its end, at the moment that something was to be taken."""
-        nearest: Level | None = None
-        for bucket in purse.buckets:
-            level = bucket.level(True)
-            if nearest is None or level.remaining < nearest.remaining:
-                nearest = level
-        return nearest
+                purse.lengths[record.model_label].append(used.output)
 
     def under_way(self, id: str) -> int:
         """Calls of the limits ``id``."""

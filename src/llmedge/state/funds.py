@@ -7,13 +7,11 @@ a call ends, what it did not use comes back, and those who wait for it are serve
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from math import inf
 from typing import Any
 
-import msgspec
 from twisted.internet.defer import Deferred
 
 from llmedge.config.sections.budgets import Budget
@@ -30,7 +28,7 @@ class Fund:
     """One budget, as one process knows it. Amounts are picos.
 
     :ivar blocks: it refuses what would go beyond it. ``for_all``: calls of every model are paid from it.
-    :ivar quiet: nothing is to be told while less than that is spent.
+    :ivar quiet: nothing is to be told while less than that is spent; ``calm``: nor is anything refused.
     :ivar known: what others spent of it, and this process before its start, is counted in.
     :ivar spent: in the period; ``held``: for calls under way.
     :ivar more: added to the amount until ``more_until`` (seconds since 1970).
@@ -48,6 +46,7 @@ class Fund:
         self.told: set[float] = set()
         self.recent: deque[tuple[int, int]] = deque()
         self.waiting: deque[Deferred[None]] = deque()
+        self._wakes = 0
         self.start, self.end = period(budget, clock.seconds())
 
     def _agree(self, budget: Budget) -> None:
@@ -55,6 +54,7 @@ class Fund:
         self._amount = picos(budget.amount)
         self.blocks, self.for_all = budget.on_breach == "block", budget.models == _ALL
         self.quiet = int(budget.soft[0] * self._amount) if budget.soft else inf
+        self.calm = min(self.quiet, self._amount)
 
     def change(self, budget: Budget) -> None:
         """Its terms are others from now on."""
@@ -96,9 +96,9 @@ class Fund:
         self.roll()
         return self.amount - self.spent - self.held
 
-    def fits(self, amount: int) -> bool:
+    def fits(self, amount: int, now: float) -> bool:
         """Whether ``amount`` may be held."""
-        if not self.start <= self._clock.seconds() < self.end:
+        if not self.start <= now < self.end:
             self.roll()
         needed = self.spent + self.held + amount
         return needed <= self._amount or not amount or needed <= self.amount or not self.blocks
@@ -109,7 +109,7 @@ class Fund:
         :param number: of the call among those that the ledger got; 0: it keeps none.
         """
         self.held -= held
-        if not self.start <= self._clock.seconds() < self.end:
+        if received >= self.end:
             self.roll()
         if received >= self.start and cost:  # else it is the last period's
             self.spent += cost
@@ -158,44 +158,10 @@ class Fund:
         }
 
     def wake(self) -> None:
-        """Something may have come back: the first who waits looks again."""
-        if self.waiting:
-            self.waiting.popleft().callback(None)
-
-
-class Holds(msgspec.Struct):
-    """What is held for one call: the same amount of each of its funds, once for each attempt.
-
-    :ivar amount: of one attempt.
-    """
-
-    funds: Sequence[Fund]
-    amount: int
-    held: int = 0
-    attempts: int = 0
-
-    def hold(self) -> Holds:
-        """As much as one attempt may cost; it is there."""
-        amount = self.amount
-        self.held += amount
-        for fund in self.funds:
-            fund.held += amount
-        return self
-
-    def another(self) -> bool:
-        """One more attempt is about to be made; whether what it may cost is there. The first one's is."""
-        self.attempts += 1
-        if self.attempts == 1:
-            return True
-        if not all(fund.fits(self.amount) for fund in self.funds):
-            self.attempts -= 1
-            return False
-        self.hold()
-        return True
-
-    def settle(self, cost: int, received: float, number: int, tell: Callable[[Fund, float], None]) -> None:
-        """The call is over and has cost ``cost``; ``number`` as for :meth:`Fund.settle`."""
-        for fund in self.funds:
-            for share in fund.settle(self.held, cost, received, number):
-                tell(fund, share)
-        self.held = 0
+        """Something may have come back: the first who waits looks again; whom that wakes in turn comes after it."""
+        self._wakes += 1
+        if self._wakes == 1:
+            while self._wakes and self.waiting:
+                self.waiting.popleft().callback(None)
+                self._wakes -= 1
+            self._wakes = 0

@@ -51,6 +51,7 @@ class Ledger:
 
     :param sheds: what the disk does not take is lost, and counted; else new calls are refused until it does.
     :param strict: :meth:`intend` waits until it is known on disk that a vendor is about to be asked.
+    :ivar blocked: no call may be begun: what becomes of it could not be written down.
     :ivar lost: rows that are nowhere.
     :ivar ended: calls that this process has brought; ``kept``: of the first so many the database has the rows.
     """
@@ -66,7 +67,7 @@ class Ledger:
         self._durable: deque[Deferred[None]] = deque()
         self._wake = threading.Event()
         self._awake = False
-        self._stopping = self._writing = False
+        self._stopping = self._writing = self.blocked = False
         self._problem = ""
         self._open: dict[str, Row] = {}
         self._position: Position | None = None
@@ -82,14 +83,11 @@ class Ledger:
         if record.operation and record.caller:
             self.ended += 1
             self._records.append(record)
+            if len(self._records) > HELD:
+                self.blocked = not self.sheds  # until the thread has written, which is woken after this
             if not self._awake:
                 self._awake = True
                 self._wake.set()
-
-    @property
-    def blocked(self) -> bool:
-        """No call may be begun: what becomes of it could not be written down."""
-        return (len(self._records) > HELD or bool(self._problem)) and not self.sheds
 
     @property
     def behind(self) -> int:
@@ -195,6 +193,7 @@ class Ledger:
                     return
                 time.sleep(RETRY)
                 continue
+            self.blocked = False
             if self._problem:
                 self._problem = ""
                 log.info("the ledger is written again")
@@ -235,7 +234,7 @@ class Ledger:
         if not self._problem:
             policy = "calls are lost to it, and counted" if self.sheds else "new calls are refused until it can"
             log.error("the ledger cannot be written: {problem}; {policy}", problem=problem, policy=policy)
-        self._problem = problem
+        self._problem, self.blocked = problem, not self.sheds
         self._fire(durable, LedgerUnavailable())
         if self.sheds:
             self.lost += len(waiting)

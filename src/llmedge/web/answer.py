@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from llmedge import money
 from llmedge.dialects.registry import CHAT, DIALECTS
 from llmedge.errors import AuthError, EdgeError, MethodNotAllowed
 from llmedge.model import Answer
+from llmedge.money import USD
 from llmedge.record import Attempt, Record
 from llmedge.web.paths import dialect_of
 from llmedge.web.request import EdgeRequest
@@ -21,6 +21,8 @@ from llmedge.web.request import EdgeRequest
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}  # twisted.web does not know 429
 _encode = msgspec.json.encode
 _SHOULD_RETRY = {True: b"X-Should-Retry: true\r\n", False: b"X-Should-Retry: false\r\n"}
+_COST = b"X-Llmedge-Cost-Usd: %d.%012d"
+"""As :func:`llmedge.money.text` has it, whose zeros at the end are left out."""
 _AUTHENTICATE = b'WWW-Authenticate: Bearer realm="llmedge"\r\n'
 """RFC 9110 section 11.6.1."""
 SLICE = 65536
@@ -44,7 +46,7 @@ def show_call(request: EdgeRequest) -> None:
             % (_target_lines(target.provider, target.model), len(routing.attempts), overhead if overhead > 0 else 0)
         )
     if cost is not None and not record.stream:
-        request.lines.append(b"X-Llmedge-Cost-Usd: %b\r\n" % money.text(cost).encode())
+        request.lines.append((_COST % divmod(cost, USD)).rstrip(b"0").rstrip(b".") + b"\r\n")
     if record.facts or record.tokens_level is not None:
         _show_said(request, record)
 
