@@ -230,6 +230,15 @@ class Money(Limited):
             answer = edge.ask(body=CHAT | {"model": "mock/y"}, headers=KEY)
             self.assertEqual(answer.status, status)
 
+    def test_of_one_model_by_its_other_name(self) -> None:
+        """A budget for a model is one for it however a client names it."""
+        edge = Edge(
+            '[providers.mock]\ndialect = "mock"\nmodels = ["gpt-5"]\n[prices."mock/*"]\ninput = 1\noutput = 10\n'
+            '[[auth.keys]]\nname = "a"\nkey = "key-a"\nbudgets = [{amount = 0, models = ["gpt-5*"]}]\n'
+        )
+        for model in ("gpt-5", "mock/gpt-5"):
+            self.assertEqual(edge.ask(body=CHAT | {"model": model}, headers={"x-api-key": "key-a"}).status, 429)
+
     def test_of_other_models_is_another_matter(self) -> None:
         edge = self.edge("budgets = [{amount = 0, models = ['gpt-*']}]")
         self.assertEqual(self.ask(edge).status, 200)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from math import inf
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from llmedge.config.sections.budgets import Budget
+from llmedge.config.sections.budgets import Budget, are_for
 from llmedge.model import Clock, Limits
 from llmedge.money import picos, text
 from llmedge.state.periods import NEVER, period
@@ -81,7 +80,7 @@ class Fund:
 
     def is_for(self, model: str) -> bool:
         """Whether a call of ``model`` is paid from it."""
-        return self.for_all or any(fnmatchcase(model, pattern) for pattern in self.budget.models)
+        return self.for_all or are_for(self.budget.models, model)
 
     def roll(self) -> None:
         """Another period may have begun."""

@@ -8,11 +8,11 @@ where whole hours are asked for and the hours' sums know what is asked by, from 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
 import attrs
 
+from llmedge.config.sections.budgets import are_for
 from llmedge.store.database import Connection
 from llmedge.store.rollups import FIGURES, HITS, HOUR, MONEY, ROLLUPS
 from llmedge.store.rows import day_of
@@ -89,7 +89,7 @@ def spend(connection: Connection, asked: Question) -> list[Spend]:
     columns_needed = {*needed, *(GROUPS[name] for name in asked.where)} | ({*_BOUND} if asked.within[0] else set())
     for table, start, end in _pieces(asked, columns_needed):
         for group, figures in _rows(connection, table, start, end, needed, asked):
-            if asked.models and not any(fnmatchcase(group[needed.index("model")], each) for each in asked.models):
+            if asked.models and not are_for(asked.models, group[needed.index("model")]):
                 continue
             group = group[: len(columns)]
             before = sums.get(group)

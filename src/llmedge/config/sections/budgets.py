@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal, InvalidOperation
+from fnmatch import fnmatchcase
 from hashlib import sha256
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -93,6 +94,12 @@ def _name(value: Any) -> str:
 NAME = kinds.simple("name", _name, {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"})
 
 
+def are_for(patterns: Iterable[str], model: str) -> bool:
+    """Whether one of ``patterns`` means ``model``, by its own name or as one of a provider's (``PROVIDER/MODEL``)."""
+    names = {model, model.partition("/")[2] or model}
+    return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
+
+
 @attrs.frozen
 class Budget:
     """What may be spent."""
@@ -102,7 +109,7 @@ class Budget:
     time_zone: str = option(ZONE, "UTC", "Where days begin.")
     week_starts: str = option(kinds.choice(*DAYS), "monday", "Where weeks begin.")
     starts: str = option(DATE, "1970-01-01", "Where periods of days are counted from.")
-    models: tuple[str, ...] = option(kinds.strings, ("*",), "Patterns of the models it is for.")
+    models: tuple[str, ...] = option(kinds.strings, ("*",), "Patterns of the models it is for, by whatever provider.")
     on_breach: str = option(
         kinds.choice("block", "warn"), "block", "Refuse what would go beyond it, or let it pass and say so."
     )
