@@ -195,6 +195,26 @@ class Queue(SynchronousTestCase):
         self.assertEqual(order, ["a0", "b1", "a1"])
         self.empty()
 
+    def test_how_fast_it_moves_after_an_outage(self) -> None:
+        """Is not known from how seldom one tried during it."""
+        pacer = Pacer(self.clock, Random(1))
+        self.queue = FairQueue(self.clock, FixedLimit(8), 100, 60.0, pacer)
+        pacer.pause(1.5, "Retry-After")
+        waiting = [self.acquire() for _ in range(40)]
+        for _ in range(4):
+            self.clock.advance(1.5)
+            slot = self.successResultOf(waiting.pop(0))
+            pacer.pause(1.5, "Retry-After")
+            slot.release()
+        pacer.clear()
+        for _ in range(8):
+            self.clock.advance(0.1)
+            pacer.delay()
+        self.assertFalse(pacer.is_returning)
+        self.assertEqual(self.queue.in_flight, 8)
+        last = self.acquire(wait=5.0)
+        self.assertNoResult(last)
+
     def test_a_wait_that_would_be_in_vain(self) -> None:
         """Once it is known how fast the queue moves, who would wait for longer than it can is refused at once, and told
         how much longer; another caller's turn comes sooner."""

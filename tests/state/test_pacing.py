@@ -1,3 +1,4 @@
+from math import inf
 from random import Random
 
 from hypothesis import given, settings
@@ -164,18 +165,25 @@ class Pacing(SynchronousTestCase):
             pacer.began()
             self.assertAlmostEqual(pacer.delay(), step)
 
-    def test_a_rough_ramp(self) -> None:
-        """Who is refused in it begins it anew, and answers to who had begun before it let nobody in."""
+    def test_no_rate_is_learned_in_a_ramp(self) -> None:
+        """How many are accepted while few may begin is none."""
+        self.pacer.ramp()
+        for _ in range(20):
+            self.clock.advance(0.1)
+            self.begin()
+            self.refuse()
+        self.assertEqual(self.pacer.rate, inf)
+
+    def test_as_many_as_it_takes(self) -> None:
+        """A refusal in a ramp is for want of places, where others are under way; an end lets the next one in."""
+        self.assertFalse(self.pacer.is_full(self.clock.seconds(), True))
         self.pacer.ramp()
         self.begin()
-        self.clock.advance(0.1)
-        self.begin()
-        self.refuse()
-        self.pacer.answered(self.clock.seconds() - 5.0)
-        self.begin()
-        self.assertAlmostEqual(self.begin(), 0.1)
-        self.pacer.answered(self.clock.seconds())
-        self.assertEqual([self.begin(), self.begin()], [0.0, 0.0])
+        self.assertTrue(self.pacer.is_full(self.clock.seconds(), True))
+        self.assertAlmostEqual(self.begin(), 0.2)
+        self.pacer.freed(2)
+        self.assertEqual(self.begin(), 0.0)
+        self.assertAlmostEqual(self.begin(), 0.2)
 
     def test_places_that_come_free(self) -> None:
         """In a pause that one was told who may have been one too many, who has nobody else tries when another ends; if

@@ -128,7 +128,7 @@ class Deployment:
         self, clock: Clock, random: Random, observer: Observer | None, settings: BreakerSettings
     ) -> CircuitBreaker:
         def tell(before: State, after: State) -> None:
-            if after is State.CLOSED:
+            if after is State.CLOSED and made.is_down:  # else some of its calls have been going on
                 self.pacer.ramp()
             self.signals.breaker(made, before, after)
             if observer is not None:
@@ -378,15 +378,18 @@ class Lease:
 
     def _refused(self, verdict: Verdict, waited: float, retry_after: float | None) -> bool:
         """Whether that may be for want of places."""
-        pacer = self.deployment.pacer
+        pacer, queue = self.deployment.pacer, self.deployment.queue
         full, beside = self.slot.refused(), self.slot.load > 1
         if retry_after and not full:
-            pacer.told(self.slot.number, self.deployment.queue.begun)
+            pacer.told(self.slot.number, queue.begun)
             pacer.pause(retry_after, "Retry-After", number=self.slot.number if beside else 0)
             self.deployment.signals.pause(pacer.paused())
             return False
+        if pacer.slow:
+            others = beside and not queue.limit.is_by_chance
+            full = pacer.is_full(self.deployment._clock.seconds() - waited, others) or full
         if not verdict.unhealthy:  # the breaker looks after the others
-            pacer.refused(self.slot.number, self.deployment.queue.begun, full, waited, beside)
+            pacer.refused(self.slot.number, queue.begun, full, waited, beside)
         return full
 
     def end(self, tokens: int | None) -> None:

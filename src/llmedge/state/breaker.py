@@ -238,9 +238,9 @@ class CircuitBreaker:
         self._failures.clear()
         self._successes.add(self._closed_at, 1.0)
         if self.is_down:
-            self.is_down = False
             self._epoch += 1
         self._change(State.CLOSED)
+        self.is_down = False
 
     def _change(self, state: State) -> None:
         before, self.state = self.state, state

@@ -31,9 +31,13 @@ class Limit(Protocol):
     """A number of calls at once.
 
     :ivar why: what lowered it last, for people: ``"pace 5.1x"``; ``""`` if nothing has.
+    :ivar is_by_chance: calls are refused whatever is under way, as far as is known.
     """
 
     why: str
+
+    @property
+    def is_by_chance(self) -> bool: ...
 
     @property
     def value(self) -> int: ...
@@ -58,6 +62,7 @@ class FixedLimit:
 
     value: int
     why: str = ""
+    is_by_chance: bool = False
 
     def answered(self, number: int, load: Load, latency: float, kind: object) -> None:
         """What happens changes nothing."""
@@ -121,6 +126,10 @@ class LearnedLimit:
     @property
     def value(self) -> int:
         return int(self._limit)
+
+    @property
+    def is_by_chance(self) -> bool:
+        return self._places.is_mixed
 
     def allow(self, most: int) -> None:
         """Another bound; what was learned below it stays."""

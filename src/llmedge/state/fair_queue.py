@@ -170,7 +170,8 @@ class FairQueue:
                     self._callers[caller] = line  # behind the others
                 self._begin()
                 now = self._clock.seconds()
-                if not self._served.total(now):
+                if not self._served.total(now) or self._pacer.is_returning:
+                    self._served.clear()
                     self._served_since = now
                 self._served.add(now, 1.0)
                 waiter.result.callback(Slot(self, self.begun, self.in_flight, now - waiter.since))

@@ -9,6 +9,7 @@ from random import Random
 from llmedge.model import Clock
 from llmedge.state.breaker import is_no_chance
 from llmedge.state.learned_rate import LearnedRate
+from llmedge.state.ramp import Ramp
 from llmedge.state.window import SlidingSum
 
 FIRST, LONGEST = 0.5, 8.0
@@ -24,9 +25,6 @@ MOST = 3600.0
 PROBE = 60.0
 """Seconds after which one who has nobody else to ask tries it all the same, and again each time, however long a pause
 was asked for: an operator may have raised the limit, and nobody says so."""
-ROUND, LONGEST_ROUND = 0.1, 1.0
-"""Seconds of one step of the ramp, at least and at most: longer than failures took, so that a call that was let in so
-long ago, and did not fail, may be taken to be well."""
 SPAN = 10.0
 """Seconds of which it is known how many were refused, and how many were not."""
 
@@ -38,8 +36,8 @@ class Pacer:
       half a second, doubled with each further one. Until then nobody who may ask elsewhere asks here; who may not waits
       in the queue, two seconds at most, and once in a minute tries; or when a call ends, where it may be for want of
       places. An answer to who has tried ends the pause, and so does :meth:`clear`.
-    - A *ramp* behind a pause, and behind an outage: one call, then two, four … each tenth of a second, and two for each
-      answer that begins, until nobody is held up any more. So who waited does not come all at once.
+    - A *ramp* behind a pause, and behind an outage, so that those who waited do not come all at once; see
+      :class:`~llmedge.state.ramp.Ramp`.
     - A *rate* where refusals come whatever is under way; see :class:`~llmedge.state.learned_rate.LearnedRate`.
 
     :ivar slow: calls may have to wait for it.
@@ -53,14 +51,13 @@ class Pacer:
         self.slow = False
         self.learns = True
         self.why = ""
-        self._is_told = self._may_try = self._is_rough = False
+        self._is_told = self._may_try = False
         self._tried = 0  # the number of the call that found out whether there is a place
         self.wake: Callable[[], None] = lambda: None
         self._row = self._pauses = 0  # refusals in a row, and pauses for them
         self._last_refused = -1
         self._since = self._until = self._until_for_last = self._longest = 0.0
-        self._size = self._allowed = 0  # of the ramp: calls in this round, and how many of them are still to come
-        self._round, self._round_ends, self._ramped = ROUND, 0.0, 0.0
+        self._ramp = Ramp()
         self._rate = LearnedRate(clock)
         self._refusals = self._accepted = 0  # ever
         self._refused, self._well = SlidingSum(SPAN), SlidingSum(SPAN)
@@ -81,8 +78,7 @@ class Pacer:
         self._since = now
         self.why = why
         self._is_told = longest_for_last == inf
-        if not self._is_told:
-            self._rate.paused()
+        self._rate.paused(self._until_for_last, self._is_told)
         self.ramp(self._until_for_last)
 
     def told(self, number: int, last: int) -> None:
@@ -102,16 +98,14 @@ class Pacer:
         if not self.learns:
             return
         now = self._clock.seconds()
-        self._round = min(LONGEST_ROUND, max(ROUND, 1.5 * seconds))
+        self._ramp.longer_than(seconds)
         self._row = self._row + 1 if number <= self._last_refused + 1 else 1
         self._last_refused = max(self._last_refused, number)
         self._refusals += 1
         self._refused.add(now, 1.0)
         before, self._accepted = self._accepted, last - self._refusals
         self._well.add(now, float(max(0, self._accepted - before)))
-        if self._size:
-            self._is_rough = True
-        elif not full and self._rate.refused(number, last, self._accepted):
+        if not full and not self._ramp.is_on and self._rate.refused(number, last, self._accepted):
             self.slow = True
         if self._row == 1:
             self._pauses = 0
@@ -126,12 +120,19 @@ class Pacer:
             return True
         return self._row >= 5 if well < 1.0 else is_no_chance(self._row, self._refused.total(now), well)
 
+    def is_full(self, began: float, others: bool) -> bool:
+        """Whether a refusal, of a call that ``began`` then, says that as many were let in by and by as the deployment
+        takes; see :meth:`Ramp.refused`."""
+        return self.slow and self._ramp.refused(self._clock.seconds(), began, others)
+
     def freed(self, number: int) -> None:
         """A call has ended well, and others wait. In a pause for want of places the next one, the ``number``-th to
         begin, tries whether there is one now; but no other does if it is told to wait, too."""
         if self._may_try and self.paused(last=True):
             self._until_for_last, self._tried = self._clock.seconds(), number
             self.ramp()
+        else:
+            self._ramp.ended()
 
     def keep_to(self, rate: float) -> None:
         """Its deployment says that no call is left for now, and that so many a second come back."""
@@ -147,19 +148,15 @@ class Pacer:
         return self._rate.value
 
     def ramp(self, begin: float | None = None) -> None:
-        """Let calls in by and by: one, two, four … from ``begin`` on."""
+        """Let calls in by and by, from ``begin`` on."""
         self.slow = True
-        self._size = self._allowed = 1
-        self._is_rough = False
-        self._ramped = self._clock.seconds() if begin is None else begin
-        self._round_ends = self._ramped + self._round
+        self._ramp.begin(self._clock.seconds() if begin is None else begin)
 
     def answered(self, began: float = inf) -> None:
         """An answer begins, to a call that ``began`` then. To be told while ``slow``."""
         if self._is_told and began > self._since and self.paused():
             self.clear()  # who asked for the pause does not keep to it
-        if self._size and (began >= self._ramped or not self._is_rough):
-            self._allowed += 2
+        if self._ramp.answered():
             self.wake()
 
     def clear(self) -> None:
@@ -184,7 +181,7 @@ class Pacer:
     @property
     def is_returning(self) -> bool:
         """There is a pause, or a ramp behind one: how fast calls began lately says nothing of how fast they will."""
-        return self.slow and self._size > 0
+        return self.slow and self._ramp.is_on
 
     @property
     def is_refusing(self) -> bool:
@@ -201,25 +198,15 @@ class Pacer:
             return 0.0
         if (left := self.paused(last=True)) > 1e-9:
             return left
-        now = self._clock.seconds()
-        if self._size and self._allowed <= 0:
-            if 1e-9 < (left := self._round_ends - now) <= self._round + 1.0:
-                return left
-            self._next_round(now)
-        elif self._size and now >= self._round_ends + self._round:  # nobody was held up for a whole round
-            self._size = 0
+        if self._ramp.is_on and (left := self._ramp.delay(self._clock.seconds())):
+            return left
         if left := self._rate.delay():
             return left
-        if not self._size and self._rate.value == inf and not self.paused():
+        if not self._ramp.is_on and self._rate.value == inf and not self.paused():
             self.slow = False
         return 0.0
 
     def began(self) -> None:
         """A call begins. To be told while ``slow``."""
-        self._allowed -= 1
+        self._ramp.let_in()
         self._rate.began()
-
-    def _next_round(self, now: float) -> None:
-        self._size *= 2
-        self._allowed = self._size
-        self._round_ends = now + self._round
