@@ -5,6 +5,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 
+from llmedge.call import RoutingHints
 from llmedge.config.sections.models import Model, TargetEntry
 from llmedge.config.sections.routing import Routing as Settings
 from llmedge.errors import (
@@ -285,6 +286,26 @@ class Health(SynchronousTestCase):
         world.clock.advance(30)
         error = self.failureResultOf(world.ask(), VendorRateLimited).value
         self.assertEqual(error.retry_after, 30.0)
+
+    def test_who_comes_while_it_is_out(self) -> None:
+        """Waits for the next look at it, where nobody else is left. Not for ever, and not with ``retries = 0``."""
+        down = ConnectFailed("down", cause="refused")
+        for script in ((down,), (ANSWER,)):
+            world = World([(down,), script], settings={"breaker_failures": 1})
+            self.failureResultOf(world.ask(hints=RoutingHints(retries=0)), EdgeError)
+            self.failureResultOf(world.ask(hints=RoutingHints(retries=0)), TargetBusy)
+            asking = [world.ask() for _ in range(5)]
+            world.pass_time(0.7)
+            self.assertEqual(len(world.vendors[0].calls), 1)
+            world.pass_time(2.5)
+            for each in asking:
+                if script == (ANSWER,):
+                    self.assertIs(self.successResultOf(each), ANSWER)
+                else:
+                    self.failureResultOf(each, EdgeError)
+            self.assertTrue(world.at_rest())
+            if script == (down,):
+                self.assertLess(len(world.vendors[0].calls), 5)
 
     def test_recovery(self) -> None:
         """Back within seconds of the vendor: one probe at a time, and its first word closes the breaker."""

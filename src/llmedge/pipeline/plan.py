@@ -230,7 +230,8 @@ class Plan:
             and verdict_of(each.error).next is Next.RETRY
             and (isinstance(each.error, TargetBusy) or not each.is_down)  # else the next try is for others
         ]
-        if self.failures or self.winner is not None:  # who could not be asked at first may be back
+        waits = self._retries and self._call.operation is not Operation.COUNT_TOKENS  # a count is estimated at once
+        if waits or self.failures or self.winner is not None:  # who could not be asked at first may be back
             blocked = [each for each in self._blocked if not self._lacks(each)]
             ready += [(each.deployment.available_at(each.breaker, last=True), each) for each in blocked]
         if not ready:
@@ -415,7 +416,6 @@ class Plan:
     def none_left(self) -> EdgeError:
         """What the client is told where nobody answered and nobody is left. That the request cannot be served at all
         only if no time would change it: not where somebody could not be asked for now."""
-        self.deps.deployments.retries.in_vain()
         if self._first is not None and cause_of(self.failures[-1]) == "context_length":
             return self._first
         out = any(each.why not in (*NEVER, UNSERVED) for each in self._call.record.routing.skipped)
