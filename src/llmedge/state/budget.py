@@ -16,26 +16,26 @@ class Budget:
 
         extra calls in the last span  <=  ratio x ordinary calls in the last span  +  floor x span
 
-    Those of the extra calls that were worth it do not count: a retry that succeeds gives back what it withdrew. Nor do
-    ordinary calls that nobody answered (as in gRPC's retry throttling, proposal A6). So where 30 % of the calls fail
-    all of them are retried, and in an outage next to none is.
+    Those of the extra calls that were worth it do not count: a retry that succeeds gives back what it withdrew. So
+    where half of the calls fail all of them are retried. In an outage the breaker sees to it that none is, and this
+    only where no breaker counts the failures.
 
     One for retries, another with a smaller ratio for hedges (Dean & Barroso, "The Tail at Scale", 2013: hedging after
     the 95th percentile costs about 5 % more calls).
 
-    :param ratio: extra calls for each ordinary one. At 0.5, what may be retried twice is, up to every second call's
-        failing.
+    :param ratio: extra calls for each ordinary one. At 0.6, what may be retried twice is, where up to 60 % of
+        the calls fail: 0.6² + 0.6³ retries in vain.
     :param floor: extra calls a second that are always there. Finagle has 10; calls of an LLM are fewer and dearer.
     :param span: seconds.
     :param beside: a budget for the same ordinary calls, which only that one is told of; its ``span`` holds.
     """
 
-    __slots__ = ("_clock", "_extra", "_ordinary", "_reserve", "_span", "_vain", "ratio")
+    __slots__ = ("_clock", "_extra", "_ordinary", "_reserve", "_span", "ratio")
 
     def __init__(
         self,
         clock: Clock,
-        ratio: float = 0.5,
+        ratio: float = 0.6,
         floor: float = 1.0,
         span: float = 10.0,
         beside: Budget | None = None,
@@ -44,7 +44,6 @@ class Budget:
         self._span: float = span if beside is None else beside._span
         self._ordinary: SlidingSum = SlidingSum(self._span) if beside is None else beside._ordinary
         self._extra = SlidingSum(self._span)
-        self._vain = SlidingSum(self._span)
         self._reserve = floor * self._span
         self.ratio = ratio
 
@@ -60,10 +59,6 @@ class Budget:
         self._extra.add(now, 1.0)
         return True
 
-    def in_vain(self) -> None:
-        """An ordinary call was answered by nobody: it counts as not made."""
-        self._vain.add(self._clock.seconds(), 1.0)
-
     def give_back(self) -> None:
         """An extra call was worth it: it counts as not made."""
         now = self._clock.seconds()
@@ -76,8 +71,7 @@ class Budget:
         return max(0.0, self._left(self._clock.seconds()))
 
     def _left(self, now: float) -> float:
-        ordinary = max(0.0, self._ordinary.total(now) - self._vain.total(now))
-        return self._reserve + self.ratio * ordinary - self._extra.total(now)
+        return self._reserve + self.ratio * self._ordinary.total(now) - self._extra.total(now)
 
 
 def backoff(attempt: int, base: float, cap: float, random: Random) -> float:

@@ -21,7 +21,7 @@ class Routing:
     )
     retry_cap: float = option(kinds.number(0.001, 600), 5.0, "Seconds: the longest pause before a retry.")
     retry_ratio: float = option(
-        kinds.number(0, 10), 0.5, "Retries in vain for each call that succeeds, over the last ten seconds, at most."
+        kinds.number(0, 10), 0.6, "Retries in vain for each call of the last ten seconds, at most."
     )
     retry_after_max: float = option(
         kinds.number(0, 600), 5.0, "Seconds of a Retry-After that are waited for where nobody else is left."
