@@ -107,9 +107,20 @@ class Rates(SynchronousTestCase):
         """What was accepted before counts for nothing after it."""
         refuses = self.bucket(10.0, 4.0)
         self.pass_time(1.0, 12.0, refuses)
-        self.rate.paused()
+        self.rate.paused(self.clock.seconds(), told=False)
         self.number += 1
         self.assertFalse(self.rate.refused(self.number, self.number, self.accepted))
+
+    def test_nobody_begins_in_a_pause(self) -> None:
+        """That is no sign that a rate no longer binds."""
+        self.pass_time(5.0, 15.0, self.bucket(10.0, 4.0))
+        self.rate.paused(self.clock.seconds() + 2.0, told=True)
+        self.clock.advance(2.01)
+        self.rate.delay()
+        self.assertLess(self.rate.value, inf)
+        self.clock.advance(1.01)
+        self.rate.delay()
+        self.assertEqual(self.rate.value, inf)
 
     def test_what_it_says_itself(self) -> None:
         self.rate.keep_to(10.0)

@@ -39,7 +39,7 @@ class LearnedRate:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._rate: float | None = None  # as it was set
-        self._since = self._next = 0.0
+        self._since = self._next = self._paused_until = 0.0
         self._accepted = self._first = 0  # of all calls, when it was set; and the number of the last that had begun
         self._refused = self._early = 0  # of those that began since, and before the rate grew
         self._refused_at = self._known_at = self._none_until = -inf
@@ -107,9 +107,10 @@ class LearnedRate:
         self._next = max(self._next, self._since)
         self._accepted, self._first, self._refused, self._early = accepted, last, 0, 0
 
-    def paused(self) -> None:
-        """How many are accepted while few may begin is no rate."""
-        if self._rate is None:
+    def paused(self, until: float, told: bool) -> None:
+        """Few may begin until then; how many are accepted then is no rate, but where calls are ``told`` to wait."""
+        self._paused_until = until
+        if self._rate is None and not told:
             self._refused_at = -inf
 
     def delay(self) -> float:
@@ -119,7 +120,8 @@ class LearnedRate:
         left = self._next - self._clock.seconds()
         if 1e-9 < left <= 1.0 + 1.0 / self._rate:
             return left
-        if left < -IDLE or (left < -2.0 / self.value and self.value > 2.0 * self._rate):
+        idle = min(-left, self._clock.seconds() - self._paused_until)
+        if idle > IDLE or (idle > 2.0 / self.value and self.value > 2.0 * self._rate):
             self._known, self._known_at, self._rate = self._rate, self._clock.seconds(), None  # it no longer binds
         return 0.0
 
