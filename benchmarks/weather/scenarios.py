@@ -109,6 +109,18 @@ def partial_failure_of_two(share: float = 0.3, rate: float = 100.0, seconds: flo
 
 
 @_scenario
+def sick_one(share: float = 0.7, rate: float = 50.0, seconds: float = 30.0, status: int = 500) -> Scenario:
+    """The first of two vendors fails most of its calls, slowly."""
+    sick = Script(failing=share, failing_after=1.0, status=status)
+    return Scenario(
+        {"a": sick, "b": Script()},
+        BOTH,
+        [Load(rate, seconds)],
+        {"whole": _whole(0.99), "vendor calls a call": _calls_a_call(1.35)},
+    )
+
+
+@_scenario
 def outage(status: int = 503, rate: float = 120.0, down: float = 10.0, after: float = 10.0) -> Scenario:
     """Down for a while, then well: not multiplied while it is down, used when it is back."""
     return Scenario(
@@ -161,6 +173,19 @@ def requests_a_second(
         [Load(rate, 40.0)],
         {"whole": _whole(0.99), "90th percentile": _within(1.2 * answer + 2.0, 0.9)},
     )
+
+
+@_scenario
+def told_rate(limit: float = 2.0, burst: float = 4.0, rate: float = 3.0, answer: float = 0.5) -> Scenario:
+    """A limit of requests a second that the vendor tells of with each answer, and half as many again that come."""
+    script = Script(seconds=answer, spread=0.2, a_second=limit, burst=burst, tells=True)
+
+    def answers(run: Run) -> tuple[float, bool]:
+        found = sum(call.whole for call in run.judged) / 30.0
+        return found, found >= 0.9 * limit
+
+    demands = {"answers a second": answers, "vendor calls a call": _calls_a_call(0.9 * limit / rate + 0.3)}
+    return Scenario({"a": script}, ALONE, [Load(rate, 40.0, judged_from=10.0)], demands)
 
 
 @_scenario
@@ -231,6 +256,14 @@ def slower(before: float = 0.1, after: float = 1.5, rate: float = 55.0) -> Scena
 
 
 @_scenario
+def slower_and_busier(calm: float = 5.0, rate: float = 30.0, before: float = 0.1, after: float = 1.0) -> Scenario:
+    """The same where six times as many calls come at that moment."""
+    loads = [Load(calm, 20.0, judged=False), Load(rate, 20.0, 20.0)]
+    script = Script(during(0.0, 20.0, before, after), 0.2)
+    return Scenario({"a": script}, ALONE, loads, {"whole": _whole(0.98)})
+
+
+@_scenario
 def full_target(wait: float = 2.0, answer: float = 1.0) -> Scenario:
     """One place, more callers than it can serve: who waits does so once, and is served or told in time."""
     settings = f'[routing]\nqueue_wait = {wait}\n[models.m]\ntargets = [{{target = "a/x", max_concurrency = 1}}]\n'
@@ -248,17 +281,30 @@ def full_target(wait: float = 2.0, answer: float = 1.0) -> Scenario:
 
 
 @_scenario
-def impatient_neighbour(patience: float = 3.0, longer: float = 20.0, rate: float = 2.5, stream: int = 1) -> Scenario:
+def impatient_neighbour(
+    patience: float = 3.0, longer: float = 20.0, rate: float = 2.5, stream: int = 1, patient: float = 10.0
+) -> Scenario:
     """One caller gives up on long prompts; what becomes of another one's short ones."""
     return Scenario(
         {"a": Script(seconds=0.2, longer=longer)},
         ALONE,
         [
-            Load(10.0, 28.0, caller="patient", stream=bool(stream), judged_from=8.0),
+            Load(patient, 28.0, caller="patient", stream=bool(stream), judged_from=8.0),
             Load(rate, 20.0, 8.0, caller="impatient", stream=bool(stream), long=True, patience=patience, judged=False),
         ],
         {"whole": _whole(0.99), "99th percentile": _within(1.0)},
     )
+
+
+@_scenario
+def hopeless_neighbour(rate: float = 3.0, patient: float = 1.0, status: int = 500) -> Scenario:
+    """All requests of one caller fail, whoever is asked; what becomes of another one's."""
+    loads = [
+        Load(patient, 60.0, caller="hopeful"),
+        Load(rate, 60.0, caller="hopeless", long=True, judged=False),
+    ]
+    scripts = {"a": Script(0.1, 0.2, long_status=status), "b": Script(0.6, 0.2, long_status=status)}
+    return Scenario(scripts, BOTH, loads, {"whole": _whole(0.99), "90th percentile": _within(2.5, 0.9)})
 
 
 @_scenario
@@ -302,6 +348,37 @@ def slow_answers_back(answer: float = 15.0, down: float = 6.0, rate: float = 5.0
         [Load(rate, down + 20.0, judged_from=down)],
         {"last refused after": last_refused},
     )
+
+
+@_scenario
+def slow_tail(share: float = 0.04, rate: float = 20.0, seconds: float = 60.0) -> Scenario:
+    """Two vendors of which each takes long for a few calls."""
+    script = Script(seconds=0.3, spread=0.2, slow=share, slow_seconds=8.0)
+    settings = '[models.m]\nstrategy = "round_robin"\ntargets = ["a/x", "b/x"]\n'
+    demands = {"99th percentile": _within(2.0), "vendor calls a call": _calls_a_call(1.06)}
+    return Scenario({"a": script, "b": script}, settings, [Load(rate, seconds, judged_from=15.0)], demands)
+
+
+@_scenario
+def silent(
+    share: float = 0.5, patience: float = 60.0, rate: float = 20.0, strategy: str = "latency", begin: float = 20.0
+) -> Scenario:
+    """The faster one of two vendors does not answer a part of its calls for a while."""
+    hangs = Script(seconds=0.3, spread=0.2, slow=during(begin, begin + 20.0, share), slow_seconds=600.0)
+    return Scenario(
+        {"a": hangs, "b": Script(seconds=0.6, spread=0.2)},
+        f'[models.m]\nstrategy = "{strategy}"\ntargets = ["a/x", "b/x"]\n',
+        [Load(rate, begin + 40.0, patience=patience, judged_from=begin)],
+        {"whole": _whole(0.99)},
+    )
+
+
+@_scenario
+def silent_to_the_impatient(
+    share: float = 0.5, patience: float = 3.0, rate: float = 20.0, strategy: str = "latency"
+) -> Scenario:
+    """The same where callers leave after three seconds."""
+    return silent(share, patience, rate, strategy)
 
 
 @_scenario

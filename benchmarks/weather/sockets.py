@@ -60,7 +60,7 @@ class VendorProtocol(Protocol):
                 await vendor.work(long)
                 message = {"role": "assistant", "content": "word " * script.words}
                 choice = {"index": 0, "message": message, "finish_reason": "stop"}
-                self._whole(200, {**_HEAD, "object": "chat.completion", "choices": [choice], **told})
+                self._whole(200, {**_HEAD, "object": "chat.completion", "choices": [choice], **told}, _left(vendor))
                 return
             await vendor.work(long, lambda: self._begin_stream(vendor), script.words)
         except Refused as refused:
@@ -104,6 +104,15 @@ class VendorProtocol(Protocol):
 
     def _failed(self, failure: Failure) -> None:
         failure.trap(CancelledError)
+
+
+def _left(vendor: Vendor) -> bytes:
+    """OpenAI's headers about calls a second, if the vendor tells."""
+    if (left := vendor.left()) is None:
+        return b""
+    line = b"x-ratelimit-%b-requests: %b\r\n"
+    told = {b"limit": b"%d" % vendor.script.burst, b"remaining": b"%d" % left[0], b"reset": b"%.3fs" % left[1]}
+    return b"".join(line % each for each in told.items())
 
 
 class VendorFactory(Factory):

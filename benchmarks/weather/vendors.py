@@ -47,11 +47,13 @@ class Refused(Exception):
 class Script:
     """How a vendor behaves.
 
-    :ivar seconds: to an answer or a stream's first word, give or take ``spread`` of it; ``longer`` for a long prompt.
+    :ivar seconds: to an answer or a stream's first word, give or take ``spread`` of it; ``longer`` for a long prompt,
+        which gets ``long_status`` instead, if that is not 0.
     :ivar slow: share of calls that take ``slow_seconds`` instead.
     :ivar failing: share of calls that get ``status``, after ``failing_after`` seconds.
     :ivar places: calls it works on at once; who comes beyond waits his turn, or with ``full_status`` is told to go.
     :ivar a_second: calls a second that it allows, ``burst`` of them at once; beyond it is a 429.
+    :ivar tells: how many of these are left, in headers.
     :ivar refuses_at: the first call after each of these moments gets a 429.
     :ivar retry_after: seconds that go with its 429 and 503, for others to heed.
     :ivar words: of a stream, ``gap`` seconds apart. ``usage``: it tells its tokens.
@@ -60,6 +62,7 @@ class Script:
     seconds: Changing = 0.1
     spread: float = 0.0
     longer: float = 0.0
+    long_status: int = 0
     slow: Changing = 0.0
     slow_seconds: float = 8.0
     failing: Changing = 0.0
@@ -69,6 +72,7 @@ class Script:
     full_status: Changing = 0
     a_second: Changing = inf
     burst: float = 1.0
+    tells: bool = False
     refuses_at: tuple[float, ...] = ()
     retry_after: float | None = None
     words: int = 3
@@ -115,7 +119,7 @@ class Vendor:
         self.under_way += 1
         self.peak = max(self.peak, self.under_way)
         try:
-            await self._admit()
+            await self._admit(long)
             await self._take_place()
             try:
                 await sleep(self._clock, self._takes(long))
@@ -127,8 +131,11 @@ class Vendor:
         finally:
             self.under_way -= 1
 
-    async def _admit(self) -> None:
+    async def _admit(self, long: bool) -> None:
         script = self.script
+        if long and script.long_status:
+            await sleep(self._clock, script.failing_after)
+            raise Refused(script.long_status)
         if self._refuses and self.now >= self._refuses[0]:
             self._refuses.pop(0)
             raise Refused(429, script.retry_after)
@@ -151,6 +158,15 @@ class Vendor:
             return False
         self._tokens -= 1.0
         return True
+
+    def left(self) -> tuple[int, float] | None:
+        """Calls that it allows now, and seconds until it allows all of ``burst`` again, if it tells."""
+        script = self.script
+        if not script.tells:
+            return None
+        limit = self.value(script.a_second)
+        tokens = min(script.burst, self._tokens + (self._clock.seconds() - self._then) * limit)
+        return int(tokens), (script.burst - tokens) / limit
 
     def _takes(self, long: bool) -> float:
         script = self.script

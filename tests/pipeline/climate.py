@@ -70,6 +70,8 @@ class ScriptedProvider:
                 await self.vendor.work(long)
             except Refused as refused:
                 raise self._failure(refused) from None
+            if (left := self.vendor.left()) is not None and not left[0]:
+                attempt.rate = self.vendor.script.burst / left[1]
             return Answer(b"{}", USAGE)
         begun: Deferred[Any] = Deferred()
         words = self.vendor.script.words

@@ -201,7 +201,43 @@ class Overload(Weather):
 
         ramped = whole()
         self.patch(Pacer, "ramp", lambda pacer, begin=None: setattr(pacer, "slow", True))
-        self.assertGreater(ramped, whole() + 0.06)
+        self.assertGreater(ramped, whole() + 0.08)
+
+    def test_full_after_an_outage(self) -> None:
+        """Who comes in the first ten seconds gets what a vendor of few places has to give, though those who waited
+        are served as well."""
+        for status, begin in product((429, 503), (0.0, 10.0)):
+            down = during(begin, begin + 10.0, 1.0)
+            script = Script(0.5, 0.2, failing=down, status=429, places=8, full_status=status)
+            climate = Climate({"v": script})
+            climate.load(0.8 * 8 / 0.5, 0.0, begin + 30.0)
+            climate.run()
+            late = [call for call in climate.calls if begin + 10.0 < call.began < begin + 20.0]
+            self.assertGreater(climates_share(late), 0.96, (status, begin))
+            self.assertLess(len(climate.vendors["v"].asked), len(climate.calls))
+            self.assertEqual(climate.left_behind(), [])
+
+    def test_back_at_once(self) -> None:
+        """Nobody is refused whom a vendor that is back would answer in time."""
+        for status, seconds in product((500, 503, 429, 0), (0.3, 15.0)):
+            climate = Climate({"v": Script(seconds, 0.2, failing=during(5.0, 11.5, 1.0), status=status)})
+            climate.load(10.0, 0.0, 16.0, seconds=60.0)
+            climate.run()
+            late = [call for call in climate.calls if call.began > 11.5]
+            self.assertEqual(climates_share(late), 1.0, (status, seconds))
+            self.assertEqual(climate.left_behind(), [])
+
+    def test_a_vendor_that_hangs(self) -> None:
+        """What is waited for in vain is the least that it takes: a part of the faster one's calls get no answer, and
+        callers leave after three seconds; the others are asked elsewhere."""
+        for patience in (3.0, 60.0):
+            hangs = Script(0.3, 0.2, slow=during(20.0, 40.0, 0.5), slow_seconds=600.0)
+            climate = Climate({"a": hangs, "b": Script(0.6, 0.2)}, strategy="latency")
+            climate.load(10.0, 0.0, 60.0, patience=patience)
+            climate.run()
+            late = [call for call in climate.calls if call.began > 20.0]
+            self.assertGreater(climates_share(late), 0.98, patience)
+            self.assertEqual(climate.left_behind(), [])
 
     def test_refusals_by_chance(self) -> None:
         """A part of the calls gets 503, with many under way or few: that is no limit of places, nor of a rate."""
