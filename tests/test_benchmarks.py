@@ -5,7 +5,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from benchmarks import hedging
-from benchmarks.weather import draw
+from benchmarks.weather import draw, without
 from benchmarks.weather.__main__ import made, table
 from benchmarks.weather.callers import Call, Load, ends, quantile, share
 from benchmarks.weather.scenarios import SCENARIOS, Run
@@ -51,6 +51,18 @@ class Benchmarks(SynchronousTestCase):
                 self.assertTrue(all(call.ended is not None for call in ran.run.calls))
                 self.assertTrue(all(demand(ran.run)[1] for demand in scenario.demands.values()), asked)
                 self.assertGreater(max(sample.in_flight for sample in ran.samples), 0)
+
+    def test_without(self) -> None:
+        """Each mechanism is there to be turned off, and is on again afterwards."""
+        for mechanism in without.MECHANISMS:
+            if mechanism.instead is not None:
+                self.assertTrue(hasattr(*mechanism.instead[:2]), mechanism.what)
+        budget = next(each for each in without.MECHANISMS if each.what.endswith("are free"))
+        lacking, having = (each.run("partial_failure:share=0.5", 1) for each in (budget, without.EVERYTHING))
+        self.assertGreater(without.gain(having, lacking), 5.0)
+        self.assertEqual(without.gain(having, having), 0.0)
+        shown = without.table(iter([("one", "outage", having, lacking), ("one", "full", having, having)]))
+        self.assertEqual((shown.count("one "), shown.count("``full``")), (1, 1))
 
     def test_numbers(self) -> None:
         name, scenario = made("partial_failure:share=0.2,rate=50")

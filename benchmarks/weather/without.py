@@ -180,8 +180,10 @@ def compared(scenarios: list[str], seeds: int) -> Iterator[tuple[str, str, Figur
 def table(found: Iterator[tuple[str, str, Figures, Figures]]) -> str:
     """In reStructuredText, a row a comparison."""
     lines = [["Mechanism", "Scenario", "whole", "without", "p99", "without", "calls", "without"]]
+    before = ""
     for what, scenario, *both in found:
-        line = ["" if what == lines[-1][0] else what, f"``{scenario}``"]
+        line = ["\\" if what == before else what, f"``{scenario}``"]
+        before = what
         for name, form in (("whole", "{:.1%}"), ("p99", "{:.2f} s"), ("calls", "{:.2f}")):
             line += [form.format(each[name]).replace("%", " %") for each in both]
         lines.append(line)
