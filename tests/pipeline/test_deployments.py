@@ -307,6 +307,14 @@ class Health(SynchronousTestCase):
             if script == (down,):
                 self.assertLess(len(world.vendors[0].calls), 5)
 
+    def test_who_comes_while_it_refuses_our_key(self) -> None:
+        """Is told at once: that stays so until somebody changes it."""
+        refused = VendorFailed("wrong key", cause="credentials", status=502)
+        world = World([(refused,), (ANSWER,)], settings={"breaker_failures": 1})
+        self.failureResultOf(world.ask(), EdgeError)
+        self.failureResultOf(world.ask(), EdgeError)
+        self.assertEqual(len(world.vendors[0].calls), 1)
+
     def test_recovery(self) -> None:
         """Back within seconds of the vendor: one probe at a time, and its first word closes the breaker."""
         error: Any = ConnectFailed("down", cause="refused")

@@ -370,6 +370,7 @@ class Lease:
                 self.breaker.note_failure()
         elif verdict.unhealthy:
             if counts:
+                self.breaker.lasting = verdict.lasting
                 self._ticket.fail(waited)
             if verdict.load is Outcome.OVERLOADED:
                 self.deployment.waited_in_vain(self.shape, waited)  # a silence is an answer's time at least

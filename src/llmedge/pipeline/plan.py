@@ -33,6 +33,7 @@ from llmedge.pipeline.strategies import Strategies
 from llmedge.pipeline.verdicts import Next, cause_of, verdict_of
 from llmedge.providers.provider import Provider
 from llmedge.record import FALLBACK, Skipped
+from llmedge.state.breaker import State
 from llmedge.state.budget import backoff
 
 AUDIO = {Operation.AUDIO_SPEECH, Operation.AUDIO_TRANSCRIPTIONS, Operation.AUDIO_TRANSLATIONS}
@@ -84,6 +85,11 @@ class Option:
     def is_down(self) -> bool:
         """Nothing it was asked lately succeeded."""
         return self.breaker.is_down or self.deployment.pacer.is_refusing
+
+    @property
+    def lasts(self) -> bool:
+        """It is out until somebody changes something."""
+        return self.breaker.lasting and self.breaker.state is not State.CLOSED
 
 
 class Plan:
@@ -232,7 +238,7 @@ class Plan:
         ]
         waits = self._retries and self._call.operation is not Operation.COUNT_TOKENS  # a count is estimated at once
         if waits or self.failures or self.winner is not None:  # who could not be asked at first may be back
-            blocked = [each for each in self._blocked if not self._lacks(each)]
+            blocked = [each for each in self._blocked if not (self._lacks(each) or each.lasts)]
             ready += [(each.deployment.available_at(each.breaker, last=True), each) for each in blocked]
         if not ready:
             return None

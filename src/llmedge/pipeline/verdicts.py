@@ -33,16 +33,19 @@ class Verdict:
     :ivar unhealthy: it counts against the deployment's health.
     :ivar billed: the vendor may have charged for it.
     :ivar load: what it says about how much the deployment can take.
+    :ivar lasting: it stays so until somebody changes something: nobody waits for that.
     """
 
     next: Next
     unhealthy: bool = False
     billed: bool = False
     load: Outcome = Outcome.IGNORED
+    lasting: bool = False
 
 
 _SICK = Verdict(Next.RETRY, unhealthy=True)
 _SICK_AND_BILLED = Verdict(Next.RETRY, unhealthy=True, billed=True)
+_LASTING = Verdict(Next.ELSEWHERE, unhealthy=True, lasting=True)
 _BUSY = Verdict(Next.RETRY, load=Outcome.OVERLOADED)
 
 VERDICTS: Mapping[str, Verdict] = {
@@ -64,9 +67,9 @@ VERDICTS: Mapping[str, Verdict] = {
     "status_504": Verdict(Next.ELSEWHERE, unhealthy=True, billed=True),
     "status_529": Verdict(Next.RETRY, unhealthy=True, load=Outcome.OVERLOADED),
     "status_other": _SICK,
-    "credentials": Verdict(Next.ELSEWHERE, unhealthy=True),
-    "billing": Verdict(Next.ELSEWHERE, unhealthy=True),
-    "location": Verdict(Next.ELSEWHERE, unhealthy=True),
+    "credentials": _LASTING,
+    "billing": _LASTING,
+    "location": _LASTING,
     "unserved": Verdict(Next.ELSEWHERE),
     "allowance": Verdict(Next.ELSEWHERE),
     "fallback_on": Verdict(Next.ELSEWHERE),

@@ -77,6 +77,7 @@ class CircuitBreaker:
 
     :ivar breaks: of answers that had begun, in a row.
     :ivar is_down: it opened at a run, or where nothing succeeded.
+    :ivar lasting: what failed last will until somebody changes something: once open, it is not waited for.
     :ivar why: what opened it last, for people: ``"31 of 60 failed"``.
     """
 
@@ -105,7 +106,7 @@ class CircuitBreaker:
         self._probe: Ticket | None = None
         self._probe_since = 0.0
         self._longest = 0.0  # seconds a failure took, since it last closed
-        self.is_down = False
+        self.is_down = self.lasting = False
         self.why = ""
 
     def blocked_by(self, last: bool = False) -> str:
