@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import signal
 import sys
 from collections.abc import Mapping
@@ -188,12 +190,14 @@ class LlamaServer:
 
 
 def free_port() -> int:
+    """One that nobody listens on, and that no other process is given by chance: kernels give out higher ones."""
     import socket
 
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    while True:
+        port = random.randrange(10_000, 32_768)
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 async def until(condition: Any, what: str) -> None:
