@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -42,6 +43,8 @@ _OWN_TOOLS = (None, "function", "custom")
 _DECLARED = {"functionDeclarations", "function_declarations"}
 _QUOTE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0022")
 """One that is written as its number."""
+_HOT, _SHORT = 256, 4096
+"""Questions whose keys are known, those that are asked all the time, and bytes of the longest one."""
 _encode = msgspec.json.Encoder().encode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 _decode = msgspec.json.Decoder().decode
@@ -60,7 +63,14 @@ def key_of(prefix: bytes, fields: RawObject, careful: bool = True) -> bytes:
     :raises Unclear: it is not.
     """
     counts = _encode({name: raw for name, raw in fields.items() if name not in LEFT_OUT})
+    return (_known_digest if len(counts) <= _SHORT else _digest)(prefix, counts, careful)
+
+
+def _digest(prefix: bytes, counts: bytes, careful: bool) -> bytes:
     return sha256(prefix + b"\0" + canonical(counts, careful)).digest()
+
+
+_known_digest = lru_cache(_HOT)(_digest)
 
 
 def canonical(raw: bytes, careful: bool = True) -> bytes:

@@ -31,6 +31,7 @@ class Relay:
         self._clock = request.edge.clock
         self._flow = request.backpressure(self._pump)
         self._over: Deferred[None] | None = None
+        self._ended = False
         self._stream: ReplyStream | None = None
         self._wrote = self._clock.seconds()
 
@@ -43,12 +44,15 @@ class Relay:
         self._flow.start()
         self._schedule_beat()
         try:
-            events = self._stream = await stream
+            found = self._stream = await stream
             request.context.begin_answer(self._limits)
-            self._over = Deferred()
-            events.on_readable(self._pump)
-            self._pump()
-            await self._over
+            if not self._flow.paused and (events := found.read_now()) is not None:
+                self._write(events)
+            if not self._ended:  # else all of it was here
+                self._over = Deferred()
+                found.on_readable(self._pump)
+                self._pump()
+                await self._over
         except CancelledError:
             if not request.context.expired:
                 raise  # the client has gone
@@ -61,7 +65,8 @@ class Relay:
                 self._abort()
             raise
         finally:
-            self._stop()
+            if not self._ended:
+                self._stop()
             if self._stream is not None:
                 self._stream.abort()
                 self._stream.on_readable(nobody)  # it knows this relay
@@ -90,9 +95,10 @@ class Relay:
         data = events[0].frame if len(events) == 1 else b"".join([event.frame for event in events])
         if events[-1].kind is EventKind.DONE:
             self._stop()
+            self._ended = True
             request.finish(data)
-            assert self._over is not None
-            self._over.callback(None)
+            if self._over is not None:
+                self._over.callback(None)
             return
         if request.startedWriting and (channel := request.channel) is not None:  # nothing is left to decide
             request.sentLength += len(data)
