@@ -92,6 +92,17 @@ class Splicing(Recovery):
         self.assertEqual(by.target.provider, "p1")
         self.assertTrue(world.at_rest())
 
+    def test_who_was_overtaken_goes_on(self) -> None:
+        """Of two that were asked at once the slower one is left; where the other one's stream breaks it is asked anew."""
+        world = self.world(
+            (1.5, stream([ROLE, chunk("one ")], [chunk("tw")], CUT)),
+            [(5.0, stream(*GOOD)), (stream(*GOOD),)],
+            settings={"hedge": 1.0, "hedge_ratio": 1.0},
+        )
+        self.assertEqual(self.successResultOf(self.read(world, 3.0)), "one two three")
+        attempts = [("p0", "first", "cut"), ("p1", "hedge", "aborted"), ("p1", "splice", "ok")]
+        self.assertEqual(world.attempts(), attempts)
+
     def test_each_chunk_names_who_wrote_it(self) -> None:
         other = [
             [Event(event.kind, event.frame.replace(b'"up"', b'"down"')) for event in batch]

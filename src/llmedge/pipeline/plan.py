@@ -415,6 +415,10 @@ class Plan:
             self._forget(self.winner)
         self.kind = "next"
 
+    def overtaken(self, option: Option) -> None:
+        """Another one answered first. It may be asked anew where that one's stream breaks."""
+        self._blocked.append(option)
+
     def _forget(self, option: Option) -> None:
         if option in self._tried:
             self._tried.remove(option)

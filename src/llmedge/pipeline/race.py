@@ -67,8 +67,9 @@ class _Race:
         finally:
             self._wake = None
             self._disarm()
-            for each in tuple(self._running):
+            for each, option in tuple(self._running.items()):
                 each.cancel()
+                self._plan.overtaken(option)
             for result, _ in self._ended:
                 _give_up(result)
             routing.raced = False
