@@ -93,7 +93,7 @@ class Splicing(Recovery):
         self.assertTrue(world.at_rest())
 
     def test_who_was_overtaken_goes_on(self) -> None:
-        """Of two that were asked at once the slower one is left; where the other one's stream breaks it is asked anew."""
+        """Of two that were asked the slower one is left; where the other one's stream breaks it is asked anew."""
         world = self.world(
             (1.5, stream([ROLE, chunk("one ")], [chunk("tw")], CUT)),
             [(5.0, stream(*GOOD)), (stream(*GOOD),)],
