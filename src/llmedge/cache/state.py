@@ -45,9 +45,7 @@ class CacheState:
         self.generations = Generations()
         self.shared: Shared | None = None
         self.saved = self.collapsed = 0
-        self.missed = dict.fromkeys(
-            ("none", "stale", "asked", "chance", "state", "audio", "tools", "off", "unclear"), 0
-        )
+        self.missed = dict.fromkeys(REASONS, 0)
         self.semantic: Any = None
         """Of the cache by meaning; ``None``: it is off."""
         self.parts: list[Callable[[], Iterable[Metric]]] = []
